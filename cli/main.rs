@@ -1,0 +1,2 @@
+//! The `slidemill` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Opened in this commit; filled by the ones that follow.

@@ -1,0 +1,217 @@
+//! What every backend gives: facts about a slide, and its tiles.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+use wsi_types::{Level0Box, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId};
+
+/// An open slide. Any number of threads may read it at once.
+pub trait Slide: Send + Sync {
+    /// What is known without reading a pixel.
+    fn info(&self) -> &SlideInfo;
+
+    /// Reads one tile of the pyramid's grid into `out`, which takes the size of
+    /// `TileGrid::tile_rect`: edge tiles are cut at the level's edge. Pixels the
+    /// file does not hold are [`SlideInfo::background`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the tile cannot be decoded. Other tiles stay readable.
+    fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError>;
+
+    /// Reads an associated image such as `thumbnail` or `macro`.
+    ///
+    /// The label, which identifies patients, is given only to those who ask for
+    /// it by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when there is none of that name, or it cannot be decoded.
+    fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError>;
+
+    /// The ICC profile, if the file holds one.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when it is there and cannot be read.
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError>;
+}
+
+/// What is known of a slide without reading a pixel.
+#[derive(Debug, Clone, Serialize)]
+pub struct SlideInfo {
+    /// Who reads it: `openslide`, `tiff`, `picture`, `memory`.
+    pub backend: &'static str,
+    /// The maker's format: `aperio`, `generic-tiled-tiff`, `ome-tiff`, `dicom`, …
+    pub format: String,
+    /// Levels and tiles.
+    pub pyramid: Pyramid,
+    /// The size of a level-0 pixel, or why it is not known.
+    #[serde(serialize_with = "serialize_scale")]
+    pub scale: Result<Scale, ScaleProblem>,
+    /// The magnification on the label.
+    pub objective: Option<ObjectivePower>,
+    /// The part of level 0 that was scanned, when the file says so.
+    pub bounds: Option<Level0Box>,
+    /// What stands where nothing was scanned.
+    pub background: Rgb,
+    /// How the tiles of each level are compressed, in the words of the format.
+    pub compression: Vec<String>,
+    /// Label, macro, thumbnail: names and sizes.
+    pub associated: Vec<AssociatedImage>,
+    /// Bytes of the ICC profile, if there is one.
+    pub icc_profile_bytes: Option<u64>,
+    /// The file's own properties. They may name a patient: never written to
+    /// shared outputs.
+    #[serde(skip)]
+    pub properties: BTreeMap<String, String>,
+}
+
+/// The size of a level-0 pixel and where the file says it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Scale {
+    /// Mean of both axes, which differ by at most 1 %.
+    pub mpp: Mpp,
+    /// Where it was found.
+    pub source: MppSource,
+}
+
+/// Where a pixel size comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MppSource {
+    /// A property of the slide's maker (Aperio `MPP`, Hamamatsu, MIRAX, …).
+    Vendor,
+    /// OME-XML `PhysicalSizeX`.
+    OmeXml,
+    /// DICOM `PixelSpacing`.
+    Dicom,
+    /// TIFF `XResolution` in real units (72 and 96 dpi are not a scale).
+    TiffResolution,
+    /// Given by the user for this run.
+    User,
+    /// Made up with the slide: painted slides only.
+    Painted,
+}
+
+impl fmt::Display for MppSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vendor => "vendor property",
+            Self::OmeXml => "OME-XML PhysicalSizeX",
+            Self::Dicom => "DICOM PixelSpacing",
+            Self::TiffResolution => "TIFF resolution",
+            Self::User => "given by the user",
+            Self::Painted => "painted",
+        })
+    }
+}
+
+/// Why the file's own pixel size is not used. The run then asks for `--mpp`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ScaleProblem {
+    /// Nothing in the file says it.
+    #[error("the file does not say its microns per pixel")]
+    Missing,
+    /// The tag holds something that is not a number.
+    #[error("{tag} holds {text:?}, expected microns per pixel such as 0.25")]
+    NotANumber {
+        /// The property read.
+        tag: String,
+        /// What it holds, cut to a sane length.
+        text: String,
+    },
+    /// A number, but no pixel size.
+    #[error("{tag}: {source}")]
+    Implausible {
+        /// The property read.
+        tag: String,
+        /// What is wrong with it.
+        source: MppError,
+    },
+    /// 72 or 96 dpi and the like: a printer's habit, not a microscope.
+    #[error("the TIFF resolution of {dpi} dpi is a print setting, not a scale")]
+    PrintResolution {
+        /// Dots per inch as found.
+        dpi: f64,
+    },
+    /// The axes differ by more than 1 %.
+    #[error("pixels are {x} µm wide and {y} µm high, expected a difference of at most 1 %")]
+    Anisotropic {
+        /// µm/px along x.
+        x: f64,
+        /// µm/px along y.
+        y: f64,
+    },
+    /// The mpp and the objective cannot both be right.
+    #[error("the file says {mpp} and {objective}, which do not fit: {objective} is about {expected} µm/px")]
+    ContradictsObjective {
+        /// As found.
+        mpp: Mpp,
+        /// As found.
+        objective: ObjectivePower,
+        /// What such an objective usually gives, µm/px.
+        expected: f64,
+    },
+}
+
+fn serialize_scale<S: serde::Serializer>(
+    scale: &Result<Scale, ScaleProblem>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Either<'a> {
+        Known(&'a Scale),
+        Problem(String),
+    }
+    match scale {
+        Ok(scale) => Either::Known(scale),
+        Err(problem) => Either::Problem(problem.to_string()),
+    }
+    .serialize(serializer)
+}
+
+/// A picture stored beside the slide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AssociatedImage {
+    /// `label`, `macro`, `thumbnail`, …
+    pub name: String,
+    /// In px.
+    pub width: u32,
+    /// In px.
+    pub height: u32,
+}
+
+/// Why pixels could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The tile's bytes are missing, broken or not what the header says.
+    #[error("cannot read tile column {} row {} of level {}: {reason}", tile.column, tile.row, tile.level.0)]
+    Tile {
+        /// Which.
+        tile: TileId,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// No such tile in the pyramid.
+    #[error("no tile column {} row {} on level {}", tile.column, tile.row, tile.level.0)]
+    NoSuchTile {
+        /// As asked.
+        tile: TileId,
+    },
+    /// No associated image of that name.
+    #[error("the slide has no {name:?} image")]
+    NoSuchImage {
+        /// As asked.
+        name: String,
+    },
+    /// An associated image or profile is there and cannot be decoded.
+    #[error("cannot read {what}: {reason}")]
+    Attachment {
+        /// Such as `thumbnail image` or `ICC profile`.
+        what: String,
+        /// What was found and what was expected.
+        reason: String,
+    },
+}

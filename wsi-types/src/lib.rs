@@ -1,0 +1,26 @@
+//! The words every slidemill crate shares: coordinate frames, units, pyramids,
+//! windows, pixels and detections.
+//!
+//! Nothing here reads a file, calls C or allocates more than it is asked for.
+//! A coordinate's type says which grid it is on; see [`frame`].
+
+#![forbid(unsafe_code)]
+
+pub mod detection;
+pub mod frame;
+pub mod pixels;
+pub mod pyramid;
+pub mod tile;
+pub mod unit;
+pub mod window;
+
+pub use detection::{ClassId, Detection, Outline, Score};
+pub use frame::{
+    GridPx, GridRect, Level0Box, Level0Point, Level0Px, LevelPx, LevelRect, Placement, WindowBox,
+    WindowPoint, WindowPx,
+};
+pub use pixels::{Rgb, RgbBuffer};
+pub use pyramid::{Level, LevelIndex, Pyramid, PyramidError, Sampling, SamplingError};
+pub use tile::{TileGrid, TileId};
+pub use unit::{AreaUm2, Mpp, MppError, ObjectivePower};
+pub use window::{Window, WindowIndex};
