@@ -1,1 +1,136 @@
-//! Opened in this commit; filled by the ones that follow.
+//! Where the native libraries are, and what to do when they are not there.
+//!
+//! Neither ONNX Runtime nor OpenSlide is linked: both are opened while the program runs, so it builds with
+//! nothing but a C linker and the same binary works from a checkout, from a Python wheel and beside a
+//! system package. This crate only *finds* the files; `detector` and `wsi-reader` open them.
+//!
+//! # Where it looks, first hit wins
+//!
+//! 1. the library's own variable, `ORT_DYLIB_PATH` or `OPENSLIDE_LIB`: the file itself;
+//! 2. `SLIDEMILL_NATIVE_DIR`: a folder holding the libraries;
+//! 3. beside the program, in `native` beside it, and in `lib/slidemill` under its prefix;
+//! 4. the Python packages installed under the program's prefix (`onnxruntime`, `openslide_bin`);
+//! 5. `.native` in the checkout that the program was built in or is run from by cargo;
+//! 6. the Python packages, then `lib`, under `VIRTUAL_ENV` and `CONDA_PREFIX`;
+//! 7. the folders that the system's loader searches.
+//!
+//! A variable of 1 or 2 that is set (and not empty) decides: if it names nothing usable, that is the error,
+//! and the later places are not tried, because a night's run on another library than the one named would be
+//! worse than none. In every other place a file whose name says that it is too old is passed over.
+//!
+//! No path of the machine that built the program is compiled in: a program that loads code from a folder
+//! that only its builder had would let whoever creates that folder elsewhere choose the code
+//! (`docs/decisions/0012-native-libraries.md`).
+
+#![forbid(unsafe_code)]
+
+mod environment;
+mod library;
+mod look;
+mod places;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use environment::{Environment, Platform};
+pub use library::{Library, Version};
+pub use look::{Looked, Outcome};
+pub use places::{Place, Source};
+
+/// The file of `library` to open, found in the environment of this process.
+///
+/// # Errors
+/// [`NotFound`] when a variable names nothing usable, or when no place holds the library. Its text says
+/// where was looked and which command helps.
+pub fn find(library: Library) -> Result<PathBuf, NotFound> {
+    find_in(library, &Environment::of_this_process())
+}
+
+/// What every place holds, in order of precedence, for diagnostics: unlike [`find`] it does not stop at
+/// the first hit.
+pub fn find_all(library: Library) -> Vec<Looked> {
+    find_all_in(library, &Environment::of_this_process())
+}
+
+/// [`find`] in a given environment. Reads the file system, nothing else.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_in(library: Library, environment: &Environment) -> Result<PathBuf, NotFound> {
+    let mut looked = Vec::new();
+    for place in places::places(library, environment) {
+        let decides = place.source.decides();
+        let look = Looked::at(place, library, environment.platform);
+        if let Outcome::Found(path) = &look.outcome {
+            tracing::debug!(%library, source = %look.place.source, path = %path.display(), "native library");
+            return Ok(path.clone());
+        }
+        looked.push(look);
+        if decides {
+            break;
+        }
+    }
+    Err(NotFound::new(library, looked, environment))
+}
+
+/// [`find_all`] in a given environment.
+pub fn find_all_in(library: Library, environment: &Environment) -> Vec<Looked> {
+    places::places(library, environment)
+        .into_iter()
+        .map(|place| Looked::at(place, library, environment.platform))
+        .collect()
+}
+
+/// A native library is not where it was looked for.
+///
+/// The text's first line names the library, its file and the remedy; one line per place follows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct NotFound {
+    /// The library that is missing.
+    pub library: Library,
+    /// Every place that was looked at, in order, and what was there.
+    pub looked: Vec<Looked>,
+    /// The file name sought, for example `libonnxruntime.so`.
+    pub file_name: &'static str,
+    /// Whether the program runs from a checkout, where `cargo xtask natives` helps.
+    pub in_checkout: bool,
+}
+
+impl NotFound {
+    fn new(library: Library, looked: Vec<Looked>, environment: &Environment) -> Self {
+        let file_name = library.file_name(environment.platform);
+        let in_checkout = !environment.checkouts().is_empty();
+        Self { library, looked, file_name, in_checkout }
+    }
+
+    /// The variable that decided, if one did: it is set, and names nothing usable.
+    pub fn variable(&self) -> Option<&'static str> {
+        self.looked.iter().find_map(|look| match look.place.source {
+            Source::FileVariable(name) | Source::FolderVariable(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// The command that fixes it.
+    pub fn remedy(&self) -> String {
+        let package = self.library.python_package();
+        match (self.variable(), self.in_checkout) {
+            (Some(name), _) => format!("correct or unset {name}"),
+            (None, true) => "run `cargo xtask natives` in the checkout".to_owned(),
+            (None, false) => format!(
+                "run `pip install {package}` where slidemill is installed, or set {} to the file",
+                self.library.file_variable()
+            ),
+        }
+    }
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot find {} ({}): {}; looked at:", self.library, self.file_name, self.remedy())?;
+        self.looked.iter().try_for_each(|look| write!(f, "\n  {look}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
