@@ -1,0 +1,342 @@
+"""Annotated fields and the crops that training sees.
+
+Frames and units. A *field* is an annotated picture at its own pixel size
+(``mpp``, microns per pixel). A *crop* is what the network sees: ``MODEL_MPP``
+per pixel, square. Boxes are ``x0, y0, x1, y1`` in crop pixels, half open, so a
+one-pixel object has side 1.
+
+Crops are rendered at twice the model's resolution and then averaged 2 x 2: the
+same area average that the engine applies to a 0.25 mpp slide.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from torch.utils.data import Dataset
+
+import augment
+
+MODEL_MPP = 0.5
+"""Microns per pixel the network works at."""
+
+OVERSAMPLE = 2
+"""Crops are rendered this much finer, then averaged down."""
+
+MIN_VISIBLE = 0.35
+"""An object cut by the crop's border counts if at least this part of it is seen;
+one cut shorter is neither an object nor background."""
+
+SET_MPP = {"tnbc": 0.25, "dsb2018": 0.25, "brca_m2c": 0.5}
+"""Assumed pixel sizes. tnbc is 40x and brca_m2c 20x; dsb2018 states nothing and
+is taken as 40x because its nuclei have the same size in pixels."""
+
+DOT_BOX_PX = 11.0
+"""Side, in crop pixels, of the box drawn round a dot: the median nucleus."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One annotated picture.
+
+    Either ``label`` holds instance masks (0 background, 1..N), or ``boxes`` holds
+    objects directly (field pixels), with ``measured`` false where only the centre
+    is known. ``classes`` has one entry per row of ``boxes``. ``dots`` [M, 2] are the
+    annotated centres where the annotation is dots.
+    """
+
+    name: str
+    set_name: str
+    image: Image.Image
+    mpp: float
+    label: Image.Image | None = None
+    areas: np.ndarray | None = None
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    measured: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    classes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    ignore: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    dots: np.ndarray | None = None
+
+    @cached_property
+    def paper(self) -> tuple[int, int, int]:
+        """The field's brightest common colour: what lies outside its border."""
+        pixels = np.asarray(self.image)[::4, ::4].reshape(-1, 3)
+        return tuple(int(v) for v in np.percentile(pixels, 95, axis=0))
+
+
+@dataclass
+class Crop:
+    """What the network and the loss see of one sample.
+
+    ``image`` float32 [3, S, S] in 0..1; ``boxes`` [M, 4]; ``measured`` [M] (false:
+    only the centre is to be trusted); ``classes`` [M]; ``mask`` uint8 [S/4, S/4]:
+    0 background, 1 nucleus, 2 rim between nuclei or nucleus and background,
+    255 unknown; ``ignore`` [K, 4]: areas where a detection is neither right nor wrong.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    measured: np.ndarray
+    classes: np.ndarray
+    mask: np.ndarray
+    ignore: np.ndarray
+
+
+def load_mask_set(root: Path, name: str, split: str) -> list[Field]:
+    """Reads ``<root>/<name>/<split>/<id>/{image,label}.png``, in order of id."""
+    fields = []
+    for folder in sorted((root / name / split).iterdir()):
+        label = np.asarray(Image.open(folder / "label.png")).astype(np.int32)
+        fields.append(
+            Field(
+                name=folder.name,
+                set_name=name,
+                image=Image.open(folder / "image.png").convert("RGB"),
+                mpp=SET_MPP[name],
+                label=Image.fromarray(label, mode="I"),
+                areas=np.bincount(label.ravel()),
+            )
+        )
+    return fields
+
+
+def load_dot_set(root: Path, split: str, boxes: Path | None = None, name: str = "brca_m2c") -> list[Field]:
+    """Reads ``<root>/<name>/<id>/{image.png,points.csv}``, in order of id.
+
+    Every third patient (one field each) is ``dev``, the others ``train``. Dots become
+    boxes of the median nucleus whose size is not to be trusted, or what
+    :mod:`pseudo` found for them in the file ``boxes``.
+    """
+    table = json.loads(boxes.read_text()) if boxes else {}
+    folders = sorted(p for p in (root / name).iterdir() if p.is_dir())
+    fields = []
+    for number, folder in enumerate(folders):
+        if (number % 3 == 2) != (split == "dev"):
+            continue
+        with open(folder / "points.csv", newline="") as file:
+            rows = [(float(r["x"]), float(r["y"]), int(r["class"])) for r in csv.DictReader(file)]
+        points = np.array([r[:2] for r in rows], np.float32).reshape(-1, 2) + 0.5
+        half = DOT_BOX_PX / 2
+        known = table.get(folder.name, {})
+        fields.append(
+            Field(
+                name=folder.name,
+                set_name=name,
+                image=Image.open(folder / "image.png").convert("RGB"),
+                mpp=SET_MPP[name],
+                boxes=np.array(known.get("boxes", np.hstack([points - half, points + half])), np.float32),
+                measured=np.array(known.get("measured", np.zeros(len(rows))), bool),
+                classes=np.array([r[2] - 1 for r in rows], np.int64),
+                ignore=np.array(known.get("ignore", []), np.float32).reshape(-1, 4),
+                dots=points,
+            )
+        )
+    return fields
+
+
+def truth_centres(item: Field) -> np.ndarray:
+    """Centroids [M, 2] (x, y) of a field's objects in crop pixels at scale 1."""
+    scale = item.mpp / MODEL_MPP
+    if item.dots is not None:
+        return item.dots * scale
+    label = np.asarray(item.label)
+    ids = np.unique(label[label > 0])
+    yx = np.array(ndimage.center_of_mass(label > 0, label, ids)).reshape(-1, 2)
+    return (yx[:, ::-1] + 0.5) * scale
+
+
+def at_model_mpp(item: Field) -> np.ndarray:
+    """The whole field, area-averaged to ``MODEL_MPP``, uint8 [H, W, 3]."""
+    factor = round(MODEL_MPP / item.mpp)
+    image = item.image.reduce(factor) if factor > 1 else item.image
+    return np.asarray(image)
+
+
+# -- geometry ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """Maps fine output pixels to field pixels: ``field = matrix @ out + shift``."""
+
+    matrix: np.ndarray
+    shift: np.ndarray
+    size: tuple[int, int]
+
+    def pil_coefficients(self) -> tuple[float, ...]:
+        """In Pillow's order, for ``Image.transform(..., AFFINE)``."""
+        (a, b), (d, e) = self.matrix
+        return (a, b, self.shift[0], d, e, self.shift[1])
+
+    def boxes_from_field(self, boxes: np.ndarray) -> np.ndarray:
+        """Field boxes in fine output pixels. A turned box is the bounding box of its
+        inscribed ellipse, which is what a nucleus in it looks like."""
+        inverse = np.linalg.inv(self.matrix)
+        centre = ((boxes[:, :2] + boxes[:, 2:]) / 2 - self.shift) @ inverse.T
+        half = np.sqrt(((boxes[:, 2:] - boxes[:, :2]) / 2) ** 2 @ (inverse**2).T)
+        return np.hstack([centre - half, centre + half])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Ranges of the random view. ``scale`` > 1 enlarges; drawn log-uniformly."""
+
+    scale: tuple[float, float] = (0.7, 1.5)
+    stretch: float = 0.12
+    free_angle: float = 0.5
+    mosaic: float = 0.4
+
+
+def random_view(rng: np.random.Generator, item: Field, size: tuple[int, int], ranges: Geometry) -> View:
+    """A random turned, flipped, scaled view of the field, ``size`` = (w, h) fine pixels."""
+    scale = math.exp(rng.uniform(*np.log(ranges.scale)))
+    stretch = math.exp(rng.uniform(-ranges.stretch, ranges.stretch))
+    turn = rng.uniform(0, 2 * math.pi) if rng.random() < ranges.free_angle else rng.integers(4) * math.pi / 2
+    cos, sin = math.cos(turn), math.sin(turn)
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    step = MODEL_MPP / OVERSAMPLE / item.mpp / scale
+    matrix = step * np.array([[cos, -sin], [sin, cos]]) @ np.diag([flip * stretch, 1 / stretch])
+    extent = np.abs(matrix) @ np.array(size)
+    room = np.array(item.image.size) - extent
+    corner = np.array([rng.uniform(0, r) if r > 0 else rng.uniform(r, 0) for r in room])
+    shift = corner + extent / 2 - matrix @ (np.array(size) / 2)
+    return View(matrix, shift, size)
+
+
+# -- crops -------------------------------------------------------------------
+
+
+class Canvas:
+    """A crop in the making: fine picture, instance map and boxes."""
+
+    def __init__(self, size: int) -> None:
+        side = size * OVERSAMPLE
+        self.size = size
+        self.picture = Image.new("RGB", (side, side))
+        self.label = np.zeros((side, side), np.int32)
+        self.known = np.zeros((side, side), bool)
+        self.full_area: list[np.ndarray] = [np.zeros(1)]
+        self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.ignore: list[np.ndarray] = []
+
+    def paste(self, item: Field, view: View, at: tuple[int, int]) -> None:
+        """Draws one view of a field with its top-left corner ``at`` (x, y), fine pixels."""
+        affine = (view.size, Image.Transform.AFFINE, view.pil_coefficients())
+        picture = item.image.transform(*affine, Image.Resampling.BILINEAR, fillcolor=item.paper)
+        self.picture.paste(picture, at)
+        part = np.s_[at[1] : at[1] + view.size[1], at[0] : at[0] + view.size[0]]
+        if item.label is not None:
+            self._paste_masks(item, view, affine, part)
+        else:
+            self._paste_boxes(item, view, at)
+
+    def _paste_masks(self, item: Field, view: View, affine: tuple, part: tuple) -> None:
+        label = np.asarray(item.label.transform(*affine, Image.Resampling.NEAREST)).astype(np.int32)
+        offset = sum(len(a) for a in self.full_area) - 1
+        self.label[part] = np.where(label > 0, label + offset, 0)
+        self.known[part] = True
+        self.full_area.append(item.areas[1:] / abs(np.linalg.det(view.matrix)))
+
+    def _paste_boxes(self, item: Field, view: View, at: tuple[int, int]) -> None:
+        low = np.array([*at, *at], np.float64)
+        high = low + np.array([0, 0, *view.size])
+        limits = (np.tile(low[:2], 2), np.tile(high[2:], 2))
+        boxes = view.boxes_from_field(item.boxes) + low
+        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+        keep = ((centre >= limits[0][:2]) & (centre < limits[1][:2])).all(axis=1)
+        self.rows.append((np.clip(boxes, *limits)[keep], item.measured[keep], item.classes[keep]))
+        ignore = np.clip(view.boxes_from_field(item.ignore) + low, *limits)
+        self.ignore.append(ignore[(ignore[:, 2:] > ignore[:, :2]).all(axis=1)])
+
+    def finish(self) -> Crop:
+        """Averages down and turns masks into boxes."""
+        boxes, slivers = self._boxes_from_masks()
+        rows = [(boxes, np.ones(len(boxes), bool), np.zeros(len(boxes), np.int64)), *self.rows]
+        return Crop(
+            image=np.asarray(self.picture.reduce(OVERSAMPLE), np.float32) / 255,
+            boxes=(np.vstack([r[0] for r in rows]) / OVERSAMPLE).astype(np.float32),
+            measured=np.concatenate([r[1] for r in rows]),
+            classes=np.concatenate([r[2] for r in rows]),
+            mask=mask_with_rims(self.label, self.known),
+            ignore=(np.vstack([slivers, *self.ignore]) / OVERSAMPLE).astype(np.float32),
+        )
+
+    def _boxes_from_masks(self) -> tuple[np.ndarray, np.ndarray]:
+        full = np.concatenate(self.full_area)
+        seen = np.bincount(self.label.ravel(), minlength=len(full))
+        boxes, slivers = [], []
+        for index, where in enumerate(ndimage.find_objects(self.label), start=1):
+            if where is None:
+                continue
+            box = (where[1].start, where[0].start, where[1].stop, where[0].stop)
+            (boxes if seen[index] >= MIN_VISIBLE * full[index] else slivers).append(box)
+        return np.array(boxes, float).reshape(-1, 4), np.array(slivers, float).reshape(-1, 4)
+
+
+def mask_with_rims(label: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Fine instance map [2S, 2S] to classes [S/4, S/4] (see :class:`Crop`)."""
+    label, known = label[3::4, 3::4], known[3::4, 3::4]
+    mixed = ndimage.maximum_filter(label, 3) != ndimage.minimum_filter(label, 3)
+    mask = np.where(mixed, 2, label > 0).astype(np.uint8)
+    mask[~known] = 255
+    return mask[::2, ::2]
+
+
+class Crops(Dataset):
+    """Endless random crops; item ``i`` depends on ``seed`` and ``i`` alone."""
+
+    def __init__(
+        self,
+        fields: list[Field],
+        set_weights: dict[str, float],
+        length: int,
+        size: int,
+        seed: int,
+        geometry: Geometry,
+        colour: augment.Colour,
+    ) -> None:
+        self.fields, self.length, self.size, self.seed = fields, length, size, seed
+        self.geometry, self.colour = geometry, colour
+        counts = {n: sum(f.set_name == n for f in fields) for n in set_weights}
+        weights = np.array([set_weights[f.set_name] / counts[f.set_name] for f in fields])
+        self.chances = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Crop:
+        rng = np.random.default_rng((self.seed, index))
+        canvas = Canvas(self.size)
+        first = self._pick(rng)
+        small = min(first.image.size) * first.mpp < self.size * MODEL_MPP * 0.75
+        quarters = self._quarters(rng) if small or rng.random() < self.geometry.mosaic else None
+        if quarters is None:
+            side = self.size * OVERSAMPLE
+            canvas.paste(first, random_view(rng, first, (side, side), self.geometry), (0, 0))
+        else:
+            for number, (at, size) in enumerate(quarters):
+                item = first if number == 0 else self._pick(rng)
+                canvas.paste(item, random_view(rng, item, size, self.geometry), at)
+        return augment.finish(rng, canvas.finish(), self.colour)
+
+    def _pick(self, rng: np.random.Generator) -> Field:
+        return self.fields[rng.choice(len(self.fields), p=self.chances)]
+
+    def _quarters(self, rng: np.random.Generator) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """Four parts of the crop, as (corner, size), fine pixels, on whole crop pixels."""
+        side = self.size * OVERSAMPLE
+        x, y = (int(side * rng.uniform(0.35, 0.65)) // 8 * 8 for _ in range(2))
+        return [
+            ((0, 0), (x, y)),
+            ((x, 0), (side - x, y)),
+            ((0, y), (x, side - y)),
+            ((x, y), (side - x, side - y)),
+        ]

@@ -1,0 +1,182 @@
+"""Which cell answers for which nucleus, and what its answer costs.
+
+Assignment is task-aligned (Feng et al. 2021, TOOD): among the cells near a
+nucleus, those whose score and box already agree best become its positives, and
+their target score is the quality of their box. Only a small patch of cells round
+each centre is ever looked at, so a crop with 400 nuclei costs no more than an
+image with 4.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import net
+
+PATCH = 7
+"""Cells looked at round a centre, per axis."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each part weighs, and which form it takes."""
+
+    score: float = 1.0
+    box: float = 2.0
+    centre: float = 1.0
+    mask: float = 0.5
+    box_loss: str = "ciou"
+    score_loss: str = "quality"
+    top: int = 6
+
+
+@dataclass
+class Assignment:
+    """For all cells of a batch, flat: target score, weight of the score loss; and
+    for the positives: cell, its box, target quality, whether the box is measured."""
+
+    target: Tensor
+    weight: Tensor
+    cells: Tensor
+    boxes: Tensor
+    quality: Tensor
+    measured: Tensor
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """cx, cy, w, h to x0, y0, x1, y1."""
+    half = boxes[..., 2:] / 2
+    return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
+
+
+def overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """IoU, union, and the sides (w, h) of the smallest box round both. Corner boxes."""
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    inter = (high - low).clamp(min=0).prod(-1)
+    area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(-1) for x in (a, b))
+    union = area_a + area_b - inter + 1e-6
+    hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
+    return inter / union, union, hull
+
+
+def box_cost(kind: str, guess: Tensor, truth: Tensor) -> Tensor:
+    """``giou`` (Rezatofighi 2019), ``ciou`` (Zheng 2020) or ``wiou`` (Tong 2023, v1);
+    centre boxes [P, 4] in pixels, cost [P]."""
+    iou, union, hull = overlaps(corners(guess), corners(truth))
+    if kind == "giou":
+        frame = hull.prod(-1) + 1e-6
+        return 1 - iou + (frame - union) / frame
+    apart = (guess[..., :2] - truth[..., :2]).square().sum(-1)
+    diagonal = hull.square().sum(-1) + 1e-6
+    if kind == "wiou":
+        return (1 - iou) * torch.exp(apart / diagonal.detach())
+    slant = torch.atan(truth[..., 2] / truth[..., 3]) - torch.atan(guess[..., 2] / guess[..., 3])
+    v = 4 / math.pi**2 * slant.square()
+    with torch.no_grad():
+        alpha = v / (1 - iou + v + 1e-6)
+    return 1 - iou + apart / diagonal + alpha * v
+
+
+@torch.no_grad()
+def assign_image(
+    boxes: Tensor, scores: Tensor, truth: dict[str, Tensor], grid: tuple[int, int], stride: int, top: int
+) -> Assignment:
+    """One image. ``boxes`` [N, 4] decoded cells, ``scores`` [N, C] after sigmoid."""
+    height, width = grid
+    target = torch.zeros_like(scores)
+    weight = torch.ones(len(scores), device=scores.device)
+    centres = net.cell_centres(height, width, stride, boxes.device)
+    for x0, y0, x1, y1 in truth["ignore"].tolist():
+        weight[((centres >= centres.new_tensor([x0, y0])) & (centres < centres.new_tensor([x1, y1]))).all(1)] = 0
+    wanted = truth["boxes"]
+    if len(wanted) == 0:
+        empty = torch.zeros(0, device=boxes.device)
+        return Assignment(target, weight, empty.long(), empty.view(0, 4), empty, empty.bool())
+
+    middle = (wanted[:, :2] + wanted[:, 2:]) / 2
+    side = (wanted[:, 2:] - wanted[:, :2]).clamp(min=1)
+    patch = torch.arange(PATCH, device=boxes.device) - PATCH // 2
+    home = (middle / stride).floor().long()
+    column = (home[:, :1] + patch).repeat(1, PATCH)
+    row = (home[:, 1:] + patch).repeat_interleave(PATCH, dim=1)
+    valid = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    cell = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+
+    offset = (centres[cell] - middle[:, None]).abs()
+    near = (offset < side[:, None] / 2).all(-1) | (offset <= stride / 2).all(-1)
+    valid &= near & (weight[cell] > 0)
+    iou = overlaps(corners(boxes[cell]), wanted[:, None])[0]
+    fall = torch.exp(-offset.square().sum(-1) / (2 * stride**2))
+    quality = torch.where(truth["measured"][:, None], iou, fall * 0.8).clamp(min=1e-4)
+    score = scores[cell, truth["classes"][:, None]]
+    align = (score.sqrt() * quality.pow(4)).masked_fill(~valid, -1.0)
+
+    best, place = align.topk(min(top, PATCH**2), dim=1)
+    owner = torch.arange(len(wanted), device=boxes.device)[:, None].expand_as(best)[best > 0]
+    spot = place[best > 0]
+    cells, quality, align = cell[owner, spot], quality[owner, spot], align[owner, spot]
+    order = quality.argsort(stable=True)
+    winner = torch.full((len(scores),), -1, device=boxes.device)
+    winner[cells[order]] = order
+    kept = winner[winner >= 0]
+    owner, cells, quality, align = owner[kept], cells[kept], quality[kept], align[kept]
+
+    zeros = torch.zeros(len(wanted), device=boxes.device)
+    top_align = zeros.scatter_reduce(0, owner, align, "amax")
+    top_quality = zeros.scatter_reduce(0, owner, quality, "amax")
+    soft = align / top_align[owner].clamp(min=1e-9) * top_quality[owner]
+    target[cells, truth["classes"][owner]] = soft
+    centre_boxes = torch.cat([middle, side], dim=1)[owner]
+    return Assignment(target, weight, cells, centre_boxes, soft, truth["measured"][owner])
+
+
+def score_cost(kind: str, logits: Tensor, target: Tensor) -> Tensor:
+    """``bce``; ``quality``: quality focal loss (Li et al. 2020), gamma 2 on the
+    distance to the target; ``varifocal`` (Zhang et al. 2021): positives whole,
+    negatives damped."""
+    plain = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if kind == "bce":
+        return plain
+    score = logits.detach().sigmoid()
+    if kind == "quality":
+        return plain * (score - target).square() * 4
+    return plain * torch.where(target > 0, target, 0.75 * score.square())
+
+
+def total(
+    raw: Tensor, mask: Tensor | None, truths: list[dict[str, Tensor]], stride: int, weights: Weights
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch, and its parts for the log."""
+    grid = (raw.shape[-2], raw.shape[-1])
+    raw = raw.float()
+    boxes, logits = net.decode(raw, stride)
+    found = [
+        assign_image(b, s, t, grid, stride, weights.top)
+        for b, s, t in zip(boxes.detach(), logits.detach().sigmoid(), truths)
+    ]
+    target = torch.stack([a.target for a in found])
+    weight = torch.stack([a.weight for a in found])[..., None]
+    norm = target.sum().clamp(min=1.0)
+    parts = {"score": weights.score * (score_cost(weights.score_loss, logits, target) * weight).sum() / norm}
+
+    sure = [a.measured for a in found]
+    guess = torch.cat([b[a.cells[m]] for b, a, m in zip(boxes, found, sure)])
+    truth = torch.cat([a.boxes[m] for a, m in zip(found, sure)])
+    quality = torch.cat([a.quality[m] for a, m in zip(found, sure)])
+    parts["box"] = weights.box * (box_cost(weights.box_loss, guess, truth) * quality).sum() / norm
+
+    guess = torch.cat([b[a.cells] for b, a in zip(boxes, found)])
+    truth = torch.cat([a.boxes for a in found])
+    quality = torch.cat([a.quality for a in found])
+    distance = functional.smooth_l1_loss(guess[:, :2], truth[:, :2], reduction="none").sum(-1)
+    parts["centre"] = weights.centre * (distance * quality / stride).sum() / norm
+    if mask is not None:
+        wanted = torch.stack([t["mask"] for t in truths]).long()
+        if (wanted != 255).any():
+            parts["mask"] = weights.mask * functional.cross_entropy(mask.float(), wanted, ignore_index=255)
+    return sum(parts.values()), {k: float(v.detach()) for k, v in parts.items()}
