@@ -1,1 +1,27 @@
-//! Opened in this commit; filled by the ones that follow.
+//! Detections of overlapping windows into one exact table of cells and regions.
+//!
+//! [`Layout`] says where the windows of a plan lie on level 0; [`CellMerger`]
+//! takes what the model found in each, in any order, and hands out [`Cell`]s as
+//! soon as no awaited window can change them.
+
+#![forbid(unsafe_code)]
+
+mod arena;
+pub mod cell;
+mod error;
+mod geometry;
+pub mod layout;
+pub mod merge;
+pub mod place;
+mod seam;
+pub mod settings;
+pub mod sides;
+#[cfg(test)]
+mod testing;
+
+pub use cell::{Cell, MergeCounts};
+pub use error::MergeError;
+pub use layout::Layout;
+pub use merge::{CellMerger, MergeReport, WindowOutcome};
+pub use place::RawCell;
+pub use settings::{MergeSettings, Method, Metric, PerClass, UnseenCut};

@@ -12,7 +12,7 @@ use crate::{WindowBox, WindowPoint};
 pub struct ClassId(pub u16);
 
 /// A model's confidence, 0 to 1, never NaN: so it has a total order.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Score(f32);
 

@@ -1,0 +1,175 @@
+//! A cell: one object of the slide, whatever the number of windows that saw it.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+use wsi_types::{ClassId, Level0Box, Level0Point, Score};
+
+/// One object, counted once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// From the slide's content id, the class and the place: the same every
+    /// time. Unique within a slide once [`settle_ids`] has seen all its cells.
+    pub id: u64,
+    /// What it is.
+    pub class: ClassId,
+    /// How sure the model is.
+    pub score: Score,
+    /// In level-0 px.
+    pub bbox: Level0Box,
+    /// In level-0 px: where the outline balances, or the middle of the box.
+    pub centroid: Level0Point,
+    /// In level-0 px: a closed ring whose first point is not repeated, when the
+    /// model draws outlines.
+    pub outline: Option<Box<[Level0Point]>>,
+    /// The best other class that some window gave it.
+    pub runner_up: Option<(ClassId, Score)>,
+    /// Raw detections that are this object, at least 1.
+    pub n_merged: u16,
+    /// Lowest score among them.
+    pub score_min: Score,
+    /// Highest score among them.
+    pub score_max: Score,
+    /// Indices of the windows that saw it, ascending.
+    pub windows: Vec<u32>,
+    /// From the centroid to the nearest inner window border, in µm; infinite
+    /// when the plan has none nearby.
+    pub seam_dist_um: f32,
+    /// What may be missing of it; see [`edge`].
+    pub edge_flag: u8,
+}
+
+/// Bits of [`Cell::edge_flag`].
+pub mod edge {
+    /// The slide ends where the box ends.
+    pub const SLIDE: u8 = 1;
+    /// A window cuts it, and no window was planned beyond.
+    pub const PLAN: u8 = 2;
+    /// A window cuts it, and those beyond failed.
+    pub const FAILED: u8 = 4;
+    /// A window cuts it, and none of those beyond saw it whole.
+    pub const UNSEEN: u8 = 8;
+    /// It was put together from pieces that several windows saw.
+    pub const JOINED: u8 = 16;
+}
+
+/// Steps of the grid that centroids are rounded to for their id, per px.
+const ID_STEPS_PER_PX: f64 = 8.0;
+
+/// The id of a cell of class `class` at `centroid`.
+#[must_use]
+pub(crate) fn cell_id(slide_key: u64, class: ClassId, centroid: Level0Point) -> u64 {
+    let steps = |value: f64| (value * ID_STEPS_PER_PX).round() as i64 as u64;
+    let with_class = mix(slide_key ^ u64::from(class.0));
+    mix(mix(with_class ^ steps(centroid.x)).wrapping_add(steps(centroid.y)))
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): one to one, and
+/// every input bit reaches every output bit.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
+}
+
+/// Makes ids unique over all cells of one slide, whatever their order: of
+/// several cells with one id the first by [`content_order`] keeps it, the
+/// others are given the next free ones.
+pub fn settle_ids(cells: &mut [Cell]) {
+    let mut ids: Vec<(u64, u32)> = cells.iter().map(|cell| cell.id).zip(0..).collect();
+    ids.sort_unstable_by(|a, b| {
+        let content = || content_order(&cells[a.1 as usize], &cells[b.1 as usize]);
+        a.0.cmp(&b.0).then_with(content)
+    });
+    let repeated: Vec<u32> =
+        ids.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect();
+    let mut added: Vec<u64> = Vec::new();
+    for index in repeated {
+        let cell = &mut cells[index as usize];
+        let taken = |id: u64, added: &[u64]| {
+            ids.binary_search_by_key(&id, |entry| entry.0).is_ok() || added.contains(&id)
+        };
+        while taken(cell.id, &added) {
+            cell.id = mix(cell.id);
+        }
+        added.push(cell.id);
+    }
+}
+
+/// A total order by content alone: place, class, score, windows.
+#[must_use]
+pub fn content_order(a: &Cell, b: &Cell) -> Ordering {
+    box_order(&a.bbox, &b.bbox)
+        .then_with(|| a.class.cmp(&b.class))
+        .then_with(|| b.score.cmp(&a.score))
+        .then_with(|| a.windows.cmp(&b.windows))
+        .then_with(|| ring_order(a.outline.as_deref(), b.outline.as_deref()))
+}
+
+/// By top, left, bottom, right.
+pub(crate) fn box_order(a: &Level0Box, b: &Level0Box) -> Ordering {
+    (a.min.y.total_cmp(&b.min.y))
+        .then_with(|| a.min.x.total_cmp(&b.min.x))
+        .then_with(|| a.max.y.total_cmp(&b.max.y))
+        .then_with(|| a.max.x.total_cmp(&b.max.x))
+}
+
+/// Point by point; none before some, shorter before longer.
+pub(crate) fn ring_order(a: Option<&[Level0Point]>, b: Option<&[Level0Point]>) -> Ordering {
+    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+    let by_point = a.iter().zip(b).map(|(p, q)| p.y.total_cmp(&q.y).then_with(|| p.x.total_cmp(&q.x)));
+    by_point.fold(Ordering::Equal, Ordering::then).then_with(|| a.len().cmp(&b.len()))
+}
+
+/// How many cells have each class, by class.
+#[must_use]
+pub fn count_by_class(cells: &[Cell]) -> std::collections::BTreeMap<ClassId, u64> {
+    let mut counts = std::collections::BTreeMap::new();
+    for cell in cells {
+        *counts.entry(cell.class).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// How many raw detections came in, and what became of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MergeCounts {
+    /// Detections handed in.
+    pub raw: u64,
+    /// Left out: below the least score.
+    pub below_score: u64,
+    /// Left out: a coordinate is NaN or infinite.
+    pub not_finite: u64,
+    /// Left out: a box without area.
+    pub no_area: u64,
+    /// Left out: outside its window or the slide.
+    pub outside: u64,
+    /// Cut ones that yielded to a view that saw the object whole.
+    pub yielded: u64,
+    /// Further views of an object, and second boxes on it, of the same class.
+    pub same_class: u64,
+    /// The same, of another class.
+    pub other_class: u64,
+    /// Cut ones where a better view found nothing.
+    pub unconfirmed: u64,
+    /// Pieces that were put together with another piece.
+    pub joined_pieces: u64,
+    /// Cells written.
+    pub cells: u64,
+    /// Cells put together from pieces: larger than the overlap. Where models
+    /// give boxes, their box is the pieces' common one.
+    pub joined_cells: u64,
+    /// Cells that no window saw whole and nothing completes.
+    pub incomplete_cells: u64,
+}
+
+impl MergeCounts {
+    /// Whether every raw detection is accounted for.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        let left_out = self.below_score + self.not_finite + self.no_area + self.outside;
+        let merged = self.yielded + self.same_class + self.other_class + self.joined_pieces;
+        self.raw == left_out + merged + self.unconfirmed + self.cells
+    }
+}

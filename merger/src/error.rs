@@ -1,0 +1,65 @@
+//! What can go wrong while merging and writing.
+
+use std::path::PathBuf;
+
+/// Why merging or writing stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// The plan is not one: fix the caller.
+    #[error("cannot lay out the plan: {0}")]
+    Layout(String),
+    /// A setting is out of its range: tell the user which.
+    #[error("setting `{name}` is {found}, expected {expected}")]
+    Setting {
+        /// The setting's key.
+        name: &'static str,
+        /// What was given.
+        found: String,
+        /// What is possible.
+        expected: &'static str,
+    },
+    /// A window that the plan does not hold.
+    #[error("cannot take the detections of window {0}: it is not in the plan")]
+    UnknownWindow(u32),
+    /// A window was handed in a second time.
+    #[error("cannot take the detections of window {0}: it was handed in before")]
+    Repeated(u32),
+    /// A stored record of raw detections is damaged or of another version:
+    /// run the window again.
+    #[error("cannot read stored detections: {0}")]
+    Record(String),
+    /// The disk is full; nothing was left behind under the final name.
+    #[error("cannot write the table, the disk is full: {path}")]
+    DiskFull {
+        /// The final name.
+        path: PathBuf,
+    },
+    /// The file could not be written; nothing was left behind under the final
+    /// name.
+    #[error("cannot {action} the table: {source}: {path}")]
+    Io {
+        /// What was tried, as a verb: "create", "write", "rename".
+        action: &'static str,
+        /// The system's own reason.
+        source: std::io::Error,
+        /// The final name.
+        path: PathBuf,
+    },
+    /// Arrow or Parquet refused the rows: our own fault.
+    #[error("cannot encode the table: {source}: {path}")]
+    Encode {
+        /// What the encoder said.
+        source: parquet::errors::ParquetError,
+        /// The final name.
+        path: PathBuf,
+    },
+    /// A table could not be read back.
+    #[error("cannot read the table: {reason}: {path}")]
+    Read {
+        /// What was found and what was expected.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,222 @@
+//! Where the windows of a plan lie on level 0, and who sees what.
+//!
+//! This is all that merging must know of the plan. It is built once per slide
+//! and shared; nothing in it changes while windows come in.
+
+use rstar::primitives::{GeomWithData, Rectangle};
+use rstar::{AABB, RTree};
+use sha2::{Digest, Sha256};
+use wsi_types::{Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex};
+
+use crate::MergeError;
+use crate::geometry::{contains_box, envelope, inflate, is_finite};
+use crate::settings::MAX_BORDER_PX;
+use crate::sides::Sides;
+
+/// One window as merging sees it.
+#[derive(Debug, Clone)]
+pub struct PlannedWindow {
+    /// Place in the plan.
+    pub index: WindowIndex,
+    /// From window px to level-0 px.
+    pub placement: Placement,
+    /// What it sees of the slide, on level 0.
+    pub extent: Level0Box,
+    /// Sides on which the slide itself ends: an object that touches one is as
+    /// whole as it can be.
+    pub slide_edge: Sides,
+    /// Level-0 px per window px, the larger of both axes.
+    pub level0_per_px: f64,
+}
+
+type Indexed = GeomWithData<Rectangle<[f64; 2]>, u32>;
+
+/// The windows of one slide on level 0, with their neighbours.
+#[derive(Debug)]
+pub struct Layout {
+    slide: Level0Box,
+    mpp: Mpp,
+    slide_key: u64,
+    /// By window index, ascending. Positions in this list are *slots*.
+    windows: Vec<PlannedWindow>,
+    /// Slots of the windows near each slot, itself included; ascending.
+    neighbours: Vec<Box<[u32]>>,
+    tree: RTree<Indexed>,
+}
+
+impl Layout {
+    /// Lays out `windows` on a slide that covers `slide` (level-0 px) at `mpp`
+    /// (µm per level-0 px).
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError::Layout`] for a repeated index, or a window that does not
+    /// touch the slide.
+    pub fn new(windows: &[Window], slide: Level0Box, mpp: Mpp) -> Result<Self, MergeError> {
+        let mut planned =
+            windows.iter().map(|window| planned(window, &slide)).collect::<Result<Vec<_>, _>>()?;
+        planned.sort_by_key(|window| window.index);
+        if let Some(pair) = planned.windows(2).find(|pair| pair[0].index == pair[1].index) {
+            return Err(MergeError::Layout(format!("window {} is there twice", pair[0].index.0)));
+        }
+        let tree = RTree::bulk_load(planned.iter().zip(0..).map(indexed).collect());
+        let neighbours = planned.iter().map(|window| near(&tree, window)).collect();
+        Ok(Self { slide, mpp, slide_key: 0, windows: planned, neighbours, tree })
+    }
+
+    /// The same with ids of cells derived from `slide_id` (a content hash, not
+    /// a file name), so that cells of different slides have different ids.
+    #[must_use]
+    pub fn with_slide_id(mut self, slide_id: &str) -> Self {
+        let digest = Sha256::digest(slide_id.as_bytes());
+        self.slide_key = digest.iter().take(8).fold(0, |key, &byte| (key << 8) | u64::from(byte));
+        self
+    }
+
+    /// What the slide covers, level-0 px.
+    #[must_use]
+    pub fn slide(&self) -> &Level0Box {
+        &self.slide
+    }
+
+    /// µm per level-0 px.
+    #[must_use]
+    pub fn mpp(&self) -> Mpp {
+        self.mpp
+    }
+
+    /// What ids of this slide's cells start from.
+    #[must_use]
+    pub fn slide_key(&self) -> u64 {
+        self.slide_key
+    }
+
+    /// All windows, by index.
+    #[must_use]
+    pub fn windows(&self) -> &[PlannedWindow] {
+        &self.windows
+    }
+
+    /// The slot of a window, `None` when the plan does not hold it.
+    pub(crate) fn slot(&self, index: WindowIndex) -> Option<u32> {
+        let found = self.windows.binary_search_by_key(&index, |window| window.index).ok()?;
+        u32::try_from(found).ok()
+    }
+
+    pub(crate) fn window(&self, slot: u32) -> &PlannedWindow {
+        &self.windows[slot as usize]
+    }
+
+    /// Slots of the windows that can see what `slot` sees, itself included.
+    pub(crate) fn neighbours(&self, slot: u32) -> &[u32] {
+        &self.neighbours[slot as usize]
+    }
+
+    /// Slots of the windows that share a point with `area`, ascending.
+    pub(crate) fn touching(&self, area: &Level0Box) -> Vec<u32> {
+        let mut slots: Vec<u32> =
+            self.tree.locate_in_envelope_intersecting(envelope(area)).map(|found| found.data).collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    /// Whether `slot` sees all of `area`, its border not touched except where
+    /// the slide ends. `border_px` is in window px.
+    pub(crate) fn sees_whole(&self, slot: u32, area: &Level0Box, border_px: f64) -> bool {
+        let window = self.window(slot);
+        contains_box(&window.extent, area) && touched(window, area, border_px).is_empty()
+    }
+
+    /// Distance in level-0 px from `point` to the nearest inner border of a
+    /// window near `slot`; infinite when there is one window only.
+    pub(crate) fn seam_distance(&self, slot: u32, point: Level0Point) -> f64 {
+        let to_border = |&near: &u32| border_distance(self.window(near), point);
+        self.neighbours(slot).iter().map(to_border).fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// The sides of `window` that `area` (inside it) touches, those where the slide
+/// ends left out. `border_px` is in window px.
+pub(crate) fn touched(window: &PlannedWindow, area: &Level0Box, border_px: f64) -> Sides {
+    let reach = border_px * window.level0_per_px;
+    Sides::of(
+        area.min.x <= window.extent.min.x + reach,
+        area.min.y <= window.extent.min.y + reach,
+        area.max.x >= window.extent.max.x - reach,
+        area.max.y >= window.extent.max.y - reach,
+    )
+    .without(window.slide_edge)
+}
+
+fn planned(window: &Window, slide: &Level0Box) -> Result<PlannedWindow, MergeError> {
+    let full = window.level0_box();
+    let refuse = |what: &str| MergeError::Layout(format!("window {} {what}", window.index.0));
+    if !is_finite(&full) || !is_finite(slide) {
+        return Err(refuse("or the slide has no finite place"));
+    }
+    let extent = full.intersection(slide).ok_or_else(|| refuse("does not touch the slide"))?;
+    let scale = window.placement.sx.abs().max(window.placement.sy.abs());
+    // A grid is rounded to whole px, so the last window may end just short of
+    // the slide's edge.
+    let slide_edge = Sides::of(
+        full.min.x <= slide.min.x + scale,
+        full.min.y <= slide.min.y + scale,
+        full.max.x >= slide.max.x - scale,
+        full.max.y >= slide.max.y - scale,
+    );
+    let placement = window.placement;
+    Ok(PlannedWindow { index: window.index, placement, extent, slide_edge, level0_per_px: scale })
+}
+
+fn indexed((window, slot): (&PlannedWindow, u32)) -> Indexed {
+    let corners = envelope(&window.extent);
+    GeomWithData::new(Rectangle::from_corners(corners.lower(), corners.upper()), slot)
+}
+
+fn near(tree: &RTree<Indexed>, window: &PlannedWindow) -> Box<[u32]> {
+    let area: AABB<[f64; 2]> = envelope(&inflate(&window.extent, 2.0 * MAX_BORDER_PX * window.level0_per_px));
+    let mut slots: Vec<u32> = tree.locate_in_envelope_intersecting(area).map(|found| found.data).collect();
+    slots.sort_unstable();
+    slots.into_boxed_slice()
+}
+
+/// Distance from `point`, inside or outside, to the nearest side of `window`
+/// that is not the slide's edge; infinite when there is none.
+fn border_distance(window: &PlannedWindow, point: Level0Point) -> f64 {
+    let (low, high) = (window.extent.min, window.extent.max);
+    // How far past the ends of a side the point lies, along that side.
+    let past = |value: f64, low: f64, high: f64| (low - value).max(value - high).max(0.0);
+    let (past_x, past_y) = (past(point.x, low.x, high.x), past(point.y, low.y, high.y));
+    let side = |flag: Sides, across: f64, along: f64| {
+        if window.slide_edge.contains(flag) { f64::INFINITY } else { across.hypot(along) }
+    };
+    side(Sides::LEFT, point.x - low.x, past_y)
+        .min(side(Sides::RIGHT, point.x - high.x, past_y))
+        .min(side(Sides::TOP, point.y - low.y, past_x))
+        .min(side(Sides::BOTTOM, point.y - high.y, past_x))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::testing::{grid_windows, level0};
+
+    #[test]
+    fn sides_at_the_slide_are_not_borders() {
+        let windows = grid_windows(2, 2, 100, 50);
+        let layout = Layout::new(&windows, level0(0.0, 0.0, 150.0, 150.0), Mpp::new(0.5).unwrap()).unwrap();
+        let first = layout.window(0);
+        assert_eq!(first.slide_edge, Sides::LEFT.with(Sides::TOP));
+        assert_eq!(touched(first, &level0(0.0, 40.0, 99.0, 60.0), 2.0), Sides::RIGHT);
+        assert_eq!(layout.neighbours(0), [0, 1, 2, 3]);
+        assert_eq!(layout.seam_distance(0, Level0Point::new(30.0, 75.0)), 20.0);
+    }
+
+    #[test]
+    fn a_plan_with_a_window_off_the_slide_is_refused() {
+        let windows = grid_windows(2, 1, 100, 100);
+        let refused = Layout::new(&windows, level0(0.0, 0.0, 90.0, 90.0), Mpp::new(0.5).unwrap());
+        assert!(matches!(refused, Err(MergeError::Layout(_))));
+    }
+}

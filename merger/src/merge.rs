@@ -1,0 +1,229 @@
+//! Detections of windows, in any order, into cells that are final as soon as
+//! they can be.
+
+use std::sync::Arc;
+
+use rstar::RTree;
+use rstar::primitives::{GeomWithData, Rectangle};
+use serde::{Deserialize, Serialize};
+use wsi_types::{Detection, WindowIndex};
+
+use crate::MergeError;
+use crate::arena::Arena;
+use crate::cell::{Cell, MergeCounts};
+use crate::layout::Layout;
+use crate::place::{RawCell, Unplaceable, place};
+use crate::seam::{Coverage, View, resolve, tie};
+use crate::settings::MergeSettings;
+
+/// What became of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WindowOutcome {
+    /// What the model found, in window px.
+    Detections(Vec<Detection>),
+    /// It could not be read or inferred. Its neighbours then keep what they saw
+    /// cut.
+    Failed,
+}
+
+/// What merging one slide came to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MergeReport {
+    /// Raw detections by what became of them.
+    pub counts: MergeCounts,
+    /// Windows handed in with detections, be it none.
+    pub windows_done: u64,
+    /// Windows handed in as failed, ascending.
+    pub windows_failed: Vec<u32>,
+    /// Windows never handed in, ascending; treated as failed.
+    pub windows_missing: Vec<u32>,
+}
+
+type Indexed = GeomWithData<Rectangle<[f64; 2]>, u32>;
+
+/// One window of the plan, on its way.
+enum Stage {
+    /// Not yet handed in.
+    Awaited,
+    /// Handed in; a window nearby is still awaited, so its detections can be
+    /// found by place.
+    Open { tree: RTree<Indexed>, members: Vec<u32> },
+    /// Handed in, and so are all windows nearby.
+    Closed,
+}
+
+/// Merges the detections of one slide.
+///
+/// Windows come in any order. The cells are a pure function of the set of
+/// windows and their detections; memory holds those components that an awaited
+/// window could still change.
+pub struct CellMerger {
+    layout: Arc<Layout>,
+    settings: MergeSettings,
+    stages: Vec<Stage>,
+    /// Per slot: whether it gave detections.
+    done: Vec<bool>,
+    /// Per slot: how many windows nearby, itself included, are awaited.
+    awaited_near: Vec<u32>,
+    arena: Arena,
+    /// Members of the components that are final.
+    ready: Vec<u32>,
+    report: MergeReport,
+}
+
+impl CellMerger {
+    /// A merger for the plan that `layout` describes. `settings` must have been
+    /// [validated](MergeSettings::validate).
+    #[must_use]
+    pub fn new(layout: Arc<Layout>, settings: MergeSettings) -> Self {
+        let count = layout.windows().len();
+        let awaited_near = (0..).take(count).map(|slot| layout.neighbours(slot).len() as u32).collect();
+        Self {
+            layout,
+            settings,
+            stages: std::iter::repeat_with(|| Stage::Awaited).take(count).collect(),
+            done: vec![false; count],
+            awaited_near,
+            arena: Arena::default(),
+            ready: Vec::new(),
+            report: MergeReport::default(),
+        }
+    }
+
+    /// Takes what became of `window`.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError::UnknownWindow`] or [`MergeError::Repeated`]; nothing has
+    /// changed then.
+    pub fn push(&mut self, window: WindowIndex, outcome: WindowOutcome) -> Result<(), MergeError> {
+        let slot = self.layout.slot(window).ok_or(MergeError::UnknownWindow(window.0))?;
+        if !matches!(self.stages[slot as usize], Stage::Awaited) {
+            return Err(MergeError::Repeated(window.0));
+        }
+        let cells = match outcome {
+            WindowOutcome::Detections(detections) => {
+                self.done[slot as usize] = true;
+                self.report.windows_done += 1;
+                self.place_all(slot, detections)
+            }
+            WindowOutcome::Failed => {
+                self.report.windows_failed.push(window.0);
+                Vec::new()
+            }
+        };
+        self.open(slot, cells);
+        self.close_around(slot);
+        Ok(())
+    }
+
+    /// The cells that no awaited window can change any more, those handed out
+    /// before left out.
+    pub fn take_final(&mut self) -> Vec<Cell> {
+        let coverage = Coverage { layout: &self.layout, done: &self.done };
+        let mut cells = Vec::new();
+        for member in self.ready.drain(..) {
+            let component = self.arena.take_component(member);
+            resolve(component, &coverage, &self.settings, &mut self.report.counts, &mut cells);
+        }
+        cells
+    }
+
+    /// The remaining cells, windows still awaited counting as failed, and the
+    /// report over all.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<Cell>, MergeReport) {
+        for slot in (0..).take(self.stages.len()) {
+            if matches!(self.stages[slot as usize], Stage::Awaited) {
+                self.report.windows_missing.push(self.layout.window(slot).index.0);
+                self.open(slot, Vec::new());
+                self.close_around(slot);
+            }
+        }
+        let cells = self.take_final();
+        self.report.windows_failed.sort_unstable();
+        (cells, self.report)
+    }
+
+    /// Detections that are held because an awaited window could still change
+    /// what becomes of them.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.arena.len()
+    }
+
+    fn place_all(&mut self, slot: u32, detections: Vec<Detection>) -> Vec<RawCell> {
+        let window = self.layout.window(slot);
+        let counts = &mut self.report.counts;
+        counts.raw += detections.len() as u64;
+        let mut cells = Vec::with_capacity(detections.len());
+        for detection in detections {
+            if !self.settings.takes(detection.class, detection.score) {
+                counts.below_score += 1;
+                continue;
+            }
+            match place(window, detection, self.settings.border_px) {
+                Ok(cell) => cells.push(cell),
+                Err(Unplaceable::NotFinite) => counts.not_finite += 1,
+                Err(Unplaceable::NoArea) => counts.no_area += 1,
+                Err(Unplaceable::Outside) => counts.outside += 1,
+            }
+        }
+        cells
+    }
+
+    /// Adds the cells of one window and ties them to each other and to those of
+    /// the windows nearby.
+    fn open(&mut self, slot: u32, cells: Vec<RawCell>) {
+        let window = self.layout.window(slot);
+        let settings = &self.settings;
+        let mut items = Vec::with_capacity(cells.len());
+        let mut members = Vec::with_capacity(cells.len());
+        for cell in cells {
+            let envelope = View { cell: &cell, window }.envelope(settings);
+            let member = self.arena.add(cell);
+            members.push(member);
+            items.push(GeomWithData::new(envelope, member));
+        }
+        let tree = RTree::bulk_load(items);
+        self.stages[slot as usize] = Stage::Open { tree, members };
+        let layout = Arc::clone(&self.layout);
+        for &near in layout.neighbours(slot) {
+            self.tie_windows(slot, near);
+        }
+    }
+
+    fn tie_windows(&mut self, slot: u32, near: u32) {
+        let (Stage::Open { tree, .. }, Stage::Open { tree: other, .. }) =
+            (&self.stages[slot as usize], &self.stages[near as usize])
+        else {
+            return;
+        };
+        let (window, near_window) = (self.layout.window(slot), self.layout.window(near));
+        for (a, b) in tree.intersection_candidates_with_other_tree(other) {
+            if slot == near && a.data >= b.data {
+                continue;
+            }
+            let first = View { cell: self.arena.cell(a.data), window };
+            let second = View { cell: self.arena.cell(b.data), window: near_window };
+            if tie(&first, &second, &self.settings).is_some() {
+                self.arena.unite(a.data, b.data);
+            }
+        }
+    }
+
+    /// Notes that `slot` is no longer awaited, and closes the windows nearby
+    /// for which it was the last one.
+    fn close_around(&mut self, slot: u32) {
+        for &near in self.layout.neighbours(slot) {
+            let awaited = &mut self.awaited_near[near as usize];
+            *awaited -= 1;
+            if *awaited == 0
+                && let Stage::Open { members, .. } =
+                    std::mem::replace(&mut self.stages[near as usize], Stage::Closed)
+            {
+                self.ready.extend(members.into_iter().filter_map(|member| self.arena.close(member)));
+            }
+        }
+    }
+}

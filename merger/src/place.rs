@@ -1,0 +1,119 @@
+//! From window px to level-0 px: the only file that does.
+
+use wsi_types::{ClassId, Detection, Level0Box, Level0Point, Placement, Score, WindowBox, WindowIndex};
+
+use crate::geometry::{box_area, is_finite};
+use crate::layout::{PlannedWindow, touched};
+use crate::sides::Sides;
+
+/// A detection on level 0, not yet compared with those of other windows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawCell {
+    /// In level-0 px, within what the window sees of the slide; finite, with an
+    /// area.
+    pub bbox: Level0Box,
+    /// What it is.
+    pub class: ClassId,
+    /// How sure the model is.
+    pub score: Score,
+    /// Its outline in level-0 px, a closed ring whose first point is not
+    /// repeated; at least 3 points.
+    pub outline: Option<Box<[Level0Point]>>,
+    /// The window that saw it.
+    pub window: WindowIndex,
+    /// The inner borders of that window that its box touches: there the object
+    /// may go on unseen.
+    pub cut: Sides,
+}
+
+/// Why a detection cannot be placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaceable {
+    /// A coordinate is NaN or infinite.
+    NotFinite,
+    /// Its box has no area, or is turned inside out.
+    NoArea,
+    /// It lies outside what the window sees of the slide.
+    Outside,
+}
+
+/// Places `detection`, seen in `window`, on level 0. `border_px` (window px) is
+/// how near to a border counts as touching it.
+///
+/// What reaches past the window or the slide is cut off: it was not seen.
+///
+/// # Errors
+///
+/// [`Unplaceable`] says why there is nothing to place.
+pub fn place(window: &PlannedWindow, detection: Detection, border_px: f64) -> Result<RawCell, Unplaceable> {
+    let full = level0_box_from_window(&window.placement, &detection.bbox);
+    if !is_finite(&full) {
+        return Err(Unplaceable::NotFinite);
+    }
+    if box_area(&full) <= 0.0 {
+        return Err(Unplaceable::NoArea);
+    }
+    let bbox = full.intersection(&window.extent).ok_or(Unplaceable::Outside)?;
+    Ok(RawCell {
+        bbox,
+        class: detection.class,
+        score: detection.score,
+        outline: detection.outline.and_then(|ring| level0_ring_from_window(&window.placement, &ring)),
+        window: window.index,
+        cut: touched(window, &bbox, border_px),
+    })
+}
+
+fn level0_box_from_window(placement: &Placement, bbox: &WindowBox) -> Level0Box {
+    let bbox = bbox.cast::<f64>();
+    Level0Box::new(placement.transform_point(bbox.min), placement.transform_point(bbox.max))
+}
+
+/// `None` for a ring of fewer than 3 points, or with one that is not finite.
+fn level0_ring_from_window(
+    placement: &Placement,
+    ring: &[wsi_types::WindowPoint],
+) -> Option<Box<[Level0Point]>> {
+    let ring: Box<[Level0Point]> =
+        ring.iter().map(|point| placement.transform_point(point.cast::<f64>())).collect();
+    let usable = ring.len() >= 3 && ring.iter().all(|point| point.is_finite());
+    usable.then_some(ring)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::layout::Layout;
+    use crate::testing::{detection, grid_windows, level0};
+    use wsi_types::Mpp;
+
+    fn layout() -> Layout {
+        let windows = grid_windows(2, 1, 100, 50);
+        Layout::new(&windows, level0(0.0, 0.0, 150.0, 100.0), Mpp::new(0.5).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_second_window_places_by_its_shift_and_cuts_at_its_border() {
+        let layout = layout();
+        let cell = place(layout.window(1), detection(-3.0, 10.0, 8.0, 20.0, 0.5), 2.0).unwrap();
+        assert_eq!(cell.bbox, level0(50.0, 10.0, 58.0, 20.0));
+        assert_eq!(cell.cut, Sides::LEFT);
+    }
+
+    #[test]
+    fn touching_the_slide_is_not_a_cut() {
+        let cell = place(layout().window(0), detection(0.0, 0.0, 9.0, 100.0, 0.5), 2.0).unwrap();
+        assert!(cell.cut.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_placed_says_why() {
+        let layout = layout();
+        let why = |x0, y0, x1, y1| place(layout.window(0), detection(x0, y0, x1, y1, 0.5), 2.0).unwrap_err();
+        assert_eq!(why(f32::NAN, 0.0, 1.0, 1.0), Unplaceable::NotFinite);
+        assert_eq!(why(5.0, 5.0, 5.0, 9.0), Unplaceable::NoArea);
+        assert_eq!(why(9.0, 5.0, 5.0, 1.0), Unplaceable::NoArea);
+        assert_eq!(why(120.0, 5.0, 130.0, 9.0), Unplaceable::Outside);
+    }
+}

@@ -1,0 +1,182 @@
+//! How detections of one object are told from detections of two.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wsi_types::{ClassId, Score};
+
+use crate::MergeError;
+
+/// The widest border that [`MergeSettings::border_px`] may ask for.
+pub const MAX_BORDER_PX: f64 = 16.0;
+
+/// What becomes of the boxes of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// The best one is kept as it is (greedy non-maximum suppression).
+    #[default]
+    Nms,
+    /// The best one grows to cover those that agree with it (greedy
+    /// non-maximum merging); never by way of a third.
+    Nmm,
+    /// Weighted boxes fusion (Solovyev, Wang and Gabruseva 2021): the mean of
+    /// the boxes weighted by score; the score is the mean of the scores, times
+    /// the share of the windows that saw it among those that could.
+    Wbf,
+}
+
+/// How much two detections agree, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Shared area of the boxes over the area they cover together.
+    #[default]
+    Iou,
+    /// Shared area of the boxes over the smaller one's: one nested in another
+    /// is the same object.
+    Ios,
+    /// Shared area of the outlines over the area they cover together; of the
+    /// boxes where one has no outline.
+    MaskIou,
+}
+
+/// What becomes of a detection that a window's border cuts, when another window
+/// sees that place whole and finds nothing there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnseenCut {
+    /// It is dropped and counted: the window with the better view decides.
+    #[default]
+    Drop,
+    /// It is kept and flagged.
+    Keep,
+}
+
+/// One number for all classes, with exceptions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerClass<T> {
+    /// For classes without an exception.
+    pub overall: T,
+    /// Exceptions by class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class: BTreeMap<ClassId, T>,
+}
+
+impl<T: Copy> PerClass<T> {
+    /// The same number for every class.
+    #[must_use]
+    pub fn all(overall: T) -> Self {
+        Self { overall, class: BTreeMap::new() }
+    }
+
+    /// The number for `class`.
+    #[must_use]
+    pub fn get(&self, class: ClassId) -> T {
+        if self.class.is_empty() {
+            return self.overall;
+        }
+        self.class.get(&class).copied().unwrap_or(self.overall)
+    }
+
+    fn values(&self) -> impl Iterator<Item = T> {
+        std::iter::once(self.overall).chain(self.class.values().copied())
+    }
+}
+
+/// Settings of the merge. `docs/decisions/0008` tells why the defaults are
+/// what they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MergeSettings {
+    /// What becomes of the boxes of one object.
+    pub method: Method,
+    /// How much two detections agree.
+    pub metric: Metric,
+    /// Detections of one class that agree at least this much are one object;
+    /// above 0, at most 1.
+    pub iou: PerClass<f64>,
+    /// Detections of two classes in *one* window that agree at least this much
+    /// are one object. Above 1: never.
+    pub cross_class_iou: f64,
+    /// The same for detections of two classes in *two* windows, whose boxes
+    /// differ by the model's jitter. Above 1: never.
+    pub cross_class_view_iou: f64,
+    /// How near to a window's border a box counts as touching it, in window px.
+    pub border_px: f64,
+    /// Detections below this score are not taken, 0 to 1.
+    pub min_score: PerClass<f32>,
+    /// What becomes of a cut detection that no better view confirms.
+    pub unseen_cut: UnseenCut,
+}
+
+impl Default for MergeSettings {
+    fn default() -> Self {
+        Self {
+            method: Method::Nms,
+            metric: Metric::Iou,
+            iou: PerClass::all(0.45),
+            cross_class_iou: 0.7,
+            cross_class_view_iou: 0.45,
+            border_px: 3.0,
+            min_score: PerClass::all(0.0),
+            unseen_cut: UnseenCut::Drop,
+        }
+    }
+}
+
+impl MergeSettings {
+    /// Checks every number once, so that merging can trust them.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError::Setting`] names the first that is out of range.
+    pub fn validate(&self) -> Result<(), MergeError> {
+        let check = |ok: bool, name, found: String, expected| {
+            if ok { Ok(()) } else { Err(MergeError::Setting { name, found, expected }) }
+        };
+        for iou in self.iou.values() {
+            check(iou > 0.0 && iou <= 1.0, "iou", iou.to_string(), "above 0, at most 1")?;
+        }
+        for (name, iou) in
+            [("cross_class_iou", self.cross_class_iou), ("cross_class_view_iou", self.cross_class_view_iou)]
+        {
+            check(iou > 0.0, name, iou.to_string(), "above 0 (above 1: never)")?;
+        }
+        for score in self.min_score.values() {
+            check((0.0..=1.0).contains(&score), "min_score", score.to_string(), "between 0 and 1")?;
+        }
+        let border = self.border_px;
+        check((0.0..=MAX_BORDER_PX).contains(&border), "border_px", border.to_string(), "between 0 and 16")
+    }
+
+    pub(crate) fn takes(&self, class: ClassId, score: Score) -> bool {
+        score.get() >= self.min_score.get(class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_nonsense_is_named() {
+        MergeSettings::default().validate().unwrap();
+        let settings = MergeSettings { border_px: f64::NAN, ..MergeSettings::default() };
+        let message = settings.validate().unwrap_err().to_string();
+        assert_eq!(message, "setting `border_px` is NaN, expected between 0 and 16");
+        let settings = MergeSettings { iou: PerClass::all(0.0), ..MergeSettings::default() };
+        assert!(settings.validate().unwrap_err().to_string().contains("`iou` is 0"));
+    }
+
+    #[test]
+    fn settings_survive_json() {
+        let mut settings = MergeSettings::default();
+        settings.iou.class.insert(ClassId(3), 0.6);
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<MergeSettings>(&text).unwrap(), settings);
+        assert!(serde_json::from_str::<MergeSettings>(r#"{"metric":"ious"}"#).is_err());
+    }
+}
