@@ -1,1 +1,38 @@
-//! Opened in this commit; filled by the ones that follow.
+//! How good a table of cells is.
+//!
+//! Three entries, one per command:
+//!
+//! | entry | from | to |
+//! | --- | --- | --- |
+//! | [`evaluate`] | predictions and truth | [`Evaluation`]: AP, PR, FROC, PQ, counts, calibration |
+//! | [`agree`](consensus::agree) | several annotators | [`Consensus`](consensus::Consensus): one agreed truth |
+//! | [`plan_dataset`](dataset::plan_dataset) | annotated images | [`Dataset`](dataset::Dataset): tiles, labels, splits, weights |
+//!
+//! A figure's way: [`truth`] reads files into an [`ObjectSet`](objects::ObjectSet);
+//! [`objects::align`] brings two sets to the same images and classes;
+//! [`matching`] pairs their objects off; [`ranking`] lists predictions as hits
+//! and false marks by falling score; [`ap`], [`pr`], [`froc`], [`pq`],
+//! [`calibration`] and [`agreement`] read their figures from that;
+//! [`bootstrap`] gives them intervals; [`evaluation`] is all of it in order.
+//!
+//! Results are the same, bit for bit, for any number of threads.
+
+#![forbid(unsafe_code)]
+
+pub mod agreement;
+pub mod ap;
+pub mod bootstrap;
+pub mod calibration;
+pub mod error;
+pub mod evaluation;
+pub mod froc;
+pub mod matching;
+pub mod objects;
+pub mod polygon;
+pub mod pq;
+pub mod pr;
+pub mod ranking;
+mod table;
+
+pub use error::EvalError;
+pub use evaluation::{Evaluation, EvaluationSettings, evaluate};

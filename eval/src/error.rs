@@ -1,0 +1,99 @@
+//! What can go wrong, one variant per thing a caller might do differently.
+
+use std::path::PathBuf;
+
+/// An error of this crate. Paths and image names stand last in messages: they
+/// can identify patients.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// A file could not be opened or read.
+    #[error("cannot read: {source}: {}", path.display())]
+    Read {
+        /// What the system said.
+        source: std::io::Error,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file was read and does not hold what its format says.
+    #[error("bad {format}, {place}: {problem}: {}", path.display())]
+    Malformed {
+        /// `GeoJSON`, `COCO JSON`, `CSV`, `label PNG`, `Parquet`, `YOLO labels`.
+        format: &'static str,
+        /// Where in it: a feature's place from 0, a line from 1, a column.
+        place: String,
+        /// What was found and what was expected.
+        problem: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Neither the name nor the first bytes are those of a known format.
+    #[error(
+        "unknown annotation format, expected GeoJSON, COCO JSON, CSV points, a label PNG or Parquet: {}",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `--match` is not one of the known rules.
+    #[error("cannot match by {0:?}, expected iou:0.5, mask-iou:0.5 or distance:3um")]
+    Criterion(String),
+    /// A setting is out of its range.
+    #[error("{name} is {found}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        name: &'static str,
+        /// What was given.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// Distances are in µm and the image's pixel size is not known.
+    #[error("microns per pixel are not known, and matching by distance needs them; give --mpp: {image}")]
+    NoMpp {
+        /// The image's name.
+        image: String,
+    },
+    /// An IoU was asked of points.
+    #[error(
+        "{objects} objects of the {side} are points, which have no area to overlap; \
+         match by distance instead, for example distance:3um"
+    )]
+    PointsHaveNoArea {
+        /// `truth`, `prediction`, or an annotator's name.
+        side: String,
+        /// How many.
+        objects: usize,
+    },
+    /// Predictions on images that the truth does not name.
+    #[error(
+        "{count} images have predictions and no truth, so nothing can be said of them; the first: {first}"
+    )]
+    ImagesWithoutTruth {
+        /// How many.
+        count: usize,
+        /// The first of them by name.
+        first: String,
+    },
+    /// Two images of one file would be taken for the same.
+    #[error("two images go by one name: {name}")]
+    AmbiguousImage {
+        /// The name.
+        name: String,
+    },
+    /// More classes than a class id can tell apart.
+    #[error("more than 65535 classes")]
+    TooManyClasses,
+    /// More objects in one image than matching can index.
+    #[error("more than 4 294 967 294 objects in one image: {image}")]
+    TooManyObjects {
+        /// The image's name.
+        image: String,
+    },
+    /// There is nothing to evaluate or to agree on.
+    #[error("{0}")]
+    Empty(&'static str),
+}
+
+/// What every fallible function here gives.
+pub type Result<T, E = EvalError> = std::result::Result<T, E>;

@@ -1,0 +1,973 @@
+//! Everything at once: predictions against truth, one report.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use wsi_types::ClassId;
+
+use crate::{
+    EvalError,
+    agreement::{Confusion, CountAgreement, count_agreement},
+    ap::{AreaRange, average_precision, coco_ious},
+    bootstrap::{BootstrapSettings, Estimate, estimates},
+    calibration::{Calibration, calibration},
+    error::Result,
+    froc::{self, FrocPoint, Reading},
+    matching::{Candidates, Classes, Criterion, Outcome, Scene, by_falling_score, greedy, optimal},
+    objects::{Image, Object, ObjectSet, Role, align, counted_area_mm2},
+    pq::{self, PanopticSums, panoptic_sums},
+    pr::{self, Counts, OperatingPoint},
+    ranking::{Draw, Mark, Ranking},
+    table::{Cell, Table},
+};
+
+/// What is asked of an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationSettings {
+    /// When a prediction is near enough to be an object.
+    pub criterion: Criterion,
+    /// The working threshold: predictions of at least this score are what a
+    /// user would see. Curves and AP use all predictions given.
+    pub min_score: f32,
+    /// How predictions at the working threshold are paired with truth. AP, PR
+    /// and FROC curves are greedy by definition.
+    pub assignment: Assignment,
+    /// At most this many predictions per image and class, the surest first.
+    /// `None`, the default, counts them all.
+    pub max_predictions: Option<usize>,
+    /// AP of objects of some sizes only.
+    pub area_ranges: Vec<AreaRange>,
+    /// False-positive rates per image at which sensitivity is told.
+    pub rates_per_image: Vec<f64>,
+    /// False-positive rates per mm² at which sensitivity is told.
+    pub rates_per_mm2: Vec<f64>,
+    /// How sensitivity is read between thresholds.
+    pub froc_reading: Reading,
+    /// Bins of the reliability diagram.
+    pub calibration_bins: usize,
+    /// Truth objects within so many px of the image's border are cut by it and
+    /// treated as [`Role::Crowd`]. `None` counts them all.
+    pub border_px: Option<f64>,
+    /// Intervals; `None` for none.
+    pub bootstrap: Option<BootstrapSettings>,
+    /// At most so many points per curve in the report.
+    pub curve_points: usize,
+    /// What to do with predictions on images that the truth does not have.
+    pub unknown_images: UnknownImages,
+}
+
+impl Default for EvaluationSettings {
+    fn default() -> Self {
+        Self {
+            criterion: Criterion::BoxIou(0.5),
+            min_score: 0.5,
+            assignment: Assignment::Optimal,
+            max_predictions: None,
+            area_ranges: Vec::new(),
+            rates_per_image: froc::RATES.to_vec(),
+            rates_per_mm2: froc::RATES.to_vec(),
+            froc_reading: Reading::Attainable,
+            calibration_bins: 10,
+            border_px: None,
+            bootstrap: Some(BootstrapSettings::default()),
+            curve_points: 512,
+            unknown_images: UnknownImages::Refuse,
+        }
+    }
+}
+
+/// How pairs are made at the working threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Assignment {
+    /// As many pairs as possible, then the closest.
+    #[default]
+    Optimal,
+    /// The surest prediction chooses first.
+    Greedy,
+}
+
+/// What to do with predictions on images that the truth does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownImages {
+    /// Say so and stop: they may be all false, or merely not annotated.
+    #[default]
+    Refuse,
+    /// Leave them out, with a note.
+    Skip,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// What was asked.
+    pub settings: EvaluationSettings,
+    /// Images looked at.
+    pub images: usize,
+    /// Their area in mm², when known for all of them.
+    pub area_mm2: Option<f64>,
+    /// One row per class, in the truth's order.
+    pub classes: Vec<ClassReport>,
+    /// All classes pooled (matches still need the same class).
+    pub overall: ClassReport,
+    /// Mean over classes of each figure; COCO's mAP is here.
+    pub mean: Figures,
+    /// Classes of pairs matched whatever their classes.
+    pub confusion: Confusion,
+    /// What the reader of the figures should know.
+    pub notes: Vec<String>,
+}
+
+/// The figures of one class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassReport {
+    /// Its name; `all` for the pooled row.
+    pub class: String,
+    /// Truth objects that count.
+    pub truth: u64,
+    /// Predictions given, whatever their score, less the ignored ones.
+    pub predictions: u64,
+    /// The headline figures with intervals.
+    pub figures: Figures,
+    /// AP 0.5:0.95 by size.
+    pub by_area: Vec<AreaReport>,
+    /// At the working threshold.
+    pub working: OperatingPoint,
+    /// At the threshold of the best F1 of the curve.
+    pub best: Option<OperatingPoint>,
+    /// Precision and recall over thresholds.
+    pub curve: Vec<OperatingPoint>,
+    /// Sensitivity against false positives per image.
+    pub froc_per_image: Vec<FrocPoint>,
+    /// Sensitivity against false positives per mm².
+    pub froc_per_mm2: Vec<FrocPoint>,
+    /// Sensitivity at the rates asked for.
+    pub sensitivity_at: Vec<SensitivityAt>,
+    /// Panoptic quality of outlines or boxes; none for distances.
+    pub panoptic: Option<Panoptic>,
+    /// Do scores mean what they say?
+    pub calibration: Calibration,
+    /// The chance that a hit has a higher score than a false mark.
+    pub score_auc: Option<f64>,
+    /// Numbers of objects per image.
+    pub counts: CountAgreement,
+}
+
+/// Average precision of objects of one size.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AreaReport {
+    /// The range's name.
+    pub name: String,
+    /// Truth objects in it.
+    pub truth: u64,
+    /// AP 0.5:0.95, or at the distance.
+    pub ap: Option<f64>,
+}
+
+/// Sensitivity at one false-positive rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SensitivityAt {
+    /// False positives per unit.
+    pub rate: f64,
+    /// `image` or `mm2`.
+    pub per: &'static str,
+    /// Share of truth objects found; `None` when there are none.
+    pub sensitivity: Option<f64>,
+}
+
+/// Panoptic quality at the working threshold, pooled over images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Panoptic {
+    /// Pairs with IoU over 0.5.
+    pub hits: f64,
+    /// Predictions without a pair.
+    pub false_marks: f64,
+    /// Truth objects without a pair.
+    pub missed: f64,
+    /// Mean over images instead of pooled.
+    pub mean_over_images: Option<f64>,
+}
+
+macro_rules! figures {
+    ($($(#[$doc:meta])* $field:ident = $label:literal,)*) => {
+        /// The headline figures. Absent where there is nothing to judge.
+        #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+        pub struct Figures {
+            $($(#[$doc])* pub $field: Option<Estimate>,)*
+        }
+
+        impl Figures {
+            /// Labels, in the order of [`Figures::values`].
+            pub const LABELS: &[&str] = &[$($label),*];
+
+            /// All figures in order.
+            #[must_use]
+            pub fn values(&self) -> Vec<Option<Estimate>> {
+                vec![$(self.$field),*]
+            }
+
+            fn from_values(values: &[Option<Estimate>]) -> Self {
+                let mut values = values.iter().copied();
+                Self { $($field: values.next().flatten(),)* }
+            }
+        }
+
+        /// The same for one draw of images.
+        #[derive(Default)]
+        struct Drawn { $($field: Option<f64>,)* }
+
+        impl Drawn {
+            fn into_values(self) -> Vec<Option<f64>> {
+                vec![$(self.$field),*]
+            }
+        }
+    };
+}
+
+figures! {
+    /// Average precision at the criterion asked for.
+    ap = "AP",
+    /// Average precision at IoU 0.5; absent for distances.
+    ap50 = "AP50",
+    /// Mean of average precision at IoU 0.5, 0.55, … 0.95; absent for distances.
+    ap50_95 = "AP50:95",
+    /// Share of predictions at the working threshold that are right.
+    precision = "precision",
+    /// Share of truth objects found at the working threshold.
+    recall = "recall",
+    /// Harmonic mean of both.
+    f1 = "F1",
+    /// Mean sensitivity at the stated rates per image.
+    froc_per_image = "FROC/image",
+    /// Mean sensitivity at the stated rates per mm².
+    froc_per_mm2 = "FROC/mm2",
+    /// Panoptic quality.
+    pq = "PQ",
+    /// Segmentation quality: mean IoU of matched pairs.
+    sq = "SQ",
+    /// Recognition quality: F1 at IoU over 0.5.
+    rq = "RQ",
+    /// (predicted − truth) / truth.
+    count_error = "count error",
+}
+
+/// One figure of one class, for a table in long form (Parquet, CSV).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FigureRow {
+    /// The class; `all` pooled, `mean` over classes.
+    pub class: String,
+    /// Its label in [`Figures::LABELS`].
+    pub figure: &'static str,
+    /// The figure.
+    pub value: f64,
+    /// Lower end of its interval.
+    pub low: Option<f64>,
+    /// Upper end of its interval.
+    pub high: Option<f64>,
+}
+
+/// Judges `predictions` by `truth`.
+///
+/// Images and classes are brought together by [`align`]. Images in the truth
+/// without predictions count as looked at and empty.
+///
+/// # Errors
+///
+/// [`EvalError::ImagesWithoutTruth`] unless they may be skipped;
+/// [`EvalError::NoMpp`] and [`EvalError::PointsHaveNoArea`] when the criterion
+/// asks for what the objects do not have; [`EvalError::Empty`] without images;
+/// [`EvalError::Setting`].
+pub fn evaluate(
+    mut truth: ObjectSet,
+    predictions: ObjectSet,
+    settings: &EvaluationSettings,
+) -> Result<Evaluation> {
+    check(settings)?;
+    let mut notes = notes_on(&predictions);
+    let aligned = align(&mut truth, predictions)?;
+    refuse_or_note(&aligned.unknown_images, settings, &mut notes)?;
+    if truth.images.is_empty() {
+        return Err(EvalError::Empty("there is no image to evaluate"));
+    }
+    if let Some(border) = settings.border_px {
+        excuse_cut_objects(&mut truth, border, &mut notes);
+    }
+    let study = Study::new(&truth, &aligned.set, settings)?;
+    Ok(study.report(notes))
+}
+
+fn check(settings: &EvaluationSettings) -> Result<()> {
+    let bad = |name, found: String, expected| Err(EvalError::Setting { name, found, expected });
+    if settings.min_score.is_nan() {
+        return bad("min_score", settings.min_score.to_string(), "a number");
+    }
+    if let Some(bootstrap) = settings.bootstrap
+        && !(bootstrap.level > 0.0 && bootstrap.level < 1.0)
+    {
+        return bad("bootstrap.level", bootstrap.level.to_string(), "between 0 and 1");
+    }
+    if settings.calibration_bins == 0 {
+        return bad("calibration_bins", "0".to_owned(), "at least 1");
+    }
+    Ok(())
+}
+
+fn notes_on(predictions: &ObjectSet) -> Vec<String> {
+    let unscored = predictions.objects.iter().filter(|object| object.score.is_none()).count();
+    let mut notes = Vec::new();
+    if unscored > 0 {
+        notes.push(format!(
+            "{unscored} predictions have no score and count as 1: AP and FROC are single points for them"
+        ));
+    }
+    notes
+}
+
+fn refuse_or_note(unknown: &[String], settings: &EvaluationSettings, notes: &mut Vec<String>) -> Result<()> {
+    let Some(first) = unknown.first() else { return Ok(()) };
+    if settings.unknown_images == UnknownImages::Refuse {
+        return Err(EvalError::ImagesWithoutTruth { count: unknown.len(), first: first.clone() });
+    }
+    notes.push(format!("{} images have predictions and no truth; they were left out", unknown.len()));
+    Ok(())
+}
+
+/// Truth objects at the border become crowds, as COCO treats what it cannot
+/// count.
+fn excuse_cut_objects(truth: &mut ObjectSet, border: f64, notes: &mut Vec<String>) {
+    let unsized_images = truth.images.iter().filter(|image| image.size.is_none()).count();
+    if unsized_images > 0 {
+        notes.push(format!(
+            "the size of {unsized_images} images is not known: objects cut by their border count"
+        ));
+    }
+    let mut cut = 0_usize;
+    for object in &mut truth.objects {
+        let Some((width, height)) = truth.images[object.image.0 as usize].size else { continue };
+        let bounds = object.shape.bounds();
+        let inner = bounds.min.x >= border
+            && bounds.min.y >= border
+            && bounds.max.x <= width - border
+            && bounds.max.y <= height - border;
+        if !inner && object.role == Role::Object {
+            object.role = Role::Crowd;
+            cut += 1;
+        }
+    }
+    notes.push(format!("{cut} truth objects lie within {border} px of a border and only excuse predictions"));
+}
+
+/// One image, both sides, ready to be matched at any threshold.
+struct Work<'a> {
+    image: &'a Image,
+    predictions: &'a [Object],
+    truth: &'a [Object],
+    candidates: Candidates,
+    /// Surest first, capped.
+    order: Vec<u32>,
+    /// The part of `order` at the working threshold.
+    working: Vec<u32>,
+    /// Truth objects that do not count.
+    ignored: Vec<bool>,
+}
+
+impl Work<'_> {
+    fn scene(&self) -> Scene<'_> {
+        Scene { predictions: self.predictions, truth: self.truth, candidates: &self.candidates }
+    }
+
+    fn positives(&self, class: usize, ignored: &[bool]) -> u32 {
+        let counts = |(t, ignored): &(&Object, &bool)| usize::from(t.class.0) == class && !**ignored;
+        self.truth.iter().zip(ignored).filter(counts).count() as u32
+    }
+}
+
+/// Everything matched, before figures are drawn from it.
+struct Study<'a> {
+    settings: &'a EvaluationSettings,
+    images: &'a [Image],
+    names: Vec<String>,
+    works: Vec<Work<'a>>,
+    areas_mm2: Option<Vec<f64>>,
+    /// At the criterion; by class, pooled last.
+    rankings: Vec<Ranking>,
+    /// At COCO's ten IoUs; empty for distances.
+    coco: Vec<Vec<Ranking>>,
+    /// At the working threshold: by class (pooled last), by image.
+    counts: Vec<Vec<Counts>>,
+    /// By class (pooled last), by image; empty for distances.
+    panoptic: Vec<Vec<PanopticSums>>,
+}
+
+impl<'a> Study<'a> {
+    fn new(
+        truth: &'a ObjectSet,
+        predictions: &'a ObjectSet,
+        settings: &'a EvaluationSettings,
+    ) -> Result<Self> {
+        let names: Vec<String> = predictions.classes.iter().map(|class| class.name.clone()).collect();
+        let works = (truth.images.par_iter())
+            .zip(truth.per_image())
+            .zip(predictions.per_image())
+            .map(|((image, truth), predictions)| prepare(image, truth, predictions, settings, names.len()))
+            .collect::<Result<Vec<_>>>()?;
+        let areas_mm2 = works.iter().map(|work| counted_area_mm2(work.image, work.truth)).collect();
+        let mut study = Self {
+            settings,
+            images: &truth.images,
+            names,
+            works,
+            areas_mm2,
+            rankings: Vec::new(),
+            coco: Vec::new(),
+            counts: Vec::new(),
+            panoptic: Vec::new(),
+        };
+        study.rankings = study.rankings_at(settings.criterion.threshold(), None);
+        study.coco = study.coco_rankings(None);
+        study.counts = study.working_counts();
+        study.panoptic = study.panoptic_sums();
+        Ok(study)
+    }
+
+    /// Rankings by class, pooled last.
+    fn rankings_at(&self, threshold: f64, area: Option<&AreaRange>) -> Vec<Ranking> {
+        let classes = self.names.len();
+        let per_image: Vec<(Vec<Vec<Mark>>, Vec<u32>)> = (self.works.par_iter().enumerate())
+            .map(|(place, work)| self.marks_of(place, work, threshold, area))
+            .collect();
+        let mut marks: Vec<Vec<Mark>> = vec![Vec::new(); classes + 1];
+        let mut positives: Vec<Vec<u32>> = vec![Vec::new(); classes + 1];
+        for (image_marks, image_positives) in per_image {
+            for (class, found) in image_marks.into_iter().enumerate() {
+                marks[classes].extend_from_slice(&found);
+                marks[class].extend(found);
+            }
+            for (class, &n) in image_positives.iter().enumerate() {
+                positives[class].push(n);
+            }
+            positives[classes].push(image_positives.iter().sum());
+        }
+        marks
+            .into_par_iter()
+            .zip(positives)
+            .map(|(marks, positives)| Ranking::new(marks, positives))
+            .collect()
+    }
+
+    fn marks_of(
+        &self,
+        place: usize,
+        work: &Work<'_>,
+        threshold: f64,
+        area: Option<&AreaRange>,
+    ) -> (Vec<Vec<Mark>>, Vec<u32>) {
+        let outside =
+            |object: &Object| area.is_some_and(|range| !within(object, work.image, range, self.settings));
+        let ignored: Vec<bool> =
+            work.truth.iter().zip(&work.ignored).map(|(t, &ignored)| ignored || outside(t)).collect();
+        let outcomes = greedy(work.scene(), &work.order, threshold, &ignored, Classes::Same);
+        let mut marks = vec![Vec::new(); self.names.len()];
+        // In falling score, as COCO concatenates them.
+        for &p in &work.order {
+            let prediction = &work.predictions[p as usize];
+            let hit = match outcomes[p as usize] {
+                Outcome::Hit(_) => true,
+                Outcome::False if !outside(prediction) => false,
+                _ => continue,
+            };
+            let mark = Mark { score: prediction.score_or_one(), image: place as u32, hit };
+            marks[usize::from(prediction.class.0)].push(mark);
+        }
+        let positives = (0..self.names.len()).map(|class| work.positives(class, &ignored)).collect();
+        (marks, positives)
+    }
+
+    fn coco_rankings(&self, area: Option<&AreaRange>) -> Vec<Vec<Ranking>> {
+        if !self.settings.criterion.is_iou() {
+            return Vec::new();
+        }
+        coco_ious().iter().map(|&iou| self.rankings_at(iou, area)).collect()
+    }
+
+    fn working_counts(&self) -> Vec<Vec<Counts>> {
+        let per_image: Vec<Vec<Counts>> = self.works.par_iter().map(|work| self.counts_of(work)).collect();
+        by_class(per_image, self.names.len(), |counts| Counts {
+            hits: counts.iter().map(|c| c.hits).sum(),
+            false_marks: counts.iter().map(|c| c.false_marks).sum(),
+            missed: counts.iter().map(|c| c.missed).sum(),
+        })
+    }
+
+    fn counts_of(&self, work: &Work<'_>) -> Vec<Counts> {
+        let mut counts = vec![Counts::default(); self.names.len()];
+        for (class, counts) in counts.iter_mut().enumerate() {
+            counts.missed = f64::from(work.positives(class, &work.ignored));
+        }
+        let outcomes = self.assign(work, Classes::Same);
+        for &p in &work.working {
+            let counts = &mut counts[usize::from(work.predictions[p as usize].class.0)];
+            match outcomes[p as usize] {
+                Outcome::Hit(_) => {
+                    counts.hits += 1.0;
+                    counts.missed -= 1.0;
+                }
+                Outcome::False => counts.false_marks += 1.0,
+                Outcome::Ignored | Outcome::Unasked => {}
+            }
+        }
+        counts
+    }
+
+    /// Pairs at the working threshold, by the rule asked for.
+    fn assign(&self, work: &Work<'_>, classes: Classes) -> Vec<Outcome> {
+        let rule = match self.settings.assignment {
+            Assignment::Optimal => optimal,
+            Assignment::Greedy => greedy,
+        };
+        rule(work.scene(), &work.working, self.settings.criterion.threshold(), &work.ignored, classes)
+    }
+
+    fn panoptic_sums(&self) -> Vec<Vec<PanopticSums>> {
+        if !self.settings.criterion.is_iou() {
+            return Vec::new();
+        }
+        let area = |object: &Object| area_px2(object, self.settings.criterion);
+        let per_image = (self.works.par_iter())
+            .map(|work| panoptic_sums(work.scene(), &work.working, self.names.len(), area))
+            .collect();
+        by_class(per_image, self.names.len(), pq::pooled)
+    }
+
+    fn report(&self, notes: Vec<String>) -> Evaluation {
+        let values = estimates(self.images, self.settings.bootstrap, |draw| self.figures(draw));
+        let width = Figures::LABELS.len();
+        let figures = |row: usize| Figures::from_values(&values[row * width..][..width]);
+        let classes = self.names.len();
+        let by_area: Vec<(&AreaRange, Vec<Vec<Ranking>>)> =
+            self.settings.area_ranges.iter().map(|range| (range, self.area_rankings(range))).collect();
+        let report = |class: usize| self.class_report(class, figures(class), &by_area);
+        Evaluation {
+            settings: self.settings.clone(),
+            images: self.images.len(),
+            area_mm2: self.areas_mm2.as_ref().map(|areas| areas.iter().sum()),
+            classes: (0..classes).map(report).collect(),
+            overall: report(classes),
+            mean: figures(classes + 1),
+            confusion: self.confusion(),
+            notes,
+        }
+    }
+
+    fn area_rankings(&self, range: &AreaRange) -> Vec<Vec<Ranking>> {
+        if self.settings.criterion.is_iou() {
+            return self.coco_rankings(Some(range));
+        }
+        vec![self.rankings_at(self.settings.criterion.threshold(), Some(range))]
+    }
+
+    /// All figures of one draw: classes, pooled, mean over classes.
+    fn figures(&self, draw: &Draw) -> Vec<Option<f64>> {
+        let rows: Vec<Vec<Option<f64>>> =
+            (0..=self.names.len()).map(|class| self.class_figures(class, draw).into_values()).collect();
+        let mean = |figure: usize| mean(rows[..self.names.len()].iter().filter_map(|row| row[figure]));
+        let means: Vec<Option<f64>> = (0..Figures::LABELS.len()).map(mean).collect();
+        rows.into_iter().chain([means]).flatten().collect()
+    }
+
+    fn class_figures(&self, class: usize, draw: &Draw) -> Drawn {
+        let ranking = &self.rankings[class];
+        let coco: Vec<Option<f64>> =
+            self.coco.iter().map(|rankings| average_precision(&rankings[class], draw)).collect();
+        let counts = self.drawn_counts(class, draw);
+        let panoptic = self.panoptic.get(class).map(|sums| PanopticSums::over(sums, draw));
+        let froc = |units: f64, rates: &[f64]| {
+            let curve = froc::curve(ranking, draw, units);
+            froc::mean_sensitivity(&curve, rates, self.settings.froc_reading)
+        };
+        let truth = counts.hits + counts.missed;
+        Drawn {
+            ap: self.ap_at_criterion(class, draw, &coco),
+            ap50: coco.first().copied().flatten(),
+            ap50_95: mean(coco.iter().copied().flatten()),
+            precision: counts.precision(),
+            recall: counts.recall(),
+            f1: counts.f1(),
+            froc_per_image: froc(draw.total(), &self.settings.rates_per_image),
+            froc_per_mm2: self.drawn_area(draw).and_then(|mm2| froc(mm2, &self.settings.rates_per_mm2)),
+            pq: panoptic.and_then(|sums| sums.quality()),
+            sq: panoptic.and_then(|sums| sums.segmentation()),
+            rq: panoptic.and_then(|sums| sums.recognition()),
+            count_error: (truth > 0.0).then(|| (counts.false_marks - counts.missed) / truth),
+        }
+    }
+
+    /// Not worked out again when the criterion is one of COCO's IoUs.
+    fn ap_at_criterion(&self, class: usize, draw: &Draw, coco: &[Option<f64>]) -> Option<f64> {
+        let threshold = self.settings.criterion.threshold();
+        let known = coco_ious().iter().position(|iou| *iou == threshold).and_then(|i| coco.get(i));
+        known.copied().unwrap_or_else(|| average_precision(&self.rankings[class], draw))
+    }
+
+    fn drawn_counts(&self, class: usize, draw: &Draw) -> Counts {
+        let sum = |field: fn(&Counts) -> f64| draw.sum(self.counts[class].iter().map(field));
+        Counts { hits: sum(|c| c.hits), false_marks: sum(|c| c.false_marks), missed: sum(|c| c.missed) }
+    }
+
+    fn drawn_area(&self, draw: &Draw) -> Option<f64> {
+        self.areas_mm2.as_ref().map(|areas| draw.sum(areas.iter().copied()))
+    }
+
+    fn class_report(
+        &self,
+        class: usize,
+        figures: Figures,
+        by_area: &[(&AreaRange, Vec<Vec<Ranking>>)],
+    ) -> ClassReport {
+        let once = Draw::each_once(self.images.len());
+        let ranking = &self.rankings[class];
+        let curve = pr::curve(ranking, &once);
+        let per_image = froc::curve(ranking, &once, once.total());
+        let per_mm2 = self.drawn_area(&once).map(|mm2| froc::curve(ranking, &once, mm2)).unwrap_or_default();
+        let thin = self.settings.curve_points;
+        ClassReport {
+            class: self.names.get(class).map_or("all", String::as_str).to_owned(),
+            truth: ranking.positives_in(&once) as u64,
+            predictions: ranking.marks().len() as u64,
+            figures,
+            by_area: by_area.iter().map(|(range, found)| area_report(range, found, class, &once)).collect(),
+            working: OperatingPoint::new(self.settings.min_score, self.drawn_counts(class, &once)),
+            best: pr::best(&curve),
+            sensitivity_at: self.sensitivities(&per_image, &per_mm2),
+            curve: pr::thinned(&curve, thin),
+            froc_per_image: pr::thinned(&per_image, thin),
+            froc_per_mm2: pr::thinned(&per_mm2, thin),
+            panoptic: self.panoptic.get(class).map(|sums| panoptic_report(sums, &once)),
+            calibration: calibration(ranking, self.settings.calibration_bins),
+            score_auc: pr::score_auc(ranking, &once),
+            counts: count_agreement(self.counts[class].iter().map(count_pair).collect()),
+        }
+    }
+
+    fn sensitivities(&self, per_image: &[FrocPoint], per_mm2: &[FrocPoint]) -> Vec<SensitivityAt> {
+        let read = |curve: &[FrocPoint], rate: f64, per: &'static str| SensitivityAt {
+            rate,
+            per,
+            sensitivity: (!curve.is_empty())
+                .then(|| froc::sensitivity_at(curve, rate, self.settings.froc_reading)),
+        };
+        let images = self.settings.rates_per_image.iter().map(|&rate| read(per_image, rate, "image"));
+        let areas = self.settings.rates_per_mm2.iter().map(|&rate| read(per_mm2, rate, "mm2"));
+        images.chain(areas).collect()
+    }
+
+    fn confusion(&self) -> Confusion {
+        let mut confusion = Confusion::new(self.names.clone());
+        for work in &self.works {
+            let outcomes = self.assign(work, Classes::Any);
+            let mut found = vec![false; work.truth.len()];
+            for &p in &work.working {
+                let class = usize::from(work.predictions[p as usize].class.0);
+                match outcomes[p as usize] {
+                    Outcome::Hit(t) => {
+                        found[t as usize] = true;
+                        confusion.pairs[usize::from(work.truth[t as usize].class.0)][class] += 1;
+                    }
+                    Outcome::False => confusion.false_marks[class] += 1,
+                    Outcome::Ignored | Outcome::Unasked => {}
+                }
+            }
+            for ((truth, ignored), found) in work.truth.iter().zip(&work.ignored).zip(found) {
+                if !ignored && !found {
+                    confusion.missed[usize::from(truth.class.0)] += 1;
+                }
+            }
+        }
+        confusion.finish();
+        confusion
+    }
+}
+
+fn prepare<'a>(
+    image: &'a Image,
+    truth: &'a [Object],
+    predictions: &'a [Object],
+    settings: &EvaluationSettings,
+    classes: usize,
+) -> Result<Work<'a>> {
+    let lowest = settings.criterion.with_iou(settings.criterion.threshold().min(0.5));
+    let candidates = Candidates::find(predictions, truth, lowest, image)?;
+    let order = capped(by_falling_score(predictions), predictions, settings.max_predictions, classes);
+    let asked = |p: &&u32| predictions[**p as usize].score_or_one() >= settings.min_score;
+    let working = order.iter().filter(asked).copied().collect();
+    let ignored = truth.iter().map(|t| t.role != Role::Object).collect();
+    Ok(Work { image, predictions, truth, candidates, order, working, ignored })
+}
+
+/// The first `most` of each class.
+fn capped(order: Vec<u32>, predictions: &[Object], most: Option<usize>, classes: usize) -> Vec<u32> {
+    let Some(most) = most else { return order };
+    let mut seen = vec![0; classes];
+    let mut keep = |ClassId(class): ClassId| {
+        seen[usize::from(class)] += 1;
+        seen[usize::from(class)] <= most
+    };
+    order.into_iter().filter(|&p| keep(predictions[p as usize].class)).collect()
+}
+
+fn within(object: &Object, image: &Image, range: &AreaRange, settings: &EvaluationSettings) -> bool {
+    let mpp = image.mpp.map_or(f64::NAN, wsi_types::Mpp::get);
+    let area = area_px2(object, settings.criterion) * mpp * mpp;
+    area >= range.min_um2 && area <= range.max_um2
+}
+
+fn area_px2(object: &Object, criterion: Criterion) -> f64 {
+    match criterion {
+        Criterion::BoxIou(_) => object.shape.bounds().area(),
+        Criterion::MaskIou(_) | Criterion::DistanceUm(_) => object.shape.area(),
+    }
+}
+
+/// Turns rows of images into rows of classes, with a pooled one at the end.
+fn by_class<T: Copy>(per_image: Vec<Vec<T>>, classes: usize, pool: impl Fn(&[T]) -> T) -> Vec<Vec<T>> {
+    let mut rows: Vec<Vec<T>> =
+        (0..classes).map(|class| per_image.iter().map(|image| image[class]).collect()).collect();
+    rows.push(per_image.iter().map(|image| pool(image)).collect());
+    rows
+}
+
+fn area_report(range: &AreaRange, found: &[Vec<Ranking>], class: usize, once: &Draw) -> AreaReport {
+    AreaReport {
+        name: range.name.clone(),
+        truth: found.first().map_or(0, |rankings| rankings[class].positives_in(once) as u64),
+        ap: mean(found.iter().filter_map(|rankings| average_precision(&rankings[class], once))),
+    }
+}
+
+fn panoptic_report(per_image: &[PanopticSums], once: &Draw) -> Panoptic {
+    let sums = PanopticSums::over(per_image, once);
+    Panoptic {
+        hits: sums.hits,
+        false_marks: sums.false_marks,
+        missed: sums.missed,
+        mean_over_images: pq::mean_over_images(per_image),
+    }
+}
+
+fn count_pair(counts: &Counts) -> (u32, u32) {
+    ((counts.hits + counts.missed) as u32, (counts.hits + counts.false_marks) as u32)
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0_u32, 0.0), |(count, sum), value| (count + 1, sum + value));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+impl Evaluation {
+    /// Every figure of every class in long form.
+    #[must_use]
+    pub fn rows(&self) -> Vec<FigureRow> {
+        let row = |class: &str, label: &'static str, estimate: Estimate| FigureRow {
+            class: class.to_owned(),
+            figure: label,
+            value: estimate.value,
+            low: estimate.interval.map(|(low, _)| low),
+            high: estimate.interval.map(|(_, high)| high),
+        };
+        let named = self.classes.iter().chain([&self.overall]).map(|r| (r.class.as_str(), &r.figures));
+        (named.chain([("mean", &self.mean)]))
+            .flat_map(|(class, figures)| {
+                let labelled = Figures::LABELS.iter().zip(figures.values());
+                labelled.filter_map(move |(label, estimate)| Some(row(class, label, estimate?)))
+            })
+            .collect()
+    }
+}
+
+impl std::fmt::Display for Evaluation {
+    /// The table for people: a row per class and figures that exist.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let area = self.area_mm2.map(|mm2| format!(", {mm2:.3} mm²")).unwrap_or_default();
+        writeln!(
+            f,
+            "{} images{area}; matched by {}; working threshold {}",
+            self.images, self.settings.criterion, self.settings.min_score
+        )?;
+        self.figure_table().fmt(f)?;
+        for report in self.classes.iter().chain([&self.overall]) {
+            if let Some(best) = report.best {
+                let f1 = best.f1.unwrap_or_default();
+                writeln!(f, "{}: best F1 {f1:.3} at score {:.3}", report.class, best.threshold)?;
+            }
+        }
+        if let Some((low, high)) = self.overall.counts.limits {
+            let bias = self.overall.counts.bias.unwrap_or_default();
+            writeln!(f, "count per image: bias {bias:+.1}, limits of agreement {low:+.1} to {high:+.1}")?;
+        }
+        if let Some(ece) = self.overall.calibration.ece {
+            writeln!(f, "expected calibration error {ece:.3}")?;
+        }
+        if let Some(kappa) = self.confusion.kappa {
+            writeln!(f, "classes of matched pairs: kappa {kappa:.3}")?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+    }
+}
+
+impl Evaluation {
+    fn figure_table(&self) -> Table {
+        let named: Vec<(&str, String, &Figures)> = (self.classes.iter().chain([&self.overall]))
+            .map(|r| (r.class.as_str(), r.truth.to_string(), &r.figures))
+            .chain([("mean", String::new(), &self.mean)])
+            .collect();
+        let shown: Vec<usize> = (0..Figures::LABELS.len())
+            .filter(|&i| named.iter().any(|(_, _, figures)| figures.values()[i].is_some()))
+            .collect();
+        let labels = shown.iter().map(|&i| Cell::right(Figures::LABELS[i]));
+        let mut table =
+            Table::new([Cell::left("class"), Cell::right("truth")].into_iter().chain(labels).collect());
+        for (class, truth, figures) in named {
+            let values = figures.values();
+            let figures =
+                shown.iter().map(|&i| Cell::right(values[i].map_or_else(String::new, shown_estimate)));
+            table.push([Cell::left(class), Cell::right(truth)].into_iter().chain(figures).collect());
+        }
+        table
+    }
+}
+
+fn shown_estimate(estimate: Estimate) -> String {
+    match estimate.interval {
+        Some((low, high)) => format!("{:.3} ({low:.3}–{high:.3})", estimate.value),
+        None => format!("{:.3}", estimate.value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use wsi_types::{Level0Box, Mpp};
+
+    use super::*;
+    use crate::objects::{ImageId, Shape};
+
+    /// Two images of 1000 px at 1 µm/px, two classes, boxes of 10 px.
+    fn truth() -> ObjectSet {
+        let mut set = ObjectSet::default();
+        for name in ["a", "b"] {
+            let id = set.image_named(name);
+            let image = &mut set.images[id.0 as usize];
+            image.size = Some((1000.0, 1000.0));
+            image.mpp = Mpp::new(1.0).ok();
+        }
+        set.class_named("tumour").unwrap();
+        set.class_named("stroma").unwrap();
+        set.objects = (0..10).map(|i| object(i, (i % 2) as u32, (i / 5) as u16, None)).collect();
+        set
+    }
+
+    fn object(i: u64, image: u32, class: u16, score: Option<f32>) -> Object {
+        let min = euclid::point2(i as f64 * 50.0 + 20.0, 20.0);
+        let shape = Shape::Box(Level0Box::new(min, min + euclid::vec2(10.0, 10.0)));
+        Object { id: i, image: ImageId(image), class: ClassId(class), score, shape, role: Role::Object }
+    }
+
+    fn scored(mut set: ObjectSet, score: f32) -> ObjectSet {
+        set.objects.iter_mut().for_each(|object| object.score = Some(score));
+        set
+    }
+
+    #[test]
+    fn truth_against_itself_is_perfect() {
+        for criterion in [Criterion::BoxIou(0.5), Criterion::MaskIou(0.75), Criterion::DistanceUm(3.0)] {
+            let settings = EvaluationSettings { criterion, ..EvaluationSettings::default() };
+            let found = evaluate(truth(), scored(truth(), 1.0), &settings).unwrap();
+            for row in found.rows() {
+                let expected = if row.figure == "count error" { 0.0 } else { 1.0 };
+                assert!((row.value - expected).abs() < 1e-12, "{criterion}: {row:?}");
+            }
+            assert_eq!(found.confusion.kappa, Some(1.0));
+            assert_eq!(found.area_mm2, Some(2.0));
+            assert!(found.notes.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_swapped_class_is_confusion_and_not_a_miss_there() {
+        let mut predictions = scored(truth(), 0.9);
+        predictions.objects[0].class = ClassId(1);
+        let found = evaluate(truth(), predictions, &EvaluationSettings::default()).unwrap();
+        assert_eq!(found.confusion.pairs, [vec![4, 1], vec![0, 5]]);
+        assert_eq!(
+            (found.confusion.missed.clone(), found.confusion.false_marks.clone()),
+            (vec![0, 0], vec![0, 0])
+        );
+        assert_eq!(found.classes[0].working.counts.missed, 1.0);
+        assert_eq!(found.classes[1].working.counts.false_marks, 1.0);
+        let counts: Vec<_> = found.classes.iter().map(|c| (c.counts.truth, c.counts.predicted)).collect();
+        assert_eq!(counts, [(5, 4), (5, 6)]);
+    }
+
+    #[test]
+    fn predictions_below_the_working_threshold_shape_curves_only() {
+        let mut predictions = scored(truth(), 0.9);
+        predictions.objects[9].score = Some(0.2);
+        let found = evaluate(truth(), predictions, &EvaluationSettings::default()).unwrap();
+        assert_eq!(found.overall.working.counts.hits, 9.0);
+        assert!((found.overall.figures.ap.unwrap().value - 1.0).abs() < 1e-12);
+        assert_eq!(found.overall.best.unwrap().threshold, 0.2);
+    }
+
+    #[test]
+    fn objects_at_the_border_excuse_but_do_not_count() {
+        let mut truth = truth();
+        truth.objects[0].shape =
+            Shape::Box(Level0Box::new(euclid::point2(-5.0, 20.0), euclid::point2(10.0, 30.0)));
+        let predictions = scored(truth.clone(), 0.9);
+        let settings = EvaluationSettings { border_px: Some(1.0), ..EvaluationSettings::default() };
+        let found = evaluate(truth.clone(), predictions, &settings).unwrap();
+        assert_eq!((found.overall.truth, found.overall.working.counts.hits), (9, 9.0));
+        let nothing = ObjectSet { objects: Vec::new(), ..truth.clone() };
+        let found = evaluate(truth, nothing, &settings).unwrap();
+        assert_eq!(found.overall.working.counts.missed, 9.0);
+    }
+
+    #[test]
+    fn predictions_on_unknown_images_are_refused_or_noted() {
+        let mut predictions = scored(truth(), 0.9);
+        predictions.images[1].name = "c".to_owned();
+        let mut settings = EvaluationSettings::default();
+        let refused = evaluate(truth(), predictions.clone(), &settings);
+        assert!(matches!(refused, Err(EvalError::ImagesWithoutTruth { count: 1, .. })));
+        settings.unknown_images = UnknownImages::Skip;
+        let found = evaluate(truth(), predictions, &settings).unwrap();
+        assert_eq!(found.overall.working.counts.missed, 5.0);
+        assert_eq!(found.notes.len(), 1);
+    }
+
+    #[test]
+    fn a_cap_keeps_the_surest_of_each_class() {
+        let settings = EvaluationSettings { max_predictions: Some(1), ..EvaluationSettings::default() };
+        let found = evaluate(truth(), scored(truth(), 0.9), &settings).unwrap();
+        // Two images, two classes: one each.
+        assert_eq!(found.overall.working.counts.hits, 4.0);
+    }
+
+    #[test]
+    fn the_table_names_classes_figures_and_intervals() {
+        let shown =
+            evaluate(truth(), scored(truth(), 0.9), &EvaluationSettings::default()).unwrap().to_string();
+        for part in [
+            "tumour",
+            "stroma",
+            "all",
+            "mean",
+            "AP50:95",
+            "1.000 (1.000–1.000)",
+            "best F1 1.000 at score 0.900",
+        ] {
+            assert!(shown.contains(part), "{part} is missing in\n{shown}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Plain text tables for terminals.
+
+use std::fmt;
+
+/// One cell and its side.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    text: String,
+    right: bool,
+}
+
+impl Cell {
+    /// Words.
+    pub(crate) fn left(text: impl Into<String>) -> Self {
+        Self { text: text.into(), right: false }
+    }
+
+    /// Numbers.
+    pub(crate) fn right(text: impl Into<String>) -> Self {
+        Self { text: text.into(), right: true }
+    }
+}
+
+/// Rows of cells; columns are as wide as their widest cell.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    pub(crate) fn new(header: Vec<Cell>) -> Self {
+        Self { rows: vec![header] }
+    }
+
+    pub(crate) fn push(&mut self, row: Vec<Cell>) {
+        self.rows.push(row);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, &width) in row.iter().zip(&widths) {
+                let padded = if cell.right {
+                    format!("{:>width$}", cell.text)
+                } else {
+                    format!("{:<width$}", cell.text)
+                };
+                line.push_str(&padded);
+                line.push_str("  ");
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
