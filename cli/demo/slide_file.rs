@@ -1,0 +1,202 @@
+//! Writes the painted slide as a tiled JPEG pyramid (TIFF 6.0 with the JPEG
+//! tiles of Technical Note 2), which OpenSlide reads as `generic-tiff`.
+//!
+//! The pixel size stands in `XResolution` and `YResolution`, in px per cm. No
+//! maker's name is claimed: the description says that it is a painting.
+
+use std::{
+    io::{Seek, Write},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use rayon::prelude::*;
+use tiff::{
+    encoder::{Rational, TiffEncoder, TiffKindStandard},
+    tags::Tag,
+};
+use wsi_types::RgbBuffer;
+
+use super::{MPP, PaintSettings, paint::Painter};
+
+/// Side of a stored tile, px of its level.
+pub(super) const TILE_PX: u32 = 256;
+/// Each level is this many times smaller than the one before, per axis.
+const LEVEL_STEP: usize = 4;
+const LEVELS: usize = 3;
+const JPEG_QUALITY: u8 = 84;
+
+/// Paints and writes the slide; the file appears whole or not at all.
+pub(super) fn write(path: &Path, painter: &Painter<'_>, settings: &PaintSettings) -> anyhow::Result<()> {
+    crate::draw::write_whole(path, |file| write_pyramid(file, painter, settings))
+        .with_context(|| format!("cannot write the demo slide: {}", path.display()))
+}
+
+fn write_pyramid<W: Write + Seek>(
+    file: W,
+    painter: &Painter<'_>,
+    settings: &PaintSettings,
+) -> anyhow::Result<()> {
+    let mut tiff = TiffEncoder::new(file)?;
+    let size = ((settings.width_um / MPP) as u32, (settings.height_um / MPP) as u32);
+    let mut level = LevelWriter::begin(&mut tiff, size, 0, settings)?;
+    let mut smaller = RgbBuffer::filled(size.0 as usize / LEVEL_STEP, size.1 as usize / LEVEL_STEP, [0; 3]);
+    for row in 0..size.1 / TILE_PX {
+        let tiles: Vec<(Vec<u8>, RgbBuffer)> = (0..size.0 / TILE_PX)
+            .into_par_iter()
+            .map(|column| paint_tile(painter, column, row))
+            .collect::<anyhow::Result<_>>()?;
+        for (column, (jpeg, shrunk)) in tiles.iter().enumerate() {
+            level.write_tile(jpeg)?;
+            let tile = TILE_PX as usize / LEVEL_STEP;
+            paste(shrunk, (column * tile, row as usize * tile), &mut smaller);
+        }
+    }
+    level.finish()?;
+    for index in 1..LEVELS {
+        write_level(&mut tiff, &smaller, index, settings)?;
+        smaller = shrink(&smaller);
+    }
+    Ok(())
+}
+
+/// One tile of level 0 as JPEG, and its part of the next level.
+fn paint_tile(painter: &Painter<'_>, column: u32, row: u32) -> anyhow::Result<(Vec<u8>, RgbBuffer)> {
+    let mut pixels = RgbBuffer::default();
+    painter.paint((column * TILE_PX, row * TILE_PX), TILE_PX, &mut pixels);
+    Ok((encode(&pixels)?, shrink(&pixels)))
+}
+
+/// Writes a level whose pixels are in memory.
+fn write_level<W: Write + Seek>(
+    tiff: &mut TiffEncoder<W>,
+    pixels: &RgbBuffer,
+    index: usize,
+    settings: &PaintSettings,
+) -> anyhow::Result<()> {
+    let size = (pixels.width() as u32, pixels.height() as u32);
+    let mut level = LevelWriter::begin(tiff, size, index, settings)?;
+    for row in 0..size.1.div_ceil(TILE_PX) {
+        for column in 0..size.0.div_ceil(TILE_PX) {
+            level.write_tile(&encode(&cut_tile(pixels, column, row))?)?;
+        }
+    }
+    level.finish()
+}
+
+/// One directory of the file, filled tile by tile.
+struct LevelWriter<'a, W: Write + Seek> {
+    directory: tiff::encoder::DirectoryEncoder<'a, W, TiffKindStandard>,
+    offsets: Vec<u32>,
+    lengths: Vec<u32>,
+}
+
+impl<'a, W: Write + Seek> LevelWriter<'a, W> {
+    fn begin(
+        tiff: &'a mut TiffEncoder<W>,
+        size: (u32, u32),
+        index: usize,
+        settings: &PaintSettings,
+    ) -> anyhow::Result<Self> {
+        let mut directory = tiff.image_directory()?;
+        directory.write_tag(Tag::NewSubfileType, u32::from(index > 0))?;
+        directory.write_tag(Tag::ImageWidth, size.0)?;
+        directory.write_tag(Tag::ImageLength, size.1)?;
+        directory.write_tag(Tag::BitsPerSample, &[8_u16, 8, 8][..])?;
+        directory.write_tag(Tag::Compression, 7_u16)?;
+        directory.write_tag(Tag::PhotometricInterpretation, 6_u16)?;
+        directory.write_tag(Tag::SamplesPerPixel, 3_u16)?;
+        directory.write_tag(Tag::PlanarConfiguration, 1_u16)?;
+        directory.write_tag(Tag::Unknown(530), &[2_u16, 2][..])?; // YCbCrSubSampling
+        directory.write_tag(Tag::TileWidth, TILE_PX)?;
+        directory.write_tag(Tag::TileLength, TILE_PX)?;
+        let scale = (0..index).fold(1_u32, |scale, _| scale * LEVEL_STEP as u32);
+        let per_cm = Rational { n: (1e4 / MPP) as u32, d: scale };
+        directory.write_tag(Tag::XResolution, Rational { ..per_cm })?;
+        directory.write_tag(Tag::YResolution, per_cm)?;
+        directory.write_tag(Tag::ResolutionUnit, 3_u16)?;
+        if index == 0 {
+            let description = describe(settings);
+            directory.write_tag(Tag::ImageDescription, description.as_str())?;
+            directory.write_tag(Tag::Software, concat!("slidemill ", env!("CARGO_PKG_VERSION")))?;
+        }
+        Ok(Self { directory, offsets: Vec::new(), lengths: Vec::new() })
+    }
+
+    fn write_tile(&mut self, jpeg: &[u8]) -> anyhow::Result<()> {
+        let offset = self.directory.write_data(jpeg)?;
+        self.offsets.push(u32::try_from(offset)?);
+        self.lengths.push(u32::try_from(jpeg.len())?);
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.directory.write_tag(Tag::TileOffsets, &self.offsets[..])?;
+        self.directory.write_tag(Tag::TileByteCounts, &self.lengths[..])?;
+        self.directory.finish()?;
+        Ok(())
+    }
+}
+
+fn describe(settings: &PaintSettings) -> String {
+    format!(
+        "slidemill demo: a painting in the colours of H&E, not tissue; {MPP} um/px; seed {}",
+        settings.seed
+    )
+}
+
+fn encode(pixels: &RgbBuffer) -> anyhow::Result<Vec<u8>> {
+    let mut jpeg = Vec::new();
+    let mut encoder = Encoder::new(&mut jpeg, JPEG_QUALITY);
+    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.encode(
+        pixels.bytes(),
+        u16::try_from(pixels.width())?,
+        u16::try_from(pixels.height())?,
+        ColorType::Rgb,
+    )?;
+    Ok(jpeg)
+}
+
+/// The mean of every 4 × 4 pixels, rounded; remainders are left out.
+fn shrink(pixels: &RgbBuffer) -> RgbBuffer {
+    let (width, height) = (pixels.width() / LEVEL_STEP, pixels.height() / LEVEL_STEP);
+    let mut small = RgbBuffer::filled(width, height, [0; 3]);
+    let mut sums = vec![[0_u16; 3]; width];
+    for y in 0..height {
+        sums.fill([0; 3]);
+        for row in y * LEVEL_STEP..(y + 1) * LEVEL_STEP {
+            let (groups, _) = pixels.row(row).as_chunks::<{ 3 * LEVEL_STEP }>();
+            for (sum, group) in sums.iter_mut().zip(groups) {
+                for pixel in group.as_chunks::<3>().0 {
+                    *sum = std::array::from_fn(|c| sum[c] + u16::from(pixel[c]));
+                }
+            }
+        }
+        for (pixel, sum) in small.row_mut(y).as_chunks_mut::<3>().0.iter_mut().zip(&sums) {
+            *pixel = sum.map(|s| ((s + 8) / 16) as u8);
+        }
+    }
+    small
+}
+
+fn paste(part: &RgbBuffer, at: (usize, usize), whole: &mut RgbBuffer) {
+    for y in 0..part.height() {
+        whole.row_mut(at.1 + y)[at.0 * 3..][..part.width() * 3].copy_from_slice(part.row(y));
+    }
+}
+
+/// A whole tile; past the level's edge its last pixels are repeated, which
+/// costs JPEG least.
+fn cut_tile(pixels: &RgbBuffer, column: u32, row: u32) -> RgbBuffer {
+    let side = TILE_PX as usize;
+    let mut tile = RgbBuffer::filled(side, side, [0; 3]);
+    for y in 0..side {
+        let from_row = (row as usize * side + y).min(pixels.height() - 1);
+        for (x, pixel) in tile.row_mut(y).as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            *pixel = pixels.pixel((column as usize * side + x).min(pixels.width() - 1), from_row);
+        }
+    }
+    tile
+}

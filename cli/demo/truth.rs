@@ -1,0 +1,167 @@
+//! What was painted: the truth a run over the demo slide is judged by.
+
+use std::{io::Write as _, path::Path};
+
+use anyhow::Context as _;
+use wsi_types::{Level0Box, Level0Point};
+
+use super::{MPP, VectorUm};
+
+/// What a painted cell is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellKind {
+    /// In the wall of a gland.
+    Epithelial,
+    /// In a solid nest: large, pale, with nucleoli.
+    Tumour,
+    /// Small, round and dark.
+    Lymphocyte,
+    /// Spindles between fibres, along vessels and between fat cells.
+    Stromal,
+}
+
+impl CellKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Epithelial, Self::Tumour, Self::Lymphocyte, Self::Stromal];
+
+    /// As tables and reports write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epithelial => "epithelial",
+            Self::Tumour => "tumour",
+            Self::Lymphocyte => "lymphocyte",
+            Self::Stromal => "stromal",
+        }
+    }
+}
+
+/// One painted nucleus: an ellipse, whose outline was then dented inwards by at most
+/// a quarter of its radius.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PaintedCell {
+    /// On level 0.
+    pub centre: Level0Point,
+    /// Half of its length and half of its width, in µm.
+    pub radii_um: (f64, f64),
+    /// Direction of the long axis, of length 1; x to the right, y down.
+    pub axis: VectorUm,
+    /// What it is.
+    pub kind: CellKind,
+}
+
+impl PaintedCell {
+    /// The smallest upright box around the ellipse, on level 0.
+    #[must_use]
+    pub fn level0_box(&self) -> Level0Box {
+        let (long, short) = (self.radii_um.0 / MPP, self.radii_um.1 / MPP);
+        let reach = |along: f64, across: f64| {
+            ((long * along) * (long * along) + (short * across) * (short * across)).sqrt()
+        };
+        let half = euclid::vec2(reach(self.axis.x, self.axis.y), reach(self.axis.y, self.axis.x));
+        Level0Box::new(self.centre - half, self.centre + half)
+    }
+}
+
+/// The cells of a painted slide and the grid of window borders they were
+/// painted for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DemoTruth {
+    /// In the order of planting, the same for the same settings.
+    pub cells: Vec<PaintedCell>,
+    /// Window borders lie on multiples of this, level-0 px, on both axes.
+    pub seam_step_px: f64,
+}
+
+impl DemoTruth {
+    /// Whether a box reaches over a window border.
+    #[must_use]
+    pub fn is_on_seam(&self, cell: &PaintedCell) -> bool {
+        let bounds = cell.level0_box();
+        self.crosses(bounds.min.x, bounds.max.x) || self.crosses(bounds.min.y, bounds.max.y)
+    }
+
+    /// Whether a box reaches over a vertical and a horizontal window border,
+    /// so that four windows meet in it.
+    #[must_use]
+    pub fn is_on_corner(&self, cell: &PaintedCell) -> bool {
+        let bounds = cell.level0_box();
+        self.crosses(bounds.min.x, bounds.max.x) && self.crosses(bounds.min.y, bounds.max.y)
+    }
+
+    /// How far a point lies from the nearest window border, in µm.
+    #[must_use]
+    pub fn seam_distance_um(&self, point: Level0Point) -> f64 {
+        let step = self.seam_step_px;
+        let along = |v: f64| (v - (v / step).round() * step).abs();
+        along(point.x).min(along(point.y)) * MPP
+    }
+
+    fn crosses(&self, from: f64, to: f64) -> bool {
+        (from / self.seam_step_px).floor() < (to / self.seam_step_px).floor()
+    }
+
+    /// Writes one row per cell as CSV; positions in level-0 px, radii in µm.
+    /// The file appears whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write_csv(&self, path: &Path) -> anyhow::Result<()> {
+        let mut text = String::from("kind,x_px,y_px,long_um,short_um,axis_x,axis_y,on_seam,on_corner\n");
+        for cell in &self.cells {
+            text.push_str(&self.csv_row(cell));
+        }
+        crate::draw::write_whole(path, |file| Ok(file.write_all(text.as_bytes())?))
+            .with_context(|| format!("cannot write the painted cells: {}", path.display()))
+    }
+
+    fn csv_row(&self, cell: &PaintedCell) -> String {
+        format!(
+            "{},{:.3},{:.3},{:.3},{:.3},{:.4},{:.4},{},{}\n",
+            cell.kind.name(),
+            cell.centre.x,
+            cell.centre.y,
+            cell.radii_um.0,
+            cell.radii_um.1,
+            cell.axis.x,
+            cell.axis.y,
+            u8::from(self.is_on_seam(cell)),
+            u8::from(self.is_on_corner(cell)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(x: f64, y: f64) -> PaintedCell {
+        PaintedCell {
+            centre: Level0Point::new(x, y),
+            radii_um: (4.0, 2.0),
+            axis: VectorUm::new(0.6, 0.8),
+            kind: CellKind::Stromal,
+        }
+    }
+
+    #[test]
+    fn the_box_holds_the_turned_ellipse() {
+        let bounds = cell(100.0, 200.0).level0_box();
+        // Half width² = (16·0.6)² + (8·0.8)², half height² = (16·0.8)² + (8·0.6)².
+        assert!((bounds.width() / 2.0 - 133.12_f64.sqrt()).abs() < 1e-9);
+        assert!((bounds.height() / 2.0 - 186.88_f64.sqrt()).abs() < 1e-9);
+        assert_eq!(bounds.center(), Level0Point::new(100.0, 200.0));
+    }
+
+    #[test]
+    fn seams_and_corners_are_told_apart() {
+        let truth = DemoTruth { cells: vec![], seam_step_px: 2048.0 };
+        let told = |x, y| (truth.is_on_seam(&cell(x, y)), truth.is_on_corner(&cell(x, y)));
+        assert_eq!(told(2050.0, 1000.0), (true, false));
+        assert_eq!(told(2050.0, 4095.0), (true, true));
+        assert_eq!(told(1000.0, 1000.0), (false, false));
+        assert_eq!(truth.seam_distance_um(Level0Point::new(2056.0, 1000.0)), 2.0);
+    }
+}

@@ -1,0 +1,5 @@
+//! Pictures.
+mod file;
+
+pub use file::write_png;
+pub(crate) use file::write_whole;
