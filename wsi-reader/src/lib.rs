@@ -1,8 +1,22 @@
 //! Whole-slide files as pyramids of tiles.
 //!
-//! [`Slide`] is what the rest of slidemill knows of a file; [`open`] picks the
+//! [`Slide`] is what the rest of slidemill knows of a file; [`open()`] picks the
 //! backend by content.
 
-pub mod slide;
+#![forbid(unsafe_code)]
 
-pub use slide::{AssociatedImage, MppSource, ReadError, Scale, ScaleProblem, Slide, SlideInfo};
+pub mod backend;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod open;
+pub mod region;
+pub mod scale;
+pub mod slide;
+mod source;
+mod vendor;
+
+pub use backend::{memory::MemorySlide, tiff::LinearMapping};
+pub use open::{OpenError, OpenOptions, Prefer, open, open_with};
+pub use region::{Overview, overview, read_region};
+pub use scale::resolve_scale;
+pub use slide::{AssociatedImage, MppSource, ReadError, Scale, ScaleProblem, Slide, SlideInfo, TileState};

@@ -35,6 +35,29 @@ pub trait Slide: Send + Sync {
     ///
     /// [`ReadError`] when it is there and cannot be read.
     fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// What the file says of one tile, without decoding it.
+    ///
+    /// Backends that cannot look at stored bytes answer [`TileState::Unknown`].
+    fn tile_state(&self, _tile: TileId) -> TileState {
+        TileState::Unknown
+    }
+}
+
+/// What the file holds for one tile, without decoding it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TileState {
+    /// This backend cannot tell.
+    Unknown,
+    /// Nothing is stored: the tile is background.
+    Absent,
+    /// Stored.
+    Stored {
+        /// Compressed size in the file.
+        bytes: u64,
+        /// Damage that shows without decoding, in words.
+        defects: Vec<String>,
+    },
 }
 
 /// What is known of a slide without reading a pixel.

@@ -1,0 +1,6 @@
+//! Who reads which file.
+
+pub mod memory;
+pub mod openslide;
+pub mod picture;
+pub mod tiff;

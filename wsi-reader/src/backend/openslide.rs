@@ -1,0 +1,309 @@
+//! OpenSlide: every vendor format and DICOM, through `openslide-rs`.
+//!
+//! OpenSlide's error state is terminal: one broken tile, and every later read of
+//! that handle fails. So a failed read opens the slide anew and tries once more,
+//! and only the tile that fails on a fresh handle is reported.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use openslide_rs::{Address, OpenSlide, Region, Size, errors::OpenSlideError};
+use wsi_types::{Level, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
+
+use crate::{
+    open::OpenError,
+    slide::{AssociatedImage, ReadError, Slide, SlideInfo},
+    vendor::openslide as facts,
+};
+
+/// Side of a block read at once where the format does not say its tiles, px.
+const DEFAULT_TILE: u32 = 512;
+/// Tiles larger than this are read in blocks: NDPI says one row of tiles as wide
+/// as the slide.
+const MAX_TILE: u32 = 2048;
+/// How far before a tile a read may start so that both grids meet, level px.
+const MAX_LEAD: u32 = 64;
+/// Pixels of a label, macro or thumbnail.
+const MAX_ASSOCIATED_PIXELS: u64 = 1 << 26;
+
+/// A slide OpenSlide reads. Any number of threads may read it at once.
+pub struct OpenSlideSlide {
+    path: PathBuf,
+    info: SlideInfo,
+    /// Replaced when an error has spent it.
+    handle: RwLock<Arc<OpenSlide>>,
+}
+
+impl std::fmt::Debug for OpenSlideSlide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenSlideSlide").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// The maker of a slide file, by OpenSlide's quick look; `None` when OpenSlide
+/// does not know it or is not installed.
+pub(crate) fn detect_vendor(path: &Path) -> Option<String> {
+    openslide_sys::load().ok()?;
+    OpenSlide::detect_vendor(path).ok()
+}
+
+impl OpenSlideSlide {
+    /// Opens a slide file.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        openslide_sys::load().map_err(|e| OpenError::LibraryMissing { what: e.to_string() })?;
+        let handle = OpenSlide::new(path).map_err(open_error)?;
+        let info = read_info(&handle)?;
+        Ok(Self { path: path.to_owned(), info, handle: RwLock::new(Arc::new(handle)) })
+    }
+
+    fn current(&self) -> Arc<OpenSlide> {
+        Arc::clone(&self.handle.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts `fresh` in the place of `spent`, unless another thread already did.
+    fn replace(&self, spent: &Arc<OpenSlide>, fresh: Arc<OpenSlide>) {
+        let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&handle, spent) {
+            *handle = fresh;
+        }
+    }
+
+    fn reopen(&self) -> Result<Arc<OpenSlide>, String> {
+        OpenSlide::new(&self.path)
+            .map(Arc::new)
+            .map_err(|e| format!("cannot reopen the slide: {}", words(&e)))
+    }
+
+    /// Reads with the shared handle; when that fails, once more with a fresh
+    /// one, because another thread's bad tile may have spent the first.
+    fn read<T>(&self, read: impl Fn(&OpenSlide) -> Result<T, OpenSlideError>) -> Result<T, String> {
+        let shared = self.current();
+        if let Ok(value) = read(&shared) {
+            return Ok(value);
+        }
+        let fresh = self.reopen()?;
+        match read(&fresh) {
+            Ok(value) => {
+                self.replace(&shared, fresh);
+                Ok(value)
+            }
+            Err(error) => {
+                self.replace(&shared, self.reopen()?);
+                Err(words(&error))
+            }
+        }
+    }
+}
+
+/// OpenSlide's words without the path it puts into some of them: paths can name
+/// patients, and the caller adds the path where it belongs.
+fn words(error: &OpenSlideError) -> String {
+    match error {
+        OpenSlideError::LibraryError(text) => {
+            text.split_whitespace().filter(|word| !word.contains(['/', '\\'])).collect::<Vec<_>>().join(" ")
+        }
+        OpenSlideError::UnsupportedFile(_) => "OpenSlide does not know the format".into(),
+        OpenSlideError::MissingFile(_) => "the file is gone".into(),
+        other => other.to_string(),
+    }
+}
+
+fn open_error(error: OpenSlideError) -> OpenError {
+    match &error {
+        OpenSlideError::UnsupportedFile(_) => OpenError::NotASlide { found: words(&error) },
+        OpenSlideError::LibraryError(text)
+            if text.contains("Unsupported") || text.contains("BitsAllocated") =>
+        {
+            OpenError::Unsupported { feature: words(&error) }
+        }
+        _ => OpenError::Broken { what: words(&error) },
+    }
+}
+
+fn read_info(handle: &OpenSlide) -> Result<SlideInfo, OpenError> {
+    let names = handle.property_names().map_err(open_error)?;
+    let properties: facts::Properties = names
+        .into_iter()
+        .filter_map(|name| handle.property_value(&name).ok().map(|value| (name, value)))
+        .collect();
+    let tile_side = |level: usize, axis: &str| {
+        properties
+            .get(&format!("openslide.level[{level}].tile-{axis}"))
+            .and_then(|text| text.parse::<u32>().ok())
+            .filter(|side| (16..=MAX_TILE).contains(side))
+            .unwrap_or(DEFAULT_TILE)
+    };
+    let grids = handle.all_level_dimensions().iter().enumerate().map(|(level, size)| TileGrid {
+        width: size.w,
+        height: size.h,
+        tile_width: tile_side(level, "width"),
+        tile_height: tile_side(level, "height"),
+    });
+    let pyramid = Pyramid::new(grids).map_err(|e| OpenError::Broken { what: e.to_string() })?;
+    let associated = handle.associated_image_names().unwrap_or_default();
+    let associated = associated
+        .into_iter()
+        .filter_map(|name| {
+            let size = handle.associated_image_dimensions(&name).ok()?;
+            Some(AssociatedImage { name, width: size.w, height: size.h })
+        })
+        .collect();
+    let levels = pyramid.levels().len();
+    Ok(SlideInfo {
+        backend: "openslide",
+        format: properties.get("openslide.vendor").cloned().unwrap_or_else(|| "unknown".into()),
+        scale: facts::scale(&properties),
+        objective: facts::objective(&properties),
+        bounds: facts::bounds(&properties),
+        background: facts::background(&properties),
+        compression: vec!["as OpenSlide decodes it".into(); levels],
+        associated,
+        icc_profile_bytes: properties.get("openslide.icc-size").and_then(|text| text.parse().ok()),
+        properties,
+        pyramid,
+    })
+}
+
+/// Where a read of `start..` on one axis of a level may begin: a level-0 address
+/// and how many level px come before `start`.
+///
+/// OpenSlide takes level-0 addresses and divides by the downsample; between whole
+/// level px it blends neighbours. So the read starts at the nearest px before
+/// `start` that a whole level-0 address hits best.
+fn aligned(start: u32, downsample: f64) -> (u32, u32) {
+    let miss = |px: u32| {
+        let exact = f64::from(px) * downsample;
+        ((exact.round() - exact) / downsample).abs()
+    };
+    let mut best = start;
+    for px in (start.saturating_sub(MAX_LEAD)..=start).rev() {
+        if miss(best) < 1e-4 {
+            break;
+        }
+        if miss(px) < miss(best) {
+            best = px;
+        }
+    }
+    ((f64::from(best) * downsample).round() as u32, start - best)
+}
+
+/// A block to read: level-0 address, size, and the px to cut off before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Block {
+    region: Region,
+    lead: (u32, u32),
+}
+
+fn block(level: &Level, tile: TileId, rect: wsi_types::LevelRect) -> Block {
+    let downsample = level.mean_openslide_downsample();
+    let (x, lead_x) = aligned(rect.min_x() as u32, downsample);
+    let (y, lead_y) = aligned(rect.min_y() as u32, downsample);
+    Block {
+        region: Region {
+            address: Address { x, y },
+            level: u32::from(tile.level.0),
+            size: Size { w: rect.width() as u32 + lead_x, h: rect.height() as u32 + lead_y },
+        },
+        lead: (lead_x, lead_y),
+    }
+}
+
+/// What OpenSlide itself divides by.
+trait OpenSlideDownsample {
+    fn mean_openslide_downsample(&self) -> f64;
+}
+
+impl OpenSlideDownsample for Level {
+    /// The mean of both axes, as OpenSlide works it out from sizes.
+    fn mean_openslide_downsample(&self) -> f64 {
+        f64::midpoint(self.downsample.0, self.downsample.1)
+    }
+}
+
+/// Premultiplied ARGB, one native-endian `u32` each, laid over the background.
+fn write_rgb(argb: &[u8], stride: usize, lead: (usize, usize), background: Rgb, out: &mut RgbBuffer) {
+    let width = out.width();
+    for y in 0..out.height() {
+        let row = &argb[((y + lead.1) * stride + lead.0) * 4..][..width * 4];
+        for (pixel, raw) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<4>().0) {
+            let [a, r, g, b] = u32::from_ne_bytes(*raw).to_be_bytes();
+            *pixel = if a == 255 { [r, g, b] } else { super::tiff::over([r, g, b], a, background, true) };
+        }
+    }
+}
+
+impl Slide for OpenSlideSlide {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        let level = self.info.pyramid.level(tile.level).ok_or(ReadError::NoSuchTile { tile })?;
+        let rect = level.tiles.tile_rect(tile.column, tile.row);
+        if rect.is_empty() {
+            return Err(ReadError::NoSuchTile { tile });
+        }
+        let block = block(level, tile, rect);
+        let argb = self
+            .read(|handle| handle.read_region(&block.region))
+            .map_err(|reason| ReadError::Tile { tile, reason })?;
+        out.reset(rect.width() as usize, rect.height() as usize);
+        let lead = (block.lead.0 as usize, block.lead.1 as usize);
+        write_rgb(&argb, block.region.size.w as usize, lead, self.info.background, out);
+        Ok(())
+    }
+
+    fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        let image = self
+            .info
+            .associated
+            .iter()
+            .find(|image| image.name == name)
+            .ok_or_else(|| ReadError::NoSuchImage { name: name.to_owned() })?;
+        let failed = |reason: String| ReadError::Attachment { what: format!("{name} image"), reason };
+        let pixels = u64::from(image.width) * u64::from(image.height);
+        if pixels > MAX_ASSOCIATED_PIXELS {
+            return Err(failed(format!("it claims {pixels} px, at most {MAX_ASSOCIATED_PIXELS} are read")));
+        }
+        let (size, argb) = self.read(|handle| handle.read_associated_buffer(name)).map_err(failed)?;
+        out.reset(size.w as usize, size.h as usize);
+        write_rgb(&argb, size.w as usize, (0, 0), [255; 3], out);
+        Ok(())
+    }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        if !openslide_sys::has_v4() {
+            return Ok(None);
+        }
+        self.read(OpenSlide::icc_profile)
+            .map_err(|reason| ReadError::Attachment { what: "ICC profile".into(), reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_start_where_both_grids_meet() {
+        assert_eq!(aligned(480, 4.0), (1920, 0));
+        // 1483 of 2967 rows: a downsample of 2.000_67 meets the grid at the origin.
+        let (address, lead) = aligned(30, 2967.0 / 1483.0);
+        assert_eq!((address, lead), (0, 30));
+        let downsample = 512.0 / 373.0;
+        let (address, lead) = aligned(240, downsample);
+        let met = f64::from(240 - lead) * downsample;
+        assert!((met - f64::from(address)).abs() < 0.02, "{met} {address}");
+    }
+
+    #[test]
+    fn transparency_shows_the_background() {
+        let argb: Vec<u8> = [0xff01_0203_u32, 0, 0x8040_4040].iter().flat_map(|p| p.to_ne_bytes()).collect();
+        let mut out = RgbBuffer::default();
+        out.reset(3, 1);
+        write_rgb(&argb, 3, (0, 0), [10, 20, 30], &mut out);
+        assert_eq!(out.bytes(), [1, 2, 3, 10, 20, 30, 69, 74, 79]);
+    }
+}

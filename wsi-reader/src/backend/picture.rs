@@ -1,0 +1,197 @@
+//! Plain PNG and JPEG pictures as slides of one level, decoded whole.
+
+use std::{collections::BTreeMap, io::Cursor};
+
+use wsi_types::{LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
+use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+use zune_jpeg::JpegDecoder;
+
+use super::tiff::{guarded, over};
+use crate::{
+    open::OpenError,
+    region::copy_rect,
+    slide::{ReadError, ScaleProblem, Slide, SlideInfo},
+    source::Source,
+};
+
+/// Side of the tiles the picture is handed out in, px.
+const TILE: u32 = 512;
+
+/// Which picture format a file starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PictureKind {
+    Png,
+    Jpeg,
+}
+
+impl PictureKind {
+    /// By the first bytes of the file.
+    pub(crate) fn of(head: &[u8]) -> Option<Self> {
+        if head.starts_with(b"\x89PNG\r\n\x1a\n") {
+            Some(Self::Png)
+        } else if head.starts_with(b"\xff\xd8\xff") {
+            Some(Self::Jpeg)
+        } else {
+            None
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+        }
+    }
+}
+
+/// A picture, decoded.
+#[derive(Debug)]
+pub(crate) struct PictureSlide {
+    info: SlideInfo,
+    pixels: RgbBuffer,
+}
+
+impl PictureSlide {
+    /// Decodes a picture of at most `max_pixels`.
+    pub(crate) fn open(source: &Source, kind: PictureKind, max_pixels: u64) -> Result<Self, OpenError> {
+        // Neither format stores pixels larger than raw by more than headers.
+        let most = max_pixels.saturating_mul(8).saturating_add(1 << 20);
+        if source.len() > most {
+            return Err(OpenError::TooLarge {
+                what: format!("a {} picture of {} bytes, at most {most} are read", kind.name(), source.len()),
+            });
+        }
+        let bytes = source.bytes_at(0, source.len()).map_err(|source| OpenError::Io { source })?;
+        let pixels = match kind {
+            PictureKind::Png => decode_png(&bytes, max_pixels)?,
+            PictureKind::Jpeg => decode_jpeg(&bytes, max_pixels)?,
+        };
+        let grid = TileGrid {
+            width: pixels.width() as u32,
+            height: pixels.height() as u32,
+            tile_width: TILE,
+            tile_height: TILE,
+        };
+        let pyramid = Pyramid::new([grid]).map_err(|e| OpenError::Broken { what: e.to_string() })?;
+        let info = SlideInfo {
+            backend: "picture",
+            format: kind.name().to_owned(),
+            pyramid,
+            scale: Err(ScaleProblem::Missing),
+            objective: None,
+            bounds: None,
+            background: [255; 3],
+            compression: vec![kind.name().to_owned()],
+            associated: Vec::new(),
+            icc_profile_bytes: None,
+            properties: BTreeMap::new(),
+        };
+        Ok(Self { info, pixels })
+    }
+}
+
+fn check_size(width: u64, height: u64, max_pixels: u64) -> Result<(), OpenError> {
+    if width.saturating_mul(height) > max_pixels {
+        return Err(OpenError::TooLarge {
+            what: format!("a picture of {width} x {height} px, at most {max_pixels} px are decoded at once"),
+        });
+    }
+    Ok(())
+}
+
+fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
+    let broken = |e: png::DecodingError| OpenError::Broken { what: format!("its PNG data: {e}") };
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder.read_info().map_err(broken)?;
+    let (width, height) = (reader.info().width, reader.info().height);
+    check_size(u64::from(width), u64::from(height), max_pixels)?;
+    let (colour, depth) = reader.output_color_type();
+    if depth != png::BitDepth::Eight {
+        return Err(OpenError::Unsupported { feature: "a PNG of 16-bit samples; 8-bit is read".into() });
+    }
+    let size =
+        reader.output_buffer_size().ok_or_else(|| OpenError::Broken { what: "its PNG size".into() })?;
+    let mut samples = vec![0; size];
+    reader.next_frame(&mut samples).map_err(broken)?;
+    let white = [255; 3];
+    let rgb: Vec<u8> = match colour {
+        png::ColorType::Rgb => samples,
+        png::ColorType::Rgba => samples
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .flat_map(|&[r, g, b, a]| over([r, g, b], a, white, false))
+            .collect(),
+        png::ColorType::GrayscaleAlpha => {
+            samples.as_chunks::<2>().0.iter().flat_map(|&[v, a]| over([v; 3], a, white, false)).collect()
+        }
+        png::ColorType::Grayscale => samples.iter().flat_map(|&v| [v; 3]).collect(),
+        png::ColorType::Indexed => {
+            return Err(OpenError::Unsupported { feature: "an unexpanded palette".into() });
+        }
+    };
+    RgbBuffer::from_bytes(width as usize, height as usize, rgb)
+        .ok_or_else(|| OpenError::Broken { what: "its PNG data: fewer pixels than it claims".into() })
+}
+
+fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
+    let broken = |what: String| OpenError::Broken { what };
+    let side = usize::from(u16::MAX);
+    let options = DecoderOptions::new_fast()
+        .set_strict_mode(true)
+        .set_max_width(side)
+        .set_max_height(side)
+        .jpeg_set_max_scans(64)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let words = |e: zune_jpeg::errors::DecodeErrors| format!("its JPEG data: {e}");
+    let (width, height) = guarded(|| {
+        decoder.decode_headers().map_err(words)?;
+        Ok(decoder.dimensions().unwrap_or_default())
+    })
+    .map_err(broken)?;
+    check_size(width as u64, height as u64, max_pixels)?;
+    let mut rgb = vec![0; width * height * 3];
+    match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => {
+            decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
+            let mut gray = vec![0; width * height];
+            guarded(|| decoder.decode_into(&mut gray).map_err(words)).map_err(broken)?;
+            rgb.as_chunks_mut::<3>().0.iter_mut().zip(&gray).for_each(|(pixel, &v)| *pixel = [v; 3]);
+        }
+        Some(ColorSpace::YCbCr | ColorSpace::RGB) => {
+            guarded(|| decoder.decode_into(&mut rgb).map_err(words)).map_err(broken)?;
+        }
+        other => {
+            return Err(OpenError::Unsupported {
+                feature: format!("JPEG colours {other:?}; gray and RGB are read"),
+            });
+        }
+    }
+    RgbBuffer::from_bytes(width, height, rgb).ok_or_else(|| broken("its JPEG size".into()))
+}
+
+impl Slide for PictureSlide {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        let rect = self.info.pyramid.base().tiles.tile_rect(tile.column, tile.row);
+        if tile.level != LevelIndex(0) || rect.is_empty() {
+            return Err(ReadError::NoSuchTile { tile });
+        }
+        out.reset(rect.width() as usize, rect.height() as usize);
+        copy_rect(&self.pixels, (rect.min_x() as usize, rect.min_y() as usize), out, (0, 0));
+        Ok(())
+    }
+
+    fn read_associated(&self, name: &str, _: &mut RgbBuffer) -> Result<(), ReadError> {
+        Err(ReadError::NoSuchImage { name: name.to_owned() })
+    }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(None)
+    }
+}

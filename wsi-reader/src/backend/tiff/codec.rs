@@ -1,0 +1,324 @@
+//! One tile or strip: bytes of the file in, RGB out.
+
+use std::{cell::RefCell, panic};
+
+use flate2::{Decompress, FlushDecompress};
+use wsi_types::Rgb;
+
+use super::{
+    jpeg, jpeg2000,
+    page::{Alpha, Colour, LinearMapping, Page, Samples},
+};
+
+/// Where decoded pixels go: `height` rows of `width` px, 3 bytes each. What is
+/// decoded beyond it (the part of an edge tile outside the level) is dropped.
+pub(crate) struct Target<'a> {
+    pub(crate) pixels: &'a mut [u8],
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl Target<'_> {
+    /// Copies the top left corner of `width` px wide rows of RGB.
+    pub(crate) fn take_corner(&mut self, rgb: &[u8], width: usize) {
+        for (to, from) in self.pixels.chunks_exact_mut(self.width * 3).zip(rgb.chunks_exact(width * 3)) {
+            let bytes = to.len();
+            to.copy_from_slice(&from[..bytes]);
+        }
+    }
+}
+
+/// Buffers a thread keeps between tiles.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// The tile's bytes as stored.
+    pub(crate) stored: Vec<u8>,
+    /// JPEG tables and tile joined into one stream.
+    pub(crate) joined: Vec<u8>,
+    /// Samples before they are RGB.
+    pub(crate) samples: Vec<u8>,
+    inflate: Option<Decompress>,
+    unlzw: Option<weezl::decode::Decoder>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Lends this thread's buffers.
+pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+        Ok(mut scratch) => work(&mut scratch),
+        // A decoder that calls back into us would find them lent already.
+        Err(_) => work(&mut Scratch::default()),
+    })
+}
+
+/// Runs a foreign decoder on bytes that may be hostile. Ours return errors; a
+/// panic in theirs must cost one tile, not the night.
+pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    panic::catch_unwind(panic::AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err("the decoder gave up on its bytes".into()))
+}
+
+/// How the chunks of a page are decoded, worked out once per page.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    samples: Samples,
+    /// JPEG tables without their end marker, ready to be put before a tile.
+    tables: Option<Vec<u8>>,
+    background: Rgb,
+}
+
+impl Decoder {
+    pub(crate) fn new(samples: Samples, jpeg_tables: Option<&[u8]>, background: Rgb) -> Self {
+        Self { samples, tables: jpeg_tables.and_then(jpeg::tables_to_prepend), background }
+    }
+
+    /// Decodes one chunk whose planes are given as stored.
+    ///
+    /// `rows` is the chunk's own height, which for the last strip is less than
+    /// the page's.
+    pub(crate) fn decode(
+        &self,
+        page: &Page,
+        rows: u32,
+        scratch: &mut Scratch,
+        planes: &[(usize, usize)],
+        target: &mut Target<'_>,
+    ) -> Result<(), String> {
+        let size = (page.chunk_width as usize, rows as usize);
+        let raw_rgb = self.samples.colour != Colour::YCbCr;
+        match page.compression {
+            7 => jpeg::decode(self.tables.as_deref(), size, raw_rgb, scratch, target),
+            33003 | 33005 | 34712 => {
+                let ycc = page.compression == 33003 || self.samples.colour == Colour::YCbCr;
+                jpeg2000::decode(size, ycc, scratch, target)
+            }
+            _ => self.decode_raw(page, size, scratch, planes, target),
+        }
+    }
+
+    /// Unpacks samples, undoes the predictor, turns them into RGB.
+    fn decode_raw(
+        &self,
+        page: &Page,
+        (width, rows): (usize, usize),
+        scratch: &mut Scratch,
+        planes: &[(usize, usize)],
+        target: &mut Target<'_>,
+    ) -> Result<(), String> {
+        let per_plane = if page.planar { 1 } else { usize::from(page.samples) };
+        let sample_bytes = page.sample_bytes() as usize;
+        let plane_bytes = width * rows * per_plane * sample_bytes;
+        let Scratch { stored, samples, inflate, unlzw, .. } = scratch;
+        samples.resize(plane_bytes * planes.len(), 0);
+        for (plane, &(start, len)) in samples.chunks_exact_mut(plane_bytes).zip(planes) {
+            let stored = &stored[start..start + len];
+            unpack(page.compression, stored, plane, inflate, unlzw)?;
+            if page.predictor == 2 {
+                let row_bytes = width * per_plane * sample_bytes;
+                for row in plane.chunks_exact_mut(row_bytes) {
+                    undo_difference(row, per_plane, sample_bytes, page.big_endian);
+                }
+            }
+        }
+        let mut rows_in = SampleRows {
+            bytes: samples,
+            width,
+            plane_bytes,
+            planes: planes.len(),
+            samples: usize::from(page.samples),
+            mapping: self.samples.mapping.map(|m| (m, page.big_endian)),
+        };
+        self.to_rgb(&mut rows_in, target);
+        Ok(())
+    }
+
+    fn to_rgb(&self, rows: &mut SampleRows<'_>, target: &mut Target<'_>) {
+        let (width, height) = (target.width, target.height);
+        if self.samples.colour == Colour::Rgb && self.samples.alpha.is_none() && rows.is_plain_rgb() {
+            target.take_corner(rows.bytes, rows.width);
+            return;
+        }
+        for y in 0..height {
+            let row = &mut target.pixels[y * width * 3..][..width * 3];
+            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                *pixel = self.pixel(rows, x, y);
+            }
+        }
+    }
+
+    fn pixel(&self, rows: &SampleRows<'_>, x: usize, y: usize) -> Rgb {
+        let (colour, colours) = match &self.samples.colour {
+            Colour::Gray { inverted } => {
+                let value = rows.sample(x, y, 0);
+                ([if *inverted { 255 - value } else { value }; 3], 1)
+            }
+            Colour::Palette(palette) => (palette[usize::from(rows.sample(x, y, 0))], 1),
+            Colour::Rgb | Colour::YCbCr => {
+                ([rows.sample(x, y, 0), rows.sample(x, y, 1), rows.sample(x, y, 2)], 3)
+            }
+        };
+        match self.samples.alpha {
+            None | Some(Alpha::Ignored) => colour,
+            Some(Alpha::Straight) => over(colour, rows.sample(x, y, colours), self.background, false),
+            Some(Alpha::Premultiplied) => over(colour, rows.sample(x, y, colours), self.background, true),
+        }
+    }
+}
+
+/// A colour with alpha laid over the background, rounded to nearest.
+pub(crate) fn over(colour: Rgb, alpha: u8, background: Rgb, premultiplied: bool) -> Rgb {
+    let alpha = u32::from(alpha);
+    std::array::from_fn(|i| {
+        let own = u32::from(colour[i]) * if premultiplied { 255 } else { alpha };
+        let behind = u32::from(background[i]) * (255 - alpha);
+        ((own + behind + 127) / 255).min(255) as u8
+    })
+}
+
+/// Unpacked samples of one chunk: chunky in one plane, or one plane per sample.
+struct SampleRows<'a> {
+    bytes: &'a [u8],
+    width: usize,
+    plane_bytes: usize,
+    planes: usize,
+    samples: usize,
+    /// For 16-bit samples: the mapping, and whether the high byte comes first.
+    mapping: Option<(LinearMapping, bool)>,
+}
+
+impl SampleRows<'_> {
+    fn is_plain_rgb(&self) -> bool {
+        self.planes == 1 && self.samples == 3 && self.mapping.is_none()
+    }
+
+    fn sample(&self, x: usize, y: usize, index: usize) -> u8 {
+        let place =
+            if self.planes > 1 { y * self.width + x } else { (y * self.width + x) * self.samples + index };
+        let plane = if self.planes > 1 { index * self.plane_bytes } else { 0 };
+        match self.mapping {
+            None => self.bytes[plane + place],
+            Some((mapping, big_endian)) => {
+                let pair = [self.bytes[plane + 2 * place], self.bytes[plane + 2 * place + 1]];
+                mapping.apply(if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) })
+            }
+        }
+    }
+}
+
+/// Fills `out` with the unpacked samples; an error when there are fewer.
+fn unpack(
+    compression: u16,
+    stored: &[u8],
+    out: &mut [u8],
+    inflate: &mut Option<Decompress>,
+    unlzw: &mut Option<weezl::decode::Decoder>,
+) -> Result<(), String> {
+    let unpacked = match compression {
+        1 => {
+            let bytes = stored.len().min(out.len());
+            out[..bytes].copy_from_slice(&stored[..bytes]);
+            bytes
+        }
+        5 => unpack_lzw(unlzw, stored, out)?,
+        8 | 32946 => {
+            let inflate = inflate.get_or_insert_with(|| Decompress::new(true));
+            inflate.reset(true);
+            inflate
+                .decompress(stored, out, FlushDecompress::Finish)
+                .map_err(|e| format!("its Deflate data is broken: {e}"))?;
+            inflate.total_out() as usize
+        }
+        32773 => unpack_bits(stored, out),
+        50000 => zstd::bulk::decompress_to_buffer(stored, out)
+            .map_err(|e| format!("its ZSTD data is broken: {e}"))?,
+        other => return Err(format!("compression {other} is not read")),
+    };
+    if unpacked == out.len() {
+        Ok(())
+    } else {
+        Err(format!("it unpacks to {unpacked} bytes, expected {}", out.len()))
+    }
+}
+
+/// TIFF's LZW: most significant bit first, codes widened one early. Files of
+/// before 1990 pack the other way round and are told by their first bytes.
+fn unpack_lzw(
+    decoder: &mut Option<weezl::decode::Decoder>,
+    stored: &[u8],
+    out: &mut [u8],
+) -> Result<usize, String> {
+    let old_style = stored.first() == Some(&0) && stored.get(1).is_some_and(|b| b & 1 == 1);
+    let mut old;
+    let decoder = if old_style {
+        old = weezl::decode::Decoder::new(weezl::BitOrder::Lsb, 8);
+        &mut old
+    } else {
+        let decoder = decoder
+            .get_or_insert_with(|| weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8));
+        decoder.reset();
+        decoder
+    };
+    let (mut read, mut written) = (0, 0);
+    while written < out.len() {
+        let step = decoder.decode_bytes(&stored[read..], &mut out[written..]);
+        read += step.consumed_in;
+        written += step.consumed_out;
+        match step.status {
+            Err(e) => return Err(format!("its LZW data is broken: {e}")),
+            Ok(weezl::LzwStatus::Done) => break,
+            Ok(_) if step.consumed_in == 0 && step.consumed_out == 0 => break,
+            Ok(_) => {}
+        }
+    }
+    Ok(written)
+}
+
+/// PackBits (TIFF 6.0, section 9): runs of copies and runs of one byte.
+fn unpack_bits(mut stored: &[u8], out: &mut [u8]) -> usize {
+    let mut written = 0;
+    while let Some((&control, rest)) = stored.split_first() {
+        let left = out.len() - written;
+        stored = match control as i8 {
+            -128 => rest,
+            run @ 0.. => {
+                let bytes = (run as usize + 1).min(rest.len());
+                let kept = bytes.min(left);
+                out[written..written + kept].copy_from_slice(&rest[..kept]);
+                written += kept;
+                &rest[bytes..]
+            }
+            run => {
+                let Some((&byte, rest)) = rest.split_first() else { break };
+                let kept = (1 - isize::from(run)).unsigned_abs().min(left);
+                out[written..written + kept].fill(byte);
+                written += kept;
+                rest
+            }
+        };
+        if written == out.len() {
+            break;
+        }
+    }
+    written
+}
+
+/// Predictor 2: each sample was stored as its difference from the one a pixel
+/// to the left.
+fn undo_difference(row: &mut [u8], samples: usize, sample_bytes: usize, big_endian: bool) {
+    if sample_bytes == 1 {
+        for i in samples..row.len() {
+            row[i] = row[i].wrapping_add(row[i - samples]);
+        }
+        return;
+    }
+    let value = |pair: [u8; 2]| if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
+    for i in (2 * samples..row.len().saturating_sub(1)).step_by(2) {
+        let left = i - 2 * samples;
+        let sum = value([row[i], row[i + 1]]).wrapping_add(value([row[left], row[left + 1]]));
+        let pair = if big_endian { sum.to_be_bytes() } else { sum.to_le_bytes() };
+        row[i..i + 2].copy_from_slice(&pair);
+    }
+}

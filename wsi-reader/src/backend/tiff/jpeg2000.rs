@@ -1,0 +1,76 @@
+//! JPEG 2000 tiles: Aperio's 33003 (YCbCr) and 33005 (RGB), and 34712.
+
+use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
+
+use super::{
+    codec::{Scratch, Target, guarded},
+    jpeg::spread_gray,
+};
+
+/// Decodes `scratch.stored` into `target`. `ycc`: the components are YCbCr, as
+/// the TIFF says and the codestream does not.
+pub(crate) fn decode(
+    size: (usize, usize),
+    ycc: bool,
+    scratch: &mut Scratch,
+    target: &mut Target<'_>,
+) -> Result<(), String> {
+    let Scratch { stored, samples, .. } = scratch;
+    guarded(|| decode_stream(stored, size, ycc, samples, target))
+}
+
+fn decode_stream(
+    stored: &[u8],
+    (width, height): (usize, usize),
+    ycc: bool,
+    samples: &mut Vec<u8>,
+    target: &mut Target<'_>,
+) -> Result<(), String> {
+    let settings = DecodeSettings { strict: true, ..DecodeSettings::default() };
+    let image = Image::new(stored, &settings).map_err(|e| format!("its JPEG 2000 header is broken: {e}"))?;
+    let found = (image.width() as usize, image.height() as usize);
+    if found.0 != width || found.1 < target.height || found.1 > height {
+        return Err(format!("it holds {} x {} px, expected {width} x {height}", found.0, found.1));
+    }
+    let mut context = DecoderContext::default();
+    let decoded = image.decode(&mut context).map_err(|e| format!("its JPEG 2000 data is broken: {e}"))?;
+    let components = decoded.components().len();
+    let expected = found.0 * found.1;
+    if decoded.components().iter().any(|component| component.samples().len() != expected) {
+        return Err("its JPEG 2000 components differ in size".into());
+    }
+    samples.resize(expected * components, 0);
+    decoded.store_u8_into(samples);
+    match components {
+        1 => spread_gray(samples, found.0, target),
+        3 => {
+            // Subsampled chroma is told from the codestream, and converted already.
+            if ycc && !has_subsampled_chroma(stored) {
+                samples.as_chunks_mut::<3>().0.iter_mut().for_each(rgb_from_ycc);
+            }
+            target.take_corner(samples, found.0);
+        }
+        other => return Err(format!("it holds {other} JPEG 2000 components, expected 1 or 3")),
+    }
+    Ok(())
+}
+
+/// Reads the sampling of the second component from the SIZ segment (ISO/IEC
+/// 15444-1, A.5.1), which follows the start marker.
+fn has_subsampled_chroma(codestream: &[u8]) -> bool {
+    let component = |index: usize| codestream.get(42 + 3 * index + 1..42 + 3 * index + 3);
+    codestream.starts_with(b"\xff\x4f\xff\x51") && component(1) != component(0)
+}
+
+/// Full-range YCbCr (ITU-T T.871) in 16-bit fixed point, as libjpeg rounds it.
+fn rgb_from_ycc(pixel: &mut [u8; 3]) {
+    const HALF: i32 = 1 << 15;
+    let [y, cb, cr] = pixel.map(i32::from);
+    let (cb, cr) = (cb - 128, cr - 128);
+    let clamp = |value: i32| value.clamp(0, 255) as u8;
+    *pixel = [
+        clamp(y + ((91_881 * cr + HALF) >> 16)),
+        clamp(y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16)),
+        clamp(y + ((116_130 * cb + HALF) >> 16)),
+    ];
+}

@@ -1,0 +1,341 @@
+//! Our own reader of tiled TIFF pyramids: Aperio, OME, generic; classic and
+//! BigTIFF, both byte orders.
+//!
+//! Tiles are read with positioned reads and decoded straight to RGB, on as many
+//! threads as call, with no lock and no shared seek. Vendor formats that only
+//! look like plain TIFF (Hamamatsu NDPI, Leica SCN, Philips, Ventana, Trestle)
+//! are recognised and left to OpenSlide.
+
+mod codec;
+pub(crate) mod directory;
+mod jpeg;
+mod jpeg2000;
+mod layout;
+mod page;
+
+use std::collections::BTreeMap;
+
+use wsi_types::{LevelIndex, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
+
+pub use self::page::LinearMapping;
+use self::{
+    codec::{Decoder, Scratch, Target, with_scratch},
+    directory::{Broken, TiffFile},
+    page::{ChunkIndex, Page, Samples, is_raw, tag},
+};
+pub(crate) use self::{
+    codec::{guarded, over},
+    directory::looks_like_tiff,
+    layout::{Format, Layout},
+};
+use crate::{
+    slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState},
+    source::Source,
+    vendor,
+};
+
+const WHITE: Rgb = [255; 3];
+/// Rows of one slide tile made of strips, at least.
+const STRIP_TILE_ROWS: u32 = 256;
+
+/// Why this backend does not read a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Another reader knows this maker's format better.
+    LeftToOpenSlide {
+        /// `hamamatsu`, `philips`, …
+        vendor: &'static str,
+    },
+    /// Well formed, but something we do not read. `for_all`: nor would another
+    /// backend read it truthfully.
+    Unsupported { feature: String, for_all: bool },
+    /// The header contradicts itself or the file.
+    Broken(String),
+    /// Larger than the limit for files that are decoded at once.
+    TooLarge { what: String },
+}
+
+impl From<Broken> for Refusal {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken.0)
+    }
+}
+
+impl From<page::Unsupported> for Refusal {
+    fn from(page::Unsupported { feature, for_all }: page::Unsupported) -> Self {
+        Self::Unsupported { feature, for_all }
+    }
+}
+
+/// What the caller wants of this backend.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TiffOptions {
+    /// Pixels of a strip that is decoded at once.
+    pub(crate) max_picture_pixels: u64,
+    /// How 16-bit samples become 8 bits, when the caller states it.
+    pub(crate) sixteen_bit: Option<LinearMapping>,
+}
+
+/// A TIFF file with its levels found and checked.
+#[derive(Debug)]
+pub struct TiffSlide {
+    file: TiffFile,
+    info: SlideInfo,
+    levels: Vec<Picture>,
+    associated: BTreeMap<String, Page>,
+    icc_page: Option<Page>,
+}
+
+/// A page ready to be decoded.
+#[derive(Debug)]
+struct Picture {
+    page: Page,
+    index: ChunkIndex,
+    decoder: Decoder,
+    grid: TileGrid,
+    /// Strips per slide tile; 1 for tiled pages.
+    chunks_per_tile: u64,
+}
+
+impl TiffSlide {
+    /// Reads the header and sorts out the pages, or says why another backend
+    /// should.
+    pub(crate) fn from_source(source: Source, options: &TiffOptions) -> Result<Self, Refusal> {
+        let file = TiffFile::new(source)?;
+        let layout = Layout::read(&file)?;
+        let levels = layout
+            .levels
+            .iter()
+            .map(|page| Picture::new(&file, page, options))
+            .collect::<Result<Vec<_>, _>>()?;
+        let pyramid =
+            Pyramid::new(levels.iter().map(|l| l.grid)).map_err(|e| Refusal::Broken(e.to_string()))?;
+        let icc_page = layout.levels.first().filter(|p| p.directory.has(tag::ICC_PROFILE)).cloned();
+        let facts = vendor::tiff_facts(&file, &layout);
+        let info = SlideInfo {
+            backend: "tiff",
+            format: layout.format.name().to_owned(),
+            pyramid,
+            scale: facts.scale,
+            objective: facts.objective,
+            bounds: None,
+            background: WHITE,
+            compression: layout.levels.iter().map(Page::compression_name).collect(),
+            associated: layout
+                .associated
+                .iter()
+                .map(|(name, page)| AssociatedImage {
+                    name: name.clone(),
+                    width: page.width,
+                    height: page.height,
+                })
+                .collect(),
+            icc_profile_bytes: icc_page.as_ref().and_then(|p| file.byte_len(&p.directory, tag::ICC_PROFILE)),
+            properties: facts.properties,
+        };
+        Ok(Self { file, info, levels, associated: layout.associated, icc_page })
+    }
+
+    fn picture(&self, tile: TileId) -> Result<(&Picture, wsi_types::LevelRect), ReadError> {
+        let missing = || ReadError::NoSuchTile { tile };
+        let picture = self.levels.get(usize::from(tile.level.0)).ok_or_else(missing)?;
+        let rect = picture.grid.tile_rect(tile.column, tile.row);
+        if rect.is_empty() { Err(missing()) } else { Ok((picture, rect)) }
+    }
+}
+
+impl Slide for TiffSlide {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        let (picture, rect) = self.picture(tile)?;
+        out.reset(rect.width() as usize, rect.height() as usize);
+        picture.read_tile(&self.file, tile, out).map_err(|reason| ReadError::Tile { tile, reason })
+    }
+
+    fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        let page =
+            self.associated.get(name).ok_or_else(|| ReadError::NoSuchImage { name: name.to_owned() })?;
+        let failed = |reason: String| ReadError::Attachment { what: format!("{name} image"), reason };
+        let options = TiffOptions { max_picture_pixels: MAX_ASSOCIATED_PIXELS, sixteen_bit: None };
+        let picture = Picture::new(&self.file, page, &options).map_err(|r| failed(r.reason()))?;
+        picture.read_whole(&self.file, out).map_err(failed)
+    }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(page) = &self.icc_page else { return Ok(None) };
+        self.file
+            .bytes(&page.directory, tag::ICC_PROFILE)
+            .map_err(|Broken(reason)| ReadError::Attachment { what: "ICC profile".into(), reason })
+    }
+
+    fn tile_state(&self, tile: TileId) -> TileState {
+        let Ok((picture, _)) = self.picture(tile) else { return TileState::Unknown };
+        picture.tile_state(&self.file, tile)
+    }
+}
+
+/// Pixels of a label, macro or thumbnail.
+const MAX_ASSOCIATED_PIXELS: u64 = 1 << 26;
+
+impl Refusal {
+    /// The reason in words.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::LeftToOpenSlide { vendor } => format!("a {vendor} slide, which OpenSlide reads"),
+            Self::Unsupported { feature, .. } => feature.clone(),
+            Self::Broken(what) | Self::TooLarge { what } => what.clone(),
+        }
+    }
+}
+
+impl Picture {
+    fn new(file: &TiffFile, page: &Page, options: &TiffOptions) -> Result<Self, Refusal> {
+        if !is_raw(page.compression) && !matches!(page.compression, 7 | 33003 | 33005 | 34712) {
+            let feature = format!("{} compression", page.compression_name());
+            return Err(Refusal::Unsupported { feature, for_all: false });
+        }
+        if page.planar && !is_raw(page.compression) {
+            let feature = format!("separate colour planes in {}", page.compression_name());
+            return Err(Refusal::Unsupported { feature, for_all: false });
+        }
+        if !matches!(page.predictor, 1 | 2) {
+            let feature = format!("predictor {}", page.predictor);
+            return Err(Refusal::Unsupported { feature, for_all: false });
+        }
+        let chunk_pixels = u64::from(page.chunk_width) * u64::from(page.chunk_height);
+        if !page.tiled && chunk_pixels > options.max_picture_pixels {
+            return Err(Refusal::TooLarge {
+                what: format!(
+                    "a strip of {} x {} px must be decoded at once, at most {} px are",
+                    page.chunk_width, page.chunk_height, options.max_picture_pixels
+                ),
+            });
+        }
+        let samples = Samples::of(file, page, options.sixteen_bit)?;
+        let index = ChunkIndex::read(file, page)?;
+        let tables =
+            if page.compression == 7 { file.bytes(&page.directory, tag::JPEG_TABLES)? } else { None };
+        let decoder = Decoder::new(samples, tables.as_deref(), WHITE);
+        let strips = if page.tiled { 1 } else { STRIP_TILE_ROWS.div_ceil(page.chunk_height) };
+        let grid = TileGrid {
+            width: page.width,
+            height: page.height,
+            tile_width: page.chunk_width,
+            tile_height: page.chunk_height.saturating_mul(strips),
+        };
+        Ok(Self { page: page.clone(), index, decoder, grid, chunks_per_tile: u64::from(strips) })
+    }
+
+    /// The file's chunks that make up one slide tile, from the top.
+    fn chunks(&self, tile: TileId) -> std::ops::Range<u64> {
+        if self.page.tiled {
+            let chunk = u64::from(tile.row) * self.page.chunk_columns() + u64::from(tile.column);
+            return chunk..chunk + 1;
+        }
+        let first = u64::from(tile.row) * self.chunks_per_tile;
+        first..(first + self.chunks_per_tile).min(self.page.chunk_rows())
+    }
+
+    fn read_tile(&self, file: &TiffFile, tile: TileId, out: &mut RgbBuffer) -> Result<(), String> {
+        let (width, height) = (out.width(), out.height());
+        let row_bytes = width * 3;
+        let mut below = out.bytes_mut();
+        let mut rows_left = height;
+        for chunk in self.chunks(tile) {
+            let rows = (self.page.rows_of_chunk(chunk) as usize).min(rows_left);
+            let (pixels, rest) = below.split_at_mut(rows * row_bytes);
+            below = rest;
+            rows_left -= rows;
+            let mut target = Target { pixels, width, height: rows };
+            with_scratch(|scratch| self.read_chunk(file, chunk, scratch, &mut target))?;
+        }
+        Ok(())
+    }
+
+    /// Every tile, for small pictures.
+    fn read_whole(&self, file: &TiffFile, out: &mut RgbBuffer) -> Result<(), String> {
+        let pixels = u64::from(self.page.width) * u64::from(self.page.height);
+        if pixels > MAX_ASSOCIATED_PIXELS {
+            return Err(format!("it claims {pixels} px, at most {MAX_ASSOCIATED_PIXELS} are read"));
+        }
+        out.fill(self.page.width as usize, self.page.height as usize, WHITE);
+        let mut part = RgbBuffer::default();
+        for row in 0..self.grid.rows() {
+            for column in 0..self.grid.columns() {
+                let rect = self.grid.tile_rect(column, row);
+                part.reset(rect.width() as usize, rect.height() as usize);
+                self.read_tile(file, TileId { level: LevelIndex(0), row, column }, &mut part)?;
+                for y in 0..part.height() {
+                    let to = &mut out.row_mut(rect.min_y() as usize + y)[rect.min_x() as usize * 3..];
+                    to[..part.width() * 3].copy_from_slice(part.row(y));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the bytes of one chunk, all planes, and decodes them.
+    fn read_chunk(
+        &self,
+        file: &TiffFile,
+        chunk: u64,
+        scratch: &mut Scratch,
+        target: &mut Target<'_>,
+    ) -> Result<(), String> {
+        let planes = if self.page.planar { u64::from(self.page.samples) } else { 1 };
+        // A compressed tile is no larger than its pixels, but for headers.
+        let most = self.page.raw_bytes(chunk).saturating_mul(2).saturating_add(1 << 20);
+        scratch.stored.clear();
+        let mut places = [(0, 0); 8];
+        for plane in 0..planes {
+            let Some((offset, count)) = self.index.place(plane * self.page.chunks_per_plane() + chunk) else {
+                target.pixels.as_chunks_mut::<3>().0.fill(WHITE);
+                return Ok(());
+            };
+            if count > most {
+                return Err(format!("it claims {count} bytes, at most {most} for its size"));
+            }
+            let start = scratch.stored.len();
+            scratch.stored.resize(start + count as usize, 0);
+            file.source.read_at(offset, &mut scratch.stored[start..]).map_err(|e| {
+                format!(
+                    "its {count} bytes at {offset} cannot be read from a file of {}: {e}",
+                    file.source.len()
+                )
+            })?;
+            places[plane as usize % places.len()] = (start, count as usize);
+        }
+        let rows = self.page.rows_of_chunk(chunk);
+        self.decoder.decode(&self.page, rows, scratch, &places[..planes as usize], target)
+    }
+
+    fn tile_state(&self, file: &TiffFile, tile: TileId) -> TileState {
+        let mut bytes = 0;
+        let mut defects = Vec::new();
+        for chunk in self.chunks(tile) {
+            let Some((offset, count)) = self.index.place(chunk) else { continue };
+            bytes += count;
+            if !file.source.holds(offset, count) {
+                defects.push(format!("its {count} bytes at {offset} reach past the end of the file"));
+            } else if self.page.compression == 7 {
+                defects.extend(jpeg_end_defect(file, offset, count));
+            }
+        }
+        if bytes == 0 { TileState::Absent } else { TileState::Stored { bytes, defects } }
+    }
+}
+
+/// A JPEG stream that does not end in its end marker was cut or overwritten.
+/// Zero padding after the marker is common and harmless.
+fn jpeg_end_defect(file: &TiffFile, offset: u64, count: u64) -> Option<String> {
+    let tail_bytes = count.min(64);
+    let tail = file.source.bytes_at(offset + count - tail_bytes, tail_bytes).ok()?;
+    let end = tail.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+    if tail[..end].ends_with(b"\xff\xd9") {
+        return None;
+    }
+    Some("its JPEG data has no end marker".into())
+}

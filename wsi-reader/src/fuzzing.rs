@@ -1,0 +1,71 @@
+//! Entry points for fuzzers and mutation tests: hostile bytes in, nothing out.
+//! They must come back, quickly and without a panic, whatever the bytes.
+
+use wsi_types::{LevelIndex, RgbBuffer, TileId};
+
+use crate::{
+    backend::tiff::{TiffOptions, TiffSlide},
+    slide::Slide,
+    source::Source,
+    vendor,
+};
+
+/// Pixels a fuzzed strip may claim: enough for every branch, small enough for
+/// many runs a second.
+const MAX_FUZZ_PIXELS: u64 = 1 << 20;
+
+fn open(bytes: &[u8]) -> Option<TiffSlide> {
+    let options = TiffOptions { max_picture_pixels: MAX_FUZZ_PIXELS, sixteen_bit: None };
+    TiffSlide::from_source(Source::Memory(bytes.to_vec()), &options).ok()
+}
+
+/// Opens the bytes as a TIFF: header, directories, layout, facts.
+pub fn fuzz_header(bytes: &[u8]) {
+    if let Some(slide) = open(bytes) {
+        std::hint::black_box(slide.info());
+        _ = slide.icc_profile();
+    }
+}
+
+/// Opens the bytes as a TIFF and decodes the first tiles of every level, and the
+/// pictures beside them.
+pub fn fuzz_tiles(bytes: &[u8]) {
+    let Some(slide) = open(bytes) else { return };
+    let mut out = RgbBuffer::default();
+    for (index, level) in slide.info().pyramid.levels().iter().enumerate() {
+        let grid = level.tiles;
+        if u64::from(grid.tile_width) * u64::from(grid.tile_height) > MAX_FUZZ_PIXELS {
+            continue;
+        }
+        for row in 0..grid.rows().min(2) {
+            for column in 0..grid.columns().min(2) {
+                let tile = TileId { level: LevelIndex(index as u16), row, column };
+                _ = slide.tile_state(tile);
+                _ = slide.read_tile(tile, &mut out);
+            }
+        }
+    }
+    for image in &slide.info().associated {
+        if u64::from(image.width) * u64::from(image.height) <= MAX_FUZZ_PIXELS {
+            _ = slide.read_associated(&image.name, &mut out);
+        }
+    }
+}
+
+/// Reads the bytes as the texts in which makers write their facts.
+pub fn fuzz_vendor_text(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let aperio = vendor::aperio::parse(&text);
+    _ = (aperio.scale(), aperio.objective(), aperio.properties().count());
+    if let Some(image) = vendor::ome::parse(&text) {
+        _ = image.scale();
+    }
+    let properties = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    _ = vendor::openslide::scale(&properties);
+    _ = vendor::openslide::bounds(&properties);
+    _ = vendor::openslide::background(&properties);
+}

@@ -1,0 +1,251 @@
+//! Opening a path: which backend reads it, found by content.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    backend::{
+        openslide::{self, OpenSlideSlide},
+        picture::{PictureKind, PictureSlide},
+        tiff::{LinearMapping, Refusal, TiffOptions, TiffSlide, looks_like_tiff},
+    },
+    slide::Slide,
+    source::Source,
+};
+
+/// Which backend may read a slide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prefer {
+    /// Our TIFF reader where it reads the file truthfully, else OpenSlide, else
+    /// pictures.
+    #[default]
+    Auto,
+    /// Our TIFF reader only.
+    Tiff,
+    /// OpenSlide only.
+    OpenSlide,
+}
+
+/// How to open a slide.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenOptions {
+    /// Which backend.
+    pub prefer: Prefer,
+    /// How 16-bit samples become 8 bits. Without it they are refused: cutting
+    /// them in silence would change what a model sees.
+    pub sixteen_bit: Option<LinearMapping>,
+    /// Pixels of a picture (PNG, JPEG, one strip of a TIFF) that is decoded at
+    /// once.
+    pub max_picture_pixels: u64,
+}
+
+impl OpenOptions {
+    /// 100 million px: 300 MB as RGB.
+    pub const MAX_PICTURE_PIXELS: u64 = 100_000_000;
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { prefer: Prefer::Auto, sixteen_bit: None, max_picture_pixels: Self::MAX_PICTURE_PIXELS }
+    }
+}
+
+/// Why a path is not an open slide. The path is not in the text: the caller
+/// knows it, and slide names can identify patients.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nothing is there.
+    #[error("no such file or folder")]
+    NotFound,
+    /// It is there and cannot be read.
+    #[error("cannot read it: {source}")]
+    Io {
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No backend knows such a file.
+    #[error("not a slide: {found}")]
+    NotASlide {
+        /// What was found, and what each backend expected.
+        found: String,
+    },
+    /// A sound file of a kind we do not read.
+    #[error("not supported: {feature}")]
+    Unsupported {
+        /// What it has and what is read.
+        feature: String,
+    },
+    /// The file contradicts itself: cut short, overwritten, or made to harm.
+    #[error("the file is broken: {what}")]
+    Broken {
+        /// What was found and expected.
+        what: String,
+    },
+    /// OpenSlide is needed and cannot be loaded.
+    #[error("{what}")]
+    LibraryMissing {
+        /// Where it was looked for, and the cure.
+        what: String,
+    },
+    /// Beyond a limit that protects memory.
+    #[error("too large: {what}")]
+    TooLarge {
+        /// Its size and the limit.
+        what: String,
+    },
+}
+
+/// Opens a slide file, or a folder that holds one DICOM slide.
+///
+/// # Errors
+///
+/// [`OpenError`], one line that says what was found and expected.
+pub fn open(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
+    open_with(path, &OpenOptions::default())
+}
+
+/// Opens a slide with a choice of backend and limits.
+///
+/// # Errors
+///
+/// [`OpenError`], one line that says what was found and expected.
+pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+    let metadata = std::fs::metadata(path).map_err(io_error)?;
+    if metadata.is_dir() {
+        return open_folder(path, options);
+    }
+    let source = Source::open(path).map_err(io_error)?;
+    let head = source.head(132).map_err(io_error)?;
+    if head.is_empty() {
+        return Err(OpenError::Broken { what: "it has no bytes".into() });
+    }
+    if options.prefer == Prefer::OpenSlide {
+        return open_openslide(path);
+    }
+    if looks_like_tiff(&head) {
+        return open_tiff(path, source, options);
+    }
+    if options.prefer == Prefer::Tiff {
+        return Err(OpenError::NotASlide { found: format!("{}, expected a TIFF", describe(&head)) });
+    }
+    // A MIRAX slide is named by a JPEG file that OpenSlide knows by its suffix.
+    let mirax = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs"));
+    match PictureKind::of(&head) {
+        Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(&source, kind, options.max_picture_pixels)?)),
+        _ => open_openslide(path).map_err(|error| match error {
+            OpenError::NotASlide { .. } => OpenError::NotASlide {
+                found: format!(
+                    "{}; expected a TIFF, a PNG or JPEG picture, or a format OpenSlide knows",
+                    describe(&head)
+                ),
+            },
+            other => other,
+        }),
+    }
+}
+
+fn io_error(source: io::Error) -> OpenError {
+    if source.kind() == io::ErrorKind::NotFound { OpenError::NotFound } else { OpenError::Io { source } }
+}
+
+fn open_openslide(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
+    Ok(Arc::new(OpenSlideSlide::open(path)?))
+}
+
+fn open_tiff(path: &Path, source: Source, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+    let tiff =
+        TiffOptions { max_picture_pixels: options.max_picture_pixels, sixteen_bit: options.sixteen_bit };
+    let refusal = match TiffSlide::from_source(source, &tiff) {
+        Ok(slide) => return Ok(Arc::new(slide)),
+        Err(refusal) => refusal,
+    };
+    if options.prefer == Prefer::Tiff {
+        return Err(refusal.into());
+    }
+    match refusal {
+        Refusal::LeftToOpenSlide { .. } => open_openslide(path),
+        // OpenSlide may know a codec we do not; where it fails too, our own
+        // reason is the clearer one.
+        Refusal::Unsupported { for_all: false, .. } => open_openslide(path).map_err(|_| refusal.into()),
+        _ => Err(refusal.into()),
+    }
+}
+
+impl From<Refusal> for OpenError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::LeftToOpenSlide { .. } => Self::Unsupported { feature: refusal.reason() },
+            Refusal::Unsupported { feature, .. } => Self::Unsupported { feature },
+            Refusal::Broken(what) => Self::Broken { what },
+            Refusal::TooLarge { what } => Self::TooLarge { what },
+        }
+    }
+}
+
+/// The first bytes of a file, in words.
+fn describe(head: &[u8]) -> String {
+    let known: [(&[u8], &str); 8] = [
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x1f\x8b", "a gzip archive"),
+        (b"%PDF", "a PDF document"),
+        (b"SQLite format 3", "an SQLite database"),
+        (b"ZISRAWFILE", "a Zeiss CZI file"),
+        (b"\x89HDF", "an HDF5 file"),
+        (b"BM", "a BMP picture"),
+        (b"RIFF", "a RIFF file"),
+    ];
+    if let Some((_, name)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return (*name).to_owned();
+    }
+    if is_dicom(head) {
+        return "a DICOM file that is no slide".to_owned();
+    }
+    if std::str::from_utf8(head).is_ok_and(|text| !text.contains('\0')) {
+        return "a text file".to_owned();
+    }
+    let first: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("a file that starts with {}", first.join(" "))
+}
+
+/// DICOM files have `DICM` after a preamble of 128 bytes.
+pub(crate) fn is_dicom(head: &[u8]) -> bool {
+    head.get(128..132) == Some(b"DICM")
+}
+
+/// The files of a folder, by name.
+pub(crate) fn files_of(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A folder that holds one DICOM slide: OpenSlide joins the series from any of
+/// its files, so the first that opens is the slide.
+fn open_folder(folder: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+    let mut first_error = None;
+    for file in files_of(folder)? {
+        let dicom = Source::open(&file).and_then(|s| s.head(132)).is_ok_and(|head| is_dicom(&head));
+        if !dicom {
+            continue;
+        }
+        if openslide::detect_vendor(&file).as_deref() == Some("dicom") || first_error.is_none() {
+            match open_with(&file, options) {
+                Ok(slide) => return Ok(slide),
+                Err(error @ OpenError::LibraryMissing { .. }) => return Err(error),
+                Err(error) => _ = first_error.get_or_insert(error),
+            }
+        }
+    }
+    Err(first_error.unwrap_or_else(|| OpenError::NotASlide {
+        found: "a folder without DICOM files; expected a slide file, or the folder of one DICOM slide".into(),
+    }))
+}

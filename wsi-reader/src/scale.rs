@@ -1,0 +1,126 @@
+//! From what a file says to a pixel size one can trust.
+//!
+//! Nothing is guessed: a value that is missing or cannot be right is a
+//! [`ScaleProblem`], and the run asks for `--mpp`.
+
+use wsi_types::{Mpp, MppError, ObjectivePower};
+
+use crate::slide::{MppSource, Scale, ScaleProblem, SlideInfo};
+
+/// Axes may differ by this much of their mean.
+const MAX_ANISOTROPY: f64 = 0.01;
+/// µm/px of a 1x objective: scanners of all makers have about 0.5 at 20x and
+/// 0.25 at 40x.
+const UM_PX_AT_1X: f64 = 10.0;
+/// How far, as a factor, the mpp may be from what the objective suggests.
+/// Real scanners stay within 1.3 (0.17 to 0.28 µm/px at 40x); the next objective
+/// of the usual row (10, 20, 40) is a factor of 2 away, the one mistake to catch.
+const MAX_OBJECTIVE_FACTOR: f64 = 1.6;
+
+/// The scale to use: the user's word if there is one, else the file's.
+///
+/// # Errors
+///
+/// [`ScaleProblem`] when the user's number is no pixel size, or, without one,
+/// what is wrong with the file's.
+pub fn resolve_scale(info: &SlideInfo, user: Option<f64>) -> Result<Scale, ScaleProblem> {
+    match user {
+        Some(value) => match Mpp::new(value) {
+            Ok(mpp) => Ok(Scale { mpp, source: MppSource::User }),
+            Err(source) => Err(ScaleProblem::Implausible { tag: "the given mpp".into(), source }),
+        },
+        None => info.scale.clone(),
+    }
+}
+
+/// µm/px along both axes, as a file says them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Axes<'a> {
+    /// Where it was read, for messages.
+    pub(crate) tag: &'a str,
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) source: MppSource,
+}
+
+impl Axes<'_> {
+    /// Checks both numbers, that they agree, and that they fit the objective.
+    pub(crate) fn scale(self, objective: Option<ObjectivePower>) -> Result<Scale, ScaleProblem> {
+        let wrong = |source: MppError| ScaleProblem::Implausible { tag: self.tag.to_owned(), source };
+        let (x, y) = (Mpp::new(self.x).map_err(wrong)?, Mpp::new(self.y).map_err(wrong)?);
+        let mean = f64::midpoint(x.get(), y.get());
+        if (x.get() - y.get()).abs() > MAX_ANISOTROPY * mean {
+            return Err(ScaleProblem::Anisotropic { x: x.get(), y: y.get() });
+        }
+        let mpp = Mpp::new(mean).map_err(wrong)?;
+        if let Some(objective) = objective {
+            fits(mpp, objective)?;
+        }
+        Ok(Scale { mpp, source: self.source })
+    }
+}
+
+fn fits(mpp: Mpp, objective: ObjectivePower) -> Result<(), ScaleProblem> {
+    let expected = UM_PX_AT_1X / objective.0;
+    let factor = (mpp.get() / expected).max(expected / mpp.get());
+    if factor < MAX_OBJECTIVE_FACTOR {
+        Ok(())
+    } else {
+        Err(ScaleProblem::ContradictsObjective { mpp, objective, expected })
+    }
+}
+
+/// The number a property holds.
+pub(crate) fn number(tag: &str, text: &str) -> Result<f64, ScaleProblem> {
+    // Some makers write a decimal comma.
+    text.trim()
+        .replace(',', ".")
+        .parse()
+        .map_err(|_| ScaleProblem::NotANumber { tag: tag.to_owned(), text: text.chars().take(40).collect() })
+}
+
+/// The magnification a property holds, if it is one.
+pub(crate) fn objective(text: &str) -> Option<ObjectivePower> {
+    let power: f64 = text.trim().trim_end_matches(['x', 'X']).trim().parse().ok()?;
+    (power.is_finite() && (0.5..=200.0).contains(&power)).then_some(ObjectivePower(power))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn axes(x: f64, y: f64) -> Axes<'static> {
+        Axes { tag: "test", x, y, source: MppSource::Vendor }
+    }
+
+    #[test]
+    fn axes_may_differ_by_one_percent() {
+        assert_eq!(axes(0.25, 0.2524).scale(None).unwrap().mpp.get(), 0.2512);
+        assert!(matches!(axes(0.25, 0.26).scale(None), Err(ScaleProblem::Anisotropic { .. })));
+    }
+
+    #[test]
+    fn an_objective_one_step_away_is_a_contradiction() {
+        let at = |mpp: f64, power: f64| axes(mpp, mpp).scale(Some(ObjectivePower(power)));
+        for (mpp, power) in
+            [(0.5, 20.0), (0.2282, 40.0), (0.1725, 40.0), (0.32, 40.0), (0.12, 60.0), (1.0, 10.0)]
+        {
+            assert!(at(mpp, power).is_ok(), "{mpp} at {power}x");
+        }
+        for (mpp, power) in [(0.25, 20.0), (0.5, 40.0), (0.25, 10.0), (1.0, 20.0)] {
+            assert!(
+                matches!(at(mpp, power), Err(ScaleProblem::ContradictsObjective { .. })),
+                "{mpp} at {power}x"
+            );
+        }
+    }
+
+    #[test]
+    fn objectives_are_read_with_and_without_their_x() {
+        assert_eq!(objective("40x"), Some(ObjectivePower(40.0)));
+        assert_eq!(objective(" 20 "), Some(ObjectivePower(20.0)));
+        assert_eq!(objective("NaN"), None);
+        assert_eq!(objective("0"), None);
+    }
+}

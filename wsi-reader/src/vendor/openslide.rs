@@ -1,0 +1,106 @@
+//! What OpenSlide says of any slide, taken from its properties as text.
+
+use std::collections::BTreeMap;
+
+use wsi_types::{Level0Box, ObjectivePower, Rgb};
+
+use super::{aperio, tiff_resolution};
+use crate::{
+    scale::{self, Axes},
+    slide::{MppSource, Scale, ScaleProblem},
+};
+
+/// Properties by name.
+pub(crate) type Properties = BTreeMap<String, String>;
+
+/// The pixel size of level 0.
+///
+/// OpenSlide 4 makes one up from a plain TIFF's print resolution, and passes 0
+/// and negative numbers through: all are checked here.
+pub(crate) fn scale(properties: &Properties) -> Result<Scale, ScaleProblem> {
+    let vendor = properties.get("openslide.vendor").map_or("", String::as_str);
+    if vendor == "aperio" {
+        // OpenSlide leaves out what is not a number; the file's own text says more.
+        return match properties.get("aperio.MPP") {
+            Some(text) => {
+                let value = scale::number("MPP", text)?;
+                Axes { tag: "MPP", x: value, y: value, source: MppSource::Vendor }
+                    .scale(objective(properties))
+            }
+            None => aperio::Description::default().scale(),
+        };
+    }
+    let axis = |name: &str| properties.get(name).map(|text| scale::number(name, text)).transpose();
+    let x = axis("openslide.mpp-x")?.ok_or(ScaleProblem::Missing)?;
+    let y = axis("openslide.mpp-y")?.unwrap_or(x);
+    match vendor {
+        "generic-tiff" => tiff_resolution::scale_of(x, y, objective(properties)),
+        // MIRAX states the bare objective; a camera adapter of 1.6 may sit behind it.
+        "mirax" => Axes { tag: "openslide.mpp-x", x, y, source: MppSource::Vendor }.scale(None),
+        "dicom" => Axes { tag: "PixelSpacing", x, y, source: MppSource::Dicom }.scale(objective(properties)),
+        _ => Axes { tag: "openslide.mpp-x", x, y, source: MppSource::Vendor }.scale(objective(properties)),
+    }
+}
+
+/// The magnification on the label.
+pub(crate) fn objective(properties: &Properties) -> Option<ObjectivePower> {
+    scale::objective(properties.get("openslide.objective-power")?)
+}
+
+/// The scanned part of level 0.
+pub(crate) fn bounds(properties: &Properties) -> Option<Level0Box> {
+    let value = |name: &str| properties.get(name)?.trim().parse::<f64>().ok().filter(|v| v.is_finite());
+    let (x, y) = (value("openslide.bounds-x")?, value("openslide.bounds-y")?);
+    let (width, height) = (value("openslide.bounds-width")?, value("openslide.bounds-height")?);
+    (width > 0.0 && height > 0.0)
+        .then(|| Level0Box::new(euclid::point2(x, y), euclid::point2(x + width, y + height)))
+}
+
+/// `RRGGBB`, or white.
+pub(crate) fn background(properties: &Properties) -> Rgb {
+    let parse = |text: &str| {
+        let value = u32::from_str_radix(text.trim_start_matches('#'), 16).ok()?;
+        let [_, r, g, b] = value.to_be_bytes();
+        Some([r, g, b])
+    };
+    properties.get("openslide.background-color").and_then(|text| parse(text)).unwrap_or([255; 3])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn properties(pairs: &[(&str, &str)]) -> Properties {
+        pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    #[test]
+    fn invented_and_impossible_scales_are_refused() {
+        let generic =
+            properties(&[("openslide.vendor", "generic-tiff"), ("openslide.mpp-x", "352.77777777777777")]);
+        assert!(matches!(scale(&generic), Err(ScaleProblem::PrintResolution { .. })));
+        let zero = properties(&[("openslide.vendor", "hamamatsu"), ("openslide.mpp-x", "0")]);
+        assert!(matches!(scale(&zero), Err(ScaleProblem::Implausible { .. })));
+        let mirax = properties(&[
+            ("openslide.vendor", "mirax"),
+            ("openslide.mpp-x", "0.23387573964497"),
+            ("openslide.objective-power", "20"),
+        ]);
+        assert_eq!(scale(&mirax).unwrap().mpp.get(), 0.233_875_739_644_97);
+    }
+
+    #[test]
+    fn bounds_and_background_are_read_as_text() {
+        let p = properties(&[
+            ("openslide.bounds-x", "10.5"),
+            ("openslide.bounds-y", "20"),
+            ("openslide.bounds-width", "100"),
+            ("openslide.bounds-height", "50"),
+            ("openslide.background-color", "0102FF"),
+        ]);
+        assert_eq!(bounds(&p), Some(Level0Box::new(euclid::point2(10.5, 20.0), euclid::point2(110.5, 70.0))));
+        assert_eq!(background(&p), [1, 2, 255]);
+        assert_eq!(background(&properties(&[])), [255; 3]);
+    }
+}
