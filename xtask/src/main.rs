@@ -1,1 +1,77 @@
-fn main() {}
+//! The project's own commands, run as `cargo xtask <command>`.
+//!
+//! They need Rust, a C linker and Python 3 with `pip` or `venv`, no root and no other tool. Each step says
+//! in one line what it does; a step that fails names the command and what to do about it. Running a command
+//! again does only what is missing.
+
+#![forbid(unsafe_code)]
+
+mod natives;
+mod pins;
+mod python;
+mod references;
+mod step;
+mod tasks;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+const HELP: &str = "\
+Usage: cargo xtask <command> [arguments]
+
+  natives   fetch ONNX Runtime and OpenSlide into .native, unless they are there already
+  demo      natives, build slidemill, then run `slidemill demo` with the arguments
+  test      natives, the reference readers in .venv-test, then every test;
+            the arguments go to the test runner (-p merger, a test's name, ...)
+  check     formatting, lints, documentation, licences, then test: what CI runs
+  help      this text
+";
+
+/// A wrong command line, as `sysexits.h` numbers it.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    let Some(command) = arguments.next() else {
+        eprint!("{HELP}");
+        return ExitCode::from(USAGE);
+    };
+    let rest: Vec<OsString> = arguments.collect();
+    let result = match command.to_string_lossy().as_ref() {
+        "natives" => root().and_then(|root| natives::fetch(&root)),
+        "demo" => root().and_then(|root| tasks::demo(&root, &rest)),
+        "test" => root().and_then(|root| tasks::test(&root, &rest)),
+        "check" => root().and_then(|root| tasks::check(&root)),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        unknown => {
+            eprint!("error: no such command: {unknown}\n\n{HELP}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The checkout: the folder above the package that cargo runs, or above the working folder, that has an
+/// `xtask`.
+fn root() -> Result<PathBuf> {
+    let start =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(env::current_dir, |folder| Ok(folder.into()))?;
+    start
+        .ancestors()
+        .find(|folder| folder.join("xtask/Cargo.toml").is_file())
+        .map(Path::to_path_buf)
+        .context("not in a checkout of slidemill: change into one and run `cargo xtask` there")
+}

@@ -1,0 +1,204 @@
+//! `cargo xtask natives`: the two native libraries, in `.native` of the checkout.
+//!
+//! A library that a variable names or that the system has is used and nothing is fetched. One that only a
+//! virtual environment has is fetched all the same: that environment may not be active next time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use native::{Library, Looked, Outcome, Source};
+use sha2::{Digest, Sha256};
+
+use crate::pins::{self, Pin};
+use crate::python::Python;
+use crate::step;
+
+/// Writes one member of a zip file to a path.
+const UNZIP: &str =
+    "import sys, zipfile; open(sys.argv[3], 'wb').write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))";
+
+/// Makes both libraries available to whatever is built in the checkout at `root`.
+///
+/// # Errors
+/// When a variable names nothing, no wheel exists for this machine, a download fails, or its content is not
+/// what was pinned.
+pub(crate) fn fetch(root: &Path) -> Result<()> {
+    let folder = root.join(".native");
+    for library in Library::ALL {
+        fetch_one(library, &folder)?;
+    }
+    Ok(())
+}
+
+fn fetch_one(library: Library, folder: &Path) -> Result<()> {
+    if let Some(path) = lasting(&native::find_all(library))? {
+        step::say(&format!("{library}: using {}", path.display()));
+        return Ok(());
+    }
+    let Some(pin) = pins::pin_for(library) else {
+        bail!(
+            "no {library} wheel is pinned for this machine: install {} and set {} to its file",
+            library.needs(),
+            library.file_variable()
+        );
+    };
+    let wanted = folder.join(pin.file_name());
+    if wanted.is_file() && sha256(&wanted)? == pin.content {
+        step::say(&format!("{library} {}: in .native", pin.version));
+        return Ok(());
+    }
+    step::say(&format!("{library} {}: fetching the wheel for {}", pin.version, pin.platform));
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let scratch = Scratch::new(folder)?;
+    let library_file = unpack(pin, &scratch.0)?;
+    fs::rename(&library_file, &wanted).with_context(|| format!("cannot write {}", wanted.display()))
+}
+
+/// The file that is used whatever is in `.native`: one that the user named, that lies beside the program, or
+/// that the system has.
+///
+/// # Errors
+/// When a variable is set and names nothing usable.
+fn lasting(looked: &[Looked]) -> Result<Option<PathBuf>> {
+    for look in looked {
+        let named = matches!(look.place.source, Source::FileVariable(_) | Source::FolderVariable(_));
+        let passing = matches!(look.place.source, Source::Checkout | Source::PythonEnvironment(_));
+        match &look.outcome {
+            Outcome::Found(path) if !passing => return Ok(Some(path.clone())),
+            Outcome::Found(_) => {}
+            _ if named => bail!("{} names no such library: correct or unset it: {look}", look.place.source),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Downloads the pinned wheel into `scratch`, checks it, and takes the library out of it.
+fn unpack(pin: &Pin, scratch: &Path) -> Result<PathBuf> {
+    let python = Python::at_least(6)?.with_pip(&scratch.join("venv"))?;
+    let wheel = download(pin, &python, scratch)?;
+    expect(&wheel, pin.wheel)?;
+    let library = scratch.join(pin.file_name());
+    let mut unzip = python.command();
+    unzip.args(["-c", UNZIP]).arg(&wheel).arg(pin.member).arg(&library);
+    step::run_quietly(&mut unzip, "the wheel has the pinned content but cannot be unpacked")?;
+    expect(&library, pin.content)?;
+    Ok(library)
+}
+
+/// Downloads with pip, so that the user's own index, proxy and certificates serve. The version of Python is
+/// given so that the wheel is the same whichever one runs here.
+fn download(pin: &Pin, python: &Python, scratch: &Path) -> Result<PathBuf> {
+    let folder = scratch.join("wheel");
+    let mut pip = python.pip("download");
+    pip.args(["--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.12"]);
+    pip.args(["--platform", pin.platform]).arg("--dest").arg(&folder).arg(pin.requirement());
+    let fix = format!(
+        "check the network and pip's index, or set {} to a library that you have",
+        pin.library.file_variable()
+    );
+    step::run_quietly(&mut pip, &fix)?;
+    let mut files = fs::read_dir(&folder).context("pip left no wheel")?;
+    let wheel = files.next().context("pip left no wheel")??;
+    Ok(wheel.path())
+}
+
+/// # Errors
+/// When the file's SHA-256 is another than the pinned one.
+fn expect(file: &Path, pinned: &str) -> Result<()> {
+    let found = sha256(file)?;
+    if found != pinned {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        bail!(
+            "{name} has SHA-256 {found}, pinned is {pinned}: the package index serves another file; \
+             nothing was installed"
+        );
+    }
+    Ok(())
+}
+
+/// The SHA-256 of a file, in lower-case hexadecimal.
+fn sha256(path: &Path) -> Result<String> {
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(hex(&Sha256::digest(content)))
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A folder in `.native`, so that moving a file out of it is one rename; removed when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(folder: &Path) -> Result<Self> {
+        let path = folder.join(format!(".fetch-{}", std::process::id()));
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            step::say(&format!("note: cannot remove {}: {error}", self.0.display()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use native::Place;
+
+    use super::*;
+
+    fn look(source: Source, outcome: Outcome) -> Looked {
+        Looked { place: Place { source, path: PathBuf::from("place") }, outcome }
+    }
+
+    fn found(path: &str) -> Outcome {
+        Outcome::Found(PathBuf::from(path))
+    }
+
+    #[test]
+    fn what_the_system_has_is_used_and_what_an_environment_has_is_not() {
+        let environment = look(Source::PythonEnvironment("VIRTUAL_ENV"), found("env"));
+        let checkout = look(Source::Checkout, found("old"));
+        assert_eq!(lasting(&[checkout.clone(), environment.clone()]).unwrap(), None);
+        let system = look(Source::System, found("system"));
+        let lasts = lasting(&[checkout, environment, system]).unwrap();
+        assert_eq!(lasts, Some(PathBuf::from("system")));
+    }
+
+    #[test]
+    fn a_variable_that_names_nothing_stops_the_set_up() {
+        let variable = look(Source::FileVariable("OPENSLIDE_LIB"), Outcome::Absent);
+        let error = lasting(&[variable, look(Source::System, found("system"))]).unwrap_err();
+        assert!(error.to_string().starts_with("OPENSLIDE_LIB names no such library"), "{error}");
+    }
+
+    #[test]
+    fn another_content_than_the_pinned_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("library.so");
+        fs::write(&file, b"abc").unwrap();
+        // FIPS 180-2, appendix B.1.
+        expect(&file, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
+        let error = expect(&file, "00").unwrap_err().to_string();
+        assert!(error.starts_with("library.so has SHA-256 ba7816bf"), "{error}");
+    }
+
+    #[test]
+    fn the_scratch_folder_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(folder.path()).unwrap();
+        let path = scratch.0.clone();
+        fs::write(path.join("part"), b"").unwrap();
+        drop(scratch);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,159 @@
+//! What other people's programs say, for the tests to compare with.
+//!
+//! `.venv-test` holds their readers, pinned in `tests/python/requirements*.txt`. Scripts named
+//! `tests/python/*_reference.py` are run once with a folder to write into, `.venv-test/references/*`; what
+//! they write depends on nothing but the script and the pinned packages, and is kept until these change.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::natives::hex;
+use crate::python::Python;
+use crate::step;
+
+/// The pinned packages need this Python (3.N).
+const OLDEST_PYTHON: u32 = 11;
+
+/// Lists of pinned packages, complete, so that pip resolves nothing.
+const REQUIREMENTS: [&str; 2] = ["requirements.txt", "requirements-ultralytics.txt"];
+
+/// Makes the environment and the references in the checkout at `root`, as far as they are missing or old.
+///
+/// # Errors
+/// When no fitting Python is there, a package cannot be installed or a script fails.
+pub(crate) fn prepare(root: &Path) -> Result<()> {
+    let folder = root.join(".venv-test");
+    let scripts = root.join("tests/python");
+    let python = environment(&folder)?;
+    for name in REQUIREMENTS {
+        install(&python, &scripts.join(name), &folder)?;
+    }
+    for script in reference_scripts(&scripts)? {
+        write_reference(&python, &script, &scripts, &folder)?;
+    }
+    Ok(())
+}
+
+fn environment(folder: &Path) -> Result<Python> {
+    if let Some(python) = Python::of_environment(folder) {
+        return Ok(python);
+    }
+    step::say("reference readers: making .venv-test");
+    Python::at_least(OLDEST_PYTHON)?.make_environment(folder)
+}
+
+/// Installs a list of packages unless the same list was installed before.
+fn install(python: &Python, requirements: &Path, folder: &Path) -> Result<()> {
+    let name = name_of(requirements);
+    let stamp = Stamp::new(folder.join(format!("{name}.sha256")), &[requirements])?;
+    if stamp.is_set() {
+        return Ok(());
+    }
+    step::say(&format!("reference readers: installing {name} (minutes the first time)"));
+    let mut pip = python.pip("install");
+    pip.args(["--no-deps", "--only-binary=:all:", "--no-compile", "--requirement"]).arg(requirements);
+    step::run_quietly(
+        &mut pip,
+        "check the network, pip's index and the space on the disk, then run it again",
+    )?;
+    stamp.set()
+}
+
+/// Runs a reference script unless the same one wrote its folder before.
+fn write_reference(python: &Python, script: &Path, scripts: &Path, folder: &Path) -> Result<()> {
+    let name = name_of(script).replace("_reference.py", "");
+    let out = folder.join("references").join(&name);
+    let requirements = REQUIREMENTS.map(|list| scripts.join(list));
+    let sources: Vec<&Path> = requirements.iter().map(PathBuf::as_path).chain([script]).collect();
+    let stamp = Stamp::new(out.join("complete.sha256"), &sources)?;
+    if stamp.is_set() {
+        return Ok(());
+    }
+    step::say(&format!("references: {name}"));
+    if out.exists() {
+        fs::remove_dir_all(&out).with_context(|| format!("cannot clear {}", out.display()))?;
+    }
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let fix = "remove .venv-test and run it again; if that does not help, the script is at fault";
+    step::run_quietly(&mut python.script(script, &[OsStr::new(&out)]), fix)?;
+    stamp.set()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The scripts that write references, in the order of their names.
+fn reference_scripts(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut scripts: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| name_of(path).ends_with("_reference.py"))
+        .collect();
+    scripts.sort();
+    Ok(scripts)
+}
+
+/// A file that says from which sources a result was made; written last, so a broken run leaves none.
+struct Stamp {
+    file: PathBuf,
+    hash: String,
+}
+
+impl Stamp {
+    fn new(file: PathBuf, sources: &[&Path]) -> Result<Self> {
+        let mut hasher = Sha256::new();
+        for source in sources {
+            let text = fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
+            hasher.update(Sha256::digest(text));
+        }
+        Ok(Self { file, hash: hex(&hasher.finalize()) })
+    }
+
+    fn is_set(&self) -> bool {
+        fs::read_to_string(&self.file).is_ok_and(|text| text == self.hash)
+    }
+
+    fn set(&self) -> Result<()> {
+        fs::write(&self.file, &self.hash).with_context(|| format!("cannot write {}", self.file.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_stamp_holds_until_a_source_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&a, "one").unwrap();
+        fs::write(&b, "two").unwrap();
+        let stamp = || Stamp::new(folder.path().join("stamp"), &[&a, &b]).unwrap();
+        assert!(!stamp().is_set());
+        stamp().set().unwrap();
+        assert!(stamp().is_set());
+        // The same bytes, divided otherwise between the sources.
+        fs::write(&a, "onet").unwrap();
+        fs::write(&b, "wo").unwrap();
+        assert!(!stamp().is_set());
+    }
+
+    #[test]
+    fn only_reference_scripts_are_run_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b_reference.py", "read_dataset.py", "a_reference.py", "requirements.txt"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let names: Vec<String> =
+            reference_scripts(folder.path()).unwrap().iter().map(|path| name_of(path)).collect();
+        assert_eq!(names, ["a_reference.py", "b_reference.py"]);
+    }
+}

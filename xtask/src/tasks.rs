@@ -1,0 +1,104 @@
+//! The commands that build and run the project. One profile, `release`, serves them all, so that nothing is
+//! compiled twice.
+
+use std::env::{self, consts::EXE_SUFFIX};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::step::{run, say, succeeds};
+use crate::{natives, references};
+
+/// What a compiler's failure most often means on a fresh machine.
+const BUILD_FIX: &str = "the compiler's message is above; a missing linker or <stdio.h> means no C tools \
+                         (Debian and Ubuntu: `apt-get install gcc libc6-dev`)";
+
+/// `cargo xtask demo`: everything up to a painted slide, analysed.
+///
+/// # Errors
+/// When a step fails.
+pub(crate) fn demo(root: &Path, arguments: &[OsString]) -> Result<()> {
+    natives::fetch(root)?;
+    run(cargo(root).args(["build", "--release", "--package", "slidemill"]), BUILD_FIX)?;
+    let here = env::current_exe().context("the system does not say where cargo built xtask")?;
+    let program = here.with_file_name(format!("slidemill{EXE_SUFFIX}"));
+    run(Command::new(program).arg("demo").args(arguments), "its message is above")
+}
+
+/// `cargo xtask test`: every test of the workspace; `arguments` go to the test runner.
+///
+/// The runner comes last, so that its summary closes the output.
+///
+/// # Errors
+/// When a step or a test fails.
+pub(crate) fn test(root: &Path, arguments: &[OsString]) -> Result<()> {
+    natives::fetch(root)?;
+    references::prepare(root)?;
+    let fix = "the failed tests are named above";
+    let scope = scope(arguments);
+    if !succeeds(cargo(root).args(["nextest", "--version"])) {
+        return run(cargo(root).args(["test", "--release"]).args(scope).args(arguments), fix);
+    }
+    if arguments.is_empty() {
+        run(cargo(root).args(["test", "--release", "--doc"]).args(scope), fix)?;
+    }
+    run(cargo(root).args(["nextest", "run", "--release"]).args(scope).args(arguments), fix)
+}
+
+/// All packages, unless the user names some: cargo ignores the names beside `--workspace`.
+fn scope(arguments: &[OsString]) -> Option<&'static str> {
+    let named = |word: &OsString| word == "--package" || word.to_string_lossy().starts_with("-p");
+    (!arguments.iter().any(named)).then_some("--workspace")
+}
+
+/// `cargo xtask check`: formatting, lints, documentation and licences, then [`test`].
+///
+/// # Errors
+/// When something is amiss.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    run(cargo(root).args(["fmt", "--all", "--check"]), "run `cargo fmt --all`")?;
+    let lints = ["--all-targets", "--all-features", "--", "--deny", "warnings"];
+    run(cargo(root).args(["clippy", "--release", "--workspace"]).args(lints), "each warning is named above")?;
+    let plain =
+        ["clippy", "--release", "--package", "slidemill", "--no-default-features", "--", "-D", "warnings"];
+    run(cargo(root).args(plain), "a feature that is off by default must not be needed")?;
+    let mut docs = cargo(root);
+    docs.args(["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
+    run(&mut docs, "each broken link is named above")?;
+    licences(root)?;
+    test(root, &[])
+}
+
+/// `cargo deny`, where it is installed.
+fn licences(root: &Path) -> Result<()> {
+    if !succeeds(cargo(root).args(["deny", "--version"])) {
+        say("licences: skipped, cargo-deny is not installed (`cargo install cargo-deny`)");
+        return Ok(());
+    }
+    run(
+        cargo(root).args(["deny", "check", "bans", "licenses", "sources"]),
+        "deny.toml says what is allowed and why",
+    )
+}
+
+/// The cargo that runs this program, in the checkout.
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_package_takes_the_place_of_the_workspace() {
+        let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(scope(&words(&["seam", "--no-capture"])), Some("--workspace"));
+        assert_eq!(scope(&words(&["-p", "merger"])), None);
+        assert_eq!(scope(&words(&["-pmerger"])), None);
+    }
+}
