@@ -51,7 +51,7 @@ impl Stain {
 }
 
 /// Light through clean glass.
-pub(super) const GLASS: Rgb = [243, 243, 245];
+pub(super) const GLASS: Rgb = [242, 242, 243];
 
 const HAEMATOXYLIN: [f32; 3] = [0.66, 0.72, 0.35];
 const EOSIN: [f32; 3] = [0.09, 0.70, 0.44];
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn light_follows_beer_and_lambert() {
         let light = Light::new();
-        assert_eq!(light.through(Stain::default()), [243.0, 243.0, 245.0]);
+        assert_eq!(light.through(Stain::default()), [242.0, 242.0, 243.0]);
         for density in [0.1_f32, 0.5, 1.0, 2.0, 4.0] {
             assert!((light.share(density) - (-density).exp()).abs() < 1e-4, "{density}");
         }

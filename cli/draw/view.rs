@@ -1,0 +1,207 @@
+//! A part of a slide as a picture of a wanted size.
+
+use wsi_reader::Slide;
+use wsi_types::{Level0Box, LevelIndex, LevelRect, RgbBuffer, TileId};
+
+/// Pixels of a picture: x to the right, y down, whole numbers on corners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PicturePx {}
+pub(super) type PictureBox = euclid::Box2D<f64, PicturePx>;
+pub(super) type PictureVector = euclid::Vector2D<f64, PicturePx>;
+pub(super) type PicturePoint = euclid::Point2D<f64, PicturePx>;
+
+/// What shows in place of a tile that cannot be read.
+const UNREADABLE: [u8; 3] = [128, 128, 128];
+
+/// A part of level 0 seen in a picture.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    /// The pixels.
+    pub(super) picture: RgbBuffer,
+    /// What they show; the picture's corner lies on its `min`.
+    pub(super) region: Level0Box,
+    /// Level-0 px per picture px, at least 1.
+    pub(super) level0_per_px: f64,
+}
+
+impl View {
+    /// Reads a region, cut at the slide's edges, or the whole slide; the longer
+    /// side becomes at most `max_side` px.
+    pub(super) fn read(slide: &dyn Slide, region: Option<Level0Box>, max_side: usize) -> Self {
+        let base = slide.info().pyramid.base();
+        let whole = Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())));
+        let region = region.and_then(|region| region.intersection(&whole)).unwrap_or(whole);
+        let longer = region.width().max(region.height());
+        let level0_per_px = (longer / max_side.max(1) as f64).max(1.0);
+        let side = |length: f64| ((length / level0_per_px).round() as usize).max(1);
+        let size = (side(region.width()), side(region.height()));
+        let mut view = Self { picture: RgbBuffer::default(), region, level0_per_px };
+        view.picture = view.average(slide, size);
+        view
+    }
+
+    /// A box of level 0 in picture px; `None` when it lies outside or is not finite.
+    pub(super) fn place(&self, bounds: Level0Box) -> Option<PictureBox> {
+        let seen = bounds.is_finite() && bounds.intersection(&self.region).is_some();
+        seen.then(|| PictureBox::new(self.point(bounds.min), self.point(bounds.max)))
+    }
+
+    fn point(&self, point: wsi_types::Level0Point) -> PicturePoint {
+        let away = (point - self.region.min) / self.level0_per_px;
+        PicturePoint::new(away.x, away.y)
+    }
+
+    /// The coarsest level that is sharp enough, averaged down by area.
+    fn average(&self, slide: &dyn Slide, size: (usize, usize)) -> RgbBuffer {
+        let pyramid = &slide.info().pyramid;
+        let sharp_enough =
+            |level: &wsi_types::Level| level.mean_downsample() <= self.level0_per_px * (1.0 + 1e-3);
+        let index = pyramid.levels().iter().rposition(sharp_enough).unwrap_or(0);
+        let level = &pyramid.levels()[index];
+        let mean = Mean {
+            origin: (self.region.min.x / level.downsample.0, self.region.min.y / level.downsample.1),
+            scale: (self.level0_per_px / level.downsample.0, self.level0_per_px / level.downsample.1),
+            size,
+        };
+        let mut sums = vec![[0.0_f32; 4]; size.0 * size.1];
+        let mut pixels = RgbBuffer::default();
+        for (column, row) in level.tiles.tiles_in(&mean.level_rect()) {
+            let rect = level.tiles.tile_rect(column, row);
+            let tile = TileId { level: LevelIndex(index as u16), row, column };
+            if slide.read_tile(tile, &mut pixels).is_err() {
+                pixels.fill(rect.width() as usize, rect.height() as usize, UNREADABLE);
+            }
+            mean.add(&pixels, &rect, &mut sums);
+        }
+        mean.finish(&sums, slide.info().background)
+    }
+}
+
+/// Averages level pixels into picture pixels by the area they share.
+struct Mean {
+    /// Level px of the picture's corner.
+    origin: (f64, f64),
+    /// Level px per picture px.
+    scale: (f64, f64),
+    /// Picture px.
+    size: (usize, usize),
+}
+
+impl Mean {
+    fn level_rect(&self) -> LevelRect {
+        let span = |origin: f64, scale: f64, size: usize| {
+            (origin.floor() as i64, (origin + scale * size as f64).ceil() as i64)
+        };
+        let (x0, x1) = span(self.origin.0, self.scale.0, self.size.0);
+        let (y0, y1) = span(self.origin.1, self.scale.1, self.size.1);
+        LevelRect::new(euclid::point2(x0, y0), euclid::size2(x1 - x0, y1 - y0))
+    }
+
+    fn add(&self, pixels: &RgbBuffer, rect: &LevelRect, sums: &mut [[f32; 4]]) {
+        let columns: Vec<_> = (rect.min_x()..rect.max_x()).map(|x| self.shares_x(x)).collect();
+        for y in 0..pixels.height() {
+            for (row, high) in self.shares_y(rect.min_y() + y as i64).into_iter().flatten() {
+                let line = &mut sums[row * self.size.0..][..self.size.0];
+                for (pixel, shares) in pixels.row(y).as_chunks::<3>().0.iter().zip(&columns) {
+                    for (column, wide) in shares.iter().flatten() {
+                        let area = wide * high;
+                        let sum = &mut line[*column];
+                        for (part, value) in sum.iter_mut().zip(pixel) {
+                            *part += area * f32::from(*value);
+                        }
+                        sum[3] += area;
+                    }
+                }
+            }
+        }
+    }
+
+    fn shares_x(&self, x: i64) -> [Option<(usize, f32)>; 2] {
+        shares(x as f64, self.origin.0, self.scale.0, self.size.0)
+    }
+
+    fn shares_y(&self, y: i64) -> [Option<(usize, f32)>; 2] {
+        shares(y as f64, self.origin.1, self.scale.1, self.size.1)
+    }
+
+    fn finish(&self, sums: &[[f32; 4]], background: [u8; 3]) -> RgbBuffer {
+        let mut picture = RgbBuffer::filled(self.size.0, self.size.1, background);
+        for (pixel, sum) in picture.bytes_mut().as_chunks_mut::<3>().0.iter_mut().zip(sums) {
+            if sum[3] > 0.0 {
+                *pixel = std::array::from_fn(|c| (sum[c] / sum[3]).round() as u8);
+            }
+        }
+        picture
+    }
+}
+
+/// The picture pixels that level pixel `at..at + 1` lies in, one or two since
+/// pixels are never enlarged by more than rounding, and how much of it.
+fn shares(at: f64, origin: f64, scale: f64, size: usize) -> [Option<(usize, f32)>; 2] {
+    let (from, to) = ((at - origin) / scale, (at + 1.0 - origin) / scale);
+    let first = from.floor();
+    let share = |index: f64| {
+        let part = (to.min(index + 1.0) - from.max(index)) * scale;
+        (index >= 0.0 && index < size as f64 && part > 1e-6).then_some((index as usize, part as f32))
+    };
+    [share(first), share(first + 1.0)]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use wsi_reader::MemorySlide;
+    use wsi_types::Mpp;
+
+    use super::*;
+
+    /// A slide of 8 px squares, light and dark; tiles of 64 px; 0.5 µm/px.
+    pub(in super::super) fn chequered(width: u32, height: u32) -> MemorySlide {
+        let paint = |_, x: u32, y: u32| {
+            if (x / 8 + y / 8).is_multiple_of(2) { [200, 100, 50] } else { [0, 0, 0] }
+        };
+        MemorySlide::painted(&[(width, height)], (64, 64), Mpp::new(0.5).ok(), paint).expect("one level")
+    }
+
+    #[test]
+    fn at_full_size_pixels_are_as_stored() {
+        let slide = chequered(200, 150);
+        let region = Level0Box::new(euclid::point2(60.0, 60.0), euclid::point2(80.0, 70.0));
+        let view = View::read(&slide, Some(region), 100);
+        assert_eq!((view.picture.width(), view.picture.height()), (20, 10));
+        assert_eq!(view.picture.pixel(0, 0), [200, 100, 50]);
+        assert_eq!(view.picture.pixel(4, 0), [0, 0, 0]);
+        assert_eq!(view.picture.pixel(4, 4), [200, 100, 50]);
+    }
+
+    #[test]
+    fn smaller_pictures_hold_means_not_samples() {
+        let slide = chequered(192, 192);
+        let view = View::read(&slide, None, 12);
+        for y in 0..12 {
+            for x in 0..12 {
+                assert_eq!(view.picture.pixel(x, y), [100, 50, 25]);
+            }
+        }
+        // 2.4 level px per picture px: the sum of all shares is still the whole.
+        let uneven = View::read(&slide, None, 80).picture;
+        let sum: u32 = uneven.bytes().iter().step_by(3).map(|&v| u32::from(v)).sum();
+        assert!((f64::from(sum) / 6400.0 - 100.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn a_broken_tile_is_grey_and_the_others_are_there() {
+        let broken = TileId { level: LevelIndex(0), row: 0, column: 1 };
+        let view = View::read(&chequered(192, 64).with_failing([broken]), None, 192);
+        assert_eq!(view.picture.pixel(63, 0), [0, 0, 0]);
+        assert_eq!(view.picture.pixel(64, 0), UNREADABLE);
+        assert_eq!(view.picture.pixel(128, 0), [200, 100, 50]);
+    }
+
+    #[test]
+    fn a_region_outside_the_slide_shows_the_slide() {
+        let slide = chequered(64, 32);
+        let region = Level0Box::new(euclid::point2(900.0, 0.0), euclid::point2(950.0, 10.0));
+        let view = View::read(&slide, Some(region), 64);
+        assert_eq!((view.picture.width(), view.picture.height()), (64, 32));
+    }
+}
