@@ -12,16 +12,22 @@ mod error;
 mod geometry;
 pub mod layout;
 pub mod merge;
+pub mod morphology;
 pub mod place;
+pub mod raw;
 mod seam;
 pub mod settings;
 pub mod sides;
+pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod whole_file;
 
 pub use cell::{Cell, MergeCounts};
 pub use error::MergeError;
 pub use layout::Layout;
 pub use merge::{CellMerger, MergeReport, WindowOutcome};
 pub use place::RawCell;
+pub use raw::{WindowResult, decode_window, encode_window, read_records};
 pub use settings::{MergeSettings, Method, Metric, PerClass, UnseenCut};
+pub use table::{TableContext, WriteReport, write_cells};

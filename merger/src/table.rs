@@ -1,0 +1,537 @@
+//! Cells become rows: the columns of `cells.parquet`, their meaning, and the
+//! file's metadata, all in this one place.
+//!
+//! The file is GeoParquet 1.1: WKB polygons in level-0 px, `crs` null, a `bbox`
+//! column as covering. Rows run along a Hilbert curve, so that a row group is a
+//! compact piece of the slide and a reader can skip the others by statistics.
+//! Equal cells give equal bytes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::{BinaryBuilder, ListBuilder, UInt32Builder};
+use arrow_array::types::{Float32Type, UInt16Type};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, StringArray,
+    StructArray, UInt8Array, UInt16Array, UInt64Array,
+};
+use arrow_schema::{DataType, Field, Fields, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde_json::json;
+use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
+
+use crate::MergeError;
+use crate::cell::{Cell, content_order, settle_ids};
+use crate::geometry::{box_area, ring_area};
+use crate::morphology::Shape;
+use crate::whole_file::{io_error, write_whole};
+
+/// Rows per row group.
+pub const ROWS_PER_GROUP: usize = 131_072;
+/// Rows turned into columns at a time: they stay in the cache while every
+/// column goes over them.
+const ROWS_PER_BLOCK: usize = 2048;
+/// The version of the columns; raised when one changes its meaning.
+const SCHEMA_VERSION: u32 = 1;
+const HILBERT_ORDER: u8 = 20;
+
+/// What a table must know beside its cells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableContext {
+    /// The slide's id in the dataset; never only a file stem.
+    pub slide_id: String,
+    /// µm per level-0 px.
+    pub mpp: Mpp,
+    /// Names by class; a class without a name is called `class_<n>`.
+    pub class_names: Vec<String>,
+    /// What else the file should tell of its making, in this order, under the
+    /// key `slidemill`: slide and model hashes, settings, version, coverage.
+    /// Nothing that differs between two runs over the same input.
+    pub provenance: Vec<(String, serde_json::Value)>,
+}
+
+impl TableContext {
+    fn class_name(&self, class: ClassId) -> String {
+        let known = self.class_names.get(usize::from(class.0)).cloned();
+        known.unwrap_or_else(|| format!("class_{}", class.0))
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteReport {
+    /// Rows in the file.
+    pub rows: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Row groups in the file.
+    pub row_groups: usize,
+}
+
+/// One row: a cell and what is worked out from it.
+struct Row<'a> {
+    cell: &'a Cell,
+    shape: Option<Shape>,
+}
+
+/// Rows that become columns together.
+struct Block<'a> {
+    rows: &'a [Row<'a>],
+    context: &'a TableContext,
+    class_names: &'a ArrayRef,
+}
+
+impl Block<'_> {
+    fn f32(&self, value: impl Fn(&Row<'_>) -> f64) -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(self.rows.iter().map(|row| value(row) as f32)))
+    }
+
+    fn maybe_f32(&self, value: impl Fn(&Row<'_>) -> Option<f64>) -> ArrayRef {
+        Arc::new(self.rows.iter().map(|row| value(row).map(|value| value as f32)).collect::<Float32Array>())
+    }
+
+    fn f64(&self, value: impl Fn(&Row<'_>) -> f64) -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(self.rows.iter().map(value)))
+    }
+
+    fn score(&self, value: impl Fn(&Cell) -> Score) -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(self.rows.iter().map(|row| value(row.cell).get())))
+    }
+
+    fn um(&self) -> f64 {
+        self.context.mpp.get()
+    }
+}
+
+/// A column: its name, its type, what it means and how it is filled.
+struct Column {
+    name: &'static str,
+    kind: DataType,
+    nullable: bool,
+    about: &'static str,
+    fill: fn(&Block<'_>) -> ArrayRef,
+}
+
+impl Column {
+    fn field(&self) -> Field {
+        let mut about = vec![("description".to_owned(), self.about.to_owned())];
+        if self.name == "geometry" {
+            about.push(("ARROW:extension:name".to_owned(), "geoarrow.wkb".to_owned()));
+        }
+        Field::new(self.name, self.kind.clone(), self.nullable).with_metadata(about.into_iter().collect())
+    }
+}
+
+fn column(
+    name: &'static str,
+    kind: DataType,
+    about: &'static str,
+    fill: fn(&Block<'_>) -> ArrayRef,
+) -> Column {
+    Column { name, kind, nullable: false, about, fill }
+}
+
+fn nullable(
+    name: &'static str,
+    kind: DataType,
+    about: &'static str,
+    fill: fn(&Block<'_>) -> ArrayRef,
+) -> Column {
+    Column { name, kind, nullable: true, about, fill }
+}
+
+/// All columns of the cells table, in order.
+fn columns() -> Vec<Column> {
+    use DataType::{Binary, Float32, Float64, UInt8, UInt16, UInt32, UInt64};
+    let dictionary = || DataType::Dictionary(Box::new(UInt16), Box::new(DataType::Utf8));
+    vec![
+        column("cell_id", UInt64, "from slide content, class and place: the same every time", |block| {
+            Arc::new(UInt64Array::from_iter_values(block.rows.iter().map(|row| row.cell.id)))
+        }),
+        column("slide_id", dictionary(), "the slide's id in the dataset", slide_ids),
+        column("class_id", UInt16, "place in the model's list of classes", |block| {
+            Arc::new(UInt16Array::from_iter_values(block.rows.iter().map(|row| row.cell.class.0)))
+        }),
+        column("class_name", dictionary(), "the class's name", class_names),
+        column("score", Float32, "the model's confidence, 0 to 1", |block| block.score(|cell| cell.score)),
+        column("x_px", Float64, "centroid, level-0 px from the left of the slide", |block| {
+            block.f64(|row| row.cell.centroid.x)
+        }),
+        column("y_px", Float64, "centroid, level-0 px from the top of the slide", |block| {
+            block.f64(|row| row.cell.centroid.y)
+        }),
+        column("x_um", Float64, "centroid, µm from the left of the slide", |block| {
+            let um = block.um();
+            block.f64(|row| row.cell.centroid.x * um)
+        }),
+        column("y_um", Float64, "centroid, µm from the top of the slide", |block| {
+            let um = block.um();
+            block.f64(|row| row.cell.centroid.y * um)
+        }),
+        column(
+            "area_um2",
+            Float32,
+            "area inside the outline; without one, of the ellipse inscribed in the box",
+            |block| {
+                let ellipse = block.um() * block.um() * std::f64::consts::FRAC_PI_4;
+                block.f32(|row| row.shape.map_or(box_area(&row.cell.bbox) * ellipse, |shape| shape.area_um2))
+            },
+        ),
+        nullable("perimeter_um", Float32, "length of the outline; null without one", |block| {
+            block.maybe_f32(|row| row.shape.map(|shape| shape.perimeter_um))
+        }),
+        nullable("circularity", Float32, "4π·area/perimeter² of the outline; null without one", |block| {
+            block.maybe_f32(|row| row.shape.map(|shape| shape.circularity))
+        }),
+        nullable("solidity", Float32, "area over convex hull of the outline; null without one", |block| {
+            block.maybe_f32(|row| row.shape.map(|shape| shape.solidity))
+        }),
+        nullable("eccentricity", Float32, "of the ellipse with the outline's second moments", |block| {
+            block.maybe_f32(|row| row.shape.map(|shape| shape.eccentricity))
+        }),
+        nullable("max_diam_um", Float32, "diameter of the smallest circle around the outline", |block| {
+            block.maybe_f32(|row| row.shape.map(|shape| shape.max_diam_um))
+        }),
+        nullable("min_diam_um", Float32, "least width of the outline", |block| {
+            block.maybe_f32(|row| row.shape.map(|shape| shape.min_diam_um))
+        }),
+        column("width_um", Float32, "width of the box", |block| {
+            let um = block.um();
+            block.f32(|row| row.cell.bbox.width() * um)
+        }),
+        column("height_um", Float32, "height of the box", |block| {
+            let um = block.um();
+            block.f32(|row| row.cell.bbox.height() * um)
+        }),
+        column(
+            "bbox",
+            DataType::Struct(corner_fields()),
+            "box in level-0 px, rounded outwards to f32",
+            corners,
+        ),
+        column("geometry", Binary, "WKB polygon in level-0 px: the outline, or the box", geometry),
+        column("n_merged", UInt16, "raw detections that are this cell", |block| {
+            Arc::new(UInt16Array::from_iter_values(block.rows.iter().map(|row| row.cell.n_merged)))
+        }),
+        nullable(
+            "seam_dist_um",
+            Float32,
+            "centroid to the nearest inner window border; null where the plan has none",
+            |block| {
+                let known = |row: &Row<'_>| {
+                    Some(f64::from(row.cell.seam_dist_um)).filter(|distance| distance.is_finite())
+                };
+                block.maybe_f32(known)
+            },
+        ),
+        column(
+            "edge_flag",
+            UInt8,
+            "bits: 1 at the slide's edge, 2 cut where nothing was planned, 4 cut beside a failed window, \
+             8 cut and never seen whole, 16 joined from pieces",
+            |block| Arc::new(UInt8Array::from_iter_values(block.rows.iter().map(|row| row.cell.edge_flag))),
+        ),
+        column(
+            "windows",
+            DataType::List(Arc::new(Field::new("item", UInt32, false))),
+            "indices in the plan of the windows that saw it",
+            windows,
+        ),
+        column("score_min", Float32, "lowest score among its raw detections", |block| {
+            block.score(|cell| cell.score_min)
+        }),
+        column("score_max", Float32, "highest score among its raw detections", |block| {
+            block.score(|cell| cell.score_max)
+        }),
+        nullable("runner_up_class", UInt16, "the best other class that some window gave it", |block| {
+            let other = |row: &Row<'_>| row.cell.runner_up.map(|(class, _)| class.0);
+            Arc::new(block.rows.iter().map(other).collect::<UInt16Array>())
+        }),
+        nullable("runner_up_score", Float32, "the score of that class", |block| {
+            let other = |row: &Row<'_>| row.cell.runner_up.map(|(_, score)| score.get());
+            Arc::new(block.rows.iter().map(other).collect::<PrimitiveArray<Float32Type>>())
+        }),
+    ]
+}
+
+/// The columns of the cells table.
+#[must_use]
+pub fn cells_schema() -> Schema {
+    Schema::new(columns().iter().map(Column::field).collect::<Fields>())
+}
+
+fn slide_ids(block: &Block<'_>) -> ArrayRef {
+    let keys = UInt16Array::from_value(0, block.rows.len());
+    let value: ArrayRef = Arc::new(StringArray::from_iter_values([&block.context.slide_id]));
+    dictionary(keys, value)
+}
+
+fn class_names(block: &Block<'_>) -> ArrayRef {
+    let keys = UInt16Array::from_iter_values(block.rows.iter().map(|row| row.cell.class.0));
+    dictionary(keys, Arc::clone(block.class_names))
+}
+
+/// Keys all lie within `values`, which hold every class there is.
+fn dictionary(keys: UInt16Array, values: ArrayRef) -> ArrayRef {
+    Arc::new(DictionaryArray::<UInt16Type>::new(keys, values))
+}
+
+/// Names of all classes up to the largest that occurs.
+fn names_in_use(cells: &[Cell], context: &TableContext) -> ArrayRef {
+    let largest = cells.iter().map(|cell| usize::from(cell.class.0) + 1).max().unwrap_or(0);
+    let classes = 0..largest.max(context.class_names.len()).min(usize::from(u16::MAX) + 1);
+    Arc::new(StringArray::from_iter_values(classes.map(|class| context.class_name(ClassId(class as u16)))))
+}
+
+fn corner_fields() -> Fields {
+    ["xmin", "ymin", "xmax", "ymax"]
+        .map(|name| Field::new(name, DataType::Float32, false))
+        .into_iter()
+        .collect()
+}
+
+fn corners(block: &Block<'_>) -> ArrayRef {
+    let side = |value: fn(&Level0Box) -> f32| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(block.rows.iter().map(|row| value(&row.cell.bbox))))
+    };
+    let sides = vec![
+        side(|bbox| rounded_down(bbox.min.x)),
+        side(|bbox| rounded_down(bbox.min.y)),
+        side(|bbox| rounded_up(bbox.max.x)),
+        side(|bbox| rounded_up(bbox.max.y)),
+    ];
+    Arc::new(StructArray::new(corner_fields(), sides, None))
+}
+
+/// The largest `f32` that is not above `value`: pruning by the covering must
+/// never lose a row.
+fn rounded_down(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) > value { near.next_down() } else { near }
+}
+
+/// The smallest `f32` that is not below `value`.
+fn rounded_up(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) < value { near.next_up() } else { near }
+}
+
+fn windows(block: &Block<'_>) -> ArrayRef {
+    let item = Field::new("item", DataType::UInt32, false);
+    let mut lists = ListBuilder::new(UInt32Builder::with_capacity(4 * block.rows.len())).with_field(item);
+    for row in block.rows {
+        lists.values().append_slice(&row.cell.windows);
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+fn geometry(block: &Block<'_>) -> ArrayRef {
+    let mut polygons = BinaryBuilder::with_capacity(block.rows.len(), block.rows.len() * 96);
+    let mut bytes = Vec::new();
+    for row in block.rows {
+        bytes.clear();
+        match &row.cell.outline {
+            Some(ring) => wkb_polygon(&[ring], &mut bytes),
+            None => wkb_polygon(&[&box_ring(&row.cell.bbox)], &mut bytes),
+        }
+        polygons.append_value(&bytes);
+    }
+    Arc::new(polygons.finish())
+}
+
+fn box_ring(bbox: &Level0Box) -> [Level0Point; 4] {
+    let (min, max) = (bbox.min, bbox.max);
+    [min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)]
+}
+
+/// A polygon as little-endian WKB: the outer ring counter-clockwise in the sense
+/// of its coordinates (x right, y up), holes the other way, as GeoParquet's
+/// `orientation` says. Rings come without their first point repeated.
+pub(crate) fn wkb_polygon(rings: &[&[Level0Point]], out: &mut Vec<u8>) {
+    const LITTLE_ENDIAN: u8 = 1;
+    const POLYGON: u32 = 3;
+    out.push(LITTLE_ENDIAN);
+    out.extend_from_slice(&POLYGON.to_le_bytes());
+    out.extend_from_slice(&(rings.len() as u32).to_le_bytes());
+    for (index, ring) in rings.iter().enumerate() {
+        out.extend_from_slice(&(ring.len() as u32 + 1).to_le_bytes());
+        let wants_positive = index == 0;
+        if (ring_area(ring) >= 0.0) == wants_positive {
+            ring.iter().chain(ring.first()).for_each(|point| put_point(point, out));
+        } else {
+            ring.iter().rev().chain(ring.last()).for_each(|point| put_point(point, out));
+        }
+    }
+}
+
+fn put_point(point: &Level0Point, out: &mut Vec<u8>) {
+    out.extend_from_slice(&point.x.to_le_bytes());
+    out.extend_from_slice(&point.y.to_le_bytes());
+}
+
+/// Writes the cells of one slide as `path`, whole or not at all. Their ids are
+/// made unique first ([`settle_ids`]); their order in the slice does not matter
+/// and stays.
+///
+/// # Errors
+///
+/// [`MergeError::DiskFull`], [`MergeError::Io`] or [`MergeError::Encode`]; a
+/// file that was there before is still there then.
+pub fn write_cells(
+    path: &Path,
+    cells: &mut [Cell],
+    context: &TableContext,
+) -> Result<WriteReport, MergeError> {
+    settle_ids(cells);
+    let order = hilbert_order(cells);
+    let metadata = file_metadata(cells, &order, context);
+    let columns = columns();
+    let schema = Arc::new(cells_schema());
+    let names = names_in_use(cells, context);
+    write_whole(path, |out| {
+        let encode = |error| encode_error(error, path);
+        let mut writer =
+            ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(metadata))).map_err(encode)?;
+        let mut rows = Vec::with_capacity(ROWS_PER_BLOCK);
+        for block in order.chunks(ROWS_PER_BLOCK) {
+            rows.clear();
+            rows.extend(block.iter().map(|&index| row(&cells[index as usize], context)));
+            let block = Block { rows: &rows, context, class_names: &names };
+            let arrays = columns.iter().map(|column| (column.fill)(&block)).collect();
+            let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
+                .map_err(|error| encode_error(error.into(), path))?;
+            writer.write(&batch).map_err(encode)?;
+        }
+        let row_groups = writer.finish().map_err(encode)?.num_row_groups();
+        Ok(WriteReport { rows: cells.len() as u64, bytes: writer.bytes_written() as u64, row_groups })
+    })
+}
+
+fn row<'a>(cell: &'a Cell, context: &TableContext) -> Row<'a> {
+    Row { cell, shape: cell.outline.as_deref().and_then(|ring| Shape::of(ring, context.mpp)) }
+}
+
+/// A full disk reaches us through the encoder.
+pub(crate) fn encode_error(error: ParquetError, path: &Path) -> MergeError {
+    match error {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(source) => io_error("write", *source, path),
+            Err(source) => {
+                MergeError::Encode { source: ParquetError::External(source), path: path.to_owned() }
+            }
+        },
+        source => MergeError::Encode { source, path: path.to_owned() },
+    }
+}
+
+/// Indices of `cells` along a Hilbert curve through their centroids.
+fn hilbert_order(cells: &[Cell]) -> Vec<u32> {
+    let mut keyed: Vec<(u64, u32)> =
+        cells.iter().zip(0..).map(|(cell, index)| (hilbert_key(cell.centroid), index)).collect();
+    keyed.sort_unstable_by(|a, b| {
+        let content = || content_order(&cells[a.1 as usize], &cells[b.1 as usize]);
+        a.0.cmp(&b.0).then_with(content)
+    });
+    keyed.into_iter().map(|(_, index)| index).collect()
+}
+
+/// Place along the curve over 2^20 × 2^20 level-0 px; what lies beyond (no
+/// slide does) counts as its edge.
+pub(crate) fn hilbert_key(point: Level0Point) -> u64 {
+    let step = |value: f64| value.clamp(0.0, f64::from((1_u32 << HILBERT_ORDER) - 1)) as u32;
+    fast_hilbert::xy2h(step(point.x), step(point.y), HILBERT_ORDER)
+}
+
+/// `None` when there are no cells.
+fn bounds<'a>(boxes: impl Iterator<Item = &'a Level0Box>) -> Option<Level0Box> {
+    boxes.copied().reduce(|all, bbox| all.union(&bbox))
+}
+
+fn corners_json(bounds: &Level0Box) -> serde_json::Value {
+    json!([bounds.min.x, bounds.min.y, bounds.max.x, bounds.max.y])
+}
+
+fn file_metadata(cells: &[Cell], order: &[u32], context: &TableContext) -> Vec<KeyValue> {
+    let all = bounds(cells.iter().map(|cell| &cell.bbox));
+    let groups = order.chunks(ROWS_PER_GROUP);
+    let group_bounds: Vec<serde_json::Value> = groups
+        .filter_map(|group| bounds(group.iter().map(|&index| &cells[index as usize].bbox)))
+        .map(|bounds| corners_json(&bounds))
+        .collect();
+    let ours = [
+        ("schema_version", json!(SCHEMA_VERSION)),
+        ("slide_id", json!(context.slide_id)),
+        ("mpp_um_per_px", json!(context.mpp.get())),
+        ("class_names", json!(context.class_names)),
+        ("rows", json!(cells.len())),
+        ("row_group_bounds_px", json!(group_bounds)),
+    ];
+    let provenance = InOrder { ours: &ours, theirs: &context.provenance };
+    // Maps of strings to JSON values cannot fail to serialise.
+    let slidemill = serde_json::to_string(&provenance).unwrap_or_default();
+    vec![
+        KeyValue::new("geo".to_owned(), geo_metadata(all.as_ref()).to_string()),
+        KeyValue::new("slidemill".to_owned(), slidemill),
+    ]
+}
+
+/// The `geo` entry of GeoParquet 1.1. `crs` is null: these are pixels, not
+/// degrees.
+pub(crate) fn geo_metadata(bounds: Option<&Level0Box>) -> serde_json::Value {
+    let side = |name: &str| json!(["bbox", name]);
+    let covering =
+        json!({"xmin": side("xmin"), "ymin": side("ymin"), "xmax": side("xmax"), "ymax": side("ymax")});
+    let mut geometry = json!({
+        "encoding": "WKB",
+        "geometry_types": if bounds.is_some() { json!(["Polygon"]) } else { json!([]) },
+        "crs": null,
+        "edges": "planar",
+        "orientation": "counterclockwise",
+        "covering": {"bbox": covering},
+    });
+    if let Some(bounds) = bounds {
+        geometry["bbox"] = corners_json(bounds);
+    }
+    json!({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}})
+}
+
+/// A JSON object whose keys keep their order.
+struct InOrder<'a> {
+    ours: &'a [(&'a str, serde_json::Value)],
+    theirs: &'a [(String, serde_json::Value)],
+}
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in self.ours {
+            map.serialize_entry(key, value)?;
+        }
+        for (key, value) in self.theirs {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Everything that decides bytes is pinned here.
+pub(crate) fn properties(metadata: Vec<KeyValue>) -> WriterProperties {
+    let plain = |properties: parquet::file::properties::WriterPropertiesBuilder, name: &str| {
+        properties.set_column_dictionary_enabled(ColumnPath::from(name), false)
+    };
+    let builder = WriterProperties::builder()
+        .set_created_by("slidemill".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_key_value_metadata(Some(metadata));
+    ["cell_id", "x_px", "y_px", "x_um", "y_um", "geometry"].into_iter().fold(builder, plain).build()
+}

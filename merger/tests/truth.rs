@@ -1,0 +1,64 @@
+//! The count is right on simulated slides, where the truth is known.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(unreachable_pub)]
+#[path = "../../benches/sim/mod.rs"]
+mod sim;
+
+use std::sync::Arc;
+
+use merger::{Cell, CellMerger, Layout, MergeReport, MergeSettings, UnseenCut, WindowOutcome};
+use sim::{Settings, Simulation, simulate};
+use wsi_types::Mpp;
+
+fn merge(simulation: &Simulation, settings: &MergeSettings) -> (Vec<Cell>, MergeReport) {
+    let layout = Layout::new(&simulation.windows, simulation.slide, Mpp::new(0.25).unwrap()).unwrap();
+    let mut merger = CellMerger::new(Arc::new(layout), settings.clone());
+    let mut cells = Vec::new();
+    for (window, detections) in simulation.windows.iter().zip(&simulation.detections) {
+        merger.push(window.index, WindowOutcome::Detections(detections.clone())).unwrap();
+        cells.append(&mut merger.take_final());
+    }
+    let (mut rest, report) = merger.finish();
+    cells.append(&mut rest);
+    assert!(report.counts.balance(), "{report:?}");
+    assert_eq!(report.counts.cells as usize, cells.len());
+    (cells, report)
+}
+
+/// Share by which the number of cells is off.
+fn error(simulation: &Simulation, settings: &MergeSettings) -> f64 {
+    let (cells, report) = merge(simulation, settings);
+    let error = cells.len() as f64 / simulation.found() as f64 - 1.0;
+    println!(
+        "{} raw, {} true, {} found, {:+.4} %; {:?}",
+        simulation.raw(),
+        simulation.found(),
+        cells.len(),
+        100.0 * error,
+        report.counts
+    );
+    error
+}
+
+#[test]
+fn the_count_is_within_three_in_ten_thousand() {
+    for seed in 1..=3 {
+        let simulation = simulate(&Settings { slide_px: 9000, seed, ..Settings::default() });
+        let off = error(&simulation, &MergeSettings::default());
+        assert!(off.abs() < 1e-3, "seed {seed}: {off}");
+    }
+}
+
+#[test]
+fn a_perfect_model_gives_a_perfect_count_on_any_grid() {
+    let perfect = Settings { slide_px: 6000, recall: 1.0, jitter_px: 0.0, flips: 0.0, ..Settings::default() };
+    for (window_px, stride_px) in [(2048, 1024), (2048, 1536), (2048, 1920), (1024, 640), (640, 400)] {
+        let simulation = simulate(&Settings { window_px, stride_px, ..perfect });
+        for unseen_cut in [UnseenCut::Drop, UnseenCut::Keep] {
+            let settings = MergeSettings { unseen_cut, ..MergeSettings::default() };
+            assert_eq!(merge(&simulation, &settings).0.len(), simulation.found(), "{window_px} {stride_px}");
+        }
+    }
+}
