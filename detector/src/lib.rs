@@ -1,1 +1,35 @@
-//! Opened in this commit; filled by the ones that follow.
+//! Batches of windows in, detections out: YOLO heads over ONNX Runtime.
+//!
+//! A model is an ONNX file plus a [`Manifest`]: its own metadata, overridden by a TOML beside it.
+//! [`OnnxDetector`] runs it on a [`Device`]; [`Pump`] overlaps running with decoding. Everything here is in
+//! window px: level 0 is the merger's.
+//!
+//! | file | what happens there |
+//! | --- | --- |
+//! | [`manifest`] | what a model promises, read from its metadata, shapes and TOML |
+//! | `onnx/preprocess.rs` | nodes put in front of the graph: u8 pixels become the tensor the model wants |
+//! | `onnx/session.rs` | ONNX Runtime on a device |
+//! | [`yolo`] | raw heads become detections |
+//! | [`pump`] | running and decoding at once, results in order |
+//! | [`scripted`] | detectors without a model, for tests of everything downstream |
+
+#![forbid(unsafe_code)]
+
+mod detector;
+mod device;
+mod error;
+pub mod manifest;
+mod onnx;
+pub mod pump;
+mod report;
+pub mod scripted;
+pub mod yolo;
+
+pub use detector::{Answers, BatchView, DetectSettings, Detector, WindowResult};
+pub use device::Device;
+pub use error::{DetectorError, WindowFault};
+pub use manifest::{ClassInfo, Manifest};
+pub use onnx::{OnnxDetector, SessionSettings};
+pub use pump::{Done, Pump};
+pub use report::{ModelReport, describe, describe_bytes};
+pub use scripted::{BlobDetector, ScriptedDetector};

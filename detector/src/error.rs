@@ -1,0 +1,210 @@
+//! What can go wrong, one variant per thing a caller might do differently.
+
+use std::path::PathBuf;
+
+use crate::manifest::Dim;
+
+/// Why a model cannot be used, or a batch could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectorError {
+    /// The file, or the manifest beside it, cannot be read.
+    #[error("cannot read {what}: {source}")]
+    Read {
+        /// `the model` or `the manifest`.
+        what: &'static str,
+        /// As the system says it.
+        source: std::io::Error,
+    },
+    /// More bytes than an ONNX file can have.
+    #[error("the model has {bytes} bytes, expected at most {limit}")]
+    TooLarge {
+        /// Size found.
+        bytes: u64,
+        /// Largest size taken.
+        limit: u64,
+    },
+    /// The bytes are not an ONNX model.
+    #[error("this is not an ONNX model: {reason}")]
+    NotOnnx {
+        /// What was found where.
+        reason: String,
+    },
+    /// Weights in side files, which a model hash would not cover.
+    #[error(
+        "the weights lie outside the model, in {files}; save it as one file: \
+         python -c \"import onnx; onnx.save(onnx.load('model.onnx'), 'whole.onnx')\""
+    )]
+    ExternalData {
+        /// The files named, comma-separated; at most a few.
+        files: String,
+    },
+    /// A node of a domain no ONNX Runtime build knows.
+    #[error(
+        "the model asks for the custom operator {domain}:{operator}, which ONNX Runtime does not have; \
+         export it again with standard operators only"
+    )]
+    CustomOperator {
+        /// The operator.
+        operator: String,
+        /// Its domain.
+        domain: String,
+    },
+    /// Something the model or its manifest says cannot be.
+    #[error("{key}: {reason}")]
+    Manifest {
+        /// The metadata key or the dotted TOML key.
+        key: String,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// The outputs are none of the heads we know.
+    #[error("no known head has these outputs\n{}", Shapes(.found, .classes))]
+    UnknownHead {
+        /// Name and shape of each output.
+        found: Vec<(String, Vec<Dim>)>,
+        /// How many classes the model names.
+        classes: usize,
+    },
+    /// The image input is not one we can fill.
+    #[error("the model's input cannot be filled: {reason}")]
+    UnknownInput {
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// ONNX Runtime itself is missing or too old.
+    #[error("ONNX Runtime cannot be used: {reason}")]
+    Runtime {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A device that was asked for cannot be had.
+    #[error("device {device} cannot be used: {reason}; {fix}")]
+    Device {
+        /// The device, as it was asked for.
+        device: String,
+        /// As the runtime says it.
+        reason: String,
+        /// What to do.
+        fix: String,
+    },
+    /// ONNX Runtime refuses the model.
+    #[error("ONNX Runtime cannot load the model: {reason}")]
+    Load {
+        /// As the runtime says it.
+        reason: String,
+    },
+    /// The windows are not of a size this model takes.
+    #[error("windows are {width} × {height} px, but the model takes {expected}")]
+    WindowSize {
+        /// Of the windows.
+        width: usize,
+        /// Of the windows.
+        height: usize,
+        /// In words.
+        expected: String,
+    },
+    /// A batch whose bytes and windows do not agree.
+    #[error("a batch of {windows} windows of {width} × {height} px holds {bytes} bytes, expected {expected}")]
+    BatchSize {
+        /// Windows named.
+        windows: usize,
+        /// Of each window, px.
+        width: usize,
+        /// Of each window, px.
+        height: usize,
+        /// Bytes given.
+        bytes: usize,
+        /// Bytes that would be right.
+        expected: usize,
+    },
+    /// Running failed, and not for want of memory that a smaller batch could cure.
+    #[error("running the model failed: {reason}")]
+    Run {
+        /// As the runtime says it.
+        reason: String,
+    },
+    /// Not even one window fits in the device's memory.
+    #[error("one window of {width} × {height} px does not fit in the memory of {device}: {reason}")]
+    OutOfMemory {
+        /// Of the window, px.
+        width: usize,
+        /// Of the window, px.
+        height: usize,
+        /// Where it ran.
+        device: String,
+        /// As the runtime says it.
+        reason: String,
+    },
+    /// One of our own threads ended early: its panic is reported by the thread itself.
+    #[error("the {thread} thread ended early")]
+    Thread {
+        /// Which.
+        thread: &'static str,
+    },
+    /// Any of these, about this file.
+    #[error("{source}: {}", path.display())]
+    File {
+        /// What is wrong with it.
+        source: Box<DetectorError>,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl DetectorError {
+    /// The same error, naming the file it is about.
+    #[must_use]
+    pub fn of_file(self, path: impl Into<PathBuf>) -> Self {
+        Self::File { source: Box::new(self), path: path.into() }
+    }
+
+    pub(crate) fn manifest(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Manifest { key: key.into(), reason: reason.into() }
+    }
+}
+
+/// Why one window has no result. The others of its batch are not touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WindowFault {
+    /// NaN or infinity in scores, boxes or masks.
+    #[error("the model answered NaN or infinity in {part}")]
+    NotFinite {
+        /// `scores`, `boxes`, `mask coefficients` or `prototypes`.
+        part: &'static str,
+    },
+    /// An end-to-end head named a class the model does not have.
+    #[error("the model answered class {class}, expected 0 to {last}")]
+    NoSuchClass {
+        /// As answered, printed.
+        class: String,
+        /// The last class there is.
+        last: usize,
+    },
+    /// An output of a shape that the head does not allow.
+    #[error("output {output} has shape {found:?}, expected {expected}")]
+    Shape {
+        /// Name of the output.
+        output: String,
+        /// As answered.
+        found: Vec<usize>,
+        /// In words.
+        expected: String,
+    },
+}
+
+/// Shapes found against shapes known, over several lines.
+struct Shapes<'a>(&'a [(String, Vec<Dim>)], &'a usize);
+
+impl std::fmt::Display for Shapes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(found, &classes) = *self;
+        for (name, shape) in found {
+            writeln!(f, "  found     {name} {}", Dim::list(shape))?;
+        }
+        let rows = classes + 4;
+        writeln!(f, "  expected, with {classes} classes, one of")?;
+        writeln!(f, "  detect    [B, {rows}, N]")?;
+        writeln!(f, "  segment   [B, {rows}+M, N] and prototypes [B, M, H/4, W/4]")?;
+        write!(f, "  end2end   [B, K, 6], or [B, K, 6+M] and prototypes")
+    }
+}

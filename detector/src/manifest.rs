@@ -1,0 +1,319 @@
+//! What a model promises: classes, pixel size, input and head.
+//!
+//! A manifest comes from three places, the later the stronger: the shapes in the ONNX graph, its metadata
+//! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
+//! `conf`, `nms_iou`, `licence` are ours), and a TOML beside it.
+
+mod file;
+mod literal;
+mod read;
+
+use serde::{Deserialize, Serialize};
+use wsi_types::{ClassId, Mpp};
+
+pub(crate) use self::{file::ManifestFile, read::manifest_of};
+
+/// What a model promises.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Its name; the file's stem when nothing else says so.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// One line for people.
+    pub description: Option<String>,
+    /// Under which licence it may be used.
+    pub licence: Option<String>,
+    /// What it answers.
+    pub task: Task,
+    /// How it answers.
+    pub head: Head,
+    /// What it tells apart; at least one, in the order of [`ClassId`].
+    pub classes: Vec<ClassInfo>,
+    /// The pixel size it was trained at; `None`: the run must say.
+    pub mpp: Option<Mpp>,
+    /// The longest side, in µm, of objects it promises to see whole.
+    pub max_object_um: Option<f64>,
+    /// Its coarsest stride in px: window sides must be multiples of it.
+    pub stride: u32,
+    /// Height and width it was exported at, px. A hint where the shape is dynamic.
+    pub imgsz: Option<[u32; 2]>,
+    /// Default score threshold, 0 to 1.
+    pub conf: f32,
+    /// IoU above which two boxes of one window are one object, 0 to 1.
+    pub nms_iou: f32,
+    /// How bytes become its tensor.
+    pub normalisation: Normalisation,
+    /// The tensor it wants.
+    pub input: ImageInput,
+    /// Name and shape of each output.
+    pub outputs: Vec<(String, Vec<Dim>)>,
+    /// What its weights are made of.
+    pub precision: Precision,
+    /// SHA-256 of the ONNX file, 64 hex digits; empty for a detector without one.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// The score threshold of models that name none: that of Ultralytics' `predict`.
+    pub const DEFAULT_CONF: f32 = 0.25;
+    /// The NMS IoU of models that name none: that of Ultralytics' `predict`.
+    pub const DEFAULT_NMS_IOU: f32 = 0.7;
+
+    /// The manifest of a detector without a model file: boxes only, windows of any size.
+    #[must_use]
+    pub fn without_model(name: &str, classes: &[&str], mpp: Option<Mpp>) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: None,
+            description: None,
+            licence: None,
+            task: Task::Detect,
+            head: Head::Detect,
+            classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),
+            mpp,
+            max_object_um: None,
+            stride: 1,
+            imgsz: None,
+            conf: Self::DEFAULT_CONF,
+            nms_iou: Self::DEFAULT_NMS_IOU,
+            normalisation: Normalisation::default(),
+            input: ImageInput::any_rgb(),
+            outputs: Vec::new(),
+            precision: Precision::Fp32,
+            sha256: String::new(),
+        }
+    }
+
+    /// The score threshold of one class: its own, or the model's.
+    #[must_use]
+    pub fn conf_of(&self, class: ClassId) -> f32 {
+        self.classes.get(usize::from(class.0)).and_then(|class| class.conf).unwrap_or(self.conf)
+    }
+
+    /// Whether windows of `width` × `height` px can be given to the model.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::DetectorError::WindowSize`], with the size that would do.
+    pub fn check_window(&self, width: usize, height: usize) -> Result<(), crate::DetectorError> {
+        let fixed = |dim: &Dim, size: usize| dim.fixed().is_none_or(|fixed| fixed == size as u64);
+        let stride = self.stride.max(1) as usize;
+        let multiple = |size: usize| size > 0 && size.is_multiple_of(stride);
+        let expected = if !fixed(&self.input.width, width) || !fixed(&self.input.height, height) {
+            format!("{} × {} px only", self.input.width, self.input.height)
+        } else if !multiple(width) || !multiple(height) {
+            format!("multiples of {stride} px")
+        } else {
+            return Ok(());
+        };
+        Err(crate::DetectorError::WindowSize { width, height, expected })
+    }
+}
+
+/// One class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassInfo {
+    /// Its name; not empty.
+    pub name: String,
+    /// Red, green, blue for drawing.
+    pub colour: Option<[u8; 3]>,
+    /// Its own score threshold, 0 to 1.
+    pub conf: Option<f32>,
+}
+
+impl ClassInfo {
+    /// A class with nothing but a name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), colour: None, conf: None }
+    }
+}
+
+/// What a model answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Boxes.
+    Detect,
+    /// Boxes with an outline each.
+    Segment,
+}
+
+/// How a model answers; `nc` is the number of classes. Layouts are in [`crate::yolo`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// `[B, 4+nc, N]`.
+    Detect,
+    /// `[B, 4+nc+M, N]` and prototypes `[B, M, H/4, W/4]`.
+    Segment {
+        /// M.
+        coefficients: usize,
+    },
+    /// `[B, K, 6]`: duplicates are already gone.
+    EndToEnd,
+    /// `[B, K, 6+M]` and prototypes `[B, M, H/4, W/4]`.
+    EndToEndSegment {
+        /// M.
+        coefficients: usize,
+    },
+}
+
+impl Head {
+    /// Mask coefficients of each answer; 0 for boxes only.
+    #[must_use]
+    pub fn coefficients(self) -> usize {
+        match self {
+            Self::Detect | Self::EndToEnd => 0,
+            Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
+        }
+    }
+
+    /// Whether the model suppresses duplicates itself.
+    #[must_use]
+    pub fn is_end_to_end(self) -> bool {
+        matches!(self, Self::EndToEnd | Self::EndToEndSegment { .. })
+    }
+}
+
+/// One side of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dim {
+    /// Always this size.
+    Fixed(u64),
+    /// Any size, with a name.
+    Named(String),
+    /// Any size.
+    Unknown,
+}
+
+impl Dim {
+    /// The size, if it is always the same.
+    #[must_use]
+    pub fn fixed(&self) -> Option<u64> {
+        match self {
+            Self::Fixed(size) => Some(*size),
+            Self::Named(_) | Self::Unknown => None,
+        }
+    }
+
+    /// `[1, 84, N]`.
+    pub(crate) fn list(dims: &[Dim]) -> String {
+        let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
+        format!("[{}]", dims.join(", "))
+    }
+}
+
+impl std::fmt::Display for Dim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(size) => write!(f, "{size}"),
+            Self::Named(name) => f.write_str(name),
+            Self::Unknown => f.write_str("?"),
+        }
+    }
+}
+
+/// The order of axes of an image tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Batch, channel, row, column.
+    Nchw,
+    /// Batch, row, column, channel.
+    Nhwc,
+}
+
+/// What a tensor is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// Bytes.
+    U8,
+}
+
+/// The image tensor a model wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageInput {
+    /// Its name in the graph.
+    pub name: String,
+    /// Order of axes.
+    pub layout: Layout,
+    /// Element type.
+    pub element: Element,
+    /// Windows at once.
+    pub batch: Dim,
+    /// Rows.
+    pub height: Dim,
+    /// Columns.
+    pub width: Dim,
+}
+
+impl ImageInput {
+    /// Windows as the tiler gives them, of any number and size.
+    fn any_rgb() -> Self {
+        Self {
+            name: "rgb".to_owned(),
+            layout: Layout::Nhwc,
+            element: Element::U8,
+            batch: Dim::Unknown,
+            height: Dim::Unknown,
+            width: Dim::Unknown,
+        }
+    }
+}
+
+/// Which channel comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColourOrder {
+    /// Red first.
+    #[default]
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// How bytes become numbers: `(byte × scale − mean) / std`, channel by channel, then the colour order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalisation {
+    /// Usually 1/255.
+    pub scale: f64,
+    /// Of each channel, in the model's order, after scaling.
+    pub mean: [f32; 3],
+    /// Of each channel, in the model's order, after scaling.
+    pub std: [f32; 3],
+    /// The channel order the model wants.
+    pub colour_order: ColourOrder,
+}
+
+impl Default for Normalisation {
+    /// 0 to 1, red first.
+    fn default() -> Self {
+        Self { scale: 1.0 / 255.0, mean: [0.0; 3], std: [1.0; 3], colour_order: ColourOrder::Rgb }
+    }
+}
+
+/// What a model's weights are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    Fp32,
+    /// 16-bit floats.
+    Fp16,
+    /// Quantised to 8 bits, with QuantizeLinear and DequantizeLinear nodes (QDQ) or integer operators.
+    Int8,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Int8 => "int8",
+        })
+    }
+}

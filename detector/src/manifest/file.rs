@@ -1,0 +1,187 @@
+//! The TOML beside a model: `model.toml` next to `model.onnx`. It adds to what the model says of itself,
+//! or overrides it.
+//!
+//! ```toml
+//! name = "nuclei-he"
+//! version = "1.0.0"
+//! description = "Nuclei in H&E"
+//! licence = "CC-BY-4.0"
+//! mpp = 0.25             # µm per pixel the model was trained at
+//! max_object_um = 20     # the largest object it promises to see whole
+//! stride = 32            # its coarsest; window sides must be multiples
+//! conf = 0.25            # default score threshold
+//! nms_iou = 0.7
+//! end2end = false        # only where shapes leave it open
+//!
+//! [input]
+//! scale = 0.00392156862745098   # 1 / 255
+//! mean = [0.485, 0.456, 0.406]  # after scaling, in the model's colour order
+//! std = [0.229, 0.224, 0.225]
+//! colour_order = "rgb"          # or "bgr"
+//!
+//! [[classes]]
+//! name = "nucleus"
+//! colour = "#00a0ff"
+//! conf = 0.3
+//! ```
+
+use serde::Deserialize;
+
+use super::ColourOrder;
+use crate::DetectorError;
+
+/// What the file says; everything may be left out.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ManifestFile {
+    pub name: Option<String>,
+    pub version: Option<String>,
+    pub description: Option<String>,
+    pub licence: Option<String>,
+    pub mpp: Option<f64>,
+    pub max_object_um: Option<f64>,
+    pub stride: Option<u32>,
+    pub conf: Option<f64>,
+    pub nms_iou: Option<f64>,
+    pub end2end: Option<bool>,
+    pub input: InputSection,
+    pub classes: Option<Vec<ClassSection>>,
+}
+
+/// `[input]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct InputSection {
+    pub scale: Option<f64>,
+    pub mean: Option<[f32; 3]>,
+    pub std: Option<[f32; 3]>,
+    pub colour_order: Option<ColourOrder>,
+}
+
+/// One of `[[classes]]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ClassSection {
+    pub name: String,
+    pub colour: Option<String>,
+    pub conf: Option<f64>,
+}
+
+const TOP: &[&str] = &[
+    "name",
+    "version",
+    "description",
+    "licence",
+    "mpp",
+    "max_object_um",
+    "stride",
+    "conf",
+    "nms_iou",
+    "end2end",
+    "input",
+    "classes",
+];
+const INPUT: &[&str] = &["scale", "mean", "std", "colour_order"];
+const CLASS: &[&str] = &["name", "colour", "conf"];
+
+impl ManifestFile {
+    /// Reads TOML. Keys we do not know are refused: a misspelt `mpp` must not become a guess.
+    pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
+        let wrong = |e: toml::de::Error| DetectorError::manifest("manifest", e.to_string().trim_end());
+        let table: toml::Table = text.parse().map_err(wrong)?;
+        check_keys("", &table, TOP)?;
+        if let Some(toml::Value::Table(input)) = table.get("input") {
+            check_keys("input.", input, INPUT)?;
+        }
+        for class in table.get("classes").and_then(toml::Value::as_array).into_iter().flatten() {
+            if let toml::Value::Table(class) = class {
+                check_keys("classes.", class, CLASS)?;
+            }
+        }
+        toml::from_str(text).map_err(wrong)
+    }
+}
+
+fn check_keys(prefix: &str, table: &toml::Table, known: &[&str]) -> Result<(), DetectorError> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            let near = nearest(key, known);
+            Err(DetectorError::manifest(
+                format!("{prefix}{key}"),
+                format!("unknown key, nearest known: {prefix}{near}"),
+            ))
+        }
+    }
+}
+
+/// The known name with the fewest edits to `name`; the first of equals.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
+    known.iter().copied().min_by_key(|other| edits(name, other)).unwrap_or_default()
+}
+
+/// Levenshtein's distance: insertions, deletions and substitutions from `a` to `b`.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn everything_can_be_said() {
+        let file = ManifestFile::parse(
+            r##"
+            name = "n"
+            mpp = 0.5
+            stride = 8
+            end2end = true
+            [input]
+            mean = [0.1, 0.2, 0.3]
+            colour_order = "bgr"
+            [[classes]]
+            name = "nucleus"
+            colour = "#00a0ff"
+            conf = 0.3
+            "##,
+        )
+        .unwrap();
+        assert_eq!((file.mpp, file.stride, file.end2end), (Some(0.5), Some(8), Some(true)));
+        assert_eq!(file.input.colour_order, Some(ColourOrder::Bgr));
+        assert_eq!(file.classes.unwrap()[0].conf, Some(0.3));
+    }
+
+    #[test]
+    fn misspelt_keys_name_the_nearest() {
+        let message = |text: &str| ManifestFile::parse(text).unwrap_err().to_string();
+        assert_eq!(message("mmp = 0.25"), "mmp: unknown key, nearest known: mpp");
+        assert_eq!(
+            message("[input]\ncolor_order = 'rgb'"),
+            "input.color_order: unknown key, nearest known: input.colour_order"
+        );
+        assert_eq!(
+            message("[[classes]]\ncolor = ''"),
+            "classes.color: unknown key, nearest known: classes.colour"
+        );
+        assert!(message("mpp = 'a'").contains("expected"));
+        assert!(message("mpp = ").starts_with("manifest: "));
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!((edits("", "abc"), edits("kitten", "sitting"), edits("mpp", "mpp")), (3, 3, 0));
+    }
+}

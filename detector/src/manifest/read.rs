@@ -1,0 +1,516 @@
+//! Reading a manifest out of a decoded ONNX model and the TOML beside it.
+
+use wsi_types::Mpp;
+
+use super::{
+    ClassInfo, Dim, Element, Head, ImageInput, Layout, Manifest, ManifestFile, Normalisation, Precision,
+    Task,
+    file::{ClassSection, InputSection},
+    literal::Literal,
+};
+use crate::{
+    DetectorError,
+    onnx::proto::{DimensionValue, Graph, Model, ValueInfo, element},
+};
+
+/// Class numbers are [`wsi_types::ClassId`]s.
+const MAX_CLASSES: usize = u16::MAX as usize;
+
+/// Reads the contract of `model`. `name` is used when neither the TOML nor the metadata names it.
+pub(crate) fn manifest_of(
+    model: &Model,
+    file: &ManifestFile,
+    name: &str,
+    sha256: String,
+) -> Result<Manifest, DetectorError> {
+    let graph =
+        model.graph.as_ref().ok_or(DetectorError::NotOnnx { reason: "it has no graph".to_owned() })?;
+    let metadata = Metadata(model);
+    let classes = classes(&metadata, file)?;
+    let outputs: Vec<_> = graph.output.iter().map(|value| (value.name.clone(), dims(value))).collect();
+    let end2end = file.end2end.map_or_else(|| metadata.flag("end2end"), |end2end| Ok(Some(end2end)))?;
+    let head = head(&outputs, classes.len(), end2end)?;
+    let (conf, classes) = thresholds(&metadata, file, classes)?;
+    Ok(Manifest {
+        name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
+        version: file.version.clone().or_else(|| metadata.text("model_version")),
+        description: file.description.clone().or_else(|| metadata.text("description")),
+        licence: file
+            .licence
+            .clone()
+            .or_else(|| metadata.text("licence"))
+            .or_else(|| metadata.text("license")),
+        task: task(&metadata, head)?,
+        head,
+        classes,
+        mpp: mpp(&metadata, file)?,
+        max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,
+        stride: stride(&metadata, file)?,
+        imgsz: imgsz(&metadata)?,
+        conf,
+        nms_iou: within("nms_iou", file.nms_iou, &metadata, 0.0..=1.0)?
+            .map_or(Manifest::DEFAULT_NMS_IOU, |iou| iou as f32),
+        normalisation: normalisation(&file.input)?,
+        input: image_input(graph)?,
+        outputs,
+        precision: precision(graph),
+        sha256,
+    })
+}
+
+/// The key-value pairs a model carries.
+struct Metadata<'a>(&'a Model);
+
+impl Metadata<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.metadata_props.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.get(key).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    fn literal(&self, key: &str) -> Result<Option<Literal>, DetectorError> {
+        let parse = |text| Literal::parse(text).map_err(|e| DetectorError::manifest(key, e.to_string()));
+        match self.get(key).map(parse).transpose()? {
+            Some(Literal::None) | None => Ok(None),
+            some => Ok(some),
+        }
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>, DetectorError> {
+        match self.literal(key)? {
+            None => Ok(None),
+            Some(Literal::Number(value)) => Ok(Some(value)),
+            Some(_) => Err(DetectorError::manifest(key, "expected a number")),
+        }
+    }
+
+    fn flag(&self, key: &str) -> Result<Option<bool>, DetectorError> {
+        match self.literal(key)? {
+            None => Ok(None),
+            Some(Literal::Bool(value)) => Ok(Some(value)),
+            Some(_) => Err(DetectorError::manifest(key, "expected True or False")),
+        }
+    }
+}
+
+/// A number from the TOML, else the metadata, that must lie in `range`.
+fn within(
+    key: &str,
+    from_file: Option<f64>,
+    metadata: &Metadata<'_>,
+    range: std::ops::RangeInclusive<f64>,
+) -> Result<Option<f64>, DetectorError> {
+    let value = match from_file {
+        Some(value) => Some(value),
+        None => metadata.number(key)?,
+    };
+    match value {
+        Some(value) if !range.contains(&value) => Err(DetectorError::manifest(
+            key,
+            format!("is {value}, expected {} to {}", range.start(), range.end()),
+        )),
+        value => Ok(value),
+    }
+}
+
+fn mpp(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Option<Mpp>, DetectorError> {
+    let value = match file.mpp {
+        Some(value) => Some(value),
+        None => metadata.number("mpp")?,
+    };
+    let checked = |value| Mpp::new(value).map_err(|e| DetectorError::manifest("mpp", e.to_string()));
+    value.map(checked).transpose()
+}
+
+fn stride(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<u32, DetectorError> {
+    // Ultralytics models are at most that coarse, and those that do not say so are, too.
+    let stride = within("stride", file.stride.map(f64::from), metadata, 1.0..=1024.0)?.unwrap_or(32.0);
+    match stride.fract() {
+        0.0 => Ok(stride as u32),
+        _ => Err(DetectorError::manifest("stride", format!("is {stride}, expected a whole number"))),
+    }
+}
+
+fn imgsz(metadata: &Metadata<'_>) -> Result<Option<[u32; 2]>, DetectorError> {
+    let side = |value: &Literal| value.as_index().and_then(|side| u32::try_from(side).ok());
+    let sides = match metadata.literal("imgsz")? {
+        None => return Ok(None),
+        Some(Literal::List(items)) => {
+            items.iter().map(side).collect::<Option<Vec<u32>>>().unwrap_or_default()
+        }
+        Some(one) => side(&one).into_iter().collect(),
+    };
+    match sides[..] {
+        [side] => Ok(Some([side, side])),
+        [height, width] => Ok(Some([height, width])),
+        _ => Err(DetectorError::manifest("imgsz", "expected [height, width] in px")),
+    }
+}
+
+fn task(metadata: &Metadata<'_>, head: Head) -> Result<Task, DetectorError> {
+    let of_head = if head.coefficients() > 0 { Task::Segment } else { Task::Detect };
+    match (metadata.get("task"), of_head) {
+        (None, _) | (Some("detect"), Task::Detect) | (Some("segment"), Task::Segment) => Ok(of_head),
+        (Some(task), of_head) => {
+            let reason = format!("is {task}, but the outputs are those of a {of_head:?} head");
+            Err(DetectorError::manifest("task", reason))
+        }
+    }
+}
+
+fn normalisation(section: &InputSection) -> Result<Normalisation, DetectorError> {
+    let default = Normalisation::default();
+    let normalisation = Normalisation {
+        scale: section.scale.unwrap_or(default.scale),
+        mean: section.mean.unwrap_or(default.mean),
+        std: section.std.unwrap_or(default.std),
+        colour_order: section.colour_order.unwrap_or(default.colour_order),
+    };
+    if !(normalisation.scale.is_finite() && (1e-6..=1e6).contains(&normalisation.scale)) {
+        return Err(DetectorError::manifest("input.scale", "expected a positive number such as 1/255"));
+    }
+    if !normalisation.mean.iter().all(|mean| mean.is_finite()) {
+        return Err(DetectorError::manifest("input.mean", "expected three finite numbers"));
+    }
+    if !normalisation.std.iter().all(|std| std.is_finite() && *std > 0.0) {
+        return Err(DetectorError::manifest("input.std", "expected three positive numbers"));
+    }
+    Ok(normalisation)
+}
+
+fn classes(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Vec<ClassInfo>, DetectorError> {
+    let (key, classes) = match &file.classes {
+        Some(sections) => {
+            ("classes", sections.iter().map(class_of_section).collect::<Result<Vec<_>, DetectorError>>()?)
+        }
+        None => ("names", class_names(metadata)?.iter().map(|name| ClassInfo::named(name)).collect()),
+    };
+    if classes.is_empty() {
+        return Err(DetectorError::manifest(key, "there are no classes, expected at least one"));
+    }
+    if classes.len() > MAX_CLASSES {
+        let reason = format!("there are {} classes, expected at most {MAX_CLASSES}", classes.len());
+        return Err(DetectorError::manifest(key, reason));
+    }
+    if let Some(place) = classes.iter().position(|class| class.name.is_empty()) {
+        return Err(DetectorError::manifest(key, format!("class {place} has no name")));
+    }
+    Ok(classes)
+}
+
+fn class_of_section(section: &ClassSection) -> Result<ClassInfo, DetectorError> {
+    Ok(ClassInfo {
+        name: section.name.trim().to_owned(),
+        colour: section.colour.as_deref().map(colour).transpose()?,
+        conf: section.conf.map(|conf| threshold("classes.conf", conf)).transpose()?,
+    })
+}
+
+fn colour(text: &str) -> Result<[u8; 3], DetectorError> {
+    let number = text.strip_prefix('#').filter(|hex| hex.len() == 6);
+    let number = number.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let wrong = || DetectorError::manifest("classes.colour", format!("is {text}, expected #rrggbb"));
+    let [_, red, green, blue] = number.ok_or_else(wrong)?.to_be_bytes();
+    Ok([red, green, blue])
+}
+
+/// The names in the order of their numbers.
+fn class_names(metadata: &Metadata<'_>) -> Result<Vec<String>, DetectorError> {
+    let wrong = |reason: String| DetectorError::manifest("names", reason);
+    let entries = match metadata.literal("names")? {
+        None => {
+            let fix =
+                "the model does not name its classes; name them in a TOML beside it, one [[classes]] each";
+            return Err(wrong(fix.to_owned()));
+        }
+        Some(Literal::Dict(entries)) => entries,
+        Some(Literal::List(names)) => {
+            names.into_iter().enumerate().map(|(i, name)| (Literal::Number(i as f64), name)).collect()
+        }
+        Some(_) => return Err(wrong("expected {0: 'name', …}".to_owned())),
+    };
+    let mut names = vec![None; entries.len()];
+    for (key, name) in entries {
+        let place = key.as_index().and_then(|index| names.get_mut(usize::try_from(index).ok()?));
+        match (place, name) {
+            (Some(place @ None), Literal::Text(name)) => *place = Some(name.trim().to_owned()),
+            (Some(Some(_)), _) => return Err(wrong(format!("number {key:?} is there twice"))),
+            (None, _) => return Err(wrong(format!("key {key:?}, expected 0 and up without gaps"))),
+            (_, other) => return Err(wrong(format!("{other:?} is not a name"))),
+        }
+    }
+    Ok(names.into_iter().flatten().collect())
+}
+
+fn threshold(key: &str, value: f64) -> Result<f32, DetectorError> {
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(value as f32),
+        false => Err(DetectorError::manifest(key, format!("is {value}, expected 0 to 1"))),
+    }
+}
+
+/// The default score threshold, and the classes with theirs.
+fn thresholds(
+    metadata: &Metadata<'_>,
+    file: &ManifestFile,
+    mut classes: Vec<ClassInfo>,
+) -> Result<(f32, Vec<ClassInfo>), DetectorError> {
+    let mut default = None;
+    match metadata.literal("conf")? {
+        None => {}
+        Some(Literal::Number(value)) => default = Some(threshold("conf", value)?),
+        Some(Literal::Dict(entries)) => {
+            for (key, value) in entries {
+                let (Literal::Text(name), Literal::Number(value)) = (&key, &value) else {
+                    return Err(DetectorError::manifest("conf", "expected {'class': number, …}"));
+                };
+                let value = threshold("conf", *value)?;
+                match classes.iter_mut().find(|class| class.name == *name) {
+                    Some(class) => class.conf = class.conf.or(Some(value)),
+                    None if name == "default" => default = Some(value),
+                    None => return Err(DetectorError::manifest("conf", format!("no class is named {name}"))),
+                }
+            }
+        }
+        Some(_) => return Err(DetectorError::manifest("conf", "expected a number")),
+    }
+    let of_file = file.conf.map(|conf| threshold("conf", conf)).transpose()?;
+    Ok((of_file.or(default).unwrap_or(Manifest::DEFAULT_CONF), classes))
+}
+
+/// Which head has these outputs, with `classes` classes.
+fn head(
+    outputs: &[(String, Vec<Dim>)],
+    classes: usize,
+    end2end: Option<bool>,
+) -> Result<Head, DetectorError> {
+    let unknown = || DetectorError::UnknownHead { found: outputs.to_vec(), classes };
+    let (boxes, prototypes) = match outputs {
+        [(_, boxes)] => (boxes, None),
+        [(_, boxes), (_, prototypes)] => (boxes, Some(prototypes)),
+        _ => return Err(unknown()),
+    };
+    let [_, rows, columns] = &boxes[..] else { return Err(unknown()) };
+    let coefficients = match prototypes.map(Vec::as_slice) {
+        None => 0,
+        Some([_, Dim::Fixed(m @ 1..=1024), _, _]) => *m as usize,
+        Some(_) => return Err(unknown()),
+    };
+    let raw_rows = (4 + classes + coefficients) as u64;
+    let raw = rows.fixed().is_none_or(|rows| rows == raw_rows);
+    let ended = columns.fixed().is_none_or(|columns| columns == 6 + coefficients as u64);
+    // Only where a fixed side settles it may the other be left open.
+    let end2end = match end2end {
+        Some(end2end) => end2end,
+        None => ended && columns.fixed().is_some() && !(raw && rows.fixed().is_some()),
+    };
+    match (end2end, coefficients) {
+        (false, 0) if raw => Ok(Head::Detect),
+        (false, _) if raw => Ok(Head::Segment { coefficients }),
+        (true, 0) if ended => Ok(Head::EndToEnd),
+        (true, _) if ended => Ok(Head::EndToEndSegment { coefficients }),
+        _ => Err(unknown()),
+    }
+}
+
+fn dims(value: &ValueInfo) -> Vec<Dim> {
+    let shape = value.tensor().and_then(|tensor| tensor.shape.as_ref());
+    let dims = shape.map(|shape| shape.dim.as_slice()).unwrap_or_default();
+    dims.iter()
+        .map(|dim| match &dim.value {
+            Some(DimensionValue::Fixed(size)) => u64::try_from(*size).map_or(Dim::Unknown, Dim::Fixed),
+            Some(DimensionValue::Named(name)) if !name.is_empty() => Dim::Named(name.clone()),
+            _ => Dim::Unknown,
+        })
+        .collect()
+}
+
+/// The one input that is not a weight.
+fn image_input(graph: &Graph) -> Result<ImageInput, DetectorError> {
+    let wrong = |reason: String| DetectorError::UnknownInput { reason };
+    // Before IR version 4, weights were listed as inputs too.
+    let is_weight = |value: &&ValueInfo| graph.initializer.iter().any(|tensor| tensor.name == value.name);
+    let inputs: Vec<&ValueInfo> = graph.input.iter().filter(|value| !is_weight(value)).collect();
+    let [input] = inputs[..] else {
+        let names: Vec<&str> = inputs.iter().map(|value| value.name.as_str()).take(8).collect();
+        return Err(wrong(format!("it has {} inputs ({}), expected one", inputs.len(), names.join(", "))));
+    };
+    let elem_type = input.tensor().map_or(0, |tensor| tensor.elem_type);
+    let element = match elem_type {
+        element::FLOAT => Element::F32,
+        element::FLOAT16 => Element::F16,
+        element::UINT8 => Element::U8,
+        other => {
+            let name = element::name(other);
+            return Err(wrong(format!("{} is {name}, expected float, float16 or uint8", input.name)));
+        }
+    };
+    let dims = dims(input);
+    let (layout, [batch, height, width]) = match &dims[..] {
+        [n, Dim::Fixed(3), h, w] => (Layout::Nchw, [n, h, w]),
+        [n, h, w, Dim::Fixed(3)] => (Layout::Nhwc, [n, h, w]),
+        // A channel count left open is taken for NCHW, as exporters write it.
+        [n, c, h, w] if c.fixed().is_none() => (Layout::Nchw, [n, h, w]),
+        _ => {
+            let expected = "expected [B, 3, H, W] or [B, H, W, 3]";
+            return Err(wrong(format!("{} has shape {}, {expected}", input.name, Dim::list(&dims))));
+        }
+    };
+    let [batch, height, width] = [batch, height, width].map(Clone::clone);
+    Ok(ImageInput { name: input.name.clone(), layout, element, batch, height, width })
+}
+
+fn precision(graph: &Graph) -> Precision {
+    let quantised =
+        |op: &str| op.contains("QuantizeLinear") || op.starts_with("QLinear") || op.ends_with("Integer");
+    if graph.node.iter().any(|node| quantised(&node.op_type)) {
+        return Precision::Int8;
+    }
+    let bytes_of = |data_type| -> usize {
+        let tensors = graph.initializer.iter().filter(|tensor| tensor.data_type == data_type);
+        tensors.map(|tensor| tensor.raw_data.len()).sum()
+    };
+    if bytes_of(element::FLOAT16) > bytes_of(element::FLOAT) { Precision::Fp16 } else { Precision::Fp32 }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::onnx::proto::{Dimension, Entry};
+
+    fn fixed(dims: &[i64]) -> Vec<Dimension> {
+        dims.iter().map(|&dim| Dimension::fixed(dim)).collect()
+    }
+
+    fn model(outputs: &[&[i64]], metadata: &[(&str, &str)]) -> Model {
+        let output =
+            |(i, dims): (usize, &&[i64])| ValueInfo::new(&format!("output{i}"), element::FLOAT, fixed(dims));
+        let graph = Graph {
+            input: vec![ValueInfo::new("images", element::FLOAT, fixed(&[1, 3, 640, 640]))],
+            output: outputs.iter().enumerate().map(output).collect(),
+            ..Graph::default()
+        };
+        let entry = |&(key, value): &(&str, &str)| Entry { key: key.to_owned(), value: value.to_owned() };
+        Model { graph: Some(graph), metadata_props: metadata.iter().map(entry).collect(), ..Model::default() }
+    }
+
+    fn read(model: &Model, toml: &str) -> Result<Manifest, DetectorError> {
+        manifest_of(model, &ManifestFile::parse(toml)?, "stem", "00".to_owned())
+    }
+
+    const THREE: (&str, &str) = ("names", "{0: 'tumour', 2: 'lymphocyte', 1: \"crow's\"}");
+
+    #[test]
+    fn ultralytics_metadata_is_enough() {
+        let metadata = [
+            THREE,
+            ("stride", "16"),
+            ("task", "segment"),
+            ("imgsz", "[640, 320]"),
+            ("mpp", "0.25"),
+            ("conf", "{'default': 0.2, 'tumour': 0.5}"),
+            ("nms_iou", "0.6"),
+            ("end2end", "False"),
+        ];
+        let manifest = read(&model(&[&[1, 39, 8400], &[1, 32, 160, 160]], &metadata), "").unwrap();
+        let names: Vec<_> = manifest.classes.iter().map(|class| class.name.as_str()).collect();
+        assert_eq!(names, ["tumour", "crow's", "lymphocyte"]);
+        assert_eq!((manifest.head, manifest.task), (Head::Segment { coefficients: 32 }, Task::Segment));
+        assert_eq!((manifest.stride, manifest.imgsz), (16, Some([640, 320])));
+        assert_eq!(manifest.mpp.map(Mpp::get), Some(0.25));
+        let conf = |class| manifest.conf_of(wsi_types::ClassId(class));
+        assert_eq!((conf(0), conf(1), manifest.nms_iou), (0.5, 0.2, 0.6));
+        assert_eq!(manifest.name, "stem");
+    }
+
+    #[test]
+    fn the_toml_overrides() {
+        let toml = r##"
+            name = "mine"
+            mpp = 0.5
+            conf = 0.4
+            [input]
+            mean = [0.1, 0.1, 0.1]
+            [[classes]]
+            name = "cell"
+            colour = "#0102ff"
+        "##;
+        let manifest = read(&model(&[&[1, 5, 8400]], &[("mpp", "0.25"), ("conf", "0.1")]), toml).unwrap();
+        assert_eq!((manifest.name.as_str(), manifest.conf), ("mine", 0.4));
+        assert_eq!(manifest.classes[0].colour, Some([1, 2, 255]));
+        assert_eq!(manifest.normalisation.mean, [0.1; 3]);
+        assert_eq!(manifest.mpp.map(Mpp::get), Some(0.5));
+    }
+
+    #[test]
+    fn heads_are_told_apart_by_shape() {
+        let head = |outputs: &[&[i64]], metadata: &[(&str, &str)]| {
+            let metadata: Vec<_> = metadata.iter().copied().chain([THREE]).collect();
+            read(&model(outputs, &metadata), "").map(|manifest| manifest.head)
+        };
+        assert_eq!(head(&[&[1, 7, 8400]], &[]).unwrap(), Head::Detect);
+        assert_eq!(head(&[&[1, 300, 6]], &[]).unwrap(), Head::EndToEnd);
+        assert_eq!(
+            head(&[&[1, 300, 38], &[1, 32, 160, 160]], &[]).unwrap(),
+            Head::EndToEndSegment { coefficients: 32 }
+        );
+        // Both fit: only the metadata can tell.
+        assert_eq!(head(&[&[1, 7, 6]], &[]).unwrap(), Head::Detect);
+        assert_eq!(head(&[&[1, 7, 6]], &[("end2end", "True")]).unwrap(), Head::EndToEnd);
+    }
+
+    #[test]
+    fn unknown_heads_show_both_sides() {
+        for outputs in [&[&[1, 84, 8400][..]][..], &[&[1, 8400, 7]], &[&[1, 1000]], &[]] {
+            let message = read(&model(outputs, &[THREE]), "").unwrap_err().to_string();
+            assert!(message.contains("detect    [B, 7, N]"), "{message}");
+            assert!(outputs.is_empty() || message.contains("output0 [1, "), "{message}");
+        }
+    }
+
+    #[test]
+    fn wrong_metadata_is_refused_by_key() {
+        let refused = |metadata: &[(&str, &str)], toml: &str| {
+            let with_names = metadata.iter().any(|(key, _)| *key == "names");
+            let names = (!with_names).then_some(THREE);
+            let metadata: Vec<_> = metadata.iter().copied().chain(names).collect();
+            read(&model(&[&[1, 7, 8400]], &metadata), toml).unwrap_err().to_string()
+        };
+        assert!(refused(&[("names", "{}")], "").starts_with("names: there are no classes"));
+        assert!(refused(&[("names", "{0: 'a', 2: 'b'}")], "").starts_with("names: key"));
+        assert!(refused(&[("names", "{0: 'a', 0: 'b'}")], "").contains("twice"));
+        assert!(refused(&[("names", "{0: 1}")], "").contains("not a name"));
+        assert!(refused(&[("names", "{0: ''}")], "").contains("class 0 has no name"));
+        assert!(refused(&[("task", "pose")], "").starts_with("task: is pose"));
+        assert!(refused(&[("mpp", "40")], "").starts_with("mpp: "));
+        assert!(refused(&[("mpp", "a")], "").starts_with("mpp: character 0"));
+        assert!(refused(&[("stride", "0")], "").starts_with("stride: is 0"));
+        assert!(refused(&[("stride", "1.5")], "").contains("whole"));
+        assert!(refused(&[("imgsz", "[1, 2, 3]")], "").starts_with("imgsz: "));
+        assert!(refused(&[("conf", "2")], "").starts_with("conf: is 2"));
+        assert!(refused(&[("conf", "{'no': 0.1}")], "").contains("no class is named no"));
+        assert!(refused(&[], "nms_iou = 7").starts_with("nms_iou: is 7"));
+        assert!(refused(&[], "[input]\nstd = [0, 1, 1]").starts_with("input.std: "));
+        assert!(refused(&[], "[input]\nscale = 0").starts_with("input.scale: "));
+        assert!(refused(&[], "classes = []").starts_with("classes: there are no classes"));
+        assert!(refused(&[], "[[classes]]\nname = 'a'\ncolour = 'red'").contains("#rrggbb"));
+    }
+
+    #[test]
+    fn inputs_that_are_no_image_are_refused() {
+        let with_input = |inputs: Vec<ValueInfo>| {
+            let mut model = model(&[&[1, 7, 8400]], &[THREE]);
+            model.graph.as_mut().unwrap().input = inputs;
+            read(&model, "").map(|manifest| manifest.input)
+        };
+        let value = |dims: &[i64], kind| ValueInfo::new("x", kind, fixed(dims));
+        assert_eq!(with_input(vec![value(&[1, 64, 64, 3], element::UINT8)]).unwrap().layout, Layout::Nhwc);
+        assert!(with_input(vec![]).is_err());
+        assert!(with_input(vec![value(&[1, 4, 64, 64], element::FLOAT)]).is_err());
+        assert!(with_input(vec![value(&[1, 3, 64, 64], element::INT64)]).is_err());
+        assert!(with_input(vec![ValueInfo::new("x", element::FLOAT, vec![Dimension::default(); 4])]).is_ok());
+    }
+}

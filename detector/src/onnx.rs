@@ -1,0 +1,215 @@
+//! Models in ONNX files, run by ONNX Runtime.
+
+mod load;
+mod preprocess;
+pub(crate) mod proto;
+mod run;
+mod session;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::{ops::Range, path::Path, sync::Arc};
+
+use wsi_types::WindowIndex;
+
+pub(crate) use self::load::{Model, read_manifest_beside, read_model};
+pub use self::session::SessionSettings;
+use self::{
+    run::{Lane, Output},
+    session::OrtRunner,
+};
+use crate::{
+    Answers, BatchView, DetectSettings, Detector, DetectorError, Device, Manifest, WindowResult,
+    manifest::ManifestFile,
+    yolo::{Decoder, TensorView},
+};
+
+/// A model on a device, or on several devices of one kind.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::path::Path;
+/// use detector::{BatchView, DetectSettings, Detector, Device, OnnxDetector, SessionSettings};
+/// use wsi_types::WindowIndex;
+///
+/// let session = SessionSettings { threads: 2, window: (2048, 2048), ..SessionSettings::default() };
+/// let mut detector = OnnxDetector::open(
+///     Path::new("nuclei.onnx"),
+///     &Device::Cpu,
+///     &DetectSettings::default(),
+///     &session,
+/// )?;
+/// let pixels = vec![255; 2048 * 2048 * 3];
+/// let windows = [WindowIndex(0)];
+/// let batch = BatchView { height: 2048, width: 2048, windows: &windows, pixels: &pixels };
+/// for result in detector.detect(batch)? {
+///     println!("{:?}: {} cells", result.window, result.outcome.map_or(0, |cells| cells.len()));
+/// }
+/// # Ok::<(), detector::DetectorError>(())
+/// ```
+pub struct OnnxDetector {
+    manifest: Arc<Manifest>,
+    decoder: Arc<Decoder>,
+    /// One per device; at least one.
+    lanes: Vec<Lane>,
+}
+
+impl OnnxDetector {
+    /// Opens a model file, with the TOML beside it if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the model cannot be read or understood, the device cannot be had, or the windows have a size
+    /// the model does not take.
+    pub fn open(
+        model: &Path,
+        device: &Device,
+        settings: &DetectSettings,
+        session: &SessionSettings,
+    ) -> Result<Self, DetectorError> {
+        let name = model.file_stem().unwrap_or_default().to_string_lossy();
+        let loaded = read_manifest_beside(model).and_then(|file| {
+            let bytes = read_model(model).map_err(|e| e.of_file(model))?;
+            Model::read(&bytes, &file, &name).map_err(|e| e.of_file(model))
+        })?;
+        // A missing runtime or device is not the file's fault.
+        Self::from_model(&loaded, device, settings, session)
+    }
+
+    /// Opens a model held in memory. `manifest` is the text of its TOML, empty for none; `name` is used
+    /// when neither says one.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnnxDetector::open`].
+    pub fn from_bytes(
+        name: &str,
+        model: &[u8],
+        manifest: &str,
+        device: &Device,
+        settings: &DetectSettings,
+        session: &SessionSettings,
+    ) -> Result<Self, DetectorError> {
+        let model = Model::read(model, &ManifestFile::parse(manifest)?, name)?;
+        Self::from_model(&model, device, settings, session)
+    }
+
+    fn from_model(
+        model: &Model,
+        device: &Device,
+        settings: &DetectSettings,
+        session: &SessionSettings,
+    ) -> Result<Self, DetectorError> {
+        let (width, height) = session.window;
+        model.manifest.check_window(width, height)?;
+        let lane = |device: &Device| -> Result<Lane, DetectorError> {
+            let (runner, device) = OrtRunner::open(model, device, session)?;
+            let mut lane = Lane::new(Box::new(runner), &model.manifest, &device, session.batch);
+            if !device.is_cpu() {
+                lane.warm_up(width, height)?;
+            }
+            Ok(lane)
+        };
+        Ok(Self {
+            manifest: Arc::new(model.manifest.clone()),
+            decoder: Arc::new(Decoder::new(&model.manifest, settings)),
+            lanes: device.each().iter().map(lane).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Runs each lane's share of the windows at once.
+    fn run_lanes(&mut self, batch: BatchView<'_>) -> Result<Vec<Part>, DetectorError> {
+        if let [lane] = &mut self.lanes[..] {
+            return lane.run(batch);
+        }
+        let share = batch.windows.len().div_ceil(self.lanes.len()).max(1);
+        let shares = (0..batch.windows.len()).step_by(share);
+        let shares = shares.map(|start| batch.part(start..(start + share).min(batch.windows.len())));
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .lanes
+                .iter_mut()
+                .zip(shares)
+                .map(|(lane, share)| scope.spawn(move || lane.run(share)))
+                .collect();
+            let mut parts = Vec::new();
+            for thread in threads {
+                parts.extend(thread.join().map_err(|_| DetectorError::Thread { thread: "device" })??);
+            }
+            Ok(parts)
+        })
+    }
+}
+
+impl Detector for OnnxDetector {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
+        self.infer(batch).map(Answers::decode)
+    }
+
+    fn infer(&mut self, batch: BatchView<'_>) -> Result<Box<dyn Answers>, DetectorError> {
+        batch.check()?;
+        self.manifest.check_window(batch.width, batch.height)?;
+        Ok(Box::new(RawAnswers {
+            parts: self.run_lanes(batch)?,
+            width: batch.width,
+            height: batch.height,
+            decoder: Arc::clone(&self.decoder),
+        }))
+    }
+
+    fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
+        let Self { manifest, decoder, lanes } = *self;
+        let one = |lane| -> Box<dyn Detector> {
+            let (manifest, decoder) = (Arc::clone(&manifest), Arc::clone(&decoder));
+            Box::new(Self { manifest, decoder, lanes: vec![lane] })
+        };
+        lanes.into_iter().map(one).collect()
+    }
+
+    fn device_used(&self) -> String {
+        let names: Vec<&str> = self.lanes.iter().map(Lane::device).collect();
+        names.join(" + ")
+    }
+}
+
+/// The outputs of one run, and the windows they are of.
+pub(crate) struct Part {
+    windows: Vec<WindowIndex>,
+    outputs: Vec<Output>,
+}
+
+/// What a model answered for a batch: the parts it was run in, in order.
+struct RawAnswers {
+    parts: Vec<Part>,
+    width: usize,
+    height: usize,
+    decoder: Arc<Decoder>,
+}
+
+impl Answers for RawAnswers {
+    fn decode(self: Box<Self>) -> Vec<WindowResult> {
+        self.parts.iter().flat_map(|part| self.decode_part(part)).collect()
+    }
+}
+
+impl RawAnswers {
+    fn decode_part(&self, part: &Part) -> Vec<WindowResult> {
+        let floats: Vec<_> = part.outputs.iter().map(Output::floats).collect();
+        let views: Vec<TensorView<'_>> = std::iter::zip(&part.outputs, &floats)
+            .map(|(output, data)| TensorView { name: &output.name, shape: &output.shape, data })
+            .collect();
+        let places: Range<usize> = 0..part.windows.len();
+        std::iter::zip(&part.windows, places)
+            .map(|(&window, place)| WindowResult {
+                window,
+                outcome: self.decoder.window(&views, place, self.width, self.height),
+            })
+            .collect()
+    }
+}

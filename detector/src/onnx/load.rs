@@ -1,0 +1,130 @@
+//! From a file to a model whose contract is understood and whose input takes u8.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::{preprocess, proto};
+use crate::{
+    DetectorError, Manifest,
+    manifest::{ManifestFile, manifest_of},
+};
+
+/// A protobuf message cannot be larger.
+const MAX_MODEL_BYTES: u64 = i32::MAX as u64;
+/// No manifest needs more; it bounds what a wrong file can make us read.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+
+/// A model ready to be given to ONNX Runtime.
+pub(crate) struct Model {
+    /// Its contract.
+    pub manifest: Manifest,
+    /// The model, with its preprocessing in front.
+    pub bytes: Vec<u8>,
+    /// The name of its u8 input.
+    pub input: String,
+}
+
+impl Model {
+    /// Reads the contract of `bytes` and puts the preprocessing in front.
+    pub(crate) fn read(bytes: &[u8], file: &ManifestFile, name: &str) -> Result<Self, DetectorError> {
+        let (proto, manifest) = read_contract(bytes, file, name)?;
+        let graph = proto.graph.unwrap_or_default();
+        let (bytes, input) = preprocess::prepend(bytes, &graph, &manifest.input, &manifest.normalisation)
+            .map_err(|e| DetectorError::NotOnnx { reason: e.to_string() })?;
+        Ok(Self { manifest, bytes, input })
+    }
+}
+
+/// Decodes `bytes` and reads the contract.
+pub(crate) fn read_contract(
+    bytes: &[u8],
+    file: &ManifestFile,
+    name: &str,
+) -> Result<(proto::Model, Manifest), DetectorError> {
+    let not_onnx = |reason: String| DetectorError::NotOnnx { reason };
+    if bytes.is_empty() {
+        return Err(not_onnx("it is empty".to_owned()));
+    }
+    let model = proto::Model::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
+    let graph = model.graph.as_ref().ok_or_else(|| not_onnx("it has no graph".to_owned()))?;
+    if graph.node.is_empty() {
+        return Err(not_onnx("its graph has no nodes".to_owned()));
+    }
+    check_weights(graph)?;
+    check_operators(&model, graph)?;
+    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let manifest = manifest_of(&model, file, name, sha256)?;
+    Ok((model, manifest))
+}
+
+fn check_weights(graph: &proto::Graph) -> Result<(), DetectorError> {
+    const EXTERNAL: i32 = 1;
+    let external = graph.initializer.iter().filter(|tensor| tensor.data_location == EXTERNAL);
+    let locations = external.flat_map(|tensor| &tensor.external_data).filter(|entry| entry.key == "location");
+    let mut files: Vec<&str> = locations.map(|entry| entry.value.as_str()).collect();
+    files.sort_unstable();
+    files.dedup();
+    files.truncate(4);
+    if files.is_empty() { Ok(()) } else { Err(DetectorError::ExternalData { files: files.join(", ") }) }
+}
+
+/// Operators of domains that no build of ONNX Runtime has, found before it is even loaded.
+fn check_operators(model: &proto::Model, graph: &proto::Graph) -> Result<(), DetectorError> {
+    let known = |domain: &str| {
+        domain.is_empty()
+            || domain.starts_with("ai.onnx")
+            || domain.starts_with("com.microsoft")
+            || domain.starts_with("com.ms.")
+            || domain == "org.pytorch.aten"
+            || model.functions.iter().any(|function| function.domain == domain)
+    };
+    match graph.node.iter().find(|node| !known(&node.domain)) {
+        None => Ok(()),
+        Some(node) => {
+            Err(DetectorError::CustomOperator { operator: node.op_type.clone(), domain: node.domain.clone() })
+        }
+    }
+}
+
+/// The bytes of a model file.
+pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>, DetectorError> {
+    read_at_most(path, MAX_MODEL_BYTES, "the model")
+}
+
+/// `model.toml` beside `model.onnx`; nothing when there is none.
+pub(crate) fn read_manifest_beside(model: &Path) -> Result<ManifestFile, DetectorError> {
+    let path: PathBuf = model.with_extension("toml");
+    if !path.is_file() {
+        return Ok(ManifestFile::default());
+    }
+    let read = || {
+        let bytes = read_at_most(&path, MAX_MANIFEST_BYTES, "the manifest")?;
+        let text = String::from_utf8(bytes).map_err(|_| DetectorError::Manifest {
+            key: "manifest".to_owned(),
+            reason: "not UTF-8".to_owned(),
+        })?;
+        ManifestFile::parse(&text)
+    };
+    read().map_err(|e| e.of_file(&path))
+}
+
+fn read_at_most(path: &Path, limit: u64, what: &'static str) -> Result<Vec<u8>, DetectorError> {
+    let wrap = |source| DetectorError::Read { what, source };
+    let file = std::fs::File::open(path).map_err(wrap)?;
+    let size = file.metadata().map_err(wrap)?.len();
+    if size > limit {
+        return Err(DetectorError::TooLarge { bytes: size, limit });
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    // The file may grow meanwhile, or be a pipe without a size.
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(wrap)?;
+    match bytes.len() as u64 {
+        read if read > limit => Err(DetectorError::TooLarge { bytes: read, limit }),
+        _ => Ok(bytes),
+    }
+}

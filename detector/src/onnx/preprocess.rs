@@ -1,0 +1,283 @@
+//! Bytes become the tensor the model asked for, inside the graph.
+//!
+//! Windows cross to the device as u8, a quarter of the bytes of f32. The model's image input is replaced
+//! by one of `[n, h, w, 3]` u8, and these nodes go in front, each only where the model needs it:
+//!
+//! ```text
+//! u8 [n,h,w,3] → Gather (BGR) → Transpose → Cast f32 → Div 1/scale → Sub mean → Div std → Cast f16 → input
+//! ```
+//!
+//! The scale is a division by 255, not a multiplication by its rounded inverse: it is what trainers do, so
+//! the values are theirs to the last bit.
+
+use prost::Message;
+
+use super::{
+    proto::{Attribute, Dimension, DimensionValue, Graph, Node, Tensor, ValueInfo, element, field},
+    wire::{self, WireError},
+};
+use crate::manifest::{ColourOrder, Dim, Element, ImageInput, Layout, Normalisation};
+
+/// The name of the u8 input, unless the model has that name already.
+const INPUT: &str = "slidemill_rgb";
+
+/// Puts the nodes in front of `model`, whose decoded graph is `graph`. Returns the new model and the name
+/// of its input, `[n, h, w, 3]` u8, red first.
+///
+/// # Errors
+///
+/// When the bytes are not a protobuf message of one graph.
+pub(crate) fn prepend(
+    model: &[u8],
+    graph: &Graph,
+    input: &ImageInput,
+    normalisation: &Normalisation,
+) -> Result<(Vec<u8>, String), WireError> {
+    let name = free_name(graph);
+    let front = Front::new(&name, input, normalisation);
+    if front.nodes.is_empty() {
+        return Ok((model.to_vec(), input.name.clone()));
+    }
+    Ok((splice(model, &input.name, &front)?, name))
+}
+
+/// [`INPUT`], with as many underscores as it takes to be free.
+fn free_name(graph: &Graph) -> String {
+    let mut name = INPUT.to_owned();
+    // Every name we add starts with this one.
+    let taken = |name: &str| {
+        let nodes = graph.node.iter().flat_map(|node| &node.output);
+        let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
+        let inputs = graph.input.iter().map(|value| &value.name);
+        nodes.chain(initializers).chain(inputs).any(|other| other.starts_with(name))
+    };
+    while taken(&name) {
+        name.push('_');
+    }
+    name
+}
+
+/// What goes in front of the graph.
+struct Front {
+    input: ValueInfo,
+    nodes: Vec<Node>,
+    initializers: Vec<Tensor>,
+}
+
+impl Front {
+    fn new(name: &str, input: &ImageInput, normalisation: &Normalisation) -> Self {
+        let mut chain = Chain::new(name);
+        if normalisation.colour_order == ColourOrder::Bgr {
+            let order = chain.constant(Tensor::ints(&chain.next_name("order"), &[3], &[2, 1, 0]));
+            chain.push("Gather", &[&order], Some(Attribute::int("axis", 3)));
+        }
+        if input.layout == Layout::Nchw {
+            chain.push("Transpose", &[], Some(Attribute::ints("perm", &[0, 3, 1, 2])));
+        }
+        if input.element != Element::U8 {
+            chain.push("Cast", &[], Some(Attribute::int("to", element::FLOAT.into())));
+            chain.normalise(input.layout, normalisation);
+        }
+        if input.element == Element::F16 {
+            chain.push("Cast", &[], Some(Attribute::int("to", element::FLOAT16.into())));
+        }
+        chain.end_at(&input.name);
+        let dims = vec![
+            dimension(&input.batch),
+            dimension(&input.height),
+            dimension(&input.width),
+            Dimension::fixed(3),
+        ];
+        Self {
+            input: ValueInfo::new(name, element::UINT8, dims),
+            nodes: chain.nodes,
+            initializers: chain.initializers,
+        }
+    }
+}
+
+fn dimension(dim: &Dim) -> Dimension {
+    let value = match dim {
+        Dim::Fixed(size) => Some(DimensionValue::Fixed(i64::try_from(*size).unwrap_or(i64::MAX))),
+        Dim::Named(name) => Some(DimensionValue::Named(name.clone())),
+        Dim::Unknown => None,
+    };
+    Dimension { value }
+}
+
+/// Nodes one after the other, each fed by the one before.
+struct Chain {
+    first: String,
+    nodes: Vec<Node>,
+    initializers: Vec<Tensor>,
+}
+
+impl Chain {
+    fn new(first: &str) -> Self {
+        Self { first: first.to_owned(), nodes: Vec::new(), initializers: Vec::new() }
+    }
+
+    fn next_name(&self, what: &str) -> String {
+        format!("{}/{}/{what}", self.first, self.nodes.len())
+    }
+
+    fn constant(&mut self, tensor: Tensor) -> String {
+        let name = tensor.name.clone();
+        self.initializers.push(tensor);
+        name
+    }
+
+    fn push(&mut self, op_type: &str, more_inputs: &[&str], attribute: Option<Attribute>) {
+        let last = self.nodes.last().map_or(self.first.as_str(), |node| node.output[0].as_str());
+        let inputs: Vec<&str> = std::iter::once(last).chain(more_inputs.iter().copied()).collect();
+        let node = Node::new(op_type, &inputs, &self.next_name("out"));
+        self.nodes.push(attribute.into_iter().fold(node, Node::with));
+    }
+
+    /// `(x / (1 / scale) - mean) / std`, leaving out what changes nothing.
+    fn normalise(&mut self, layout: Layout, normalisation: &Normalisation) {
+        // 1 / (1 / 255) rounds to exactly 255.
+        let divisor = (1.0 / normalisation.scale) as f32;
+        let channels = match layout {
+            Layout::Nchw => [1, 3, 1, 1],
+            Layout::Nhwc => [1, 1, 1, 3],
+        };
+        for (op_type, values, nothing) in
+            [("Div", [divisor; 3], 1.0), ("Sub", normalisation.mean, 0.0), ("Div", normalisation.std, 1.0)]
+        {
+            if values != [nothing; 3] {
+                let tensor = if values == [values[0]; 3] {
+                    Tensor::floats(&self.next_name("value"), &[], &values[..1])
+                } else {
+                    Tensor::floats(&self.next_name("value"), &channels, &values)
+                };
+                let name = self.constant(tensor);
+                self.push(op_type, &[&name], None);
+            }
+        }
+    }
+
+    /// The last node feeds what the model calls its input.
+    fn end_at(&mut self, name: &str) {
+        if let Some(last) = self.nodes.last_mut() {
+            last.output = vec![name.to_owned()];
+        }
+    }
+}
+
+/// Copies `model`, with `front` before the nodes of its graph and in place of the input `replaced`.
+fn splice(model: &[u8], replaced: &str, front: &Front) -> Result<Vec<u8>, WireError> {
+    let mut out = Vec::with_capacity(model.len() + 4096);
+    let mut graphs = 0;
+    for part in wire::fields(model)? {
+        if part.number == field::MODEL_GRAPH {
+            graphs += 1;
+            let graph = splice_graph(&model[part.payload], replaced, front)?;
+            wire::push_message(&mut out, field::MODEL_GRAPH, &graph);
+        } else {
+            out.extend_from_slice(&model[part.whole]);
+        }
+    }
+    match graphs {
+        1 => Ok(out),
+        _ => Err(WireError { at: 0, reason: "expected exactly one graph" }),
+    }
+}
+
+fn splice_graph(graph: &[u8], replaced: &str, front: &Front) -> Result<Vec<u8>, WireError> {
+    let mut out = Vec::with_capacity(graph.len() + 4096);
+    // ONNX wants nodes sorted: a node's inputs come before it.
+    for node in &front.nodes {
+        wire::push_message(&mut out, field::GRAPH_NODE, &node.encode_to_vec());
+    }
+    for tensor in &front.initializers {
+        wire::push_message(&mut out, field::GRAPH_INITIALIZER, &tensor.encode_to_vec());
+    }
+    for part in wire::fields(graph)? {
+        let is_replaced = part.number == field::GRAPH_INPUT
+            && ValueInfo::decode(&graph[part.payload.clone()]).is_ok_and(|value| value.name == replaced);
+        if is_replaced {
+            wire::push_message(&mut out, field::GRAPH_INPUT, &front.input.encode_to_vec());
+        } else {
+            out.extend_from_slice(&graph[part.whole]);
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::onnx::proto::Model;
+
+    fn input(layout: Layout, element: Element) -> ImageInput {
+        ImageInput {
+            name: "images".to_owned(),
+            layout,
+            element,
+            batch: Dim::Named("batch".to_owned()),
+            height: Dim::Fixed(64),
+            width: Dim::Unknown,
+        }
+    }
+
+    fn model() -> Vec<u8> {
+        let graph = Graph {
+            node: vec![Node::new("Relu", &["images"], "output0")],
+            input: vec![ValueInfo::new("images", element::FLOAT, vec![])],
+            output: vec![ValueInfo::new("output0", element::FLOAT, vec![])],
+            ..Graph::default()
+        };
+        let mut bytes = Model { ir_version: 8, graph: Some(graph), ..Model::default() }.encode_to_vec();
+        // A field no ONNX version has, after the graph.
+        wire::push_message(&mut bytes, 900, b"kept");
+        bytes
+    }
+
+    fn prepended(input: &ImageInput, normalisation: &Normalisation) -> (Model, String, Vec<u8>) {
+        let before = model();
+        let graph = Model::decode(&before[..]).unwrap().graph.unwrap();
+        let (after, name) = prepend(&before, &graph, input, normalisation).unwrap();
+        (Model::decode(&after[..]).unwrap(), name, after)
+    }
+
+    #[test]
+    fn nodes_come_first_and_everything_else_is_kept() {
+        let (model, name, bytes) = prepended(&input(Layout::Nchw, Element::F32), &Normalisation::default());
+        let graph = model.graph.unwrap();
+        let types: Vec<_> = graph.node.iter().map(|node| node.op_type.as_str()).collect();
+        assert_eq!(types, ["Transpose", "Cast", "Div", "Relu"]);
+        assert_eq!(graph.node[2].output, ["images"]);
+        assert_eq!(graph.initializer[0].raw_data, 255f32.to_le_bytes());
+        assert_eq!((graph.input.len(), &graph.input[0].name), (1, &name));
+        assert!(bytes.ends_with(b"kept"));
+    }
+
+    #[test]
+    fn each_node_is_there_only_where_needed() {
+        let imagenet = Normalisation {
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+            colour_order: ColourOrder::Bgr,
+            ..Normalisation::default()
+        };
+        let types = |input: ImageInput, normalisation: &Normalisation| -> Vec<String> {
+            let graph = prepended(&input, normalisation).0.graph.unwrap();
+            graph.node.iter().map(|node| node.op_type.clone()).collect()
+        };
+        assert_eq!(
+            types(input(Layout::Nchw, Element::F16), &imagenet),
+            ["Gather", "Transpose", "Cast", "Div", "Sub", "Div", "Cast", "Relu"]
+        );
+        assert_eq!(types(input(Layout::Nchw, Element::U8), &Normalisation::default()), ["Transpose", "Relu"]);
+        assert_eq!(types(input(Layout::Nhwc, Element::U8), &Normalisation::default()), ["Relu"]);
+    }
+
+    #[test]
+    fn a_taken_name_is_not_taken_again() {
+        let graph =
+            Graph { node: vec![Node::new("Relu", &["x"], "slidemill_rgb/0/out")], ..Graph::default() };
+        assert_eq!(free_name(&graph), "slidemill_rgb_");
+    }
+}

@@ -1,0 +1,194 @@
+//! Running batches that fit: in parts when the model, the device or its memory wants smaller ones.
+
+use std::borrow::Cow;
+
+use super::Part;
+use crate::{BatchView, DetectorError, Device, Manifest, onnx::session::OrtTensor};
+
+/// One output of one run.
+pub(crate) struct Output {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub data: Data,
+}
+
+/// Where the numbers of an output are.
+pub(crate) enum Data {
+    /// In memory of ONNX Runtime.
+    Ort(OrtTensor),
+    /// In our own.
+    #[cfg(test)]
+    Owned(Vec<f32>),
+}
+
+impl Output {
+    /// The numbers as f32; converted only when the model answers in fp16.
+    pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
+        match &self.data {
+            Data::Ort(tensor) => tensor.floats(),
+            #[cfg(test)]
+            Data::Owned(values) => Cow::Borrowed(values),
+        }
+    }
+}
+
+/// Runs a model over as many windows as it is given.
+pub(crate) trait Runner: Send {
+    fn run(&mut self, batch: BatchView<'_>) -> Result<Vec<Output>, RunError>;
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RunError {
+    /// A smaller batch may do.
+    OutOfMemory(String),
+    /// Nothing we know of helps.
+    Other(String),
+}
+
+/// A model on one device, with the batch that it can take.
+pub(crate) struct Lane {
+    runner: Box<dyn Runner>,
+    device: String,
+    /// Windows at once, at most; halved when memory runs out.
+    limit: usize,
+    /// Windows at once, exactly: short batches are filled up with black ones.
+    fixed: Option<usize>,
+    padded: Vec<u8>,
+}
+
+impl Lane {
+    pub(crate) fn new(runner: Box<dyn Runner>, manifest: &Manifest, device: &Device, batch: usize) -> Self {
+        let fixed = manifest.input.batch.fixed().map(|batch| (batch as usize).max(1));
+        // On the CPU one window keeps every core busy, needs the least memory, and makes it plain that the
+        // batch cannot change a result.
+        let limit = if device.is_cpu() { 1 } else { batch.max(1) };
+        Self { runner, device: device.to_string(), limit: fixed.unwrap_or(limit), fixed, padded: Vec::new() }
+    }
+
+    pub(crate) fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Runs black windows once, so that what a device does on the first run (choosing kernels, building
+    /// engines, reserving memory) is done, and failed, before the night begins.
+    pub(crate) fn warm_up(&mut self, width: usize, height: usize) -> Result<(), DetectorError> {
+        let windows = vec![wsi_types::WindowIndex(0); self.limit];
+        let pixels = vec![0; self.limit * width * height * 3];
+        self.run(BatchView { height, width, windows: &windows, pixels: &pixels }).map(drop)
+    }
+
+    /// Runs every window of `batch`, in order, in as many parts as it takes.
+    pub(crate) fn run(&mut self, batch: BatchView<'_>) -> Result<Vec<Part>, DetectorError> {
+        let mut parts = Vec::new();
+        let mut start = 0;
+        while start < batch.windows.len() {
+            let end = (start + self.limit).min(batch.windows.len());
+            let part = batch.part(start..end);
+            match self.run_part(part) {
+                Ok(outputs) => {
+                    parts.push(Part { windows: part.windows.to_vec(), outputs });
+                    start = end;
+                }
+                Err(RunError::OutOfMemory(reason)) => self.halve(&part, reason)?,
+                Err(RunError::Other(reason)) => return Err(DetectorError::Run { reason }),
+            }
+        }
+        Ok(parts)
+    }
+
+    fn run_part(&mut self, part: BatchView<'_>) -> Result<Vec<Output>, RunError> {
+        match self.fixed {
+            Some(fixed) if fixed > part.windows.len() => {
+                self.padded.clear();
+                self.padded.extend_from_slice(part.pixels);
+                self.padded.resize(fixed * part.window_bytes(), 0);
+                let windows = vec![wsi_types::WindowIndex(0); fixed];
+                self.runner.run(BatchView { windows: &windows, pixels: &self.padded, ..part })
+            }
+            _ => self.runner.run(part),
+        }
+    }
+
+    /// Halves the limit after `part` did not fit.
+    fn halve(&mut self, part: &BatchView<'_>, reason: String) -> Result<(), DetectorError> {
+        let windows = part.windows.len();
+        if windows <= 1 || self.fixed.is_some() {
+            let (width, height) = (part.width, part.height);
+            return Err(DetectorError::OutOfMemory { width, height, device: self.device.clone(), reason });
+        }
+        self.limit = windows / 2;
+        tracing::warn!(device = %self.device, from = windows, to = self.limit, %reason, "out of memory: smaller batches");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use wsi_types::WindowIndex;
+
+    use super::*;
+
+    /// Answers the first byte of each window; runs out of memory above `fits` windows.
+    struct Fake {
+        fits: usize,
+        ran: std::sync::Arc<std::sync::Mutex<Vec<usize>>>,
+    }
+
+    impl Runner for Fake {
+        fn run(&mut self, batch: BatchView<'_>) -> Result<Vec<Output>, RunError> {
+            self.ran.lock().unwrap().push(batch.windows.len());
+            if batch.windows.len() > self.fits {
+                return Err(RunError::OutOfMemory("full".to_owned()));
+            }
+            let data = batch.iter().map(|(_, pixels)| f32::from(pixels[0])).collect();
+            let shape = vec![batch.windows.len(), 1];
+            Ok(vec![Output { name: "y".to_owned(), shape, data: Data::Owned(data) }])
+        }
+    }
+
+    /// The values answered for `windows` windows, and the sizes of the runs.
+    fn answered(
+        fits: usize,
+        batch: usize,
+        fixed: Option<u64>,
+        windows: usize,
+    ) -> (Result<Vec<f32>, DetectorError>, Vec<usize>) {
+        let mut manifest = Manifest::without_model("fake", &["a"], None);
+        manifest.input.batch = fixed.map_or(crate::manifest::Dim::Unknown, crate::manifest::Dim::Fixed);
+        let ran = std::sync::Arc::default();
+        let fake = Box::new(Fake { fits, ran: std::sync::Arc::clone(&ran) });
+        let mut lane = Lane::new(fake, &manifest, &Device::Cuda(vec![0]), batch);
+        let indices: Vec<_> = (0..windows as u32).map(WindowIndex).collect();
+        let pixels: Vec<u8> = (0..windows).flat_map(|i| [i as u8; 3]).collect();
+        let parts = lane.run(BatchView { height: 1, width: 1, windows: &indices, pixels: &pixels });
+        let values = parts.map(|parts| {
+            let of = |part: &Part| part.outputs[0].floats()[..part.windows.len()].to_vec();
+            parts.iter().flat_map(of).collect()
+        });
+        let ran = ran.lock().unwrap().clone();
+        (values, ran)
+    }
+
+    #[test]
+    fn out_of_memory_halves_the_batch_and_goes_on() {
+        let (values, ran) = answered(3, 8, None, 9);
+        assert_eq!(values.unwrap(), [0., 1., 2., 3., 4., 5., 6., 7., 8.]);
+        assert_eq!(ran, [8, 4, 2, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn one_window_that_does_not_fit_is_an_error() {
+        let (values, ran) = answered(0, 4, None, 4);
+        assert!(matches!(values, Err(DetectorError::OutOfMemory { width: 1, height: 1, .. })));
+        assert_eq!(ran, [4, 2, 1]);
+    }
+
+    #[test]
+    fn a_fixed_batch_is_filled_up_and_never_halved() {
+        let (values, ran) = answered(4, 1, Some(4), 6);
+        assert_eq!((values.unwrap(), ran), (vec![0., 1., 2., 3., 4., 5.], vec![4, 4]));
+        assert!(matches!(answered(3, 1, Some(4), 6).0, Err(DetectorError::OutOfMemory { .. })));
+    }
+}

@@ -1,0 +1,298 @@
+//! ONNX Runtime on a device.
+//!
+//! The library is opened while the program runs (crate `native` says where it is); one environment serves
+//! the process. What was measured and why the options are as they are: `docs/decisions/0006`.
+
+use std::{borrow::Cow, path::PathBuf, sync::OnceLock};
+
+use half::slice::HalfFloatSliceExt;
+use ort::{
+    environment::Environment,
+    ep::{self, ExecutionProvider, ExecutionProviderDispatch},
+    session::{Session, builder::GraphOptimizationLevel},
+    value::{DynValue, TensorElementType, TensorRef, ValueType},
+};
+
+use super::{
+    Model,
+    run::{Data, Output, RunError, Runner},
+};
+use crate::{BatchView, DetectorError, Device, manifest::Dim};
+
+/// How a model is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Threads of the CPU kernels; results do not depend on it. At least 1.
+    pub threads: usize,
+    /// Windows at once on a GPU, at most; halved when its memory runs out. The CPU runs one by one.
+    pub batch: usize,
+    /// Width and height of the windows, px.
+    pub window: (usize, usize),
+    /// Where engines built for one GPU and model are kept between runs (TensorRT, OpenVINO); `None`: they
+    /// are built anew.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl Default for SessionSettings {
+    /// As many threads as the machine has, batches of 4, windows of 2048 px, no cache.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { threads, batch: 4, window: (2048, 2048), cache_dir: None }
+    }
+}
+
+/// ONNX Runtime's process-wide state, or why there is none.
+static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
+
+pub(super) fn environment() -> Result<&'static Environment, DetectorError> {
+    let opened = ENVIRONMENT.get_or_init(|| {
+        let path = native::find(native::Library::OnnxRuntime).map_err(|e| e.to_string())?;
+        let builder = ort::init_from(&path).map_err(|e| load_reason(&e))?;
+        builder.with_name("slidemill").with_telemetry(false).build().map_err(|e| e.to_string())
+    });
+    opened.as_ref().map_err(|reason| DetectorError::Runtime { reason: reason.clone() })
+}
+
+/// What the dynamic loader says lies in the source of its error, which `ort` does not pass on.
+fn load_reason(error: &ort::LoadDynamicError) -> String {
+    use std::error::Error;
+    match error {
+        ort::LoadDynamicError::Dlopen { error: dlopen, path } => {
+            let reason = dlopen.source().map_or_else(|| dlopen.to_string(), ToString::to_string);
+            format!("{reason}: {}", path.display())
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A session and the name of its input.
+pub(crate) struct OrtRunner {
+    session: Session,
+    input: String,
+    outputs: Vec<String>,
+}
+
+impl OrtRunner {
+    /// Opens `model` on `device`; says which device was taken, which only for `auto` is another.
+    pub(crate) fn open(
+        model: &Model,
+        device: &Device,
+        settings: &SessionSettings,
+    ) -> Result<(Self, Device), DetectorError> {
+        let (session, device) = match device {
+            Device::Auto => open_auto(model, settings)?,
+            device => (open_session(model, device, settings)?, device.clone()),
+        };
+        let outputs = model.manifest.outputs.iter().map(|(name, _)| name.clone()).collect();
+        Ok((Self { session, input: model.input.clone(), outputs }, device))
+    }
+}
+
+impl Runner for OrtRunner {
+    fn run(&mut self, batch: BatchView<'_>) -> Result<Vec<Output>, RunError> {
+        let shape = [batch.windows.len(), batch.height, batch.width, 3];
+        // The kernels read our bytes where they are: nothing is copied on the way to a CPU.
+        let pixels = TensorRef::from_array_view((shape, batch.pixels)).map_err(run_error)?;
+        let mut answered =
+            self.session.run(ort::inputs![self.input.as_str() => pixels]).map_err(run_error)?;
+        let output = |name: &String| {
+            let missing = || RunError::Other(format!("there is no output {name}"));
+            OrtTensor::output(name, answered.remove(name).ok_or_else(missing)?)
+        };
+        self.outputs.iter().map(output).collect()
+    }
+}
+
+fn run_error(error: ort::Error) -> RunError {
+    const SIGNS: [&str; 5] =
+        ["out of memory", "failed to allocate memory", "bfcarena", "bad_alloc", "cudaerrormemoryallocation"];
+    let reason = error.to_string();
+    let lower = reason.to_ascii_lowercase();
+    if SIGNS.iter().any(|sign| lower.contains(sign)) {
+        RunError::OutOfMemory(reason)
+    } else {
+        RunError::Other(reason)
+    }
+}
+
+/// Floats in memory of ONNX Runtime, given back when dropped.
+pub(crate) struct OrtTensor(DynValue);
+
+impl OrtTensor {
+    fn output(name: &str, value: DynValue) -> Result<Output, RunError> {
+        let (kind, shape) = match value.dtype() {
+            ValueType::Tensor { ty, shape, .. } => {
+                (*ty, shape.iter().map(|&side| side.max(0) as usize).collect())
+            }
+            other => return Err(RunError::Other(format!("output {name} is {other:?}, expected a tensor"))),
+        };
+        match kind {
+            TensorElementType::Float32 | TensorElementType::Float16 => {
+                Ok(Output { name: name.to_owned(), shape, data: Data::Ort(Self(value)) })
+            }
+            other => Err(RunError::Other(format!("output {name} is {other}, expected float or float16"))),
+        }
+    }
+
+    /// The numbers as f32; empty for nothing but a tensor of floats, which [`OrtTensor::output`] refuses.
+    pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
+        if let Ok((_, values)) = self.0.try_extract_tensor::<f32>() {
+            return Cow::Borrowed(values);
+        }
+        let halves = self.0.try_extract_tensor::<half::f16>().map_or(&[][..], |(_, values)| values);
+        let mut floats = vec![0.0; halves.len()];
+        halves.convert_to_f32_slice(&mut floats);
+        Cow::Owned(floats)
+    }
+}
+
+/// CUDA if it works, else the CPU; why CUDA was not taken is logged.
+fn open_auto(model: &Model, settings: &SessionSettings) -> Result<(Session, Device), DetectorError> {
+    environment()?;
+    if ep::CUDA::is_available().unwrap_or(false) {
+        let cuda = Device::Cuda(vec![0]);
+        match open_session(model, &cuda, settings) {
+            Ok(session) => return Ok((session, cuda)),
+            Err(e) => {
+                tracing::warn!(reason = %e, "auto: the runtime has CUDA but it cannot be used, taking the CPU");
+            }
+        }
+    }
+    open_session(model, &Device::Cpu, settings).map(|session| (session, Device::Cpu))
+}
+
+fn open_session(
+    model: &Model,
+    device: &Device,
+    settings: &SessionSettings,
+) -> Result<Session, DetectorError> {
+    let environment = environment()?;
+    let load = |e: &dyn std::fmt::Display| DetectorError::Load { reason: e.to_string() };
+    let mut builder = Session::builder(environment)
+        .map_err(|e| load(&e))?
+        // Not `Level3`: older libraries do not know it.
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .map_err(|e| load(&e))?
+        .with_intra_threads(settings.threads.max(1))
+        .map_err(|e| load(&e))?
+        .with_deterministic_compute(true)
+        .map_err(|e| load(&e))?
+        // Idle kernel threads sleep: the cores belong to the stages before and after.
+        .with_intra_op_spinning(false)
+        .map_err(|e| load(&e))?;
+    for provider in providers(model, device, settings)? {
+        builder = builder
+            .with_execution_providers([provider.error_on_failure()])
+            .map_err(|e| unavailable(device, e.to_string()))?;
+    }
+    builder.commit_from_memory(&model.bytes).map_err(|e| match device {
+        Device::Cpu => load(&e),
+        // Drivers and memory of a device are first touched here.
+        _ => unavailable(device, e.to_string()),
+    })
+}
+
+/// What to register for `device`, in order; nothing for the CPU.
+fn providers(
+    model: &Model,
+    device: &Device,
+    settings: &SessionSettings,
+) -> Result<Vec<ExecutionProviderDispatch>, DetectorError> {
+    let has = |available: ort::Result<bool>| -> Result<(), DetectorError> {
+        match available {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(unavailable(device, "this ONNX Runtime was built without it".to_owned())),
+            Err(e) => Err(unavailable(device, e.to_string())),
+        }
+    };
+    let number = |numbers: &[u32]| numbers.first().map_or(0, |&n| i32::try_from(n).unwrap_or(i32::MAX));
+    match device {
+        Device::Auto | Device::Cpu => Ok(vec![]),
+        Device::Cuda(numbers) => {
+            has(ep::CUDA::is_available())?;
+            Ok(vec![cuda(number(numbers))])
+        }
+        Device::TensorRt(numbers) => {
+            has(ep::TensorRT::is_available())?;
+            // What TensorRT cannot run stays on the same GPU.
+            Ok(vec![tensorrt(model, number(numbers), settings), cuda(number(numbers))])
+        }
+        Device::OpenVino => {
+            has(ep::OpenVINO::is_available())?;
+            Ok(vec![openvino(settings)])
+        }
+        Device::CoreMl => {
+            has(ep::CoreML::is_available())?;
+            Ok(vec![ep::CoreML::default().build()])
+        }
+    }
+}
+
+fn cuda(number: i32) -> ExecutionProviderDispatch {
+    ep::CUDA::default()
+        .with_device_id(number)
+        // TF32 would cut the mantissa to 10 bits: other boxes than the trainer's.
+        .with_tf32(false)
+        .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
+        .build()
+}
+
+fn tensorrt(model: &Model, number: i32, settings: &SessionSettings) -> ExecutionProviderDispatch {
+    let mut provider = ep::TensorRT::default().with_device_id(number);
+    if let Some(folder) = &settings.cache_dir {
+        let folder = folder.to_string_lossy();
+        provider = provider
+            .with_engine_cache(true)
+            .with_engine_cache_path(&folder)
+            .with_timing_cache(true)
+            .with_timing_cache_path(&folder);
+    }
+    // One engine for all batches up to the largest; without it, each new size builds another.
+    if model.manifest.input.batch == Dim::Fixed(1) {
+        return provider.build();
+    }
+    let (width, height) = settings.window;
+    let shape = |batch: usize| format!("{}:{batch}x{height}x{width}x3", model.input);
+    let most = model.manifest.input.batch.fixed().map_or(settings.batch.max(1), |batch| batch as usize);
+    provider
+        .with_profile_min_shapes(shape(1))
+        .with_profile_opt_shapes(shape(most))
+        .with_profile_max_shapes(shape(most))
+        .build()
+}
+
+fn openvino(settings: &SessionSettings) -> ExecutionProviderDispatch {
+    let mut provider = ep::OpenVINO::default()
+        .with_device_type("CPU")
+        .with_num_threads(settings.threads.max(1))
+        // Its own choice on CPUs that can is bf16: faster, but other boxes than the trainer's.
+        .with_precision("FP32");
+    if let Some(folder) = &settings.cache_dir {
+        provider = provider.with_cache_dir(folder.to_string_lossy());
+    }
+    provider.build()
+}
+
+fn unavailable(device: &Device, reason: String) -> DetectorError {
+    let fix = match device {
+        Device::Cuda(_) => {
+            "install an ONNX Runtime with CUDA (pip install 'onnxruntime-gpu[cuda,cudnn]'), name its library in \
+             ORT_DYLIB_PATH, and check that nvidia-smi lists the GPU; or use --device cpu"
+        }
+        Device::TensorRt(_) => {
+            "install onnxruntime-gpu and TensorRT (pip install onnxruntime-gpu tensorrt), name the former's library \
+             in ORT_DYLIB_PATH, and check that nvidia-smi lists the GPU; or use --device cpu"
+        }
+        Device::OpenVino => {
+            "install onnxruntime-openvino (pip install onnxruntime-openvino) and name its library in \
+             ORT_DYLIB_PATH; or use --device cpu"
+        }
+        Device::CoreMl => "CoreML is on macOS only; use --device cpu",
+        Device::Auto | Device::Cpu => "use another device",
+    };
+    DetectorError::Device {
+        device: device.to_string(),
+        reason: reason.trim().to_owned(),
+        fix: fix.to_owned(),
+    }
+}

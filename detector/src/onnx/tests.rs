@@ -1,0 +1,321 @@
+//! Models made in code, run by the real ONNX Runtime. Where it is absent the tests say so and pass.
+#![allow(clippy::unwrap_used)]
+
+use prost::Message;
+use wsi_types::{Detection, WindowIndex};
+
+use super::{
+    Model,
+    proto::{
+        self, Attribute, Dimension, DimensionValue, Entry, Graph, Node, OperatorSet, Tensor, ValueInfo,
+        element,
+    },
+    run::Runner,
+    session::{OrtRunner, SessionSettings},
+};
+use crate::{
+    BatchView, DetectSettings, Detector, DetectorError, Device, OnnxDetector, WindowFault, WindowResult,
+    manifest::ManifestFile,
+};
+
+/// False, with a visible note, where ONNX Runtime is not installed.
+fn runtime_is_there() -> bool {
+    let found = native::find(native::Library::OnnxRuntime);
+    if let Err(e) = &found {
+        eprintln!("skipped: ONNX Runtime is absent: {e}");
+    }
+    found.is_ok()
+}
+
+fn named(name: &str) -> Dimension {
+    Dimension { value: Some(DimensionValue::Named(name.to_owned())) }
+}
+
+/// A model of these nodes; `images` is `[batch, 3, height, width]`, `output0` `[batch, rows, N]`.
+fn model(nodes: Vec<Node>, weights: Vec<Tensor>, kind: i32, batch: Dimension, rows: i64) -> Vec<u8> {
+    let image = vec![batch.clone(), Dimension::fixed(3), named("height"), named("width")];
+    let head = vec![batch, Dimension::fixed(rows), named("anchors")];
+    let graph = Graph {
+        node: nodes,
+        name: "test".to_owned(),
+        initializer: weights,
+        input: vec![ValueInfo::new("images", kind, image)],
+        output: vec![ValueInfo::new("output0", kind, head)],
+    };
+    let entry = |key: &str, value: &str| Entry { key: key.to_owned(), value: value.to_owned() };
+    let model = proto::Model {
+        ir_version: 8,
+        graph: Some(graph),
+        opset_import: vec![OperatorSet { domain: String::new(), version: 17 }],
+        metadata_props: vec![entry("names", "{0: 'cell'}"), entry("stride", "4"), entry("task", "detect")],
+        ..proto::Model::default()
+    };
+    model.encode_to_vec()
+}
+
+fn float(name: &str, dims: &[i64], values: &[f32], kind: i32) -> Tensor {
+    let mut tensor = Tensor::floats(name, dims, values);
+    if kind == element::FLOAT16 {
+        tensor.raw_data = values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+        tensor.data_type = kind;
+    }
+    tensor
+}
+
+/// A detect head of stride 4: the top left pixel of each cell says the box. Centre x = red, centre y =
+/// green, width and height 8 px, score = blue / 255.
+fn pixel_head(kind: i32, batch: Dimension) -> Vec<u8> {
+    let mut kernel = vec![0.0; 5 * 3 * 16];
+    for (row, channel, weight) in [(0, 0, 255.0), (1, 1, 255.0), (4, 2, 1.0)] {
+        kernel[(row * 3 + channel) * 16] = weight;
+    }
+    let nodes = vec![
+        Node::new("Conv", &["images", "kernel", "bias"], "cells").with(Attribute::ints("strides", &[4, 4])),
+        Node::new("Reshape", &["cells", "shape"], "output0"),
+    ];
+    let weights = vec![
+        float("kernel", &[5, 3, 4, 4], &kernel, kind),
+        float("bias", &[5], &[0.0, 0.0, 8.0, 8.0, 0.0], kind),
+        Tensor::ints("shape", &[3], &[0, 5, -1]),
+    ];
+    model(nodes, weights, kind, batch, 5)
+}
+
+const SIDE: usize = 32;
+
+fn settings(threads: usize, batch: usize) -> SessionSettings {
+    SessionSettings { threads, batch, window: (SIDE, SIDE), cache_dir: None }
+}
+
+/// A window of `SIDE` px with these pixels at the corners of cells: (cell x, cell y, colour).
+fn painted(cells: &[(usize, usize, [u8; 3])]) -> Vec<u8> {
+    let mut pixels = vec![0; SIDE * SIDE * 3];
+    for &(x, y, colour) in cells {
+        pixels[(y * 4 * SIDE + x * 4) * 3..][..3].copy_from_slice(&colour);
+    }
+    pixels
+}
+
+fn open(model: &[u8], session: &SessionSettings) -> Result<OnnxDetector, DetectorError> {
+    OnnxDetector::from_bytes("test", model, "", &Device::Cpu, &DetectSettings::default(), session)
+}
+
+fn detect(model: &[u8], session: &SessionSettings, windows: &[Vec<u8>]) -> Vec<WindowResult> {
+    let indices: Vec<_> = (0..windows.len() as u32).map(WindowIndex).collect();
+    let pixels = windows.concat();
+    let batch = BatchView { height: SIDE, width: SIDE, windows: &indices, pixels: &pixels };
+    open(model, session).unwrap().detect(batch).unwrap()
+}
+
+fn boxes(detections: &[Detection]) -> Vec<([f32; 4], f32)> {
+    let of = |d: &Detection| {
+        ([d.bbox.min.x, d.bbox.min.y, d.bbox.max.x, d.bbox.max.y], (d.score.get() * 255.0).round())
+    };
+    detections.iter().map(of).collect()
+}
+
+/// Three windows: two boxes and a duplicate, nothing, one box.
+fn three_windows() -> Vec<Vec<u8>> {
+    vec![
+        painted(&[(0, 0, [10, 12, 200]), (1, 0, [11, 12, 180]), (5, 5, [24, 20, 100]), (2, 2, [4, 4, 20])]),
+        painted(&[]),
+        painted(&[(7, 7, [30, 28, 255])]),
+    ]
+}
+
+#[test]
+fn windows_become_boxes() {
+    if !runtime_is_there() {
+        return;
+    }
+    for (kind, batch) in [
+        (element::FLOAT, named("batch")),
+        (element::FLOAT, Dimension::fixed(1)),
+        (element::FLOAT, Dimension::fixed(2)),
+        (element::FLOAT16, named("batch")),
+    ] {
+        let results = detect(&pixel_head(kind, batch), &settings(1, 4), &three_windows());
+        let found: Vec<_> = results.iter().map(|r| boxes(r.outcome.as_ref().unwrap())).collect();
+        assert_eq!(found[0], [([6., 8., 14., 16.], 200.), ([20., 16., 28., 24.], 100.)]);
+        assert!(found[1].is_empty());
+        assert_eq!(found[2], [([26., 24., 34., 32.], 255.)]);
+        assert_eq!(results.iter().map(|r| r.window.0).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}
+
+#[test]
+fn threads_and_batches_change_nothing() {
+    if !runtime_is_there() {
+        return;
+    }
+    let model = pixel_head(element::FLOAT, named("batch"));
+    let expected = detect(&model, &settings(1, 1), &three_windows());
+    for session in [settings(1, 4), settings(2, 1), settings(2, 3)] {
+        assert_eq!(detect(&model, &session, &three_windows()), expected);
+    }
+}
+
+#[test]
+fn the_u8_path_gives_the_tensor_the_float_path_would() {
+    if !runtime_is_there() {
+        return;
+    }
+    let nodes = vec![Node::new("Reshape", &["images", "shape"], "output0")];
+    let bytes =
+        model(nodes, vec![Tensor::ints("shape", &[3], &[0, 5, -1])], element::FLOAT, named("batch"), 5);
+    let every_byte: Vec<u8> = (0..2 * 5 * 256 * 3).map(|i| (i * 7 % 256) as u8).collect();
+    let (height, width) = (5, 256);
+    let windows = [WindowIndex(0), WindowIndex(1)];
+    let batch = BatchView { height, width, windows: &windows, pixels: &every_byte };
+    for (toml, mean, std, order) in [
+        ("", [0.0; 3], [1.0; 3], [0, 1, 2]),
+        (
+            "[input]\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\ncolour_order = 'bgr'",
+            [0.485f32, 0.456, 0.406],
+            [0.229f32, 0.224, 0.225],
+            [2, 1, 0],
+        ),
+    ] {
+        let model = Model::read(&bytes, &ManifestFile::parse(toml).unwrap(), "test").unwrap();
+        let (mut runner, device) = OrtRunner::open(&model, &Device::Cpu, &settings(1, 2)).unwrap();
+        assert_eq!(device, Device::Cpu);
+        let outputs = runner.run(batch).unwrap();
+        let tensor = outputs[0].floats();
+        let plane = height * width;
+        for (i, &got) in tensor.iter().enumerate() {
+            let (window, channel, pixel) = (i / (3 * plane), i / plane % 3, i % plane);
+            let byte = every_byte[(window * plane + pixel) * 3 + order[channel]];
+            let expected = (f32::from(byte) / 255.0 - mean[channel]) / std[channel];
+            assert!((got - expected).abs() <= 1e-6, "byte {byte}: {got}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn nan_fails_its_window_only() {
+    if !runtime_is_there() {
+        return;
+    }
+    let nodes = vec![
+        Node::new("Reshape", &["images", "shape"], "rows"),
+        // Finite for bright pixels, minus infinity for black ones.
+        Node::new("Log", &["rows"], "output0"),
+    ];
+    let bytes = model(nodes, vec![Tensor::ints("shape", &[3], &[0, 6, -1])], element::FLOAT, named("b"), 6);
+    let toml = "[[classes]]\nname = 'a'\n[[classes]]\nname = 'b'";
+    let mut detector = OnnxDetector::from_bytes(
+        "t",
+        &bytes,
+        toml,
+        &Device::Cpu,
+        &DetectSettings::default(),
+        &settings(1, 1),
+    )
+    .unwrap();
+    let pixels = [vec![0; SIDE * SIDE * 3], vec![200; SIDE * SIDE * 3]].concat();
+    let windows = [WindowIndex(3), WindowIndex(4)];
+    let results =
+        detector.detect(BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &pixels }).unwrap();
+    assert_eq!(results[0].outcome, Err(WindowFault::NotFinite { part: "boxes" }));
+    assert_eq!(results[1].outcome, Ok(vec![]));
+}
+
+#[test]
+fn wrong_windows_are_refused() {
+    if !runtime_is_there() {
+        return;
+    }
+    let bytes = pixel_head(element::FLOAT, named("batch"));
+    let odd = SessionSettings { window: (30, 32), ..settings(1, 1) };
+    let message = open(&bytes, &odd).err().unwrap().to_string();
+    assert_eq!(message, "windows are 30 × 32 px, but the model takes multiples of 4 px");
+    let mut detector = open(&bytes, &settings(1, 1)).unwrap();
+    let windows = [WindowIndex(0)];
+    let short = BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &[0; 7] };
+    assert!(matches!(detector.detect(short), Err(DetectorError::BatchSize { bytes: 7, .. })));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_an_error_with_a_fix() {
+    if !runtime_is_there() || ort_has_cuda() {
+        return;
+    }
+    let bytes = pixel_head(element::FLOAT, named("batch"));
+    for device in ["cuda:1", "tensorrt", "openvino", "coreml"] {
+        let device: Device = device.parse().unwrap();
+        let opened =
+            OnnxDetector::from_bytes("t", &bytes, "", &device, &DetectSettings::default(), &settings(1, 1));
+        let Err(DetectorError::Device { device: named, reason, fix }) = opened else { panic!("{device}") };
+        assert_eq!(named, device.to_string());
+        assert!(!reason.is_empty() && fix.contains("--device cpu"), "{reason}; {fix}");
+    }
+    let auto =
+        OnnxDetector::from_bytes("t", &bytes, "", &Device::Auto, &DetectSettings::default(), &settings(1, 1));
+    assert_eq!(auto.unwrap().device_used(), "cpu");
+}
+
+/// Another build of the runtime than the plain one: what is refused differs.
+fn ort_has_cuda() -> bool {
+    use ort::ep::{CUDA, ExecutionProvider, OpenVINO};
+    super::session::environment().unwrap();
+    let other = CUDA::is_available().unwrap_or(false) || OpenVINO::is_available().unwrap_or(false);
+    if other {
+        eprintln!("skipped: this ONNX Runtime has more devices than the CPU");
+    }
+    other
+}
+
+#[test]
+fn models_that_cannot_be_loaded_say_why() {
+    let refused = |bytes: &[u8]| open(bytes, &settings(1, 1)).err().unwrap();
+    assert!(matches!(refused(b""), DetectorError::NotOnnx { .. }));
+    assert!(matches!(refused(b"\x89PNG\r\n\x1a\n not a model"), DetectorError::NotOnnx { .. }));
+    let good = pixel_head(element::FLOAT, named("batch"));
+    assert!(matches!(refused(&good[..good.len() / 2]), DetectorError::NotOnnx { .. }));
+
+    let decoded = proto::Model::decode(&good[..]).unwrap();
+    let with = |change: fn(&mut Graph)| {
+        let mut model = decoded.clone();
+        change(model.graph.as_mut().unwrap());
+        model.encode_to_vec()
+    };
+    let custom = with(|graph| graph.node[1].domain = "mmdeploy".to_owned());
+    let DetectorError::CustomOperator { operator, domain } = refused(&custom) else { panic!("custom") };
+    assert_eq!((operator.as_str(), domain.as_str()), ("Reshape", "mmdeploy"));
+    let external = with(|graph| {
+        graph.initializer[0].data_location = 1;
+        let value = "model.onnx.data".to_owned();
+        graph.initializer[0].external_data = vec![Entry { key: "location".to_owned(), value }];
+    });
+    assert!(
+        matches!(refused(&external), DetectorError::ExternalData { files } if files == "model.onnx.data")
+    );
+    if runtime_is_there() {
+        let unknown = with(|graph| graph.node[1].op_type = "NoSuchOperator".to_owned());
+        let message = refused(&unknown).to_string();
+        assert!(message.contains("cannot load the model") && message.contains("NoSuchOperator"), "{message}");
+    }
+}
+
+#[test]
+fn a_toml_beside_the_model_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nuclei é.onnx");
+    std::fs::write(&path, pixel_head(element::FLOAT, named("batch"))).unwrap();
+    std::fs::write(path.with_extension("toml"), "mpp = 0.5\n[[classes]]\nname = 'nucleus'\nconf = 0.1")
+        .unwrap();
+    let report = crate::describe(&path).unwrap();
+    assert_eq!(report.manifest.classes[0].name, "nucleus");
+    assert_eq!(report.manifest.name, "nuclei é");
+    assert_eq!(DetectSettings::of(&report.manifest).score_floor, 0.1);
+    assert!(report.to_string().contains("0.5 µm/px"));
+
+    std::fs::write(path.with_extension("toml"), "mmp = 0.5").unwrap();
+    let message = crate::describe(&path).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        format!("mmp: unknown key, nearest known: mpp: {}", path.with_extension("toml").display())
+    );
+    let absent = crate::describe(&folder.path().join("absent.onnx")).unwrap_err().to_string();
+    assert!(absent.starts_with("cannot read the model: "), "{absent}");
+}

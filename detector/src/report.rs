@@ -1,0 +1,150 @@
+//! What a model promises, for people: `slidemill model MODEL`.
+
+use std::{fmt, path::Path};
+
+use crate::{
+    DetectorError, Manifest,
+    manifest::{Dim, Head, ManifestFile, Precision, Task},
+    onnx::{Model, read_manifest_beside, read_model},
+};
+
+/// A model's contract as understood. Its [`Display`](fmt::Display) is the text of `slidemill model`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelReport {
+    /// The contract.
+    pub manifest: Manifest,
+    /// Size of the ONNX file.
+    pub bytes: u64,
+    /// What is not wrong but should be known before a run.
+    pub notes: Vec<String>,
+}
+
+/// Reads the contract of a model file and of the TOML beside it. Needs no runtime and no device.
+///
+/// # Errors
+///
+/// What is wrong with it; for outputs that fit no head, the shapes it has against the shapes we know.
+pub fn describe(model: &Path) -> Result<ModelReport, DetectorError> {
+    let file = read_manifest_beside(model)?;
+    let name = model.file_stem().unwrap_or_default().to_string_lossy();
+    let bytes = read_model(model).map_err(|e| e.of_file(model))?;
+    report(&bytes, &file, &name).map_err(|e| e.of_file(model))
+}
+
+/// The same of a model held in memory; `manifest` is the text of its TOML, empty for none.
+///
+/// # Errors
+///
+/// As [`describe`].
+pub fn describe_bytes(name: &str, model: &[u8], manifest: &str) -> Result<ModelReport, DetectorError> {
+    report(model, &ManifestFile::parse(manifest)?, name)
+}
+
+fn report(bytes: &[u8], file: &ManifestFile, name: &str) -> Result<ModelReport, DetectorError> {
+    let manifest = Model::read(bytes, file, name)?.manifest;
+    Ok(ModelReport { notes: notes(&manifest), bytes: bytes.len() as u64, manifest })
+}
+
+/// What should be known before a run.
+fn notes(manifest: &Manifest) -> Vec<String> {
+    let mut notes = Vec::new();
+    if manifest.mpp.is_none() {
+        notes.push(
+            "it does not say its mpp: a run needs --model-mpp, or `mpp` in a TOML beside it".to_owned(),
+        );
+    }
+    if manifest.max_object_um.is_none() {
+        notes.push("it does not say its largest object: --overlap auto cannot be used".to_owned());
+    }
+    if manifest.head.is_end_to_end() {
+        let most = match manifest.outputs.first().and_then(|(_, shape)| shape.get(1)) {
+            Some(Dim::Fixed(most)) => format!("{most}"),
+            _ => "a fixed number of".to_owned(),
+        };
+        notes.push(format!("it answers at most {most} objects per window, in silence: use small windows"));
+    }
+    if manifest.precision == Precision::Fp16
+        && manifest.imgsz.is_some_and(|sides| sides.iter().any(|&s| s > 1024))
+    {
+        notes.push(
+            "fp16 numbers above 1024 are 1 px apart: boxes far from the window's origin are rounded"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+impl fmt::Display for ModelReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let m = &self.manifest;
+        let or_not = |value: Option<String>| value.unwrap_or_else(|| "not said".to_owned());
+        let mut line = |key: &str, value: &dyn fmt::Display| writeln!(f, "{key:<14} {value}");
+        line("model", &m.name)?;
+        line("version", &or_not(m.version.clone()))?;
+        line("description", &or_not(m.description.clone()))?;
+        line("licence", &or_not(m.licence.clone()))?;
+        line("sha256", &m.sha256)?;
+        line("size", &format!("{:.1} MB, {}", self.bytes as f64 / 1e6, m.precision))?;
+        line("task", &task_line(m))?;
+        line("head", &head_line(m.head, m.classes.len()))?;
+        for (name, shape) in &m.outputs {
+            line("output", &format!("{name} {}", Dim::list(shape)))?;
+        }
+        line("input", &input_line(m))?;
+        line("window", &window_line(m))?;
+        line("mpp", &or_not(m.mpp.map(|mpp| mpp.to_string())))?;
+        line("largest object", &or_not(m.max_object_um.map(|um| format!("{um} µm"))))?;
+        line("thresholds", &format!("score {}, NMS IoU {}", m.conf, m.nms_iou))?;
+        line("classes", &m.classes.len())?;
+        for (number, class) in m.classes.iter().enumerate() {
+            let conf = class.conf.map(|conf| format!(", score {conf}")).unwrap_or_default();
+            let colour =
+                class.colour.map(|[r, g, b]| format!(", #{r:02x}{g:02x}{b:02x}")).unwrap_or_default();
+            line("", &format!("{number} {}{conf}{colour}", class.name))?;
+        }
+        for note in &self.notes {
+            line("note", note)?;
+        }
+        Ok(())
+    }
+}
+
+fn task_line(m: &Manifest) -> &'static str {
+    match m.task {
+        Task::Detect => "detect: boxes",
+        Task::Segment => "segment: boxes with an outline each",
+    }
+}
+
+fn head_line(head: Head, classes: usize) -> String {
+    let rows = classes + 4;
+    match head {
+        Head::Detect => format!("[B, {rows}, N]: 4 box rows, {classes} score rows"),
+        Head::Segment { coefficients: m } => {
+            format!("[B, {}, N]: 4 box rows, {classes} score rows, {m} mask rows", rows + m)
+        }
+        Head::EndToEnd => "[B, K, 6]: duplicates already gone".to_owned(),
+        Head::EndToEndSegment { coefficients: m } => {
+            format!("[B, K, {}]: duplicates already gone, {m} mask columns", 6 + m)
+        }
+    }
+}
+
+fn input_line(m: &Manifest) -> String {
+    let i = &m.input;
+    let n = &m.normalisation;
+    format!(
+        "{} {:?} {:?}, batch {}, {} × {} px (height × width); windows cross as u8, then (x × {:.6} − {:?}) / {:?}, {:?}",
+        i.name, i.element, i.layout, i.batch, i.height, i.width, n.scale, n.mean, n.std, n.colour_order
+    )
+}
+
+fn window_line(m: &Manifest) -> String {
+    match (m.input.height.fixed(), m.input.width.fixed()) {
+        (Some(height), Some(width)) => format!("exactly {width} × {height} px"),
+        _ => {
+            let exported = m.imgsz.map(|[h, w]| format!(", exported at {w} × {h}")).unwrap_or_default();
+            format!("multiples of {} px{exported}", m.stride)
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Raw heads become detections, still in window px.
+//!
+//! All tensors are row-major; B is the batch, N the anchors (one per grid cell and stride), K the answers
+//! of an end-to-end head, M the mask coefficients.
+//!
+//! | head | tensor | rows |
+//! | --- | --- | --- |
+//! | [`detect`] | `[B, 4+nc, N]` | centre x, centre y, width, height, then one score per class |
+//! | [`segment`] | `[B, 4+nc+M, N]`, `[B, M, H/4, W/4]` | the same, then M coefficients; prototypes |
+//! | [`end2end`] | `[B, K, 6]`, `[B, K, 6+M]` | columns x0, y0, x1, y1, score, class, then coefficients |
+//!
+//! Strides are the exporter's business: boxes are already in window px, so any set of strides, P2 heads
+//! included, decodes alike. There is no cap on the number of detections.
+
+pub mod decoder;
+pub mod detect;
+pub mod end2end;
+pub mod nms;
+
+pub use self::{
+    decoder::{Decoder, TensorView},
+    detect::Candidate,
+};
