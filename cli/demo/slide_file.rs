@@ -200,3 +200,99 @@ fn cut_tile(pixels: &RgbBuffer, column: u32, row: u32) -> RgbBuffer {
     }
     tile
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use tiff::decoder::Decoder;
+    use wsi_reader::{MppSource, Slide as _};
+    use wsi_types::{LevelIndex, TileId};
+
+    use super::*;
+    use crate::demo::{DemoTruth, paint_slide};
+
+    fn small() -> PaintSettings {
+        PaintSettings { width_um: 384.0, height_um: 256.0, window_step_um: 128.0, ..Default::default() }
+    }
+
+    fn painted(folder: &Path, settings: &PaintSettings) -> (PathBuf, DemoTruth) {
+        let path = folder.join("demo ä.tif");
+        let truth = paint_slide(&path, settings).expect("painted");
+        (path, truth)
+    }
+
+    #[test]
+    fn our_reader_opens_it_with_its_scale_and_levels() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (path, truth) = painted(folder.path(), &small());
+        let slide = wsi_reader::open(&path).expect("a slide");
+        let info = slide.info();
+        let sizes: Vec<_> = info.pyramid.levels().iter().map(|l| (l.width(), l.height())).collect();
+        assert_eq!(sizes, [(1536, 1024), (384, 256), (96, 64)]);
+        let scale = info.scale.as_ref().expect("known");
+        assert_eq!((scale.mpp.get(), scale.source), (MPP, MppSource::TiffResolution));
+        assert!(truth.cells.len() > 20, "{}", truth.cells.len());
+    }
+
+    #[test]
+    fn nuclei_are_dark_and_glass_is_bright() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (path, truth) = painted(folder.path(), &small());
+        let slide = wsi_reader::open(&path).expect("a slide");
+        let grey = |x: f64, y: f64| {
+            let (x, y) = (x as u32, y as u32);
+            let tile = TileId { level: LevelIndex(0), column: x / TILE_PX, row: y / TILE_PX };
+            let mut pixels = RgbBuffer::default();
+            slide.read_tile(tile, &mut pixels).expect("readable");
+            let [r, ..] = pixels.pixel((x % TILE_PX) as usize, (y % TILE_PX) as usize);
+            r
+        };
+        let mut red: Vec<u8> = truth.cells.iter().map(|cell| grey(cell.centre.x, cell.centre.y)).collect();
+        red.sort_unstable();
+        assert!(red[red.len() / 2] < 170, "half of the nuclei are at least {}", red[red.len() / 2]);
+        assert!(grey(1535.0, 1023.0) > 235);
+    }
+
+    #[test]
+    fn threads_change_no_byte_and_the_seed_does() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let bytes = |threads: usize, settings: &PaintSettings| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            let (path, _) = pool.install(|| painted(folder.path(), settings));
+            fs::read(path).expect("written")
+        };
+        let one = bytes(1, &small());
+        assert_eq!(one, bytes(3, &small()));
+        assert_ne!(one, bytes(1, &PaintSettings { seed: 7, ..small() }));
+    }
+
+    #[test]
+    fn the_description_claims_no_maker() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (path, _) = painted(folder.path(), &small());
+        let mut decoder = Decoder::new(fs::File::open(path).expect("open")).expect("TIFF");
+        let text = decoder.get_tag_ascii_string(Tag::ImageDescription).expect("described");
+        assert!(text.starts_with("slidemill demo: a painting"), "{text}");
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        for side in [f64::NAN, 0.0, -5.0, 100.0, 1e9] {
+            let settings = PaintSettings { width_um: side, ..small() };
+            assert!(paint_slide(&folder.path().join("x.tif"), &settings).is_err(), "{side}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 0);
+    }
+
+    #[test]
+    fn shrinking_rounds_means() {
+        let mut pixels = RgbBuffer::filled(8, 4, [10, 0, 255]);
+        pixels.row_mut(0)[..3].copy_from_slice(&[18, 0, 255]);
+        let small = shrink(&pixels);
+        assert_eq!((small.width(), small.height()), (2, 1));
+        // (18 + 15 × 10) / 16 = 10.5, rounded up.
+        assert_eq!((small.pixel(0, 0), small.pixel(1, 0)), ([11, 0, 255], [10, 0, 255]));
+    }
+}

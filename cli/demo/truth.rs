@@ -98,6 +98,27 @@ impl DemoTruth {
         along(point.x).min(along(point.y)) * MPP
     }
 
+    /// Places worth showing at full size: for each kind but the stromal, the
+    /// cell on a window border with most painted cells around it.
+    #[must_use]
+    pub fn places_to_show(&self) -> Vec<Level0Point> {
+        [CellKind::Epithelial, CellKind::Tumour, CellKind::Lymphocyte]
+            .into_iter()
+            .filter_map(|kind| self.busiest_on_seam(kind))
+            .collect()
+    }
+
+    fn busiest_on_seam(&self, kind: CellKind) -> Option<Level0Point> {
+        const AROUND_UM: f64 = 28.0;
+        let reach = (AROUND_UM / MPP) * (AROUND_UM / MPP);
+        let neighbours = |centre: Level0Point| {
+            self.cells.iter().filter(|other| (other.centre - centre).square_length() < reach).count()
+        };
+        let candidates = self.cells.iter().filter(|cell| cell.kind == kind && self.is_on_seam(cell));
+        // The first of equals: `max_by_key` would take the last.
+        candidates.rev().max_by_key(|cell| neighbours(cell.centre)).map(|cell| cell.centre)
+    }
+
     fn crosses(&self, from: f64, to: f64) -> bool {
         (from / self.seam_step_px).floor() < (to / self.seam_step_px).floor()
     }
@@ -153,6 +174,21 @@ mod tests {
         assert!((bounds.width() / 2.0 - 133.12_f64.sqrt()).abs() < 1e-9);
         assert!((bounds.height() / 2.0 - 186.88_f64.sqrt()).abs() < 1e-9);
         assert_eq!(bounds.center(), Level0Point::new(100.0, 200.0));
+    }
+
+    #[test]
+    fn the_busiest_place_on_a_seam_is_shown() {
+        let lymphocyte = |x, y| PaintedCell { kind: CellKind::Lymphocyte, ..cell(x, y) };
+        let cells = vec![
+            lymphocyte(2048.0, 300.0),
+            lymphocyte(2048.0, 900.0),
+            cell(2070.0, 900.0),
+            lymphocyte(1000.0, 1000.0),
+            cell(1020.0, 1000.0),
+            cell(1040.0, 1000.0),
+        ];
+        let truth = DemoTruth { cells, seam_step_px: 2048.0 };
+        assert_eq!(truth.places_to_show(), [Level0Point::new(2048.0, 900.0)]);
     }
 
     #[test]
