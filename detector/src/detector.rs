@@ -88,6 +88,13 @@ pub struct DetectSettings {
     pub class_agnostic: bool,
     /// Keep every answer above the floor; no suppression.
     pub keep_raw: bool,
+    /// Corners of outlines closer than this to the line without them are left out, px; 0 keeps all.
+    pub outline_tolerance_px: f32,
+}
+
+impl DetectSettings {
+    /// A twentieth of a pixel: a third of the corners, and 0.5 % of the area of a nucleus of 25 px.
+    pub const DEFAULT_OUTLINE_TOLERANCE_PX: f32 = 0.05;
 }
 
 impl DetectSettings {
@@ -100,6 +107,7 @@ impl DetectSettings {
             nms_iou: manifest.nms_iou,
             class_agnostic: false,
             keep_raw: false,
+            outline_tolerance_px: Self::DEFAULT_OUTLINE_TOLERANCE_PX,
         }
     }
 }
@@ -112,6 +120,7 @@ impl Default for DetectSettings {
             nms_iou: Manifest::DEFAULT_NMS_IOU,
             class_agnostic: false,
             keep_raw: false,
+            outline_tolerance_px: Self::DEFAULT_OUTLINE_TOLERANCE_PX,
         }
     }
 }

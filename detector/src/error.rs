@@ -180,6 +180,9 @@ pub enum WindowFault {
         /// The last class there is.
         last: usize,
     },
+    /// The model answered nothing at all.
+    #[error("the model has no output")]
+    NoOutput,
     /// An output of a shape that the head does not allow.
     #[error("output {output} has shape {found:?}, expected {expected}")]
     Shape {

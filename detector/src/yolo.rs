@@ -16,6 +16,8 @@ pub mod decoder;
 pub mod detect;
 pub mod end2end;
 pub mod nms;
+pub mod outline;
+pub mod segment;
 
 pub use self::{
     decoder::{Decoder, TensorView},
