@@ -1,0 +1,154 @@
+//! Cells: the pieces that windows share.
+//!
+//! A cell is a rectangle of the resampled grid that is seen by one and the same
+//! set of windows, cut into parts of at most [`CELL`] px for the sake of
+//! threads. Windows are exact unions of cells, so a cell is resampled once for
+//! all its windows, and nothing is resampled that no window sees.
+
+use std::ops::Range;
+
+use wsi_types::{GridRect, TileId};
+
+use crate::{plan::Lattice, resample::Resampler};
+
+/// Longest side of a cell, in grid px.
+const CELL: i64 = 512;
+
+/// Place of a cell on the lattice of cells; ordered row by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CellId {
+    pub(crate) row: u32,
+    pub(crate) column: u32,
+}
+
+/// All cells of a lattice of windows: the product of its cuts along both axes.
+#[derive(Debug)]
+pub(crate) struct Cells {
+    xs: Cuts,
+    ys: Cuts,
+    stride: i64,
+    window: i64,
+    resampler: Resampler,
+}
+
+impl Cells {
+    pub(crate) fn new(lattice: &Lattice, resampler: Resampler) -> Self {
+        let (stride, window) = (i64::from(lattice.stride), i64::from(lattice.window));
+        let (along_x, along_y) = resampler.axes();
+        let tiles = lattice.tiles;
+        Self {
+            xs: Cuts::new(lattice.columns, stride, window, |grid| {
+                tile_span(along_x.footprint(grid), tiles.tile_width)
+            }),
+            ys: Cuts::new(lattice.rows, stride, window, |grid| {
+                tile_span(along_y.footprint(grid), tiles.tile_height)
+            }),
+            stride,
+            window,
+            resampler,
+        }
+    }
+
+    pub(crate) fn resampler(&self) -> &Resampler {
+        &self.resampler
+    }
+
+    /// The cells of one window, row by row.
+    pub(crate) fn of_window(&self, rect: &GridRect) -> impl Iterator<Item = CellId> + use<> {
+        let columns = self.xs.pieces(rect.min_x()..rect.max_x());
+        let rows = self.ys.pieces(rect.min_y()..rect.max_y());
+        product(rows, columns).map(|(row, column)| CellId { row, column })
+    }
+
+    /// The grid px of one cell.
+    pub(crate) fn rect(&self, cell: CellId) -> GridRect {
+        let (x, y) = (self.xs.piece(cell.column), self.ys.piece(cell.row));
+        GridRect::new(euclid::point2(x.start, y.start), euclid::size2(x.end - x.start, y.end - y.start))
+    }
+
+    /// Columns and rows of the stored tiles a cell is made of; empty beyond the
+    /// slide.
+    pub(crate) fn tile_span(&self, cell: CellId) -> (Range<u32>, Range<u32>) {
+        (self.xs.tiles[cell.column as usize].clone(), self.ys.tiles[cell.row as usize].clone())
+    }
+
+    /// The stored tiles a cell is made of, row by row.
+    pub(crate) fn tiles(&self, cell: CellId) -> impl Iterator<Item = TileId> + use<> {
+        let level = self.resampler.level();
+        let (columns, rows) = self.tile_span(cell);
+        product(rows, columns).map(move |(row, column)| TileId { level, row, column })
+    }
+
+    /// The cells that one stored tile has a part in, row by row.
+    pub(crate) fn of_tile(&self, tile: TileId) -> impl Iterator<Item = CellId> + use<> {
+        product(self.ys.pieces_of_tile(tile.row), self.xs.pieces_of_tile(tile.column))
+            .map(|(row, column)| CellId { row, column })
+    }
+
+    /// Bytes of the largest cell there can be.
+    pub(crate) fn largest_bytes(&self) -> u64 {
+        (self.xs.longest() * self.ys.longest() * 3) as u64
+    }
+
+    /// Whether a window rect lies on this lattice.
+    pub(crate) fn fits(&self, rect: &GridRect) -> bool {
+        rect.width() == self.window && rect.min_x() % self.stride == 0 && rect.min_y() % self.stride == 0
+    }
+}
+
+/// Where one axis is cut: at every window's start and end, and in between.
+#[derive(Debug)]
+struct Cuts {
+    /// Piece `i` is grid px `edges[i]..edges[i + 1]`.
+    edges: Vec<i64>,
+    /// Which tiles each piece is made of. Starts and ends never decrease.
+    tiles: Vec<Range<u32>>,
+}
+
+impl Cuts {
+    fn new(windows: u32, stride: i64, window: i64, tiles: impl Fn(Range<i64>) -> Range<u32>) -> Self {
+        let starts = (0..i64::from(windows)).map(|place| place * stride);
+        let mut borders: Vec<i64> = starts.flat_map(|start| [start, start + window]).collect();
+        borders.sort_unstable();
+        borders.dedup();
+        let mut edges = vec![0];
+        for pair in borders.windows(2) {
+            let (start, length) = (pair[0], pair[1] - pair[0]);
+            let parts = (length + CELL - 1) / CELL;
+            edges.extend((1..=parts).map(|part| start + length * part / parts));
+        }
+        let tiles = edges.windows(2).map(|pair| tiles(pair[0]..pair[1])).collect();
+        Self { edges, tiles }
+    }
+
+    fn piece(&self, index: u32) -> Range<i64> {
+        self.edges[index as usize]..self.edges[index as usize + 1]
+    }
+
+    /// The pieces between two cuts.
+    fn pieces(&self, grid: Range<i64>) -> Range<u32> {
+        let index = |at: i64| self.edges.partition_point(|&edge| edge < at) as u32;
+        index(grid.start)..index(grid.end)
+    }
+
+    fn pieces_of_tile(&self, tile: u32) -> Range<u32> {
+        let start = self.tiles.partition_point(|span| span.end <= tile) as u32;
+        let end = self.tiles.partition_point(|span| span.start <= tile) as u32;
+        start..end.max(start)
+    }
+
+    fn longest(&self) -> i64 {
+        self.edges.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    }
+}
+
+/// Tiles of `size` px that share a pixel with `px`. Empty spans lie past the
+/// last tile, so spans stay sorted.
+fn tile_span(px: Range<i64>, size: u32) -> Range<u32> {
+    let tile = |at: i64| (at / i64::from(size)) as u32;
+    if px.is_empty() { u32::MAX..u32::MAX } else { tile(px.start)..tile(px.end - 1) + 1 }
+}
+
+fn product(rows: Range<u32>, columns: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
+    rows.flat_map(move |row| columns.clone().map(move |column| (row, column)))
+}

@@ -1,0 +1,591 @@
+//! Pyramid + mask + settings → windows in a fixed order. Pure: nothing is read.
+//!
+//! Windows lie on a regular lattice over the resampled grid ([`Sampling`]):
+//! window (column, row) starts at (column × stride, row × stride) grid px. The
+//! lattice starts at the slide's origin and ends with the first window that
+//! reaches the slide's far edge; that window may reach *past* it, and what lies
+//! there is background (see `docs/decisions/0004-windows-lie-on-a-lattice.md`).
+//! Only windows that see tissue are kept, row by row.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use wsi_types::{
+    GridRect, Level0Box, Mpp, Placement, Pyramid, Sampling, SamplingError, TileGrid, Window, WindowIndex,
+};
+
+use crate::{TissueMask, schedule::Schedule};
+
+/// How much of a window its neighbour sees too.
+///
+/// Written as text: `50%`, `256px` (of the model's grid), `12um`, `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Overlap {
+    /// Percent of the window's side, from 0 to below 100.
+    Percent(f64),
+    /// Pixels of the model's grid.
+    Px(u32),
+    /// Microns on the slide.
+    Micron(f64),
+    /// Twice the largest object the model promises: one that is cut by one
+    /// window's border is then whole in the next, with room to spare.
+    Auto,
+}
+
+impl FromStr for Overlap {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let refuse = || PlanError::NotAnOverlap(text.chars().take(40).collect());
+        let trimmed = text.trim();
+        let number =
+            |unit: &[&str]| unit.iter().find_map(|unit| trimmed.strip_suffix(unit)).map(str::trim_end);
+        let at_least_zero = |digits: &str| {
+            digits.parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0).ok_or_else(refuse)
+        };
+        if trimmed.eq_ignore_ascii_case("auto") {
+            Ok(Self::Auto)
+        } else if let Some(digits) = number(&["%"]) {
+            let percent = at_least_zero(digits)?;
+            (percent < 100.0).then_some(Self::Percent(percent)).ok_or_else(refuse)
+        } else if let Some(digits) = number(&["px"]) {
+            digits.parse().map(Self::Px).map_err(|_| refuse())
+        } else if let Some(digits) = number(&["um", "\u{b5}m", "\u{3bc}m"]) {
+            at_least_zero(digits).map(Self::Micron)
+        } else {
+            Err(refuse())
+        }
+    }
+}
+
+impl fmt::Display for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Px(px) => write!(f, "{px}px"),
+            Self::Micron(um) => write!(f, "{um}um"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+impl TryFrom<String> for Overlap {
+    type Error = PlanError;
+    fn try_from(text: String) -> Result<Self, PlanError> {
+        text.parse()
+    }
+}
+
+impl From<Overlap> for String {
+    fn from(overlap: Overlap) -> Self {
+        overlap.to_string()
+    }
+}
+
+/// What a plan is made to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanSettings {
+    /// The mpp the model was trained at.
+    pub model_mpp: Mpp,
+    /// Width and height of a window, in grid px.
+    pub window: u32,
+    /// How much neighbours share.
+    pub overlap: Overlap,
+    /// The largest object the model promises, in µm; [`Overlap::Auto`] needs it.
+    pub max_object_um: Option<f64>,
+    /// The least share of tissue in the part of a window that lies on the
+    /// slide, 0 to 1. At 0, one tissue pixel of the mask is enough.
+    pub min_tissue: f64,
+    /// By how much level 0 may be enlarged when it is coarser than the model
+    /// wants; 1.1 means by a tenth.
+    pub max_enlarge: f64,
+    /// The model's own stride in px. Windows must be a multiple of it, and the
+    /// stride is made one, so that two windows see an object at the same phase.
+    pub multiple_of: u32,
+}
+
+impl PlanSettings {
+    /// Windows along one axis that may see the same px: with more, the overlap
+    /// is a mistake.
+    const MOST_LOOKS: u32 = 32;
+
+    /// The usual settings for a model at `model_mpp`: 2048 px windows, half
+    /// overlapping, every window with any tissue.
+    #[must_use]
+    pub fn new(model_mpp: Mpp) -> Self {
+        Self {
+            model_mpp,
+            window: 2048,
+            overlap: Overlap::Percent(50.0),
+            max_object_um: None,
+            min_tissue: 0.0,
+            max_enlarge: 1.1,
+            multiple_of: 32,
+        }
+    }
+
+    /// Grid px from one window to the next, where a grid px has `grid_um` µm.
+    fn stride(&self, grid_um: f64) -> Result<u32, PlanError> {
+        let multiple = self.multiple_of.max(1);
+        if self.window == 0 || !self.window.is_multiple_of(multiple) {
+            return Err(PlanError::WindowNotMultiple { window: self.window, multiple_of: multiple });
+        }
+        let from_um = |um: f64| (um / grid_um - 1e-9).ceil();
+        let overlap = match (self.overlap, self.max_object_um) {
+            (Overlap::Percent(percent), _) => (f64::from(self.window) * percent / 100.0).ceil(),
+            (Overlap::Px(px), _) => f64::from(px),
+            (Overlap::Micron(um), _) => from_um(um),
+            (Overlap::Auto, Some(largest)) if largest.is_finite() && largest >= 0.0 => from_um(2.0 * largest),
+            (Overlap::Auto, _) => return Err(PlanError::NoObjectSize),
+        };
+        let stride = (f64::from(self.window) - overlap).max(0.0) as u32 / multiple * multiple;
+        if stride < self.window.div_ceil(Self::MOST_LOOKS) {
+            return Err(PlanError::OverlapTooLarge {
+                overlap_px: overlap as u32,
+                window: self.window,
+                least_step: self.window.div_ceil(Self::MOST_LOOKS),
+            });
+        }
+        Ok(stride)
+    }
+}
+
+/// Windows of one size on a regular lattice over one resampled grid: the part of
+/// a plan that reading needs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lattice {
+    pub(crate) sampling: Sampling,
+    /// The tiles of the level that is read.
+    pub(crate) tiles: TileGrid,
+    pub(crate) window: u32,
+    pub(crate) stride: u32,
+    pub(crate) columns: u32,
+    pub(crate) rows: u32,
+    /// Those that are read, row by row.
+    pub(crate) windows: Vec<Window>,
+}
+
+impl Lattice {
+    /// More windows than this are a mistake in the settings, not a plan.
+    const MAX_PLACES: u64 = 1 << 22;
+
+    /// A lattice without windows.
+    pub(crate) fn new(
+        sampling: Sampling,
+        tiles: TileGrid,
+        window: u32,
+        stride: u32,
+    ) -> Result<Self, PlanError> {
+        let count = |length: u32| length.saturating_sub(window).div_ceil(stride) + 1;
+        let (columns, rows) = (count(sampling.width), count(sampling.height));
+        let places = u64::from(columns) * u64::from(rows);
+        if places > Self::MAX_PLACES {
+            return Err(PlanError::TooManyWindows { places, limit: Self::MAX_PLACES });
+        }
+        Ok(Self { sampling, tiles, window, stride, columns, rows, windows: Vec::new() })
+    }
+
+    /// Keeps the windows that `keep` likes.
+    pub(crate) fn keep(mut self, keep: impl Fn(&Window) -> bool) -> Self {
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                let window = self.window_at(column, row, self.windows.len() as u32);
+                if keep(&window) {
+                    self.windows.push(window);
+                }
+            }
+        }
+        self
+    }
+
+    fn window_at(&self, column: u32, row: u32, index: u32) -> Window {
+        let start = |place: u32| i64::from(place) * i64::from(self.stride);
+        let (x, y, side) = (start(column), start(row), i64::from(self.window));
+        let (sx, sy) = self.sampling.level0_per_grid;
+        Window {
+            index: WindowIndex(index),
+            rect: GridRect::new(euclid::point2(x, y), euclid::size2(side, side)),
+            placement: Placement::new(sx, sy, x as f64 * sx, y as f64 * sy),
+        }
+    }
+
+    /// Column and row of a window of this lattice.
+    pub(crate) fn place(&self, window: &Window) -> (u32, u32) {
+        let place = |start: i64| (start / i64::from(self.stride)) as u32;
+        (place(window.rect.min_x()), place(window.rect.min_y()))
+    }
+
+    fn holds(&self, column: i64, row: i64) -> bool {
+        let key = |window: &Window| {
+            let (column, row) = self.place(window);
+            (i64::from(row), i64::from(column))
+        };
+        self.windows.binary_search_by_key(&(row, column), key).is_ok()
+    }
+}
+
+/// The windows of one slide for one model, in the order they are written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    lattice: Lattice,
+    settings: PlanSettings,
+    cost: PlanCost,
+}
+
+impl Plan {
+    /// Covers the tissue of a slide, whose level 0 has `mpp`, with windows.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] when the settings do not fit each other or the slide.
+    pub fn new(
+        pyramid: &Pyramid,
+        mpp: Mpp,
+        mask: &TissueMask,
+        settings: &PlanSettings,
+    ) -> Result<Self, PlanError> {
+        check(pyramid, mask, settings)?;
+        let sampling = pyramid.sampling(mpp, settings.model_mpp, settings.max_enlarge)?;
+        let per_grid = f64::midpoint(sampling.level0_per_grid.0, sampling.level0_per_grid.1);
+        let stride = settings.stride(mpp.times(per_grid))?;
+        let tiles = pyramid.levels()[usize::from(sampling.level.0)].tiles;
+        let slide = slide_box(pyramid);
+        let lattice = Lattice::new(sampling, tiles, settings.window, stride)?.keep(|window| {
+            let seen = window.level0_box().intersection_unchecked(&slide);
+            mask.has_tissue(&seen) && mask.tissue_fraction(&seen) >= settings.min_tissue
+        });
+        let cost = PlanCost::of(&lattice, mpp, mask);
+        Ok(Self { lattice, settings: settings.clone(), cost })
+    }
+
+    /// The windows, row by row; a window's index is its place here.
+    #[must_use]
+    pub fn windows(&self) -> &[Window] {
+        &self.lattice.windows
+    }
+
+    /// The grid the windows lie on.
+    #[must_use]
+    pub fn sampling(&self) -> &Sampling {
+        &self.lattice.sampling
+    }
+
+    /// Grid px from one window to the next.
+    #[must_use]
+    pub fn stride(&self) -> u32 {
+        self.lattice.stride
+    }
+
+    /// Grid px that neighbours share: at least what the settings ask for.
+    #[must_use]
+    pub fn overlap_px(&self) -> u32 {
+        self.lattice.window - self.lattice.stride
+    }
+
+    /// What it was made to.
+    #[must_use]
+    pub fn settings(&self) -> &PlanSettings {
+        &self.settings
+    }
+
+    /// What it will cost.
+    #[must_use]
+    pub fn cost(&self) -> PlanCost {
+        self.cost
+    }
+
+    /// The tissue of the mask, in mm².
+    #[must_use]
+    pub fn tissue_mm2(&self) -> f64 {
+        self.cost.tissue_mm2
+    }
+
+    /// Which of a window's borders are seams; `None` for a window that is not
+    /// in the plan.
+    #[must_use]
+    pub fn sides(&self, index: WindowIndex) -> Option<Sides> {
+        let window = self.windows().get(index.0 as usize)?;
+        let (column, row) = self.lattice.place(window);
+        let (column, row) = (i64::from(column), i64::from(row));
+        let shares = |dx: i64, dy: i64| self.overlap_px() > 0 && self.lattice.holds(column + dx, row + dy);
+        Some(Sides { left: shares(-1, 0), top: shares(0, -1), right: shares(1, 0), bottom: shares(0, 1) })
+    }
+
+    pub(crate) fn lattice(&self) -> &Lattice {
+        &self.lattice
+    }
+}
+
+/// Which borders of a window are seams: `true` where the neighbour one stride
+/// further is planned too and sees across the whole border. `false` at the
+/// slide's edge, where the neighbour holds no tissue, and where windows do not
+/// overlap: what is cut there nobody sees whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sides {
+    /// At the window's x = 0.
+    pub left: bool,
+    /// At the window's y = 0.
+    pub top: bool,
+    /// At the window's x = width.
+    pub right: bool,
+    /// At the window's y = height.
+    pub bottom: bool,
+}
+
+/// What a plan will cost, known before it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PlanCost {
+    /// Windows that will be read.
+    pub windows: u64,
+    /// Windows there would be without a mask.
+    pub grid_windows_total: u64,
+    /// Pixels the model will see, windows × window area.
+    pub inferred_px: u64,
+    /// Tissue of the mask.
+    pub tissue_mm2: f64,
+    /// The whole of level 0.
+    pub slide_mm2: f64,
+    /// Pixels the model will see per pixel of tissue; 4 for half-overlapping
+    /// windows on an endless tissue. `None` without tissue.
+    pub inferred_per_tissue_px: Option<f64>,
+    /// Stored tiles that will be decoded, each once.
+    pub tiles_needed: u64,
+}
+
+impl PlanCost {
+    fn of(lattice: &Lattice, mpp: Mpp, mask: &TissueMask) -> Self {
+        let windows = lattice.windows.len() as u64;
+        let inferred_px = windows * u64::from(lattice.window) * u64::from(lattice.window);
+        let (sx, sy) = lattice.sampling.level0_per_grid;
+        let tissue = mask.area_um2(mpp);
+        let tissue_px = tissue.0 / (mpp.times(sx) * mpp.times(sy));
+        let (width, height) = mask.level0_size();
+        Self {
+            windows,
+            grid_windows_total: u64::from(lattice.columns) * u64::from(lattice.rows),
+            inferred_px,
+            tissue_mm2: tissue.mm2(),
+            slide_mm2: mpp.times(f64::from(width)) * mpp.times(f64::from(height)) * 1e-6,
+            inferred_per_tissue_px: (tissue_px > 0.0).then(|| inferred_px as f64 / tissue_px),
+            tiles_needed: Schedule::whole(lattice).tiles_needed(),
+        }
+    }
+}
+
+fn slide_box(pyramid: &Pyramid) -> Level0Box {
+    let base = pyramid.base();
+    Level0Box::new(
+        euclid::point2(0.0, 0.0),
+        euclid::point2(f64::from(base.width()), f64::from(base.height())),
+    )
+}
+
+fn check(pyramid: &Pyramid, mask: &TissueMask, settings: &PlanSettings) -> Result<(), PlanError> {
+    let slide = (pyramid.base().width(), pyramid.base().height());
+    if mask.level0_size() != slide {
+        return Err(PlanError::MaskOfAnotherSlide { mask: mask.level0_size(), slide });
+    }
+    if !(0.0..=1.0).contains(&settings.min_tissue) {
+        return Err(PlanError::NotAFraction(settings.min_tissue));
+    }
+    Ok(())
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// The slide is not sharp enough for the model.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// Text that is no overlap.
+    #[error("{0:?} is no overlap, expected percent below 100, pixels or microns (50%, 256px, 12um) or auto")]
+    NotAnOverlap(String),
+    /// `auto` without a model that says how large its objects are.
+    #[error("overlap auto needs the size of the model's largest object, give it in µm or px instead")]
+    NoObjectSize,
+    /// Hardly anything is left of the window.
+    #[error(
+        "an overlap of {overlap_px} px leaves too small a step between windows of {window} px, \
+         expected a step of at least {least_step} px"
+    )]
+    OverlapTooLarge {
+        /// As asked, in grid px.
+        overlap_px: u32,
+        /// Side of the window.
+        window: u32,
+        /// The smallest step allowed.
+        least_step: u32,
+    },
+    /// The model cannot take such a window.
+    #[error("windows of {window} px do not fit the model, expected a multiple of {multiple_of}")]
+    WindowNotMultiple {
+        /// Side of the window.
+        window: u32,
+        /// The model's stride.
+        multiple_of: u32,
+    },
+    /// A stride so small that the plan has no end.
+    #[error("the plan would have {places} windows, expected at most {limit}: make the overlap smaller")]
+    TooManyWindows {
+        /// Windows on the slide, with or without tissue.
+        places: u64,
+        /// The most there may be.
+        limit: u64,
+    },
+    /// The least tissue share is out of range.
+    #[error("the least tissue share is {0}, expected 0 to 1")]
+    NotAFraction(f64),
+    /// Mask and slide have different level-0 sizes.
+    #[error("the mask is of a slide of {}x{} px, this one has {}x{}", mask.0, mask.1, slide.0, slide.1)]
+    MaskOfAnotherSlide {
+        /// Level-0 size the mask was made for.
+        mask: (u32, u32),
+        /// Level-0 size of the slide.
+        slide: (u32, u32),
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{info_of, mpp};
+
+    fn pyramid(width: u32, height: u32) -> Pyramid {
+        let grid = |width, height| TileGrid { width, height, tile_width: 240, tile_height: 200 };
+        Pyramid::new([grid(width, height), grid(width.div_ceil(4), height.div_ceil(4))]).unwrap()
+    }
+
+    fn settings(window: u32, overlap: &str) -> PlanSettings {
+        PlanSettings {
+            window,
+            overlap: overlap.parse().unwrap(),
+            multiple_of: 1,
+            ..PlanSettings::new(mpp(0.5))
+        }
+    }
+
+    #[test]
+    fn overlap_reads_what_it_writes() {
+        for text in ["50%", "0%", "12.5%", "256px", "0px", "12um", "0.5um", "auto"] {
+            assert_eq!(text.parse::<Overlap>().unwrap().to_string(), text);
+        }
+        assert_eq!("12 µm".parse::<Overlap>().unwrap(), Overlap::Micron(12.0));
+        assert_eq!("12 μm".parse::<Overlap>().unwrap(), Overlap::Micron(12.0));
+        assert_eq!(" AUTO ".parse::<Overlap>().unwrap(), Overlap::Auto);
+        for text in ["", "50", "100%", "-1%", "-3px", "2.5px", "NaN%", "infum", "px", "twelve um"] {
+            assert!(matches!(text.parse::<Overlap>(), Err(PlanError::NotAnOverlap(_))), "{text}");
+        }
+        let json = serde_json::to_string(&settings(512, "12um")).unwrap();
+        assert!(json.contains(r#""overlap":"12um""#), "{json}");
+        assert_eq!(serde_json::from_str::<PlanSettings>(&json).unwrap(), settings(512, "12um"));
+    }
+
+    #[test]
+    fn stride_is_rounded_down_to_the_models_own() {
+        let stride = |overlap: &str, largest: Option<f64>| {
+            let settings =
+                PlanSettings { max_object_um: largest, multiple_of: 32, ..settings(2048, overlap) };
+            settings.stride(0.25)
+        };
+        assert_eq!(stride("50%", None), Ok(1024));
+        assert_eq!(stride("256px", None), Ok(1792));
+        assert_eq!(stride("12um", None), Ok(1984)); // 48 px shared, 64 after rounding
+        assert_eq!(stride("auto", Some(25.0)), Ok(1824)); // 200 px, 224 after rounding
+        assert_eq!(stride("auto", None), Err(PlanError::NoObjectSize));
+        assert!(matches!(stride("2048px", None), Err(PlanError::OverlapTooLarge { .. })));
+        assert!(matches!(stride("2020px", None), Err(PlanError::OverlapTooLarge { .. })));
+        let odd = PlanSettings { multiple_of: 32, ..settings(1000, "50%") };
+        assert!(matches!(odd.stride(0.25), Err(PlanError::WindowNotMultiple { .. })));
+    }
+
+    #[test]
+    fn the_last_window_reaches_past_the_edge_and_sides_know_it() {
+        let pyramid = pyramid(2500, 900);
+        let mask = TissueMask::full(&info_of(&pyramid));
+        let plan = Plan::new(&pyramid, mpp(0.5), &mask, &settings(1024, "50%")).unwrap();
+        let starts: Vec<_> = plan.windows().iter().map(|w| (w.rect.min_x(), w.rect.min_y())).collect();
+        assert_eq!(starts, [(0, 0), (512, 0), (1024, 0), (1536, 0)]);
+        let sides = |i| plan.sides(WindowIndex(i)).unwrap();
+        assert_eq!(sides(0), Sides { left: false, top: false, right: true, bottom: false });
+        assert_eq!(sides(3), Sides { left: true, top: false, right: false, bottom: false });
+        assert_eq!(plan.sides(WindowIndex(4)), None);
+        let apart = Plan::new(&pyramid, mpp(0.5), &mask, &settings(1024, "0%")).unwrap();
+        assert_eq!(apart.sides(WindowIndex(0)).map(|s| s.right), Some(false));
+    }
+
+    #[test]
+    fn cost_counts_what_it_says() {
+        let pyramid = pyramid(4096, 2048);
+        let mask = TissueMask::full(&info_of(&pyramid));
+        let plan = Plan::new(&pyramid, mpp(0.5), &mask, &settings(1024, "50%")).unwrap();
+        let cost = plan.cost();
+        assert_eq!((cost.windows, cost.grid_windows_total), (7 * 3, 7 * 3));
+        assert_eq!(cost.inferred_px, 21 * 1024 * 1024);
+        assert!((cost.inferred_per_tissue_px.unwrap() - 21.0 / 8.0).abs() < 1e-12);
+        assert!((cost.tissue_mm2 - 2.048 * 1.024).abs() < 1e-12);
+        assert_eq!(cost.tiles_needed, 18 * 11);
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_are_refused() {
+        let pyramid = pyramid(5000, 4000);
+        let mask = TissueMask::full(&info_of(&pyramid));
+        let plan =
+            |mpp_value: f64, settings: &PlanSettings| Plan::new(&pyramid, mpp(mpp_value), &mask, settings);
+        assert!(matches!(plan(1.0, &settings(1024, "50%")), Err(PlanError::Sampling(_))));
+        let share = PlanSettings { min_tissue: 1.5, ..settings(1024, "50%") };
+        assert_eq!(plan(0.5, &share), Err(PlanError::NotAFraction(1.5)));
+        assert!(matches!(
+            plan(0.5, &settings(1024, "1023px")),
+            Err(PlanError::OverlapTooLarge { least_step: 32, .. })
+        ));
+        assert!(matches!(plan(0.5, &settings(2, "0%")), Err(PlanError::TooManyWindows { .. })));
+        let other = TissueMask::full(&info_of(&self::pyramid(5000, 4001)));
+        let settings = settings(1024, "50%");
+        assert!(matches!(
+            Plan::new(&pyramid, mpp(0.5), &other, &settings),
+            Err(PlanError::MaskOfAnotherSlide { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn every_tissue_pixel_lies_in_a_window(
+            width in 1u32..3000, height in 1u32..3000, window in 40u32..900, percent in 0.0..90.0f64,
+            slide_mpp in 0.2..0.54f64, mask_width in 1u32..40, mask_height in 1u32..40,
+            seeds in proptest::collection::vec(0usize..1600, 0..12),
+        ) {
+            let pyramid = pyramid(width, height);
+            let mut bits = vec![false; (mask_width * mask_height) as usize];
+            let count = bits.len();
+            for seed in &seeds { bits[seed % count] = true; }
+            let mask = TissueMask::from_bits(&info_of(&pyramid), mask_width, mask_height, bits).unwrap();
+            let settings = settings(window, &format!("{percent}%"));
+            prop_assume!(settings.stride(0.5).is_ok_and(|stride| stride >= 20));
+            let plan = Plan::new(&pyramid, mpp(slide_mpp), &mask, &settings).unwrap();
+            let (dx, dy) = mask.downsample();
+            // Level-0 px centres, sampled along each mask px: its corners (just
+            // inside) and its centre.
+            for y in 0..mask_height { for x in 0..mask_width { if mask.is_tissue(x, y) {
+                for (fx, fy) in [(0.001, 0.001), (0.999, 0.001), (0.5, 0.5), (0.001, 0.999), (0.999, 0.999)] {
+                    let point = euclid::point2((f64::from(x) + fx) * dx, (f64::from(y) + fy) * dy);
+                    prop_assert!(plan.windows().iter().any(|w| w.level0_box().contains(point)), "{point:?}");
+                }
+            }}}
+            let ordered = plan.windows().windows(2).all(|pair| {
+                let key = |w: &Window| (w.rect.min_y(), w.rect.min_x());
+                key(&pair[0]) < key(&pair[1])
+            });
+            prop_assert!(ordered);
+            prop_assert!(plan.windows().iter().zip(0..).all(|(w, i)| w.index == WindowIndex(i)));
+            // None without tissue.
+            for w in plan.windows() { prop_assert!(mask.tissue_fraction(&w.level0_box()) > 0.0); }
+        }
+    }
+}

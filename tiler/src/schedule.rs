@@ -1,0 +1,215 @@
+//! What has to be read for some windows, in which order, and until when it is
+//! needed. Pure: a schedule is made before the first tile is touched.
+
+use std::collections::BTreeMap;
+
+use wsi_types::{TileId, Window, WindowIndex};
+
+use crate::{
+    StreamSettings,
+    cells::{CellId, Cells},
+    plan::{Lattice, Plan},
+    resample::Resampler,
+};
+
+/// One cell to be made.
+///
+/// Windows come in *runs* of ascending index. Cells and tiles are shared within
+/// a run and dropped at its end: an order that goes back (see
+/// [`reading_order`]) wants less memory, not more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) run: u32,
+    pub(crate) cell: CellId,
+    /// The first and last place in the order whose window sees it.
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// Windows that see it.
+    pub(crate) uses: u32,
+}
+
+/// Windows in reading order, and the cells they are made of in order of first
+/// use.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    cells: Cells,
+    order: Vec<Window>,
+    runs: Vec<u32>,
+    jobs: Vec<Job>,
+    lookup: BTreeMap<(u32, CellId), u32>,
+}
+
+impl Schedule {
+    /// For windows of `lattice`, in the order given.
+    pub(crate) fn new(lattice: &Lattice, order: Vec<Window>, resampler: Resampler) -> Self {
+        let cells = Cells::new(lattice, resampler);
+        let mut schedule = Self { cells, order, runs: Vec::new(), jobs: Vec::new(), lookup: BTreeMap::new() };
+        for at in 0..schedule.order.len() {
+            schedule.add(at);
+        }
+        schedule
+    }
+
+    /// For all windows of a lattice, in their own order.
+    pub(crate) fn whole(lattice: &Lattice) -> Self {
+        // Pixels outside do not matter here, so any background will do.
+        let resampler = Resampler::new(&lattice.sampling, lattice.tiles, [0; 3]);
+        Self::new(lattice, lattice.windows.clone(), resampler)
+    }
+
+    fn add(&mut self, at: usize) {
+        let window = self.order[at];
+        debug_assert!(self.cells.fits(&window.rect), "a window of this lattice");
+        let run = match at.checked_sub(1) {
+            None => 0,
+            Some(before) => self.runs[before] + u32::from(self.order[before].index >= window.index),
+        };
+        self.runs.push(run);
+        for cell in self.cells.of_window(&window.rect) {
+            let next = self.jobs.len() as u32;
+            let job = *self.lookup.entry((run, cell)).or_insert(next);
+            if job == next {
+                self.jobs.push(Job { run, cell, first: at, last: at, uses: 0 });
+            }
+            let job = &mut self.jobs[job as usize];
+            job.last = at;
+            job.uses += 1;
+        }
+    }
+
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    /// Windows in reading order.
+    pub(crate) fn order(&self) -> &[Window] {
+        &self.order
+    }
+
+    /// Cells in order of first use.
+    pub(crate) fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// The jobs of one place in the order, with their cells, row by row.
+    pub(crate) fn jobs_of(&self, at: usize) -> impl Iterator<Item = (u32, CellId)> {
+        let run = self.runs[at];
+        self.cells.of_window(&self.order[at].rect).map(move |cell| (self.lookup[&(run, cell)], cell))
+    }
+
+    /// The jobs of one run that a tile has a part in.
+    pub(crate) fn jobs_of_tile(&self, run: u32, tile: TileId) -> impl Iterator<Item = u32> {
+        self.cells.of_tile(tile).filter_map(move |cell| self.lookup.get(&(run, cell)).copied())
+    }
+
+    /// Every tile of every run, with the first and the last job that needs it.
+    fn tiles(&self) -> impl Iterator<Item = (TileId, usize, usize)> {
+        self.jobs.iter().enumerate().flat_map(move |(index, job)| {
+            self.cells.tiles(job.cell).filter_map(move |tile| {
+                let mut users = self.jobs_of_tile(job.run, tile).map(|job| job as usize);
+                let first = users.next()?;
+                let (first, last) =
+                    users.fold((first, first), |(low, high), job| (low.min(job), high.max(job)));
+                (first == index).then_some((tile, first, last))
+            })
+        })
+    }
+
+    /// Different tiles that have a part in any window.
+    pub(crate) fn tiles_needed(&self) -> u64 {
+        if self.runs.last().is_none_or(|&run| run == 0) {
+            return self.tiles().count() as u64;
+        }
+        let mut tiles: Vec<TileId> = self.tiles().map(|(tile, _, _)| tile).collect();
+        tiles.sort_unstable();
+        tiles.dedup();
+        tiles.len() as u64
+    }
+
+    /// The most bytes of cells and tiles that can be alive at once when no
+    /// window later than `ahead` places after the next one is begun.
+    ///
+    /// An upper bound whatever the threads do: a cell lives at most from
+    /// `ahead` places before its first window until its last one, a tile until
+    /// the first window of the last cell it has a part in.
+    pub(crate) fn peak_bytes(&self, ahead: usize) -> u64 {
+        let mut cells = Ledger::new(self.order.len());
+        for job in &self.jobs {
+            cells.hold(job.first.saturating_sub(ahead), job.last, self.cells.largest_bytes());
+        }
+        let mut tiles = Ledger::new(self.order.len());
+        let tile_bytes = self.cells.resampler().tile_bytes();
+        for (_, first, last) in self.tiles() {
+            tiles.hold(self.jobs[first].first.saturating_sub(ahead), self.jobs[last].first, tile_bytes);
+        }
+        // Each kind keeps its buffers for reuse, so their peaks add up.
+        cells.peak() + tiles.peak()
+    }
+}
+
+/// Bytes held over places in an order.
+struct Ledger(Vec<i64>);
+
+impl Ledger {
+    fn new(places: usize) -> Self {
+        Self(vec![0; places + 1])
+    }
+
+    /// Holds `bytes` from one place to another, both included.
+    fn hold(&mut self, from: usize, until: usize, bytes: u64) {
+        self.0[from] += bytes as i64;
+        self.0[until + 1] -= bytes as i64;
+    }
+
+    fn peak(&self) -> u64 {
+        let held = self.0.iter().scan(0i64, |held, change| {
+            *held += change;
+            Some(*held)
+        });
+        held.max().unwrap_or(0).max(0) as u64
+    }
+}
+
+/// The most bytes of pixels that reading `wanted` can hold at once. It depends
+/// on the width of the tissue and the height of a window, not on the height of
+/// the slide. The buffer of the caller's own window is not counted.
+#[must_use]
+pub fn estimate_peak_bytes(plan: &Plan, wanted: &[WindowIndex], settings: &StreamSettings) -> u64 {
+    schedule_of(plan, wanted, [0; 3]).peak_bytes(settings.ahead_windows)
+}
+
+/// The order in which a plan can be read within `memory_bytes`.
+///
+/// That is the plan's own order, row by row, where it fits. Otherwise the slide
+/// is read in vertical bands, as few as will do, each row by row; what two
+/// bands share is then decoded in both. When even bands of one column do not
+/// fit, those are what comes back: [`estimate_peak_bytes`] says what they need.
+#[must_use]
+pub fn reading_order(plan: &Plan, memory_bytes: Option<u64>, ahead_windows: usize) -> Vec<WindowIndex> {
+    let columns = plan.lattice().columns;
+    let settings = StreamSettings { ahead_windows, ..StreamSettings::default() };
+    let mut bands = 1;
+    loop {
+        let order = banded(plan, columns.div_ceil(bands));
+        let fits = memory_bytes.is_none_or(|bytes| estimate_peak_bytes(plan, &order, &settings) <= bytes);
+        if fits || bands >= columns {
+            return order;
+        }
+        bands += bands.div_ceil(2);
+    }
+}
+
+/// Row by row within bands of `width` columns.
+fn banded(plan: &Plan, width: u32) -> Vec<WindowIndex> {
+    let mut order: Vec<&Window> = plan.windows().iter().collect();
+    order.sort_by_key(|window| (plan.lattice().place(window).0 / width, window.index));
+    order.into_iter().map(|window| window.index).collect()
+}
+
+/// The schedule of some windows of a plan; indices outside the plan are left
+/// out.
+pub(crate) fn schedule_of(plan: &Plan, wanted: &[WindowIndex], background: wsi_types::Rgb) -> Schedule {
+    let lattice = plan.lattice();
+    let order = wanted.iter().filter_map(|index| lattice.windows.get(index.0 as usize)).copied().collect();
+    Schedule::new(lattice, order, Resampler::new(&lattice.sampling, lattice.tiles, background))
+}

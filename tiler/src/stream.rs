@@ -1,0 +1,863 @@
+//! Windows read ahead in order, every stored tile decoded once.
+//!
+//! Worker threads take *cells* (see the `cells` module) in order of first use
+//! and make each from stored tiles; tiles and cells are shared, counted down,
+//! and dropped at their last use, which the schedule knows. How far workers may
+//! run ahead of the consumer is bounded, so memory is too
+//! (`docs/decisions/0005-reading-ahead-with-known-future-use.md`).
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use serde::Serialize;
+use wsi_reader::Slide;
+use wsi_types::{GridRect, LevelIndex, RgbBuffer, TileId, WindowIndex};
+
+use crate::{
+    cells::CellId,
+    plan::Plan,
+    resample::Patch,
+    schedule::{Schedule, schedule_of},
+};
+
+/// How a stream reads. None of it changes a single byte of what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// Threads that read. With 0 the caller's own thread does the work.
+    pub threads: usize,
+    /// Windows that may be begun beyond the next one.
+    pub ahead_windows: usize,
+    /// While more bytes than this are held, nothing is begun beyond the next
+    /// window. What that one needs is always read; see
+    /// [`reading_order`](crate::reading_order) to make it need less.
+    pub memory_bytes: Option<u64>,
+}
+
+impl Default for StreamSettings {
+    /// One thread, four windows ahead.
+    fn default() -> Self {
+        Self { threads: 1, ahead_windows: 4, memory_bytes: None }
+    }
+}
+
+/// What was read so far.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct ReadCounters {
+    /// Different tiles the wanted windows need.
+    pub tiles_needed: u64,
+    /// Tiles decoded. At the end of a reading in plan order, this and
+    /// `tiles_failed` add up to `tiles_needed`; bands read some tiles again.
+    pub tiles_decoded: u64,
+    /// Tiles that could not be decoded.
+    pub tiles_failed: u64,
+    /// Cells the wanted windows are made of.
+    pub cells_needed: u64,
+    /// Cells made, of all that are needed.
+    pub cells_done: u64,
+    /// The most bytes of tiles and cells held at once, spare buffers included.
+    pub peak_bytes: u64,
+    /// Seconds spent decoding tiles, added up over threads.
+    pub read_secs: f64,
+    /// Seconds spent resampling, added up over threads.
+    pub resample_secs: f64,
+    /// Seconds the consumer waited for a window.
+    pub wait_secs: f64,
+}
+
+/// Why a window has no pixels: at least one tile it needs could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "cannot read window {} on level {}: {failed} of its tiles failed, the first in column {} row {}: {reason}",
+    window.0, level.0, tile.column, tile.row
+)]
+pub struct WindowFault {
+    /// The window.
+    pub window: WindowIndex,
+    /// The level it was to be read from.
+    pub level: LevelIndex,
+    /// The first tile that failed, row by row.
+    pub tile: TileId,
+    /// Tiles of this window that failed.
+    pub failed: usize,
+    /// Why the first one failed.
+    pub reason: String,
+}
+
+/// Hands out windows in the order wanted while threads read ahead.
+///
+/// Dropping it stops the threads after the tile each is at.
+pub struct WindowStream {
+    reading: Arc<Reading>,
+    slide: Arc<dyn Slide>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl WindowStream {
+    /// Starts to read the windows `wanted` of `plan`, in that order. Indices
+    /// that are not in the plan are left out.
+    ///
+    /// Ascending order decodes every tile once. Where the order goes back (as in
+    /// [`reading_order`](crate::reading_order)) sharing starts anew.
+    #[must_use]
+    pub fn start(
+        slide: Arc<dyn Slide>,
+        plan: Arc<Plan>,
+        wanted: Vec<WindowIndex>,
+        settings: StreamSettings,
+    ) -> Self {
+        let schedule = schedule_of(&plan, &wanted, slide.info().background);
+        let reading = Arc::new(Reading::new(schedule, settings));
+        let spawn = |number: usize| {
+            let (reading, slide) = (Arc::clone(&reading), Arc::clone(&slide));
+            let thread = std::thread::Builder::new().name(format!("tile-reader-{number}"));
+            // A thread the system refuses is one less; with none, `next_into`
+            // reads by itself.
+            thread.spawn(move || reading.work(&*slide)).ok()
+        };
+        let workers = (0..settings.threads).filter_map(spawn).collect();
+        Self { reading, slide, workers }
+    }
+
+    /// Width and height of every window, in px.
+    #[must_use]
+    pub fn window_size(&self) -> (usize, usize) {
+        self.reading.window_size()
+    }
+
+    /// Windows not handed out yet.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.reading.remaining()
+    }
+
+    /// Writes the next window to `out` (height × width × 3 bytes, red first), or
+    /// says why it could not be read; then `out` holds nothing of use. `None`
+    /// after the last.
+    ///
+    /// # Panics
+    ///
+    /// When `out` has another size, or after a bug in a reading thread. Never on
+    /// what a slide holds: a panic of a backend is a fault of its tile.
+    pub fn next_into(&mut self, out: &mut [u8]) -> Option<(WindowIndex, Result<(), WindowFault>)> {
+        let helper: Option<&dyn Slide> = if self.workers.is_empty() { Some(&*self.slide) } else { None };
+        self.reading.next_into(helper, out)
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn counters(&self) -> ReadCounters {
+        self.reading.counters()
+    }
+}
+
+impl Drop for WindowStream {
+    fn drop(&mut self) {
+        self.reading.stop();
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has said so already.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// One reading of some windows, shared by workers and consumer.
+pub(crate) struct Reading {
+    schedule: Schedule,
+    settings: StreamSettings,
+    tiles_needed: u64,
+    state: Mutex<State>,
+    /// A worker may have a job to begin.
+    room: Condvar,
+    /// A tile is ready or has failed.
+    tile_done: Condvar,
+    /// A cell is ready or has failed.
+    cell_done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next place in the order to hand out.
+    next_window: usize,
+    /// The next job to begin.
+    next_job: usize,
+    cells: BTreeMap<u32, CellSlot>,
+    tiles: BTreeMap<(u32, TileId), TileSlot>,
+    spare_cells: Vec<Vec<u8>>,
+    spare_tiles: Vec<RgbBuffer>,
+    /// Bytes of cells and tiles in use.
+    live: u64,
+    /// Bytes of all buffers, spare ones included.
+    held: u64,
+    counters: ReadCounters,
+    stopped: bool,
+    broken: bool,
+}
+
+/// A cell from the moment a worker takes it until its last window.
+struct CellSlot {
+    uses: u32,
+    made: Option<Cell>,
+}
+
+#[derive(Clone)]
+enum Cell {
+    Ready(Arc<Vec<u8>>),
+    Failed(Arc<[(TileId, Arc<str>)]>),
+}
+
+/// A tile from the moment a worker claims it until its last cell.
+struct TileSlot {
+    uses: u32,
+    decoded: Option<Tile>,
+}
+
+type Tile = Result<Arc<RgbBuffer>, Arc<str>>;
+
+impl Reading {
+    pub(crate) fn new(schedule: Schedule, settings: StreamSettings) -> Self {
+        Self {
+            tiles_needed: schedule.tiles_needed(),
+            schedule,
+            settings,
+            state: Mutex::default(),
+            room: Condvar::new(),
+            tile_done: Condvar::new(),
+            cell_done: Condvar::new(),
+        }
+    }
+
+    // A worker's side.
+
+    /// Makes cells until none is left or the reading is stopped.
+    pub(crate) fn work(&self, slide: &dyn Slide) {
+        let _alarm = Alarm(self);
+        while let Some(job) = self.take_job() {
+            self.run_job(slide, job);
+        }
+    }
+
+    /// The next cell to make, once it may be begun.
+    fn take_job(&self) -> Option<u32> {
+        let mut state = self.lock();
+        loop {
+            if state.stopped || state.next_job == self.schedule.jobs().len() {
+                return None;
+            }
+            if self.may_begin(&state) {
+                return Some(self.begin(&mut state));
+            }
+            state = wait(&self.room, state);
+        }
+    }
+
+    /// What the next window needs is always begun, so nobody waits for ever.
+    fn may_begin(&self, state: &State) -> bool {
+        let first = self.schedule.jobs()[state.next_job].first;
+        let near = first <= state.next_window.saturating_add(self.settings.ahead_windows);
+        let fits = self.settings.memory_bytes.is_none_or(|bytes| state.live < bytes);
+        first <= state.next_window || (near && fits)
+    }
+
+    fn begin(&self, state: &mut State) -> u32 {
+        let job = state.next_job as u32;
+        state.next_job += 1;
+        let uses = self.schedule.jobs()[state.next_job - 1].uses;
+        state.cells.insert(job, CellSlot { uses, made: None });
+        job
+    }
+
+    /// Makes one cell: decodes the tiles nobody has begun, then waits for those
+    /// that others are decoding. Nobody waits while a tile of theirs is not
+    /// done, so waiting ends.
+    fn run_job(&self, slide: &dyn Slide, job: u32) {
+        let (run, cell) = (self.schedule.jobs()[job as usize].run, self.schedule.jobs()[job as usize].cell);
+        let ids: Vec<TileId> = self.schedule.cells().tiles(cell).collect();
+        for &id in &ids {
+            if let Some(buffer) = self.claim(run, id) {
+                self.decode(slide, run, id, buffer);
+            }
+        }
+        if let Some(tiles) = self.wait_for_tiles(run, &ids) {
+            let made = self.make(&self.schedule.cells().rect(cell), cell, &ids, &tiles);
+            drop(tiles);
+            self.release_tiles(run, &ids);
+            self.publish_cell(job, made);
+        }
+    }
+
+    /// A buffer to decode into, for the first who asks for a tile.
+    fn claim(&self, run: u32, id: TileId) -> Option<RgbBuffer> {
+        let mut state = self.lock();
+        if state.stopped || state.tiles.contains_key(&(run, id)) {
+            return None;
+        }
+        let uses = self.schedule.jobs_of_tile(run, id).count() as u32;
+        state.tiles.insert((run, id), TileSlot { uses, decoded: None });
+        let bytes = self.schedule.cells().resampler().tile_bytes();
+        state.live += bytes;
+        let spare = state.spare_tiles.pop();
+        if spare.is_none() {
+            state.hold(bytes);
+        }
+        Some(spare.unwrap_or_default())
+    }
+
+    fn decode(&self, slide: &dyn Slide, run: u32, id: TileId, mut buffer: RgbBuffer) {
+        let started = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| slide.read_tile(id, &mut buffer)));
+        let outcome = match outcome {
+            Ok(Ok(())) => self.check_size(id, &buffer),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(panic) => Err(format!("the reader panicked: {}", panic_text(&*panic))),
+        };
+        let mut state = self.lock();
+        state.counters.read_secs += started.elapsed().as_secs_f64();
+        let decoded = match outcome {
+            Ok(()) => {
+                state.counters.tiles_decoded += 1;
+                Ok(Arc::new(buffer))
+            }
+            Err(reason) => {
+                state.counters.tiles_failed += 1;
+                state.spare_tiles.push(buffer);
+                Err(Arc::from(reason))
+            }
+        };
+        if let Some(slot) = state.tiles.get_mut(&(run, id)) {
+            slot.decoded = Some(decoded);
+        }
+        drop(state);
+        self.tile_done.notify_all();
+    }
+
+    fn check_size(&self, id: TileId, buffer: &RgbBuffer) -> Result<(), String> {
+        let expected = self.schedule.cells().resampler().tiles().tile_rect(id.column, id.row).size;
+        let found = (buffer.width() as i64, buffer.height() as i64);
+        if found == (expected.width, expected.height) {
+            return Ok(());
+        }
+        Err(format!(
+            "the reader gave {}x{} px, expected {}x{}",
+            found.0, found.1, expected.width, expected.height
+        ))
+    }
+
+    /// All tiles of a cell, decoded or failed; `None` when the reading stops.
+    fn wait_for_tiles(&self, run: u32, ids: &[TileId]) -> Option<Vec<Tile>> {
+        let mut state = self.lock();
+        loop {
+            if state.stopped {
+                return None;
+            }
+            let done = |id: &TileId| state.tiles.get(&(run, *id)).and_then(|slot| slot.decoded.clone());
+            if let Some(tiles) = ids.iter().map(done).collect() {
+                return Some(tiles);
+            }
+            state = wait(&self.tile_done, state);
+        }
+    }
+
+    fn make(&self, rect: &GridRect, cell: CellId, ids: &[TileId], tiles: &[Tile]) -> Cell {
+        let failed: Vec<(TileId, Arc<str>)> = ids
+            .iter()
+            .zip(tiles)
+            .filter_map(|(&id, tile)| tile.as_ref().err().map(|reason| (id, Arc::clone(reason))))
+            .collect();
+        if !failed.is_empty() {
+            return Cell::Failed(failed.into());
+        }
+        let started = Instant::now();
+        let pixels: Vec<&RgbBuffer> = tiles.iter().flatten().map(|tile| &**tile).collect();
+        let (columns, rows) = self.schedule.cells().tile_span(cell);
+        let resampler = self.schedule.cells().resampler();
+        let mut out = self.cell_buffer();
+        out.resize((rect.width() * rect.height() * 3) as usize, 0);
+        let patch = Patch::new(resampler.tiles(), columns, rows, &pixels).expect("sizes were checked");
+        resampler.fill(rect, &patch, &mut out);
+        self.lock().counters.resample_secs += started.elapsed().as_secs_f64();
+        Cell::Ready(Arc::new(out))
+    }
+
+    fn cell_buffer(&self) -> Vec<u8> {
+        let bytes = self.schedule.cells().largest_bytes();
+        let mut state = self.lock();
+        state.live += bytes;
+        state.spare_cells.pop().unwrap_or_else(|| {
+            state.hold(bytes);
+            Vec::with_capacity(bytes as usize)
+        })
+    }
+
+    fn release_tiles(&self, run: u32, ids: &[TileId]) {
+        let bytes = self.schedule.cells().resampler().tile_bytes();
+        let mut state = self.lock();
+        for &id in ids {
+            let Some(slot) = state.tiles.get_mut(&(run, id)) else { continue };
+            slot.uses -= 1;
+            if slot.uses > 0 {
+                continue;
+            }
+            let last = state.tiles.remove(&(run, id)).and_then(|slot| slot.decoded);
+            state.live -= bytes;
+            if let Some(Ok(tile)) = last {
+                state.spare_tiles.extend(Arc::into_inner(tile));
+            }
+        }
+        drop(state);
+        self.room.notify_all();
+    }
+
+    fn publish_cell(&self, job: u32, made: Cell) {
+        let mut state = self.lock();
+        state.counters.cells_done += 1;
+        if let Some(slot) = state.cells.get_mut(&job) {
+            slot.made = Some(made);
+        }
+        drop(state);
+        self.cell_done.notify_all();
+    }
+
+    // The consumer's side.
+
+    pub(crate) fn window_size(&self) -> (usize, usize) {
+        self.schedule.order().first().map_or((0, 0), wsi_types::Window::size)
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.schedule.order().len() - self.lock().next_window
+    }
+
+    /// See [`WindowStream::next_into`]; with a `helper` the caller's thread makes
+    /// the cells itself.
+    pub(crate) fn next_into(
+        &self,
+        helper: Option<&dyn Slide>,
+        out: &mut [u8],
+    ) -> Option<(WindowIndex, Result<(), WindowFault>)> {
+        let at = self.lock().next_window;
+        let window = self.schedule.order().get(at)?;
+        let (width, height) = window.size();
+        assert_eq!(out.len(), width * height * 3, "a buffer of one window");
+        let jobs: Vec<(u32, CellId)> = self.schedule.jobs_of(at).collect();
+        if let Some(slide) = helper {
+            self.make_all(slide, &jobs);
+        }
+        let cells = self.wait_for_cells(&jobs);
+        let outcome = self.fault(window.index, &cells).map_or(Ok(()), Err);
+        if outcome.is_ok() {
+            for (&(_, cell), pixels) in jobs.iter().zip(&cells) {
+                if let Cell::Ready(pixels) = pixels {
+                    paste(&self.schedule.cells().rect(cell), pixels, &window.rect, out);
+                }
+            }
+        }
+        drop(cells);
+        self.release_cells(&jobs);
+        Some((window.index, outcome))
+    }
+
+    fn make_all(&self, slide: &dyn Slide, jobs: &[(u32, CellId)]) {
+        let last = jobs.iter().map(|&(job, _)| job as usize).max().unwrap_or(0);
+        while self.lock().next_job <= last {
+            let Some(job) = self.take_job() else { return };
+            self.run_job(slide, job);
+        }
+    }
+
+    fn wait_for_cells(&self, jobs: &[(u32, CellId)]) -> Vec<Cell> {
+        let started = Instant::now();
+        let mut state = self.lock();
+        loop {
+            assert!(!state.broken, "a reading thread panicked");
+            let made = |(job, _): &(u32, _)| state.cells.get(job).and_then(|slot| slot.made.clone());
+            if let Some(cells) = jobs.iter().map(made).collect() {
+                state.counters.wait_secs += started.elapsed().as_secs_f64();
+                return cells;
+            }
+            state = wait(&self.cell_done, state);
+        }
+    }
+
+    fn fault(&self, window: WindowIndex, cells: &[Cell]) -> Option<WindowFault> {
+        let failed: BTreeMap<TileId, &Arc<str>> = cells
+            .iter()
+            .filter_map(|cell| if let Cell::Failed(failed) = cell { Some(failed) } else { None })
+            .flat_map(|failed| failed.iter().map(|(tile, reason)| (*tile, reason)))
+            .collect();
+        let (&tile, reason) = failed.first_key_value()?;
+        let reason = reason.to_string();
+        Some(WindowFault { window, level: tile.level, tile, failed: failed.len(), reason })
+    }
+
+    fn release_cells(&self, jobs: &[(u32, CellId)]) {
+        let bytes = self.schedule.cells().largest_bytes();
+        let mut state = self.lock();
+        for (job, _) in jobs {
+            let Some(slot) = state.cells.get_mut(job) else { continue };
+            slot.uses -= 1;
+            if slot.uses > 0 {
+                continue;
+            }
+            if let Some(Cell::Ready(pixels)) = state.cells.remove(job).and_then(|slot| slot.made) {
+                state.live -= bytes;
+                state.spare_cells.extend(Arc::into_inner(pixels));
+            }
+        }
+        state.next_window += 1;
+        drop(state);
+        self.room.notify_all();
+    }
+
+    pub(crate) fn counters(&self) -> ReadCounters {
+        let mut counters = self.lock().counters;
+        counters.tiles_needed = self.tiles_needed;
+        counters.cells_needed = self.schedule.jobs().len() as u64;
+        counters
+    }
+
+    /// Ends the reading: workers leave after the tile they are at.
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        self.room.notify_all();
+        self.tile_done.notify_all();
+        self.cell_done.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes a new buffer.
+    fn hold(&mut self, bytes: u64) {
+        self.held += bytes;
+        self.counters.peak_bytes = self.counters.peak_bytes.max(self.held);
+    }
+}
+
+/// Stops the reading when a worker unwinds: that is our own bug, and the
+/// consumer must not wait for a cell that never comes.
+struct Alarm<'a>(&'a Reading);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = self.0.lock();
+            (state.broken, state.stopped) = (true, true);
+            drop(state);
+            self.0.wake_all();
+        }
+    }
+}
+
+fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    condition.wait(state).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Copies a cell to its place in a window.
+fn paste(cell: &GridRect, pixels: &[u8], window: &GridRect, out: &mut [u8]) {
+    let (cell_row, out_row) = (cell.width() as usize * 3, window.width() as usize * 3);
+    let left = (cell.min_x() - window.min_x()) as usize * 3;
+    let top = (cell.min_y() - window.min_y()) as usize;
+    for (row, line) in pixels.chunks_exact(cell_row).enumerate() {
+        out[(top + row) * out_row + left..][..cell_row].copy_from_slice(line);
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        Batch, Batcher, PlanSettings, TissueMask, estimate_peak_bytes, reading_order,
+        resample::Resampler,
+        testing::{Painted, mpp},
+    };
+
+    const SIDE: u32 = 96;
+
+    fn plan(slide: &Painted, overlap: &str, slide_mpp: f64) -> Arc<Plan> {
+        let settings = PlanSettings {
+            window: SIDE,
+            overlap: overlap.parse().unwrap(),
+            multiple_of: 1,
+            ..PlanSettings::new(mpp(0.5))
+        };
+        let mask = TissueMask::full(&slide.info);
+        Arc::new(Plan::new(&slide.info.pyramid, mpp(slide_mpp), &mask, &settings).unwrap())
+    }
+
+    fn all(plan: &Plan) -> Vec<WindowIndex> {
+        plan.windows().iter().map(|window| window.index).collect()
+    }
+
+    fn settings(threads: usize, ahead_windows: usize) -> StreamSettings {
+        StreamSettings { threads, ahead_windows, memory_bytes: None }
+    }
+
+    type Read = Vec<(WindowIndex, Result<Vec<u8>, WindowFault>)>;
+
+    fn read(
+        slide: &Arc<Painted>,
+        plan: &Arc<Plan>,
+        wanted: Vec<WindowIndex>,
+        settings: StreamSettings,
+    ) -> (Read, ReadCounters) {
+        let slide: Arc<dyn Slide> = Arc::clone(slide) as Arc<dyn Slide>;
+        let mut stream = WindowStream::start(slide, Arc::clone(plan), wanted, settings);
+        let mut out = vec![0; (SIDE * SIDE * 3) as usize];
+        let mut windows = Vec::new();
+        while let Some((index, outcome)) = stream.next_into(&mut out) {
+            windows.push((index, outcome.map(|()| out.clone())));
+        }
+        assert_eq!(stream.remaining(), 0);
+        (windows, stream.counters())
+    }
+
+    /// Every window by itself, straight from the tiles.
+    fn directly(slide: &Painted, plan: &Plan) -> Vec<Vec<u8>> {
+        let lattice = plan.lattice();
+        let resampler = Resampler::new(&lattice.sampling, lattice.tiles, slide.info.background);
+        let level = lattice.sampling.level;
+        let tiles_of = |rect: &GridRect| -> Vec<(u32, u32)> {
+            lattice.tiles.tiles_in(&resampler.footprint(rect)).collect()
+        };
+        let mut windows = Vec::new();
+        for window in plan.windows() {
+            let ids = tiles_of(&window.rect);
+            let mut tiles = vec![RgbBuffer::default(); ids.len()];
+            for (&(column, row), tile) in ids.iter().zip(&mut tiles) {
+                slide.read_tile(TileId { level, row, column }, tile).unwrap();
+            }
+            let (first, last) = (ids[0], ids[ids.len() - 1]);
+            let tiles: Vec<&RgbBuffer> = tiles.iter().collect();
+            let patch = Patch::new(&lattice.tiles, first.0..last.0 + 1, first.1..last.1 + 1, &tiles).unwrap();
+            let mut out = vec![0; (SIDE * SIDE * 3) as usize];
+            resampler.fill(&window.rect, &patch, &mut out);
+            windows.push(out);
+        }
+        windows
+    }
+
+    #[test]
+    fn every_tile_is_decoded_once_whatever_the_threads() {
+        for (overlap, slide_mpp) in [("50%", 0.5), ("50%", 0.25), ("17px", 0.27), ("75%", 0.5), ("0%", 0.52)]
+        {
+            let slide = Painted::new(&[(700, 500)]);
+            let plan = plan(&slide, overlap, slide_mpp);
+            let expected = directly(&slide, &plan);
+            for (threads, ahead) in [(0, 0), (0, 5), (1, 0), (1, 4), (2, 1), (4, 100)] {
+                let slide = Arc::new(Painted::new(&[(700, 500)]));
+                let (windows, counters) = read(&slide, &plan, all(&plan), settings(threads, ahead));
+                assert!(windows.iter().map(|(index, _)| *index).eq(all(&plan)));
+                assert!(windows.iter().zip(&expected).all(|((_, read), direct)| read.as_ref() == Ok(direct)));
+                assert!(slide.decodes().values().all(|&count| count == 1));
+                assert_eq!(slide.decodes().len() as u64, counters.tiles_needed);
+                assert_eq!(counters.tiles_decoded, counters.tiles_needed);
+                assert_eq!(plan.cost().tiles_needed, counters.tiles_needed);
+                assert_eq!((counters.tiles_failed, counters.cells_done), (0, counters.cells_needed));
+                let bound = estimate_peak_bytes(&plan, &all(&plan), &settings(threads, ahead));
+                assert!(counters.peak_bytes <= bound, "{} of {bound}", counters.peak_bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_tile_costs_its_windows_and_nothing_else() {
+        let mut slide = Painted::new(&[(700, 500)]);
+        let tile = |column, row| TileId { level: LevelIndex(0), row, column };
+        slide.failing.extend([tile(5, 3), tile(6, 3)]);
+        slide.panicking.insert(tile(1, 8));
+        let (failing, panicking) = (slide.failing.clone(), slide.panicking.clone());
+        let plan = plan(&slide, "50%", 0.5);
+        let expected = directly(&Painted::new(&[(700, 500)]), &plan);
+        for threads in [0, 1, 3] {
+            let slide = Arc::new(Painted {
+                failing: failing.clone(),
+                panicking: panicking.clone(),
+                ..Painted::new(&[(700, 500)])
+            });
+            let (windows, counters) = read(&slide, &plan, all(&plan), settings(threads, 4));
+            assert_eq!((counters.tiles_failed, counters.tiles_decoded), (3, counters.tiles_needed - 3));
+            assert!(slide.decodes().values().all(|&count| count == 1));
+            for ((index, outcome), direct) in windows.iter().zip(&expected) {
+                let rect = plan.windows()[index.0 as usize].rect.cast_unit();
+                let bad: BTreeSet<TileId> = (failing.union(&panicking).copied())
+                    .filter(|tile| {
+                        slide.info.pyramid.base().tiles.tile_rect(tile.column, tile.row).intersects(&rect)
+                    })
+                    .collect();
+                match outcome {
+                    Ok(pixels) => assert!(bad.is_empty() && pixels == direct),
+                    Err(fault) => {
+                        assert_eq!((fault.failed, Some(&fault.tile)), (bad.len(), bad.first()));
+                        let reason =
+                            if failing.contains(&fault.tile) { "painted to fail" } else { "painted panic" };
+                        assert!(fault.to_string().contains(reason), "{fault}");
+                    }
+                }
+            }
+            assert!(
+                windows.iter().any(|(_, outcome)| outcome.as_ref().is_err_and(|fault| fault.failed == 2))
+            );
+        }
+    }
+
+    #[test]
+    fn a_tile_of_the_wrong_size_is_a_fault() {
+        struct Cut(Painted);
+        impl Slide for Cut {
+            fn info(&self) -> &wsi_reader::SlideInfo {
+                self.0.info()
+            }
+            fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), wsi_reader::ReadError> {
+                self.0.read_tile(tile, out)?;
+                out.reset(10, 10);
+                Ok(())
+            }
+            fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), wsi_reader::ReadError> {
+                self.0.read_associated(name, out)
+            }
+            fn icc_profile(&self) -> Result<Option<Vec<u8>>, wsi_reader::ReadError> {
+                self.0.icc_profile()
+            }
+        }
+        let painted = Painted::new(&[(64, 48)]);
+        let plan = plan(&painted, "50%", 0.5);
+        let mut stream =
+            WindowStream::start(Arc::new(Cut(painted)), plan, vec![WindowIndex(0)], settings(1, 1));
+        let (_, outcome) = stream.next_into(&mut vec![0; (SIDE * SIDE * 3) as usize]).unwrap();
+        assert_eq!(outcome.unwrap_err().reason, "the reader gave 10x10 px, expected 64x48");
+    }
+
+    #[test]
+    fn dropping_midway_ends_all_threads() {
+        for taken in [0, 1, 7] {
+            let slide: Arc<dyn Slide> = Arc::new(Painted::new(&[(2000, 1500)]));
+            let plan = plan(&Painted::new(&[(2000, 1500)]), "50%", 0.5);
+            let mut stream =
+                WindowStream::start(Arc::clone(&slide), Arc::clone(&plan), all(&plan), settings(4, 8));
+            let mut out = vec![0; (SIDE * SIDE * 3) as usize];
+            (0..taken).for_each(|_| assert!(stream.next_into(&mut out).is_some()));
+            drop(stream);
+            // Threads hold a reference each; none is left.
+            assert_eq!(Arc::strong_count(&slide), 1);
+        }
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_height() {
+        let peak = |height: u32| {
+            let slide = Arc::new(Painted::new(&[(800, height)]));
+            let plan = plan(&slide, "50%", 0.5);
+            let (_, counters) = read(&slide, &plan, all(&plan), settings(2, 2));
+            (counters.peak_bytes, estimate_peak_bytes(&plan, &all(&plan), &settings(2, 2)))
+        };
+        let (_, bound) = peak(600);
+        let (tall, tall_bound) = peak(4800);
+        assert_eq!(tall_bound, bound);
+        assert!(tall <= bound, "{tall} of {bound}");
+        // Two window rows of the slide's width, and some tiles.
+        assert!(bound < 800 * 2 * u64::from(SIDE) * 3 * 2, "{bound}");
+    }
+
+    #[test]
+    fn a_budget_changes_the_order_and_never_the_pixels() {
+        let slide = Arc::new(Painted::new(&[(3000, 900)]));
+        let plan = plan(&slide, "50%", 0.5);
+        let (in_order, _) = read(&slide, &plan, all(&plan), settings(1, 1));
+        let whole = estimate_peak_bytes(&plan, &all(&plan), &settings(1, 1));
+        assert_eq!(reading_order(&plan, Some(whole), 1), all(&plan));
+        assert_eq!(reading_order(&plan, None, 1), all(&plan));
+        let budget = whole / 3;
+        let order = reading_order(&plan, Some(budget), 1);
+        assert_ne!(order, all(&plan));
+        let settings = StreamSettings { threads: 2, ahead_windows: 1, memory_bytes: Some(budget) };
+        let (mut banded, counters) = read(&slide, &plan, order, settings);
+        assert!(counters.peak_bytes <= budget, "{} of {budget}", counters.peak_bytes);
+        assert!(counters.tiles_decoded > counters.tiles_needed);
+        assert_eq!(counters.tiles_needed, plan.cost().tiles_needed);
+        banded.sort_by_key(|(index, _)| *index);
+        assert!(banded == in_order);
+    }
+
+    #[test]
+    fn a_budget_too_small_is_slow_and_right() {
+        let slide = Arc::new(Painted::new(&[(500, 300)]));
+        let plan = plan(&slide, "50%", 0.5);
+        let tight = StreamSettings { threads: 3, ahead_windows: 50, memory_bytes: Some(1) };
+        let (windows, counters) = read(&slide, &plan, all(&plan), tight);
+        assert_eq!(counters.tiles_decoded, counters.tiles_needed);
+        assert!(windows == read(&slide, &plan, all(&plan), settings(1, 1)).0);
+    }
+
+    #[test]
+    fn batches_are_full_but_the_last_and_leave_out_faults() {
+        let mut slide = Painted::new(&[(700, 300)]);
+        let last = TileId { level: LevelIndex(0), row: 6, column: 10 };
+        slide.failing.insert(last);
+        let plan = plan(&slide, "0%", 0.5);
+        let mut stream = WindowStream::start(Arc::new(slide), Arc::clone(&plan), all(&plan), settings(2, 4));
+        let (mut batch, mut faults, mut sizes) = (Batch::default(), Vec::new(), Vec::new());
+        let mut seen = Vec::new();
+        while Batcher::new(3).fill(&mut stream, &mut batch, &mut faults) {
+            sizes.push(batch.windows.len());
+            assert_eq!(batch.pixels.len(), batch.windows.len() * batch.width * batch.height * 3);
+            seen.extend(batch.windows.iter().copied());
+        }
+        let missing: Vec<WindowIndex> = faults.iter().map(|fault| fault.window).collect();
+        assert_eq!(sizes.iter().sum::<usize>() + missing.len(), plan.windows().len());
+        assert!(sizes.split_last().unwrap().1.iter().all(|&size| size == 3));
+        assert!(!missing.is_empty() && missing.iter().all(|window| !seen.contains(window)));
+        assert!(batch.windows.is_empty() && batch.pixels.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn any_part_of_a_plan_reads_the_same(
+            width in 30u32..900, height in 30u32..700, overlap in 0.0..80.0f64, slide_mpp in 0.2..0.54f64,
+            threads in 0usize..4, ahead in 0usize..20, memory in proptest::option::of(1u64..2_000_000),
+            keep in proptest::collection::vec(any::<bool>(), 1..40),
+        ) {
+            let slide = Arc::new(Painted::new(&[(width, height), (width.div_ceil(2), height.div_ceil(2))]));
+            let plan = plan(&slide, &format!("{overlap}%"), slide_mpp);
+            prop_assume!(plan.windows().len() < 400);
+            let wanted: Vec<WindowIndex> = all(&plan).into_iter().zip(keep.iter().cycle())
+                .filter(|(_, keep)| **keep).map(|(index, _)| index).collect();
+            let expected = directly(&slide, &plan);
+            slide.decoded.lock().unwrap().clear();
+            let settings = StreamSettings { threads, ahead_windows: ahead, memory_bytes: memory };
+            let bound = estimate_peak_bytes(&plan, &wanted, &settings);
+            let (windows, counters) = read(&slide, &plan, wanted.clone(), settings);
+            prop_assert!(windows.iter().map(|(index, _)| index).eq(&wanted));
+            for (index, pixels) in &windows {
+                prop_assert!(pixels.as_ref() == Ok(&expected[index.0 as usize]));
+            }
+            prop_assert!(slide.decodes().values().all(|&count| count == 1));
+            prop_assert_eq!(slide.decodes().len() as u64, counters.tiles_needed);
+            prop_assert!(counters.peak_bytes <= bound);
+        }
+    }
+}

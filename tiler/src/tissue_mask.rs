@@ -1,0 +1,736 @@
+//! Where to look, found on a small level.
+//!
+//! The slide is averaged down to mask px of 2 to 8 µm. A mask px is tissue when
+//! its saturation or its optical density stands out from the glass; the
+//! thresholds are Otsu's (Otsu 1979, IEEE Trans. Syst. Man Cybern. 9:62), kept
+//! within limits: on an empty slide Otsu would split noise, on a slide full of
+//! tissue it would split the tissue. Ink is taken out, gaps are closed, holes
+//! filled, specks dropped. Erring, the mask errs towards tissue: an empty window
+//! costs time, a missing one costs cells.
+//!
+//! A slide on a dark ground (fluorescence) has no glass to stand out from: its
+//! bright parts are taken, and [`TissueNote::DarkGround`] says so.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use wsi_reader::{Slide, SlideInfo};
+use wsi_types::{AreaUm2, Level0Box, Level0Point, Mpp, Pyramid, Rgb, RgbBuffer, TileId};
+
+use crate::{Overview, PlanError, morphology::Bits};
+
+/// How the mask is cleaned. Where the slide's mpp is not known, sizes hold for
+/// level-0 px of 0.5 µm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TissueSettings {
+    /// Gaps up to twice this wide are closed, in µm.
+    pub closing_um: f64,
+    /// Holes up to this large are filled, in µm².
+    pub max_hole_um2: f64,
+    /// Pieces smaller than this are dropped, in µm².
+    pub min_piece_um2: f64,
+    /// Leave out pen marks.
+    pub exclude_ink: bool,
+}
+
+impl Default for TissueSettings {
+    fn default() -> Self {
+        Self { closing_um: 20.0, max_hole_um2: 100_000.0, min_piece_um2: 4_000.0, exclude_ink: true }
+    }
+}
+
+/// A small yes/no picture of a slide: where there is tissue.
+#[derive(Debug, Clone)]
+pub struct TissueMask {
+    bits: Bits,
+    /// Level-0 px per mask px, per axis.
+    downsample: (f64, f64),
+    level0: (u32, u32),
+    /// Tissue px above and left of each corner of the mask, row by row; one
+    /// longer than the mask along each axis.
+    sums: Vec<u32>,
+    notes: Vec<TissueNote>,
+}
+
+impl TissueMask {
+    /// The mask's px, in µm, are between these; 2048 px along the longer side
+    /// where that lies between.
+    const PX_UM: (f64, f64) = (2.0, 8.0);
+
+    /// Finds the tissue of a slide, whose level 0 has `mpp`.
+    ///
+    /// Tiles of the small level that cannot be read count as tissue, so that
+    /// they are tried at full resolution; see [`TissueMask::notes`].
+    ///
+    /// # Errors
+    ///
+    /// [`TilerError`] when the slide is too large to be looked at.
+    pub fn compute(
+        slide: &dyn Slide,
+        mpp: Option<Mpp>,
+        settings: &TissueSettings,
+    ) -> Result<Self, TilerError> {
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8));
+        let px = MaskPx::of(&slide.info().pyramid, mpp);
+        let overview = Overview::read_at(slide, px.downsample, threads)?;
+        let mut notes = Vec::new();
+        let mut bits = find_tissue(&overview.pixels, &px, settings, &mut notes);
+        for (rect, _) in &overview.faults {
+            for y in rect.min_y() as usize..(rect.max_y() as usize).min(bits.height) {
+                let line = &mut bits.flags[y * bits.width..][..bits.width];
+                line[rect.min_x() as usize..]
+                    .iter_mut()
+                    .take(rect.width() as usize)
+                    .for_each(|flag| *flag = true);
+            }
+        }
+        notes.extend(overview.faults.first().map(|(_, fault)| TissueNote::Unreadable {
+            blocks: overview.faults.len(),
+            first: fault.tile,
+            reason: fault.reason.clone(),
+        }));
+        Ok(Self::new(bits, overview.downsample, &slide.info().pyramid, notes))
+    }
+
+    /// Everything is tissue: a mask of one px.
+    #[must_use]
+    pub fn full(info: &SlideInfo) -> Self {
+        let base = info.pyramid.base();
+        let downsample = (f64::from(base.width()), f64::from(base.height()));
+        Self::new(Bits::new(1, 1, true), downsample, &info.pyramid, Vec::new())
+    }
+
+    /// A user's own mask: `height` × `width` flags, row by row, spread over the
+    /// whole slide.
+    ///
+    /// # Errors
+    ///
+    /// [`TilerError::MaskSize`] when there are no flags or not that many.
+    pub fn from_bits(
+        info: &SlideInfo,
+        width: u32,
+        height: u32,
+        flags: Vec<bool>,
+    ) -> Result<Self, TilerError> {
+        if flags.is_empty() || u64::from(width) * u64::from(height) != flags.len() as u64 {
+            return Err(TilerError::MaskSize { width, height, flags: flags.len() });
+        }
+        let base = info.pyramid.base();
+        let downsample =
+            (f64::from(base.width()) / f64::from(width), f64::from(base.height()) / f64::from(height));
+        let bits = Bits { width: width as usize, height: height as usize, flags };
+        Ok(Self::new(bits, downsample, &info.pyramid, Vec::new()))
+    }
+
+    /// Areas drawn by a user. A polygon is some closed rings of level-0 points,
+    /// the first point not repeated; what lies in an odd number of them belongs
+    /// to it. A point is in the mask when it is in any polygon. A mask px is
+    /// taken by its centre; a polygon that holds no centre takes the px of its
+    /// first point.
+    ///
+    /// # Errors
+    ///
+    /// [`TilerError::NotFinite`] when a coordinate is no number.
+    pub fn from_polygons(
+        info: &SlideInfo,
+        mpp: Option<Mpp>,
+        polygons: &[Vec<Vec<Level0Point>>],
+    ) -> Result<Self, TilerError> {
+        if !polygons.iter().flatten().flatten().all(|point| point.is_finite()) {
+            return Err(TilerError::NotFinite);
+        }
+        let base = info.pyramid.base();
+        let step = MaskPx::of(&info.pyramid, mpp).downsample;
+        let count = |size: u32| ((f64::from(size) / step).ceil() as usize).max(1);
+        let mut bits = Bits::new(count(base.width()), count(base.height()), false);
+        for polygon in polygons {
+            fill_polygon(&mut bits, step, polygon);
+        }
+        Ok(Self::new(bits, (step, step), &info.pyramid, Vec::new()))
+    }
+
+    fn new(bits: Bits, downsample: (f64, f64), pyramid: &Pyramid, notes: Vec<TissueNote>) -> Self {
+        let across = bits.width + 1;
+        let mut sums = vec![0u32; across * (bits.height + 1)];
+        for (y, line) in bits.flags.chunks(bits.width).enumerate() {
+            let mut sum = 0;
+            for (x, &flag) in line.iter().enumerate() {
+                sum += u32::from(flag);
+                sums[(y + 1) * across + x + 1] = sums[y * across + x + 1] + sum;
+            }
+        }
+        let level0 = (pyramid.base().width(), pyramid.base().height());
+        Self { bits, downsample, level0, sums, notes }
+    }
+
+    /// Width in mask px.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.bits.width as u32
+    }
+
+    /// Height in mask px.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.bits.height as u32
+    }
+
+    /// Level-0 px per mask px, per axis. The last mask px may reach past the
+    /// slide.
+    #[must_use]
+    pub fn downsample(&self) -> (f64, f64) {
+        self.downsample
+    }
+
+    /// Size of the slide, in level-0 px.
+    #[must_use]
+    pub fn level0_size(&self) -> (u32, u32) {
+        self.level0
+    }
+
+    /// Whether a mask px is tissue; none is outside the mask.
+    #[must_use]
+    pub fn is_tissue(&self, x: u32, y: u32) -> bool {
+        x < self.width() && y < self.height() && self.bits.flags[y as usize * self.bits.width + x as usize]
+    }
+
+    /// All flags, row by row.
+    #[must_use]
+    pub fn bits(&self) -> &[bool] {
+        &self.bits.flags
+    }
+
+    /// What there is to know about this mask before trusting it.
+    #[must_use]
+    pub fn notes(&self) -> &[TissueNote] {
+        &self.notes
+    }
+
+    /// The share of tissue in a level-0 box, 0 to 1, exact to rounding. What
+    /// lies outside the mask is no tissue. Takes the same time for any box.
+    #[must_use]
+    pub fn tissue_fraction(&self, area: &Level0Box) -> f64 {
+        let whole = area.width() * area.height();
+        if whole > 0.0 { (self.tissue_level0_px(area) / whole).clamp(0.0, 1.0) } else { 0.0 }
+    }
+
+    /// Whether any tissue px of the mask shares area with a level-0 box.
+    #[must_use]
+    pub fn has_tissue(&self, area: &Level0Box) -> bool {
+        let first = |at: f64, step: f64, count: usize| ((at / step).floor().max(0.0) as usize).min(count);
+        let end = |at: f64, step: f64, count: usize| ((at / step).ceil().max(0.0) as usize).min(count);
+        let (dx, dy) = self.downsample;
+        let (x0, y0) = (first(area.min.x, dx, self.bits.width), first(area.min.y, dy, self.bits.height));
+        let (x1, y1) = (end(area.max.x, dx, self.bits.width), end(area.max.y, dy, self.bits.height));
+        let sum = |x: usize, y: usize| u64::from(self.sums[y * (self.bits.width + 1) + x]);
+        x1 > x0 && y1 > y0 && sum(x1, y1) + sum(x0, y0) > sum(x1, y0) + sum(x0, y1)
+    }
+
+    /// The area of the tissue that lies on the slide.
+    #[must_use]
+    pub fn area_um2(&self, mpp: Mpp) -> AreaUm2 {
+        let corner = euclid::point2(f64::from(self.level0.0), f64::from(self.level0.1));
+        let slide = Level0Box::new(euclid::point2(0.0, 0.0), corner);
+        AreaUm2(self.tissue_level0_px(&slide) * mpp.get() * mpp.get())
+    }
+
+    /// The tissue in a box, in level-0 px².
+    fn tissue_level0_px(&self, area: &Level0Box) -> f64 {
+        let (dx, dy) = self.downsample;
+        let (x0, x1) = (area.min.x / dx, area.max.x / dx);
+        let (y0, y1) = (area.min.y / dy, area.max.y / dy);
+        (self.sum(x1, y1) - self.sum(x0, y1) - self.sum(x1, y0) + self.sum(x0, y0)) * dx * dy
+    }
+
+    /// Tissue px above and left of a point of the mask: the sums at whole points,
+    /// bilinear between them, as flags are constant over a px.
+    fn sum(&self, x: f64, y: f64) -> f64 {
+        let x = x.clamp(0.0, self.bits.width as f64);
+        let y = y.clamp(0.0, self.bits.height as f64);
+        let (left, top) = ((x as usize).min(self.bits.width - 1), (y as usize).min(self.bits.height - 1));
+        let (fx, fy) = (x - left as f64, y - top as f64);
+        let at = |x: usize, y: usize| f64::from(self.sums[y * (self.bits.width + 1) + x]);
+        let above = at(left, top) * (1.0 - fx) + at(left + 1, top) * fx;
+        let below = at(left, top + 1) * (1.0 - fx) + at(left + 1, top + 1) * fx;
+        above * (1.0 - fy) + below * fy
+    }
+}
+
+/// What a user should know of a mask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TissueNote {
+    /// The ground is dark, as in fluorescence: the bright parts were taken.
+    DarkGround,
+    /// Pen marks were found and left out.
+    Ink {
+        /// Mask px that were left out.
+        px: u64,
+    },
+    /// So much has the colour of ink that it must be a stain: it was kept.
+    InkColouredStain,
+    /// Parts of the small level cannot be read: they count as tissue.
+    Unreadable {
+        /// Blocks of 64 × 64 mask px.
+        blocks: usize,
+        /// The first tile that failed.
+        first: TileId,
+        /// Why it failed.
+        reason: String,
+    },
+}
+
+impl fmt::Display for TissueNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DarkGround => f.write_str(
+                "the ground is dark, as in fluorescence: the tissue mask takes the bright parts, \
+                 and a model for stained slides will find nothing of use",
+            ),
+            Self::Ink { px } => write!(f, "pen marks were left out of the tissue mask ({px} mask px)"),
+            Self::InkColouredStain => {
+                f.write_str("much of the tissue has the colour of ink; it was taken for a stain and kept")
+            }
+            Self::Unreadable { blocks, first, reason } => write!(
+                f,
+                "{blocks} blocks of the overview count as tissue because tiles of level {} cannot be read, \
+                 the first in column {} row {}: {reason}",
+                first.level.0, first.column, first.row
+            ),
+        }
+    }
+}
+
+/// Why there is no mask.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TilerError {
+    /// The slide is too large for an overview.
+    #[error("cannot make an overview of the slide: {0}")]
+    Overview(#[from] PlanError),
+    /// The flags of a user's mask do not fit its size.
+    #[error("a mask of {width}x{height} px has {flags} flags, expected at least one and one per px")]
+    MaskSize {
+        /// As given.
+        width: u32,
+        /// As given.
+        height: u32,
+        /// As found.
+        flags: usize,
+    },
+    /// A polygon with NaN or infinity in it.
+    #[error("an area has a coordinate that is not a finite number")]
+    NotFinite,
+}
+
+/// The size of a mask px.
+#[derive(Debug, Clone, Copy)]
+struct MaskPx {
+    /// Level-0 px per mask px.
+    downsample: f64,
+    /// µm per mask px.
+    um: f64,
+}
+
+impl MaskPx {
+    const SIDE: f64 = 2048.0;
+    /// µm per level-0 px where it is not known.
+    const NOMINAL_MPP: f64 = 0.5;
+
+    fn of(pyramid: &Pyramid, mpp: Option<Mpp>) -> Self {
+        let mpp = mpp.map_or(Self::NOMINAL_MPP, Mpp::get);
+        let longest = f64::from(pyramid.base().width().max(pyramid.base().height()));
+        let (finest, coarsest) = TissueMask::PX_UM;
+        let um = (longest * mpp / Self::SIDE).clamp(finest, coarsest);
+        let downsample = (um / mpp).max(1.0);
+        Self { downsample, um: downsample * mpp }
+    }
+
+    fn length(&self, um: f64) -> f64 {
+        um / self.um
+    }
+
+    fn area(&self, um2: f64) -> f64 {
+        um2 / (self.um * self.um)
+    }
+}
+
+fn find_tissue(
+    overview: &RgbBuffer,
+    px: &MaskPx,
+    settings: &TissueSettings,
+    notes: &mut Vec<TissueNote>,
+) -> Bits {
+    let (found, ink) = if is_dark_ground(overview) {
+        notes.push(TissueNote::DarkGround);
+        let threshold = Histogram::of(pixels(overview).map(brightest)).otsu().clamp(20, 60);
+        (flags(overview, |pixel| brightest(pixel) > threshold), None)
+    } else {
+        let found = stained(overview);
+        let ink = if settings.exclude_ink { find_ink(overview, &found, px, notes) } else { None };
+        (ink.iter().fold(found, Bits::without), ink)
+    };
+    let clean = found
+        .closed(px.length(settings.closing_um))
+        .without_specks(px.area(settings.min_piece_um2))
+        .with_holes_filled(px.area(settings.max_hole_um2));
+    ink.iter().fold(clean, Bits::without)
+}
+
+/// Whether there is no glass: most of the picture is dark, and what is not lacks
+/// some colour. (Black beside white or pink is what a scanner left out.)
+fn is_dark_ground(overview: &RgbBuffer) -> bool {
+    let brightness = Histogram::of(pixels(overview).map(brightest));
+    let shining = pixels(overview).filter(|pixel| brightest(*pixel) >= 25);
+    let least = Histogram::of(shining.map(|[r, g, b]| r.min(g).min(b)));
+    brightness.quantile(0.5) < 60 && least.quantile(0.5) < 100
+}
+
+/// What stands out from the glass, by saturation or by optical density.
+fn stained(overview: &RgbBuffer) -> Bits {
+    let glass = Glass::of(overview);
+    let saturation: Vec<u8> = pixels(overview).map(|pixel| glass.saturation(pixel)).collect();
+    let density: Vec<u8> = pixels(overview).map(|pixel| glass.density(pixel)).collect();
+    // The limits, in 1/255: below the lower one lies the noise of glass, above
+    // the upper one nothing but tissue.
+    let coloured = Histogram::of(saturation.iter().copied()).otsu().clamp(13, 28);
+    let dense = Histogram::of(density.iter().copied()).otsu().clamp(13, 28);
+    let flags =
+        pixels(overview).zip(saturation.iter().zip(&density)).map(|(pixel, (&saturation, &density))| {
+            brightest(pixel) > UNSCANNED && (saturation > coloured || density > dense)
+        });
+    Bits { width: overview.width(), height: overview.height(), flags: flags.collect() }
+}
+
+/// What is darker than this was never scanned.
+const UNSCANNED: u8 = 16;
+
+/// The colour of the slide where there is nothing.
+struct Glass([u8; 3]);
+
+impl Glass {
+    /// Glass is never darker than this, however much tissue there is.
+    const DARKEST: u8 = 210;
+
+    /// The bright end of each channel.
+    fn of(overview: &RgbBuffer) -> Self {
+        let bright = |channel: usize| {
+            let histogram = Histogram::of(pixels(overview).map(|pixel| pixel[channel]));
+            histogram.quantile(0.95).max(Self::DARKEST)
+        };
+        Self([bright(0), bright(1), bright(2)])
+    }
+
+    /// How coloured, 0 to 255, as seen through this glass.
+    fn saturation(&self, pixel: Rgb) -> u8 {
+        let balanced =
+            [0, 1, 2].map(|c| u32::from(pixel[c]) * 255 / u32::from(self.0[c])).map(|c| c.min(255));
+        let (low, high) =
+            (balanced.iter().min().copied().unwrap_or(0), balanced.iter().max().copied().unwrap_or(0));
+        ((high - low) * 255).checked_div(high).unwrap_or(0) as u8
+    }
+
+    /// Mean optical density over the channels, 255 for a density of 1 or more.
+    fn density(&self, pixel: Rgb) -> u8 {
+        let density = |c: usize| (f64::from(self.0[c]) / f64::from(pixel[c].max(1))).log10().max(0.0);
+        ((density(0) + density(1) + density(2)) / 3.0 * 255.0).round().min(255.0) as u8
+    }
+}
+
+/// Pen marks: broad strokes of a colour that no stain of tissue gives.
+fn find_ink(overview: &RgbBuffer, found: &Bits, px: &MaskPx, notes: &mut Vec<TissueNote>) -> Option<Bits> {
+    // Strokes are broader than pigment and dust, and have a fringe.
+    let ink = flags(overview, is_ink).opened(px.length(20.0)).dilated(px.length(30.0));
+    let inked = found.flags.iter().zip(&ink.flags).filter(|(found, ink)| **found && **ink).count();
+    if inked == 0 {
+        return None;
+    }
+    if inked * 3 > found.count() {
+        notes.push(TissueNote::InkColouredStain);
+        return None;
+    }
+    notes.push(TissueNote::Ink { px: inked as u64 });
+    Some(ink)
+}
+
+/// Blue, green or black ink. Hematoxylin and eosin have least green of all;
+/// the blue of a counterstain is pale, or nearly as red as green.
+fn is_ink(pixel: Rgb) -> bool {
+    let [r, g, b] = pixel.map(i32::from);
+    let (low, high) = (r.min(g).min(b), r.max(g).max(b));
+    let green = g >= r + 30 && g >= b;
+    let blue = b >= r + 80 && g >= r + 10 && high - low > high / 2;
+    let black = high < 60 && high - low < 25 && high > i32::from(UNSCANNED);
+    green || blue || black
+}
+
+fn pixels(overview: &RgbBuffer) -> impl Iterator<Item = Rgb> {
+    overview.bytes().as_chunks::<3>().0.iter().copied()
+}
+
+fn flags(overview: &RgbBuffer, mark: impl Fn(Rgb) -> bool) -> Bits {
+    Bits { width: overview.width(), height: overview.height(), flags: pixels(overview).map(mark).collect() }
+}
+
+fn brightest(pixel: Rgb) -> u8 {
+    pixel[0].max(pixel[1]).max(pixel[2])
+}
+
+/// How often each value occurs.
+struct Histogram([u64; 256]);
+
+impl Histogram {
+    fn of(values: impl Iterator<Item = u8>) -> Self {
+        let mut counts = [0; 256];
+        values.for_each(|value| counts[usize::from(value)] += 1);
+        Self(counts)
+    }
+
+    /// The value that `share` of all values do not exceed; 255 when there is
+    /// none.
+    fn quantile(&self, share: f64) -> u8 {
+        let total: u64 = self.0.iter().sum();
+        let rank = (total as f64 * share).ceil().max(1.0) as u64;
+        let sums = self.0.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        });
+        sums.take_while(|&sum| sum < rank).count().min(255) as u8
+    }
+
+    /// The value up to which the lower class reaches, such that the variance
+    /// between both classes is greatest (Otsu 1979).
+    fn otsu(&self) -> u8 {
+        let total: f64 = self.0.iter().map(|&count| count as f64).sum();
+        let all: f64 = self.0.iter().enumerate().map(|(value, &count)| value as f64 * count as f64).sum();
+        let (mut below, mut weight, mut best) = (0.0, 0.0, (0.0, 0));
+        for (value, &count) in self.0.iter().enumerate() {
+            weight += count as f64;
+            below += value as f64 * count as f64;
+            let rest = total - weight;
+            if weight > 0.0 && rest > 0.0 {
+                let apart = below / weight - (all - below) / rest;
+                let between = weight * rest * apart * apart;
+                if between > best.0 {
+                    best = (between, value);
+                }
+            }
+        }
+        best.1 as u8
+    }
+}
+
+/// Sets the px whose centres lie in an odd number of rings.
+fn fill_polygon(bits: &mut Bits, step: f64, rings: &[Vec<Level0Point>]) {
+    let mut any = false;
+    for y in 0..bits.height {
+        let centre = (y as f64 + 0.5) * step;
+        let mut crossings: Vec<f64> = rings.iter().flat_map(|ring| crossings(ring, centre)).collect();
+        crossings.sort_by(f64::total_cmp);
+        for pair in crossings.as_chunks::<2>().0 {
+            let column = |x: f64| ((x / step - 0.5).ceil().max(0.0) as usize).min(bits.width);
+            let (from, until) = (column(pair[0]), column(pair[1]));
+            any |= from < until;
+            bits.flags[y * bits.width..][from..until.max(from)].fill(true);
+        }
+    }
+    let first = rings.iter().flatten().next().filter(|_| !any).map(|point| (point.x / step, point.y / step));
+    let inside =
+        |&(x, y): &(f64, f64)| x >= 0.0 && y >= 0.0 && x < bits.width as f64 && y < bits.height as f64;
+    if let Some((x, y)) = first.filter(inside) {
+        bits.flags[y as usize * bits.width + x as usize] = true;
+    }
+}
+
+/// Where a ring crosses the horizontal line at `y`.
+fn crossings(ring: &[Level0Point], y: f64) -> impl Iterator<Item = f64> {
+    let next = ring.iter().cycle().skip(1);
+    ring.iter()
+        .zip(next)
+        .filter(move |(a, b)| (a.y <= y) != (b.y <= y))
+        .map(move |(a, b)| a.x + (y - a.y) / (b.y - a.y) * (b.x - a.x))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+    use wsi_types::LevelIndex;
+
+    use super::*;
+    use crate::testing::{Painted, info_of, mpp};
+
+    fn area(x0: f64, y0: f64, x1: f64, y1: f64) -> Level0Box {
+        Level0Box::new(euclid::point2(x0, y0), euclid::point2(x1, y1))
+    }
+
+    fn painted(paint: fn(u16, u32, u32) -> Rgb) -> Painted {
+        Painted { paint, ..Painted::new(&[(2400, 1600), (600, 400)]) }
+    }
+
+    fn mask_of(slide: &Painted) -> TissueMask {
+        TissueMask::compute(slide, Some(mpp(0.5)), &TissueSettings::default()).unwrap()
+    }
+
+    fn share(mask: &TissueMask) -> f64 {
+        mask.tissue_fraction(&area(0.0, 0.0, 2400.0, 1600.0))
+    }
+
+    /// Glass with the noise of a camera and of JPEG.
+    fn glass(level: u16, x: u32, y: u32) -> Rgb {
+        crate::testing::noise(level, x, y).map(|noise| 238 + noise % 7)
+    }
+
+    fn tissue(level: u16, x: u32, y: u32) -> Rgb {
+        let [a, b, c] = crate::testing::noise(level, x, y).map(|noise| noise % 60);
+        [170 + a, 110 + b, 150 + c]
+    }
+
+    #[test]
+    fn an_empty_slide_has_no_tissue_and_a_full_one_nothing_else() {
+        assert_eq!(share(&mask_of(&painted(glass))), 0.0);
+        assert_eq!(share(&mask_of(&painted(|_, _, _| [255; 3]))), 0.0);
+        assert_eq!(share(&mask_of(&painted(|_, _, _| [0; 3]))), 0.0);
+        assert_eq!(share(&mask_of(&painted(tissue))), 1.0);
+        // Half pale, half strongly stained: both are tissue.
+        let two_tone = painted(|level, x, y| {
+            tissue(level, x, y).map(|c| if x < 1200 >> (2 * level) { c + (255 - c) / 2 } else { c / 2 + 20 })
+        });
+        assert_eq!(share(&mask_of(&two_tone)), 1.0);
+    }
+
+    #[test]
+    fn tissue_is_found_where_it_was_painted() {
+        let slide = painted(|level, x, y| {
+            let (x, y) = (x << (2 * level), y << (2 * level));
+            let inside = (400..1200).contains(&x) && (400..1200).contains(&y);
+            let lumen = (700..800).contains(&x) && (700..800).contains(&y);
+            let speck = (2000..2050).contains(&x) && (200..250).contains(&y);
+            if (inside && !lumen) || speck { tissue(level, x, y) } else { glass(level, x, y) }
+        });
+        let mask = mask_of(&slide);
+        assert_eq!(mask.notes(), []);
+        assert_eq!(mask.tissue_fraction(&area(400.0, 400.0, 1200.0, 1200.0)), 1.0);
+        assert!((share(&mask) * 2400.0 * 1600.0 / 640_000.0 - 1.0).abs() < 0.02);
+        assert!(!mask.has_tissue(&area(1900.0, 100.0, 2200.0, 400.0)), "specks are dropped");
+        let um2 = mask.area_um2(mpp(0.5)).0;
+        assert!((um2 / 160_000.0 - 1.0).abs() < 0.02, "{um2}");
+    }
+
+    #[test]
+    fn ink_is_left_out_and_a_stain_is_not() {
+        fn marked(level: u16, x: u32, y: u32) -> Rgb {
+            let (wide, high) = (x << (2 * level), y << (2 * level));
+            match (wide, high) {
+                (1600..1800, _) => [40, 150, 90],
+                (2000..2100, _) => [30, 60, 190],
+                (200..1400, 200..1400) => tissue(level, x, y),
+                _ => glass(level, x, y),
+            }
+        }
+        let mask = mask_of(&painted(marked));
+        assert!(matches!(mask.notes(), [TissueNote::Ink { .. }]));
+        assert!(!mask.has_tissue(&area(1500.0, 0.0, 2400.0, 1600.0)));
+        assert_eq!(mask.tissue_fraction(&area(200.0, 200.0, 1400.0, 1400.0)), 1.0);
+        let keep = TissueSettings { exclude_ink: false, ..TissueSettings::default() };
+        let inked = TissueMask::compute(&painted(marked), Some(mpp(0.5)), &keep).unwrap();
+        assert!(inked.has_tissue(&area(1600.0, 0.0, 1800.0, 1600.0)));
+        let green = mask_of(&painted(|_, x, _| if x % 300 < 150 { [40, 150, 90] } else { [235; 3] }));
+        assert_eq!(green.notes(), [TissueNote::InkColouredStain]);
+        assert!(share(&green) > 0.4);
+    }
+
+    #[test]
+    fn a_dark_ground_is_said_and_its_bright_parts_are_taken() {
+        let slide = painted(|level, x, y| {
+            let (x, y) = (x << (2 * level), y << (2 * level));
+            if (400..1200).contains(&x) && (400..800).contains(&y) { [10, 20, 180] } else { [0, 1, 4] }
+        });
+        let mask = mask_of(&slide);
+        assert_eq!(mask.notes(), [TissueNote::DarkGround]);
+        assert_eq!(mask.tissue_fraction(&area(400.0, 400.0, 1200.0, 800.0)), 1.0);
+        assert!(!mask.has_tissue(&area(1400.0, 0.0, 2400.0, 1600.0)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_counts_as_tissue_and_is_said() {
+        let mut slide = painted(glass);
+        let tile = TileId { level: LevelIndex(1), row: 2, column: 3 };
+        slide.failing.insert(tile);
+        let mask = mask_of(&slide);
+        let [TissueNote::Unreadable { first, .. }] = mask.notes() else { panic!("{:?}", mask.notes()) };
+        assert_eq!(*first, tile);
+        let rect = slide.info.pyramid.levels()[1].tiles.tile_rect(3, 2).to_f64() * 4.0;
+        let lost = area(rect.min_x(), rect.min_y(), rect.max_x(), rect.max_y());
+        assert_eq!(mask.tissue_fraction(&lost), 1.0);
+        assert!(share(&mask) < 0.1);
+    }
+
+    #[test]
+    fn a_users_mask_must_fit() {
+        let info = painted(glass).info;
+        assert!(matches!(
+            TissueMask::from_bits(&info, 3, 2, vec![true; 5]),
+            Err(TilerError::MaskSize { flags: 5, .. })
+        ));
+        assert!(TissueMask::from_bits(&info, 0, 0, Vec::new()).is_err());
+        let mask = TissueMask::from_bits(&info, 3, 2, vec![true, false, false, false, false, true]).unwrap();
+        assert_eq!((mask.is_tissue(2, 1), mask.is_tissue(3, 0)), (true, false));
+        assert_eq!(mask.tissue_fraction(&area(0.0, 0.0, 1600.0, 800.0)), 0.5);
+        assert_eq!(share(&TissueMask::full(&info)), 1.0);
+    }
+
+    #[test]
+    fn polygons_have_holes_and_are_never_lost() {
+        let info = painted(glass).info;
+        let square = |x: f64, y: f64, side: f64| -> Vec<Level0Point> {
+            [(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)]
+                .map(|(dx, dy)| euclid::point2(x + dx, y + dy))
+                .into()
+        };
+        let polygons = [
+            vec![square(100.0, 100.0, 400.0), square(200.0, 200.0, 100.0)],
+            vec![square(2001.0, 900.0, 0.5)],
+        ];
+        let mask = TissueMask::from_polygons(&info, Some(mpp(0.5)), &polygons).unwrap();
+        let px = mask.area_um2(mpp(0.5)).0 / 0.25;
+        assert!((px - 150_016.0).abs() < 1.0, "{px}");
+        assert!(mask.has_tissue(&area(2000.0, 899.0, 2002.0, 901.0)));
+        assert!(!mask.has_tissue(&area(210.0, 210.0, 290.0, 290.0)));
+        let broken = [vec![vec![euclid::point2(f64::NAN, 0.0)]]];
+        assert_eq!(TissueMask::from_polygons(&info, None, &broken).unwrap_err(), TilerError::NotFinite);
+    }
+
+    #[test]
+    fn otsu_parts_two_heaps() {
+        let heaps = (0..100u8).map(|i| if i < 70 { 20 + i % 5 } else { 120 + i % 9 });
+        let threshold = Histogram::of(heaps).otsu();
+        assert!((24..120).contains(&threshold), "{threshold}");
+        assert_eq!(Histogram::of([7, 7, 7].into_iter()).otsu(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn fractions_are_areas(
+            width in 1u32..9, height in 1u32..9, seed in any::<u64>(),
+            x in -50.0..300.0f64, y in -50.0..300.0f64, w in 0.1..300.0f64, h in 0.1..300.0f64,
+        ) {
+            let grid = wsi_types::TileGrid { width: 211, height: 173, tile_width: 64, tile_height: 64 };
+            let info = info_of(&Pyramid::new([grid]).unwrap());
+            let flags: Vec<bool> = (0..width * height).map(|i| seed >> (i % 64) & 1 == 1).collect();
+            let mask = TissueMask::from_bits(&info, width, height, flags).unwrap();
+            let (dx, dy) = mask.downsample();
+            let asked = area(x, y, x + w, y + h);
+            let slow: f64 = (0..height).flat_map(|row| (0..width).map(move |column| (column, row)))
+                .filter(|&(column, row)| mask.is_tissue(column, row))
+                .filter_map(|(column, row)| {
+                    let (column, row) = (f64::from(column), f64::from(row));
+                    let px = area(column * dx, row * dy, (column + 1.0) * dx, (row + 1.0) * dy);
+                    px.intersection(&asked).map(|shared| shared.area())
+                }).sum();
+            prop_assert!((mask.tissue_fraction(&asked) * asked.area() - slow).abs() < 1e-6);
+            if slow > 1e-6 { prop_assert!(mask.has_tissue(&asked)); }
+        }
+    }
+}
