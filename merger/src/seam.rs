@@ -17,7 +17,7 @@
 //!    per window: one window sees an object once, so touching objects stay
 //!    apart.
 //! 4. A piece that a further window would have seen whole, and did not see, is
-//!    dropped ([`UnseenCut`]).
+//!    kept and flagged, or dropped, as [`UnseenCut`] says.
 
 use std::cmp::Ordering;
 

@@ -46,11 +46,11 @@ pub enum Metric {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnseenCut {
-    /// It is dropped and counted: the window with the better view decides.
+    /// It is kept and flagged: what any window saw is in the table.
     #[default]
-    Drop,
-    /// It is kept and flagged.
     Keep,
+    /// It is dropped and counted: the window with the better view decides.
+    Drop,
 }
 
 /// One number for all classes, with exceptions.
@@ -121,7 +121,7 @@ impl Default for MergeSettings {
             cross_class_view_iou: 0.45,
             border_px: 3.0,
             min_score: PerClass::all(0.0),
-            unseen_cut: UnseenCut::Drop,
+            unseen_cut: UnseenCut::Keep,
         }
     }
 }
