@@ -7,7 +7,12 @@
 
 pub mod backend;
 #[doc(hidden)]
+pub mod conformance;
+pub mod doctor;
+mod folder;
+#[doc(hidden)]
 pub mod fuzzing;
+mod identity;
 pub mod open;
 pub mod region;
 pub mod scale;
@@ -16,6 +21,8 @@ mod source;
 mod vendor;
 
 pub use backend::{memory::MemorySlide, tiff::LinearMapping};
+pub use folder::{is_slide_candidate, slide_files};
+pub use identity::{ContentId, content_id};
 pub use open::{OpenError, OpenOptions, Prefer, open, open_with};
 pub use region::{Overview, overview, read_region};
 pub use scale::resolve_scale;

@@ -1,19 +1,17 @@
 //! Opening a path: which backend reads it, found by content.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use crate::{
     backend::{
-        openslide::{self, OpenSlideSlide},
+        openslide::OpenSlideSlide,
         picture::{PictureKind, PictureSlide},
         tiff::{LinearMapping, Refusal, TiffOptions, TiffSlide, looks_like_tiff},
     },
+    folder::dicom_series,
     slide::Slide,
     source::Source,
+    vendor::dicom::is_dicom,
 };
 
 /// Which backend may read a slide.
@@ -125,6 +123,10 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
     if options.prefer == Prefer::OpenSlide {
         return open_openslide(path);
     }
+    if is_dicom(&head) {
+        // Some DICOM files carry a TIFF header in their preamble; the DICOM part rules.
+        return open_openslide(path).map_err(|error| explain(error, &head));
+    }
     if looks_like_tiff(&head) {
         return open_tiff(path, source, options);
     }
@@ -135,19 +137,24 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
     let mirax = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs"));
     match PictureKind::of(&head) {
         Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(&source, kind, options.max_picture_pixels)?)),
-        _ => open_openslide(path).map_err(|error| match error {
-            OpenError::NotASlide { .. } => OpenError::NotASlide {
-                found: format!(
-                    "{}; expected a TIFF, a PNG or JPEG picture, or a format OpenSlide knows",
-                    describe(&head)
-                ),
-            },
-            other => other,
-        }),
+        _ => open_openslide(path).map_err(|error| explain(error, &head)),
     }
 }
 
-fn io_error(source: io::Error) -> OpenError {
+/// Says what the file is where OpenSlide only says that it does not know it.
+fn explain(error: OpenError, head: &[u8]) -> OpenError {
+    match error {
+        OpenError::NotASlide { .. } => OpenError::NotASlide {
+            found: format!(
+                "{}; expected a TIFF, a PNG or JPEG picture, or a format OpenSlide knows",
+                describe(head)
+            ),
+        },
+        other => other,
+    }
+}
+
+pub(crate) fn io_error(source: io::Error) -> OpenError {
     if source.kind() == io::ErrorKind::NotFound { OpenError::NotFound } else { OpenError::Io { source } }
 }
 
@@ -210,42 +217,25 @@ fn describe(head: &[u8]) -> String {
     format!("a file that starts with {}", first.join(" "))
 }
 
-/// DICOM files have `DICM` after a preamble of 128 bytes.
-pub(crate) fn is_dicom(head: &[u8]) -> bool {
-    head.get(128..132) == Some(b"DICM")
-}
-
-/// The files of a folder, by name.
-pub(crate) fn files_of(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io_error)? {
-        let path = entry.map_err(io_error)?.path();
-        if path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// A folder that holds one DICOM slide: OpenSlide joins the series from any of
 /// its files, so the first that opens is the slide.
 fn open_folder(folder: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
-    let mut first_error = None;
-    for file in files_of(folder)? {
-        let dicom = Source::open(&file).and_then(|s| s.head(132)).is_ok_and(|head| is_dicom(&head));
-        if !dicom {
-            continue;
-        }
-        if openslide::detect_vendor(&file).as_deref() == Some("dicom") || first_error.is_none() {
-            match open_with(&file, options) {
-                Ok(slide) => return Ok(slide),
-                Err(error @ OpenError::LibraryMissing { .. }) => return Err(error),
-                Err(error) => _ = first_error.get_or_insert(error),
-            }
+    let mut series = dicom_series(folder)?;
+    if series.len() > 1 {
+        return Err(OpenError::NotASlide {
+            found: format!("a folder of {} DICOM slides; name one of their files", series.len()),
+        });
+    }
+    let files = series.pop_first().map(|(_, files)| files).unwrap_or_default();
+    let mut refused = OpenError::NotASlide {
+        found: "a folder without DICOM slide files; expected a slide file, or the folder of one DICOM slide"
+            .into(),
+    };
+    for file in files {
+        match open_with(&file, options) {
+            Ok(slide) => return Ok(slide),
+            Err(error) => refused = error,
         }
     }
-    Err(first_error.unwrap_or_else(|| OpenError::NotASlide {
-        found: "a folder without DICOM files; expected a slide file, or the folder of one DICOM slide".into(),
-    }))
+    Err(refused)
 }

@@ -42,6 +42,13 @@ pub trait Slide: Send + Sync {
     fn tile_state(&self, _tile: TileId) -> TileState {
         TileState::Unknown
     }
+
+    /// Damage of one tile that decoding does not show, in words: compressed data
+    /// that goes on after its last pixel, or ends on one that is not its last.
+    /// Slower than reading; for a check-up. Empty when all is well or unknown.
+    fn verify_tile(&self, _tile: TileId) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What the file holds for one tile, without decoding it.
@@ -61,7 +68,7 @@ pub enum TileState {
 }
 
 /// What is known of a slide without reading a pixel.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct SlideInfo {
     /// Who reads it: `openslide`, `tiff`, `picture`, `memory`.
     pub backend: &'static str,
@@ -88,6 +95,26 @@ pub struct SlideInfo {
     /// shared outputs.
     #[serde(skip)]
     pub properties: BTreeMap<String, String>,
+}
+
+/// Leaves out what the properties hold: they may name a patient, and debug output
+/// ends up in logs.
+impl fmt::Debug for SlideInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlideInfo")
+            .field("backend", &self.backend)
+            .field("format", &self.format)
+            .field("pyramid", &self.pyramid)
+            .field("scale", &self.scale)
+            .field("objective", &self.objective)
+            .field("bounds", &self.bounds)
+            .field("background", &self.background)
+            .field("compression", &self.compression)
+            .field("associated", &self.associated)
+            .field("icc_profile_bytes", &self.icc_profile_bytes)
+            .field("properties", &format_args!("{} kept back", self.properties.len()))
+            .finish()
+    }
 }
 
 /// The size of a level-0 pixel and where the file says it.
@@ -237,4 +264,15 @@ pub enum ReadError {
         /// What was found and what was expected.
         reason: String,
     },
+}
+
+impl ReadError {
+    /// What was found and expected, without the place of the tile.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Tile { reason, .. } | Self::Attachment { reason, .. } => reason.clone(),
+            Self::NoSuchTile { .. } | Self::NoSuchImage { .. } => self.to_string(),
+        }
+    }
 }

@@ -42,19 +42,12 @@ impl std::fmt::Debug for OpenSlideSlide {
     }
 }
 
-/// The maker of a slide file, by OpenSlide's quick look; `None` when OpenSlide
-/// does not know it or is not installed.
-pub(crate) fn detect_vendor(path: &Path) -> Option<String> {
-    openslide_sys::load().ok()?;
-    OpenSlide::detect_vendor(path).ok()
-}
-
 impl OpenSlideSlide {
     /// Opens a slide file.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         openslide_sys::load().map_err(|e| OpenError::LibraryMissing { what: e.to_string() })?;
-        let handle = OpenSlide::new(path).map_err(open_error)?;
-        let info = read_info(&handle)?;
+        let handle = OpenSlide::new(path).map_err(|e| open_error(&e, path))?;
+        let info = read_info(&handle, path)?;
         Ok(Self { path: path.to_owned(), info, handle: RwLock::new(Arc::new(handle)) })
     }
 
@@ -73,7 +66,7 @@ impl OpenSlideSlide {
     fn reopen(&self) -> Result<Arc<OpenSlide>, String> {
         OpenSlide::new(&self.path)
             .map(Arc::new)
-            .map_err(|e| format!("cannot reopen the slide: {}", words(&e)))
+            .map_err(|e| format!("cannot reopen the slide: {}", words(&e, &self.path)))
     }
 
     /// Reads with the shared handle; when that fails, once more with a fresh
@@ -91,7 +84,7 @@ impl OpenSlideSlide {
             }
             Err(error) => {
                 self.replace(&shared, self.reopen()?);
-                Err(words(&error))
+                Err(words(&error, &self.path))
             }
         }
     }
@@ -99,9 +92,12 @@ impl OpenSlideSlide {
 
 /// OpenSlide's words without the path it puts into some of them: paths can name
 /// patients, and the caller adds the path where it belongs.
-fn words(error: &OpenSlideError) -> String {
+fn words(error: &OpenSlideError, path: &Path) -> String {
     match error {
         OpenSlideError::LibraryError(text) => {
+            let shown = path.to_string_lossy();
+            let text = text.replace(&format!("Reading {shown}: "), "").replace(&*shown, "the file");
+            // Files beside the slide, of which it is made.
             text.split_whitespace().filter(|word| !word.contains(['/', '\\'])).collect::<Vec<_>>().join(" ")
         }
         OpenSlideError::UnsupportedFile(_) => "OpenSlide does not know the format".into(),
@@ -110,20 +106,22 @@ fn words(error: &OpenSlideError) -> String {
     }
 }
 
-fn open_error(error: OpenSlideError) -> OpenError {
-    match &error {
-        OpenSlideError::UnsupportedFile(_) => OpenError::NotASlide { found: words(&error) },
+fn open_error(error: &OpenSlideError, path: &Path) -> OpenError {
+    let words = words(error, path);
+    match error {
+        OpenSlideError::UnsupportedFile(_) => OpenError::NotASlide { found: words },
+        // What OpenSlide says of sound DICOM and TIFF files it cannot show.
         OpenSlideError::LibraryError(text)
-            if text.contains("Unsupported") || text.contains("BitsAllocated") =>
+            if ["Unsupported", "BitsAllocated", "image flavor"].iter().any(|mark| text.contains(mark)) =>
         {
-            OpenError::Unsupported { feature: words(&error) }
+            OpenError::Unsupported { feature: words }
         }
-        _ => OpenError::Broken { what: words(&error) },
+        _ => OpenError::Broken { what: words },
     }
 }
 
-fn read_info(handle: &OpenSlide) -> Result<SlideInfo, OpenError> {
-    let names = handle.property_names().map_err(open_error)?;
+fn read_info(handle: &OpenSlide, path: &Path) -> Result<SlideInfo, OpenError> {
+    let names = handle.property_names().map_err(|e| open_error(&e, path))?;
     let properties: facts::Properties = names
         .into_iter()
         .filter_map(|name| handle.property_value(&name).ok().map(|value| (name, value)))

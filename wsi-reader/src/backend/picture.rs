@@ -6,7 +6,7 @@ use wsi_types::{LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-use super::tiff::{guarded, over};
+use super::tiff::{guarded, one_line, over};
 use crate::{
     open::OpenError,
     region::copy_rect,
@@ -45,7 +45,6 @@ impl PictureKind {
 }
 
 /// A picture, decoded.
-#[derive(Debug)]
 pub(crate) struct PictureSlide {
     info: SlideInfo,
     pixels: RgbBuffer,
@@ -145,7 +144,7 @@ fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
         .jpeg_set_max_scans(64)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let words = |e: zune_jpeg::errors::DecodeErrors| format!("its JPEG data: {e}");
+    let words = |e: zune_jpeg::errors::DecodeErrors| format!("its JPEG data: {}", one_line(&e));
     let (width, height) = guarded(|| {
         decoder.decode_headers().map_err(words)?;
         Ok(decoder.dimensions().unwrap_or_default())

@@ -1,6 +1,7 @@
 //! Where each maker hides the size of a pixel.
 
 pub(crate) mod aperio;
+pub(crate) mod dicom;
 pub(crate) mod ome;
 pub(crate) mod openslide;
 pub(crate) mod tiff_resolution;

@@ -26,7 +26,8 @@ pub(crate) struct Resolution {
 
 impl Resolution {
     pub(crate) fn read(file: &TiffFile, directory: &Directory) -> Self {
-        let real = |tag: u16| file.real(directory, tag).ok().flatten();
+        // 0 is how "unknown" is written.
+        let real = |tag: u16| file.real(directory, tag).ok().flatten().filter(|&value| value != 0.0);
         // TIFF 6.0: 1 no absolute unit, 2 inch (the default), 3 centimetre.
         let unit_um = match file.first(directory, 296).ok().flatten() {
             None | Some(2) => Some(UM_PER_INCH),

@@ -75,6 +75,11 @@ impl Decoder {
         Self { samples, tables: jpeg_tables.and_then(jpeg::tables_to_prepend), background }
     }
 
+    /// JPEG tables shared by the page's tiles, without their end marker.
+    pub(crate) fn tables(&self) -> Option<&[u8]> {
+        self.tables.as_deref()
+    }
+
     /// Decodes one chunk whose planes are given as stored.
     ///
     /// `rows` is the chunk's own height, which for the last strip is less than

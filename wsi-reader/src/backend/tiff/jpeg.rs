@@ -51,7 +51,8 @@ fn decode_stream(
     samples: &mut Vec<u8>,
     target: &mut Target<'_>,
 ) -> Result<(), String> {
-    let broken = |error: zune_jpeg::errors::DecodeErrors| format!("its JPEG data is broken: {error}");
+    let broken =
+        |error: zune_jpeg::errors::DecodeErrors| format!("its JPEG data is broken: {}", one_line(&error));
     // Strict: a stream that ends early is damage to report, not grey to count.
     let options = DecoderOptions::new_fast()
         .set_strict_mode(true)
@@ -90,6 +91,11 @@ fn decode_stream(
         target.take_corner(samples, found.0);
     }
     Ok(())
+}
+
+/// A foreign decoder's message on one line.
+pub(crate) fn one_line(error: &impl std::fmt::Display) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Each gray value thrice.

@@ -90,7 +90,7 @@ impl Layout {
             return Err(Refusal::Broken("the file has no directory".into()));
         };
         let rest: Vec<Page> = pages.collect();
-        if base.samples < 3 && base.photometric != 3 {
+        if base.samples < 3 {
             let planes = 1 + rest.iter().filter(|p| same_size(&base, p) && p.subfile & 1 == 0).count();
             if planes > 1 {
                 return Err(Refusal::Unsupported {
@@ -102,8 +102,10 @@ impl Layout {
             }
         }
         let mut levels = Vec::new();
-        for directory in file.sub_directories(&base.directory)? {
-            levels.push(Page::read(file, &directory)?);
+        let in_sub =
+            |e: super::directory::Broken| Refusal::Broken(format!("a SubIFD of directory 0: {}", e.0));
+        for directory in file.sub_directories(&base.directory).map_err(in_sub)? {
+            levels.push(Page::read(file, &directory).map_err(in_sub)?);
         }
         let mut associated = BTreeMap::new();
         for (index, page) in rest.into_iter().enumerate() {

@@ -10,6 +10,7 @@ mod codec;
 pub(crate) mod directory;
 mod jpeg;
 mod jpeg2000;
+mod jpeg_check;
 mod layout;
 mod page;
 
@@ -26,6 +27,7 @@ use self::{
 pub(crate) use self::{
     codec::{guarded, over},
     directory::looks_like_tiff,
+    jpeg::one_line,
     layout::{Format, Layout},
 };
 use crate::{
@@ -77,7 +79,6 @@ pub(crate) struct TiffOptions {
 }
 
 /// A TIFF file with its levels found and checked.
-#[derive(Debug)]
 pub struct TiffSlide {
     file: TiffFile,
     info: SlideInfo,
@@ -95,6 +96,13 @@ struct Picture {
     grid: TileGrid,
     /// Strips per slide tile; 1 for tiled pages.
     chunks_per_tile: u64,
+}
+
+/// Descriptions of pages are left out: they may name a patient.
+impl std::fmt::Debug for TiffSlide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TiffSlide").field("info", &self.info).finish_non_exhaustive()
+    }
 }
 
 impl TiffSlide {
@@ -175,6 +183,11 @@ impl Slide for TiffSlide {
         let Ok((picture, _)) = self.picture(tile) else { return TileState::Unknown };
         picture.tile_state(&self.file, tile)
     }
+
+    fn verify_tile(&self, tile: TileId) -> Vec<String> {
+        let Ok((picture, _)) = self.picture(tile) else { return Vec::new() };
+        picture.verify_tile(&self.file, tile)
+    }
 }
 
 /// Pixels of a label, macro or thumbnail.
@@ -194,7 +207,11 @@ impl Refusal {
 impl Picture {
     fn new(file: &TiffFile, page: &Page, options: &TiffOptions) -> Result<Self, Refusal> {
         if !is_raw(page.compression) && !matches!(page.compression, 7 | 33003 | 33005 | 34712) {
-            let feature = format!("{} compression", page.compression_name());
+            let feature = format!("tiles in {}", page.compression_name());
+            return Err(Refusal::Unsupported { feature, for_all: false });
+        }
+        if page.compression == 7 && !matches!(page.samples, 1 | 3) {
+            let feature = format!("JPEG of {} components", page.samples);
             return Err(Refusal::Unsupported { feature, for_all: false });
         }
         if page.planar && !is_raw(page.compression) {
@@ -312,6 +329,17 @@ impl Picture {
         self.decoder.decode(&self.page, rows, scratch, &places[..planes as usize], target)
     }
 
+    fn verify_tile(&self, file: &TiffFile, tile: TileId) -> Vec<String> {
+        if self.page.compression != 7 {
+            return Vec::new();
+        }
+        self.chunks(tile)
+            .filter_map(|chunk| self.index.place(chunk))
+            .filter_map(|(offset, count)| file.source.bytes_at(offset, count).ok())
+            .filter_map(|stream| jpeg_check::defect(self.decoder.tables(), &stream))
+            .collect()
+    }
+
     fn tile_state(&self, file: &TiffFile, tile: TileId) -> TileState {
         let mut bytes = 0;
         let mut defects = Vec::new();
@@ -325,6 +353,29 @@ impl Picture {
             }
         }
         if bytes == 0 { TileState::Absent } else { TileState::Stored { bytes, defects } }
+    }
+}
+
+/// Feeds every byte of the places and sizes of tiles of a TIFF's pages to `take`;
+/// nothing when the file is no sound TIFF.
+pub(crate) fn index_bytes(source: Source, mut take: impl FnMut(&[u8])) {
+    let Ok(file) = TiffFile::new(source) else { return };
+    for directory in file.directories().unwrap_or_default() {
+        for tag in [tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS, tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS] {
+            if let Ok(Some(bytes)) = file.bytes(&directory, tag) {
+                take(&bytes);
+            }
+        }
+    }
+}
+
+/// Whether a TIFF found in a folder is a slide rather than a picture: tiled, or
+/// known by its maker.
+pub(crate) fn looks_like_tiled_slide(source: Source) -> bool {
+    let Ok(file) = TiffFile::new(source) else { return false };
+    match Layout::read(&file) {
+        Ok(layout) => layout.format != Format::Generic || layout.levels.iter().any(|page| page.tiled),
+        Err(refusal) => matches!(refusal, Refusal::LeftToOpenSlide { .. }),
     }
 }
 

@@ -1,0 +1,243 @@
+//! Painted TIFFs of every layout come back as they were painted.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{path::PathBuf, sync::Arc};
+
+use jpeg_encoder::SamplingFactor;
+use support::{
+    paint, painted,
+    tiff::{Flavour, PageSpec, write},
+};
+use wsi_reader::{
+    LinearMapping, OpenError, OpenOptions, Prefer, ReadError, ScaleProblem, Slide,
+    conformance::{assert_conforms, difference, whole_level},
+    open, open_with,
+};
+use wsi_types::{LevelIndex, RgbBuffer, TileId};
+
+const SIZE: (u32, u32) = (203, 151);
+
+struct File {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(bytes: &[u8]) -> File {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("painted slide.tif");
+    std::fs::write(&path, bytes).unwrap();
+    File { _folder: folder, path }
+}
+
+fn opened(bytes: &[u8]) -> (File, Arc<dyn Slide>) {
+    let file = file(bytes);
+    let slide = open(&file.path).unwrap();
+    (file, slide)
+}
+
+fn page() -> PageSpec {
+    PageSpec::new(painted(SIZE.0, SIZE.1))
+}
+
+fn level0(slide: &dyn Slide) -> RgbBuffer {
+    whole_level(slide, LevelIndex(0)).unwrap()
+}
+
+#[test]
+fn lossless_layouts_come_back_exactly() {
+    for flavour in Flavour::ALL {
+        for compression in [1, 5, 8, 32773, 50000] {
+            for predictor in [1, 2] {
+                for planar in [false, true] {
+                    for tile in [Some((64, 48)), None] {
+                        let spec = page().with(|p| {
+                            (p.compression, p.predictor, p.planar, p.tile) = (compression, predictor, planar, tile);
+                        });
+                        let (_file, slide) = opened(&write(flavour, &[spec]));
+                        let what = format!("{flavour:?} {compression} {predictor} {planar} {tile:?}");
+                        assert_eq!(slide.info().backend, "tiff", "{what}");
+                        assert!(level0(&*slide) == painted(SIZE.0, SIZE.1), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gray_palette_and_alpha_become_rgb() {
+    let gray = |x: u32, y: u32| [paint(x, y)[0]; 3];
+    let spec = |change: fn(&mut PageSpec)| page().with(change);
+    let cases: [(&str, PageSpec, fn(u32, u32) -> [u8; 3]); 6] = [
+        ("gray", spec(|p| (p.samples, p.photometric) = (1, 1)), gray),
+        ("white is zero", spec(|p| (p.samples, p.photometric) = (1, 0)), gray),
+        ("palette", spec(|p| (p.samples, p.photometric) = (1, 3)), gray),
+        ("gray and alpha", spec(|p| (p.samples, p.photometric, p.alpha) = (2, 1, Some((2, 255)))), gray),
+        ("opaque", spec(|p| (p.samples, p.alpha) = (4, Some((2, 255)))), paint),
+        ("clear", spec(|p| (p.samples, p.alpha) = (4, Some((2, 0)))), |_, _| [255; 3]),
+    ];
+    for (name, spec, expected) in cases {
+        let (_file, slide) = opened(&write(Flavour::PLAIN, &[spec]));
+        assert_conforms(&*slide);
+        let found = level0(&*slide);
+        for (x, y) in [(0, 0), (63, 47), (64, 48), (202, 150)] {
+            assert_eq!(found.pixel(x as usize, y as usize), expected(x, y), "{name} at {x}, {y}");
+        }
+    }
+    let half = page().with(|p| (p.samples, p.alpha) = (4, Some((2, 128))));
+    let (_file, slide) = opened(&write(Flavour::PLAIN, &[half]));
+    let [r, ..] = level0(&*slide).pixel(10, 10);
+    let expected = (u32::from(paint(10, 10)[0]) * 128 + 255 * 127 + 127) / 255;
+    assert_eq!(u32::from(r), expected);
+}
+
+#[test]
+fn jpeg_in_all_its_ways_is_close() {
+    for (photometric, sampling) in [
+        (6, SamplingFactor::F_1_1),
+        (6, SamplingFactor::F_2_1),
+        (6, SamplingFactor::F_2_2),
+        (2, SamplingFactor::F_1_1),
+    ] {
+        for shared_tables in [false, true] {
+            for tile in [Some((64, 48)), None] {
+                let spec = page().with(|p| {
+                    (p.compression, p.photometric, p.sampling) = (7, photometric, sampling);
+                    (p.shared_tables, p.tile) = (shared_tables, tile);
+                });
+                let (_file, slide) = opened(&write(Flavour::PLAIN, &[spec]));
+                let apart = difference(&level0(&*slide), &painted(SIZE.0, SIZE.1));
+                let what = format!("{photometric} {sampling:?} {shared_tables} {tile:?}: {apart:?}");
+                assert!(apart.mean < 1.6 && apart.max < 40, "{what}");
+                assert_conforms(&*slide);
+            }
+        }
+    }
+    let gray = page().with(|p| (p.compression, p.photometric, p.samples) = (7, 1, 1));
+    let (_file, slide) = opened(&write(Flavour::PLAIN, &[gray]));
+    let [r, g, b] = level0(&*slide).pixel(100, 100);
+    assert!(r == g && g == b && r.abs_diff(paint(100, 100)[0]) < 8);
+}
+
+#[test]
+fn pyramids_are_sorted_and_measured() {
+    let sizes = [(400, 300), (171, 128), (87, 65)];
+    let reduced = |(w, h): (u32, u32)| PageSpec::new(painted(w, h)).with(|p| p.subfile = 1);
+    let pages = [PageSpec::new(painted(400, 300)), reduced(sizes[2]), reduced(sizes[1])];
+    let (_file, slide) = opened(&write(Flavour::PLAIN, &pages));
+    let levels = slide.info().pyramid.levels();
+    assert_eq!(levels.iter().map(|l| (l.width(), l.height())).collect::<Vec<_>>(), sizes);
+    assert_eq!(levels[1].downsample, (400.0 / 171.0, 300.0 / 128.0));
+    assert_conforms(&*slide);
+
+    let subs = sizes[1..].iter().copied().map(reduced).collect();
+    let ome = r#"<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="P" PhysicalSizeX="250" PhysicalSizeXUnit="nm"/></Image></OME>"#;
+    let base = PageSpec::new(painted(400, 300)).with(|p| (p.subs, p.description) = (subs, ome.into()));
+    let label = PageSpec::new(painted(60, 90)).with(|p| p.tile = None);
+    let (_file, slide) = opened(&write(Flavour { big_endian: true, big_tiff: false }, &[base, label]));
+    let info = slide.info();
+    assert_eq!((info.format.as_str(), info.pyramid.levels().len()), ("ome-tiff", 3));
+    assert_eq!(info.scale.as_ref().unwrap().mpp.get(), 0.25);
+    assert_eq!(info.associated[0].name, "page-1");
+    assert!(whole_level(&*slide, LevelIndex(1)).unwrap() == painted(171, 128));
+}
+
+#[test]
+fn missing_tiles_are_background_and_broken_ones_are_named() {
+    let spec = page().with(|p| p.absent = vec![1]);
+    let (_file, slide) = opened(&write(Flavour::PLAIN, &[spec]));
+    assert_eq!(level0(&*slide).pixel(70, 3), [255; 3]);
+    assert_eq!(level0(&*slide).pixel(3, 3), paint(3, 3));
+
+    let mut bytes = write(Flavour::PLAIN, &[page().with(|p| (p.compression, p.photometric) = (7, 6))]);
+    let second = bytes.windows(3).enumerate().filter(|(_, w)| *w == [0xff, 0xd8, 0xff]).nth(1).unwrap().0;
+    bytes[second] = 0;
+    let (_file, slide) = opened(&bytes);
+    let mut out = RgbBuffer::default();
+    let tile = |column: u32| TileId { level: LevelIndex(0), row: 0, column };
+    assert!(matches!(slide.read_tile(tile(1), &mut out), Err(ReadError::Tile { .. })));
+    assert_eq!(slide.read_tile(tile(0), &mut out), Ok(()));
+    assert_eq!(slide.read_tile(tile(2), &mut out), Ok(()));
+}
+
+#[test]
+fn sixteen_bits_need_a_stated_mapping() {
+    for flavour in Flavour::ALL {
+        let wide = |photometric: u16, samples: usize| {
+            page().with(|p| (p.bits, p.photometric, p.samples, p.compression) = (16, photometric, samples, 8))
+        };
+        let file = file(&write(flavour, &[wide(2, 3)]));
+        assert!(matches!(open(&file.path), Err(OpenError::Unsupported { .. })));
+        let options = OpenOptions {
+            sixteen_bit: Some(LinearMapping { low: 0, high: u16::MAX }),
+            ..OpenOptions::default()
+        };
+        let slide = open_with(&file.path, &options).unwrap();
+        assert!(level0(&*slide) == painted(SIZE.0, SIZE.1), "{flavour:?}");
+    }
+}
+
+#[test]
+fn what_is_not_read_is_refused_in_one_line() {
+    let cases: [(&str, fn(&mut PageSpec)); 7] = [
+        ("float", |p| (p.bits, p.sample_format, p.samples, p.photometric) = (32, 3, 1, 1)),
+        ("signed", |p| p.sample_format = 2),
+        ("12-bit", |p| p.bits = 12),
+        ("CMYK", |p| (p.photometric, p.samples) = (5, 4)),
+        ("L*a*b*", |p| p.photometric = 8),
+        ("WebP", |p| p.compression = 50001),
+        ("YCbCr colours without JPEG", |p| p.photometric = 6),
+    ];
+    for (word, change) in cases {
+        let file = file(&write(Flavour::PLAIN, &[page().with(change)]));
+        let options = OpenOptions { prefer: Prefer::Tiff, ..OpenOptions::default() };
+        let Err(error) = open_with(&file.path, &options) else { panic!("{word} was read") };
+        let text = error.to_string();
+        assert!(matches!(error, OpenError::Unsupported { .. }), "{text}");
+        assert!(text.contains(word) && !text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn limits_hold_before_memory_is_taken() {
+    let strip = page().with(|p| (p.tile, p.rows_per_strip) = (None, 1000));
+    let file = file(&write(Flavour::PLAIN, &[strip]));
+    let options = OpenOptions { max_picture_pixels: 1000, ..OpenOptions::default() };
+    assert!(matches!(open_with(&file.path, &options), Err(OpenError::TooLarge { .. })));
+}
+
+#[test]
+fn aperio_pages_are_told_apart_and_labels_come_only_by_name() {
+    let text = |line: &str| format!("Aperio Image Library v11.2.1 \r\n{line}");
+    let page_of = |w: u32, h: u32, line: &str| PageSpec::new(painted(w, h)).with(|p| p.description = text(line));
+    let strip = |w: u32, h: u32, line: &str| page_of(w, h, line).with(|p| p.tile = None);
+    let pages = [
+        page_of(400, 300, "400x300 (64x48) none|AppMag = 40|MPP = 0.2527"),
+        strip(40, 30, "400x300 -> 40x30"),
+        page_of(100, 75, "400x300 -> 100x75"),
+        strip(50, 60, "label 50x60").with(|p| p.subfile = 1),
+        strip(90, 30, "macro 90x30").with(|p| p.subfile = 9),
+    ];
+    let (_file, slide) = opened(&write(Flavour::PLAIN, &pages));
+    let info = slide.info();
+    let names: Vec<_> = info.associated.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["label", "macro", "thumbnail"]);
+    assert_eq!(info.pyramid.levels().len(), 2);
+    assert_eq!((info.scale.as_ref().unwrap().mpp.get(), info.objective.unwrap().0), (0.2527, 40.0));
+    assert_conforms(&*slide);
+    let shown = format!("{info:?}");
+    assert!(!shown.contains("Aperio Image Library"), "{shown}");
+}
+
+#[test]
+fn print_resolutions_are_no_scale() {
+    let scale = |per_cm: u32| {
+        let (_file, slide) = opened(&write(Flavour::PLAIN, &[page().with(|p| p.per_cm = Some(per_cm))]));
+        slide.info().scale.clone()
+    };
+    assert_eq!(scale(20_000).unwrap().mpp.get(), 0.5);
+    assert!(matches!(scale(118), Err(ScaleProblem::PrintResolution { .. })));
+    assert!(matches!(scale(10), Err(ScaleProblem::Implausible { .. })));
+}

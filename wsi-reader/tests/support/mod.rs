@@ -1,0 +1,37 @@
+//! What the reader's tests share: painted TIFFs of every layout, and the shared
+//! slides where they are.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod tiff;
+
+use std::path::{Path, PathBuf};
+
+use wsi_types::{Rgb, RgbBuffer};
+
+/// The shared slides, or a visible skip.
+pub fn shared_slides() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/slides");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: ../shared/slides is absent");
+    None
+}
+
+/// A smooth picture with some structure: what JPEG keeps well, and where a shift
+/// by one pixel shows.
+pub fn paint(x: u32, y: u32) -> Rgb {
+    let (x, y) = (f64::from(x), f64::from(y));
+    let wave = |period: f64, phase: f64| ((x / period + phase).sin() * (y / period - phase).cos() + 1.0) / 2.0;
+    [
+        (90.0 + 150.0 * wave(23.0, 0.3)) as u8,
+        (70.0 + 160.0 * wave(31.0, 1.1)) as u8,
+        (110.0 + 130.0 * wave(41.0, 2.0)) as u8,
+    ]
+}
+
+/// A picture of any size by [`paint`].
+pub fn painted(width: u32, height: u32) -> RgbBuffer {
+    let bytes = (0..height).flat_map(|y| (0..width).flat_map(move |x| paint(x, y))).collect();
+    RgbBuffer::from_bytes(width as usize, height as usize, bytes).unwrap()
+}
