@@ -44,15 +44,20 @@ fn fetch_one(library: Library, folder: &Path) -> Result<()> {
         );
     };
     let wanted = folder.join(pin.file_name());
-    if wanted.is_file() && sha256(&wanted)? == pin.content {
-        step::say(&format!("{library} {}: in .native", pin.version));
-        return Ok(());
+    if !wanted.is_file() || sha256(&wanted)? != pin.content {
+        step::say(&format!("{library} {}: fetching the wheel for {}", pin.version, pin.platform));
+        install(pin, folder, &wanted)?;
     }
-    step::say(&format!("{library} {}: fetching the wheel for {}", pin.version, pin.platform));
+    step::say(&format!("{library} {}: in .native", pin.version));
+    Ok(())
+}
+
+/// Puts the pinned library into `folder` as `wanted`: whole, or not at all.
+fn install(pin: &Pin, folder: &Path, wanted: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let scratch = Scratch::new(folder)?;
-    let library_file = unpack(pin, &scratch.0)?;
-    fs::rename(&library_file, &wanted).with_context(|| format!("cannot write {}", wanted.display()))
+    let library = unpack(pin, &scratch.0)?;
+    fs::rename(library, wanted).with_context(|| format!("cannot write {}", wanted.display()))
 }
 
 /// The file that is used whatever is in `.native`: one that the user named, that lies beside the program, or

@@ -2,7 +2,7 @@
 //! other people's readers.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -85,13 +85,6 @@ impl Python {
     pub(crate) fn pip(&self, verb: &str) -> Command {
         let mut command = self.command();
         command.args(["-m", "pip", "--disable-pip-version-check", "--no-input", verb, "--quiet"]);
-        command
-    }
-
-    /// Runs a script of this project, with its output shown.
-    pub(crate) fn script(&self, script: &Path, arguments: &[&OsStr]) -> Command {
-        let mut command = self.command();
-        command.arg(script).args(arguments);
         command
     }
 }

@@ -1,10 +1,9 @@
 //! What other people's programs say, for the tests to compare with.
 //!
-//! `.venv-test` holds their readers, pinned in `tests/python/requirements*.txt`. Scripts named
-//! `tests/python/*_reference.py` are run once with a folder to write into, `.venv-test/references/*`; what
-//! they write depends on nothing but the script and the pinned packages, and is kept until these change.
+//! `.venv-test` holds them, pinned in `tests/python/requirements*.txt`. The scripts named
+//! `tests/python/*_reference.py` write what the tests compare with into `target/reference`. It depends on
+//! nothing but the scripts and the pinned packages, and is kept until one of these changes.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,15 +26,13 @@ const REQUIREMENTS: [&str; 2] = ["requirements.txt", "requirements-ultralytics.t
 /// When no fitting Python is there, a package cannot be installed or a script fails.
 pub(crate) fn prepare(root: &Path) -> Result<()> {
     let folder = root.join(".venv-test");
-    let scripts = root.join("tests/python");
+    let sources = root.join("tests/python");
     let python = environment(&folder)?;
-    for name in REQUIREMENTS {
-        install(&python, &scripts.join(name), &folder)?;
+    let lists = REQUIREMENTS.map(|name| sources.join(name));
+    for list in &lists {
+        install(&python, list, &folder)?;
     }
-    for script in reference_scripts(&scripts)? {
-        write_reference(&python, &script, &scripts, &folder)?;
-    }
-    Ok(())
+    write_references(&python, &lists, &reference_scripts(&sources)?, &root.join("target/reference"))
 }
 
 fn environment(folder: &Path) -> Result<Python> {
@@ -63,23 +60,24 @@ fn install(python: &Python, requirements: &Path, folder: &Path) -> Result<()> {
     stamp.set()
 }
 
-/// Runs a reference script unless the same one wrote its folder before.
-fn write_reference(python: &Python, script: &Path, scripts: &Path, folder: &Path) -> Result<()> {
-    let name = name_of(script).replace("_reference.py", "");
-    let out = folder.join("references").join(&name);
-    let requirements = REQUIREMENTS.map(|list| scripts.join(list));
-    let sources: Vec<&Path> = requirements.iter().map(PathBuf::as_path).chain([script]).collect();
+/// Runs the scripts unless the same ones, with the same packages, have filled `out` before. What others
+/// have filled it with is removed; what a run that was broken off has left is gone on with.
+fn write_references(python: &Python, lists: &[PathBuf], scripts: &[PathBuf], out: &Path) -> Result<()> {
+    let sources: Vec<&Path> = lists.iter().chain(scripts).map(PathBuf::as_path).collect();
     let stamp = Stamp::new(out.join("complete.sha256"), &sources)?;
     if stamp.is_set() {
         return Ok(());
     }
-    step::say(&format!("references: {name}"));
-    if out.exists() {
-        fs::remove_dir_all(&out).with_context(|| format!("cannot clear {}", out.display()))?;
+    if stamp.file.exists() {
+        fs::remove_dir_all(out).with_context(|| format!("cannot clear {}", out.display()))?;
     }
-    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    let fix = "remove .venv-test and run it again; if that does not help, the script is at fault";
-    step::run_quietly(&mut python.script(script, &[OsStr::new(&out)]), fix)?;
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    for script in scripts {
+        step::say(&format!("references: {} (minutes)", name_of(script)));
+        let mut command = python.command();
+        command.arg(script).arg("--out").arg(out);
+        step::run_quietly(&mut command, "remove .venv-test and run this again; else the script is at fault")?;
+    }
     stamp.set()
 }
 
