@@ -609,3 +609,58 @@ impl<'a> CellGrid<'a> {
         found.into_iter().map(|i| &self.cells[i as usize]).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::{PaintSettings, cells};
+
+    const SIDE: u32 = 128;
+
+    fn with_painter(check: impl Fn(&Painter<'_>, &[PaintedCell])) {
+        let settings =
+            PaintSettings { width_um: 512.0, height_um: 384.0, window_step_um: 128.0, ..Default::default() };
+        let tissue = Tissue::lay_out(&settings);
+        let cells = cells::plant(&tissue, &settings);
+        check(&Painter::new(&tissue, &cells, settings.seed), &cells);
+    }
+
+    fn square(painter: &Painter<'_>, origin: (u32, u32), side: u32) -> RgbBuffer {
+        let mut pixels = RgbBuffer::default();
+        painter.paint(origin, side, &mut pixels);
+        pixels
+    }
+
+    #[test]
+    fn no_seam_shows_between_squares() {
+        with_painter(|painter, _| {
+            // A large square across the tissue's edge, against four small ones.
+            for origin in [(512, 128), (128, 512), (1024, 768)] {
+                let whole = square(painter, origin, 2 * SIDE);
+                for (column, row) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                    let part = square(painter, (origin.0 + column * SIDE, origin.1 + row * SIDE), SIDE);
+                    for y in 0..SIDE as usize {
+                        let seen =
+                            &whole.row(row as usize * SIDE as usize + y)[(column * SIDE * 3) as usize..];
+                        assert!(seen.starts_with(part.row(y)), "row {y} of {column}, {row} at {origin:?}");
+                    }
+                }
+            }
+        });
+    }
+
+    /// The promise of the module: not one bit depends on the machine. After a
+    /// change of the painting this sum is to be written anew.
+    #[test]
+    fn pixels_are_the_same_on_every_machine() {
+        with_painter(|painter, cells| {
+            let middle = cells[cells.len() / 2].centre;
+            let pixels = square(painter, (middle.x as u32 - SIDE / 2, middle.y as u32 - SIDE / 2), SIDE);
+            // FNV-1a.
+            let sum = pixels.bytes().iter().fold(0xCBF2_9CE4_8422_2325_u64, |sum, &byte| {
+                (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+            });
+            assert_eq!(format!("{sum:016x}"), "44721316c829bba7");
+        });
+    }
+}

@@ -206,7 +206,7 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use tiff::decoder::Decoder;
-    use wsi_reader::{MppSource, Slide as _};
+    use wsi_reader::MppSource;
     use wsi_types::{LevelIndex, TileId};
 
     use super::*;

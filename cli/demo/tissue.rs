@@ -273,7 +273,7 @@ impl Tissue {
 
     fn place_features(&mut self, settings: &PaintSettings, dice: &mut Dice) {
         // Per mm² of tissue: the large and picky first.
-        let orders: [(f64, fn(&mut Dice) -> Draft); 4] =
+        let orders: [(f64, Drafter); 4] =
             [(4.5, draft_nest), (6.0, draft_cluster), (12.0, draft_gland), (9.0, draft_vessel)];
         let area = self.stroma_mm2();
         for (per_mm2, draft) in orders {
@@ -335,6 +335,9 @@ impl Feature {
         }
     }
 }
+
+/// Makes one kind of structure, of random size.
+type Drafter = fn(&mut Dice) -> Draft;
 
 /// A structure that still needs a place.
 struct Draft {
