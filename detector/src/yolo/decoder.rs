@@ -203,7 +203,9 @@ mod tests {
         let decoder = decoder(Head::Detect, &["a", "b"]);
         for shape in [&[1, 5, 4][..], &[1, 4, 6], &[1, 24], &[24], &[], &[1, 6, 400]] {
             let fault = decoder.window(&[view(shape, &[0.5; 24])], 0, 16, 16).unwrap_err();
-            assert!(matches!(fault, WindowFault::Shape { expected, .. } if expected == "[batch, 6, anchors]"));
+            assert!(
+                matches!(fault, WindowFault::Shape { expected, .. } if expected == "[batch, 6, anchors]")
+            );
         }
         assert_eq!(decoder.window(&[], 0, 16, 16), Err(WindowFault::NoOutput));
         assert_eq!(decoder.window(&[view(&[1, 6, 0], &[])], 0, 16, 16), Ok(vec![]));

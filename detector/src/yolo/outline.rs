@@ -174,7 +174,8 @@ mod tests {
 
     fn mask(left: usize, top: usize, rows: &[&str]) -> Mask {
         let width = rows[0].len();
-        let field = rows.iter().flat_map(|row| row.bytes().map(|b| if b == b'#' { 1.0 } else { -1.0 })).collect();
+        let field =
+            rows.iter().flat_map(|row| row.bytes().map(|b| if b == b'#' { 1.0 } else { -1.0 })).collect();
         Mask { left, top, width, height: rows.len(), field }
     }
 
