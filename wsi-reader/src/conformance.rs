@@ -30,13 +30,16 @@ pub fn assert_conforms(slide: &dyn Slide) {
     assert_refusals(slide);
     assert_associated(slide);
     match slide.icc_profile() {
-        Ok(profile) => assert_eq!(profile.is_some(), info.icc_profile_bytes.is_some(), "profile as announced"),
+        Ok(profile) => {
+            assert_eq!(profile.is_some(), info.icc_profile_bytes.is_some(), "profile as announced")
+        }
         Err(error) => panic!("{error}"),
     }
 }
 
 fn corners(slide: &dyn Slide, level: LevelIndex) -> Vec<TileId> {
-    let grid = slide.info().pyramid.level(level).map(|l| l.tiles).unwrap_or(slide.info().pyramid.base().tiles);
+    let grid =
+        slide.info().pyramid.level(level).map(|l| l.tiles).unwrap_or(slide.info().pyramid.base().tiles);
     let (right, bottom) = (grid.columns() - 1, grid.rows() - 1);
     let mut tiles: Vec<TileId> = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom / 2, right / 2)]
         .map(|(row, column)| TileId { level, row, column })
@@ -147,7 +150,8 @@ pub fn whole_level(slide: &dyn Slide, level: LevelIndex) -> Result<RgbBuffer, Re
     if u64::from(grid.width) * u64::from(grid.height) > MAX_WHOLE {
         return Err(none);
     }
-    let rect = LevelRect::new(euclid::point2(0, 0), euclid::size2(i64::from(grid.width), i64::from(grid.height)));
+    let rect =
+        LevelRect::new(euclid::point2(0, 0), euclid::size2(i64::from(grid.width), i64::from(grid.height)));
     let mut out = RgbBuffer::default();
     read_region(slide, level, rect, &mut out)?;
     Ok(out)

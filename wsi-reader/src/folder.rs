@@ -61,13 +61,17 @@ enum Kind {
     Other,
 }
 
+/// Whether the name ends as only slides' names do.
+pub(crate) fn has_slide_suffix(path: &Path) -> bool {
+    SLIDE_SUFFIXES.contains(&suffix(path).as_str())
+}
+
 fn suffix(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 
 fn kind_of(path: &Path) -> Kind {
-    let suffix = suffix(path);
-    if SLIDE_SUFFIXES.contains(&suffix.as_str()) {
+    if has_slide_suffix(path) {
         return Kind::Slide;
     }
     let Ok(source) = Source::open(path) else { return Kind::Other };

@@ -8,7 +8,7 @@ use crate::{
         picture::{PictureKind, PictureSlide},
         tiff::{LinearMapping, Refusal, TiffOptions, TiffSlide, looks_like_tiff},
     },
-    folder::dicom_series,
+    folder::{dicom_series, has_slide_suffix},
     slide::Slide,
     source::Source,
     vendor::dicom::is_dicom,
@@ -123,11 +123,11 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
     if options.prefer == Prefer::OpenSlide {
         return open_openslide(path);
     }
-    if is_dicom(&head) {
+    if is_dicom(&head) && options.prefer == Prefer::Auto {
         // Some DICOM files carry a TIFF header in their preamble; the DICOM part rules.
-        return open_openslide(path).map_err(|error| explain(error, &head));
+        return open_openslide(path).map_err(|error| explain(error, &head, true));
     }
-    if looks_like_tiff(&head) {
+    if looks_like_tiff(&head) && !is_dicom(&head) {
         return open_tiff(path, source, options);
     }
     if options.prefer == Prefer::Tiff {
@@ -137,18 +137,20 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
     let mirax = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs"));
     match PictureKind::of(&head) {
         Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(&source, kind, options.max_picture_pixels)?)),
-        _ => open_openslide(path).map_err(|error| explain(error, &head)),
+        _ => open_openslide(path).map_err(|error| explain(error, &head, has_slide_suffix(path))),
     }
 }
 
-/// Says what the file is where OpenSlide only says that it does not know it.
-fn explain(error: OpenError, head: &[u8]) -> OpenError {
+/// Says what the file is where OpenSlide only says that it does not know it, or
+/// cannot be asked about a file that is hardly a slide.
+fn explain(error: OpenError, head: &[u8], likely_slide: bool) -> OpenError {
+    let expected = "expected a TIFF, a PNG or JPEG picture, or a format OpenSlide knows";
     match error {
-        OpenError::NotASlide { .. } => OpenError::NotASlide {
-            found: format!(
-                "{}; expected a TIFF, a PNG or JPEG picture, or a format OpenSlide knows",
-                describe(head)
-            ),
+        OpenError::NotASlide { .. } => {
+            OpenError::NotASlide { found: format!("{}; {expected}", describe(head)) }
+        }
+        OpenError::LibraryMissing { .. } if !likely_slide => OpenError::NotASlide {
+            found: format!("{}; {expected} (OpenSlide itself is not installed)", describe(head)),
         },
         other => other,
     }

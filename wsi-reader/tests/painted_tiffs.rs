@@ -53,7 +53,8 @@ fn lossless_layouts_come_back_exactly() {
                 for planar in [false, true] {
                     for tile in [Some((64, 48)), None] {
                         let spec = page().with(|p| {
-                            (p.compression, p.predictor, p.planar, p.tile) = (compression, predictor, planar, tile);
+                            (p.compression, p.predictor, p.planar, p.tile) =
+                                (compression, predictor, planar, tile);
                         });
                         let (_file, slide) = opened(&write(flavour, &[spec]));
                         let what = format!("{flavour:?} {compression} {predictor} {planar} {tile:?}");
@@ -95,21 +96,25 @@ fn gray_palette_and_alpha_become_rgb() {
 
 #[test]
 fn jpeg_in_all_its_ways_is_close() {
-    for (photometric, sampling) in [
-        (6, SamplingFactor::F_1_1),
-        (6, SamplingFactor::F_2_1),
-        (6, SamplingFactor::F_2_2),
-        (2, SamplingFactor::F_1_1),
+    for (photometric, sampling, jfif) in [
+        (6, SamplingFactor::F_1_1, true),
+        (6, SamplingFactor::F_2_1, false),
+        (6, SamplingFactor::F_2_2, true),
+        // Aperio: RGB, and nothing in the stream says so.
+        (2, SamplingFactor::F_1_1, false),
+        // QuPath: "RGB", and the stream is YCbCr all the same.
+        (2, SamplingFactor::F_1_1, true),
+        (2, SamplingFactor::F_2_2, true),
     ] {
         for shared_tables in [false, true] {
             for tile in [Some((64, 48)), None] {
                 let spec = page().with(|p| {
                     (p.compression, p.photometric, p.sampling) = (7, photometric, sampling);
-                    (p.shared_tables, p.tile) = (shared_tables, tile);
+                    (p.shared_tables, p.tile, p.jfif) = (shared_tables, tile, jfif);
                 });
                 let (_file, slide) = opened(&write(Flavour::PLAIN, &[spec]));
                 let apart = difference(&level0(&*slide), &painted(SIZE.0, SIZE.1));
-                let what = format!("{photometric} {sampling:?} {shared_tables} {tile:?}: {apart:?}");
+                let what = format!("{photometric} {sampling:?} {jfif} {shared_tables} {tile:?}: {apart:?}");
                 assert!(apart.mean < 1.6 && apart.max < 40, "{what}");
                 assert_conforms(&*slide);
             }
@@ -211,7 +216,8 @@ fn limits_hold_before_memory_is_taken() {
 #[test]
 fn aperio_pages_are_told_apart_and_labels_come_only_by_name() {
     let text = |line: &str| format!("Aperio Image Library v11.2.1 \r\n{line}");
-    let page_of = |w: u32, h: u32, line: &str| PageSpec::new(painted(w, h)).with(|p| p.description = text(line));
+    let page_of =
+        |w: u32, h: u32, line: &str| PageSpec::new(painted(w, h)).with(|p| p.description = text(line));
     let strip = |w: u32, h: u32, line: &str| page_of(w, h, line).with(|p| p.tile = None);
     let pages = [
         page_of(400, 300, "400x300 (64x48) none|AppMag = 40|MPP = 0.2527"),

@@ -45,7 +45,12 @@ impl std::fmt::Debug for OpenSlideSlide {
 impl OpenSlideSlide {
     /// Opens a slide file.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        openslide_sys::load().map_err(|e| OpenError::LibraryMissing { what: e.to_string() })?;
+        openslide_sys::load().map_err(|e| {
+            // One line: the places that were looked at are for `native::find_all`.
+            let text = e.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            OpenError::LibraryMissing { what: first.trim_end_matches("; looked at:").to_owned() }
+        })?;
         let handle = OpenSlide::new(path).map_err(|e| open_error(&e, path))?;
         let info = read_info(&handle, path)?;
         Ok(Self { path: path.to_owned(), info, handle: RwLock::new(Arc::new(handle)) })
@@ -76,6 +81,7 @@ impl OpenSlideSlide {
         if let Ok(value) = read(&shared) {
             return Ok(value);
         }
+        tracing::debug!("a read failed: the slide is opened anew");
         let fresh = self.reopen()?;
         match read(&fresh) {
             Ok(value) => {

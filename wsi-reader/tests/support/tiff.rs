@@ -21,6 +21,8 @@ pub struct PageSpec {
     pub rows_per_strip: u32,
     pub sampling: SamplingFactor,
     pub shared_tables: bool,
+    /// JPEG tiles are whole JFIF files.
+    pub jfif: bool,
     pub bits: u16,
     pub sample_format: u16,
     pub description: String,
@@ -46,6 +48,7 @@ impl PageSpec {
             rows_per_strip: 16,
             sampling: SamplingFactor::F_1_1,
             shared_tables: false,
+            jfif: true,
             bits: 8,
             sample_format: 1,
             description: String::new(),
@@ -91,15 +94,19 @@ impl PageSpec {
             for top in (0..h).step_by(ch) {
                 let rows = if self.tile.is_some() { ch } else { ch.min(h - top) };
                 for left in (0..w).step_by(cw) {
-                    let indices: Vec<usize> = if self.planar { vec![plane] } else { (0..self.samples).collect() };
+                    let indices: Vec<usize> =
+                        if self.planar { vec![plane] } else { (0..self.samples).collect() };
                     let mut raw = Vec::new();
                     for y in top..top + rows {
                         for x in left..left + cw {
                             raw.extend(indices.iter().map(|&i| self.sample(x, y, i)));
                         }
                     }
-                    let coded =
-                        if self.absent.contains(&out.len()) { Vec::new() } else { self.code(&raw, cw, rows, indices.len(), big_endian) };
+                    let coded = if self.absent.contains(&out.len()) {
+                        Vec::new()
+                    } else {
+                        self.code(&raw, cw, rows, indices.len(), big_endian)
+                    };
                     out.push(coded);
                 }
             }
@@ -147,13 +154,18 @@ impl PageSpec {
         let colour = match (samples, self.photometric) {
             (1, _) => ColorType::Luma,
             // The components as they are, without a marker that says so: Aperio's way.
-            (_, 2) => ColorType::Ycbcr,
+            (_, 2) if !self.jfif => ColorType::Ycbcr,
             _ => ColorType::Rgb,
         };
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out, 90);
         encoder.set_sampling_factor(self.sampling);
         encoder.encode(raw, width as u16, rows as u16, colour).unwrap();
+        if !self.jfif {
+            assert_eq!(&out[2..4], b"\xff\xe0");
+            let length = usize::from(u16::from_be_bytes([out[4], out[5]]));
+            out.drain(2..4 + length);
+        }
         out
     }
 }
@@ -165,7 +177,11 @@ fn split_tables(stream: &[u8]) -> (Vec<u8>, Vec<u8>) {
     while stream[at + 1] != 0xda {
         let length = usize::from(u16::from_be_bytes([stream[at + 2], stream[at + 3]])) + 2;
         let segment = &stream[at..at + length];
-        if matches!(segment[1], 0xdb | 0xc4) { tables.extend(segment) } else { rest.extend(segment) }
+        if matches!(segment[1], 0xdb | 0xc4) {
+            tables.extend(segment)
+        } else {
+            rest.extend(segment)
+        }
         at += length;
     }
     rest.extend(&stream[at..]);
@@ -262,8 +278,13 @@ impl Writer {
         }
         let short = |v: u16| -> Value { (3, 1, f.u16(v)) };
         let long = |v: u32| -> Value { (4, 1, f.u32(v)) };
-        let (many, kind) = (|vs: &[u64]| vs.iter().flat_map(|&v| f.offset(v)).collect::<Vec<u8>>(), if f.big_tiff { 16 } else { 4 });
-        let shorts = |v: u16| -> Value { (3, page.samples as u64, (0..page.samples).flat_map(|_| f.u16(v)).collect()) };
+        let (many, kind) = (
+            |vs: &[u64]| vs.iter().flat_map(|&v| f.offset(v)).collect::<Vec<u8>>(),
+            if f.big_tiff { 16 } else { 4 },
+        );
+        let shorts = |v: u16| -> Value {
+            (3, page.samples as u64, (0..page.samples).flat_map(|_| f.u16(v)).collect())
+        };
         let mut tags: Vec<(u16, Value)> = vec![
             (254, long(page.subfile)),
             (256, long(page.picture.width() as u32)),

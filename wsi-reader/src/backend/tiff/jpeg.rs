@@ -19,8 +19,10 @@ pub(crate) fn tables_to_prepend(tables: &[u8]) -> Option<Vec<u8>> {
 /// Decodes `scratch.stored`, a stream of `size` px, into `target`.
 ///
 /// `raw_rgb`: the page says that its three components are red, green and blue.
-/// Aperio writes such streams without the Adobe marker that would say so, and
-/// every decoder takes them for YCbCr; the page is right.
+/// Aperio writes such streams without any marker that would say so, and every
+/// decoder takes them for YCbCr; there the page is right. But QuPath and
+/// Bio-Formats say the same of whole JFIF files, whose colours are YCbCr by
+/// definition (T.871): there the stream is.
 pub(crate) fn decode(
     tables: Option<&[u8]>,
     size: (usize, usize),
@@ -41,7 +43,13 @@ pub(crate) fn decode(
         }
         None => stored.as_slice(),
     };
+    let raw_rgb = raw_rgb && !is_jfif(stored) && !tables.is_some_and(is_jfif);
     guarded(|| decode_stream(stream, size, raw_rgb, samples, target))
+}
+
+/// Whether a stream starts with the segment that makes it a JFIF file.
+fn is_jfif(stream: &[u8]) -> bool {
+    stream.get(2..4) == Some(b"\xff\xe0") && stream.get(6..11) == Some(b"JFIF\0")
 }
 
 fn decode_stream(

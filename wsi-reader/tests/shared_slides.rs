@@ -1,0 +1,278 @@
+//! Every shared slide: what becomes of it, and agreement with OpenSlide.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use openslide_rs::{Address, OpenSlide, Region, Size};
+use support::shared_slides;
+use wsi_reader::{
+    OpenError, OpenOptions, Prefer, ReadError, ScaleProblem, Slide, SlideInfo,
+    conformance::{assert_conforms, difference, whole_level},
+    content_id, doctor, open, open_with, overview, slide_files,
+};
+use wsi_types::{LevelIndex, RgbBuffer, TileId};
+
+/// Levels up to this size are compared pixel by pixel.
+const MAX_COMPARED: u64 = 12_000_000;
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() { found.extend(files_under(&entry)) } else { found.push(entry) }
+    }
+    found
+}
+
+fn unreadable(slide: &dyn Slide) -> usize {
+    let mut out = RgbBuffer::default();
+    let mut count = 0;
+    for (index, level) in slide.info().pyramid.levels().iter().enumerate() {
+        let grid = level.tiles;
+        for row in 0..grid.rows().min(20) {
+            for column in 0..grid.columns().min(20) {
+                let tile = TileId { level: LevelIndex(index as u16), row, column };
+                count += usize::from(matches!(slide.read_tile(tile, &mut out), Err(ReadError::Tile { .. })));
+            }
+        }
+    }
+    count
+}
+
+fn scale_word(info: &SlideInfo) -> String {
+    match &info.scale {
+        Ok(scale) => format!("{:.4} by {}", scale.mpp.get(), scale.source),
+        Err(ScaleProblem::Missing) => "no mpp".into(),
+        Err(ScaleProblem::NotANumber { .. }) => "mpp is text".into(),
+        Err(ScaleProblem::Implausible { .. }) => "implausible mpp".into(),
+        Err(ScaleProblem::PrintResolution { .. }) => "print resolution".into(),
+        Err(ScaleProblem::Anisotropic { .. }) => "unequal axes".into(),
+        Err(ScaleProblem::ContradictsObjective { .. }) => "contradicts the objective".into(),
+    }
+}
+
+fn outcome(path: &Path) -> String {
+    match open(path) {
+        Ok(slide) => {
+            let info = slide.info();
+            let levels = info.pyramid.levels().len();
+            let bad = match unreadable(&*slide) {
+                0 => String::new(),
+                count => format!(", {count} unreadable"),
+            };
+            format!("{} {} x{levels}, {}{bad}", info.backend, info.format, scale_word(info))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(!text.contains('\n'), "one line: {text}");
+            assert!(!text.contains(&*path.to_string_lossy()), "the path is the caller's to add: {text}");
+            match error {
+                OpenError::NotASlide { .. } => "not a slide".into(),
+                OpenError::Unsupported { .. } => "unsupported".into(),
+                OpenError::Broken { .. } => "broken".into(),
+                OpenError::TooLarge { .. } => "too large".into(),
+                other => panic!("{other}: {}", path.display()),
+            }
+        }
+    }
+}
+
+/// What becomes of each file. A file that is not in the list fails the test, so
+/// that new ones are judged.
+const OUTCOMES: &str = include_str!("shared_slides.txt");
+
+#[test]
+fn every_file_has_the_outcome_it_should() {
+    let Some(root) = shared_slides() else { return };
+    let mut found = String::new();
+    for path in files_under(&root) {
+        let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        found += &format!("{name}: {}\n", outcome(&path));
+    }
+    if found != OUTCOMES {
+        let wrong: Vec<&str> = found.lines().filter(|line| !OUTCOMES.lines().any(|l| l == *line)).collect();
+        panic!("found, not expected:\n{}", wrong.join("\n"));
+    }
+}
+
+/// A whole level by one OpenSlide read at the origin, where its grid and the
+/// level's meet whatever the downsample.
+fn openslide_level(handle: &OpenSlide, level: u32) -> RgbBuffer {
+    let size = handle.level_dimensions(level).unwrap();
+    let region = Region { address: Address { x: 0, y: 0 }, level, size: Size { w: size.w, h: size.h } };
+    let argb = handle.read_region(&region).unwrap();
+    let rgb = argb
+        .chunks_exact(4)
+        .flat_map(|raw| {
+            let [a, r, g, b] = u32::from_ne_bytes(raw.try_into().unwrap()).to_be_bytes();
+            [r, g, b].map(|c| (u32::from(c) + u32::from(255 - a)).min(255) as u8)
+        })
+        .collect();
+    RgbBuffer::from_bytes(size.w as usize, size.h as usize, rgb).unwrap()
+}
+
+/// OpenSlide lets libtiff turn each tile of a picture stored rotated, but leaves
+/// the tiles where they are: a mosaic nobody wants to agree with.
+const NOT_COMPARED: [&str; 2] = ["li_test_orient3.tif", "li_test_orient6.tif"];
+
+#[test]
+fn our_tiffs_agree_with_openslide() {
+    let Some(root) = shared_slides() else { return };
+    openslide_sys::load().unwrap();
+    let mut compared = 0;
+    for path in files_under(&root) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let tiff = OpenOptions { prefer: Prefer::Tiff, ..OpenOptions::default() };
+        let (Ok(ours), Ok(handle)) = (open_with(&path, &tiff), OpenSlide::new(&path)) else { continue };
+        if NOT_COMPARED.contains(&name.as_str()) {
+            continue;
+        }
+        let theirs =
+            open_with(&path, &OpenOptions { prefer: Prefer::OpenSlide, ..OpenOptions::default() }).unwrap();
+        assert_facts_agree(&name, ours.info(), theirs.info());
+        for index in 0..handle.level_count().min(ours.info().pyramid.levels().len() as u32) {
+            let level = &ours.info().pyramid.levels()[index as usize];
+            if u64::from(level.width()) * u64::from(level.height()) > MAX_COMPARED {
+                continue;
+            }
+            let Ok(mine) = whole_level(&*ours, LevelIndex(index as u16)) else { continue };
+            let apart = difference(&mine, &openslide_level(&handle, index));
+            let what = format!("{name}, level {index}: {apart:?}");
+            if ours.info().compression[index as usize].starts_with("JPEG") {
+                assert!(apart.mean <= 0.5 && apart.max <= 5 && apart.over_4_ppm <= 6.0, "{what}");
+            } else {
+                assert_eq!(apart.max, 0, "{what}");
+            }
+            compared += 1;
+        }
+        assert_eq!(ours.icc_profile().unwrap(), theirs.icc_profile().unwrap(), "{name}: ICC profile");
+    }
+    assert!(compared >= 60, "only {compared} levels were compared");
+}
+
+fn assert_facts_agree(name: &str, ours: &SlideInfo, theirs: &SlideInfo) {
+    // OpenSlide reads no SubIFDs, and no OME-XML.
+    if ours.format != "ome-tiff" {
+        let sizes = |info: &SlideInfo| {
+            info.pyramid.levels().iter().map(|l| (l.width(), l.height())).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(ours), sizes(theirs), "{name}: levels");
+        assert_eq!(scale_word(ours), scale_word(theirs), "{name}: scale");
+    }
+    assert_eq!(ours.objective, theirs.objective, "{name}: objective");
+    assert_eq!(ours.bounds, theirs.bounds, "{name}: bounds");
+    for image in &theirs.associated {
+        assert!(ours.associated.contains(image), "{name}: {image:?}");
+    }
+    for key in ["aperio.MPP", "aperio.AppMag", "tiff.ResolutionUnit"] {
+        if let Some(value) = ours.properties.get(key) {
+            assert_eq!(Some(value), theirs.properties.get(key), "{name}: {key}");
+        }
+    }
+}
+
+#[test]
+fn every_backend_conforms_on_real_files() {
+    let Some(root) = shared_slides() else { return };
+    for (name, backend) in [
+        ("real/CMU-1-Small-Region.svs", "tiff"),
+        ("real/tcga-cr-7395-01a-01-ts1.svs", "tiff"),
+        ("real/OS-1-detail.ome.tif", "tiff"),
+        ("real/instanseg_HE_example.tif", "tiff"),
+        ("crafted/level_noninteger.svs", "tiff"),
+        ("crafted/bad_corrupt_tiles.svs", "tiff"),
+        ("crafted/strip_jpeg.tif", "tiff"),
+        ("crafted/plain_photo.jpg", "picture"),
+        ("fixtures/ospy_boxes.png", "picture"),
+        ("dicom/highdicom/sm_image.dcm", "openslide"),
+    ] {
+        let slide = open(&root.join(name)).unwrap();
+        assert_eq!(slide.info().backend, backend, "{name}");
+        assert_conforms(&*slide);
+    }
+    let forced = OpenOptions { prefer: Prefer::OpenSlide, ..OpenOptions::default() };
+    for name in
+        ["crafted/generic_rgba_tiled.tif", "crafted/phi_label_macro.svs", "crafted/bad_corrupt_tiles.svs"]
+    {
+        assert_conforms(&*open_with(&root.join(name), &forced).unwrap());
+    }
+}
+
+#[test]
+fn a_dicom_folder_is_one_slide_and_so_is_each_of_its_files() {
+    let Some(root) = shared_slides() else { return };
+    let folder = root.join("dicom/cmu1_small_region_levels");
+    let slide = open(&folder).unwrap();
+    assert_eq!(slide.info().format, "dicom");
+    assert_eq!(slide.info().pyramid.levels().len(), 12);
+    assert_eq!(slide_files(&folder).unwrap(), [folder.clone()]);
+    let file = folder.join("level-3-frames-0-1.dcm");
+    assert_eq!(content_id(&folder).unwrap(), content_id(&file).unwrap());
+    let listed = slide_files(&root.join("dicom/highdicom")).unwrap();
+    let names: Vec<_> =
+        listed.iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(names.iter().all(|name| name.starts_with("sm_image")), "{names:?}");
+    let real = slide_files(&root.join("real")).unwrap();
+    assert_eq!(real.len(), 6, "{real:?}");
+    let truth = slide_files(&root.join("gt")).unwrap();
+    assert_eq!(truth.len(), 3, "pictures and tables beside slides do not count: {truth:?}");
+}
+
+/// Mean colours of the whole picture, as tifffile and libjpeg-turbo give them.
+#[test]
+fn colours_of_other_writers_are_true() {
+    let Some(root) = shared_slides() else { return };
+    for (name, expected) in [
+        ("real/OS-1-detail.ome.tif", [144.37, 123.64, 179.70]),
+        ("real/OS-2-ndpi.ome.tif", [180.68, 187.93, 200.18]),
+        ("real/instanseg_HE_example.tif", [177.75, 138.64, 193.99]),
+    ] {
+        let pixels = whole_level(&*open(&root.join(name)).unwrap(), LevelIndex(0)).unwrap();
+        for (channel, expected) in expected.into_iter().enumerate() {
+            let sum: u64 = pixels.bytes().iter().skip(channel).step_by(3).map(|&v| u64::from(v)).sum();
+            let mean = sum as f64 / (pixels.width() * pixels.height()) as f64;
+            assert!((mean - expected).abs() < 0.6, "{name}, channel {channel}: {mean}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn labels_do_not_leak() {
+    let Some(root) = shared_slides() else { return };
+    let slide = open(&root.join("crafted/phi_label_macro.svs")).unwrap();
+    let shown = format!("{:?}{}", slide.info(), serde_json::to_string(slide.info()).unwrap());
+    for (key, value) in &slide.info().properties {
+        if value.len() > 8 && !value.chars().all(|c| c.is_ascii_digit() || c == '.') {
+            assert!(!shown.contains(value.as_str()), "{key} leaks");
+        }
+    }
+    let mut label = RgbBuffer::default();
+    slide.read_associated("label", &mut label).unwrap();
+    let shot = overview(&*slide, 256);
+    assert!(shot.pixels.bytes() != label.bytes());
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong() {
+    let Some(root) = shared_slides() else { return };
+    let checkup = |name: &str| {
+        let slide = open(&root.join(name)).unwrap();
+        doctor::check(&*slide, &doctor::CheckOptions::full(2), &|_, _| {})
+    };
+    let sound = checkup("crafted/base_for_corruption.svs");
+    assert_eq!((sound.unreadable(), sound.damaged()), (0, 0));
+    let corrupt = checkup("crafted/bad_corrupt_tiles.svs");
+    assert_eq!(corrupt.unreadable(), 4);
+    let rotten = checkup("crafted/bad_bitrot_tiles.svs");
+    assert!(rotten.unreadable() + rotten.damaged() > 0, "{:?}", rotten.levels);
+    assert!(checkup("real/hamamatsu-dapi.ndpi").look.is_dark());
+    for name in ["real/CMU-1-Small-Region.svs", "gt/tnbc_dev_mosaic.svs", "real/OS-1-detail.ome.tif"] {
+        let found = checkup(name);
+        eprintln!("{name}: {:?}", found.look);
+        assert_eq!((found.unreadable(), found.damaged()), (0, 0), "{name}: {:?}", found.levels);
+        assert!(!found.look.is_dark() && !found.look.is_blurred(), "{name}: {:?}", found.look);
+    }
+}
