@@ -64,6 +64,7 @@ class Field:
     classes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     ignore: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     dots: np.ndarray | None = None
+    mask_class: int = 0
 
     @cached_property
     def paper(self) -> tuple[int, int, int]:
@@ -90,8 +91,9 @@ class Crop:
     ignore: np.ndarray
 
 
-def load_mask_set(root: Path, name: str, split: str) -> list[Field]:
-    """Reads ``<root>/<name>/<split>/<id>/{image,label}.png``, in order of id."""
+def load_mask_set(root: Path, name: str, split: str, class_id: int = 0) -> list[Field]:
+    """Reads ``<root>/<name>/<split>/<id>/{image,label}.png``, in order of id. Masks have
+    no classes: all objects get ``class_id``, -1 where several classes are to be told."""
     fields = []
     for folder in sorted((root / name / split).iterdir()):
         label = np.asarray(Image.open(folder / "label.png")).astype(np.int32)
@@ -103,6 +105,7 @@ def load_mask_set(root: Path, name: str, split: str) -> list[Field]:
                 mpp=SET_MPP[name],
                 label=Image.fromarray(label, mode="I"),
                 areas=np.bincount(label.ravel()),
+                mask_class=class_id,
             )
         )
     return fields
@@ -224,6 +227,7 @@ class Canvas:
         self.label = np.zeros((side, side), np.int32)
         self.known = np.zeros((side, side), bool)
         self.full_area: list[np.ndarray] = [np.zeros(1)]
+        self.mask_class: list[np.ndarray] = [np.zeros(1, np.int64)]
         self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.ignore: list[np.ndarray] = []
 
@@ -244,6 +248,7 @@ class Canvas:
         self.label[part] = np.where(label > 0, label + offset, 0)
         self.known[part] = True
         self.full_area.append(item.areas[1:] / abs(np.linalg.det(view.matrix)))
+        self.mask_class.append(np.full(len(item.areas) - 1, item.mask_class))
 
     def _paste_boxes(self, item: Field, view: View, at: tuple[int, int]) -> None:
         low = np.array([*at, *at], np.float64)
@@ -258,8 +263,8 @@ class Canvas:
 
     def finish(self) -> Crop:
         """Averages down and turns masks into boxes."""
-        boxes, slivers = self._boxes_from_masks()
-        rows = [(boxes, np.ones(len(boxes), bool), np.zeros(len(boxes), np.int64)), *self.rows]
+        boxes, classes, slivers = self._boxes_from_masks()
+        rows = [(boxes, np.ones(len(boxes), bool), classes), *self.rows]
         return Crop(
             image=np.asarray(self.picture.reduce(OVERSAMPLE), np.float32) / 255,
             boxes=(np.vstack([r[0] for r in rows]) / OVERSAMPLE).astype(np.float32),
@@ -269,16 +274,17 @@ class Canvas:
             ignore=(np.vstack([slivers, *self.ignore]) / OVERSAMPLE).astype(np.float32),
         )
 
-    def _boxes_from_masks(self) -> tuple[np.ndarray, np.ndarray]:
+    def _boxes_from_masks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes and classes of the objects seen well enough, and boxes of the slivers."""
         full = np.concatenate(self.full_area)
         seen = np.bincount(self.label.ravel(), minlength=len(full))
-        boxes, slivers = [], []
-        for index, where in enumerate(ndimage.find_objects(self.label), start=1):
-            if where is None:
-                continue
-            box = (where[1].start, where[0].start, where[1].stop, where[0].stop)
-            (boxes if seen[index] >= MIN_VISIBLE * full[index] else slivers).append(box)
-        return np.array(boxes, float).reshape(-1, 4), np.array(slivers, float).reshape(-1, 4)
+        where = ndimage.find_objects(self.label)
+        ids = np.array([i for i, w in enumerate(where, start=1) if w is not None], np.int64)
+        boxes = np.array(
+            [(w[1].start, w[0].start, w[1].stop, w[0].stop) for w in where if w is not None], float
+        ).reshape(-1, 4)
+        whole = seen[ids] >= MIN_VISIBLE * full[ids]
+        return boxes[whole], np.concatenate(self.mask_class)[ids[whole]], boxes[~whole]
 
 
 def mask_with_rims(label: np.ndarray, known: np.ndarray) -> np.ndarray:

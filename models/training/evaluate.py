@@ -144,17 +144,35 @@ def run(predict: Predict, fields: list[data.Field], multiple: int, nms_iou: floa
     return results
 
 
-def curve(found: list[Detections], fields: list[data.Field]) -> Curve:
-    """Matches every field by itself and pools."""
+def curve(found: list[Detections], fields: list[data.Field], class_id: int | None = None) -> Curve:
+    """Matches every field by itself and pools; one class only if ``class_id`` is given."""
     scores, right, truths = [], [], 0
     for result, item in zip(found, fields):
-        truth = data.truth_centres(item)
-        scores.append(result.scores)
-        right.append(match(result.centres, truth) >= 0)
+        truth, kept = data.truth_centres(item), np.ones(len(result.scores), bool)
+        if class_id is not None:
+            truth, kept = truth[item.classes == class_id], result.classes == class_id
+        scores.append(result.scores[kept])
+        right.append(match(result.centres[kept], truth) >= 0)
         truths += len(truth)
     all_scores, all_right = np.concatenate(scores), np.concatenate(right)
     order = np.argsort(-all_scores, kind="stable")
     return Curve(all_scores[order], all_right[order], truths)
+
+
+def class_figures(found: list[Detections], fields: list[data.Field], threshold: float) -> dict:
+    """F1 per class and their mean, at the best single threshold and at ``threshold``."""
+    curves = [curve(found, fields, c) for c in range(max(int(f.classes.max()) for f in fields) + 1)]
+
+    def macro(at: float) -> float:
+        return float(np.mean([c.at(at)["f1"] for c in curves]))
+
+    best = max(np.arange(0.05, 0.9, 0.01), key=macro)
+    return {
+        "per_class": [c.at(threshold) for c in curves],
+        "macro_f1": macro(threshold),
+        "best_macro_f1": macro(best),
+        "best_threshold": round(float(best), 4),
+    }
 
 
 def working_threshold(curves: list[Curve]) -> float:
@@ -187,15 +205,23 @@ def dev_sets(root: Path) -> dict[str, list[data.Field]]:
     return sets | {"brca_m2c": data.load_dot_set(root, "dev")}
 
 
-def report(predict: Predict, sets: dict[str, list[data.Field]], multiple: int, nms_iou: float, conf: float | None) -> dict:
+def report(
+    predict: Predict, sets: dict[str, list[data.Field]], multiple: int, nms_iou: float, conf: float | None
+) -> dict:
     """Figures per set at the working threshold (chosen here when ``conf`` is None)."""
-    curves = {name: curve(run(predict, fields, multiple, nms_iou), fields) for name, fields in sets.items()}
+    found = {name: run(predict, fields, multiple, nms_iou) for name, fields in sets.items()}
+    curves = {name: curve(found[name], fields) for name, fields in sets.items()}
     exact = [c for name, c in curves.items() if name in EXACT]
     threshold = working_threshold(exact) if conf is None else conf
-    return {
+    figures = {
         name: {"ap": c.ap(), "truths": c.truths, "working": c.at(threshold), "best": c.best()}
         for name, c in curves.items()
     }
+    for name, results in found.items():
+        if any(len(r.classes) and r.classes.max() > 0 for r in results):
+            if any(len(f.classes) for f in sets[name]):
+                figures[name]["classes"] = class_figures(results, sets[name], threshold)
+    return figures
 
 
 def line(figures: dict) -> str:
@@ -207,6 +233,10 @@ def line(figures: dict) -> str:
             f"{name}: F1 {w['f1']:.3f} P {w['precision']:.3f} R {w['recall']:.3f} "
             f"count {w['count_error']:+.1%} at {w['threshold']:.2f}, best {b['f1']:.3f} at {b['threshold']:.2f}, AP {f['ap']:.3f}"
         )
+        if "classes" in f:
+            c = f["classes"]
+            each = " ".join(f"{row['f1']:.3f}" for row in c["per_class"])
+            parts[-1] += f", per class {each}, macro {c['macro_f1']:.3f} (best {c['best_macro_f1']:.3f} at {c['best_threshold']:.2f})"
     return " | ".join(parts)
 
 

@@ -44,13 +44,17 @@ class Deployed(nn.Module):
         return torch.cat([x, y, sides, raw[:, 4:].sigmoid()], dim=1).flatten(2)
 
 
-def load(weights: Path) -> tuple[net.NucleusNet, dict]:
-    """The averaged network without its training-only head, and the rest of the file."""
-    content = torch.load(weights, map_location="cpu", weights_only=False)
-    model = net.NucleusNet(net.Shape(**content["shape"]))
-    kept = {k: v for k, v in content["model"].items() if not k.startswith("mask.")}
-    model.load_state_dict(kept)
-    return model.eval(), content
+def load(weights: list[Path]) -> net.NucleusNet:
+    """The network without its training-only head. Of several checkpoints of one run the
+    mean is taken (Izmailov et al. 2018, stochastic weight averaging)."""
+    files = [torch.load(path, map_location="cpu", weights_only=False) for path in weights]
+    model = net.NucleusNet(net.Shape(**files[0]["shape"]))
+    mean = {
+        name: torch.stack([f.get("average", f["model"])[name].float() for f in files]).mean(0).to(value.dtype)
+        for name, value in model.state_dict().items()
+    }
+    model.load_state_dict(mean)
+    return model.eval()
 
 
 def write(model: net.NucleusNet, path: Path) -> None:
@@ -138,7 +142,7 @@ def metadata(args: argparse.Namespace, conf: float) -> dict[str, str]:
 def main() -> None:
     here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", required=True, help="several: their mean")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     parser.add_argument("--names", nargs="+", default=["nucleus"])
@@ -146,11 +150,11 @@ def main() -> None:
     parser.add_argument("--also", default="", help="more to attribute")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--conf", type=float, help="working threshold; default: chosen on dev")
-    parser.add_argument("--nms-iou", type=float, default=0.45)
+    parser.add_argument("--nms-iou", type=float, default=0.4)
     parser.add_argument("--max-object-um", type=int, default=24)
     args = parser.parse_args()
 
-    model, _ = load(args.weights)
+    model = load(args.weights)
     sets = evaluate.dev_sets(args.data)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write(model, args.out)

@@ -86,7 +86,8 @@ def box_cost(kind: str, guess: Tensor, truth: Tensor) -> Tensor:
 def assign_image(
     boxes: Tensor, scores: Tensor, truth: dict[str, Tensor], grid: tuple[int, int], stride: int, top: int
 ) -> Assignment:
-    """One image. ``boxes`` [N, 4] decoded cells, ``scores`` [N, C] after sigmoid."""
+    """One image. ``boxes`` [N, 4] decoded cells, ``scores`` [N, C] after sigmoid. An
+    object of unknown class (-1) teaches its box; its cells have no score loss."""
     height, width = grid
     target = torch.zeros_like(scores)
     weight = torch.ones(len(scores), device=scores.device)
@@ -113,7 +114,10 @@ def assign_image(
     iou = overlaps(corners(boxes[cell]), wanted[:, None])[0]
     fall = torch.exp(-offset.square().sum(-1) / (2 * stride**2))
     quality = torch.where(truth["measured"][:, None], iou, fall * 0.8).clamp(min=1e-4)
-    score = scores[cell, truth["classes"][:, None]]
+    classes = truth["classes"]
+    per_class = scores[cell]
+    named = per_class.gather(2, classes.clamp(min=0)[:, None, None].expand(-1, PATCH**2, 1))[..., 0]
+    score = torch.where(classes[:, None] >= 0, named, per_class.amax(-1))
     align = (score.sqrt() * quality.pow(4)).masked_fill(~valid, -1.0)
 
     best, place = align.topk(min(top, PATCH**2), dim=1)
@@ -130,7 +134,9 @@ def assign_image(
     top_align = zeros.scatter_reduce(0, owner, align, "amax")
     top_quality = zeros.scatter_reduce(0, owner, quality, "amax")
     soft = align / top_align[owner].clamp(min=1e-9) * top_quality[owner]
-    target[cells, truth["classes"][owner]] = soft
+    named = classes[owner] >= 0
+    target[cells[named], classes[owner][named]] = soft[named]
+    weight[cells[~named]] = 0
     centre_boxes = torch.cat([middle, side], dim=1)[owner]
     return Assignment(target, weight, cells, centre_boxes, soft, truth["measured"][owner])
 

@@ -26,7 +26,7 @@ import net
 import train
 
 REACH_PX = 2.5 / data.MODEL_MPP
-SURE, LEAST = 0.35, 0.08
+SURE, LEAST = 0.45, 0.08
 """Score from which a box without a dot is ignored rather than background, and the
 least score of a box that a dot may take."""
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     args = parser.parse_args()
-    model, _ = export.load(args.weights)
+    model = export.load([args.weights])
     fields = data.load_dot_set(args.data, "train")
     found = evaluate.run(train.predictor(model, torch.device("cpu")), fields, net.MAX_STRIDE, 0.45)
     table = {item.name: boxes_for(item, result) for item, result in zip(fields, found)}

@@ -48,7 +48,7 @@ class Average:
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         self.updates += 1
-        decay = self.decay * (1 - math.exp(-self.updates / 500))
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values()):
             if mine.dtype.is_floating_point:
                 mine.lerp_(theirs, 1 - decay)
@@ -74,6 +74,31 @@ def parameter_groups(model: nn.Module, args: argparse.Namespace) -> list[dict]:
         }
         for (encoder, decays), params in groups.items()
     ]
+
+
+def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Takes every weight whose name and shape fit; a head of other classes starts anew."""
+    own = model.state_dict()
+    model.load_state_dict({k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}, strict=False)
+
+
+def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def settle_norms(model: nn.Module, fields: list[data.Field], device: torch.device) -> None:
+    """Measures the batch norms' statistics anew on plain training fields. What training
+    leaves there is the mean over wild crops (ink, glass, folds), far from any slide.
+    Kept from then on, so that the network trained is exactly the network exported."""
+    for norm in norms(model):
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for item in fields:
+        picture = evaluate.padded(data.at_model_mpp(item), net.MAX_STRIDE).transpose(2, 0, 1)
+        model(torch.from_numpy(picture.copy())[None].to(device).float() / 255)
+    model.eval()
 
 
 def rate(step: int, args: argparse.Namespace) -> float:
@@ -119,10 +144,16 @@ def training_fields(args: argparse.Namespace) -> list[data.Field]:
         if name in DOT_SETS:
             fields += data.load_dot_set(args.data, "train", args.dot_boxes, name)
         else:
-            fields += data.load_mask_set(args.data, name, "train")
+            fields += data.load_mask_set(args.data, name, "train", class_id=0 if args.classes == 1 else -1)
     if args.classes == 1:
         fields = [replace(f, classes=np.zeros_like(f.classes)) for f in fields]
     return fields
+
+
+def worth(figures: dict) -> float:
+    """What ``best.pt`` is chosen by: mean F1 over the sets, or macro F1 over classes."""
+    per_class = [f["classes"]["best_macro_f1"] for f in figures.values() if "classes" in f]
+    return float(np.mean(per_class or [f["working"]["f1"] for f in figures.values()]))
 
 
 def save(path: Path, **content: object) -> None:
@@ -141,7 +172,10 @@ def train(args: argparse.Namespace) -> None:
     shape = net.Shape(tuple(args.widths), tuple(args.depths), args.head_width, args.head_stride, args.classes)
     model = net.NucleusNet(shape, auxiliary=args.mask_weight > 0).to(device, memory_format=torch.channels_last)
     if args.init:
-        model.load_state_dict(torch.load(args.init, map_location=device)["model"], strict=False)
+        load_matching(model, torch.load(args.init, map_location=device)["model"])
+    fields = training_fields(args)
+    if args.hold_norms:
+        settle_norms(model, fields, device)
     average = Average(model, args.ema)
     optimiser = torch.optim.AdamW(parameter_groups(model, args), lr=args.lr, betas=(0.9, 0.98), foreach=True)
     weights = loss.Weights(box_loss=args.box_loss, score_loss=args.score_loss, mask=args.mask_weight, top=args.top)
@@ -156,7 +190,10 @@ def train(args: argparse.Namespace) -> None:
     dev = evaluate.dev_sets(args.data)
     start, sums, seen = time.time(), {}, 0
     model.train()
-    for step, (images, truths) in enumerate(batches(training_fields(args), args, first), start=first):
+    if args.hold_norms:
+        for norm in norms(model):
+            norm.eval()
+    for step, (images, truths) in enumerate(batches(fields, args, first), start=first):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, args) * group["factor"]
         images = images.to(device, memory_format=torch.channels_last)
@@ -176,7 +213,7 @@ def train(args: argparse.Namespace) -> None:
         if done % args.every and done != args.steps:
             continue
         figures = evaluate.report(predictor(average.model, device), dev, net.MAX_STRIDE, args.nms_iou, None)
-        merit = float(np.mean([f["working"]["f1"] for f in figures.values()]))
+        merit = worth(figures)
         average_parts = " ".join(f"{k} {v / seen:.3f}" for k, v in sums.items())
         print(f"{done} {time.time() - start:.0f}s {average_parts} | {evaluate.line(figures)}", flush=True)
         sums, seen = {}, 0
@@ -185,6 +222,8 @@ def train(args: argparse.Namespace) -> None:
             save(args.out / "best.pt", model=average.model.state_dict(), shape=shape.as_dict(), figures=figures, step=done)
         save(args.out / "last.pt", model=model.state_dict(), average=average.model.state_dict(),
              optimiser=optimiser.state_dict(), step=done, best=best, stale=stale, shape=shape.as_dict())
+        if args.stop and done >= args.stop:
+            break
         if args.patience and stale >= args.patience:
             print(f"no better for {stale} looks at dev: stopped")
             break
@@ -209,6 +248,8 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--patience", type=int, default=0, help="stop after so many looks without progress; 0: never")
     p.add_argument("--init", type=Path, help="start from these weights")
     p.add_argument("--freeze-encoder", action="store_true")
+    p.add_argument("--hold-norms", action="store_true", help="settle batch norm statistics first, then keep them")
+    p.add_argument("--stop", type=int, default=0, help="stop at this step of the schedule; 0: run it out")
     p.add_argument("--encoder-lr", type=float, default=1.0, help="the encoder's share of the learning rate")
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--warmup", type=int, default=200)
@@ -222,7 +263,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--score-loss", default="quality", choices=["quality", "varifocal", "bce"])
     p.add_argument("--mask-weight", type=float, default=0.5, help="auxiliary mask head, training only; 0: none")
     p.add_argument("--top", type=int, default=6, help="positive cells per nucleus at most")
-    p.add_argument("--nms-iou", type=float, default=0.45)
+    p.add_argument("--nms-iou", type=float, default=0.4)
     p.add_argument("--scale", type=float, nargs=2, default=[0.7, 1.5])
     for name in ("mosaic", "stain", "vector", "tone", "optics", "clutter"):
         default = getattr(data.Geometry() if name == "mosaic" else augment.Colour(), name)
