@@ -150,7 +150,7 @@ fn plan(settings: &Settings, tissue: &[Blob]) -> Vec<Window> {
         .zip(0..)
         .map(|((x, y), index)| Window {
             index: WindowIndex(index),
-            rect: GridRect::new(euclid::point2(x, y), euclid::size2(size, size)),
+            rect: GridRect::new((x, y).into(), (size, size).into()),
             placement: Placement::new(1.0, 1.0, x as f64, y as f64),
         })
         .collect()

@@ -87,16 +87,16 @@ impl Arena {
         (link.open == 0).then_some(at)
     }
 
-    /// Takes out the component of `at`, in no particular order.
-    pub(crate) fn take_component(&mut self, at: u32) -> Vec<RawCell> {
-        let mut taken = Vec::new();
+    /// Moves the component of `at`, in no particular order, to `out`.
+    pub(crate) fn take_component(&mut self, at: u32, out: &mut Vec<RawCell>) {
+        out.clear();
         let mut member = at;
         loop {
-            taken.push(std::mem::replace(&mut self.cells[member as usize], vacant()));
+            out.push(std::mem::replace(&mut self.cells[member as usize], vacant()));
             self.free.push(member);
             member = self.links[member as usize].next;
             if member == at {
-                return taken;
+                return;
             }
         }
     }

@@ -39,6 +39,8 @@ pub struct Layout {
     slide_key: u64,
     /// By window index, ascending. Positions in this list are *slots*.
     windows: Vec<PlannedWindow>,
+    /// Slot by index, as long as indices are few; `u32::MAX` where there is none.
+    slots: Vec<u32>,
     /// Slots of the windows near each slot, itself included; ascending.
     neighbours: Vec<Box<[u32]>>,
     tree: RTree<Indexed>,
@@ -56,12 +58,16 @@ impl Layout {
         let mut planned =
             windows.iter().map(|window| planned(window, &slide)).collect::<Result<Vec<_>, _>>()?;
         planned.sort_by_key(|window| window.index);
+        if let Some(window) = planned.last().filter(|window| window.index.0 >= MOST_WINDOWS) {
+            return Err(MergeError::Layout(format!("window {} is past any plan", window.index.0)));
+        }
         if let Some(pair) = planned.windows(2).find(|pair| pair[0].index == pair[1].index) {
             return Err(MergeError::Layout(format!("window {} is there twice", pair[0].index.0)));
         }
         let tree = RTree::bulk_load(planned.iter().zip(0..).map(indexed).collect());
         let neighbours = planned.iter().map(|window| near(&tree, window)).collect();
-        Ok(Self { slide, mpp, slide_key: 0, windows: planned, neighbours, tree })
+        let slots = slots_by_index(&planned);
+        Ok(Self { slide, mpp, slide_key: 0, windows: planned, slots, neighbours, tree })
     }
 
     /// The same with ids of cells derived from `slide_id` (a content hash, not
@@ -99,8 +105,7 @@ impl Layout {
 
     /// The slot of a window, `None` when the plan does not hold it.
     pub(crate) fn slot(&self, index: WindowIndex) -> Option<u32> {
-        let found = self.windows.binary_search_by_key(&index, |window| window.index).ok()?;
-        u32::try_from(found).ok()
+        self.slots.get(index.0 as usize).copied().filter(|&slot| slot != NO_SLOT)
     }
 
     pub(crate) fn window(&self, slot: u32) -> &PlannedWindow {
@@ -130,8 +135,8 @@ impl Layout {
     /// Distance in level-0 px from `point` to the nearest inner border of a
     /// window near `slot`; infinite when there is one window only.
     pub(crate) fn seam_distance(&self, slot: u32, point: Level0Point) -> f64 {
-        let to_border = |&near: &u32| border_distance(self.window(near), point);
-        self.neighbours(slot).iter().map(to_border).fold(f64::INFINITY, f64::min)
+        let to_border = |&near: &u32| squared_border_distance(self.window(near), point);
+        self.neighbours(slot).iter().map(to_border).fold(f64::INFINITY, f64::min).sqrt()
     }
 }
 
@@ -180,20 +185,34 @@ fn near(tree: &RTree<Indexed>, window: &PlannedWindow) -> Box<[u32]> {
     slots.into_boxed_slice()
 }
 
-/// Distance from `point`, inside or outside, to the nearest side of `window`
-/// that is not the slide's edge; infinite when there is none.
-fn border_distance(window: &PlannedWindow, point: Level0Point) -> f64 {
+/// Square of the distance from `point`, inside or outside, to the nearest side
+/// of `window` that is not the slide's edge; infinite when there is none.
+fn squared_border_distance(window: &PlannedWindow, point: Level0Point) -> f64 {
     let (low, high) = (window.extent.min, window.extent.max);
     // How far past the ends of a side the point lies, along that side.
     let past = |value: f64, low: f64, high: f64| (low - value).max(value - high).max(0.0);
     let (past_x, past_y) = (past(point.x, low.x, high.x), past(point.y, low.y, high.y));
     let side = |flag: Sides, across: f64, along: f64| {
-        if window.slide_edge.contains(flag) { f64::INFINITY } else { across.hypot(along) }
+        if window.slide_edge.contains(flag) { f64::INFINITY } else { across * across + along * along }
     };
     side(Sides::LEFT, point.x - low.x, past_y)
         .min(side(Sides::RIGHT, point.x - high.x, past_y))
         .min(side(Sides::TOP, point.y - low.y, past_x))
         .min(side(Sides::BOTTOM, point.y - high.y, past_x))
+}
+
+const NO_SLOT: u32 = u32::MAX;
+/// Indices are places in a plan, so this is far more than any slide has; it
+/// bounds the memory of the table.
+const MOST_WINDOWS: u32 = 1 << 26;
+
+fn slots_by_index(planned: &[PlannedWindow]) -> Vec<u32> {
+    let length = planned.last().map_or(0, |window| window.index.0 as usize + 1);
+    let mut slots = vec![NO_SLOT; length];
+    for (window, slot) in planned.iter().zip(0..) {
+        slots[window.index.0 as usize] = slot;
+    }
+    slots
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod geometry;
 pub mod layout;
 pub mod merge;
 pub mod morphology;
+mod near;
 pub mod place;
 pub mod raw;
 mod seam;

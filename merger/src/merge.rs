@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use rstar::RTree;
-use rstar::primitives::{GeomWithData, Rectangle};
 use serde::{Deserialize, Serialize};
 use wsi_types::{Detection, WindowIndex};
 
 use crate::MergeError;
 use crate::arena::Arena;
 use crate::cell::{Cell, MergeCounts};
+use crate::geometry::inflate;
 use crate::layout::Layout;
+use crate::near::NearIndex;
 use crate::place::{RawCell, Unplaceable, place};
-use crate::seam::{Coverage, View, resolve, tie};
+use crate::seam::{Coverage, Resolver, View, reach, tie};
 use crate::settings::MergeSettings;
 
 /// What became of one window.
@@ -39,15 +39,13 @@ pub struct MergeReport {
     pub windows_missing: Vec<u32>,
 }
 
-type Indexed = GeomWithData<Rectangle<[f64; 2]>, u32>;
-
 /// One window of the plan, on its way.
 enum Stage {
     /// Not yet handed in.
     Awaited,
     /// Handed in; a window nearby is still awaited, so its detections can be
     /// found by place.
-    Open { tree: RTree<Indexed>, members: Vec<u32> },
+    Open { index: NearIndex, members: Vec<u32> },
     /// Handed in, and so are all windows nearby.
     Closed,
 }
@@ -68,6 +66,7 @@ pub struct CellMerger {
     arena: Arena,
     /// Members of the components that are final.
     ready: Vec<u32>,
+    resolver: Resolver,
     report: MergeReport,
 }
 
@@ -86,6 +85,7 @@ impl CellMerger {
             awaited_near,
             arena: Arena::default(),
             ready: Vec::new(),
+            resolver: Resolver::default(),
             report: MergeReport::default(),
         }
     }
@@ -120,11 +120,11 @@ impl CellMerger {
     /// The cells that no awaited window can change any more, those handed out
     /// before left out.
     pub fn take_final(&mut self) -> Vec<Cell> {
-        let coverage = Coverage { layout: &self.layout, done: &self.done };
-        let mut cells = Vec::new();
+        let coverage = Coverage { layout: &self.layout, done: &self.done, settings: &self.settings };
+        let mut cells = Vec::with_capacity(self.ready.len());
         for member in self.ready.drain(..) {
-            let component = self.arena.take_component(member);
-            resolve(component, &coverage, &self.settings, &mut self.report.counts, &mut cells);
+            self.arena.take_component(member, self.resolver.component());
+            self.resolver.resolve(&coverage, &mut self.report.counts, &mut cells);
         }
         cells
     }
@@ -176,17 +176,10 @@ impl CellMerger {
     /// the windows nearby.
     fn open(&mut self, slot: u32, cells: Vec<RawCell>) {
         let window = self.layout.window(slot);
-        let settings = &self.settings;
-        let mut items = Vec::with_capacity(cells.len());
-        let mut members = Vec::with_capacity(cells.len());
-        for cell in cells {
-            let envelope = View { cell: &cell, window }.envelope(settings);
-            let member = self.arena.add(cell);
-            members.push(member);
-            items.push(GeomWithData::new(envelope, member));
-        }
-        let tree = RTree::bulk_load(items);
-        self.stages[slot as usize] = Stage::Open { tree, members };
+        let boxes: Vec<_> = cells.iter().map(|cell| View { cell, window }.reaches(&self.settings)).collect();
+        let members: Vec<u32> = cells.into_iter().map(|cell| self.arena.add(cell)).collect();
+        let index = NearIndex::new(boxes.into_iter().zip(members.iter().copied()));
+        self.stages[slot as usize] = Stage::Open { index, members };
         let layout = Arc::clone(&self.layout);
         for &near in layout.neighbours(slot) {
             self.tie_windows(slot, near);
@@ -194,22 +187,24 @@ impl CellMerger {
     }
 
     fn tie_windows(&mut self, slot: u32, near: u32) {
-        let (Stage::Open { tree, .. }, Stage::Open { tree: other, .. }) =
+        let (Stage::Open { index, .. }, Stage::Open { index: near_index, .. }) =
             (&self.stages[slot as usize], &self.stages[near as usize])
         else {
             return;
         };
         let (window, near_window) = (self.layout.window(slot), self.layout.window(near));
-        for (a, b) in tree.intersection_candidates_with_other_tree(other) {
-            if slot == near && a.data >= b.data {
-                continue;
+        let (arena, settings) = (&mut self.arena, &self.settings);
+        let zone = inflate(&near_window.extent, reach(near_window, settings));
+        index.pairs(near_index, &zone, |a, b| {
+            if slot == near && a >= b {
+                return;
             }
-            let first = View { cell: self.arena.cell(a.data), window };
-            let second = View { cell: self.arena.cell(b.data), window: near_window };
-            if tie(&first, &second, &self.settings).is_some() {
-                self.arena.unite(a.data, b.data);
+            let first = View { cell: arena.cell(a), window };
+            let second = View { cell: arena.cell(b), window: near_window };
+            if tie(&first, &second, settings).is_some() {
+                arena.unite(a, b);
             }
-        }
+        });
     }
 
     /// Notes that `slot` is no longer awaited, and closes the windows nearby

@@ -6,7 +6,7 @@
 //! on how much of it was cut.
 //!
 //! A *component* is a set of detections tied to each other, directly or by way
-//! of others, and to nothing else. [`resolve`] turns one component into cells.
+//! of others, and to nothing else. [`Resolver`] turns one component into cells.
 //! It looks at nothing but the component and at which windows are done, and
 //! orders by content first: so arrival order, threads and batches cannot matter.
 //!
@@ -21,15 +21,14 @@
 
 use std::cmp::Ordering;
 
-use rstar::RTree;
-use rstar::primitives::{GeomWithData, Rectangle};
 use wsi_types::{ClassId, Level0Box, Score};
 
 use crate::cell::{Cell, MergeCounts, box_order, cell_id, edge, ring_order};
 use crate::geometry::{
-    box_area, contains_box, envelope, inflate, interval_iou, ring_centroid, ring_overlap, shared_area,
+    box_area, contains_box, inflate, interval_iou, ring_centroid, ring_overlap, shared_area,
 };
 use crate::layout::{Layout, PlannedWindow};
+use crate::near::NearIndex;
 use crate::place::RawCell;
 use crate::settings::{MergeSettings, Method, Metric, UnseenCut};
 use crate::sides::Sides;
@@ -42,7 +41,7 @@ const PART_COVERED: f64 = 0.5;
 const PART_OF_WHOLE: f64 = 0.1;
 /// Components up to this size are compared pair by pair, larger ones by way of
 /// a tree.
-const FEW: usize = 24;
+const FEW: u32 = 24;
 
 /// A detection and the window that saw it.
 #[derive(Clone, Copy)]
@@ -51,21 +50,25 @@ pub(crate) struct View<'a> {
     pub(crate) window: &'a PlannedWindow,
 }
 
+/// How far apart boxes may lie at a border of `window` and still meet there,
+/// level-0 px.
+pub(crate) fn reach(window: &PlannedWindow, settings: &MergeSettings) -> f64 {
+    settings.border_px.max(1.0) * window.level0_per_px
+}
+
 impl View<'_> {
     fn is_whole(&self) -> bool {
         self.cell.cut.is_empty()
     }
 
-    /// How far apart boxes may lie at a border and still meet there.
     fn reach(&self, settings: &MergeSettings) -> f64 {
-        settings.border_px.max(1.0) * self.window.level0_per_px
+        reach(self.window, settings)
     }
 
-    /// Where the boxes of everything this could be tied to must reach.
-    pub(crate) fn envelope(&self, settings: &MergeSettings) -> Rectangle<[f64; 2]> {
+    /// What everything that this could be tied to must meet.
+    pub(crate) fn reaches(&self, settings: &MergeSettings) -> Level0Box {
         let by = if self.is_whole() { 0.0 } else { self.reach(settings) };
-        let corners = envelope(&inflate(&self.cell.bbox, by));
-        Rectangle::from_corners(corners.lower(), corners.upper())
+        inflate(&self.cell.bbox, by)
     }
 }
 
@@ -182,32 +185,80 @@ fn rank(a: &RawCell, b: &RawCell) -> Ordering {
         .then_with(|| ring_order(a.outline.as_deref(), b.outline.as_deref()))
 }
 
-/// The plan and which of its windows gave an answer.
+/// The plan, which of its windows gave an answer, and the rules.
 pub(crate) struct Coverage<'a> {
     pub(crate) layout: &'a Layout,
     /// Per slot of the layout: whether its detections are in.
     pub(crate) done: &'a [bool],
+    pub(crate) settings: &'a MergeSettings,
 }
 
-/// Turns one component, all of it, into cells. The order of `component` does
-/// not matter.
-pub(crate) fn resolve(
-    mut component: Vec<RawCell>,
-    coverage: &Coverage<'_>,
-    settings: &MergeSettings,
-    counts: &mut MergeCounts,
-    out: &mut Vec<Cell>,
-) {
-    component.sort_unstable_by(rank);
-    let ties = if component.len() > 1 { all_ties(&component, coverage.layout, settings) } else { Vec::new() };
-    let mut owner: Vec<u32> = (0..).take(component.len()).collect();
-    suppress_wholes(&component, &ties, &mut owner);
-    yield_parts(&component, &ties, &mut owner);
-    suppress_pieces(&component, &ties, &mut owner);
-    let group = join_pieces(&component, &ties, &owner);
-    let clusters = clusters(&component, &owner, &group);
-    for cluster in &clusters {
-        finish(cluster, &component, coverage, settings, counts, out);
+impl Coverage<'_> {
+    /// The slot of a cell's window: placed cells come from windows of this very
+    /// layout.
+    fn slot(&self, cell: &RawCell) -> u32 {
+        self.layout.slot(cell.window).unwrap_or_default()
+    }
+
+    fn view<'a>(&'a self, cell: &'a RawCell) -> View<'a> {
+        View { cell, window: self.layout.window(self.slot(cell)) }
+    }
+}
+
+/// Turns components into cells, one after another, in buffers that are used
+/// again: most components are a handful of detections.
+#[derive(Default)]
+pub(crate) struct Resolver {
+    component: Vec<RawCell>,
+    ties: Vec<Edge>,
+    /// Per member: the one that stands for it, itself if it is kept.
+    owner: Vec<u32>,
+    /// Per member: the first of the pieces it was put together with.
+    group: Vec<u32>,
+    members: Vec<Member>,
+}
+
+/// One detection of a cluster, in the order in which clusters are read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Member {
+    group: u32,
+    /// It only confirms the ones before it.
+    confirms: bool,
+    index: u32,
+}
+
+impl Resolver {
+    /// Where the next component, all of it, is to be put, in any order.
+    pub(crate) fn component(&mut self) -> &mut Vec<RawCell> {
+        &mut self.component
+    }
+
+    /// Turns the component into cells.
+    pub(crate) fn resolve(&mut self, coverage: &Coverage<'_>, counts: &mut MergeCounts, out: &mut Vec<Cell>) {
+        let component = &mut self.component;
+        component.sort_unstable_by(rank);
+        let everyone = 0..component.len() as u32;
+        self.ties.clear();
+        find_ties(component, coverage, &mut self.ties);
+        self.owner.clear();
+        self.owner.extend(everyone.clone());
+        suppress_wholes(component, &self.ties, &mut self.owner);
+        self.group.clear();
+        self.group.extend(everyone.clone());
+        if component.last().is_some_and(|last| !last.cut.is_empty()) {
+            yield_parts(component, &self.ties, &mut self.owner);
+            suppress_pieces(component, &self.ties, &mut self.owner);
+            join_pieces(component, &self.ties, &self.owner, &mut self.group);
+        }
+        self.members.clear();
+        self.members.extend(everyone.map(|index| {
+            let keeper = self.owner[index as usize];
+            Member { group: self.group[keeper as usize], confirms: keeper != index, index }
+        }));
+        self.members.sort_unstable();
+        for members in self.members.chunk_by(|a, b| a.group == b.group) {
+            finish(&Cluster::new(component, members), coverage, counts, out);
+        }
     }
 }
 
@@ -220,33 +271,30 @@ struct Edge {
 }
 
 /// All ties of a sorted component, by `low`, then `high`.
-fn all_ties(component: &[RawCell], layout: &Layout, settings: &MergeSettings) -> Vec<Edge> {
-    let views: Vec<View<'_>> = component.iter().map(|cell| view(cell, layout)).collect();
-    let edge = |low: usize, high: usize| {
-        let tie = tie(&views[low], &views[high], settings)?;
-        Some(Edge { low: low as u32, high: high as u32, tie })
+fn find_ties(component: &[RawCell], coverage: &Coverage<'_>, ties: &mut Vec<Edge>) {
+    let count = component.len() as u32;
+    let view = |index: u32| coverage.view(&component[index as usize]);
+    let mut add = |low: u32, high: u32| {
+        ties.extend(tie(&view(low), &view(high), coverage.settings).map(|tie| Edge { low, high, tie }));
     };
-    let count = component.len();
-    let mut edges: Vec<Edge> = if count <= FEW {
-        (0..count)
-            .flat_map(|low| (low + 1..count).map(move |high| (low, high)))
-            .filter_map(|(l, h)| edge(l, h))
-            .collect()
+    if count <= FEW {
+        (0..count).for_each(|low| (low + 1..count).for_each(|high| add(low, high)));
     } else {
-        near_pairs(&views, settings).into_iter().filter_map(|(low, high)| edge(low, high)).collect()
-    };
-    drop_ambiguous(component, settings, &mut edges);
-    edges
+        near_pairs(component, coverage).into_iter().for_each(|(low, high)| add(low, high));
+    }
+    drop_ambiguous(component, coverage.settings, ties);
 }
 
-fn near_pairs(views: &[View<'_>], settings: &MergeSettings) -> Vec<(usize, usize)> {
-    let boxes = views.iter().zip(0..).map(|(view, index)| GeomWithData::new(view.envelope(settings), index));
-    let tree: RTree<GeomWithData<Rectangle<[f64; 2]>, usize>> = RTree::bulk_load(boxes.collect());
-    let mut pairs: Vec<(usize, usize)> = tree
-        .intersection_candidates_with_other_tree(&tree)
-        .map(|(a, b)| (a.data, b.data))
-        .filter(|(low, high)| low < high)
-        .collect();
+fn near_pairs(component: &[RawCell], coverage: &Coverage<'_>) -> Vec<(u32, u32)> {
+    let boxes = component.iter().map(|cell| coverage.view(cell).reaches(coverage.settings));
+    let index = NearIndex::new(boxes.zip(0..));
+    let everywhere = inflate(coverage.layout.slide(), f64::from(u16::MAX));
+    let mut pairs = Vec::new();
+    index.pairs(&index, &everywhere, |low, high| {
+        if low < high {
+            pairs.push((low, high));
+        }
+    });
     pairs.sort_unstable();
     pairs
 }
@@ -283,12 +331,6 @@ fn drop_ambiguous(component: &[RawCell], settings: &MergeSettings, edges: &mut V
         }
         _ => true,
     });
-}
-
-fn view<'a>(cell: &'a RawCell, layout: &'a Layout) -> View<'a> {
-    // Placed cells come from windows of this very layout.
-    let slot = layout.slot(cell.window).unwrap_or_default();
-    View { cell, window: layout.window(slot) }
 }
 
 /// Greedy suppression, best first: ties come sorted, so when those of `low` are
@@ -334,9 +376,8 @@ fn suppress_pieces(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
 }
 
 /// Puts pieces together, best agreement first, as long as no window is there
-/// twice. Gives each member the group it belongs to, named by its first.
-fn join_pieces(component: &[RawCell], ties: &[Edge], owner: &[u32]) -> Vec<u32> {
-    let mut group: Vec<u32> = (0..).take(component.len()).collect();
+/// twice: gives each the first of its group.
+fn join_pieces(component: &[RawCell], ties: &[Edge], owner: &[u32], group: &mut [u32]) {
     let free = |index: u32| owner[index as usize] == index;
     let mut pieces: Vec<(f64, u32, u32)> = ties
         .iter()
@@ -345,97 +386,103 @@ fn join_pieces(component: &[RawCell], ties: &[Edge], owner: &[u32]) -> Vec<u32> 
             _ => None,
         })
         .collect();
-    pieces.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
-    let mut members: Vec<Vec<u32>> = Vec::new();
-    if !pieces.is_empty() {
-        members = (0..).take(component.len()).map(|index| vec![index]).collect();
+    if pieces.is_empty() {
+        return;
     }
+    pieces.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+    let mut members: Vec<Vec<u32>> = (0..).take(component.len()).map(|index| vec![index]).collect();
     let window = |index: &u32| component[*index as usize].window;
     for (_, low, high) in pieces {
         let (a, b) = (group[low as usize], group[high as usize]);
-        let (into, from) = (a.min(b), a.max(b));
-        let clash = members[from as usize]
-            .iter()
-            .any(|piece| members[into as usize].iter().any(|other| window(piece) == window(other)));
-        if a != b && !clash {
-            let moved = std::mem::take(&mut members[from as usize]);
-            moved.iter().for_each(|&piece| group[piece as usize] = into);
-            members[into as usize].extend(moved);
+        let (into, from) = (a.min(b) as usize, a.max(b) as usize);
+        let is_there = |piece: &u32| members[into].iter().any(|other| window(piece) == window(other));
+        if a != b && !members[from].iter().any(is_there) {
+            let moved = std::mem::take(&mut members[from]);
+            moved.iter().for_each(|&piece| group[piece as usize] = into as u32);
+            members[into].extend(moved);
         }
     }
-    group
 }
 
 /// The detections of one object: those that say where it is (one, or several
-/// pieces), and those that only confirm it.
-struct Cluster {
-    keepers: Vec<u32>,
-    others: Vec<u32>,
+/// pieces), best first, and those that only confirm it.
+struct Cluster<'a> {
+    component: &'a [RawCell],
+    keepers: &'a [Member],
+    others: &'a [Member],
 }
 
-fn clusters(component: &[RawCell], owner: &[u32], group: &[u32]) -> Vec<Cluster> {
-    let mut of_member: Vec<(u32, bool, u32)> = (0..)
-        .take(component.len())
-        .map(|index| {
-            let keeper = owner[index as usize];
-            (group[keeper as usize], keeper != index, index)
-        })
-        .collect();
-    of_member.sort_unstable();
-    let same = |a: &(u32, bool, u32), b: &(u32, bool, u32)| a.0 == b.0;
-    let cluster = |members: &[(u32, bool, u32)]| {
-        let split = members.partition_point(|member| !member.1);
-        let indices = |part: &[(u32, bool, u32)]| part.iter().map(|member| member.2).collect();
-        Cluster { keepers: indices(&members[..split]), others: indices(&members[split..]) }
-    };
-    of_member.chunk_by(same).map(cluster).collect()
+impl<'a> Cluster<'a> {
+    fn new(component: &'a [RawCell], members: &'a [Member]) -> Self {
+        let (keepers, others) = members.split_at(members.partition_point(|member| !member.confirms));
+        Self { component, keepers, others }
+    }
+
+    fn best(&self) -> &'a RawCell {
+        &self.component[self.keepers[0].index as usize]
+    }
+
+    fn is_whole(&self) -> bool {
+        self.best().cut.is_empty()
+    }
+
+    fn keepers(&self) -> impl Iterator<Item = &'a RawCell> + Clone {
+        self.keepers.iter().map(|member| &self.component[member.index as usize])
+    }
+
+    fn others(&self) -> impl Iterator<Item = &'a RawCell> + Clone {
+        self.others.iter().map(|member| &self.component[member.index as usize])
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a RawCell> + Clone {
+        self.keepers().chain(self.others())
+    }
+
+    /// Those that saw it whole.
+    fn wholes(&self) -> impl Iterator<Item = &'a RawCell> + Clone {
+        self.all().filter(|cell| cell.cut.is_empty())
+    }
+
+    /// Indices of the windows that saw it, ascending.
+    fn windows(&self) -> Vec<u32> {
+        let mut windows: Vec<u32> = Vec::with_capacity(self.keepers.len() + self.others.len());
+        windows.extend(self.all().map(|cell| cell.window.0));
+        windows.sort_unstable();
+        windows.dedup();
+        windows
+    }
 }
 
 /// Writes the cell of one cluster, or counts why there is none.
-fn finish(
-    cluster: &Cluster,
-    component: &[RawCell],
-    coverage: &Coverage<'_>,
-    settings: &MergeSettings,
-    counts: &mut MergeCounts,
-    out: &mut Vec<Cell>,
-) {
-    let at = |index: &u32| &component[*index as usize];
-    let keepers: Vec<&RawCell> = cluster.keepers.iter().map(at).collect();
-    let others: Vec<&RawCell> = cluster.others.iter().map(at).collect();
-    let best = keepers[0];
-    let is_whole = best.cut.is_empty();
-    if !is_whole && settings.unseen_cut == UnseenCut::Drop && refuted(&keepers, &others, coverage, settings) {
-        counts.unconfirmed += (keepers.len() + others.len()) as u64;
+fn finish(cluster: &Cluster<'_>, coverage: &Coverage<'_>, counts: &mut MergeCounts, out: &mut Vec<Cell>) {
+    let settings = coverage.settings;
+    let is_whole = cluster.is_whole();
+    if !is_whole && settings.unseen_cut == UnseenCut::Drop && refuted(cluster, coverage) {
+        counts.unconfirmed += (cluster.keepers.len() + cluster.others.len()) as u64;
         return;
     }
-    count(&keepers, &others, counts);
+    count(cluster, counts);
     let bbox = match (is_whole, settings.method) {
-        (false, _) => union_box(&keepers),
-        (true, Method::Nms) => best.bbox,
-        (true, Method::Nmm) => union_box(&with_wholes(best, &others)),
-        (true, Method::Wbf) => mean_box(&with_wholes(best, &others)),
+        (false, _) => union_box(cluster.keepers()),
+        (true, Method::Nms) => cluster.best().bbox,
+        (true, Method::Nmm) => union_box(cluster.wholes()),
+        (true, Method::Wbf) => mean_box(cluster.wholes()),
     };
     let score = match settings.method {
-        Method::Wbf if is_whole => fused_score(&with_wholes(best, &others), &bbox, coverage, settings),
-        _ => best.score,
+        Method::Wbf if is_whole => fused_score(cluster, &bbox, coverage),
+        _ => cluster.best().score,
     };
-    out.push(assemble(&keepers, &others, bbox, score, coverage, settings));
+    out.push(assemble(cluster, bbox, score, coverage));
 }
 
-fn with_wholes<'a>(best: &'a RawCell, others: &[&'a RawCell]) -> Vec<&'a RawCell> {
-    let wholes = others.iter().copied().filter(|other| other.cut.is_empty());
-    std::iter::once(best).chain(wholes).collect()
-}
-
-fn count(keepers: &[&RawCell], others: &[&RawCell], counts: &mut MergeCounts) {
-    let best = keepers[0];
+fn count(cluster: &Cluster<'_>, counts: &mut MergeCounts) {
+    let (best, pieces) = (cluster.best(), cluster.keepers.len() as u64);
     counts.cells += 1;
-    counts.joined_pieces += keepers.len() as u64 - 1;
-    counts.joined_cells += u64::from(keepers.len() > 1);
-    counts.incomplete_cells += u64::from(!best.cut.is_empty() && keepers.len() == 1);
-    for other in others {
-        let yielded = best.cut.is_empty() && !other.cut.is_empty() && other.window != best.window;
+    counts.joined_pieces += pieces - 1;
+    counts.joined_cells += u64::from(pieces > 1);
+    counts.incomplete_cells += u64::from(!cluster.is_whole() && pieces == 1);
+    for other in cluster.others() {
+        let yielded = cluster.is_whole() && !other.cut.is_empty() && other.window != best.window;
         if yielded {
             counts.yielded += 1;
         } else if other.class == best.class {
@@ -448,30 +495,22 @@ fn count(keepers: &[&RawCell], others: &[&RawCell], counts: &mut MergeCounts) {
 
 /// Whether a window that is done, and is none of theirs, sees the whole place
 /// of these pieces: then it saw nothing there.
-fn refuted(
-    keepers: &[&RawCell],
-    others: &[&RawCell],
-    coverage: &Coverage<'_>,
-    settings: &MergeSettings,
-) -> bool {
+fn refuted(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
     let layout = coverage.layout;
-    let grown = grow_where_cut(keepers);
-    let Some(area) = grown.intersection(layout.slide()) else { return false };
-    let saw_it = |slot: u32| {
-        let index = layout.window(slot).index;
-        keepers.iter().chain(others).any(|cell| cell.window == index)
-    };
-    let Some(slot) = layout.slot(keepers[0].window) else { return false };
-    layout.neighbours(slot).iter().any(|&near| {
-        coverage.done[near as usize] && layout.sees_whole(near, &area, settings.border_px) && !saw_it(near)
+    let Some(area) = grow_where_cut(cluster).intersection(layout.slide()) else { return false };
+    let saw_it = |slot: u32| cluster.all().any(|cell| cell.window == layout.window(slot).index);
+    layout.neighbours(coverage.slot(cluster.best())).iter().any(|&near| {
+        coverage.done[near as usize]
+            && layout.sees_whole(near, &area, coverage.settings.border_px)
+            && !saw_it(near)
     })
 }
 
-/// The box around `pieces`, grown by its longer side wherever it still ends at
-/// a border: what a window must see to have seen the object whole.
-fn grow_where_cut(pieces: &[&RawCell]) -> Level0Box {
-    let area = union_box(pieces);
-    let open = open_sides(pieces, &area);
+/// The box around the pieces, grown by its longer side wherever it still ends
+/// at a border: what a window must see to have seen the object whole.
+fn grow_where_cut(cluster: &Cluster<'_>) -> Level0Box {
+    let area = union_box(cluster.keepers());
+    let open = open_sides(cluster, &area);
     let by = area.width().max(area.height());
     let grow = |side: Sides| if open.contains(side) { by } else { 0.0 };
     let mut grown = area;
@@ -482,79 +521,72 @@ fn grow_where_cut(pieces: &[&RawCell]) -> Level0Box {
     grown
 }
 
-/// The sides on which `area`, the box around `pieces`, ends because a window
+/// The sides on which `area`, the box around the pieces, ends because a window
 /// does.
-fn open_sides(pieces: &[&RawCell], area: &Level0Box) -> Sides {
+fn open_sides(cluster: &Cluster<'_>, area: &Level0Box) -> Sides {
+    if cluster.is_whole() {
+        return Sides::NONE;
+    }
     let ends_at = |piece: &RawCell, side: Sides| match side {
         Sides::LEFT => piece.bbox.min.x == area.min.x,
         Sides::TOP => piece.bbox.min.y == area.min.y,
         Sides::RIGHT => piece.bbox.max.x == area.max.x,
         _ => piece.bbox.max.y == area.max.y,
     };
-    let is_open = |side: Sides| pieces.iter().any(|piece| piece.cut.contains(side) && ends_at(piece, side));
+    let is_open =
+        |side: Sides| cluster.keepers().any(|piece| piece.cut.contains(side) && ends_at(piece, side));
     Sides::EACH.into_iter().filter(|&side| is_open(side)).fold(Sides::NONE, Sides::with)
 }
 
-fn union_box(cells: &[&RawCell]) -> Level0Box {
-    cells.iter().skip(1).fold(cells[0].bbox, |all, cell| all.union(&cell.bbox))
+/// The box around `cells`; an empty one around none.
+fn union_box<'a>(cells: impl Iterator<Item = &'a RawCell>) -> Level0Box {
+    cells.map(|cell| cell.bbox).reduce(|all, bbox| all.union(&bbox)).unwrap_or_default()
 }
 
 /// The mean of the boxes weighted by score; the plain mean when all scores are 0.
-fn mean_box(cells: &[&RawCell]) -> Level0Box {
-    let total: f64 = cells.iter().map(|cell| f64::from(cell.score.get())).sum();
-    let weight = |cell: &RawCell| {
-        if total > 0.0 { f64::from(cell.score.get()) / total } else { 1.0 / cells.len() as f64 }
-    };
+fn mean_box<'a>(cells: impl Iterator<Item = &'a RawCell> + Clone) -> Level0Box {
+    let total: f64 = cells.clone().map(|cell| f64::from(cell.score.get())).sum();
+    let count = cells.clone().count() as f64;
+    let weight = |cell: &RawCell| if total > 0.0 { f64::from(cell.score.get()) / total } else { 1.0 / count };
     // Relative to the first: level-0 coordinates are large, differences small.
-    let origin = cells[0].bbox;
-    let (min, max) =
-        cells.iter().fold((euclid::Vector2D::zero(), euclid::Vector2D::zero()), |(min, max), cell| {
-            let by = weight(cell);
-            (min + (cell.bbox.min - origin.min) * by, max + (cell.bbox.max - origin.max) * by)
-        });
+    let origin = cells.clone().next().map(|cell| cell.bbox).unwrap_or_default();
+    let (min, max) = cells.fold((euclid::Vector2D::zero(), euclid::Vector2D::zero()), |(min, max), cell| {
+        let by = weight(cell);
+        (min + (cell.bbox.min - origin.min) * by, max + (cell.bbox.max - origin.max) * by)
+    });
     Level0Box::new(origin.min + min, origin.max + max)
 }
 
 /// The mean score, times the share of windows that saw the object among those
 /// that could.
-fn fused_score(
-    cells: &[&RawCell],
-    bbox: &Level0Box,
-    coverage: &Coverage<'_>,
-    settings: &MergeSettings,
-) -> Score {
+fn fused_score(cluster: &Cluster<'_>, bbox: &Level0Box, coverage: &Coverage<'_>) -> Score {
     let layout = coverage.layout;
-    let sum: f64 = cells.iter().map(|cell| f64::from(cell.score.get())).sum();
-    let mut saw: Vec<u32> = cells.iter().map(|cell| cell.window.0).collect();
+    let (sum, count) = cluster
+        .wholes()
+        .fold((0.0, 0.0), |(sum, count), cell| (sum + f64::from(cell.score.get()), count + 1.0));
+    let mut saw: Vec<u32> = cluster.wholes().map(|cell| cell.window.0).collect();
     saw.sort_unstable();
     saw.dedup();
-    let slot = layout.slot(cells[0].window).unwrap_or_default();
     let could = layout
-        .neighbours(slot)
+        .neighbours(coverage.slot(cluster.best()))
         .iter()
-        .filter(|&&near| coverage.done[near as usize] && layout.sees_whole(near, bbox, settings.border_px))
+        .filter(|&&near| {
+            coverage.done[near as usize] && layout.sees_whole(near, bbox, coverage.settings.border_px)
+        })
         .count();
     let share = saw.len() as f64 / could.max(saw.len()) as f64;
-    Score::new((sum / cells.len() as f64 * share) as f32).unwrap_or(cells[0].score)
+    Score::new((sum / count * share) as f32).unwrap_or_default()
 }
 
-fn assemble(
-    keepers: &[&RawCell],
-    others: &[&RawCell],
-    bbox: Level0Box,
-    score: Score,
-    coverage: &Coverage<'_>,
-    settings: &MergeSettings,
-) -> Cell {
-    let best = keepers[0];
+fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Coverage<'_>) -> Cell {
+    let best = cluster.best();
     let layout = coverage.layout;
-    let all = || keepers.iter().chain(others).copied();
-    let outline = outline(keepers);
+    let outline = outline(cluster);
     let centroid = outline.as_deref().and_then(ring_centroid).unwrap_or_else(|| bbox.center());
-    let mut windows: Vec<u32> = all().map(|cell| cell.window.0).collect();
-    windows.sort_unstable();
-    windows.dedup();
-    let slot = layout.slot(best.window).unwrap_or_default();
+    let (score_min, score_max) = cluster
+        .all()
+        .fold((best.score, best.score), |(low, high), cell| (low.min(cell.score), high.max(cell.score)));
+    let seam_px = layout.seam_distance(coverage.slot(best), centroid);
     Cell {
         id: cell_id(layout.slide_key(), best.class, centroid),
         class: best.class,
@@ -562,18 +594,18 @@ fn assemble(
         bbox,
         centroid,
         outline,
-        runner_up: runner_up(best.class, all()),
-        n_merged: u16::try_from(keepers.len() + others.len()).unwrap_or(u16::MAX),
-        score_min: all().map(|cell| cell.score).min().unwrap_or(score),
-        score_max: all().map(|cell| cell.score).max().unwrap_or(score),
-        windows,
-        seam_dist_um: (layout.seam_distance(slot, centroid) * layout.mpp().get()) as f32,
-        edge_flag: edge_flag(keepers, &bbox, coverage, settings),
+        runner_up: runner_up(best.class, cluster.all()),
+        n_merged: u16::try_from(cluster.keepers.len() + cluster.others.len()).unwrap_or(u16::MAX),
+        score_min,
+        score_max,
+        windows: cluster.windows(),
+        seam_dist_um: (seam_px * layout.mpp().get()) as f32,
+        edge_flag: edge_flag(cluster, &bbox, coverage),
     }
 }
 
-fn outline(keepers: &[&RawCell]) -> Option<Box<[wsi_types::Level0Point]>> {
-    if keepers.len() == 1 { keepers[0].outline.clone() } else { None }
+fn outline(cluster: &Cluster<'_>) -> Option<Box<[wsi_types::Level0Point]>> {
+    if cluster.keepers.len() == 1 { cluster.best().outline.clone() } else { None }
 }
 
 /// The best other class; of equal ones the one with the smaller number.
@@ -584,21 +616,16 @@ fn runner_up<'a>(winner: ClassId, cells: impl Iterator<Item = &'a RawCell>) -> O
         .max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)))
 }
 
-fn edge_flag(
-    keepers: &[&RawCell],
-    bbox: &Level0Box,
-    coverage: &Coverage<'_>,
-    settings: &MergeSettings,
-) -> u8 {
+fn edge_flag(cluster: &Cluster<'_>, bbox: &Level0Box, coverage: &Coverage<'_>) -> u8 {
     let layout = coverage.layout;
-    let slot = layout.slot(keepers[0].window).unwrap_or_default();
-    let reach = settings.border_px * layout.window(slot).level0_per_px;
+    let window = layout.window(coverage.slot(cluster.best()));
+    let reach = coverage.settings.border_px * window.level0_per_px;
     let inside = inflate(layout.slide(), -reach);
     let mut flag = if contains_box(&inside, bbox) { 0 } else { edge::SLIDE };
-    if keepers.len() > 1 {
+    if cluster.keepers.len() > 1 {
         flag |= edge::JOINED;
     }
-    open_sides(keepers, bbox).iter().fold(flag, |flag, side| flag | beyond(bbox, side, reach, coverage))
+    open_sides(cluster, bbox).iter().fold(flag, |flag, side| flag | beyond(bbox, side, reach, coverage))
 }
 
 /// Why nobody saw what lies beyond `side` of `bbox`.

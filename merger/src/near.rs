@@ -1,0 +1,226 @@
+//! Which boxes lie on which: an index over the boxes of one window.
+//!
+//! Cells of one slide are of much the same size, so most boxes go into a plain
+//! grid of buckets, which was measured to be several times faster here than an
+//! R-tree; the few that are far larger than the rest would make every search
+//! wide, and go into an R-tree (`rstar`).
+
+use rstar::primitives::{GeomWithData, Rectangle};
+use rstar::{AABB, RTree};
+use wsi_types::Level0Box;
+
+/// A box, rounded outwards, and whose it is.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    min: [f32; 2],
+    max: [f32; 2],
+    member: u32,
+}
+
+impl Entry {
+    fn new(area: &Level0Box, member: u32) -> Self {
+        let down = |value: f64| (value as f32).next_down();
+        let up = |value: f64| (value as f32).next_up();
+        Self { min: [down(area.min.x), down(area.min.y)], max: [up(area.max.x), up(area.max.y)], member }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.min[0] <= other.max[0]
+            && other.min[0] <= self.max[0]
+            && self.min[1] <= other.max[1]
+            && other.min[1] <= self.max[1]
+    }
+
+    fn middle(&self, axis: usize) -> f32 {
+        0.5 * (self.min[axis] + self.max[axis])
+    }
+
+    fn half(&self, axis: usize) -> f32 {
+        0.5 * (self.max[axis] - self.min[axis])
+    }
+
+    fn envelope(&self) -> AABB<[f32; 2]> {
+        AABB::from_corners(self.min, self.max)
+    }
+}
+
+/// Boxes whose half size is at most this many bucket edges go into buckets.
+const SMALL_HALVES: f32 = 1.0;
+/// Buckets per axis, at most: a window with few boxes far apart needs no more.
+const MOST_BUCKETS: f32 = 512.0;
+
+type Large = RTree<GeomWithData<Rectangle<[f32; 2]>, u32>>;
+
+/// The boxes of one window, found by place.
+#[derive(Debug, Default)]
+pub(crate) struct NearIndex {
+    origin: [f32; 2],
+    buckets_per_px: f32,
+    columns: usize,
+    rows: usize,
+    /// How far past its bucket the half of a box can reach, px.
+    reach: f32,
+    /// Per bucket, row by row: where its entries start; one more at the end.
+    starts: Vec<u32>,
+    /// The small boxes, by bucket.
+    entries: Vec<Entry>,
+    /// The others.
+    large: Large,
+    large_entries: Vec<Entry>,
+}
+
+impl NearIndex {
+    /// An index over `boxes`, each with its member.
+    pub(crate) fn new(boxes: impl Iterator<Item = (Level0Box, u32)>) -> Self {
+        let all: Vec<Entry> = boxes.map(|(area, member)| Entry::new(&area, member)).collect();
+        let Some(first) = all.first() else { return Self::default() };
+        let (mut low, mut high) = ([first.middle(0), first.middle(1)], [first.middle(0), first.middle(1)]);
+        let mut halves = 0.0;
+        for entry in &all {
+            for axis in 0..2 {
+                low[axis] = low[axis].min(entry.middle(axis));
+                high[axis] = high[axis].max(entry.middle(axis));
+            }
+            halves += entry.half(0) + entry.half(1);
+        }
+        let mean_edge = halves / all.len() as f32;
+        let extent = (high[0] - low[0]).max(high[1] - low[1]);
+        let edge = mean_edge.max(extent / (all.len() as f32).sqrt()).max(extent / MOST_BUCKETS).max(1.0);
+        Self::with_buckets(all, low, high, edge)
+    }
+
+    fn with_buckets(all: Vec<Entry>, low: [f32; 2], high: [f32; 2], edge: f32) -> Self {
+        let is_small = |entry: &Entry| entry.half(0).max(entry.half(1)) <= SMALL_HALVES * edge;
+        let (small, large): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(is_small);
+        let count = |axis: usize| ((high[axis] - low[axis]) / edge) as usize + 1;
+        let mut index = Self {
+            origin: low,
+            buckets_per_px: 1.0 / edge,
+            columns: count(0),
+            rows: count(1),
+            reach: small.iter().map(|entry| entry.half(0).max(entry.half(1))).fold(0.0, f32::max),
+            starts: Vec::new(),
+            entries: Vec::new(),
+            large: Large::default(),
+            large_entries: Vec::new(),
+        };
+        index.fill(&small);
+        if !large.is_empty() {
+            let boxed = |entry: &Entry| {
+                GeomWithData::new(Rectangle::from_corners(entry.min, entry.max), entry.member)
+            };
+            index.large = RTree::bulk_load(large.iter().map(boxed).collect());
+            index.large_entries = large;
+        }
+        index
+    }
+
+    /// Sorts `small` into buckets by counting.
+    fn fill(&mut self, small: &[Entry]) {
+        let mut starts = vec![0_u32; self.columns * self.rows + 1];
+        let bucket = |entry: &Entry| self.row(entry.middle(1)) * self.columns + self.column(entry.middle(0));
+        for entry in small {
+            starts[bucket(entry) + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let mut next = starts.clone();
+        let mut entries = small.to_vec();
+        for entry in small {
+            let at = &mut next[bucket(entry)];
+            entries[*at as usize] = *entry;
+            *at += 1;
+        }
+        self.starts = starts;
+        self.entries = entries;
+    }
+
+    fn column(&self, x: f32) -> usize {
+        (((x - self.origin[0]) * self.buckets_per_px) as usize).min(self.columns - 1)
+    }
+
+    fn row(&self, y: f32) -> usize {
+        (((y - self.origin[1]) * self.buckets_per_px) as usize).min(self.rows - 1)
+    }
+
+    /// The small entries, a row of buckets at a time, of those buckets that
+    /// could hold something that meets `area`.
+    fn rows_near(&self, area: &Entry) -> impl Iterator<Item = &[Entry]> {
+        let is_empty = self.entries.is_empty();
+        let (first, last) = if is_empty {
+            (0, 0)
+        } else {
+            (self.column(area.min[0] - self.reach), self.column(area.max[0] + self.reach))
+        };
+        let rows = if is_empty {
+            0..0
+        } else {
+            self.row(area.min[1] - self.reach)..self.row(area.max[1] + self.reach) + 1
+        };
+        rows.map(move |row| {
+            let from = self.starts[row * self.columns + first] as usize;
+            let to = self.starts[row * self.columns + last + 1] as usize;
+            &self.entries[from..to]
+        })
+    }
+
+    /// Calls `meet` for the members of every entry that meets `area`.
+    fn query(&self, area: &Entry, mut meet: impl FnMut(u32)) {
+        for row in self.rows_near(area) {
+            for entry in row {
+                if entry.meets(area) {
+                    meet(entry.member);
+                }
+            }
+        }
+        if !self.large_entries.is_empty() {
+            self.large.locate_in_envelope_intersecting(area.envelope()).for_each(|found| meet(found.data));
+        }
+    }
+
+    /// Calls `pair` for the members of each box here and each box of `other`
+    /// that meet, borders included. `seen_by_other` is where the boxes of
+    /// `other` lie.
+    pub(crate) fn pairs(&self, other: &Self, seen_by_other: &Level0Box, mut pair: impl FnMut(u32, u32)) {
+        let zone = Entry::new(seen_by_other, 0);
+        let small = self.rows_near(&zone).flatten();
+        for entry in small.chain(&self.large_entries).filter(|entry| entry.meets(&zone)) {
+            other.query(entry, |member| pair(entry.member, member));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::testing::level0;
+    use proptest::prelude::*;
+
+    fn boxes() -> impl Strategy<Value = Vec<Level0Box>> {
+        let size = prop_oneof![9 => 0.5..20.0_f64, 1 => 20.0..900.0_f64];
+        let one = (0.0..1000.0_f64, 0.0..1000.0_f64, size.clone(), size);
+        proptest::collection::vec(one.prop_map(|(x, y, w, h)| level0(x, y, x + w, y + h)), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn every_pair_that_shares_an_area_is_found_once(a in boxes(), b in boxes()) {
+            let index = |boxes: &[Level0Box]| NearIndex::new(boxes.iter().copied().zip(0..));
+            let mut found = Vec::new();
+            index(&a).pairs(&index(&b), &level0(0.0, 0.0, 2000.0, 2000.0), |i, j| found.push((i, j)));
+            found.retain(|&(i, j)| crate::geometry::shared_area(&a[i as usize], &b[j as usize]) > 0.0);
+            found.sort_unstable();
+            let mut expected = Vec::new();
+            for (i, first) in (0..).zip(&a) {
+                for (j, second) in (0..).zip(&b) {
+                    if crate::geometry::shared_area(first, second) > 0.0 {
+                        expected.push((i, j));
+                    }
+                }
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
