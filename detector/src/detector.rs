@@ -132,7 +132,8 @@ pub trait Detector: Send {
     /// What the model promises.
     fn manifest(&self) -> &Manifest;
 
-    /// Runs the model and decodes its answers: one result per window, in the order of the batch.
+    /// Runs the model and decodes its answers: one result per window, in the order of the batch. A batch
+    /// without windows, whatever its size, is answered with nothing.
     ///
     /// # Errors
     ///

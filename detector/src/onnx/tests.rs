@@ -231,6 +231,8 @@ fn wrong_windows_are_refused() {
     assert_eq!(message, "windows are 30 × 32 px, but the model takes multiples of 4 px");
     let mut detector = open(&bytes, &settings(1, 1)).unwrap();
     let windows = [WindowIndex(0)];
+    let nothing = BatchView { height: 0, width: 0, windows: &[], pixels: &[] };
+    assert_eq!(detector.detect(nothing).unwrap(), []);
     let short = BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &[0; 7] };
     assert!(matches!(detector.detect(short), Err(DetectorError::BatchSize { bytes: 7, .. })));
 }

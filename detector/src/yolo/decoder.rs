@@ -2,7 +2,13 @@
 
 use wsi_types::{ClassId, Detection};
 
-use super::{Candidate, detect::RawHead, end2end, nms, outline::outline, segment::Prototypes};
+use super::{
+    Candidate,
+    detect::RawHead,
+    end2end, nms,
+    outline::outline,
+    segment::{Mask, Prototypes},
+};
 use crate::{DetectSettings, Manifest, WindowFault, manifest::Head};
 
 /// One output of a model, row-major.
@@ -59,11 +65,28 @@ impl Decoder {
         width: usize,
         height: usize,
     ) -> Result<Vec<Detection>, WindowFault> {
-        let (boxes, prototypes) = match outputs {
-            [boxes] => (boxes, None),
-            [boxes, prototypes, ..] => (boxes, Some(prototypes)),
-            [] => return Err(WindowFault::NoOutput),
+        let outlined = |(candidate, mask): (Candidate, Option<Mask>)| Detection {
+            bbox: candidate.bbox,
+            class: ClassId(candidate.class),
+            score: candidate.score,
+            outline: mask.and_then(|mask| outline(&mask, self.settings.outline_tolerance_px)),
         };
+        Ok(self.instances(outputs, place, width, height)?.into_iter().map(outlined).collect())
+    }
+
+    /// The answers of the window at `place` that stay, best first, with their masks when the head has any.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::window`].
+    pub fn instances(
+        &self,
+        outputs: &[TensorView<'_>],
+        place: usize,
+        width: usize,
+        height: usize,
+    ) -> Result<Vec<(Candidate, Option<Mask>)>, WindowFault> {
+        let boxes = outputs.first().ok_or(WindowFault::NoOutput)?;
         let answers = self.answers(boxes, place)?;
         let mut candidates = Vec::new();
         answers.candidates(self.classes, self.settings.score_floor, &mut candidates)?;
@@ -73,17 +96,17 @@ impl Decoder {
             let DetectSettings { nms_iou, class_agnostic, .. } = self.settings;
             nms::suppress(&mut candidates, nms_iou, class_agnostic, width, height);
         }
-        let mut detections: Vec<Detection> = candidates.iter().map(detection).collect();
-        if let (Some(tensor), coefficients @ 1..) = (prototypes, self.head.coefficients()) {
-            let prototypes = Prototypes::new(tensor, place, coefficients)?;
-            let mut weights = vec![0.0; coefficients];
-            for (detection, candidate) in detections.iter_mut().zip(&candidates) {
-                answers.weights(candidate.anchor as usize, &mut weights);
-                let mask = prototypes.mask(&weights, &candidate.bbox, width, height)?;
-                detection.outline = outline(&mask, self.settings.outline_tolerance_px);
-            }
-        }
-        Ok(detections)
+        let (Some(tensor), coefficients @ 1..) = (outputs.get(1), self.head.coefficients()) else {
+            return Ok(candidates.into_iter().map(|candidate| (candidate, None)).collect());
+        };
+        let prototypes = Prototypes::new(tensor, place, coefficients)?;
+        let mut weights = vec![0.0; coefficients];
+        let masked = |candidate: Candidate| {
+            answers.weights(candidate.anchor as usize, &mut weights);
+            let mask = prototypes.mask(&weights, &candidate.bbox, width, height)?;
+            Ok((candidate, Some(mask)))
+        };
+        candidates.into_iter().map(masked).collect()
     }
 
     /// The answers of one window, checked for shape.
@@ -141,10 +164,6 @@ impl Answers<'_> {
             }
         }
     }
-}
-
-fn detection(candidate: &Candidate) -> Detection {
-    Detection { bbox: candidate.bbox, class: ClassId(candidate.class), score: candidate.score, outline: None }
 }
 
 #[cfg(test)]
