@@ -11,6 +11,7 @@ against PyTorch and prints the operations of a 2048 x 2048 window.
 from __future__ import annotations
 
 import argparse
+import ast
 import time
 from pathlib import Path
 
@@ -73,8 +74,15 @@ def write(model: net.NucleusNet, path: Path) -> None:
 
 
 def set_metadata(path: Path, entries: dict[str, str]) -> None:
-    """Writes ``metadata_props``, replacing entries of the same name."""
+    """Writes ``metadata_props``, replacing entries of the same name. Also names the
+    number of output channels, which tracing leaves open, and drops unused op sets."""
     model = onnx.load(str(path))
+    rows = model.graph.output[0].type.tensor_type.shape.dim[1]
+    rows.dim_value = 4 + len(ast.literal_eval(entries["names"]))
+    used = {node.domain for node in model.graph.node}
+    for index in reversed(range(len(model.opset_import))):
+        if model.opset_import[index].domain not in used:
+            del model.opset_import[index]
     merged = {p.key: p.value for p in model.metadata_props} | entries
     onnx.helper.set_model_props(model, merged)
     onnx.checker.check_model(model, full_check=True)
