@@ -60,6 +60,11 @@ impl Arena {
         at
     }
 
+    /// Whether `a` and `b` are in one component.
+    pub(crate) fn are_united(&mut self, a: u32, b: u32) -> bool {
+        self.root(a) == self.root(b)
+    }
+
     /// Makes one component of those of `a` and `b`.
     pub(crate) fn unite(&mut self, a: u32, b: u32) {
         let (a, b) = (self.root(a), self.root(b));

@@ -43,6 +43,8 @@ pub struct Layout {
     slots: Vec<u32>,
     /// Slots of the windows near each slot, itself included; ascending.
     neighbours: Vec<Box<[u32]>>,
+    /// Per slot: the inner borders of the windows near it.
+    borders: Vec<Borders>,
     tree: RTree<Indexed>,
 }
 
@@ -65,9 +67,10 @@ impl Layout {
             return Err(MergeError::Layout(format!("window {} is there twice", pair[0].index.0)));
         }
         let tree = RTree::bulk_load(planned.iter().zip(0..).map(indexed).collect());
-        let neighbours = planned.iter().map(|window| near(&tree, window)).collect();
+        let neighbours: Vec<Box<[u32]>> = planned.iter().map(|window| near(&tree, window)).collect();
+        let borders = neighbours.iter().map(|near| Borders::of(&planned, near)).collect();
         let slots = slots_by_index(&planned);
-        Ok(Self { slide, mpp, slide_key: 0, windows: planned, slots, neighbours, tree })
+        Ok(Self { slide, mpp, slide_key: 0, windows: planned, slots, neighbours, borders, tree })
     }
 
     /// The same with ids of cells derived from `slide_id` (a content hash, not
@@ -135,8 +138,7 @@ impl Layout {
     /// Distance in level-0 px from `point` to the nearest inner border of a
     /// window near `slot`; infinite when there is one window only.
     pub(crate) fn seam_distance(&self, slot: u32, point: Level0Point) -> f64 {
-        let to_border = |&near: &u32| squared_border_distance(self.window(near), point);
-        self.neighbours(slot).iter().map(to_border).fold(f64::INFINITY, f64::min).sqrt()
+        self.borders[slot as usize].squared_distance(point).sqrt()
     }
 }
 
@@ -185,20 +187,71 @@ fn near(tree: &RTree<Indexed>, window: &PlannedWindow) -> Box<[u32]> {
     slots.into_boxed_slice()
 }
 
-/// Square of the distance from `point`, inside or outside, to the nearest side
-/// of `window` that is not the slide's edge; infinite when there is none.
-fn squared_border_distance(window: &PlannedWindow, point: Level0Point) -> f64 {
-    let (low, high) = (window.extent.min, window.extent.max);
-    // How far past the ends of a side the point lies, along that side.
-    let past = |value: f64, low: f64, high: f64| (low - value).max(value - high).max(0.0);
-    let (past_x, past_y) = (past(point.x, low.x, high.x), past(point.y, low.y, high.y));
-    let side = |flag: Sides, across: f64, along: f64| {
-        if window.slide_edge.contains(flag) { f64::INFINITY } else { across * across + along * along }
-    };
-    side(Sides::LEFT, point.x - low.x, past_y)
-        .min(side(Sides::RIGHT, point.x - high.x, past_y))
-        .min(side(Sides::TOP, point.y - low.y, past_x))
-        .min(side(Sides::BOTTOM, point.y - high.y, past_x))
+/// A piece of a straight border: `across` where it lies, `from..to` along it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Border {
+    across: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Border {
+    fn squared_distance(&self, across: f64, along: f64) -> f64 {
+        let past = (self.from - along).max(along - self.to).max(0.0);
+        (across - self.across) * (across - self.across) + past * past
+    }
+}
+
+/// Window borders that are not the slide's edge; those of several windows on one
+/// line are one.
+#[derive(Debug, Clone, Default)]
+struct Borders {
+    /// At one x, along y.
+    upright: Box<[Border]>,
+    /// At one y, along x.
+    level: Box<[Border]>,
+}
+
+impl Borders {
+    fn of(planned: &[PlannedWindow], slots: &[u32]) -> Self {
+        let (mut upright, mut level) = (Vec::new(), Vec::new());
+        for window in slots.iter().map(|&slot| &planned[slot as usize]) {
+            let (low, high) = (window.extent.min, window.extent.max);
+            let sides = [
+                (Sides::LEFT, low.x, low.y, high.y),
+                (Sides::RIGHT, high.x, low.y, high.y),
+                (Sides::TOP, low.y, low.x, high.x),
+                (Sides::BOTTOM, high.y, low.x, high.x),
+            ];
+            for (side, across, from, to) in sides {
+                let is_upright = side == Sides::LEFT || side == Sides::RIGHT;
+                let list = if is_upright { &mut upright } else { &mut level };
+                if !window.slide_edge.contains(side) {
+                    list.push(Border { across, from, to });
+                }
+            }
+        }
+        Self { upright: joined(upright), level: joined(level) }
+    }
+
+    fn squared_distance(&self, point: Level0Point) -> f64 {
+        let upright = self.upright.iter().map(|border| border.squared_distance(point.x, point.y));
+        let level = self.level.iter().map(|border| border.squared_distance(point.y, point.x));
+        upright.chain(level).fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Makes one of borders on one line that meet.
+fn joined(mut borders: Vec<Border>) -> Box<[Border]> {
+    borders.sort_unstable_by(|a, b| a.across.total_cmp(&b.across).then_with(|| a.from.total_cmp(&b.from)));
+    borders.dedup_by(|next, kept| {
+        let meets = next.across == kept.across && next.from <= kept.to;
+        if meets {
+            kept.to = kept.to.max(next.to);
+        }
+        meets
+    });
+    borders.into_boxed_slice()
 }
 
 const NO_SLOT: u32 = u32::MAX;

@@ -196,7 +196,7 @@ impl CellMerger {
         let (arena, settings) = (&mut self.arena, &self.settings);
         let zone = inflate(&near_window.extent, reach(near_window, settings));
         index.pairs(near_index, &zone, |a, b| {
-            if slot == near && a >= b {
+            if (slot == near && a >= b) || arena.are_united(a, b) {
                 return;
             }
             let first = View { cell: arena.cell(a), window };

@@ -274,6 +274,10 @@ struct Edge {
 fn find_ties(component: &[RawCell], coverage: &Coverage<'_>, ties: &mut Vec<Edge>) {
     let count = component.len() as u32;
     let view = |index: u32| coverage.view(&component[index as usize]);
+    if is_plain(component) {
+        plain_ties(count, |low, high| tie(&view(low), &view(high), coverage.settings), ties);
+        return;
+    }
     let mut add = |low: u32, high: u32| {
         ties.extend(tie(&view(low), &view(high), coverage.settings).map(|tie| Edge { low, high, tie }));
     };
@@ -283,6 +287,30 @@ fn find_ties(component: &[RawCell], coverage: &Coverage<'_>, ties: &mut Vec<Edge
         near_pairs(component, coverage).into_iter().for_each(|(low, high)| add(low, high));
     }
     drop_ambiguous(component, coverage.settings, ties);
+}
+
+/// Whether greedy suppression alone decides: a few whole detections of one class,
+/// as most components are.
+fn is_plain(component: &[RawCell]) -> bool {
+    component.len() <= FEW as usize
+        && component.iter().all(|cell| cell.cut.is_empty() && cell.class == component[0].class)
+}
+
+/// The ties that greedy suppression asks for: those of detections that are kept,
+/// to detections that are not yet suppressed.
+fn plain_ties(count: u32, tie: impl Fn(u32, u32) -> Option<Tie>, ties: &mut Vec<Edge>) {
+    let mut suppressed = [false; FEW as usize];
+    for low in 0..count {
+        for high in low + 1..count {
+            if suppressed[low as usize] || suppressed[high as usize] {
+                continue;
+            }
+            if let Some(tie) = tie(low, high) {
+                suppressed[high as usize] = true;
+                ties.push(Edge { low, high, tie });
+            }
+        }
+    }
 }
 
 fn near_pairs(component: &[RawCell], coverage: &Coverage<'_>) -> Vec<(u32, u32)> {
