@@ -66,6 +66,7 @@ def jitter_stain(rng: np.random.Generator, image: np.ndarray, colour: Colour) ->
 
 def jitter_tone(rng: np.random.Generator, image: np.ndarray, strength: float) -> np.ndarray:
     """Brightness, contrast, saturation, gamma and white balance."""
+
     def around_one(factor: float = 1.0) -> float:
         return float(np.exp(rng.uniform(-strength, strength) * factor))
 

@@ -177,6 +177,7 @@ def class_figures(found: list[Detections], fields: list[data.Field], threshold: 
 
 def working_threshold(curves: list[Curve]) -> float:
     """One threshold for all sets: best mean F1 less a third of the mean count error."""
+
     def merit(threshold: float) -> float:
         rows = [c.at(threshold) for c in curves]
         return float(np.mean([r["f1"] - abs(r["count_error"]) / 3 for r in rows]))
@@ -236,13 +237,17 @@ def line(figures: dict) -> str:
         if "classes" in f:
             c = f["classes"]
             each = " ".join(f"{row['f1']:.3f}" for row in c["per_class"])
-            parts[-1] += f", per class {each}, macro {c['macro_f1']:.3f} (best {c['best_macro_f1']:.3f} at {c['best_threshold']:.2f})"
+            parts[-1] += (
+                f", per class {each}, macro {c['macro_f1']:.3f} (best {c['best_macro_f1']:.3f} at {c['best_threshold']:.2f})"
+            )
     return " | ".join(parts)
 
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=here.parent / "nuclei-he" / "nuclei-he.onnx")
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     parser.add_argument("--conf", type=float, help="working threshold; default: the model's own")

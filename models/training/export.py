@@ -134,7 +134,8 @@ def metadata(args: argparse.Namespace, conf: float) -> dict[str, str]:
         "author": "The slidemill authors",
         "version": args.version,
         "license": "CC-BY-4.0",
-        "attribution": "Trained on TNBC (Naylor et al. 2018, CC BY 4.0) and BBBC038 / DSB2018 (CC0)" + args.also,
+        "attribution": "Trained on TNBC (Naylor et al. 2018, CC BY 4.0) and BBBC038 / DSB2018 (CC0)"
+        + args.also,
         "task": "detect",
         "stride": str(net.MAX_STRIDE),
         "batch": "1",
@@ -149,12 +150,16 @@ def metadata(args: argparse.Namespace, conf: float) -> dict[str, str]:
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--weights", type=Path, nargs="+", required=True, help="several: their mean")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     parser.add_argument("--names", nargs="+", default=["nucleus"])
-    parser.add_argument("--description", default="Nuclei in H&E, 0.25 to 0.5 um per pixel. Not for clinical use.")
+    parser.add_argument(
+        "--description", default="Nuclei in H&E, 0.25 to 0.5 um per pixel. Not for clinical use."
+    )
     parser.add_argument("--also", default="", help="more to attribute")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--conf", type=float, help="working threshold; default: chosen on dev")
@@ -166,13 +171,17 @@ def main() -> None:
     sets = evaluate.dev_sets(args.data)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write(model, args.out)
-    figures = evaluate.report(evaluate.onnx_predictor(args.out), sets, net.MAX_STRIDE, args.nms_iou, args.conf)
+    figures = evaluate.report(
+        evaluate.onnx_predictor(args.out), sets, net.MAX_STRIDE, args.nms_iou, args.conf
+    )
     conf = figures["tnbc"]["working"]["threshold"]
     set_metadata(args.out, metadata(args, conf))
     difference = parity(model, args.out, data.at_model_mpp(sets["tnbc"][0]))
     print(evaluate.line(figures).replace(" | ", "\n"))
-    print(f"size {args.out.stat().st_size / 1e6:.2f} MB, {operations(model):.1f} GFLOPs per {WINDOW} window, "
-          f"differs from PyTorch by {difference:.1e}")
+    print(
+        f"size {args.out.stat().st_size / 1e6:.2f} MB, {operations(model):.1f} GFLOPs per {WINDOW} window, "
+        f"differs from PyTorch by {difference:.1e}"
+    )
     for threads in (1, 2):
         print(f"{seconds(args.out, threads):.2f} s per window with {threads} threads")
     assert difference < 1e-3, "the export does not agree with PyTorch"

@@ -38,7 +38,12 @@ def draw_curves(curves: dict[str, evaluate.Curve], conf: float, path: Path) -> N
     thresholds = np.arange(0.05, 0.8, 0.01)
     for colour, (name, c) in zip(("C0", "C1", "C2"), curves.items()):
         hits = np.cumsum(c.right)
-        left.plot(hits / c.truths, hits / np.arange(1, len(hits) + 1), colour, label=f"{TITLES[name]}, AP {c.ap():.3f}")
+        left.plot(
+            hits / c.truths,
+            hits / np.arange(1, len(hits) + 1),
+            colour,
+            label=f"{TITLES[name]}, AP {c.ap():.3f}",
+        )
         here = c.at(conf)
         left.plot(here["recall"], here["precision"], colour + "o")
         rows = [c.at(t) for t in thresholds]
@@ -56,7 +61,9 @@ def draw_curves(curves: dict[str, evaluate.Curve], conf: float, path: Path) -> N
 def drawn(picture: np.ndarray, found: evaluate.Detections, truth: np.ndarray | None) -> Image.Image:
     """The picture enlarged, with boxes and missed nuclei."""
     matches = None if truth is None else evaluate.match(found.centres, truth)
-    image = Image.fromarray(picture).resize((picture.shape[1] * ZOOM, picture.shape[0] * ZOOM), Image.Resampling.BICUBIC)
+    image = Image.fromarray(picture).resize(
+        (picture.shape[1] * ZOOM, picture.shape[0] * ZOOM), Image.Resampling.BICUBIC
+    )
     pen = ImageDraw.Draw(image)
     for row, box in enumerate(found.boxes * ZOOM):
         right = matches is None or matches[row] >= 0
@@ -82,13 +89,19 @@ def kept(found: evaluate.Detections, conf: float) -> evaluate.Detections:
     return evaluate.Detections(found.boxes[rows], found.scores[rows], found.classes[rows])
 
 
-def draw_failures(found: list[evaluate.Detections], fields: list[data.Field], conf: float, path: Path, count: int) -> None:
+def draw_failures(
+    found: list[evaluate.Detections], fields: list[data.Field], conf: float, path: Path, count: int
+) -> None:
     """The fields with the lowest F1 at the working threshold."""
+
     def merit(row: int) -> float:
         return evaluate.curve([found[row]], [fields[row]]).at(conf)["f1"]
 
     worst = sorted(range(len(fields)), key=merit)[:count]
-    images = [drawn(data.at_model_mpp(fields[i]), kept(found[i], conf), data.truth_centres(fields[i])) for i in worst]
+    images = [
+        drawn(data.at_model_mpp(fields[i]), kept(found[i], conf), data.truth_centres(fields[i]))
+        for i in worst
+    ]
     images = [i.crop((0, 0, min(i.width, SIDE * ZOOM), min(i.height, SIDE * ZOOM))) for i in images]
     montage(images, 3, path)
 
@@ -116,7 +129,9 @@ def elsewhere(folder: Path, side: int = SIDE) -> Iterator[np.ndarray]:
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=here.parent / "nuclei-he" / "nuclei-he.onnx")
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     parser.add_argument("--slides", type=Path)

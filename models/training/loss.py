@@ -93,7 +93,9 @@ def assign_image(
     weight = torch.ones(len(scores), device=scores.device)
     centres = net.cell_centres(height, width, stride, boxes.device)
     for x0, y0, x1, y1 in truth["ignore"].tolist():
-        weight[((centres >= centres.new_tensor([x0, y0])) & (centres < centres.new_tensor([x1, y1]))).all(1)] = 0
+        weight[
+            ((centres >= centres.new_tensor([x0, y0])) & (centres < centres.new_tensor([x1, y1]))).all(1)
+        ] = 0
     wanted = truth["boxes"]
     if len(wanted) == 0:
         empty = torch.zeros(0, device=boxes.device)

@@ -54,9 +54,7 @@ class Split(nn.Module):
         super().__init__()
         half = outputs // 2
         self.enter = conv(inputs, outputs, 1)
-        self.units = nn.ModuleList(
-            nn.Sequential(conv(half, half), conv(half, half)) for _ in range(depth)
-        )
+        self.units = nn.ModuleList(nn.Sequential(conv(half, half), conv(half, half)) for _ in range(depth))
         self.leave = conv(half * (2 + depth), outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -60,7 +60,9 @@ class Pictures(CalibrationDataReader):
 def pictures(args: argparse.Namespace) -> list[np.ndarray]:
     """The user's crops, or else the training fields at the model's pixel size."""
     if args.crops:
-        files = sorted(p for p in args.crops.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+        files = sorted(
+            p for p in args.crops.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+        )
         return [np.asarray(Image.open(p).convert("RGB")) for p in files[: args.limit]]
     fields = [f for name in ("tnbc", "dsb2018") for f in data.load_mask_set(args.data, name, "train")]
     fields += data.load_dot_set(args.data, "train")
@@ -79,14 +81,18 @@ def float_nodes(model: onnx.ModelProto, keep: list[str]) -> list[str]:
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=here.parent / "nuclei-he" / "nuclei-he.onnx")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--crops", type=Path, help="folder of pictures at the model's mpp")
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     parser.add_argument("--limit", type=int, default=48, help="pictures to calibrate on")
     parser.add_argument("--method", default="minmax", choices=sorted(METHODS))
-    parser.add_argument("--keep-float", nargs="*", default=["/stem/"], help="parts of names of nodes to leave alone")
+    parser.add_argument(
+        "--keep-float", nargs="*", default=["/stem/"], help="parts of names of nodes to leave alone"
+    )
     parser.add_argument("--reduce-range", action="store_true")
     args = parser.parse_args()
 
@@ -113,7 +119,10 @@ def main() -> None:
     for path in (args.model, args.out):
         figures = evaluate.report(evaluate.onnx_predictor(path), sets, multiple, nms_iou, conf)
         times = ", ".join(f"{export.seconds(path, n):.2f} s with {n} threads" for n in (1, 2))
-        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {times}\n  " + evaluate.line(figures).replace(" | ", "\n  "))
+        print(
+            f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {times}\n  "
+            + evaluate.line(figures).replace(" | ", "\n  ")
+        )
 
 
 if __name__ == "__main__":

@@ -79,7 +79,9 @@ def parameter_groups(model: nn.Module, args: argparse.Namespace) -> list[dict]:
 def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> None:
     """Takes every weight whose name and shape fit; a head of other classes starts anew."""
     own = model.state_dict()
-    model.load_state_dict({k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}, strict=False)
+    model.load_state_dict(
+        {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}, strict=False
+    )
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -131,8 +133,17 @@ def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> I
         colour=augment.Colour(args.stain, args.vector, args.tone, args.optics, args.clutter),
     )
     order = range(first * args.batch, len(crops))
-    return iter(DataLoader(crops, args.batch, sampler=order, num_workers=args.workers, collate_fn=collate,
-                           prefetch_factor=6 if args.workers else None, worker_init_fn=lambda _: torch.set_num_threads(1)))
+    return iter(
+        DataLoader(
+            crops,
+            args.batch,
+            sampler=order,
+            num_workers=args.workers,
+            collate_fn=collate,
+            prefetch_factor=6 if args.workers else None,
+            worker_init_fn=lambda _: torch.set_num_threads(1),
+        )
+    )
 
 
 def training_fields(args: argparse.Namespace) -> list[data.Field]:
@@ -170,7 +181,9 @@ def train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     shape = net.Shape(tuple(args.widths), tuple(args.depths), args.head_width, args.head_stride, args.classes)
-    model = net.NucleusNet(shape, auxiliary=args.mask_weight > 0).to(device, memory_format=torch.channels_last)
+    model = net.NucleusNet(shape, auxiliary=args.mask_weight > 0).to(
+        device, memory_format=torch.channels_last
+    )
     if args.init:
         load_matching(model, torch.load(args.init, map_location=device)["model"])
     fields = training_fields(args)
@@ -178,7 +191,9 @@ def train(args: argparse.Namespace) -> None:
         settle_norms(model, fields, device)
     average = Average(model, args.ema)
     optimiser = torch.optim.AdamW(parameter_groups(model, args), lr=args.lr, betas=(0.9, 0.98), foreach=True)
-    weights = loss.Weights(box_loss=args.box_loss, score_loss=args.score_loss, mask=args.mask_weight, top=args.top)
+    weights = loss.Weights(
+        box_loss=args.box_loss, score_loss=args.score_loss, mask=args.mask_weight, top=args.top
+    )
     first, best, stale = 0, -1.0, 0
     if (args.out / "last.pt").exists():
         state = torch.load(args.out / "last.pt", map_location=device)
@@ -219,9 +234,23 @@ def train(args: argparse.Namespace) -> None:
         sums, seen = {}, 0
         best, stale = (merit, 0) if merit > best else (best, stale + 1)
         if stale == 0:
-            save(args.out / "best.pt", model=average.model.state_dict(), shape=shape.as_dict(), figures=figures, step=done)
-        save(args.out / "last.pt", model=model.state_dict(), average=average.model.state_dict(),
-             optimiser=optimiser.state_dict(), step=done, best=best, stale=stale, shape=shape.as_dict())
+            save(
+                args.out / "best.pt",
+                model=average.model.state_dict(),
+                shape=shape.as_dict(),
+                figures=figures,
+                step=done,
+            )
+        save(
+            args.out / "last.pt",
+            model=model.state_dict(),
+            average=average.model.state_dict(),
+            optimiser=optimiser.state_dict(),
+            step=done,
+            best=best,
+            stale=stale,
+            shape=shape.as_dict(),
+        )
         if args.stop and done >= args.stop:
             break
         if args.patience and stale >= args.patience:
@@ -234,7 +263,12 @@ def arguments() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     p.add_argument("--out", type=Path, required=True, help="folder for best.pt, last.pt and settings.json")
-    p.add_argument("--sets", type=json.loads, default={"tnbc": 0.65, "dsb2018": 0.35}, help="JSON: share of crops per set")
+    p.add_argument(
+        "--sets",
+        type=json.loads,
+        default={"tnbc": 0.65, "dsb2018": 0.35},
+        help="JSON: share of crops per set",
+    )
     p.add_argument("--dot-boxes", type=Path, help="what pseudo.py made of the dots")
     p.add_argument("--classes", type=int, default=1)
     p.add_argument("--steps", type=int, default=12000)
@@ -245,10 +279,14 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=0)
     p.add_argument("--workers", type=int, default=1)
     p.add_argument("--every", type=int, default=500, help="steps between looks at dev")
-    p.add_argument("--patience", type=int, default=0, help="stop after so many looks without progress; 0: never")
+    p.add_argument(
+        "--patience", type=int, default=0, help="stop after so many looks without progress; 0: never"
+    )
     p.add_argument("--init", type=Path, help="start from these weights")
     p.add_argument("--freeze-encoder", action="store_true")
-    p.add_argument("--hold-norms", action="store_true", help="settle batch norm statistics first, then keep them")
+    p.add_argument(
+        "--hold-norms", action="store_true", help="settle batch norm statistics first, then keep them"
+    )
     p.add_argument("--stop", type=int, default=0, help="stop at this step of the schedule; 0: run it out")
     p.add_argument("--encoder-lr", type=float, default=1.0, help="the encoder's share of the learning rate")
     p.add_argument("--lr", type=float, default=2e-3)
@@ -261,7 +299,9 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--head-stride", type=int, default=4, choices=[4, 8])
     p.add_argument("--box-loss", default="ciou", choices=["ciou", "giou", "wiou"])
     p.add_argument("--score-loss", default="quality", choices=["quality", "varifocal", "bce"])
-    p.add_argument("--mask-weight", type=float, default=0.5, help="auxiliary mask head, training only; 0: none")
+    p.add_argument(
+        "--mask-weight", type=float, default=0.5, help="auxiliary mask head, training only; 0: none"
+    )
     p.add_argument("--top", type=int, default=6, help="positive cells per nucleus at most")
     p.add_argument("--nms-iou", type=float, default=0.4)
     p.add_argument("--scale", type=float, nargs=2, default=[0.7, 1.5])
