@@ -1,1 +1,28 @@
-//! slidemill.
+//! slidemill: gigapixel slides in, one Parquet dataset of every cell and region out.
+//!
+//! This crate wires the stages together; each stage is a crate of its own. To
+//! follow one pixel, start at [`run`].
+
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod args;
+pub mod bundled;
+pub mod cells;
+pub mod command;
+pub mod dataset;
+pub mod demo;
+pub mod draw;
+pub mod exit;
+pub mod finish;
+pub mod isolate;
+pub mod job;
+pub mod ledger;
+pub mod lock;
+pub mod pipeline;
+pub mod prepare;
+pub mod progress;
+pub mod record;
+pub mod run;
+pub mod settings;
+pub mod summary;

@@ -1,2 +1,7 @@
 //! The `slidemill` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    slidemill::args::main()
+}

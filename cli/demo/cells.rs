@@ -147,8 +147,8 @@ impl Planter<'_> {
         }
     }
 
-    /// Cells strung along every window border; one in four with a neighbour on
-    /// the other side that touches it.
+    /// Cells strung along every window border, some with a neighbour that
+    /// touches them.
     fn plant_seams(&mut self, step: f64) {
         let (width, height) = self.tissue.size_um;
         let lines = |across: f64| 1..(across / step).ceil() as u32;
@@ -167,32 +167,34 @@ impl Planter<'_> {
         while along < length {
             let off = self.dice.range(-2.2, 2.2);
             let planted = self.plant_what_belongs(at(along, off), APART_UM);
-            if planted && self.dice.chance(0.25) {
-                self.plant_neighbour(at(along, off));
+            if let Some(cell) = planted
+                && self.dice.chance(0.4)
+            {
+                self.plant_neighbour(cell);
             }
             along += self.dice.range(0.6, 1.4) * SEAM_SPACING_UM;
         }
     }
 
-    /// A second cell that touches the one just planted at `point`, side by side:
-    /// end to end, two thin nuclei would look like one.
-    fn plant_neighbour(&mut self, point: PointUm) {
-        let Some(mut cell) = self.what_belongs(point) else { return };
+    /// A second cell like this one that touches it, beside its long axis. Not
+    /// for spindles: two of them side by side are hard to tell from one, on a
+    /// seam or elsewhere, and what is asked here is whether seams are handled.
+    fn plant_neighbour(&mut self, cell: Nucleus) {
+        if cell.kind == CellKind::Stromal {
+            return;
+        }
         let side = if self.dice.chance(0.5) { 1.0 } else { -1.0 };
         let direction = VectorUm::new(-cell.axis.y, cell.axis.x) * side;
         for step in 0..60 {
-            cell.centre = point + direction * (2.5 + f64::from(step) * 0.1);
-            if self.may_hold(cell.centre) && self.bed.try_add(cell, TOUCH_UM) {
+            let centre = cell.centre + direction * (2.5 + f64::from(step) * 0.1);
+            if self.may_hold(centre) && self.bed.try_add(Nucleus { centre, ..cell }, TOUCH_UM) {
                 return;
             }
         }
     }
 
-    fn plant_what_belongs(&mut self, point: PointUm, gap: f64) -> bool {
-        match self.what_belongs(point) {
-            Some(cell) => self.bed.try_add(cell, gap),
-            None => false,
-        }
+    fn plant_what_belongs(&mut self, point: PointUm, gap: f64) -> Option<Nucleus> {
+        self.what_belongs(point).filter(|cell| self.bed.try_add(*cell, gap))
     }
 
     fn may_hold(&self, point: PointUm) -> bool {

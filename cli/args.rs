@@ -1,0 +1,228 @@
+//! The command line. `--help` is the documentation of each command.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    command,
+    exit::{Exit, exit_of},
+    settings::RunOptions,
+};
+
+/// Whole-slide pathology processing: gigapixel slides in, one Parquet dataset of
+/// every cell and region out.
+#[derive(Debug, Parser)]
+#[command(name = "slidemill", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 all done, 64 wrong usage, 65 some slides bad or incomplete (each named), \
+    70 our own fault, 73 output cannot be written, 75 interrupted or out of a resource: run the same command again.\n\n\
+    For research use. Not a medical device."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Run),
+    Demo(Demo),
+    Info(Info),
+    Model(Model),
+    Tissue(Tissue),
+    Thumbnail(Thumbnail),
+    Doctor(Doctor),
+    Status(Status),
+    Verify(Verify),
+    Settings(ShowSettings),
+}
+
+/// Find every cell of the given slides and write one dataset.
+///
+/// SLIDES are files, folders, quoted globs, or a CSV list with the columns path,
+/// id and mpp (the last two may be empty). A run that was stopped or killed goes
+/// on where it was when the same command is given again; slides that are done are
+/// skipped.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill run slides/ -o results\n  \
+    slidemill run \"slides/*.svs\" -o results --mpp 0.25 --overlap auto\n  \
+    slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
+pub struct Run {
+    /// Slides: files, folders, globs, or a CSV list
+    #[arg(required = true, value_name = "SLIDES")]
+    pub slides: Vec<PathBuf>,
+    /// Folder for the dataset; made when it is not there
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// Settings file (TOML); flags come before it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Do slides again whose results were made by another model or other settings,
+    /// or that ended incomplete
+    #[arg(long)]
+    pub redo: bool,
+    /// One JSON event per line on standard output instead of progress bars
+    #[arg(long)]
+    pub json_logs: bool,
+    /// The settings themselves.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// Paint a synthetic H&E slide, run the bundled model on it, and compare.
+///
+/// The slide is written to the folder OUT, analysed exactly as any slide is, and
+/// the cells found are compared with the cells painted. A picture shows both.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Demo {
+    /// Folder for slide, dataset and picture
+    #[arg(short, long, value_name = "OUT", default_value = "slidemill-demo")]
+    pub out: PathBuf,
+    /// Seed of the painter; another one gives another slide
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Threads for reading and for the model [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// Show what is known of a slide: levels, scale and its source, tiles,
+/// compression, associated images, and what a run of the bundled model would cost.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Info {
+    /// A slide file, or the folder of a DICOM slide
+    pub slide: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Also show the file's own properties. They may name a patient
+    #[arg(long)]
+    pub properties: bool,
+    /// Microns per pixel of level 0, for slides that do not say it
+    #[arg(long, value_name = "X")]
+    pub mpp: Option<f64>,
+}
+
+/// Show what a model promises, as slidemill understands it, or what is wrong
+/// with it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Model {
+    /// ONNX file [default: the bundled model]
+    pub model: Option<PathBuf>,
+}
+
+/// Draw the tissue mask and the planned windows over the slide.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Tissue {
+    /// A slide file, or the folder of a DICOM slide
+    pub slide: PathBuf,
+    /// Picture to write
+    #[arg(short, long, value_name = "OUT.png")]
+    pub out: PathBuf,
+    /// Longer side of the picture in px
+    #[arg(long, default_value_t = 1600)]
+    pub size: u32,
+    /// The settings that decide the plan.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// Write a small picture of a slide, never of its label.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Thumbnail {
+    /// A slide file, or the folder of a DICOM slide
+    pub slide: PathBuf,
+    /// Picture to write
+    #[arg(short, long, value_name = "OUT.png")]
+    pub out: PathBuf,
+    /// Longer side of the picture in px
+    #[arg(long, default_value_t = 1024)]
+    pub size: u32,
+}
+
+/// Check slides before a night: every tile of every level is read.
+///
+/// Names slides that cannot be read or have no scale, tiles that are missing or
+/// broken, and tells windows, time and disk that a run would take.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Doctor {
+    /// Slides: files, folders, globs, or a CSV list
+    #[arg(required = true, value_name = "SLIDES")]
+    pub slides: Vec<PathBuf>,
+    /// Read a sample of the tiles only
+    #[arg(long)]
+    pub quick: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads for reading [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// Show how the job that writes to OUT stands, from any terminal or machine.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Status {
+    /// Folder of the dataset
+    pub out: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Check a dataset against its accounts: checksums, rows, ids, counts.
+///
+/// Says what is missing or changed, and which slides are to be run again.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Verify {
+    /// Folder of the dataset
+    pub out: PathBuf,
+}
+
+/// Print the effective settings of a run, as a settings file that can be used.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ShowSettings {
+    /// Settings file (TOML); flags come before it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The settings themselves.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// Reads the command line, does the command, and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap prints each to its stream.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("slidemill: {error:#}");
+            exit_of(&error).into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(run) => crate::run::run_isolated(run),
+        Command::Demo(demo) => command::demo::demo(&demo),
+        Command::Info(info) => command::info::info(&info),
+        Command::Model(model) => command::model::model(&model),
+        Command::Tissue(tissue) => command::pictures::tissue(tissue),
+        Command::Thumbnail(thumbnail) => command::pictures::thumbnail(&thumbnail),
+        Command::Doctor(doctor) => command::doctor::doctor(&doctor),
+        Command::Status(status) => command::status::status(&status),
+        Command::Verify(verify) => command::verify::verify(&verify),
+        Command::Settings(settings) => command::settings::settings(settings),
+    }
+}

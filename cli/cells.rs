@@ -1,0 +1,107 @@
+//! Reads cells back from a dataset: for the demo's score, pictures, the report
+//! and `slidemill verify`.
+
+use std::{fs::File, path::Path};
+
+use anyhow::{Context as _, ensure};
+use arrow_array::{
+    RecordBatch,
+    cast::AsArray as _,
+    types::{Float32Type, Float64Type, UInt16Type, UInt64Type},
+};
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+use wsi_types::{ClassId, Level0Box, Level0Point};
+
+/// What is needed of a cell once it is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StoredCell {
+    /// As in the table.
+    pub id: u64,
+    /// As in the table.
+    pub class: ClassId,
+    /// 0 to 1.
+    pub score: f32,
+    /// In level-0 px.
+    pub centroid: Level0Point,
+    /// In level-0 px, rounded outward to `f32`.
+    pub bbox: Level0Box,
+}
+
+const COLUMNS: [&str; 6] = ["cell_id", "class_id", "score", "x_px", "y_px", "bbox"];
+
+/// Hands every cell of a table to `each`, in the order of its rows.
+///
+/// # Errors
+///
+/// When the file cannot be read or is no cell table.
+pub fn for_each_cell(path: &Path, mut each: impl FnMut(StoredCell)) -> anyhow::Result<()> {
+    let file = File::open(path).context("cannot open the cell table")?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the cell table is not Parquet")?;
+    let schema = builder.parquet_schema();
+    let mask = ProjectionMask::columns(schema, COLUMNS);
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch.context("the cell table is broken")?;
+        let cells = Columns::of(&batch)?;
+        (0..batch.num_rows()).for_each(|row| each(cells.cell(row)));
+    }
+    Ok(())
+}
+
+/// All cells of a table, in the order of its rows.
+///
+/// # Errors
+///
+/// As [`for_each_cell`].
+pub fn read_cells(path: &Path) -> anyhow::Result<Vec<StoredCell>> {
+    let mut cells = Vec::new();
+    for_each_cell(path, |cell| cells.push(cell))?;
+    Ok(cells)
+}
+
+struct Columns<'a> {
+    id: &'a [u64],
+    class: &'a [u16],
+    score: &'a [f32],
+    x: &'a [f64],
+    y: &'a [f64],
+    bbox: [&'a [f32]; 4],
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &'a RecordBatch) -> anyhow::Result<Self> {
+        let column = |name: &str| {
+            batch.column_by_name(name).with_context(|| format!("the cell table has no column {name:?}"))
+        };
+        let wrong = |name: &str| format!("column {name:?} of the cell table has another type than ours");
+        macro_rules! values {
+            ($name:literal, $kind:ty) => {
+                &**column($name)?.as_primitive_opt::<$kind>().with_context(|| wrong($name))?.values()
+            };
+        }
+        let bbox = column("bbox")?.as_struct_opt().with_context(|| wrong("bbox"))?;
+        ensure!(bbox.num_columns() == 4, "column \"bbox\" has {} fields, expected 4", bbox.num_columns());
+        let side = |index: usize| -> anyhow::Result<&'a [f32]> {
+            let side = bbox.column(index).as_primitive_opt::<Float32Type>().with_context(|| wrong("bbox"))?;
+            Ok(side.values())
+        };
+        Ok(Self {
+            id: values!("cell_id", UInt64Type),
+            class: values!("class_id", UInt16Type),
+            score: values!("score", Float32Type),
+            x: values!("x_px", Float64Type),
+            y: values!("y_px", Float64Type),
+            bbox: [side(0)?, side(1)?, side(2)?, side(3)?],
+        })
+    }
+
+    fn cell(&self, row: usize) -> StoredCell {
+        let [xmin, ymin, xmax, ymax] = self.bbox.map(|side| f64::from(side[row]));
+        StoredCell {
+            id: self.id[row],
+            class: ClassId(self.class[row]),
+            score: self.score[row],
+            centroid: Level0Point::new(self.x[row], self.y[row]),
+            bbox: Level0Box::new(euclid::point2(xmin, ymin), euclid::point2(xmax, ymax)),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `slidemill demo`: a painted slide through the very path any slide takes.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use wsi_types::{Level0Point, RgbBuffer};
+
+use crate::{
+    account::RunAccount,
+    args,
+    cells::{StoredCell, read_cells},
+    dataset::Dataset,
+    demo::{self, CellKind, DemoScore, DemoTruth, PaintSettings},
+    draw::{self, Montage},
+    exit::{Exit, Failure},
+    progress::{grouped, span},
+    run,
+    settings::RunOptions,
+};
+
+/// Paints a slide, runs it, and compares what was found with what was painted.
+///
+/// # Errors
+///
+/// When a stage fails as a whole.
+pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
+    std::fs::create_dir_all(&args.out).map_err(|error| {
+        Failure::output(format!("cannot make the demo folder: {error}: {}", args.out.display()))
+    })?;
+    let path = args.out.join("painted.tif");
+    let clock = std::time::Instant::now();
+    eprintln!("Painting a slide …");
+    let truth = demo::paint_slide(&path, &PaintSettings { seed: args.seed, ..PaintSettings::default() })?;
+    truth.write_csv(&args.out.join("painted.csv"))?;
+    eprintln!(
+        "Painted {} cells in {}.",
+        grouped(truth.cells.len() as u64),
+        span(clock.elapsed().as_secs_f64())
+    );
+
+    let dataset = Dataset::at(args.out.join("results"));
+    let exit = run::run(args::Run {
+        slides: vec![path.clone()],
+        out: dataset.root().to_owned(),
+        config: None,
+        redo: true,
+        json_logs: false,
+        options: RunOptions { threads: args.threads, ..RunOptions::default() },
+    })?;
+    if exit != Exit::Done {
+        return Ok(exit);
+    }
+
+    let account = dataset.accounts()?.into_iter().next().context("the run left no account")?;
+    let account = RunAccount::read(&account)?;
+    let table = dataset.cells(&account.slide);
+    let cells = read_cells(&table)?;
+    let centres: Vec<_> = cells.iter().map(|cell| cell.centroid).collect();
+    println!("\n{}", describe(&demo::score(&truth, &centres)));
+
+    let picture = args.out.join("demo.png");
+    draw::write_png(&picture, &draw_found(&path, &truth, &cells)?).map_err(|error| {
+        Failure::output(format!("cannot write the picture: {error:#}: {}", picture.display()))
+    })?;
+
+    println!("slide     {}", path.display());
+    println!("cells     {}", table.display());
+    println!("picture   {}", picture.display());
+    println!("to open   python: polars.read_parquet({:?})", table.display().to_string());
+    println!("          or geopandas.read_parquet, duckdb, pyarrow: the file is GeoParquet");
+    Ok(Exit::Done)
+}
+
+/// Found against painted, as a small table.
+fn describe(score: &DemoScore) -> String {
+    let mut text = format!(
+        "{:<26}{:>8}{:>8}{:>11}{:>9}{:>14}\n",
+        "", "painted", "found", "precision", "recall", "count error"
+    );
+    for (name, tally) in
+        [("all cells", score.all), ("on seams of windows", score.on_seams), ("elsewhere", score.off_seams)]
+    {
+        let count =
+            tally.count_error().map_or_else(|| "-".into(), |error| format!("{:+.1} %", error * 100.0));
+        text += &format!(
+            "{name:<26}{:>8}{:>8}{:>11.3}{:>9.3}{count:>14}\n",
+            tally.painted,
+            tally.found,
+            tally.precision(),
+            tally.recall()
+        );
+    }
+    text += &format!("{:<26}{:>8}{:>8}\n", "", "painted", "matched");
+    let corners = ("on corners of windows", score.on_corners.0, score.on_corners.1);
+    let kinds = score.by_kind.iter().map(|&(kind, painted, matched)| (kind.name(), painted, matched));
+    for (name, painted, matched) in std::iter::once(corners).chain(kinds) {
+        text += &format!("{name:<26}{painted:>8}{matched:>8}\n");
+    }
+    text
+}
+
+/// Overview with density, and one crop per kind of cell, all with boxes.
+fn draw_found(path: &Path, truth: &DemoTruth, cells: &[StoredCell]) -> anyhow::Result<RgbBuffer> {
+    let slide = super::open(path)?;
+    let boxes: Vec<_> = cells.iter().map(|cell| (cell.bbox, cell.class)).collect();
+    let mut crops: Vec<Level0Point> = Vec::new();
+    for kind in [CellKind::Epithelial, CellKind::Lymphocyte] {
+        // The middle of those painted: well inside the tissue, and always the same.
+        let centres: Vec<_> =
+            truth.cells.iter().filter(|cell| cell.kind == kind).map(|cell| cell.centre).collect();
+        crops.extend(centres.get(centres.len() / 2));
+    }
+    let what = Montage { cells: &boxes, crops: &crops, class_names: &[], height: 1000 };
+    Ok(draw::montage(slide.as_ref(), &what))
+}

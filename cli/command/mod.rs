@@ -1,0 +1,25 @@
+//! The commands beside `run`, each in a file of its name.
+
+pub mod demo;
+pub mod doctor;
+pub mod info;
+pub mod model;
+pub mod pictures;
+pub mod settings;
+pub mod status;
+pub mod verify;
+
+use std::{path::Path, sync::Arc};
+
+use wsi_reader::Slide;
+
+use crate::exit::Failure;
+
+/// Opens a slide for a command that is about that one slide.
+///
+/// # Errors
+///
+/// An input failure with the path last.
+pub fn open(path: &Path) -> anyhow::Result<Arc<dyn Slide>> {
+    wsi_reader::open(path).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
+}

@@ -1,0 +1,61 @@
+//! `slidemill tissue` and `slidemill thumbnail`: PNGs of a slide.
+
+use std::path::Path;
+
+use tiler::{Plan, TissueMask, TissueSettings};
+use wsi_types::RgbBuffer;
+
+use crate::{
+    args, bundled, draw,
+    exit::{Exit, Failure},
+    prepare::plan_settings_for,
+    settings::Settings,
+};
+
+/// Draws mask and plan over the slide.
+///
+/// # Errors
+///
+/// An input failure when the slide cannot be planned, an output failure when
+/// the picture cannot be written.
+pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
+    let settings = Settings::new(args.options)?;
+    let slide = super::open(&args.slide)?;
+    let scale = wsi_reader::resolve_scale(slide.info(), settings.mpp.map(wsi_types::Mpp::get)).map_err(
+        |problem| Failure::input(format!("{problem}; give it with --mpp: {}", args.slide.display())),
+    )?;
+    let mask = if settings.tissue_mask {
+        TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default())?
+    } else {
+        TissueMask::full(slide.info())
+    };
+    let manifest = bundled::manifest(&settings)?;
+    let plan = plan_settings_for(&settings, &manifest, manifest.mpp.unwrap_or(scale.mpp));
+    let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &plan).map_err(Failure::input)?;
+    let overview = wsi_reader::overview(slide.as_ref(), args.size);
+    write(&args.out, &tiler::draw_plan(&overview.pixels, &mask, &plan))?;
+    let cost = plan.cost();
+    println!("{:.2} mm² of tissue, {} windows: {}", cost.tissue_mm2, cost.windows, args.out.display());
+    Ok(Exit::Done)
+}
+
+/// Writes a small picture of a slide.
+///
+/// # Errors
+///
+/// An input failure when the slide cannot be read, an output failure when the
+/// picture cannot be written.
+pub fn thumbnail(args: &args::Thumbnail) -> anyhow::Result<Exit> {
+    let slide = super::open(&args.slide)?;
+    let overview = wsi_reader::overview(slide.as_ref(), args.size);
+    write(&args.out, &overview.pixels)?;
+    for error in &overview.failed {
+        eprintln!("slidemill: {error}");
+    }
+    Ok(if overview.failed.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+fn write(path: &Path, picture: &RgbBuffer) -> anyhow::Result<()> {
+    draw::write_png(path, picture)
+        .map_err(|error| Failure::output(format!("cannot write the picture: {error}: {}", path.display())))
+}

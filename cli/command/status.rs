@@ -1,0 +1,80 @@
+//! `slidemill status`: how a job stands, from the file it keeps.
+
+use std::io::ErrorKind;
+
+use crate::{
+    args,
+    dataset::Dataset,
+    exit::{Exit, Failure},
+    progress::{JobState, JobStatus, counted, grouped, span},
+};
+
+/// Without a sign of life for this long, a running job is likely gone.
+const SILENCE_SECS: f64 = 900.0;
+
+/// Prints how the job that writes to `OUT` stands.
+///
+/// # Errors
+///
+/// An input failure when there is no job.
+pub fn status(args: &args::Status) -> anyhow::Result<Exit> {
+    let path = Dataset::at(&args.out).status();
+    let status = JobStatus::read(&path).map_err(|error| {
+        let found = if error.kind() == ErrorKind::NotFound {
+            "no job has written here".into()
+        } else {
+            error.to_string()
+        };
+        Failure::input(format!("cannot show the status: {found}: {}", args.out.display()))
+    })?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print!("{}", describe(&status));
+    }
+    Ok(Exit::Done)
+}
+
+fn describe(status: &JobStatus) -> String {
+    let totals = &status.totals;
+    let state = match status.state {
+        JobState::Finished => "finished".to_owned(),
+        JobState::Interrupted => "stopped; the same command goes on".to_owned(),
+        JobState::Running if status.age_secs() > SILENCE_SECS => {
+            format!(
+                "no sign of life for {}; if process {} is gone, the same command goes on",
+                span(status.age_secs()),
+                status.process
+            )
+        }
+        JobState::Running => format!("running, process {} on {}", status.process, status.host),
+    };
+    let mut text = format!("job      {state}\n");
+    text += &format!(
+        "slides   {} of {}: {} done, {} incomplete, {} failed, {} done before\n",
+        totals.ended(),
+        status.slides,
+        totals.done,
+        totals.partial,
+        totals.failed,
+        totals.skipped
+    );
+    text += &format!(
+        "so far   {} cells in {:.2} mm² of tissue, {}\n",
+        grouped(totals.cells),
+        totals.analysed_mm2,
+        span(totals.elapsed_secs)
+    );
+    if let Some(current) = &status.current {
+        text += &format!(
+            "at work  {}: {} of {}, {} failed, {} cells\n",
+            current.slide,
+            current.done,
+            counted(current.windows, "window"),
+            current.failed,
+            grouped(current.cells)
+        );
+    }
+    text += &format!("updated  {} ago\n", span(status.age_secs()));
+    text
+}

@@ -1,0 +1,129 @@
+//! `slidemill verify`: is the dataset what its accounts say?
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use crate::{
+    account::{FileFacts, Outcome, RunAccount},
+    args,
+    cells::for_each_cell,
+    dataset::{Dataset, SlideId, sha256_of},
+    exit::{Exit, Failure},
+    progress::counted,
+};
+
+/// Recomputes checksums, rows, ids and counts of a dataset.
+///
+/// # Errors
+///
+/// An input failure when there is no dataset.
+pub fn verify(args: &args::Verify) -> anyhow::Result<Exit> {
+    let dataset = Dataset::at(&args.out);
+    let accounts = dataset.accounts()?;
+    if accounts.is_empty() {
+        return Err(Failure::input(format!("no run account is here: {}", args.out.display())));
+    }
+    let mut problems = Vec::new();
+    let mut known = Vec::new();
+    for path in &accounts {
+        match RunAccount::read(path) {
+            Ok(account) => {
+                problems.extend(
+                    check_slide(&dataset, &account)
+                        .into_iter()
+                        .map(|what| format!("{}: {what}", account.slide)),
+                );
+                known.push(account.slide);
+            }
+            Err(error) => problems.push(format!("the account cannot be read: {error}: {}", path.display())),
+        }
+    }
+    problems.extend(strangers(&dataset, &known)?);
+    for problem in &problems {
+        println!("{problem}");
+    }
+    if problems.is_empty() {
+        println!("{}: every file is as it was written", counted(accounts.len(), "slide"));
+        Ok(Exit::Done)
+    } else {
+        println!(
+            "{} found; `slidemill run … --redo` on the slides named writes them anew",
+            counted(problems.len(), "problem")
+        );
+        Ok(Exit::Incomplete)
+    }
+}
+
+fn check_slide(dataset: &Dataset, account: &RunAccount) -> Vec<String> {
+    let Some(analysis) = account.analysis.as_ref().filter(|_| account.outcome != Outcome::Failed) else {
+        let reason = account.reason.as_deref().unwrap_or("no reason was kept");
+        return vec![format!("has no results: {reason}")];
+    };
+    let mut problems: Vec<String> =
+        analysis.files.iter().filter_map(|file| check_file(dataset, file).err()).collect();
+    if problems.is_empty()
+        && let Err(problem) = check_cells(&dataset.cells(&account.slide), &analysis.cells)
+    {
+        problems.push(problem);
+    }
+    if account.outcome == Outcome::Partial {
+        problems.push(format!("is incomplete: {} failed", counted(analysis.windows.failed, "window")));
+    }
+    problems
+}
+
+fn check_file(dataset: &Dataset, facts: &FileFacts) -> Result<(), String> {
+    let path = dataset.root().join(&facts.path);
+    let (bytes, sha256) =
+        sha256_of(&path).map_err(|error| format!("{} cannot be read: {error}", facts.path))?;
+    if (bytes, &sha256) != (facts.bytes, &facts.sha256) {
+        return Err(format!(
+            "{} has changed: {bytes} bytes, {} when it was written",
+            facts.path, facts.bytes
+        ));
+    }
+    Ok(())
+}
+
+fn check_cells(table: &Path, expected: &BTreeMap<String, u64>) -> Result<(), String> {
+    let mut ids = Vec::new();
+    for_each_cell(table, |cell| ids.push(cell.id)).map_err(|error| format!("{error:#}"))?;
+    let (rows, expected) = (ids.len() as u64, expected.values().sum::<u64>());
+    if rows != expected {
+        return Err(format!("has {rows} cells, {expected} when it was written"));
+    }
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("cell id {} stands twice", pair[0])),
+        None => Ok(()),
+    }
+}
+
+/// Tables that no account knows, and slides that are not finished.
+fn strangers(dataset: &Dataset, known: &[SlideId]) -> anyhow::Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for table in ["cells", "regions"] {
+        for name in names_in(&dataset.root().join(table))? {
+            let id = name.strip_prefix("slide=").and_then(|id| SlideId::new(id).ok());
+            if id.is_none_or(|id| !known.contains(&id)) {
+                problems.push(format!("{table}/{name} belongs to no account"));
+            }
+        }
+    }
+    for name in names_in(&dataset.private().join("ledger"))? {
+        if !SlideId::new(name.as_str()).is_ok_and(|id| known.contains(&id)) {
+            problems.push(format!("{name} is not finished: run the same command again"));
+        }
+    }
+    Ok(problems)
+}
+
+fn names_in(folder: &Path) -> anyhow::Result<Vec<String>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut names = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}

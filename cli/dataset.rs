@@ -1,0 +1,253 @@
+//! Where things lie under `OUT`, and how they get there whole or not at all.
+//!
+//! ```text
+//! OUT/cells/slide=<id>/part-0.parquet     one row per cell
+//! OUT/regions/slide=<id>/part-0.parquet   one row per region (tissue)
+//! OUT/runs/<id>.json                      the run account; its presence is the commit
+//! OUT/.slidemill/                         ledgers, locks, status: ours, private
+//! ```
+//!
+//! `cells`, `regions` and `runs` may be shared: they hold no path and no file
+//! name. `.slidemill/slides.csv` says which id is which file.
+
+use std::{
+    fmt, fs,
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Names one slide in all outputs. Made from the file's content, so it is the
+/// same on every machine and says nothing of a patient; or given by the user.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SlideId(String);
+
+impl SlideId {
+    const MAX_LEN: usize = 100;
+
+    /// Checks an id given by a user: letters of ASCII, digits, `-`, `_`, `.`,
+    /// not starting with a dot.
+    ///
+    /// # Errors
+    ///
+    /// A sentence saying what is wrong.
+    pub fn new(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if text.is_empty()
+            || text.len() > Self::MAX_LEN
+            || text.starts_with('.')
+            || !text.chars().all(allowed)
+        {
+            return Err(format!(
+                "slide id {text:?} cannot be a folder name: expected 1 to {} of A-Z a-z 0-9 - _ . and no dot first",
+                Self::MAX_LEN
+            ));
+        }
+        Ok(Self(text))
+    }
+
+    /// The first 16 hexadecimal digits of a content fingerprint.
+    #[must_use]
+    pub fn from_content(fingerprint: &[u8; 32]) -> Self {
+        Self(hex(&fingerprint[..8]))
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for SlideId {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::new(text)
+    }
+}
+
+impl From<SlideId> for String {
+    fn from(id: SlideId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for SlideId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Size of a file, and its SHA-256 as hexadecimal digits.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = fs::File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((bytes, hex(&digest.finalize())));
+        }
+        digest.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+}
+
+/// The folder a run writes to.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    root: PathBuf,
+}
+
+impl Dataset {
+    /// A dataset at `root`, which need not exist yet.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The cell table of one slide.
+    #[must_use]
+    pub fn cells(&self, id: &SlideId) -> PathBuf {
+        self.part("cells", id)
+    }
+
+    /// The region table of one slide.
+    #[must_use]
+    pub fn regions(&self, id: &SlideId) -> PathBuf {
+        self.part("regions", id)
+    }
+
+    /// The run account of one slide.
+    #[must_use]
+    pub fn account(&self, id: &SlideId) -> PathBuf {
+        self.root.join("runs").join(format!("{id}.json"))
+    }
+
+    /// All run accounts there are, in order of id.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed; none is an empty list.
+    pub fn accounts(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(self.root.join("runs")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Our own, private corner.
+    #[must_use]
+    pub fn private(&self) -> PathBuf {
+        self.root.join(".slidemill")
+    }
+
+    /// The window ledger of one slide.
+    #[must_use]
+    pub fn ledger(&self, id: &SlideId) -> PathBuf {
+        self.private().join("ledger").join(id.as_str())
+    }
+
+    /// Which id is which file: private.
+    #[must_use]
+    pub fn names(&self) -> PathBuf {
+        self.private().join("slides.csv")
+    }
+
+    /// How the run in progress stands.
+    #[must_use]
+    pub fn status(&self) -> PathBuf {
+        self.private().join("status.json")
+    }
+
+    fn part(&self, table: &str, id: &SlideId) -> PathBuf {
+        self.root.join(table).join(format!("slide={id}")).join("part-0.parquet")
+    }
+}
+
+/// Writes `bytes` to `path` so that it appears whole or not at all: temporary
+/// name in the same folder, fsync, rename, fsync of the folder.
+///
+/// # Errors
+///
+/// When the folder cannot be made or the file not be written; nothing is left.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = temporary_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// A temporary file in `folder`, readable by whom the umask allows (the crate's
+/// own default is the owner alone, which would hide results from colleagues).
+fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".slidemill-").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// Makes a rename in `folder` outlast a power cut. File systems that cannot
+/// sync a folder (some network ones) are left to their own promises.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match fs::File::open(folder)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_safe_folder_names() {
+        assert!(SlideId::new("case-7_A.2").is_ok());
+        for bad in ["", "../x", "a/b", ".hidden", "name with space", "a=b", &"x".repeat(101)] {
+            assert!(SlideId::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(SlideId::from_content(&[0xab; 32]).as_str(), "abababababababab");
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/file.json");
+        write_whole(&path, b"one").unwrap();
+        write_whole(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}

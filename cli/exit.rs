@@ -1,0 +1,99 @@
+//! Exit codes, as shells and schedulers know them (`sysexits.h`).
+
+use std::{fmt, process::ExitCode};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// All that was asked for is done.
+    Done,
+    /// Some slides are bad or incomplete; each is named.
+    Incomplete,
+    /// The command line or a settings file is wrong.
+    Usage,
+    /// The output cannot be written.
+    CannotWrite,
+    /// Interrupted, or a resource ran out: the same command goes on.
+    Again,
+    /// Our own fault.
+    Internal,
+}
+
+impl Exit {
+    const ALL: [Self; 6] =
+        [Self::Done, Self::Incomplete, Self::Usage, Self::CannotWrite, Self::Again, Self::Internal];
+
+    /// The exit that a shell sees as `code`.
+    #[must_use]
+    pub fn from_code(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
+    /// The number a shell sees.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Usage => 64,
+            Self::Incomplete => 65,
+            Self::Internal => 70,
+            Self::CannotWrite => 73,
+            Self::Again => 75,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// An error that knows its exit code. Carried through `anyhow` as the root
+/// cause; anything without one is [`Exit::Internal`].
+#[derive(Debug)]
+pub struct Failure {
+    /// How the command ends.
+    pub exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// The command line or a settings file is wrong.
+    pub fn usage(message: impl fmt::Display) -> anyhow::Error {
+        Self::with(Exit::Usage, message)
+    }
+
+    /// An input is bad.
+    pub fn input(message: impl fmt::Display) -> anyhow::Error {
+        Self::with(Exit::Incomplete, message)
+    }
+
+    /// The output cannot be written.
+    pub fn output(message: impl fmt::Display) -> anyhow::Error {
+        Self::with(Exit::CannotWrite, message)
+    }
+
+    /// A resource ran out.
+    pub fn again(message: impl fmt::Display) -> anyhow::Error {
+        Self::with(Exit::Again, message)
+    }
+
+    fn with(exit: Exit, message: impl fmt::Display) -> anyhow::Error {
+        anyhow::Error::new(Self { exit, message: message.to_string() })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code an error asks for.
+#[must_use]
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    error.downcast_ref::<Failure>().map_or(Exit::Internal, |failure| failure.exit)
+}

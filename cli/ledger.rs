@@ -1,0 +1,285 @@
+//! The window ledger of one slide: what is done, so that a killed run goes on
+//! from its last window.
+//!
+//! `head.json` says for which slide, model and settings it holds; `windows.bin`
+//! grows by one record per window:
+//!
+//! ```text
+//! length of payload  u32 little-endian
+//! CRC-32 of payload  u32 little-endian
+//! payload            the window's raw detections or failure (merger::raw)
+//! ```
+//!
+//! A record that is cut short or does not match its checksum ends the ledger:
+//! it and all after it are dropped, and those windows are done again.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::write_whole;
+
+/// What a power cut may cost at most.
+const SYNC_INTERVAL: Duration = Duration::from_secs(5);
+/// Larger than any window's detections: a length beyond it is garbage.
+const MAX_RECORD: u32 = 1 << 30;
+const FORMAT: u32 = 1;
+
+/// What a ledger is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerHead {
+    /// Over slide, model and settings; see `RunAccount::fingerprint`.
+    pub fingerprint: String,
+    /// Windows in the plan.
+    pub windows: usize,
+    /// Layout of the records.
+    #[serde(default)]
+    format: u32,
+}
+
+impl LedgerHead {
+    /// A head for a plan of `windows` windows.
+    #[must_use]
+    pub fn new(fingerprint: String, windows: usize) -> Self {
+        Self { fingerprint, windows, format: FORMAT }
+    }
+}
+
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It is for other settings, another model or another file.
+    #[error("an unfinished run with other settings or another model is here; --redo starts this slide anew")]
+    OtherRun,
+    /// It cannot be read or written.
+    #[error("cannot {doing} the window ledger: {source}")]
+    Io {
+        /// Such as `append to`.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> LedgerError {
+    move |source| LedgerError::Io { doing, source }
+}
+
+/// An open ledger, to be appended to.
+#[derive(Debug)]
+pub struct Ledger {
+    folder: PathBuf,
+    file: File,
+    /// Where the next record goes; everything before it is whole.
+    end: u64,
+    synced: Instant,
+}
+
+impl Ledger {
+    /// Opens the ledger in `folder`, or starts one; hands each whole record to
+    /// `replay`, which says whether it could be read.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::OtherRun`] when a ledger for something else is there;
+    /// [`LedgerError::Io`] when it cannot be read or written.
+    pub fn open(
+        folder: &Path,
+        head: &LedgerHead,
+        mut replay: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Self, LedgerError> {
+        let head_path = folder.join("head.json");
+        match fs::read(&head_path) {
+            Ok(bytes) if serde_json::from_slice::<LedgerHead>(&bytes).is_ok_and(|found| found == *head) => {}
+            Ok(_) => return Err(LedgerError::OtherRun),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes = serde_json::to_vec(head).map_err(|error| io_error("start")(error.into()))?;
+                // Records of a head that never got written belong to nobody.
+                let _ = fs::remove_file(folder.join("windows.bin"));
+                write_whole(&head_path, &bytes).map_err(io_error("start"))?;
+            }
+            Err(error) => return Err(io_error("read")(error)),
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(folder.join("windows.bin"))
+            .map_err(io_error("open"))?;
+        let end = read_records(&mut file, &mut replay).map_err(io_error("read"))?;
+        file.set_len(end).map_err(io_error("mend"))?;
+        file.seek(SeekFrom::Start(end)).map_err(io_error("read"))?;
+        Ok(Self { folder: folder.to_owned(), file, end, synced: Instant::now() })
+    }
+
+    /// Appends one record. When it cannot be written whole, what was written of
+    /// it is taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`], for one when the disk is full.
+    pub fn append(&mut self, payload: &[u8]) -> Result<(), LedgerError> {
+        let length = u32::try_from(payload.len()).ok().filter(|&length| length <= MAX_RECORD);
+        let length = length.ok_or_else(|| {
+            io_error("append to")(io::Error::other("one window has over 1 GiB of detections"))
+        })?;
+        let mut record = Vec::with_capacity(payload.len() + 8);
+        record.extend(length.to_le_bytes());
+        record.extend(crc32fast::hash(payload).to_le_bytes());
+        record.extend(payload);
+        if let Err(error) = self.file.write_all(&record) {
+            let _ = self.file.set_len(self.end);
+            let _ = self.file.seek(SeekFrom::Start(self.end));
+            return Err(io_error("append to")(error));
+        }
+        self.end += record.len() as u64;
+        if self.synced.elapsed() >= SYNC_INTERVAL {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Makes all records outlast a power cut.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when the disk says no.
+    pub fn sync(&mut self) -> Result<(), LedgerError> {
+        self.synced = Instant::now();
+        self.file.sync_data().map_err(io_error("sync"))
+    }
+
+    /// Bytes of whole records.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.end
+    }
+
+    /// Removes the ledger: its slide is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when the folder cannot be removed.
+    pub fn remove(self) -> Result<(), LedgerError> {
+        drop(self.file);
+        fs::remove_dir_all(&self.folder).map_err(io_error("remove"))
+    }
+}
+
+/// Removes whatever ledger is in `folder`.
+///
+/// # Errors
+///
+/// When there is one and it cannot be removed.
+pub fn discard(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Reads records from the start; gives the end of the last good one.
+fn read_records(file: &mut File, replay: &mut impl FnMut(&[u8]) -> bool) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::new(file);
+    let (mut end, mut payload) = (0, Vec::new());
+    while let Some(length) = read_record(&mut reader, &mut payload)? {
+        if !replay(&payload) {
+            break;
+        }
+        end += length;
+    }
+    Ok(end)
+}
+
+/// One record into `payload`; its length with framing, or `None` where the good
+/// ones end.
+fn read_record(reader: &mut impl Read, payload: &mut Vec<u8>) -> io::Result<Option<u64>> {
+    let Some(length) = read_u32(reader)?.filter(|&length| length <= MAX_RECORD) else { return Ok(None) };
+    let Some(checksum) = read_u32(reader)? else { return Ok(None) };
+    payload.clear();
+    // `take` reads what is there; a garbage length allocates nothing.
+    reader.by_ref().take(u64::from(length)).read_to_end(payload)?;
+    let whole = payload.len() == length as usize && crc32fast::hash(payload) == checksum;
+    Ok(whole.then_some(u64::from(length) + 8))
+}
+
+fn read_u32(reader: &mut impl Read) -> io::Result<Option<u32>> {
+    let mut bytes = [0; 4];
+    match reader.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(u32::from_le_bytes(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> LedgerHead {
+        LedgerHead::new("f".into(), 3)
+    }
+
+    fn records(folder: &Path) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        Ledger::open(folder, &head(), |record| {
+            found.push(record.to_vec());
+            true
+        })
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn records_come_back_after_any_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), &head(), |_| true).unwrap();
+        for record in [&b"one"[..], b"", b"three"] {
+            ledger.append(record).unwrap();
+        }
+        drop(ledger);
+        let path = folder.path().join("windows.bin");
+        let whole = fs::read(&path).unwrap();
+        // The ends of the three records: 11, 19, 32.
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let expected = [11, 19, 32].iter().filter(|&&end| end <= cut).count();
+            assert_eq!(records(folder.path()).len(), expected, "cut at {cut}");
+            assert_eq!(fs::metadata(&path).unwrap().len(), [0, 11, 19, 32][expected]);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_ends_the_ledger_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), &head(), |_| true).unwrap();
+        ledger.append(b"first").unwrap();
+        ledger.append(b"second").unwrap();
+        drop(ledger);
+        let path = folder.path().join("windows.bin");
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(records(folder.path()), [b"first"]);
+    }
+
+    #[test]
+    fn another_run_is_refused_until_discarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("x");
+        drop(Ledger::open(&inner, &head(), |_| true).unwrap());
+        let other = LedgerHead::new("g".into(), 3);
+        assert!(matches!(Ledger::open(&inner, &other, |_| true), Err(LedgerError::OtherRun)));
+        discard(&inner).unwrap();
+        discard(&inner).unwrap();
+        Ledger::open(&inner, &other, |_| true).unwrap().remove().unwrap();
+        assert!(!inner.exists());
+    }
+}

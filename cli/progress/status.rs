@@ -1,0 +1,143 @@
+//! `OUT/.slidemill/status.json`: how the job stands, for `slidemill status`.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Totals};
+use crate::dataset::{SlideId, write_whole};
+
+/// How often windows alone rewrite the file.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Whether a job goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// At work (or killed since: see the time of the last update).
+    Running,
+    /// Ended by itself.
+    Finished,
+    /// Stopped by a signal.
+    Interrupted,
+}
+
+/// The job, as last told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Whether it goes on.
+    pub state: JobState,
+    /// Process id on `host`.
+    pub process: u32,
+    /// Machine it runs on.
+    pub host: String,
+    /// Seconds since 1970, UTC, of this file.
+    pub updated: f64,
+    /// Slides in the job.
+    pub slides: usize,
+    /// Sums so far.
+    pub totals: Totals,
+    /// The slide at work.
+    pub current: Option<SlideStatus>,
+}
+
+/// The slide at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlideStatus {
+    /// Which.
+    pub slide: SlideId,
+    /// In its plan.
+    pub windows: usize,
+    /// Done so far.
+    pub done: usize,
+    /// Failed so far.
+    pub failed: usize,
+    /// Final cells so far.
+    pub cells: u64,
+}
+
+impl JobStatus {
+    /// Reads the status a run left.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is not one of ours.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+    }
+
+    /// Seconds since the file was written.
+    #[must_use]
+    pub fn age_secs(&self) -> f64 {
+        (now() - self.updated).max(0.0)
+    }
+}
+
+/// Keeps the file up to date. A status that cannot be written never stops a
+/// run: the dataset itself will say so where it matters.
+pub(super) struct StatusFile {
+    path: PathBuf,
+    status: JobStatus,
+    written: Option<Instant>,
+}
+
+impl StatusFile {
+    pub(super) fn at(path: PathBuf) -> Self {
+        let status = JobStatus {
+            state: JobState::Running,
+            process: std::process::id(),
+            host: crate::lock::host_name(),
+            updated: now(),
+            slides: 0,
+            totals: Totals::default(),
+            current: None,
+        };
+        Self { path, status, written: None }
+    }
+
+    pub(super) fn note(&mut self, event: &Event, totals: &Totals) {
+        self.status.totals = *totals;
+        match event {
+            Event::JobStarted { slides, .. } => self.status.slides = *slides,
+            Event::SlideStarted { slide, windows, resumed, .. } => {
+                self.status.current = Some(SlideStatus {
+                    slide: slide.clone(),
+                    windows: *windows,
+                    done: *resumed,
+                    failed: 0,
+                    cells: 0,
+                });
+            }
+            Event::Windows { slide, done, failed, windows, cells } => {
+                self.status.current = Some(SlideStatus {
+                    slide: slide.clone(),
+                    windows: *windows,
+                    done: *done,
+                    failed: *failed,
+                    cells: *cells,
+                });
+                if self.written.is_some_and(|at| at.elapsed() < INTERVAL) {
+                    return;
+                }
+            }
+            Event::JobFinished(totals) => {
+                self.status.current = None;
+                self.status.state =
+                    if totals.interrupted { JobState::Interrupted } else { JobState::Finished };
+            }
+            _ => {}
+        }
+        self.status.updated = now();
+        if let Ok(text) = serde_json::to_vec_pretty(&self.status) {
+            let _ = write_whole(&self.path, &text);
+        }
+        self.written = Some(Instant::now());
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

@@ -1,0 +1,111 @@
+//! The whole run on one screen: slides in, one dataset out.
+
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
+
+use anyhow::Context as _;
+use detector::Detector as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::{
+    args::Run,
+    bundled,
+    dataset::Dataset,
+    exit::{Exit, Failure},
+    finish::Collector,
+    isolate::{self, Marks},
+    job::slides_in,
+    pipeline,
+    prepare::Job,
+    progress::{Event, Progress, Totals},
+    settings::{RunOptions, Settings},
+    summary,
+};
+
+/// `slidemill run`: in a child process, so that a crash costs one slide.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
+    if isolate::is_child() {
+        isolate::end_with_parent();
+        return run(args);
+    }
+    let dataset = Dataset::at(&args.out);
+    make_folder(&dataset)?;
+    isolate::supervise(&dataset)
+}
+
+/// The whole run, in this process.
+///
+/// # Errors
+///
+/// A failure that ends the job as a whole; what is wrong with one slide is in
+/// the account of that slide and in the exit code.
+pub fn run(args: Run) -> anyhow::Result<Exit> {
+    let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
+    let settings = Settings::new(args.options.or(file))?;
+    let slides = slides_in(&args.slides)?;
+    let dataset = Dataset::at(args.out);
+    make_folder(&dataset)?;
+
+    let manifest = bundled::manifest(&settings)?;
+    let detector = bundled::open(&settings, &manifest)?;
+    let job = Job {
+        device: detector.device_used(),
+        manifest,
+        settings,
+        marks: Marks::of(&dataset),
+        dataset,
+        redo: args.redo,
+        stop: stop_on_signals()?,
+        claimed: Mutex::default(),
+    };
+    job.model_mpp().map_err(Failure::usage)?;
+
+    let mut progress = Progress::new(args.json_logs, &job.dataset);
+    let model = job.model();
+    progress.tell(&Event::JobStarted {
+        slides: slides.len(),
+        model: format!("{} {}", model.name, model.version),
+        device: job.device.clone(),
+    });
+    let mut collector = Collector::new(&job, &mut progress);
+    let ended = pipeline::run(&slides, &job, Box::new(detector), |step| collector.take(step));
+    let incomplete = collector.incomplete();
+    let totals = progress.finish(job.is_stopping() || ended.is_err());
+    ended?;
+    summary::write(&job.dataset)?;
+    Ok(exit(&job, &totals, incomplete))
+}
+
+fn exit(job: &Job, totals: &Totals, incomplete: bool) -> Exit {
+    if job.is_stopping() {
+        eprintln!("Stopped. All finished windows are kept: the same command goes on from here.");
+        Exit::Again
+    } else if totals.failed > 0 || incomplete {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    }
+}
+
+fn make_folder(dataset: &Dataset) -> anyhow::Result<()> {
+    let probe = dataset.private().join("probe");
+    crate::dataset::write_whole(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
+        Failure::output(format!("cannot write to the output folder: {error}: {}", dataset.root().display()))
+    })
+}
+
+/// The first Ctrl-C or SIGTERM asks for an orderly end, the second quits now:
+/// the ledger on disk is whole at any moment.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let code = i32::from(Exit::Again.code());
+        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen to signals")?;
+    }
+    Ok(stop)
+}

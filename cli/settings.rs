@@ -1,0 +1,360 @@
+//! Raw options become checked [`Settings`] once; later code trusts them.
+//!
+//! An option comes from the command line, else from a settings file
+//! (`--config`, TOML, the same names), else from its default.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tiler::Overlap;
+use wsi_types::Mpp;
+
+use crate::exit::Failure;
+
+/// The options of a run, as typed or as a settings file holds them. Each is
+/// optional here: nothing is checked and no default is filled in yet.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RunOptions {
+    /// ONNX model in a YOLOv8 layout; a TOML manifest of the same name beside it
+    /// adds what its metadata lacks [default: the bundled H&E nucleus model]
+    #[arg(long, value_name = "M.onnx", help_heading = "Model")]
+    pub model: Option<PathBuf>,
+
+    /// Where the model runs: auto, cpu, cuda, cuda:0, cuda:0,1, tensorrt, openvino
+    /// or coreml. What is asked for and cannot be had is an error [default: auto]
+    #[arg(long, value_name = "DEVICE", help_heading = "Model")]
+    pub device: Option<String>,
+
+    /// Windows per model call [default: 1 on CPU, 4 elsewhere]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub batch: Option<usize>,
+
+    /// Lowest score of a cell that is counted, 0 to 1 [default: the model's own,
+    /// or 0.25]
+    #[arg(long, value_name = "S", help_heading = "Model")]
+    pub min_score: Option<f32>,
+
+    /// Microns per pixel of level 0, for slides that do not say it. Overrides
+    /// what they say; a slide list may give each its own
+    #[arg(long, value_name = "X", help_heading = "Slides")]
+    pub mpp: Option<f64>,
+
+    /// Side of the square the model sees, in px at the model's mpp [default: 2048]
+    #[arg(long, value_name = "PX", help_heading = "Slides")]
+    pub window: Option<u32>,
+
+    /// Overlap of neighbouring windows: 50%, 256px, 12um, or auto (twice the
+    /// largest object the model promises) [default: 50%]
+    #[arg(long, value_name = "O", help_heading = "Slides")]
+    pub overlap: Option<String>,
+
+    /// Analyse the whole slide, not only where the tissue mask finds tissue
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Slides")]
+    pub no_tissue_mask: Option<bool>,
+
+    /// Allow slides coarser than the model wants to be enlarged. Detail that was
+    /// never scanned does not appear: expect missed cells
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Slides")]
+    pub allow_enlarging: Option<bool>,
+
+    /// Boxes of one class overlapping by more than this intersection over union
+    /// are one cell [default: the model's own, or 0.45]
+    #[arg(long, value_name = "IOU", help_heading = "Merging")]
+    pub merge_iou: Option<f64>,
+
+    /// Boxes of different classes overlapping by more than this are one cell; the
+    /// better score wins, the other is kept as runner-up [default: 0.7]
+    #[arg(long, value_name = "IOU", help_heading = "Merging")]
+    pub cross_class_iou: Option<f64>,
+
+    /// Threads for reading and for the model [default: the cores this process may
+    /// use: SLURM_CPUS_PER_TASK, else cgroup and affinity]
+    #[arg(long, value_name = "N", help_heading = "Resources")]
+    pub threads: Option<usize>,
+
+    /// Memory for pixels read ahead, such as 2G or 800M [default: 2G]
+    #[arg(long, value_name = "SIZE", help_heading = "Resources")]
+    pub mem: Option<String>,
+
+    /// Give a slide up when no window of it ends for this many seconds
+    /// [default: 600]
+    #[arg(long, value_name = "SECS", help_heading = "Resources")]
+    pub slide_timeout: Option<u64>,
+
+    /// Keep the raw detections of finished slides, for re-merging
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Output")]
+    pub keep_raw: Option<bool>,
+}
+
+/// The names a settings file may use, in order.
+fn known_keys() -> Vec<String> {
+    let command = RunOptions::augment_args(clap::Command::new("run"));
+    command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
+}
+
+impl RunOptions {
+    /// Reads a settings file.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure naming the file and the key, with the nearest known name
+    /// for one that is not known.
+    pub fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read settings: {error}: {}", path.display())))?;
+        Self::from_toml(&text).map_err(|reason| Failure::usage(format!("{reason}: {}", path.display())))
+    }
+
+    fn from_toml(text: &str) -> Result<Self, String> {
+        let table: toml::Table = text.parse().map_err(|error| format!("settings are not TOML: {error}"))?;
+        let known = known_keys();
+        for key in table.keys().filter(|key| !known.contains(key)) {
+            let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key));
+            let hint = nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"));
+            return Err(format!("unknown setting {key:?}{hint}"));
+        }
+        table.try_into().map_err(|error: toml::de::Error| format!("settings: {}", error.message()))
+    }
+
+    /// Fills what is not given here from `file`.
+    #[must_use]
+    pub fn or(self, file: Self) -> Self {
+        macro_rules! first_of {
+            ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(file.$field)),* } };
+        }
+        first_of!(
+            model,
+            device,
+            batch,
+            min_score,
+            mpp,
+            window,
+            overlap,
+            no_tissue_mask,
+            allow_enlarging,
+            merge_iou,
+            cross_class_iou,
+            threads,
+            mem,
+            slide_timeout,
+            keep_raw,
+        )
+    }
+}
+
+/// The checked settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `None`: the bundled model.
+    pub model: Option<PathBuf>,
+    /// Where the model runs.
+    pub device: detector::Device,
+    /// Windows per model call.
+    pub batch: usize,
+    /// Lowest score that is counted; `None`: the model's own.
+    pub min_score: Option<f32>,
+    /// Given by the user for all slides.
+    pub mpp: Option<Mpp>,
+    /// Side of a window, in grid px.
+    pub window: u32,
+    /// Between neighbouring windows.
+    pub overlap: Overlap,
+    /// Look only where there is tissue.
+    pub tissue_mask: bool,
+    /// How far level 0 may be enlarged to reach the model's mpp.
+    pub max_enlarge: f64,
+    /// `None`: the model's own.
+    pub merge_iou: Option<f64>,
+    /// Between different classes.
+    pub cross_class_iou: f64,
+    /// For reading, and for the model.
+    pub threads: usize,
+    /// Bytes for pixels read ahead.
+    pub memory: u64,
+    /// Seconds without a finished window after which a slide is given up.
+    pub slide_timeout_secs: u64,
+    /// Keep raw detections of finished slides.
+    pub keep_raw: bool,
+}
+
+impl Settings {
+    /// Enlarging by up to a tenth bridges scanners that differ a little.
+    const DEFAULT_ENLARGE: f64 = 1.1;
+    /// With `--allow-enlarging`.
+    const ALLOWED_ENLARGE: f64 = 4.0;
+
+    /// Checks the options and fills in defaults.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure naming the option, what was given and what was expected.
+    pub fn new(options: RunOptions) -> anyhow::Result<Self> {
+        let device = parsed::<detector::Device>("--device", options.device.as_deref().unwrap_or("auto"))?;
+        let threads = within("--threads", options.threads.unwrap_or_else(usable_threads), 1..=1024)?;
+        let default_batch =
+            if matches!(device, detector::Device::Auto | detector::Device::Cpu) { 1 } else { 4 };
+        let window = within("--window", options.window.unwrap_or(2048), 64..=16_384)?;
+        let fraction =
+            |name, value: Option<f64>| value.map(|value| within(name, value, 0.0..=1.0)).transpose();
+        Ok(Self {
+            model: options.model,
+            device,
+            batch: within("--batch", options.batch.unwrap_or(default_batch), 1..=256)?,
+            min_score: fraction("--min-score", options.min_score.map(f64::from))?.map(|score| score as f32),
+            mpp: options
+                .mpp
+                .map(|value| Mpp::new(value).map_err(|error| Failure::usage(format!("--mpp: {error}"))))
+                .transpose()?,
+            window,
+            overlap: parsed("--overlap", options.overlap.as_deref().unwrap_or("50%"))?,
+            tissue_mask: !options.no_tissue_mask.unwrap_or(false),
+            max_enlarge: if options.allow_enlarging.unwrap_or(false) {
+                Self::ALLOWED_ENLARGE
+            } else {
+                Self::DEFAULT_ENLARGE
+            },
+            merge_iou: fraction("--merge-iou", options.merge_iou)?,
+            cross_class_iou: fraction("--cross-class-iou", options.cross_class_iou)?.unwrap_or(0.7),
+            threads,
+            memory: parsed::<ByteSize>("--mem", options.mem.as_deref().unwrap_or("2G"))?.0,
+            slide_timeout_secs: within(
+                "--slide-timeout",
+                options.slide_timeout.unwrap_or(600),
+                1..=1_000_000,
+            )?,
+            keep_raw: options.keep_raw.unwrap_or(false),
+        })
+    }
+
+    /// What can change a result, by name, for hashes and provenance. Threads,
+    /// batch, memory and device are not among them.
+    #[must_use]
+    pub fn result_relevant(&self) -> BTreeMap<String, String> {
+        let own = |value: Option<String>| value.unwrap_or_else(|| "model".to_owned());
+        [
+            ("window_px", self.window.to_string()),
+            ("overlap", self.overlap.to_string()),
+            ("tissue_mask", self.tissue_mask.to_string()),
+            ("max_enlarge", self.max_enlarge.to_string()),
+            ("min_score", own(self.min_score.map(|score| score.to_string()))),
+            ("merge_iou", own(self.merge_iou.map(|iou| iou.to_string()))),
+            ("cross_class_iou", self.cross_class_iou.to_string()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+}
+
+/// A size in bytes: `800M`, `2G`, `1.5GiB`; powers of 1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("{text:?} is not a size, expected a number with K, M, G or T such as 2G");
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor = match text[digits.len()..].trim_end_matches("iB").trim_end_matches('B') {
+            "" => 1.0,
+            "K" | "k" => 1024.0,
+            "M" | "m" => 1024.0 * 1024.0,
+            "G" | "g" => 1024.0 * 1024.0 * 1024.0,
+            "T" | "t" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+            _ => return Err(expected()),
+        };
+        let number: f64 = digits.trim().parse().map_err(|_| expected())?;
+        let bytes = number * factor;
+        if bytes.is_finite() && bytes >= 1.0 { Ok(Self(bytes as u64)) } else { Err(expected()) }
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut value, mut unit) = (self.0 as f64, "B");
+        for larger in ["kB", "MB", "GB", "TB"] {
+            if value < 1024.0 {
+                break;
+            }
+            (value, unit) = (value / 1024.0, larger);
+        }
+        if unit == "B" { write!(f, "{value} B") } else { write!(f, "{value:.1} {unit}") }
+    }
+}
+
+/// The cores this process may use: what the scheduler says, else what the
+/// system allows (affinity and cgroup quota).
+#[must_use]
+pub fn usable_threads() -> usize {
+    let scheduler = std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|text| text.parse().ok());
+    let system = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    scheduler.filter(|&n: &usize| n > 0).unwrap_or_else(system)
+}
+
+fn parsed<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> anyhow::Result<T> {
+    text.parse().map_err(|error| Failure::usage(format!("{name}: {error}")))
+}
+
+fn within<T: PartialOrd + fmt::Display + Copy>(
+    name: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> anyhow::Result<T> {
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Failure::usage(format!("{name} is {value}, expected {} to {}", range.start(), range.end())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let error = RunOptions::from_toml("overlapp = \"50%\"").unwrap_err();
+        assert_eq!(error, "unknown setting \"overlapp\", did you mean \"overlap\"?");
+        let error = RunOptions::from_toml("batch = \"four\"").unwrap_err();
+        assert!(error.contains("batch") || error.contains("usize"), "{error}");
+    }
+
+    #[test]
+    fn flags_come_before_the_file() {
+        let file = RunOptions::from_toml("batch = 2\nwindow = 1024").unwrap();
+        let flags = RunOptions { batch: Some(8), ..RunOptions::default() };
+        let both = flags.or(file);
+        assert_eq!((both.batch, both.window), (Some(8), Some(1024)));
+    }
+
+    #[test]
+    fn every_option_is_a_key_of_the_file() {
+        for key in known_keys() {
+            let is_known = |value: &str| match RunOptions::from_toml(&format!("{key} = {value}")) {
+                Ok(_) => true,
+                Err(error) => !error.contains("unknown"),
+            };
+            assert!(is_known("1"), "{key}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_and_shown() {
+        assert_eq!("2G".parse(), Ok(ByteSize(2 << 30)));
+        assert_eq!("1.5MiB".parse(), Ok(ByteSize(3 << 19)));
+        assert!(
+            "2X".parse::<ByteSize>().is_err()
+                && "".parse::<ByteSize>().is_err()
+                && "-1G".parse::<ByteSize>().is_err()
+        );
+        assert_eq!(ByteSize(3 << 19).to_string(), "1.5 MB");
+    }
+}

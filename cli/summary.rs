@@ -1,0 +1,122 @@
+//! `OUT/summary.csv` and `OUT/summary.parquet`: cells by slide and class with
+//! the tissue they were counted in, one line each, for people and spreadsheets.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
+
+use crate::{
+    account::{Outcome, RunAccount},
+    dataset::{Dataset, write_whole},
+    exit::Failure,
+};
+
+/// One class on one slide. A slide without results has one line without class.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    slide: String,
+    outcome: &'static str,
+    class: Option<String>,
+    cells: Option<u64>,
+    tissue_mm2: Option<f64>,
+    analysed_mm2: Option<f64>,
+    cells_per_mm2: Option<f64>,
+}
+
+/// Writes both summaries of all accounts of a dataset.
+///
+/// # Errors
+///
+/// An output failure when they cannot be written.
+pub fn write(dataset: &Dataset) -> anyhow::Result<()> {
+    let accounts = dataset
+        .accounts()?
+        .iter()
+        .map(|path| {
+            RunAccount::read(path).with_context(|| format!("cannot read an account: {}", path.display()))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let lines: Vec<Line> = accounts.iter().flat_map(lines_of).collect();
+    let whole = |name: &str, bytes: Vec<u8>| {
+        let path = dataset.root().join(name);
+        write_whole(&path, &bytes).map_err(|error| {
+            Failure::output(format!("cannot write the summary: {error}: {}", path.display()))
+        })
+    };
+    whole("summary.csv", csv(&lines)?)?;
+    whole("summary.parquet", parquet(&lines)?)
+}
+
+fn lines_of(account: &RunAccount) -> Vec<Line> {
+    let outcome = match account.outcome {
+        Outcome::Done => "done",
+        Outcome::Partial => "partial",
+        Outcome::Failed => "failed",
+    };
+    let line = |class: Option<(&String, &u64)>| {
+        let coverage = account.analysis.as_ref().map(|analysis| analysis.coverage);
+        let cells = class.map(|(_, &cells)| cells);
+        let analysed = coverage.map(|coverage| coverage.analysed_mm2);
+        Line {
+            slide: account.slide.to_string(),
+            outcome,
+            class: class.map(|(name, _)| name.clone()),
+            cells,
+            tissue_mm2: coverage.map(|coverage| coverage.tissue_mm2),
+            analysed_mm2: analysed,
+            cells_per_mm2: cells
+                .zip(analysed)
+                .filter(|&(_, area)| area > 0.0)
+                .map(|(n, area)| n as f64 / area),
+        }
+    };
+    match &account.analysis {
+        Some(analysis) if account.outcome != Outcome::Failed => {
+            analysis.cells.iter().map(|class| line(Some(class))).collect()
+        }
+        _ => vec![line(None)],
+    }
+}
+
+fn csv(lines: &[Line]) -> anyhow::Result<Vec<u8>> {
+    let text = |of: fn(&Line) -> Option<&str>| lines.iter().map(of).collect::<Vec<_>>();
+    let number = |of: fn(&Line) -> Option<f64>| lines.iter().map(of).collect::<Vec<_>>();
+    let mut frame = DataFrame::new(
+        lines.len(),
+        vec![
+            Column::new("slide".into(), text(|line| Some(&line.slide))),
+            Column::new("outcome".into(), text(|line| Some(line.outcome))),
+            Column::new("class".into(), text(|line| line.class.as_deref())),
+            Column::new("cells".into(), lines.iter().map(|line| line.cells).collect::<Vec<_>>()),
+            Column::new("tissue_mm2".into(), number(|line| line.tissue_mm2)),
+            Column::new("analysed_mm2".into(), number(|line| line.analysed_mm2)),
+            Column::new("cells_per_mm2".into(), number(|line| line.cells_per_mm2)),
+        ],
+    )?;
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).with_float_precision(Some(4)).finish(&mut frame)?;
+    Ok(bytes)
+}
+
+fn parquet(lines: &[Line]) -> anyhow::Result<Vec<u8>> {
+    let text =
+        |of: fn(&Line) -> Option<&str>| Arc::new(lines.iter().map(of).collect::<StringArray>()) as ArrayRef;
+    let number =
+        |of: fn(&Line) -> Option<f64>| Arc::new(lines.iter().map(of).collect::<Float64Array>()) as ArrayRef;
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("slide", text(|line| Some(&line.slide)), false),
+        ("outcome", text(|line| Some(line.outcome)), false),
+        ("class", text(|line| line.class.as_deref()), true),
+        ("cells", Arc::new(lines.iter().map(|line| line.cells).collect::<UInt64Array>()), true),
+        ("tissue_mm2", number(|line| line.tissue_mm2), true),
+        ("analysed_mm2", number(|line| line.analysed_mm2), true),
+        ("cells_per_mm2", number(|line| line.cells_per_mm2), true),
+    ])?;
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(bytes)
+}
