@@ -11,7 +11,7 @@ use support::{
     tiff::{Flavour, PageSpec, write},
 };
 use wsi_reader::{
-    LinearMapping, OpenError, OpenOptions, Prefer, ReadError, ScaleProblem, Slide,
+    LinearMapping, OpenError, OpenOptions, Prefer, ReadError, ScaleProblem, Slide, TileState,
     conformance::{assert_conforms, difference, whole_level},
     open, open_with,
 };
@@ -165,6 +165,22 @@ fn missing_tiles_are_background_and_broken_ones_are_named() {
     assert!(matches!(slide.read_tile(tile(1), &mut out), Err(ReadError::Tile { .. })));
     assert_eq!(slide.read_tile(tile(0), &mut out), Ok(()));
     assert_eq!(slide.read_tile(tile(2), &mut out), Ok(()));
+}
+
+/// Byte counts whose sum overflows 64 bits: found by mutation.
+#[test]
+fn impossible_byte_counts_are_a_defect_not_a_panic() {
+    let spec = page().with(|p| (p.tile, p.rows_per_strip) = (None, 16));
+    let mut bytes = write(Flavour { big_endian: false, big_tiff: true }, &[spec]);
+    let count = (u64::from(SIZE.0) * 16 * 3).to_le_bytes();
+    let places: Vec<usize> = (0..bytes.len() - 8).filter(|&at| bytes[at..at + 8] == count).collect();
+    assert!(places.len() > 3);
+    places.iter().for_each(|&at| bytes[at..at + 8].fill(0xff));
+    let (_file, slide) = opened(&bytes);
+    let tile = TileId { level: LevelIndex(0), row: 0, column: 0 };
+    let TileState::Stored { defects, .. } = slide.tile_state(tile) else { panic!("stored") };
+    assert!(defects[0].contains("past the end of the file"), "{defects:?}");
+    assert!(slide.read_tile(tile, &mut RgbBuffer::default()).is_err());
 }
 
 #[test]

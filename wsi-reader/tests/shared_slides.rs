@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use openslide_rs::{Address, OpenSlide, Region, Size};
 use support::shared_slides;
@@ -92,10 +95,11 @@ fn every_file_has_the_outcome_it_should() {
         let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
         found += &format!("{name}: {}\n", outcome(&path));
     }
-    if found != OUTCOMES {
-        let wrong: Vec<&str> = found.lines().filter(|line| !OUTCOMES.lines().any(|l| l == *line)).collect();
-        panic!("found, not expected:\n{}", wrong.join("\n"));
-    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let (found, expected) = (lines(&found), lines(OUTCOMES));
+    let only =
+        |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>().join("\n");
+    assert!(found == expected, "found:\n{}\nexpected:\n{}", only(&found, &expected), only(&expected, &found));
 }
 
 /// A whole level by one OpenSlide read at the origin, where its grid and the
@@ -142,7 +146,9 @@ fn our_tiffs_agree_with_openslide() {
             let apart = difference(&mine, &openslide_level(&handle, index));
             let what = format!("{name}, level {index}: {apart:?}");
             if ours.info().compression[index as usize].starts_with("JPEG") {
-                assert!(apart.mean <= 0.5 && apart.max <= 5 && apart.over_4_ppm <= 6.0, "{what}");
+                // Our JPEG decoder rounds as libjpeg does; JPEG 2000 decoders differ by 1.
+                let most = if ours.info().compression[index as usize] == "JPEG" { 0 } else { 2 };
+                assert!(apart.max <= most, "{what}");
             } else {
                 assert_eq!(apart.max, 0, "{what}");
             }
@@ -234,7 +240,7 @@ fn colours_of_other_writers_are_true() {
         for (channel, expected) in expected.into_iter().enumerate() {
             let sum: u64 = pixels.bytes().iter().skip(channel).step_by(3).map(|&v| u64::from(v)).sum();
             let mean = sum as f64 / (pixels.width() * pixels.height()) as f64;
-            assert!((mean - expected).abs() < 0.6, "{name}, channel {channel}: {mean}, expected {expected}");
+            assert!((mean - expected).abs() < 0.01, "{name}, channel {channel}: {mean}, expected {expected}");
         }
     }
 }

@@ -6,7 +6,7 @@ use flate2::{Decompress, FlushDecompress};
 use wsi_types::Rgb;
 
 use super::{
-    jpeg, jpeg2000,
+    jpeg, jpeg_baseline, jpeg2000,
     page::{Alpha, Colour, LinearMapping, Page, Samples},
 };
 
@@ -37,6 +37,7 @@ pub(crate) struct Scratch {
     pub(crate) joined: Vec<u8>,
     /// Samples before they are RGB.
     pub(crate) samples: Vec<u8>,
+    pub(crate) jpeg: jpeg_baseline::Workspace,
     inflate: Option<Decompress>,
     unlzw: Option<weezl::decode::Decoder>,
 }
@@ -65,19 +66,19 @@ pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T
 #[derive(Debug)]
 pub(crate) struct Decoder {
     samples: Samples,
-    /// JPEG tables without their end marker, ready to be put before a tile.
-    tables: Option<Vec<u8>>,
+    /// What the page's JPEG tiles share.
+    shared: jpeg::Shared,
     background: Rgb,
 }
 
 impl Decoder {
     pub(crate) fn new(samples: Samples, jpeg_tables: Option<&[u8]>, background: Rgb) -> Self {
-        Self { samples, tables: jpeg_tables.and_then(jpeg::tables_to_prepend), background }
+        Self { samples, shared: jpeg::Shared::new(jpeg_tables), background }
     }
 
-    /// JPEG tables shared by the page's tiles, without their end marker.
-    pub(crate) fn tables(&self) -> Option<&[u8]> {
-        self.tables.as_deref()
+    /// What the page's JPEG tiles share.
+    pub(crate) fn shared(&self) -> &jpeg::Shared {
+        &self.shared
     }
 
     /// Decodes one chunk whose planes are given as stored.
@@ -95,7 +96,7 @@ impl Decoder {
         let size = (page.chunk_width as usize, rows as usize);
         let raw_rgb = self.samples.colour != Colour::YCbCr;
         match page.compression {
-            7 => jpeg::decode(self.tables.as_deref(), size, raw_rgb, scratch, target),
+            7 => jpeg::decode(&self.shared, size, raw_rgb, scratch, target),
             33003 | 33005 | 34712 => {
                 let ycc = page.compression == 33003 || self.samples.colour == Colour::YCbCr;
                 jpeg2000::decode(size, ycc, scratch, target)

@@ -4,13 +4,17 @@
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-use super::codec::{Scratch, Target, guarded};
+use super::{
+    codec::{Scratch, Target, guarded},
+    jpeg_baseline::{self, Colours},
+    jpeg_header::{Header, Refused},
+};
 
 /// Scans of a progressive stream; more is an attack on time.
 const MAX_SCANS: usize = 64;
 
 /// `JPEGTables` without its end marker; `None` when it holds no stream.
-pub(crate) fn tables_to_prepend(tables: &[u8]) -> Option<Vec<u8>> {
+fn tables_to_prepend(tables: &[u8]) -> Option<Vec<u8>> {
     let body = tables.strip_prefix(b"\xff\xd8")?;
     let body = body.strip_suffix(b"\xff\xd9").unwrap_or(body);
     (!body.is_empty()).then(|| [b"\xff\xd8", body].concat())
@@ -22,36 +26,82 @@ pub(crate) fn tables_to_prepend(tables: &[u8]) -> Option<Vec<u8>> {
 /// Aperio writes such streams without any marker that would say so, and every
 /// decoder takes them for YCbCr; there the page is right. But QuPath and
 /// Bio-Formats say the same of whole JFIF files, whose colours are YCbCr by
-/// definition (T.871): there the stream is.
+/// definition (T.871), and an Adobe marker states the colours: there the stream
+/// is.
 pub(crate) fn decode(
-    tables: Option<&[u8]>,
+    shared: &Shared,
     size: (usize, usize),
     raw_rgb: bool,
     scratch: &mut Scratch,
     target: &mut Target<'_>,
 ) -> Result<(), String> {
-    let Scratch { stored, joined, samples, .. } = scratch;
-    let Some(body) = stored.strip_prefix(b"\xff\xd8") else {
-        return Err(format!("it starts with {:02x?}, expected JPEG data", &stored[..stored.len().min(4)]));
-    };
-    let stream = match tables {
-        Some(tables) => {
-            joined.clear();
-            joined.extend_from_slice(tables);
-            joined.extend_from_slice(body);
-            joined.as_slice()
+    let Scratch { stored, joined, samples, jpeg, .. } = scratch;
+    let mut header = shared.header.clone();
+    let outcome = header.read(stored).and_then(|start| match start {
+        None => Err(Refused::Damage("its JPEG data ends before any picture".into())),
+        Some(start) => {
+            check_size((header.width, header.height), size, target).map_err(Refused::Damage)?;
+            let colours = match (header.adobe, header.jfif) {
+                (Some(0), _) => Colours::Rgb,
+                (Some(_), _) | (None, true) => Colours::YCbCr,
+                (None, false) if raw_rgb || header.is_named_rgb() => Colours::Rgb,
+                (None, false) => Colours::YCbCr,
+            };
+            jpeg_baseline::decode(&header, &stored[start..], colours, jpeg, target)
         }
-        None => stored.as_slice(),
-    };
-    let raw_rgb = raw_rgb && !is_jfif(stored) && !tables.is_some_and(is_jfif);
-    guarded(|| decode_stream(stream, size, raw_rgb, samples, target))
+    });
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Refused::Damage(words)) => Err(words),
+        Err(Refused::OtherKind) => {
+            let raw_rgb = raw_rgb && !header.jfif;
+            let stream = shared.join(stored, joined);
+            guarded(|| decode_stream(stream, size, raw_rgb, samples, target))
+        }
+    }
 }
 
-/// Whether a stream starts with the segment that makes it a JFIF file.
-fn is_jfif(stream: &[u8]) -> bool {
-    stream.get(2..4) == Some(b"\xff\xe0") && stream.get(6..11) == Some(b"JFIF\0")
+/// What the tiles of a page share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    header: Header,
+    /// The same as bytes without their end marker, to be put before a tile.
+    bytes: Option<Vec<u8>>,
 }
 
+impl Shared {
+    /// From the page's `JPEGTables` (tag 347), if it has them.
+    pub(crate) fn new(tables: Option<&[u8]>) -> Self {
+        Self { header: Header::of_tables(tables), bytes: tables.and_then(tables_to_prepend) }
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// A whole stream, for decoders that know nothing of shared tables.
+    fn join<'a>(&self, stored: &'a [u8], joined: &'a mut Vec<u8>) -> &'a [u8] {
+        match &self.bytes {
+            Some(tables) => {
+                joined.clear();
+                joined.extend_from_slice(tables);
+                joined.extend_from_slice(stored.get(2..).unwrap_or_default());
+                joined
+            }
+            None => stored,
+        }
+    }
+}
+
+fn check_size(found: (usize, usize), expected: (usize, usize), target: &Target<'_>) -> Result<(), String> {
+    // Strips may be stored taller than what is left of the picture.
+    if found.0 == expected.0 && found.1 >= target.height && found.1 <= expected.1 {
+        return Ok(());
+    }
+    Err(format!("it holds {} x {} px, expected {} x {}", found.0, found.1, expected.0, expected.1))
+}
+
+/// Kinds of JPEG that tiles rarely are: progressive, or with odd sampling.
 fn decode_stream(
     stream: &[u8],
     (width, height): (usize, usize),
@@ -71,9 +121,7 @@ fn decode_stream(
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(stream), options);
     decoder.decode_headers().map_err(broken)?;
     let found = decoder.dimensions().unwrap_or_default();
-    if found.0 != width || found.1 < target.height {
-        return Err(format!("it holds {} x {} px, expected {width} x {height}", found.0, found.1));
-    }
+    check_size(found, (width, height), target)?;
     let gray = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => {
             decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));

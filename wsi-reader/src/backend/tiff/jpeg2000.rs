@@ -5,6 +5,7 @@ use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 use super::{
     codec::{Scratch, Target, guarded},
     jpeg::spread_gray,
+    jpeg_baseline::rgb_from_ycc,
 };
 
 /// Decodes `scratch.stored` into `target`. `ycc`: the components are YCbCr, as
@@ -46,7 +47,11 @@ fn decode_stream(
         3 => {
             // Subsampled chroma is told from the codestream, and converted already.
             if ycc && !has_subsampled_chroma(stored) {
-                samples.as_chunks_mut::<3>().0.iter_mut().for_each(rgb_from_ycc);
+                samples
+                    .as_chunks_mut::<3>()
+                    .0
+                    .iter_mut()
+                    .for_each(|pixel| *pixel = rgb_from_ycc(pixel[0], pixel[1], pixel[2]));
             }
             target.take_corner(samples, found.0);
         }
@@ -60,17 +65,4 @@ fn decode_stream(
 fn has_subsampled_chroma(codestream: &[u8]) -> bool {
     let component = |index: usize| codestream.get(42 + 3 * index + 1..42 + 3 * index + 3);
     codestream.starts_with(b"\xff\x4f\xff\x51") && component(1) != component(0)
-}
-
-/// Full-range YCbCr (ITU-T T.871) in 16-bit fixed point, as libjpeg rounds it.
-fn rgb_from_ycc(pixel: &mut [u8; 3]) {
-    const HALF: i32 = 1 << 15;
-    let [y, cb, cr] = pixel.map(i32::from);
-    let (cb, cr) = (cb - 128, cr - 128);
-    let clamp = |value: i32| value.clamp(0, 255) as u8;
-    *pixel = [
-        clamp(y + ((91_881 * cr + HALF) >> 16)),
-        clamp(y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16)),
-        clamp(y + ((116_130 * cb + HALF) >> 16)),
-    ];
 }

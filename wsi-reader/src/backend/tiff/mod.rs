@@ -10,7 +10,9 @@ mod codec;
 pub(crate) mod directory;
 mod jpeg;
 mod jpeg2000;
+mod jpeg_baseline;
 mod jpeg_check;
+mod jpeg_header;
 mod layout;
 mod page;
 
@@ -336,16 +338,16 @@ impl Picture {
         self.chunks(tile)
             .filter_map(|chunk| self.index.place(chunk))
             .filter_map(|(offset, count)| file.source.bytes_at(offset, count).ok())
-            .filter_map(|stream| jpeg_check::defect(self.decoder.tables(), &stream))
+            .filter_map(|stream| jpeg_check::defect(self.decoder.shared().header(), &stream))
             .collect()
     }
 
     fn tile_state(&self, file: &TiffFile, tile: TileId) -> TileState {
-        let mut bytes = 0;
+        let mut bytes = 0_u64;
         let mut defects = Vec::new();
         for chunk in self.chunks(tile) {
             let Some((offset, count)) = self.index.place(chunk) else { continue };
-            bytes += count;
+            bytes = bytes.saturating_add(count);
             if !file.source.holds(offset, count) {
                 defects.push(format!("its {count} bytes at {offset} reach past the end of the file"));
             } else if self.page.compression == 7 {

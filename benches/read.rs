@@ -1,0 +1,236 @@
+//! Reading against its floors and peers: a level through `wsi-reader`, the bare
+//! JPEG decode of the same bytes, and OpenSlide's `read_region`.
+//!
+//! ```sh
+//! cargo bench --bench read [-- SLIDE]
+//! ```
+//!
+//! SLIDE is an Aperio or generic TIFF of JPEG tiles; by default the shared
+//! `big_virtual_16384x12288.svs`. Its first 4096 rows are read. All arms run in
+//! one process, in turn, and the best of each counts. On a shared machine the
+//! processor time (Linux) says more than the clock; both are given.
+
+use std::{
+    fs::File,
+    hint::black_box,
+    io::BufReader,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context, ensure};
+use openslide_rs::{Address, OpenSlide, Region, Size};
+use tiff::{decoder::Decoder, tags::Tag};
+use tiler::{Plan, PlanSettings, ReadCounters, StreamSettings, TissueMask, WindowStream};
+use wsi_reader::Slide;
+use wsi_types::{LevelIndex, RgbBuffer, TileId};
+use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+use zune_jpeg::JpegDecoder;
+
+const ROUNDS: usize = 3;
+const ROWS: u32 = 4096;
+const WINDOW: u32 = 2048;
+
+fn main() -> anyhow::Result<()> {
+    let named = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).map(PathBuf::from);
+    let shared =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/slides/gt/big_virtual_16384x12288.svs");
+    let path = named.unwrap_or(shared);
+    if !path.is_file() {
+        eprintln!("skipped: {} is absent", path.display());
+        return Ok(());
+    }
+    let slide = wsi_reader::open(&path)?;
+    let grid = slide.info().pyramid.base().tiles;
+    let rows = (ROWS / grid.tile_height).min(grid.rows());
+    let height = (rows * grid.tile_height).min(grid.height);
+    let px = f64::from(grid.width) * f64::from(height);
+    println!("{} x {height} px, {} tiles, best of {ROUNDS}", grid.width, grid.columns() * rows);
+
+    let stored = Stored::read(&path)?;
+    let tiles = (grid.columns() * rows) as usize;
+    let floor = best(|| stored.decode(tiles));
+    show("bare zune-jpeg, 1 thread", px, floor, floor);
+    for threads in [1, 2] {
+        let time = best(|| read_tiles(&*slide, rows, threads));
+        show(&format!("wsi-reader, {threads} thread(s)"), px, time, floor);
+    }
+    for threads in [0, 2] {
+        let mut counters = None;
+        let time = best(|| counters = Some(read_windows(&slide, threads)));
+        let whole = f64::from(grid.width) * f64::from(grid.height);
+        show(&format!("windows at stride 1024, {threads} helper(s)"), whole, time, scaled(floor, whole / px));
+        if let Some(Ok(c)) = counters {
+            println!("    {} tiles decoded of {} needed", c.tiles_decoded, c.tiles_needed);
+        }
+    }
+    if let Err(error) = openslide_sys::load() {
+        println!("OpenSlide is not compared: {error}");
+        return Ok(());
+    }
+    for stride in [WINDOW, WINDOW / 2] {
+        let handle = OpenSlide::new(&path)?;
+        let time = once(|| read_region(&handle, grid.width, height, stride));
+        show(&format!("OpenSlide read_region, stride {stride}"), px, time, floor);
+    }
+    let opened = best(|| wsi_reader::open(&path).map(|slide| slide.info().pyramid.levels().len()));
+    println!("open: {:.2} ms", opened.clock * 1e3);
+    Ok(())
+}
+
+/// Seconds.
+#[derive(Clone, Copy)]
+struct Time {
+    clock: f64,
+    /// Of all threads of the process.
+    processor: f64,
+}
+
+fn scaled(time: Time, by: f64) -> Time {
+    Time { clock: time.clock * by, processor: time.processor * by }
+}
+
+fn show(name: &str, px: f64, time: Time, floor: Time) {
+    println!(
+        "{name:36}{:7.1} Mpx/s by the clock, {:7.1} by processor time; floor/this {:.2} and {:.2}",
+        px / time.clock / 1e6,
+        px / time.processor / 1e6,
+        floor.clock / time.clock,
+        floor.processor / time.processor,
+    );
+}
+
+fn once<T>(work: impl FnOnce() -> T) -> Time {
+    let (clock, processor) = (Instant::now(), processor_secs());
+    black_box(work());
+    Time { clock: clock.elapsed().as_secs_f64(), processor: processor_secs() - processor }
+}
+
+fn best<T>(mut work: impl FnMut() -> T) -> Time {
+    let least =
+        |a: Time, b: Time| Time { clock: a.clock.min(b.clock), processor: a.processor.min(b.processor) };
+    (1..ROUNDS).fold(once(&mut work), |so_far, _| least(so_far, once(&mut work)))
+}
+
+/// Processor time of the process so far: user and system ticks of
+/// `/proc/self/stat`; where there is none, NaN.
+fn processor_secs() -> f64 {
+    const TICKS_PER_SEC: f64 = 100.0;
+    let read = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
+        Some((ticks(11)? + ticks(12)?) / TICKS_PER_SEC)
+    };
+    read().unwrap_or(f64::NAN)
+}
+
+/// Level 0's compressed tiles, in memory.
+struct Stored {
+    file: Vec<u8>,
+    places: Vec<(usize, usize)>,
+    tables: Option<Vec<u8>>,
+    colours: ColorSpace,
+    tile_bytes: usize,
+}
+
+impl Stored {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut tiff = Decoder::new(BufReader::new(File::open(path)?))?;
+        ensure!(tiff.get_tag_u32(Tag::Compression)? == 7, "the bench wants JPEG tiles");
+        let offsets = tiff.get_tag_u64_vec(Tag::TileOffsets)?;
+        let counts = tiff.get_tag_u64_vec(Tag::TileByteCounts)?;
+        let tables = tiff.find_tag(Tag::Unknown(347))?.map(|value| value.into_u8_vec()).transpose()?;
+        let rgb = tiff.get_tag_u32(Tag::PhotometricInterpretation)? == 2;
+        let side = |tag| tiff_side(&mut tiff, tag);
+        let tile_bytes =
+            [Tag::TileWidth, Tag::TileLength].into_iter().map(side).product::<anyhow::Result<usize>>()? * 3;
+        Ok(Self {
+            file: std::fs::read(path)?,
+            places: offsets.into_iter().zip(counts).map(|(o, c)| (o as usize, c as usize)).collect(),
+            tables,
+            // Components as they are where the file says RGB.
+            colours: if rgb { ColorSpace::YCbCr } else { ColorSpace::RGB },
+            tile_bytes,
+        })
+    }
+
+    fn decode(&self, tiles: usize) -> anyhow::Result<()> {
+        let mut out = vec![0; self.tile_bytes];
+        let mut stream = Vec::new();
+        for &(offset, count) in &self.places[..tiles] {
+            let tile = self.file.get(offset..offset + count).context("a tile past the end of the file")?;
+            stream.clear();
+            match &self.tables {
+                Some(tables) => {
+                    stream.extend_from_slice(&tables[..tables.len() - 2]);
+                    stream.extend_from_slice(&tile[2..]);
+                }
+                None => stream.extend_from_slice(tile),
+            }
+            let options = DecoderOptions::new_fast().jpeg_set_out_colorspace(self.colours);
+            JpegDecoder::new_with_options(ZCursor::new(&stream[..]), options)
+                .decode_into(&mut out)
+                .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+            black_box(&out);
+        }
+        Ok(())
+    }
+}
+
+fn tiff_side(tiff: &mut Decoder<BufReader<File>>, tag: Tag) -> anyhow::Result<usize> {
+    Ok(tiff.get_tag_u32(tag)? as usize)
+}
+
+fn read_tiles(slide: &dyn Slide, rows: u32, threads: usize) {
+    let columns = slide.info().pyramid.base().tiles.columns();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut out = RgbBuffer::default();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed) as u32;
+            if index >= rows * columns {
+                break;
+            }
+            let tile = TileId { level: LevelIndex(0), row: index / columns, column: index % columns };
+            black_box(slide.read_tile(tile, &mut out)).ok();
+        }
+    };
+    thread::scope(|scope| {
+        (1..threads).for_each(|_| _ = scope.spawn(work));
+        work();
+    });
+}
+
+/// All windows of the whole level 0 at half overlap, as a run reads them.
+fn read_windows(slide: &Arc<dyn Slide>, threads: usize) -> anyhow::Result<ReadCounters> {
+    let mpp = wsi_reader::resolve_scale(slide.info(), None)?.mpp;
+    let mask = TissueMask::full(slide.info());
+    let plan = Arc::new(Plan::new(&slide.info().pyramid, mpp, &mask, &PlanSettings::new(mpp))?);
+    let wanted = plan.windows().iter().map(|window| window.index).collect();
+    let settings = StreamSettings { threads, ..StreamSettings::default() };
+    let mut stream = WindowStream::start(Arc::clone(slide), plan, wanted, settings);
+    let (width, height) = stream.window_size();
+    let mut window = vec![0; width * height * 3];
+    while let Some((_, outcome)) = stream.next_into(&mut window) {
+        outcome?;
+        black_box(&window);
+    }
+    Ok(stream.counters())
+}
+
+fn read_region(handle: &OpenSlide, width: u32, height: u32, stride: u32) -> anyhow::Result<()> {
+    let starts = |size: u32| (0..size.saturating_sub(WINDOW - stride).max(1)).step_by(stride as usize);
+    for y in starts(height) {
+        for x in starts(width) {
+            let region = Region { address: Address { x, y }, level: 0, size: Size { w: WINDOW, h: WINDOW } };
+            black_box(handle.read_region(&region)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,776 @@
+//! A decoder for what slide tiles are: sequential Huffman JPEG of 8 bits, in one
+//! scan, with at most halved chroma. Others are left to a general decoder.
+//!
+//! Pixels are those of libjpeg-turbo, bit for bit: its accurate integer DCT
+//! (Loeffler, Ligtenberg and Moschytz, ICASSP 1989, in 13-bit fixed point),
+//! triangle-filtered chroma, and colours by ITU-T T.871 in 16-bit fixed point.
+//! So our tiles equal what OpenSlide shows. Nothing is allocated per tile.
+
+use std::sync::Arc;
+
+use fearless_simd::{Level, Simd, SimdFrom, dispatch, i16x8, i32x4};
+
+use super::{
+    codec::Target,
+    jpeg_header::{Component, Header, Huffman, Refused},
+};
+
+/// Bits looked up at once.
+const LOOK: u32 = 10;
+
+/// From zigzag order to row by row.
+const NATURAL: [u8; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
+    14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
+    46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// How the three components become red, green and blue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Colours {
+    YCbCr,
+    /// As they are.
+    Rgb,
+}
+
+/// Buffers and tables a thread keeps between tiles.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    codes: Vec<(Huffman, Codes)>,
+    planes: [Plane; 3],
+    sums: Vec<u16>,
+    chroma: [Vec<u8>; 2],
+}
+
+/// One component, decoded, padded to whole MCUs.
+#[derive(Default)]
+struct Plane {
+    stride: usize,
+    /// Real width and height: what lies beyond is padding.
+    width: usize,
+    height: usize,
+    samples: Vec<u8>,
+}
+
+/// Decodes the entropy-coded `data` of a stream with this header.
+pub(crate) fn decode(
+    header: &Header,
+    data: &[u8],
+    colours: Colours,
+    work: &mut Workspace,
+    target: &mut Target<'_>,
+) -> Result<(), Refused> {
+    let components = header.components();
+    let (h, v) = header.most_sampling();
+    let halves = |c: &Component| {
+        (c.horizontal == h || c.horizontal * 2 == h) && (c.vertical == v || c.vertical * 2 == v)
+    };
+    if !matches!(components.len(), 1 | 3) || h > 2 || v > 2 || !components.iter().all(halves) {
+        return Err(Refused::OtherKind);
+    }
+    // The first component must be the sharp one; a single one fills its MCU alone.
+    if components.len() == 3 && (components[0].horizontal, components[0].vertical) != (h, v) {
+        return Err(Refused::OtherKind);
+    }
+    let tables = Tables::of(header, &mut work.codes)?;
+    let level = Level::new();
+    dispatch!(level, simd => decode_planes(simd, header, &tables, &work.codes, &mut work.planes, data))?;
+    // Compiled for the vector units at hand; it names none of their operations.
+    dispatch!(level, _ => paint(components.len(), colours, (h, v), header, work, target));
+    Ok(())
+}
+
+/// Which tables each component uses: quantisation row by row, and the places of
+/// its codes in the workspace.
+struct Tables {
+    steps: [[i16; 64]; 3],
+    dc: [usize; 3],
+    ac: [usize; 3],
+}
+
+impl Tables {
+    fn of(header: &Header, codes: &mut Vec<(Huffman, Codes)>) -> Result<Self, Refused> {
+        let missing = || Refused::Damage("its JPEG data names a table it does not hold".into());
+        // Tables repeat from tile to tile; a slide has few.
+        if codes.len() > 32 {
+            codes.clear();
+        }
+        let mut place = |table: &Option<Arc<Huffman>>| -> Result<usize, Refused> {
+            let table = table.as_deref().ok_or_else(missing)?;
+            if let Some(found) = codes.iter().position(|(known, _)| known == table) {
+                return Ok(found);
+            }
+            let built = Codes::new(table)
+                .ok_or_else(|| Refused::Damage("a JPEG Huffman table contradicts itself".into()))?;
+            codes.push((table.clone(), built));
+            Ok(codes.len() - 1)
+        };
+        let mut tables = Self { steps: [[0; 64]; 3], dc: [0; 3], ac: [0; 3] };
+        for (index, component) in header.components().iter().enumerate() {
+            let zigzag = header.quantisation[component.quantisation].as_deref().ok_or_else(missing)?;
+            // Kept in zigzag order: the walk over coefficients is.
+            tables.steps[index] = zigzag.map(|step| step as i16);
+            tables.dc[index] = place(&header.dc[component.dc])?;
+            tables.ac[index] = place(&header.ac[component.ac])?;
+        }
+        Ok(tables)
+    }
+}
+
+/// A Huffman table made for speed.
+struct Codes {
+    /// By the next [`LOOK`] bits: symbol × 256 + length; 0 for longer codes.
+    short: Box<[u16; 1 << LOOK]>,
+    /// The same for codes whose value also fits: value, then run × 16 + all bits;
+    /// 0 otherwise.
+    whole: Box<[(i16, u8); 1 << LOOK]>,
+    /// Per length: one past the last code, aligned to 16 bits, and what to add to
+    /// a code to get its symbol.
+    ends: [(u32, i32); 18],
+    symbols: [u8; 256],
+}
+
+impl Codes {
+    fn new(table: &Huffman) -> Option<Self> {
+        let mut short = Box::new([0_u16; 1 << LOOK]);
+        let mut whole = Box::new([(0_i16, 0_u8); 1 << LOOK]);
+        let mut ends = [(0, 0); 18];
+        let (mut code, mut place) = (0_u32, 0_u32);
+        for (length, &count) in (1..=16_u32).zip(&table.counts) {
+            let symbol_of_code = place as i32 - code as i32;
+            for _ in 0..count {
+                let symbol = *table.symbols.get(place as usize)?;
+                if length <= LOOK {
+                    let first = (code << (LOOK - length)) as usize;
+                    let entries = first..first + (1 << (LOOK - length));
+                    short.get_mut(entries.clone())?.fill(u16::from(symbol) << 8 | length as u16);
+                    for index in entries {
+                        whole[index] = whole_code(index as u32, symbol, length);
+                    }
+                }
+                code += 1;
+                place += 1;
+            }
+            if code > 1 << length {
+                return None;
+            }
+            ends[length as usize] = (code << (16 - length), symbol_of_code);
+            code <<= 1;
+        }
+        ends[17] = (u32::MAX, 0);
+        Some(Self { short, whole, ends, symbols: table.symbols })
+    }
+
+    /// Symbol and length of a code longer than [`LOOK`] bits.
+    #[cold]
+    #[inline(never)]
+    fn long_symbol(&self, hold: u64) -> Option<(u32, u32)> {
+        let next = (hold >> 48) as u32;
+        let length = (LOOK + 1..=16).find(|&length| next < self.ends[length as usize].0)?;
+        let code = (next >> (16 - length)) as i32;
+        let place = usize::try_from(code + self.ends[length as usize].1).ok()?;
+        self.symbols.get(place).map(|&symbol| (u32::from(symbol), length))
+    }
+}
+
+/// Code and value together, where the looked-up bits hold both.
+fn whole_code(bits: u32, symbol: u8, length: u32) -> (i16, u8) {
+    let (run, size) = (symbol >> 4, u32::from(symbol & 15));
+    if size == 0 || length + size > LOOK {
+        return (0, 0);
+    }
+    let raw = (bits >> (LOOK - length - size)) & ((1 << size) - 1);
+    (extend(raw, size) as i16, run << 4 | (length + size) as u8)
+}
+
+/// The value of `size` bits (T.81, F.2.2.1).
+#[inline(always)]
+fn extend(raw: u32, size: u32) -> i32 {
+    let below = (raw >> size.wrapping_sub(1)) ^ 1;
+    (raw as i32).wrapping_sub(((below << size).wrapping_sub(below)) as i32)
+}
+
+/// Entropy-coded bits, left-aligned; zeros stand behind the end of the data.
+#[derive(Clone, Copy)]
+struct Bits<'a> {
+    data: &'a [u8],
+    at: usize,
+    hold: u64,
+    count: u32,
+    /// Zero bits put behind the end.
+    invented: u32,
+}
+
+impl Bits<'_> {
+    /// Makes sure of at least 48 bits.
+    #[inline(always)]
+    fn refill(&mut self) {
+        if self.count >= 48 {
+            return;
+        }
+        if let Some(chunk) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let next = u64::from_be_bytes(*chunk);
+            let inverted = !next;
+            // Zero bytes of the complement are the 0xff that need care.
+            if inverted.wrapping_sub(0x0101_0101_0101_0101) & !inverted & 0x8080_8080_8080_8080 == 0 {
+                self.hold |= next >> self.count;
+                let bytes = (63 - self.count) >> 3;
+                self.at = self.at.wrapping_add(bytes as usize);
+                self.count = self.count.wrapping_add(bytes << 3);
+                return;
+            }
+        }
+        // By value, so that the fields stay in registers everywhere else.
+        *self = self.refilled_slowly();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refilled_slowly(mut self) -> Self {
+        while self.count <= 56 {
+            let byte = match self.data.get(self.at..) {
+                Some([0xff, 0x00, ..]) => {
+                    self.at += 2;
+                    0xff
+                }
+                Some([0xff, ..] | []) | None => {
+                    self.invented = self.invented.saturating_add(8);
+                    0
+                }
+                Some(&[byte, ..]) => {
+                    self.at += 1;
+                    byte
+                }
+            };
+            self.hold |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn skip(&mut self, count: u32) {
+        self.hold <<= count & 63;
+        self.count = self.count.wrapping_sub(count);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, count: u32) -> u32 {
+        let value = (self.hold >> 1 >> (63 - (count & 31))) as u32;
+        self.skip(count);
+        value
+    }
+
+    /// The next symbol; `None` for a code that is in no table.
+    #[inline(always)]
+    fn symbol(&mut self, codes: &Codes) -> Option<u32> {
+        let entry = codes.short[(self.hold >> (64 - LOOK)) as usize];
+        if entry != 0 {
+            self.skip(u32::from(entry & 255));
+            return Some(u32::from(entry >> 8));
+        }
+        let (symbol, length) = codes.long_symbol(self.hold)?;
+        self.skip(length);
+        Some(symbol)
+    }
+
+    /// More bits were used than the data holds.
+    fn is_spent(&self) -> bool {
+        self.invented > self.count
+    }
+
+    /// Steps over the restart marker that must stand here.
+    fn restart(&mut self) -> bool {
+        (self.hold, self.count, self.invented) = (0, 0, 0);
+        while self.data.get(self.at..self.at + 2).is_some_and(|pair| pair == [0xff, 0xff]) {
+            self.at += 1;
+        }
+        match self.data.get(self.at..self.at + 2) {
+            Some(&[0xff, 0xd0..=0xd7]) => {
+                self.at += 2;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[inline(always)]
+fn decode_planes<S: Simd>(
+    simd: S,
+    header: &Header,
+    tables: &Tables,
+    codes: &[(Huffman, Codes)],
+    planes: &mut [Plane; 3],
+    data: &[u8],
+) -> Result<(), Refused> {
+    let damage = |words: &str| Err(Refused::Damage(words.to_owned()));
+    let components = header.components();
+    let single = components.len() == 1;
+    let (h, v) = if single { (1, 1) } else { header.most_sampling() };
+    let (across, down) = (header.width.div_ceil(8 * h), header.height.div_ceil(8 * v));
+    for (plane, component) in planes.iter_mut().zip(components) {
+        let (ch, cv) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
+        plane.stride = across * ch * 8;
+        plane.width = (header.width * ch).div_ceil(h);
+        plane.height = (header.height * cv).div_ceil(v);
+        plane.samples.resize(plane.stride * down * cv * 8, 0);
+    }
+    let mut bits = Bits { data, at: 0, hold: 0, count: 0, invented: 0 };
+    let mut previous = [0_i32; 3];
+    let mut until_restart = header.restart_interval;
+    for row in 0..down {
+        for column in 0..across {
+            if header.restart_interval > 0 {
+                if until_restart == 0 {
+                    if !bits.restart() {
+                        return damage("a restart marker is missing in its JPEG data");
+                    }
+                    previous = [0; 3];
+                    until_restart = header.restart_interval;
+                }
+                until_restart -= 1;
+            }
+            for (index, component) in components.iter().enumerate() {
+                let (ch, cv) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
+                let (dc, ac) = (&codes[tables.dc[index]].1, &codes[tables.ac[index]].1);
+                for block in 0..ch * cv {
+                    let (x, y) = (column * ch + block % ch, row * cv + block / ch);
+                    let plane = &mut planes[index];
+                    let stride = plane.stride;
+                    let out = &mut plane.samples[y * 8 * stride + x * 8..];
+                    if !decode_block(
+                        simd,
+                        &mut bits,
+                        dc,
+                        ac,
+                        &tables.steps[index],
+                        &mut previous[index],
+                        out,
+                        stride,
+                    ) {
+                        return damage(
+                            "its JPEG data is damaged: a code that is in no table, or too many values",
+                        );
+                    }
+                }
+            }
+        }
+        if bits.is_spent() {
+            return damage("its JPEG data ends before its last block");
+        }
+    }
+    Ok(())
+}
+
+/// Decodes one block and writes its 8 × 8 samples; false for impossible data.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn decode_block<S: Simd>(
+    simd: S,
+    bits: &mut Bits<'_>,
+    dc: &Codes,
+    ac: &Codes,
+    steps: &[i16; 64],
+    previous: &mut i32,
+    out: &mut [u8],
+    stride: usize,
+) -> bool {
+    let mut block = [0_i16; 64];
+    bits.refill();
+    let Some(size) = bits.symbol(dc) else { return false };
+    if size > 11 {
+        return false;
+    }
+    if size > 0 {
+        let raw = bits.take(size);
+        *previous = previous.wrapping_add(extend(raw, size));
+    }
+    block[0] = (*previous as i16).wrapping_mul(steps[0]);
+    let mut place = 1_usize;
+    let mut any = false;
+    while place < 64 {
+        bits.refill();
+        let (value, packed) = ac.whole[(bits.hold >> (64 - LOOK)) as usize];
+        let value = if packed != 0 {
+            place = place.wrapping_add(usize::from(packed >> 4));
+            bits.skip(u32::from(packed & 15));
+            value
+        } else {
+            let Some(symbol) = bits.symbol(ac) else { return false };
+            let (run, size) = ((symbol >> 4) as usize, symbol & 15);
+            if size == 0 {
+                if run != 15 {
+                    break;
+                }
+                place = place.wrapping_add(16);
+                continue;
+            }
+            place = place.wrapping_add(run);
+            extend(bits.take(size), size) as i16
+        };
+        if place > 63 {
+            return false;
+        }
+        let natural = usize::from(NATURAL[place & 63]) & 63;
+        block[natural] = value.wrapping_mul(steps[place & 63]);
+        any = true;
+        place = place.wrapping_add(1);
+    }
+    if place > 64 {
+        return false;
+    }
+    if any {
+        inverse_dct(simd, &block, out, stride);
+    } else {
+        let flat = clamp(descale(i32::from(block[0]) << PASS_BITS, PASS_BITS + 3).wrapping_add(128));
+        for row in out.chunks_mut(stride).take(8) {
+            if let Some(row) = row.first_chunk_mut::<8>() {
+                *row = [flat; 8];
+            }
+        }
+    }
+    true
+}
+
+const CONST_BITS: u32 = 13;
+const PASS_BITS: u32 = 2;
+
+#[inline(always)]
+fn descale(value: i32, bits: u32) -> i32 {
+    value.wrapping_add(1 << (bits - 1)) >> bits
+}
+
+#[inline(always)]
+fn clamp(value: i32) -> u8 {
+    value.clamp(0, 255) as u8
+}
+
+/// `x * a + y * b` of eight columns, in 32 bits.
+#[derive(Clone, Copy)]
+struct Wide<S: Simd>(i32x4<S>, i32x4<S>);
+
+impl<S: Simd> Wide<S> {
+    #[inline(always)]
+    fn of(simd: S, x: i16x8<S>, y: i16x8<S>, (a, b): (i16, i16)) -> Self {
+        let factors = i16x8::simd_from(simd, [a, b, a, b, a, b, a, b]);
+        let (low, high) = (simd.zip_low_i16x8(x, y), simd.zip_high_i16x8(x, y));
+        Self(simd.pairwise_dot_product_i16x8(low, factors), simd.pairwise_dot_product_i16x8(high, factors))
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0, self.1 + other.1)
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        Self(self.0 - other.0, self.1 - other.1)
+    }
+
+    /// Rounds `bits` away and goes back to 16 bits.
+    #[inline(always)]
+    fn descaled(self, simd: S, bits: u32) -> i16x8<S> {
+        let half = i32x4::simd_from(simd, [1 << (bits - 1); 4]);
+        simd.saturating_narrow_i32x4((self.0 + half) >> bits, (self.1 + half) >> bits)
+    }
+}
+
+/// One pass of the Loeffler-Ligtenberg-Moschytz DCT over eight columns at once,
+/// its rotations as sums of two products.
+#[inline(always)]
+fn pass<S: Simd>(simd: S, v: [i16x8<S>; 8], bits: u32) -> [i16x8<S>; 8] {
+    let rotate = |x: i16x8<S>, y: i16x8<S>, a: i16, b: i16| Wide::of(simd, x, y, (a, b));
+    let (even3, even2) = (rotate(v[2], v[6], 10_703, 4433), rotate(v[2], v[6], 4433, -10_704));
+    let (even0, even1) = (rotate(v[0], v[4], 8192, 8192), rotate(v[0], v[4], 8192, -8192));
+    let (a0, a3) = (even0.plus(even3), even0.minus(even3));
+    let (a1, a2) = (even1.plus(even2), even1.minus(even2));
+
+    let (z3, z4) = (v[7] + v[3], v[5] + v[1]);
+    let (w3, w4) = (rotate(z3, z4, -6436, 9633), rotate(z3, z4, 9633, 6437));
+    let b0 = rotate(v[7], v[1], -4927, -7373).plus(w3);
+    let b3 = rotate(v[7], v[1], -7373, 4926).plus(w4);
+    let b1 = rotate(v[5], v[3], -4176, -20_995).plus(w4);
+    let b2 = rotate(v[5], v[3], -20_995, 4177).plus(w3);
+
+    [
+        a0.plus(b3).descaled(simd, bits),
+        a1.plus(b2).descaled(simd, bits),
+        a2.plus(b1).descaled(simd, bits),
+        a3.plus(b0).descaled(simd, bits),
+        a3.minus(b0).descaled(simd, bits),
+        a2.minus(b1).descaled(simd, bits),
+        a1.minus(b2).descaled(simd, bits),
+        a0.minus(b3).descaled(simd, bits),
+    ]
+}
+
+/// Rows become columns: three rounds of zipping each row with the one four below.
+#[inline(always)]
+fn transposed<S: Simd>(simd: S, v: [i16x8<S>; 8]) -> [i16x8<S>; 8] {
+    let round = |v: [i16x8<S>; 8]| {
+        [
+            simd.zip_low_i16x8(v[0], v[4]),
+            simd.zip_high_i16x8(v[0], v[4]),
+            simd.zip_low_i16x8(v[1], v[5]),
+            simd.zip_high_i16x8(v[1], v[5]),
+            simd.zip_low_i16x8(v[2], v[6]),
+            simd.zip_high_i16x8(v[2], v[6]),
+            simd.zip_low_i16x8(v[3], v[7]),
+            simd.zip_high_i16x8(v[3], v[7]),
+        ]
+    };
+    round(round(round(v)))
+}
+
+#[inline(always)]
+fn inverse_dct<S: Simd>(simd: S, block: &[i16; 64], out: &mut [u8], stride: usize) {
+    let rows = block.as_chunks::<8>().0;
+    let load = |i: usize| i16x8::simd_from(simd, rows[i]);
+    let v = [load(0), load(1), load(2), load(3), load(4), load(5), load(6), load(7)];
+    let v = transposed(simd, pass(simd, v, CONST_BITS - PASS_BITS));
+    let v = transposed(simd, pass(simd, v, CONST_BITS + PASS_BITS + 3));
+    let mut rest = out;
+    for pair in v.as_chunks::<2>().0 {
+        // Signed bytes, moved up by 128: the clamp to 0..=255.
+        let bytes: [i8; 16] = simd.saturating_narrow_i16x8(pair[0], pair[1]).into();
+        for half in bytes.as_chunks::<8>().0 {
+            let Some((row, below)) = rest.split_first_chunk_mut::<8>() else { return };
+            *row = half.map(|value| (value as u8) ^ 0x80);
+            rest = below.get_mut(stride - 8..).unwrap_or_default();
+        }
+    }
+}
+
+/// Planes to RGB, for the part the target wants.
+#[inline(always)]
+fn paint(
+    components: usize,
+    colours: Colours,
+    (h, v): (usize, usize),
+    header: &Header,
+    work: &mut Workspace,
+    target: &mut Target<'_>,
+) {
+    let Workspace { planes, sums, chroma, .. } = work;
+    let width = target.width.min(header.width);
+    let row_bytes = target.width * 3;
+    for (y, out) in target.pixels.chunks_exact_mut(row_bytes).take(header.height).enumerate() {
+        let out = &mut out[..width * 3];
+        let first = &planes[0].samples[y * planes[0].stride..][..width];
+        if components == 1 {
+            for (pixel, &value) in out.as_chunks_mut::<3>().0.iter_mut().zip(first) {
+                *pixel = [value; 3];
+            }
+            continue;
+        }
+        for (row, (plane, component)) in
+            chroma.iter_mut().zip(planes[1..].iter().zip(&header.components()[1..]))
+        {
+            let halved = (component.horizontal < h, component.vertical < v);
+            upsample(plane, y, halved, sums, row);
+        }
+        let (second, third) = (&chroma[0][..width], &chroma[1][..width]);
+        match colours {
+            Colours::Rgb => interleave(first, second, third, out),
+            Colours::YCbCr => convert(first, second, third, out),
+        }
+    }
+}
+
+/// Row `y` of the picture from a plane that may be halved either way, by
+/// libjpeg's triangle filter.
+#[inline(always)]
+fn upsample(plane: &Plane, y: usize, (across, down): (bool, bool), sums: &mut Vec<u16>, out: &mut Vec<u8>) {
+    let line = |y: usize| &plane.samples[y.min(plane.height - 1) * plane.stride..][..plane.width];
+    out.resize(plane.width * 2 + 2, 0);
+    // libjpeg filters rows only where there are at least 3 samples across.
+    let smooth = plane.width > 2;
+    let near = y / if down { 2 } else { 1 };
+    let far = if y % 2 == 1 { near + 1 } else { near.saturating_sub(1) };
+    match (across, down) {
+        (false, false) => out[..plane.width].copy_from_slice(line(near)),
+        (false, true) => {
+            let bias = if y % 2 == 1 { 2 } else { 1 };
+            for ((out, &near), &far) in out.iter_mut().zip(line(near)).zip(line(far)) {
+                *out = ((u16::from(near) * 3).wrapping_add(u16::from(far)).wrapping_add(bias) >> 2) as u8;
+            }
+        }
+        (true, _) if !smooth => {
+            for (pair, &value) in out.as_chunks_mut::<2>().0.iter_mut().zip(line(near)) {
+                *pair = [value; 2];
+            }
+        }
+        (true, false) => {
+            sums.clear();
+            sums.extend(line(near).iter().map(|&near| u16::from(near)));
+            spread(sums, out, |this, next| this.wrapping_mul(3).wrapping_add(next), (1, 2), 2);
+        }
+        (true, true) => {
+            sums.clear();
+            sums.extend(
+                line(near)
+                    .iter()
+                    .zip(line(far))
+                    .map(|(&near, &far)| (u16::from(near) * 3).wrapping_add(u16::from(far))),
+            );
+            spread(sums, out, |this, next| this.wrapping_mul(3).wrapping_add(next), (8, 7), 4);
+        }
+    }
+}
+
+/// Twice as many samples: each leans a quarter towards its neighbour; the ends
+/// lean on themselves.
+#[inline(always)]
+fn spread(
+    sums: &[u16],
+    out: &mut [u8],
+    lean: impl Fn(u16, u16) -> u16,
+    (left, right): (u16, u16),
+    shift: u32,
+) {
+    let count = sums.len();
+    let pairs = &mut out.as_chunks_mut::<2>().0[..count];
+    let inner = sums.windows(3).zip(&mut pairs[1..count - 1]);
+    for (three, pair) in inner {
+        let even = lean(three[1], three[0]).wrapping_add(left) >> shift;
+        let odd = lean(three[1], three[2]).wrapping_add(right) >> shift;
+        *pair = [even as u8, odd as u8];
+    }
+    let (first, last) = (sums[0], sums[count - 1]);
+    let alone = |value: u16, bias: u16| (lean(value, value).wrapping_add(bias) >> shift) as u8;
+    pairs[0] = [alone(first, left), (lean(first, sums[1]).wrapping_add(right) >> shift) as u8];
+    pairs[count - 1] = [(lean(last, sums[count - 2]).wrapping_add(left) >> shift) as u8, alone(last, right)];
+}
+
+#[inline(always)]
+fn interleave(r: &[u8], g: &[u8], b: &[u8], out: &mut [u8]) {
+    for (((pixel, &r), &g), &b) in out.as_chunks_mut::<3>().0.iter_mut().zip(r).zip(g).zip(b) {
+        *pixel = [r, g, b];
+    }
+}
+
+/// YCbCr to RGB, 16 pixels at a time.
+#[inline(always)]
+fn convert(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]) {
+    let (y16, y_rest) = y.as_chunks::<16>();
+    let (cb16, cb_rest) = cb.as_chunks::<16>();
+    let (cr16, cr_rest) = cr.as_chunks::<16>();
+    let (out16, out_rest) = out.as_chunks_mut::<48>();
+    for (((out, y), cb), cr) in out16.iter_mut().zip(y16).zip(cb16).zip(cr16) {
+        convert_16(y, cb, cr, out);
+    }
+    for (((pixel, &y), &cb), &cr) in
+        out_rest.as_chunks_mut::<3>().0.iter_mut().zip(y_rest).zip(cb_rest).zip(cr_rest)
+    {
+        *pixel = rgb_from_ycc(y, cb, cr);
+    }
+}
+
+#[inline(always)]
+fn convert_16(y: &[u8; 16], cb: &[u8; 16], cr: &[u8; 16], out: &mut [u8; 48]) {
+    let mut packed = [0_u32; 16];
+    for i in 0..16 {
+        let [r, g, b] = rgb_from_ycc(y[i], cb[i], cr[i]).map(u32::from);
+        packed[i] = r | g << 8 | b << 16;
+    }
+    // Four pixels of 24 bits are three words.
+    for (words, four) in out.as_chunks_mut::<12>().0.iter_mut().zip(packed.as_chunks::<4>().0) {
+        let [p0, p1, p2, p3] = *four;
+        words[..4].copy_from_slice(&(p0 | p1 << 24).to_le_bytes());
+        words[4..8].copy_from_slice(&(p1 >> 8 | p2 << 16).to_le_bytes());
+        words[8..].copy_from_slice(&(p2 >> 16 | p3 << 8).to_le_bytes());
+    }
+}
+
+/// Full-range YCbCr (T.871) in 16-bit fixed point, as libjpeg rounds it.
+#[inline(always)]
+pub(crate) fn rgb_from_ycc(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (y, cb, cr) = (i32::from(y), i32::from(cb).wrapping_sub(128), i32::from(cr).wrapping_sub(128));
+    let red = 91_881_i32.wrapping_mul(cr).wrapping_add(HALF) >> 16;
+    let green =
+        (-22_554_i32).wrapping_mul(cb).wrapping_sub(46_802_i32.wrapping_mul(cr)).wrapping_add(HALF) >> 16;
+    let blue = 116_130_i32.wrapping_mul(cb).wrapping_add(HALF) >> 16;
+    [clamp(y.wrapping_add(red)), clamp(y.wrapping_add(green)), clamp(y.wrapping_add(blue))]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    use zune_core::bytestream::ZCursor;
+
+    use super::*;
+
+    fn stream(width: u16, height: u16, quality: u8, sampling: SamplingFactor, restart: u16) -> Vec<u8> {
+        let pixels: Vec<u8> = (0..u32::from(width) * u32::from(height))
+            .flat_map(|i| {
+                let (x, y) = (i % u32::from(width), i / u32::from(width));
+                let wave = |period: u32| (120 + x * 900 / period % 70 + y * 700 / period % 60) as u8;
+                [wave(97), wave(61), wave(173)]
+            })
+            .collect();
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out, quality);
+        encoder.set_sampling_factor(sampling);
+        if restart > 0 {
+            encoder.set_restart_interval(restart);
+        }
+        encoder.encode(&pixels, width, height, ColorType::Rgb).unwrap();
+        out
+    }
+
+    fn decoded(stream: &[u8], width: usize, height: usize) -> Result<Vec<u8>, Refused> {
+        let mut header = Header::default();
+        let start = header.read(stream)?.ok_or(Refused::OtherKind)?;
+        let mut pixels = vec![9; width * height * 3];
+        let mut target = Target { pixels: &mut pixels, width, height };
+        let mut work = Workspace::default();
+        decode(&header, &stream[start..], Colours::YCbCr, &mut work, &mut target)?;
+        Ok(pixels)
+    }
+
+    /// Exact agreement with libjpeg-turbo is tested against OpenSlide on the
+    /// shared slides; this holds where those are absent.
+    #[test]
+    fn pixels_are_those_of_another_decoder_but_for_rounding() {
+        use SamplingFactor::{F_1_1, F_1_2, F_2_1, F_2_2};
+        for (width, height) in [(1, 1), (2, 3), (7, 5), (16, 16), (33, 31), (70, 50)] {
+            for sampling in [F_1_1, F_2_1, F_1_2, F_2_2] {
+                for restart in [0, 2] {
+                    let stream = stream(width, height, 80, sampling, restart);
+                    let ours = decoded(&stream, width.into(), height.into()).unwrap();
+                    let theirs = zune_jpeg::JpegDecoder::new(ZCursor::new(&stream)).decode().unwrap();
+                    let apart = |(a, b): (&u8, &u8)| a.abs_diff(*b);
+                    let most = ours.iter().zip(&theirs).map(apart).max().unwrap();
+                    assert!(most <= 8, "{width} x {height} {sampling:?} {restart}: {most}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_corner_of_a_stream_is_the_corner_of_the_whole() {
+        let stream = stream(70, 50, 75, SamplingFactor::F_2_2, 0);
+        let (whole, corner) = (decoded(&stream, 70, 50).unwrap(), decoded(&stream, 41, 23).unwrap());
+        for y in 0..23 {
+            assert_eq!(corner[y * 41 * 3..][..41 * 3], whole[y * 70 * 3..][..41 * 3], "row {y}");
+        }
+    }
+
+    #[test]
+    fn cut_streams_are_damaged_and_flips_never_panic() {
+        let sound = stream(64, 48, 85, SamplingFactor::F_2_2, 4);
+        for end in 0..sound.len() - 40 {
+            assert!(decoded(&sound[..end], 64, 48).is_err(), "cut at {end}");
+        }
+        for at in 0..sound.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut rotten = sound.clone();
+                rotten[at] ^= flip;
+                _ = decoded(&rotten, 64, 48);
+            }
+        }
+    }
+}
