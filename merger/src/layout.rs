@@ -135,8 +135,9 @@ impl Layout {
         contains_box(&window.extent, area) && touched(window, area, border_px).is_empty()
     }
 
-    /// Distance in level-0 px from `point` to the nearest inner border of a
-    /// window near `slot`; infinite when there is one window only.
+    /// Distance in level-0 px from `point` to the nearest seam: a border of a
+    /// window near `slot` beyond which another window goes on. Infinite when
+    /// there is none.
     pub(crate) fn seam_distance(&self, slot: u32, point: Level0Point) -> f64 {
         self.borders[slot as usize].squared_distance(point).sqrt()
     }
@@ -202,8 +203,8 @@ impl Border {
     }
 }
 
-/// Window borders that are not the slide's edge; those of several windows on one
-/// line are one.
+/// Window borders beyond which another window goes on; those of several windows
+/// on one line are one.
 #[derive(Debug, Clone, Default)]
 struct Borders {
     /// At one x, along y.
@@ -214,21 +215,13 @@ struct Borders {
 
 impl Borders {
     fn of(planned: &[PlannedWindow], slots: &[u32]) -> Self {
+        let near: Vec<&PlannedWindow> = slots.iter().map(|&slot| &planned[slot as usize]).collect();
         let (mut upright, mut level) = (Vec::new(), Vec::new());
-        for window in slots.iter().map(|&slot| &planned[slot as usize]) {
-            let (low, high) = (window.extent.min, window.extent.max);
-            let sides = [
-                (Sides::LEFT, low.x, low.y, high.y),
-                (Sides::RIGHT, high.x, low.y, high.y),
-                (Sides::TOP, low.y, low.x, high.x),
-                (Sides::BOTTOM, high.y, low.x, high.x),
-            ];
-            for (side, across, from, to) in sides {
+        for window in &near {
+            for side in Sides::EACH {
                 let is_upright = side == Sides::LEFT || side == Sides::RIGHT;
                 let list = if is_upright { &mut upright } else { &mut level };
-                if !window.slide_edge.contains(side) {
-                    list.push(Border { across, from, to });
-                }
+                list.extend(near.iter().filter_map(|other| seam(window, side, other)));
             }
         }
         Self { upright: joined(upright), level: joined(level) }
@@ -239,6 +232,24 @@ impl Borders {
         let level = self.level.iter().map(|border| border.squared_distance(point.y, point.x));
         upright.chain(level).fold(f64::INFINITY, f64::min)
     }
+}
+
+/// The part of the border of `window` on `side` beyond which `other` goes on.
+fn seam(window: &PlannedWindow, side: Sides, other: &PlannedWindow) -> Option<Border> {
+    let span = |window: &PlannedWindow, upright: bool| {
+        let (low, high) = (window.extent.min, window.extent.max);
+        if upright { (low.x, high.x) } else { (low.y, high.y) }
+    };
+    let is_upright = side == Sides::LEFT || side == Sides::RIGHT;
+    let (own, theirs) = (span(window, is_upright), span(other, is_upright));
+    let (along, along_theirs) = (span(window, !is_upright), span(other, !is_upright));
+    let (across, goes_on) = if side == Sides::LEFT || side == Sides::TOP {
+        (own.0, theirs.0 < own.0 && own.0 <= theirs.1)
+    } else {
+        (own.1, theirs.0 <= own.1 && own.1 < theirs.1)
+    };
+    let (from, to) = (along.0.max(along_theirs.0), along.1.min(along_theirs.1));
+    (goes_on && from < to).then_some(Border { across, from, to })
 }
 
 /// Makes one of borders on one line that meet.

@@ -93,6 +93,14 @@ impl Block<'_> {
         Arc::new(Float32Array::from_iter_values(self.rows.iter().map(|row| value(row) as f32)))
     }
 
+    /// What only an outline can tell.
+    fn shape(&self, value: impl Fn(&Shape) -> f64) -> ArrayRef {
+        if self.rows.iter().all(|row| row.shape.is_none()) {
+            return Arc::new(Float32Array::new_null(self.rows.len()));
+        }
+        self.maybe_f32(|row| row.shape.as_ref().map(&value))
+    }
+
     fn maybe_f32(&self, value: impl Fn(&Row<'_>) -> Option<f64>) -> ArrayRef {
         Arc::new(self.rows.iter().map(|row| value(row).map(|value| value as f32)).collect::<Float32Array>())
     }
@@ -185,22 +193,22 @@ fn columns() -> Vec<Column> {
             },
         ),
         nullable("perimeter_um", Float32, "length of the outline; null without one", |block| {
-            block.maybe_f32(|row| row.shape.map(|shape| shape.perimeter_um))
+            block.shape(|shape| shape.perimeter_um)
         }),
         nullable("circularity", Float32, "4π·area/perimeter² of the outline; null without one", |block| {
-            block.maybe_f32(|row| row.shape.map(|shape| shape.circularity))
+            block.shape(|shape| shape.circularity)
         }),
         nullable("solidity", Float32, "area over convex hull of the outline; null without one", |block| {
-            block.maybe_f32(|row| row.shape.map(|shape| shape.solidity))
+            block.shape(|shape| shape.solidity)
         }),
         nullable("eccentricity", Float32, "of the ellipse with the outline's second moments", |block| {
-            block.maybe_f32(|row| row.shape.map(|shape| shape.eccentricity))
+            block.shape(|shape| shape.eccentricity)
         }),
         nullable("max_diam_um", Float32, "diameter of the smallest circle around the outline", |block| {
-            block.maybe_f32(|row| row.shape.map(|shape| shape.max_diam_um))
+            block.shape(|shape| shape.max_diam_um)
         }),
         nullable("min_diam_um", Float32, "least width of the outline", |block| {
-            block.maybe_f32(|row| row.shape.map(|shape| shape.min_diam_um))
+            block.shape(|shape| shape.min_diam_um)
         }),
         column("width_um", Float32, "width of the box", |block| {
             let um = block.um();
@@ -265,6 +273,14 @@ fn columns() -> Vec<Column> {
 #[must_use]
 pub fn cells_schema() -> Schema {
     Schema::new(columns().iter().map(Column::field).collect::<Fields>())
+}
+
+/// The schema, carrying `geo` itself too: readers of a whole folder of files
+/// look for it there and not in the files' own metadata.
+fn with_geo(schema: Schema, metadata: &[KeyValue]) -> Schema {
+    let geo = metadata.iter().filter(|entry| entry.key == "geo");
+    let entries = geo.filter_map(|entry| Some((entry.key.clone(), entry.value.clone()?)));
+    schema.with_metadata(entries.collect())
 }
 
 fn slide_ids(block: &Block<'_>) -> ArrayRef {
@@ -394,7 +410,7 @@ pub fn write_cells(
     let order = hilbert_order(cells);
     let metadata = file_metadata(cells, &order, context);
     let columns = columns();
-    let schema = Arc::new(cells_schema());
+    let schema = Arc::new(with_geo(cells_schema(), &metadata));
     let names = names_in_use(cells, context);
     write_whole(path, |out| {
         let encode = |error| encode_error(error, path);

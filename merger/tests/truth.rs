@@ -70,3 +70,48 @@ fn a_perfect_model_gives_a_perfect_count_on_any_grid() {
         }
     }
 }
+
+#[test]
+fn the_grid_shows_only_where_merging_is_wrong() {
+    let settings = Settings { slide_px: 12000, ..Settings::default() };
+    let simulation = simulate(&settings);
+    let layout = Layout::new(&simulation.windows, simulation.slide, Mpp::new(0.25).unwrap()).unwrap();
+    let (cells, _) = merge(&simulation, &MergeSettings::default());
+    let clean = merger::audit_seams(&layout, &cells);
+    println!("{clean:?}");
+    assert!(!clean.grid_shows && (clean.density_ratio - 1.0).abs() < 0.03, "{clean:?}");
+    // Without the seam rule cut boxes stay beside the whole ones.
+    let careless = MergeSettings { border_px: 0.0, ..MergeSettings::default() };
+    let windows: Vec<_> = simulation.windows.iter().map(|window| grown(window, 40)).collect();
+    let layout_without_borders = Layout::new(&windows, simulation.slide, Mpp::new(0.25).unwrap()).unwrap();
+    let mut merger = CellMerger::new(Arc::new(layout_without_borders), careless);
+    for (window, detections) in windows.iter().zip(&simulation.detections) {
+        let mut moved = detections.clone();
+        moved.iter_mut().for_each(|found| found.bbox = found.bbox.translate(euclid::vec2(40.0, 40.0)));
+        merger.push(window.index, WindowOutcome::Detections(moved)).unwrap();
+    }
+    let (mut cells, _) = merger.finish();
+    for cell in &mut cells {
+        cell.seam_dist_um = distance_to_stride(cell);
+    }
+    let dirty = merger::audit_seams(&layout, &cells);
+    println!("{dirty:?}");
+    assert!(dirty.grid_shows && dirty.density_z > 4.0 && dirty.density_ratio > 1.1, "{dirty:?}");
+}
+
+/// The same window with a rim of `by` px around it, in which the model found
+/// nothing: its cut boxes touch no border.
+fn grown(window: &wsi_types::Window, by: i64) -> wsi_types::Window {
+    let mut grown = *window;
+    grown.rect = window.rect.inflate(by, by);
+    grown.placement.tx -= by as f64;
+    grown.placement.ty -= by as f64;
+    grown
+}
+
+/// Distance in µm from the cell to the nearest multiple of the stride, which is
+/// where all borders of the simulated plan lie.
+fn distance_to_stride(cell: &Cell) -> f32 {
+    let to_line = |value: f64| (value - (value / 1024.0).round() * 1024.0).abs();
+    (to_line(cell.centroid.x).min(to_line(cell.centroid.y)) * 0.25) as f32
+}

@@ -1,0 +1,253 @@
+//! Whether the table shows where the windows were: cells near seams against
+//! cells a little farther from the same seams.
+//!
+//! Near is up to [`BAND_UM`] from a seam (a window's border beyond which another
+//! window goes on); the control is the band from there to three times as far.
+//! The two lie side by side, so that tissue is the same in both and a
+//! difference is made by merging.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wsi_types::{Level0Point, WindowIndex};
+
+use crate::cell::Cell;
+use crate::geometry::box_area;
+use crate::layout::Layout;
+
+/// Width of the near band, µm: about a large cell.
+pub const BAND_UM: f64 = 16.0;
+/// The control band goes on to this.
+const CONTROL_UM: f64 = 3.0 * BAND_UM;
+/// Standard errors from which a difference is no chance.
+const CLEAR_Z: f64 = 4.0;
+/// Shares below which a difference, however certain, is of no matter.
+const CLEAR_SHARE: f64 = 0.02;
+/// Fewest windows with cells at their seams for a statement.
+const FEWEST_UNITS: u64 = 8;
+
+/// Cells near seams compared with cells beside them. In all `z`, 0 is no
+/// difference and 4 is no chance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeamAudit {
+    /// Width of the near band, µm; the control band is the next two widths.
+    pub band_um: f64,
+    /// Cells in the near band.
+    pub near_cells: u64,
+    /// Cells in the control band.
+    pub control_cells: u64,
+    /// Density near seams over density beside them; 1 when there is nothing to
+    /// compare.
+    pub density_ratio: f64,
+    /// How clearly that differs from 1: differences per window over their own
+    /// spread, so that clumps of cells do not pass for an artefact.
+    pub density_z: f64,
+    /// Mean box area near seams over that beside them (geometric means).
+    pub size_ratio: f64,
+    /// How clearly that differs from 1 (Welch).
+    pub size_z: f64,
+    /// Share of the cells that would have to change class for the mixes to be
+    /// the same (total variation distance).
+    pub class_shift: f64,
+    /// How clearly that differs from 0 (chi-square, as a normal deviate).
+    pub class_z: f64,
+    /// Windows with cells in these bands.
+    pub windows: u64,
+    /// Whether a difference is both clear and larger than 2 %: the grid shows.
+    pub grid_shows: bool,
+}
+
+/// Compares cells near the seams of `layout` with cells beside them.
+#[must_use]
+pub fn audit_seams(layout: &Layout, cells: &[Cell]) -> SeamAudit {
+    let mut bands = Bands { units: unit_areas(layout), ..Bands::default() };
+    for cell in cells {
+        bands.add(cell, first_to_see(layout, cell));
+    }
+    bands.compare()
+}
+
+/// The tissue that one window is the first to see. Within it, tissue lies the
+/// same way to both bands; over the whole plan it need not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unit {
+    near_area: f64,
+    control_area: f64,
+    near_cells: f64,
+    control_cells: f64,
+}
+
+impl Unit {
+    /// Cells to expect in the near band by those in the control band. `None`
+    /// when the unit has not both bands.
+    fn expected(&self) -> Option<f64> {
+        (self.near_area > 0.0 && self.control_area > 0.0)
+            .then(|| self.control_cells * self.near_area / self.control_area)
+    }
+}
+
+/// What is known of one band.
+#[derive(Debug, Clone, Default)]
+struct Band {
+    cells: u64,
+    log_size: Moments,
+    classes: BTreeMap<u16, u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        self.sum += value;
+        self.squares += value * value;
+    }
+
+    fn mean(&self) -> f64 {
+        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
+    }
+
+    /// Square of the standard error of the mean.
+    fn squared_error(&self) -> f64 {
+        let variance = (self.squares - self.sum * self.mean()) / (self.count - 1.0).max(1.0);
+        variance.max(0.0) / self.count.max(1.0)
+    }
+}
+
+#[derive(Default)]
+struct Bands {
+    near: Band,
+    control: Band,
+    /// By slot of the layout.
+    units: Vec<Unit>,
+}
+
+impl Bands {
+    fn add(&mut self, cell: &Cell, slot: u32) {
+        let distance = f64::from(cell.seam_dist_um);
+        if distance >= CONTROL_UM {
+            return;
+        }
+        let Some(unit) = self.units.get_mut(slot as usize) else { return };
+        let band = if distance < BAND_UM {
+            unit.near_cells += 1.0;
+            &mut self.near
+        } else {
+            unit.control_cells += 1.0;
+            &mut self.control
+        };
+        band.cells += 1;
+        band.log_size.add(box_area(&cell.bbox).max(f64::MIN_POSITIVE).ln());
+        *band.classes.entry(cell.class.0).or_default() += 1;
+    }
+
+    fn compare(&self) -> SeamAudit {
+        let filled: Vec<(f64, f64)> = self
+            .units
+            .iter()
+            .filter(|unit| unit.near_cells + unit.control_cells > 0.0)
+            .filter_map(|unit| Some((unit.near_cells, unit.expected()?)))
+            .collect();
+        let (found, expected) = filled.iter().fold((0.0, 0.0), |sum, unit| (sum.0 + unit.0, sum.1 + unit.1));
+        let squares: f64 =
+            filled.iter().map(|(found, expected)| (found - expected) * (found - expected)).sum();
+        let sizes = (&self.near.log_size, &self.control.log_size);
+        let comparable = sizes.0.count > 0.0 && sizes.1.count > 0.0;
+        let size_difference = if comparable { sizes.0.mean() - sizes.1.mean() } else { 0.0 };
+        let (class_shift, class_z) = self.classes();
+        let mut audit = SeamAudit {
+            band_um: BAND_UM,
+            near_cells: self.near.cells,
+            control_cells: self.control.cells,
+            density_ratio: if expected > 0.0 { found / expected } else { 1.0 },
+            density_z: ratio(found - expected, squares.sqrt()),
+            size_ratio: size_difference.exp(),
+            size_z: ratio(size_difference, (sizes.0.squared_error() + sizes.1.squared_error()).sqrt()),
+            class_shift,
+            class_z,
+            windows: filled.len() as u64,
+            grid_shows: false,
+        };
+        audit.grid_shows = audit.windows >= FEWEST_UNITS
+            && [
+                (audit.density_z, audit.density_ratio - 1.0),
+                (audit.size_z, audit.size_ratio - 1.0),
+                (audit.class_z, audit.class_shift),
+            ]
+            .iter()
+            .any(|(z, share)| z.abs() > CLEAR_Z && share.abs() > CLEAR_SHARE);
+        audit
+    }
+
+    /// Shift of the class mix, and chi-square of the 2 × classes table as a
+    /// normal deviate (Wilson and Hilferty 1931).
+    fn classes(&self) -> (f64, f64) {
+        let (near, control) = (self.near.cells as f64, self.control.cells as f64);
+        let mut all: Vec<u16> =
+            self.near.classes.keys().chain(self.control.classes.keys()).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        if all.len() < 2 || near == 0.0 || control == 0.0 {
+            return (0.0, 0.0);
+        }
+        let (mut shift, mut chi2) = (0.0, 0.0);
+        for class in &all {
+            let of = |band: &Band| band.classes.get(class).copied().unwrap_or(0) as f64;
+            let (n, c) = (of(&self.near), of(&self.control));
+            shift += (n / near - c / control).abs() / 2.0;
+            let expected = (n + c) / (near + control);
+            let off = n - expected * near;
+            chi2 += off * off / (expected * near) + off * off / (expected * control);
+        }
+        let freedom = (all.len() - 1) as f64;
+        let spread = 2.0 / (9.0 * freedom);
+        (shift, ((chi2 / freedom).cbrt() - (1.0 - spread)) / spread.sqrt())
+    }
+}
+
+fn ratio(part: f64, all: f64) -> f64 {
+    if all > 0.0 { part / all } else { 0.0 }
+}
+
+/// Areas of both bands in each unit, as counts of points of a lattice.
+fn unit_areas(layout: &Layout) -> Vec<Unit> {
+    let um = layout.mpp().get();
+    // No simple fraction of a band, so that its points fall on all distances.
+    let step = BAND_UM / um / std::f64::consts::PI;
+    let unit = |(window, slot): (&crate::layout::PlannedWindow, u32)| {
+        let mut unit = Unit::default();
+        let (low, high) = (window.extent.min, window.extent.max);
+        let range = |low: f64, high: f64| (low / step).ceil() as i64..(high / step).ceil() as i64;
+        for row in range(low.y, high.y) {
+            for column in range(low.x, high.x) {
+                let point = Level0Point::new(column as f64 * step, row as f64 * step);
+                let distance = layout.seam_distance(slot, point) * um;
+                if distance < CONTROL_UM && first_slot_to_see(layout, slot, point) == slot {
+                    let near = if distance < BAND_UM { 1.0 } else { 0.0 };
+                    unit.near_area += near;
+                    unit.control_area += 1.0 - near;
+                }
+            }
+        }
+        unit
+    };
+    layout.windows().iter().zip(0..).map(unit).collect()
+}
+
+/// The first of the windows around `slot` that see `point`; `slot` itself if
+/// none does.
+fn first_slot_to_see(layout: &Layout, slot: u32, point: Level0Point) -> u32 {
+    let sees = |near: &u32| layout.window(*near).extent.contains(point);
+    layout.neighbours(slot).iter().copied().find(sees).unwrap_or(slot)
+}
+
+fn first_to_see(layout: &Layout, cell: &Cell) -> u32 {
+    let window = cell.windows.first().copied().unwrap_or_default();
+    let slot = layout.slot(WindowIndex(window)).unwrap_or_default();
+    first_slot_to_see(layout, slot, cell.centroid)
+}
