@@ -1,0 +1,53 @@
+"""Reads a cells table with geopandas, pyarrow, polars and DuckDB, and fails where
+they differ. Prints rows and the rows of class `tumour`."""
+
+import json
+import sys
+
+import duckdb
+import geopandas
+import numpy as np
+import polars
+import pyarrow.parquet as pq
+
+path = sys.argv[1]
+frame = geopandas.read_parquet(path)
+table = pq.read_table(path)
+lazy = polars.read_parquet(path)
+rows = len(frame)
+assert rows == table.num_rows == lazy.height
+assert rows == duckdb.sql(f"select count(*) from '{path}'").fetchall()[0][0]
+assert frame.crs is None and table.column_names == lazy.columns
+# geopandas takes the covering as such and does not show it.
+assert frame.columns.tolist() == [name for name in table.column_names if name != "bbox"]
+
+tumour = int((frame["class_name"] == "tumour").sum())
+assert tumour == lazy.filter(polars.col("class_name") == "tumour").height
+assert tumour == duckdb.sql(f"select count(*) from '{path}' where class_name = 'tumour'").fetchall()[0][0]
+assert lazy["cell_id"].n_unique() == rows
+
+if rows:
+    assert (frame.geometry.geom_type == "Polygon").all() and frame.geometry.is_valid.all()
+    assert frame.geometry.exterior.is_ccw.all()
+    with_outline = frame["perimeter_um"].notna()
+    mpp = json.loads(pq.read_metadata(path).metadata[b"slidemill"])["mpp_um_per_px"]
+    areas = frame.geometry.area * mpp * mpp
+    assert np.allclose(areas[with_outline], frame["area_um2"][with_outline], rtol=1e-5)
+    assert np.allclose(areas[~with_outline] * np.pi / 4, frame["area_um2"][~with_outline], rtol=1e-5)
+    assert np.allclose(frame.geometry.length[with_outline] * mpp, frame["perimeter_um"][with_outline], rtol=1e-5)
+    bounds = frame.geometry.total_bounds
+    geo = json.loads(pq.read_metadata(path).metadata[b"geo"])
+    assert np.allclose(bounds, geo["columns"]["geometry"]["bbox"])
+    # A search by place gives what the geometries say.
+    place = (20_000, 10_000, 40_000, 30_000)
+    found = geopandas.read_parquet(path, bbox=place)
+    assert len(found) == len(frame.cx[place[0] : place[2], place[1] : place[3]])
+    # Every reader can skip row groups by place.
+    group = pq.read_metadata(path).row_group(0)
+    columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+    for name in ["bbox.xmin", "bbox.ymin", "bbox.xmax", "bbox.ymax", "score", "x_px"]:
+        assert columns[name].statistics.has_min_max, name
+    lists = duckdb.sql(f"select sum(len(windows)) from '{path}'").fetchall()[0][0]
+    assert lists == lazy["windows"].list.len().sum() == sum(len(w) for w in frame["windows"])
+
+print(f"rows {rows}, tumour {tumour}")

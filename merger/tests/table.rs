@@ -1,0 +1,221 @@
+//! The cells table: what is written is what readers read.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, UInt64Type};
+use arrow_array::{Array, RecordBatch};
+use merger::table::{ROWS_PER_GROUP, cells_schema};
+use merger::{Cell, MergeError, TableContext, write_cells};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::statistics::Statistics;
+use rand::{RngExt, SeedableRng};
+use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
+
+fn context() -> TableContext {
+    TableContext {
+        slide_id: "site A/001 „ü“".into(),
+        mpp: Mpp::new(0.2527).unwrap(),
+        class_names: vec!["tumour".into(), "stroma".into()],
+        provenance: vec![("zeta".into(), 1.into()), ("alpha".into(), "β".into())],
+    }
+}
+
+/// Cells all over a slide, every fifth with an outline.
+fn cells(count: u32) -> Vec<Cell> {
+    let mut random = rand_pcg::Pcg64::seed_from_u64(3);
+    (0..count)
+        .map(|index| {
+            let (x, y) = (90_000.0 * random.random::<f64>(), 70_000.0 * random.random::<f64>());
+            let (w, h) = (8.0 + 20.0 * random.random::<f64>(), 8.0 + 20.0 * random.random::<f64>());
+            let bbox = Level0Box::new(Level0Point::new(x, y), Level0Point::new(x + w, y + h));
+            let diamond = || {
+                let middle = bbox.center();
+                [(middle.x, y), (x + w, middle.y), (middle.x, y + h), (x, middle.y)]
+                    .map(|(x, y)| Level0Point::new(x, y))
+            };
+            let score = Score::new(random.random::<f32>()).unwrap();
+            Cell {
+                id: u64::from(index / 2),
+                class: ClassId((index % 3) as u16),
+                score,
+                bbox,
+                centroid: bbox.center(),
+                outline: (index % 5 == 0).then(|| diamond().into()),
+                runner_up: (index % 7 == 0).then_some((ClassId(1), score)),
+                n_merged: (index % 4) as u16 + 1,
+                score_min: score,
+                score_max: score,
+                windows: (0..=index % 4).collect(),
+                seam_dist_um: if index % 11 == 0 { f32::INFINITY } else { 3.5 },
+                edge_flag: 0,
+            }
+        })
+        .collect()
+}
+
+fn written(cells: &mut [Cell]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("part-0.parquet");
+    let report = write_cells(&path, cells, &context()).unwrap();
+    assert_eq!(report.rows, cells.len() as u64);
+    assert_eq!(report.bytes, std::fs::metadata(&path).unwrap().len());
+    assert_eq!(report.row_groups, cells.len().div_ceil(ROWS_PER_GROUP));
+    (folder, path)
+}
+
+fn read(path: &Path) -> Vec<RecordBatch> {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    reader.map(|batch| batch.unwrap()).collect()
+}
+
+fn metadata(path: &Path, key: &str) -> String {
+    let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    pairs.into_iter().find(|pair| pair.key == key).unwrap().value.unwrap()
+}
+
+#[test]
+fn any_order_of_cells_gives_the_same_bytes() {
+    let mut forward = cells(5000);
+    let mut backward = forward.clone();
+    backward.reverse();
+    let (_a, first) = written(&mut forward);
+    let (_b, second) = written(&mut backward);
+    assert!(std::fs::read(first).unwrap() == std::fs::read(second).unwrap());
+}
+
+#[test]
+fn ids_are_unique_and_columns_say_what_cells_do() {
+    let mut cells = cells(3000);
+    let (_folder, path) = written(&mut cells);
+    cells.sort_by_key(|cell| cell.id);
+    let mut rows = Vec::new();
+    for batch in read(&path) {
+        let f64s = |name: &str| batch[name].as_primitive::<Float64Type>().clone();
+        let f32s = |name: &str| batch[name].as_primitive::<Float32Type>().clone();
+        let (x, x_um, area) = (f64s("x_px"), f64s("x_um"), f32s("area_um2"));
+        let (circularity, seam) = (f32s("circularity"), f32s("seam_dist_um"));
+        let ids = batch["cell_id"].as_primitive::<UInt64Type>().clone();
+        for row in 0..batch.num_rows() {
+            let present = (!circularity.is_null(row), !seam.is_null(row));
+            rows.push((ids.value(row), x.value(row), x_um.value(row), area.value(row), present));
+        }
+    }
+    rows.sort_by_key(|row| row.0);
+    assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    for (cell, &(id, x, x_um, area, present)) in cells.iter().zip(&rows) {
+        assert_eq!((cell.id, cell.centroid.x, cell.centroid.x * 0.2527), (id, x, x_um));
+        let box_um2 = cell.bbox.area() * 0.2527 * 0.2527;
+        let share = if cell.outline.is_some() { 0.5 } else { std::f64::consts::FRAC_PI_4 };
+        assert!((f64::from(area) / (box_um2 * share) - 1.0).abs() < 1e-5);
+        assert_eq!(present, (cell.outline.is_some(), cell.seam_dist_um.is_finite()));
+    }
+}
+
+#[test]
+fn row_groups_are_bounded_in_rows_and_in_space() {
+    let mut cells = cells(ROWS_PER_GROUP as u32 + 40_000);
+    let (_folder, path) = written(&mut cells);
+    let slidemill: serde_json::Value = serde_json::from_str(&metadata(&path, "slidemill")).unwrap();
+    let bounds = slidemill["row_group_bounds_px"].as_array().unwrap().clone();
+    let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+    assert_eq!((reader.metadata().num_row_groups(), bounds.len()), (2, 2));
+    for (group, bounds) in reader.metadata().row_groups().iter().zip(&bounds) {
+        for (corner, name) in ["bbox.xmin", "bbox.ymin", "bbox.xmax", "bbox.ymax"].iter().enumerate() {
+            let column =
+                group.columns().iter().find(|column| column.column_path().string() == *name).unwrap();
+            let Some(Statistics::Float(found)) = column.statistics() else { panic!("no statistics: {name}") };
+            let bound = bounds[corner].as_f64().unwrap();
+            if corner < 2 {
+                assert!(f64::from(*found.min_opt().unwrap()) <= bound);
+            } else {
+                assert!(f64::from(*found.max_opt().unwrap()) >= bound);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_covering_holds_every_box_to_the_last_bit() {
+    let mut cells = cells(4000);
+    let (_folder, path) = written(&mut cells);
+    cells.sort_by_key(|cell| cell.id);
+    let mut found = Vec::new();
+    for batch in read(&path) {
+        let corners = batch["bbox"].as_struct().clone();
+        let corner =
+            |at: usize, row: usize| f64::from(corners.column(at).as_primitive::<Float32Type>().value(row));
+        let ids = batch["cell_id"].as_primitive::<UInt64Type>().clone();
+        found.extend(
+            (0..batch.num_rows()).map(|row| (ids.value(row), [0, 1, 2, 3].map(|at| corner(at, row)))),
+        );
+    }
+    found.sort_by_key(|row| row.0);
+    for (cell, (_, [x0, y0, x1, y1])) in cells.iter().zip(found) {
+        let (min, max) = (cell.bbox.min, cell.bbox.max);
+        assert!(x0 <= min.x && y0 <= min.y && x1 >= max.x && y1 >= max.y);
+        assert!(min.x - x0 < 0.02 && y1 - max.y < 0.02);
+    }
+}
+
+#[test]
+fn metadata_tells_what_was_given_in_its_order() {
+    let (_folder, path) = written(&mut cells(10));
+    let slidemill = metadata(&path, "slidemill");
+    assert!(slidemill.contains(r#""slide_id":"site A/001 „ü“""#), "{slidemill}");
+    assert!(slidemill.ends_with(r#""zeta":1,"alpha":"β"}"#), "{slidemill}");
+    let geo: serde_json::Value = serde_json::from_str(&metadata(&path, "geo")).unwrap();
+    let geometry = &geo["columns"]["geometry"];
+    assert_eq!(geo["version"], "1.1.0");
+    assert!(geometry.get("crs").unwrap().is_null());
+    assert_eq!(geometry["geometry_types"], serde_json::json!(["Polygon"]));
+    assert_eq!(geometry["covering"]["bbox"]["xmax"], serde_json::json!(["bbox", "xmax"]));
+}
+
+#[test]
+fn no_cells_are_an_empty_table_with_all_columns() {
+    let (_folder, path) = written(&mut []);
+    let file = std::fs::File::open(&path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    assert_eq!(reader.schema().fields().len(), cells_schema().fields().len());
+    assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
+}
+
+#[test]
+fn a_folder_in_the_way_is_an_error_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("part-0.parquet");
+    std::fs::create_dir(&path).unwrap();
+    let error = write_cells(&path, &mut cells(10), &context()).unwrap_err();
+    assert!(matches!(error, MergeError::Io { action: "rename", .. }), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// geopandas, pyarrow, polars and DuckDB, where a Python that has them is at
+/// hand.
+#[test]
+fn other_readers_agree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("../.venv-ref/bin/python");
+    let script = root.join("tests/readers.py");
+    let probe = Command::new(&python).args(["-c", "import geopandas, pyarrow, polars, duckdb"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        eprintln!("skipped: no .venv-ref with geopandas, pyarrow, polars and duckdb");
+        return;
+    }
+    for count in [0, 20_000] {
+        let mut cells = cells(count);
+        let (_folder, path) = written(&mut cells);
+        let output = Command::new(&python).arg(&script).arg(&path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let tumour = cells.iter().filter(|cell| cell.class.0 == 0).count();
+        assert_eq!(said.trim(), format!("rows {count}, tumour {tumour}"));
+    }
+}
