@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use merger::{Cell, CellMerger, MergeReport, table::TableContext};
+use merger::{Cell, CellMerger, MergeReport, audit_seams, table::TableContext};
 use tiler::{Plan, ReadCounters, TissueMask};
 use wsi_types::WindowIndex;
 
@@ -187,7 +187,7 @@ impl SlideRun {
         let (rest, report) = merger.finish();
         cells.extend(rest);
 
-        let windows = WindowCounts { planned: facts.plan.windows().len(), done: done, failed: failed.len() };
+        let windows = WindowCounts { planned: facts.plan.windows().len(), done, failed: failed.len() };
         let failures = count_failures(&failed);
         let mut account = empty_account(job, &facts.id);
         account.outcome = match windows {
@@ -203,6 +203,13 @@ impl SlideRun {
         account.settings = facts.relevant.clone();
         account.warnings = facts.warnings.clone();
         let coverage = coverage(&facts.mask, &facts.plan, &failed);
+        let audit = audit_seams(&facts.layout, &cells);
+        if audit.grid_shows {
+            account.warnings.push(format!(
+                "the window grid shows in the cells: {:.2} times as dense near seams as beside them, {:.2} times as large",
+                audit.density_ratio, audit.size_ratio
+            ));
+        }
         let mut analysis = Analysis {
             mpp: facts.scale.mpp.get(),
             mpp_source: facts.scale.source.to_string(),
@@ -212,7 +219,7 @@ impl SlideRun {
             coverage,
             cells: by_class(&cells, job),
             dropped: dropped(&report),
-            seam_audit: serde_json::Value::Null,
+            seam_audit: serde_json::to_value(&audit)?,
             tiles: TileCounts {
                 needed: counters.tiles_needed,
                 decoded: counters.tiles_decoded,

@@ -115,7 +115,7 @@ impl RunOptions {
     fn from_toml(text: &str) -> Result<Self, String> {
         let table: toml::Table = text.parse().map_err(|error| format!("settings are not TOML: {error}"))?;
         let known = known_keys();
-        for key in table.keys().filter(|key| !known.contains(key)) {
+        if let Some(key) = table.keys().find(|key| !known.contains(key)) {
             let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key));
             let hint = nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"));
             return Err(format!("unknown setting {key:?}{hint}"));

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use wsi_types::{Level0Point, RgbBuffer};
+use wsi_types::RgbBuffer;
 
 use crate::{
     account::RunAccount,
     args,
     cells::{StoredCell, read_cells},
     dataset::Dataset,
-    demo::{self, CellKind, DemoScore, DemoTruth, PaintSettings},
+    demo::{self, DemoScore, DemoTruth, PaintSettings},
     draw::{self, Montage},
     exit::{Exit, Failure},
     progress::{grouped, span},
@@ -103,13 +103,7 @@ fn describe(score: &DemoScore) -> String {
 fn draw_found(path: &Path, truth: &DemoTruth, cells: &[StoredCell]) -> anyhow::Result<RgbBuffer> {
     let slide = super::open(path)?;
     let boxes: Vec<_> = cells.iter().map(|cell| (cell.bbox, cell.class)).collect();
-    let mut crops: Vec<Level0Point> = Vec::new();
-    for kind in [CellKind::Epithelial, CellKind::Lymphocyte] {
-        // The middle of those painted: well inside the tissue, and always the same.
-        let centres: Vec<_> =
-            truth.cells.iter().filter(|cell| cell.kind == kind).map(|cell| cell.centre).collect();
-        crops.extend(centres.get(centres.len() / 2));
-    }
-    let what = Montage { cells: &boxes, crops: &crops, class_names: &[], height: 1000 };
+    let crops = truth.places_to_show();
+    let what = Montage { cells: &boxes, crops: &crops, class_names: &[], height: 760 };
     Ok(draw::montage(slide.as_ref(), &what))
 }

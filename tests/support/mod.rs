@@ -16,34 +16,39 @@ use slidemill::{
 };
 
 /// The command under test, with no terminal and no settings of the machine.
-pub fn slidemill() -> Command {
+pub(crate) fn slidemill() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slidemill"));
     command.env_remove("SLURM_CPUS_PER_TASK").stdin(std::process::Stdio::null());
     command
 }
 
 /// Runs slides into `out` with further arguments.
-pub fn run(slides: &[&Path], out: &Path, more: &[&str]) -> Output {
+pub(crate) fn run(slides: &[&Path], out: &Path, more: &[&str]) -> Output {
     let output = slidemill().arg("run").args(slides).arg("-o").arg(out).args(more).output();
     output.expect("the command starts")
 }
 
 /// Windows small enough for a small slide to have many.
-pub const SMALL_WINDOWS: [&str; 4] = ["--window", "512", "--threads", "2"];
+pub(crate) const SMALL_WINDOWS: [&str; 4] = ["--window", "512", "--threads", "2"];
 
 /// A painted slide of 0.64 × 0.512 mm: 12 windows of 512 px at 0.5 µm/px.
-pub fn small_slide(path: &Path, seed: u64) -> DemoTruth {
+pub(crate) fn small_slide(path: &Path, seed: u64) -> DemoTruth {
     let settings = PaintSettings { seed, width_um: 640.0, height_um: 512.0, window_step_um: 128.0 };
     paint_slide(path, &settings).expect("the slide is painted")
 }
 
 /// The text a command printed to standard error.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The tables of cells among all tables.
+pub(crate) fn cell_tables(tables: &BTreeMap<PathBuf, Vec<u8>>) -> usize {
+    tables.keys().filter(|path| path.starts_with("cells")).count()
+}
+
 /// All Parquet files under `out` with their bytes.
-pub fn tables(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn tables(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     walkdir::WalkDir::new(out)
         .into_iter()
         .map(|entry| entry.expect("the output can be listed").into_path())
@@ -56,13 +61,13 @@ pub fn tables(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// All run accounts of a dataset.
-pub fn accounts(out: &Path) -> Vec<RunAccount> {
+pub(crate) fn accounts(out: &Path) -> Vec<RunAccount> {
     let paths = Dataset::at(out).accounts().expect("accounts can be listed");
     paths.iter().map(|path| RunAccount::read(path).expect("an account can be read")).collect()
 }
 
 /// Data beside the checkout that users do not have; `None` is told.
-pub fn shared(part: &str) -> Option<PathBuf> {
+pub(crate) fn shared(part: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(part);
     if path.exists() {
         return Some(path);

@@ -31,7 +31,7 @@ pub fn assert_conforms(slide: &dyn Slide) {
     assert_associated(slide);
     match slide.icc_profile() {
         Ok(profile) => {
-            assert_eq!(profile.is_some(), info.icc_profile_bytes.is_some(), "profile as announced")
+            assert_eq!(profile.is_some(), info.icc_profile_bytes.is_some(), "profile as announced");
         }
         Err(error) => panic!("{error}"),
     }

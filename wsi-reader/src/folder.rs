@@ -5,7 +5,7 @@
 //! | a slide maker's suffix (`.svs`, `.ndpi`, `.mrxs`, …) | yes, even when broken: a night's account must name it |
 //! | DICOM whole-slide files | once per series; the folder itself when it holds one series |
 //! | other DICOM objects | no |
-//! | TIFF, tiled or known by its text | yes |
+//! | TIFF, tiled or known by its text; a broken one, or another file so named | yes: it must be named too |
 //! | plain strip TIFF, PNG, JPEG | no: labels and exports lie beside slides; name them to have them read |
 //! | the data folder of a MIRAX slide, hidden entries | no |
 //! | anything else | no |
@@ -85,6 +85,9 @@ fn kind_of(path: &Path) -> Kind {
     }
     if looks_like_tiff(&head) {
         return if looks_like_tiled_slide(source) { Kind::Slide } else { Kind::Other };
+    }
+    if ["tif", "tiff"].contains(&suffix(path).as_str()) {
+        return Kind::Slide;
     }
     Kind::Other
 }

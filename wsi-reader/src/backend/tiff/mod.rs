@@ -371,13 +371,14 @@ pub(crate) fn index_bytes(source: Source, mut take: impl FnMut(&[u8])) {
     }
 }
 
-/// Whether a TIFF found in a folder is a slide rather than a picture: tiled, or
-/// known by its maker.
+/// Whether a TIFF found in a folder is a slide rather than a picture: tiled,
+/// known by its maker, or so broken that nobody can say: then it is opened, and
+/// named among the slides that failed.
 pub(crate) fn looks_like_tiled_slide(source: Source) -> bool {
-    let Ok(file) = TiffFile::new(source) else { return false };
+    let Ok(file) = TiffFile::new(source) else { return true };
     match Layout::read(&file) {
         Ok(layout) => layout.format != Format::Generic || layout.levels.iter().any(|page| page.tiled),
-        Err(refusal) => matches!(refusal, Refusal::LeftToOpenSlide { .. }),
+        Err(_) => true,
     }
 }
 
