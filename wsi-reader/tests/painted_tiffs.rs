@@ -19,6 +19,11 @@ use wsi_types::{LevelIndex, RgbBuffer, TileId};
 
 const SIZE: (u32, u32) = (203, 151);
 
+/// The colour expected at x and y.
+type Painter = fn(u32, u32) -> [u8; 3];
+/// What makes a page wrong.
+type Change = fn(&mut PageSpec);
+
 struct File {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -71,7 +76,7 @@ fn lossless_layouts_come_back_exactly() {
 fn gray_palette_and_alpha_become_rgb() {
     let gray = |x: u32, y: u32| [paint(x, y)[0]; 3];
     let spec = |change: fn(&mut PageSpec)| page().with(change);
-    let cases: [(&str, PageSpec, fn(u32, u32) -> [u8; 3]); 6] = [
+    let cases: [(&str, PageSpec, Painter); 6] = [
         ("gray", spec(|p| (p.samples, p.photometric) = (1, 1)), gray),
         ("white is zero", spec(|p| (p.samples, p.photometric) = (1, 0)), gray),
         ("palette", spec(|p| (p.samples, p.photometric) = (1, 3)), gray),
@@ -202,7 +207,7 @@ fn sixteen_bits_need_a_stated_mapping() {
 
 #[test]
 fn what_is_not_read_is_refused_in_one_line() {
-    let cases: [(&str, fn(&mut PageSpec)); 7] = [
+    let cases: [(&str, Change); 7] = [
         ("float", |p| (p.bits, p.sample_format, p.samples, p.photometric) = (32, 3, 1, 1)),
         ("signed", |p| p.sample_format = 2),
         ("12-bit", |p| p.bits = 12),

@@ -178,9 +178,9 @@ fn split_tables(stream: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let length = usize::from(u16::from_be_bytes([stream[at + 2], stream[at + 3]])) + 2;
         let segment = &stream[at..at + length];
         if matches!(segment[1], 0xdb | 0xc4) {
-            tables.extend(segment)
+            tables.extend(segment);
         } else {
-            rest.extend(segment)
+            rest.extend(segment);
         }
         at += length;
     }

@@ -143,7 +143,7 @@ impl Codes {
                 if length <= LOOK {
                     let first = (code << (LOOK - length)) as usize;
                     let entries = first..first + (1 << (LOOK - length));
-                    short.get_mut(entries.clone())?.fill(u16::from(symbol) << 8 | length as u16);
+                    short.get_mut(entries.clone())?.fill((u16::from(symbol) << 8) | length as u16);
                     for index in entries {
                         whole[index] = whole_code(index as u32, symbol, length);
                     }
@@ -180,7 +180,7 @@ fn whole_code(bits: u32, symbol: u8, length: u32) -> (i16, u8) {
         return (0, 0);
     }
     let raw = (bits >> (LOOK - length - size)) & ((1 << size) - 1);
-    (extend(raw, size) as i16, run << 4 | (length + size) as u8)
+    (extend(raw, size) as i16, (run << 4) | (length + size) as u8)
 }
 
 /// The value of `size` bits (T.81, F.2.2.1).
@@ -672,14 +672,14 @@ fn convert_16(y: &[u8; 16], cb: &[u8; 16], cr: &[u8; 16], out: &mut [u8; 48]) {
     let mut packed = [0_u32; 16];
     for i in 0..16 {
         let [r, g, b] = rgb_from_ycc(y[i], cb[i], cr[i]).map(u32::from);
-        packed[i] = r | g << 8 | b << 16;
+        packed[i] = r | (g << 8) | (b << 16);
     }
     // Four pixels of 24 bits are three words.
     for (words, four) in out.as_chunks_mut::<12>().0.iter_mut().zip(packed.as_chunks::<4>().0) {
         let [p0, p1, p2, p3] = *four;
-        words[..4].copy_from_slice(&(p0 | p1 << 24).to_le_bytes());
-        words[4..8].copy_from_slice(&(p1 >> 8 | p2 << 16).to_le_bytes());
-        words[8..].copy_from_slice(&(p2 >> 16 | p3 << 8).to_le_bytes());
+        words[..4].copy_from_slice(&(p0 | (p1 << 24)).to_le_bytes());
+        words[4..8].copy_from_slice(&((p1 >> 8) | (p2 << 16)).to_le_bytes());
+        words[8..].copy_from_slice(&((p2 >> 16) | (p3 << 8)).to_le_bytes());
     }
 }
 

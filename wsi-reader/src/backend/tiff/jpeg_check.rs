@@ -255,7 +255,7 @@ mod tests {
         let pixels: Vec<u8> = (0..70_u32 * 50)
             .flat_map(|i| {
                 let (x, y) = (i % 70, i / 70);
-                [(x * 37 ^ y * 11) as u8, (x * y) as u8, (255 - x) as u8]
+                [((x * 37) ^ (y * 11)) as u8, (x * y) as u8, (255 - x) as u8]
             })
             .collect();
         let mut out = Vec::new();
