@@ -162,9 +162,8 @@ fn peak_mb() -> f64 {
 /// `f32`; then one row with the true count.
 fn write_boxes(path: &Path, simulation: &Simulation) -> Result<(), Failure> {
     let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let mut put = |row: [f64; 6]| {
-        row.iter().try_for_each(|value| out.write_all(&(*value as f32).to_le_bytes()))
-    };
+    let mut put =
+        |row: [f64; 6]| row.iter().try_for_each(|value| out.write_all(&(*value as f32).to_le_bytes()));
     for (window, detections) in simulation.windows.iter().zip(&simulation.detections) {
         let (dx, dy) = (window.placement.tx, window.placement.ty);
         for found in detections {

@@ -5,7 +5,7 @@
 //! for each slide it has in hand. When it dies, the parent turns those marks
 //! into strikes and starts another child, which goes on from the ledgers. With a
 //! strike in the job the child takes one slide at a time, so the next strike
-//! hits the guilty one; a slide with [`LIMIT`] strikes is given up.
+//! hits the guilty one; a slide with two is given up.
 
 use std::{
     env,

@@ -2,7 +2,7 @@
 //!
 //! A manifest comes from three places, the later the stronger: the shapes in the ONNX graph, its metadata
 //! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
-//! `conf`, `nms_iou`, `licence` are ours), and a TOML beside it.
+//! `conf`, `nms_iou`, `licence`, `attribution` are ours), and a TOML beside it.
 
 mod file;
 mod literal;
@@ -24,6 +24,8 @@ pub struct Manifest {
     pub description: Option<String>,
     /// Under which licence it may be used.
     pub licence: Option<String>,
+    /// Whom its data and weights are owed to.
+    pub attribution: Option<String>,
     /// What it answers.
     pub task: Task,
     /// How it answers.
@@ -68,6 +70,7 @@ impl Manifest {
             version: None,
             description: None,
             licence: None,
+            attribution: None,
             task: Task::Detect,
             head: Head::Detect,
             classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),

@@ -83,6 +83,7 @@ impl fmt::Display for ModelReport {
         line("version", &or_not(m.version.clone()))?;
         line("description", &or_not(m.description.clone()))?;
         line("licence", &or_not(m.licence.clone()))?;
+        line("attribution", &or_not(m.attribution.clone()))?;
         line("sha256", &m.sha256)?;
         line("size", &format!("{:.1} MB, {}", self.bytes as f64 / 1e6, m.precision))?;
         line("task", &task_line(m))?;

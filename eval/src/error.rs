@@ -48,8 +48,8 @@ pub enum EvalError {
         /// What would do.
         expected: &'static str,
     },
-    /// Distances are in µm and the image's pixel size is not known.
-    #[error("microns per pixel are not known, and matching by distance needs them; give --mpp: {image}")]
+    /// Something is in µm and the image's pixel size is not known.
+    #[error("microns per pixel are not known, and distances and areas in µm need them; give --mpp: {image}")]
     NoMpp {
         /// The image's name.
         image: String,

@@ -18,6 +18,7 @@ use crate::{
     pr::{self, Counts, OperatingPoint},
     ranking::{Draw, Mark, Ranking},
     table::{Cell, Table},
+    truth::UNNAMED_CLASS,
 };
 
 /// What is asked of an evaluation.
@@ -35,7 +36,8 @@ pub struct EvaluationSettings {
     /// At most this many predictions per image and class, the surest first.
     /// `None`, the default, counts them all.
     pub max_predictions: Option<usize>,
-    /// AP of objects of some sizes only.
+    /// AP of objects of some sizes only. Needs pixel sizes, and areas: with a
+    /// distance, read with [`Detail::Full`](crate::objects::Detail::Full).
     pub area_ranges: Vec<AreaRange>,
     /// False-positive rates per image at which sensitivity is told.
     pub rates_per_image: Vec<f64>,
@@ -54,6 +56,9 @@ pub struct EvaluationSettings {
     pub curve_points: usize,
     /// What to do with predictions on images that the truth does not have.
     pub unknown_images: UnknownImages,
+    /// All classes are one. Happens by itself, with a note, when one side knows
+    /// no classes.
+    pub ignore_classes: bool,
 }
 
 impl Default for EvaluationSettings {
@@ -72,6 +77,7 @@ impl Default for EvaluationSettings {
             bootstrap: Some(BootstrapSettings::default()),
             curve_points: 512,
             unknown_images: UnknownImages::Refuse,
+            ignore_classes: false,
         }
     }
 }
@@ -283,18 +289,73 @@ pub fn evaluate(
     predictions: ObjectSet,
     settings: &EvaluationSettings,
 ) -> Result<Evaluation> {
+    let mut notes = Vec::new();
+    let predictions = bring_together(&mut truth, predictions, settings, &mut notes)?;
+    let study = Study::new(&truth, &predictions, settings)?;
+    Ok(study.report(notes))
+}
+
+/// Both sides on the same images and classes, with what excuses predictions
+/// marked as such.
+fn bring_together(
+    truth: &mut ObjectSet,
+    mut predictions: ObjectSet,
+    settings: &EvaluationSettings,
+    notes: &mut Vec<String>,
+) -> Result<ObjectSet> {
     check(settings)?;
-    let mut notes = notes_on(&predictions);
-    let aligned = align(&mut truth, predictions)?;
-    refuse_or_note(&aligned.unknown_images, settings, &mut notes)?;
+    notes.extend(notes_on(&predictions));
+    one_class_where_classes_are_unknown(truth, &mut predictions, settings, notes);
+    let aligned = align(truth, predictions)?;
+    refuse_or_note(&aligned.unknown_images, settings, notes)?;
     if truth.images.is_empty() {
         return Err(EvalError::Empty("there is no image to evaluate"));
     }
     if let Some(border) = settings.border_px {
-        excuse_cut_objects(&mut truth, border, &mut notes);
+        excuse_cut_objects(truth, border, notes);
     }
-    let study = Study::new(&truth, &aligned.set, settings)?;
-    Ok(study.report(notes))
+    Ok(aligned.set)
+}
+
+/// What went wrong at the working threshold, object by object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mistakes {
+    /// The truth's images and classes, brought together with the predictions';
+    /// [`Object::image`] and [`Object::class`] below refer to them.
+    pub truth: ObjectSet,
+    /// Predictions that are nothing.
+    pub false_marks: Vec<Object>,
+    /// Truth objects that no prediction is.
+    pub missed: Vec<Object>,
+}
+
+/// The objects behind the figures: for failure pictures and hard negatives.
+///
+/// # Errors
+///
+/// As [`evaluate`].
+pub fn mistakes(
+    mut truth: ObjectSet,
+    predictions: ObjectSet,
+    settings: &EvaluationSettings,
+) -> Result<Mistakes> {
+    let predictions = bring_together(&mut truth, predictions, settings, &mut Vec::new())?;
+    let study = Study::new(&truth, &predictions, settings)?;
+    let (mut false_marks, mut missed) = (Vec::new(), Vec::new());
+    for work in &study.works {
+        let outcomes = study.assign(work, Classes::Same);
+        let mut found = work.ignored.clone();
+        for &p in &work.working {
+            match outcomes[p as usize] {
+                Outcome::Hit(t) => found[t as usize] = true,
+                Outcome::False => false_marks.push(work.predictions[p as usize].clone()),
+                Outcome::Ignored | Outcome::Unasked => {}
+            }
+        }
+        missed.extend(work.truth.iter().zip(found).filter(|(_, found)| !found).map(|(t, _)| t.clone()));
+    }
+    drop(study);
+    Ok(Mistakes { truth, false_marks, missed })
 }
 
 fn check(settings: &EvaluationSettings) -> Result<()> {
@@ -322,6 +383,24 @@ fn notes_on(predictions: &ObjectSet) -> Vec<String> {
         ));
     }
     notes
+}
+
+fn one_class_where_classes_are_unknown(
+    truth: &mut ObjectSet,
+    predictions: &mut ObjectSet,
+    settings: &EvaluationSettings,
+    notes: &mut Vec<String>,
+) {
+    let unclassed = |set: &ObjectSet| set.is_unclassed() && !set.objects.is_empty();
+    let (of_truth, of_predictions) = (unclassed(truth), unclassed(predictions));
+    if of_truth != of_predictions {
+        let side = if of_truth { "truth" } else { "prediction" };
+        notes.push(format!("the {side} knows no classes, so all classes were taken for one"));
+    }
+    if settings.ignore_classes || of_truth != of_predictions {
+        truth.merge_classes(UNNAMED_CLASS);
+        predictions.merge_classes(UNNAMED_CLASS);
+    }
 }
 
 fn refuse_or_note(unknown: &[String], settings: &EvaluationSettings, notes: &mut Vec<String>) -> Result<()> {
@@ -696,6 +775,9 @@ fn prepare<'a>(
     settings: &EvaluationSettings,
     classes: usize,
 ) -> Result<Work<'a>> {
+    if !settings.area_ranges.is_empty() && image.mpp.is_none() {
+        return Err(EvalError::NoMpp { image: image.name.clone() });
+    }
     let lowest = settings.criterion.with_iou(settings.criterion.threshold().min(0.5));
     let candidates = Candidates::find(predictions, truth, lowest, image)?;
     let order = capped(by_falling_score(predictions), predictions, settings.max_predictions, classes);
@@ -944,6 +1026,26 @@ mod tests {
         let found = evaluate(truth(), predictions, &settings).unwrap();
         assert_eq!(found.overall.working.counts.missed, 5.0);
         assert_eq!(found.notes.len(), 1);
+    }
+
+    #[test]
+    fn classes_unknown_to_one_side_are_no_disagreement() {
+        let mut bare = truth();
+        bare.merge_classes(UNNAMED_CLASS);
+        let found = evaluate(bare, scored(truth(), 0.9), &EvaluationSettings::default()).unwrap();
+        assert_eq!((found.classes.len(), found.overall.working.counts.hits), (1, 10.0));
+        assert_eq!(found.notes, ["the truth knows no classes, so all classes were taken for one"]);
+    }
+
+    #[test]
+    fn mistakes_are_listed_object_by_object() {
+        let mut predictions = scored(truth(), 0.9);
+        predictions.objects.remove(3);
+        let stray = Object { shape: object(30, 0, 0, None).shape, ..predictions.objects[0].clone() };
+        predictions.objects.push(Object { id: 77, ..stray });
+        let found = mistakes(truth(), predictions, &EvaluationSettings::default()).unwrap();
+        assert_eq!(found.missed.iter().map(|o| o.id).collect::<Vec<_>>(), [3]);
+        assert_eq!(found.false_marks.iter().map(|o| o.id).collect::<Vec<_>>(), [77]);
     }
 
     #[test]

@@ -15,7 +15,23 @@
 //! [`calibration`] and [`agreement`] read their figures from that;
 //! [`bootstrap`] gives them intervals; [`evaluation`] is all of it in order.
 //!
-//! Results are the same, bit for bit, for any number of threads.
+//! ```
+//! # use std::path::Path;
+//! use eval::{EvalError, EvaluationSettings, evaluate, matching::Criterion};
+//! use eval::truth::{ReadSettings, read};
+//!
+//! fn judge(predictions: &Path, truth: &Path) -> Result<String, EvalError> {
+//!     let criterion: Criterion = "distance:3um".parse()?;
+//!     let files = ReadSettings { detail: criterion.detail(), ..ReadSettings::default() };
+//!     let settings = EvaluationSettings { criterion, ..EvaluationSettings::default() };
+//!     let found = evaluate(read(truth, &files)?, read(predictions, &files)?, &settings)?;
+//!     Ok(found.to_string())
+//! }
+//! ```
+//!
+//! Results are the same, bit for bit, for any number of threads. What the
+//! figures mean, and which formulas in circulation are wrong:
+//! `docs/decisions/0013`; how annotators are brought together: `0014`.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +39,8 @@ pub mod agreement;
 pub mod ap;
 pub mod bootstrap;
 pub mod calibration;
+pub mod consensus;
+pub mod dataset;
 pub mod error;
 pub mod evaluation;
 pub mod froc;
@@ -33,6 +51,7 @@ pub mod pq;
 pub mod pr;
 pub mod ranking;
 mod table;
+pub mod truth;
 
 pub use error::EvalError;
 pub use evaluation::{Evaluation, EvaluationSettings, evaluate};

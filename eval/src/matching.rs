@@ -721,12 +721,9 @@ mod tests {
         }
     }
 
-    fn outcomes(
-        predictions: &[Object],
-        truth: &[Object],
-        criterion: Criterion,
-        rule: fn(Scene<'_>, &[u32], f64, &[bool], Classes) -> Vec<Outcome>,
-    ) -> Vec<Outcome> {
+    type Rule = fn(Scene<'_>, &[u32], f64, &[bool], Classes) -> Vec<Outcome>;
+
+    fn outcomes(predictions: &[Object], truth: &[Object], criterion: Criterion, rule: Rule) -> Vec<Outcome> {
         let candidates = Candidates::find(predictions, truth, criterion, &image()).unwrap();
         let scene = Scene { predictions, truth, candidates: &candidates };
         let ignored: Vec<bool> = truth.iter().map(|t| t.role != Role::Object).collect();

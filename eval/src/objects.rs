@@ -225,6 +225,47 @@ impl ObjectSet {
         ImageId(u32::try_from(place).unwrap_or(u32::MAX))
     }
 
+    /// The pixel size of an image, when known.
+    #[must_use]
+    pub fn image_mpp(&self, image: ImageId) -> Option<Mpp> {
+        self.images[image.0 as usize].mpp
+    }
+
+    /// Renames classes; those that get one name become one class. Classes that
+    /// `rename` does not know keep theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`EvalError::TooManyClasses`].
+    pub fn rename_classes(&mut self, rename: &BTreeMap<String, String>) -> Result<()> {
+        let old = std::mem::take(&mut self.classes);
+        let mut places = Vec::with_capacity(old.len());
+        for class in &old {
+            let name = rename.get(&class.name).unwrap_or(&class.name);
+            let place = self.class_named(name)?;
+            if name == &class.name {
+                self.classes[usize::from(place.0)].number = class.number;
+            }
+            places.push(place);
+        }
+        for object in &mut self.objects {
+            object.class = places[usize::from(object.class.0)];
+        }
+        Ok(())
+    }
+
+    /// Makes all classes one, called `name`.
+    pub fn merge_classes(&mut self, name: &str) {
+        self.classes = vec![Class { name: name.to_owned(), number: None }];
+        self.objects.iter_mut().for_each(|object| object.class = ClassId(0));
+    }
+
+    /// Whether the source of this set knows no classes.
+    #[must_use]
+    pub fn is_unclassed(&self) -> bool {
+        self.classes.iter().all(|class| class.name == crate::truth::UNNAMED_CLASS)
+    }
+
     /// The image an object belongs to.
     #[must_use]
     pub fn image_of(&self, object: &Object) -> &Image {
@@ -287,7 +328,8 @@ impl ObjectSet {
             .collect()
     }
 
-    fn sort_by_image(&mut self) {
+    /// As [`ObjectSet::per_image`] wants it; file order is kept within images.
+    pub(crate) fn sort_by_image(&mut self) {
         self.objects.sort_by_key(|object| object.image);
     }
 }
@@ -317,6 +359,8 @@ pub struct Aligned {
     /// Same images and classes as the reference, in its order; classes that
     /// only this set has stand after them in both.
     pub set: ObjectSet,
+    /// By image of the reference: whether this set had it.
+    pub present: Vec<bool>,
     /// Images the reference does not have; their objects were left out.
     pub unknown_images: Vec<String>,
 }
@@ -358,7 +402,9 @@ pub fn align(reference: &mut ObjectSet, other: ObjectSet) -> Result<Aligned> {
         .filter(|(_, place)| place.is_none())
         .map(|(image, _)| image.name.clone())
         .collect();
-    Ok(Aligned { set, unknown_images })
+    let mut present = vec![false; set.images.len()];
+    images.iter().flatten().for_each(|place| present[*place as usize] = true);
+    Ok(Aligned { set, present, unknown_images })
 }
 
 /// What one side knows of an image, the other may need.
@@ -484,6 +530,7 @@ mod tests {
         other.objects = vec![dot(0, 0), dot(1, 1), dot(2, 1)];
         let aligned = align(&mut truth, other).unwrap();
         assert_eq!(aligned.unknown_images, ["three"]);
+        assert_eq!(aligned.present, [true, true]);
         let places: Vec<_> = aligned.set.objects.iter().map(|o| (o.image.0, o.class.0)).collect();
         assert_eq!(places, [(0, 0), (1, 1)]);
         assert_eq!(truth.classes, aligned.set.classes);

@@ -7,7 +7,6 @@
 //! false. Pooled over images, as the paper and CoNIC's mPQ+ do; the mean over
 //! images, which PanNuke's scripts report, stands beside it.
 
-use serde::Serialize;
 use wsi_types::ClassId;
 
 use crate::{
@@ -15,6 +14,9 @@ use crate::{
     objects::{Object, Role},
     ranking::Draw,
 };
+
+/// Over half, by more than rounding and less than any pixel makes.
+const OVER_HALF: f64 = 0.5 + 1e-9;
 
 /// What one image adds to one class.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -99,8 +101,7 @@ pub fn panoptic_sums(
     let corrected = without_ignored_area(scene, asked, area);
     let scene = Scene { candidates: &corrected, ..scene };
     let ignored: Vec<bool> = scene.truth.iter().map(|t| t.role != Role::Object).collect();
-    let over_half = 0.5_f64.next_up();
-    let outcomes = crate::matching::optimal(scene, asked, over_half, &ignored, Classes::Same);
+    let outcomes = crate::matching::optimal(scene, asked, OVER_HALF, &ignored, Classes::Same);
     let mut sums = vec![PanopticSums::default(); classes];
     let mut found = vec![false; scene.truth.len()];
     for &p in asked {

@@ -93,9 +93,9 @@ fn scene() -> impl Strategy<Value = Scene> {
                 ..MergeSettings::default()
             };
             let mut scene = Scene { stride, columns, rows, detections: Vec::new(), settings };
-            for at in 0..(columns * rows) as usize {
+            for (at, &failed) in failed.iter().enumerate().take((columns * rows) as usize) {
                 let seen = look(&scene, at, &objects, &noise, &strays);
-                scene.detections.push((failed[at] > 30).then_some(seen));
+                scene.detections.push((failed > 30).then_some(seen));
             }
             scene
         },

@@ -12,7 +12,8 @@ DIR is $SLIDEMILL_REFERENCE_DIR, else target/reference. For each case it holds
                  masks as run lengths over the picture (segment models, `retina_masks=True`), and how the
                  picture was letterboxed
 
-A case that is already there is not made again. Needs requirements.txt; the Rust side reads the files only.
+A case that is already there is not made again. Needs requirements-ultralytics.txt; the Rust side reads the
+files only.
 """
 
 import argparse
@@ -95,28 +96,32 @@ def seeded_model(architecture, classes, seed):
     net.eval()
     head = net.model[-1]
 
-    def best_logits():
-        raw = net(sample)
-        while isinstance(raw, (tuple, list)):
-            raw = raw[0]
-        scores = raw[0, 4 : 4 + classes].amax(0).double().clamp(1e-9, 1 - 1e-9)
-        return torch.log(scores / (1 - scores))
-
     with torch.no_grad():
         # Boxes of many sizes: the distance bins get far apart.
         for branch in head.cv2:
             branch[-1].weight.mul_(6)
         for branch in head.cv3:
             branch[-1].bias.zero_()
-        # Scores that differ, none at 1: the order of suppression is then the same for everybody.
-        spread = 1.5 / float(best_logits().std())
-        for branch in head.cv3:
-            branch[-1].weight.mul_(spread)
+        # Scores that differ, none near 1, at every stride: the order of suppression is then the same for
+        # everybody.
+        for branch, logits in zip(head.cv3, class_logits(net, head, sample)):
+            branch[-1].weight.mul_(2.5 / float(logits.abs().max()))
         # So many of the sample's anchors pass before suppression; larger pictures have more.
-        passing = float(best_logits().sort(descending=True).values[500])
+        best = torch.cat([logits.amax(1).flatten() for logits in class_logits(net, head, sample)])
+        passing = float(best.sort(descending=True).values[500])
         for branch in head.cv3:
             branch[-1].bias.add_(float(np.log(CONF / (1 - CONF))) - passing)
     return model
+
+
+def class_logits(net, head, sample):
+    """What the class branch of each stride answers."""
+    given = []
+    hooks = [branch.register_forward_hook(lambda _m, _i, out: given.append(out)) for branch in head.cv3]
+    net(sample)
+    for hook in hooks:
+        hook.remove()
+    return given
 
 
 def export(name, architecture, classes, out, seed):

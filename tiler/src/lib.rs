@@ -36,18 +36,19 @@
 pub mod batch;
 mod cells;
 mod morphology;
-pub mod overview;
+mod overview;
 pub mod picture;
 pub mod plan;
+mod reading;
 pub mod resample;
 mod schedule;
 pub mod stream;
 #[cfg(test)]
 mod testing;
+mod tile_cache;
 pub mod tissue_mask;
 
 pub use batch::{Batch, Batcher};
-pub use overview::Overview;
 pub use picture::draw_plan;
 pub use plan::{Overlap, Plan, PlanCost, PlanError, PlanSettings, Sides};
 pub use schedule::{estimate_peak_bytes, reading_order};

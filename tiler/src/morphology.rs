@@ -70,7 +70,7 @@ impl Bits {
     pub(crate) fn without_specks(mut self, area: f64) -> Self {
         let pieces = self.pieces(true);
         for piece in pieces.into_iter().filter(|piece| (piece.places.len() as f64) < area) {
-            piece.places.into_iter().for_each(|place| self.flags[place] = false);
+            piece.places.into_iter().for_each(|place| self.flags[place as usize] = false);
         }
         self
     }
@@ -80,7 +80,7 @@ impl Bits {
     pub(crate) fn with_holes_filled(mut self, area: f64) -> Self {
         let holes = self.pieces(false);
         for hole in holes.into_iter().filter(|hole| !hole.at_border && hole.places.len() as f64 <= area) {
-            hole.places.into_iter().for_each(|place| self.flags[place] = true);
+            hole.places.into_iter().for_each(|place| self.flags[place as usize] = true);
         }
         self
     }
@@ -98,12 +98,12 @@ impl Bits {
     }
 
     fn piece(&self, start: usize, set: bool, seen: &mut [bool]) -> Piece {
-        let mut piece = Piece { places: vec![start], at_border: false };
+        let mut piece = Piece { places: vec![start as u32], at_border: false };
         seen[start] = true;
         let mut next = 0;
         while let Some(&place) = piece.places.get(next) {
             next += 1;
-            let (x, y) = (place % self.width, place / self.width);
+            let (x, y) = (place as usize % self.width, place as usize / self.width);
             piece.at_border |= x == 0 || y == 0 || x + 1 == self.width || y + 1 == self.height;
             for ny in y.saturating_sub(1)..=(y + 1).min(self.height - 1) {
                 for nx in x.saturating_sub(1)..=(x + 1).min(self.width - 1) {
@@ -111,7 +111,7 @@ impl Bits {
                     let neighbour = ny * self.width + nx;
                     if beside && self.flags[neighbour] == set && !seen[neighbour] {
                         seen[neighbour] = true;
-                        piece.places.push(neighbour);
+                        piece.places.push(neighbour as u32);
                     }
                 }
             }
@@ -121,7 +121,8 @@ impl Bits {
 }
 
 struct Piece {
-    places: Vec<usize>,
+    /// Places in the flags; masks are far smaller than 2^32 px.
+    places: Vec<u32>,
     at_border: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The whole slide, small: for masks and pictures.
+//! The whole slide, small: what a mask is made from.
 
 use wsi_reader::Slide;
 use wsi_types::{GridRect, LevelIndex, Pyramid, RgbBuffer, Sampling};
@@ -6,9 +6,9 @@ use wsi_types::{GridRect, LevelIndex, Pyramid, RgbBuffer, Sampling};
 use crate::{
     StreamSettings, WindowFault,
     plan::{Lattice, PlanError},
+    reading::Reading,
     resample::Resampler,
     schedule::Schedule,
-    stream::Reading,
 };
 
 /// Side of the blocks an overview is read in, in overview px: small, so that a
@@ -16,33 +16,22 @@ use crate::{
 const BLOCK: u32 = 64;
 
 /// The whole slide, averaged down.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Overview {
+pub(crate) struct Overview {
     /// The pixels; background where a block could not be read.
-    pub pixels: RgbBuffer,
+    pub(crate) pixels: RgbBuffer,
     /// Level-0 px per overview px, per axis.
-    pub downsample: (f64, f64),
-    /// The level it was read from.
-    pub level: LevelIndex,
+    pub(crate) downsample: (f64, f64),
     /// Blocks that could not be read, in overview px, and why.
-    pub faults: Vec<(GridRect, WindowFault)>,
+    pub(crate) faults: Vec<(GridRect, WindowFault)>,
 }
 
 impl Overview {
-    /// Reads a slide so that its longer side has `side` px, or as many as level
-    /// 0 has if those are fewer.
+    /// Reads a slide at `downsample` level-0 px per px, at least 1.
     ///
     /// # Errors
     ///
-    /// [`PlanError::TooManyWindows`] when `side` is absurdly large.
-    pub fn read(slide: &dyn Slide, side: u32, threads: usize) -> Result<Self, PlanError> {
-        let pyramid = &slide.info().pyramid;
-        let longest = f64::from(pyramid.base().width().max(pyramid.base().height()));
-        Self::read_at(slide, (longest / f64::from(side.max(1))).max(1.0), threads)
-    }
-
-    /// Reads a slide at `downsample` level-0 px per px, at least 1.
-    pub(crate) fn read_at(slide: &dyn Slide, downsample: f64, threads: usize) -> Result<Self, PlanError> {
+    /// [`PlanError::TooManyWindows`] when that is absurdly many px.
+    pub(crate) fn read(slide: &dyn Slide, downsample: f64, threads: usize) -> Result<Self, PlanError> {
         let info = slide.info();
         let sampling = sampling_at(&info.pyramid, downsample);
         let tiles = info.pyramid.levels()[usize::from(sampling.level.0)].tiles;
@@ -54,7 +43,6 @@ impl Overview {
         let mut overview = Self {
             pixels: RgbBuffer::filled(sampling.width as usize, sampling.height as usize, info.background),
             downsample: sampling.level0_per_grid,
-            level: sampling.level,
             faults: Vec::new(),
         };
         std::thread::scope(|scope| {

@@ -168,6 +168,10 @@ impl Resampler {
         side(self.grid.tile_width, self.grid.width) * side(self.grid.tile_height, self.grid.height) * 3
     }
 
+    pub(crate) fn background(&self) -> Rgb {
+        self.background
+    }
+
     pub(crate) fn tiles(&self) -> &TileGrid {
         &self.grid
     }

@@ -178,21 +178,21 @@ pub fn estimate_peak_bytes(plan: &Plan, wanted: &[WindowIndex], settings: &Strea
     schedule_of(plan, wanted, [0; 3]).peak_bytes(settings.ahead_windows)
 }
 
-/// The order in which a plan can be read within `memory_bytes`.
+/// The order in which windows of a plan can be read within
+/// [`StreamSettings::memory_bytes`].
 ///
-/// That is the plan's own order, row by row, where it fits. Otherwise the slide
+/// That is the order of the plan, row by row, where it fits. Otherwise the slide
 /// is read in vertical bands, as few as will do, each row by row; what two
 /// bands share is then decoded in both. When even bands of one column do not
 /// fit, those are what comes back: [`estimate_peak_bytes`] says what they need.
 #[must_use]
-pub fn reading_order(plan: &Plan, memory_bytes: Option<u64>, ahead_windows: usize) -> Vec<WindowIndex> {
+pub fn reading_order(plan: &Plan, wanted: &[WindowIndex], settings: &StreamSettings) -> Vec<WindowIndex> {
     let columns = plan.lattice().columns;
-    let settings = StreamSettings { ahead_windows, ..StreamSettings::default() };
     let mut bands = 1;
     loop {
-        let order = banded(plan, columns.div_ceil(bands));
-        let fits = memory_bytes.is_none_or(|bytes| estimate_peak_bytes(plan, &order, &settings) <= bytes);
-        if fits || bands >= columns {
+        let order = banded(plan, wanted, columns.div_ceil(bands));
+        let fits = |bytes| estimate_peak_bytes(plan, &order, settings) <= bytes;
+        if settings.memory_bytes.is_none_or(fits) || bands >= columns {
             return order;
         }
         bands += bands.div_ceil(2);
@@ -200,10 +200,12 @@ pub fn reading_order(plan: &Plan, memory_bytes: Option<u64>, ahead_windows: usiz
 }
 
 /// Row by row within bands of `width` columns.
-fn banded(plan: &Plan, width: u32) -> Vec<WindowIndex> {
-    let mut order: Vec<&Window> = plan.windows().iter().collect();
-    order.sort_by_key(|window| (plan.lattice().place(window).0 / width, window.index));
-    order.into_iter().map(|window| window.index).collect()
+fn banded(plan: &Plan, wanted: &[WindowIndex], width: u32) -> Vec<WindowIndex> {
+    let windows = wanted.iter().filter_map(|index| plan.windows().get(index.0 as usize));
+    let mut order: Vec<(u32, WindowIndex)> =
+        windows.map(|window| (plan.lattice().place(window).0 / width, window.index)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, index)| index).collect()
 }
 
 /// The schedule of some windows of a plan; indices outside the plan are left

@@ -6,25 +6,13 @@
 //! run ahead of the consumer is bounded, so memory is too
 //! (`docs/decisions/0005-reading-ahead-with-known-future-use.md`).
 
-use std::{
-    any::Any,
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
-    time::Instant,
-};
+use std::{sync::Arc, thread::JoinHandle};
 
 use serde::Serialize;
 use wsi_reader::Slide;
-use wsi_types::{GridRect, LevelIndex, RgbBuffer, TileId, WindowIndex};
+use wsi_types::{LevelIndex, TileId, WindowIndex};
 
-use crate::{
-    cells::CellId,
-    plan::Plan,
-    resample::Patch,
-    schedule::{Schedule, schedule_of},
-};
+use crate::{plan::Plan, reading::Reading, schedule::schedule_of};
 
 /// How a stream reads. None of it changes a single byte of what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +39,14 @@ impl Default for StreamSettings {
 pub struct ReadCounters {
     /// Different tiles the wanted windows need.
     pub tiles_needed: u64,
-    /// Tiles decoded. At the end of a reading in plan order, this and
-    /// `tiles_failed` add up to `tiles_needed`; bands read some tiles again.
+    /// Tiles decoded. At the end of a reading in plan order, the decoded, the
+    /// failed and the absent add up to `tiles_needed`; where the order goes back
+    /// some are read again.
     pub tiles_decoded: u64,
     /// Tiles that could not be decoded.
     pub tiles_failed: u64,
+    /// Tiles the file holds nothing for: background, without decoding.
+    pub tiles_absent: u64,
     /// Cells the wanted windows are made of.
     pub cells_needed: u64,
     /// Cells made, of all that are needed.
@@ -166,420 +157,6 @@ impl Drop for WindowStream {
     }
 }
 
-/// One reading of some windows, shared by workers and consumer.
-pub(crate) struct Reading {
-    schedule: Schedule,
-    settings: StreamSettings,
-    tiles_needed: u64,
-    state: Mutex<State>,
-    /// A worker may have a job to begin.
-    room: Condvar,
-    /// A tile is ready or has failed.
-    tile_done: Condvar,
-    /// A cell is ready or has failed.
-    cell_done: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// The next place in the order to hand out.
-    next_window: usize,
-    /// The next job to begin.
-    next_job: usize,
-    cells: BTreeMap<u32, CellSlot>,
-    tiles: BTreeMap<(u32, TileId), TileSlot>,
-    spare_cells: Vec<Vec<u8>>,
-    spare_tiles: Vec<RgbBuffer>,
-    /// Bytes of cells and tiles in use.
-    live: u64,
-    /// Bytes of all buffers, spare ones included.
-    held: u64,
-    counters: ReadCounters,
-    stopped: bool,
-    broken: bool,
-}
-
-/// A cell from the moment a worker takes it until its last window.
-struct CellSlot {
-    uses: u32,
-    made: Option<Cell>,
-}
-
-#[derive(Clone)]
-enum Cell {
-    Ready(Arc<Vec<u8>>),
-    Failed(Arc<[(TileId, Arc<str>)]>),
-}
-
-/// A tile from the moment a worker claims it until its last cell.
-struct TileSlot {
-    uses: u32,
-    decoded: Option<Tile>,
-}
-
-type Tile = Result<Arc<RgbBuffer>, Arc<str>>;
-
-impl Reading {
-    pub(crate) fn new(schedule: Schedule, settings: StreamSettings) -> Self {
-        Self {
-            tiles_needed: schedule.tiles_needed(),
-            schedule,
-            settings,
-            state: Mutex::default(),
-            room: Condvar::new(),
-            tile_done: Condvar::new(),
-            cell_done: Condvar::new(),
-        }
-    }
-
-    // A worker's side.
-
-    /// Makes cells until none is left or the reading is stopped.
-    pub(crate) fn work(&self, slide: &dyn Slide) {
-        let _alarm = Alarm(self);
-        while let Some(job) = self.take_job() {
-            self.run_job(slide, job);
-        }
-    }
-
-    /// The next cell to make, once it may be begun.
-    fn take_job(&self) -> Option<u32> {
-        let mut state = self.lock();
-        loop {
-            if state.stopped || state.next_job == self.schedule.jobs().len() {
-                return None;
-            }
-            if self.may_begin(&state) {
-                return Some(self.begin(&mut state));
-            }
-            state = wait(&self.room, state);
-        }
-    }
-
-    /// What the next window needs is always begun, so nobody waits for ever.
-    fn may_begin(&self, state: &State) -> bool {
-        let first = self.schedule.jobs()[state.next_job].first;
-        let near = first <= state.next_window.saturating_add(self.settings.ahead_windows);
-        let fits = self.settings.memory_bytes.is_none_or(|bytes| state.live < bytes);
-        first <= state.next_window || (near && fits)
-    }
-
-    fn begin(&self, state: &mut State) -> u32 {
-        let job = state.next_job as u32;
-        state.next_job += 1;
-        let uses = self.schedule.jobs()[state.next_job - 1].uses;
-        state.cells.insert(job, CellSlot { uses, made: None });
-        job
-    }
-
-    /// Makes one cell: decodes the tiles nobody has begun, then waits for those
-    /// that others are decoding. Nobody waits while a tile of theirs is not
-    /// done, so waiting ends.
-    fn run_job(&self, slide: &dyn Slide, job: u32) {
-        let (run, cell) = (self.schedule.jobs()[job as usize].run, self.schedule.jobs()[job as usize].cell);
-        let ids: Vec<TileId> = self.schedule.cells().tiles(cell).collect();
-        for &id in &ids {
-            if let Some(buffer) = self.claim(run, id) {
-                self.decode(slide, run, id, buffer);
-            }
-        }
-        if let Some(tiles) = self.wait_for_tiles(run, &ids) {
-            let made = self.make(&self.schedule.cells().rect(cell), cell, &ids, &tiles);
-            drop(tiles);
-            self.release_tiles(run, &ids);
-            self.publish_cell(job, made);
-        }
-    }
-
-    /// A buffer to decode into, for the first who asks for a tile.
-    fn claim(&self, run: u32, id: TileId) -> Option<RgbBuffer> {
-        let mut state = self.lock();
-        if state.stopped || state.tiles.contains_key(&(run, id)) {
-            return None;
-        }
-        let uses = self.schedule.jobs_of_tile(run, id).count() as u32;
-        state.tiles.insert((run, id), TileSlot { uses, decoded: None });
-        let bytes = self.schedule.cells().resampler().tile_bytes();
-        state.live += bytes;
-        let spare = state.spare_tiles.pop();
-        if spare.is_none() {
-            state.hold(bytes);
-        }
-        Some(spare.unwrap_or_default())
-    }
-
-    fn decode(&self, slide: &dyn Slide, run: u32, id: TileId, mut buffer: RgbBuffer) {
-        let started = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| slide.read_tile(id, &mut buffer)));
-        let outcome = match outcome {
-            Ok(Ok(())) => self.check_size(id, &buffer),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(panic) => Err(format!("the reader panicked: {}", panic_text(&*panic))),
-        };
-        let mut state = self.lock();
-        state.counters.read_secs += started.elapsed().as_secs_f64();
-        let decoded = match outcome {
-            Ok(()) => {
-                state.counters.tiles_decoded += 1;
-                Ok(Arc::new(buffer))
-            }
-            Err(reason) => {
-                state.counters.tiles_failed += 1;
-                state.spare_tiles.push(buffer);
-                Err(Arc::from(reason))
-            }
-        };
-        if let Some(slot) = state.tiles.get_mut(&(run, id)) {
-            slot.decoded = Some(decoded);
-        }
-        drop(state);
-        self.tile_done.notify_all();
-    }
-
-    fn check_size(&self, id: TileId, buffer: &RgbBuffer) -> Result<(), String> {
-        let expected = self.schedule.cells().resampler().tiles().tile_rect(id.column, id.row).size;
-        let found = (buffer.width() as i64, buffer.height() as i64);
-        if found == (expected.width, expected.height) {
-            return Ok(());
-        }
-        Err(format!(
-            "the reader gave {}x{} px, expected {}x{}",
-            found.0, found.1, expected.width, expected.height
-        ))
-    }
-
-    /// All tiles of a cell, decoded or failed; `None` when the reading stops.
-    fn wait_for_tiles(&self, run: u32, ids: &[TileId]) -> Option<Vec<Tile>> {
-        let mut state = self.lock();
-        loop {
-            if state.stopped {
-                return None;
-            }
-            let done = |id: &TileId| state.tiles.get(&(run, *id)).and_then(|slot| slot.decoded.clone());
-            if let Some(tiles) = ids.iter().map(done).collect() {
-                return Some(tiles);
-            }
-            state = wait(&self.tile_done, state);
-        }
-    }
-
-    fn make(&self, rect: &GridRect, cell: CellId, ids: &[TileId], tiles: &[Tile]) -> Cell {
-        let failed: Vec<(TileId, Arc<str>)> = ids
-            .iter()
-            .zip(tiles)
-            .filter_map(|(&id, tile)| tile.as_ref().err().map(|reason| (id, Arc::clone(reason))))
-            .collect();
-        if !failed.is_empty() {
-            return Cell::Failed(failed.into());
-        }
-        let started = Instant::now();
-        let pixels: Vec<&RgbBuffer> = tiles.iter().flatten().map(|tile| &**tile).collect();
-        let (columns, rows) = self.schedule.cells().tile_span(cell);
-        let resampler = self.schedule.cells().resampler();
-        let mut out = self.cell_buffer();
-        out.resize((rect.width() * rect.height() * 3) as usize, 0);
-        let patch = Patch::new(resampler.tiles(), columns, rows, &pixels).expect("sizes were checked");
-        resampler.fill(rect, &patch, &mut out);
-        self.lock().counters.resample_secs += started.elapsed().as_secs_f64();
-        Cell::Ready(Arc::new(out))
-    }
-
-    fn cell_buffer(&self) -> Vec<u8> {
-        let bytes = self.schedule.cells().largest_bytes();
-        let mut state = self.lock();
-        state.live += bytes;
-        state.spare_cells.pop().unwrap_or_else(|| {
-            state.hold(bytes);
-            Vec::with_capacity(bytes as usize)
-        })
-    }
-
-    fn release_tiles(&self, run: u32, ids: &[TileId]) {
-        let bytes = self.schedule.cells().resampler().tile_bytes();
-        let mut state = self.lock();
-        for &id in ids {
-            let Some(slot) = state.tiles.get_mut(&(run, id)) else { continue };
-            slot.uses -= 1;
-            if slot.uses > 0 {
-                continue;
-            }
-            let last = state.tiles.remove(&(run, id)).and_then(|slot| slot.decoded);
-            state.live -= bytes;
-            if let Some(Ok(tile)) = last {
-                state.spare_tiles.extend(Arc::into_inner(tile));
-            }
-        }
-        drop(state);
-        self.room.notify_all();
-    }
-
-    fn publish_cell(&self, job: u32, made: Cell) {
-        let mut state = self.lock();
-        state.counters.cells_done += 1;
-        if let Some(slot) = state.cells.get_mut(&job) {
-            slot.made = Some(made);
-        }
-        drop(state);
-        self.cell_done.notify_all();
-    }
-
-    // The consumer's side.
-
-    pub(crate) fn window_size(&self) -> (usize, usize) {
-        self.schedule.order().first().map_or((0, 0), wsi_types::Window::size)
-    }
-
-    pub(crate) fn remaining(&self) -> usize {
-        self.schedule.order().len() - self.lock().next_window
-    }
-
-    /// See [`WindowStream::next_into`]; with a `helper` the caller's thread makes
-    /// the cells itself.
-    pub(crate) fn next_into(
-        &self,
-        helper: Option<&dyn Slide>,
-        out: &mut [u8],
-    ) -> Option<(WindowIndex, Result<(), WindowFault>)> {
-        let at = self.lock().next_window;
-        let window = self.schedule.order().get(at)?;
-        let (width, height) = window.size();
-        assert_eq!(out.len(), width * height * 3, "a buffer of one window");
-        let jobs: Vec<(u32, CellId)> = self.schedule.jobs_of(at).collect();
-        if let Some(slide) = helper {
-            self.make_all(slide, &jobs);
-        }
-        let cells = self.wait_for_cells(&jobs);
-        let outcome = self.fault(window.index, &cells).map_or(Ok(()), Err);
-        if outcome.is_ok() {
-            for (&(_, cell), pixels) in jobs.iter().zip(&cells) {
-                if let Cell::Ready(pixels) = pixels {
-                    paste(&self.schedule.cells().rect(cell), pixels, &window.rect, out);
-                }
-            }
-        }
-        drop(cells);
-        self.release_cells(&jobs);
-        Some((window.index, outcome))
-    }
-
-    fn make_all(&self, slide: &dyn Slide, jobs: &[(u32, CellId)]) {
-        let last = jobs.iter().map(|&(job, _)| job as usize).max().unwrap_or(0);
-        while self.lock().next_job <= last {
-            let Some(job) = self.take_job() else { return };
-            self.run_job(slide, job);
-        }
-    }
-
-    fn wait_for_cells(&self, jobs: &[(u32, CellId)]) -> Vec<Cell> {
-        let started = Instant::now();
-        let mut state = self.lock();
-        loop {
-            assert!(!state.broken, "a reading thread panicked");
-            let made = |(job, _): &(u32, _)| state.cells.get(job).and_then(|slot| slot.made.clone());
-            if let Some(cells) = jobs.iter().map(made).collect() {
-                state.counters.wait_secs += started.elapsed().as_secs_f64();
-                return cells;
-            }
-            state = wait(&self.cell_done, state);
-        }
-    }
-
-    fn fault(&self, window: WindowIndex, cells: &[Cell]) -> Option<WindowFault> {
-        let failed: BTreeMap<TileId, &Arc<str>> = cells
-            .iter()
-            .filter_map(|cell| if let Cell::Failed(failed) = cell { Some(failed) } else { None })
-            .flat_map(|failed| failed.iter().map(|(tile, reason)| (*tile, reason)))
-            .collect();
-        let (&tile, reason) = failed.first_key_value()?;
-        let reason = reason.to_string();
-        Some(WindowFault { window, level: tile.level, tile, failed: failed.len(), reason })
-    }
-
-    fn release_cells(&self, jobs: &[(u32, CellId)]) {
-        let bytes = self.schedule.cells().largest_bytes();
-        let mut state = self.lock();
-        for (job, _) in jobs {
-            let Some(slot) = state.cells.get_mut(job) else { continue };
-            slot.uses -= 1;
-            if slot.uses > 0 {
-                continue;
-            }
-            if let Some(Cell::Ready(pixels)) = state.cells.remove(job).and_then(|slot| slot.made) {
-                state.live -= bytes;
-                state.spare_cells.extend(Arc::into_inner(pixels));
-            }
-        }
-        state.next_window += 1;
-        drop(state);
-        self.room.notify_all();
-    }
-
-    pub(crate) fn counters(&self) -> ReadCounters {
-        let mut counters = self.lock().counters;
-        counters.tiles_needed = self.tiles_needed;
-        counters.cells_needed = self.schedule.jobs().len() as u64;
-        counters
-    }
-
-    /// Ends the reading: workers leave after the tile they are at.
-    pub(crate) fn stop(&self) {
-        self.lock().stopped = true;
-        self.wake_all();
-    }
-
-    fn wake_all(&self) {
-        self.room.notify_all();
-        self.tile_done.notify_all();
-        self.cell_done.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Notes a new buffer.
-    fn hold(&mut self, bytes: u64) {
-        self.held += bytes;
-        self.counters.peak_bytes = self.counters.peak_bytes.max(self.held);
-    }
-}
-
-/// Stops the reading when a worker unwinds: that is our own bug, and the
-/// consumer must not wait for a cell that never comes.
-struct Alarm<'a>(&'a Reading);
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut state = self.0.lock();
-            (state.broken, state.stopped) = (true, true);
-            drop(state);
-            self.0.wake_all();
-        }
-    }
-}
-
-fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-    condition.wait(state).unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Copies a cell to its place in a window.
-fn paste(cell: &GridRect, pixels: &[u8], window: &GridRect, out: &mut [u8]) {
-    let (cell_row, out_row) = (cell.width() as usize * 3, window.width() as usize * 3);
-    let left = (cell.min_x() - window.min_x()) as usize * 3;
-    let top = (cell.min_y() - window.min_y()) as usize;
-    for (row, line) in pixels.chunks_exact(cell_row).enumerate() {
-        out[(top + row) * out_row + left..][..cell_row].copy_from_slice(line);
-    }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -588,10 +165,12 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use wsi_types::{GridRect, RgbBuffer};
+
     use super::*;
     use crate::{
         Batch, Batcher, PlanSettings, TissueMask, estimate_peak_bytes, reading_order,
-        resample::Resampler,
+        resample::{Patch, Resampler},
         testing::{Painted, mpp},
     };
 
@@ -752,6 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn absent_tiles_are_background_and_never_decoded() {
+        let tile = |column, row| TileId { level: LevelIndex(0), row, column };
+        let absent: BTreeSet<TileId> =
+            (0..6).flat_map(|column| (0..11).map(move |row| tile(column, row))).collect();
+        let slide = Arc::new(Painted { absent: absent.clone(), ..Painted::new(&[(700, 500)]) });
+        let plan = plan(&slide, "50%", 0.25);
+        let expected = directly(&slide, &plan);
+        slide.decoded.lock().unwrap().clear();
+        let (windows, counters) = read(&slide, &plan, all(&plan), settings(2, 4));
+        assert!(windows.iter().zip(&expected).all(|((_, read), direct)| read.as_ref() == Ok(direct)));
+        assert!(slide.decodes().keys().all(|tile| !absent.contains(tile)));
+        assert_eq!(counters.tiles_absent, absent.len() as u64);
+        assert_eq!(counters.tiles_decoded + counters.tiles_absent, counters.tiles_needed);
+        assert!(windows[0].1.as_ref().unwrap().iter().all(|&byte| byte == 255));
+    }
+
+    #[test]
     fn dropping_midway_ends_all_threads() {
         for taken in [0, 1, 7] {
             let slide: Arc<dyn Slide> = Arc::new(Painted::new(&[(2000, 1500)]));
@@ -788,12 +384,13 @@ mod tests {
         let plan = plan(&slide, "50%", 0.5);
         let (in_order, _) = read(&slide, &plan, all(&plan), settings(1, 1));
         let whole = estimate_peak_bytes(&plan, &all(&plan), &settings(1, 1));
-        assert_eq!(reading_order(&plan, Some(whole), 1), all(&plan));
-        assert_eq!(reading_order(&plan, None, 1), all(&plan));
+        let within = |memory_bytes| StreamSettings { threads: 2, ahead_windows: 1, memory_bytes };
+        assert_eq!(reading_order(&plan, &all(&plan), &within(Some(whole))), all(&plan));
+        assert_eq!(reading_order(&plan, &all(&plan), &within(None)), all(&plan));
         let budget = whole / 3;
-        let order = reading_order(&plan, Some(budget), 1);
+        let settings = within(Some(budget));
+        let order = reading_order(&plan, &all(&plan), &settings);
         assert_ne!(order, all(&plan));
-        let settings = StreamSettings { threads: 2, ahead_windows: 1, memory_bytes: Some(budget) };
         let (mut banded, counters) = read(&slide, &plan, order, settings);
         assert!(counters.peak_bytes <= budget, "{} of {budget}", counters.peak_bytes);
         assert!(counters.tiles_decoded > counters.tiles_needed);

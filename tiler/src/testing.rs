@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
 };
 
-use wsi_reader::{MppSource, ReadError, Scale, Slide, SlideInfo};
+use wsi_reader::{MppSource, ReadError, Scale, Slide, SlideInfo, TileState};
 use wsi_types::{Mpp, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 /// A scale that must be plausible.
@@ -38,6 +38,7 @@ pub(crate) struct Painted {
     pub(crate) paint: fn(u16, u32, u32) -> Rgb,
     pub(crate) failing: BTreeSet<TileId>,
     pub(crate) panicking: BTreeSet<TileId>,
+    pub(crate) absent: BTreeSet<TileId>,
     pub(crate) decoded: Mutex<BTreeMap<TileId, u32>>,
 }
 
@@ -51,6 +52,7 @@ impl Painted {
             paint: noise,
             failing: BTreeSet::new(),
             panicking: BTreeSet::new(),
+            absent: BTreeSet::new(),
             decoded: Mutex::default(),
         }
     }
@@ -88,10 +90,15 @@ impl Slide for Painted {
         for y in 0..rect.height() {
             let row = out.row_mut(y as usize).as_chunks_mut::<3>().0;
             for (pixel, x) in row.iter_mut().zip(rect.min_x()..) {
-                *pixel = (self.paint)(tile.level.0, x as u32, (rect.min_y() + y) as u32);
+                let painted = (self.paint)(tile.level.0, x as u32, (rect.min_y() + y) as u32);
+                *pixel = if self.absent.contains(&tile) { self.info.background } else { painted };
             }
         }
         Ok(())
+    }
+
+    fn tile_state(&self, tile: TileId) -> TileState {
+        if self.absent.contains(&tile) { TileState::Absent } else { TileState::Unknown }
     }
 
     fn read_associated(&self, name: &str, _: &mut RgbBuffer) -> Result<(), ReadError> {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use wsi_reader::{Slide, SlideInfo};
 use wsi_types::{AreaUm2, Level0Box, Level0Point, Mpp, Pyramid, Rgb, RgbBuffer, TileId};
 
-use crate::{Overview, PlanError, morphology::Bits};
+use crate::{PlanError, morphology::Bits, overview::Overview};
 
 /// How the mask is cleaned. Where the slide's mpp is not known, sizes hold for
 /// level-0 px of 0.5 µm.
@@ -54,8 +54,8 @@ pub struct TissueMask {
 }
 
 impl TissueMask {
-    /// The mask's px, in µm, are between these; 2048 px along the longer side
-    /// where that lies between.
+    /// The mask's px, in µm, are between these: 2048 px along the longer side
+    /// where that lies between. On slides longer than 33 mm they are larger.
     const PX_UM: (f64, f64) = (2.0, 8.0);
 
     /// Finds the tissue of a slide, whose level 0 has `mpp`.
@@ -73,7 +73,7 @@ impl TissueMask {
     ) -> Result<Self, TilerError> {
         let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8));
         let px = MaskPx::of(&slide.info().pyramid, mpp);
-        let overview = Overview::read_at(slide, px.downsample, threads)?;
+        let overview = Overview::read(slide, px.downsample, threads)?;
         let mut notes = Vec::new();
         let mut bits = find_tissue(&overview.pixels, &px, settings, &mut notes);
         for (rect, _) in &overview.faults {
@@ -334,6 +334,9 @@ struct MaskPx {
 
 impl MaskPx {
     const SIDE: f64 = 2048.0;
+    /// Px of the longer side, at most: a mask is for looking around, and whole
+    /// mounts are large.
+    const MAX_SIDE: f64 = 4096.0;
     /// µm per level-0 px where it is not known.
     const NOMINAL_MPP: f64 = 0.5;
 
@@ -341,7 +344,7 @@ impl MaskPx {
         let mpp = mpp.map_or(Self::NOMINAL_MPP, Mpp::get);
         let longest = f64::from(pyramid.base().width().max(pyramid.base().height()));
         let (finest, coarsest) = TissueMask::PX_UM;
-        let um = (longest * mpp / Self::SIDE).clamp(finest, coarsest);
+        let um = (longest * mpp / Self::SIDE).clamp(finest, coarsest).max(longest * mpp / Self::MAX_SIDE);
         let downsample = (um / mpp).max(1.0);
         Self { downsample, um: downsample * mpp }
     }

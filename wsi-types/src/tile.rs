@@ -49,16 +49,13 @@ impl TileGrid {
 
     /// Columns and rows of the tiles that share a pixel with `rect`, row by row.
     pub fn tiles_in(&self, rect: &LevelRect) -> impl Iterator<Item = (u32, u32)> + use<> {
-        let range = |lo: i64, hi: i64, size: u32, count: u32| {
-            let first = lo.max(0) / i64::from(size);
-            let last = if hi <= 0 { 0 } else { (hi - 1) / i64::from(size) + 1 };
-            let clamp = |v: i64| v.clamp(0, i64::from(count)) as u32;
-            clamp(first)..clamp(last)
+        let range = |lo: i64, hi: i64, size: u32, end: u32| {
+            let (lo, hi) = (lo.clamp(0, i64::from(end)) as u32, hi.clamp(0, i64::from(end)) as u32);
+            if lo < hi { lo / size..hi.div_ceil(size) } else { 0..0 }
         };
-        let columns = range(rect.min_x(), rect.max_x(), self.tile_width, self.columns());
-        let rows = range(rect.min_y(), rect.max_y(), self.tile_height, self.rows());
-        let empty = rect.is_empty();
-        rows.filter(move |_| !empty).flat_map(move |row| columns.clone().map(move |column| (column, row)))
+        let columns = range(rect.min_x(), rect.max_x(), self.tile_width, self.width);
+        let rows = range(rect.min_y(), rect.max_y(), self.tile_height, self.height);
+        rows.flat_map(move |row| columns.clone().map(move |column| (column, row)))
     }
 }
 

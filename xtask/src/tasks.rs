@@ -54,7 +54,7 @@ fn scope(arguments: &[OsString]) -> Option<&'static str> {
     (!arguments.iter().any(named)).then_some("--workspace")
 }
 
-/// `cargo xtask check`: formatting, lints, documentation and licences, then [`test`].
+/// `cargo xtask check`: formatting, lints, documentation and licences, then [`test()`].
 ///
 /// # Errors
 /// When something is amiss.

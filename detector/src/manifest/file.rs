@@ -6,6 +6,7 @@
 //! version = "1.0.0"
 //! description = "Nuclei in H&E"
 //! licence = "CC-BY-4.0"
+//! attribution = "Naylor et al. 2018"
 //! mpp = 0.25             # µm per pixel the model was trained at
 //! max_object_um = 20     # the largest object it promises to see whole
 //! stride = 32            # its coarsest; window sides must be multiples
@@ -38,6 +39,7 @@ pub(crate) struct ManifestFile {
     pub version: Option<String>,
     pub description: Option<String>,
     pub licence: Option<String>,
+    pub attribution: Option<String>,
     pub mpp: Option<f64>,
     pub max_object_um: Option<f64>,
     pub stride: Option<u32>,
@@ -72,6 +74,7 @@ const TOP: &[&str] = &[
     "version",
     "description",
     "licence",
+    "attribution",
     "mpp",
     "max_object_um",
     "stride",

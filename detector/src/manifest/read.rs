@@ -33,8 +33,9 @@ pub(crate) fn manifest_of(
     let (conf, classes) = thresholds(&metadata, file, classes)?;
     Ok(Manifest {
         name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
-        version: file.version.clone().or_else(|| metadata.text("model_version")),
+        version: file.version.clone().or_else(|| metadata.model_version()),
         description: file.description.clone().or_else(|| metadata.text("description")),
+        attribution: file.attribution.clone().or_else(|| metadata.text("attribution")),
         licence: file
             .licence
             .clone()
@@ -68,6 +69,12 @@ impl Metadata<'_> {
 
     fn text(&self, key: &str) -> Option<String> {
         self.get(key).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// Its own version: Ultralytics writes that of its package under the same key.
+    fn model_version(&self) -> Option<String> {
+        let by_ultralytics = self.get("author") == Some("Ultralytics");
+        self.text("version").filter(|_| !by_ultralytics)
     }
 
     fn literal(&self, key: &str) -> Result<Option<Literal>, DetectorError> {
@@ -414,6 +421,8 @@ mod tests {
             ("conf", "{'default': 0.2, 'tumour': 0.5}"),
             ("nms_iou", "0.6"),
             ("end2end", "False"),
+            ("version", "8.4.190"),
+            ("author", "Ultralytics"),
         ];
         let manifest = read(&model(&[&[1, 39, 8400], &[1, 32, 160, 160]], &metadata), "").unwrap();
         let names: Vec<_> = manifest.classes.iter().map(|class| class.name.as_str()).collect();
@@ -423,7 +432,7 @@ mod tests {
         assert_eq!(manifest.mpp.map(Mpp::get), Some(0.25));
         let conf = |class| manifest.conf_of(wsi_types::ClassId(class));
         assert_eq!((conf(0), conf(1), manifest.nms_iou), (0.5, 0.2, 0.6));
-        assert_eq!(manifest.name, "stem");
+        assert_eq!((manifest.name.as_str(), manifest.version), ("stem", None));
     }
 
     #[test]
@@ -438,8 +447,9 @@ mod tests {
             name = "cell"
             colour = "#0102ff"
         "##;
-        let manifest = read(&model(&[&[1, 5, 8400]], &[("mpp", "0.25"), ("conf", "0.1")]), toml).unwrap();
+        let manifest = read(&model(&[&[1, 5, 8400]], &[("mpp", "0.25"), ("version", "0.2")]), toml).unwrap();
         assert_eq!((manifest.name.as_str(), manifest.conf), ("mine", 0.4));
+        assert_eq!(manifest.version.as_deref(), Some("0.2"));
         assert_eq!(manifest.classes[0].colour, Some([1, 2, 255]));
         assert_eq!(manifest.normalisation.mean, [0.1; 3]);
         assert_eq!(manifest.mpp.map(Mpp::get), Some(0.5));

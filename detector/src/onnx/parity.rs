@@ -151,14 +151,14 @@ fn distance(a: &[f32; 4], b: &[f32; 4]) -> f32 {
 }
 
 fn mask_iou(mask: &Mask, runs: &Runs) -> f64 {
-    let inside = |&(i, &value): &(usize, &f32)| {
-        (value > 0.0).then(|| (mask.top + i / mask.width, mask.left + i % mask.width))
+    let is_ours = |&(row, column): &(usize, usize)| {
+        let (row, column) = (row.wrapping_sub(mask.top), column.wrapping_sub(mask.left));
+        row < mask.height && column < mask.width && mask.field[row * mask.width + column] > 0.0
     };
-    let ours: std::collections::BTreeSet<_> =
-        mask.field.iter().enumerate().filter_map(|p| inside(&p)).collect();
     let theirs = runs.pixels();
-    let shared = theirs.iter().filter(|pixel| ours.contains(pixel)).count();
-    let union = ours.len() + theirs.len() - shared;
+    let shared = theirs.iter().filter(|pixel| is_ours(pixel)).count();
+    let ours = mask.field.iter().filter(|&&value| value > 0.0).count();
+    let union = ours + theirs.len() - shared;
     if union == 0 { 1.0 } else { shared as f64 / union as f64 }
 }
 

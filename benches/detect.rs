@@ -1,0 +1,263 @@
+//! The detecting stage: heads decoded, duplicates suppressed, masks drawn, and the model through `detector`
+//! against the bare ONNX Runtime session.
+//!
+//! ```sh
+//! cargo bench --bench detect [-- MODEL.onnx [SIDE [THREADS]]]
+//! ```
+//!
+//! The bare session gets float tensors made beforehand and its answers are dropped; `detector` gets bytes and
+//! gives detections. The two run in turn, each in a process of its own (one ONNX Runtime environment per
+//! process), and the best of the rounds counts: these machines are noisy.
+
+use std::{
+    hint::black_box,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use detector::{
+    BatchView, DetectSettings, Detector as _, Device, Manifest, OnnxDetector, SessionSettings,
+    manifest::Head,
+    yolo::{Decoder, TensorView, detect::RawHead, nms},
+};
+use ort::session::{Session, builder::GraphOptimizationLevel};
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64Mcg;
+use wsi_types::WindowIndex;
+
+const ROUNDS: usize = 5;
+const SEED: u64 = 4;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    if let [kind, model, side, threads, batch] = &arguments[..] {
+        let arm = Arm {
+            model: model.into(),
+            side: side.parse()?,
+            threads: threads.parse()?,
+            batch: batch.parse()?,
+        };
+        let context = format!("{arm:?}");
+        return arm_of_child(arm, kind == "bare").context(context);
+    }
+    heads();
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nuclei-he/nuclei-he.onnx");
+    let model = arguments.first().map_or(bundled, PathBuf::from);
+    let side = arguments.get(1).map_or(Ok(1024), |side| side.parse())?;
+    let threads = match arguments.get(2) {
+        Some(threads) => vec![threads.parse()?],
+        None => vec![1, SessionSettings::default().threads],
+    };
+    sessions(&model, side, &threads)
+}
+
+/// The best time of some rounds.
+fn best(mut work: impl FnMut()) -> Duration {
+    let round = |_| {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    (0..ROUNDS * 4).map(round).min().unwrap_or_default()
+}
+
+fn report(what: &str, time: Duration) {
+    println!("{what:<58} {:8.3} ms", time.as_secs_f64() * 1e3);
+}
+
+// ---- heads, one core, no runtime ----
+
+fn heads() {
+    for (anchors, classes) in [(86_016, 80), (262_144, 1), (344_064, 5)] {
+        let rows = raw_head(anchors, classes);
+        let mut found = Vec::new();
+        let time = best(|| {
+            found.clear();
+            if let Some(head) = RawHead::new(&rows, classes, anchors) {
+                let _ = black_box(head.candidates(0.25, &mut found));
+            }
+        });
+        report(&format!("decode {anchors} anchors × {classes} classes, {} pass", found.len()), time);
+        let time = best(|| nms::suppress(&mut found.clone(), 0.7, false, 2048, 2048));
+        report(&format!("suppress among {}", found.len()), time);
+    }
+    crowd();
+    masks();
+}
+
+/// Scores mostly near 0, one anchor in a hundred above 0.25; boxes of 8 to 40 px.
+fn raw_head(anchors: usize, classes: usize) -> Vec<f32> {
+    let mut rng = Pcg64Mcg::seed_from_u64(SEED);
+    let mut rows: Vec<f32> = Vec::with_capacity((4 + classes) * anchors);
+    rows.extend((0..2 * anchors).map(|_| rng.random_range(0.0..2048.0f32)));
+    rows.extend((0..2 * anchors).map(|_| rng.random_range(8.0..40.0f32)));
+    let low = move |_| {
+        let passes = rng.random_range(0..100 * classes) == 0;
+        if passes { rng.random_range(0.25..1.0f32) } else { rng.random_range(0.0..0.01f32) }
+    };
+    rows.extend((0..classes * anchors).map(low));
+    rows
+}
+
+/// 100,000 candidates, about twenty around each of 5,000 objects.
+fn crowd() {
+    let mut rng = Pcg64Mcg::seed_from_u64(SEED);
+    let objects: Vec<[f32; 4]> = (0..5000)
+        .map(|_| {
+            let [x, y] = [(); 2].map(|()| rng.random_range(0.0..2048.0));
+            let [width, height] = [(); 2].map(|()| rng.random_range(10.0..40.0));
+            [x, y, width, height]
+        })
+        .collect();
+    let mut columns = Vec::new();
+    for i in 0..100_000 {
+        let [x, y, width, height] = objects[i % objects.len()];
+        let mut jitter = || rng.random_range(-1.5..1.5f32);
+        columns.push([x + jitter(), y + jitter(), width + jitter(), height + jitter(), 0.5 + jitter() * 0.1]);
+    }
+    let rows: Vec<f32> = (0..5).flat_map(|row| columns.iter().map(move |column| column[row])).collect();
+    let mut found = Vec::new();
+    if let Some(head) = RawHead::new(&rows, 1, columns.len()) {
+        let _ = head.candidates(0.25, &mut found);
+    }
+    let mut kept = 0;
+    let time = best(|| {
+        let mut candidates = found.clone();
+        nms::suppress(&mut candidates, 0.4, false, 2048, 2048);
+        kept = candidates.len();
+    });
+    report(&format!("suppress among {}, {kept} stay", found.len()), time);
+}
+
+/// The segment head of one 2048 px window with 2000 nuclei of 24 px, outlines included.
+fn masks() {
+    let mut rng = Pcg64Mcg::seed_from_u64(SEED);
+    let (anchors, coefficients, cells) = (86_016, 32, 512);
+    let manifest = Manifest {
+        head: Head::Segment { coefficients },
+        ..Manifest::without_model("bench", &["nucleus"], None)
+    };
+    let mut rows = vec![0.0; (5 + coefficients) * anchors];
+    for i in 0..2000 {
+        let anchor = i * 43;
+        let place = [(i % 50) as f32 * 40.0 + 20.0, (i / 50) as f32 * 50.0 + 20.0, 24.0, 24.0, 0.9];
+        for (row, value) in place.into_iter().enumerate() {
+            rows[row * anchors + anchor] = value;
+        }
+        for row in 5..5 + coefficients {
+            rows[row * anchors + anchor] = rng.random_range(-1.0..1.0);
+        }
+    }
+    let prototypes: Vec<f32> =
+        (0..coefficients * cells * cells).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let (head_shape, shape) = ([1, 5 + coefficients, anchors], [1, coefficients, cells, cells]);
+    let outputs = [
+        TensorView { name: "output0", shape: &head_shape, data: &rows },
+        TensorView { name: "output1", shape: &shape, data: &prototypes },
+    ];
+    let decoder = Decoder::new(&manifest, &DetectSettings::default());
+    let mut count = 0;
+    let time = best(|| count = decoder.window(&outputs, 0, 2048, 2048).map_or(0, |found| found.len()));
+    report(&format!("decode a segment head, {count} outlines of 24 px"), time);
+}
+
+// ---- the model, through `detector` and bare ----
+
+/// One way to run a model.
+#[derive(Debug, Clone)]
+struct Arm {
+    model: PathBuf,
+    side: usize,
+    threads: usize,
+    batch: usize,
+}
+
+fn sessions(model: &Path, side: usize, threads: &[usize]) -> anyhow::Result<()> {
+    if let Err(absent) = native::find(native::Library::OnnxRuntime) {
+        println!("skipped: ONNX Runtime is absent: {absent}");
+        return Ok(());
+    }
+    println!("{}, windows of {side} px", model.display());
+    println!("threads batch   bare s/window   detector s/window   speed of detector over bare");
+    for &threads in threads {
+        for batch in [1, 2, 4] {
+            let arm = Arm { model: model.to_owned(), side, threads, batch };
+            let (mut bare, mut ours) = (f64::MAX, f64::MAX);
+            for _ in 0..ROUNDS {
+                bare = bare.min(child(&arm, "bare")?);
+                ours = ours.min(child(&arm, "detector")?);
+            }
+            println!("{threads:>7} {batch:>5} {bare:>15.4} {ours:>19.4} {:>29.3}", bare / ours);
+        }
+    }
+    Ok(())
+}
+
+/// Seconds per window, measured in a process of its own.
+fn child(arm: &Arm, name: &str) -> anyhow::Result<f64> {
+    let numbers = [arm.side, arm.threads, arm.batch].map(|n| n.to_string());
+    let output = Command::new(std::env::current_exe()?).arg(name).arg(&arm.model).args(numbers).output()?;
+    anyhow::ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout)?.trim().parse().with_context(|| format!("the answer of {name}"))
+}
+
+/// Runs one arm and prints its best seconds per window.
+fn arm_of_child(arm: Arm, bare: bool) -> anyhow::Result<()> {
+    let mut pixels = vec![0; arm.batch * arm.side * arm.side * 3];
+    Pcg64Mcg::seed_from_u64(SEED).fill_bytes(&mut pixels);
+    let time = if bare { run_bare(&arm, &pixels)? } else { run_detector(&arm, &pixels)? };
+    println!("{}", time.as_secs_f64() / arm.batch as f64);
+    Ok(())
+}
+
+/// The best of two runs after one to warm up.
+fn best_run(mut run: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
+    run()?;
+    let mut best = Duration::MAX;
+    for _ in 0..2 {
+        let start = Instant::now();
+        run()?;
+        best = best.min(start.elapsed());
+    }
+    Ok(best)
+}
+
+fn run_detector(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
+    let session = SessionSettings {
+        threads: arm.threads,
+        batch: arm.batch,
+        window: (arm.side, arm.side),
+        ..SessionSettings::default()
+    };
+    let mut detector = OnnxDetector::open(&arm.model, &Device::Cpu, &DetectSettings::default(), &session)?;
+    let windows: Vec<WindowIndex> = (0..arm.batch as u32).map(WindowIndex).collect();
+    let batch = BatchView { height: arm.side, width: arm.side, windows: &windows, pixels };
+    best_run(|| {
+        black_box(detector.detect(batch)?);
+        Ok(())
+    })
+}
+
+fn run_bare(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
+    let environment = ort::init_from(native::find(native::Library::OnnxRuntime)?)?.build()?;
+    let mut session = Session::builder(&environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .map_err(|e| anyhow::anyhow!("{e}"))?
+        .with_intra_threads(arm.threads)
+        .map_err(|e| anyhow::anyhow!("{e}"))?
+        .commit_from_file(&arm.model)?;
+    let plane = arm.side * arm.side;
+    let windows = pixels.chunks_exact(plane * 3);
+    let channel = |window: &[u8], c: usize| -> Vec<f32> {
+        window.iter().skip(c).step_by(3).map(|&byte| f32::from(byte) / 255.0).collect()
+    };
+    let floats: Vec<f32> =
+        windows.flat_map(|window| (0..3).flat_map(|c| channel(window, c)).collect::<Vec<_>>()).collect();
+    let tensor = ort::value::Tensor::from_array(([arm.batch, 3, arm.side, arm.side], floats))?;
+    best_run(|| {
+        black_box(session.run(ort::inputs![&tensor])?);
+        Ok(())
+    })
+}

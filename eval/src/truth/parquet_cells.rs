@@ -1,0 +1,346 @@
+//! slidemill's own `cells` tables, and any Parquet with the same columns:
+//! `x_px`, `y_px`, `bbox {xmin, ymin, xmax, ymax}`, `geometry` (WKB),
+//! `class_name` or `class_id`, `score`; what is there is used.
+
+use std::{fs::File, path::Path};
+
+use arrow_array::{
+    Array, RecordBatch, StructArray,
+    cast::AsArray,
+    types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
+};
+use arrow_schema::DataType;
+use parquet::{
+    arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
+    file::metadata::KeyValue,
+};
+use serde::Deserialize;
+use wsi_types::{ClassId, Level0Box, Mpp};
+
+use super::{ReadSettings, UNNAMED_CLASS, image_name, malformed, wkb};
+use crate::{
+    EvalError,
+    error::Result,
+    objects::{Detail, Object, ObjectSet, Role, Shape},
+};
+
+const FORMAT: &str = "Parquet";
+
+pub(super) fn read(path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
+    let file = File::open(path).map_err(|source| EvalError::Read { source, path: path.to_owned() })?;
+    let damaged = |error: String| malformed(FORMAT, "file", error, path);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(e.to_string()))?;
+    let metadata = builder.metadata().file_metadata();
+    let about = About::of(metadata.key_value_metadata().map_or(&[], Vec::as_slice));
+    let mut set = ObjectSet::default();
+    set.image_named(&about.slide_id.unwrap_or_else(|| slide_name(path)));
+    set.images[0].mpp = about.mpp_um_per_px.and_then(|mpp| Mpp::new(mpp).ok());
+    for name in &about.class_names {
+        set.class_named(name)?;
+    }
+    let wanted = wanted_columns(settings.detail);
+    let schema = builder.parquet_schema();
+    let columns = (schema.root_schema().get_fields().iter().enumerate())
+        .filter(|(_, field)| wanted.contains(&field.name()))
+        .map(|(place, _)| place);
+    let mask = ProjectionMask::roots(schema, columns.collect::<Vec<_>>());
+    let batches = builder.with_projection(mask).with_batch_size(1 << 16).build();
+    let mut row = 0;
+    for batch in batches.map_err(|e| damaged(e.to_string()))? {
+        let batch = batch.map_err(|e| damaged(e.to_string()))?;
+        add_batch(&mut set, &batch, row, settings.detail)
+            .map_err(|(place, problem)| malformed(FORMAT, place, problem, path))?;
+        row += batch.num_rows() as u64;
+    }
+    Ok(set)
+}
+
+/// Outlines are the bulk of the file: read only when they are wanted.
+fn wanted_columns(detail: Detail) -> &'static [&'static str] {
+    match detail {
+        Detail::Full => &["cell_id", "x_px", "y_px", "bbox", "geometry", "class_name", "class_id", "score"],
+        Detail::Boxes => &["cell_id", "x_px", "y_px", "bbox", "class_name", "class_id", "score"],
+        Detail::Points => &["cell_id", "x_px", "y_px", "class_name", "class_id", "score"],
+    }
+}
+
+/// The partition `slide=<id>` that holds the file, or the file's own name.
+fn slide_name(path: &Path) -> String {
+    let parts = path.iter().rev().filter_map(|part| part.to_str());
+    let slide = parts.filter_map(|part| part.strip_prefix("slide=")).next();
+    slide.map_or_else(|| image_name(path), str::to_owned)
+}
+
+/// What a table says of itself under the key `slidemill`, as JSON.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct About {
+    slide_id: Option<String>,
+    mpp_um_per_px: Option<f64>,
+    class_names: Vec<String>,
+}
+
+impl About {
+    /// Nothing, for tables that other programs wrote.
+    fn of(metadata: &[KeyValue]) -> Self {
+        let ours = metadata.iter().find(|pair| pair.key == "slidemill");
+        let text = ours.and_then(|pair| pair.value.as_deref()).unwrap_or("{}");
+        serde_json::from_str(text).unwrap_or_default()
+    }
+}
+
+type Problem = (String, String);
+
+fn add_batch(set: &mut ObjectSet, batch: &RecordBatch, first: u64, detail: Detail) -> Result<(), Problem> {
+    let rows = Rows::of(batch, detail)?;
+    let classes = rows.classes.into_ids(set)?;
+    let image = crate::objects::ImageId(0);
+    for row in 0..batch.num_rows() {
+        let shape =
+            rows.places.shape(row).map_err(|problem| (format!("row {}", first + row as u64), problem))?;
+        let id = rows.ids.as_ref().map_or(first + row as u64, |ids| ids[row]);
+        let score = rows.scores.as_ref().map(|scores| scores[row] as f32).filter(|score| !score.is_nan());
+        set.objects.push(Object { id, image, class: classes[row], score, shape, role: Role::Object });
+    }
+    Ok(())
+}
+
+struct Rows<'a> {
+    ids: Option<Vec<u64>>,
+    classes: ClassColumn,
+    scores: Option<Vec<f64>>,
+    places: Places<'a>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
+        let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref());
+        let ids = column("cell_id").and_then(|array| array.as_primitive_opt::<UInt64Type>());
+        Ok(Self {
+            ids: ids.map(|ids| ids.values().to_vec()),
+            classes: ClassColumn::of(column("class_name"), column("class_id"), batch.num_rows())?,
+            scores: column("score").map(|array| numbers("score", array)).transpose()?,
+            places: Places::of(batch, detail)?,
+        })
+    }
+}
+
+/// Names, each once, and which row has which.
+struct ClassColumn {
+    names: Vec<String>,
+    of_row: Vec<usize>,
+}
+
+impl ClassColumn {
+    fn of(name: Option<&dyn Array>, id: Option<&dyn Array>, rows: usize) -> Result<Self, Problem> {
+        if let Some(array) = name {
+            return Self::of_names(array).ok_or_else(|| unexpected("class_name", array, "strings"));
+        }
+        if let Some(array) = id {
+            let numbers = numbers("class_id", array)?;
+            return Ok(Self::distinct(numbers.into_iter().map(|number| number.to_string())));
+        }
+        Ok(Self { names: vec![UNNAMED_CLASS.to_owned()], of_row: vec![0; rows] })
+    }
+
+    fn of_names(array: &dyn Array) -> Option<Self> {
+        if let Some(dictionary) = array.as_any_dictionary_opt() {
+            let values = Self::of_names(dictionary.values().as_ref())?;
+            if dictionary.values().is_empty() {
+                return Some(Self { names: vec![UNNAMED_CLASS.to_owned()], of_row: vec![0; array.len()] });
+            }
+            let keys = dictionary.normalized_keys();
+            return Some(Self {
+                of_row: keys.into_iter().map(|key| values.of_row[key]).collect(),
+                names: values.names,
+            });
+        }
+        let unnamed = |name: Option<&str>| name.unwrap_or(UNNAMED_CLASS).to_owned();
+        if let Some(strings) = array.as_string_opt::<i32>() {
+            return Some(Self::distinct(strings.iter().map(unnamed)));
+        }
+        if let Some(strings) = array.as_string_opt::<i64>() {
+            return Some(Self::distinct(strings.iter().map(unnamed)));
+        }
+        array.as_string_view_opt().map(|strings| Self::distinct(strings.iter().map(unnamed)))
+    }
+
+    fn distinct(names: impl Iterator<Item = String>) -> Self {
+        let mut column = Self { names: Vec::new(), of_row: Vec::new() };
+        for name in names {
+            let place = column.names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                column.names.push(name);
+                column.names.len() - 1
+            });
+            column.of_row.push(place);
+        }
+        column
+    }
+
+    fn into_ids(self, set: &mut ObjectSet) -> Result<Vec<ClassId>, Problem> {
+        let ids: Vec<ClassId> = (self.names.iter())
+            .map(|name| set.class_named(name))
+            .collect::<Result<_>>()
+            .map_err(|error| ("class_name".to_owned(), error.to_string()))?;
+        Ok(self.of_row.into_iter().map(|place| ids[place]).collect())
+    }
+}
+
+enum Places<'a> {
+    Points(Vec<f64>, Vec<f64>),
+    Boxes([Vec<f64>; 4]),
+    Wkb(&'a dyn Array),
+}
+
+impl<'a> Places<'a> {
+    fn of(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
+        let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref());
+        if let Some(geometry) = column("geometry").filter(|_| detail == Detail::Full) {
+            let binary = matches!(geometry.data_type(), DataType::Binary | DataType::LargeBinary);
+            return if binary {
+                Ok(Self::Wkb(geometry))
+            } else {
+                Err(unexpected("geometry", geometry, "binary"))
+            };
+        }
+        if let Some(bbox) =
+            column("bbox").and_then(|array| array.as_struct_opt()).filter(|_| detail != Detail::Points)
+        {
+            return Self::of_bbox(bbox);
+        }
+        match (column("x_px"), column("y_px")) {
+            (Some(x), Some(y)) => Ok(Self::Points(numbers("x_px", x)?, numbers("y_px", y)?)),
+            _ => {
+                Err(("columns".to_owned(), "there is no x_px and y_px, expected a table of cells".to_owned()))
+            }
+        }
+    }
+
+    fn of_bbox(bbox: &'a StructArray) -> Result<Self, Problem> {
+        let side = |name: &str| {
+            let column = bbox.column_by_name(name);
+            let column = column.ok_or_else(|| ("bbox".to_owned(), format!("there is no field {name}")))?;
+            numbers(name, column.as_ref())
+        };
+        Ok(Self::Boxes([side("xmin")?, side("ymin")?, side("xmax")?, side("ymax")?]))
+    }
+
+    fn shape(&self, row: usize) -> Result<Shape, String> {
+        let finite = |place: f64| {
+            place.is_finite().then_some(place).ok_or_else(|| "place is empty or not finite".to_owned())
+        };
+        match self {
+            Self::Points(x, y) => Ok(Shape::Point(euclid::point2(finite(x[row])?, finite(y[row])?))),
+            Self::Boxes([x0, y0, x1, y1]) => {
+                let min = euclid::point2(finite(x0[row])?, finite(y0[row])?);
+                let max = euclid::point2(finite(x1[row])?, finite(y1[row])?);
+                Ok(Shape::Box(Level0Box::new(min, max)))
+            }
+            Self::Wkb(geometry) => match geometry.as_binary_opt::<i32>() {
+                Some(binary) => wkb::shape(binary.value(row)),
+                None => wkb::shape(geometry.as_binary::<i64>().value(row)),
+            },
+        }
+    }
+}
+
+/// Any numeric column; empty places are NaN.
+fn numbers(name: &str, array: &dyn Array) -> Result<Vec<f64>, Problem> {
+    macro_rules! as_f64 {
+        ($($kind:ty),*) => {
+            $(if let Some(values) = array.as_primitive_opt::<$kind>() {
+                return Ok(values.iter().map(|value| value.map_or(f64::NAN, |value| value as f64)).collect());
+            })*
+        };
+    }
+    as_f64!(Float32Type, Float64Type, UInt8Type, UInt16Type, UInt32Type, Int32Type, Int64Type);
+    Err(unexpected(name, array, "numbers"))
+}
+
+fn unexpected(column: &str, array: &dyn Array, expected: &str) -> Problem {
+    (format!("column {column}"), format!("holds {}, expected {expected}", array.data_type()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, DictionaryArray, Float32Array, Float64Array, UInt64Array};
+    use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+
+    use super::*;
+
+    fn table() -> RecordBatch {
+        let f32s = |values: [f32; 2]| Arc::new(Float32Array::from(values.to_vec())) as ArrayRef;
+        let f64s = |values: [f64; 2]| Arc::new(Float64Array::from(values.to_vec())) as ArrayRef;
+        let bbox = StructArray::try_from(vec![
+            ("xmin", f32s([0.0, 10.0])),
+            ("ymin", f32s([0.0, 10.0])),
+            ("xmax", f32s([4.0, 20.0])),
+            ("ymax", f32s([4.0, 20.0])),
+        ])
+        .unwrap();
+        let names: DictionaryArray<UInt8Type> = vec!["tumour", "stroma"].into_iter().collect();
+        RecordBatch::try_from_iter(vec![
+            ("cell_id", Arc::new(UInt64Array::from(vec![7, 9])) as ArrayRef),
+            ("class_name", Arc::new(names) as ArrayRef),
+            ("score", f32s([0.5, 0.75])),
+            ("x_px", f64s([1.5, 15.0])),
+            ("y_px", f64s([2.0, 15.0])),
+            ("bbox", Arc::new(bbox) as ArrayRef),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn a_slide_partition_is_read_with_its_pixel_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("cells/slide=site-a_001");
+        std::fs::create_dir_all(&part).unwrap();
+        let metadata = vec![KeyValue::new(
+            "slidemill".to_owned(),
+            r#"{"mpp_um_per_px":0.25,"class_names":["stroma"]}"#.to_owned(),
+        )];
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata)).build();
+        let file = File::create(part.join("part-0.parquet")).unwrap();
+        let batch = table();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let read_as = |detail| {
+            super::super::read(folder.path(), &ReadSettings { detail, ..ReadSettings::default() }).unwrap()
+        };
+        let set = read_as(Detail::Boxes);
+        assert_eq!(
+            (set.images[0].name.as_str(), set.images[0].mpp.map(Mpp::get)),
+            ("site-a_001", Some(0.25))
+        );
+        assert_eq!(set.objects[1].shape.area(), 100.0);
+        assert_eq!(set.objects[1].class, ClassId(0));
+        assert_eq!((set.objects[1].id, set.objects[1].score), (9, Some(0.75)));
+        assert_eq!(set.class_name(set.objects[1].class), "stroma");
+        assert_eq!(read_as(Detail::Points).objects[0].shape, Shape::Point(euclid::point2(1.5, 2.0)));
+    }
+
+    #[test]
+    fn a_table_of_something_else_is_refused() {
+        let scores = Arc::new(Float32Array::from(vec![0.5])) as ArrayRef;
+        let batch = RecordBatch::try_from_iter(vec![("score", scores)]).unwrap();
+        assert!(Rows::of(&batch, Detail::Boxes).is_err());
+    }
+
+    #[test]
+    fn an_empty_place_is_an_error_of_its_row() {
+        let axis = |values: Vec<Option<f64>>| Arc::new(Float64Array::from(values)) as ArrayRef;
+        let batch = RecordBatch::try_from_iter(vec![
+            ("x_px", axis(vec![Some(1.0), None])),
+            ("y_px", axis(vec![Some(1.0), Some(2.0)])),
+        ])
+        .unwrap();
+        let mut set = ObjectSet::default();
+        set.image_named("slide");
+        let (place, problem) = add_batch(&mut set, &batch, 100, Detail::Points).unwrap_err();
+        assert_eq!((place.as_str(), problem.as_str()), ("row 101", "place is empty or not finite"));
+    }
+}

@@ -1,0 +1,329 @@
+//! One reading of some windows, shared by the threads that read and the one
+//! that takes windows.
+//!
+//! Workers take cells in order of first use. A cell may be begun when the window
+//! it is first needed for is near enough; what the *next* window needs may
+//! always be begun, so nobody waits for ever.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use wsi_reader::Slide;
+use wsi_types::{GridRect, RgbBuffer, TileId, WindowIndex};
+
+use crate::{
+    ReadCounters, StreamSettings, WindowFault,
+    cells::CellId,
+    resample::Patch,
+    schedule::{Job, Schedule},
+    tile_cache::{Memory, Tile, TileCache},
+};
+
+pub(crate) struct Reading {
+    schedule: Schedule,
+    settings: StreamSettings,
+    tiles_needed: u64,
+    tiles: TileCache,
+    memory: Memory,
+    state: Mutex<State>,
+    /// A worker may have a job to begin.
+    room: Condvar,
+    /// A cell is made.
+    made: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next place in the order to hand out.
+    next_window: usize,
+    /// The next job to begin.
+    next_job: usize,
+    cells: BTreeMap<u32, Slot>,
+    spare: Vec<Vec<u8>>,
+    cells_done: u64,
+    resample_secs: f64,
+    wait_secs: f64,
+    stopped: bool,
+    broken: bool,
+}
+
+/// A cell from the moment a worker takes it until its last window.
+struct Slot {
+    uses: u32,
+    cell: Option<Cell>,
+}
+
+#[derive(Clone)]
+enum Cell {
+    Ready(Arc<Vec<u8>>),
+    /// Its tiles that failed, row by row, and why.
+    Failed(Arc<[(TileId, Arc<str>)]>),
+}
+
+impl Reading {
+    pub(crate) fn new(schedule: Schedule, settings: StreamSettings) -> Self {
+        let resampler = schedule.cells().resampler();
+        Self {
+            tiles_needed: schedule.tiles_needed(),
+            tiles: TileCache::new(*resampler.tiles(), resampler.tile_bytes()),
+            schedule,
+            settings,
+            memory: Memory::default(),
+            state: Mutex::default(),
+            room: Condvar::new(),
+            made: Condvar::new(),
+        }
+    }
+
+    /// Makes cells until none is left or the reading is stopped.
+    pub(crate) fn work(&self, slide: &dyn Slide) {
+        let _alarm = Alarm(self);
+        while let Some(job) = self.take_job() {
+            self.run_job(slide, job);
+        }
+    }
+
+    /// The next cell to make, once it may be begun.
+    fn take_job(&self) -> Option<u32> {
+        let mut state = self.lock();
+        loop {
+            let job = self.schedule.jobs().get(state.next_job).filter(|_| !state.stopped)?;
+            if self.may_begin(job, &state) {
+                let index = state.next_job as u32;
+                state.cells.insert(index, Slot { uses: job.uses, cell: None });
+                state.next_job += 1;
+                return Some(index);
+            }
+            state = wait(&self.room, state);
+        }
+    }
+
+    fn may_begin(&self, job: &Job, state: &State) -> bool {
+        let near = job.first <= state.next_window.saturating_add(self.settings.ahead_windows);
+        let fits = self.settings.memory_bytes.is_none_or(|bytes| self.memory.live() < bytes);
+        job.first <= state.next_window || (near && fits)
+    }
+
+    fn run_job(&self, slide: &dyn Slide, index: u32) {
+        let job = self.schedule.jobs()[index as usize];
+        let ids: Vec<TileId> = self.schedule.cells().tiles(job.cell).collect();
+        let uses = |id: TileId| self.schedule.jobs_of_tile(job.run, id).count() as u32;
+        let Some(tiles) = self.tiles.obtain(slide, job.run, &ids, &self.memory, uses) else { return };
+        let cell = self.make(job.cell, &ids, &tiles);
+        drop(tiles);
+        self.tiles.release(job.run, &ids, &self.memory);
+        self.publish(index, cell);
+    }
+
+    fn make(&self, cell: CellId, ids: &[TileId], tiles: &[Tile]) -> Cell {
+        let failed = |(&id, tile): (&TileId, &Tile)| match tile {
+            Tile::Failed(reason) => Some((id, Arc::clone(reason))),
+            Tile::Pixels(_) | Tile::Absent => None,
+        };
+        let failed: Vec<_> = ids.iter().zip(tiles).filter_map(failed).collect();
+        if !failed.is_empty() {
+            return Cell::Failed(failed.into());
+        }
+        let mut pixels = self.buffer();
+        let started = Instant::now();
+        self.resample(cell, ids, tiles, &mut pixels);
+        self.lock().resample_secs += started.elapsed().as_secs_f64();
+        Cell::Ready(Arc::new(pixels))
+    }
+
+    /// A buffer for a cell, of any length.
+    fn buffer(&self) -> Vec<u8> {
+        let spare = self.lock().spare.pop();
+        let bytes = self.schedule.cells().largest_bytes();
+        self.memory.take(bytes, spare.is_none());
+        spare.unwrap_or_else(|| Vec::with_capacity(bytes as usize))
+    }
+
+    fn resample(&self, cell: CellId, ids: &[TileId], tiles: &[Tile], out: &mut Vec<u8>) {
+        let cells = self.schedule.cells();
+        let (rect, resampler) = (cells.rect(cell), cells.resampler());
+        out.resize((rect.width() * rect.height() * 3) as usize, 0);
+        if tiles.iter().all(|tile| matches!(tile, Tile::Absent)) {
+            return out.as_chunks_mut::<3>().0.fill(resampler.background());
+        }
+        let blank = |id: &TileId| {
+            let size = resampler.tiles().tile_rect(id.column, id.row).size.to_usize();
+            RgbBuffer::filled(size.width, size.height, resampler.background())
+        };
+        let absent: BTreeMap<TileId, RgbBuffer> = (ids.iter().zip(tiles))
+            .filter(|(_, tile)| matches!(tile, Tile::Absent))
+            .map(|(id, _)| (*id, blank(id)))
+            .collect();
+        let pixels: Vec<&RgbBuffer> = (ids.iter().zip(tiles))
+            .filter_map(
+                |(id, tile)| if let Tile::Pixels(pixels) = tile { Some(&**pixels) } else { absent.get(id) },
+            )
+            .collect();
+        let (columns, rows) = cells.tile_span(cell);
+        let patch = Patch::new(resampler.tiles(), columns, rows, &pixels).expect("the cache checks sizes");
+        resampler.fill(&rect, &patch, out);
+    }
+
+    fn publish(&self, index: u32, cell: Cell) {
+        let mut state = self.lock();
+        state.cells_done += 1;
+        if let Some(slot) = state.cells.get_mut(&index) {
+            slot.cell = Some(cell);
+        }
+        drop(state);
+        self.made.notify_all();
+        // Tiles were freed: there may be room again.
+        self.room.notify_all();
+    }
+
+    /// Width and height of the windows; 0 without windows.
+    pub(crate) fn window_size(&self) -> (usize, usize) {
+        self.schedule.order().first().map_or((0, 0), wsi_types::Window::size)
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.schedule.order().len() - self.lock().next_window
+    }
+
+    /// See [`WindowStream::next_into`](crate::WindowStream::next_into). With a
+    /// `helper` the caller's thread makes cells too, until its window is there.
+    /// For one caller at a time.
+    pub(crate) fn next_into(
+        &self,
+        helper: Option<&dyn Slide>,
+        out: &mut [u8],
+    ) -> Option<(WindowIndex, Result<(), WindowFault>)> {
+        let at = self.lock().next_window;
+        let window = self.schedule.order().get(at)?;
+        let (width, height) = window.size();
+        assert_eq!(out.len(), width * height * 3, "a buffer of one window");
+        let jobs: Vec<(u32, CellId)> = self.schedule.jobs_of(at).collect();
+        if let Some(slide) = helper {
+            self.help(slide, &jobs);
+        }
+        let cells = self.wait_for(&jobs);
+        let outcome = fault(window.index, &cells).map_or(Ok(()), Err);
+        if outcome.is_ok() {
+            for (&(_, id), cell) in jobs.iter().zip(&cells) {
+                if let Cell::Ready(pixels) = cell {
+                    paste(&self.schedule.cells().rect(id), pixels, &window.rect, out);
+                }
+            }
+        }
+        drop(cells);
+        self.release(&jobs);
+        Some((window.index, outcome))
+    }
+
+    fn help(&self, slide: &dyn Slide, jobs: &[(u32, CellId)]) {
+        let last = jobs.iter().map(|&(job, _)| job as usize).max().unwrap_or(0);
+        while self.lock().next_job <= last {
+            let Some(job) = self.take_job() else { return };
+            self.run_job(slide, job);
+        }
+    }
+
+    fn wait_for(&self, jobs: &[(u32, CellId)]) -> Vec<Cell> {
+        let started = Instant::now();
+        let mut state = self.lock();
+        loop {
+            assert!(!state.broken, "a reading thread panicked");
+            let cell = |(job, _): &(u32, CellId)| state.cells.get(job).and_then(|slot| slot.cell.clone());
+            if let Some(cells) = jobs.iter().map(cell).collect() {
+                state.wait_secs += started.elapsed().as_secs_f64();
+                return cells;
+            }
+            state = wait(&self.made, state);
+        }
+    }
+
+    /// Hands the cells of the next window back and goes on to the one after.
+    fn release(&self, jobs: &[(u32, CellId)]) {
+        let mut state = self.lock();
+        for (job, _) in jobs {
+            let Some(slot) = state.cells.get_mut(job) else { continue };
+            slot.uses -= 1;
+            if slot.uses > 0 {
+                continue;
+            }
+            if let Some(Cell::Ready(pixels)) = state.cells.remove(job).and_then(|slot| slot.cell) {
+                self.memory.give_back(self.schedule.cells().largest_bytes());
+                state.spare.extend(Arc::into_inner(pixels));
+            }
+        }
+        state.next_window += 1;
+        drop(state);
+        self.room.notify_all();
+    }
+
+    pub(crate) fn counters(&self) -> ReadCounters {
+        let decoded = self.tiles.decoded();
+        let state = self.lock();
+        ReadCounters {
+            tiles_needed: self.tiles_needed,
+            tiles_decoded: decoded.tiles,
+            tiles_failed: decoded.failed,
+            tiles_absent: decoded.absent,
+            cells_needed: self.schedule.jobs().len() as u64,
+            cells_done: state.cells_done,
+            peak_bytes: self.memory.held(),
+            read_secs: decoded.secs,
+            resample_secs: state.resample_secs,
+            wait_secs: state.wait_secs,
+        }
+    }
+
+    /// Ends the reading: workers leave after the tile they are at.
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.tiles.stop();
+        self.room.notify_all();
+        self.made.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stops the reading when a worker unwinds: that is our own bug, and nobody
+/// must wait for a cell that never comes.
+struct Alarm<'a>(&'a Reading);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().broken = true;
+            self.0.stop();
+        }
+    }
+}
+
+fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    condition.wait(state).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What keeps a window from being whole, if anything does.
+fn fault(window: WindowIndex, cells: &[Cell]) -> Option<WindowFault> {
+    let failed = cells.iter().filter_map(|cell| match cell {
+        Cell::Failed(failed) => Some(failed.iter()),
+        Cell::Ready(_) => None,
+    });
+    let failed: BTreeMap<TileId, &Arc<str>> =
+        failed.flatten().map(|(tile, reason)| (*tile, reason)).collect();
+    let (&tile, reason) = failed.first_key_value()?;
+    Some(WindowFault { window, level: tile.level, tile, failed: failed.len(), reason: reason.to_string() })
+}
+
+/// Copies a cell to its place in a window.
+fn paste(cell: &GridRect, pixels: &[u8], window: &GridRect, out: &mut [u8]) {
+    let (cell_row, out_row) = (cell.width() as usize * 3, window.width() as usize * 3);
+    let left = (cell.min_x() - window.min_x()) as usize * 3;
+    let top = (cell.min_y() - window.min_y()) as usize;
+    for (row, line) in pixels.chunks_exact(cell_row).enumerate() {
+        out[(top + row) * out_row + left..][..cell_row].copy_from_slice(line);
+    }
+}
