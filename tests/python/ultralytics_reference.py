@@ -161,8 +161,9 @@ def crop_of(mask, box):
 def answer(path, task, rgb, side):
     """Ultralytics' prediction, the bytes it gave to the model, and the score threshold.
 
-    The threshold lets at most 3000 anchors of the picture pass, and lies amid a gap between two scores, so
-    that the last bit of a score decides nothing.
+    The threshold lets at most 3000 anchors of the picture pass (fewer where each brings a mask of the whole
+    picture: 600 million mask pixels in all), and lies amid a gap between two scores, so that the last bit of
+    a score decides nothing.
     """
     given = []
     options = dict(imgsz=side, iou=IOU, max_det=100_000, retina_masks=True, device="cpu", verbose=False)
@@ -178,7 +179,8 @@ def answer(path, task, rgb, side):
     raw = session(path).run(None, {"images": tensor.numpy()})[0][0]
     classes = len(model.names)
     scores = np.sort(raw[4 : 4 + classes].max(0))[::-1].astype(float)
-    last = min(3000, int((scores > CONF).sum()))
+    most = 3000 if task == "detect" else min(3000, 600_000_000 // (rgb.shape[0] * rgb.shape[1]))
+    last = min(most, int((scores > CONF).sum()))
     gaps = scores[max(last - 50, 0) : last] - scores[max(last - 49, 1) : last + 1]
     cut = max(last - 50, 0) + int(gaps.argmax())
     conf = float(scores[cut] + scores[cut + 1]) / 2
