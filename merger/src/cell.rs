@@ -37,6 +37,9 @@ pub struct Cell {
     pub seam_dist_um: f32,
     /// What may be missing of it; see [`edge`].
     pub edge_flag: u8,
+    /// The id of the smallest region that its centroid lies in, once regions
+    /// have been made ([`assign_cells`](crate::assign_cells)).
+    pub region: Option<u64>,
 }
 
 /// Bits of [`Cell::edge_flag`].

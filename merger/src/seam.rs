@@ -21,13 +21,14 @@
 
 use std::cmp::Ordering;
 
-use wsi_types::{ClassId, Level0Box, Score};
+use wsi_types::{ClassId, Level0Box, Level0Point, Score};
 
 use crate::cell::{Cell, MergeCounts, box_order, cell_id, edge, ring_order};
 use crate::geometry::{
-    box_area, contains_box, inflate, interval_iou, ring_centroid, ring_overlap, shared_area,
+    box_area, contains_box, inflate, interval_iou, ring_bounds, ring_centroid, ring_overlap, shared_area,
 };
 use crate::layout::{Layout, PlannedWindow};
+use crate::mask::{Mask, simplified};
 use crate::near::NearIndex;
 use crate::place::RawCell;
 use crate::settings::{MergeSettings, Method, Metric, UnseenCut};
@@ -609,7 +610,7 @@ fn fused_score(cluster: &Cluster<'_>, bbox: &Level0Box, coverage: &Coverage<'_>)
 fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Coverage<'_>) -> Cell {
     let best = cluster.best();
     let layout = coverage.layout;
-    let outline = outline(cluster);
+    let outline = outline(cluster, coverage);
     let centroid = outline.as_deref().and_then(ring_centroid).unwrap_or_else(|| bbox.center());
     let (score_min, score_max) = cluster
         .all()
@@ -629,11 +630,42 @@ fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Cov
         windows: cluster.windows(),
         seam_dist_um: (seam_px * layout.mpp().get()) as f32,
         edge_flag: edge_flag(cluster, &bbox, coverage),
+        region: None,
     }
 }
 
-fn outline(cluster: &Cluster<'_>) -> Option<Box<[wsi_types::Level0Point]>> {
-    if cluster.keepers.len() == 1 { cluster.best().outline.clone() } else { None }
+/// The best outline; of several pieces, what they cover together.
+fn outline(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> Option<Box<[Level0Point]>> {
+    if cluster.keepers.len() == 1 {
+        return cluster.best().outline.clone();
+    }
+    let rings: Option<Vec<&[Level0Point]>> =
+        cluster.keepers().map(|piece| piece.outline.as_deref()).collect();
+    let window = coverage.layout.window(coverage.slot(cluster.best()));
+    union_outline(&rings?, window.level0_per_px, reach(window, coverage.settings))
+}
+
+/// Pixels along the longer side of a picture that pieces are joined in, at most.
+const MOST_JOIN_PX: f64 = 4096.0;
+
+/// The outline of what `rings` cover together, drawn at `px` level-0 px or
+/// coarser; gaps up to `gap` level-0 px between them are closed. The largest
+/// part, should they not meet.
+fn union_outline(rings: &[&[Level0Point]], px: f64, gap: f64) -> Option<Box<[Level0Point]>> {
+    let bounds = rings.iter().filter_map(|ring| ring_bounds(ring)).reduce(|all, next| all.union(&next))?;
+    let px = px.max(bounds.width().max(bounds.height()) / MOST_JOIN_PX);
+    // A rim as wide as the closing, so that it is not cut off.
+    let rim = (gap / px).ceil() + 1.0;
+    let origin = bounds.min - euclid::vec2(rim, rim) * px;
+    let size = |length: f64| (length / px).ceil() as usize + 2 * rim as usize + 1;
+    let mut mask = Mask::new(size(bounds.width()), size(bounds.height()));
+    for ring in rings {
+        let drawn: Vec<Level0Point> = ring.iter().map(|&point| ((point - origin) / px).to_point()).collect();
+        mask.paint(&drawn);
+    }
+    let polygons = mask.closed(gap / px).polygons();
+    let largest = polygons.into_iter().reduce(|a, b| if b.area() > a.area() { b } else { a })?;
+    Some(simplified(&largest.outer, 0.75).into_iter().map(|point| origin + point.to_vector() * px).collect())
 }
 
 /// The best other class; of equal ones the one with the smaller number.
@@ -672,5 +704,32 @@ fn beyond(bbox: &Level0Box, side: Sides, reach: f64, coverage: &Coverage<'_>) ->
         edge::UNSEEN
     } else {
         edge::FAILED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::geometry::ring_area;
+    use crate::testing::ring;
+
+    #[test]
+    fn halves_of_a_disc_make_a_disc() {
+        let half = |side: f64| {
+            let angle = |step: u32| (f64::from(step) / 32.0 - 0.5) * std::f64::consts::PI;
+            let points: Vec<(f64, f64)> = (0..=32)
+                .map(|step| {
+                    (5000.0 + side * (0.4 + 40.0 * angle(step).cos()), 700.0 + 40.0 * angle(step).sin())
+                })
+                .collect();
+            ring(&points)
+        };
+        let (left, right) = (half(-1.0), half(1.0));
+        let whole = union_outline(&[&left, &right], 1.0, 3.0).unwrap();
+        let expected = std::f64::consts::PI * 1600.0;
+        assert!((ring_area(&whole).abs() / expected - 1.0).abs() < 0.03, "{}", ring_area(&whole));
+        let centre = ring_centroid(&whole).unwrap();
+        assert!((centre - Level0Point::new(5000.0, 700.0)).length() < 1.0);
     }
 }

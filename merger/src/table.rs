@@ -58,7 +58,7 @@ pub struct TableContext {
 }
 
 impl TableContext {
-    fn class_name(&self, class: ClassId) -> String {
+    pub(crate) fn class_name(&self, class: ClassId) -> String {
         let known = self.class_names.get(usize::from(class.0)).cloned();
         known.unwrap_or_else(|| format!("class_{}", class.0))
     }
@@ -262,6 +262,9 @@ fn columns() -> Vec<Column> {
             let other = |row: &Row<'_>| row.cell.runner_up.map(|(class, _)| class.0);
             Arc::new(block.rows.iter().map(other).collect::<UInt16Array>())
         }),
+        nullable("region_id", UInt64, "the smallest region that the centroid lies in", |block| {
+            Arc::new(block.rows.iter().map(|row| row.cell.region).collect::<UInt64Array>())
+        }),
         nullable("runner_up_score", Float32, "the score of that class", |block| {
             let other = |row: &Row<'_>| row.cell.runner_up.map(|(_, score)| score.get());
             Arc::new(block.rows.iter().map(other).collect::<PrimitiveArray<Float32Type>>())
@@ -306,7 +309,7 @@ fn names_in_use(cells: &[Cell], context: &TableContext) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(classes.map(|class| context.class_name(ClassId(class as u16)))))
 }
 
-fn corner_fields() -> Fields {
+pub(crate) fn corner_fields() -> Fields {
     ["xmin", "ymin", "xmax", "ymax"]
         .map(|name| Field::new(name, DataType::Float32, false))
         .into_iter()
@@ -328,13 +331,13 @@ fn corners(block: &Block<'_>) -> ArrayRef {
 
 /// The largest `f32` that is not above `value`: pruning by the covering must
 /// never lose a row.
-fn rounded_down(value: f64) -> f32 {
+pub(crate) fn rounded_down(value: f64) -> f32 {
     let near = value as f32;
     if f64::from(near) > value { near.next_down() } else { near }
 }
 
 /// The smallest `f32` that is not below `value`.
-fn rounded_up(value: f64) -> f32 {
+pub(crate) fn rounded_up(value: f64) -> f32 {
     let near = value as f32;
     if f64::from(near) < value { near.next_up() } else { near }
 }
@@ -467,11 +470,11 @@ pub(crate) fn hilbert_key(point: Level0Point) -> u64 {
 }
 
 /// `None` when there are no cells.
-fn bounds<'a>(boxes: impl Iterator<Item = &'a Level0Box>) -> Option<Level0Box> {
+pub(crate) fn bounds<'a>(boxes: impl Iterator<Item = &'a Level0Box>) -> Option<Level0Box> {
     boxes.copied().reduce(|all, bbox| all.union(&bbox))
 }
 
-fn corners_json(bounds: &Level0Box) -> serde_json::Value {
+pub(crate) fn corners_json(bounds: &Level0Box) -> serde_json::Value {
     json!([bounds.min.x, bounds.min.y, bounds.max.x, bounds.max.y])
 }
 
@@ -482,19 +485,30 @@ fn file_metadata(cells: &[Cell], order: &[u32], context: &TableContext) -> Vec<K
         .filter_map(|group| bounds(group.iter().map(|&index| &cells[index as usize].bbox)))
         .map(|bounds| corners_json(&bounds))
         .collect();
+    key_values(context, cells.len(), &group_bounds, all.as_ref())
+}
+
+/// The file's own metadata: what GeoParquet asks for, and the story of its
+/// making.
+pub(crate) fn key_values(
+    context: &TableContext,
+    rows: usize,
+    group_bounds: &[serde_json::Value],
+    bounds: Option<&Level0Box>,
+) -> Vec<KeyValue> {
     let ours = [
         ("schema_version", json!(SCHEMA_VERSION)),
         ("slide_id", json!(context.slide_id)),
         ("mpp_um_per_px", json!(context.mpp.get())),
         ("class_names", json!(context.class_names)),
-        ("rows", json!(cells.len())),
+        ("rows", json!(rows)),
         ("row_group_bounds_px", json!(group_bounds)),
     ];
     let provenance = InOrder { ours: &ours, theirs: &context.provenance };
     // Maps of strings to JSON values cannot fail to serialise.
     let slidemill = serde_json::to_string(&provenance).unwrap_or_default();
     vec![
-        KeyValue::new("geo".to_owned(), geo_metadata(all.as_ref()).to_string()),
+        KeyValue::new("geo".to_owned(), geo_metadata(bounds).to_string()),
         KeyValue::new("slidemill".to_owned(), slidemill),
     ]
 }

@@ -1,5 +1,5 @@
-"""Reads a cells table with geopandas, pyarrow, polars and DuckDB, and fails where
-they differ. Prints rows and the rows of class `tumour`."""
+"""Reads a cells or regions table with geopandas, pyarrow, polars and DuckDB, and fails where
+they differ. Prints rows and the rows of class `tumour`, or regions and their cells."""
 
 import json
 import sys
@@ -20,6 +20,17 @@ assert rows == duckdb.sql(f"select count(*) from '{path}'").fetchall()[0][0]
 assert frame.crs is None and table.column_names == lazy.columns
 # geopandas takes the covering as such and does not show it.
 assert frame.columns.tolist() == [name for name in table.column_names if name != "bbox"]
+
+if "region_id" in table.column_names and "n_holes" in table.column_names:
+    mpp = json.loads(pq.read_metadata(path).metadata[b"slidemill"])["mpp_um_per_px"]
+    assert frame.geometry.is_valid.all() and frame.geometry.exterior.is_ccw.all()
+    assert np.allclose(frame.geometry.area * mpp * mpp, frame["area_um2"])
+    assert np.allclose(frame.geometry.length * mpp, frame["perimeter_um"])
+    assert [len(shape.interiors) for shape in frame.geometry] == frame["n_holes"].tolist()
+    cells = int(frame["n_cells"].sum())
+    assert cells == sum(sum(counts) for counts in frame["n_cells_by_class"]) == lazy["n_cells"].sum()
+    print(f"regions {rows}, cells {cells}")
+    sys.exit()
 
 tumour = int((frame["class_name"] == "tumour").sum())
 assert tumour == lazy.filter(polars.col("class_name") == "tumour").height

@@ -53,6 +53,7 @@ fn cells(count: u32) -> Vec<Cell> {
                 windows: (0..=index % 4).collect(),
                 seam_dist_um: if index % 11 == 0 { f32::INFINITY } else { 3.5 },
                 edge_flag: 0,
+                region: (index % 2 == 0).then_some(7),
             }
         })
         .collect()
@@ -188,6 +189,38 @@ fn no_cells_are_an_empty_table_with_all_columns() {
 }
 
 #[test]
+fn regions_are_written_with_their_holes_and_cells() {
+    use merger::mask::Mask;
+    use merger::regions::{MaskFrame, RegionSettings, regions_from_mask};
+    let frame =
+        MaskFrame { origin: Level0Point::zero(), level0_per_px: 400.0, mpp: Mpp::new(0.2527).unwrap() };
+    let mask = Mask::from_fn(240, 200, |x, y| {
+        x % 120 > 10 && y % 100 > 10 && !((40..70).contains(&x) && (40..70).contains(&y))
+    });
+    let plain = RegionSettings { closing_um: 0.0, opening_um: 0.0, ..RegionSettings::default() };
+    let mut regions = regions_from_mask(&mask, &frame, "tissue", &plain, 5);
+    let mut cells = cells(5000);
+    merger::assign_cells(&mut regions, &mut cells);
+    assert_eq!(regions.len(), 4);
+    let inside = cells.iter().filter(|cell| cell.region.is_some()).count() as u64;
+    assert_eq!(regions.iter().map(merger::Region::cell_count).sum::<u64>(), inside);
+    assert!(inside > 2000 && inside < 5000, "{inside}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("regions.parquet");
+    merger::write_regions(&path, &regions, &context()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    regions.reverse();
+    merger::write_regions(&path, &regions, &context()).unwrap();
+    assert!(bytes == std::fs::read(&path).unwrap());
+    let Some(python) = python() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
+    let output = Command::new(python).arg(script).arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.trim(), format!("regions 4, cells {inside}"));
+}
+
+#[test]
 fn a_folder_in_the_way_is_an_error_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("part-0.parquet");
@@ -197,18 +230,21 @@ fn a_folder_in_the_way_is_an_error_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// geopandas, pyarrow, polars and DuckDB, where a Python that has them is at
-/// hand.
+/// A Python with geopandas, pyarrow, polars and DuckDB, where one is at hand.
+fn python() -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv-ref/bin/python");
+    let probe = Command::new(&python).args(["-c", "import geopandas, pyarrow, polars, duckdb"]).output();
+    if probe.is_ok_and(|probe| probe.status.success()) {
+        return Some(python);
+    }
+    eprintln!("skipped: no .venv-ref with geopandas, pyarrow, polars and duckdb");
+    None
+}
+
 #[test]
 fn other_readers_agree() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("../.venv-ref/bin/python");
-    let script = root.join("tests/readers.py");
-    let probe = Command::new(&python).args(["-c", "import geopandas, pyarrow, polars, duckdb"]).output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("skipped: no .venv-ref with geopandas, pyarrow, polars and duckdb");
-        return;
-    }
+    let Some(python) = python() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
     for count in [0, 20_000] {
         let mut cells = cells(count);
         let (_folder, path) = written(&mut cells);

@@ -1,0 +1,140 @@
+//! Masks against plain definitions, and against scikit-image and shapely where a
+//! Python that has them is at hand.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use merger::mask::{Mask, simplified_polygon};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+
+fn mask() -> impl Strategy<Value = Mask> {
+    (1..24_usize, 1..24_usize, proptest::collection::vec(any::<u8>(), 24 * 24), 60..220_u8).prop_map(
+        |(width, height, noise, least)| Mask::from_fn(width, height, |x, y| noise[y * 24 + x] > least),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn dilation_is_a_disc_around_every_pixel(mask in mask(), radius in 0.5..6.0_f64) {
+        let near = |x: usize, y: usize| {
+            (0..mask.height()).any(|v| (0..mask.width()).any(|u| {
+                let (dx, dy) = (u as f64 - x as f64, v as f64 - y as f64);
+                mask.get(u, v) && dx * dx + dy * dy <= radius * radius
+            }))
+        };
+        prop_assert_eq!(mask.dilated(radius), Mask::from_fn(mask.width(), mask.height(), near));
+    }
+
+    #[test]
+    fn polygons_hold_the_pixels_of_the_mask(mask in mask()) {
+        let polygons = mask.polygons();
+        prop_assert_eq!(polygons.len(), mask.parts().count() as usize);
+        let area: f64 = polygons.iter().map(merger::mask::Polygon::area).sum();
+        prop_assert_eq!(area, mask.area() as f64);
+        for y in 0..mask.height() {
+            for x in 0..mask.width() {
+                let centre = wsi_types::Level0Point::new(x as f64 + 0.5, y as f64 + 0.5);
+                let holding = polygons.iter().filter(|polygon| polygon.contains(centre)).count();
+                prop_assert_eq!(holding, usize::from(mask.get(x, y)));
+            }
+        }
+    }
+
+    #[test]
+    fn painting_an_outline_gives_the_part_back(mask in mask()) {
+        let mut painted = Mask::new(mask.width(), mask.height());
+        for polygon in mask.polygons() {
+            painted.paint(&polygon.outer);
+        }
+        prop_assert_eq!(painted, mask.polygons().iter().fold(Mask::new(mask.width(), mask.height()), |mut all, polygon| {
+            let outer = merger::mask::Polygon { outer: polygon.outer.clone(), holes: Vec::new() };
+            let inside = Mask::from_fn(mask.width(), mask.height(), |x, y| {
+                all.get(x, y) || outer.contains(wsi_types::Level0Point::new(x as f64 + 0.5, y as f64 + 0.5))
+            });
+            all = inside;
+            all
+        }));
+    }
+
+    #[test]
+    fn simpler_outlines_stay_near_and_keep_their_holes(mask in mask(), tolerance in 0.5..3.0_f64) {
+        for polygon in mask.polygons() {
+            let simpler = simplified_polygon(&polygon, tolerance);
+            prop_assert_eq!(simpler.holes.len(), polygon.holes.len());
+            prop_assert!((simpler.area() - polygon.area()).abs() <= polygon.perimeter() * tolerance);
+        }
+    }
+}
+
+/// Random masks and what we make of them, for Python to compare.
+#[test]
+fn scikit_image_and_shapely_agree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("../.venv-ref/bin/python");
+    let probe = Command::new(&python).args(["-c", "import skimage, scipy, shapely"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        eprintln!("skipped: no .venv-ref with scikit-image, scipy and shapely");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = rand_pcg::Pcg64::seed_from_u64(11);
+    let mut cases = Vec::new();
+    for size in [40_usize, 97, 160] {
+        for fill in [0.35, 0.5, 0.65] {
+            let noise: Vec<f64> = (0..size * size).map(|_| random.random::<f64>()).collect();
+            // Smoothed, so that there are blobs and holes.
+            let near = |x: usize, y: usize| {
+                let range = |at: usize| at.saturating_sub(2)..(at + 3).min(size);
+                let values =
+                    range(y).flat_map(|v| range(x).map(move |u| (u, v))).map(|(u, v)| noise[v * size + u]);
+                values.clone().sum::<f64>() / values.count() as f64
+            };
+            let mask = Mask::from_fn(size, size + 3, |x, y| y < size && near(x, y) < 0.42 + 0.16 * fill);
+            cases.push(case(&mask));
+        }
+    }
+    let path = folder.path().join("cases.json");
+    std::fs::write(&path, serde_json::to_vec(&cases).unwrap()).unwrap();
+    let output = Command::new(&python).arg(root.join("tests/masks.py")).arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+}
+
+fn case(mask: &Mask) -> serde_json::Value {
+    let rows = |mask: &Mask| -> Vec<String> {
+        let bit = |x, y| if mask.get(x, y) { '1' } else { '0' };
+        (0..mask.height()).map(|y| (0..mask.width()).map(|x| bit(x, y)).collect()).collect()
+    };
+    let parts = mask.parts();
+    let labels: Vec<Vec<u32>> =
+        (0..mask.height()).map(|y| (0..mask.width()).map(|x| parts.at(x, y)).collect()).collect();
+    let polygon = |polygon: &merger::mask::Polygon| {
+        let ring =
+            |ring: &merger::mask::Ring| ring.iter().map(|point| [point.x, point.y]).collect::<Vec<_>>();
+        serde_json::json!({
+            "outer": ring(&polygon.outer),
+            "holes": polygon.holes.iter().map(ring).collect::<Vec<_>>(),
+            "area": polygon.area(),
+            "perimeter": polygon.perimeter(),
+        })
+    };
+    let polygons = mask.polygons();
+    let simpler: Vec<_> = polygons.iter().map(|exact| polygon(&simplified_polygon(exact, 1.5))).collect();
+    serde_json::json!({
+        "mask": rows(mask),
+        "labels": labels,
+        "dilated": rows(&mask.dilated(3.0)),
+        "eroded": rows(&mask.eroded(2.0)),
+        "opened": rows(&mask.opened(2.0)),
+        "closed": rows(&mask.closed(4.0)),
+        "filled": rows(&mask.filled(u64::MAX)),
+        "without_small": rows(&mask.without_small(20)),
+        "polygons": polygons.iter().map(polygon).collect::<Vec<_>>(),
+        "simpler": simpler,
+    })
+}
