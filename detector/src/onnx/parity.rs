@@ -129,16 +129,18 @@ fn detect(folder: &Path, reference: &Reference) -> Vec<Found> {
 }
 
 impl Reference {
-    /// Undoes the letterboxing: the picture was scaled by `gain` and centred, an odd pixel of border going to
-    /// the right and bottom; boxes are cut at the picture.
+    /// Undoes the letterboxing: the picture was scaled by `gain` to whole pixels, which makes the scale of each
+    /// axis its own, and centred, an odd pixel of border going to the right and bottom; boxes are cut at the
+    /// picture.
     fn to_picture(&self) -> impl Fn([f32; 4]) -> [f32; 4] {
         let scaled = |side: usize| (side as f32 * self.gain).round();
         let pad = |input: usize, side: usize| ((input as f32 - scaled(side)) / 2.0 - 0.1).round();
         let (left, top) = (pad(self.width, self.picture_width), pad(self.height, self.picture_height));
-        let (gain, width, height) = (self.gain, self.picture_width as f32, self.picture_height as f32);
+        let (width, height) = (self.picture_width as f32, self.picture_height as f32);
+        let (gain_x, gain_y) = (scaled(self.picture_width) / width, scaled(self.picture_height) / height);
         move |[x0, y0, x1, y1]| {
-            let x = |x: f32| ((x - left) / gain).clamp(0.0, width);
-            let y = |y: f32| ((y - top) / gain).clamp(0.0, height);
+            let x = |x: f32| ((x - left) / gain_x).clamp(0.0, width);
+            let y = |y: f32| ((y - top) / gain_y).clamp(0.0, height);
             [x(x0), y(y0), x(x1), y(y1)]
         }
     }
@@ -187,7 +189,12 @@ fn compare(reference: &Reference, found: &[Found]) -> Result<Worst, String> {
         let nearest = (0..found.len())
             .filter(near)
             .min_by(|&a, &b| distance(&found[a].bbox, bbox).total_cmp(&distance(&found[b].bbox, bbox)));
-        let j = nearest.ok_or(format!("box {i} {bbox:?} of score {} is not there", reference.scores[i]))?;
+        let j = nearest.ok_or_else(|| {
+            let closest =
+                found.iter().min_by(|a, b| distance(&a.bbox, bbox).total_cmp(&distance(&b.bbox, bbox)));
+            let closest = closest.map(|found| (found.bbox, found.score, found.class));
+            format!("box {i} {bbox:?} of score {} is not there; {closest:?} is closest", reference.scores[i])
+        })?;
         free[j] = false;
         worst.box_px = worst.box_px.max(distance(&found[j].bbox, bbox));
         worst.score = worst.score.max((found[j].score - reference.scores[i]).abs());
