@@ -129,20 +129,18 @@ fn detect(folder: &Path, reference: &Reference) -> Vec<Found> {
 }
 
 impl Reference {
-    /// Undoes the letterboxing: the picture was scaled by `gain` to whole pixels, which makes the scale of each
-    /// axis its own, and centred, an odd pixel of border going to the right and bottom; boxes are cut at the
+    /// Undoes the letterboxing: the picture was scaled by `gain` to whole pixels, so by a little more or less
+    /// on each axis, and centred, an odd pixel of border going to the right and bottom; boxes are cut at the
     /// picture.
     fn to_picture(&self) -> impl Fn([f32; 4]) -> [f32; 4] {
-        let scaled = |side: usize| (side as f32 * self.gain).round();
-        let pad = |input: usize, side: usize| ((input as f32 - scaled(side)) / 2.0 - 0.1).round();
-        let (left, top) = (pad(self.width, self.picture_width), pad(self.height, self.picture_height));
-        let (width, height) = (self.picture_width as f32, self.picture_height as f32);
-        let (gain_x, gain_y) = (scaled(self.picture_width) / width, scaled(self.picture_height) / height);
-        move |[x0, y0, x1, y1]| {
-            let x = |x: f32| ((x - left) / gain_x).clamp(0.0, width);
-            let y = |y: f32| ((y - top) / gain_y).clamp(0.0, height);
-            [x(x0), y(y0), x(x1), y(y1)]
-        }
+        let axis = |input: usize, side: usize| {
+            let scaled = (side as f32 * self.gain).round();
+            let pad = ((input as f32 - scaled) / 2.0 - 0.1).round();
+            let gain = scaled / side as f32;
+            move |at: f32| ((at - pad) / gain).clamp(0.0, side as f32)
+        };
+        let (x, y) = (axis(self.width, self.picture_width), axis(self.height, self.picture_height));
+        move |[x0, y0, x1, y1]| [x(x0), y(y0), x(x1), y(y1)]
     }
 
     /// Whether the picture was given to the model as it is, so that masks are on the same grid.
