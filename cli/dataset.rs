@@ -12,7 +12,7 @@
 
 use std::{
     fmt, fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -28,32 +28,36 @@ pub struct SlideId(String);
 impl SlideId {
     const MAX_LEN: usize = 100;
 
-    /// Checks an id given by a user: letters of ASCII, digits, `-`, `_`, `.`,
-    /// not starting with a dot.
+    /// Checks an id given by a user: letters of ASCII, digits, `-`, `_`, `.`, a letter first. Readers of
+    /// partitioned datasets guess a type from `slide=<id>`: what looks like a number, a truth value or nothing to
+    /// them would come back as another id (`001` as 1, `inf` as infinity), so it is no id.
     ///
     /// # Errors
     ///
     /// A sentence saying what is wrong.
     pub fn new(text: impl Into<String>) -> Result<Self, String> {
+        const READ_AS_VALUES: [&str; 6] = ["inf", "infinity", "nan", "null", "true", "false"];
         let text = text.into();
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if text.is_empty()
-            || text.len() > Self::MAX_LEN
-            || text.starts_with('.')
-            || !text.chars().all(allowed)
-        {
+        if text.is_empty() || text.len() > Self::MAX_LEN || !text.chars().all(allowed) {
             return Err(format!(
-                "slide id {text:?} cannot be a folder name: expected 1 to {} of A-Z a-z 0-9 - _ . and no dot first",
+                "slide id {text:?} cannot be a folder name: expected 1 to {} of A-Z a-z 0-9 - _ .",
                 Self::MAX_LEN
+            ));
+        }
+        let a_value = READ_AS_VALUES.iter().any(|value| text.eq_ignore_ascii_case(value));
+        if a_value || !text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            return Err(format!(
+                "slide id {text:?} would be read as a number or another value: expected a letter first, such as \"s{text}\""
             ));
         }
         Ok(Self(text))
     }
 
-    /// The first 16 hexadecimal digits of a content fingerprint.
+    /// An `s` and the first 16 hexadecimal digits of a content fingerprint.
     #[must_use]
     pub fn from_content(fingerprint: &[u8; 32]) -> Self {
-        Self(hex(&fingerprint[..8]))
+        Self(format!("s{}", hex(&fingerprint[..8])))
     }
 
     /// As text.
@@ -191,41 +195,14 @@ impl Dataset {
     }
 }
 
-/// Writes `bytes` to `path` so that it appears whole or not at all: temporary
-/// name in the same folder, fsync, rename, fsync of the folder.
+/// Makes the folder of `path` where there is none, and writes `bytes` as the whole of it.
 ///
 /// # Errors
 ///
 /// When the folder cannot be made or the file not be written; nothing is left.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = temporary_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder)
-}
-
-/// A temporary file in `folder`, readable by whom the umask allows (the crate's
-/// own default is the owner alone, which would hide results from colleagues).
-fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".slidemill-").suffix(".tmp");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-/// Makes a rename in `folder` outlast a power cut. File systems that cannot
-/// sync a folder (some network ones) are left to their own promises.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match fs::File::open(folder)?.sync_all() {
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Ok(())
-        }
-        other => other,
-    }
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    whole_file::write_bytes(path, bytes)
 }
 
 #[cfg(test)]
@@ -238,16 +215,16 @@ mod tests {
         for bad in ["", "../x", "a/b", ".hidden", "name with space", "a=b", &"x".repeat(101)] {
             assert!(SlideId::new(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(SlideId::from_content(&[0xab; 32]).as_str(), "abababababababab");
     }
 
+    /// `slide=1234567890123456` was read back as a number, `slide=12345e6789012345` as infinity.
     #[test]
-    fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/er/file.json");
-        write_whole(&path, b"one").unwrap();
-        write_whole(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    fn ids_are_never_read_as_numbers() {
+        for bad in ["001", "12345e6789012345", "-5", "_1", "2026-11-22", "inf", "NaN", "true"] {
+            assert!(SlideId::new(bad).is_err(), "{bad:?}");
+        }
+        let id = SlideId::from_content(&[0x12; 32]);
+        assert_eq!(id.as_str(), "s1212121212121212");
+        assert!(SlideId::new(id.as_str()).is_ok());
     }
 }

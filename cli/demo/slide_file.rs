@@ -29,7 +29,9 @@ const JPEG_QUALITY: u8 = 84;
 
 /// Paints and writes the slide; the file appears whole or not at all.
 pub(super) fn write(path: &Path, painter: &Painter<'_>, settings: &PaintSettings) -> anyhow::Result<()> {
-    crate::draw::write_whole(path, |file| write_pyramid(file, painter, settings))
+    whole_file::write(path, |file| write_pyramid(file, painter, settings))
+        .map_err(Into::into)
+        .flatten()
         .with_context(|| format!("cannot write the demo slide: {}", path.display()))
 }
 

@@ -1,6 +1,6 @@
 //! What was painted: the truth a run over the demo slide is judged by.
 
-use std::{io::Write as _, path::Path};
+use std::path::Path;
 
 use anyhow::Context as _;
 use wsi_types::{Level0Box, Level0Point};
@@ -134,7 +134,7 @@ impl DemoTruth {
         for cell in &self.cells {
             text.push_str(&self.csv_row(cell));
         }
-        crate::draw::write_whole(path, |file| Ok(file.write_all(text.as_bytes())?))
+        whole_file::write_bytes(path, text.as_bytes())
             .with_context(|| format!("cannot write the painted cells: {}", path.display()))
     }
 

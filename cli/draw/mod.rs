@@ -17,7 +17,6 @@ use wsi_types::{ClassId, Level0Box, Rgb, RgbBuffer};
 
 use canvas::Canvas;
 pub use file::write_png;
-pub(crate) use file::write_whole;
 pub use montage::{Montage, montage};
 use view::View;
 

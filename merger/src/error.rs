@@ -37,10 +37,8 @@ pub enum MergeError {
     },
     /// The file could not be written; nothing was left behind under the final
     /// name.
-    #[error("cannot {action} the table: {source}: {path}")]
+    #[error("cannot write the table: {source}: {path}")]
     Io {
-        /// What was tried, as a verb: "create", "write", "rename".
-        action: &'static str,
         /// The system's own reason.
         source: std::io::Error,
         /// The final name.

@@ -9,6 +9,7 @@
 mod arena;
 pub mod cell;
 mod error;
+mod files;
 pub mod filters;
 pub mod fusion;
 mod geometry;
@@ -29,7 +30,6 @@ pub mod stain;
 pub mod table;
 #[cfg(test)]
 mod testing;
-pub mod whole_file;
 
 pub use cell::{Cell, MergeCounts};
 pub use error::MergeError;

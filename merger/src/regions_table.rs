@@ -13,12 +13,12 @@ use parquet::arrow::ArrowWriter;
 use wsi_types::{ClassId, Level0Box};
 
 use crate::MergeError;
+use crate::files::write_whole;
 use crate::regions::Region;
 use crate::table::{
     ROWS_PER_GROUP, TableContext, WriteReport, bounds, corner_fields, corners_json, encode_error,
     hilbert_key, key_values, properties, rounded_down, rounded_up, wkb_polygon,
 };
-use crate::whole_file::write_whole;
 
 /// The columns of the regions table, in order, with what they mean.
 #[must_use]

@@ -29,9 +29,9 @@ use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
 use crate::MergeError;
 use crate::cell::{Cell, content_order, settle_ids};
+use crate::files::{io_error, write_whole};
 use crate::geometry::{box_area, ring_area};
 use crate::morphology::Shape;
-use crate::whole_file::{io_error, write_whole};
 
 /// Rows per row group.
 pub const ROWS_PER_GROUP: usize = 131_072;
@@ -442,7 +442,7 @@ fn row<'a>(cell: &'a Cell, context: &TableContext) -> Row<'a> {
 pub(crate) fn encode_error(error: ParquetError, path: &Path) -> MergeError {
     match error {
         ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-            Ok(source) => io_error("write", *source, path),
+            Ok(source) => io_error(*source, path),
             Err(source) => {
                 MergeError::Encode { source: ParquetError::External(source), path: path.to_owned() }
             }
