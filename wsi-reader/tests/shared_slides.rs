@@ -227,6 +227,25 @@ fn a_dicom_folder_is_one_slide_and_so_is_each_of_its_files() {
     assert_eq!(truth.len(), 3, "pictures and tables beside slides do not count: {truth:?}");
 }
 
+fn mean_colours(slide: &dyn Slide) -> [f64; 3] {
+    let pixels = whole_level(slide, LevelIndex(0)).unwrap();
+    [0, 1, 2].map(|channel| {
+        let sum: u64 = pixels.bytes().iter().skip(channel).step_by(3).map(|&v| u64::from(v)).sum();
+        sum as f64 / (pixels.width() * pixels.height()) as f64
+    })
+}
+
+/// The file says RGB of frames that are JFIF streams, and so YCbCr: once a salmon-coloured slide, all of it tissue.
+#[test]
+fn a_dicom_slide_has_the_colours_of_the_tiff_it_was_made_from() {
+    let Some(root) = shared_slides() else { return };
+    let means = |name: &str| mean_colours(&*open(&root.join(name)).unwrap());
+    let (dicom, tiff) = (means("dicom/cmu1_small_region_levels"), means("real/CMU-1-Small-Region.svs"));
+    for (dicom, tiff) in dicom.iter().zip(tiff) {
+        assert!((dicom - tiff).abs() < 1.0, "{dicom} {tiff}");
+    }
+}
+
 /// Mean colours of the whole picture, as tifffile and libjpeg-turbo give them.
 #[test]
 fn colours_of_other_writers_are_true() {
@@ -236,10 +255,8 @@ fn colours_of_other_writers_are_true() {
         ("real/OS-2-ndpi.ome.tif", [180.68, 187.93, 200.18]),
         ("real/instanseg_HE_example.tif", [177.75, 138.64, 193.99]),
     ] {
-        let pixels = whole_level(&*open(&root.join(name)).unwrap(), LevelIndex(0)).unwrap();
-        for (channel, expected) in expected.into_iter().enumerate() {
-            let sum: u64 = pixels.bytes().iter().skip(channel).step_by(3).map(|&v| u64::from(v)).sum();
-            let mean = sum as f64 / (pixels.width() * pixels.height()) as f64;
+        let means = mean_colours(&*open(&root.join(name)).unwrap());
+        for (channel, (mean, expected)) in means.into_iter().zip(expected).enumerate() {
             assert!((mean - expected).abs() < 0.01, "{name}, channel {channel}: {mean}, expected {expected}");
         }
     }

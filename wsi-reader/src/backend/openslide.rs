@@ -13,9 +13,11 @@ use openslide_rs::{Address, OpenSlide, Region, Size, errors::OpenSlideError};
 use wsi_types::{Level, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 use crate::{
+    backend::tiff::jpeg_baseline::rgb_from_ycc,
     open::OpenError,
     slide::{AssociatedImage, ReadError, Slide, SlideInfo},
-    vendor::openslide as facts,
+    source::Source,
+    vendor::{dicom_colour::frames_say_ycbcr, openslide as facts},
 };
 
 /// Side of a block read at once where the format does not say its tiles, px.
@@ -32,6 +34,7 @@ const MAX_ASSOCIATED_PIXELS: u64 = 1 << 26;
 pub struct OpenSlideSlide {
     path: PathBuf,
     info: SlideInfo,
+    colours: Colours,
     /// Replaced when an error has spent it.
     handle: RwLock<Arc<OpenSlide>>,
 }
@@ -39,6 +42,22 @@ pub struct OpenSlideSlide {
 impl std::fmt::Debug for OpenSlideSlide {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenSlideSlide").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// What the three samples of a pixel are when OpenSlide hands them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    Rgb,
+    YCbCr,
+}
+
+impl Colours {
+    fn of(info: &SlideInfo, path: &Path) -> Self {
+        let said = |name: &str| info.properties.get(name).map(String::as_str);
+        let claims_rgb = info.format == "dicom" && said("dicom.PhotometricInterpretation") == Some("RGB");
+        let contradicted = || Source::open(path).is_ok_and(|source| frames_say_ycbcr(&source));
+        if claims_rgb && contradicted() { Self::YCbCr } else { Self::Rgb }
     }
 }
 
@@ -52,8 +71,13 @@ impl OpenSlideSlide {
             OpenError::LibraryMissing { what: first.trim_end_matches("; looked at:").to_owned() }
         })?;
         let handle = OpenSlide::new(path).map_err(|e| open_error(&e, path))?;
-        let info = read_info(&handle, path)?;
-        Ok(Self { path: path.to_owned(), info, handle: RwLock::new(Arc::new(handle)) })
+        let mut info = read_info(&handle, path)?;
+        let colours = Colours::of(&info, path);
+        if colours == Colours::YCbCr {
+            tracing::warn!("the file says RGB of JPEG frames that are YCbCr; they are read as what they are");
+            info.compression.fill("JPEG, YCbCr though the file says RGB".into());
+        }
+        Ok(Self { path: path.to_owned(), info, colours, handle: RwLock::new(Arc::new(handle)) })
     }
 
     fn current(&self) -> Arc<OpenSlide> {
@@ -227,13 +251,24 @@ impl OpenSlideDownsample for Level {
 }
 
 /// Premultiplied ARGB, one native-endian `u32` each, laid over the background.
-fn write_rgb(argb: &[u8], stride: usize, lead: (usize, usize), background: Rgb, out: &mut RgbBuffer) {
+fn write_rgb(
+    argb: &[u8],
+    stride: usize,
+    lead: (usize, usize),
+    colours: Colours,
+    background: Rgb,
+    out: &mut RgbBuffer,
+) {
     let width = out.width();
     for y in 0..out.height() {
         let row = &argb[((y + lead.1) * stride + lead.0) * 4..][..width * 4];
         for (pixel, raw) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<4>().0) {
             let [a, r, g, b] = u32::from_ne_bytes(*raw).to_be_bytes();
-            *pixel = if a == 255 { [r, g, b] } else { super::tiff::over([r, g, b], a, background, true) };
+            *pixel = match (a, colours) {
+                (255, Colours::Rgb) => [r, g, b],
+                (255, Colours::YCbCr) => rgb_from_ycc(r, g, b),
+                _ => super::tiff::over([r, g, b], a, background, true),
+            };
         }
     }
 }
@@ -255,7 +290,7 @@ impl Slide for OpenSlideSlide {
             .map_err(|reason| ReadError::Tile { tile, reason })?;
         out.reset(rect.width() as usize, rect.height() as usize);
         let lead = (block.lead.0 as usize, block.lead.1 as usize);
-        write_rgb(&argb, block.region.size.w as usize, lead, self.info.background, out);
+        write_rgb(&argb, block.region.size.w as usize, lead, self.colours, self.info.background, out);
         Ok(())
     }
 
@@ -273,7 +308,7 @@ impl Slide for OpenSlideSlide {
         }
         let (size, argb) = self.read(|handle| handle.read_associated_buffer(name)).map_err(failed)?;
         out.reset(size.w as usize, size.h as usize);
-        write_rgb(&argb, size.w as usize, (0, 0), [255; 3], out);
+        write_rgb(&argb, size.w as usize, (0, 0), Colours::Rgb, [255; 3], out);
         Ok(())
     }
 
@@ -307,7 +342,7 @@ mod tests {
         let argb: Vec<u8> = [0xff01_0203_u32, 0, 0x8040_4040].iter().flat_map(|p| p.to_ne_bytes()).collect();
         let mut out = RgbBuffer::default();
         out.reset(3, 1);
-        write_rgb(&argb, 3, (0, 0), [10, 20, 30], &mut out);
+        write_rgb(&argb, 3, (0, 0), Colours::Rgb, [10, 20, 30], &mut out);
         assert_eq!(out.bytes(), [1, 2, 3, 10, 20, 30, 69, 74, 79]);
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod aperio;
 pub(crate) mod dicom;
+pub(crate) mod dicom_colour;
 pub(crate) mod ome;
 pub(crate) mod openslide;
 pub(crate) mod tiff_resolution;

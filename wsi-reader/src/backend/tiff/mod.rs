@@ -10,9 +10,9 @@ mod codec;
 pub(crate) mod directory;
 mod jpeg;
 mod jpeg2000;
-mod jpeg_baseline;
+pub(crate) mod jpeg_baseline;
 mod jpeg_check;
-mod jpeg_header;
+pub(crate) mod jpeg_header;
 mod layout;
 mod page;
 
