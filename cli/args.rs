@@ -1,5 +1,7 @@
 //! The command line. `--help` is the documentation of each command.
 
+mod judging;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -9,6 +11,7 @@ use crate::{
     exit::{Exit, exit_of},
     settings::RunOptions,
 };
+pub use judging::{Annotations, Eval};
 
 /// Whole-slide pathology processing: gigapixel slides in, one Parquet dataset of
 /// every cell and region out.
@@ -35,6 +38,7 @@ enum Command {
     Doctor(Doctor),
     Status(Status),
     Verify(Verify),
+    Eval(Box<Eval>),
     Settings(ShowSettings),
 }
 
@@ -223,6 +227,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Status(status) => command::status::status(&status),
         Command::Verify(verify) => command::verify::verify(&verify),
+        Command::Eval(eval) => command::eval::eval(&eval),
         Command::Settings(settings) => command::settings::settings(settings),
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod annotations;
 pub mod args;
 pub mod bundled;
 pub mod cells;

@@ -56,7 +56,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     let table = dataset.cells(&account.slide);
     let cells = read_cells(&table)?;
     let centres: Vec<_> = cells.iter().map(|cell| cell.centroid).collect();
-    println!("\n{}", describe(&demo::score(&truth, &centres)));
+    println!("\n{}", describe(&demo::score(&truth, &centres)?));
 
     let picture = args.out.join("demo.png");
     draw::write_png(&picture, &draw_found(&path, &truth, &cells)?).map_err(|error| {

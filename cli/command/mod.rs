@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod doctor;
+pub mod eval;
 pub mod info;
 pub mod model;
 pub mod pictures;

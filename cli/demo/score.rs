@@ -1,7 +1,10 @@
 //! What a run found against what was painted.
 
-use rstar::{RTree, primitives::GeomWithData};
-use wsi_types::Level0Point;
+use eval::{
+    matching::{Candidates, Classes, Criterion, Outcome, Scene, optimal},
+    objects::{Image, ImageId, Object, Role, Shape},
+};
+use wsi_types::{ClassId, Level0Point, Mpp};
 
 use super::{CellKind, DemoTruth, MPP};
 
@@ -64,11 +67,14 @@ pub struct DemoScore {
     pub by_kind: Vec<(CellKind, usize, usize)>,
 }
 
-/// Pairs painted and found cells one to one, the closest first, and counts.
-/// `found` are centres on level 0; their order does not matter to the result.
-#[must_use]
-pub fn score(truth: &DemoTruth, found: &[Level0Point]) -> DemoScore {
-    let finder = pair_off(truth, found);
+/// Pairs painted and found cells one to one and counts. `found` are centres on
+/// level 0; their order does not matter to the result.
+///
+/// # Errors
+///
+/// When a centre is no number.
+pub fn score(truth: &DemoTruth, found: &[Level0Point]) -> anyhow::Result<DemoScore> {
+    let finder = pair_off(truth, found)?;
     let mut score = DemoScore {
         all: Tally::default(),
         on_seams: Tally::default(),
@@ -95,7 +101,7 @@ pub fn score(truth: &DemoTruth, found: &[Level0Point]) -> DemoScore {
         }
     }
     count_unmatched(truth, found, &finder, &mut score);
-    score
+    Ok(score)
 }
 
 /// Adds finds that are no painted cell.
@@ -116,32 +122,36 @@ fn count_unmatched(
     }
 }
 
-/// For each painted cell the place of its partner in `found`. Ties in distance
-/// go to the cell painted first, then to the find with the smaller coordinates.
-fn pair_off(truth: &DemoTruth, found: &[Level0Point]) -> Vec<Option<usize>> {
-    let reach = MATCH_DISTANCE_UM / MPP;
-    let leaves = found.iter().enumerate().map(|(i, p)| GeomWithData::new([p.x, p.y], i)).collect();
-    let tree: RTree<GeomWithData<[f64; 2], usize>> = RTree::bulk_load(leaves);
-    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
-    for (painted, cell) in truth.cells.iter().enumerate() {
-        for leaf in tree.locate_within_distance([cell.centre.x, cell.centre.y], reach * reach) {
-            pairs.push(((found[leaf.data] - cell.centre).square_length(), painted, leaf.data));
+/// For each painted cell the place of its partner in `found`, by the rule of
+/// `slidemill eval`: as many pairs as possible, and of those the closest.
+fn pair_off(truth: &DemoTruth, found: &[Level0Point]) -> anyhow::Result<Vec<Option<usize>>> {
+    let painted: Vec<Object> = truth.cells.iter().map(|cell| dot(cell.centre)).collect();
+    let found: Vec<Object> = found.iter().copied().map(dot).collect();
+    let near = Criterion::DistanceUm(MATCH_DISTANCE_UM);
+    let slide = Image { mpp: Some(Mpp::new(MPP)?), ..Image::named("painted") };
+    let candidates = Candidates::find(&found, &painted, near, &slide)?;
+    let scene = Scene { predictions: &found, truth: &painted, candidates: &candidates };
+    let all: Vec<u32> = (0..).zip(&found).map(|(place, _)| place).collect();
+    let counted = vec![false; painted.len()];
+    let mut finder = vec![None; painted.len()];
+    for (place, outcome) in optimal(scene, &all, near.threshold(), &counted, Classes::Same).iter().enumerate()
+    {
+        if let Outcome::Hit(painted) = *outcome {
+            finder[painted as usize] = Some(place);
         }
     }
-    let place = |i: usize| (found[i].x, found[i].y);
-    pairs.sort_by(|a, b| {
-        let (p, q) = (place(a.2), place(b.2));
-        a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(p.0.total_cmp(&q.0)).then(p.1.total_cmp(&q.1))
-    });
-    let mut finder = vec![None; truth.cells.len()];
-    let mut taken = vec![false; found.len()];
-    for (_, painted, partner) in pairs {
-        if finder[painted].is_none() && !taken[partner] {
-            finder[painted] = Some(partner);
-            taken[partner] = true;
-        }
+    Ok(finder)
+}
+
+fn dot(centre: Level0Point) -> Object {
+    Object {
+        id: 0,
+        image: ImageId(0),
+        class: ClassId(0),
+        score: None,
+        shape: Shape::Point(centre),
+        role: Role::Object,
     }
-    finder
 }
 
 #[cfg(test)]
@@ -166,7 +176,7 @@ mod tests {
     #[test]
     fn a_cell_counted_twice_costs_precision_not_recall() {
         let truth = truth(&[(100.0, 100.0, CellKind::Tumour), (2048.0, 700.0, CellKind::Stromal)]);
-        let got = score(&truth, &points(&[(101.0, 100.0), (2046.0, 700.0), (2053.0, 700.0)]));
+        let got = score(&truth, &points(&[(101.0, 100.0), (2046.0, 700.0), (2053.0, 700.0)])).unwrap();
         assert_eq!(got.all, Tally { painted: 2, found: 3, matched: 2 });
         assert_eq!(got.on_seams, Tally { painted: 1, found: 2, matched: 1 });
         assert_eq!(got.off_seams, Tally { painted: 1, found: 1, matched: 1 });
@@ -177,15 +187,15 @@ mod tests {
     #[test]
     fn three_microns_are_a_match_and_more_are_not() {
         let truth = truth(&[(100.0, 100.0, CellKind::Tumour)]);
-        assert_eq!(score(&truth, &points(&[(112.0, 100.0)])).all.matched, 1);
-        assert_eq!(score(&truth, &points(&[(112.1, 100.0)])).all.matched, 0);
+        assert_eq!(score(&truth, &points(&[(112.0, 100.0)])).unwrap().all.matched, 1);
+        assert_eq!(score(&truth, &points(&[(112.1, 100.0)])).unwrap().all.matched, 0);
     }
 
     #[test]
     fn the_closest_pair_goes_first() {
         // One find lies between two painted cells, nearer to the second.
         let kinds = [(100.0, 100.0, CellKind::Lymphocyte), (110.0, 100.0, CellKind::Tumour)];
-        let got = score(&truth(&kinds), &points(&[(106.0, 100.0)]));
+        let got = score(&truth(&kinds), &points(&[(106.0, 100.0)])).unwrap();
         let matched = |kind| got.by_kind.iter().find(|row| row.0 == kind).map(|row| row.2);
         assert_eq!((matched(CellKind::Lymphocyte), matched(CellKind::Tumour)), (Some(0), Some(1)));
     }
@@ -194,16 +204,16 @@ mod tests {
     fn the_order_of_finds_does_not_matter() {
         let cells: Vec<_> = (0..40).map(|i| (f64::from(i) * 8.0, 50.0, CellKind::Lymphocyte)).collect();
         let mut found: Vec<_> = (0..40).map(|i| (f64::from(i) * 8.0 + 4.0, 50.0)).collect();
-        let forward = score(&truth(&cells), &points(&found));
+        let forward = score(&truth(&cells), &points(&found)).unwrap();
         found.reverse();
-        assert_eq!(forward, score(&truth(&cells), &points(&found)));
+        assert_eq!(forward, score(&truth(&cells), &points(&found)).unwrap());
     }
 
     #[test]
     fn corners_are_counted() {
         let truth = truth(&[(2048.0, 4096.0, CellKind::Lymphocyte), (2048.0, 4300.0, CellKind::Lymphocyte)]);
-        assert_eq!(score(&truth, &points(&[(2047.0, 4095.0)])).on_corners, (1, 1));
-        assert_eq!(score(&truth, &[]).on_corners, (1, 0));
-        assert_eq!(score(&truth, &[]).all.precision(), 1.0);
+        assert_eq!(score(&truth, &points(&[(2047.0, 4095.0)])).unwrap().on_corners, (1, 1));
+        assert_eq!(score(&truth, &[]).unwrap().on_corners, (1, 0));
+        assert_eq!(score(&truth, &[]).unwrap().all.precision(), 1.0);
     }
 }

@@ -1,6 +1,10 @@
 //! Counts against counts, and classes against classes.
 
+use std::fmt;
+
 use serde::Serialize;
+
+use crate::table::{Cell, Table};
 
 /// Numbers of objects per image, predicted against true.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -88,6 +92,28 @@ impl Confusion {
         let same: u64 = self.pairs.iter().enumerate().map(|(i, row)| row[i]).sum();
         self.accuracy = (total > 0).then(|| same as f64 / total as f64);
         self.kappa = cohen_kappa(&self.pairs);
+    }
+}
+
+impl fmt::Display for Confusion {
+    /// A row per truth class, a column per predicted one, both with what found
+    /// no partner.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = |counts: &[u64]| counts.iter().map(|n| Cell::right(n.to_string())).collect::<Vec<_>>();
+        let names = self.classes.iter().map(|name| Cell::right(name.as_str()));
+        let header = [Cell::left("")].into_iter().chain(names).chain([Cell::right("missed")]);
+        let mut table = Table::new(header.collect());
+        for ((name, pairs), missed) in self.classes.iter().zip(&self.pairs).zip(&self.missed) {
+            let row = [Cell::left(name.as_str())].into_iter().chain(numbers(pairs));
+            table.push(row.chain(numbers(&[*missed])).collect());
+        }
+        table.push([Cell::left("false marks")].into_iter().chain(numbers(&self.false_marks)).collect());
+        table.fmt(f)?;
+        match (self.accuracy, self.kappa) {
+            (Some(accuracy), Some(kappa)) => writeln!(f, "same class {accuracy:.3}, kappa {kappa:.3}"),
+            (Some(accuracy), None) => writeln!(f, "same class {accuracy:.3}"),
+            _ => Ok(()),
+        }
     }
 }
 

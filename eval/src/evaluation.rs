@@ -1,7 +1,10 @@
 //! Everything at once: predictions against truth, one report.
 
+use std::io::{self, Write};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use wsi_types::ClassId;
 
 use crate::{
@@ -13,9 +16,10 @@ use crate::{
     error::Result,
     froc::{self, FrocPoint, Reading},
     matching::{Candidates, Classes, Criterion, Outcome, Scene, by_falling_score, greedy, optimal},
-    objects::{Image, Object, ObjectSet, Role, align, counted_area_mm2},
+    objects::{Image, ImageId, Object, ObjectSet, Role, align, counted_area_mm2},
     pq::{self, PanopticSums, panoptic_sums},
     pr::{self, Counts, OperatingPoint},
+    qupath,
     ranking::{Draw, Mark, Ranking},
     table::{Cell, Table},
     truth::UNNAMED_CLASS,
@@ -356,6 +360,39 @@ pub fn mistakes(
     }
     drop(study);
     Ok(Mistakes { truth, false_marks, missed })
+}
+
+impl Mistakes {
+    /// Writes the mistakes on one image as GeoJSON that QuPath opens: classes
+    /// `False: …` and `Missed: …`, with the score of what is false.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write_geojson(&self, image: ImageId, out: &mut impl Write) -> io::Result<()> {
+        let of_image = |objects: &[Object], kind, colour| {
+            let own = objects.iter().filter(move |object| object.image == image);
+            own.map(move |object| self.feature(object, kind, colour)).collect::<Vec<_>>()
+        };
+        let false_marks = of_image(&self.false_marks, "False", [213, 94, 0]);
+        let missed = of_image(&self.missed, "Missed", [0, 114, 178]);
+        qupath::write_collection(false_marks.into_iter().chain(missed), out)
+    }
+
+    fn feature(&self, object: &Object, kind: &str, colour: [u8; 3]) -> Value {
+        let class = format!("{kind}: {}", self.truth.class_name(object.class));
+        let score = object.score.map_or_else(|| json!({}), |score| json!({ "Detection probability": score }));
+        json!({
+            "type": "Feature",
+            "id": qupath::uuid(&self.truth.image_of(object).name, &class, object),
+            "geometry": qupath::geometry(&object.shape),
+            "properties": {
+                "objectType": "detection",
+                "classification": { "name": class, "color": colour },
+                "measurements": score,
+            },
+        })
+    }
 }
 
 fn check(settings: &EvaluationSettings) -> Result<()> {
@@ -868,61 +905,81 @@ impl Evaluation {
 }
 
 impl std::fmt::Display for Evaluation {
-    /// The table for people: a row per class and figures that exist.
+    /// The table for people: a row per figure that exists, a column per class.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let images = if self.images == 1 { "1 image".to_owned() } else { format!("{} images", self.images) };
         let area = self.area_mm2.map(|mm2| format!(", {mm2:.3} mm²")).unwrap_or_default();
-        writeln!(
-            f,
-            "{} images{area}; matched by {}; working threshold {}",
-            self.images, self.settings.criterion, self.settings.min_score
-        )?;
+        let scores = match self.settings.min_score {
+            least if least > 0.0 => format!("scores from {least}"),
+            _ => "all predictions given".to_owned(),
+        };
+        writeln!(f, "{images}{area}; matched by {}; {scores}\n", self.settings.criterion)?;
         self.figure_table().fmt(f)?;
-        for report in self.classes.iter().chain([&self.overall]) {
-            if let Some(best) = report.best {
-                let f1 = best.f1.unwrap_or_default();
-                writeln!(f, "{}: best F1 {f1:.3} at score {:.3}", report.class, best.threshold)?;
-            }
+        if self.classes.len() > 1 {
+            writeln!(f, "\nmatched whatever their classes, truth down, predicted across\n")?;
+            self.confusion.fmt(f)?;
         }
-        if let Some((low, high)) = self.overall.counts.limits {
-            let bias = self.overall.counts.bias.unwrap_or_default();
-            writeln!(f, "count per image: bias {bias:+.1}, limits of agreement {low:+.1} to {high:+.1}")?;
-        }
-        if let Some(ece) = self.overall.calibration.ece {
-            writeln!(f, "expected calibration error {ece:.3}")?;
-        }
-        if let Some(kappa) = self.confusion.kappa {
-            writeln!(f, "classes of matched pairs: kappa {kappa:.3}")?;
+        if !self.notes.is_empty() {
+            writeln!(f)?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
     }
 }
 
 impl Evaluation {
+    /// Classes, then all pooled, then the mean over classes; one class is its
+    /// own pool and mean.
     fn figure_table(&self) -> Table {
-        let named: Vec<(&str, String, &Figures)> = (self.classes.iter().chain([&self.overall]))
-            .map(|r| (r.class.as_str(), r.truth.to_string(), &r.figures))
-            .chain([("mean", String::new(), &self.mean)])
-            .collect();
-        let shown: Vec<usize> = (0..Figures::LABELS.len())
-            .filter(|&i| named.iter().any(|(_, _, figures)| figures.values()[i].is_some()))
-            .collect();
-        let labels = shown.iter().map(|&i| Cell::right(Figures::LABELS[i]));
-        let mut table =
-            Table::new([Cell::left("class"), Cell::right("truth")].into_iter().chain(labels).collect());
-        for (class, truth, figures) in named {
-            let values = figures.values();
-            let figures =
-                shown.iter().map(|&i| Cell::right(values[i].map_or_else(String::new, shown_estimate)));
-            table.push([Cell::left(class), Cell::right(truth)].into_iter().chain(figures).collect());
+        let mut reports: Vec<&ClassReport> = self.classes.iter().collect();
+        let several = self.classes.len() != 1;
+        if several {
+            reports.push(&self.overall);
         }
+        let mut header = vec![Cell::left("")];
+        header.extend(reports.iter().map(|report| Cell::right(report.class.as_str())));
+        header.extend(several.then(|| Cell::right("mean of classes")));
+        let mut table = Table::new(header);
+        let mut row = |label: &str, of: &dyn Fn(&ClassReport) -> String, mean: String| {
+            let cells: Vec<String> = reports.iter().map(|report| of(report)).collect();
+            if cells.iter().chain([&mean]).any(|cell| !cell.is_empty()) {
+                let numbers = cells.into_iter().chain(several.then_some(mean)).map(Cell::right);
+                table.push([Cell::left(label)].into_iter().chain(numbers).collect());
+            }
+        };
+        let none = String::new;
+        row("truth", &|r| r.truth.to_string(), none());
+        row("predicted", &|r| r.counts.predicted.to_string(), none());
+        for (place, label) in Figures::LABELS.iter().enumerate() {
+            let mean = shown(self.mean.values()[place]);
+            row(label, &|r| shown(r.figures.values()[place]), mean);
+        }
+        row("best F1", &|r| number(r.best.and_then(|best| best.f1)), none());
+        row("  at score", &|r| number(r.best.map(|best| f64::from(best.threshold))), none());
+        row("score AUC", &|r| number(r.score_auc), none());
+        row("calibration error", &|r| number(r.calibration.ece), none());
+        row("count bias/image", &|r| signed(r.counts.bias.filter(|_| r.counts.limits.is_some())), none());
+        row("  95 % limits", &|r| r.counts.limits.map_or_else(String::new, limits), none());
         table
     }
 }
 
-fn shown_estimate(estimate: Estimate) -> String {
-    match estimate.interval {
-        Some((low, high)) => format!("{:.3} ({low:.3}–{high:.3})", estimate.value),
-        None => format!("{:.3}", estimate.value),
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.3}"))
+}
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:+.1}"))
+}
+
+fn limits((low, high): (f64, f64)) -> String {
+    format!("{low:+.1} to {high:+.1}")
+}
+
+fn shown(estimate: Option<Estimate>) -> String {
+    let Some(Estimate { value, interval }) = estimate else { return String::new() };
+    match interval {
+        Some((low, high)) => format!("{value:.3} ({low:.3}–{high:.3})"),
+        None => format!("{value:.3}"),
     }
 }
 
@@ -932,7 +989,7 @@ mod tests {
     use wsi_types::{Level0Box, Mpp};
 
     use super::*;
-    use crate::objects::{ImageId, Shape};
+    use crate::objects::Shape;
 
     /// Two images of 1000 px at 1 µm/px, two classes, boxes of 10 px.
     fn truth() -> ObjectSet {
@@ -1046,6 +1103,12 @@ mod tests {
         let found = mistakes(truth(), predictions, &EvaluationSettings::default()).unwrap();
         assert_eq!(found.missed.iter().map(|o| o.id).collect::<Vec<_>>(), [3]);
         assert_eq!(found.false_marks.iter().map(|o| o.id).collect::<Vec<_>>(), [77]);
+        let mut text = Vec::new();
+        found.write_geojson(found.missed[0].image, &mut text).unwrap();
+        let text: Value = serde_json::from_slice(&text).unwrap();
+        let features = text["features"].as_array().unwrap();
+        let classes: Vec<_> = features.iter().map(|f| &f["properties"]["classification"]["name"]).collect();
+        assert_eq!(classes, ["Missed: tumour"]);
     }
 
     #[test]
@@ -1060,15 +1123,8 @@ mod tests {
     fn the_table_names_classes_figures_and_intervals() {
         let shown =
             evaluate(truth(), scored(truth(), 0.9), &EvaluationSettings::default()).unwrap().to_string();
-        for part in [
-            "tumour",
-            "stroma",
-            "all",
-            "mean",
-            "AP50:95",
-            "1.000 (1.000–1.000)",
-            "best F1 1.000 at score 0.900",
-        ] {
+        for part in ["tumour", "stroma", "all", "mean", "AP50:95", "1.000 (1.000–1.000)", "best F1", "0.900"]
+        {
             assert!(shown.contains(part), "{part} is missing in\n{shown}");
         }
     }

@@ -49,6 +49,7 @@ pub mod objects;
 pub mod polygon;
 pub mod pq;
 pub mod pr;
+mod qupath;
 pub mod ranking;
 mod table;
 pub mod truth;

@@ -1,19 +1,14 @@
-//! Agreed objects as GeoJSON that QuPath opens.
-//!
-//! QuPath wants `objectType` inside `properties`, a classification with both
-//! name and colour, flat numeric measurements, text metadata, closed rings, and
-//! ids that are UUIDs; the coordinates are those of the annotators' own files.
+//! Agreed objects as GeoJSON that QuPath opens; the coordinates are those of the
+//! annotators' own files.
 
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
-use wsi_types::{ClassId, Level0Point};
 
 use super::{AgreedObject, Consensus, Dispute};
 use crate::{
-    objects::{ImageId, Object, Shape},
-    polygon::{Polygon, Ring},
+    objects::ImageId,
+    qupath::{colour, geometry, uuid, write_collection},
 };
 
 /// What a file holds.
@@ -40,12 +35,8 @@ impl Consensus {
             };
             listed && agreed.object.image == image
         };
-        out.write_all(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
-        for (place, agreed) in self.objects.iter().filter(wanted).enumerate() {
-            out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut *out, &self.feature(agreed, which))?;
-        }
-        out.write_all(b"\n]}\n")
+        let features = self.objects.iter().filter(wanted).map(|agreed| self.feature(agreed, which));
+        write_collection(features, out)
     }
 
     fn feature(&self, agreed: &AgreedObject, which: Which) -> Value {
@@ -80,81 +71,4 @@ impl Consensus {
             },
         })
     }
-}
-
-/// A UUID (version 8, RFC 9562) from what the object is: the same every time.
-fn uuid(image: &str, class: &str, object: &Object) -> String {
-    let mut hash = Sha256::new();
-    hash.update((image.len() as u64).to_le_bytes());
-    hash.update(image);
-    hash.update((class.len() as u64).to_le_bytes());
-    hash.update(class);
-    let bounds = object.shape.bounds();
-    for side in [bounds.min.x, bounds.min.y, bounds.max.x, bounds.max.y] {
-        hash.update(side.to_le_bytes());
-    }
-    let digest = hash.finalize();
-    let mut bytes = [0_u8; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
-}
-
-fn geometry(shape: &Shape) -> Value {
-    match shape {
-        Shape::Point(point) => json!({ "type": "Point", "coordinates": [point.x, point.y] }),
-        Shape::Box(bounds) => rings_json(&Polygon::from_box(*bounds)),
-        Shape::Polygon(polygon) => rings_json(polygon),
-    }
-}
-
-/// One polygon with holes when one ring holds all others, else separate parts
-/// each with the holes inside it.
-fn rings_json(polygon: &Polygon) -> Value {
-    let mut parts: Vec<Vec<&Ring>> = Vec::new();
-    let depth = |ring: &Ring| {
-        let around = |other: &&Ring| !std::ptr::eq(*other, ring) && is_around(other, ring);
-        polygon.rings.iter().filter(around).count()
-    };
-    let (outer, holes): (Vec<&Ring>, Vec<&Ring>) =
-        polygon.rings.iter().partition(|ring| depth(ring).is_multiple_of(2));
-    parts.extend(outer.into_iter().map(|ring| vec![ring]));
-    for hole in holes {
-        // The innermost part around it is the smallest.
-        let around = parts.iter_mut().filter(|part| is_around(part[0], hole));
-        let area = |ring: &Ring| Polygon::from_ring(ring.clone()).area();
-        if let Some(part) = around.min_by(|a, b| area(a[0]).total_cmp(&area(b[0]))) {
-            part.push(hole);
-        }
-    }
-    let closed = |ring: &&Ring| -> Vec<[f64; 2]> {
-        let point = |p: &Level0Point| [p.x, p.y];
-        ring.iter().chain(ring.first()).map(point).collect()
-    };
-    let parts: Vec<Vec<Vec<[f64; 2]>>> = parts.iter().map(|part| part.iter().map(closed).collect()).collect();
-    match parts.as_slice() {
-        [one] => json!({ "type": "Polygon", "coordinates": one }),
-        many => json!({ "type": "MultiPolygon", "coordinates": many }),
-    }
-}
-
-/// Whether `outer` goes around `inner`, told by the middle of its first side
-/// (corners may touch).
-fn is_around(outer: &Ring, inner: &Ring) -> bool {
-    let Some((a, b)) = inner.first().zip(inner.get(1)) else { return false };
-    Polygon::from_ring(outer.clone()).contains(a.lerp(*b, 0.5))
-}
-
-/// Colours that stay apart for any number of classes: hues a golden angle from
-/// each other.
-fn colour(class: ClassId) -> [u8; 3] {
-    let hue = (f64::from(class.0) * 137.507_764).rem_euclid(360.0) / 60.0;
-    let channel = |offset: f64| {
-        let k = (offset + hue).rem_euclid(6.0);
-        let level = 1.0 - 0.75 * k.min(4.0 - k).clamp(0.0, 1.0);
-        (level * 220.0).round() as u8
-    };
-    [channel(5.0), channel(3.0), channel(1.0)]
 }
