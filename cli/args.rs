@@ -11,7 +11,7 @@ use crate::{
     exit::{Exit, exit_of},
     settings::RunOptions,
 };
-pub use judging::{Annotations, Eval};
+pub use judging::{Annotations, Consensus, Eval, TrainingSet};
 
 /// Whole-slide pathology processing: gigapixel slides in, one Parquet dataset of
 /// every cell and region out.
@@ -39,6 +39,8 @@ enum Command {
     Status(Status),
     Verify(Verify),
     Eval(Box<Eval>),
+    Consensus(Box<Consensus>),
+    Dataset(Box<TrainingSet>),
     Settings(ShowSettings),
 }
 
@@ -228,6 +230,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Status(status) => command::status::status(&status),
         Command::Verify(verify) => command::verify::verify(&verify),
         Command::Eval(eval) => command::eval::eval(&eval),
+        Command::Consensus(consensus) => command::consensus::consensus(&consensus),
+        Command::Dataset(dataset) => command::dataset::dataset(&dataset),
         Command::Settings(settings) => command::settings::settings(settings),
     }
 }

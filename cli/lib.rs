@@ -20,6 +20,7 @@ pub mod isolate;
 pub mod job;
 pub mod ledger;
 pub mod lock;
+pub mod new_folder;
 pub mod pipeline;
 pub mod prepare;
 pub mod progress;

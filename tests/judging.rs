@@ -134,3 +134,119 @@ fn what_is_asked_wrongly_is_said() {
     assert_eq!(output.status.code(), Some(65));
     assert!(stderr(&output).trim_end().ends_with("not-there"), "{}", stderr(&output));
 }
+
+/// What one made-up annotator does to the painted cells: misses every `miss`-th
+/// and moves the others by a third of a µm.
+fn annotate(painted: &demo::DemoTruth, miss: usize, path: &Path) {
+    let mut text = "x,y,class\n".to_owned();
+    for (place, cell) in painted.cells.iter().enumerate().filter(|(place, _)| place % miss != miss - 1) {
+        let aside = if place % 2 == 0 { 1.3 } else { -1.3 };
+        text += &format!("{},{},{}\n", cell.centre.x + aside, cell.centre.y, cell.kind.name());
+    }
+    fs::write(path, text).expect("the annotations are written");
+}
+
+#[test]
+fn annotators_agree_and_what_they_agree_on_judges() {
+    let folder = folder();
+    let painted = small_slide(&folder.path().join("slide.tif"), 23);
+    let paths = ["anna", "ben", "carla"].map(|name| folder.path().join(format!("{name}.csv")));
+    for (path, miss) in paths.iter().zip([3, 5, 7]) {
+        annotate(&painted, miss, path);
+    }
+    let out = folder.path().join("agreed");
+    let mut command = slidemill();
+    command.arg("consensus").args(&paths).arg("-o").arg(&out);
+    let output = command.args(["--match", "distance:2um", "--mpp", "0.25", "--json"]).output().unwrap();
+    let found = json(&output);
+    for (one, miss) in found["annotators"].as_array().unwrap().iter().zip([3.0, 5.0, 7.0]) {
+        let sensitivity = one["sensitivity"].as_f64().unwrap();
+        assert!((sensitivity - (1.0 - 1.0 / miss)).abs() < 0.03, "{one}");
+    }
+    // Two of three miss what is missed by 3 × 5, 3 × 7 or 5 × 7.
+    let cells = painted.cells.len();
+    let lost = (1..=cells).filter(|n| [3, 5, 7].iter().filter(|miss| n % *miss == 0).count() > 1).count();
+    let truth = out.join("truth/anna.geojson");
+    let judged = json(&eval(&truth, &paths[0], &["--match", "distance:2um", "--mpp", "0.25", "--json"]));
+    let agreed = judged["overall"]["counts"]["predicted"].as_u64().unwrap() as usize;
+    assert!(agreed.abs_diff(cells - lost) <= cells / 200, "{agreed} agreed of {cells}, {lost} lost");
+    let review: Value = serde_json::from_slice(&fs::read(out.join("review/anna.geojson")).unwrap()).unwrap();
+    let features = review["features"].as_array().unwrap();
+    assert!(!features.is_empty());
+    for feature in features {
+        let properties = &feature["properties"];
+        assert_eq!(properties["objectType"], "annotation");
+        assert!(
+            properties["classification"]["color"].is_array() && feature["id"].as_str().unwrap().len() == 36
+        );
+    }
+    // It is there now, and is not overwritten.
+    let again = slidemill().arg("consensus").args(&paths).arg("-o").arg(&out).output().unwrap();
+    assert_eq!(again.status.code(), Some(64));
+    assert!(stderr(&again).contains("give a new folder"), "{}", stderr(&again));
+}
+
+#[test]
+fn a_data_set_comes_back_whole_through_eval() {
+    let folder = folder();
+    let slides = ["p1_a", "p1_b", "p2_a"].map(|name| folder.path().join(format!("{name}.tif")));
+    let mut boxes = "image,xmin,ymin,xmax,ymax,class\n".to_owned();
+    for (slide, seed) in slides.iter().zip(24..) {
+        for cell in small_slide(slide, seed).cells {
+            let b = cell.level0_box();
+            let name = slide.file_stem().unwrap().to_string_lossy();
+            // Cells that reach past the slide are whole in no tile.
+            if b.min.x > 0.0 && b.min.y > 0.0 && b.max.x < 2560.0 && b.max.y < 2048.0 {
+                let row = [b.min.x, b.min.y, b.max.x, b.max.y].map(|side| format!("{side:.3}")).join(",");
+                boxes += &format!("{name},{row},{}\n", cell.kind.name());
+            }
+        }
+    }
+    let truth = folder.path().join("boxes.csv");
+    fs::write(&truth, boxes).unwrap();
+    let out = folder.path().join("set");
+    let mut command = slidemill();
+    command.arg("dataset").args(&slides).arg("--truth").arg(&truth).arg("-o").arg(&out);
+    // Neighbours share 32 µm, more than any cell: each is whole in some tile.
+    let how = ["--tile-mpp", "0.5", "--tile", "256", "--overlap", "64", "--border", "whole"];
+    let output = command.args(how).args(["--group-by", "before:_", "--balanced"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let names: Vec<String> = fs::read_to_string(out.join("data.yaml"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| Some(line.trim().split_once(": \"")?.1.trim_end_matches('"').to_owned()))
+        .collect();
+    assert_eq!(names.len(), 4);
+    let mut back: Vec<(String, wsi_types::ClassId, [f64; 4])> = Vec::new();
+    let mut patients: [std::collections::BTreeSet<String>; 2] = Default::default();
+    let mut table = csv::Reader::from_path(out.join("tiles.csv")).unwrap();
+    for row in table.records().map(Result::unwrap) {
+        let (tile, split) = (row[0].to_owned(), row[1].to_owned());
+        let [x, y, scale] = [2, 3, 4].map(|column| row[column].parse::<f64>().unwrap());
+        assert!((scale - 2.0).abs() < 1e-9);
+        patients[usize::from(split == "val")].insert(tile[..2].to_owned());
+        assert!(out.join(format!("images/{split}/{tile}.png")).exists());
+        let labels = fs::read_to_string(out.join(format!("labels/{split}/{tile}.txt"))).unwrap();
+        let found = ::eval::dataset::yolo::parse_labels(&labels, 512.0, 512.0, Path::new(&tile)).unwrap();
+        for object in found {
+            let b = object.shape.bounds();
+            let sides = [b.min.x + x, b.min.y + y, b.max.x + x, b.max.y + y];
+            let cell = (tile[..4].to_owned(), object.class, sides);
+            // Overlap shows a cell to several tiles: once is enough.
+            let near = |other: &[f64; 4]| other.iter().zip(sides).all(|(a, b)| (a - b).abs() < 0.05);
+            if !back.iter().any(|(image, class, other)| (image, *class) == (&cell.0, cell.1) && near(other)) {
+                back.push(cell);
+            }
+        }
+    }
+    assert!(patients[0].is_disjoint(&patients[1]) && patients.iter().all(|split| !split.is_empty()));
+    let labels = folder.path().join("labels.csv");
+    let row = |(image, class, sides): &(String, wsi_types::ClassId, [f64; 4])| {
+        format!("{image},{},{},1", sides.map(|side| side.to_string()).join(","), names[usize::from(class.0)])
+    };
+    let rows: Vec<String> = back.iter().map(row).collect();
+    fs::write(&labels, format!("image,xmin,ymin,xmax,ymax,class,score\n{}\n", rows.join("\n"))).unwrap();
+    let found = json(&eval(&labels, &truth, &["--match", "iou:0.95", "--json", "--bootstrap", "0"]));
+    assert_eq!(found["overall"]["figures"]["f1"]["value"], 1.0, "{found}");
+}

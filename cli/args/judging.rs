@@ -4,7 +4,11 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-use eval::matching::Criterion;
+use eval::{
+    consensus::Keep,
+    dataset::{BorderRule, GroupRule, Task},
+    matching::Criterion,
+};
 
 /// How annotation files are read, whichever command reads them.
 #[derive(Debug, Clone, Args)]
@@ -113,4 +117,194 @@ pub struct Eval {
     /// How files are read.
     #[command(flatten)]
     pub annotations: Annotations,
+}
+
+/// Bring several annotators to one agreed truth, and judge each of them.
+///
+/// Their objects are grouped, at most one of each annotator to a group; each
+/// group becomes one object with the number of its supporters, the vote on its
+/// class and the share that agreed. From three annotators on, a rater model in
+/// the manner of STAPLE tells each one's sensitivity and precision and how much
+/// all missed together.
+///
+/// OUT is a new folder: truth/ holds the agreed objects, review/ those in dispute,
+/// each a GeoJSON per image that QuPath opens; consensus.json holds everything.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  slidemill consensus anna.geojson ben.geojson carla.geojson -o agreed\n  \
+    slidemill consensus anna=a/ ben=b/ --match distance:3um --mpp 0.25 --weight anna=2 -o agreed\n  \
+    slidemill eval --pred results --truth agreed/truth --match distance:3um"
+)]
+pub struct Consensus {
+    /// One file or folder per annotator, at least two: PATH, or NAME=PATH
+    #[arg(required = true, num_args = 2.., value_name = "ANNOTATOR")]
+    pub annotators: Vec<String>,
+    /// New folder for what was agreed
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// When two mean the same object: iou:0.5 (boxes), mask-iou:0.5 (outlines) or
+    /// distance:3um (centres)
+    #[arg(long = "match", value_name = "RULE", default_value = "iou:0.5")]
+    pub criterion: Criterion,
+    /// Which objects become truth: majority, 2 (at least two annotators), 60% (of
+    /// the weight) or p0.9 (probability under the rater model). Shares are of those
+    /// who looked at the image
+    #[arg(long, value_name = "RULE", default_value = "majority", value_parser = keep)]
+    pub keep: Keep,
+    /// Weight of an annotator's vote [default: 1]. May be given again
+    #[arg(long, value_name = "NAME=W", value_parser = weight, action = ArgAction::Append)]
+    pub weight: Vec<(String, f64)>,
+    /// Group by density (DBSCAN) with so many objects for a core, instead of by the
+    /// nearest pairs; chains of touching objects then become one
+    #[arg(long, value_name = "N")]
+    pub density: Option<usize>,
+    /// List for review what less than this share of the readers marked, or whose
+    /// class less than this share of its supporters chose
+    #[arg(long, value_name = "SHARE", default_value_t = 0.75)]
+    pub review_below: f64,
+    /// Print everything as JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// How files are read.
+    #[command(flatten)]
+    pub annotations: Annotations,
+}
+
+fn keep(text: &str) -> Result<Keep, String> {
+    let bad = || format!("cannot keep by {text:?}, expected majority, 2, 60% or p0.9");
+    let number = |text: &str| text.parse::<f64>().map_err(|_| bad());
+    match (text, text.strip_suffix('%'), text.strip_prefix('p')) {
+        ("majority", ..) => Ok(Keep::Majority),
+        (_, Some(percent), _) => Ok(Keep::Share(number(percent)? / 100.0)),
+        (_, _, Some(probability)) => Ok(Keep::Probability(number(probability)?)),
+        _ => text.parse().ok().filter(|least| *least > 0).map(Keep::AtLeast).ok_or_else(bad),
+    }
+}
+
+fn weight(text: &str) -> Result<(String, f64), String> {
+    let parts = text.split_once('=').and_then(|(name, weight)| Some((name.to_owned(), weight.parse().ok()?)));
+    parts.ok_or_else(|| "expected NAME=WEIGHT, such as anna=2".to_owned())
+}
+
+/// Cut annotated slides or images into a YOLO data set to train on.
+///
+/// Images are slides or pictures; folders are searched for both (label and mask
+/// PNGs are not pictures). Annotations find them by name. Images that no
+/// annotation names are left out: nobody said that they are empty.
+///
+/// OUT is a new folder as Ultralytics wants it: images/, labels/ and data.yaml.
+/// Beside it: tiles.csv (where each tile lies, its weight and repeats),
+/// train-oversampled.txt (tiles with rare classes repeated; name it under `train:`
+/// in data.yaml to use it), dataset.json and a picture, overview.png.
+///
+/// Pieces of one patient, slide or field (--groups, --group-by) never fall into
+/// two splits. What is in sight without a label is painted over in grey.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  slidemill dataset slides/ --truth annotations/ -o train --tile-mpp 0.5\n  \
+    slidemill dataset tnbc/ --truth tnbc/ -o train --task segment --mpp 0.25 --group-by before:_\n  \
+    slidemill dataset crops/ --truth crops/ -o train --mpp 0.5 --dot-um 8 --border centre --group-by first:12"
+)]
+pub struct TrainingSet {
+    /// Annotated slides or pictures: files, folders, globs, or a CSV list
+    #[arg(required = true, value_name = "IMAGES")]
+    pub images: Vec<PathBuf>,
+    /// Their annotations: files or folders. May be given again
+    #[arg(long, required = true, value_name = "PATH", action = ArgAction::Append)]
+    pub truth: Vec<PathBuf>,
+    /// New folder for the data set
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// What a model is to learn: boxes (detect) or outlines (segment)
+    #[arg(long, value_name = "TASK", default_value = "detect", value_parser = task)]
+    pub task: Task,
+    /// µm per px of the tiles [default: each image's own pixels]
+    #[arg(long, value_name = "X", help_heading = "Tiles")]
+    pub tile_mpp: Option<f64>,
+    /// Side of a tile in px
+    #[arg(long, value_name = "PX", default_value_t = 640, help_heading = "Tiles")]
+    pub tile: u32,
+    /// What neighbouring tiles share, in px
+    #[arg(long, value_name = "PX", default_value_t = 64, help_heading = "Tiles")]
+    pub overlap: u32,
+    /// Which objects at a tile's border are labelled there: visible:0.5 (at least
+    /// half of the area in sight), centre, or whole
+    #[arg(long, value_name = "RULE", default_value = "visible:0.5", value_parser = border, help_heading = "Tiles")]
+    pub border: BorderRule,
+    /// Leave what is in sight without a label as it is, instead of painting it over
+    #[arg(long, help_heading = "Tiles")]
+    pub keep_unlabelled: bool,
+    /// Side in µm of the box that stands for a dot
+    #[arg(long, value_name = "UM", help_heading = "Tiles")]
+    pub dot_um: Option<f64>,
+    /// Training tiles without objects, at most so many for each with objects
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, help_heading = "Tiles")]
+    pub empty: f64,
+    /// Shares for train, val and test
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_delimiter = ',',
+        default_value = "0.8,0.2,0",
+        help_heading = "Splits"
+    )]
+    pub split: Vec<f64>,
+    /// Deal groups out to meet the shares as well as they allow. Otherwise a hash of
+    /// the group's name decides, so that a patient stays where they are, whoever is
+    /// added later
+    #[arg(long, help_heading = "Splits")]
+    pub balanced: bool,
+    /// What belongs together when there is no --groups: first:12 (names that begin
+    /// with the same 12 characters, a TCGA patient) or before:_ (that agree up to
+    /// the first _) [default: each image alone]
+    #[arg(long, value_name = "RULE", value_parser = group_by, conflicts_with = "groups", help_heading = "Splits")]
+    pub group_by: Option<GroupRule>,
+    /// Another seed, another division
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Splits")]
+    pub seed: u64,
+    /// No class weight, and no number of repeats, is larger than this times the
+    /// smallest
+    #[arg(long, value_name = "W", default_value_t = 10.0, help_heading = "Balance")]
+    pub weight_cap: f64,
+    /// Predictions of an earlier model on these images: training tiles where it was
+    /// surely wrong are kept even when empty, and listed, worst first, in
+    /// hard-negatives.txt
+    #[arg(long, value_name = "PRED", help_heading = "Balance")]
+    pub hard_negatives: Option<PathBuf>,
+    /// When such a prediction is right
+    #[arg(long = "match", value_name = "RULE", default_value = "iou:0.5", help_heading = "Balance")]
+    pub criterion: Criterion,
+    /// How files are read.
+    #[command(flatten)]
+    pub annotations: Annotations,
+}
+
+fn task(text: &str) -> Result<Task, String> {
+    match text {
+        "detect" => Ok(Task::Detect),
+        "segment" => Ok(Task::Segment),
+        _ => Err("expected detect or segment".to_owned()),
+    }
+}
+
+fn border(text: &str) -> Result<BorderRule, String> {
+    let share = text.strip_prefix("visible:").and_then(|share| share.parse().ok());
+    match (text, share) {
+        ("centre", _) => Ok(BorderRule::Centre),
+        ("whole", _) => Ok(BorderRule::Whole),
+        (_, Some(share)) => Ok(BorderRule::Visible(share)),
+        _ => Err("expected visible:0.5, centre or whole".to_owned()),
+    }
+}
+
+fn group_by(text: &str) -> Result<GroupRule, String> {
+    let separator = |text: &str| {
+        let mut characters = text.chars();
+        characters.next().filter(|_| characters.next().is_none())
+    };
+    let first = text.strip_prefix("first:").and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+    let before = text.strip_prefix("before:").and_then(separator);
+    (first.map(GroupRule::Characters))
+        .or_else(|| before.map(|separator| GroupRule::Parts(separator, 1)))
+        .ok_or_else(|| "expected first:N or before:C, such as first:12 or before:_".to_owned())
 }

@@ -1,5 +1,7 @@
 //! The commands beside `run`, each in a file of its name.
 
+pub mod consensus;
+pub mod dataset;
 pub mod demo;
 pub mod doctor;
 pub mod eval;

@@ -11,19 +11,32 @@ use wsi_types::RgbBuffer;
 ///
 /// When the picture has no pixels or the file cannot be written.
 pub fn write_png(path: &Path, picture: &RgbBuffer) -> anyhow::Result<()> {
-    whole_file::write(path, |file| -> anyhow::Result<()> {
-        let (width, height) = (u32::try_from(picture.width())?, u32::try_from(picture.height())?);
-        let mut encoder = png::Encoder::new(file, width, height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(picture.bytes())?;
-        Ok(writer.finish()?)
-    })
-    .map_err(Into::into)
-    .flatten()
-    .with_context(|| format!("cannot write the picture: {}", path.display()))
+    whole_file::write(path, |file| encode(picture, file))
+        .map_err(Into::into)
+        .flatten()
+        .with_context(|| format!("cannot write the picture: {}", path.display()))
+}
+
+/// A picture as the bytes of a PNG file.
+///
+/// # Errors
+///
+/// When the picture has no pixels.
+pub fn png_bytes(picture: &RgbBuffer) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    encode(picture, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn encode(picture: &RgbBuffer, out: impl std::io::Write) -> anyhow::Result<()> {
+    let (width, height) = (u32::try_from(picture.width())?, u32::try_from(picture.height())?);
+    let mut encoder = png::Encoder::new(out, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(picture.bytes())?;
+    Ok(writer.finish()?)
 }
 
 #[cfg(test)]

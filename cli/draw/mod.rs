@@ -10,15 +10,18 @@ mod density;
 mod file;
 mod font;
 mod montage;
+mod sheet;
 mod view;
 
 use wsi_reader::Slide;
 use wsi_types::{ClassId, Level0Box, Rgb, RgbBuffer};
 
 use canvas::Canvas;
-pub use file::write_png;
+pub use file::{png_bytes, write_png};
 pub use montage::{Montage, montage};
+pub use sheet::{SheetTile, fill_ring, sheet};
 use view::View;
+pub use view::read_area;
 
 /// Clear on pink and violet, told apart by the colour-blind (after Okabe and
 /// Ito 2008, lightened); classes beyond the last start again.

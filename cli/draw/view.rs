@@ -1,6 +1,6 @@
 //! A part of a slide as a picture of a wanted size.
 
-use wsi_reader::Slide;
+use wsi_reader::{ReadError, Slide};
 use wsi_types::{Level0Box, LevelIndex, LevelRect, RgbBuffer, TileId};
 
 /// Pixels of a picture: x to the right, y down, whole numbers on corners.
@@ -36,7 +36,7 @@ impl View {
         let side = |length: f64| ((length / level0_per_px).round() as usize).max(1);
         let size = (side(region.width()), side(region.height()));
         let mut view = Self { picture: RgbBuffer::default(), region, level0_per_px };
-        view.picture = view.average(slide, size);
+        view.picture = view.average(slide, size).0;
         view
     }
 
@@ -51,8 +51,9 @@ impl View {
         PicturePoint::new(away.x, away.y)
     }
 
-    /// The coarsest level that is sharp enough, averaged down by area.
-    fn average(&self, slide: &dyn Slide, size: (usize, usize)) -> RgbBuffer {
+    /// The coarsest level that is sharp enough, averaged down by area; and what
+    /// was wrong with the first tile that shows grey.
+    fn average(&self, slide: &dyn Slide, size: (usize, usize)) -> (RgbBuffer, Option<ReadError>) {
         let pyramid = &slide.info().pyramid;
         let sharp_enough =
             |level: &wsi_types::Level| level.mean_downsample() <= self.level0_per_px * (1.0 + 1e-3);
@@ -64,16 +65,33 @@ impl View {
             size,
         };
         let mut sums = vec![[0.0_f32; 4]; size.0 * size.1];
-        let mut pixels = RgbBuffer::default();
+        let (mut pixels, mut failed) = (RgbBuffer::default(), None);
         for (column, row) in level.tiles.tiles_in(&mean.level_rect()) {
             let rect = level.tiles.tile_rect(column, row);
             let tile = TileId { level: LevelIndex(index as u16), row, column };
-            if slide.read_tile(tile, &mut pixels).is_err() {
+            if let Err(error) = slide.read_tile(tile, &mut pixels) {
                 pixels.fill(rect.width() as usize, rect.height() as usize, UNREADABLE);
+                failed.get_or_insert(error);
             }
             mean.add(&pixels, &rect, &mut sums);
         }
-        mean.finish(&sums, slide.info().background)
+        (mean.finish(&sums, slide.info().background), failed)
+    }
+}
+
+/// A square of level 0 as a picture of `side` × `side` px, averaged by area; the
+/// slide's background where it reaches past the slide. `side` must not enlarge:
+/// at most one px for each level-0 px.
+///
+/// # Errors
+///
+/// [`ReadError`] of the first tile that cannot be read.
+pub fn read_area(slide: &dyn Slide, area: Level0Box, side: usize) -> Result<RgbBuffer, ReadError> {
+    let level0_per_px = area.width() / side as f64;
+    let view = View { picture: RgbBuffer::default(), region: area, level0_per_px };
+    match view.average(slide, (side, side)) {
+        (picture, None) => Ok(picture),
+        (_, Some(error)) => Err(error),
     }
 }
 
@@ -160,6 +178,19 @@ pub(super) mod tests {
             if (x / 8 + y / 8).is_multiple_of(2) { [200, 100, 50] } else { [0, 0, 0] }
         };
         MemorySlide::painted(&[(width, height)], (64, 64), Mpp::new(0.5).ok(), paint).expect("one level")
+    }
+
+    #[test]
+    fn an_area_past_the_slide_is_background_there() {
+        let slide = chequered(70, 50);
+        let area = Level0Box::new(euclid::point2(40.0, 20.0), euclid::point2(104.0, 84.0));
+        let picture = read_area(&slide, area, 32).unwrap();
+        let background = slide.info().background;
+        assert_eq!((picture.width(), picture.height()), (32, 32));
+        assert_eq!((picture.pixel(20, 3), picture.pixel(3, 20)), (background, background));
+        assert_ne!((picture.pixel(1, 1), picture.pixel(7, 1)), (background, background));
+        // Level-0 pixels 40 to 48 and 24 to 32: square (5, 3), a light one.
+        assert_eq!(picture.pixel(1, 3), [200, 100, 50]);
     }
 
     #[test]

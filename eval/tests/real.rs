@@ -71,7 +71,7 @@ fn dots_of_three_classes_become_tiles_split_by_patient() {
         split,
         ..DatasetSettings::default()
     };
-    let dataset = plan_dataset(set.clone(), &settings).unwrap();
+    let dataset = plan_dataset(set.clone(), &settings, &[]).unwrap();
     assert_eq!(dataset.classes.len(), 3);
     let patient = |name: &str| name[..12].to_owned();
     let patients = |split: Split| {

@@ -516,12 +516,27 @@ impl fmt::Display for Consensus {
             self.disputed().count(),
             self.settings.criterion
         )?;
-        let header =
-            ["annotator", "images", "objects", "sensitivity", "precision", "F1 with consensus", "class"];
-        let cells = header.iter().enumerate();
-        let mut table = Table::new(
-            cells.map(|(i, name)| if i == 0 { Cell::left(*name) } else { Cell::right(*name) }).collect(),
-        );
+        writeln!(f)?;
+        self.annotator_table().fmt(f)?;
+        writeln!(f)?;
+        self.pair_table().fmt(f)?;
+        writeln!(f)?;
+        if let Some(kappa) = self.class_kappa {
+            writeln!(f, "Fleiss' kappa of classes {kappa:.3}")?;
+        }
+        match self.missed_by_all {
+            Some(missed) => writeln!(f, "missed by all, by the rater model: {missed:.1}"),
+            None => {
+                writeln!(f, "two annotators do not say who of them is right: no sensitivity or precision")
+            }
+        }
+    }
+}
+
+impl Consensus {
+    fn annotator_table(&self) -> Table {
+        let header = ["annotator", "images", "objects", "sensitivity", "precision", "F1", "class agreed"];
+        let mut table = Table::new(header_cells(&header, 1));
         for one in &self.annotators {
             table.push(vec![
                 Cell::left(&one.name),
@@ -533,22 +548,30 @@ impl fmt::Display for Consensus {
                 Cell::right(shown(one.class_agreement)),
             ]);
         }
-        table.fmt(f)?;
-        for pair in &self.pairs {
-            let (a, b) = (&self.annotators[pair.a].name, &self.annotators[pair.b].name);
-            let (f1, kappa) = (shown(pair.f1), shown(pair.class_kappa));
-            writeln!(f, "{a} and {b}: F1 {f1}, kappa of classes {kappa}")?;
-        }
-        if let Some(kappa) = self.class_kappa {
-            writeln!(f, "Fleiss' kappa of classes {kappa:.3}")?;
-        }
-        match self.missed_by_all {
-            Some(missed) => writeln!(f, "missed by all, by the rater model: {missed:.1}"),
-            None => {
-                writeln!(f, "two annotators do not say who of them is right: no sensitivity or precision")
-            }
-        }
+        table
     }
+
+    fn pair_table(&self) -> Table {
+        let mut table =
+            Table::new(header_cells(&["both marked", "", "objects", "F1", "kappa of classes"], 2));
+        for pair in &self.pairs {
+            table.push(vec![
+                Cell::left(&self.annotators[pair.a].name),
+                Cell::left(&self.annotators[pair.b].name),
+                Cell::right(pair.both.to_string()),
+                Cell::right(shown(pair.f1)),
+                Cell::right(shown(pair.class_kappa)),
+            ]);
+        }
+        table
+    }
+}
+
+/// Headings of columns, the first `words` of them over words.
+fn header_cells(names: &[&str], words: usize) -> Vec<Cell> {
+    let side =
+        |(place, name): (usize, &&str)| if place < words { Cell::left(*name) } else { Cell::right(*name) };
+    names.iter().enumerate().map(side).collect()
 }
 
 fn shown(value: Option<f64>) -> String {

@@ -1,6 +1,6 @@
 //! Where a model was fooled before.
 
-use super::{Dataset, Split};
+use super::{Dataset, Split, Tile};
 use crate::objects::Object;
 
 /// Training tiles by how surely an earlier model was wrong in them: the places
@@ -11,18 +11,23 @@ use crate::objects::Object;
 /// [`mistakes`](crate::evaluation::mistakes).
 #[must_use]
 pub fn hard_negatives(dataset: &Dataset, false_marks: &[Object], most: usize) -> Vec<usize> {
+    let scores = false_scores(&dataset.tiles, false_marks);
+    let train = |place: &usize| dataset.tiles[*place].split == Split::Train && scores[*place] > 0.0;
+    let mut ranked: Vec<usize> = (0..scores.len()).filter(train).collect();
+    ranked.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    ranked.truncate(most);
+    ranked
+}
+
+/// By tile: the sum of the scores of the false marks in it.
+pub(super) fn false_scores(tiles: &[Tile], false_marks: &[Object]) -> Vec<f64> {
     let mut by_image: Vec<&Object> = false_marks.iter().collect();
     by_image.sort_by_key(|mark| mark.image);
-    let mut ranked: Vec<(f64, usize)> = Vec::new();
-    for (place, tile) in dataset.tiles.iter().enumerate().filter(|(_, tile)| tile.split == Split::Train) {
+    let score = |tile: &Tile| -> f64 {
         let from = by_image.partition_point(|mark| mark.image < tile.image);
         let to = by_image.partition_point(|mark| mark.image <= tile.image);
         let inside = by_image[from..to].iter().filter(|mark| tile.area.contains(mark.shape.centroid()));
-        let sum: f64 = inside.map(|mark| f64::from(mark.score_or_one())).sum();
-        if sum > 0.0 {
-            ranked.push((sum, place));
-        }
-    }
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    ranked.into_iter().take(most).map(|(_, place)| place).collect()
+        inside.map(|mark| f64::from(mark.score_or_one())).sum()
+    };
+    tiles.iter().map(score).collect()
 }

@@ -20,7 +20,7 @@ pub use weights::{balanced_weights, capped};
 use crate::{
     EvalError,
     error::Result,
-    objects::{Image, ImageId, ObjectSet},
+    objects::{Image, ImageId, Object, ObjectSet},
     table::{Cell, Table},
 };
 
@@ -183,14 +183,20 @@ pub struct SplitReport {
 }
 
 /// Plans the data set of all images of `set`, whose objects are sorted by image
-/// first.
+/// first. Training tiles that hold `false_marks` of an earlier model (see
+/// [`mistakes`](crate::evaluation::mistakes); none, for no such model) stay even
+/// when they are empty.
 ///
 /// # Errors
 ///
 /// [`EvalError::Setting`]; [`EvalError::NoMpp`] when a scale is asked for and
 /// not known; [`EvalError::PointsHaveNoArea`] for dots without `dot_um`;
 /// [`EvalError::Empty`] for images whose size is not known.
-pub fn plan_dataset(mut set: ObjectSet, settings: &DatasetSettings) -> Result<Dataset> {
+pub fn plan_dataset(
+    mut set: ObjectSet,
+    settings: &DatasetSettings,
+    false_marks: &[Object],
+) -> Result<Dataset> {
     check(settings)?;
     set.sort_by_image();
     let splits = split::splits(&set, &settings.split);
@@ -204,7 +210,8 @@ pub fn plan_dataset(mut set: ObjectSet, settings: &DatasetSettings) -> Result<Da
         let first = first_of_image[tile.image.0 as usize];
         tile.labels.iter_mut().for_each(|label| label.object += first);
     }
-    tiles::thin_out_empty(&mut tiles, settings);
+    let hard = hard::false_scores(&tiles, false_marks);
+    tiles::thin_out_empty(&mut tiles, &hard, settings);
     let class_weights = weights::weigh(&mut tiles, set.classes.len(), settings.weight_cap);
     let splits: Vec<SplitReport> =
         Split::ALL.iter().map(|&split| report(split, &set, &splits, &tiles, &settings.split)).collect();
@@ -245,7 +252,7 @@ fn check(settings: &DatasetSettings) -> Result<()> {
 
 fn first_objects(set: &ObjectSet) -> Vec<usize> {
     let mut first = 0;
-    let before = |objects: &[crate::objects::Object]| {
+    let before = |objects: &[Object]| {
         let this = first;
         first += objects.len();
         this

@@ -76,7 +76,7 @@ fn whole_objects_come_back_through_label_files_with_f1_of_one() {
             let truth = annotated(2);
             // Overlap wider than any object: each is whole in at least one tile.
             let settings = DatasetSettings { mpp, ..settings(task, BorderRule::Whole) };
-            let dataset = plan_dataset(truth.clone(), &settings).unwrap();
+            let dataset = plan_dataset(truth.clone(), &settings, &[]).unwrap();
             let mut back = ObjectSet { objects: Vec::new(), ..truth.clone() };
             let mut seen = BTreeSet::new();
             for tile in &dataset.tiles {
@@ -100,7 +100,7 @@ fn without_overlap_a_centre_is_in_one_tile() {
     let settings = DatasetSettings { overlap_px: 0, ..settings(Task::Detect, BorderRule::Centre) };
     // 1000 and 700 are no multiples of 250 and 256, so take tiles that fit.
     let settings = DatasetSettings { tile_px: 100, ..settings };
-    let dataset = plan_dataset(annotated(1), &settings).unwrap();
+    let dataset = plan_dataset(annotated(1), &settings, &[]).unwrap();
     assert_eq!(dataset.tiles.len(), 70);
     let mut labelled: Vec<usize> =
         dataset.tiles.iter().flat_map(|tile| &tile.labels).map(|label| label.object).collect();
@@ -112,8 +112,8 @@ fn without_overlap_a_centre_is_in_one_tile() {
 
 #[test]
 fn what_is_cut_too_far_is_hidden_and_not_forgotten() {
-    let whole = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Whole)).unwrap();
-    let half = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Visible(0.5))).unwrap();
+    let whole = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap();
+    let half = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Visible(0.5)), &[]).unwrap();
     for (strict, lenient) in whole.tiles.iter().zip(&half.tiles) {
         let all = |tile: &Tile| tile.labels.len() + tile.hidden.len();
         assert_eq!(all(strict), all(lenient));
@@ -125,7 +125,7 @@ fn what_is_cut_too_far_is_hidden_and_not_forgotten() {
 
 #[test]
 fn tiles_cover_the_image_and_end_with_it() {
-    let dataset = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Whole)).unwrap();
+    let dataset = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap();
     let right = dataset.tiles.iter().map(|tile| tile.area.max.x).fold(0.0, f64::max);
     let bottom = dataset.tiles.iter().map(|tile| tile.area.max.y).fold(0.0, f64::max);
     assert_eq!((right, bottom), (1000.0, 700.0));
@@ -144,7 +144,7 @@ fn rare_classes_weigh_more_and_their_tiles_come_more_often() {
     let all_train = SplitSettings { train: 1.0, val: 0.0, ..SplitSettings::default() };
     let settings =
         DatasetSettings { split: all_train, weight_cap: 5.0, ..settings(Task::Detect, BorderRule::Whole) };
-    let dataset = plan_dataset(annotated(1), &settings).unwrap();
+    let dataset = plan_dataset(annotated(1), &settings, &[]).unwrap();
     assert_eq!(dataset.class_weights, [1.0, 5.0]);
     let rare = |tile: &&Tile| tile.labels.iter().any(|label| label.class == ClassId(1));
     assert!(dataset.tiles.iter().filter(rare).all(|tile| tile.repeats == 5));
@@ -160,7 +160,7 @@ fn empty_training_tiles_are_few_and_hard_ones_known() {
     set.images[0].size = Some((20_000.0, 700.0));
     let all_train = SplitSettings { train: 1.0, val: 0.0, ..SplitSettings::default() };
     let settings = DatasetSettings { split: all_train, ..settings(Task::Detect, BorderRule::Whole) };
-    let dataset = plan_dataset(set.clone(), &settings).unwrap();
+    let dataset = plan_dataset(set.clone(), &settings, &[]).unwrap();
     let report = &dataset.splits[0];
     assert_eq!(report.empty_tiles, (report.tiles - report.empty_tiles).div_ceil(10));
     let fooled = dataset.tiles.iter().position(|tile| tile.labels.is_empty()).unwrap();
@@ -168,6 +168,13 @@ fn empty_training_tiles_are_few_and_hard_ones_known() {
     let mark = Object { shape: Shape::Point(centre), score: Some(0.9), ..set.objects[0].clone() };
     assert!(hard_negatives(&dataset, &[mark], 10).contains(&fooled));
     assert!(hard_negatives(&dataset, &[], 10).is_empty());
+    // A tile that was thinned out stays once the model was wrong in it.
+    let all = DatasetSettings { empty_per_full: 1e9, ..settings.clone() };
+    let all = plan_dataset(set.clone(), &all, &[]).unwrap();
+    let kept = |dataset: &Dataset, name: &str| dataset.tiles.iter().any(|tile| tile.name == name);
+    let dropped = all.tiles.iter().find(|tile| !kept(&dataset, &tile.name)).unwrap();
+    let mark = Object { shape: Shape::Point(dropped.area.center()), ..set.objects[0].clone() };
+    assert!(kept(&plan_dataset(set, &settings, &[mark]).unwrap(), &dropped.name));
 }
 
 #[test]
@@ -175,18 +182,19 @@ fn dots_need_a_size_and_a_scale_needs_pixels() {
     let mut set = annotated(1);
     set.objects.iter_mut().for_each(|object| object.shape = Shape::Point(object.shape.centroid()));
     let mut settings = settings(Task::Detect, BorderRule::Whole);
-    assert!(matches!(plan_dataset(set.clone(), &settings), Err(EvalError::PointsHaveNoArea { .. })));
+    assert!(matches!(plan_dataset(set.clone(), &settings, &[]), Err(EvalError::PointsHaveNoArea { .. })));
     settings.dot_um = Some(5.0);
-    let dataset = plan_dataset(set.clone(), &settings).unwrap();
+    let dataset = plan_dataset(set.clone(), &settings, &[]).unwrap();
     let label = &dataset.tiles[0].labels[0];
     assert!((label.bounds.width() - 20.0).abs() < 1e-9);
     set.images[0].mpp = None;
-    assert!(matches!(plan_dataset(set, &settings), Err(EvalError::NoMpp { .. })));
+    assert!(matches!(plan_dataset(set, &settings, &[]), Err(EvalError::NoMpp { .. })));
 }
 
 #[test]
 fn the_table_shows_splits_classes_and_weights() {
-    let shown = plan_dataset(annotated(3), &settings(Task::Detect, BorderRule::Whole)).unwrap().to_string();
+    let shown =
+        plan_dataset(annotated(3), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap().to_string();
     for part in ["train", "val", "tumour", "weight", "1.00"] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }

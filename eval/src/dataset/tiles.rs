@@ -156,8 +156,9 @@ fn file_safe(name: &str) -> String {
 }
 
 /// Drops training tiles without objects over the share asked for: those of the
-/// largest hash of their name, so the choice does not hang on their order.
-pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, settings: &DatasetSettings) {
+/// largest hash of their name, so the choice does not hang on their order. Tiles
+/// with a score in `hard` stay.
+pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, hard: &[f64], settings: &DatasetSettings) {
     let is_empty = |tile: &Tile| tile.split == Split::Train && tile.labels.is_empty();
     let full = tiles.iter().filter(|tile| tile.split == Split::Train && !tile.labels.is_empty()).count();
     let most = (full as f64 * settings.empty_per_full).ceil() as usize;
@@ -168,7 +169,7 @@ pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, settings: &DatasetSettings) 
     let mut empty: Vec<([u8; 32], usize)> = tiles
         .iter()
         .enumerate()
-        .filter(|(_, tile)| is_empty(tile))
+        .filter(|(i, tile)| is_empty(tile) && hard[*i] <= 0.0)
         .map(|(i, tile)| (hash(tile), i))
         .collect();
     empty.sort_unstable();

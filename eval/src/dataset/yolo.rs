@@ -83,7 +83,8 @@ fn shape(numbers: &[f64], width: f64, height: f64) -> Result<(Shape, Option<f32>
 /// The `data.yaml` that Ultralytics reads, with folders `images/<split>`.
 #[must_use]
 pub fn data_yaml(dataset: &Dataset) -> String {
-    let mut text = "path: .\ntrain: images/train\nval: images/val\n".to_owned();
+    // Without `path:`, paths are from the file itself; with `path: .` from where the trainer was started.
+    let mut text = "train: images/train\nval: images/val\n".to_owned();
     if dataset.settings.split.test > 0.0 {
         text.push_str("test: images/test\n");
     }

@@ -1,0 +1,331 @@
+//! `slidemill dataset`: annotated slides and pictures into a data set to train on.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use eval::{
+    EvaluationSettings,
+    dataset::{
+        Dataset, DatasetSettings, Split, SplitMethod, SplitSettings, Tile, hard_negatives, plan_dataset, yolo,
+    },
+    evaluation::{UnknownImages, mistakes},
+    objects::{Detail, Image, ImageId, Object, ObjectSet, align},
+};
+use rayon::prelude::*;
+use wsi_types::{Mpp, RgbBuffer};
+
+use crate::{
+    annotations::{Reader, failure},
+    args,
+    draw::{self, SheetTile},
+    exit::{Exit, Failure},
+    job::{SlideEntry, slides_in},
+    new_folder::NewFolder,
+    progress::counted,
+};
+
+/// A grey that letterboxing shows models too (Ultralytics' 114).
+const PAINTED_OVER: [u8; 3] = [114; 3];
+/// Tiles in the overview picture.
+const SHOWN: usize = 12;
+/// Longest list of hard negatives.
+const HARD: usize = 1000;
+
+/// Plans the tiles, cuts them, and writes the data set.
+///
+/// # Errors
+///
+/// A usage failure for settings, an input failure for files, an output failure
+/// for what cannot be written.
+pub fn dataset(args: &args::TrainingSet) -> anyhow::Result<Exit> {
+    let out = NewFolder::at(&args.out)?;
+    let settings = settings(args)?;
+    let reader = Reader::new(&args.annotations, Detail::Full)?;
+    let (set, paths) = annotated(args, &reader)?;
+    refuse_enlarging(&set, &settings)?;
+    let wrong = false_marks(args, &reader, &set)?;
+    let mut dataset = plan_dataset(set, &settings, &wrong).map_err(failure)?;
+    let unreadable = cut(&mut dataset, &paths, args.keep_unlabelled, &out)?;
+    write_lists(&dataset, &paths, args.keep_unlabelled, &out)?;
+    if args.hard_negatives.is_some() {
+        let hard = hard_negatives(&dataset, &wrong, HARD);
+        let lines: String =
+            hard.iter().map(|&tile| format!("{}\n", picture_of(&dataset.tiles[tile]))).collect();
+        out.write("hard-negatives.txt", lines.as_bytes())?;
+    }
+    out.finish()?;
+    print!("{dataset}");
+    println!("\ndata set  {}", args.out.join("data.yaml").display());
+    println!("look at   {}", args.out.join("overview.png").display());
+    Ok(if unreadable { Exit::Incomplete } else { Exit::Done })
+}
+
+fn settings(args: &args::TrainingSet) -> anyhow::Result<DatasetSettings> {
+    let &[train, val, test] = args.split.as_slice() else {
+        return Err(Failure::usage(format!(
+            "--split has {}, expected three shares such as 0.8,0.2,0",
+            counted(args.split.len(), "share")
+        )));
+    };
+    Ok(DatasetSettings {
+        task: args.task,
+        mpp: args.tile_mpp,
+        tile_px: args.tile,
+        overlap_px: args.overlap,
+        border: args.border,
+        dot_um: args.dot_um,
+        split: SplitSettings {
+            train,
+            val,
+            test,
+            method: if args.balanced { SplitMethod::Balanced } else { SplitMethod::Hash },
+            seed: args.seed,
+            groups: args.group_by.unwrap_or_default(),
+        },
+        empty_per_full: args.empty,
+        weight_cap: args.weight_cap,
+    })
+}
+
+/// The images that have annotations, with their objects and where they are.
+fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(ObjectSet, Vec<PathBuf>)> {
+    let truth = reader.read(&args.truth)?;
+    let (mut images, mut paths) = (Vec::new(), Vec::new());
+    for entry in pictures(&args.images)? {
+        images.push(image(&entry, args.annotations.mpp)?);
+        paths.push(entry.path);
+    }
+    let mut all = ObjectSet { images: images.clone(), ..ObjectSet::default() };
+    let found = align(&mut all, truth.clone()).map_err(failure)?;
+    if !found.unknown_images.is_empty() {
+        let what = counted(found.unknown_images.len(), "annotated image");
+        eprintln!("slidemill: {what} without a picture, left out; the first: {}", found.unknown_images[0]);
+    }
+    let mut present = found.present.iter().copied();
+    paths.retain(|_| present.next().unwrap_or(false));
+    let mut present = found.present.iter().copied();
+    images.retain(|_| present.next().unwrap_or(false));
+    if images.is_empty() {
+        return Err(Failure::input("no annotation names any of the images, so there is nothing to learn"));
+    }
+    if images.len() < found.present.len() {
+        let what = counted(found.present.len() - images.len(), "image");
+        eprintln!("slidemill: {what} without annotations, left out");
+    }
+    let mut set = ObjectSet { images, ..ObjectSet::default() };
+    let mut set = align(&mut set, truth).map_err(failure)?.set;
+    reader.group(&mut set)?;
+    Ok((set, paths))
+}
+
+/// Slides as everywhere, and in folders also plain pictures.
+fn pictures(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
+    let mut expanded = Vec::new();
+    for input in inputs {
+        if input.is_dir() {
+            expanded.extend(
+                walkdir::WalkDir::new(input)
+                    .sort_by_file_name()
+                    .into_iter()
+                    .filter_map(Result::ok)
+                    .map(walkdir::DirEntry::into_path)
+                    .filter(|path| path.is_file() && is_picture(path)),
+            );
+            expanded.extend(wsi_reader::slide_files(input).map_err(|error| {
+                Failure::usage(format!("cannot list folder: {error}: {}", input.display()))
+            })?);
+        } else {
+            expanded.push(input.clone());
+        }
+    }
+    if expanded.is_empty() {
+        let typed: Vec<_> = inputs.iter().map(|path| path.display().to_string()).collect();
+        return Err(Failure::usage(format!("no slide or picture found in {}", typed.join(", "))));
+    }
+    slides_in(&expanded)
+}
+
+/// PNG and JPEG, less label maps.
+fn is_picture(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let ends = ["png", "jpg", "jpeg"].iter().any(|end| name.ends_with(&format!(".{end}")));
+    ends && !name.contains("label") && !name.contains("mask") && !name.starts_with('.')
+}
+
+/// What is known of an image without its pixels. A picture called `image.png` is
+/// named after its folder.
+fn image(entry: &SlideEntry, mpp: Option<f64>) -> anyhow::Result<Image> {
+    let slide = super::open(&entry.path)?;
+    let base = slide.info().pyramid.base();
+    let own = entry.name();
+    let folder =
+        entry.path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let generic = matches!(eval::objects::stem(&own), "image" | "img" | "slide" | "tile");
+    let given = entry.mpp.map(Mpp::get).or(mpp);
+    Ok(Image {
+        name: folder.filter(|_| generic).unwrap_or(own),
+        size: Some((f64::from(base.width()), f64::from(base.height()))),
+        mpp: wsi_reader::resolve_scale(slide.info(), given).ok().map(|scale| scale.mpp),
+        ..Image::default()
+    })
+}
+
+/// Detail that was never scanned cannot be taught.
+fn refuse_enlarging(set: &ObjectSet, settings: &DatasetSettings) -> anyhow::Result<()> {
+    let Some(wanted) = settings.mpp else { return Ok(()) };
+    let coarser = |image: &&Image| image.mpp.is_some_and(|own| own.get() > wanted * 1.01);
+    match set.images.iter().find(coarser) {
+        Some(image) => Err(Failure::usage(format!(
+            "--tile-mpp is {wanted}, and an image has only {:.4} µm/px, so it would be enlarged: {}",
+            image.mpp.map_or(f64::NAN, Mpp::get),
+            image.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Where an earlier model was wrong; nowhere without one.
+fn false_marks(args: &args::TrainingSet, reader: &Reader, set: &ObjectSet) -> anyhow::Result<Vec<Object>> {
+    let Some(path) = &args.hard_negatives else { return Ok(Vec::new()) };
+    let predictions = reader.read(std::slice::from_ref(path))?;
+    let settings = EvaluationSettings {
+        criterion: args.criterion,
+        min_score: 0.0,
+        bootstrap: None,
+        ignore_classes: true,
+        unknown_images: UnknownImages::Skip,
+        ..EvaluationSettings::default()
+    };
+    Ok(mistakes(set.clone(), predictions, &settings).map_err(failure)?.false_marks)
+}
+
+/// Writes pictures and label files. Tiles whose pixels cannot be read are told
+/// and left out.
+fn cut(
+    dataset: &mut Dataset,
+    paths: &[PathBuf],
+    keep_unlabelled: bool,
+    out: &NewFolder,
+) -> anyhow::Result<bool> {
+    let side = dataset.settings.tile_px;
+    let unreadable: Vec<BTreeSet<usize>> = (paths.par_iter().enumerate())
+        .map(|(place, path)| {
+            let slide = super::open(path)?;
+            let id = ImageId(place as u32);
+            let own = dataset.tiles.iter().enumerate().filter(|(_, tile)| tile.image == id);
+            let mut unreadable = BTreeSet::new();
+            for (at, tile) in own {
+                let pixels = match pixels_of(tile, slide.as_ref(), side, keep_unlabelled) {
+                    Ok(pixels) => pixels,
+                    Err(error) => {
+                        eprintln!("slidemill: tile {} is left out: {error}: {}", tile.name, path.display());
+                        unreadable.insert(at);
+                        continue;
+                    }
+                };
+                out.write(&picture_of(tile), &draw::png_bytes(&pixels)?)?;
+                let labels = format!("labels/{}/{}.txt", tile.split, tile.name);
+                out.write(&labels, yolo::label_text(tile, side).as_bytes())?;
+            }
+            Ok(unreadable)
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let unreadable: BTreeSet<usize> = unreadable.into_iter().flatten().collect();
+    let mut place = 0..;
+    dataset.tiles.retain(|_| place.next().is_none_or(|place| !unreadable.contains(&place)));
+    if !unreadable.is_empty() {
+        dataset
+            .notes
+            .push(format!("{} could not be read; the table counts them", counted(unreadable.len(), "tile")));
+    }
+    Ok(!unreadable.is_empty())
+}
+
+fn pixels_of(
+    tile: &Tile,
+    slide: &dyn wsi_reader::Slide,
+    side: u32,
+    keep_unlabelled: bool,
+) -> Result<RgbBuffer, wsi_reader::ReadError> {
+    let mut pixels = draw::read_area(slide, tile.area, side as usize)?;
+    let hidden = tile.hidden.iter().filter(|_| !keep_unlabelled);
+    hidden.for_each(|ring| draw::fill_ring(&mut pixels, &places(ring), PAINTED_OVER));
+    Ok(pixels)
+}
+
+fn picture_of(tile: &Tile) -> String {
+    format!("images/{}/{}.png", tile.split, tile.name)
+}
+
+fn places(ring: &eval::dataset::TileRing) -> Vec<(f64, f64)> {
+    ring.iter().map(|point| (point.x, point.y)).collect()
+}
+
+fn write_lists(
+    dataset: &Dataset,
+    paths: &[PathBuf],
+    keep_unlabelled: bool,
+    out: &NewFolder,
+) -> anyhow::Result<()> {
+    out.write("data.yaml", yolo::data_yaml(dataset).as_bytes())?;
+    out.write("dataset.json", &serde_json::to_vec_pretty(dataset)?)?;
+    out.write("tiles.csv", &tiles_csv(dataset)?)?;
+    let oversampled = dataset.oversampled(Split::Train).fold(String::new(), |mut lines, name| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(lines, "./images/{}/{name}.png", Split::Train);
+        lines
+    });
+    out.write("train-oversampled.txt", oversampled.as_bytes())?;
+    out.write("overview.png", &draw::png_bytes(&overview(dataset, paths, keep_unlabelled)?)?)
+}
+
+/// Where each tile lies on level 0 of its image.
+fn tiles_csv(dataset: &Dataset) -> anyhow::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "tile",
+        "split",
+        "x_px",
+        "y_px",
+        "level0_px_per_px",
+        "labels",
+        "weight",
+        "repeats",
+    ])?;
+    for tile in &dataset.tiles {
+        writer.write_record([
+            tile.name.clone(),
+            tile.split.to_string(),
+            tile.area.min.x.to_string(),
+            tile.area.min.y.to_string(),
+            tile.scale.to_string(),
+            tile.labels.len().to_string(),
+            tile.weight.to_string(),
+            tile.repeats.to_string(),
+        ])?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// Some training tiles with their labels, evenly from those with most.
+fn overview(dataset: &Dataset, paths: &[PathBuf], keep_unlabelled: bool) -> anyhow::Result<RgbBuffer> {
+    let mut tiles: Vec<&Tile> = dataset.tiles.iter().filter(|tile| !tile.labels.is_empty()).collect();
+    let step = tiles.len().div_ceil(SHOWN).max(1);
+    tiles = tiles.into_iter().step_by(step).collect();
+    let shown = |tile: &&Tile| -> anyhow::Result<SheetTile> {
+        let slide = super::open(&paths[tile.image.0 as usize])?;
+        let side = dataset.settings.tile_px;
+        let corners = |b: eval::dataset::TileBox| {
+            vec![(b.min.x, b.min.y), (b.max.x, b.min.y), (b.max.x, b.max.y), (b.min.x, b.max.y)]
+        };
+        let ring =
+            |label: &eval::dataset::Label| label.ring.as_ref().map_or_else(|| corners(label.bounds), places);
+        let picture = pixels_of(tile, slide.as_ref(), side, keep_unlabelled).map_err(Failure::input)?;
+        Ok(SheetTile { picture, rings: tile.labels.iter().map(|label| (ring(label), label.class)).collect() })
+    };
+    let tiles = tiles.iter().map(shown).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(draw::sheet(&tiles, &dataset.classes))
+}
