@@ -2,13 +2,16 @@
 //! JPEG decode of the same bytes, and OpenSlide's `read_region`.
 //!
 //! ```sh
-//! cargo bench --bench read [-- SLIDE]
+//! cargo bench --bench read [-- [--windows] SLIDE]
 //! ```
 //!
 //! SLIDE is an Aperio or generic TIFF of JPEG tiles; by default the shared
 //! `big_virtual_16384x12288.svs`. Its first 4096 rows are read. All arms run in
 //! one process, in turn, and the best of each counts. On a shared machine the
 //! processor time (Linux) says more than the clock; both are given.
+//!
+//! With `--windows` the windows at stride 1024 are all that is read, once, and
+//! the process's peak memory is given.
 
 use std::{
     fs::File,
@@ -26,7 +29,7 @@ use std::{
 use anyhow::{Context, ensure};
 use openslide_rs::{Address, OpenSlide, Region, Size};
 use tiff::{decoder::Decoder, tags::Tag};
-use tiler::{Plan, PlanSettings, ReadCounters, StreamSettings, TissueMask, WindowStream};
+use tiler::{Overlap, Plan, PlanSettings, ReadCounters, StreamSettings, TissueMask, WindowStream};
 use wsi_reader::Slide;
 use wsi_types::{LevelIndex, RgbBuffer, TileId};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
@@ -37,7 +40,10 @@ const ROWS: u32 = 4096;
 const WINDOW: u32 = 2048;
 
 fn main() -> anyhow::Result<()> {
-    let named = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).map(PathBuf::from);
+    // `cargo bench` adds a flag of its own.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let windows_only = arguments.iter().any(|argument| argument == "--windows");
+    let named = arguments.iter().find(|argument| !argument.starts_with("--")).map(PathBuf::from);
     let shared =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/slides/gt/big_virtual_16384x12288.svs");
     let path = named.unwrap_or(shared);
@@ -46,6 +52,9 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let slide = wsi_reader::open(&path)?;
+    if windows_only {
+        return report_memory(&slide);
+    }
     let grid = slide.info().pyramid.base().tiles;
     let rows = (ROWS / grid.tile_height).min(grid.rows());
     let height = (rows * grid.tile_height).min(grid.height);
@@ -60,27 +69,73 @@ fn main() -> anyhow::Result<()> {
         let time = best(|| read_tiles(&*slide, rows, threads));
         show(&format!("wsi-reader, {threads} thread(s)"), px, time, floor);
     }
-    for threads in [0, 2] {
+    for shift in 1..=slide.reduces(LevelIndex(0)) {
+        let time = best(|| read_reduced(&*slide, rows, shift));
+        show(&format!("wsi-reader at 1/{}, 1 thread", 1 << shift), px, time, floor);
+        let time = best(|| read_and_average(&*slide, rows, shift));
+        show(&format!("  whole, averaged to 1/{}", 1 << shift), px, time, floor);
+    }
+    let whole = f64::from(grid.width) * f64::from(grid.height);
+    let mut ours = Vec::new();
+    for (stride, helpers) in [(WINDOW, 0), (WINDOW, 2), (WINDOW / 2, 0), (WINDOW / 2, 2)] {
         let mut counters = None;
-        let time = best(|| counters = Some(read_windows(&slide, threads)));
-        let whole = f64::from(grid.width) * f64::from(grid.height);
-        show(&format!("windows at stride 1024, {threads} helper(s)"), whole, time, scaled(floor, whole / px));
-        if let Some(Ok(c)) = counters {
+        let time = best(|| counters = read_windows(&slide, stride, helpers).ok());
+        show(
+            &format!("windows at stride {stride}, {helpers} helper(s)"),
+            whole,
+            time,
+            scaled(floor, whole / px),
+        );
+        if let Some(c) = counters {
             println!("    {} tiles decoded of {} needed", c.tiles_decoded, c.tiles_needed);
         }
+        ours.push((stride, helpers, scaled(time, px / whole)));
     }
+    let opened = best(|| wsi_reader::open(&path).map(|slide| slide.info().pyramid.levels().len()));
+    println!("open: {:.2} ms", opened.clock * 1e3);
     if let Err(error) = openslide_sys::load() {
         println!("OpenSlide is not compared: {error}");
         return Ok(());
     }
     for stride in [WINDOW, WINDOW / 2] {
         let handle = OpenSlide::new(&path)?;
-        let time = once(|| read_region(&handle, grid.width, height, stride));
-        show(&format!("OpenSlide read_region, stride {stride}"), px, time, floor);
+        let theirs = once(|| read_region(&handle, grid.width, height, stride));
+        show(&format!("OpenSlide read_region, stride {stride}"), px, theirs, floor);
+        for (_, helpers, time) in ours.iter().filter(|(own, _, _)| *own == stride) {
+            println!(
+                "    ours with {helpers} helper(s): {:.1} times by the clock, {:.1} by processor time",
+                theirs.clock / time.clock,
+                theirs.processor / time.processor
+            );
+        }
     }
-    let opened = best(|| wsi_reader::open(&path).map(|slide| slide.info().pyramid.levels().len()));
-    println!("open: {:.2} ms", opened.clock * 1e3);
     Ok(())
+}
+
+fn report_memory(slide: &Arc<dyn Slide>) -> anyhow::Result<()> {
+    let base = *slide.info().pyramid.base();
+    let counters = read_windows(slide, WINDOW / 2, 2)?;
+    println!(
+        "{} x {} px at stride {}: {} tiles decoded of {} needed, {:.0} MB of tiles and cells, {:.0} MB in all",
+        base.width(),
+        base.height(),
+        WINDOW / 2,
+        counters.tiles_decoded,
+        counters.tiles_needed,
+        counters.peak_bytes as f64 / 1e6,
+        peak_memory_mb(),
+    );
+    Ok(())
+}
+
+/// `VmHWM` of this process; where there is none, NaN.
+fn peak_memory_mb() -> f64 {
+    let read = || {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    read().map_or(f64::NAN, |kib| kib * 1024.0 / 1e6)
 }
 
 /// Seconds.
@@ -207,11 +262,33 @@ fn read_tiles(slide: &dyn Slide, rows: u32, threads: usize) {
     });
 }
 
-/// All windows of the whole level 0 at half overlap, as a run reads them.
-fn read_windows(slide: &Arc<dyn Slide>, threads: usize) -> anyhow::Result<ReadCounters> {
+fn each_tile(slide: &dyn Slide, rows: u32, mut read: impl FnMut(TileId, &mut RgbBuffer)) {
+    let columns = slide.info().pyramid.base().tiles.columns();
+    let mut out = RgbBuffer::default();
+    for index in 0..rows * columns {
+        read(TileId { level: LevelIndex(0), row: index / columns, column: index % columns }, &mut out);
+        black_box(&out);
+    }
+}
+
+fn read_reduced(slide: &dyn Slide, rows: u32, shift: u32) {
+    each_tile(slide, rows, |tile, out| _ = black_box(slide.read_tile_reduced(tile, shift, out)));
+}
+
+fn read_and_average(slide: &dyn Slide, rows: u32, shift: u32) {
+    let mut whole = RgbBuffer::default();
+    each_tile(slide, rows, |tile, out| {
+        black_box(slide.read_tile(tile, &mut whole)).ok();
+        wsi_reader::reduced::average(&whole, shift, out);
+    });
+}
+
+/// All windows of the whole level 0, as a run reads them.
+fn read_windows(slide: &Arc<dyn Slide>, stride: u32, threads: usize) -> anyhow::Result<ReadCounters> {
     let mpp = wsi_reader::resolve_scale(slide.info(), None)?.mpp;
     let mask = TissueMask::full(slide.info());
-    let plan = Arc::new(Plan::new(&slide.info().pyramid, mpp, &mask, &PlanSettings::new(mpp))?);
+    let settings = PlanSettings { overlap: Overlap::Px(WINDOW - stride), ..PlanSettings::new(mpp) };
+    let plan = Arc::new(Plan::new(&slide.info().pyramid, mpp, &mask, &settings)?);
     let wanted = plan.windows().iter().map(|window| window.index).collect();
     let settings = StreamSettings { threads, ..StreamSettings::default() };
     let mut stream = WindowStream::start(Arc::clone(slide), plan, wanted, settings);

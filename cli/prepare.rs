@@ -220,7 +220,7 @@ fn plan_slide(
     mark: Mark,
 ) -> anyhow::Result<Preparation> {
     let started = Instant::now();
-    let slide = wsi_reader::open(&entry.path)?;
+    let slide = wsi_reader::with_reduced_levels(wsi_reader::open(&entry.path)?);
     let given = entry.mpp.or(job.settings.mpp).map(Mpp::get);
     let scale = wsi_reader::resolve_scale(slide.info(), given).map_err(|problem| {
         anyhow::anyhow!("{problem}; give it with --mpp, or in the mpp column of a slide list")

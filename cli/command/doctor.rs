@@ -1,10 +1,15 @@
 //! `slidemill doctor`: what a night would stumble over, found before it.
 
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
 use serde::Serialize;
 use tiler::{Plan, PlanCost, TissueMask, TissueSettings};
 use wsi_reader::{
     Slide,
-    doctor::{CheckOptions, Checkup, check},
+    doctor::{CheckOptions, Checkup, LevelCheck, check},
 };
 
 use crate::{
@@ -12,12 +17,20 @@ use crate::{
     exit::Exit,
     job::{SlideEntry, slides_in},
     prepare::plan_settings_for,
-    progress::{counted, grouped},
+    progress::{counted, grouped, span},
     settings::{RunOptions, Settings, usable_threads},
 };
 
+/// Seconds one core takes for a window of the bundled model (fp32, 2048 px); see
+/// `docs/performance.md`.
+const CORE_SECS_PER_WINDOW: f64 = 0.73;
+/// Bytes of the cell table per mm² of dense tissue: about 5000 cells of 200 bytes.
+const TABLE_BYTES_PER_MM2: f64 = 1e6;
+/// Slide names longer than this are cut in the middle.
+const MAX_NAME: usize = 48;
+
 /// What was found on one slide.
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 struct Finding {
     /// As given. For the person at the terminal: it may name a patient.
     path: String,
@@ -42,11 +55,15 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     let slides = slides_in(&args.slides)?;
     let threads = args.threads.unwrap_or_else(usable_threads);
     let options = if args.quick { CheckOptions::quick(threads) } else { CheckOptions::full(threads) };
+    let table = Table::new(&slides);
+    if !args.json {
+        print!("{}", table.head());
+    }
     let mut findings = Vec::new();
     for entry in &slides {
         let finding = examine(entry, &options);
         if !args.json {
-            print!("{}", describe(entry, &finding));
+            print!("{}", table.row(entry, &finding));
         }
         findings.push(finding);
     }
@@ -54,29 +71,22 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
-        print!("{}", total(&findings, bad));
+        print!("{}", total(&findings, threads));
     }
     Ok(if bad > 0 { Exit::Incomplete } else { Exit::Done })
 }
 
 fn examine(entry: &SlideEntry, options: &CheckOptions) -> Finding {
-    let mut finding = Finding {
-        path: entry.path.display().to_string(),
-        problem: None,
-        warnings: Vec::new(),
-        mpp: None,
-        plan: None,
-        checkup: None,
-    };
+    let mut finding = Finding { path: entry.path.display().to_string(), ..Finding::default() };
     match wsi_reader::open(&entry.path) {
-        Ok(slide) => look_inside(entry, slide.as_ref(), options, &mut finding),
+        Ok(slide) => look_inside(entry, slide, options, &mut finding),
         Err(error) => finding.problem = Some(error.to_string()),
     }
     finding
 }
 
-fn look_inside(entry: &SlideEntry, slide: &dyn Slide, options: &CheckOptions, finding: &mut Finding) {
-    let checkup = check(slide, options, &|_, _| {});
+fn look_inside(entry: &SlideEntry, slide: Arc<dyn Slide>, options: &CheckOptions, finding: &mut Finding) {
+    let checkup = check(slide.as_ref(), options, &|_, _| {});
     finding.warnings = warnings(&checkup);
     match wsi_reader::resolve_scale(slide.info(), entry.mpp.map(wsi_types::Mpp::get)) {
         Ok(scale) => {
@@ -85,6 +95,9 @@ fn look_inside(entry: &SlideEntry, slide: &dyn Slide, options: &CheckOptions, fi
                 Ok((cost, notes)) => {
                     finding.plan = Some(cost);
                     finding.warnings.extend(notes);
+                    if cost.windows == 0 {
+                        finding.warnings.push("no tissue found: a run would look at nothing".into());
+                    }
                 }
                 Err(error) => finding.problem = Some(format!("{error:#}")),
             }
@@ -105,10 +118,11 @@ fn look_inside(entry: &SlideEntry, slide: &dyn Slide, options: &CheckOptions, fi
     finding.checkup = Some(checkup);
 }
 
-fn plan(slide: &dyn Slide, mpp: wsi_types::Mpp) -> anyhow::Result<(PlanCost, Vec<String>)> {
+fn plan(slide: Arc<dyn Slide>, mpp: wsi_types::Mpp) -> anyhow::Result<(PlanCost, Vec<String>)> {
+    let slide = wsi_reader::with_reduced_levels(slide);
     let settings = Settings::new(RunOptions::default())?;
     let manifest = bundled::manifest(&settings)?;
-    let mask = TissueMask::compute(slide, Some(mpp), &TissueSettings::default())?;
+    let mask = TissueMask::compute(slide.as_ref(), Some(mpp), &TissueSettings::default())?;
     let plan_settings = plan_settings_for(&settings, &manifest, manifest.mpp.unwrap_or(mpp));
     let plan = Plan::new(&slide.info().pyramid, mpp, &mask, &plan_settings)?;
     Ok((plan.cost(), mask.notes().iter().map(ToString::to_string).collect()))
@@ -124,45 +138,156 @@ fn warnings(checkup: &Checkup) -> Vec<String> {
     if look.is_blurred() {
         warnings.push("the tissue is out of focus".into());
     }
-    if look.pen_share > 0.01 {
+    if look.is_gray {
+        warnings.push("the slide has no colour; the bundled model knows H&E".into());
+    } else if look.is_dark() {
+        warnings.push("mostly black: fluorescence? The bundled model knows H&E on light glass".into());
+    } else if look.pen_share > 0.01 {
         warnings.push(format!("pen marks on {:.0} % of the slide", look.pen_share * 100.0));
     }
     warnings
 }
 
-fn describe(entry: &SlideEntry, finding: &Finding) -> String {
-    let verdict = match (&finding.problem, finding.warnings.is_empty()) {
-        (Some(_), _) => "BAD ",
-        (None, false) => "note",
-        (None, true) => "ok  ",
-    };
-    let mut facts = Vec::new();
-    facts.extend(finding.mpp.map(|mpp| format!("{mpp:.4} µm/px")));
-    facts.extend(finding.plan.map(|plan| {
-        format!("{:.2} mm² of tissue, {}", plan.tissue_mm2, counted(plan.windows as usize, "window"))
-    }));
-    if let Some(checkup) = &finding.checkup {
-        let checked: u64 = checkup.levels.iter().map(|level| level.checked).sum();
-        facts.push(format!("{} tiles read", grouped(checked)));
+/// The findings as lines of one table, printed as they come.
+struct Table {
+    /// What all paths start with; not repeated on every line.
+    folder: PathBuf,
+    name_width: usize,
+}
+
+impl Table {
+    fn new(slides: &[SlideEntry]) -> Self {
+        let folder = common_folder(slides);
+        let name_width = |entry: &SlideEntry| shortened(&entry.path, &folder).chars().count();
+        let name_width = slides.iter().map(name_width).max().unwrap_or(0).max("slide".len());
+        Self { folder, name_width }
     }
+
+    fn head(&self) -> String {
+        let folder = match self.folder.as_os_str().is_empty() {
+            true => String::new(),
+            false => format!("in {}\n", self.folder.display()),
+        };
+        let width = self.name_width;
+        format!("{folder}      {:width$}   µm/px  tissue mm²  windows     tiles read\n", "slide")
+    }
+
+    fn row(&self, entry: &SlideEntry, finding: &Finding) -> String {
+        let mpp = finding.mpp.map_or_else(|| "-".into(), |mpp| format!("{mpp:.4}"));
+        let tissue = finding.plan.map_or_else(|| "-".into(), |plan| format!("{:.2}", plan.tissue_mm2));
+        let windows = finding.plan.map_or_else(|| "-".into(), |plan| grouped(plan.windows));
+        let mut text = format!(
+            "{:4}  {:width$}  {mpp:>6}  {tissue:>10}  {windows:>7}  {:>13}\n",
+            finding.verdict(),
+            shortened(&entry.path, &self.folder),
+            finding.checkup.as_ref().map_or_else(|| "-".into(), tiles_read),
+            width = self.name_width,
+        );
+        for line in finding.problem.iter().chain(&finding.warnings) {
+            text += &format!("      {line}\n");
+        }
+        text
+    }
+}
+
+impl Finding {
+    fn verdict(&self) -> &'static str {
+        match (&self.problem, self.warnings.is_empty()) {
+            (Some(_), _) => "BAD",
+            (None, false) => "note",
+            (None, true) => "ok",
+        }
+    }
+}
+
+/// `123`, or `200 of 4 000` where only a sample was read.
+fn tiles_read(checkup: &Checkup) -> String {
+    let sum = |of: fn(&LevelCheck) -> u64| checkup.levels.iter().map(of).sum::<u64>();
+    match (sum(|level| level.checked), sum(|level| level.tiles)) {
+        (checked, all) if checked == all => grouped(all),
+        (checked, all) => format!("{} of {}", grouped(checked), grouped(all)),
+    }
+}
+
+/// The folder all slides lie in; empty when there is none.
+fn common_folder(slides: &[SlideEntry]) -> PathBuf {
+    let mut folders = slides.iter().map(|entry| entry.path.parent().unwrap_or(Path::new("")));
+    let first = folders.next().unwrap_or(Path::new(""));
+    folders.fold(first.to_path_buf(), |common, folder| {
+        let shared = common.components().zip(folder.components()).take_while(|(a, b)| a == b);
+        shared.map(|(component, _)| component).collect()
+    })
+}
+
+/// A path below the folder, cut in the middle when it is long.
+fn shortened(path: &Path, folder: &Path) -> String {
+    let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= MAX_NAME {
+        return name;
+    }
+    let half = (MAX_NAME - 1) / 2;
+    let (start, end) = (&letters[..half], &letters[letters.len() - half..]);
+    format!("{}…{}", start.iter().collect::<String>(), end.iter().collect::<String>())
+}
+
+fn total(findings: &[Finding], threads: usize) -> String {
+    let count = |verdict: &str| findings.iter().filter(|finding| finding.verdict() == verdict).count();
+    let (good, noted, bad) = (count("ok"), count("note"), count("BAD"));
+    let unopened = findings.iter().filter(|finding| finding.checkup.is_none()).count();
+    let unscaled = findings.iter().filter(|f| f.checkup.is_some() && f.mpp.is_none()).count();
     let mut text = format!(
-        "{verdict}  {}{}{}\n",
-        entry.path.display(),
-        if facts.is_empty() { "" } else { ": " },
-        facts.join(", ")
+        "\n{}: {good} ok, {noted} with a note, {bad} bad ({unopened} cannot be opened, {unscaled} need --mpp)\n",
+        counted(findings.len(), "slide"),
     );
-    for line in finding.problem.iter().chain(&finding.warnings) {
-        text += &format!("      {line}\n");
+    let plans = || findings.iter().filter(|finding| finding.problem.is_none()).filter_map(|f| f.plan);
+    let windows: u64 = plans().map(|plan| plan.windows).sum();
+    let tissue: f64 = plans().map(|plan| plan.tissue_mm2).sum();
+    if windows > 0 {
+        text += &format!(
+            "a run of the others with the bundled model: {tissue:.1} mm² of tissue, {}, roughly {} on {} of a \
+             CPU and up to {:.0} MB of results\n",
+            counted(windows as usize, "window"),
+            span(windows as f64 * CORE_SECS_PER_WINDOW / threads as f64),
+            counted(threads, "core"),
+            (tissue * TABLE_BYTES_PER_MM2 / 1e6).ceil(),
+        );
     }
     text
 }
 
-fn total(findings: &[Finding], bad: usize) -> String {
-    let windows: u64 = findings.iter().filter_map(|finding| finding.plan).map(|plan| plan.windows).sum();
-    let tissue: f64 = findings.iter().filter_map(|finding| finding.plan).map(|plan| plan.tissue_mm2).sum();
-    format!(
-        "{}, {bad} bad; a run with the bundled model: {}, {tissue:.1} mm² of tissue\n",
-        counted(findings.len(), "slide"),
-        counted(windows as usize, "window"),
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str) -> SlideEntry {
+        SlideEntry { path: path.into(), id: None, mpp: None }
+    }
+
+    #[test]
+    fn what_all_paths_share_is_said_once() {
+        let slides = [entry("/data/a/one.svs"), entry("/data/a/b/two.svs"), entry("/data/abc/three.svs")];
+        let table = Table::new(&slides);
+        assert_eq!(table.folder, Path::new("/data"));
+        assert!(table.head().starts_with("in /data\n"));
+        assert_eq!(shortened(&slides[1].path, &table.folder), "a/b/two.svs");
+        assert_eq!(common_folder(&[entry("one.svs")]), Path::new(""));
+    }
+
+    #[test]
+    fn long_names_keep_their_ends() {
+        let name = format!("{}/{}.svs", "x".repeat(40), "y".repeat(40));
+        let short = shortened(Path::new(&name), Path::new(""));
+        assert_eq!(short.chars().count(), MAX_NAME - 1);
+        assert!(short.starts_with("xxx") && short.contains('…') && short.ends_with("yyy.svs"));
+    }
+
+    #[test]
+    fn a_slide_without_a_scale_is_bad_and_named_in_the_total() {
+        let bad = Finding { problem: Some("the file does not say".into()), ..Finding::default() };
+        let good = Finding { mpp: Some(0.5), ..Finding::default() };
+        let text = total(&[bad, good], 2);
+        assert!(text.contains("2 slides: 1 ok, 0 with a note, 1 bad"), "{text}");
+        assert!(!text.contains("a run of the others"), "nothing to plan: {text}");
+    }
 }

@@ -1,10 +1,11 @@
 //! `slidemill info`: what is known of a slide without analysing it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use serde::Serialize;
-use tiler::{Plan, PlanCost, TissueMask, TissueSettings};
-use wsi_reader::{Scale, SlideInfo};
+use tiler::{Plan, PlanCost, PlanError, TissueMask, TissueSettings};
+use wsi_reader::{Scale, Slide, SlideInfo};
+use wsi_types::Mpp;
 
 use crate::{
     args, bundled,
@@ -22,6 +23,9 @@ struct Report<'a> {
     /// With the bundled model; absent when the scale is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<PlanCost>,
+    /// Why there is no plan although the scale is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan_problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     properties: Option<&'a std::collections::BTreeMap<String, String>>,
 }
@@ -30,26 +34,22 @@ struct Report<'a> {
 ///
 /// # Errors
 ///
-/// An input failure when it cannot be opened.
+/// A usage failure when `--mpp` is no pixel size, an input failure when the
+/// slide cannot be opened.
 pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
+    let settings = Settings::new(RunOptions { mpp: args.mpp, ..RunOptions::default() })?;
     let slide = super::open(&args.slide)?;
     let mut info = slide.info().clone();
-    if args.mpp.is_some() {
-        info.scale = wsi_reader::resolve_scale(&info, args.mpp);
-    }
+    info.scale = wsi_reader::resolve_scale(&info, args.mpp);
     let plan = match &info.scale {
-        Ok(scale) => {
-            let settings = Settings::new(RunOptions::default())?;
-            let manifest = bundled::manifest(&settings)?;
-            let settings = plan_settings_for(&settings, &manifest, manifest.mpp.unwrap_or(scale.mpp));
-            let mask = TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default())?;
-            Plan::new(&info.pyramid, scale.mpp, &mask, &settings).ok().map(|plan| plan.cost())
-        }
+        Ok(scale) => Some(cost(Arc::clone(&slide), scale.mpp, &settings)?),
         Err(_) => None,
     };
     if args.json {
         let properties = args.properties.then_some(&info.properties);
-        println!("{}", serde_json::to_string_pretty(&Report { info: &info, plan, properties })?);
+        let plan_problem = plan.as_ref().and_then(|plan| plan.as_ref().err()).map(ToString::to_string);
+        let report = Report { info: &info, plan: plan.and_then(Result::ok), plan_problem, properties };
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{}", describe(&info, plan.as_ref()));
         if args.properties {
@@ -61,7 +61,16 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn describe(info: &SlideInfo, plan: Option<&PlanCost>) -> String {
+/// What a run with the bundled model would cost, or why there can be none.
+fn cost(slide: Arc<dyn Slide>, mpp: Mpp, settings: &Settings) -> anyhow::Result<Result<PlanCost, PlanError>> {
+    let slide = wsi_reader::with_reduced_levels(slide);
+    let manifest = bundled::manifest(settings)?;
+    let mask = TissueMask::compute(slide.as_ref(), Some(mpp), &TissueSettings::default())?;
+    let wanted = plan_settings_for(settings, &manifest, manifest.mpp.unwrap_or(mpp));
+    Ok(Plan::new(&slide.info().pyramid, mpp, &mask, &wanted).map(|plan| plan.cost()))
+}
+
+fn describe(info: &SlideInfo, plan: Option<&Result<PlanCost, PlanError>>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a string cannot fail.
@@ -109,21 +118,25 @@ fn describe(info: &SlideInfo, plan: Option<&PlanCost>) -> String {
         "profile",
         info.icc_profile_bytes.map_or_else(|| "none".into(), |bytes| format!("ICC, {bytes} bytes")),
     );
-    if let Some(cost) = plan {
-        line(
-            "plan",
-            format!(
-                "{} with the bundled model, {:.2} mm² of tissue in {:.2} mm², {} Mpx to infer{}",
-                counted(cost.windows as usize, "window"),
-                cost.tissue_mm2,
-                cost.slide_mm2,
-                grouped(cost.inferred_px.div_ceil(1_000_000)),
-                cost.inferred_per_tissue_px
-                    .map_or_else(String::new, |ratio| format!(", {ratio:.2} px per tissue px")),
-            ),
-        );
+    match plan {
+        Some(Ok(cost)) => line("plan", describe_cost(cost)),
+        Some(Err(problem)) => line("plan", format!("none with the bundled model: {problem}")),
+        None => {}
     }
     text
+}
+
+fn describe_cost(cost: &PlanCost) -> String {
+    let ratio = cost
+        .inferred_per_tissue_px
+        .map_or_else(String::new, |ratio| format!(", {ratio:.2} px per tissue px"));
+    format!(
+        "{} with the bundled model, {:.2} mm² of tissue in {:.2} mm², {} Mpx to infer{ratio}",
+        counted(cost.windows as usize, "window"),
+        cost.tissue_mm2,
+        cost.slide_mm2,
+        grouped(cost.inferred_px.div_ceil(1_000_000)),
+    )
 }
 
 fn millimetres(info: &SlideInfo) -> String {

@@ -20,7 +20,7 @@ use crate::{
 /// the picture cannot be written.
 pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let settings = Settings::new(args.options)?;
-    let slide = super::open(&args.slide)?;
+    let slide = wsi_reader::with_reduced_levels(super::open(&args.slide)?);
     let scale = wsi_reader::resolve_scale(slide.info(), settings.mpp.map(wsi_types::Mpp::get)).map_err(
         |problem| Failure::input(format!("{problem}; give it with --mpp: {}", args.slide.display())),
     )?;

@@ -59,6 +59,9 @@ struct Slot {
 #[derive(Clone)]
 enum Cell {
     Ready(Arc<Vec<u8>>),
+    /// Grid px are stored px: windows take them from the tiles, row by row, which
+    /// are handed back with the cell. Saves writing and reading every px once.
+    Stored(Arc<[Tile]>),
     /// Its tiles that failed, row by row, and why.
     Failed(Arc<[(TileId, Arc<str>)]>),
 }
@@ -112,24 +115,28 @@ impl Reading {
         let ids: Vec<TileId> = self.schedule.cells().tiles(job.cell).collect();
         let uses = |id: TileId| self.schedule.jobs_of_tile(job.run, id).count() as u32;
         let Some(tiles) = self.tiles.obtain(slide, job.run, &ids, &self.memory, uses) else { return };
-        let cell = self.make(job.cell, &ids, &tiles);
-        drop(tiles);
-        self.tiles.release(job.run, &ids, &self.memory);
+        let cell = self.make(job.cell, &ids, tiles);
+        if !matches!(cell, Cell::Stored(_)) {
+            self.tiles.release(job.run, &ids, &self.memory);
+        }
         self.publish(index, cell);
     }
 
-    fn make(&self, cell: CellId, ids: &[TileId], tiles: &[Tile]) -> Cell {
+    fn make(&self, cell: CellId, ids: &[TileId], tiles: Vec<Tile>) -> Cell {
         let failed = |(&id, tile): (&TileId, &Tile)| match tile {
             Tile::Failed(reason) => Some((id, Arc::clone(reason))),
             Tile::Pixels(_) | Tile::Absent => None,
         };
-        let failed: Vec<_> = ids.iter().zip(tiles).filter_map(failed).collect();
+        let failed: Vec<_> = ids.iter().zip(&tiles).filter_map(failed).collect();
         if !failed.is_empty() {
             return Cell::Failed(failed.into());
         }
+        if self.schedule.cells().resampler().keeps_pixels() {
+            return Cell::Stored(tiles.into());
+        }
         let mut pixels = self.buffer();
         let started = Instant::now();
-        self.resample(cell, ids, tiles, &mut pixels);
+        self.resample(cell, ids, &tiles, &mut pixels);
         self.lock().resample_secs += started.elapsed().as_secs_f64();
         Cell::Ready(Arc::new(pixels))
     }
@@ -201,62 +208,87 @@ impl Reading {
         let (width, height) = window.size();
         assert_eq!(out.len(), width * height * 3, "a buffer of one window");
         let jobs: Vec<(u32, CellId)> = self.schedule.jobs_of(at).collect();
-        if let Some(slide) = helper {
-            self.help(slide, &jobs);
-        }
-        let cells = self.wait_for(&jobs);
-        let outcome = fault(window.index, &cells).map_or(Ok(()), Err);
-        if outcome.is_ok() {
-            for (&(_, id), cell) in jobs.iter().zip(&cells) {
-                if let Cell::Ready(pixels) = cell {
-                    paste(&self.schedule.cells().rect(id), pixels, &window.rect, out);
-                }
+        let mut failed: BTreeMap<TileId, Arc<str>> = BTreeMap::new();
+        for &(job, id) in &jobs {
+            if let Some(slide) = helper {
+                self.help(slide, job);
+            }
+            // Each as it comes: what was just decoded is still in the processor's cache.
+            match self.wait_for(job) {
+                Cell::Ready(pixels) => paste(&self.schedule.cells().rect(id), &pixels, &window.rect, out),
+                Cell::Stored(tiles) => self.paste_tiles(id, &tiles, &window.rect, out),
+                Cell::Failed(tiles) => failed.extend(tiles.iter().cloned()),
             }
         }
-        drop(cells);
         self.release(&jobs);
-        Some((window.index, outcome))
+        Some((window.index, fault(window.index, &failed).map_or(Ok(()), Err)))
     }
 
-    fn help(&self, slide: &dyn Slide, jobs: &[(u32, CellId)]) {
-        let last = jobs.iter().map(|&(job, _)| job as usize).max().unwrap_or(0);
-        while self.lock().next_job <= last {
-            let Some(job) = self.take_job() else { return };
-            self.run_job(slide, job);
+    /// Copies the stored px of a cell to their place in a window.
+    fn paste_tiles(&self, cell: CellId, tiles: &[Tile], window: &GridRect, out: &mut [u8]) {
+        let cells = self.schedule.cells();
+        let pixels = tiles.iter().map(|tile| match tile {
+            Tile::Pixels(pixels) => Some(&**pixels),
+            Tile::Absent | Tile::Failed(_) => None,
+        });
+        cells.resampler().paste(&cells.rect(cell), cells.tiles(cell).zip(pixels), window, out);
+    }
+
+    /// Makes cells until this one is taken.
+    fn help(&self, slide: &dyn Slide, job: u32) {
+        while self.lock().next_job <= job as usize {
+            let Some(next) = self.take_job() else { return };
+            self.run_job(slide, next);
         }
     }
 
-    fn wait_for(&self, jobs: &[(u32, CellId)]) -> Vec<Cell> {
+    fn wait_for(&self, job: u32) -> Cell {
         let started = Instant::now();
         let mut state = self.lock();
         loop {
             assert!(!state.broken, "a reading thread panicked");
-            let cell = |(job, _): &(u32, CellId)| state.cells.get(job).and_then(|slot| slot.cell.clone());
-            if let Some(cells) = jobs.iter().map(cell).collect() {
+            if let Some(cell) = state.cells.get(&job).and_then(|slot| slot.cell.clone()) {
                 state.wait_secs += started.elapsed().as_secs_f64();
-                return cells;
+                return cell;
             }
             state = wait(&self.made, state);
         }
     }
 
-    /// Hands the cells of the next window back and goes on to the one after.
+    /// Hands the cells of the next window back and goes on to the one after. In
+    /// this order: what a later window may begin with must be free by then.
     fn release(&self, jobs: &[(u32, CellId)]) {
-        let mut state = self.lock();
-        for (job, _) in jobs {
-            let Some(slot) = state.cells.get_mut(job) else { continue };
-            slot.uses -= 1;
-            if slot.uses > 0 {
-                continue;
-            }
-            if let Some(Cell::Ready(pixels)) = state.cells.remove(job).and_then(|slot| slot.cell) {
-                self.memory.give_back(self.schedule.cells().largest_bytes());
-                state.spare.extend(Arc::into_inner(pixels));
+        for (job, cell) in self.take_finished(jobs) {
+            match cell {
+                Some(Cell::Ready(pixels)) => {
+                    self.memory.give_back(self.schedule.cells().largest_bytes());
+                    self.lock().spare.extend(Arc::into_inner(pixels));
+                }
+                Some(Cell::Stored(tiles)) => {
+                    drop(tiles);
+                    let job = self.schedule.jobs()[job as usize];
+                    let ids: Vec<TileId> = self.schedule.cells().tiles(job.cell).collect();
+                    self.tiles.release(job.run, &ids, &self.memory);
+                }
+                Some(Cell::Failed(_)) | None => {}
             }
         }
-        state.next_window += 1;
-        drop(state);
+        self.lock().next_window += 1;
         self.room.notify_all();
+    }
+
+    /// Counts one use of each cell down; gives those that had their last.
+    fn take_finished(&self, jobs: &[(u32, CellId)]) -> Vec<(u32, Option<Cell>)> {
+        let mut state = self.lock();
+        let mut finished = Vec::new();
+        for &(job, _) in jobs {
+            let Some(slot) = state.cells.get_mut(&job) else { continue };
+            slot.uses -= 1;
+            if slot.uses == 0 {
+                finished.push((job, state.cells.remove(&job).and_then(|slot| slot.cell)));
+            }
+        }
+        finished
     }
 
     pub(crate) fn counters(&self) -> ReadCounters {
@@ -307,13 +339,7 @@ fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a,
 }
 
 /// What keeps a window from being whole, if anything does.
-fn fault(window: WindowIndex, cells: &[Cell]) -> Option<WindowFault> {
-    let failed = cells.iter().filter_map(|cell| match cell {
-        Cell::Failed(failed) => Some(failed.iter()),
-        Cell::Ready(_) => None,
-    });
-    let failed: BTreeMap<TileId, &Arc<str>> =
-        failed.flatten().map(|(tile, reason)| (*tile, reason)).collect();
+fn fault(window: WindowIndex, failed: &BTreeMap<TileId, Arc<str>>) -> Option<WindowFault> {
     let (&tile, reason) = failed.first_key_value()?;
     Some(WindowFault { window, level: tile.level, tile, failed: failed.len(), reason: reason.to_string() })
 }

@@ -15,7 +15,7 @@
 
 use std::ops::Range;
 
-use wsi_types::{GridRect, LevelIndex, LevelRect, Rgb, RgbBuffer, Sampling, TileGrid};
+use wsi_types::{GridRect, LevelIndex, LevelRect, Rgb, RgbBuffer, Sampling, TileGrid, TileId};
 
 /// Positions this close to a px border lie on it: a sliver of rounding must not
 /// reach into the next px, or the next tile.
@@ -174,6 +174,50 @@ impl Resampler {
 
     pub(crate) fn tiles(&self) -> &TileGrid {
         &self.grid
+    }
+
+    /// Whether grid px are level px, as stored.
+    pub(crate) fn keeps_pixels(&self) -> bool {
+        (self.x.whole, self.y.whole) == (Some(1), Some(1))
+    }
+
+    /// Copies stored px to the part `rect` of a window, from tiles that cover it;
+    /// `None` for a tile of background. Only where
+    /// [`keeps_pixels`](Self::keeps_pixels).
+    pub(crate) fn paste<'a>(
+        &self,
+        rect: &GridRect,
+        tiles: impl Iterator<Item = (TileId, Option<&'a RgbBuffer>)>,
+        window: &GridRect,
+        out: &mut [u8],
+    ) {
+        let row_bytes = window.width() as usize * 3;
+        // Bytes of one row of the window, for grid px of a part of it.
+        let place = |part: &GridRect, y: i64| {
+            let left = (part.min_x() - window.min_x()) as usize * 3;
+            let start = (y - window.min_y()) as usize * row_bytes + left;
+            start..start + part.width() as usize * 3
+        };
+        if rect.max_x() > self.x.grid || rect.max_y() > self.y.grid {
+            for y in rect.y_range() {
+                out[place(rect, y)].as_chunks_mut::<3>().0.fill(self.background);
+            }
+        }
+        for (id, pixels) in tiles {
+            let tile: GridRect = self.grid.tile_rect(id.column, id.row).cast_unit();
+            let Some(part) = tile.intersection(rect) else { continue };
+            let from = (part.min_x() - tile.min_x()) as usize * 3;
+            for y in part.y_range() {
+                let line = &mut out[place(&part, y)];
+                match pixels {
+                    Some(pixels) => {
+                        let row = pixels.row((y - tile.min_y()) as usize);
+                        line.copy_from_slice(&row[from..from + line.len()]);
+                    }
+                    None => line.as_chunks_mut::<3>().0.fill(self.background),
+                }
+            }
+        }
     }
 
     /// The level px that have a weight in `rect`; empty when it lies past the

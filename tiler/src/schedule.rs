@@ -131,16 +131,25 @@ impl Schedule {
     ///
     /// An upper bound whatever the threads do: a cell lives at most from
     /// `ahead` places before its first window until its last one, a tile until
-    /// the first window of the last cell it has a part in.
+    /// the first window of the last cell it has a part in. Where grid px are
+    /// stored px there are only tiles, which live as long as their cells.
     pub(crate) fn peak_bytes(&self, ahead: usize) -> u64 {
+        let stored = self.cells.resampler().keeps_pixels();
+        let cell_bytes = if stored { 0 } else { self.cells.largest_bytes() };
         let mut cells = Ledger::new(self.order.len());
         for job in &self.jobs {
-            cells.hold(job.first.saturating_sub(ahead), job.last, self.cells.largest_bytes());
+            cells.hold(job.first.saturating_sub(ahead), job.last, cell_bytes);
         }
         let mut tiles = Ledger::new(self.order.len());
         let tile_bytes = self.cells.resampler().tile_bytes();
-        for (_, first, last) in self.tiles() {
-            tiles.hold(self.jobs[first].first.saturating_sub(ahead), self.jobs[last].first, tile_bytes);
+        for (tile, first, last) in self.tiles() {
+            let run = self.jobs[first].run;
+            let last_window = |job: u32| self.jobs[job as usize].last;
+            let until = match stored {
+                true => self.jobs_of_tile(run, tile).map(last_window).max().unwrap_or(0),
+                false => self.jobs[last].first,
+            };
+            tiles.hold(self.jobs[first].first.saturating_sub(ahead), until, tile_bytes);
         }
         // Each kind keeps its buffers for reuse, so their peaks add up.
         cells.peak() + tiles.peak()

@@ -6,6 +6,7 @@ use std::thread;
 use wsi_types::{LevelIndex, LevelRect, RgbBuffer, TileId};
 
 use crate::{
+    reduced::read_and_average,
     region::read_region,
     slide::{ReadError, Slide},
 };
@@ -26,6 +27,7 @@ pub fn assert_conforms(slide: &dyn Slide) {
         let level = LevelIndex(index as u16);
         assert_tiles(slide, level);
         assert_regions(slide, level);
+        assert_reduced(slide, level);
     }
     assert_refusals(slide);
     assert_associated(slide);
@@ -106,6 +108,27 @@ fn assert_regions(slide: &dyn Slide, level: LevelIndex) {
                     "pixel {at_x}, {at_y} of level {}",
                     level.0
                 );
+            }
+        }
+    }
+}
+
+/// Tiles decoded to a smaller size are means of the whole ones: of the same size,
+/// and nearly the same colours.
+fn assert_reduced(slide: &dyn Slide, level: LevelIndex) {
+    for tile in corners(slide, level) {
+        for shift in 1..=slide.reduces(level) {
+            let (mut reduced, mut means) = (RgbBuffer::default(), RgbBuffer::default());
+            let outcome = slide.read_tile_reduced(tile, shift, &mut reduced);
+            assert_eq!(
+                read_and_average(slide, tile, shift, &mut means),
+                outcome,
+                "{tile:?}, 1/{}",
+                1 << shift
+            );
+            if outcome.is_ok() {
+                let apart = difference(&reduced, &means);
+                assert!(apart.mean < 1.0, "{tile:?}, 1/{}: {apart:?}", 1 << shift);
             }
         }
     }

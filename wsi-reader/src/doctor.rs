@@ -117,6 +117,9 @@ pub struct Look {
     /// Share in the colours of marker pens (green, blue, black), 0 to 1. Red pens
     /// look like eosin and are not told apart.
     pub pen_share: f64,
+    /// Nothing has any colour: a gray scan, or no stain. Pens are not told apart
+    /// there.
+    pub is_gray: bool,
     /// Share that is nearly black, 0 to 1. Above a half the slide is no
     /// brightfield slide.
     pub dark_share: f64,
@@ -267,9 +270,11 @@ pub fn look(slide: &dyn Slide) -> Look {
         pixels.iter().filter(|&&pixel| is(pixel)).count() as f64 / pixels.len().max(1) as f64
     };
     let tissue: Vec<TileId> = tissue_tiles(slide, &view.pixels, view.downsample);
+    let is_gray = share(is_coloured) < 0.001;
     Look {
         tissue_share: share(is_tissue),
-        pen_share: share(is_pen),
+        pen_share: if is_gray { 0.0 } else { share(is_pen) },
+        is_gray,
         dark_share: share(is_dark),
         sharpness: median(tissue.iter().filter_map(|&tile| {
             let mut buffer = RgbBuffer::default();
@@ -357,6 +362,12 @@ fn is_tissue(pixel: Rgb) -> bool {
     high >= 40 && (high - low > 18 || high < 200)
 }
 
+/// More than a cast of the lamp.
+fn is_coloured(pixel: Rgb) -> bool {
+    let (low, high) = range(pixel);
+    high - low > 12
+}
+
 /// Nearly black.
 fn is_dark(pixel: Rgb) -> bool {
     range(pixel).1 < 40
@@ -426,6 +437,18 @@ mod tests {
         })
         .unwrap();
         assert!(super::look(&night).is_dark());
+        let gray =
+            MemorySlide::painted(
+                &[(400, 400)],
+                (100, 100),
+                None,
+                |_, x, _| {
+                    if x < 200 { [40; 3] } else { [230; 3] }
+                },
+            )
+            .unwrap();
+        let look = super::look(&gray);
+        assert!(look.is_gray && look.pen_share == 0.0, "{look:?}");
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub fn fuzz_tiles(bytes: &[u8]) {
                 let tile = TileId { level: LevelIndex(index as u16), row, column };
                 _ = slide.tile_state(tile);
                 _ = slide.read_tile(tile, &mut out);
+                for shift in 1..=slide.reduces(tile.level) {
+                    _ = slide.read_tile_reduced(tile, shift, &mut out);
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Pixels of any rectangle, put together from tiles; and the whole slide small.
 
-use wsi_types::{Level, LevelIndex, LevelRect, RgbBuffer, TileId};
+use wsi_types::{Level, LevelIndex, LevelRect, Rgb, RgbBuffer, TileId};
 
-use crate::slide::{ReadError, Slide};
+use crate::slide::{ReadError, Slide, TileState};
 
 /// Longest side of an overview, px.
 const MAX_OVERVIEW_SIDE: u32 = 16_384;
@@ -86,7 +86,13 @@ pub fn overview(slide: &dyn Slide, max_side: u32) -> Overview {
     for row in 0..grid.rows() {
         for column in 0..grid.columns() {
             let rect = grid.tile_rect(column, row);
-            if let Err(error) = slide.read_tile(TileId { level: index, row, column }, &mut pixels) {
+            let tile = TileId { level: index, row, column };
+            // A header of a few bytes can claim a whole slide of nothing.
+            if slide.tile_state(tile) == TileState::Absent {
+                sums.add_flat(slide.info().background, &rect);
+                continue;
+            }
+            if let Err(error) = slide.read_tile(tile, &mut pixels) {
                 failed.push(error);
                 pixels.fill(rect.width() as usize, rect.height() as usize, slide.info().background);
             }
@@ -152,6 +158,32 @@ impl AreaAverage {
                 *count = count.wrapping_add(1);
             }
         }
+    }
+
+    /// As [`AreaAverage::add`], for a rectangle of one colour.
+    fn add_flat(&mut self, colour: Rgb, rect: &LevelRect) {
+        let across = Self::runs(rect.min_x()..rect.max_x(), self.width, self.level.0);
+        for (row, rows) in Self::runs(rect.min_y()..rect.max_y(), self.height, self.level.1) {
+            for &(column, columns) in &across {
+                let (sums, area) = (&mut self.sums[row * self.width as usize + column], columns * rows);
+                for (sum, value) in sums.iter_mut().zip([colour[0], colour[1], colour[2], 1]) {
+                    *sum = sum.wrapping_add(area.wrapping_mul(u32::from(value)));
+                }
+            }
+        }
+    }
+
+    /// The overview columns or rows some level px belong to, and how many each.
+    fn runs(px: std::ops::Range<i64>, cells: u32, size: u32) -> Vec<(usize, u32)> {
+        let mut runs: Vec<(usize, u32)> = Vec::new();
+        for at in px {
+            let cell = Self::cell(at as u32, cells, size);
+            match runs.last_mut() {
+                Some((last, count)) if *last == cell => *count += 1,
+                _ => runs.push((cell, 1)),
+            }
+        }
+        runs
     }
 
     fn finish(self) -> RgbBuffer {

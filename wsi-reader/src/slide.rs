@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
-use wsi_types::{Level0Box, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId};
+use wsi_types::{Level0Box, LevelIndex, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId};
+
+use crate::reduced;
 
 /// An open slide. Any number of threads may read it at once.
 pub trait Slide: Send + Sync {
@@ -18,6 +20,25 @@ pub trait Slide: Send + Sync {
     ///
     /// [`ReadError`] when the tile cannot be decoded. Other tiles stay readable.
     fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError>;
+
+    /// Up to which `shift` [`Slide::read_tile_reduced`] costs less than reading the
+    /// whole tile, on one level; 0 for none. Tiles then have sides that are
+    /// multiples of 2^`shift`.
+    fn reduces(&self, _level: LevelIndex) -> u32 {
+        0
+    }
+
+    /// Reads one tile with each side divided by 2^`shift`, at most 3: every pixel of
+    /// `out` is the mean of a square of pixels of the level, of what there is of it
+    /// at the level's edge. Decoders that can do so go there directly, where a mean
+    /// may be off by one grey level from that of the decoded pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] as for [`Slide::read_tile`].
+    fn read_tile_reduced(&self, tile: TileId, shift: u32, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        reduced::read_and_average(self, tile, shift, out)
+    }
 
     /// Reads an associated image such as `thumbnail` or `macro`.
     ///

@@ -11,7 +11,7 @@ use support::{
     tiff::{Flavour, PageSpec, write},
 };
 use wsi_reader::{
-    LinearMapping, OpenError, OpenOptions, Prefer, ReadError, ScaleProblem, Slide, TileState,
+    LinearMapping, MemorySlide, OpenError, OpenOptions, Prefer, ReadError, ScaleProblem, Slide, TileState,
     conformance::{assert_conforms, difference, whole_level},
     open, open_with,
 };
@@ -267,4 +267,30 @@ fn print_resolutions_are_no_scale() {
     assert_eq!(scale(20_000).unwrap().mpp.get(), 0.5);
     assert!(matches!(scale(118), Err(ScaleProblem::PrintResolution { .. })));
     assert!(matches!(scale(10), Err(ScaleProblem::Implausible { .. })));
+}
+
+#[test]
+fn turned_pictures_are_refused_and_upright_ones_are_not() {
+    let with = |orientation| {
+        let file = file(&write(Flavour::PLAIN, &[page().with(|p| p.orientation = Some(orientation))]));
+        open(&file.path).map(|slide| level0(&*slide)).map_err(|error| error.to_string())
+    };
+    for upright in [0, 1] {
+        assert_eq!(with(upright).unwrap(), painted(SIZE.0, SIZE.1));
+    }
+    for (turned, words) in [(2, "mirrored left to right"), (6, "turned by 90°"), (9, "expected 1 to 8")] {
+        let error = with(turned).unwrap_err();
+        assert!(error.starts_with("not supported: orientation") && error.contains(words), "{error}");
+    }
+}
+
+/// `huge_claim_sparse.tif` of the shared slides: 77 kB that claim 200000 x 200000 px.
+#[test]
+fn tiles_that_are_not_there_cost_an_overview_nothing_and_show_as_background() {
+    let holes = page().with(|p| p.absent = (0..16).filter(|tile| tile % 3 != 0).collect());
+    let (_file, slide) = opened(&write(Flavour::PLAIN, &[holes]));
+    let small = wsi_reader::overview(&*slide, 50);
+    let whole = level0(&*slide);
+    let painted = MemorySlide::of_pictures(vec![whole], (64, 48), None).unwrap();
+    assert_eq!(small.pixels, wsi_reader::overview(&painted, 50).pixels);
 }

@@ -55,24 +55,35 @@ impl Pyramid {
     /// than the level before it.
     pub fn new(grids: impl IntoIterator<Item = TileGrid>) -> Result<Self, PyramidError> {
         let grids: Vec<TileGrid> = grids.into_iter().collect();
-        let first = *grids.first().ok_or(PyramidError::NoLevels)?;
-        for (index, grid) in grids.iter().enumerate() {
+        let first = grids.first().copied().ok_or(PyramidError::NoLevels)?;
+        let measure = |whole: u32, part: u32| f64::from(whole) / f64::from(part);
+        let level = |tiles: TileGrid| Level {
+            downsample: (measure(first.width, tiles.width), measure(first.height, tiles.height)),
+            tiles,
+        };
+        Self::from_levels(grids.into_iter().map(level).collect())
+    }
+
+    /// Takes levels whose downsample is known better than their sizes tell: half of
+    /// 1001 px is 501 px of exactly 2.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pyramid::new`].
+    pub fn from_levels(levels: Vec<Level>) -> Result<Self, PyramidError> {
+        if levels.is_empty() {
+            return Err(PyramidError::NoLevels);
+        }
+        for (index, level) in levels.iter().enumerate() {
+            let grid = level.tiles;
             if [grid.width, grid.height, grid.tile_width, grid.tile_height].contains(&0) {
                 return Err(PyramidError::EmptyLevel { index });
             }
-            let before = grids[index.saturating_sub(1)];
+            let before = levels[index.saturating_sub(1)].tiles;
             if grid.width > before.width || grid.height > before.height {
                 return Err(PyramidError::NotSorted { index });
             }
         }
-        let measure = |whole: u32, part: u32| f64::from(whole) / f64::from(part);
-        let levels = grids
-            .into_iter()
-            .map(|tiles| Level {
-                downsample: (measure(first.width, tiles.width), measure(first.height, tiles.height)),
-                tiles,
-            })
-            .collect();
         Ok(Self { levels })
     }
 

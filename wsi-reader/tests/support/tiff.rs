@@ -27,6 +27,7 @@ pub struct PageSpec {
     pub sample_format: u16,
     pub description: String,
     pub subfile: u32,
+    pub orientation: Option<u16>,
     /// XResolution per centimetre.
     pub per_cm: Option<u32>,
     /// Chunks left out: byte count 0.
@@ -53,6 +54,7 @@ impl PageSpec {
             sample_format: 1,
             description: String::new(),
             subfile: 0,
+            orientation: None,
             per_cm: None,
             absent: Vec::new(),
             picture,
@@ -307,6 +309,7 @@ impl Writer {
             Some((w, h)) => tags.extend([(322, long(w)), (323, long(h)), (324, places), (325, sizes)]),
             None => tags.extend([(273, places), (278, long(page.rows_per_strip)), (279, sizes)]),
         }
+        tags.extend(page.orientation.map(|value| (274, short(value))));
         if let Some(per_cm) = page.per_cm {
             let value: Value = (5, 1, [f.u32(per_cm), f.u32(1)].concat());
             tags.extend([(282, value.clone()), (283, value), (296, short(3))]);

@@ -105,6 +105,20 @@ impl Decoder {
         }
     }
 
+    /// Decodes a JPEG chunk with each side divided by 2^`shift` (1 to 3). False for
+    /// a kind of stream that can only be decoded whole.
+    pub(crate) fn decode_reduced(
+        &self,
+        page: &Page,
+        shift: u32,
+        scratch: &mut Scratch,
+        target: &mut Target<'_>,
+    ) -> Result<bool, String> {
+        let size = (page.chunk_width as usize, page.chunk_height as usize);
+        let raw_rgb = self.samples.colour != Colour::YCbCr;
+        jpeg::decode_reduced(&self.shared, size, raw_rgb, shift, scratch, target)
+    }
+
     /// Unpacks samples, undoes the predictor, turns them into RGB.
     fn decode_raw(
         &self,

@@ -8,6 +8,7 @@ use super::{
     codec::{Scratch, Target, guarded},
     jpeg_baseline::{self, Colours},
     jpeg_header::{Header, Refused},
+    jpeg_reduced,
 };
 
 /// Scans of a progressive stream; more is an attack on time.
@@ -22,12 +23,8 @@ fn tables_to_prepend(tables: &[u8]) -> Option<Vec<u8>> {
 
 /// Decodes `scratch.stored`, a stream of `size` px, into `target`.
 ///
-/// `raw_rgb`: the page says that its three components are red, green and blue.
-/// Aperio writes such streams without any marker that would say so, and every
-/// decoder takes them for YCbCr; there the page is right. But QuPath and
-/// Bio-Formats say the same of whole JFIF files, whose colours are YCbCr by
-/// definition (T.871), and an Adobe marker states the colours: there the stream
-/// is.
+/// `raw_rgb`: the page says that its three components are red, green and blue;
+/// see [`colours_of`].
 pub(crate) fn decode(
     shared: &Shared,
     size: (usize, usize),
@@ -37,18 +34,10 @@ pub(crate) fn decode(
 ) -> Result<(), String> {
     let Scratch { stored, joined, samples, jpeg, .. } = scratch;
     let mut header = shared.header.clone();
-    let outcome = header.read(stored).and_then(|start| match start {
-        None => Err(Refused::Damage("its JPEG data ends before any picture".into())),
-        Some(start) => {
-            check_size((header.width, header.height), size, target).map_err(Refused::Damage)?;
-            let colours = match (header.adobe, header.jfif) {
-                (Some(0), _) => Colours::Rgb,
-                (Some(_), _) | (None, true) => Colours::YCbCr,
-                (None, false) if raw_rgb || header.is_named_rgb() => Colours::Rgb,
-                (None, false) => Colours::YCbCr,
-            };
-            jpeg_baseline::decode(&header, &stored[start..], colours, jpeg, target)
-        }
+    let outcome = read_header(&mut header, stored).and_then(|start| {
+        check_size((header.width, header.height), size, target.height).map_err(Refused::Damage)?;
+        let colours = colours_of(&header, raw_rgb);
+        jpeg_baseline::decode(&header, &stored[start..], colours, jpeg, target)
     });
     match outcome {
         Ok(()) => Ok(()),
@@ -58,6 +47,50 @@ pub(crate) fn decode(
             let stream = shared.join(stored, joined);
             guarded(|| decode_stream(stream, size, raw_rgb, samples, target))
         }
+    }
+}
+
+/// Decodes `scratch.stored`, a stream of `size` px, with each side divided by
+/// 2^`shift` (1 to 3). False for a kind of stream that can only be decoded whole.
+pub(crate) fn decode_reduced(
+    shared: &Shared,
+    size: (usize, usize),
+    raw_rgb: bool,
+    shift: u32,
+    scratch: &mut Scratch,
+    target: &mut Target<'_>,
+) -> Result<bool, String> {
+    let Scratch { stored, jpeg, .. } = scratch;
+    let mut header = shared.header.clone();
+    let outcome = read_header(&mut header, stored).and_then(|start| {
+        check_size((header.width, header.height), size, target.height << shift).map_err(Refused::Damage)?;
+        let colours = colours_of(&header, raw_rgb);
+        jpeg_reduced::decode_reduced(&header, &stored[start..], colours, shift, jpeg, target)
+    });
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(Refused::Damage(words)) => Err(words),
+        Err(Refused::OtherKind) => Ok(false),
+    }
+}
+
+/// Adds what a tile's own stream says; gives the place where its data starts.
+fn read_header(header: &mut Header, stream: &[u8]) -> Result<usize, Refused> {
+    let start = header.read(stream)?;
+    start.ok_or_else(|| Refused::Damage("its JPEG data ends before any picture".into()))
+}
+
+/// What the components of a stream are. Aperio writes red, green and blue without
+/// any marker that would say so, and every decoder takes them for YCbCr; there
+/// the page is right. But QuPath and Bio-Formats say the same of whole JFIF
+/// files, whose colours are YCbCr by definition (T.871), and an Adobe marker
+/// states the colours: there the stream is.
+fn colours_of(header: &Header, raw_rgb: bool) -> Colours {
+    match (header.adobe, header.jfif) {
+        (Some(0), _) => Colours::Rgb,
+        (Some(_), _) | (None, true) => Colours::YCbCr,
+        (None, false) if raw_rgb || header.is_named_rgb() => Colours::Rgb,
+        (None, false) => Colours::YCbCr,
     }
 }
 
@@ -93,9 +126,9 @@ impl Shared {
     }
 }
 
-fn check_size(found: (usize, usize), expected: (usize, usize), target: &Target<'_>) -> Result<(), String> {
+fn check_size(found: (usize, usize), expected: (usize, usize), height: usize) -> Result<(), String> {
     // Strips may be stored taller than what is left of the picture.
-    if found.0 == expected.0 && found.1 >= target.height && found.1 <= expected.1 {
+    if found.0 == expected.0 && found.1 >= height && found.1 <= expected.1 {
         return Ok(());
     }
     Err(format!("it holds {} x {} px, expected {} x {}", found.0, found.1, expected.0, expected.1))
@@ -121,7 +154,7 @@ fn decode_stream(
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(stream), options);
     decoder.decode_headers().map_err(broken)?;
     let found = decoder.dimensions().unwrap_or_default();
-    check_size(found, (width, height), target)?;
+    check_size(found, (width, height), target.height)?;
     let gray = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => {
             decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));

@@ -19,7 +19,7 @@ use super::{
 const LOOK: u32 = 10;
 
 /// From zigzag order to row by row.
-const NATURAL: [u8; 64] = [
+pub(super) const NATURAL: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
     46, 53, 60, 61, 54, 47, 55, 62, 63,
@@ -36,20 +36,29 @@ pub(crate) enum Colours {
 /// Buffers and tables a thread keeps between tiles.
 #[derive(Default)]
 pub(crate) struct Workspace {
-    codes: Vec<(Huffman, Codes)>,
-    planes: [Plane; 3],
+    pub(super) codes: Vec<(Huffman, Codes)>,
+    pub(super) planes: [Plane; 3],
     sums: Vec<u16>,
-    chroma: [Vec<u8>; 2],
+    pub(super) chroma: [Vec<u8>; 2],
+    pub(super) weighed: Vec<u32>,
 }
 
 /// One component, decoded, padded to whole MCUs.
 #[derive(Default)]
-struct Plane {
+pub(super) struct Plane {
     stride: usize,
     /// Real width and height: what lies beyond is padding.
     width: usize,
     height: usize,
     samples: Vec<u8>,
+}
+
+impl Plane {
+    /// The real samples of a row, or of the last one.
+    #[inline(always)]
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        &self.samples[y.min(self.height - 1) * self.stride..][..self.width]
+    }
 }
 
 /// Decodes the entropy-coded `data` of a stream with this header.
@@ -60,6 +69,21 @@ pub(crate) fn decode(
     work: &mut Workspace,
     target: &mut Target<'_>,
 ) -> Result<(), Refused> {
+    let sampling = checked_sampling(header)?;
+    let tables = Tables::of(header, &mut work.codes)?;
+    let level = Level::new();
+    let Workspace { codes, planes, .. } = work;
+    dispatch!(level, simd => {
+        let whole = Whole { simd, steps: &tables.steps };
+        decode_planes(&whole, header, &tables, codes, planes, data)
+    })?;
+    // Compiled for the vector units at hand; it names none of their operations.
+    dispatch!(level, _ => paint(header.components().len(), colours, sampling, header, work, target));
+    Ok(())
+}
+
+/// Most blocks per MCU across and down, of a stream that is decoded here.
+pub(super) fn checked_sampling(header: &Header) -> Result<(usize, usize), Refused> {
     let components = header.components();
     let (h, v) = header.most_sampling();
     let halves = |c: &Component| {
@@ -72,24 +96,30 @@ pub(crate) fn decode(
     if components.len() == 3 && (components[0].horizontal, components[0].vertical) != (h, v) {
         return Err(Refused::OtherKind);
     }
-    let tables = Tables::of(header, &mut work.codes)?;
-    let level = Level::new();
-    dispatch!(level, simd => decode_planes(simd, header, &tables, &work.codes, &mut work.planes, data))?;
-    // Compiled for the vector units at hand; it names none of their operations.
-    dispatch!(level, _ => paint(components.len(), colours, (h, v), header, work, target));
-    Ok(())
+    Ok((h, v))
 }
 
-/// Which tables each component uses: quantisation row by row, and the places of
-/// its codes in the workspace.
-struct Tables {
-    steps: [[i16; 64]; 3],
+/// What becomes of the coefficients of a block.
+pub(super) trait Transform {
+    /// Samples a block of a component becomes, across and down; 1 to 8.
+    fn points(&self, component: usize) -> (usize, usize);
+
+    /// Takes one block from the scan and writes its samples; false for
+    /// impossible data.
+    fn block(&self, component: usize, scan: &mut Scan<'_, '_>, out: &mut [u8], stride: usize) -> bool;
+}
+
+/// Which tables each component uses: quantisation, and the places of its codes in
+/// the workspace.
+pub(super) struct Tables {
+    /// In zigzag order: the walk over coefficients is.
+    pub(super) steps: [[i16; 64]; 3],
     dc: [usize; 3],
     ac: [usize; 3],
 }
 
 impl Tables {
-    fn of(header: &Header, codes: &mut Vec<(Huffman, Codes)>) -> Result<Self, Refused> {
+    pub(super) fn of(header: &Header, codes: &mut Vec<(Huffman, Codes)>) -> Result<Self, Refused> {
         let missing = || Refused::Damage("its JPEG data names a table it does not hold".into());
         // Tables repeat from tile to tile; a slide has few.
         if codes.len() > 32 {
@@ -108,7 +138,6 @@ impl Tables {
         let mut tables = Self { steps: [[0; 64]; 3], dc: [0; 3], ac: [0; 3] };
         for (index, component) in header.components().iter().enumerate() {
             let zigzag = header.quantisation[component.quantisation].as_deref().ok_or_else(missing)?;
-            // Kept in zigzag order: the walk over coefficients is.
             tables.steps[index] = zigzag.map(|step| step as i16);
             tables.dc[index] = place(&header.dc[component.dc])?;
             tables.ac[index] = place(&header.ac[component.ac])?;
@@ -118,7 +147,7 @@ impl Tables {
 }
 
 /// A Huffman table made for speed.
-struct Codes {
+pub(super) struct Codes {
     /// By the next [`LOOK`] bits: symbol × 256 + length; 0 for longer codes.
     short: Box<[u16; 1 << LOOK]>,
     /// The same for codes whose value also fits: value, then run × 16 + all bits;
@@ -192,7 +221,7 @@ fn extend(raw: u32, size: u32) -> i32 {
 
 /// Entropy-coded bits, left-aligned; zeros stand behind the end of the data.
 #[derive(Clone, Copy)]
-struct Bits<'a> {
+pub(super) struct Bits<'a> {
     data: &'a [u8],
     at: usize,
     hold: u64,
@@ -295,9 +324,10 @@ impl Bits<'_> {
     }
 }
 
+/// Walks all blocks of a scan; each becomes samples of its component's plane.
 #[inline(always)]
-fn decode_planes<S: Simd>(
-    simd: S,
+pub(super) fn decode_planes<T: Transform>(
+    transform: &T,
     header: &Header,
     tables: &Tables,
     codes: &[(Huffman, Codes)],
@@ -309,12 +339,13 @@ fn decode_planes<S: Simd>(
     let single = components.len() == 1;
     let (h, v) = if single { (1, 1) } else { header.most_sampling() };
     let (across, down) = (header.width.div_ceil(8 * h), header.height.div_ceil(8 * v));
-    for (plane, component) in planes.iter_mut().zip(components) {
+    for (index, (plane, component)) in planes.iter_mut().zip(components).enumerate() {
         let (ch, cv) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
-        plane.stride = across * ch * 8;
-        plane.width = (header.width * ch).div_ceil(h);
-        plane.height = (header.height * cv).div_ceil(v);
-        plane.samples.resize(plane.stride * down * cv * 8, 0);
+        let (px, py) = transform.points(index);
+        plane.stride = across * ch * px;
+        plane.width = (header.width * ch * px).div_ceil(h * 8);
+        plane.height = (header.height * cv * py).div_ceil(v * 8);
+        plane.samples.resize(plane.stride * down * cv * py, 0);
     }
     let mut bits = Bits { data, at: 0, hold: 0, count: 0, invented: 0 };
     let mut previous = [0_i32; 3];
@@ -333,22 +364,15 @@ fn decode_planes<S: Simd>(
             }
             for (index, component) in components.iter().enumerate() {
                 let (ch, cv) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
+                let (px, py) = transform.points(index);
                 let (dc, ac) = (&codes[tables.dc[index]].1, &codes[tables.ac[index]].1);
                 for block in 0..ch * cv {
                     let (x, y) = (column * ch + block % ch, row * cv + block / ch);
                     let plane = &mut planes[index];
                     let stride = plane.stride;
-                    let out = &mut plane.samples[y * 8 * stride + x * 8..];
-                    if !decode_block(
-                        simd,
-                        &mut bits,
-                        dc,
-                        ac,
-                        &tables.steps[index],
-                        &mut previous[index],
-                        out,
-                        stride,
-                    ) {
+                    let out = &mut plane.samples[y * py * stride + x * px..];
+                    let mut scan = Scan { bits: &mut bits, dc, ac, previous: &mut previous[index] };
+                    if !transform.block(index, &mut scan, out, stride) {
                         return damage(
                             "its JPEG data is damaged: a code that is in no table, or too many values",
                         );
@@ -363,74 +387,98 @@ fn decode_planes<S: Simd>(
     Ok(())
 }
 
-/// Decodes one block and writes its 8 × 8 samples; false for impossible data.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn decode_block<S: Simd>(
-    simd: S,
-    bits: &mut Bits<'_>,
-    dc: &Codes,
-    ac: &Codes,
-    steps: &[i16; 64],
-    previous: &mut i32,
-    out: &mut [u8],
-    stride: usize,
-) -> bool {
-    let mut block = [0_i16; 64];
-    bits.refill();
-    let Some(size) = bits.symbol(dc) else { return false };
-    if size > 11 {
-        return false;
-    }
-    if size > 0 {
-        let raw = bits.take(size);
-        *previous = previous.wrapping_add(extend(raw, size));
-    }
-    block[0] = (*previous as i16).wrapping_mul(steps[0]);
-    let mut place = 1_usize;
-    let mut any = false;
-    while place < 64 {
+/// Where the next block of a component stands in the entropy-coded data.
+pub(super) struct Scan<'a, 'data> {
+    bits: &'a mut Bits<'data>,
+    dc: &'a Codes,
+    ac: &'a Codes,
+    /// The component's last DC value.
+    previous: &'a mut i32,
+}
+
+impl Scan<'_, '_> {
+    /// Hands the block's values to `put` with their places in zigzag order, the
+    /// first always; whether there was another, or `None` for impossible data.
+    #[inline(always)]
+    pub(super) fn walk(&mut self, mut put: impl FnMut(usize, i16)) -> Option<bool> {
+        let Self { bits, dc, ac, previous } = self;
         bits.refill();
-        let (value, packed) = ac.whole[(bits.hold >> (64 - LOOK)) as usize];
-        let value = if packed != 0 {
-            place = place.wrapping_add(usize::from(packed >> 4));
-            bits.skip(u32::from(packed & 15));
-            value
-        } else {
-            let Some(symbol) = bits.symbol(ac) else { return false };
-            let (run, size) = ((symbol >> 4) as usize, symbol & 15);
-            if size == 0 {
-                if run != 15 {
-                    break;
+        let size = bits.symbol(dc)?;
+        if size > 11 {
+            return None;
+        }
+        if size > 0 {
+            let raw = bits.take(size);
+            **previous = previous.wrapping_add(extend(raw, size));
+        }
+        put(0, **previous as i16);
+        let mut place = 1_usize;
+        let mut any = false;
+        while place < 64 {
+            bits.refill();
+            let (value, packed) = ac.whole[(bits.hold >> (64 - LOOK)) as usize];
+            let value = if packed != 0 {
+                place = place.wrapping_add(usize::from(packed >> 4));
+                bits.skip(u32::from(packed & 15));
+                value
+            } else {
+                let symbol = bits.symbol(ac)?;
+                let (run, size) = ((symbol >> 4) as usize, symbol & 15);
+                if size == 0 {
+                    if run != 15 {
+                        break;
+                    }
+                    place = place.wrapping_add(16);
+                    continue;
                 }
-                place = place.wrapping_add(16);
-                continue;
+                place = place.wrapping_add(run);
+                extend(bits.take(size), size) as i16
+            };
+            if place > 63 {
+                return None;
             }
-            place = place.wrapping_add(run);
-            extend(bits.take(size), size) as i16
-        };
-        if place > 63 {
-            return false;
+            put(place & 63, value);
+            any = true;
+            place = place.wrapping_add(1);
         }
-        let natural = usize::from(NATURAL[place & 63]) & 63;
-        block[natural] = value.wrapping_mul(steps[place & 63]);
-        any = true;
-        place = place.wrapping_add(1);
+        (place <= 64).then_some(any)
     }
-    if place > 64 {
-        return false;
+}
+
+/// Blocks of 8 × 8 samples, as libjpeg-turbo makes them.
+pub(super) struct Whole<'a, S> {
+    pub(super) simd: S,
+    pub(super) steps: &'a [[i16; 64]; 3],
+}
+
+impl<S: Simd> Transform for Whole<'_, S> {
+    #[inline(always)]
+    fn points(&self, _: usize) -> (usize, usize) {
+        (8, 8)
     }
-    if any {
-        inverse_dct(simd, &block, out, stride);
-    } else {
-        let flat = clamp(descale(i32::from(block[0]) << PASS_BITS, PASS_BITS + 3).wrapping_add(128));
-        for row in out.chunks_mut(stride).take(8) {
-            if let Some(row) = row.first_chunk_mut::<8>() {
-                *row = [flat; 8];
+
+    #[inline(always)]
+    fn block(&self, component: usize, scan: &mut Scan<'_, '_>, out: &mut [u8], stride: usize) -> bool {
+        let steps = &self.steps[component];
+        let mut block = [0_i16; 64];
+        let walked = scan.walk(|place, value| {
+            let natural = usize::from(NATURAL[place]) & 63;
+            block[natural] = value.wrapping_mul(steps[place]);
+        });
+        match walked {
+            None => return false,
+            Some(true) => inverse_dct(self.simd, &block, out, stride),
+            Some(false) => {
+                let flat = clamp(descale(i32::from(block[0]) << PASS_BITS, PASS_BITS + 3).wrapping_add(128));
+                for row in out.chunks_mut(stride).take(8) {
+                    if let Some(row) = row.first_chunk_mut::<8>() {
+                        *row = [flat; 8];
+                    }
+                }
             }
         }
+        true
     }
-    true
 }
 
 const CONST_BITS: u32 = 13;
@@ -559,9 +607,7 @@ fn paint(
         let out = &mut out[..width * 3];
         let first = &planes[0].samples[y * planes[0].stride..][..width];
         if components == 1 {
-            for (pixel, &value) in out.as_chunks_mut::<3>().0.iter_mut().zip(first) {
-                *pixel = [value; 3];
-            }
+            paint_gray(first, out);
             continue;
         }
         for (row, (plane, component)) in
@@ -571,9 +617,24 @@ fn paint(
             upsample(plane, y, halved, sums, row);
         }
         let (second, third) = (&chroma[0][..width], &chroma[1][..width]);
-        match colours {
-            Colours::Rgb => interleave(first, second, third, out),
-            Colours::YCbCr => convert(first, second, third, out),
+        colours.paint(first, second, third, out);
+    }
+}
+
+#[inline(always)]
+pub(super) fn paint_gray(row: &[u8], out: &mut [u8]) {
+    for (pixel, &value) in out.as_chunks_mut::<3>().0.iter_mut().zip(row) {
+        *pixel = [value; 3];
+    }
+}
+
+impl Colours {
+    /// One row of three components to RGB.
+    #[inline(always)]
+    pub(super) fn paint(self, first: &[u8], second: &[u8], third: &[u8], out: &mut [u8]) {
+        match self {
+            Self::Rgb => interleave(first, second, third, out),
+            Self::YCbCr => convert(first, second, third, out),
         }
     }
 }
@@ -582,7 +643,7 @@ fn paint(
 /// libjpeg's triangle filter.
 #[inline(always)]
 fn upsample(plane: &Plane, y: usize, (across, down): (bool, bool), sums: &mut Vec<u16>, out: &mut Vec<u8>) {
-    let line = |y: usize| &plane.samples[y.min(plane.height - 1) * plane.stride..][..plane.width];
+    let line = |y: usize| plane.row(y);
     out.resize(plane.width * 2 + 2, 0);
     // libjpeg filters rows only where there are at least 3 samples across.
     let smooth = plane.width > 2;

@@ -13,6 +13,7 @@ mod jpeg2000;
 pub(crate) mod jpeg_baseline;
 mod jpeg_check;
 pub(crate) mod jpeg_header;
+mod jpeg_reduced;
 mod layout;
 mod page;
 
@@ -33,6 +34,7 @@ pub(crate) use self::{
     layout::{Format, Layout},
 };
 use crate::{
+    reduced,
     slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState},
     source::Source,
     vendor,
@@ -113,6 +115,7 @@ impl TiffSlide {
     pub(crate) fn from_source(source: Source, options: &TiffOptions) -> Result<Self, Refusal> {
         let file = TiffFile::new(source)?;
         let layout = Layout::read(&file)?;
+        refuse_turned(&layout)?;
         let levels = layout
             .levels
             .iter()
@@ -165,6 +168,24 @@ impl Slide for TiffSlide {
         picture.read_tile(&self.file, tile, out).map_err(|reason| ReadError::Tile { tile, reason })
     }
 
+    fn reduces(&self, level: LevelIndex) -> u32 {
+        self.levels.get(usize::from(level.0)).map_or(0, Picture::reduces)
+    }
+
+    fn read_tile_reduced(&self, tile: TileId, shift: u32, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        let (picture, rect) = self.picture(tile)?;
+        let whole = 1_i64 << shift;
+        if (1..=picture.reduces()).contains(&shift) && rect.width() % whole == 0 && rect.height() % whole == 0
+        {
+            out.reset((rect.width() >> shift) as usize, (rect.height() >> shift) as usize);
+            let outcome = picture.read_tile_reduced(&self.file, tile, shift, out);
+            if outcome.map_err(|reason| ReadError::Tile { tile, reason })? {
+                return Ok(());
+            }
+        }
+        reduced::read_and_average(self, tile, shift, out)
+    }
+
     fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
         let page =
             self.associated.get(name).ok_or_else(|| ReadError::NoSuchImage { name: name.to_owned() })?;
@@ -189,6 +210,18 @@ impl Slide for TiffSlide {
     fn verify_tile(&self, tile: TileId) -> Vec<String> {
         let Ok((picture, _)) = self.picture(tile) else { return Vec::new() };
         picture.verify_tile(&self.file, tile)
+    }
+}
+
+/// Viewers turn such pictures and would show our coordinates elsewhere; most slide
+/// readers, OpenSlide among them, do not look. No scanner writes them.
+fn refuse_turned(layout: &Layout) -> Result<(), Refusal> {
+    match layout.levels.iter().find_map(Page::turned) {
+        None => Ok(()),
+        Some(how) => Err(Refusal::Unsupported {
+            feature: format!("{how}; only upright pixels are read, so write it anew, upright"),
+            for_all: true,
+        }),
     }
 }
 
@@ -274,6 +307,34 @@ impl Picture {
         Ok(())
     }
 
+    /// How often a side can be halved while decoding: JPEG tiles down to whole
+    /// pixels.
+    fn reduces(&self) -> u32 {
+        if self.page.compression != 7 || !self.page.tiled {
+            return 0;
+        }
+        self.page.chunk_width.trailing_zeros().min(self.page.chunk_height.trailing_zeros()).min(3)
+    }
+
+    /// A tile decoded to a smaller size; false when it can only be decoded whole.
+    fn read_tile_reduced(
+        &self,
+        file: &TiffFile,
+        tile: TileId,
+        shift: u32,
+        out: &mut RgbBuffer,
+    ) -> Result<bool, String> {
+        let (width, height) = (out.width(), out.height());
+        let mut target = Target { pixels: out.bytes_mut(), width, height };
+        with_scratch(|scratch| match self.load_chunk(file, self.chunks(tile).start, scratch)? {
+            None => {
+                target.pixels.as_chunks_mut::<3>().0.fill(WHITE);
+                Ok(true)
+            }
+            Some(_) => self.decoder.decode_reduced(&self.page, shift, scratch, &mut target),
+        })
+    }
+
     /// Every tile, for small pictures.
     fn read_whole(&self, file: &TiffFile, out: &mut RgbBuffer) -> Result<(), String> {
         let pixels = u64::from(self.page.width) * u64::from(self.page.height);
@@ -304,6 +365,23 @@ impl Picture {
         scratch: &mut Scratch,
         target: &mut Target<'_>,
     ) -> Result<(), String> {
+        let Some(places) = self.load_chunk(file, chunk, scratch)? else {
+            target.pixels.as_chunks_mut::<3>().0.fill(WHITE);
+            return Ok(());
+        };
+        let planes = if self.page.planar { usize::from(self.page.samples) } else { 1 };
+        let rows = self.page.rows_of_chunk(chunk);
+        self.decoder.decode(&self.page, rows, scratch, &places[..planes], target)
+    }
+
+    /// Reads the bytes of one chunk, all planes, into `scratch.stored`; their
+    /// places in it, or `None` when the file leaves the chunk out.
+    fn load_chunk(
+        &self,
+        file: &TiffFile,
+        chunk: u64,
+        scratch: &mut Scratch,
+    ) -> Result<Option<[(usize, usize); 8]>, String> {
         let planes = if self.page.planar { u64::from(self.page.samples) } else { 1 };
         // A compressed tile is no larger than its pixels, but for headers.
         let most = self.page.raw_bytes(chunk).saturating_mul(2).saturating_add(1 << 20);
@@ -311,8 +389,7 @@ impl Picture {
         let mut places = [(0, 0); 8];
         for plane in 0..planes {
             let Some((offset, count)) = self.index.place(plane * self.page.chunks_per_plane() + chunk) else {
-                target.pixels.as_chunks_mut::<3>().0.fill(WHITE);
-                return Ok(());
+                return Ok(None);
             };
             if count > most {
                 return Err(format!("it claims {count} bytes, at most {most} for its size"));
@@ -327,8 +404,7 @@ impl Picture {
             })?;
             places[plane as usize % places.len()] = (start, count as usize);
         }
-        let rows = self.page.rows_of_chunk(chunk);
-        self.decoder.decode(&self.page, rows, scratch, &places[..planes as usize], target)
+        Ok(Some(places))
     }
 
     fn verify_tile(&self, file: &TiffFile, tile: TileId) -> Vec<String> {

@@ -21,6 +21,7 @@ pub(crate) mod tag {
     pub(crate) const PHOTOMETRIC: u16 = 262;
     pub(crate) const IMAGE_DESCRIPTION: u16 = 270;
     pub(crate) const STRIP_OFFSETS: u16 = 273;
+    pub(crate) const ORIENTATION: u16 = 274;
     pub(crate) const SAMPLES_PER_PIXEL: u16 = 277;
     pub(crate) const ROWS_PER_STRIP: u16 = 278;
     pub(crate) const STRIP_BYTE_COUNTS: u16 = 279;
@@ -66,6 +67,9 @@ pub(crate) struct Page {
     /// Samples of two bytes have the high one first.
     pub(crate) big_endian: bool,
     pub(crate) subfile: u32,
+    /// 1 as stored; 2 to 8 mirrored or turned. 0, which no standard knows, is what
+    /// some writers leave where they mean nothing.
+    pub(crate) orientation: u16,
     pub(crate) description: String,
 }
 
@@ -111,6 +115,7 @@ impl Page {
             predictor: small(number(tag::PREDICTOR)?, 1),
             big_endian: file.is_big_endian(),
             subfile: number(tag::NEW_SUBFILE_TYPE)?.unwrap_or(0),
+            orientation: small(number(tag::ORIENTATION)?, 1),
             description: file.text(directory, tag::IMAGE_DESCRIPTION)?.unwrap_or_default(),
             directory: directory.clone(),
         })
@@ -139,6 +144,23 @@ impl Page {
         }
         let top = chunk.saturating_mul(u64::from(self.chunk_height));
         u64::from(self.height).saturating_sub(top).min(u64::from(self.chunk_height)) as u32
+    }
+
+    /// How the picture is to be turned before it is looked at, in words; `None`
+    /// when it is stored upright.
+    pub(crate) fn turned(&self) -> Option<String> {
+        let how = match self.orientation {
+            0 | 1 => return None,
+            2 => "mirrored left to right",
+            3 => "turned by 180°",
+            4 => "mirrored top to bottom",
+            5 => "mirrored and turned by 90°",
+            6 => "turned by 90°",
+            7 => "mirrored and turned by 270°",
+            8 => "turned by 270°",
+            other => return Some(format!("orientation {other}, expected 1 to 8")),
+        };
+        Some(format!("orientation {}: pixels stored {how}", self.orientation))
     }
 
     /// A name for people.

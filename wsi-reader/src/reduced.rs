@@ -1,0 +1,237 @@
+//! Levels between those a file stores, which cost less to decode than the level
+//! they come from.
+
+use std::sync::Arc;
+
+use wsi_types::{Level, LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
+
+use crate::slide::{ReadError, Slide, SlideInfo, TileState};
+
+/// A slide with the levels between its own that its tiles give at less cost: at a
+/// half, a quarter and an eighth of a level, down to the next stored one. The
+/// same slide where there are none.
+///
+/// Level indices are those of the wider pyramid; errors name the stored tile. A
+/// pixel of such a level is the mean of pixels of the stored one, as a model
+/// would get it by averaging, so a plan on either pyramid sees the same tissue.
+#[must_use]
+pub fn with_reduced_levels(slide: Arc<dyn Slide>) -> Arc<dyn Slide> {
+    let sources = sources(slide.as_ref());
+    let levels: Vec<Level> = sources.iter().map(|source| source.level(&slide.info().pyramid)).collect();
+    match Pyramid::from_levels(levels) {
+        Ok(pyramid) if sources.len() > slide.info().pyramid.levels().len() => {
+            let mut info = slide.info().clone();
+            info.pyramid = pyramid;
+            info.compression = sources.iter().map(|source| source.compression(slide.info())).collect();
+            Arc::new(ReducedSlide { slide, info, sources })
+        }
+        _ => slide,
+    }
+}
+
+/// Where a level comes from: a stored one, each side divided by 2^`shift`.
+#[derive(Debug, Clone, Copy)]
+struct LevelSource {
+    stored: LevelIndex,
+    shift: u32,
+}
+
+/// All levels there can be, sharpest first.
+fn sources(slide: &dyn Slide) -> Vec<LevelSource> {
+    let levels = slide.info().pyramid.levels();
+    let mut sources = Vec::new();
+    for (index, level) in levels.iter().enumerate() {
+        let stored = LevelIndex(index as u16);
+        sources.push(LevelSource { stored, shift: 0 });
+        let next = levels.get(index + 1).map_or(0, Level::width);
+        for shift in 1..=slide.reduces(stored).min(3) {
+            // A stored level of nearly that size is better than one that is made.
+            if f64::from(level.width() >> shift) > f64::from(next) * 1.05 {
+                sources.push(LevelSource { stored, shift });
+            }
+        }
+    }
+    sources
+}
+
+impl LevelSource {
+    fn level(self, pyramid: &Pyramid) -> Level {
+        let Level { downsample, tiles } = *pyramid.level(self.stored).unwrap_or(pyramid.base());
+        let (factor, part) = (f64::from(1 << self.shift), |side: u32| side.div_ceil(1 << self.shift));
+        Level {
+            downsample: (downsample.0 * factor, downsample.1 * factor),
+            tiles: TileGrid {
+                width: part(tiles.width),
+                height: part(tiles.height),
+                tile_width: part(tiles.tile_width),
+                tile_height: part(tiles.tile_height),
+            },
+        }
+    }
+
+    fn compression(self, info: &SlideInfo) -> String {
+        let stored = info.compression.get(usize::from(self.stored.0)).map_or("", String::as_str);
+        match self.shift {
+            0 => stored.to_owned(),
+            shift => format!("{stored}, decoded at 1/{}", 1 << shift),
+        }
+    }
+}
+
+struct ReducedSlide {
+    slide: Arc<dyn Slide>,
+    info: SlideInfo,
+    sources: Vec<LevelSource>,
+}
+
+impl ReducedSlide {
+    /// The stored tile, and how much smaller it is wanted.
+    fn source(&self, tile: TileId) -> Option<(TileId, u32)> {
+        let source = self.sources.get(usize::from(tile.level.0))?;
+        Some((TileId { level: source.stored, ..tile }, source.shift))
+    }
+}
+
+impl Slide for ReducedSlide {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        match self.source(tile) {
+            None => Err(ReadError::NoSuchTile { tile }),
+            Some((stored, 0)) => self.slide.read_tile(stored, out),
+            Some((stored, shift)) => self.slide.read_tile_reduced(stored, shift, out),
+        }
+    }
+
+    fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
+        self.slide.read_associated(name, out)
+    }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        self.slide.icc_profile()
+    }
+
+    fn tile_state(&self, tile: TileId) -> TileState {
+        self.source(tile).map_or(TileState::Unknown, |(stored, _)| self.slide.tile_state(stored))
+    }
+
+    fn verify_tile(&self, tile: TileId) -> Vec<String> {
+        self.source(tile).map_or_else(Vec::new, |(stored, _)| self.slide.verify_tile(stored))
+    }
+}
+
+/// [`Slide::read_tile_reduced`] for tiles that are decoded whole.
+pub(crate) fn read_and_average<S: Slide + ?Sized>(
+    slide: &S,
+    tile: TileId,
+    shift: u32,
+    out: &mut RgbBuffer,
+) -> Result<(), ReadError> {
+    let mut whole = RgbBuffer::default();
+    slide.read_tile(tile, &mut whole)?;
+    average(&whole, shift.min(3), out);
+    Ok(())
+}
+
+/// Means of squares of 2^`shift` px (`shift` at most 3), rounded half up; of what
+/// there is of them at the right and the bottom.
+pub fn average(whole: &RgbBuffer, shift: u32, out: &mut RgbBuffer) {
+    let side = 1_usize << shift;
+    out.reset(whole.width().div_ceil(side), whole.height().div_ceil(side));
+    let mut sums = vec![[0_u32; 3]; out.width()];
+    for y in 0..out.height() {
+        let rows = y * side..((y + 1) * side).min(whole.height());
+        sums.fill([0; 3]);
+        for row in rows.clone() {
+            for (sum, square) in sums.iter_mut().zip(whole.row(row).chunks(side * 3)) {
+                for pixel in square.as_chunks::<3>().0 {
+                    (0..3).for_each(|c| sum[c] = sum[c].wrapping_add(u32::from(pixel[c])));
+                }
+            }
+        }
+        for (x, pixel) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            let columns = side.min(whole.width() - x * side);
+            let count = (columns * rows.len()) as u32;
+            *pixel = sums[x].map(|sum| ((sum + count / 2) / count) as u8);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use wsi_types::Mpp;
+
+    use super::*;
+    use crate::{backend::memory::MemorySlide, conformance::assert_conforms};
+
+    /// A painted slide that claims to be cheap to reduce.
+    struct Cheap(MemorySlide);
+
+    impl Slide for Cheap {
+        fn info(&self) -> &SlideInfo {
+            self.0.info()
+        }
+        fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
+            self.0.read_tile(tile, out)
+        }
+        fn reduces(&self, _: LevelIndex) -> u32 {
+            3
+        }
+        fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
+            self.0.read_associated(name, out)
+        }
+        fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError> {
+            self.0.icc_profile()
+        }
+    }
+
+    fn slide(sizes: &[(u32, u32)]) -> MemorySlide {
+        let paint = |_, x: u32, y: u32| [(x * 7 % 256) as u8, (y * 5 % 256) as u8, ((x ^ y) % 256) as u8];
+        MemorySlide::painted(sizes, (64, 48), Mpp::new(0.25).ok(), paint).unwrap()
+    }
+
+    #[test]
+    fn levels_are_made_between_those_that_are_stored() {
+        let wide = with_reduced_levels(Arc::new(Cheap(slide(&[(1001, 701), (250, 175)]))));
+        let downsamples: Vec<f64> = wide.info().pyramid.levels().iter().map(|l| l.downsample.0).collect();
+        let stored = 1001.0 / 250.0;
+        // A quarter of level 0 would be level 1 again.
+        assert_eq!(downsamples, [1.0, 2.0, stored, stored * 2.0, stored * 4.0, stored * 8.0]);
+        assert_conforms(&*wide);
+        let same = with_reduced_levels(Arc::new(slide(&[(1001, 701), (250, 175)])));
+        assert_eq!(same.info().pyramid.levels().len(), 2);
+    }
+
+    #[test]
+    fn pixels_are_means_up_to_the_edge() {
+        let stored = slide(&[(131, 101)]);
+        let wide = with_reduced_levels(Arc::new(Cheap(slide(&[(131, 101)]))));
+        // The last tile: 3 × 5 px of level 0.
+        let tile = |level| TileId { level: LevelIndex(level), row: 2, column: 2 };
+        let (mut whole, mut half) = (RgbBuffer::default(), RgbBuffer::default());
+        stored.read_tile(tile(0), &mut whole).unwrap();
+        wide.read_tile(tile(1), &mut half).unwrap();
+        assert_eq!((whole.width(), whole.height(), half.width(), half.height()), (3, 5, 2, 3));
+        let mean = |pixels: &[(usize, usize)], c: usize| {
+            let sum: usize = pixels.iter().map(|&(x, y)| usize::from(whole.pixel(x, y)[c])).sum();
+            ((sum + pixels.len() / 2) / pixels.len()) as u8
+        };
+        for c in 0..3 {
+            assert_eq!(half.pixel(0, 0)[c], mean(&[(0, 0), (1, 0), (0, 1), (1, 1)], c));
+            assert_eq!(half.pixel(1, 1)[c], mean(&[(2, 2), (2, 3)], c));
+            assert_eq!(half.pixel(1, 2)[c], mean(&[(2, 4)], c));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_stored_tile() {
+        let broken = TileId { level: LevelIndex(0), row: 1, column: 1 };
+        let wide = with_reduced_levels(Arc::new(Cheap(slide(&[(256, 192)]).with_failing([broken]))));
+        let asked = TileId { level: LevelIndex(2), ..broken };
+        let error = wide.read_tile(asked, &mut RgbBuffer::default()).unwrap_err();
+        assert!(matches!(error, ReadError::Tile { tile, .. } if tile == broken), "{error}");
+    }
+}
