@@ -219,8 +219,10 @@ impl Reading {
                 Cell::Stored(tiles) => self.paste_tiles(id, &tiles, &window.rect, out),
                 Cell::Failed(tiles) => failed.extend(tiles.iter().cloned()),
             }
+            self.release(job);
         }
-        self.release(&jobs);
+        self.lock().next_window += 1;
+        self.room.notify_all();
         Some((window.index, fault(window.index, &failed).map_or(Ok(()), Err)))
     }
 
@@ -255,40 +257,31 @@ impl Reading {
         }
     }
 
-    /// Hands the cells of the next window back and goes on to the one after. In
-    /// this order: what a later window may begin with must be free by then.
-    fn release(&self, jobs: &[(u32, CellId)]) {
-        for (job, cell) in self.take_finished(jobs) {
-            match cell {
-                Some(Cell::Ready(pixels)) => {
-                    self.memory.give_back(self.schedule.cells().largest_bytes());
-                    self.lock().spare.extend(Arc::into_inner(pixels));
-                }
-                Some(Cell::Stored(tiles)) => {
-                    drop(tiles);
-                    let job = self.schedule.jobs()[job as usize];
-                    let ids: Vec<TileId> = self.schedule.cells().tiles(job.cell).collect();
-                    self.tiles.release(job.run, &ids, &self.memory);
-                }
-                Some(Cell::Failed(_)) | None => {}
+    /// Hands a cell back; the last window to do so frees it. At once, not with its
+    /// window: the next tile is then decoded into a buffer that is still in the
+    /// processor's cache.
+    fn release(&self, job: u32) {
+        match self.take_finished(job) {
+            Some(Cell::Ready(pixels)) => {
+                self.memory.give_back(self.schedule.cells().largest_bytes());
+                self.lock().spare.extend(Arc::into_inner(pixels));
             }
+            Some(Cell::Stored(tiles)) => {
+                drop(tiles);
+                let job = self.schedule.jobs()[job as usize];
+                let ids: Vec<TileId> = self.schedule.cells().tiles(job.cell).collect();
+                self.tiles.release(job.run, &ids, &self.memory);
+            }
+            Some(Cell::Failed(_)) | None => {}
         }
-        self.lock().next_window += 1;
-        self.room.notify_all();
     }
 
-    /// Counts one use of each cell down; gives those that had their last.
-    fn take_finished(&self, jobs: &[(u32, CellId)]) -> Vec<(u32, Option<Cell>)> {
+    /// Counts one use of a cell down; gives it after its last.
+    fn take_finished(&self, job: u32) -> Option<Cell> {
         let mut state = self.lock();
-        let mut finished = Vec::new();
-        for &(job, _) in jobs {
-            let Some(slot) = state.cells.get_mut(&job) else { continue };
-            slot.uses -= 1;
-            if slot.uses == 0 {
-                finished.push((job, state.cells.remove(&job).and_then(|slot| slot.cell)));
-            }
-        }
-        finished
+        let slot = state.cells.get_mut(&job)?;
+        slot.uses -= 1;
+        if slot.uses > 0 { None } else { state.cells.remove(&job).and_then(|slot| slot.cell) }
     }
 
     pub(crate) fn counters(&self) -> ReadCounters {

@@ -1,0 +1,82 @@
+"""Reads the windows of `benches/read.rs` with other readers, for comparison.
+
+    python -m venv /tmp/peers && /tmp/peers/bin/pip install tiffslide cucim-cu12 openslide-python openslide-bin
+    /tmp/peers/bin/python benches/read_peers.py SLIDE [--rows 4096] [--rounds 3]
+
+Windows of 2048 px from the first rows of level 0, at strides 2048 and 1024, one
+thread, to RGB in memory. The best of the rounds counts, by the clock and by
+processor time, in Mpx of the level per second: the figures `cargo bench --bench
+read` prints, so run both in one go on one machine. A reader that is not installed
+is skipped, and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+WINDOW = 2048
+Reader = Callable[[int, int], np.ndarray]
+
+
+def starts(size: int, stride: int) -> Iterator[int]:
+    return iter(range(0, max(size - (WINDOW - stride), 1), stride))
+
+
+def tiffslide(path: str) -> tuple[Reader, int]:
+    from tiffslide import TiffSlide
+
+    slide = TiffSlide(path)
+    return lambda x, y: slide.read_region((x, y), 0, (WINDOW, WINDOW), as_array=True), slide.dimensions[0]
+
+
+def cucim(path: str) -> tuple[Reader, int]:
+    from cucim import CuImage
+
+    slide = CuImage(path)
+    size = slide.resolutions["level_dimensions"][0]
+    return lambda x, y: np.asarray(slide.read_region((x, y), (WINDOW, WINDOW), 0)), size[0]
+
+
+def openslide(path: str) -> tuple[Reader, int]:
+    from openslide import OpenSlide
+
+    slide = OpenSlide(path)
+    return lambda x, y: np.asarray(slide.read_region((x, y), 0, (WINDOW, WINDOW)).convert("RGB")), slide.dimensions[0]
+
+
+READERS = {"tiffslide": tiffslide, "cuCIM on CPU": cucim, "OpenSlide, Python": openslide}
+
+
+def once(read: Reader, width: int, rows: int, stride: int) -> tuple[float, float]:
+    """Seconds by the clock and of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
+    for y in starts(rows, stride):
+        for x in starts(width, stride):
+            read(x, y)
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("slide")
+    parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    for name, open_with in READERS.items():
+        try:
+            read, width = open_with(args.slide)
+        except ImportError as error:
+            print(f"{name}: skipped, {error}")
+            continue
+        for stride in (WINDOW, WINDOW // 2):
+            rounds = [once(read, width, args.rows, stride) for _ in range(args.rounds)]
+            clock, processor = (width * args.rows / min(times) / 1e6 for times in zip(*rounds, strict=True))
+            print(f"{name:18} stride {stride}: {clock:7.1f} Mpx/s by the clock, {processor:7.1f} by processor time")
+
+
+if __name__ == "__main__":
+    main()
