@@ -15,8 +15,10 @@ const NAME: &str = "nuclei-he";
 /// A usage failure with the path last when it cannot be used.
 pub fn describe(model: Option<&std::path::Path>) -> anyhow::Result<ModelReport> {
     match model {
-        Some(path) => detector::describe(path)
-            .map_err(|error| Failure::usage(format!("cannot use the model: {error}: {}", path.display()))),
+        // The error names the file.
+        Some(path) => {
+            detector::describe(path).map_err(|error| Failure::usage(format!("cannot use the model: {error}")))
+        }
         None => detector::describe_bytes(NAME, NUCLEI_HE, "").map_err(Failure::usage),
     }
 }

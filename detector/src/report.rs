@@ -50,7 +50,8 @@ fn notes(manifest: &Manifest) -> Vec<String> {
     let mut notes = Vec::new();
     if manifest.mpp.is_none() {
         notes.push(
-            "it does not say its mpp: a run needs --model-mpp, or `mpp` in a TOML beside it".to_owned(),
+            "it does not say its mpp: a run needs `mpp = 0.25`, or what it was trained at, in a TOML beside it"
+                .to_owned(),
         );
     }
     if manifest.max_object_um.is_none() {
@@ -92,6 +93,7 @@ impl fmt::Display for ModelReport {
             line("output", &format!("{name} {}", Dim::list(shape)))?;
         }
         line("input", &input_line(m))?;
+        line("pixels", &pixels_line(m))?;
         line("window", &window_line(m))?;
         line("mpp", &or_not(m.mpp.map(|mpp| mpp.to_string())))?;
         line("largest object", &or_not(m.max_object_um.map(|um| format!("{um} µm"))))?;
@@ -133,11 +135,27 @@ fn head_line(head: Head, classes: usize) -> String {
 
 fn input_line(m: &Manifest) -> String {
     let i = &m.input;
+    let batch = i.batch.fixed().map_or_else(|| "any batch".to_owned(), |batch| format!("batch {batch}"));
+    let size = match (i.height.fixed(), i.width.fixed()) {
+        (Some(height), Some(width)) => format!("{width} × {height} px"),
+        _ => "any size".to_owned(),
+    };
+    let (element, layout) = (format!("{:?}", i.element), format!("{:?}", i.layout));
+    format!("{}: {}, {}, {batch}, {size}", i.name, element.to_lowercase(), layout.to_uppercase())
+}
+
+/// What becomes of a window's bytes before the first layer.
+fn pixels_line(m: &Manifest) -> String {
     let n = &m.normalisation;
-    format!(
-        "{} {:?} {:?}, batch {}, {} × {} px (height × width); windows cross as u8, then (x × {:.6} − {:?}) / {:?}, {:?}",
-        i.name, i.element, i.layout, i.batch, i.height, i.width, n.scale, n.mean, n.std, n.colour_order
-    )
+    let order = format!("{:?}", n.colour_order).to_uppercase();
+    let scale = match n.scale {
+        scale if (scale * 255.0 - 1.0).abs() < 1e-6 => " / 255".to_owned(),
+        1.0 => String::new(),
+        scale => format!(" × {scale}"),
+    };
+    let shifted = n.mean != [0.0; 3] || n.std != [1.0; 3];
+    let shift = if shifted { format!(", less {:?}, over {:?}", n.mean, n.std) } else { String::new() };
+    format!("{order} bytes{scale}{shift}, inside the graph")
 }
 
 fn window_line(m: &Manifest) -> String {
