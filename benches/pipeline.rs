@@ -97,6 +97,7 @@ fn bare_model(windows: &[Batch], settings: &Settings) -> anyhow::Result<Duration
 fn whole_run(slide: &Path, out: &Path, options: &RunOptions) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let exit = run::run(Run {
+        shard: None,
         slides: vec![slide.to_owned()],
         out: out.to_owned(),
         config: None,

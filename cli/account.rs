@@ -60,8 +60,11 @@ pub struct ModelFacts {
 }
 
 /// What was analysed, and what was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
+    /// Width and height of level 0, px.
+    #[serde(default)]
+    pub slide_px: [u32; 2],
     /// µm per level-0 px.
     pub mpp: f64,
     /// Where that is from.

@@ -30,6 +30,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Run),
+    Plan(Plan),
+    Gather(Gather),
     Demo(Demo),
     Info(Info),
     Model(Model),
@@ -37,6 +39,7 @@ enum Command {
     Thumbnail(Thumbnail),
     Doctor(Doctor),
     Status(Status),
+    Report(Report),
     Verify(Verify),
     Eval(Box<Eval>),
     Consensus(Box<Consensus>),
@@ -53,14 +56,19 @@ enum Command {
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill run slides/ -o results\n  \
     slidemill run \"slides/*.svs\" -o results --mpp 0.25 --overlap auto\n  \
+    slidemill run slides/ -o /shared/results --shard 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
-    /// Slides: files, folders, globs, or a CSV list
-    #[arg(required = true, value_name = "SLIDES")]
+    /// Slides: files, folders, globs, or a CSV list; none: those of the plan in OUT
+    #[arg(value_name = "SLIDES")]
     pub slides: Vec<PathBuf>,
     /// Folder for the dataset; made when it is not there
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
+    /// Only a part of the job: 2/8 is the second of eight. The parts may run at
+    /// once, on several machines that share OUT
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
     /// Settings file (TOML); flags come before it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -74,6 +82,41 @@ pub struct Run {
     /// The settings themselves.
     #[command(flatten)]
     pub options: RunOptions,
+}
+
+/// Plan a job that several machines are to do: slides, sizes, settings, parts.
+///
+/// Looks at each slide and writes OUT/.slidemill/plan.json. `slidemill run -o OUT
+/// --shard I/N` then does a part of it with the same settings, and `slidemill
+/// gather OUT` says whether all is done and writes the report. N need not be that
+/// of the plan, but the same for all parts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Plan {
+    /// Slides: files, folders, globs, or a CSV list
+    #[arg(required = true, value_name = "SLIDES")]
+    pub slides: Vec<PathBuf>,
+    /// Folder for the dataset; made when it is not there
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// Show how the job falls into this many parts
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub shards: usize,
+    /// Settings file (TOML); flags come before it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The settings of all parts.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// Check that all parts of a planned job are done, and write report and summaries.
+///
+/// Names slides that no run has ended and those made with other settings, and
+/// verifies the dataset.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Gather {
+    /// Folder of the dataset
+    pub out: PathBuf,
 }
 
 /// Paint a synthetic H&E slide, run the bundled model on it, and compare.
@@ -174,7 +217,7 @@ pub struct Doctor {
     pub threads: Option<usize>,
 }
 
-/// Show how the job that writes to OUT stands, from any terminal or machine.
+/// Show how the jobs that write to OUT stand, from any terminal or machine.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Status {
     /// Folder of the dataset
@@ -182,6 +225,17 @@ pub struct Status {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Write OUT/report.html and the summaries anew; a run does so at its end.
+///
+/// One file that needs no network, for a screen, a phone or paper: the cohort as a
+/// table, then each slide with its picture, density, coverage, charts, and what
+/// failed. It holds no file name and no label.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Report {
+    /// Folder of the dataset
+    pub out: PathBuf,
 }
 
 /// Check a dataset against its accounts: checksums, rows, ids, counts.
@@ -228,6 +282,8 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(run) => crate::run::run_isolated(run),
+        Command::Plan(plan) => command::plan::plan(plan),
+        Command::Gather(gather) => command::gather::gather(&gather),
         Command::Demo(demo) => command::demo::demo(&demo),
         Command::Info(info) => command::info::info(&info),
         Command::Model(model) => command::model::model(&model),
@@ -235,6 +291,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Thumbnail(thumbnail) => command::pictures::thumbnail(&thumbnail),
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Status(status) => command::status::status(&status),
+        Command::Report(report) => command::report::report(&report),
         Command::Verify(verify) => command::verify::verify(&verify),
         Command::Eval(eval) => command::eval::eval(&eval),
         Command::Consensus(consensus) => command::consensus::consensus(&consensus),

@@ -1,11 +1,11 @@
 //! Reads cells back from a dataset: for the demo's score, pictures, the report
 //! and `slidemill verify`.
 
-use std::{fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use anyhow::{Context as _, ensure};
 use arrow_array::{
-    RecordBatch,
+    RecordBatch, StringArray,
     cast::AsArray as _,
     types::{Float32Type, Float64Type, UInt16Type, UInt64Type},
 };
@@ -25,9 +25,11 @@ pub struct StoredCell {
     pub centroid: Level0Point,
     /// In level-0 px, rounded outward to `f32`.
     pub bbox: Level0Box,
+    /// Of the outline, or of the box where there is none.
+    pub area_um2: f32,
 }
 
-const COLUMNS: [&str; 6] = ["cell_id", "class_id", "score", "x_px", "y_px", "bbox"];
+const COLUMNS: [&str; 7] = ["cell_id", "class_id", "score", "x_px", "y_px", "bbox", "area_um2"];
 
 /// Hands every cell of a table to `each`, in the order of its rows.
 ///
@@ -58,6 +60,33 @@ pub fn read_cells(path: &Path) -> anyhow::Result<Vec<StoredCell>> {
     Ok(cells)
 }
 
+/// Names of the classes that have cells in a table.
+///
+/// # Errors
+///
+/// As [`for_each_cell`].
+pub fn class_names(path: &Path) -> anyhow::Result<BTreeMap<ClassId, String>> {
+    let file = File::open(path).context("cannot open the cell table")?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the cell table is not Parquet")?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["class_id", "class_name"]);
+    let mut names = BTreeMap::new();
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch.context("the cell table is broken")?;
+        let column = |name: &str| batch.column_by_name(name).context("the cell table has no classes");
+        let ids = column("class_id")?.as_primitive_opt::<UInt16Type>().context("class ids are no u16")?;
+        let texts = column("class_name")?
+            .as_dictionary_opt::<UInt16Type>()
+            .and_then(|texts| texts.downcast_dict::<StringArray>())
+            .context("class names are no dictionary of text")?;
+        for (&id, name) in ids.values().iter().zip(texts) {
+            if let Some(name) = name {
+                names.entry(ClassId(id)).or_insert_with(|| name.to_owned());
+            }
+        }
+    }
+    Ok(names)
+}
+
 struct Columns<'a> {
     id: &'a [u64],
     class: &'a [u16],
@@ -65,6 +94,7 @@ struct Columns<'a> {
     x: &'a [f64],
     y: &'a [f64],
     bbox: [&'a [f32]; 4],
+    area: &'a [f32],
 }
 
 impl<'a> Columns<'a> {
@@ -91,6 +121,7 @@ impl<'a> Columns<'a> {
             x: values!("x_px", Float64Type),
             y: values!("y_px", Float64Type),
             bbox: [side(0)?, side(1)?, side(2)?, side(3)?],
+            area: values!("area_um2", Float32Type),
         })
     }
 
@@ -102,6 +133,7 @@ impl<'a> Columns<'a> {
             score: self.score[row],
             centroid: Level0Point::new(self.x[row], self.y[row]),
             bbox: Level0Box::new(euclid::point2(xmin, ymin), euclid::point2(xmax, ymax)),
+            area_um2: self.area[row],
         }
     }
 }

@@ -4,11 +4,12 @@
 //! OUT/cells/slide=<id>/part-0.parquet     one row per cell
 //! OUT/regions/slide=<id>/part-0.parquet   one row per region (tissue)
 //! OUT/runs/<id>.json                      the run account; its presence is the commit
+//! OUT/overviews/<id>.jpg, -coverage.png   the slide and its coverage, small
+//! OUT/report.html, summary.csv, .parquet  over all accounts there are
 //! OUT/.slidemill/                         ledgers, locks, status: ours, private
 //! ```
 //!
-//! `cells`, `regions` and `runs` may be shared: they hold no path and no file
-//! name. `.slidemill/slides.csv` says which id is which file.
+//! All but `.slidemill` may be shared: it holds no path and no file name. `.slidemill/slides.csv` says which id is which file.
 
 use std::{
     fmt, fs,
@@ -149,6 +150,24 @@ impl Dataset {
         self.root.join("runs").join(format!("{id}.json"))
     }
 
+    /// A small picture of one slide.
+    #[must_use]
+    pub fn overview(&self, id: &SlideId) -> PathBuf {
+        self.root.join("overviews").join(format!("{id}.jpg"))
+    }
+
+    /// What of one slide was analysed, as a picture to lie over the other.
+    #[must_use]
+    pub fn coverage(&self, id: &SlideId) -> PathBuf {
+        self.root.join("overviews").join(format!("{id}-coverage.png"))
+    }
+
+    /// The report on all slides.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
     /// All run accounts there are, in order of id.
     ///
     /// # Errors
@@ -184,10 +203,16 @@ impl Dataset {
         self.private().join("slides.csv")
     }
 
-    /// How the run in progress stands.
+    /// What the job consists of: private.
+    #[must_use]
+    pub fn plan(&self) -> PathBuf {
+        self.private().join("plan.json")
+    }
+
+    /// How the runs stand that write here, a file for each.
     #[must_use]
     pub fn status(&self) -> PathBuf {
-        self.private().join("status.json")
+        self.private().join("status")
     }
 
     fn part(&self, table: &str, id: &SlideId) -> PathBuf {

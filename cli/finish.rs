@@ -2,7 +2,7 @@
 //! account, commit.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::{self, Write as _},
 };
@@ -14,12 +14,13 @@ use wsi_types::WindowIndex;
 
 use crate::{
     account::{Analysis, Coverage, FailureCount, FileFacts, Outcome, RunAccount, TileCounts, WindowCounts},
-    dataset::{Dataset, SlideId, sha256_of, write_whole},
+    dataset::{Dataset, SlideId, hex, sha256_of, write_whole},
     exit::Failure,
     isolate::Mark,
     job::SlideEntry,
     ledger::Ledger,
     lock::SlideLock,
+    overview,
     pipeline::{self, Step},
     prepare::{Facts, Job, Preparation, Prepared},
     progress::{Event, Progress},
@@ -32,6 +33,8 @@ pub struct Collector<'a> {
     progress: &'a mut Progress,
     current: Option<SlideRun>,
     incomplete: bool,
+    /// Slides that other runs had in hand.
+    waited_for: BTreeSet<SlideId>,
 }
 
 /// The slide at work.
@@ -53,7 +56,7 @@ impl<'a> Collector<'a> {
     /// A collector that tells `progress`.
     #[must_use]
     pub fn new(job: &'a Job, progress: &'a mut Progress) -> Self {
-        Self { job, progress, current: None, incomplete: false }
+        Self { job, progress, current: None, incomplete: false, waited_for: BTreeSet::new() }
     }
 
     /// Whether some slide of the job is bad or incomplete, now or from before.
@@ -85,6 +88,13 @@ impl<'a> Collector<'a> {
                 let name = format!("{}{aside}", entry.name());
                 self.progress.tell(&Event::SlideSkipped { slide: id, name, reason });
             }
+            Preparation::Busy { id, reason } => {
+                if self.waited_for.insert(id.clone()) {
+                    let name = entry.name();
+                    self.progress.tell(&Event::SlideWaiting { slide: id, name, reason });
+                }
+            }
+            Preparation::NoRoom { reason } => return Err(Failure::output(reason)),
             Preparation::Refused { id, reason, account } => {
                 self.incomplete = true;
                 note_name(&self.job.dataset, &id, entry)?;
@@ -147,7 +157,8 @@ impl<'a> Collector<'a> {
         let run = self.current.take().context("the end of no slide")?;
         let (id, name, started) = (run.facts.id.clone(), run.facts.entry.name(), run.facts.started);
         let failed_windows = run.failed.len();
-        let mut account = run.finish(self.job, counters)?;
+        // The lock is held until the account stands: it is the commit.
+        let (mut account, _lock) = run.finish(self.job, counters)?;
         account.elapsed_secs = started.elapsed().as_secs_f64();
         write_account(&self.job.dataset, &account)?;
         self.incomplete |= account.outcome != Outcome::Done;
@@ -181,9 +192,16 @@ impl SlideRun {
     }
 
     /// Merges what is left, writes the tables, and gives the account.
-    fn finish(self, job: &Job, counters: ReadCounters) -> anyhow::Result<RunAccount> {
+    fn finish(self, job: &Job, counters: ReadCounters) -> anyhow::Result<(RunAccount, SlideLock)> {
         let Self { facts, merger, mut ledger, lock, mut cells, done, failed, .. } = self;
         anyhow::ensure!(lock.is_ours(), "another run took slide {} over", facts.id);
+        if was_replaced(&facts) {
+            // Its windows may be of either file.
+            ledger.remove().map_err(Failure::output)?;
+            let reason = "the file was replaced or changed while it was read; run it again".to_owned();
+            let account = RunAccount { reason: Some(reason), ..empty_account(job, &facts.id) };
+            return Ok((account, lock));
+        }
         let (rest, report) = merger.finish();
         cells.extend(rest);
 
@@ -202,7 +220,9 @@ impl SlideRun {
         account.fingerprint = facts.fingerprint.clone();
         account.settings = facts.relevant.clone();
         account.warnings = facts.warnings.clone();
-        let coverage = coverage(&facts.mask, &facts.plan, &failed);
+        let seen = seen(&facts.mask, &facts.plan, &failed);
+        let coverage = coverage(&facts.mask, &facts.plan, seen.as_deref());
+        overview::write(&job.dataset, &facts.id, &facts.picture, &facts.mask, seen.as_deref())?;
         let audit = audit_seams(&facts.layout, &cells);
         if audit.grid_shows {
             account.warnings.push(format!(
@@ -210,7 +230,9 @@ impl SlideRun {
                 audit.density_ratio, audit.size_ratio
             ));
         }
+        let base = facts.slide.info().pyramid.base();
         let mut analysis = Analysis {
+            slide_px: [base.width(), base.height()],
             mpp: facts.scale.mpp.get(),
             mpp_source: facts.scale.source.to_string(),
             model_mpp: job.model_mpp()?.get(),
@@ -236,8 +258,14 @@ impl SlideRun {
         } else {
             ledger.remove().map_err(Failure::output)?;
         }
-        Ok(account)
+        Ok((account, lock))
     }
+}
+
+/// Whether another content is where the slide was.
+fn was_replaced(facts: &Facts) -> bool {
+    let now = wsi_reader::content_id(&facts.entry.path).map(|content| hex(&content.bytes()));
+    now.ok().as_ref() != facts.relevant.get("slide_content")
 }
 
 /// Writes the tables of a slide; gives the facts of each file.
@@ -390,11 +418,11 @@ fn dropped(report: &MergeReport) -> BTreeMap<String, u64> {
     .collect()
 }
 
-/// Tissue that at least one window with a result saw, at the mask's resolution.
-fn coverage(mask: &TissueMask, plan: &Plan, failed: &[(WindowIndex, String)]) -> Coverage {
-    let tissue_mm2 = plan.tissue_mm2();
+/// Which px of the mask at least one window with a result saw; `None` when no
+/// window failed.
+fn seen(mask: &TissueMask, plan: &Plan, failed: &[(WindowIndex, String)]) -> Option<Vec<bool>> {
     if failed.is_empty() {
-        return Coverage { tissue_mm2, analysed_mm2: tissue_mm2, fraction: 1.0 };
+        return None;
     }
     let mut missing = vec![false; plan.windows().len()];
     for (window, _) in failed {
@@ -414,8 +442,19 @@ fn coverage(mask: &TissueMask, plan: &Plan, failed: &[(WindowIndex, String)]) ->
             seen[row * width..][columns.clone()].fill(true);
         }
     }
+    Some(seen)
+}
+
+/// Tissue that was seen, at the mask's resolution.
+fn coverage(mask: &TissueMask, plan: &Plan, seen: Option<&[bool]>) -> Coverage {
+    let tissue_mm2 = plan.tissue_mm2();
     let tissue = mask.bits().iter().filter(|&&tissue| tissue).count();
-    let both = mask.bits().iter().zip(&seen).filter(|&(&tissue, &seen)| tissue && seen).count();
-    let fraction = if tissue == 0 { 1.0 } else { both as f64 / tissue as f64 };
+    let fraction = match seen {
+        Some(seen) if tissue > 0 => {
+            let both = mask.bits().iter().zip(seen).filter(|&(&tissue, &seen)| tissue && seen).count();
+            both as f64 / tissue as f64
+        }
+        _ => 1.0,
+    };
     Coverage { tissue_mm2, analysed_mm2: tissue_mm2 * fraction, fraction }
 }

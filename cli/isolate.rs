@@ -42,6 +42,14 @@ pub fn is_child() -> bool {
     env::var_os(CHILD).is_some()
 }
 
+/// Tells this job from others that write to the same place: the host, and the
+/// process that started it.
+#[must_use]
+pub fn job_name() -> String {
+    let starter = env::var(CHILD).unwrap_or_else(|_| std::process::id().to_string());
+    format!("{}-{starter}", crate::lock::host_name())
+}
+
 /// Ends this process because nothing happened for `patience`: a read that never
 /// returns cannot be taken back, but its process can.
 pub fn give_up(patience: Duration) -> ! {
@@ -175,9 +183,7 @@ impl Marks {
     /// job keep theirs apart.
     #[must_use]
     pub fn of(dataset: &Dataset) -> Self {
-        let supervisor = env::var(CHILD).unwrap_or_else(|_| std::process::id().to_string());
-        let name = format!("in-hand-{}-{supervisor}", crate::lock::host_name());
-        Self { folder: dataset.private().join(name) }
+        Self { folder: dataset.private().join(format!("in-hand-{}", job_name())) }
     }
 
     /// Marks a slide as in hand until the mark is dropped.

@@ -131,13 +131,32 @@ fn take_over(path: &Path, ours: &Holder) -> Result<File, LockError> {
         _ => age < STALE,
     };
     if alive {
-        let holder = found.unwrap_or(Holder { host: "an unknown host".into(), process: 0, nonce: 0 });
-        return Err(LockError::Held { host: holder.host, process: holder.process, age_secs: age.as_secs() });
+        return Err(held(found, age));
     }
     let aside = path.with_extension(format!("stale-{:016x}", ours.nonce));
-    fs::rename(path, &aside)?;
+    if let Err(error) = fs::rename(path, &aside)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error.into());
+    }
+    let moved = read(&aside).ok();
+    if moved.is_some() && moved != found {
+        // Another contender was faster, and this is its lock: back with it.
+        let _ = fs::hard_link(&aside, path);
+    }
     let _ = fs::remove_file(&aside);
-    Ok(claim(path, ours)?)
+    match claim(path, ours) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(held(read(path).ok(), age_of(path)))
+        }
+        other => Ok(other?),
+    }
+}
+
+fn held(holder: Option<Holder>, age: Duration) -> LockError {
+    let Holder { host, process, .. } =
+        holder.unwrap_or(Holder { host: "an unknown host".into(), process: 0, nonce: 0 });
+    LockError::Held { host, process, age_secs: age.as_secs() }
 }
 
 fn age_of(path: &Path) -> Duration {

@@ -10,7 +10,7 @@
 //! Channels are bounded. What is not a batch travels in the same channels, so
 //! order never depends on timing. A stage whose successor is gone ends.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -27,6 +27,9 @@ use crate::{
 
 /// Batches in flight: one filled, one waiting, one at the model, one decoded.
 const BATCHES: usize = 4;
+
+/// How often slides that other runs have in hand are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a window gave: detections in window px, or why there are none.
 pub type Outcome = Result<Vec<Detection>, String>;
@@ -120,19 +123,34 @@ fn spawn<'scope>(
 }
 
 /// Prepares slides one ahead of the one being read; in a job that crashed
-/// before, only when the one before has ended.
+/// before, only when the one before has ended. Slides that another run has in
+/// hand come back to the end of the line until that run ended them or is gone.
 fn prepare_all(
     slides: &[SlideEntry],
     job: &Job,
     ended: &Receiver<()>,
     out: &Sender<(SlideEntry, Preparation)>,
 ) {
-    for entry in slides {
-        if job.is_stopping() || out.send((entry.clone(), prepare(entry, job))).is_err() {
+    let mut waiting: VecDeque<&SlideEntry> = slides.iter().collect();
+    let mut busy_in_a_row = 0;
+    while let Some(entry) = waiting.pop_front() {
+        let preparation = prepare(entry, job);
+        if matches!(preparation, Preparation::Busy { .. }) {
+            waiting.push_back(entry);
+            busy_in_a_row += 1;
+        } else {
+            busy_in_a_row = 0;
+        }
+        if job.is_stopping() || out.send((entry.clone(), preparation)).is_err() {
             return;
         }
         if job.marks.is_careful() && ended.recv().is_err() {
             return;
+        }
+        if busy_in_a_row > 0 && busy_in_a_row >= waiting.len() {
+            // Nobody here can be told when another process is done.
+            let _ = crossbeam_channel::after(LOOK_AGAIN).recv();
+            busy_in_a_row = 0;
         }
     }
 }

@@ -17,17 +17,18 @@ use merger::{CellMerger, Layout, MergeSettings, PerClass};
 use sha2::{Digest as _, Sha256};
 use tiler::{Plan, PlanSettings, TissueMask, TissueSettings};
 use wsi_reader::{Scale, Slide, SlideInfo};
-use wsi_types::{ClassId, Level0Box, Mpp, WindowIndex};
+use wsi_types::{ClassId, Level0Box, Mpp, RgbBuffer, WindowIndex};
 
 use crate::{
     account::{ModelFacts, Outcome, RunAccount},
+    budget::free_bytes,
     dataset::{Dataset, SlideId, hex},
     isolate::{Mark, Marks},
     job::SlideEntry,
     ledger::{self, Ledger, LedgerHead},
-    lock::SlideLock,
-    record,
-    settings::Settings,
+    lock::{LockError, SlideLock},
+    overview, record,
+    settings::{ByteSize, Settings},
 };
 
 /// What holds for all slides of a job.
@@ -74,10 +75,7 @@ impl Job {
     ///
     /// When the model states none.
     pub fn model_mpp(&self) -> anyhow::Result<Mpp> {
-        self.manifest.mpp.context(
-            "the model does not say at which µm/px it works; add `mpp = 0.25` (or what it was trained at) to a \
-             TOML manifest beside it",
-        )
+        mpp_of(&self.manifest)
     }
 
     /// Lowest score that is counted.
@@ -105,6 +103,8 @@ pub struct Facts {
     pub scale: Scale,
     /// Where there is tissue.
     pub mask: TissueMask,
+    /// The whole slide, small; never its label.
+    pub picture: RgbBuffer,
     /// The windows to be seen.
     pub plan: Arc<Plan>,
     /// Where the windows lie on level 0.
@@ -152,6 +152,18 @@ pub enum Preparation {
         /// More of it, for the terminal only: it may name files.
         aside: String,
     },
+    /// Another run is at work on it; to be looked at again.
+    Busy {
+        /// Names it in outputs.
+        id: SlideId,
+        /// Who.
+        reason: String,
+    },
+    /// There is no room for its results, nor for any other's.
+    NoRoom {
+        /// In words.
+        reason: String,
+    },
     /// It cannot be analysed.
     Refused {
         /// Names it in outputs.
@@ -167,8 +179,7 @@ pub enum Preparation {
 /// Looks at one slide of the job. Never fails as a whole: what is wrong with a
 /// slide costs that slide.
 pub fn prepare(entry: &SlideEntry, job: &Job) -> Preparation {
-    let mut id =
-        entry.id.clone().unwrap_or_else(|| SlideId::from_content(&Sha256::digest(entry.name()).into()));
+    let mut id = id_by_name(entry);
     let refused = |id, reason| Preparation::Refused { id, reason, account: true };
     if let Some(reason) = job.marks.given_up(&entry.path) {
         return refused(id, reason);
@@ -186,10 +197,43 @@ pub fn prepare(entry: &SlideEntry, job: &Job) -> Preparation {
     }));
     match prepared {
         Ok(Ok(preparation)) => preparation,
-        Ok(Err(error)) => refused(id, format!("{error:#}")),
+        Ok(Err(error)) if matches!(error.downcast_ref(), Some(LockError::Held { .. })) => {
+            Preparation::Busy { id, reason: error.to_string() }
+        }
+        Ok(Err(error)) => refused(id, in_words(&error)),
         Err(panic) => {
             refused(id, format!("internal error, please report it: {}", panic_text(panic.as_ref())))
         }
+    }
+}
+
+/// An error with its causes, each said once.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text = format!("{text}{colon}{cause}");
+        }
+    }
+    text
+}
+
+/// Names a slide whose content cannot be read.
+fn id_by_name(entry: &SlideEntry) -> SlideId {
+    entry.id.clone().unwrap_or_else(|| SlideId::from_content(&Sha256::digest(entry.name()).into()))
+}
+
+/// The id a run gives a slide, and the hash of its content where that can be
+/// read.
+#[must_use]
+pub fn slide_id(entry: &SlideEntry) -> (SlideId, Option<[u8; 32]>) {
+    match wsi_reader::content_id(&entry.path) {
+        Ok(content) => {
+            let content = content.bytes();
+            (entry.id.clone().unwrap_or_else(|| SlideId::from_content(&content)), Some(content))
+        }
+        Err(_) => (id_by_name(entry), None),
     }
 }
 
@@ -240,9 +284,12 @@ fn plan_slide(
         ledger::discard(&job.dataset.ledger(id)).context("cannot remove the old window ledger")?;
     }
 
-    let (mask, mut warnings) = tissue(slide.as_ref(), scale.mpp, job)?;
+    let (mask, picture, mut warnings) = tissue(slide.as_ref(), scale.mpp, job)?;
     let settings = plan_settings_for(&job.settings, &job.manifest, job.model_mpp()?);
     let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &settings)?;
+    if let Some(reason) = no_room(&plan, job) {
+        return Ok(Preparation::NoRoom { reason });
+    }
     let layout = Arc::new(layout(&plan, slide.info(), scale.mpp, content)?);
     let mut merger = CellMerger::new(Arc::clone(&layout), merge_settings(job)?);
     let mut seen = vec![false; plan.windows().len()];
@@ -265,6 +312,7 @@ fn plan_slide(
         slide,
         scale,
         mask,
+        picture,
         plan: Arc::new(plan),
         layout,
         fingerprint,
@@ -275,18 +323,47 @@ fn plan_slide(
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, failed, merger, ledger, lock, mark })))
 }
 
-/// The tissue mask the settings ask for, with its warnings.
+/// What is wanting on the disk for a slide, if anything is. The estimate is for
+/// dense tissue: 10 000 cells per mm², each seen by some four windows, 20 to 30
+/// bytes each time, and a row of the table.
+fn no_room(plan: &Plan, job: &Job) -> Option<String> {
+    const PER_MM2: f64 = 3e6;
+    const ALWAYS: u64 = 1 << 20;
+    let needed = (plan.tissue_mm2() * PER_MM2) as u64 + ALWAYS;
+    let says = |found: u64, what: &str| {
+        format!(
+            "no room for a slide of {:.1} mm² of tissue: about {} needed, {} {what}",
+            plan.tissue_mm2(),
+            ByteSize(needed),
+            ByteSize(found)
+        )
+    };
+    if let Some(scratch) = job.settings.scratch.filter(|&scratch| scratch < needed) {
+        return Some(says(scratch, "given by --scratch"));
+    }
+    // A file system that does not say how full it is will say so when it is full.
+    let free = free_bytes(job.dataset.root()).ok().filter(|&free| free < needed)?;
+    Some(says(free, "free"))
+}
+
+/// The tissue mask the settings ask for, a small picture of the slide, and the
+/// mask's warnings.
 ///
 /// # Errors
 ///
 /// When not even the small level can be read.
-pub fn tissue(slide: &dyn Slide, mpp: Mpp, job: &Job) -> anyhow::Result<(TissueMask, Vec<String>)> {
+pub fn tissue(
+    slide: &dyn Slide,
+    mpp: Mpp,
+    job: &Job,
+) -> anyhow::Result<(TissueMask, RgbBuffer, Vec<String>)> {
     if !job.settings.tissue_mask {
-        return Ok((TissueMask::full(slide.info()), Vec::new()));
+        let picture = wsi_reader::overview(slide, overview::SIDE_PX).pixels;
+        return Ok((TissueMask::full(slide.info()), picture, Vec::new()));
     }
-    let mask = TissueMask::compute(slide, Some(mpp), &TissueSettings::default())?;
+    let (mask, picture) = TissueMask::compute_with_picture(slide, Some(mpp), &TissueSettings::default())?;
     let warnings = mask.notes().iter().map(ToString::to_string).collect();
-    Ok((mask, warnings))
+    Ok((mask, picture, warnings))
 }
 
 /// How these settings and this model cut slides into windows.
@@ -331,19 +408,37 @@ fn min_scores(job: &Job) -> PerClass<f32> {
 
 /// Everything that can change the result of a slide, by name.
 fn relevant(job: &Job, content: &str, scale: &Scale) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut relevant = job.settings.result_relevant();
+    let mut relevant = result_settings(&job.settings, &job.manifest)?;
+    relevant.insert("slide_content".into(), content.to_owned());
+    relevant.insert("mpp".into(), scale.mpp.get().to_string());
+    Ok(relevant)
+}
+
+/// Everything that can change the results of a job, by name, but for what is the
+/// slides' own.
+///
+/// # Errors
+///
+/// When the model does not say its µm per px.
+pub fn result_settings(settings: &Settings, manifest: &Manifest) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut relevant = settings.result_relevant();
     relevant.extend(
         [
-            ("slide_content", content.to_owned()),
-            ("mpp", scale.mpp.get().to_string()),
-            ("model_sha256", job.manifest.sha256.clone()),
-            ("model_mpp", job.model_mpp()?.get().to_string()),
-            ("min_score", job.min_score().to_string()),
+            ("model_sha256", manifest.sha256.clone()),
+            ("model_mpp", mpp_of(manifest)?.get().to_string()),
+            ("min_score", settings.min_score.unwrap_or(manifest.conf).to_string()),
             ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
     Ok(relevant)
+}
+
+fn mpp_of(manifest: &Manifest) -> anyhow::Result<Mpp> {
+    manifest.mpp.context(
+        "the model does not say at which µm/px it works; add `mpp = 0.25` (or what it was trained at) to a \
+         TOML manifest beside it",
+    )
 }
 
 fn fingerprint(relevant: &BTreeMap<String, String>) -> anyhow::Result<String> {

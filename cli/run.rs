@@ -13,11 +13,14 @@ use crate::{
     exit::{Exit, Failure},
     finish::Collector,
     isolate::{self, Marks},
-    job::slides_in,
+    job::{SlideEntry, slides_in},
+    job_plan::JobPlan,
     pipeline,
     prepare::Job,
     progress::{Event, Progress, Totals},
+    report,
     settings::{RunOptions, Settings},
+    shard::Shard,
     summary,
 };
 
@@ -32,6 +35,9 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
         return run(args);
     }
     let dataset = Dataset::at(&args.out);
+    if args.slides.is_empty() && !dataset.plan().exists() {
+        JobPlan::read(&dataset)?;
+    }
     make_folder(&dataset)?;
     isolate::supervise(&dataset)
 }
@@ -44,9 +50,22 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
 /// the account of that slide and in the exit code.
 pub fn run(args: Run) -> anyhow::Result<Exit> {
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
-    let settings = Settings::new(args.options.or(file))?;
-    let slides = slides_in(&args.slides)?;
+    let options = args.options.or(file);
+    let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
     let dataset = Dataset::at(args.out);
+    let (slides, settings) = if args.slides.is_empty() {
+        let plan = JobPlan::read(&dataset)?;
+        let settings = Settings::new(options.or(plan.options.clone()))?;
+        plan.check(&settings)?;
+        (plan.entries(shard), settings)
+    } else {
+        let slides = slides_in(&args.slides)?;
+        let mine = match shard {
+            Some(shard) => shard.keep(slides, file_bytes),
+            None => slides,
+        };
+        (mine, Settings::new(options)?)
+    };
     make_folder(&dataset)?;
 
     let manifest = bundled::manifest(&settings)?;
@@ -76,7 +95,19 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let totals = progress.finish(job.is_stopping() || ended.is_err());
     ended?;
     summary::write(&job.dataset)?;
+    if !job.dataset.accounts()?.is_empty() {
+        report::write(&job.dataset)?;
+    }
     Ok(exit(&job, &totals, incomplete))
+}
+
+fn shard_failure(reason: String) -> anyhow::Error {
+    Failure::usage(format!("--shard: {reason}"))
+}
+
+/// What parts of a list without a plan are balanced by.
+fn file_bytes(entry: &SlideEntry) -> u64 {
+    std::fs::metadata(&entry.path).map_or(0, |facts| facts.len())
 }
 
 fn exit(job: &Job, totals: &Totals, incomplete: bool) -> Exit {
@@ -91,7 +122,8 @@ fn exit(job: &Job, totals: &Totals, incomplete: bool) -> Exit {
 }
 
 fn make_folder(dataset: &Dataset) -> anyhow::Result<()> {
-    let probe = dataset.private().join("probe");
+    // Its own name: other runs may begin at the same moment.
+    let probe = dataset.private().join(format!("probe-{}-{}", isolate::job_name(), std::process::id()));
     crate::dataset::write_whole(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
         Failure::output(format!("cannot write to the output folder: {error}: {}", dataset.root().display()))
     })

@@ -15,11 +15,14 @@ use serde::{Deserialize, Serialize};
 use tiler::Overlap;
 use wsi_types::Mpp;
 
-use crate::exit::Failure;
+use crate::{
+    budget::{self, MemoryLimit},
+    exit::Failure,
+};
 
 /// The options of a run, as typed or as a settings file holds them. Each is
 /// optional here: nothing is checked and no default is filled in yet.
-#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[derive(Debug, Clone, Default, Args, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RunOptions {
     /// ONNX model in a YOLOv8 layout; a TOML manifest of the same name beside it
@@ -79,9 +82,15 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", help_heading = "Resources")]
     pub threads: Option<usize>,
 
-    /// Memory for pixels read ahead, such as 2G or 800M [default: 2G]
+    /// Memory for pixels read ahead, such as 2G or 800M [default: 2G, or a quarter
+    /// of what the scheduler, cgroup and machine allow where that is less]
     #[arg(long, value_name = "SIZE", help_heading = "Resources")]
     pub mem: Option<String>,
+
+    /// Disk that a slide at work may take under OUT; a run stops before a slide
+    /// that would need more [default: what is free]
+    #[arg(long, value_name = "SIZE", help_heading = "Resources")]
+    pub scratch: Option<String>,
 
     /// Give a slide up when no window of it ends for this many seconds
     /// [default: 600]
@@ -143,6 +152,7 @@ impl RunOptions {
             cross_class_iou,
             threads,
             mem,
+            scratch,
             slide_timeout,
             keep_raw,
         )
@@ -178,6 +188,8 @@ pub struct Settings {
     pub threads: usize,
     /// Bytes for pixels read ahead.
     pub memory: u64,
+    /// Bytes on disk for a slide at work; `None`: what is free.
+    pub scratch: Option<u64>,
     /// Seconds without a finished window after which a slide is given up.
     pub slide_timeout_secs: u64,
     /// Keep raw detections of finished slides.
@@ -223,7 +235,12 @@ impl Settings {
             merge_iou: fraction("--merge-iou", options.merge_iou)?,
             cross_class_iou: fraction("--cross-class-iou", options.cross_class_iou)?.unwrap_or(0.7),
             threads,
-            memory: parsed::<ByteSize>("--mem", options.mem.as_deref().unwrap_or("2G"))?.0,
+            memory: memory(options.mem.as_deref(), budget::memory_limit())?,
+            scratch: options
+                .scratch
+                .map(|text| parsed::<ByteSize>("--scratch", &text))
+                .transpose()?
+                .map(|size| size.0),
             slide_timeout_secs: within(
                 "--slide-timeout",
                 options.slide_timeout.unwrap_or(600),
@@ -299,6 +316,24 @@ pub fn usable_threads() -> usize {
     scheduler.filter(|&n: &usize| n > 0).unwrap_or_else(system)
 }
 
+/// Bytes for pixels read ahead: what is asked for, if it is allowed, else a
+/// share of what is.
+fn memory(asked: Option<&str>, limit: Option<MemoryLimit>) -> anyhow::Result<u64> {
+    const USUAL: u64 = 2 << 30;
+    let Some(asked) = asked else {
+        return Ok(limit.map_or(USUAL, |limit| USUAL.min(limit.bytes / 4)));
+    };
+    let ByteSize(bytes) = parsed("--mem", asked)?;
+    match limit {
+        Some(MemoryLimit { bytes: allowed, source }) if bytes > allowed => Err(Failure::usage(format!(
+            "--mem is {}, but {source} allows this process {}; the model needs some of it too",
+            ByteSize(bytes),
+            ByteSize(allowed)
+        ))),
+        _ => Ok(bytes),
+    }
+}
+
 fn parsed<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> anyhow::Result<T> {
     text.parse().map_err(|error| Failure::usage(format!("{name}: {error}")))
 }
@@ -344,6 +379,20 @@ mod tests {
             };
             assert!(is_known("1"), "{key}");
         }
+    }
+
+    #[test]
+    fn memory_stays_within_what_is_allowed() {
+        let limit = |bytes| Some(MemoryLimit { bytes, source: "the cgroup" });
+        assert_eq!(memory(None, None).unwrap(), 2 << 30);
+        assert_eq!(memory(None, limit(64 << 30)).unwrap(), 2 << 30);
+        assert_eq!(memory(None, limit(4 << 30)).unwrap(), 1 << 30);
+        assert_eq!(memory(Some("3G"), limit(4 << 30)).unwrap(), 3 << 30);
+        let error = memory(Some("5G"), limit(4 << 30)).unwrap_err().to_string();
+        assert!(
+            error.contains("5.0 GB") && error.contains("the cgroup allows this process 4.0 GB"),
+            "{error}"
+        );
     }
 
     #[test]

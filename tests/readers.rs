@@ -3,22 +3,11 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{SMALL_WINDOWS, accounts, run, small_slide, stderr};
-
-/// The interpreter with the pinned readers, if `cargo xtask test` made it.
-fn python() -> Option<PathBuf> {
-    let name = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv-test").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: .venv-test is absent; `cargo xtask test` makes it");
-    None
-}
+use support::{SMALL_WINDOWS, accounts, python, run, small_slide, stderr};
 
 /// What the readers see, by table and reader.
 fn read(python: &Path, dataset: &Path) -> Value {

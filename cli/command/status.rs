@@ -3,9 +3,11 @@
 use std::io::ErrorKind;
 
 use crate::{
+    account::{Outcome, RunAccount},
     args,
     dataset::Dataset,
     exit::{Exit, Failure},
+    job_plan::JobPlan,
     progress::{JobState, JobStatus, counted, grouped, span},
 };
 
@@ -18,8 +20,8 @@ const SILENCE_SECS: f64 = 900.0;
 ///
 /// An input failure when there is no job.
 pub fn status(args: &args::Status) -> anyhow::Result<Exit> {
-    let path = Dataset::at(&args.out).status();
-    let status = JobStatus::read(&path).map_err(|error| {
+    let dataset = Dataset::at(&args.out);
+    let jobs = JobStatus::read_all(&dataset.status()).map_err(|error| {
         let found = if error.kind() == ErrorKind::NotFound {
             "no job has written here".into()
         } else {
@@ -28,11 +30,36 @@ pub fn status(args: &args::Status) -> anyhow::Result<Exit> {
         Failure::input(format!("cannot show the status: {found}: {}", args.out.display()))
     })?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        println!("{}", serde_json::to_string_pretty(&jobs)?);
     } else {
-        print!("{}", describe(&status));
+        println!("{}", ended(&dataset)?);
+        for job in &jobs {
+            print!("\n{}", describe(job));
+        }
     }
     Ok(Exit::Done)
+}
+
+/// What all jobs together have ended, of what is planned.
+fn ended(dataset: &Dataset) -> anyhow::Result<String> {
+    let accounts = dataset.accounts()?;
+    let outcomes: Vec<_> = accounts
+        .iter()
+        .filter_map(|path| RunAccount::read(path).ok())
+        .map(|account| account.outcome)
+        .collect();
+    let count = |outcome| outcomes.iter().filter(|&&found| found == outcome).count();
+    let planned = match JobPlan::read(dataset) {
+        Ok(plan) => format!(" of {} planned", plan.slides.len()),
+        Err(_) => String::new(),
+    };
+    Ok(format!(
+        "dataset  {}{planned}: {} done, {} incomplete, {} failed",
+        counted(outcomes.len(), "slide"),
+        count(Outcome::Done),
+        count(Outcome::Partial),
+        count(Outcome::Failed)
+    ))
 }
 
 fn describe(status: &JobStatus) -> String {

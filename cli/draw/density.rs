@@ -20,20 +20,39 @@ const BLUR_SQUARES: usize = 2;
 /// Dark to light; after the viridis map of Smith and van der Walt (CC0).
 const COLOURS: [Rgb; 5] = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
+/// Where the squares lie.
+struct Squares {
+    columns: usize,
+    rows: usize,
+    /// Upper left corner of the first.
+    origin: Level0Point,
+    side_px: f64,
+    side_mm: f64,
+}
+
 impl Density {
     /// `um_per_px` is that of the picture.
     pub(super) fn of(view: &View, centres: impl Iterator<Item = Level0Point>, um_per_px: f64) -> Self {
-        let (columns, rows) =
-            (view.picture.width().div_ceil(SQUARE_PX), view.picture.height().div_ceil(SQUARE_PX));
+        let squares = Squares {
+            columns: view.picture.width().div_ceil(SQUARE_PX),
+            rows: view.picture.height().div_ceil(SQUARE_PX),
+            origin: view.region.min,
+            side_px: view.level0_per_px * SQUARE_PX as f64,
+            side_mm: SQUARE_PX as f64 * um_per_px * 1e-3,
+        };
+        Self::on(&squares, centres)
+    }
+
+    fn on(squares: &Squares, centres: impl Iterator<Item = Level0Point>) -> Self {
+        let &Squares { columns, rows, origin, side_px, side_mm } = squares;
         let mut counts = vec![0.0; columns * rows];
         for centre in centres {
-            let away = (centre - view.region.min) / (view.level0_per_px * SQUARE_PX as f64);
+            let away = (centre - origin) / side_px;
             let inside = away.x >= 0.0 && away.y >= 0.0 && away.x < columns as f64 && away.y < rows as f64;
             if inside {
                 counts[away.y as usize * columns + away.x as usize] += 1.0;
             }
         }
-        let side_mm = SQUARE_PX as f64 * um_per_px * 1e-3;
         let mut density = Self { columns, rows, per_mm2: counts };
         for _ in 0..3 {
             density.blur_rows();
@@ -62,8 +81,7 @@ impl Density {
         for y in 0..view.picture.height() {
             for x in 0..view.picture.width() {
                 let share = (self.at(x, y) / top).min(1.0);
-                let cover = 0.72 * (share / 0.4).min(1.0);
-                canvas.blend(at.0 + x, at.1 + y, colour(share), cover);
+                canvas.blend(at.0 + x, at.1 + y, colour(share), cover(share));
             }
         }
     }
@@ -101,6 +119,73 @@ impl Density {
             (0..columns).flat_map(|column| (0..rows).map(move |row| old[row * columns + column])).collect();
         (self.columns, self.rows) = (rows, columns);
     }
+}
+
+/// How much of the slide a share of the top density covers: nothing where there
+/// are no cells.
+fn cover(share: f64) -> f64 {
+    0.72 * (share / 0.4).min(1.0)
+}
+
+/// The density of a whole slide, to be laid over a picture of it.
+pub struct DensityMap {
+    /// Transparent where there are no cells; its corners are the slide's.
+    pub png: Vec<u8>,
+    /// Cells per mm² in the lightest colour.
+    pub top: f64,
+    /// Width and height of what the picture spans, in level-0 px: the slide,
+    /// filled up to whole squares.
+    pub level0_px: [f64; 2],
+}
+
+/// The map's squares along its longer side, at most.
+const MAP_SQUARES: f64 = 180.0;
+/// Smaller squares would show single cells.
+const SMALLEST_SQUARE_UM: f64 = 12.0;
+
+/// Draws the density of cells with these `centres` over a slide of `slide_px`
+/// level-0 px of `um_per_px`.
+///
+/// # Errors
+///
+/// When the picture cannot be encoded.
+pub fn density_map(
+    slide_px: [u32; 2],
+    um_per_px: f64,
+    centres: impl Iterator<Item = Level0Point>,
+) -> anyhow::Result<DensityMap> {
+    let [width, height] = slide_px.map(f64::from);
+    let side_px = (width.max(height) / MAP_SQUARES).max(SMALLEST_SQUARE_UM / um_per_px);
+    let squares = |length: f64| ((length / side_px).ceil() as usize).max(1);
+    let squares = Squares {
+        columns: squares(width),
+        rows: squares(height),
+        origin: Level0Point::origin(),
+        side_px,
+        side_mm: side_px * um_per_px * 1e-3,
+    };
+    let density = Density::on(&squares, centres);
+    let top = density.top();
+    let pixels = density.per_mm2.iter().flat_map(|value| {
+        let share = (value / top).min(1.0);
+        let [r, g, b] = colour(share);
+        [r, g, b, (cover(share) * 255.0).round() as u8]
+    });
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, squares.columns as u32, squares.rows as u32);
+    encoder.set_color(png::ColorType::Rgba);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels.collect::<Vec<_>>())?;
+    writer.finish()?;
+    let level0_px = [squares.columns, squares.rows].map(|count| count as f64 * side_px);
+    Ok(DensityMap { png, top, level0_px })
+}
+
+/// The map's colours from none to the top, as a CSS gradient.
+#[must_use]
+pub fn density_gradient() -> String {
+    let stops: Vec<_> = COLOURS.iter().map(|[r, g, b]| format!("rgb({r} {g} {b})")).collect();
+    format!("linear-gradient(to right, {})", stops.join(", "))
 }
 
 /// The colour of a share, 0 to 1, of the top density.

@@ -17,6 +17,7 @@ use wsi_reader::Slide;
 use wsi_types::{ClassId, Level0Box, Rgb, RgbBuffer};
 
 use canvas::Canvas;
+pub use density::{DensityMap, density_gradient, density_map};
 pub use file::{png_bytes, write_png};
 pub use montage::{Montage, montage};
 pub use sheet::{SheetTile, fill_ring, sheet};

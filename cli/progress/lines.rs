@@ -67,6 +67,7 @@ pub(super) fn line(event: &Event) -> Option<String> {
             )
         }
         Event::SlideSkipped { name, reason, .. } => format!("{name}: skipped, {reason}"),
+        Event::SlideWaiting { name, reason, .. } => format!("{name}: waiting, {reason}"),
         Event::SlideFailed { name, reason, .. } => format!("{name}: FAILED: {reason}"),
         Event::Warning { message, .. } => format!("warning: {message}"),
         Event::JobFinished(totals) => summary(totals),

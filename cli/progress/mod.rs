@@ -86,6 +86,16 @@ pub enum Event {
         /// In words.
         reason: String,
     },
+    /// Another run has the slide in hand: this one comes back to it.
+    SlideWaiting {
+        /// Which.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// Who has it.
+        reason: String,
+    },
     /// A slide ended without results.
     SlideFailed {
         /// Which.
@@ -162,7 +172,7 @@ impl Progress {
         };
         Self {
             view,
-            status: status::StatusFile::at(dataset.status()),
+            status: status::StatusFile::in_folder(&dataset.status()),
             totals: Totals::default(),
             started: Instant::now(),
         }

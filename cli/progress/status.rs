@@ -1,4 +1,4 @@
-//! `OUT/.slidemill/status.json`: how the job stands, for `slidemill status`.
+//! `OUT/.slidemill/status`: how each job stands, for `slidemill status`.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,6 +12,8 @@ use crate::dataset::{SlideId, write_whole};
 
 /// How often windows alone rewrite the file.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// A job that has been silent for this long is gone.
+const FORGOTTEN_SECS: f64 = 86_400.0;
 
 /// Whether a job goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,13 +62,15 @@ pub struct SlideStatus {
 }
 
 impl JobStatus {
-    /// Reads the status a run left.
+    /// Reads what the runs left in a folder, in order of host and process.
     ///
     /// # Errors
     ///
-    /// When there is none, or it is not one of ours.
-    pub fn read(path: &Path) -> std::io::Result<Self> {
-        serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+    /// When there is no such folder, or a file is not one of ours.
+    pub fn read_all(folder: &Path) -> std::io::Result<Vec<Self>> {
+        let read =
+            |path: &PathBuf| serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other);
+        files(folder)?.iter().map(read).collect()
     }
 
     /// Seconds since the file was written.
@@ -85,7 +89,17 @@ pub(super) struct StatusFile {
 }
 
 impl StatusFile {
-    pub(super) fn at(path: PathBuf) -> Self {
+    /// In `folder`, which is cleared of jobs that have ended.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        for path in files(folder).unwrap_or_default() {
+            let status = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice::<JobStatus>(&b).ok());
+            if status
+                .is_none_or(|status| status.state != JobState::Running || status.age_secs() > FORGOTTEN_SECS)
+            {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+        let path = folder.join(format!("{}.json", crate::isolate::job_name()));
         let status = JobStatus {
             state: JobState::Running,
             process: std::process::id(),
@@ -136,6 +150,14 @@ impl StatusFile {
         }
         self.written = Some(Instant::now());
     }
+}
+
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    Ok(paths)
 }
 
 fn now() -> f64 {

@@ -18,7 +18,10 @@ use slidemill::{
 /// The command under test, with no terminal and no settings of the machine.
 pub(crate) fn slidemill() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slidemill"));
-    command.env_remove("SLURM_CPUS_PER_TASK").stdin(std::process::Stdio::null());
+    for name in ["SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_NODE"] {
+        command.env_remove(name);
+    }
+    command.stdin(std::process::Stdio::null());
     command
 }
 
@@ -33,8 +36,23 @@ pub(crate) const SMALL_WINDOWS: [&str; 4] = ["--window", "512", "--threads", "2"
 
 /// A painted slide of 0.64 × 0.512 mm: 12 windows of 512 px at 0.5 µm/px.
 pub(crate) fn small_slide(path: &Path, seed: u64) -> DemoTruth {
-    let settings = PaintSettings { seed, width_um: 640.0, height_um: 512.0, window_step_um: 128.0 };
+    paint(path, seed, 640.0, 512.0)
+}
+
+/// A painted slide of these sides.
+pub(crate) fn paint(path: &Path, seed: u64, width_um: f64, height_um: f64) -> DemoTruth {
+    let settings = PaintSettings { seed, width_um, height_um, window_step_um: 128.0 };
     paint_slide(path, &settings).expect("the slide is painted")
+}
+
+/// Slides of 0.26 × 0.19 mm in `folder`, of different content.
+pub(crate) fn tiny_slides(folder: &Path, count: u64, first_seed: u64) -> Vec<PathBuf> {
+    let paint = |seed| {
+        let path = folder.join(format!("tiny-{seed}.tif"));
+        paint(&path, seed, 256.0, 192.0);
+        path
+    };
+    (first_seed..first_seed + count).map(paint).collect()
 }
 
 /// The text a command printed to standard error.
@@ -73,5 +91,18 @@ pub(crate) fn shared(part: &str) -> Option<PathBuf> {
         return Some(path);
     }
     eprintln!("SKIPPED: ../shared/{part} is absent");
+    None
+}
+
+/// The interpreter with the pinned readers: that of `SLIDEMILL_TEST_PYTHON`, or
+/// what `cargo xtask test` made; `None` is told.
+pub(crate) fn python() -> Option<PathBuf> {
+    let name = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv-test").join(name);
+    let path = std::env::var_os("SLIDEMILL_TEST_PYTHON").map_or(made, PathBuf::from);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: .venv-test is absent; `cargo xtask test` makes it");
     None
 }

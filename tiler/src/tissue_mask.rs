@@ -71,6 +71,20 @@ impl TissueMask {
         mpp: Option<Mpp>,
         settings: &TissueSettings,
     ) -> Result<Self, TilerError> {
+        Self::compute_with_picture(slide, mpp, settings).map(|(mask, _)| mask)
+    }
+
+    /// The same, with the picture of the whole slide it was found on: of the
+    /// mask's size, to be shown without reading the slide again.
+    ///
+    /// # Errors
+    ///
+    /// As [`TissueMask::compute`].
+    pub fn compute_with_picture(
+        slide: &dyn Slide,
+        mpp: Option<Mpp>,
+        settings: &TissueSettings,
+    ) -> Result<(Self, RgbBuffer), TilerError> {
         let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8));
         let px = MaskPx::of(&slide.info().pyramid, mpp);
         let overview = Overview::read(slide, px.downsample, threads)?;
@@ -90,7 +104,7 @@ impl TissueMask {
             first: fault.tile,
             reason: fault.reason.clone(),
         }));
-        Ok(Self::new(bits, overview.downsample, &slide.info().pyramid, notes))
+        Ok((Self::new(bits, overview.downsample, &slide.info().pyramid, notes), overview.pixels))
     }
 
     /// Everything is tissue: a mask of one px.

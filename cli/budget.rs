@@ -1,0 +1,117 @@
+//! What this process may use: memory that the kernel or a scheduler allows it,
+//! and room on a disk.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+/// A limit of memory, and who sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimit {
+    /// That may be used.
+    pub bytes: u64,
+    /// In words.
+    pub source: &'static str,
+}
+
+/// The smallest limit that holds for this process: of the scheduler, of its
+/// cgroups, of the machine. `None` where none is known.
+#[must_use]
+pub fn memory_limit() -> Option<MemoryLimit> {
+    let scheduler = slurm_bytes(|name| env::var(name).ok()).map(|bytes| (bytes, "Slurm"));
+    let cgroup = cgroup_bytes().map(|bytes| (bytes, "the cgroup"));
+    let machine = machine_bytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let machine = machine.map(|bytes| (bytes, "this machine"));
+    let limits = [scheduler, cgroup, machine].into_iter().flatten();
+    limits.min_by_key(|limit| limit.0).map(|(bytes, source)| MemoryLimit { bytes, source })
+}
+
+/// Slurm gives megabytes, per node or per CPU.
+fn slurm_bytes(variable: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let number = |name| variable(name)?.parse::<u64>().ok().filter(|&number| number > 0);
+    let per_cpu = || Some(number("SLURM_MEM_PER_CPU")? * number("SLURM_CPUS_PER_TASK").unwrap_or(1));
+    Some(number("SLURM_MEM_PER_NODE").or_else(per_cpu)? << 20)
+}
+
+fn machine_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
+}
+
+fn cgroup_bytes() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let limits = limit_files(&groups, Path::new("/sys/fs/cgroup")).into_iter().filter_map(|path| {
+        let bytes = fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()?;
+        // What v1 says where nothing is limited.
+        (bytes < 1 << 60).then_some(bytes)
+    });
+    limits.min()
+}
+
+/// The files that may limit a process in these groups: of its own group and of
+/// all above, of version 2 and of version 1.
+fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else { continue };
+        let (base, file) = match controllers {
+            "" => (root.to_owned(), "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                (root.join("memory"), "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let group = Path::new(group.trim_start_matches('/'));
+        files.extend(group.ancestors().map(|above| base.join(above).join(file)));
+    }
+    files
+}
+
+/// Bytes this user may still write in the file system of `folder`.
+///
+/// # Errors
+///
+/// When the system does not say.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let facts = rustix::fs::statvfs(folder)?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slurm_is_believed_per_node_or_per_cpu() {
+        let of = |pairs: &[(&str, &str)]| {
+            slurm_bytes(|name| {
+                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(of(&[("SLURM_MEM_PER_NODE", "8192")]), Some(8 << 30));
+        assert_eq!(of(&[("SLURM_MEM_PER_CPU", "2048"), ("SLURM_CPUS_PER_TASK", "4")]), Some(8 << 30));
+        assert_eq!(of(&[("SLURM_MEM_PER_NODE", "0")]), None);
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn cgroups_limit_from_their_own_level_up() {
+        let files = limit_files("4:cpu,memory:/a/b\n3:cpuset:/\n0::/c\n", Path::new("/r"));
+        let expected = [
+            "/r/memory/a/b/memory.limit_in_bytes",
+            "/r/memory/a/memory.limit_in_bytes",
+            "/r/memory/memory.limit_in_bytes",
+            "/r/c/memory.max",
+            "/r/memory.max",
+        ];
+        assert_eq!(files, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_machine_says_what_it_has() {
+        assert_eq!(machine_bytes("MemTotal:       24689764 kB\nMemFree: 1 kB\n"), Some(24_689_764 << 10));
+        assert!(free_bytes(Path::new("/")).unwrap() > 0);
+    }
+}

@@ -1,0 +1,62 @@
+//! `slidemill gather`: are all parts of a planned job done? Then the summaries
+//! and the report over all of them.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    account::{Outcome, RunAccount},
+    args, command,
+    dataset::Dataset,
+    exit::Exit,
+    job_plan::JobPlan,
+    progress::counted,
+    report, summary,
+};
+
+/// Checks a planned job and writes what is over all its slides.
+///
+/// # Errors
+///
+/// A usage failure when there is no plan, an output failure when a file cannot
+/// be written.
+pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
+    let dataset = Dataset::at(&args.out);
+    let plan = JobPlan::read(&dataset)?;
+    let mut missing = 0;
+    let mut seen = BTreeSet::new();
+    for planned in plan.slides.iter().filter(|planned| seen.insert(&planned.slide)) {
+        let problem = match RunAccount::read(&dataset.account(&planned.slide)) {
+            Err(_) => Some("is not done yet".to_owned()),
+            Ok(account) if account.outcome != Outcome::Failed => other_settings(&plan, &account),
+            Ok(_) => None,
+        };
+        if let Some(problem) = problem {
+            println!("{} {problem}: {}", planned.slide, planned.path.display());
+            missing += 1;
+        }
+    }
+    if missing > 0 {
+        println!(
+            "{} of {} to be run: `slidemill run -o {}` goes on",
+            missing,
+            counted(seen.len(), "slide"),
+            args.out.display()
+        );
+    }
+    if dataset.accounts()?.is_empty() {
+        return Ok(Exit::Incomplete);
+    }
+    summary::write(&dataset)?;
+    report::write(&dataset)?;
+    let verified = command::verify::verify(&args::Verify { out: args.out.clone() })?;
+    println!("{}", dataset.report().display());
+    Ok(if missing > 0 { verified.max(Exit::Incomplete) } else { verified })
+}
+
+/// What in an account is not as planned.
+fn other_settings(plan: &JobPlan, account: &RunAccount) -> Option<String> {
+    let differs = |(name, value): &(&String, &String)| account.settings.get(*name) != Some(*value);
+    let changed: Vec<_> = plan.settings.iter().filter(differs).map(|(name, _)| name.as_str()).collect();
+    (!changed.is_empty())
+        .then(|| format!("was made with other settings than planned ({})", changed.join(", ")))
+}

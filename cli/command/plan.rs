@@ -1,0 +1,65 @@
+//! `slidemill plan`: what a job consists of, and how it falls into parts.
+
+use crate::{
+    args,
+    dataset::Dataset,
+    exit::{Exit, Failure},
+    job::slides_in,
+    job_plan::{JobPlan, PlannedSlide},
+    progress::counted,
+    settings::{ByteSize, RunOptions},
+    shard::balance,
+};
+
+/// Writes the plan of a job and shows it.
+///
+/// # Errors
+///
+/// A usage failure when slides, options or model cannot be used; an output
+/// failure when the plan cannot be written.
+pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
+    if !(1..=100_000).contains(&args.shards) {
+        return Err(Failure::usage(format!("--shards is {}, expected 1 to 100000", args.shards)));
+    }
+    let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
+    let plan = JobPlan::new(&slides_in(&args.slides)?, args.options.or(file))?;
+    let dataset = Dataset::at(&args.out);
+    plan.write(&dataset)?;
+    print!("{}", describe(&plan, args.shards, &args.out.display().to_string()));
+    let is_bad = plan.slides.iter().any(|slide| slide.problem.is_some());
+    Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
+}
+
+fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
+    let mut text = format!("job       {}\n", extent(&plan.slides.iter().collect::<Vec<_>>()));
+    text += &format!("settings  {}\n", plan.settings_sha256);
+    for slide in &plan.slides {
+        if let Some(problem) = &slide.problem {
+            text += &format!("WILL FAIL {}: {problem}\n", slide.path.display());
+        }
+    }
+    let weights: Vec<_> = plan.slides.iter().map(PlannedSlide::weight).collect();
+    let shard_of = balance(&weights, shards);
+    for shard in 0..shards {
+        let mine: Vec<_> = plan
+            .slides
+            .iter()
+            .zip(&shard_of)
+            .filter(|(_, of)| **of == shard)
+            .map(|(slide, _)| slide)
+            .collect();
+        text += &format!("{:<10}{}\n", format!("{}/{shards}", shard + 1), extent(&mine));
+    }
+    text += &format!("to run    slidemill run -o {out} --shard 1/{shards}\n");
+    text += &format!(
+        "          in a Slurm array: slidemill run -o {out} --shard $SLURM_ARRAY_TASK_ID/{shards}\n"
+    );
+    text += &format!("then      slidemill gather {out}\n");
+    text
+}
+
+fn extent(slides: &[&PlannedSlide]) -> String {
+    let area: f64 = slides.iter().map(|slide| slide.area_mm2).sum();
+    let bytes: u64 = slides.iter().map(|slide| slide.bytes).sum();
+    format!("{}, {area:.1} mm², {}", counted(slides.len(), "slide"), ByteSize(bytes))
+}

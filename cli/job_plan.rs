@@ -1,0 +1,176 @@
+//! `OUT/.slidemill/plan.json`: what a job consists of, so that many machines can
+//! each do a part of it. It holds paths: it is private.
+
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use wsi_types::Mpp;
+
+use crate::{
+    dataset::{Dataset, SlideId, hex, write_whole},
+    exit::Failure,
+    job::SlideEntry,
+    prepare::{result_settings, slide_id},
+    settings::{RunOptions, Settings},
+    shard::Shard,
+};
+
+/// A job as planned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobPlan {
+    /// Version of slidemill that planned it.
+    pub slidemill: String,
+    /// SHA-256 of `settings`.
+    pub settings_sha256: String,
+    /// All that can change a result, but for what is the slides' own.
+    pub settings: BTreeMap<String, String>,
+    /// What was typed, for the runs of its parts.
+    pub options: RunOptions,
+    /// In the order of the job.
+    pub slides: Vec<PlannedSlide>,
+}
+
+/// A slide of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedSlide {
+    /// Names it in outputs.
+    pub slide: SlideId,
+    /// Where it lies, absolute.
+    pub path: PathBuf,
+    /// Given by the user.
+    pub id: Option<SlideId>,
+    /// Given by the user, µm per level-0 px.
+    pub mpp: Option<f64>,
+    /// Of the file.
+    pub bytes: u64,
+    /// Of level 0; 0 for a slide that cannot be opened.
+    pub area_mm2: f64,
+    /// Why it will fail, if that is known already.
+    pub problem: Option<String>,
+}
+
+impl PlannedSlide {
+    fn of(entry: &SlideEntry, mpp: Option<Mpp>) -> Self {
+        let path = std::fs::canonicalize(&entry.path)
+            .or_else(|_| std::path::absolute(&entry.path))
+            .unwrap_or_else(|_| entry.path.clone());
+        let (area_mm2, problem) = match area_mm2(&path, entry.mpp.or(mpp)) {
+            Ok(area) => (area, None),
+            Err(error) => (0.0, Some(format!("{error:#}"))),
+        };
+        let bytes = std::fs::metadata(&path).map_or(0, |facts| facts.len());
+        let slide = slide_id(entry).0;
+        Self { slide, path, id: entry.id.clone(), mpp: entry.mpp.map(Mpp::get), bytes, area_mm2, problem }
+    }
+
+    /// What it is to be balanced by.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        (self.area_mm2 * 1000.0).ceil() as u64
+    }
+
+    fn entry(&self) -> SlideEntry {
+        let mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
+        SlideEntry { path: self.path.clone(), id: self.id.clone(), mpp }
+    }
+}
+
+fn area_mm2(path: &Path, mpp: Option<Mpp>) -> anyhow::Result<f64> {
+    let slide = wsi_reader::open(path)?;
+    let scale = wsi_reader::resolve_scale(slide.info(), mpp.map(Mpp::get)).map_err(anyhow::Error::msg)?;
+    let base = slide.info().pyramid.base();
+    let side_mm = |px: u32| f64::from(px) * scale.mpp.get() / 1000.0;
+    Ok(side_mm(base.width()) * side_mm(base.height()))
+}
+
+impl JobPlan {
+    /// Looks at all slides of a job.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure when the options or the model cannot be used.
+    pub fn new(slides: &[SlideEntry], mut options: RunOptions) -> anyhow::Result<Self> {
+        // Other machines start in other folders.
+        options.model = options.model.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let settings = Settings::new(options.clone())?;
+        let relevant = result_settings(&settings, &crate::bundled::manifest(&settings)?)?;
+        Ok(Self {
+            slidemill: env!("CARGO_PKG_VERSION").into(),
+            settings_sha256: hex(&Sha256::digest(serde_json::to_vec(&relevant)?)),
+            settings: relevant,
+            options,
+            slides: slides.iter().map(|entry| PlannedSlide::of(entry, settings.mpp)).collect(),
+        })
+    }
+
+    /// Writes the plan.
+    ///
+    /// # Errors
+    ///
+    /// An output failure when it cannot be written.
+    pub fn write(&self, dataset: &Dataset) -> anyhow::Result<()> {
+        let path = dataset.plan();
+        write_whole(&path, &serde_json::to_vec_pretty(self)?)
+            .map_err(|error| Failure::output(format!("cannot write the plan: {error}: {}", path.display())))
+    }
+
+    /// Reads the plan of a dataset.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure when there is none or it cannot be read.
+    pub fn read(dataset: &Dataset) -> anyhow::Result<Self> {
+        let path = dataset.plan();
+        let bytes = std::fs::read(&path).map_err(|error| {
+            let found = match error.kind() {
+                ErrorKind::NotFound => "no plan is here; `slidemill plan SLIDES… -o OUT` makes one".into(),
+                _ => format!("cannot read the plan: {error}"),
+            };
+            Failure::usage(format!("{found}: {}", dataset.root().display()))
+        })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::usage(format!("cannot read the plan: {error}: {}", path.display())))
+    }
+
+    /// The slides of a part of the job, or of all of it.
+    #[must_use]
+    pub fn entries(&self, shard: Option<Shard>) -> Vec<SlideEntry> {
+        let slides: Vec<&PlannedSlide> = self.slides.iter().collect();
+        let mine = match shard {
+            Some(shard) => shard.keep(slides, |slide| slide.weight()),
+            None => slides,
+        };
+        mine.into_iter().map(PlannedSlide::entry).collect()
+    }
+
+    /// Says no to settings that would give other results than planned.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure with what differs.
+    pub fn check(&self, settings: &Settings) -> anyhow::Result<()> {
+        let now =
+            result_settings(settings, &crate::bundled::manifest(settings).context("the planned model")?)?;
+        let changed: Vec<String> = now
+            .iter()
+            .filter(|(name, value)| self.settings.get(*name) != Some(value))
+            .map(|(name, value)| {
+                let planned = self.settings.get(name).map_or("not set", String::as_str);
+                format!("{name} is {value}, {planned} in the plan")
+            })
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "these settings are not those of the plan ({}); leave them out, or plan anew",
+            changed.join("; ")
+        )))
+    }
+}

@@ -1,0 +1,348 @@
+//! Charts as SVG. Colours are placeholders that the page's style sheet gives a
+//! meaning for light, dark and paper; see [`colour_rules`].
+
+use std::ops::Range;
+
+use plotters::prelude::*;
+
+use super::figures::{ClassFigures, DIAMETER_STEP_UM, SCORE_BINS};
+use crate::progress::grouped;
+
+/// Placeholders: presentation attributes give way to any style rule.
+const INK: RGBColor = RGBColor(0, 0, 1);
+const MUTED: RGBColor = RGBColor(0, 0, 2);
+const GRID: RGBColor = RGBColor(0, 0, 3);
+/// Class colours the style sheet has, `--class-0` and so on.
+pub(super) const COLOURS: usize = 8;
+
+const WIDTH: u32 = 400;
+const HEIGHT: u32 = 230;
+const FONT: (&str, i32) = ("sans-serif", 16);
+
+fn class_colour(class: usize) -> RGBColor {
+    RGBColor(0, 1, (class % COLOURS) as u8)
+}
+
+/// Style rules that turn the placeholders into the page's colours.
+pub(super) fn colour_rules() -> String {
+    let named = [(INK, "--ink".to_owned()), (MUTED, "--muted".to_owned()), (GRID, "--grid".to_owned())];
+    let classes = (0..COLOURS).map(|class| (class_colour(class), format!("--class-{class}")));
+    named
+        .into_iter()
+        .chain(classes)
+        .map(|(RGBColor(r, g, b), name)| {
+            let hex = format!("#{r:02X}{g:02X}{b:02X}");
+            format!("svg.chart [fill=\"{hex}\"]{{fill:var({name})}}svg.chart [stroke=\"{hex}\"]{{stroke:var({name})}}\n")
+        })
+        .collect()
+}
+
+/// One bar for each class with its count, its share and its density.
+pub(super) fn class_bars(classes: &[ClassFigures], analysed_mm2: f64) -> anyhow::Result<String> {
+    const ROW_PX: u32 = 42;
+    let all: u64 = classes.iter().map(|class| class.cells).sum();
+    let most = classes.iter().map(|class| class.cells).max().unwrap_or(0).max(1);
+    let rows = classes.len().max(1);
+    svg(ROW_PX * rows as u32 + 8, |area| {
+        let mut chart =
+            ChartBuilder::on(area).margin(4).build_cartesian_2d(0.0..most as f64, rows as f64..0.0)?;
+        chart.draw_series(classes.iter().enumerate().map(|(row, class)| {
+            let (top, bottom) = (row as f64 + 0.46, row as f64 + 0.86);
+            Rectangle::new([(0.0, top), (class.cells as f64, bottom)], class_colour(class.colour).filled())
+        }))?;
+        let label = FONT.into_font().color(&INK);
+        chart.draw_series(classes.iter().enumerate().map(|(row, class)| {
+            let density =
+                if analysed_mm2 > 0.0 { per_mm2(class.cells as f64 / analysed_mm2) } else { "–".into() };
+            let share = 100.0 * class.cells as f64 / all.max(1) as f64;
+            let text = format!("{}: {}, {share:.1} %, {density} per mm²", class.name, grouped(class.cells));
+            Text::new(text, (0.0, row as f64 + 0.08), label.clone())
+        }))?;
+        Ok(())
+    })
+}
+
+/// Cells by score, the classes one on the other.
+pub(super) fn score_histogram(classes: &[ClassFigures]) -> anyhow::Result<String> {
+    let stacks = Stacks::of(classes, |class| &class.scores, SCORE_BINS / 20, 1.0 / SCORE_BINS as f64);
+    stacks.draw("score", 0.0..1.0)
+}
+
+/// Cells by diameter, the classes one on the other.
+pub(super) fn size_histogram(classes: &[ClassFigures]) -> anyhow::Result<String> {
+    let stacks = Stacks::of(classes, |class| &class.diameters, 5, DIAMETER_STEP_UM);
+    let end = stacks.end().max(5.0);
+    stacks.draw("diameter of a circle of the same area, µm", 0.0..end)
+}
+
+/// How many cells there would be with a higher threshold, by class. Nothing is
+/// known below the one that was used.
+pub(super) fn count_by_threshold(classes: &[ClassFigures]) -> anyhow::Result<String> {
+    let first = classes.iter().filter_map(|class| class.scores.iter().position(|&n| n > 0)).min();
+    let start = first.unwrap_or(0);
+    let most = classes.iter().map(|class| class.cells).max().unwrap_or(0);
+    let step = 1.0 / SCORE_BINS as f64;
+    svg(HEIGHT, |area| {
+        let range = (start as f64 * step).min(0.95)..1.0;
+        let mut chart = framed(area, range, 0.0..nice_top(most), "threshold of the score")?;
+        for class in classes {
+            let mut left = class.cells;
+            let mut points = Vec::with_capacity(SCORE_BINS + 1);
+            for (bin, &count) in class.scores.iter().enumerate() {
+                if bin >= start {
+                    points.push((bin as f64 * step, left as f64));
+                }
+                left -= count;
+            }
+            points.push((1.0, left as f64));
+            let style = class_colour(class.colour).stroke_width(2);
+            chart.draw_series(LineSeries::new(points, style))?;
+        }
+        Ok(())
+    })
+}
+
+/// One bar for each slide: cells per mm², classes one on the other. `slides`
+/// are in order, each with the density of its classes by colour. `pages` is the
+/// chart's width in those of the others: one that is shown smaller than drawn
+/// cannot be read.
+pub(super) fn cohort_bars(slides: &[Vec<(usize, f64)>], pages: u32) -> anyhow::Result<String> {
+    let total = |slide: &Vec<(usize, f64)>| slide.iter().map(|(_, density)| density).sum::<f64>();
+    let most = slides.iter().map(total).fold(0.0, f64::max);
+    sized(pages * WIDTH, HEIGHT, |area| {
+        let width = slides.len() as f64;
+        let mut chart = ChartBuilder::on(area)
+            .margin(6)
+            .set_label_area_size(LabelAreaPosition::Left, 60)
+            .set_label_area_size(LabelAreaPosition::Bottom, 24)
+            .build_cartesian_2d(0.0..width, 0.0..nice_top(most.ceil() as u64))?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_labels(0)
+            .y_labels(5)
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .axis_style(MUTED)
+            .label_style(FONT.into_font().color(&MUTED))
+            .y_label_formatter(&|value| grouped(value.round() as u64))
+            .x_desc("slides, in order of id")
+            .draw()?;
+        for (index, slide) in slides.iter().enumerate() {
+            let mut base = 0.0;
+            for &(colour, density) in slide {
+                let (left, right) = (index as f64 + 0.12, index as f64 + 0.88);
+                let bar =
+                    Rectangle::new([(left, base), (right, base + density)], class_colour(colour).filled());
+                chart.draw_series(std::iter::once(bar))?;
+                base += density;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A density in a sensible number of digits.
+pub(super) fn per_mm2(density: f64) -> String {
+    if density >= 100.0 { grouped(density.round() as u64) } else { format!("{density:.1}") }
+}
+
+/// Counts of all classes in bins of one width.
+struct Stacks {
+    step: f64,
+    /// By class: its colour and its counts.
+    classes: Vec<(usize, Vec<u64>)>,
+}
+
+impl Stacks {
+    /// Joins `merged` of the classes' fine bins into one.
+    fn of(
+        classes: &[ClassFigures],
+        bins: impl Fn(&ClassFigures) -> &Vec<u64>,
+        merged: usize,
+        fine_step: f64,
+    ) -> Self {
+        let sum = |class| bins(class).chunks(merged).map(|chunk| chunk.iter().sum()).collect();
+        Self {
+            step: merged as f64 * fine_step,
+            classes: classes.iter().map(|class| (class.colour, sum(class))).collect(),
+        }
+    }
+
+    fn height(&self, bin: usize) -> u64 {
+        self.classes.iter().map(|(_, counts)| counts[bin]).sum()
+    }
+
+    fn bins(&self) -> usize {
+        self.classes.first().map_or(0, |(_, counts)| counts.len())
+    }
+
+    /// Where all but one in two hundred of the counts end.
+    fn end(&self) -> f64 {
+        let all: u64 = (0..self.bins()).map(|bin| self.height(bin)).sum();
+        let mut above = 0;
+        for bin in (0..self.bins()).rev() {
+            above += self.height(bin);
+            if above * 200 > all {
+                return (bin + 2).min(self.bins()) as f64 * self.step;
+            }
+        }
+        0.0
+    }
+
+    fn draw(&self, axis: &str, range: Range<f64>) -> anyhow::Result<String> {
+        let top = (0..self.bins()).map(|bin| self.height(bin)).max().unwrap_or(0);
+        svg(HEIGHT, |area| {
+            let end = range.end;
+            let mut chart = framed(area, range, 0.0..nice_top(top), axis)?;
+            for bin in 0..self.bins() {
+                let left = bin as f64 * self.step;
+                let right = left + self.step * 0.92;
+                let mut base = 0;
+                for (colour, counts) in self.classes.iter().filter(|(_, counts)| counts[bin] > 0) {
+                    let next = base + counts[bin];
+                    if right <= end + 1e-9 {
+                        let corners = [(left, base as f64), (right, next as f64)];
+                        let bar = Rectangle::new(corners, class_colour(*colour).filled());
+                        chart.draw_series(std::iter::once(bar))?;
+                    }
+                    base = next;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Chart<'a, 'b> = ChartContext<
+    'a,
+    SVGBackend<'b>,
+    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
+>;
+
+/// Axes, and lines across at the labels of the upright one.
+fn framed<'a, 'b>(
+    area: &'a Area<'b>,
+    x: Range<f64>,
+    y: Range<f64>,
+    x_axis: &str,
+) -> anyhow::Result<Chart<'a, 'b>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(6)
+        .margin_right(14)
+        .set_label_area_size(LabelAreaPosition::Left, 60)
+        .set_label_area_size(LabelAreaPosition::Bottom, 42)
+        .build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(6)
+        .y_labels(5)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(MUTED)
+        .label_style(FONT.into_font().color(&MUTED))
+        .x_label_formatter(&|value| short(*value))
+        .y_label_formatter(&|value| grouped(value.round() as u64))
+        .x_desc(x_axis)
+        .draw()?;
+    Ok(chart)
+}
+
+/// Up to two decimals, none that say nothing.
+fn short(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The next of 1, 2, 2.5, 5 times a power of ten, at least 4: its quarters and
+/// fifths are whole where counts are few.
+fn nice_top(most: u64) -> f64 {
+    let most = most.max(4) as f64;
+    let power = 10_f64.powf(most.log10().floor());
+    [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|digit| digit * power)
+        .find(|&top| top >= most)
+        .unwrap_or(most)
+}
+
+fn svg(height: u32, draw: impl FnOnce(&Area<'_>) -> anyhow::Result<()>) -> anyhow::Result<String> {
+    sized(WIDTH, height, draw)
+}
+
+fn sized(
+    width: u32,
+    height: u32,
+    draw: impl FnOnce(&Area<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
+        draw(&area)?;
+        area.present()?;
+    }
+    // The size is the page's affair; the view box keeps the proportions.
+    let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
+    Ok(text.replacen(&sized, "<svg class=\"chart\" role=\"img\"", 1).replace('\n', ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(colour: usize) -> ClassFigures {
+        let mut scores = vec![0; SCORE_BINS];
+        (scores[30], scores[90]) = (10, 5);
+        let mut diameters = vec![0; super::super::figures::DIAMETER_BINS];
+        diameters[40] = 15;
+        ClassFigures { name: "a <b> & c".into(), colour, cells: 15, scores, diameters }
+    }
+
+    #[test]
+    fn every_colour_of_a_chart_has_a_rule() {
+        let rules = colour_rules();
+        let classes: Vec<_> = (0..9).map(class).collect();
+        for chart in [
+            class_bars(&classes, 2.0).unwrap(),
+            score_histogram(&classes).unwrap(),
+            size_histogram(&classes).unwrap(),
+            count_by_threshold(&classes).unwrap(),
+            cohort_bars(&[vec![(0, 10.0), (8, 3.0)], vec![]], 2).unwrap(),
+        ] {
+            assert!(chart.starts_with("<svg class=\"chart\""), "{}", &chart[..60]);
+            for part in chart.split("=\"#").skip(1) {
+                assert!(rules.contains(&format!("\"#{}\"", &part[..6])), "{}", &part[..6]);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_text_and_no_markup() {
+        let bars = class_bars(&[class(0)], 2.0).unwrap();
+        assert!(bars.contains("a &lt;b&gt; &amp; c: 15, 100.0 %, 7.5 per mm²"), "{bars}");
+    }
+
+    #[test]
+    fn the_count_falls_as_the_threshold_rises() {
+        let chart = count_by_threshold(&[class(0)]).unwrap();
+        let line = chart.split("<polyline").last().and_then(|part| part.split("points=\"").nth(1)).unwrap();
+        let heights: Vec<f64> = line
+            .split('"')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .map(|point| point.split(',').nth(1).unwrap().parse().unwrap())
+            .collect();
+        assert!(heights.len() > 60 && heights.is_sorted(), "{heights:?}");
+        assert!(heights.first() < heights.last());
+    }
+
+    #[test]
+    fn tops_are_round() {
+        assert_eq!([0, 7, 11, 12_345, 99].map(nice_top), [4.0, 8.0, 15.0, 15_000.0, 100.0]);
+        assert_eq!(short(0.25), "0.25");
+        assert_eq!(short(20.0), "20");
+    }
+}

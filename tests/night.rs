@@ -1,0 +1,13 @@
+//! What must hold after a night: the report, shards, and faults of every kind.
+
+mod support;
+
+#[cfg(target_os = "linux")]
+#[path = "night/faults.rs"]
+mod faults;
+#[path = "night/notebook.rs"]
+mod notebook;
+#[path = "night/report.rs"]
+mod report;
+#[path = "night/shards.rs"]
+mod shards;
