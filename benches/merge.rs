@@ -80,7 +80,7 @@ fn merge(
     let mut merger = CellMerger::new(layout, settings);
     let mut held = 0;
     for (window, detections) in windows {
-        merger.push(window, WindowOutcome::Detections(detections))?;
+        merger.push(window, WindowOutcome::found(detections))?;
         held = held.max(merger.held());
         take(merger.take_final());
     }

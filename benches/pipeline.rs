@@ -13,12 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use detector::{BatchView, Detector as _};
+use detector::BatchView;
 use slidemill::{
     args::Run,
     bundled,
     demo::{PaintSettings, paint_slide},
-    prepare::plan_settings_for,
+    detectors::{self, Detectors},
+    prepare::{plan_settings_for, score_floor},
     run,
     settings::{RunOptions, Settings},
 };
@@ -86,7 +87,8 @@ fn read_all(path: &Path, settings: &Settings) -> anyhow::Result<Vec<Batch>> {
 
 /// The model alone: no decoding of answers, no merging.
 fn bare_model(windows: &[Batch], settings: &Settings) -> anyhow::Result<Duration> {
-    let mut detector = bundled::open(settings, &bundled::manifest(settings)?)?;
+    let detectors = Detectors::of(settings)?;
+    let mut detector = detectors::open(settings, &detectors, score_floor(settings, &detectors))?;
     let start = Instant::now();
     for Batch { height, width, windows, pixels } in windows {
         detector.infer(BatchView { height: *height, width: *width, windows, pixels })?;

@@ -59,6 +59,29 @@ pub struct ModelFacts {
     pub sha256: String,
 }
 
+impl ModelFacts {
+    /// Of a model that promises `manifest`.
+    #[must_use]
+    pub fn of(manifest: &detector::Manifest) -> Self {
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version.clone().unwrap_or_default(),
+            sha256: manifest.sha256.clone(),
+        }
+    }
+}
+
+/// One of several detectors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DetectorFacts {
+    /// The model it runs.
+    pub model: ModelFacts,
+    /// µm per px of its windows.
+    pub mpp: f64,
+    /// Cells it found, before they were fused.
+    pub cells: u64,
+}
+
 /// What was analysed, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
@@ -69,8 +92,11 @@ pub struct Analysis {
     pub mpp: f64,
     /// Where that is from.
     pub mpp_source: String,
-    /// µm per px of the windows.
+    /// µm per px of the windows; of the first detector, where there are several.
     pub model_mpp: f64,
+    /// Each of several detectors; empty when there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detectors: Vec<DetectorFacts>,
     /// Windows of the plan, and how they ended.
     pub windows: WindowCounts,
     /// Windows without result, by reason.
@@ -79,14 +105,47 @@ pub struct Analysis {
     pub coverage: Coverage,
     /// Cells written, by class name.
     pub cells: BTreeMap<String, u64>,
-    /// Detections that did not become rows, by reason.
+    /// Detections that did not become rows, and cells that filters took out, by
+    /// reason.
     pub dropped: BTreeMap<String, u64>,
+    /// Cells by class at several thresholds, ascending.
+    #[serde(default)]
+    pub by_threshold: Vec<ThresholdCount>,
+    /// Regions written, by kind.
+    #[serde(default)]
+    pub regions: Vec<RegionCount>,
     /// Density by distance to window seams, as the merger's audit gives it.
     pub seam_audit: serde_json::Value,
     /// Tiles of the file that were needed, decoded and failed.
     pub tiles: TileCounts,
     /// Files of the dataset, relative to `OUT`.
     pub files: Vec<FileFacts>,
+}
+
+/// How many cells a threshold leaves. From this run's own thresholds on these
+/// are its cells with at least that score; below, where raw detections are kept,
+/// those that merging with that threshold gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdCount {
+    /// Lowest score that is counted, of every class.
+    pub min_score: f32,
+    /// Cells by class name.
+    pub cells: BTreeMap<String, u64>,
+}
+
+/// The regions of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegionCount {
+    /// `tissue`, `dense`, or a class of the model.
+    pub kind: String,
+    /// How many.
+    pub regions: u64,
+    /// Their area.
+    pub area_mm2: f64,
+    /// Of it, seen by at least one window with a result.
+    pub analysed_mm2: f64,
+    /// Cells in them, by class name.
+    pub cells: BTreeMap<String, u64>,
 }
 
 /// Windows of a plan.
@@ -105,8 +164,15 @@ pub struct WindowCounts {
 pub struct FailureCount {
     /// In words.
     pub reason: String,
+    /// Which detector, of several; the first is 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub detector: usize,
     /// Their places in the plan.
     pub windows: Vec<u32>,
+}
+
+fn is_first(detector: &usize) -> bool {
+    *detector == 0
 }
 
 /// Tissue in mm².

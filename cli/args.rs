@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     command,
     exit::{Exit, exit_of},
+    merging::MergeOptions,
     settings::RunOptions,
 };
 pub use judging::{Annotations, Consensus, Eval, TrainingSet};
@@ -32,6 +33,7 @@ enum Command {
     Run(Run),
     Plan(Plan),
     Gather(Gather),
+    Merge(Merge),
     Demo(Demo),
     Info(Info),
     Model(Model),
@@ -117,6 +119,34 @@ pub struct Plan {
 pub struct Gather {
     /// Folder of the dataset
     pub out: PathBuf,
+}
+
+/// Merge again, in seconds and without the model: other thresholds, merge rules,
+/// filters and regions for slides whose raw detections were kept.
+///
+/// Settings that are not given stay as the run had them. Tables come out as a run
+/// with these settings would write them, byte by byte. The slides must still be
+/// where they were: their tissue is looked at again.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill run slides/ -o results --keep-raw\n  \
+    slidemill merge results --into strict --min-score 0.4 --filter area_um2=12..400\n  \
+    slidemill merge results --merge wbf --dense-per-mm2 3000")]
+pub struct Merge {
+    /// Folder of the dataset, written with --keep-raw
+    pub out: PathBuf,
+    /// Write the results to this dataset instead; OUT stays as it is
+    #[arg(long, value_name = "OTHER")]
+    pub into: Option<PathBuf>,
+    /// Settings file (TOML); flags come before it. What belongs to the model and
+    /// its windows stays as it was
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One JSON event per line on standard output instead of progress bars
+    #[arg(long)]
+    pub json_logs: bool,
+    /// The settings themselves.
+    #[command(flatten)]
+    pub options: MergeOptions,
 }
 
 /// Paint a synthetic H&E slide, run the bundled model on it, and compare.
@@ -284,6 +314,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(run) => crate::run::run_isolated(run),
         Command::Plan(plan) => command::plan::plan(plan),
         Command::Gather(gather) => command::gather::gather(&gather),
+        Command::Merge(merge) => command::merge::merge(merge),
         Command::Demo(demo) => command::demo::demo(&demo),
         Command::Info(info) => command::info::info(&info),
         Command::Model(model) => command::model::model(&model),

@@ -32,12 +32,18 @@ pub fn manifest(settings: &Settings) -> anyhow::Result<Manifest> {
     Ok(describe(settings.model.as_deref())?.manifest)
 }
 
-/// Opens the model of the settings, or the bundled one.
+/// Opens `model`, or the bundled one, at `manifest`'s thresholds; detections from
+/// `score_floor` on are given.
 ///
 /// # Errors
 ///
 /// A usage failure when the model cannot be used, or its device not be had.
-pub fn open(settings: &Settings, manifest: &Manifest) -> anyhow::Result<OnnxDetector> {
+pub fn open(
+    settings: &Settings,
+    model: Option<&std::path::Path>,
+    manifest: &Manifest,
+    score_floor: f32,
+) -> anyhow::Result<OnnxDetector> {
     let session = SessionSettings {
         threads: settings.threads,
         batch: settings.batch,
@@ -45,13 +51,12 @@ pub fn open(settings: &Settings, manifest: &Manifest) -> anyhow::Result<OnnxDete
         cache_dir: None,
     };
     let mut detect = DetectSettings::of(manifest);
-    if let Some(iou) = settings.merge_iou {
+    // The detector drops what is at its floor, a threshold keeps it.
+    detect.score_floor = score_floor.next_down();
+    if let Some(iou) = settings.window_iou {
         detect.nms_iou = iou as f32;
     }
-    if let Some(score) = settings.min_score {
-        detect.score_floor = score;
-    }
-    match &settings.model {
+    match model {
         Some(path) => OnnxDetector::open(path, &settings.device, &detect, &session)
             .map_err(|error| Failure::usage(format!("cannot use the model: {error}: {}", path.display()))),
         None => OnnxDetector::from_bytes(NAME, NUCLEI_HE, "", &settings.device, &detect, &session)

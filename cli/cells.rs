@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use arrow_array::{
     RecordBatch, StringArray,
     cast::AsArray as _,
-    types::{Float32Type, Float64Type, UInt16Type, UInt64Type},
+    types::{ArrowPrimitiveType, Float32Type, Float64Type, UInt16Type, UInt64Type},
 };
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use wsi_types::{ClassId, Level0Box, Level0Point};
@@ -85,6 +85,39 @@ pub fn class_names(path: &Path) -> anyhow::Result<BTreeMap<ClassId, String>> {
         }
     }
     Ok(names)
+}
+
+/// One column of whole numbers of a table of ours, row by row.
+///
+/// # Errors
+///
+/// When the file cannot be read, or has no such column.
+pub fn u64_column(path: &Path, name: &str) -> anyhow::Result<Vec<Option<u64>>> {
+    column_of::<UInt64Type>(path, name)
+}
+
+/// One column of measures of a table of ours, row by row.
+///
+/// # Errors
+///
+/// As [`u64_column`].
+pub fn f32_column(path: &Path, name: &str) -> anyhow::Result<Vec<Option<f32>>> {
+    column_of::<Float32Type>(path, name)
+}
+
+fn column_of<T: ArrowPrimitiveType>(path: &Path, name: &str) -> anyhow::Result<Vec<Option<T::Native>>> {
+    let file = File::open(path).context("cannot open the table")?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the table is not Parquet")?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
+    let mut values = Vec::new();
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch.context("the table is broken")?;
+        let column =
+            batch.column_by_name(name).with_context(|| format!("the table has no column {name:?}"))?;
+        let column = column.as_primitive_opt::<T>();
+        values.extend(column.with_context(|| format!("column {name:?} has another type than ours"))?);
+    }
+    Ok(values)
 }
 
 struct Columns<'a> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! OUT/cells/slide=<id>/part-0.parquet     one row per cell
-//! OUT/regions/slide=<id>/part-0.parquet   one row per region (tissue)
+//! OUT/regions/slide=<id>/part-0.parquet   one row per region (tissue, areas, dense places)
 //! OUT/runs/<id>.json                      the run account; its presence is the commit
 //! OUT/overviews/<id>.jpg, -coverage.png   the slide and its coverage, small
 //! OUT/report.html, summary.csv, .parquet  over all accounts there are

@@ -5,26 +5,37 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::{self, Write as _},
+    path::Path,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
-use merger::{Cell, CellMerger, MergeReport, audit_seams, table::TableContext};
-use tiler::{Plan, ReadCounters, TissueMask};
-use wsi_types::WindowIndex;
+use merger::{
+    Cell, MergeReport, PerClass, Region, RegionPainter, SeamAudit, TableContext, WindowOutcome, audit_seams,
+    decode_window, encode_window,
+    fusion::{Context, apply_context, fuse_scales},
+};
+use tiler::{ReadCounters, TissueMask};
+use wsi_types::{ClassId, Level0Box, WindowIndex};
 
 use crate::{
-    account::{Analysis, Coverage, FailureCount, FileFacts, Outcome, RunAccount, TileCounts, WindowCounts},
+    account::{
+        Analysis, Coverage, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, RegionCount,
+        RunAccount, ThresholdCount, TileCounts, WindowCounts,
+    },
     dataset::{Dataset, SlideId, hex, sha256_of, write_whole},
+    detectors::{JobDetector, tagged, untagged},
     exit::Failure,
+    gather::{Gathered, Gathering},
     isolate::Mark,
     job::SlideEntry,
     ledger::Ledger,
     lock::SlideLock,
     overview,
-    pipeline::{self, Step},
-    prepare::{Facts, Job, Preparation, Prepared},
+    pipeline::Step,
+    prepare::{Facts, Job, Look, Preparation, Prepared},
     progress::{Event, Progress},
-    record,
+    regions::{RegionGrid, Sources, regions_of},
 };
 
 /// Takes the steps of a job as they come.
@@ -40,13 +51,14 @@ pub struct Collector<'a> {
 /// The slide at work.
 struct SlideRun {
     facts: Facts,
-    merger: CellMerger,
+    /// Per detector.
+    gatherings: Vec<Gathering>,
     ledger: Ledger,
     lock: SlideLock,
     /// Gone with the run: the slide is then no longer in hand.
     _mark: Mark,
-    /// Cells no window to come can change.
-    cells: Vec<Cell>,
+    /// Per detector: cells no window to come can change.
+    cells: Vec<Vec<Cell>>,
     done: usize,
     failed: Vec<(WindowIndex, String)>,
     record: Vec<u8>,
@@ -109,38 +121,41 @@ impl<'a> Collector<'a> {
     }
 
     fn begin(&mut self, prepared: Prepared) -> anyhow::Result<()> {
-        let Prepared { facts, todo, failed, mut merger, ledger, lock, mark } = prepared;
+        let Prepared { facts, todo, failed, mut gatherings, ledger, lock, mark } = prepared;
         note_name(&self.job.dataset, &facts.id, &facts.entry)?;
-        let windows = facts.plan.windows().len();
-        let resumed = windows - todo.len();
+        let windows = facts.windows();
+        let resumed = windows - todo.iter().map(Vec::len).sum::<usize>();
         self.progress.tell(&Event::SlideStarted {
             slide: facts.id.clone(),
             name: facts.entry.name(),
             windows,
             resumed,
-            tissue_mm2: facts.plan.tissue_mm2(),
+            tissue_mm2: facts.tissue_mm2(),
         });
         for message in facts.warnings.clone() {
             self.progress.tell(&Event::Warning { slide: Some(facts.id.clone()), message });
         }
-        let (cells, done, record) = (merger.take_final(), resumed - failed.len(), Vec::new());
+        let cells = gatherings.iter_mut().map(Gathering::take_final).collect();
+        let (done, record) = (resumed - failed.len(), Vec::new());
         self.current =
-            Some(SlideRun { facts, merger, ledger, lock, _mark: mark, cells, done, failed, record });
+            Some(SlideRun { facts, gatherings, ledger, lock, _mark: mark, cells, done, failed, record });
         Ok(())
     }
 
-    fn windows(&mut self, ended: Vec<(WindowIndex, pipeline::Outcome)>) -> anyhow::Result<()> {
+    fn windows(&mut self, ended: Vec<(WindowIndex, WindowOutcome)>) -> anyhow::Result<()> {
         let run = self.current.as_mut().context("windows of no slide")?;
         for (window, outcome) in ended {
             run.take(window, outcome)?;
         }
-        run.cells.append(&mut run.merger.take_final());
+        for (cells, gathering) in run.cells.iter_mut().zip(&mut run.gatherings) {
+            cells.append(&mut gathering.take_final());
+        }
         self.progress.tell(&Event::Windows {
             slide: run.facts.id.clone(),
             done: run.done + run.failed.len(),
             failed: run.failed.len(),
-            windows: run.facts.plan.windows().len(),
-            cells: run.cells.len() as u64,
+            windows: run.facts.windows(),
+            cells: run.cells.iter().map(Vec::len).max().unwrap_or(0) as u64,
         });
         Ok(())
     }
@@ -179,21 +194,22 @@ impl<'a> Collector<'a> {
 }
 
 impl SlideRun {
-    fn take(&mut self, window: WindowIndex, outcome: pipeline::Outcome) -> anyhow::Result<()> {
+    fn take(&mut self, window: WindowIndex, outcome: WindowOutcome) -> anyhow::Result<()> {
         self.record.clear();
-        record::encode(window, &outcome, &mut self.record);
+        encode_window(window, &outcome, &mut self.record);
         self.ledger.append(&self.record).map_err(Failure::output)?;
         match &outcome {
-            Ok(_) => self.done += 1,
-            Err(reason) => self.failed.push((window, reason.clone())),
+            WindowOutcome::Detections(_) => self.done += 1,
+            WindowOutcome::Failed(reason) => self.failed.push((window, reason.clone())),
         }
-        self.merger.push(window, record::for_merger(outcome))?;
+        let (detector, place) = untagged(window);
+        self.gatherings.get_mut(detector).context("a window of no detector")?.push(place, outcome)?;
         Ok(())
     }
 
     /// Merges what is left, writes the tables, and gives the account.
     fn finish(self, job: &Job, counters: ReadCounters) -> anyhow::Result<(RunAccount, SlideLock)> {
-        let Self { facts, merger, mut ledger, lock, mut cells, done, failed, .. } = self;
+        let Self { facts, gatherings, mut ledger, lock, cells: before, done, failed, .. } = self;
         anyhow::ensure!(lock.is_ours(), "another run took slide {} over", facts.id);
         if was_replaced(&facts) {
             // Its windows may be of either file.
@@ -202,10 +218,14 @@ impl SlideRun {
             let account = RunAccount { reason: Some(reason), ..empty_account(job, &facts.id) };
             return Ok((account, lock));
         }
-        let (rest, report) = merger.finish();
-        cells.extend(rest);
+        let mut found = Found::of(&facts, gatherings, before);
+        let audits = audits(&facts, &found);
+        let detectors = detector_facts(job, &found);
+        let cells = std::mem::take(&mut found.cells);
+        let mut cells = fused(job, &facts, cells, &found.painter, &mut found.dropped);
+        filter(job, &facts, &mut cells, &mut found.dropped);
 
-        let windows = WindowCounts { planned: facts.plan.windows().len(), done, failed: failed.len() };
+        let windows = WindowCounts { planned: facts.windows(), done, failed: failed.len() };
         let failures = count_failures(&failed);
         let mut account = empty_account(job, &facts.id);
         account.outcome = match windows {
@@ -220,28 +240,30 @@ impl SlideRun {
         account.fingerprint = facts.fingerprint.clone();
         account.settings = facts.relevant.clone();
         account.warnings = facts.warnings.clone();
-        let seen = seen(&facts.mask, &facts.plan, &failed);
-        let coverage = coverage(&facts.mask, &facts.plan, seen.as_deref());
+        let seen = seen(&facts, &failed);
+        let coverage = coverage(&facts, seen.as_deref());
         overview::write(&job.dataset, &facts.id, &facts.picture, &facts.mask, seen.as_deref())?;
-        let audit = audit_seams(&facts.layout, &cells);
-        if audit.grid_shows {
-            account.warnings.push(format!(
+        account.warnings.extend(audits.iter().filter(|audit| audit.grid_shows).map(|audit| {
+            format!(
                 "the window grid shows in the cells: {:.2} times as dense near seams as beside them, {:.2} times as large",
                 audit.density_ratio, audit.size_ratio
-            ));
-        }
+            )
+        }));
         let base = facts.slide.info().pyramid.base();
         let mut analysis = Analysis {
             slide_px: [base.width(), base.height()],
             mpp: facts.scale.mpp.get(),
             mpp_source: facts.scale.source.to_string(),
-            model_mpp: job.model_mpp()?.get(),
+            model_mpp: job.detectors.each[0].mpp.get(),
+            detectors,
             windows,
             failures,
             coverage,
             cells: by_class(&cells, job),
-            dropped: dropped(&report),
-            seam_audit: serde_json::to_value(&audit)?,
+            dropped: found.dropped,
+            by_threshold: by_threshold(job, &facts, &cells, &mut ledger)?,
+            regions: Vec::new(),
+            seam_audit: one_or_all(&audits)?,
             tiles: TileCounts {
                 needed: counters.tiles_needed,
                 decoded: counters.tiles_decoded,
@@ -250,10 +272,20 @@ impl SlideRun {
             files: Vec::new(),
         };
         if account.outcome != Outcome::Failed {
-            analysis.files = write_tables(job, &facts, &mut cells, &analysis)?;
+            let sources = Sources {
+                tissue: &facts.mask,
+                painted: &found.painter,
+                seen: facts.looks.iter().enumerate().map(|look| seen_boxes(look, &failed)).collect(),
+                grid: RegionGrid::over(&facts.extent(), facts.scale.mpp),
+                class_names: &class_names(job),
+                slide_key: facts.slide_key(),
+            };
+            let regions = regions_of(&sources, job.rules(), &mut cells);
+            analysis.regions = by_kind(&regions, job);
+            analysis.files = write_tables(job, &facts, &mut cells, &regions, &analysis)?;
         }
         account.analysis = Some(analysis);
-        if job.settings.keep_raw {
+        if job.settings.keep_raw.is_some() {
             ledger.sync().map_err(Failure::output)?;
         } else {
             ledger.remove().map_err(Failure::output)?;
@@ -273,25 +305,32 @@ fn write_tables(
     job: &Job,
     facts: &Facts,
     cells: &mut [Cell],
+    regions: &[Region],
     analysis: &Analysis,
 ) -> anyhow::Result<Vec<FileFacts>> {
     let context = TableContext {
         slide_id: facts.id.to_string(),
         mpp: facts.scale.mpp,
-        class_names: job.manifest.classes.iter().map(|class| class.name.clone()).collect(),
+        class_names: class_names(job),
         provenance: provenance(job, facts, analysis)?,
     };
-    let path = job.dataset.cells(&facts.id);
-    if let Some(folder) = path.parent() {
+    let (cells_path, regions_path) = (job.dataset.cells(&facts.id), job.dataset.regions(&facts.id));
+    for folder in [&cells_path, &regions_path].into_iter().filter_map(|path| path.parent()) {
         fs::create_dir_all(folder).map_err(|error| {
             Failure::output(format!("cannot make a folder: {error}: {}", folder.display()))
         })?;
     }
-    let written = merger::table::write_cells(&path, cells, &context).map_err(Failure::output)?;
-    let (bytes, sha256) = sha256_of(&path)?;
+    // Regions first: cells name them.
+    let of_regions = merger::write_regions(&regions_path, regions, &context).map_err(Failure::output)?;
+    let of_cells = merger::write_cells(&cells_path, cells, &context).map_err(Failure::output)?;
+    Ok(vec![file_facts(job, &cells_path, of_cells.rows)?, file_facts(job, &regions_path, of_regions.rows)?])
+}
+
+fn file_facts(job: &Job, path: &Path, rows: u64) -> anyhow::Result<FileFacts> {
+    let (bytes, sha256) = sha256_of(path)?;
     let relative = path.strip_prefix(job.dataset.root())?;
     let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-    Ok(vec![FileFacts { path: parts.join("/"), rows: written.rows, bytes, sha256 }])
+    Ok(FileFacts { path: parts.join("/"), rows, bytes, sha256 })
 }
 
 /// What the table says of its own making: nothing that differs between two runs
@@ -306,9 +345,10 @@ fn provenance(
         entry("slide", serde_json::to_value(&facts.id)),
         entry("slidemill", serde_json::to_value(env!("CARGO_PKG_VERSION"))),
         entry("model", serde_json::to_value(job.model())),
+        entry("detectors", serde_json::to_value(&analysis.detectors)),
         entry("mpp", serde_json::to_value(analysis.mpp)),
         entry("mpp_source", serde_json::to_value(&analysis.mpp_source)),
-        entry("sampling", serde_json::to_value(facts.plan.sampling())),
+        entry("sampling", one_or_all(&facts.samplings())),
         entry("settings", serde_json::to_value(&facts.relevant)),
         entry("fingerprint", serde_json::to_value(&facts.fingerprint)),
         entry("bounds", serde_json::to_value(facts.slide.info().bounds)),
@@ -319,6 +359,98 @@ fn provenance(
     ]
     .into_iter()
     .collect()
+}
+
+/// One detector's value as it is, several as a list.
+fn one_or_all<T: serde::Serialize>(all: &[T]) -> serde_json::Result<serde_json::Value> {
+    match all {
+        [one] => serde_json::to_value(one),
+        _ => serde_json::to_value(all),
+    }
+}
+
+/// What all detectors found, not yet fused.
+struct Found {
+    /// Per detector.
+    cells: Vec<Vec<Cell>>,
+    painter: RegionPainter,
+    dropped: BTreeMap<String, u64>,
+}
+
+impl Found {
+    /// `before`: cells that were taken out earlier, per detector.
+    fn of(facts: &Facts, gatherings: Vec<Gathering>, before: Vec<Vec<Cell>>) -> Self {
+        let grid = RegionGrid::over(&facts.extent(), facts.scale.mpp);
+        let painter = RegionPainter::new(grid.frame, grid.size);
+        let mut found = Self { cells: before, painter, dropped: BTreeMap::new() };
+        found.cells.resize_with(gatherings.len(), Vec::new);
+        for (cells, gathering) in found.cells.iter_mut().zip(gatherings) {
+            let gathered = gathering.finish();
+            for (reason, count) in dropped(&gathered) {
+                note(&mut found.dropped, reason, count);
+            }
+            cells.extend(gathered.cells);
+            found.painter.absorb(gathered.painter);
+        }
+        found
+    }
+}
+
+/// The seams of each detector's plan in its own cells.
+fn audits(facts: &Facts, found: &Found) -> Vec<SeamAudit> {
+    facts.looks.iter().zip(&found.cells).map(|(look, cells)| audit_seams(&look.layout, cells)).collect()
+}
+
+fn detector_facts(job: &Job, found: &Found) -> Vec<DetectorFacts> {
+    if found.cells.len() < 2 {
+        return Vec::new();
+    }
+    let facts = |(detector, cells): (&JobDetector, &Vec<Cell>)| DetectorFacts {
+        model: ModelFacts::of(&detector.manifest),
+        mpp: detector.mpp.get(),
+        cells: cells.len() as u64,
+    };
+    job.detectors.each.iter().zip(&found.cells).map(facts).collect()
+}
+
+/// The cells of all detectors as one table.
+fn fused(
+    job: &Job,
+    facts: &Facts,
+    mut scales: Vec<Vec<Cell>>,
+    painter: &RegionPainter,
+    dropped: &mut BTreeMap<String, u64>,
+) -> Vec<Cell> {
+    if scales.len() < 2 {
+        return scales.pop().unwrap_or_default();
+    }
+    let rules = &job.settings.merging;
+    let before: u64 = scales.iter().map(|cells| cells.len() as u64).sum();
+    if rules.fuse.scores().is_some() {
+        let all = fuse_scales(&scales, facts.scale.mpp, &rules.fusion);
+        let views: u64 = all.iter().map(|fused| fused.scores.iter().flatten().count() as u64).sum();
+        note(dropped, "the same cell of another detector", views - all.len() as u64);
+        note(dropped, "fused, below the least score", before - views);
+        return all.into_iter().map(|fused| fused.cell).collect();
+    }
+    let mut cells = scales.swap_remove(0);
+    note(dropped, "a cell of a detector that gives context", before - cells.len() as u64);
+    let regions = painter.regions(|class| class.0.to_string(), &job.rules().region, facts.slide_key());
+    let contexts: Vec<Context> =
+        regions.iter().map(|region| Context { score: region.score.unwrap_or_default() }).collect();
+    let (weight, outside) = (rules.context_weight, rules.context_outside);
+    // Without a threshold of its own, what context leaves nothing of is gone.
+    let least = rules.fusion.min_score.max(f32::MIN_POSITIVE);
+    let vetoed = apply_context(&mut cells, &regions, &contexts, weight, outside, least);
+    note(dropped, "vetoed by its context", vetoed);
+    cells
+}
+
+/// Counts what went for a reason.
+fn note(dropped: &mut BTreeMap<String, u64>, reason: &str, count: u64) {
+    if count > 0 {
+        *dropped.entry(reason.to_owned()).or_default() += count;
+    }
 }
 
 /// The account of a slide without results.
@@ -369,38 +501,69 @@ fn note_name(dataset: &Dataset, id: &SlideId, entry: &SlideEntry) -> anyhow::Res
     })
 }
 
-/// Failed windows by reason, most frequent first.
+/// Failed windows by reason and detector, most frequent first.
 fn count_failures(failed: &[(WindowIndex, String)]) -> Vec<FailureCount> {
-    let mut by_reason: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    let mut by_reason: BTreeMap<(&str, usize), Vec<u32>> = BTreeMap::new();
     for (window, reason) in failed {
-        by_reason.entry(reason).or_default().push(window.0);
+        let (detector, place) = untagged(*window);
+        by_reason.entry((reason, detector)).or_default().push(place.0);
     }
     let mut counts: Vec<_> = by_reason
         .into_iter()
-        .map(|(reason, mut windows)| {
+        .map(|((reason, detector), mut windows)| {
             windows.sort_unstable();
-            FailureCount { reason: reason.to_owned(), windows }
+            FailureCount { reason: reason.to_owned(), detector, windows }
         })
         .collect();
     counts.sort_by_key(|count| std::cmp::Reverse(count.windows.len()));
     counts
 }
 
+fn class_names(job: &Job) -> Vec<String> {
+    job.detectors.manifest.classes.iter().map(|class| class.name.clone()).collect()
+}
+
 fn by_class(cells: &[Cell], job: &Job) -> BTreeMap<String, u64> {
-    let mut counts: BTreeMap<String, u64> =
-        job.manifest.classes.iter().map(|class| (class.name.clone(), 0)).collect();
-    for (class, count) in merger::cell::count_by_class(cells) {
-        let name = job.manifest.classes.get(usize::from(class.0));
-        *counts
-            .entry(name.map_or_else(|| format!("class {}", class.0), |class| class.name.clone()))
-            .or_default() += count;
+    with_names(merger::cell::count_by_class(cells), job)
+}
+
+/// Counts of all classes the model has, by name, be they 0.
+fn with_names(counts: impl IntoIterator<Item = (ClassId, u64)>, job: &Job) -> BTreeMap<String, u64> {
+    let is_object = |index: usize| !job.rules().region_classes.contains(&ClassId(index as u16));
+    let classes = job.detectors.manifest.classes.iter().enumerate().filter(|(index, _)| is_object(*index));
+    let mut named: BTreeMap<String, u64> = classes.map(|(_, class)| (class.name.clone(), 0)).collect();
+    for (class, count) in counts {
+        let known = job.detectors.manifest.classes.get(usize::from(class.0));
+        let name = known.map_or_else(|| format!("class {}", class.0), |class| class.name.clone());
+        *named.entry(name).or_default() += count;
     }
-    counts
+    named
+}
+
+fn by_kind(regions: &[Region], job: &Job) -> Vec<RegionCount> {
+    let mut kinds: BTreeMap<&str, Vec<&Region>> = BTreeMap::new();
+    for region in regions {
+        kinds.entry(&region.kind).or_default().push(region);
+    }
+    let mm2 = |regions: &[&Region], area: fn(&Region) -> f64| {
+        regions.iter().map(|region| area(region)).sum::<f64>() * 1e-6
+    };
+    let count = |(kind, regions): (&str, Vec<&Region>)| RegionCount {
+        kind: kind.to_owned(),
+        regions: regions.len() as u64,
+        area_mm2: mm2(&regions, |region| region.area_um2),
+        analysed_mm2: mm2(&regions, Region::analysed_um2),
+        cells: with_names(
+            regions.iter().flat_map(|region| region.cells.iter().map(|(&class, &count)| (class, count))),
+            job,
+        ),
+    };
+    kinds.into_iter().map(count).collect()
 }
 
 /// Raw detections that did not become rows of their own, by reason.
-fn dropped(report: &MergeReport) -> BTreeMap<String, u64> {
-    let counts = &report.counts;
+fn dropped(gathered: &Gathered) -> [(&'static str, u64); 10] {
+    let MergeReport { counts, .. } = &gathered.report;
     [
         ("below the score threshold", counts.below_score),
         ("not a finite box", counts.not_finite),
@@ -409,29 +572,115 @@ fn dropped(report: &MergeReport) -> BTreeMap<String, u64> {
         ("cut by a window that another saw past", counts.yielded),
         ("another view of the same cell", counts.same_class),
         ("another class on the same cell", counts.other_class),
-        ("cut, where a better view found nothing", counts.unconfirmed),
+        ("at the rim of a window, where a better view found nothing", counts.unconfirmed),
         ("piece of a cell larger than the overlap", counts.joined_pieces),
+        ("part of a region", gathered.painted),
     ]
-    .into_iter()
-    .filter(|&(_, count)| count > 0)
-    .map(|(reason, count)| (reason.to_owned(), count))
-    .collect()
 }
 
-/// Which px of the mask at least one window with a result saw; `None` when no
-/// window failed.
-fn seen(mask: &TissueMask, plan: &Plan, failed: &[(WindowIndex, String)]) -> Option<Vec<bool>> {
+/// Takes out the cells that the filters refuse; counts them by reason.
+fn filter(job: &Job, facts: &Facts, cells: &mut Vec<Cell>, dropped: &mut BTreeMap<String, u64>) {
+    for (measure, count) in job.rules().filter.apply(cells, facts.scale.mpp) {
+        note(dropped, &format!("cell filtered by {measure}"), count);
+    }
+}
+
+/// Steps between thresholds, per 1.
+const THRESHOLD_STEPS: u32 = 20;
+
+/// See [`ThresholdCount`].
+fn by_threshold(
+    job: &Job,
+    facts: &Facts,
+    cells: &[Cell],
+    ledger: &mut Ledger,
+) -> anyhow::Result<Vec<ThresholdCount>> {
+    let classes = (0..job.detectors.manifest.classes.len()).map(|class| ClassId(class as u16));
+    let least = |class| job.detectors.each.iter().map(move |each| each.rules.merge.min_score.get(class));
+    let own = classes.flat_map(least).fold(0.0, f32::max);
+    let floor = if job.settings.keep_raw.is_some() { job.score_floor() } else { own };
+    let mut counts = Vec::new();
+    for min_score in (0..THRESHOLD_STEPS).map(|step| step as f32 / THRESHOLD_STEPS as f32) {
+        let cells = if min_score >= own {
+            let at_least = cells.iter().filter(|cell| cell.score.get() >= min_score);
+            with_names(at_least.map(|cell| (cell.class, 1)), job)
+        } else if min_score >= floor {
+            by_class(&merged_at(min_score, job, facts, ledger)?, job)
+        } else {
+            continue;
+        };
+        counts.push(ThresholdCount { min_score, cells });
+    }
+    Ok(counts)
+}
+
+/// The cells that this threshold for all classes gives.
+fn merged_at(min_score: f32, job: &Job, facts: &Facts, ledger: &mut Ledger) -> anyhow::Result<Vec<Cell>> {
+    let gathering = |(look, detector): (&Look, &JobDetector)| {
+        let mut rules = (*detector.rules).clone();
+        rules.merge.min_score = PerClass::all(min_score);
+        Gathering::with_rules(Arc::clone(&look.layout), detector, Arc::new(rules))
+    };
+    let mut gatherings: Vec<Gathering> = facts.looks.iter().zip(&job.detectors.each).map(gathering).collect();
+    let mut unread = None;
+    ledger
+        .replay(|record| {
+            let pushed = decode_window(record).and_then(|(window, outcome)| {
+                let (detector, place) = untagged(window);
+                let gathering = gatherings.get_mut(detector);
+                gathering.map_or(Ok(()), |gathering| gathering.push(place, outcome))
+            });
+            unread = unread.take().or(pushed.err());
+        })
+        .map_err(Failure::output)?;
+    if let Some(error) = unread {
+        return Err(error.into());
+    }
+    let mut found = Found::of(facts, gatherings, Vec::new());
+    let cells = std::mem::take(&mut found.cells);
+    let mut cells = fused(job, facts, cells, &found.painter, &mut BTreeMap::new());
+    filter(job, facts, &mut cells, &mut BTreeMap::new());
+    Ok(cells)
+}
+
+/// Windows of one detector with a result, on level 0.
+fn seen_boxes((detector, look): (usize, &Look), failed: &[(WindowIndex, String)]) -> Vec<Level0Box> {
+    let failed: BTreeSet<WindowIndex> = failed.iter().map(|(window, _)| *window).collect();
+    let windows = look.plan.windows().iter();
+    let seen = windows.filter(|window| !failed.contains(&tagged(detector, window.index)));
+    seen.map(wsi_types::Window::level0_box).collect()
+}
+
+/// The px of the mask that each detector saw in at least one window with a
+/// result; `None` when no window failed.
+fn seen(facts: &Facts, failed: &[(WindowIndex, String)]) -> Option<Vec<bool>> {
     if failed.is_empty() {
         return None;
     }
-    let mut missing = vec![false; plan.windows().len()];
-    for (window, _) in failed {
-        missing[window.0 as usize] = true;
-    }
+    let boxes = facts.looks.iter().enumerate().map(|look| seen_boxes(look, failed));
+    let each = boxes.map(|boxes| seen_px(&facts.mask, &boxes));
+    each.reduce(|all, next| all.iter().zip(next).map(|(&all, next)| all && next).collect())
+}
+
+/// Tissue that was seen, at the mask's resolution.
+fn coverage(facts: &Facts, seen: Option<&[bool]>) -> Coverage {
+    let (tissue_mm2, bits) = (facts.tissue_mm2(), facts.mask.bits());
+    let tissue = bits.iter().filter(|&&tissue| tissue).count();
+    let fraction = match seen {
+        Some(seen) if tissue > 0 => {
+            let both = bits.iter().zip(seen).filter(|&(&tissue, &seen)| tissue && seen).count();
+            both as f64 / tissue as f64
+        }
+        _ => 1.0,
+    };
+    Coverage { tissue_mm2, analysed_mm2: tissue_mm2 * fraction, fraction }
+}
+
+/// The px of the mask whose centres some of `boxes` hold.
+fn seen_px(mask: &TissueMask, boxes: &[Level0Box]) -> Vec<bool> {
     let (width, height) = (mask.width() as usize, mask.height() as usize);
     let mut seen = vec![false; width * height];
-    for window in plan.windows().iter().filter(|window| !missing[window.index.0 as usize]) {
-        let area = window.level0_box();
+    for area in boxes {
         let span = |low: f64, high: f64, step: f64, end: usize| {
             let first = (low / step - 0.5).ceil().max(0.0) as usize;
             let last = ((high / step - 0.5).ceil().max(0.0) as usize).min(end);
@@ -442,19 +691,5 @@ fn seen(mask: &TissueMask, plan: &Plan, failed: &[(WindowIndex, String)]) -> Opt
             seen[row * width..][columns.clone()].fill(true);
         }
     }
-    Some(seen)
-}
-
-/// Tissue that was seen, at the mask's resolution.
-fn coverage(mask: &TissueMask, plan: &Plan, seen: Option<&[bool]>) -> Coverage {
-    let tissue_mm2 = plan.tissue_mm2();
-    let tissue = mask.bits().iter().filter(|&&tissue| tissue).count();
-    let fraction = match seen {
-        Some(seen) if tissue > 0 => {
-            let both = mask.bits().iter().zip(seen).filter(|&(&tissue, &seen)| tissue && seen).count();
-            both as f64 / tissue as f64
-        }
-        _ => 1.0,
-    };
-    Coverage { tissue_mm2, analysed_mm2: tissue_mm2 * fraction, fraction }
+    seen
 }

@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wsi_types::Mpp;
 
 use crate::{dataset::SlideId, exit::Failure};
 
 /// One slide to be analysed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlideEntry {
     /// A file, or the folder of a DICOM slide.
     pub path: PathBuf,

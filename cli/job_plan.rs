@@ -14,6 +14,7 @@ use wsi_types::Mpp;
 
 use crate::{
     dataset::{Dataset, SlideId, hex, write_whole},
+    detectors::Detectors,
     exit::Failure,
     job::SlideEntry,
     prepare::{result_settings, slide_id},
@@ -99,7 +100,7 @@ impl JobPlan {
         // Other machines start in other folders.
         options.model = options.model.map(|path| std::path::absolute(&path).unwrap_or(path));
         let settings = Settings::new(options.clone())?;
-        let relevant = result_settings(&settings, &crate::bundled::manifest(&settings)?)?;
+        let relevant = result_settings(&settings, &Detectors::of(&settings)?);
         Ok(Self {
             slidemill: env!("CARGO_PKG_VERSION").into(),
             settings_sha256: hex(&Sha256::digest(serde_json::to_vec(&relevant)?)),
@@ -155,8 +156,7 @@ impl JobPlan {
     ///
     /// A usage failure with what differs.
     pub fn check(&self, settings: &Settings) -> anyhow::Result<()> {
-        let now =
-            result_settings(settings, &crate::bundled::manifest(settings).context("the planned model")?)?;
+        let now = result_settings(settings, &Detectors::of(settings).context("the planned model")?);
         let changed: Vec<String> = now
             .iter()
             .filter(|(name, value)| self.settings.get(*name) != Some(value))

@@ -20,33 +20,126 @@ use std::{
     time::{Duration, Instant},
 };
 
+use detector::{ClassInfo, Manifest};
 use serde::{Deserialize, Serialize};
+use wsi_types::Mpp;
 
-use crate::dataset::write_whole;
+use crate::{
+    account::ModelFacts,
+    dataset::{SlideId, write_whole},
+    job::SlideEntry,
+    settings::RunOptions,
+};
 
 /// What a power cut may cost at most.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Larger than any window's detections: a length beyond it is garbage.
 const MAX_RECORD: u32 = 1 << 30;
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 3;
 
 /// What a ledger is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LedgerHead {
-    /// Over slide, model and settings; see `RunAccount::fingerprint`.
+    /// SHA-256 over slide, model and every setting that can change what a window
+    /// gives.
     pub fingerprint: String,
     /// Windows in the plan.
     pub windows: usize,
+    /// Detections below this score were not kept.
+    pub score_floor: f32,
     /// Layout of the records.
-    #[serde(default)]
     format: u32,
+    /// What is needed to merge again without the model.
+    pub origin: Origin,
+}
+
+/// Where raw detections are from. Private: holds the path of the slide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The slide as the user gave it.
+    pub slide: SlideEntry,
+    /// Its id in the dataset.
+    pub id: SlideId,
+    /// The options of the run, from flags and file.
+    pub options: RunOptions,
+    /// What the model of each detector promised.
+    pub models: Vec<StoredModel>,
+}
+
+/// What merging needs to know of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredModel {
+    /// Name, version, hash.
+    pub facts: ModelFacts,
+    /// µm per px of its windows.
+    pub mpp: Option<Mpp>,
+    /// Names and own thresholds of its classes.
+    pub classes: Vec<(String, Option<f32>)>,
+    /// Its threshold.
+    pub conf: f32,
+    /// Its IoU within a window.
+    pub nms_iou: f32,
+    /// See [`Manifest::max_object_um`].
+    pub max_object_um: Option<f64>,
+    /// See [`Manifest::stride`].
+    pub stride: u32,
+}
+
+impl StoredModel {
+    /// Of a model that is at hand.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let facts = ModelFacts::of(manifest);
+        let class = |class: &ClassInfo| (class.name.clone(), class.conf);
+        Self {
+            facts,
+            mpp: manifest.mpp,
+            classes: manifest.classes.iter().map(class).collect(),
+            conf: manifest.conf,
+            nms_iou: manifest.nms_iou,
+            max_object_um: manifest.max_object_um,
+            stride: manifest.stride,
+        }
+    }
+
+    /// As far as merging goes, the manifest it was made from.
+    #[must_use]
+    pub fn manifest(&self) -> Manifest {
+        let class =
+            |(name, conf): &(String, Option<f32>)| ClassInfo { conf: *conf, ..ClassInfo::named(name) };
+        Manifest {
+            version: Some(self.facts.version.clone()).filter(|version| !version.is_empty()),
+            classes: self.classes.iter().map(class).collect(),
+            conf: self.conf,
+            nms_iou: self.nms_iou,
+            max_object_um: self.max_object_um,
+            stride: self.stride,
+            sha256: self.facts.sha256.clone(),
+            ..Manifest::without_model(&self.facts.name, &[], self.mpp)
+        }
+    }
 }
 
 impl LedgerHead {
     /// A head for a plan of `windows` windows.
     #[must_use]
-    pub fn new(fingerprint: String, windows: usize) -> Self {
-        Self { fingerprint, windows, format: FORMAT }
+    pub fn new(fingerprint: String, windows: usize, score_floor: f32, origin: Origin) -> Self {
+        Self { fingerprint, windows, score_floor, format: FORMAT, origin }
+    }
+
+    /// Reads the head of the ledger in `folder`; `None` when there is none, or
+    /// one of another version.
+    #[must_use]
+    pub fn read(folder: &Path) -> Option<Self> {
+        let head: Self = serde_json::from_slice(&fs::read(folder.join("head.json")).ok()?).ok()?;
+        (head.format == FORMAT).then_some(head)
+    }
+
+    /// Whether records under `found` are those that this head would have. Where
+    /// the slide lies and how it is merged does not matter.
+    fn holds_for(&self, found: &Self) -> bool {
+        let of = |head: &Self| (head.windows, head.score_floor, head.format);
+        self.fingerprint == found.fingerprint && of(self) == of(found)
     }
 }
 
@@ -95,7 +188,8 @@ impl Ledger {
     ) -> Result<Self, LedgerError> {
         let head_path = folder.join("head.json");
         match fs::read(&head_path) {
-            Ok(bytes) if serde_json::from_slice::<LedgerHead>(&bytes).is_ok_and(|found| found == *head) => {}
+            Ok(bytes) if serde_json::from_slice::<LedgerHead>(&bytes).is_ok_and(|it| head.holds_for(&it)) => {
+            }
             Ok(_) => return Err(LedgerError::OtherRun),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes = serde_json::to_vec(head).map_err(|error| io_error("start")(error.into()))?;
@@ -142,6 +236,21 @@ impl Ledger {
         if self.synced.elapsed() >= SYNC_INTERVAL {
             self.sync()?;
         }
+        Ok(())
+    }
+
+    /// Hands each record to `replay` once more.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when they cannot be read.
+    pub fn replay(&mut self, mut replay: impl FnMut(&[u8])) -> Result<(), LedgerError> {
+        let mut each = |record: &[u8]| {
+            replay(record);
+            true
+        };
+        read_records(&mut self.file, &mut each).map_err(io_error("read"))?;
+        self.file.seek(SeekFrom::Start(self.end)).map_err(io_error("read"))?;
         Ok(())
     }
 
@@ -223,8 +332,20 @@ fn read_u32(reader: &mut impl Read) -> io::Result<Option<u32>> {
 mod tests {
     use super::*;
 
+    fn head_of(fingerprint: &str) -> LedgerHead {
+        let manifest = Manifest::without_model("m", &["tumour"], None);
+        let origin = Origin {
+            slide: SlideEntry { path: "x.svs".into(), id: None, mpp: None },
+            id: SlideId::from_content(&[7; 32]),
+            options: RunOptions::default(),
+            models: vec![StoredModel::of(&manifest)],
+        };
+        assert_eq!(origin.models[0].manifest(), manifest);
+        LedgerHead::new(fingerprint.into(), 3, 0.25, origin)
+    }
+
     fn head() -> LedgerHead {
-        LedgerHead::new("f".into(), 3)
+        head_of("f")
     }
 
     fn records(folder: &Path) -> Vec<Vec<u8>> {
@@ -275,7 +396,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("x");
         drop(Ledger::open(&inner, &head(), |_| true).unwrap());
-        let other = LedgerHead::new("g".into(), 3);
+        let other = head_of("g");
         assert!(matches!(Ledger::open(&inner, &other, |_| true), Err(LedgerError::OtherRun)));
         discard(&inner).unwrap();
         discard(&inner).unwrap();

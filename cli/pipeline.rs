@@ -15,10 +15,12 @@ use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use detector::{BatchView, Detector, Pump, WindowResult};
+use merger::{ColourDeconvolution, Sighting, WindowOutcome};
 use tiler::{Batch, Batcher, ReadCounters, StreamSettings, WindowFault, WindowStream};
-use wsi_types::{Detection, WindowIndex};
+use wsi_types::WindowIndex;
 
 use crate::{
+    detectors::tagged,
     exit::Failure,
     isolate,
     job::SlideEntry,
@@ -31,17 +33,14 @@ const BATCHES: usize = 4;
 /// How often slides that other runs have in hand are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What a window gave: detections in window px, or why there are none.
-pub type Outcome = Result<Vec<Detection>, String>;
-
 /// One thing that happened to the slide at work, in order.
 pub enum Step {
     /// A slide that is not read.
     NotRun(SlideEntry, Preparation),
     /// A slide begins.
     Begin(Box<Prepared>),
-    /// Windows of it ended, in order of window.
-    Windows(Vec<(WindowIndex, Outcome)>),
+    /// Windows of it ended, in order of window; [`tagged`].
+    Windows(Vec<(WindowIndex, WindowOutcome)>),
     /// All its windows ended.
     End(ReadCounters),
     /// The job stops before all its windows ended.
@@ -88,6 +87,7 @@ pub fn run(
     }
     let (ended_in, ended) = bounded(slides.len());
     let watchdog = Watchdog::start(job)?;
+    let stains = job.settings.stains.then(ColourDeconvolution::default);
     thread::scope(|scope| {
         // Owned here, so that an early return closes the channels and ends all.
         let (mut pump, spare_in, ended_in) = (Pump::start(detector, fed, Fed::view)?, spare_in, ended_in);
@@ -98,11 +98,16 @@ pub fn run(
             let results = done.results.map_err(|error| {
                 Failure::again(format!("the model stopped: {error}; the same command goes on"))
             })?;
-            let step = done.batch.step.unwrap_or_else(|| {
-                // A store that is full only means one batch less.
-                let _ = spare_in.try_send(done.batch.batch);
-                Step::Windows(in_order(results, done.batch.faults))
-            });
+            let step = match done.batch {
+                Fed { step: Some(step), .. } => step,
+                fed => {
+                    let pixels = stains.as_ref().map(|stains| (stains, fed.view()));
+                    let ended = in_order(sightings(results, pixels), fed.faults);
+                    // A store that is full only means one batch less.
+                    let _ = spare_in.try_send(fed.batch);
+                    Step::Windows(ended)
+                }
+            };
             let is_last = matches!(step, Step::NotRun(..) | Step::End(_) | Step::Cut);
             collect(step)?;
             if is_last {
@@ -173,7 +178,8 @@ fn feed_all(
     }
 }
 
-/// Reads one slide's windows into batches. `None` when the successor is gone.
+/// Reads one slide's windows into batches, detector by detector. `None` when the
+/// successor is gone.
 fn feed(
     prepared: Prepared,
     job: &Job,
@@ -186,29 +192,74 @@ fn feed(
         ahead_windows: 2 * job.settings.batch,
         memory_bytes: Some(job.settings.memory),
     };
-    let (slide, plan) = (Arc::clone(&prepared.facts.slide), Arc::clone(&prepared.facts.plan));
-    let mut stream = WindowStream::start(slide, plan, prepared.todo.clone(), settings);
-    out.send(Step::Begin(Box::new(prepared)).into()).ok()?;
-    loop {
-        if job.is_stopping() {
-            return out.send(Step::Cut.into()).ok();
+    let slide = Arc::clone(&prepared.facts.slide);
+    let plans = prepared.facts.looks.iter().map(|look| Arc::clone(&look.plan));
+    let looks: Vec<_> = plans.zip(prepared.todo.clone()).collect();
+    let mut counters = ReadCounters::default();
+    let mut begin = Some(prepared);
+    for (detector, (plan, todo)) in looks.into_iter().enumerate() {
+        let mut stream = WindowStream::start(Arc::clone(&slide), plan, todo, settings);
+        if let Some(prepared) = begin.take() {
+            out.send(Step::Begin(Box::new(prepared)).into()).ok()?;
         }
-        let mut batch = idle.pop().or_else(|| spare.recv().ok())?;
-        let mut faults = Vec::new();
-        let filled = Batcher::new(job.settings.batch).fill(&mut stream, &mut batch, &mut faults);
-        if !filled && faults.is_empty() {
-            idle.push(batch);
-            return out.send(Step::End(stream.counters()).into()).ok();
+        loop {
+            if job.is_stopping() {
+                return out.send(Step::Cut.into()).ok();
+            }
+            let mut batch = idle.pop().or_else(|| spare.recv().ok())?;
+            let mut faults = Vec::new();
+            let filled = Batcher::new(job.settings.batch).fill(&mut stream, &mut batch, &mut faults);
+            if !filled && faults.is_empty() {
+                idle.push(batch);
+                break;
+            }
+            batch.windows.iter_mut().for_each(|window| *window = tagged(detector, *window));
+            faults.iter_mut().for_each(|fault| fault.window = tagged(detector, fault.window));
+            out.send(Fed { step: None, batch, faults }).ok()?;
         }
-        out.send(Fed { step: None, batch, faults }).ok()?;
+        add(&mut counters, &stream.counters());
     }
+    out.send(Step::End(counters).into()).ok()
+}
+
+/// Adds the tiles that one detector needed to those of the ones before.
+fn add(all: &mut ReadCounters, more: &ReadCounters) {
+    all.tiles_needed += more.tiles_needed;
+    all.tiles_decoded += more.tiles_decoded;
+    all.tiles_failed += more.tiles_failed;
+    all.tiles_absent += more.tiles_absent;
+}
+
+/// What the model found in each window of a batch, with its stains where
+/// `pixels` are given.
+fn sightings(
+    results: Vec<WindowResult>,
+    pixels: Option<(&ColourDeconvolution, BatchView<'_>)>,
+) -> Vec<(WindowIndex, WindowOutcome)> {
+    let mut of_windows = pixels
+        .into_iter()
+        .flat_map(|(stains, batch)| batch.iter().map(move |(_, pixels)| (stains, pixels, batch.width)));
+    let outcome = |result: WindowResult| {
+        let pixels = of_windows.next();
+        let measured = |detection| Sighting {
+            stains: pixels.and_then(|(stains, pixels, width)| stains.of_detection(&detection, pixels, width)),
+            detection,
+        };
+        let outcome = match result.outcome {
+            Ok(detections) => WindowOutcome::Detections(detections.into_iter().map(measured).collect()),
+            Err(fault) => WindowOutcome::Failed(fault.to_string()),
+        };
+        (result.window, outcome)
+    };
+    results.into_iter().map(outcome).collect()
 }
 
 /// What the windows of a batch gave, in order of window.
-fn in_order(results: Vec<WindowResult>, faults: Vec<WindowFault>) -> Vec<(WindowIndex, Outcome)> {
-    let unread = faults.into_iter().map(|fault| (fault.window, Err(fault.reason)));
-    let inferred =
-        results.into_iter().map(|result| (result.window, result.outcome.map_err(|fault| fault.to_string())));
+fn in_order(
+    inferred: Vec<(WindowIndex, WindowOutcome)>,
+    faults: Vec<WindowFault>,
+) -> Vec<(WindowIndex, WindowOutcome)> {
+    let unread = faults.into_iter().map(|fault| (fault.window, WindowOutcome::Failed(fault.reason)));
     let mut ended: Vec<_> = unread.chain(inferred).collect();
     ended.sort_by_key(|(window, _)| *window);
     ended

@@ -13,36 +13,55 @@ use std::{
 
 use anyhow::Context as _;
 use detector::Manifest;
-use merger::{CellMerger, Layout, MergeSettings, PerClass};
+use merger::{Layout, WindowOutcome, decode_window};
 use sha2::{Digest as _, Sha256};
 use tiler::{Plan, PlanSettings, TissueMask, TissueSettings};
 use wsi_reader::{Scale, Slide, SlideInfo};
-use wsi_types::{ClassId, Level0Box, Mpp, RgbBuffer, WindowIndex};
+use wsi_types::{Level0Box, Mpp, RgbBuffer, WindowIndex};
 
 use crate::{
     account::{ModelFacts, Outcome, RunAccount},
     budget::free_bytes,
     dataset::{Dataset, SlideId, hex},
+    detectors::{Detectors, JobDetector, untagged},
+    exit::Failure,
+    gather::Gathering,
     isolate::{Mark, Marks},
     job::SlideEntry,
-    ledger::{self, Ledger, LedgerHead},
+    ledger::{self, Ledger, LedgerHead, Origin},
     lock::{LockError, SlideLock},
-    overview, record,
-    settings::{ByteSize, Settings},
+    merging::SlideRules,
+    overview,
+    settings::{ByteSize, RunOptions, Settings},
 };
+
+/// What is done with results that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// They stay; those made otherwise are refused.
+    Stay,
+    /// They are made anew, from the slide.
+    Redo,
+    /// They are made anew, from the raw detections that were kept.
+    Remerge,
+}
 
 /// What holds for all slides of a job.
 pub struct Job {
     /// The checked settings.
     pub settings: Settings,
-    /// What the model promises.
-    pub manifest: Manifest,
+    /// What they were checked from.
+    pub options: RunOptions,
+    /// Its detectors, at least one.
+    pub detectors: Detectors,
     /// What the model runs on, in words.
     pub device: String,
     /// Where results go.
     pub dataset: Dataset,
-    /// Replace results made otherwise.
-    pub redo: bool,
+    /// Where the ledgers of windows lie: beside the results, as a rule.
+    pub ledgers: Dataset,
+    /// What is done with results that are there already.
+    pub before: Before,
     /// Set when the job should end after the windows in flight.
     pub stop: Arc<AtomicBool>,
     /// Marks of slides in hand.
@@ -58,37 +77,59 @@ impl Job {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// The model in the words of an account.
+    /// The model, or all models as one, in the words of an account.
     #[must_use]
     pub fn model(&self) -> ModelFacts {
-        ModelFacts {
-            name: self.manifest.name.clone(),
-            version: self.manifest.version.clone().unwrap_or_default(),
-            sha256: self.manifest.sha256.clone(),
-        }
+        ModelFacts::of(&self.detectors.manifest)
     }
 
-    /// The µm per px of the windows: what the model states, else that of a 20x
-    /// objective is not assumed but refused.
-    ///
-    /// # Errors
-    ///
-    /// When the model states none.
-    pub fn model_mpp(&self) -> anyhow::Result<Mpp> {
-        mpp_of(&self.manifest)
-    }
-
-    /// Lowest score that is counted.
+    /// What holds for the cells and regions of all detectors: filters, and which
+    /// classes are areas.
     #[must_use]
-    pub fn min_score(&self) -> f32 {
-        self.settings.min_score.unwrap_or(self.manifest.conf)
+    pub fn rules(&self) -> &SlideRules {
+        &self.detectors.each[0].rules
     }
 
-    /// IoU above which boxes of one class are one cell.
+    /// The score from which windows give detections: the lowest threshold, or
+    /// lower when raw detections are kept.
     #[must_use]
-    pub fn merge_iou(&self) -> f64 {
-        self.settings.merge_iou.unwrap_or_else(|| f64::from(self.manifest.nms_iou))
+    pub fn score_floor(&self) -> f32 {
+        score_floor(&self.settings, &self.detectors)
     }
+}
+
+/// See [`Job::score_floor`].
+#[must_use]
+pub fn score_floor(settings: &Settings, detectors: &Detectors) -> f32 {
+    let own = detectors.each.iter().map(|detector| settings.merging.score_floor(&detector.manifest));
+    own.chain(settings.keep_raw).fold(1.0, f32::min)
+}
+
+/// The rules for a model, once settings and model are known to agree.
+///
+/// # Errors
+///
+/// A usage failure for a class the model does not have, or for an agreement
+/// within windows that leaves nothing for the one between them.
+pub fn rules_for(settings: &Settings, manifest: &Manifest) -> anyhow::Result<Arc<SlideRules>> {
+    let within = settings.window_iou.unwrap_or_else(|| f64::from(manifest.nms_iou));
+    let between = settings.merging.largest_iou(manifest);
+    if between > within {
+        return Err(Failure::usage(format!(
+            "--merge-iou or --class-iou is {between}, above --window-iou {within}: boxes of one window that \
+             overlap more than that are one already; give --window-iou {between} too"
+        )));
+    }
+    Ok(Arc::new(settings.merging.of_model(manifest)?))
+}
+
+/// What one detector looks at.
+#[derive(Clone)]
+pub struct Look {
+    /// Its windows.
+    pub plan: Arc<Plan>,
+    /// Where they lie on level 0.
+    pub layout: Arc<Layout>,
 }
 
 /// What is known of a slide that is to be read.
@@ -105,10 +146,8 @@ pub struct Facts {
     pub mask: TissueMask,
     /// The whole slide, small; never its label.
     pub picture: RgbBuffer,
-    /// The windows to be seen.
-    pub plan: Arc<Plan>,
-    /// Where the windows lie on level 0.
-    pub layout: Arc<Layout>,
+    /// What each detector looks at.
+    pub looks: Vec<Look>,
     /// See `RunAccount::fingerprint`.
     pub fingerprint: String,
     /// What went into it.
@@ -119,16 +158,49 @@ pub struct Facts {
     pub started: Instant,
 }
 
+impl Facts {
+    /// Windows of all detectors.
+    #[must_use]
+    pub fn windows(&self) -> usize {
+        self.looks.iter().map(|look| look.plan.windows().len()).sum()
+    }
+
+    /// What the slide covers, level-0 px.
+    #[must_use]
+    pub fn extent(&self) -> Level0Box {
+        extent(self.slide.info())
+    }
+
+    /// What ids of its cells and regions start from.
+    #[must_use]
+    pub fn slide_key(&self) -> u64 {
+        self.looks.first().map_or(0, |look| look.layout.slide_key())
+    }
+
+    /// Where the pixels of each detector come from.
+    #[must_use]
+    pub fn samplings(&self) -> Vec<wsi_types::Sampling> {
+        self.looks.iter().map(|look| *look.plan.sampling()).collect()
+    }
+
+    /// Tissue that the mask found.
+    #[must_use]
+    pub fn tissue_mm2(&self) -> f64 {
+        self.looks.first().map_or(0.0, |look| look.plan.tissue_mm2())
+    }
+}
+
 /// A slide ready to be read, as far as an earlier run got.
 pub struct Prepared {
     /// What is known of it.
     pub facts: Facts,
-    /// Windows not yet in the ledger, in plan order.
-    pub todo: Vec<WindowIndex>,
-    /// Windows in the ledger that failed.
+    /// Per detector: windows not yet in the ledger, in plan order, as places in its
+    /// plan.
+    pub todo: Vec<Vec<WindowIndex>>,
+    /// Windows in the ledger that failed; [`tagged`](crate::detectors::tagged).
     pub failed: Vec<(WindowIndex, String)>,
-    /// Fed with what the ledger held.
-    pub merger: CellMerger,
+    /// Per detector, fed with what the ledger held.
+    pub gatherings: Vec<Gathering>,
     /// Takes what comes.
     pub ledger: Ledger,
     /// Keeps other runs off this slide.
@@ -256,7 +328,13 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-fn plan_slide(
+/// Opens a slide and plans it, unless its results are there already; windows
+/// that the ledger holds are done.
+///
+/// # Errors
+///
+/// What is wrong with the slide, or with its ledger.
+pub fn plan_slide(
     entry: &SlideEntry,
     job: &Job,
     id: &SlideId,
@@ -269,7 +347,9 @@ fn plan_slide(
     let scale = wsi_reader::resolve_scale(slide.info(), given).map_err(|problem| {
         anyhow::anyhow!("{problem}; give it with --mpp, or in the mpp column of a slide list")
     })?;
-    let relevant = relevant(job, content, &scale)?;
+    let of_windows = detection_relevant(job, content, &scale);
+    let mut relevant = of_windows.clone();
+    relevant.extend(named(job.settings.merging.result_relevant(&job.detectors.manifest)));
     let fingerprint = fingerprint(&relevant)?;
     if let Some(ended) = ended_before(job, id, &fingerprint, &relevant) {
         return Ok(ended);
@@ -280,31 +360,52 @@ fn plan_slide(
     if let Some(ended) = ended_before(job, id, &fingerprint, &relevant) {
         return Ok(ended);
     }
-    if job.redo {
-        ledger::discard(&job.dataset.ledger(id)).context("cannot remove the old window ledger")?;
+    if job.before == Before::Redo {
+        ledger::discard(&job.ledgers.ledger(id)).context("cannot remove the old window ledger")?;
     }
 
     let (mask, picture, mut warnings) = tissue(slide.as_ref(), scale.mpp, job)?;
-    let settings = plan_settings_for(&job.settings, &job.manifest, job.model_mpp()?);
-    let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &settings)?;
-    if let Some(reason) = no_room(&plan, job) {
+    let look = |detector: &JobDetector| {
+        let settings = plan_settings_for(&job.settings, &detector.manifest, detector.mpp);
+        let plan = Arc::new(Plan::new(&slide.info().pyramid, scale.mpp, &mask, &settings)?);
+        let layout = Arc::new(layout(&plan, slide.info(), scale.mpp, content)?);
+        anyhow::Ok(Look { plan, layout })
+    };
+    let looks = job.detectors.each.iter().map(look).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(reason) = no_room(&looks, job) {
         return Ok(Preparation::NoRoom { reason });
     }
-    let layout = Arc::new(layout(&plan, slide.info(), scale.mpp, content)?);
-    let mut merger = CellMerger::new(Arc::clone(&layout), merge_settings(job)?);
-    let mut seen = vec![false; plan.windows().len()];
+    let gathering =
+        |(look, detector): (&Look, &JobDetector)| Gathering::new(Arc::clone(&look.layout), detector);
+    let mut gatherings: Vec<Gathering> = looks.iter().zip(&job.detectors.each).map(gathering).collect();
+    let mut seen: Vec<Vec<bool>> = looks.iter().map(|look| vec![false; look.plan.windows().len()]).collect();
     let mut failed = Vec::new();
-    let head = LedgerHead::new(fingerprint.clone(), seen.len());
-    let ledger = Ledger::open(&job.dataset.ledger(id), &head, |record| {
-        let Some((window, outcome)) = record::decode(record) else { return false };
-        let fresh = seen.get_mut(window.0 as usize).is_some_and(|seen| !std::mem::replace(seen, true));
-        if fresh && let Err(reason) = &outcome {
+    let head = LedgerHead::new(
+        self::fingerprint(&of_windows)?,
+        seen.iter().map(Vec::len).sum(),
+        job.score_floor(),
+        Origin {
+            slide: entry.clone(),
+            id: id.clone(),
+            options: job.options.clone(),
+            models: job.detectors.stored(),
+        },
+    );
+    let ledger = Ledger::open(&job.ledgers.ledger(id), &head, |record| {
+        let Ok((window, outcome)) = decode_window(record) else { return false };
+        let (detector, place) = untagged(window);
+        let seen = seen.get_mut(detector).and_then(|seen| seen.get_mut(place.0 as usize));
+        let fresh = seen.is_some_and(|seen| !std::mem::replace(seen, true));
+        if fresh && let WindowOutcome::Failed(reason) = &outcome {
             failed.push((window, reason.clone()));
         }
-        fresh && merger.push(window, record::for_merger(outcome)).is_ok()
+        fresh && gatherings.get_mut(detector).is_some_and(|gathering| gathering.push(place, outcome).is_ok())
     })?;
-    let todo =
-        plan.windows().iter().map(|window| window.index).filter(|index| !seen[index.0 as usize]).collect();
+    let todo = looks.iter().zip(&seen).map(|(look, seen)| {
+        let indices = look.plan.windows().iter().map(|window| window.index);
+        indices.filter(|index| !seen[index.0 as usize]).collect()
+    });
+    let todo = todo.collect();
     warnings.sort();
     let facts = Facts {
         entry: entry.clone(),
@@ -313,27 +414,27 @@ fn plan_slide(
         scale,
         mask,
         picture,
-        plan: Arc::new(plan),
-        layout,
+        looks,
         fingerprint,
         relevant,
         warnings,
         started,
     };
-    Ok(Preparation::Ready(Box::new(Prepared { facts, todo, failed, merger, ledger, lock, mark })))
+    Ok(Preparation::Ready(Box::new(Prepared { facts, todo, failed, gatherings, ledger, lock, mark })))
 }
 
 /// What is wanting on the disk for a slide, if anything is. The estimate is for
 /// dense tissue: 10 000 cells per mm², each seen by some four windows, 20 to 30
 /// bytes each time, and a row of the table.
-fn no_room(plan: &Plan, job: &Job) -> Option<String> {
+fn no_room(looks: &[Look], job: &Job) -> Option<String> {
     const PER_MM2: f64 = 3e6;
     const ALWAYS: u64 = 1 << 20;
-    let needed = (plan.tissue_mm2() * PER_MM2) as u64 + ALWAYS;
+    let tissue_mm2 = looks.first().map_or(0.0, |look| look.plan.tissue_mm2());
+    let needed = (tissue_mm2 * PER_MM2 * looks.len() as f64) as u64 + ALWAYS;
     let says = |found: u64, what: &str| {
         format!(
             "no room for a slide of {:.1} mm² of tissue: about {} needed, {} {what}",
-            plan.tissue_mm2(),
+            tissue_mm2,
             ByteSize(needed),
             ByteSize(found)
         )
@@ -380,65 +481,43 @@ pub fn plan_settings_for(settings: &Settings, manifest: &Manifest, model_mpp: Mp
 }
 
 fn layout(plan: &Plan, info: &SlideInfo, mpp: Mpp, content: &str) -> anyhow::Result<Layout> {
+    Ok(Layout::new(plan.windows(), extent(info), mpp)?.with_slide_id(content))
+}
+
+fn extent(info: &SlideInfo) -> Level0Box {
     let base = info.pyramid.base();
-    let extent = Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())));
-    Ok(Layout::new(plan.windows(), extent, mpp)?.with_slide_id(content))
+    Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())))
 }
 
-fn merge_settings(job: &Job) -> anyhow::Result<MergeSettings> {
-    let settings = MergeSettings {
-        iou: PerClass::all(job.merge_iou()),
-        cross_class_iou: job.settings.cross_class_iou,
-        min_score: min_scores(job),
-        ..MergeSettings::default()
-    };
-    settings.validate()?;
-    Ok(settings)
-}
-
-/// The user's threshold for all classes, or the model's for each.
-fn min_scores(job: &Job) -> PerClass<f32> {
-    let mut scores = PerClass::all(job.min_score());
-    if job.settings.min_score.is_none() {
-        let own = |(index, class): (usize, &detector::ClassInfo)| Some((ClassId(index as u16), class.conf?));
-        scores.class = job.manifest.classes.iter().enumerate().filter_map(own).collect();
-    }
-    scores
-}
-
-/// Everything that can change the result of a slide, by name.
-fn relevant(job: &Job, content: &str, scale: &Scale) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut relevant = result_settings(&job.settings, &job.manifest)?;
-    relevant.insert("slide_content".into(), content.to_owned());
-    relevant.insert("mpp".into(), scale.mpp.get().to_string());
-    Ok(relevant)
+/// Everything that can change what a window of a slide gives, by name.
+fn detection_relevant(job: &Job, content: &str, scale: &Scale) -> BTreeMap<String, String> {
+    let of_slide = [("slide_content", content.to_owned()), ("mpp", scale.mpp.get().to_string())];
+    detection_settings(&job.settings, &job.detectors).chain(named(of_slide)).collect()
 }
 
 /// Everything that can change the results of a job, by name, but for what is the
 /// slides' own.
-///
-/// # Errors
-///
-/// When the model does not say its µm per px.
-pub fn result_settings(settings: &Settings, manifest: &Manifest) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut relevant = settings.result_relevant();
-    relevant.extend(
-        [
-            ("model_sha256", manifest.sha256.clone()),
-            ("model_mpp", mpp_of(manifest)?.get().to_string()),
-            ("min_score", settings.min_score.unwrap_or(manifest.conf).to_string()),
-            ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
-    Ok(relevant)
+#[must_use]
+pub fn result_settings(settings: &Settings, detectors: &Detectors) -> BTreeMap<String, String> {
+    let after = named(settings.merging.result_relevant(&detectors.manifest));
+    detection_settings(settings, detectors).chain(after).collect()
 }
 
-fn mpp_of(manifest: &Manifest) -> anyhow::Result<Mpp> {
-    manifest.mpp.context(
-        "the model does not say at which µm/px it works; add `mpp = 0.25` (or what it was trained at) to a \
-         TOML manifest beside it",
-    )
+/// What of that can change what a window gives.
+fn detection_settings(
+    settings: &Settings,
+    detectors: &Detectors,
+) -> impl Iterator<Item = (String, String)> + use<> {
+    let of_models = [
+        ("model_sha256", detectors.manifest.sha256.clone()),
+        ("model_mpp", detectors.mpps()),
+        ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    named(settings.detection_relevant().into_iter().chain(of_models))
+}
+
+fn named(pairs: impl IntoIterator<Item = (&'static str, String)>) -> impl Iterator<Item = (String, String)> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value))
 }
 
 fn fingerprint(relevant: &BTreeMap<String, String>) -> anyhow::Result<String> {
@@ -453,7 +532,7 @@ fn ended_before(
     relevant: &BTreeMap<String, String>,
 ) -> Option<Preparation> {
     let account = RunAccount::read(&job.dataset.account(id)).ok()?;
-    if job.redo || account.outcome == Outcome::Failed {
+    if job.before != Before::Stay || account.outcome == Outcome::Failed {
         return None;
     }
     let id = id.clone();
@@ -473,6 +552,10 @@ fn ended_before(
             format!("{name} was {before}, now {value}")
         })
         .collect();
-    let reason = format!("results made otherwise are here ({}); --redo replaces them", changed.join("; "));
+    let again = match LedgerHead::read(&job.ledgers.ledger(&id)) {
+        Some(_) => "--redo replaces them, `slidemill merge` merges the raw detections that were kept anew",
+        None => "--redo replaces them",
+    };
+    let reason = format!("results made otherwise are here ({}); {again}", changed.join("; "));
     Some(Preparation::Refused { id, reason, account: false })
 }

@@ -3,20 +3,19 @@
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use anyhow::Context as _;
-use detector::Detector as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
     args::Run,
-    bundled,
     dataset::Dataset,
+    detectors::{self, Detectors},
     exit::{Exit, Failure},
     finish::Collector,
     isolate::{self, Marks},
     job::{SlideEntry, slides_in},
     job_plan::JobPlan,
     pipeline,
-    prepare::Job,
+    prepare::{Before, Job, score_floor},
     progress::{Event, Progress, Totals},
     report,
     settings::{RunOptions, Settings},
@@ -53,34 +52,36 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let options = args.options.or(file);
     let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
     let dataset = Dataset::at(args.out);
-    let (slides, settings) = if args.slides.is_empty() {
+    let (slides, options) = if args.slides.is_empty() {
         let plan = JobPlan::read(&dataset)?;
-        let settings = Settings::new(options.or(plan.options.clone()))?;
-        plan.check(&settings)?;
-        (plan.entries(shard), settings)
+        let options = options.or(plan.options.clone());
+        plan.check(&Settings::new(options.clone())?)?;
+        (plan.entries(shard), options)
     } else {
         let slides = slides_in(&args.slides)?;
         let mine = match shard {
             Some(shard) => shard.keep(slides, file_bytes),
             None => slides,
         };
-        (mine, Settings::new(options)?)
+        (mine, options)
     };
+    let settings = Settings::new(options.clone())?;
     make_folder(&dataset)?;
 
-    let manifest = bundled::manifest(&settings)?;
-    let detector = bundled::open(&settings, &manifest)?;
+    let detectors = Detectors::of(&settings)?;
+    let detector = detectors::open(&settings, &detectors, score_floor(&settings, &detectors))?;
     let job = Job {
         device: detector.device_used(),
-        manifest,
+        detectors,
         settings,
+        options,
         marks: Marks::of(&dataset),
+        ledgers: dataset.clone(),
         dataset,
-        redo: args.redo,
+        before: if args.redo { Before::Redo } else { Before::Stay },
         stop: stop_on_signals()?,
         claimed: Mutex::default(),
     };
-    job.model_mpp().map_err(Failure::usage)?;
 
     let mut progress = Progress::new(args.json_logs, &job.dataset);
     let model = job.model();
@@ -90,7 +91,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         device: job.device.clone(),
     });
     let mut collector = Collector::new(&job, &mut progress);
-    let ended = pipeline::run(&slides, &job, Box::new(detector), |step| collector.take(step));
+    let ended = pipeline::run(&slides, &job, detector, |step| collector.take(step));
     let incomplete = collector.incomplete();
     let totals = progress.finish(job.is_stopping() || ended.is_err());
     ended?;

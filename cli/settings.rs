@@ -4,7 +4,6 @@
 //! (`--config`, TOML, the same names), else from its default.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -17,18 +16,26 @@ use wsi_types::Mpp;
 
 use crate::{
     budget::{self, MemoryLimit},
+    detectors::MOST_DETECTORS,
     exit::Failure,
+    merging::{MergeOptions, MergeRules},
 };
 
 /// The options of a run, as typed or as a settings file holds them. Each is
 /// optional here: nothing is checked and no default is filled in yet.
-#[derive(Debug, Clone, Default, Args, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct RunOptions {
     /// ONNX model in a YOLOv8 layout; a TOML manifest of the same name beside it
     /// adds what its metadata lacks [default: the bundled H&E nucleus model]
     #[arg(long, value_name = "M.onnx", help_heading = "Model")]
     pub model: Option<PathBuf>,
+
+    /// Several detectors over each slide, whose cells are fused: one flag for each,
+    /// such as `--detector mpp=0.25 --detector mpp=0.5`, sharpest first; in a file
+    /// `[[detector]]` with `model` and `mpp`. What is left out is that of --model
+    #[arg(long, value_name = "mpp=X,model=M", help_heading = "Model")]
+    pub detector: Option<Vec<DetectorOption>>,
 
     /// Where the model runs: auto, cpu, cuda, cuda:0, cuda:0,1, tensorrt, openvino
     /// or coreml. What is asked for and cannot be had is an error [default: auto]
@@ -38,11 +45,6 @@ pub struct RunOptions {
     /// Windows per model call [default: 1 on CPU, 4 elsewhere]
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub batch: Option<usize>,
-
-    /// Lowest score of a cell that is counted, 0 to 1 [default: the model's own,
-    /// or 0.25]
-    #[arg(long, value_name = "S", help_heading = "Model")]
-    pub min_score: Option<f32>,
 
     /// Microns per pixel of level 0, for slides that do not say it. Overrides
     /// what they say; a slide list may give each its own
@@ -67,15 +69,15 @@ pub struct RunOptions {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Slides")]
     pub allow_enlarging: Option<bool>,
 
-    /// Boxes of one class overlapping by more than this intersection over union
-    /// are one cell [default: the model's own, or 0.45]
-    #[arg(long, value_name = "IOU", help_heading = "Merging")]
-    pub merge_iou: Option<f64>,
+    /// Boxes of one window and class that overlap by more than this intersection
+    /// over union are one before anything else [default: the model's own, or 0.7]
+    #[arg(long, value_name = "IOU", help_heading = "Model")]
+    pub window_iou: Option<f64>,
 
-    /// Boxes of different classes overlapping by more than this are one cell; the
-    /// better score wins, the other is kept as runner-up [default: 0.7]
-    #[arg(long, value_name = "IOU", help_heading = "Merging")]
-    pub cross_class_iou: Option<f64>,
+    /// Measure hematoxylin and eosin inside each cell: mean optical densities by
+    /// colour deconvolution (Ruifrok and Johnston 2001)
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Cells")]
+    pub stains: Option<bool>,
 
     /// Threads for reading and for the model [default: the cores this process may
     /// use: SLURM_CPUS_PER_TASK, else cgroup and affinity]
@@ -97,9 +99,64 @@ pub struct RunOptions {
     #[arg(long, value_name = "SECS", help_heading = "Resources")]
     pub slide_timeout: Option<u64>,
 
-    /// Keep the raw detections of finished slides, for re-merging
+    /// Keep the raw detections of finished slides, for `slidemill merge`
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Output")]
     pub keep_raw: Option<bool>,
+
+    /// With keep-raw: detections from this score on are kept, so that lower
+    /// thresholds than this run's can be tried [default: 0.05]
+    #[arg(long, value_name = "S", help_heading = "Output")]
+    pub raw_floor: Option<f32>,
+
+    /// How detections become cells and regions.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub merging: MergeOptions,
+}
+
+/// One of several detectors, as typed or as a settings file holds it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorOption {
+    /// As `--model`.
+    pub model: Option<PathBuf>,
+    /// µm per px at which it looks; the model's own when not given.
+    pub mpp: Option<f64>,
+}
+
+impl DetectorOption {
+    const KEYS: [&str; 2] = ["model", "mpp"];
+}
+
+impl FromStr for DetectorOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut option = Self::default();
+        for part in text.split(',') {
+            match part.split_once('=') {
+                Some(("model", path)) => option.model = Some(path.into()),
+                Some(("mpp", number)) => {
+                    option.mpp =
+                        Some(number.parse().map_err(|_| format!("mpp is {number:?}, expected a number"))?);
+                }
+                Some((key, _)) => {
+                    return Err(format!("unknown part {key:?}{}", nearest(key, Self::KEYS.into_iter())));
+                }
+                None => return Err(format!("{part:?} is not KEY=VALUE, expected such as mpp=0.5")),
+            }
+        }
+        Ok(option)
+    }
+}
+
+impl fmt::Display for DetectorOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.model.as_ref().map(|path| format!("model = {:?}", path.display().to_string()));
+        let mpp = self.mpp.map(|mpp| format!("mpp = {mpp}"));
+        let parts: Vec<String> = model.into_iter().chain(mpp).collect();
+        write!(f, "{{ {} }}", parts.join(", "))
+    }
 }
 
 /// The names a settings file may use, in order.
@@ -125,9 +182,15 @@ impl RunOptions {
         let table: toml::Table = text.parse().map_err(|error| format!("settings are not TOML: {error}"))?;
         let known = known_keys();
         if let Some(key) = table.keys().find(|key| !known.contains(key)) {
-            let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key));
-            let hint = nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"));
+            let hint = nearest(key, known.iter().map(String::as_str));
             return Err(format!("unknown setting {key:?}{hint}"));
+        }
+        let detectors = table.get("detector").and_then(toml::Value::as_array);
+        let keys =
+            detectors.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys);
+        if let Some(key) = keys.into_iter().find(|key| !DetectorOption::KEYS.contains(&key.as_str())) {
+            let hint = nearest(key, DetectorOption::KEYS.into_iter());
+            return Err(format!("unknown setting {key:?} of a detector{hint}"));
         }
         table.try_into().map_err(|error: toml::de::Error| format!("settings: {}", error.message()))
     }
@@ -136,27 +199,39 @@ impl RunOptions {
     #[must_use]
     pub fn or(self, file: Self) -> Self {
         macro_rules! first_of {
-            ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(file.$field)),* } };
+            ($($field:ident),* $(,)?) => {
+                Self { merging: self.merging.or(file.merging), $($field: self.$field.or(file.$field)),* }
+            };
         }
         first_of!(
             model,
+            detector,
             device,
             batch,
-            min_score,
+            window_iou,
+            stains,
             mpp,
             window,
             overlap,
             no_tissue_mask,
             allow_enlarging,
-            merge_iou,
-            cross_class_iou,
             threads,
             mem,
             scratch,
             slide_timeout,
             keep_raw,
+            raw_floor,
         )
     }
+}
+
+/// One detector of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectorSpec {
+    /// `None`: the bundled model.
+    pub model: Option<PathBuf>,
+    /// `None`: the model's own.
+    pub mpp: Option<Mpp>,
 }
 
 /// The checked settings of a run.
@@ -164,12 +239,14 @@ impl RunOptions {
 pub struct Settings {
     /// `None`: the bundled model.
     pub model: Option<PathBuf>,
+    /// The detectors, at least one; a single one is `model` at its own mpp.
+    pub detectors: Vec<DetectorSpec>,
     /// Where the model runs.
     pub device: detector::Device,
     /// Windows per model call.
     pub batch: usize,
-    /// Lowest score that is counted; `None`: the model's own.
-    pub min_score: Option<f32>,
+    /// Between boxes of one window; `None`: the model's own.
+    pub window_iou: Option<f64>,
     /// Given by the user for all slides.
     pub mpp: Option<Mpp>,
     /// Side of a window, in grid px.
@@ -180,10 +257,6 @@ pub struct Settings {
     pub tissue_mask: bool,
     /// How far level 0 may be enlarged to reach the model's mpp.
     pub max_enlarge: f64,
-    /// `None`: the model's own.
-    pub merge_iou: Option<f64>,
-    /// Between different classes.
-    pub cross_class_iou: f64,
     /// For reading, and for the model.
     pub threads: usize,
     /// Bytes for pixels read ahead.
@@ -192,13 +265,20 @@ pub struct Settings {
     pub scratch: Option<u64>,
     /// Seconds without a finished window after which a slide is given up.
     pub slide_timeout_secs: u64,
-    /// Keep raw detections of finished slides.
-    pub keep_raw: bool,
+    /// Keep raw detections of finished slides, from this score on.
+    pub keep_raw: Option<f32>,
+    /// Measure the stains of each cell.
+    pub stains: bool,
+    /// How detections become cells and regions.
+    pub merging: MergeRules,
 }
 
 impl Settings {
     /// Enlarging by up to a tenth bridges scanners that differ a little.
     const DEFAULT_ENLARGE: f64 = 1.1;
+    /// Low enough for any threshold a person would try, and a small multiple of
+    /// the detections of an ordinary run.
+    const DEFAULT_RAW_FLOOR: f64 = 0.05;
     /// With `--allow-enlarging`.
     const ALLOWED_ENLARGE: f64 = 4.0;
 
@@ -215,11 +295,19 @@ impl Settings {
         let window = within("--window", options.window.unwrap_or(2048), 64..=16_384)?;
         let fraction =
             |name, value: Option<f64>| value.map(|value| within(name, value, 0.0..=1.0)).transpose();
+        let detectors = detectors(options.detector.as_deref(), options.model.as_deref())?;
+        let stains = options.stains.unwrap_or(false);
+        if !stains && options.merging.filters_stains() {
+            return Err(Failure::usage("--filter asks for an optical density, which --stains measures"));
+        }
         Ok(Self {
+            merging: MergeRules::new(options.merging, detectors.len())?,
+            stains,
+            detectors,
             model: options.model,
             device,
             batch: within("--batch", options.batch.unwrap_or(default_batch), 1..=256)?,
-            min_score: fraction("--min-score", options.min_score.map(f64::from))?.map(|score| score as f32),
+            window_iou: fraction("--window-iou", options.window_iou)?,
             mpp: options
                 .mpp
                 .map(|value| Mpp::new(value).map_err(|error| Failure::usage(format!("--mpp: {error}"))))
@@ -232,8 +320,6 @@ impl Settings {
             } else {
                 Self::DEFAULT_ENLARGE
             },
-            merge_iou: fraction("--merge-iou", options.merge_iou)?,
-            cross_class_iou: fraction("--cross-class-iou", options.cross_class_iou)?.unwrap_or(0.7),
             threads,
             memory: memory(options.mem.as_deref(), budget::memory_limit())?,
             scratch: options
@@ -246,28 +332,56 @@ impl Settings {
                 options.slide_timeout.unwrap_or(600),
                 1..=1_000_000,
             )?,
-            keep_raw: options.keep_raw.unwrap_or(false),
+            keep_raw: raw_floor(options.keep_raw, options.raw_floor)?,
         })
     }
 
-    /// What can change a result, by name, for hashes and provenance. Threads,
-    /// batch, memory and device are not among them.
+    /// What can change a window's detections, by name, for hashes and provenance.
+    /// Threads, batch, memory and device are not among them.
     #[must_use]
-    pub fn result_relevant(&self) -> BTreeMap<String, String> {
-        let own = |value: Option<String>| value.unwrap_or_else(|| "model".to_owned());
-        [
+    pub fn detection_relevant(&self) -> Vec<(&'static str, String)> {
+        vec![
             ("window_px", self.window.to_string()),
             ("overlap", self.overlap.to_string()),
             ("tissue_mask", self.tissue_mask.to_string()),
             ("max_enlarge", self.max_enlarge.to_string()),
-            ("min_score", own(self.min_score.map(|score| score.to_string()))),
-            ("merge_iou", own(self.merge_iou.map(|iou| iou.to_string()))),
-            ("cross_class_iou", self.cross_class_iou.to_string()),
+            ("stains", self.stains.to_string()),
+            ("window_iou", self.window_iou.map_or_else(|| "model".to_owned(), |iou| iou.to_string())),
         ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
     }
+}
+
+fn detectors(given: Option<&[DetectorOption]>, model: Option<&Path>) -> anyhow::Result<Vec<DetectorSpec>> {
+    let given = given.unwrap_or_default();
+    if given.is_empty() {
+        return Ok(vec![DetectorSpec { model: model.map(Path::to_owned), mpp: None }]);
+    }
+    within("--detector: their number", given.len(), 1..=MOST_DETECTORS)?;
+    let spec = |option: &DetectorOption| {
+        let mpp = option.mpp.map(Mpp::new).transpose();
+        let mpp = mpp.map_err(|error| Failure::usage(format!("--detector: {error}")))?;
+        Ok(DetectorSpec { model: option.model.clone().or_else(|| model.map(Path::to_owned)), mpp })
+    };
+    given.iter().map(spec).collect()
+}
+
+/// The score from which raw detections are kept; `None`: they are not.
+fn raw_floor(keep: Option<bool>, floor: Option<f32>) -> anyhow::Result<Option<f32>> {
+    if !keep.unwrap_or(false) {
+        return match floor {
+            Some(_) => Err(Failure::usage("--raw-floor is given without --keep-raw")),
+            None => Ok(None),
+        };
+    }
+    let floor = floor.map_or(Settings::DEFAULT_RAW_FLOOR, f64::from);
+    Ok(Some(within("--raw-floor", floor, 0.0..=1.0)? as f32))
+}
+
+/// `, did you mean "…"?` with the known name that is nearest to `word`.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearness = |name: &&str| strsim::jaro_winkler(name, word);
+    let nearest = known.max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
+    nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
 }
 
 /// A size in bytes: `800M`, `2G`, `1.5GiB`; powers of 1024.
@@ -338,7 +452,7 @@ fn parsed<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> anyhow::Resu
     text.parse().map_err(|error| Failure::usage(format!("{name}: {error}")))
 }
 
-fn within<T: PartialOrd + fmt::Display + Copy>(
+pub(crate) fn within<T: PartialOrd + fmt::Display + Copy>(
     name: &str,
     value: T,
     range: std::ops::RangeInclusive<T>,

@@ -1,5 +1,6 @@
 //! `OUT/summary.csv` and `OUT/summary.parquet`: cells by slide and class with
 //! the tissue they were counted in, one line each, for people and spreadsheets.
+//! Lines with a `region` count within the regions of that kind alone.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::{
     account::{Outcome, RunAccount},
     dataset::{Dataset, write_whole},
     exit::Failure,
+    regions::TISSUE,
 };
 
 /// One class on one slide. A slide without results has one line without class.
@@ -18,6 +20,8 @@ use crate::{
 struct Line {
     slide: String,
     outcome: &'static str,
+    /// None: in all that was analysed.
+    region: Option<String>,
     class: Option<String>,
     cells: Option<u64>,
     tissue_mm2: Option<f64>,
@@ -55,29 +59,41 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
         Outcome::Partial => "partial",
         Outcome::Failed => "failed",
     };
-    let line = |class: Option<(&String, &u64)>| {
+    let whole = |class: Option<(&String, &u64)>| {
         let coverage = account.analysis.as_ref().map(|analysis| analysis.coverage);
         let cells = class.map(|(_, &cells)| cells);
         let analysed = coverage.map(|coverage| coverage.analysed_mm2);
         Line {
             slide: account.slide.to_string(),
             outcome,
+            region: None,
             class: class.map(|(name, _)| name.clone()),
             cells,
             tissue_mm2: coverage.map(|coverage| coverage.tissue_mm2),
             analysed_mm2: analysed,
-            cells_per_mm2: cells
-                .zip(analysed)
-                .filter(|&(_, area)| area > 0.0)
-                .map(|(n, area)| n as f64 / area),
+            cells_per_mm2: cells.zip(analysed).and_then(|(cells, area)| per_mm2(cells, area)),
         }
     };
     match &account.analysis {
         Some(analysis) if account.outcome != Outcome::Failed => {
-            analysis.cells.iter().map(|class| line(Some(class))).collect()
+            let kinds = analysis.regions.iter().filter(|kind| kind.kind != TISSUE);
+            let within = kinds.flat_map(|kind| {
+                kind.cells.iter().map(|class| Line {
+                    region: Some(kind.kind.clone()),
+                    tissue_mm2: Some(kind.area_mm2),
+                    analysed_mm2: Some(kind.analysed_mm2),
+                    cells_per_mm2: per_mm2(*class.1, kind.analysed_mm2),
+                    ..whole(Some(class))
+                })
+            });
+            analysis.cells.iter().map(|class| whole(Some(class))).chain(within).collect()
         }
-        _ => vec![line(None)],
+        _ => vec![whole(None)],
     }
+}
+
+fn per_mm2(cells: u64, area_mm2: f64) -> Option<f64> {
+    (area_mm2 > 0.0).then(|| cells as f64 / area_mm2)
 }
 
 fn csv(lines: &[Line]) -> anyhow::Result<Vec<u8>> {
@@ -88,6 +104,7 @@ fn csv(lines: &[Line]) -> anyhow::Result<Vec<u8>> {
         vec![
             Column::new("slide".into(), text(|line| Some(&line.slide))),
             Column::new("outcome".into(), text(|line| Some(line.outcome))),
+            Column::new("region".into(), text(|line| line.region.as_deref())),
             Column::new("class".into(), text(|line| line.class.as_deref())),
             Column::new("cells".into(), lines.iter().map(|line| line.cells).collect::<Vec<_>>()),
             Column::new("tissue_mm2".into(), number(|line| line.tissue_mm2)),
@@ -108,6 +125,7 @@ fn parquet(lines: &[Line]) -> anyhow::Result<Vec<u8>> {
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("slide", text(|line| Some(&line.slide)), false),
         ("outcome", text(|line| Some(line.outcome)), false),
+        ("region", text(|line| line.region.as_deref()), true),
         ("class", text(|line| line.class.as_deref()), true),
         ("cells", Arc::new(lines.iter().map(|line| line.cells).collect::<UInt64Array>()), true),
         ("tissue_mm2", number(|line| line.tissue_mm2), true),

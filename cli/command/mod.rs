@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod eval;
 pub mod gather;
 pub mod info;
+pub mod merge;
 pub mod model;
 pub mod pictures;
 pub mod plan;

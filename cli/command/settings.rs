@@ -1,8 +1,11 @@
 //! `slidemill settings`: the effective settings, as a file that can be used.
 
+use std::collections::BTreeMap;
+
 use crate::{
     args,
     exit::Exit,
+    merging::{MergeOptions, MergeRules, describe_filter},
     settings::{ByteSize, RunOptions, Settings},
 };
 
@@ -21,15 +24,7 @@ pub fn settings(args: args::ShowSettings) -> anyhow::Result<Exit> {
 fn describe(flags: &RunOptions, file: &RunOptions, settings: &Settings) -> String {
     let mut lines = Vec::new();
     let mut line = |name: &str, value: Option<String>, flag: bool, file: bool, unit: &str| {
-        let origin = if flag {
-            "flag"
-        } else if file {
-            "file"
-        } else {
-            "default"
-        };
-        let (mark, value) = value.map_or(("# ", "…".to_owned()), |value| ("", value));
-        lines.push(format!("{:<34}# {origin}{unit}", format!("{mark}{name} = {value}")));
+        lines.push(setting(name, value, origin(flag, file), unit));
     };
     macro_rules! show {
         ($name:literal, $field:ident, $value:expr, $unit:literal) => {
@@ -44,12 +39,20 @@ fn describe(flags: &RunOptions, file: &RunOptions, settings: &Settings) -> Strin
         settings.model.as_ref().map(|path| format!("{:?}", path.display().to_string())),
         ", the bundled model when not given"
     );
+    show!(
+        "detector",
+        detector,
+        flags.detector.as_ref().or(file.detector.as_ref()).map(|all| {
+            format!("[{}]", all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }),
+        ", several scales or models; the model at its own mpp when not given"
+    );
     show!("device", device, quoted(settings.device.to_string()), "");
     show!("batch", batch, Some(settings.batch.to_string()), ", windows");
     show!(
-        "min-score",
-        min_score,
-        number(settings.min_score.map(|score| score.to_string())),
+        "window-iou",
+        window_iou,
+        number(settings.window_iou.map(|iou| iou.to_string())),
         ", the model's own when not given"
     );
     show!(
@@ -62,18 +65,115 @@ fn describe(flags: &RunOptions, file: &RunOptions, settings: &Settings) -> Strin
     show!("overlap", overlap, quoted(settings.overlap.to_string()), "");
     show!("no-tissue-mask", no_tissue_mask, Some((!settings.tissue_mask).to_string()), "");
     show!("allow-enlarging", allow_enlarging, Some((settings.max_enlarge > 2.0).to_string()), "");
-    show!(
-        "merge-iou",
-        merge_iou,
-        number(settings.merge_iou.map(|iou| iou.to_string())),
-        ", the model's own when not given"
-    );
-    show!("cross-class-iou", cross_class_iou, Some(settings.cross_class_iou.to_string()), "");
+    show!("stains", stains, Some(settings.stains.to_string()), "");
     show!("threads", threads, Some(settings.threads.to_string()), "");
     show!("mem", mem, quoted(mem_text(settings.memory)), "");
     show!("slide-timeout", slide_timeout, Some(settings.slide_timeout_secs.to_string()), ", seconds");
-    show!("keep-raw", keep_raw, Some(settings.keep_raw.to_string()), "");
+    show!("keep-raw", keep_raw, Some(settings.keep_raw.is_some().to_string()), "");
+    show!("raw-floor", raw_floor, settings.keep_raw.map(|floor| floor.to_string()), ", score, with keep-raw");
+    lines.extend(describe_merging(&flags.merging, &file.merging, &settings.merging));
     lines.join("\n") + "\n"
+}
+
+fn origin(flag: bool, file: bool) -> &'static str {
+    match (flag, file) {
+        (true, _) => "flag",
+        (_, true) => "file",
+        _ => "default",
+    }
+}
+
+/// A line of the file: name, value (a comment when there is none), origin, unit.
+fn setting(name: &str, value: Option<String>, origin: &str, about: &str) -> String {
+    let (mark, value) = value.map_or(("# ", "…".to_owned()), |value| ("", value));
+    format!("{:<33} # {origin}{about}", format!("{mark}{name} = {value}"))
+}
+
+fn describe_merging(flags: &MergeOptions, file: &MergeOptions, rules: &MergeRules) -> Vec<String> {
+    macro_rules! show {
+        ($name:literal, $field:ident, $value:expr, $about:literal) => {
+            setting($name, $value, origin(flags.$field.is_some(), file.$field.is_some()), $about)
+        };
+    }
+    let word = |value: serde_json::Result<serde_json::Value>| value.ok().map(|value| value.to_string());
+    let list = |values: &[String]| (!values.is_empty()).then(|| format!("{values:?}"));
+    let pairs = |values: &BTreeMap<String, f64>| {
+        list(&values.iter().map(|(class, value)| format!("{class}={value}")).collect::<Vec<_>>())
+    };
+    let (dense, region) = (rules.dense.as_ref(), &rules.region);
+    vec![
+        show!(
+            "min-score",
+            min_score,
+            rules.min_score.map(|score| score.to_string()),
+            ", the model's own when not given"
+        ),
+        show!("class-score", class_score, pairs(&rules.class_score), ", exceptions by class"),
+        show!("merge", merge, word(serde_json::to_value(rules.method)), ", nms, nmm or wbf"),
+        show!(
+            "merge-metric",
+            merge_metric,
+            word(serde_json::to_value(rules.metric)),
+            ", iou, ios or mask-iou"
+        ),
+        show!(
+            "merge-iou",
+            merge_iou,
+            rules.merge_iou.map(|iou| iou.to_string()),
+            ", the model's own when not given"
+        ),
+        show!("class-iou", class_iou, pairs(&rules.class_iou), ", exceptions by class"),
+        show!("cross-class-iou", cross_class_iou, Some(rules.cross_class_iou.to_string()), ""),
+        show!("rim", rim, Some(rules.rim_px.to_string()), ", px at the model's mpp"),
+        show!("unseen-cut", unseen_cut, word(serde_json::to_value(rules.unseen_cut)), ", keep or drop"),
+        show!("filter", filter, list(&describe_filter(&rules.filter)), ", ranges in the units of the table"),
+        show!(
+            "fuse",
+            fuse,
+            of_several(rules).then(|| format!("{:?}", rules.fuse.to_string())),
+            ", of several detectors: wbf, noisy-or, max or context"
+        ),
+        show!(
+            "fuse-weights",
+            fuse_weights,
+            of_several(rules).then(|| format!("{:?}", rules.fusion.weights)),
+            ", of each detector"
+        ),
+        show!("fuse-iou", fuse_iou, Some(rules.fusion.iou.to_string()), ""),
+        show!("fuse-distance-um", fuse_distance_um, Some(rules.fusion.distance_um.to_string()), ", µm"),
+        show!("fuse-score", fuse_score, Some(rules.fusion.min_score.to_string()), ", after fusing"),
+        show!(
+            "context-weight",
+            context_weight,
+            Some(rules.context_weight.to_string()),
+            ", with fuse = context"
+        ),
+        show!(
+            "context-outside",
+            context_outside,
+            Some(rules.context_outside.to_string()),
+            ", score outside of all regions"
+        ),
+        show!("region-class", region_class, list(&rules.region_class), ", classes that are areas"),
+        show!(
+            "dense-per-mm2",
+            dense_per_mm2,
+            dense.map(|dense| dense.per_mm2.to_string()),
+            ", cells per mm²; no dense regions when not given"
+        ),
+        show!("dense-radius-um", dense_radius_um, dense.map(|dense| dense.radius_um.to_string()), ", µm"),
+        show!(
+            "dense-class",
+            dense_class,
+            dense.and_then(|dense| list(&dense.classes)),
+            ", all when not given"
+        ),
+        show!("region-closing-um", region_closing_um, Some(region.closing_um.to_string()), ", µm"),
+        show!("region-opening-um", region_opening_um, Some(region.opening_um.to_string()), ", µm"),
+        show!("region-hole-um2", region_hole_um2, Some(region.largest_hole_um2.to_string()), ", µm²"),
+        show!("region-min-um2", region_min_um2, Some(region.least_area_um2.to_string()), ", µm²"),
+        show!("region-simplify-um", region_simplify_um, Some(region.simplify_um.to_string()), ", µm"),
+    ]
 }
 
 /// In a unit that reads back as the very same number of bytes.
@@ -82,6 +182,11 @@ fn mem_text(bytes: u64) -> String {
         .into_iter()
         .find(|(_, unit)| bytes.is_multiple_of(*unit));
     exact.map_or_else(|| ByteSize(bytes).0.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
+/// Whether there is something to fuse: its rule is refused for a single detector.
+fn of_several(rules: &MergeRules) -> bool {
+    rules.fusion.weights.len() > 1
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! `slidemill verify`: is the dataset what its accounts say?
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use crate::{
     account::{FileFacts, Outcome, RunAccount},
     args,
-    cells::for_each_cell,
+    cells::{for_each_cell, u64_column},
     dataset::{Dataset, SlideId, sha256_of},
     exit::{Exit, Failure},
     progress::counted,
@@ -62,6 +66,7 @@ fn check_slide(dataset: &Dataset, account: &RunAccount) -> Vec<String> {
         analysis.files.iter().filter_map(|file| check_file(dataset, file).err()).collect();
     if problems.is_empty()
         && let Err(problem) = check_cells(&dataset.cells(&account.slide), &analysis.cells)
+            .and_then(|()| check_regions(dataset, account))
     {
         problems.push(problem);
     }
@@ -94,6 +99,26 @@ fn check_cells(table: &Path, expected: &BTreeMap<String, u64>) -> Result<(), Str
     ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(format!("cell id {} stands twice", pair[0])),
+        None => Ok(()),
+    }
+}
+
+/// Regions as counted, each once, and none named by a cell that is not there.
+fn check_regions(dataset: &Dataset, account: &RunAccount) -> Result<(), String> {
+    let counted = account.analysis.iter().flat_map(|analysis| &analysis.regions);
+    let expected: u64 = counted.map(|kind| kind.regions).sum();
+    let ids = |path: &Path| u64_column(path, "region_id").map_err(|error| format!("{error:#}"));
+    let regions: Vec<u64> = ids(&dataset.regions(&account.slide))?.into_iter().flatten().collect();
+    if regions.len() as u64 != expected {
+        return Err(format!("has {} regions, {expected} when it was written", regions.len()));
+    }
+    let known: BTreeSet<u64> = regions.iter().copied().collect();
+    if known.len() < regions.len() {
+        return Err("a region id stands twice".into());
+    }
+    let named = ids(&dataset.cells(&account.slide))?;
+    match named.into_iter().flatten().find(|id| !known.contains(id)) {
+        Some(id) => Err(format!("a cell lies in region {id}, which is not there")),
         None => Ok(()),
     }
 }

@@ -92,7 +92,11 @@ mod tests {
         let analysis = Analysis {
             windows: WindowCounts { planned: 112, done: 109, failed: 3 },
             coverage: Coverage { tissue_mm2: 2.0, analysed_mm2: 1.9, fraction: 0.95 },
-            failures: vec![FailureCount { reason: "tile holds 0 bytes".into(), windows: vec![1, 2, 9] }],
+            failures: vec![FailureCount {
+                reason: "tile holds 0 bytes".into(),
+                detector: 0,
+                windows: vec![1, 2, 9],
+            }],
             ..Analysis::default()
         };
         let text = incomplete(&analysis);

@@ -114,6 +114,7 @@ fn vacant() -> RawCell {
         class: ClassId(0),
         score: Score::default(),
         outline: None,
+        stains: None,
         window: WindowIndex(0),
         cut: Sides::NONE,
     }

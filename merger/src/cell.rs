@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use wsi_types::{ClassId, Level0Box, Level0Point, Score};
 
+use crate::stain::StainOd;
+
 /// One object, counted once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
@@ -22,6 +24,8 @@ pub struct Cell {
     /// In level-0 px: a closed ring whose first point is not repeated, when the
     /// model draws outlines.
     pub outline: Option<Box<[Level0Point]>>,
+    /// Of the detection that stands for it, when the run measures stains.
+    pub stains: Option<StainOd>,
     /// The best other class that some window gave it.
     pub runner_up: Option<(ClassId, Score)>,
     /// Raw detections that are this object, at least 1.
@@ -40,6 +44,9 @@ pub struct Cell {
     /// The id of the smallest region that its centroid lies in, once regions
     /// have been made ([`assign_cells`](crate::assign_cells)).
     pub region: Option<u64>,
+    /// Of several detectors, by number: how sure each is of it, `None` where it
+    /// did not see it. Empty when there is one.
+    pub detector_scores: Box<[Option<Score>]>,
 }
 
 /// Bits of [`Cell::edge_flag`].
@@ -154,7 +161,8 @@ pub struct MergeCounts {
     pub same_class: u64,
     /// The same, of another class.
     pub other_class: u64,
-    /// Cut ones where a better view found nothing.
+    /// Cut ones, and ones in the rim of their windows, where a better view found
+    /// nothing.
     pub unconfirmed: u64,
     /// Pieces that were put together with another piece.
     pub joined_pieces: u64,

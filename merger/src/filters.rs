@@ -45,9 +45,43 @@ pub struct CellFilter {
     pub max_diam_um: Range,
     /// Least width, µm.
     pub min_diam_um: Range,
+    /// Mean optical density of hematoxylin; where it was measured.
+    pub hematoxylin_od: Range,
+    /// The same of eosin.
+    pub eosin_od: Range,
 }
 
 impl CellFilter {
+    /// The columns that can be filtered by, in the order in which they are
+    /// looked at; their units are those of the table.
+    pub const MEASURES: [&str; 9] = [
+        "score",
+        "area_um2",
+        "circularity",
+        "solidity",
+        "eccentricity",
+        "max_diam_um",
+        "min_diam_um",
+        "hematoxylin_od",
+        "eosin_od",
+    ];
+
+    /// The range of one of [`MEASURES`](Self::MEASURES).
+    pub fn range_mut(&mut self, measure: &str) -> Option<&mut Range> {
+        match measure {
+            "score" => Some(&mut self.score),
+            "area_um2" => Some(&mut self.area_um2),
+            "circularity" => Some(&mut self.circularity),
+            "solidity" => Some(&mut self.solidity),
+            "eccentricity" => Some(&mut self.eccentricity),
+            "max_diam_um" => Some(&mut self.max_diam_um),
+            "min_diam_um" => Some(&mut self.min_diam_um),
+            "hematoxylin_od" => Some(&mut self.hematoxylin_od),
+            "eosin_od" => Some(&mut self.eosin_od),
+            _ => None,
+        }
+    }
+
     /// Why `cell` has to go: the first column it fails, in the order above.
     #[must_use]
     pub fn refuses(&self, cell: &Cell, mpp: Mpp) -> Option<&'static str> {
@@ -65,8 +99,15 @@ impl CellFilter {
                 ("min_diam_um", &self.min_diam_um, shape.min_diam_um),
             ]
         });
-        let all = always.into_iter().chain(of_shape.into_iter().flatten());
-        all.into_iter().find(|(_, range, value)| !range.holds(*value)).map(|(name, ..)| name)
+        let of_stains = cell.stains.map(|od| {
+            [
+                ("hematoxylin_od", &self.hematoxylin_od, f64::from(od.hematoxylin)),
+                ("eosin_od", &self.eosin_od, f64::from(od.eosin)),
+            ]
+        });
+        let shaped = always.into_iter().chain(of_shape.into_iter().flatten());
+        let mut all = shaped.chain(of_stains.into_iter().flatten());
+        all.find(|(_, range, value)| !range.holds(*value)).map(|(name, ..)| name)
     }
 
     /// Takes out the cells that it refuses. Gives how many went, by reason.
@@ -88,6 +129,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::{cell, level0, ring};
+
+    #[test]
+    fn every_measure_has_its_own_range() {
+        let mut filter = CellFilter::default();
+        for (index, measure) in CellFilter::MEASURES.into_iter().enumerate() {
+            filter.range_mut(measure).unwrap().min = Some(index as f64);
+        }
+        let json = serde_json::to_value(filter).unwrap();
+        for (index, measure) in CellFilter::MEASURES.into_iter().enumerate() {
+            assert_eq!(json[measure]["min"], index as f64, "{measure}");
+        }
+    }
 
     #[test]
     fn each_cell_goes_for_its_first_reason() {

@@ -33,12 +33,14 @@ mod testing;
 
 pub use cell::{Cell, MergeCounts};
 pub use error::MergeError;
+pub use filters::CellFilter;
 pub use layout::Layout;
 pub use merge::{CellMerger, MergeReport, WindowOutcome};
-pub use place::RawCell;
-pub use raw::{WindowResult, decode_window, encode_window, read_records};
-pub use regions::{Region, assign_cells, regions_from_mask};
+pub use place::{RawCell, Sighting, place};
+pub use raw::{decode_window, encode_window};
+pub use regions::{MaskFrame, Region, RegionPainter, RegionSettings, assign_cells, regions_from_mask};
 pub use regions_table::write_regions;
 pub use seam_audit::{SeamAudit, audit_seams};
 pub use settings::{MergeSettings, Method, Metric, PerClass, UnseenCut};
+pub use stain::{ColourDeconvolution, StainOd};
 pub use table::{TableContext, WriteReport, write_cells};

@@ -131,22 +131,36 @@ impl Mask {
 
     /// Adds the inside of `ring` (even-odd): pixels whose centre it holds.
     pub fn paint(&mut self, ring: &[Level0Point]) {
-        let mut crossings = Vec::new();
-        let Some(bounds) = crate::geometry::ring_bounds(ring) else { return };
-        let first = bounds.min.y.floor().max(0.0) as usize;
-        let last = (bounds.max.y.ceil().max(0.0) as usize).min(self.height);
-        for row in first..last {
-            let y = row as f64 + 0.5;
-            crossings.clear();
-            let crossing = |(p, q): (Level0Point, Level0Point)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x);
-            crossings.extend(edges(ring).filter(|(p, q)| (p.y <= y) != (q.y <= y)).map(crossing));
-            crossings.sort_unstable_by(f64::total_cmp);
-            for span in crossings.chunks_exact(2) {
-                let pixel = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(self.width);
-                let (from, to) = (pixel(span[0]), pixel(span[1]));
-                self.bits[row * self.width + from..row * self.width + to].fill(true);
-            }
-        }
+        let (width, height) = (self.width, self.height);
+        let bits = &mut self.bits;
+        for_each_span(&[ring], width, height, |row, from, to| {
+            bits[row * width + from..row * width + to].fill(true);
+        });
+    }
+
+    /// The share of the pixels inside `polygon`, its holes left out, that are
+    /// in; `None` when it holds no pixel's centre.
+    #[must_use]
+    pub fn share_within(&self, polygon: &Polygon) -> Option<f64> {
+        let rings: Vec<&[Level0Point]> =
+            std::iter::once(&polygon.outer).chain(&polygon.holes).map(Vec::as_slice).collect();
+        let (mut inside, mut both) = (0_u64, 0_u64);
+        for_each_span(&rings, self.width, self.height, |row, from, to| {
+            let span = &self.bits[row * self.width + from..row * self.width + to];
+            inside += span.len() as u64;
+            both += span.iter().filter(|&&bit| bit).count() as u64;
+        });
+        (inside > 0).then(|| both as f64 / inside as f64)
+    }
+
+    /// Adds what is in `other`, a mask of the same size.
+    pub fn add(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(bit, other)| *bit |= other);
+    }
+
+    /// Leaves what is in `other`, a mask of the same size, too.
+    pub fn keep_within(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(bit, other)| *bit &= other);
     }
 
     /// What is "no" becomes "yes" and the other way round.
@@ -334,6 +348,31 @@ impl Mask {
                 return corners;
             }
         }
+    }
+}
+
+/// Calls `span` with row, first and end of each run of pixels whose centres lie
+/// in an odd number of `rings`, within a picture of `width` × `height`.
+fn for_each_span(
+    rings: &[&[Level0Point]],
+    width: usize,
+    height: usize,
+    mut span: impl FnMut(usize, usize, usize),
+) {
+    let bounds = rings.iter().filter_map(|ring| crate::geometry::ring_bounds(ring));
+    let Some(bounds) = bounds.reduce(|all, next| all.union(&next)) else { return };
+    let sides: Vec<(Level0Point, Level0Point)> = rings.iter().flat_map(|ring| edges(ring)).collect();
+    let first = bounds.min.y.floor().max(0.0) as usize;
+    let last = (bounds.max.y.ceil().max(0.0) as usize).min(height);
+    let pixel = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(width);
+    let mut crossings = Vec::new();
+    for row in first..last {
+        let y = row as f64 + 0.5;
+        let crossing = |(p, q): &(Level0Point, Level0Point)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x);
+        crossings.clear();
+        crossings.extend(sides.iter().filter(|(p, q)| (p.y <= y) != (q.y <= y)).map(crossing));
+        crossings.sort_unstable_by(f64::total_cmp);
+        crossings.chunks_exact(2).for_each(|ends| span(row, pixel(ends[0]), pixel(ends[1])));
     }
 }
 

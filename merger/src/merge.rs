@@ -12,7 +12,7 @@ use crate::cell::{Cell, MergeCounts};
 use crate::geometry::inflate;
 use crate::layout::Layout;
 use crate::near::NearIndex;
-use crate::place::{RawCell, Unplaceable, place};
+use crate::place::{RawCell, Sighting, Unplaceable, place};
 use crate::seam::{Coverage, Resolver, View, reach, tie};
 use crate::settings::MergeSettings;
 
@@ -20,10 +20,18 @@ use crate::settings::MergeSettings;
 #[derive(Debug, Clone, PartialEq)]
 pub enum WindowOutcome {
     /// What the model found, in window px.
-    Detections(Vec<Detection>),
-    /// It could not be read or inferred. Its neighbours then keep what they saw
-    /// cut.
-    Failed,
+    Detections(Vec<Sighting>),
+    /// It could not be read or inferred, and why. Its neighbours then keep what
+    /// they saw cut.
+    Failed(String),
+}
+
+impl WindowOutcome {
+    /// Detections of which nothing more was measured.
+    #[must_use]
+    pub fn found(detections: impl IntoIterator<Item = Detection>) -> Self {
+        Self::Detections(detections.into_iter().map(Sighting::from).collect())
+    }
 }
 
 /// What merging one slide came to.
@@ -107,7 +115,7 @@ impl CellMerger {
                 self.report.windows_done += 1;
                 self.place_all(slot, detections)
             }
-            WindowOutcome::Failed => {
+            WindowOutcome::Failed(_) => {
                 self.report.windows_failed.push(window.0);
                 Vec::new()
             }
@@ -152,17 +160,17 @@ impl CellMerger {
         self.arena.len()
     }
 
-    fn place_all(&mut self, slot: u32, detections: Vec<Detection>) -> Vec<RawCell> {
+    fn place_all(&mut self, slot: u32, detections: Vec<Sighting>) -> Vec<RawCell> {
         let window = self.layout.window(slot);
         let counts = &mut self.report.counts;
         counts.raw += detections.len() as u64;
         let mut cells = Vec::with_capacity(detections.len());
-        for detection in detections {
-            if !self.settings.takes(detection.class, detection.score) {
+        for seen in detections {
+            if !self.settings.takes(seen.detection.class, seen.detection.score) {
                 counts.below_score += 1;
                 continue;
             }
-            match place(window, detection, self.settings.border_px) {
+            match place(window, seen, self.settings.border_px) {
                 Ok(cell) => cells.push(cell),
                 Err(Unplaceable::NotFinite) => counts.not_finite += 1,
                 Err(Unplaceable::NoArea) => counts.no_area += 1,
@@ -194,9 +202,8 @@ impl CellMerger {
         };
         let (window, near_window) = (self.layout.window(slot), self.layout.window(near));
         let (arena, settings) = (&mut self.arena, &self.settings);
-        let zone = inflate(&near_window.extent, reach(near_window, settings));
-        index.pairs(near_index, &zone, |a, b| {
-            if (slot == near && a >= b) || arena.are_united(a, b) {
+        let tie_two = |a, b| {
+            if arena.are_united(a, b) {
                 return;
             }
             let first = View { cell: arena.cell(a), window };
@@ -204,7 +211,13 @@ impl CellMerger {
             if tie(&first, &second, settings).is_some() {
                 arena.unite(a, b);
             }
-        });
+        };
+        if slot == near {
+            index.pairs_within(tie_two);
+        } else {
+            let zone = inflate(&near_window.extent, reach(near_window, settings));
+            index.pairs(near_index, &zone, tie_two);
+        }
     }
 
     /// Notes that `slot` is no longer awaited, and closes the windows nearby

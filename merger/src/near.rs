@@ -25,10 +25,11 @@ impl Entry {
     }
 
     fn meets(&self, other: &Self) -> bool {
-        self.min[0] <= other.max[0]
-            && other.min[0] <= self.max[0]
-            && self.min[1] <= other.max[1]
-            && other.min[1] <= self.max[1]
+        // All four at once: which one fails is a coin toss that a branch would lose.
+        (self.min[0] <= other.max[0])
+            & (other.min[0] <= self.max[0])
+            & (self.min[1] <= other.max[1])
+            & (other.min[1] <= self.max[1])
     }
 
     fn middle(&self, axis: usize) -> f32 {
@@ -144,9 +145,9 @@ impl NearIndex {
         (((y - self.origin[1]) * self.buckets_per_px) as usize).min(self.rows - 1)
     }
 
-    /// The small entries, a row of buckets at a time, of those buckets that
-    /// could hold something that meets `area`.
-    fn rows_near(&self, area: &Entry) -> impl Iterator<Item = &[Entry]> {
+    /// Where the small entries lie, a row of buckets at a time, of those buckets
+    /// that could hold something that meets `area`.
+    fn spans_near(&self, area: &Entry) -> impl Iterator<Item = std::ops::Range<usize>> {
         let is_empty = self.entries.is_empty();
         let (first, last) = if is_empty {
             (0, 0)
@@ -159,10 +160,14 @@ impl NearIndex {
             self.row(area.min[1] - self.reach)..self.row(area.max[1] + self.reach) + 1
         };
         rows.map(move |row| {
-            let from = self.starts[row * self.columns + first] as usize;
-            let to = self.starts[row * self.columns + last + 1] as usize;
-            &self.entries[from..to]
+            let start = |column: usize| self.starts[row * self.columns + column] as usize;
+            start(first)..start(last + 1)
         })
+    }
+
+    /// Those entries.
+    fn rows_near(&self, area: &Entry) -> impl Iterator<Item = &[Entry]> {
+        self.spans_near(area).map(|span| &self.entries[span])
     }
 
     /// Calls `meet` for the members of every entry that meets `area`.
@@ -176,6 +181,28 @@ impl NearIndex {
         }
         if !self.large_entries.is_empty() {
             self.large.locate_in_envelope_intersecting(area.envelope()).for_each(|found| meet(found.data));
+        }
+    }
+
+    /// Calls `pair` once for the members of every two boxes here that meet,
+    /// borders included.
+    pub(crate) fn pairs_within(&self, mut pair: impl FnMut(u32, u32)) {
+        for (at, entry) in self.entries.iter().enumerate() {
+            // What lies in the rows before has met this one already.
+            for span in self.spans_near(entry).filter(|span| span.end > at + 1) {
+                for other in &self.entries[span.start.max(at + 1)..span.end] {
+                    if entry.meets(other) {
+                        pair(entry.member, other.member);
+                    }
+                }
+            }
+        }
+        for entry in &self.large_entries {
+            for other in self.rows_near(entry).flatten().filter(|other| entry.meets(other)) {
+                pair(entry.member, other.member);
+            }
+            let large = self.large.locate_in_envelope_intersecting(entry.envelope());
+            large.filter(|other| other.data > entry.member).for_each(|other| pair(entry.member, other.data));
         }
     }
 
@@ -205,6 +232,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_two_boxes_of_one_window_that_meet_are_found_once(boxes in boxes()) {
+            let mut found = Vec::new();
+            NearIndex::new(boxes.iter().copied().zip(0..)).pairs_within(|i, j| found.push((i.min(j), i.max(j))));
+            found.retain(|&(i, j)| crate::geometry::shared_area(&boxes[i as usize], &boxes[j as usize]) > 0.0);
+            found.sort_unstable();
+            let all = (0..boxes.len()).flat_map(|i| (i + 1..boxes.len()).map(move |j| (i, j)));
+            let expected: Vec<(u32, u32)> = all
+                .filter(|&(i, j)| crate::geometry::shared_area(&boxes[i], &boxes[j]) > 0.0)
+                .map(|(i, j)| (i as u32, j as u32))
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn every_pair_that_shares_an_area_is_found_once(a in boxes(), b in boxes()) {
             let index = |boxes: &[Level0Box]| NearIndex::new(boxes.iter().copied().zip(0..));

@@ -5,6 +5,22 @@ use wsi_types::{ClassId, Detection, Level0Box, Level0Point, Placement, Score, Wi
 use crate::geometry::{box_area, is_finite};
 use crate::layout::{PlannedWindow, touched};
 use crate::sides::Sides;
+use crate::stain::StainOd;
+
+/// A detection as it came, and what was measured of its pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sighting {
+    /// In window px.
+    pub detection: Detection,
+    /// When the run measures stains.
+    pub stains: Option<StainOd>,
+}
+
+impl From<Detection> for Sighting {
+    fn from(detection: Detection) -> Self {
+        Self { detection, stains: None }
+    }
+}
 
 /// A detection on level 0, not yet compared with those of other windows.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +35,8 @@ pub struct RawCell {
     /// Its outline in level-0 px, a closed ring whose first point is not
     /// repeated; at least 3 points.
     pub outline: Option<Box<[Level0Point]>>,
+    /// When the run measures stains.
+    pub stains: Option<StainOd>,
     /// The window that saw it.
     pub window: WindowIndex,
     /// The inner borders of that window that its box touches: there the object
@@ -37,7 +55,7 @@ pub enum Unplaceable {
     Outside,
 }
 
-/// Places `detection`, seen in `window`, on level 0. `border_px` (window px) is
+/// Places a detection, seen in `window`, on level 0. `border_px` (window px) is
 /// how near to a border counts as touching it.
 ///
 /// What reaches past the window or the slide is cut off: it was not seen.
@@ -45,7 +63,12 @@ pub enum Unplaceable {
 /// # Errors
 ///
 /// [`Unplaceable`] says why there is nothing to place.
-pub fn place(window: &PlannedWindow, detection: Detection, border_px: f64) -> Result<RawCell, Unplaceable> {
+pub fn place(
+    window: &PlannedWindow,
+    seen: impl Into<Sighting>,
+    border_px: f64,
+) -> Result<RawCell, Unplaceable> {
+    let Sighting { detection, stains } = seen.into();
     let full = level0_box_from_window(&window.placement, &detection.bbox);
     if !is_finite(&full) {
         return Err(Unplaceable::NotFinite);
@@ -59,6 +82,7 @@ pub fn place(window: &PlannedWindow, detection: Detection, border_px: f64) -> Re
         class: detection.class,
         score: detection.score,
         outline: detection.outline.and_then(|ring| level0_ring_from_window(&window.placement, &ring)),
+        stains,
         window: window.index,
         cut: touched(window, &bbox, border_px),
     })

@@ -6,37 +6,45 @@ use std::collections::BTreeMap;
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
 use serde::{Deserialize, Serialize};
-use wsi_types::{ClassId, Level0Box, Level0Point, Mpp};
+use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
 use crate::MergeError;
 use crate::cell::Cell;
-use crate::geometry::{ring_bounds, ring_centroid};
+use crate::geometry::{edges, ring_bounds, ring_centroid};
 use crate::mask::{Mask, Polygon, simplified_polygon};
+use crate::place::RawCell;
 
 /// Where a mask lies on the slide.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MaskFrame {
     /// The corner of the mask's first pixel, level-0 px.
     pub origin: Level0Point,
-    /// Level-0 px per mask px.
-    pub level0_per_px: f64,
+    /// Level-0 px per mask px, along x and y.
+    pub level0_per_px: (f64, f64),
     /// µm per level-0 px.
     pub mpp: Mpp,
 }
 
 impl MaskFrame {
-    /// µm per mask px.
+    /// µm per mask px: of a square px of the same area.
     #[must_use]
     pub fn um_per_px(&self) -> f64 {
-        self.mpp.times(self.level0_per_px)
+        self.mpp.times((self.level0_per_px.0 * self.level0_per_px.1).sqrt())
     }
 
     fn level0_from_mask(&self, point: Level0Point) -> Level0Point {
-        self.origin + point.to_vector() * self.level0_per_px
+        let (x, y) = self.level0_per_px;
+        self.origin + euclid::vec2(point.x * x, point.y * y)
     }
 
     fn mask_from_level0(&self, point: Level0Point) -> Level0Point {
-        ((point - self.origin) / self.level0_per_px).to_point()
+        let (x, y) = self.level0_per_px;
+        let off = point - self.origin;
+        Level0Point::new(off.x / x, off.y / y)
+    }
+
+    fn mask_from_level0_ring(&self, ring: &[Level0Point]) -> Vec<Level0Point> {
+        ring.iter().map(|&point| self.mask_from_level0(point)).collect()
     }
 }
 
@@ -109,6 +117,11 @@ pub struct Region {
     pub area_um2: f64,
     /// Length of all its rings.
     pub perimeter_um: f64,
+    /// The share of it that a window with a result saw, 0 to 1.
+    pub coverage: f64,
+    /// How sure the model is, where a model found it: the best of the
+    /// detections it is made of.
+    pub score: Option<Score>,
     /// Cells whose centroid lies in it, by class; see [`assign_cells`].
     pub cells: BTreeMap<ClassId, u64>,
 }
@@ -120,10 +133,31 @@ impl Region {
         self.cells.values().sum()
     }
 
-    /// Cells per mm².
+    /// The part of its area that was analysed.
+    #[must_use]
+    pub fn analysed_um2(&self) -> f64 {
+        self.area_um2 * self.coverage
+    }
+
+    /// Cells per mm² of the part that was analysed.
     #[must_use]
     pub fn cells_per_mm2(&self) -> f64 {
-        if self.area_um2 > 0.0 { self.cell_count() as f64 / (self.area_um2 * 1e-6) } else { 0.0 }
+        let area = self.analysed_um2();
+        if area > 0.0 { self.cell_count() as f64 / (area * 1e-6) } else { 0.0 }
+    }
+
+    /// Notes how much of it `analysed`, a mask in `frame`, holds. Where it is
+    /// smaller than a pixel of that mask, the pixel at its centroid decides.
+    pub fn note_coverage(&mut self, analysed: &Mask, frame: &MaskFrame) {
+        let in_mask = |ring: &Vec<Level0Point>| frame.mask_from_level0_ring(ring);
+        let polygon = Polygon {
+            outer: in_mask(&self.polygon.outer),
+            holes: self.polygon.holes.iter().map(in_mask).collect(),
+        };
+        self.coverage = analysed.share_within(&polygon).unwrap_or_else(|| {
+            let at = frame.mask_from_level0(self.centroid);
+            f64::from(u8::from(analysed.get(at.x.max(0.0) as usize, at.y.max(0.0) as usize)))
+        });
     }
 }
 
@@ -155,7 +189,7 @@ pub fn cleaned(mask: &Mask, frame: &MaskFrame, settings: &RegionSettings) -> Mas
 }
 
 fn region(polygon: &Polygon, frame: &MaskFrame, kind: &str, slide_key: u64) -> Option<Region> {
-    let um = frame.um_per_px();
+    let um = frame.mpp.get();
     let place = |ring: &Vec<Level0Point>| ring.iter().map(|&point| frame.level0_from_mask(point)).collect();
     let placed = Polygon { outer: place(&polygon.outer), holes: polygon.holes.iter().map(place).collect() };
     let centroid = ring_centroid(&placed.outer)?;
@@ -164,8 +198,10 @@ fn region(polygon: &Polygon, frame: &MaskFrame, kind: &str, slide_key: u64) -> O
         kind: kind.to_owned(),
         bbox: ring_bounds(&placed.outer)?,
         centroid,
-        area_um2: polygon.area() * um * um,
-        perimeter_um: polygon.perimeter() * um,
+        area_um2: placed.area() * um * um,
+        perimeter_um: placed.perimeter() * um,
+        coverage: 1.0,
+        score: None,
         polygon: placed,
         cells: BTreeMap::new(),
     })
@@ -229,10 +265,127 @@ pub fn density_mask(
     })
 }
 
+/// Detections that are areas and not objects, such as those of a tissue model:
+/// what they cover together, class by class. The order in which they come does
+/// not matter, nor how often one place is covered: overlapping windows need no
+/// seam rule here.
+#[derive(Debug, Clone)]
+pub struct RegionPainter {
+    frame: MaskFrame,
+    size: (usize, usize),
+    masks: BTreeMap<ClassId, Mask>,
+    /// Where each detection balances, and its score.
+    marks: Vec<(ClassId, Level0Point, Score)>,
+}
+
+impl RegionPainter {
+    /// A painter of masks of `size` (width, height) px in `frame`; each class
+    /// that occurs has one.
+    #[must_use]
+    pub fn new(frame: MaskFrame, size: (usize, usize)) -> Self {
+        Self { frame, size, masks: BTreeMap::new(), marks: Vec::new() }
+    }
+
+    /// Adds the outline of a detection, or its box.
+    pub fn paint(&mut self, cell: &RawCell) {
+        let (min, max) = (cell.bbox.min, cell.bbox.max);
+        let corners = [min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)];
+        let ring = cell.outline.as_deref().unwrap_or(&corners);
+        let (width, height) = self.size;
+        let mask = self.masks.entry(cell.class).or_insert_with(|| Mask::new(width, height));
+        mask.paint(&self.frame.mask_from_level0_ring(ring));
+        let centroid = ring_centroid(ring).unwrap_or_else(|| cell.bbox.center());
+        self.marks.push((cell.class, centroid, cell.score));
+    }
+
+    /// Adds what another painter of the same grid has.
+    pub fn absorb(&mut self, other: Self) {
+        for (class, mask) in other.masks {
+            match self.masks.get_mut(&class) {
+                Some(own) => own.add(&mask),
+                None => {
+                    self.masks.insert(class, mask);
+                }
+            }
+        }
+        self.marks.extend(other.marks);
+    }
+
+    /// The regions of all classes, cleaned; `kind` names a class.
+    #[must_use]
+    pub fn regions(
+        &self,
+        kind: impl Fn(ClassId) -> String,
+        settings: &RegionSettings,
+        slide_key: u64,
+    ) -> Vec<Region> {
+        let of_class = |(&class, mask): (&ClassId, &Mask)| {
+            let mut regions = regions_from_mask(mask, &self.frame, &kind(class), settings, slide_key);
+            self.note_scores(class, &mut regions);
+            regions
+        };
+        self.masks.iter().flat_map(of_class).collect()
+    }
+
+    fn note_scores(&self, class: ClassId, regions: &mut [Region]) {
+        let mut best: Vec<Option<Score>> = vec![None; regions.len()];
+        let finder = RegionFinder::new(regions);
+        for (_, at, score) in self.marks.iter().filter(|mark| mark.0 == class) {
+            for index in finder.all_at(*at) {
+                best[index] = best[index].max(Some(*score));
+            }
+        }
+        regions.iter_mut().zip(best).for_each(|(region, score)| region.score = score);
+    }
+}
+
 /// Finds the region that a point lies in.
 pub struct RegionFinder<'a> {
     regions: &'a [Region],
+    /// Per region: its sides.
+    slabs: Vec<Slabs>,
     tree: RTree<GeomWithData<Rectangle<[f64; 2]>, usize>>,
+}
+
+/// The sides of a polygon by horizontal slabs, so that a point is compared with
+/// few of them: tissue has tens of thousands.
+struct Slabs {
+    top: f64,
+    slabs_per_px: f64,
+    /// Per slab: the sides that reach into it.
+    sides: Vec<Vec<(Level0Point, Level0Point)>>,
+}
+
+impl Slabs {
+    /// About so many sides fall to a slab.
+    const SIDES: usize = 8;
+
+    fn of(region: &Region) -> Self {
+        let rings = || std::iter::once(&region.polygon.outer).chain(&region.polygon.holes);
+        let count = (rings().map(Vec::len).sum::<usize>() / Self::SIDES).max(1);
+        let (top, height) = (region.bbox.min.y, region.bbox.height());
+        let slabs_per_px = if height > 0.0 { count as f64 / height } else { 0.0 };
+        let mut slabs = Self { top, slabs_per_px, sides: vec![Vec::new(); count] };
+        for (p, q) in rings().flat_map(|ring| edges(ring)) {
+            for slab in slabs.at(p.y.min(q.y))..=slabs.at(p.y.max(q.y)) {
+                slabs.sides[slab].push((p, q));
+            }
+        }
+        slabs
+    }
+
+    fn at(&self, y: f64) -> usize {
+        (((y - self.top) * self.slabs_per_px).max(0.0) as usize).min(self.sides.len() - 1)
+    }
+
+    /// As [`Polygon::contains`].
+    fn contains(&self, point: Level0Point) -> bool {
+        let right_of = |(p, q): &&(Level0Point, Level0Point)| {
+            (p.y <= point.y) != (q.y <= point.y)
+                && point.x < p.x + (point.y - p.y) / (q.y - p.y) * (q.x - p.x)
+        };
+        self.sides[self.at(point.y)].iter().filter(right_of).count() % 2 == 1
+    }
 }
 
 impl<'a> RegionFinder<'a> {
@@ -243,7 +396,8 @@ impl<'a> RegionFinder<'a> {
             let (min, max) = (region.bbox.min, region.bbox.max);
             GeomWithData::new(Rectangle::from_corners([min.x, min.y], [max.x, max.y]), index)
         };
-        Self { regions, tree: RTree::bulk_load(regions.iter().enumerate().map(boxed).collect()) }
+        let slabs = regions.iter().map(Slabs::of).collect();
+        Self { regions, slabs, tree: RTree::bulk_load(regions.iter().enumerate().map(boxed).collect()) }
     }
 
     /// Indices of the regions that hold `point`, the smallest first: a nest
@@ -251,10 +405,8 @@ impl<'a> RegionFinder<'a> {
     #[must_use]
     pub fn all_at(&self, point: Level0Point) -> Vec<usize> {
         let near = self.tree.locate_in_envelope_intersecting(AABB::from_point([point.x, point.y]));
-        let mut found: Vec<usize> = near
-            .map(|found| found.data)
-            .filter(|&index| self.regions[index].polygon.contains(point))
-            .collect();
+        let mut found: Vec<usize> =
+            near.map(|found| found.data).filter(|&index| self.slabs[index].contains(point)).collect();
         found.sort_unstable_by(|&a, &b| {
             let (a, b) = (&self.regions[a], &self.regions[b]);
             a.area_um2.total_cmp(&b.area_um2).then_with(|| a.id.cmp(&b.id))
@@ -288,7 +440,7 @@ mod tests {
     fn frame() -> MaskFrame {
         MaskFrame {
             origin: Level0Point::new(1000.0, 500.0),
-            level0_per_px: 16.0,
+            level0_per_px: (16.0, 16.0),
             mpp: Mpp::new(0.25).unwrap(),
         }
     }
@@ -329,5 +481,60 @@ mod tests {
         assert_eq!(regions.len(), 1);
         assert!(regions[0].polygon.contains(Level0Point::new(1500.0, 1000.0)));
         assert!(!regions[0].polygon.contains(Level0Point::new(3000.0, 2000.0)));
+    }
+
+    #[test]
+    fn the_finder_agrees_with_the_polygon() {
+        let (outer, inner) = (disc(60.0, 60.0, 50.0), disc(60.0, 60.0, 25.0));
+        let mask = Mask::from_fn(140, 130, |x, y| outer(x, y) && !inner(x, y));
+        let regions = regions_from_mask(&mask, &frame(), "tumour", &RegionSettings::default(), 7);
+        let finder = RegionFinder::new(&regions);
+        for step in 0..5000_u32 {
+            let at = Level0Point::new(
+                900.0 + f64::from(step * 37 % 2111) * 1.1,
+                450.0 + f64::from(step * 101 % 2003) * 1.1,
+            );
+            let expected: Vec<usize> = regions[0].polygon.contains(at).then_some(0).into_iter().collect();
+            assert_eq!(finder.all_at(at), expected, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn half_of_a_region_that_a_failed_window_hides_is_not_analysed() {
+        let mask = Mask::from_fn(140, 130, |x, y| (20..80).contains(&x) && (20..80).contains(&y));
+        let mut regions = regions_from_mask(&mask, &frame(), "tissue", &RegionSettings::default(), 7);
+        let analysed = Mask::from_fn(140, 130, |x, _| x < 50);
+        regions[0].note_coverage(&analysed, &frame());
+        assert!((regions[0].coverage - 0.5).abs() < 0.02, "{}", regions[0].coverage);
+        regions[0].cells.insert(ClassId(0), 30);
+        let per_mm2 = 30.0 / (regions[0].area_um2 * regions[0].coverage * 1e-6);
+        assert!((regions[0].cells_per_mm2() - per_mm2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_two_windows_paint_is_one_region_with_the_better_score() {
+        let piece = |x0: f64, x1: f64, score: f32| RawCell {
+            bbox: crate::testing::level0(x0, 600.0, x1, 1400.0),
+            class: ClassId(2),
+            score: Score::new(score).unwrap(),
+            outline: None,
+            stains: None,
+            window: wsi_types::WindowIndex(0),
+            cut: crate::sides::Sides::NONE,
+        };
+        let pieces = [piece(1100.0, 1700.0, 0.6), piece(1500.0, 2400.0, 0.8)];
+        let painted = |pieces: &[RawCell]| {
+            let mut painter = RegionPainter::new(frame(), (140, 130));
+            pieces.iter().for_each(|piece| painter.paint(piece));
+            painter.regions(|class| format!("class {}", class.0), &RegionSettings::default(), 7)
+        };
+        let regions = painted(&pieces);
+        assert_eq!((regions.len(), regions[0].kind.as_str()), (1, "class 2"));
+        assert_eq!(regions[0].score, Score::new(0.8));
+        let expected = 1300.0 * 800.0 * 0.0625;
+        // Opening rounds the corners.
+        assert!((regions[0].area_um2 / expected - 1.0).abs() < 0.05, "{}", regions[0].area_um2);
+        let [first, second] = pieces;
+        assert_eq!(painted(&[second, first]), regions);
     }
 }

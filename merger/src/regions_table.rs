@@ -17,25 +17,28 @@ use crate::files::write_whole;
 use crate::regions::Region;
 use crate::table::{
     ROWS_PER_GROUP, TableContext, WriteReport, bounds, corner_fields, corners_json, encode_error,
-    hilbert_key, key_values, properties, rounded_down, rounded_up, wkb_polygon,
+    hilbert_key, key_values, properties, rounded_down, rounded_up, with_geo, wkb_polygon,
 };
 
 /// The columns of the regions table, in order, with what they mean.
 #[must_use]
 pub fn regions_schema() -> Schema {
-    use DataType::{Binary, Float64, UInt32, UInt64, Utf8};
+    use DataType::{Binary, Float32, Float64, UInt32, UInt64, Utf8};
     let counts = DataType::List(Arc::new(Field::new("item", UInt64, false)));
     let columns = [
         ("region_id", UInt64, "from slide content, kind and place: the same every time"),
         ("slide_id", Utf8, "the slide's id in the dataset"),
-        ("kind", Utf8, "what it is: tissue, or a class of the region model"),
+        ("kind", Utf8, "what it is: tissue, dense (many cells), or a class of the model"),
         ("x_px", Float64, "where the outer ring balances, level-0 px from the left"),
         ("y_px", Float64, "the same from the top"),
         ("area_um2", Float64, "area without holes"),
         ("perimeter_um", Float64, "length of all rings"),
+        ("coverage", Float64, "the share of it that a window with a result saw, 0 to 1"),
+        ("analysed_um2", Float64, "the part of its area that was seen"),
+        ("score", Float32, "the model's confidence, the best of its pieces; null where no model found it"),
         ("n_holes", UInt32, "holes in it"),
         ("n_cells", UInt64, "cells whose centroid lies in it"),
-        ("cells_per_mm2", Float64, "those per mm² of its area"),
+        ("cells_per_mm2", Float64, "those per mm² of `analysed_um2`"),
         ("n_cells_by_class", counts, "those by class, in the order of `class_names` in the metadata"),
         ("bbox", DataType::Struct(corner_fields()), "box in level-0 px, rounded outwards to f32"),
         ("geometry", Binary, "WKB polygon in level-0 px"),
@@ -45,7 +48,7 @@ pub fn regions_schema() -> Schema {
         if name == "geometry" {
             notes.push(("ARROW:extension:name".to_owned(), "geoarrow.wkb".to_owned()));
         }
-        Field::new(name, kind, false).with_metadata(notes.into_iter().collect())
+        Field::new(name, kind, name == "score").with_metadata(notes.into_iter().collect())
     };
     Schema::new(columns.into_iter().map(field).collect::<Fields>())
 }
@@ -70,7 +73,7 @@ pub fn write_regions(
     let groups: Vec<_> =
         sorted.chunks(ROWS_PER_GROUP).filter_map(boxes).map(|bounds| corners_json(&bounds)).collect();
     let metadata = key_values(context, sorted.len(), &groups, boxes(&sorted).as_ref());
-    let schema = Arc::new(regions_schema());
+    let schema = Arc::new(with_geo(regions_schema(), &metadata));
     write_whole(path, |out| {
         let encode = |error| encode_error(error, path);
         let mut writer =
@@ -102,6 +105,9 @@ fn columns(regions: &[&Region], context: &TableContext) -> Vec<ArrayRef> {
         f64s(|region| region.centroid.y),
         f64s(|region| region.area_um2),
         f64s(|region| region.perimeter_um),
+        f64s(|region| region.coverage),
+        f64s(Region::analysed_um2),
+        scores(regions),
         Arc::new(UInt32Array::from_iter_values(holes)),
         u64s(Region::cell_count),
         f64s(Region::cells_per_mm2),
@@ -109,6 +115,11 @@ fn columns(regions: &[&Region], context: &TableContext) -> Vec<ArrayRef> {
         corners(regions),
         geometry(regions),
     ]
+}
+
+fn scores(regions: &[&Region]) -> ArrayRef {
+    let score = |region: &&Region| region.score.map(wsi_types::Score::get);
+    Arc::new(regions.iter().map(score).collect::<Float32Array>())
 }
 
 fn counts_by_class(regions: &[&Region], context: &TableContext) -> ArrayRef {

@@ -17,7 +17,9 @@
 //!    per window: one window sees an object once, so touching objects stay
 //!    apart.
 //! 4. A piece that a further window would have seen whole, and did not see, is
-//!    kept and flagged, or dropped, as [`UnseenCut`] says.
+//!    kept and flagged, or dropped, as [`UnseenCut`] says; an object that was
+//!    seen only in the rim of windows is dropped where a window sees its place
+//!    deeper and found nothing ([`MergeSettings::rim_px`]).
 
 use std::cmp::Ordering;
 
@@ -316,14 +318,8 @@ fn plain_ties(count: u32, tie: impl Fn(u32, u32) -> Option<Tie>, ties: &mut Vec<
 
 fn near_pairs(component: &[RawCell], coverage: &Coverage<'_>) -> Vec<(u32, u32)> {
     let boxes = component.iter().map(|cell| coverage.view(cell).reaches(coverage.settings));
-    let index = NearIndex::new(boxes.zip(0..));
-    let everywhere = inflate(coverage.layout.slide(), f64::from(u16::MAX));
     let mut pairs = Vec::new();
-    index.pairs(&index, &everywhere, |low, high| {
-        if low < high {
-            pairs.push((low, high));
-        }
-    });
+    NearIndex::new(boxes.zip(0..)).pairs_within(|a, b| pairs.push((a.min(b), a.max(b))));
     pairs.sort_unstable();
     pairs
 }
@@ -490,6 +486,10 @@ fn finish(cluster: &Cluster<'_>, coverage: &Coverage<'_>, counts: &mut MergeCoun
         counts.unconfirmed += (cluster.keepers.len() + cluster.others.len()) as u64;
         return;
     }
+    if settings.rim_px > 0.0 && denied(cluster, coverage) {
+        counts.unconfirmed += (cluster.keepers.len() + cluster.others.len()) as u64;
+        return;
+    }
     count(cluster, counts);
     let bbox = match (is_whole, settings.method) {
         (false, _) => union_box(cluster.keepers()),
@@ -533,6 +533,19 @@ fn refuted(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
             && layout.sees_whole(near, &area, coverage.settings.border_px)
             && !saw_it(near)
     })
+}
+
+/// Whether all who saw this saw it in their rim, and a window that is done sees
+/// its place deeper: that one has the better view, and saw nothing there.
+fn denied(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
+    let layout = coverage.layout;
+    let area = union_box(cluster.keepers());
+    let is_deep = |slot: u32| layout.sees_whole(slot, &area, coverage.settings.rim_px);
+    !cluster.all().any(|cell| is_deep(coverage.slot(cell)))
+        && layout
+            .neighbours(coverage.slot(cluster.best()))
+            .iter()
+            .any(|&near| coverage.done[near as usize] && is_deep(near))
 }
 
 /// The box around the pieces, grown by its longer side wherever it still ends
@@ -623,6 +636,7 @@ fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Cov
         bbox,
         centroid,
         outline,
+        stains: best.stains,
         runner_up: runner_up(best.class, cluster.all()),
         n_merged: u16::try_from(cluster.keepers.len() + cluster.others.len()).unwrap_or(u16::MAX),
         score_min,
@@ -631,6 +645,7 @@ fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Cov
         seam_dist_um: (seam_px * layout.mpp().get()) as f32,
         edge_flag: edge_flag(cluster, &bbox, coverage),
         region: None,
+        detector_scores: Box::default(),
     }
 }
 

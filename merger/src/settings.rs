@@ -109,6 +109,11 @@ pub struct MergeSettings {
     pub min_score: PerClass<f32>,
     /// What becomes of a cut detection that no better view confirms.
     pub unseen_cut: UnseenCut,
+    /// An object nearer than this to an inner border of each window that saw
+    /// it, in window px, was judged without its surroundings: where a window
+    /// that is done sees its place deeper and found nothing, it is not there.
+    /// 0: what any window saw is there.
+    pub rim_px: f64,
 }
 
 impl Default for MergeSettings {
@@ -122,6 +127,7 @@ impl Default for MergeSettings {
             border_px: 3.0,
             min_score: PerClass::all(0.0),
             unseen_cut: UnseenCut::Keep,
+            rim_px: 0.0,
         }
     }
 }
@@ -147,6 +153,8 @@ impl MergeSettings {
         for score in self.min_score.values() {
             check((0.0..=1.0).contains(&score), "min_score", score.to_string(), "between 0 and 1")?;
         }
+        let rim = self.rim_px;
+        check(rim >= 0.0 && rim.is_finite(), "rim_px", rim.to_string(), "0 or more, finite")?;
         let border = self.border_px;
         check((0.0..=MAX_BORDER_PX).contains(&border), "border_px", border.to_string(), "between 0 and 16")
     }

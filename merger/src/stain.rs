@@ -1,6 +1,6 @@
 //! How much of each dye a pixel holds: colour deconvolution.
 
-use wsi_types::Rgb;
+use wsi_types::{Detection, Rgb, WindowPoint};
 
 /// Optical densities of hematoxylin and eosin, 0 for white.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -11,6 +11,15 @@ pub struct Stains {
     pub eosin: f64,
     /// What the two do not explain.
     pub residual: f64,
+}
+
+/// Mean optical densities over one detection, 0 for white.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StainOd {
+    /// Nuclei: blue.
+    pub hematoxylin: f32,
+    /// Cytoplasm and stroma: pink.
+    pub eosin: f32,
 }
 
 /// Rows: what hematoxylin, eosin and DAB absorb of red, green and blue (Ruifrok
@@ -28,11 +37,14 @@ fn absorbs() -> [[f64; 3]; 3] {
 #[derive(Debug, Clone, Copy)]
 pub struct ColourDeconvolution {
     unmix: [[f64; 3]; 3],
+    /// Optical density by value of a channel.
+    density: [f64; 256],
 }
 
 impl Default for ColourDeconvolution {
     fn default() -> Self {
-        Self { unmix: inverse(&absorbs()) }
+        let density = std::array::from_fn(|value| -(value.max(1) as f64 / 255.0).log10());
+        Self { unmix: inverse(&absorbs()), density }
     }
 }
 
@@ -41,8 +53,7 @@ impl ColourDeconvolution {
     /// finite.
     #[must_use]
     pub fn stains(&self, pixel: Rgb) -> Stains {
-        let density = |value: u8| -(f64::from(value.max(1)) / 255.0).log10();
-        let [red, green, blue] = pixel.map(density);
+        let [red, green, blue] = pixel.map(|value| self.density[usize::from(value)]);
         let dye = |at: usize| red * self.unmix[0][at] + green * self.unmix[1][at] + blue * self.unmix[2][at];
         Stains { hematoxylin: dye(0), eosin: dye(1), residual: dye(2) }
     }
@@ -62,6 +73,55 @@ impl ColourDeconvolution {
             eosin: sum.eosin / count,
             residual: sum.residual / count,
         })
+    }
+}
+
+impl ColourDeconvolution {
+    /// The mean over what `detection` holds of a window of `width` px, whose
+    /// `pixels` lie row by row, red first: pixels with their centre in the outline,
+    /// or in the ellipse inscribed in the box. `None` when there is none.
+    #[must_use]
+    pub fn of_detection(&self, detection: &Detection, pixels: &[u8], width: usize) -> Option<StainOd> {
+        let (rows, _) = pixels.as_chunks::<3>();
+        let height = rows.len() / width.max(1);
+        let row_of = |y: f64| (y.max(0.0) as usize).min(height);
+        let mut inside: Vec<Rgb> = Vec::new();
+        let mut crossings = Vec::new();
+        for row in row_of((f64::from(detection.bbox.min.y) - 0.5).ceil())
+            ..row_of((f64::from(detection.bbox.max.y) + 0.5).floor())
+        {
+            crossings_at(detection, row as f64 + 0.5, &mut crossings);
+            for ends in crossings.chunks_exact(2) {
+                let pixel = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(width);
+                inside.extend(&rows[row * width..][pixel(ends[0])..pixel(ends[1])]);
+            }
+        }
+        let mean = self.mean(inside)?;
+        Some(StainOd { hematoxylin: mean.hematoxylin as f32, eosin: mean.eosin as f32 })
+    }
+}
+
+/// Where the outline of `detection`, or the ellipse in its box, crosses the line
+/// at `y`, ascending; window px.
+fn crossings_at(detection: &Detection, y: f64, crossings: &mut Vec<f64>) {
+    crossings.clear();
+    if let Some(ring) = detection.outline.as_deref() {
+        let point = |at: &WindowPoint| at.cast::<f64>();
+        let sides = ring.iter().zip(ring.iter().cycle().skip(1)).map(|(p, q)| (point(p), point(q)));
+        crossings.extend(
+            sides
+                .filter(|(p, q)| (p.y <= y) != (q.y <= y))
+                .map(|(p, q)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x)),
+        );
+        crossings.sort_unstable_by(f64::total_cmp);
+        return;
+    }
+    let bbox = detection.bbox.cast::<f64>();
+    let (centre, radius) = (bbox.center(), bbox.size() / 2.0);
+    let off = (y - centre.y) / radius.height;
+    if off.abs() < 1.0 {
+        let half = radius.width * (1.0 - off * off).sqrt();
+        crossings.extend([centre.x - half, centre.x + half]);
     }
 }
 
@@ -97,5 +157,30 @@ mod tests {
         let white = unmix.stains([255, 255, 255]);
         near(white.hematoxylin.abs() + white.eosin.abs() + white.residual.abs(), 0.0);
         assert!(unmix.mean([]).is_none());
+    }
+
+    #[test]
+    fn a_detection_is_measured_inside_its_outline_or_ellipse_alone() {
+        let unmix = ColourDeconvolution::default();
+        // A blue disc of 10 px around (20, 16) on white, in a window of 40 × 32 px.
+        let blue = [100, 80, 160];
+        let is_blue = |x: usize, y: usize| {
+            let (dx, dy) = (x as f64 + 0.5 - 20.0, y as f64 + 0.5 - 16.0);
+            dx * dx + dy * dy < 100.0
+        };
+        let pixels: Vec<u8> = (0..32)
+            .flat_map(|y| (0..40).flat_map(move |x| if is_blue(x, y) { blue } else { [255; 3] }))
+            .collect();
+        let pure = unmix.stains(blue).hematoxylin as f32;
+        let mut disc = crate::testing::detection(10.0, 6.0, 30.0, 26.0, 0.9);
+        let found = unmix.of_detection(&disc, &pixels, 40).map(|od| od.hematoxylin);
+        assert!(found.is_some_and(|found| (found - pure).abs() < 0.02 * pure), "{found:?}, {pure}");
+        let square = [(10.0, 6.0), (30.0, 6.0), (30.0, 26.0), (10.0, 26.0)];
+        disc.outline = Some(square.map(|(x, y)| WindowPoint::new(x, y)).into());
+        let found = unmix.of_detection(&disc, &pixels, 40).map_or(0.0, |od| od.hematoxylin);
+        let share = std::f32::consts::FRAC_PI_4;
+        assert!((found - share * pure).abs() < 0.02 * pure, "{found}");
+        let outside = crate::testing::detection(60.0, 6.0, 70.0, 26.0, 0.9);
+        assert_eq!(unmix.of_detection(&outside, &pixels, 40), None);
     }
 }

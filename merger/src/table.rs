@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, ListBuilder, UInt32Builder};
+use arrow_array::builder::{BinaryBuilder, Float32Builder, ListBuilder, UInt32Builder};
 use arrow_array::types::{Float32Type, UInt16Type};
 use arrow_array::{
     ArrayRef, DictionaryArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch, StringArray,
@@ -210,6 +210,15 @@ fn columns() -> Vec<Column> {
         nullable("min_diam_um", Float32, "least width of the outline", |block| {
             block.shape(|shape| shape.min_diam_um)
         }),
+        nullable(
+            "hematoxylin_od",
+            Float32,
+            "mean optical density of hematoxylin inside; null when not measured",
+            |block| block.maybe_f32(|row| row.cell.stains.map(|od| f64::from(od.hematoxylin))),
+        ),
+        nullable("eosin_od", Float32, "the same of eosin", |block| {
+            block.maybe_f32(|row| row.cell.stains.map(|od| f64::from(od.eosin)))
+        }),
         column("width_um", Float32, "width of the box", |block| {
             let um = block.um();
             block.f32(|row| row.cell.bbox.width() * um)
@@ -265,6 +274,12 @@ fn columns() -> Vec<Column> {
         nullable("region_id", UInt64, "the smallest region that the centroid lies in", |block| {
             Arc::new(block.rows.iter().map(|row| row.cell.region).collect::<UInt64Array>())
         }),
+        nullable(
+            "detector_scores",
+            DataType::List(Arc::new(Field::new("item", Float32, true))),
+            "of several detectors: the score each gave it, null where it did not see it; null for one",
+            detector_scores,
+        ),
         nullable("runner_up_score", Float32, "the score of that class", |block| {
             let other = |row: &Row<'_>| row.cell.runner_up.map(|(_, score)| score.get());
             Arc::new(block.rows.iter().map(other).collect::<PrimitiveArray<Float32Type>>())
@@ -280,7 +295,7 @@ pub fn cells_schema() -> Schema {
 
 /// The schema, carrying `geo` itself too: readers of a whole folder of files
 /// look for it there and not in the files' own metadata.
-fn with_geo(schema: Schema, metadata: &[KeyValue]) -> Schema {
+pub(crate) fn with_geo(schema: Schema, metadata: &[KeyValue]) -> Schema {
     let geo = metadata.iter().filter(|entry| entry.key == "geo");
     let entries = geo.filter_map(|entry| Some((entry.key.clone(), entry.value.clone()?)));
     schema.with_metadata(entries.collect())
@@ -348,6 +363,17 @@ fn windows(block: &Block<'_>) -> ArrayRef {
     for row in block.rows {
         lists.values().append_slice(&row.cell.windows);
         lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+fn detector_scores(block: &Block<'_>) -> ArrayRef {
+    let item = Field::new("item", DataType::Float32, true);
+    let mut lists = ListBuilder::new(Float32Builder::new()).with_field(item);
+    for row in block.rows {
+        let scores = &row.cell.detector_scores;
+        lists.values().extend(scores.iter().map(|score| score.map(Score::get)));
+        lists.append(!scores.is_empty());
     }
     Arc::new(lists.finish())
 }

@@ -47,6 +47,7 @@ pub(crate) fn cell(bbox: Level0Box, class: u16, score: f32) -> crate::Cell {
         bbox,
         centroid: bbox.center(),
         outline: None,
+        stains: None,
         runner_up: None,
         n_merged: 1,
         score_min: score,
@@ -55,5 +56,6 @@ pub(crate) fn cell(bbox: Level0Box, class: u16, score: f32) -> crate::Cell {
         seam_dist_um: f32::INFINITY,
         edge_flag: 0,
         region: None,
+        detector_scores: Box::default(),
     }
 }

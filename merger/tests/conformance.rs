@@ -127,9 +127,9 @@ fn merge(case: &Case, turn: usize, stream: bool) -> (Vec<Cell>, MergeReport) {
     for index in turned(0..windows.len() as u32, turn) {
         let mine = case.detections.iter().filter(|raw| raw.window == index).map(detection);
         let outcome = if case.failed.contains(&index) {
-            WindowOutcome::Failed
+            WindowOutcome::Failed("unreadable".into())
         } else {
-            WindowOutcome::Detections(turned(mine, turn))
+            WindowOutcome::found(turned(mine, turn))
         };
         merger.push(WindowIndex(index), outcome).unwrap();
         if stream {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -75,12 +77,7 @@ proptest! {
 #[test]
 fn scikit_image_and_shapely_agree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("../.venv-ref/bin/python");
-    let probe = Command::new(&python).args(["-c", "import skimage, scipy, shapely"]).output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("skipped: no .venv-ref with scikit-image, scipy and shapely");
-        return;
-    }
+    let Some(python) = support::python_with("skimage, scipy, shapely") else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut random = rand_pcg::Pcg64::seed_from_u64(11);
     let mut cases = Vec::new();

@@ -55,8 +55,8 @@ impl Scene {
         let mut cells = Vec::new();
         for &at in order {
             let outcome = match &self.detections[at] {
-                Some(detections) => WindowOutcome::Detections(detections.clone()),
-                None => WindowOutcome::Failed,
+                Some(detections) => WindowOutcome::found(detections.clone()),
+                None => WindowOutcome::Failed("unreadable".into()),
             };
             merger.push(windows[at].index, outcome).unwrap();
             if stream {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +11,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use merger::table::{ROWS_PER_GROUP, cells_schema};
-use merger::{Cell, MergeError, TableContext, write_cells};
+use merger::{Cell, MergeError, StainOd, TableContext, write_cells};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
@@ -46,6 +48,7 @@ fn cells(count: u32) -> Vec<Cell> {
                 bbox,
                 centroid: bbox.center(),
                 outline: (index % 5 == 0).then(|| diamond().into()),
+                stains: (index % 4 == 0).then_some(StainOd { hematoxylin: 0.5, eosin: 0.25 }),
                 runner_up: (index % 7 == 0).then_some((ClassId(1), score)),
                 n_merged: (index % 4) as u16 + 1,
                 score_min: score,
@@ -54,6 +57,7 @@ fn cells(count: u32) -> Vec<Cell> {
                 seam_dist_um: if index % 11 == 0 { f32::INFINITY } else { 3.5 },
                 edge_flag: 0,
                 region: (index % 2 == 0).then_some(7),
+                detector_scores: if index % 3 == 0 { [None, Some(score)].into() } else { Box::default() },
             }
         })
         .collect()
@@ -192,8 +196,11 @@ fn no_cells_are_an_empty_table_with_all_columns() {
 fn regions_are_written_with_their_holes_and_cells() {
     use merger::mask::Mask;
     use merger::regions::{MaskFrame, RegionSettings, regions_from_mask};
-    let frame =
-        MaskFrame { origin: Level0Point::zero(), level0_per_px: 400.0, mpp: Mpp::new(0.2527).unwrap() };
+    let frame = MaskFrame {
+        origin: Level0Point::zero(),
+        level0_per_px: (400.0, 400.0),
+        mpp: Mpp::new(0.2527).unwrap(),
+    };
     let mask = Mask::from_fn(240, 200, |x, y| {
         x % 120 > 10 && y % 100 > 10 && !((40..70).contains(&x) && (40..70).contains(&y))
     });
@@ -212,7 +219,7 @@ fn regions_are_written_with_their_holes_and_cells() {
     regions.reverse();
     merger::write_regions(&path, &regions, &context()).unwrap();
     assert!(bytes == std::fs::read(&path).unwrap());
-    let Some(python) = python() else { return };
+    let Some(python) = support::python_with("geopandas, pyarrow, polars, duckdb") else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
     let output = Command::new(python).arg(script).arg(&path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -230,20 +237,9 @@ fn a_folder_in_the_way_is_an_error_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// A Python with geopandas, pyarrow, polars and DuckDB, where one is at hand.
-fn python() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv-ref/bin/python");
-    let probe = Command::new(&python).args(["-c", "import geopandas, pyarrow, polars, duckdb"]).output();
-    if probe.is_ok_and(|probe| probe.status.success()) {
-        return Some(python);
-    }
-    eprintln!("skipped: no .venv-ref with geopandas, pyarrow, polars and duckdb");
-    None
-}
-
 #[test]
 fn other_readers_agree() {
-    let Some(python) = python() else { return };
+    let Some(python) = support::python_with("geopandas, pyarrow, polars, duckdb") else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
     for count in [0, 20_000] {
         let mut cells = cells(count);

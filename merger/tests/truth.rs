@@ -17,7 +17,7 @@ fn merge(simulation: &Simulation, settings: &MergeSettings) -> (Vec<Cell>, Merge
     let mut merger = CellMerger::new(Arc::new(layout), settings.clone());
     let mut cells = Vec::new();
     for (window, detections) in simulation.windows.iter().zip(&simulation.detections) {
-        merger.push(window.index, WindowOutcome::Detections(detections.clone())).unwrap();
+        merger.push(window.index, WindowOutcome::found(detections.clone())).unwrap();
         cells.append(&mut merger.take_final());
     }
     let (mut rest, report) = merger.finish();
@@ -88,7 +88,7 @@ fn the_grid_shows_only_where_merging_is_wrong() {
     for (window, detections) in windows.iter().zip(&simulation.detections) {
         let mut moved = detections.clone();
         moved.iter_mut().for_each(|found| found.bbox = found.bbox.translate(euclid::vec2(40.0, 40.0)));
-        merger.push(window.index, WindowOutcome::Detections(moved)).unwrap();
+        merger.push(window.index, WindowOutcome::found(moved)).unwrap();
     }
     let (mut cells, _) = merger.finish();
     for cell in &mut cells {

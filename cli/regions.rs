@@ -1,0 +1,161 @@
+//! The regions of one slide: tissue, areas a model found, and where many cells
+//! lie.
+
+use merger::{Cell, MaskFrame, Region, RegionPainter, RegionSettings, mask::Mask, regions::density_mask};
+use tiler::TissueMask;
+use wsi_types::{Level0Box, Level0Point, Mpp};
+
+use crate::merging::{DenseOf, SlideRules};
+
+/// The kind of regions that the tissue mask found.
+pub const TISSUE: &str = "tissue";
+/// The kind of regions where many cells lie.
+pub const DENSE: &str = "dense";
+
+/// The grid that regions are worked on: px of 4 µm, or larger where a slide
+/// would have more than 16 million of them. Working memory is at most nine bytes
+/// per px (`merger::mask`).
+#[derive(Debug, Clone, Copy)]
+pub struct RegionGrid {
+    /// Where it lies.
+    pub frame: MaskFrame,
+    /// Width and height, px.
+    pub size: (usize, usize),
+}
+
+/// Side of a px of the grid, µm.
+const PX_UM: f64 = 4.0;
+/// 16 million px: 16 × 16 mm at 4 µm, larger slides at coarser px.
+const MOST_PX: f64 = 16e6;
+
+impl RegionGrid {
+    /// The grid over a slide of `extent`, from level-0 (0, 0).
+    #[must_use]
+    pub fn over(extent: &Level0Box, mpp: Mpp) -> Self {
+        let area = extent.max.x * extent.max.y;
+        let step = (PX_UM / mpp.get()).max((area / MOST_PX).sqrt());
+        let count = |length: f64| ((length / step).ceil() as usize).max(1);
+        Self {
+            frame: MaskFrame { origin: Level0Point::zero(), level0_per_px: (step, step), mpp },
+            size: (count(extent.max.x), count(extent.max.y)),
+        }
+    }
+
+    /// The px whose centres some of `boxes` hold.
+    #[must_use]
+    pub fn covered_by(&self, boxes: impl IntoIterator<Item = Level0Box>) -> Mask {
+        let (width, height) = self.size;
+        let mut mask = Mask::new(width, height);
+        let (dx, dy) = self.frame.level0_per_px;
+        for area in boxes {
+            let corner = |x: f64, y: f64| Level0Point::new(x / dx, y / dy);
+            let (min, max) = (area.min, area.max);
+            mask.paint(&[
+                corner(min.x, min.y),
+                corner(max.x, min.y),
+                corner(max.x, max.y),
+                corner(min.x, max.y),
+            ]);
+        }
+        mask
+    }
+}
+
+/// The pieces of tissue, all that the mask has: windows looked at them too.
+#[must_use]
+pub fn tissue_regions(mask: &TissueMask, mpp: Mpp, simplify_um: f64, slide_key: u64) -> Vec<Region> {
+    let frame = MaskFrame { origin: Level0Point::zero(), level0_per_px: mask.downsample(), mpp };
+    let bits = Mask::from_fn(mask.width() as usize, mask.height() as usize, |x, y| {
+        mask.is_tissue(x as u32, y as u32)
+    });
+    let as_it_is = RegionSettings {
+        closing_um: 0.0,
+        opening_um: 0.0,
+        largest_hole_um2: 0.0,
+        least_area_um2: 0.0,
+        simplify_um,
+    };
+    merger::regions_from_mask(&bits, &frame, TISSUE, &as_it_is, slide_key)
+}
+
+/// Where many of `cells` lie.
+#[must_use]
+pub fn dense_regions(
+    cells: &[Cell],
+    dense: &DenseOf,
+    grid: &RegionGrid,
+    settings: &RegionSettings,
+    slide_key: u64,
+) -> Vec<Region> {
+    let counted = |cell: &&Cell| dense.classes.is_empty() || dense.classes.contains(&cell.class);
+    let centroids = cells.iter().filter(counted).map(|cell| cell.centroid);
+    let mask = density_mask(centroids, &grid.frame, grid.size, dense.radius_um, dense.per_mm2);
+    merger::regions_from_mask(&mask, &grid.frame, DENSE, settings, slide_key)
+}
+
+/// What the regions of one slide are made from.
+pub struct Sources<'a> {
+    /// Where there is tissue.
+    pub tissue: &'a TissueMask,
+    /// What the model found that is an area.
+    pub painted: &'a RegionPainter,
+    /// Per detector: its windows with a result, on level 0.
+    pub seen: Vec<Vec<Level0Box>>,
+    /// The grid for all but tissue.
+    pub grid: RegionGrid,
+    /// Names of the model's classes.
+    pub class_names: &'a [String],
+    /// See [`merger::Layout::slide_key`].
+    pub slide_key: u64,
+}
+
+/// All regions of a slide. Each cell notes the smallest one it lies in, each
+/// region its cells and how much of it was seen.
+#[must_use]
+pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell]) -> Vec<Region> {
+    let Sources { tissue, painted, grid, class_names, slide_key, .. } = sources;
+    let name = |class: wsi_types::ClassId| {
+        let known = class_names.get(usize::from(class.0)).cloned();
+        known.unwrap_or_else(|| format!("class_{}", class.0))
+    };
+    let mut regions = tissue_regions(tissue, grid.frame.mpp, rules.region.simplify_um, *slide_key);
+    regions.extend(painted.regions(name, &rules.region, *slide_key));
+    if let Some(dense) = &rules.dense {
+        regions.extend(dense_regions(cells, dense, grid, &rules.region, *slide_key));
+    }
+    let mut analysed = Mask::from_fn(grid.size.0, grid.size.1, |_, _| true);
+    for boxes in &sources.seen {
+        analysed.keep_within(&grid.covered_by(boxes.iter().copied()));
+    }
+    for region in &mut regions {
+        region.note_coverage(&analysed, &grid.frame);
+    }
+    merger::assign_cells(&mut regions, cells);
+    regions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_is_four_micrometres_until_a_slide_is_too_large_for_it() {
+        let of = |width: f64, height: f64| {
+            let extent = Level0Box::new(Level0Point::zero(), Level0Point::new(width, height));
+            RegionGrid::over(&extent, Mpp::new(0.25).unwrap())
+        };
+        let small = of(6144.0, 5120.0);
+        assert_eq!((small.frame.level0_per_px, small.size), ((16.0, 16.0), (384, 320)));
+        let large = of(200_000.0, 100_000.0);
+        assert!(large.size.0 * large.size.1 < 16_100_000 && large.frame.level0_per_px.0 > 16.0);
+    }
+
+    #[test]
+    fn boxes_cover_the_centres_they_hold() {
+        let extent = Level0Box::new(Level0Point::zero(), Level0Point::new(160.0, 160.0));
+        let grid = RegionGrid::over(&extent, Mpp::new(0.25).unwrap());
+        let mask =
+            grid.covered_by([Level0Box::new(Level0Point::new(7.0, 0.0), Level0Point::new(40.0, 25.0))]);
+        assert_eq!(mask.area(), 4, "columns 0 and 1 (centres 8 and 24), rows 0 and 1");
+    }
+}
