@@ -131,6 +131,7 @@ fn plan(slide: Arc<dyn Slide>, mpp: wsi_types::Mpp) -> anyhow::Result<(PlanCost,
 fn warnings(checkup: &Checkup) -> Vec<String> {
     let look = &checkup.look;
     let mut warnings = Vec::new();
+    warnings.extend(absent(checkup));
     if checkup.damaged() > 0 {
         warnings
             .push(format!("{} show damage; their pixels may be wrong", counted(checkup.damaged(), "tile")));
@@ -140,12 +141,24 @@ fn warnings(checkup: &Checkup) -> Vec<String> {
     }
     if look.is_gray {
         warnings.push("the slide has no colour; the bundled model knows H&E".into());
-    } else if look.is_dark() {
-        warnings.push("mostly black: fluorescence? The bundled model knows H&E on light glass".into());
     } else if look.pen_share > 0.01 {
         warnings.push(format!("pen marks on {:.0} % of the slide", look.pen_share * 100.0));
     }
     warnings
+}
+
+/// Tiles the file leaves out, which scanners do where there is only glass.
+fn absent(checkup: &Checkup) -> Option<String> {
+    let sum = |of: fn(&LevelCheck) -> u64| checkup.levels.iter().map(of).sum::<u64>();
+    match (sum(|level| level.absent), sum(|level| level.checked)) {
+        (0, _) => None,
+        (absent, checked) if absent == checked => Some("the file holds no pixels, only their places".into()),
+        (absent, checked) => Some(format!(
+            "{} of {} tiles looked at are left out of the file and show as background",
+            grouped(absent),
+            grouped(checked)
+        )),
+    }
 }
 
 /// The findings as lines of one table, printed as they come.

@@ -11,8 +11,9 @@ use wsi_types::{GridRect, TileId};
 
 use crate::{plan::Lattice, resample::Resampler};
 
-/// Longest side of a cell, in grid px.
-const CELL: i64 = 512;
+/// Longest side of a cell, in grid px: the tiles of one stay in a core's cache
+/// until they are pasted.
+const CELL: i64 = 256;
 
 /// Place of a cell on the lattice of cells; ordered row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

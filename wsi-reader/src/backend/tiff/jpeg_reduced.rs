@@ -103,37 +103,73 @@ fn paint(
 fn soften(
     plane: &Plane,
     y: usize,
-    (across, down): (bool, bool),
+    halved: (bool, bool),
     factor: usize,
     weighed: &mut Vec<u32>,
     out: &mut Vec<u8>,
 ) {
-    let (parts, own) = (4 * factor as u32, 4 * factor as u32 - 2);
-    let lean =
-        |this: u32, before: u32, after: u32| own.wrapping_mul(this).wrapping_add(before).wrapping_add(after);
-    weighed.clear();
-    match down {
-        false => weighed.extend(plane.row(y).iter().map(|&value| u32::from(value))),
-        true => {
-            let (above, here, below) = (plane.row(y.saturating_sub(1)), plane.row(y), plane.row(y + 1));
-            let three = here.iter().zip(above).zip(below);
-            weighed
-                .extend(three.map(|((&here, &above), &below)| lean(here.into(), above.into(), below.into())));
-        }
+    // Known numbers, so that multiplying and dividing are shifts.
+    match factor {
+        2 => soften_by::<8>(plane, y, halved, weighed, out),
+        4 => soften_by::<16>(plane, y, halved, weighed, out),
+        _ => soften_by::<32>(plane, y, halved, weighed, out),
     }
-    let total = if across { parts } else { 1 } * if down { parts } else { 1 };
-    let rounded = |sum: u32| (sum.wrapping_add(total / 2) >> total.trailing_zeros()) as u8;
-    out.clear();
-    if !across {
-        out.extend(weighed.iter().map(|&sum| rounded(sum)));
+}
+
+#[inline(always)]
+fn soften_by<const PARTS: u32>(
+    plane: &Plane,
+    y: usize,
+    (across, down): (bool, bool),
+    weighed: &mut Vec<u32>,
+    out: &mut Vec<u8>,
+) {
+    let lean = |this: u32, before: u32, after: u32| {
+        (PARTS - 2).wrapping_mul(this).wrapping_add(before).wrapping_add(after)
+    };
+    let here = plane.row(y);
+    out.resize(here.len(), 0);
+    if !across && !down {
+        out.copy_from_slice(here);
         return;
     }
-    let last = weighed.len() - 1;
-    out.push(rounded(lean(weighed[0], weighed[0], weighed[last.min(1)])));
-    out.extend(weighed.windows(3).map(|three| rounded(lean(three[1], three[0], three[2]))));
-    if last > 0 {
-        out.push(rounded(lean(weighed[last], weighed[last - 1], weighed[last])));
+    weighed.resize(here.len(), 0);
+    if down {
+        let (above, below) = (plane.row(y.saturating_sub(1)), plane.row(y + 1));
+        for (((sum, &here), &above), &below) in weighed.iter_mut().zip(here).zip(above).zip(below) {
+            *sum = lean(here.into(), above.into(), below.into());
+        }
+    } else {
+        for (sum, &here) in weighed.iter_mut().zip(here) {
+            *sum = here.into();
+        }
     }
+    match (across, down) {
+        (true, true) => {
+            let half = PARTS * PARTS / 2;
+            spread::<PARTS>(weighed, out, |sum| sum.wrapping_add(half) / (PARTS * PARTS));
+        }
+        (true, false) => spread::<PARTS>(weighed, out, |sum| sum.wrapping_add(PARTS / 2) / PARTS),
+        (false, _) => {
+            for (out, sum) in out.iter_mut().zip(&*weighed) {
+                *out = (sum.wrapping_add(PARTS / 2) / PARTS) as u8;
+            }
+        }
+    }
+}
+
+/// Leans each sum on its neighbours across.
+#[inline(always)]
+fn spread<const PARTS: u32>(sums: &[u32], out: &mut [u8], rounded: impl Fn(u32) -> u32) {
+    let lean = |this: u32, before: u32, after: u32| {
+        (PARTS - 2).wrapping_mul(this).wrapping_add(before).wrapping_add(after)
+    };
+    let last = sums.len() - 1;
+    for (out, three) in out[1..].iter_mut().zip(sums.windows(3)) {
+        *out = rounded(lean(three[1], three[0], three[2])) as u8;
+    }
+    out[last] = rounded(lean(sums[last], sums[last.saturating_sub(1)], sums[last])) as u8;
+    out[0] = rounded(lean(sums[0], sums[0], sums[last.min(1)])) as u8;
 }
 
 struct Reduced<'a, S> {
