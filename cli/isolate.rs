@@ -113,8 +113,10 @@ fn spawn() -> anyhow::Result<Child> {
         .context("cannot start the worker process")
 }
 
-/// Hands SIGTERM on to the child. Ctrl-C reaches it by itself, being in the same
-/// process group; here it only is remembered.
+/// Hands SIGTERM on to the child: the first as SIGUSR1, which only asks it to
+/// stop. Schedulers and `timeout` signal every process of a job, and a second
+/// SIGTERM would make the child quit at once. Ctrl-C reaches it by itself, being
+/// in the same process group; here it only is remembered.
 #[derive(Default)]
 struct Forwarding {
     asked: Arc<AtomicBool>,
@@ -123,6 +125,7 @@ struct Forwarding {
 
 impl Forwarding {
     fn to(&mut self, child: &Child) -> anyhow::Result<()> {
+        use rustix::process::Signal;
         use signal_hook::{consts, iterator::Signals};
         self.end();
         let mut signals =
@@ -134,10 +137,11 @@ impl Forwarding {
             .name("signals".into())
             .spawn(move || {
                 for signal in signals.forever() {
-                    asked.store(true, Ordering::Relaxed);
+                    let again = asked.swap(true, Ordering::Relaxed);
                     if signal == consts::SIGTERM {
+                        let handed = if again { Signal::TERM } else { Signal::USR1 };
                         // A child that is gone needs no signal.
-                        let _ = rustix::process::kill_process(child, rustix::process::Signal::TERM);
+                        let _ = rustix::process::kill_process(child, handed);
                     }
                 }
             })

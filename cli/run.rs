@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use crate::{
     args::Run,
@@ -140,5 +140,7 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .context("cannot listen to signals")?;
     }
+    // From the supervisor: see `isolate`.
+    signal_hook::flag::register(SIGUSR1, Arc::clone(&stop)).context("cannot listen to signals")?;
     Ok(stop)
 }

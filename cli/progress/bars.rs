@@ -14,8 +14,8 @@ impl Default for Bars {
     fn default() -> Self {
         let screen = MultiProgress::new();
         let job = screen.add(ProgressBar::new(0).with_style(style("{pos}/{len} slides  {msg}")));
-        let slide =
-            screen.add(ProgressBar::new(0).with_style(style("{pos}/{len} windows  {msg}  {eta} left")));
+        let slide = screen
+            .add(ProgressBar::new(0).with_style(style("{pos}/{len} windows  {msg}  {per_sec}  {eta} left")));
         Self { screen, job, slide }
     }
 }
@@ -44,7 +44,7 @@ impl View for Bars {
             Event::Windows { done, failed, cells, .. } => {
                 self.slide.set_position(*done as u64);
                 let failed = if *failed > 0 { format!(", {failed} FAILED") } else { String::new() };
-                self.slide.set_message(format!("{} cells{failed}", grouped(*cells)));
+                self.slide.set_message(format!("{} cells final{failed}", grouped(*cells)));
                 return;
             }
             Event::JobFinished(_) => {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Event, Totals};
 use crate::dataset::{SlideId, write_whole};
 
-/// How often windows alone rewrite the file.
+/// How often the file is rewritten at most, but for the end.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A job that has been silent for this long is gone.
 const FORGOTTEN_SECS: f64 = 86_400.0;
@@ -133,9 +133,6 @@ impl StatusFile {
                     failed: *failed,
                     cells: *cells,
                 });
-                if self.written.is_some_and(|at| at.elapsed() < INTERVAL) {
-                    return;
-                }
             }
             Event::JobFinished(totals) => {
                 self.status.current = None;
@@ -143,6 +140,11 @@ impl StatusFile {
                     if totals.interrupted { JobState::Interrupted } else { JobState::Finished };
             }
             _ => {}
+        }
+        // Small slides begin and end in milliseconds; a file on the disk takes longer.
+        let is_end = matches!(event, Event::JobFinished(_));
+        if !is_end && self.written.is_some_and(|at| at.elapsed() < INTERVAL) {
+            return;
         }
         self.status.updated = now();
         if let Ok(text) = serde_json::to_vec_pretty(&self.status) {

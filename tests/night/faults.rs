@@ -206,6 +206,29 @@ fn assert_two_done_one_named(out: &Path, reason: &str) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// As a scheduler ends a job: one SIGTERM for each of its processes.
+#[test]
+fn one_sigterm_for_all_processes_stops_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let slides = tiny_slides(folder.path(), 3, 130);
+    let undisturbed = folder.path().join("undisturbed");
+    assert!(run(&paths(&slides), &undisturbed, &SETTINGS).status.success());
+    let out = folder.path().join("out");
+    let child = start(&slides, &out, &[]);
+    let pid = child.id();
+    let _guard = KilledWith(pid);
+    wait_until(|| out.join(".slidemill/ledger").exists());
+    workers(pid).into_iter().chain([pid]).for_each(|pid| signal(pid, "TERM"));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the same command goes on"), "{}", stderr(&output));
+    let locks = fs::read_dir(out.join(".slidemill/locks")).map_or(0, Iterator::count);
+    assert_eq!(locks, 0, "a run that stops in order leaves no lock");
+    let output = run(&paths(&slides), &out, &SETTINGS);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(tables(&out), tables(&undisturbed));
+}
+
 #[test]
 fn a_slide_replaced_while_it_is_read_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
