@@ -131,12 +131,14 @@ fn name_slides(root: &Path, set: &mut ObjectSet) -> anyhow::Result<()> {
         let account = RunAccount::read(&dataset.account(&id)).ok();
         image.analysed_mm2 = account.and_then(|a| Some(a.analysis?.coverage.analysed_mm2));
         image.group = Some(image.name.clone());
-        if let Some(name) = names.get(&image.name) {
-            image.name.clone_from(name);
+        if let Some(path) = names.get(&image.name) {
+            image.name = picture_name(Path::new(path));
         }
     }
     for path in dataset.accounts()? {
-        let account = RunAccount::read(&path)?;
+        let account = RunAccount::read(&path).map_err(|error| {
+            Failure::input(format!("cannot read an account: {error}: {}", path.display()))
+        })?;
         let name = names.get(account.slide.as_str()).map_or(account.slide.as_str(), String::as_str);
         match account.outcome {
             Outcome::Done => {}
@@ -147,6 +149,17 @@ fn name_slides(root: &Path, set: &mut ObjectSet) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name of a slide or picture: its path, so that two of one file name stay
+/// apart; that of its folder for files that all have one name, such as
+/// `image.png`.
+#[must_use]
+pub fn picture_name(path: &Path) -> String {
+    let own = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let generic = matches!(stem(&own), "image" | "img" | "picture" | "slide" | "tile");
+    let folder = path.parent().filter(|folder| generic && folder.file_name().is_some());
+    folder.unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// Slide id to the path it was read from; empty where a dataset came without

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use wsi_types::{Mpp, RgbBuffer};
 
 use crate::{
-    annotations::{Reader, failure},
+    annotations::{Reader, failure, picture_name},
     args,
     draw::{self, SheetTile},
     exit::{Exit, Failure},
@@ -155,18 +155,13 @@ fn is_picture(path: &Path) -> bool {
     ends && !name.contains("label") && !name.contains("mask") && !name.starts_with('.')
 }
 
-/// What is known of an image without its pixels. A picture called `image.png` is
-/// named after its folder.
+/// What is known of an image without its pixels.
 fn image(entry: &SlideEntry, mpp: Option<f64>) -> anyhow::Result<Image> {
     let slide = super::open(&entry.path)?;
     let base = slide.info().pyramid.base();
-    let own = entry.name();
-    let folder =
-        entry.path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let generic = matches!(eval::objects::stem(&own), "image" | "img" | "slide" | "tile");
     let given = entry.mpp.map(Mpp::get).or(mpp);
     Ok(Image {
-        name: folder.filter(|_| generic).unwrap_or(own),
+        name: picture_name(&entry.path),
         size: Some((f64::from(base.width()), f64::from(base.height()))),
         mpp: wsi_reader::resolve_scale(slide.info(), given).ok().map(|scale| scale.mpp),
         ..Image::default()

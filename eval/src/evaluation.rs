@@ -978,9 +978,15 @@ fn limits((low, high): (f64, f64)) -> String {
 fn shown(estimate: Option<Estimate>) -> String {
     let Some(Estimate { value, interval }) = estimate else { return String::new() };
     match interval {
-        Some((low, high)) => format!("{value:.3} ({low:.3}–{high:.3})"),
+        Some(interval) => format!("{value:.3} ({})", span(interval)),
         None => format!("{value:.3}"),
     }
+}
+
+/// An interval in words that no minus sign can be mistaken in.
+#[must_use]
+pub fn span((low, high): (f64, f64)) -> String {
+    if low < 0.0 { format!("{low:.3} to {high:.3}") } else { format!("{low:.3}–{high:.3}") }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     EvalError,
     error::Result,
-    objects::{Image, ObjectSet},
+    objects::{Image, ObjectSet, stem},
 };
 
 /// Where an image belongs.
@@ -91,12 +91,13 @@ pub enum GroupRule {
 }
 
 impl GroupRule {
-    /// The group of an image.
+    /// The group of an image. Names count without folder and extension: where
+    /// files lie must not change the division.
     #[must_use]
     pub fn of(self, image: &Image) -> &str {
-        let name = &image.name;
+        let name = stem(&image.name);
         match self {
-            Self::Given => image.group(),
+            Self::Given => image.group.as_deref().unwrap_or(name),
             Self::Characters(n) => name.char_indices().nth(n).map_or(name, |(end, _)| &name[..end]),
             Self::Parts(separator, n) => {
                 let end = name.match_indices(separator).nth(n.saturating_sub(1));
@@ -180,6 +181,14 @@ fn hash(group: &str, seed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_change_no_group() {
+        for rule in [GroupRule::Given, GroupRule::Characters(2), GroupRule::Parts('_', 1)] {
+            let of = |name: &str| rule.of(&Image::named(name)).to_owned();
+            assert_eq!(of("site_a/x/05_1.svs"), of("05_1"), "{rule:?}");
+        }
+    }
 
     fn set(names: impl IntoIterator<Item = String>) -> ObjectSet {
         ObjectSet { images: names.into_iter().map(Image::named).collect(), ..ObjectSet::default() }
