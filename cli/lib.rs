@@ -16,6 +16,7 @@ pub mod dataset;
 pub mod demo;
 pub mod detectors;
 pub mod draw;
+pub mod eval_page;
 pub mod exit;
 pub mod finish;
 pub mod gather;

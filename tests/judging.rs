@@ -69,7 +69,13 @@ fn a_run_is_judged_by_the_names_of_its_slides() {
     assert_eq!(listed as f64, wrong);
     assert_eq!(&fs::read(&table).unwrap()[..4], b"PAR1");
 
-    let plain = eval(&out, &truth, &["--match", "distance:3um"]);
+    let page = folder.path().join("page.html");
+    let plain = eval(&out, &truth, &["--match", "distance:3um", "--html", page.to_str().unwrap()]);
+    let page = fs::read_to_string(&page).unwrap();
+    for part in ["Precision and recall", "FROC per mm²", "Reliability", "Counts per image", "<svg", "F1"] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    assert!(!page.contains("one.tif") && !page.contains("src=") && !page.contains("href="));
     let text = String::from_utf8_lossy(&plain.stdout).into_owned();
     assert!(text.starts_with("2 images, ") && text.contains("count bias/image"), "{text}");
 }

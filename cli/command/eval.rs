@@ -17,7 +17,7 @@ use parquet::{
 
 use crate::{
     annotations::{Reader, failure, file_names},
-    args,
+    args, eval_page,
     exit::{Exit, Failure},
 };
 
@@ -39,6 +39,11 @@ pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
     let found = evaluate(truth, predictions, &settings).map_err(failure)?;
     if let Some(path) = &args.parquet {
         write_parquet(&found, path)?;
+    }
+    if let Some(path) = &args.html {
+        whole_file::write_bytes(path, eval_page::render(&found)?.as_bytes()).map_err(|error| {
+            Failure::output(format!("cannot write the page: {error}: {}", path.display()))
+        })?;
     }
     print(&found, args.json)?;
     Ok(Exit::Done)

@@ -9,22 +9,22 @@ use super::figures::{ClassFigures, DIAMETER_STEP_UM, SCORE_BINS};
 use crate::progress::grouped;
 
 /// Placeholders: presentation attributes give way to any style rule.
-const INK: RGBColor = RGBColor(0, 0, 1);
-const MUTED: RGBColor = RGBColor(0, 0, 2);
-const GRID: RGBColor = RGBColor(0, 0, 3);
+pub(crate) const INK: RGBColor = RGBColor(0, 0, 1);
+pub(crate) const MUTED: RGBColor = RGBColor(0, 0, 2);
+pub(crate) const GRID: RGBColor = RGBColor(0, 0, 3);
 /// Class colours the style sheet has, `--class-0` and so on.
-pub(super) const COLOURS: usize = 8;
+pub(crate) const COLOURS: usize = 8;
 
 const WIDTH: u32 = 400;
 const HEIGHT: u32 = 230;
-const FONT: (&str, i32) = ("sans-serif", 16);
+pub(crate) const FONT: (&str, i32) = ("sans-serif", 16);
 
-fn class_colour(class: usize) -> RGBColor {
+pub(crate) fn class_colour(class: usize) -> RGBColor {
     RGBColor(0, 1, (class % COLOURS) as u8)
 }
 
 /// Style rules that turn the placeholders into the page's colours.
-pub(super) fn colour_rules() -> String {
+pub(crate) fn colour_rules() -> String {
     let named = [(INK, "--ink".to_owned()), (MUTED, "--muted".to_owned()), (GRID, "--grid".to_owned())];
     let classes = (0..COLOURS).map(|class| (class_colour(class), format!("--class-{class}")));
     named
@@ -214,8 +214,8 @@ impl Stacks {
     }
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Chart<'a, 'b> = ChartContext<
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+pub(crate) type Chart<'a, 'b> = ChartContext<
     'a,
     SVGBackend<'b>,
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
@@ -272,7 +272,7 @@ fn svg(height: u32, draw: impl FnOnce(&Area<'_>) -> anyhow::Result<()>) -> anyho
     sized(WIDTH, height, draw)
 }
 
-fn sized(
+pub(crate) fn sized(
     width: u32,
     height: u32,
     draw: impl FnOnce(&Area<'_>) -> anyhow::Result<()>,

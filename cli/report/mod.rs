@@ -4,10 +4,10 @@
 //! names slides by id and holds no path, no property of a slide file and no
 //! label. But for the time it states, equal inputs give equal bytes.
 
-mod charts;
+pub(crate) mod charts;
 mod clock;
 mod figures;
-mod page;
+pub(crate) mod page;
 mod slide;
 mod words;
 

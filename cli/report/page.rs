@@ -10,10 +10,10 @@ use crate::{
     progress::{counted, grouped, span},
 };
 
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 const SORT: &str = include_str!("sort.js");
 /// The page loads nothing and tells nobody.
-const POLICY: &str =
+pub(crate) const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 /// Classes with a column of their own; more are in the slides' sections only.
 const CLASS_COLUMNS: usize = 6;
