@@ -98,6 +98,25 @@ fn a_bad_slide_costs_itself_and_is_named() {
     assert_eq!((done, cell_tables(&tables(&out))), (1, 1));
 }
 
+/// ONNX Runtime kept a device id and a store of events there.
+#[test]
+fn nothing_is_left_in_the_home_of_the_user() {
+    let folder = folder();
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    let slide = folder.path().join("slide.tif");
+    small_slide(&slide, 10);
+    let output = slidemill()
+        .args(["run", "--window", "512"])
+        .args([&slide, Path::new("-o"), &folder.path().join("out")])
+        .env("HOME", &home)
+        .env_remove("XDG_CACHE_HOME")
+        .output()
+        .expect("slidemill starts");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+}
+
 #[test]
 fn shared_outputs_hold_no_file_name() {
     let folder = folder();

@@ -39,13 +39,14 @@ pub(crate) fn test(root: &Path, arguments: &[OsString]) -> Result<()> {
     references::prepare(root)?;
     let fix = "the failed tests are named above";
     let scope = scope(arguments);
+    let how = ["--release", "--no-fail-fast"];
     if !succeeds(cargo(root).args(["nextest", "--version"])) {
-        return run(cargo(root).args(["test", "--release"]).args(scope).args(arguments), fix);
+        return run(cargo(root).arg("test").args(how).args(scope).args(arguments), fix);
     }
     if arguments.is_empty() {
         run(cargo(root).args(["test", "--release", "--doc"]).args(scope), fix)?;
     }
-    run(cargo(root).args(["nextest", "run", "--release"]).args(scope).args(arguments), fix)
+    run(cargo(root).args(["nextest", "run"]).args(how).args(scope).args(arguments), fix)
 }
 
 /// All packages, unless the user names some: cargo ignores the names beside `--workspace`.
