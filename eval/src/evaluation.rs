@@ -907,7 +907,7 @@ impl Evaluation {
 impl std::fmt::Display for Evaluation {
     /// The table for people: a row per figure that exists, a column per class.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let images = if self.images == 1 { "1 image".to_owned() } else { format!("{} images", self.images) };
+        let images = crate::table::images(self.images);
         let area = self.area_mm2.map(|mm2| format!(", {mm2:.3} mm²")).unwrap_or_default();
         let scores = match self.settings.min_score {
             least if least > 0.0 => format!("scores from {least}"),

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// "1 image", "2 images".
+pub(crate) fn images(count: usize) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+}
+
 /// One cell and its side.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {

@@ -510,9 +510,9 @@ impl fmt::Display for Consensus {
         let kept = self.objects.iter().filter(|object| object.kept).count();
         writeln!(
             f,
-            "{} objects in {} images; {kept} kept, {} to review; same by {}",
+            "{} objects in {}; {kept} kept, {} to review; same by {}",
             self.objects.len(),
-            self.images.len(),
+            crate::table::images(self.images.len()),
             self.disputed().count(),
             self.settings.criterion
         )?;
