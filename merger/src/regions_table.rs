@@ -5,19 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, ListBuilder, UInt64Builder};
-use arrow_array::{
-    ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray, StructArray, UInt32Array, UInt64Array,
-};
+use arrow_array::{ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
-use wsi_types::{ClassId, Level0Box};
+use wsi_types::ClassId;
 
 use crate::MergeError;
 use crate::files::write_whole;
 use crate::regions::Region;
 use crate::table::{
-    ROWS_PER_GROUP, TableContext, WriteReport, bounds, corner_fields, corners_json, encode_error,
-    hilbert_key, key_values, properties, rounded_down, rounded_up, with_geo, wkb_polygon,
+    ROWS_PER_GROUP, TableContext, WriteReport, bounds, corner_fields, corners_json, covering, encode_error,
+    hilbert_key, key_values, properties, with_geo, wkb_polygon,
 };
 
 /// The columns of the regions table, in order, with what they mean.
@@ -112,7 +110,7 @@ fn columns(regions: &[&Region], context: &TableContext) -> Vec<ArrayRef> {
         u64s(Region::cell_count),
         f64s(Region::cells_per_mm2),
         counts_by_class(regions, context),
-        corners(regions),
+        covering(regions.iter().map(|region| &region.bbox)),
         geometry(regions),
     ]
 }
@@ -135,19 +133,6 @@ fn counts_by_class(regions: &[&Region], context: &TableContext) -> ArrayRef {
         lists.append(true);
     }
     Arc::new(lists.finish())
-}
-
-fn corners(regions: &[&Region]) -> ArrayRef {
-    let side = |value: fn(&Level0Box) -> f32| -> ArrayRef {
-        Arc::new(Float32Array::from_iter_values(regions.iter().map(|region| value(&region.bbox))))
-    };
-    let sides = vec![
-        side(|bbox| rounded_down(bbox.min.x)),
-        side(|bbox| rounded_down(bbox.min.y)),
-        side(|bbox| rounded_up(bbox.max.x)),
-        side(|bbox| rounded_up(bbox.max.y)),
-    ];
-    Arc::new(StructArray::new(corner_fields(), sides, None))
 }
 
 fn geometry(regions: &[&Region]) -> ArrayRef {

@@ -332,8 +332,13 @@ pub(crate) fn corner_fields() -> Fields {
 }
 
 fn corners(block: &Block<'_>) -> ArrayRef {
+    covering(block.rows.iter().map(|row| &row.cell.bbox))
+}
+
+/// The column `bbox` of either table: a box for each row, rounded outward.
+pub(crate) fn covering<'a>(boxes: impl Iterator<Item = &'a Level0Box> + Clone) -> ArrayRef {
     let side = |value: fn(&Level0Box) -> f32| -> ArrayRef {
-        Arc::new(Float32Array::from_iter_values(block.rows.iter().map(|row| value(&row.cell.bbox))))
+        Arc::new(Float32Array::from_iter_values(boxes.clone().map(value)))
     };
     let sides = vec![
         side(|bbox| rounded_down(bbox.min.x)),
@@ -346,13 +351,13 @@ fn corners(block: &Block<'_>) -> ArrayRef {
 
 /// The largest `f32` that is not above `value`: pruning by the covering must
 /// never lose a row.
-pub(crate) fn rounded_down(value: f64) -> f32 {
+fn rounded_down(value: f64) -> f32 {
     let near = value as f32;
     if f64::from(near) > value { near.next_down() } else { near }
 }
 
 /// The smallest `f32` that is not below `value`.
-pub(crate) fn rounded_up(value: f64) -> f32 {
+fn rounded_up(value: f64) -> f32 {
     let near = value as f32;
     if f64::from(near) < value { near.next_up() } else { near }
 }
