@@ -194,7 +194,8 @@ pub struct Info {
 /// `python models/training/quantize.py --model M.onnx --crops FOLDER --out M.int8.onnx`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Model {
-    /// ONNX file [default: the bundled model]
+    /// ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg
+    /// [default: nuclei-he]
     pub model: Option<PathBuf>,
 }
 

@@ -1,29 +1,76 @@
-//! The model that comes with slidemill, and opening whichever is asked for.
+//! The models that come with slidemill, and opening whichever is asked for.
+
+use std::path::{Path, PathBuf};
 
 use detector::{DetectSettings, Manifest, ModelReport, OnnxDetector, SessionSettings};
 
 use crate::{exit::Failure, settings::Settings};
 
-/// Nuclei in H&E. Card, data, licence and limits: `models/nuclei-he/README.md`.
-const NUCLEI_HE: &[u8] = include_bytes!("../models/nuclei-he/nuclei-he.onnx");
-const NAME: &str = "nuclei-he";
+/// A model within the program, asked for by its name.
+struct Bundled {
+    name: &'static str,
+    onnx: &'static [u8],
+}
 
-/// What is known of the model of the settings, or of the bundled one.
+/// Nuclei in H&E; the first is taken when none is asked for. Card, data, licence and limits:
+/// `models/nuclei-he/README.md`.
+static BUNDLED: [Bundled; 3] = [
+    Bundled { name: "nuclei-he", onnx: include_bytes!("../models/nuclei-he/nuclei-he.onnx") },
+    Bundled { name: "nuclei-he-int8", onnx: include_bytes!("../models/nuclei-he/nuclei-he.int8.onnx") },
+    Bundled { name: "nuclei-he-seg", onnx: include_bytes!("../models/nuclei-he/nuclei-he-seg.onnx") },
+];
+
+/// Where a model is to be had.
+enum Source<'a> {
+    Bundled(&'static Bundled),
+    File(&'a Path),
+}
+
+impl<'a> Source<'a> {
+    fn of(model: Option<&'a Path>) -> Self {
+        let [default, ..] = &BUNDLED;
+        let Some(path) = model else { return Self::Bundled(default) };
+        let named = BUNDLED.iter().find(|bundled| path == Path::new(bundled.name));
+        named.map_or(Self::File(path), Self::Bundled)
+    }
+}
+
+/// `model` as it is understood from any folder: the path of a file made absolute, the
+/// name of a bundled model as it is.
+#[must_use]
+pub fn from_any_folder(model: PathBuf) -> PathBuf {
+    match Source::of(Some(&model)) {
+        Source::Bundled(_) => model,
+        Source::File(path) => std::path::absolute(path).unwrap_or(model),
+    }
+}
+
+/// What is known of the model at that path or of that name, or of the default one.
 ///
 /// # Errors
 ///
 /// A usage failure with the path last when it cannot be used.
-pub fn describe(model: Option<&std::path::Path>) -> anyhow::Result<ModelReport> {
-    match model {
+pub fn describe(model: Option<&Path>) -> anyhow::Result<ModelReport> {
+    match Source::of(model) {
+        Source::Bundled(Bundled { name, onnx }) => {
+            detector::describe_bytes(name, onnx, "").map_err(Failure::usage)
+        }
+        Source::File(path) if !path.exists() => {
+            let names: Vec<_> = BUNDLED.iter().map(|bundled| bundled.name).collect();
+            Err(Failure::usage(format!(
+                "there is no such model file, and none of that name is bundled (those are {}): {}",
+                names.join(", "),
+                path.display()
+            )))
+        }
         // The error names the file.
-        Some(path) => {
+        Source::File(path) => {
             detector::describe(path).map_err(|error| Failure::usage(format!("cannot use the model: {error}")))
         }
-        None => detector::describe_bytes(NAME, NUCLEI_HE, "").map_err(Failure::usage),
     }
 }
 
-/// What the model of the settings, or the bundled one, promises.
+/// What the model of the settings, or the default one, promises.
 ///
 /// # Errors
 ///
@@ -32,7 +79,7 @@ pub fn manifest(settings: &Settings) -> anyhow::Result<Manifest> {
     Ok(describe(settings.model.as_deref())?.manifest)
 }
 
-/// Opens `model`, or the bundled one, at `manifest`'s thresholds; detections from
+/// Opens `model`, or the default one, at `manifest`'s thresholds; detections from
 /// `score_floor` on are given.
 ///
 /// # Errors
@@ -40,7 +87,7 @@ pub fn manifest(settings: &Settings) -> anyhow::Result<Manifest> {
 /// A usage failure when the model cannot be used, or its device not be had.
 pub fn open(
     settings: &Settings,
-    model: Option<&std::path::Path>,
+    model: Option<&Path>,
     manifest: &Manifest,
     score_floor: f32,
 ) -> anyhow::Result<OnnxDetector> {
@@ -56,10 +103,29 @@ pub fn open(
     if let Some(iou) = settings.window_iou {
         detect.nms_iou = iou as f32;
     }
-    match model {
-        Some(path) => OnnxDetector::open(path, &settings.device, &detect, &session)
+    match Source::of(model) {
+        Source::Bundled(Bundled { name, onnx }) => {
+            OnnxDetector::from_bytes(name, onnx, "", &settings.device, &detect, &session)
+                .map_err(Failure::usage)
+        }
+        Source::File(path) => OnnxDetector::open(path, &settings.device, &detect, &session)
             .map_err(|error| Failure::usage(format!("cannot use the model: {error}: {}", path.display()))),
-        None => OnnxDetector::from_bytes(NAME, NUCLEI_HE, "", &settings.device, &detect, &session)
-            .map_err(Failure::usage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundled_models_have_names_and_files_have_paths() {
+        for Bundled { name, .. } in &BUNDLED {
+            let report = describe(Some(Path::new(name))).unwrap();
+            assert_eq!(report.manifest.classes[0].name, "nucleus", "{name}");
+            assert_eq!(from_any_folder(name.into()), Path::new(name));
+        }
+        assert!(from_any_folder("own.onnx".into()).is_absolute());
+        let missing = describe(Some(Path::new("nuclei"))).unwrap_err().to_string();
+        assert!(missing.contains("nuclei-he-seg") && missing.ends_with(": nuclei"), "{missing}");
     }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use wsi_types::Mpp;
 
 use crate::{
+    bundled,
     dataset::{Dataset, SlideId, hex, write_whole},
     detectors::Detectors,
     exit::Failure,
@@ -98,7 +99,10 @@ impl JobPlan {
     /// A usage failure when the options or the model cannot be used.
     pub fn new(slides: &[SlideEntry], mut options: RunOptions) -> anyhow::Result<Self> {
         // Other machines start in other folders.
-        options.model = options.model.map(|path| std::path::absolute(&path).unwrap_or(path));
+        options.model = options.model.map(bundled::from_any_folder);
+        for detector in options.detector.iter_mut().flatten() {
+            detector.model = detector.model.take().map(bundled::from_any_folder);
+        }
         let settings = Settings::new(options.clone())?;
         let relevant = result_settings(&settings, &Detectors::of(&settings)?);
         Ok(Self {

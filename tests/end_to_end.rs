@@ -32,6 +32,29 @@ fn painted_cells_are_found_once_each() {
 }
 
 #[test]
+fn the_model_with_outlines_finds_the_same_cells_and_their_areas() {
+    let folder = folder();
+    let slide = folder.path().join("slide.tif");
+    let truth = small_slide(&slide, 5);
+    let ellipses: f64 = truth.cells.iter().map(|cell| cell.radii_um.0 * cell.radii_um.1).sum();
+    let painted_um2 = std::f64::consts::PI * ellipses / truth.cells.len() as f64;
+    let [boxes, outlines] = ["nuclei-he", "nuclei-he-seg"].map(|model| {
+        let out = folder.path().join(model);
+        let output = run(&[&slide], &out, &[&SMALL_WINDOWS[..], &["--model", model]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let cells =
+            read_cells(&Dataset::at(&out).cells(&accounts(&out)[0].slide)).expect("cells can be read");
+        let area: f64 = cells.iter().map(|cell| f64::from(cell.area_um2)).sum();
+        (cells.len() as f64, area / cells.len() as f64)
+    });
+    let more = outlines.0 / boxes.0;
+    assert!((0.98..1.02).contains(&more), "{boxes:?} {outlines:?}");
+    // Painted nuclei are dented by up to a quarter of their radius.
+    let off = outlines.1 / painted_um2;
+    assert!((0.8..1.15).contains(&off), "{painted_um2} um2 painted; {boxes:?} {outlines:?}");
+}
+
+#[test]
 fn threads_batch_and_a_second_run_change_no_byte() {
     let folder = folder();
     let slide = folder.path().join("slide.tif");

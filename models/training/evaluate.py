@@ -186,7 +186,7 @@ def working_threshold(curves: list[Curve]) -> float:
 
 
 def onnx_predictor(path: Path, threads: int = 0) -> Predict:
-    """Runs an exported model with ONNX Runtime on the CPU."""
+    """Runs an exported model with ONNX Runtime on the CPU; mask coefficients are left out."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -195,7 +195,9 @@ def onnx_predictor(path: Path, threads: int = 0) -> Predict:
 
     def predict(image: np.ndarray) -> np.ndarray:
         tensor = image.transpose(2, 0, 1)[None].astype(np.float32) / 255
-        return session.run(["output0"], {"images": tensor})[0][0]
+        answers, *prototypes = session.run(None, {"images": tensor})
+        rows = answers.shape[1] - sum(p.shape[1] for p in prototypes)
+        return answers[0, :rows]
 
     return predict
 

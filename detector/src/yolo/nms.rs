@@ -5,7 +5,7 @@
 //!
 //! Near linear: a grid per size class finds the kept boxes that could overlap enough. It rests on
 //! `IoU(a, b) <= min(side) / max(side)`, for each axis: boxes of very different size never suppress each
-//! other, and only few kept boxes of like size fit around one place.
+//! other, and only few kept boxes of like size, their centres close together, fit around one place.
 
 use std::cmp::Ordering;
 
@@ -32,17 +32,15 @@ pub fn suppress(
         order.sort_by_key(|&i| candidates[i as usize].class);
     }
     let mut keep = vec![false; candidates.len()];
-    let mut grid = Grid::new(width, height, candidates.len());
+    let mut grid = Grid::new(width, height);
     let mut class = None;
     for &i in &order {
         let candidate = &candidates[i as usize];
         if !class_agnostic && class.replace(candidate.class) != Some(candidate.class) {
             grid.clear();
         }
-        if !grid
-            .any_near(&candidate.bbox, iou, |j| overlap(&candidates[j as usize].bbox, &candidate.bbox) > iou)
-        {
-            grid.insert(i, &candidate.bbox);
+        if !grid.suppresses(&candidate.bbox, iou) {
+            grid.insert(&candidate.bbox);
             keep[i as usize] = true;
         }
     }
@@ -77,17 +75,22 @@ pub fn overlap(a: &WindowBox, b: &WindowBox) -> f32 {
 /// `[2^k, 2^(k+1))`, in cells of `2^k` px by their centre; the smallest class takes all smaller boxes.
 struct Grid {
     levels: Vec<Level>,
-    /// By candidate: the one inserted into the same cell before it.
-    next: Vec<u32>,
+    kept: Vec<Kept>,
     /// Cells in use, to be emptied: (level, cell).
     used: Vec<(u8, u32)>,
+}
+
+/// A kept box and the one inserted into the same cell before it.
+struct Kept {
+    bbox: WindowBox,
+    next: u32,
 }
 
 struct Level {
     cell: f32,
     columns: usize,
     rows: usize,
-    /// By cell: the candidate inserted last.
+    /// By cell: the box inserted last.
     heads: Vec<u32>,
 }
 
@@ -98,7 +101,7 @@ const FINEST: u32 = 3;
 const COARSEST: u32 = 12;
 
 impl Grid {
-    fn new(width: usize, height: usize, candidates: usize) -> Self {
+    fn new(width: usize, height: usize) -> Self {
         let levels = (FINEST..=COARSEST).map(|k| {
             let cell = (1usize << k) as f32;
             // Boxes outside the window are clamped into the border cells.
@@ -106,16 +109,17 @@ impl Grid {
             let (columns, rows) = (cells(width), cells(height));
             Level { cell, columns, rows, heads: vec![NONE; columns * rows] }
         });
-        Self { levels: levels.collect(), next: vec![NONE; candidates], used: Vec::new() }
+        Self { levels: levels.collect(), kept: Vec::new(), used: Vec::new() }
     }
 
     fn clear(&mut self) {
         for (level, cell) in self.used.drain(..) {
             self.levels[usize::from(level)].heads[cell as usize] = NONE;
         }
+        self.kept.clear();
     }
 
-    fn insert(&mut self, candidate: u32, bbox: &WindowBox) {
+    fn insert(&mut self, bbox: &WindowBox) {
         let index = level_of(longer_side(bbox));
         let level = &mut self.levels[index];
         let (x, y) = centre(bbox);
@@ -124,29 +128,29 @@ impl Grid {
         if *head == NONE {
             self.used.push((index as u8, cell as u32));
         }
-        self.next[candidate as usize] = std::mem::replace(head, candidate);
+        let next = std::mem::replace(head, self.kept.len() as u32);
+        self.kept.push(Kept { bbox: *bbox, next });
     }
 
-    /// Whether `hit` holds for any kept box that could have an IoU above `iou` with `bbox`.
-    fn any_near(&self, bbox: &WindowBox, iou: f32, hit: impl Fn(u32) -> bool) -> bool {
-        let side = longer_side(bbox);
+    /// Whether any kept box has an IoU above `iou` with `bbox`.
+    fn suppresses(&self, bbox: &WindowBox, iou: f32) -> bool {
         let (x, y) = centre(bbox);
+        let (width, height) = (bbox.max.x - bbox.min.x, bbox.max.y - bbox.min.y);
         // IoU > t needs side ratios of at least t.
+        let side = width.max(height).max(0.0);
         let (lowest, highest) = (level_of(side * iou), level_of(side / iou.max(f32::MIN_POSITIVE)));
         self.levels[lowest..=highest].iter().any(|level| {
-            // Boxes overlap only when their centres are closer than half of both sides.
-            let reach = (side + level.largest_side(side / iou.max(f32::MIN_POSITIVE))) * 0.5;
-            let columns = level.column(x - reach)..=level.column(x + reach);
-            (level.row(y - reach)..=level.row(y + reach)).any(|row| {
+            let (across, down) = (level.reach(width, iou), level.reach(height, iou));
+            let columns = level.column(x - across)..=level.column(x + across);
+            (level.row(y - down)..=level.row(y + down)).any(|row| {
                 let heads = &level.heads[row * level.columns..][columns.clone()];
-                heads.iter().any(|&head| self.chain(head).any(&hit))
+                heads.iter().any(|&head| self.chain(head).any(|kept| overlap(&kept.bbox, bbox) > iou))
             })
         })
     }
 
-    fn chain(&self, head: u32) -> impl Iterator<Item = u32> {
-        let link = |i: u32| (i != NONE).then_some(i);
-        std::iter::successors(link(head), move |&i| link(self.next[i as usize]))
+    fn chain(&self, head: u32) -> impl Iterator<Item = &Kept> {
+        std::iter::successors(self.kept.get(head as usize), |kept| self.kept.get(kept.next as usize))
     }
 }
 
@@ -160,10 +164,20 @@ impl Level {
         ((y / self.cell) as usize).min(self.rows - 1)
     }
 
-    /// The longest side of a box in this level that may matter, given the longest that may at all.
-    fn largest_side(&self, limit: f32) -> f32 {
+    /// How far apart on one axis the centres of a box with this side and one of this level can lie when
+    /// their IoU is above `iou`.
+    ///
+    /// The IoU is at most (shared length) / (longer side) on either axis, and boxes of sides `a` and `b`
+    /// whose centres are `d` apart share at most `(a + b) / 2 - d`: so `d < (a + b) / 2 - iou * max(a, b)`.
+    /// Over the sides `b` that a box here can have, that is greatest at the longest or at `b = a`.
+    fn reach(&self, side: f32, iou: f32) -> f32 {
+        let side = side.max(0.0);
+        let like = (side / iou.max(f32::MIN_POSITIVE)).min(f32::MAX);
         let is_coarsest = self.cell >= (1u32 << COARSEST) as f32;
-        if is_coarsest { limit } else { (self.cell * 2.0).min(limit) }
+        let longest = if is_coarsest { like } else { like.min(self.cell * 2.0) };
+        let apart = |other: f32| (side + other) * 0.5 - iou * side.max(other);
+        // More for the rounding of the IoU itself, and of corners far from the origin.
+        apart(longest).max(apart(side.min(longest))) * 1.001 + 0.05
     }
 }
 

@@ -7,6 +7,8 @@
 //! One ring per object: of several parts (joined over edges, not corners) the largest, the first of equals;
 //! holes are filled.
 
+use std::ops::Range;
+
 use wsi_types::{Outline, WindowPoint};
 
 use super::segment::Mask;
@@ -29,45 +31,97 @@ struct Part {
 }
 
 fn largest_part(mask: &Mask) -> Option<Part> {
-    const UNSEEN: u32 = 0;
-    let mut labels = vec![UNSEEN; mask.field.len()];
-    let mut largest: Option<(usize, u32, usize)> = None;
-    let mut label = UNSEEN;
-    for start in 0..labels.len() {
-        if labels[start] == UNSEEN && mask.field[start] > 0.0 {
-            label += 1;
-            let size = fill(mask, &mut labels, start, label);
-            if largest.is_none_or(|(most, ..)| size > most) {
-                largest = Some((size, label, start));
-            }
-        }
+    let runs = Runs::of(mask);
+    let root = runs.largest()?;
+    let mut inside = vec![false; mask.field.len()];
+    for run in runs.0.iter().filter(|run| run.parent == root) {
+        inside[run.start..run.end].fill(true);
     }
-    let (_, label, first) = largest?;
-    Some(Part { inside: labels.iter().map(|&l| l == label).collect(), first })
+    Some(Part { inside, first: runs.0[root].start })
 }
 
-/// Labels every pixel joined to `start` over edges; returns how many.
-fn fill(mask: &Mask, labels: &mut [u32], start: usize, label: u32) -> usize {
-    let mut open = vec![start];
-    let mut size = 0;
-    labels[start] = label;
-    while let Some(at) = open.pop() {
-        size += 1;
-        let (x, y) = (at % mask.width, at / mask.width);
-        let neighbours = [
-            (x > 0).then(|| at - 1),
-            (x + 1 < mask.width).then(|| at + 1),
-            (y > 0).then(|| at - mask.width),
-            (y + 1 < mask.height).then(|| at + mask.width),
-        ];
-        for next in neighbours.into_iter().flatten() {
-            if labels[next] == 0 && mask.field[next] > 0.0 {
-                labels[next] = label;
-                open.push(next);
+/// The pixels of a mask as runs within rows, joined over edges into parts: a disjoint-set forest
+/// (Galler & Fischer 1964) whose roots are the first runs of their parts in scan order.
+struct Runs(Vec<Run>);
+
+/// Pixels `start..end` of the field.
+#[derive(Clone, Copy)]
+struct Run {
+    start: usize,
+    end: usize,
+    /// An earlier run of the same part, or itself.
+    parent: usize,
+}
+
+impl Runs {
+    fn of(mask: &Mask) -> Self {
+        let mut all = Self(Vec::new());
+        let mut above = 0..0;
+        for (y, row) in mask.field.chunks_exact(mask.width.max(1)).enumerate() {
+            let first = all.0.len();
+            all.push_row(y * mask.width, row);
+            all.join_rows(above, first, mask.width);
+            above = first..all.0.len();
+        }
+        all.flatten();
+        all
+    }
+
+    fn push_row(&mut self, offset: usize, row: &[f32]) {
+        let inside = |value: &f32| *value > 0.0;
+        let mut x = 0;
+        while let Some(gap) = row[x..].iter().position(inside) {
+            let start = x + gap;
+            x = row[start..].iter().position(|value| !inside(value)).map_or(row.len(), |len| start + len);
+            let parent = self.0.len();
+            self.0.push(Run { start: offset + start, end: offset + x, parent });
+        }
+    }
+
+    /// Joins the runs from `below` on with those of the row `above` that share an edge with them.
+    fn join_rows(&mut self, above: Range<usize>, below: usize, width: usize) {
+        let mut first = above.start;
+        for lower in below..self.0.len() {
+            let Run { start, end, .. } = self.0[lower];
+            while first < above.end && self.0[first].end + width <= start {
+                first += 1;
+            }
+            let mut upper = first;
+            while upper < above.end && self.0[upper].start + width < end {
+                self.join(upper, lower);
+                upper += 1;
             }
         }
     }
-    size
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0[a.max(b)].parent = a.min(b);
+    }
+
+    fn root(&self, mut run: usize) -> usize {
+        while self.0[run].parent != run {
+            run = self.0[run].parent;
+        }
+        run
+    }
+
+    /// Makes the root every run's parent; parents come before their children.
+    fn flatten(&mut self) {
+        for run in 0..self.0.len() {
+            self.0[run].parent = self.0[self.0[run].parent].parent;
+        }
+    }
+
+    /// The root of the part with the most pixels, the first of equals.
+    fn largest(&self) -> Option<usize> {
+        let mut sizes = vec![0; self.0.len()];
+        for run in &self.0 {
+            sizes[run.parent] += run.end - run.start;
+        }
+        // Of equals `max_by_key` gives the last.
+        (0..sizes.len()).rev().max_by_key(|&root| sizes[root])
+    }
 }
 
 /// Steps along pixel borders: right, down, left, up.
@@ -138,17 +192,15 @@ fn simplify(ring: &[WindowPoint], tolerance: f32) -> Vec<WindowPoint> {
     let (Some(&first), true) = (ring.first(), tolerance > 0.0 && ring.len() > 4) else {
         return ring.to_vec();
     };
-    let distance = |i: &usize| (ring[*i] - first).square_length();
-    let far = (1..ring.len()).max_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(1);
+    let far = farthest(1..ring.len(), |i| (ring[i] - first).square_length()).map_or(1, |(far, _)| far);
     let mut keep = vec![false; ring.len()];
     keep[0] = true;
     keep[far] = true;
     let mut open = vec![(0, far), (far, ring.len())];
     while let Some((from, to)) = open.pop() {
         let (a, b) = (ring[from], ring[to % ring.len()]);
-        let off = |i: &usize| distance_to_segment(ring[*i], a, b);
-        let farthest = (from + 1..to).max_by(|i, j| off(i).total_cmp(&off(j)));
-        if let Some(corner) = farthest.filter(|i| off(i) > tolerance) {
+        let off = farthest(from + 1..to, |i| distance_to_segment(ring[i], a, b));
+        if let Some((corner, _)) = off.filter(|(_, distance)| *distance > tolerance) {
             keep[corner] = true;
             open.extend([(from, corner), (corner, to)]);
         }
@@ -156,6 +208,11 @@ fn simplify(ring: &[WindowPoint], tolerance: f32) -> Vec<WindowPoint> {
     let kept: Vec<WindowPoint> =
         ring.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(&point, _)| point).collect();
     if kept.len() < 3 { ring.to_vec() } else { kept }
+}
+
+/// The index with the greatest distance, the last of equals, and that distance.
+fn farthest(indices: Range<usize>, distance: impl Fn(usize) -> f32) -> Option<(usize, f32)> {
+    indices.map(|i| (i, distance(i))).max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
 fn distance_to_segment(p: WindowPoint, a: WindowPoint, b: WindowPoint) -> f32 {
@@ -236,7 +293,32 @@ mod tests {
         assert_eq!(area(&ring), area(&outline(&long, 0.0).unwrap()));
     }
 
+    /// The pixels of the part that `start` is in, joined one by one.
+    fn flooded(mask: &Mask, start: usize) -> Vec<bool> {
+        let mut inside = vec![false; mask.field.len()];
+        let mut open = vec![start];
+        while let Some(at) = open.pop() {
+            if mask.field[at] <= 0.0 || std::mem::replace(&mut inside[at], true) {
+                continue;
+            }
+            let (x, y) = (at % mask.width, at / mask.width);
+            let steps = [(x > 0, -1), (x + 1 < mask.width, 1), (y > 0, -9), (y + 1 < mask.height, 9)];
+            open.extend(steps.iter().filter(|(there, _)| *there).map(|(_, by)| at.strict_add_signed(*by)));
+        }
+        inside
+    }
+
     proptest! {
+        #[test]
+        fn the_largest_part_is_that_of_a_flood_fill(field in proptest::collection::vec(-1f32..1.0, 9 * 12)) {
+            let mask = Mask { left: 0, top: 0, width: 9, height: 12, field };
+            let parts = (0..mask.field.len()).filter(|&at| mask.field[at] > 0.0).map(|at| (at, flooded(&mask, at)));
+            let size = |inside: &[bool]| inside.iter().filter(|&&pixel| pixel).count();
+            let largest = parts.reduce(|a, b| if size(&b.1) > size(&a.1) { b } else { a });
+            let found = largest_part(&mask).map(|part| (part.first, part.inside));
+            prop_assert_eq!(found, largest);
+        }
+
         /// The outline holds exactly the pixel centres of its part, holes filled.
         #[test]
         fn pixel_centres_tell_inside_from_outside(

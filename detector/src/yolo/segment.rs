@@ -57,14 +57,12 @@ impl<'a> Prototypes<'a> {
         if !all_finite(&sums) {
             return Err(WindowFault::NotFinite { part: "prototypes" });
         }
+        // Along the rows first: each widened row serves every pixel row between two cells.
+        let widened = across.widen(&sums);
         let mut field = Vec::with_capacity(x.len * y.len);
         for row in &down.taps {
-            let [above, below] = [row.low, row.high].map(|i| &sums[i * across.span..][..across.span]);
-            field.extend(across.taps.iter().map(|column| {
-                let upper = mix(above[column.low], above[column.high], column.share);
-                let lower = mix(below[column.low], below[column.high], column.share);
-                mix(upper, lower, row.share)
-            }));
+            let [above, below] = [row.low, row.high].map(|i| &widened[i * x.len..][..x.len]);
+            field.extend(above.iter().zip(below).map(|(&upper, &lower)| mix(upper, lower, row.share)));
         }
         Ok(Mask { left: x.start, top: y.start, width: x.len, height: y.len, field })
     }
@@ -138,6 +136,15 @@ impl Samples {
             tap.high -= first;
         }
         Self { first, span, taps }
+    }
+
+    /// `rows` of `span` cells each, interpolated at every pixel.
+    fn widen(&self, rows: &[f32]) -> Vec<f32> {
+        let mut widened = Vec::with_capacity(rows.len() / self.span.max(1) * self.taps.len());
+        for row in rows.chunks_exact(self.span.max(1)) {
+            widened.extend(self.taps.iter().map(|tap| mix(row[tap.low], row[tap.high], tap.share)));
+        }
+        widened
     }
 }
 
