@@ -70,7 +70,7 @@ fn read_all(path: &Path, settings: &Settings) -> anyhow::Result<Vec<Batch>> {
     let slide = wsi_reader::open(path)?;
     let scale = wsi_reader::resolve_scale(slide.info(), None)?;
     let manifest = bundled::manifest(settings)?;
-    let mask = TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default())?;
+    let mask = TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default());
     let plan = plan_settings_for(settings, &manifest, manifest.mpp.unwrap_or(scale.mpp));
     let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &plan)?;
     let wanted = plan.windows().iter().map(|window| window.index).collect();

@@ -1,13 +1,14 @@
 """Reads the windows of `benches/read.rs` with other readers, for comparison.
 
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install tiffslide cucim-cu12 openslide-python openslide-bin
+    python -m venv /tmp/peers && /tmp/peers/bin/pip install tiffslide cucim-cu12 openslide-python openslide-bin imagecodecs
     /tmp/peers/bin/python benches/read_peers.py SLIDE [--rows 4096] [--rounds 3]
 
 Windows of 2048 px from the first rows of level 0, at strides 2048 and 1024, one
 thread, to RGB in memory. The best of the rounds counts, by the clock and by
 processor time, in Mpx of the level per second: the figures `cargo bench --bench
-read` prints, so run both in one go on one machine. A reader that is not installed
-is skipped, and said so.
+read` prints, so run both in one go on one machine. Before them the floor: the bare
+decode of the same JPEG tiles by libjpeg-turbo (through imagecodecs), from memory into
+one buffer. A reader that is not installed is skipped, and said so.
 """
 
 from __future__ import annotations
@@ -51,6 +52,37 @@ def openslide(path: str) -> tuple[Reader, int]:
 READERS = {"tiffslide": tiffslide, "cuCIM on CPU": cucim, "OpenSlide, Python": openslide}
 
 
+def floor(path: str, rows: int, rounds: int) -> None:
+    """Decodes the stored tiles of the first rows, and nothing else."""
+    import imagecodecs
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        if page.compression != 7:
+            print(f"bare libjpeg-turbo: skipped, compression {page.compression}, expected JPEG (7)")
+            return
+        count = -(-page.imagewidth // page.tilewidth) * min(rows // page.tilelength, page.imagelength // page.tilelength)
+        tiles = []
+        for offset, length in zip(page.dataoffsets[:count], page.databytecounts[:count], strict=True):
+            tiff.filehandle.seek(offset)
+            tiles.append(tiff.filehandle.read(length))
+        colours = "RGB" if page.photometric == 2 else "YCBCR"
+        tables, out = page.jpegtables, np.empty((page.tilelength, page.tilewidth, 3), np.uint8)
+    times = []
+    for _ in range(rounds):
+        clock, processor = time.perf_counter(), time.process_time()
+        for tile in tiles:
+            imagecodecs.jpeg8_decode(tile, tables=tables, colorspace=colours, outcolorspace="RGB", out=out)
+        times.append((time.perf_counter() - clock, time.process_time() - processor))
+    show("bare libjpeg-turbo", "", out.shape[0] * out.shape[1] * count, times)
+
+
+def show(name: str, what: str, px: int, times: list[tuple[float, float]]) -> None:
+    clock, processor = (px / min(each) / 1e6 for each in zip(*times, strict=True))
+    print(f"{name:18} {what:12}: {clock:7.1f} Mpx/s by the clock, {processor:7.1f} by processor time", flush=True)
+
+
 def once(read: Reader, width: int, rows: int, stride: int) -> tuple[float, float]:
     """Seconds by the clock and of the processor."""
     clock, processor = time.perf_counter(), time.process_time()
@@ -66,6 +98,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    try:
+        floor(args.slide, args.rows, args.rounds)
+    except ImportError as error:
+        print(f"bare libjpeg-turbo: skipped, {error}")
     for name, open_with in READERS.items():
         try:
             read, width = open_with(args.slide)
@@ -73,9 +109,8 @@ def main() -> None:
             print(f"{name}: skipped, {error}")
             continue
         for stride in (WINDOW, WINDOW // 2):
-            rounds = [once(read, width, args.rows, stride) for _ in range(args.rounds)]
-            clock, processor = (width * args.rows / min(times) / 1e6 for times in zip(*rounds, strict=True))
-            print(f"{name:18} stride {stride}: {clock:7.1f} Mpx/s by the clock, {processor:7.1f} by processor time")
+            times = [once(read, width, args.rows, stride) for _ in range(args.rounds)]
+            show(name, f"stride {stride}", width * args.rows, times)
 
 
 if __name__ == "__main__":

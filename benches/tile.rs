@@ -114,6 +114,7 @@ impl Copied {
             background,
             compression: vec!["none".into()],
             associated: Vec::new(),
+            mapping: None,
             icc_profile_bytes: None,
             properties: BTreeMap::new(),
         };

@@ -5,6 +5,7 @@ mod judging;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use wsi_reader::LinearMapping;
 
 use crate::{
     command,
@@ -52,7 +53,7 @@ enum Command {
 /// Find every cell of the given slides and write one dataset.
 ///
 /// SLIDES are files, folders, quoted globs, or a CSV list with the columns path,
-/// id and mpp (the last two may be empty). A run that was stopped or killed goes
+/// id, mpp and map_range (all but the first may be empty or left out). A run that was stopped or killed goes
 /// on where it was when the same command is given again; slides that are done are
 /// skipped.
 #[derive(Debug, Clone, clap::Args)]
@@ -181,6 +182,9 @@ pub struct Info {
     /// Microns per pixel of level 0, for slides that do not say it
     #[arg(long, value_name = "X")]
     pub mpp: Option<f64>,
+    /// For slides of 16 bits or floats: the values that become black and white
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
+    pub map_range: Option<LinearMapping>,
 }
 
 /// Show what a model promises, as slidemill understands it, or what is wrong
@@ -226,6 +230,9 @@ pub struct Thumbnail {
     /// Longer side of the picture in px
     #[arg(long, default_value_t = 1024)]
     pub size: u32,
+    /// For slides of 16 bits or floats: the values that become black and white
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
+    pub map_range: Option<LinearMapping>,
 }
 
 /// Check slides before a night: every tile of every level is read.
@@ -240,6 +247,13 @@ pub struct Doctor {
     /// Read a sample of the tiles only
     #[arg(long)]
     pub quick: bool,
+    /// Microns per pixel of level 0, for slides that do not say it; a slide list
+    /// may give each its own
+    #[arg(long, value_name = "X")]
+    pub mpp: Option<f64>,
+    /// For slides of 16 bits or floats: the values that become black and white
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
+    pub map_range: Option<LinearMapping>,
     /// As JSON
     #[arg(long)]
     pub json: bool,

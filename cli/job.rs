@@ -4,9 +4,11 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
+use wsi_reader::{LinearMapping, OpenError, OpenOptions, Slide};
 use wsi_types::Mpp;
 
 use crate::{dataset::SlideId, exit::Failure};
@@ -20,11 +22,23 @@ pub struct SlideEntry {
     pub id: Option<SlideId>,
     /// Given by the user for this slide.
     pub mpp: Option<Mpp>,
+    /// Given by the user for this slide: how samples of more than 8 bits become 8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_range: Option<LinearMapping>,
 }
 
 impl SlideEntry {
     fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), id: None, mpp: None }
+        Self { path: path.into(), id: None, mpp: None, map_range: None }
+    }
+
+    /// Opens it; `map_range` counts where this slide has none of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], which does not name the path.
+    pub fn open(&self, map_range: Option<LinearMapping>) -> Result<Arc<dyn Slide>, OpenError> {
+        open(&self.path, self.map_range.or(map_range))
     }
 
     /// What the person at the terminal calls it. Never for shared outputs.
@@ -32,6 +46,15 @@ impl SlideEntry {
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
     }
+}
+
+/// Opens a path with what was said of samples of more than 8 bits.
+///
+/// # Errors
+///
+/// [`OpenError`], which does not name the path.
+pub fn open(path: &Path, map_range: Option<LinearMapping>) -> Result<Arc<dyn Slide>, OpenError> {
+    wsi_reader::open_with(path, &OpenOptions { mapping: map_range, ..OpenOptions::default() })
 }
 
 /// One line of a slide list.
@@ -42,6 +65,7 @@ struct ListLine {
     path: PathBuf,
     id: Option<String>,
     mpp: Option<f64>,
+    map_range: Option<LinearMapping>,
 }
 
 /// Turns what was typed into slides, each path once, in a fixed order: as typed,
@@ -113,7 +137,8 @@ fn expand_glob(pattern: &Path) -> anyhow::Result<Vec<SlideEntry>> {
     Ok(paths.filter(|path| matcher.is_match(path) && path.is_file()).map(SlideEntry::at).collect())
 }
 
-/// Reads a CSV list: a header with `path` and, where wanted, `id` and `mpp`.
+/// Reads a CSV list: a header with `path` and, where wanted, `id`, `mpp` and
+/// `map_range`.
 /// Paths are relative to the list's own folder.
 fn read_list(list: &Path) -> anyhow::Result<Vec<SlideEntry>> {
     let wrong = |reason: String| Failure::usage(format!("slide list: {reason}: {}", list.display()));
@@ -126,10 +151,12 @@ fn read_list(list: &Path) -> anyhow::Result<Vec<SlideEntry>> {
     let mut entries = Vec::new();
     for (index, line) in reader.deserialize::<ListLine>().enumerate() {
         let at = |reason: String| wrong(format!("line {}: {reason}", index + 2));
-        let line = line.map_err(|error| at(format!("{error}; expected the columns path, id, mpp")))?;
+        let line =
+            line.map_err(|error| at(format!("{error}; expected the columns path, id, mpp, map_range")))?;
         let id = line.id.filter(|id| !id.is_empty()).map(SlideId::new).transpose().map_err(&at)?;
         let mpp = line.mpp.map(Mpp::new).transpose().map_err(|error| at(error.to_string()))?;
-        entries.push(SlideEntry { path: folder.join(line.path), id, mpp });
+        let path = folder.join(line.path);
+        entries.push(SlideEntry { path, id, mpp, map_range: line.map_range });
     }
     Ok(entries)
 }
@@ -142,12 +169,14 @@ mod tests {
     fn a_list_gives_each_slide_its_own_id_and_scale() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("night.csv");
-        fs::write(&list, "path,id,mpp\n\"Fall 7, Höhe.svs\",case-7,0.25\nb.svs,,\n").unwrap();
+        let lines = "path,id,mpp,map_range\n\"Fall 7, Höhe.svs\",case-7,0.25,\nb.svs,,,100:4095\n";
+        fs::write(&list, lines).unwrap();
         let slides = slides_in(&[list]).unwrap();
         assert_eq!(slides[0].path, folder.path().join("Fall 7, Höhe.svs"));
         assert_eq!(slides[0].id.as_ref().map(SlideId::as_str), Some("case-7"));
         assert_eq!(slides[0].mpp.map(Mpp::get), Some(0.25));
         assert_eq!((slides[1].id.clone(), slides[1].mpp), (None, None));
+        assert_eq!((slides[0].map_range, slides[1].map_range), (None, LinearMapping::new(100.0, 4095.0)));
     }
 
     #[test]
@@ -157,8 +186,9 @@ mod tests {
         for (text, expected) in [
             ("path,mpp\na.svs,0\n", "line 2: mpp is 0"),
             ("path,id\na.svs,../x\n", "line 2: slide id"),
+            ("path,map_range\na.svs,9:3\n", "\"9:3\" is no range"),
             ("path,id\na.svs,x\nb.svs,x\n", "the id x"),
-            ("path,scale\na.svs,1\n", "expected the columns path, id, mpp"),
+            ("path,scale\na.svs,1\n", "expected the columns path, id, mpp, map_range"),
         ] {
             fs::write(&list, text).unwrap();
             let error = slides_in(std::slice::from_ref(&list)).unwrap_err().to_string();

@@ -1,15 +1,12 @@
 //! `OUT/.slidemill/plan.json`: what a job consists of, so that many machines can
 //! each do a part of it. It holds paths: it is private.
 
-use std::{
-    collections::BTreeMap,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use wsi_reader::LinearMapping;
 use wsi_types::Mpp;
 
 use crate::{
@@ -49,6 +46,9 @@ pub struct PlannedSlide {
     pub id: Option<SlideId>,
     /// Given by the user, µm per level-0 px.
     pub mpp: Option<f64>,
+    /// Given by the user: how samples of more than 8 bits become 8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_range: Option<LinearMapping>,
     /// Of the file.
     pub bytes: u64,
     /// Of level 0; 0 for a slide that cannot be opened.
@@ -58,17 +58,26 @@ pub struct PlannedSlide {
 }
 
 impl PlannedSlide {
-    fn of(entry: &SlideEntry, mpp: Option<Mpp>) -> Self {
+    fn of(entry: &SlideEntry, settings: &Settings) -> Self {
         let path = std::fs::canonicalize(&entry.path)
             .or_else(|_| std::path::absolute(&entry.path))
             .unwrap_or_else(|_| entry.path.clone());
-        let (area_mm2, problem) = match area_mm2(&path, entry.mpp.or(mpp)) {
+        let (area_mm2, problem) = match area_mm2(entry, settings) {
             Ok(area) => (area, None),
             Err(error) => (0.0, Some(format!("{error:#}"))),
         };
         let bytes = std::fs::metadata(&path).map_or(0, |facts| facts.len());
         let slide = slide_id(entry).0;
-        Self { slide, path, id: entry.id.clone(), mpp: entry.mpp.map(Mpp::get), bytes, area_mm2, problem }
+        Self {
+            slide,
+            path,
+            id: entry.id.clone(),
+            mpp: entry.mpp.map(Mpp::get),
+            map_range: entry.map_range,
+            bytes,
+            area_mm2,
+            problem,
+        }
     }
 
     /// What it is to be balanced by.
@@ -79,13 +88,14 @@ impl PlannedSlide {
 
     fn entry(&self) -> SlideEntry {
         let mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
-        SlideEntry { path: self.path.clone(), id: self.id.clone(), mpp }
+        SlideEntry { path: self.path.clone(), id: self.id.clone(), mpp, map_range: self.map_range }
     }
 }
 
-fn area_mm2(path: &Path, mpp: Option<Mpp>) -> anyhow::Result<f64> {
-    let slide = wsi_reader::open(path)?;
-    let scale = wsi_reader::resolve_scale(slide.info(), mpp.map(Mpp::get)).map_err(anyhow::Error::msg)?;
+fn area_mm2(entry: &SlideEntry, settings: &Settings) -> anyhow::Result<f64> {
+    let slide = entry.open(settings.map_range)?;
+    let given = entry.mpp.or(settings.mpp).map(Mpp::get);
+    let scale = wsi_reader::resolve_scale(slide.info(), given).map_err(anyhow::Error::msg)?;
     let base = slide.info().pyramid.base();
     let side_mm = |px: u32| f64::from(px) * scale.mpp.get() / 1000.0;
     Ok(side_mm(base.width()) * side_mm(base.height()))
@@ -110,7 +120,7 @@ impl JobPlan {
             settings_sha256: hex(&Sha256::digest(serde_json::to_vec(&relevant)?)),
             settings: relevant,
             options,
-            slides: slides.iter().map(|entry| PlannedSlide::of(entry, settings.mpp)).collect(),
+            slides: slides.iter().map(|entry| PlannedSlide::of(entry, &settings)).collect(),
         })
     }
 

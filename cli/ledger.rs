@@ -335,7 +335,7 @@ mod tests {
     fn head_of(fingerprint: &str) -> LedgerHead {
         let manifest = Manifest::without_model("m", &["tumour"], None);
         let origin = Origin {
-            slide: SlideEntry { path: "x.svs".into(), id: None, mpp: None },
+            slide: SlideEntry { path: "x.svs".into(), id: None, mpp: None, map_range: None },
             id: SlideId::from_content(&[7; 32]),
             options: RunOptions::default(),
             models: vec![StoredModel::of(&manifest)],

@@ -5,6 +5,7 @@ use std::io::BufWriter;
 
 use anyhow::Context as _;
 use tiler::TissueMask;
+use wsi_reader::reduced;
 use wsi_types::RgbBuffer;
 
 use crate::{
@@ -51,35 +52,15 @@ pub fn write(
     whole(dataset.coverage(id), coverage_png(mask, seen)?)
 }
 
-/// How many px become one, and the sizes that gives.
-fn reduced(width: usize, height: usize) -> (usize, usize, usize) {
-    let factor = width.max(height).div_ceil(SIDE_PX as usize).max(1);
-    (factor, width.div_ceil(factor), height.div_ceil(factor))
+/// How many px become one.
+fn reduction(width: usize, height: usize) -> usize {
+    width.max(height).div_ceil(SIDE_PX as usize).max(1)
 }
 
 /// Averages squares of whole px until the longer side fits.
 fn shrink(picture: &RgbBuffer) -> RgbBuffer {
-    let (factor, width, height) = reduced(picture.width(), picture.height());
-    if factor == 1 {
-        return picture.clone();
-    }
-    let mut small = RgbBuffer::filled(width, height, [0; 3]);
-    let mut sums = vec![[0_u32; 4]; width];
-    for y in 0..height {
-        sums.fill([0; 4]);
-        for row in y * factor..((y + 1) * factor).min(picture.height()) {
-            for (x, pixel) in picture.row(row).as_chunks::<3>().0.iter().enumerate() {
-                let [r, g, b, count] = &mut sums[x / factor];
-                *r += u32::from(pixel[0]);
-                *g += u32::from(pixel[1]);
-                *b += u32::from(pixel[2]);
-                *count += 1;
-            }
-        }
-        for (pixel, [r, g, b, count]) in small.row_mut(y).as_chunks_mut::<3>().0.iter_mut().zip(&sums) {
-            *pixel = [r, g, b].map(|sum| ((sum + count / 2) / (*count).max(1)) as u8);
-        }
-    }
+    let mut small = RgbBuffer::default();
+    reduced::average(picture, reduction(picture.width(), picture.height()), &mut small);
     small
 }
 
@@ -99,7 +80,8 @@ fn jpeg(picture: &RgbBuffer) -> anyhow::Result<Vec<u8>> {
 /// gaps are seen.
 fn coverage_png(mask: &TissueMask, seen: Option<&[bool]>) -> anyhow::Result<Vec<u8>> {
     let (wide, high) = (mask.width() as usize, mask.height() as usize);
-    let (factor, width, height) = reduced(wide, high);
+    let factor = reduction(wide, high);
+    let (width, height) = (wide.div_ceil(factor), high.div_ceil(factor));
     let mut shares = vec![Share::Nothing; width * height];
     for (index, _) in mask.bits().iter().enumerate().filter(|&(_, &tissue)| tissue) {
         let share = if seen.is_none_or(|seen| seen[index]) { Share::Analysed } else { Share::Missing };

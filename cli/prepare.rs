@@ -16,7 +16,7 @@ use detector::Manifest;
 use merger::{Layout, WindowOutcome, decode_window};
 use sha2::{Digest as _, Sha256};
 use tiler::{Plan, PlanSettings, TissueMask, TissueSettings};
-use wsi_reader::{Scale, Slide, SlideInfo};
+use wsi_reader::{Overview, Scale, Slide, SlideInfo};
 use wsi_types::{Level0Box, Mpp, RgbBuffer, WindowIndex};
 
 use crate::{
@@ -342,12 +342,12 @@ pub fn plan_slide(
     mark: Mark,
 ) -> anyhow::Result<Preparation> {
     let started = Instant::now();
-    let slide = wsi_reader::with_reduced_levels(wsi_reader::open(&entry.path)?);
+    let slide = wsi_reader::with_reduced_levels(entry.open(job.settings.map_range)?);
     let given = entry.mpp.or(job.settings.mpp).map(Mpp::get);
     let scale = wsi_reader::resolve_scale(slide.info(), given).map_err(|problem| {
         anyhow::anyhow!("{problem}; give it with --mpp, or in the mpp column of a slide list")
     })?;
-    let of_windows = detection_relevant(job, content, &scale);
+    let of_windows = detection_relevant(job, content, &scale, slide.info());
     let mut relevant = of_windows.clone();
     relevant.extend(named(job.settings.merging.result_relevant(&job.detectors.manifest)));
     let fingerprint = fingerprint(&relevant)?;
@@ -459,10 +459,10 @@ pub fn tissue(
     job: &Job,
 ) -> anyhow::Result<(TissueMask, RgbBuffer, Vec<String>)> {
     if !job.settings.tissue_mask {
-        let picture = wsi_reader::overview(slide, overview::SIDE_PX).pixels;
+        let picture = Overview::whole(slide, overview::SIDE_PX).pixels;
         return Ok((TissueMask::full(slide.info()), picture, Vec::new()));
     }
-    let (mask, picture) = TissueMask::compute_with_picture(slide, Some(mpp), &TissueSettings::default())?;
+    let (mask, picture) = TissueMask::compute_with_picture(slide, Some(mpp), &TissueSettings::default());
     let warnings = mask.notes().iter().map(ToString::to_string).collect();
     Ok((mask, picture, warnings))
 }
@@ -490,9 +490,13 @@ fn extent(info: &SlideInfo) -> Level0Box {
 }
 
 /// Everything that can change what a window of a slide gives, by name.
-fn detection_relevant(job: &Job, content: &str, scale: &Scale) -> BTreeMap<String, String> {
+fn detection_relevant(job: &Job, content: &str, scale: &Scale, info: &SlideInfo) -> BTreeMap<String, String> {
     let of_slide = [("slide_content", content.to_owned()), ("mpp", scale.mpp.get().to_string())];
-    detection_settings(&job.settings, &job.detectors).chain(named(of_slide)).collect()
+    // Of slides it applies to alone: the others are what they were without it.
+    let mapping = info.mapping.map(|mapping| ("map_range", mapping.to_string()));
+    detection_settings(&job.settings, &job.detectors)
+        .chain(named(of_slide.into_iter().chain(mapping)))
+        .collect()
 }
 
 /// Everything that can change the results of a job, by name, but for what is the

@@ -12,6 +12,7 @@ use std::{
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tiler::Overlap;
+use wsi_reader::LinearMapping;
 use wsi_types::Mpp;
 
 use crate::{
@@ -52,6 +53,12 @@ pub struct RunOptions {
     /// what they say; a slide list may give each its own
     #[arg(long, value_name = "X", help_heading = "Slides")]
     pub mpp: Option<f64>,
+
+    /// For slides of 16 bits or floats, which are refused without it: the values
+    /// that become black and white, such as 0:4095; what lies between becomes 8
+    /// bits along a straight line. A slide list may give each its own
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true, help_heading = "Slides")]
+    pub map_range: Option<LinearMapping>,
 
     /// Side of the square the model sees, in px at the model's mpp [default: 2048]
     #[arg(long, value_name = "PX", help_heading = "Slides")]
@@ -213,6 +220,7 @@ impl RunOptions {
             window_iou,
             stains,
             mpp,
+            map_range,
             window,
             overlap,
             no_tissue_mask,
@@ -251,6 +259,8 @@ pub struct Settings {
     pub window_iou: Option<f64>,
     /// Given by the user for all slides.
     pub mpp: Option<Mpp>,
+    /// How samples of more than 8 bits become 8, for all slides that have them.
+    pub map_range: Option<LinearMapping>,
     /// Side of a window, in grid px.
     pub window: u32,
     /// Between neighbouring windows.
@@ -314,6 +324,7 @@ impl Settings {
                 .mpp
                 .map(|value| Mpp::new(value).map_err(|error| Failure::usage(format!("--mpp: {error}"))))
                 .transpose()?,
+            map_range: options.map_range,
             window,
             overlap: parsed("--overlap", options.overlap.as_deref().unwrap_or("50%"))?,
             tissue_mask: !options.no_tissue_mask.unwrap_or(false),

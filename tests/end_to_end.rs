@@ -4,8 +4,19 @@ mod support;
 
 use std::{fs, path::Path};
 
-use slidemill::{account::Outcome, cells::read_cells, dataset::Dataset, demo};
-use support::{SMALL_WINDOWS, accounts, cell_tables, run, slidemill, small_slide, stderr, tables};
+use slidemill::{
+    account::{Outcome, RunAccount},
+    cells::read_cells,
+    dataset::Dataset,
+    demo,
+};
+use support::{
+    SMALL_WINDOWS, accounts, cell_tables, run, slidemill, small_slide, stderr, tables, tiny_slides,
+};
+use tiff::encoder::{
+    TiffEncoder,
+    colortype::{ColorType, RGB8, RGB16},
+};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -323,4 +334,42 @@ fn every_shared_slide_ends_done_or_named() {
         let done = text.lines().any(|line| line.contains(name) && line.contains(" cells in "));
         assert!(done, "{name}: {text}");
     }
+}
+
+#[test]
+fn a_slide_of_16_bits_is_analysed_along_a_stated_line() {
+    fn write<C: ColorType<Inner: Copy>>(path: &Path, (width, height): (u32, u32), samples: &[C::Inner])
+    where
+        [C::Inner]: tiff::encoder::TiffValue,
+    {
+        let file = fs::File::create(path).expect("a file");
+        TiffEncoder::new(file).expect("a header").write_image::<C>(width, height, samples).expect("a page");
+    }
+    let folder = folder();
+    let painted = wsi_reader::open(&tiny_slides(folder.path(), 1, 30)[0]).unwrap();
+    let mpp = painted.info().scale.as_ref().expect("a scale").mpp.get().to_string();
+    let pixels = wsi_reader::Overview::whole(&*painted, u32::MAX).pixels;
+    let size = (pixels.width() as u32, pixels.height() as u32);
+    let wide: Vec<u16> = pixels.bytes().iter().map(|&byte| 1000 + 100 * u16::from(byte)).collect();
+    let slides = [folder.path().join("8.tif"), folder.path().join("16.tif")];
+    write::<RGB8>(&slides[0], size, pixels.bytes());
+    write::<RGB16>(&slides[1], size, &wide);
+
+    let refused = run(&[&slides[1]], &folder.path().join("refused"), &["--mpp", &mpp]);
+    assert_eq!(refused.status.code(), Some(65));
+    assert!(stderr(&refused).contains("16-bit samples") && stderr(&refused).contains("--map-range"));
+
+    let out = folder.path().join("out");
+    let more = ["--mpp", &mpp, "--map-range", "1000:26500", "--window", "512", "--threads", "2"];
+    let output = run(&[&slides[0], &slides[1]], &out, &more);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let accounts = accounts(&out);
+    let stated = |account: &RunAccount| account.settings.get("map_range").cloned();
+    assert_eq!(accounts.iter().filter_map(stated).collect::<Vec<_>>(), ["1000:26500"], "of one slide alone");
+    let found = accounts.iter().map(|account| {
+        let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).expect("cells can be read");
+        cells.iter().map(|cell| (cell.centroid, cell.class)).collect::<Vec<_>>()
+    });
+    let found: Vec<_> = found.collect();
+    assert!(found[0].len() > 5 && found[0] == found[1], "the same pixels, the same cells");
 }

@@ -147,7 +147,7 @@ impl Detector for Coarse {
 fn placements(path: &Path, settings: &Settings, mpp: Mpp) -> BTreeMap<WindowIndex, Placement> {
     let slide = wsi_reader::open(path).unwrap();
     let scale = wsi_reader::resolve_scale(slide.info(), None).unwrap();
-    let mask = TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default()).unwrap();
+    let mask = TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default());
     let manifest = Manifest::without_model("scripted", &["nucleus"], Some(mpp));
     let settings = plan_settings_for(settings, &manifest, mpp);
     let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &settings).unwrap();

@@ -157,7 +157,7 @@ fn is_picture(path: &Path) -> bool {
 
 /// What is known of an image without its pixels.
 fn image(entry: &SlideEntry, mpp: Option<f64>) -> anyhow::Result<Image> {
-    let slide = super::open(&entry.path)?;
+    let slide = super::open(&entry.path, None)?;
     let base = slide.info().pyramid.base();
     let given = entry.mpp.map(Mpp::get).or(mpp);
     Ok(Image {
@@ -208,7 +208,7 @@ fn cut(
     let side = dataset.settings.tile_px;
     let unreadable: Vec<BTreeSet<usize>> = (paths.par_iter().enumerate())
         .map(|(place, path)| {
-            let slide = super::open(path)?;
+            let slide = super::open(path, None)?;
             let id = ImageId(place as u32);
             let own = dataset.tiles.iter().enumerate().filter(|(_, tile)| tile.image == id);
             let mut unreadable = BTreeSet::new();
@@ -245,7 +245,7 @@ fn pixels_of(
     side: u32,
     keep_unlabelled: bool,
 ) -> Result<RgbBuffer, wsi_reader::ReadError> {
-    let mut pixels = draw::read_area(slide, tile.area, side as usize)?;
+    let mut pixels = draw::read_area(slide, tile.area, side)?;
     let hidden = tile.hidden.iter().filter(|_| !keep_unlabelled);
     hidden.for_each(|ring| draw::fill_ring(&mut pixels, &places(ring), PAINTED_OVER));
     Ok(pixels)
@@ -311,7 +311,7 @@ fn overview(dataset: &Dataset, paths: &[PathBuf], keep_unlabelled: bool) -> anyh
     let step = tiles.len().div_ceil(SHOWN).max(1);
     tiles = tiles.into_iter().step_by(step).collect();
     let shown = |tile: &&Tile| -> anyhow::Result<SheetTile> {
-        let slide = super::open(&paths[tile.image.0 as usize])?;
+        let slide = super::open(&paths[tile.image.0 as usize], None)?;
         let side = dataset.settings.tile_px;
         let corners = |b: eval::dataset::TileBox| {
             vec![(b.min.x, b.min.y), (b.max.x, b.min.y), (b.max.x, b.max.y), (b.min.x, b.max.y)]

@@ -102,7 +102,7 @@ fn describe(score: &DemoScore) -> String {
 
 /// Overview with density, and one crop per kind of cell, all with boxes.
 fn draw_found(path: &Path, truth: &DemoTruth, cells: &[StoredCell]) -> anyhow::Result<RgbBuffer> {
-    let slide = super::open(path)?;
+    let slide = super::open(path, None)?;
     let boxes: Vec<_> = cells.iter().map(|cell| (cell.bbox, cell.class)).collect();
     let crops = truth.places_to_show();
     let what = Montage { cells: &boxes, crops: &crops, class_names: &[], height: 760 };

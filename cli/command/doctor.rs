@@ -6,11 +6,12 @@ use std::{
 };
 
 use serde::Serialize;
-use tiler::{Plan, PlanCost, TissueMask, TissueSettings};
+use tiler::{Plan, PlanCost, TissueMask, TissueNote, TissueSettings};
 use wsi_reader::{
     Slide,
-    doctor::{CheckOptions, Checkup, LevelCheck, check},
+    doctor::{CheckOptions, Checkup, FaultKind, LevelCheck, check},
 };
+use wsi_types::{Mpp, TileId};
 
 use crate::{
     args, bundled,
@@ -28,6 +29,8 @@ const CORE_SECS_PER_WINDOW: f64 = 0.73;
 const TABLE_BYTES_PER_MM2: f64 = 1e6;
 /// Slide names longer than this are cut in the middle.
 const MAX_NAME: usize = 48;
+/// Letters of a line below a slide.
+const DETAIL_WIDTH: usize = 90;
 
 /// What was found on one slide.
 #[derive(Serialize, Default)]
@@ -52,6 +55,8 @@ struct Finding {
 ///
 /// A usage failure when no slide is given.
 pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
+    let given = RunOptions { mpp: args.mpp, map_range: args.map_range, ..RunOptions::default() };
+    let settings = Settings::new(given)?;
     let slides = slides_in(&args.slides)?;
     let threads = args.threads.unwrap_or_else(usable_threads);
     let options = if args.quick { CheckOptions::quick(threads) } else { CheckOptions::full(threads) };
@@ -61,7 +66,7 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     }
     let mut findings = Vec::new();
     for entry in &slides {
-        let finding = examine(entry, &options);
+        let finding = examine(entry, &settings, &options);
         if !args.json {
             print!("{}", table.row(entry, &finding));
         }
@@ -76,56 +81,76 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     Ok(if bad > 0 { Exit::Incomplete } else { Exit::Done })
 }
 
-fn examine(entry: &SlideEntry, options: &CheckOptions) -> Finding {
+fn examine(entry: &SlideEntry, settings: &Settings, options: &CheckOptions) -> Finding {
     let mut finding = Finding { path: entry.path.display().to_string(), ..Finding::default() };
-    match wsi_reader::open(&entry.path) {
-        Ok(slide) => look_inside(entry, slide, options, &mut finding),
+    match entry.open(settings.map_range) {
+        Ok(slide) => look_inside(entry, slide, settings, options, &mut finding),
         Err(error) => finding.problem = Some(error.to_string()),
     }
     finding
 }
 
-fn look_inside(entry: &SlideEntry, slide: Arc<dyn Slide>, options: &CheckOptions, finding: &mut Finding) {
+fn look_inside(
+    entry: &SlideEntry,
+    slide: Arc<dyn Slide>,
+    settings: &Settings,
+    options: &CheckOptions,
+    finding: &mut Finding,
+) {
     let checkup = check(slide.as_ref(), options, &|_, _| {});
     finding.warnings = warnings(&checkup);
-    match wsi_reader::resolve_scale(slide.info(), entry.mpp.map(wsi_types::Mpp::get)) {
-        Ok(scale) => {
-            finding.mpp = Some(scale.mpp.get());
-            match plan(slide, scale.mpp) {
-                Ok((cost, notes)) => {
-                    finding.plan = Some(cost);
-                    finding.warnings.extend(notes);
-                    if cost.windows == 0 {
-                        finding.warnings.push("no tissue found: a run would look at nothing".into());
-                    }
-                }
-                Err(error) => finding.problem = Some(format!("{error:#}")),
-            }
-        }
+    if let Some(mapping) = slide.info().mapping {
+        finding.warnings.push(format!("mapped to 8 bits from {mapping}, as stated"));
+    }
+    let given = entry.mpp.or(settings.mpp).map(Mpp::get);
+    let scale = wsi_reader::resolve_scale(slide.info(), given);
+    let slide = wsi_reader::with_reduced_levels(slide);
+    let mpp = scale.as_ref().ok().map(|scale| scale.mpp);
+    let mask = TissueMask::compute(slide.as_ref(), mpp, &TissueSettings::default());
+    finding.warnings.extend(mask.notes().iter().map(|note| noted(note, &mask)));
+    finding.mpp = mpp.map(Mpp::get);
+    match scale {
+        Ok(scale) => match plan(slide.as_ref(), &mask, scale.mpp, settings) {
+            Ok(cost) => finding.plan = Some(cost),
+            Err(error) => finding.problem = Some(format!("{error:#}")),
+        },
         Err(problem) => finding.problem = Some(format!("{problem}; a run needs --mpp")),
     }
+    if finding.plan.is_some_and(|cost| cost.windows == 0) {
+        finding.warnings.push("no tissue found: a run would look at nothing".into());
+    }
     if checkup.unreadable() > 0 && finding.problem.is_none() {
-        let first = checkup.levels.iter().flat_map(|level| &level.faults).next();
-        let first = first.map_or_else(String::new, |fault| {
-            let tile = fault.tile;
-            format!(
-                ", the first at column {} row {} of level {}: {}",
-                tile.column, tile.row, tile.level.0, fault.reason
-            )
-        });
-        finding.problem = Some(format!("{} cannot be read{first}", counted(checkup.unreadable(), "tile")));
+        finding.problem = Some(unreadable(&checkup));
     }
     finding.checkup = Some(checkup);
 }
 
-fn plan(slide: Arc<dyn Slide>, mpp: wsi_types::Mpp) -> anyhow::Result<(PlanCost, Vec<String>)> {
-    let slide = wsi_reader::with_reduced_levels(slide);
-    let settings = Settings::new(RunOptions::default())?;
-    let manifest = bundled::manifest(&settings)?;
-    let mask = TissueMask::compute(slide.as_ref(), Some(mpp), &TissueSettings::default())?;
-    let plan_settings = plan_settings_for(&settings, &manifest, manifest.mpp.unwrap_or(mpp));
-    let plan = Plan::new(&slide.info().pyramid, mpp, &mask, &plan_settings)?;
-    Ok((plan.cost(), mask.notes().iter().map(ToString::to_string).collect()))
+/// How many tiles cannot be read, where the first is and why.
+fn unreadable(checkup: &Checkup) -> String {
+    let faults = checkup.levels.iter().flat_map(|level| &level.faults);
+    let first = faults.filter(|fault| fault.kind == FaultKind::Unreadable).map(|fault| {
+        let TileId { level, row, column } = fault.tile;
+        format!(", the first at column {column} row {row} of level {}: {}", level.0, fault.reason)
+    });
+    let first = first.take(1).collect::<String>();
+    format!("{} cannot be read{first}", counted(checkup.unreadable(), "tile"))
+}
+
+/// A note of the mask, with shares of the slide instead of px of the mask.
+fn noted(note: &TissueNote, mask: &TissueMask) -> String {
+    match note {
+        TissueNote::Ink { px } => {
+            let percent = *px as f64 * 100.0 / mask.bits().len().max(1) as f64;
+            format!("pen marks on {percent:.1} % of the slide, which a run leaves out")
+        }
+        note => note.to_string(),
+    }
+}
+
+fn plan(slide: &dyn Slide, mask: &TissueMask, mpp: Mpp, settings: &Settings) -> anyhow::Result<PlanCost> {
+    let manifest = bundled::manifest(settings)?;
+    let plan_settings = plan_settings_for(settings, &manifest, manifest.mpp.unwrap_or(mpp));
+    Ok(Plan::new(&slide.info().pyramid, mpp, mask, &plan_settings)?.cost())
 }
 
 fn warnings(checkup: &Checkup) -> Vec<String> {
@@ -141,8 +166,6 @@ fn warnings(checkup: &Checkup) -> Vec<String> {
     }
     if look.is_gray {
         warnings.push("the slide has no colour; the bundled model knows H&E".into());
-    } else if look.pen_share > 0.01 {
-        warnings.push(format!("pen marks on {:.0} % of the slide", look.pen_share * 100.0));
     }
     warnings
 }
@@ -197,10 +220,27 @@ impl Table {
             width = self.name_width,
         );
         for line in finding.problem.iter().chain(&finding.warnings) {
-            text += &format!("      {line}\n");
+            text += &detail(line);
         }
         text
     }
+}
+
+/// A line below a slide, broken between words so that a terminal need not.
+fn detail(line: &str) -> String {
+    let mut text = String::new();
+    let mut width = 0;
+    for word in line.split(' ') {
+        let letters = word.chars().count();
+        if width > 0 && width + 1 + letters > DETAIL_WIDTH {
+            text += "\n";
+            width = 0;
+        }
+        text += if width == 0 { "      " } else { " " };
+        text += word;
+        width += letters + usize::from(width > 0);
+    }
+    text + "\n"
 }
 
 impl Finding {
@@ -274,7 +314,7 @@ mod tests {
     use super::*;
 
     fn entry(path: &str) -> SlideEntry {
-        SlideEntry { path: path.into(), id: None, mpp: None }
+        SlideEntry { path: path.into(), id: None, mpp: None, map_range: None }
     }
 
     #[test]
@@ -285,6 +325,16 @@ mod tests {
         assert!(table.head().starts_with("in /data\n"));
         assert_eq!(shortened(&slides[1].path, &table.folder), "a/b/two.svs");
         assert_eq!(common_folder(&[entry("one.svs")]), Path::new(""));
+    }
+
+    #[test]
+    fn long_details_are_broken_between_words() {
+        let line = "word ".repeat(40);
+        let text = detail(line.trim_end());
+        assert!(text.lines().all(|line| line.starts_with("      word") && line.len() <= DETAIL_WIDTH + 6));
+        assert_eq!(text.split_whitespace().count(), 40);
+        assert_eq!(detail("short"), "      short\n");
+        assert_eq!(detail(&"x".repeat(200)).lines().count(), 1);
     }
 
     #[test]

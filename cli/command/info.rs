@@ -38,7 +38,7 @@ struct Report<'a> {
 /// slide cannot be opened.
 pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     let settings = Settings::new(RunOptions { mpp: args.mpp, ..RunOptions::default() })?;
-    let slide = super::open(&args.slide)?;
+    let slide = super::open(&args.slide, args.map_range)?;
     let mut info = slide.info().clone();
     info.scale = wsi_reader::resolve_scale(&info, args.mpp);
     let plan = match &info.scale {
@@ -65,7 +65,7 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
 fn cost(slide: Arc<dyn Slide>, mpp: Mpp, settings: &Settings) -> anyhow::Result<Result<PlanCost, PlanError>> {
     let slide = wsi_reader::with_reduced_levels(slide);
     let manifest = bundled::manifest(settings)?;
-    let mask = TissueMask::compute(slide.as_ref(), Some(mpp), &TissueSettings::default())?;
+    let mask = TissueMask::compute(slide.as_ref(), Some(mpp), &TissueSettings::default());
     let wanted = plan_settings_for(settings, &manifest, manifest.mpp.unwrap_or(mpp));
     Ok(Plan::new(&slide.info().pyramid, mpp, &mask, &wanted).map(|plan| plan.cost()))
 }
@@ -86,6 +86,9 @@ fn describe(info: &SlideInfo, plan: Option<&Result<PlanCost, PlanError>>) -> Str
             Err(problem) => format!("not known: {problem}; a run needs --mpp"),
         },
     );
+    if let Some(mapping) = info.mapping {
+        line("samples", format!("mapped to 8 bits from {mapping}, as stated"));
+    }
     line("objective", info.objective.map_or_else(|| "not stated".into(), |power| power.to_string()));
     for (index, level) in info.pyramid.levels().iter().enumerate() {
         let tiles = level.tiles;

@@ -18,15 +18,15 @@ pub mod verify;
 
 use std::{path::Path, sync::Arc};
 
-use wsi_reader::Slide;
+use wsi_reader::{LinearMapping, Slide};
 
-use crate::exit::Failure;
+use crate::{exit::Failure, job};
 
 /// Opens a slide for a command that is about that one slide.
 ///
 /// # Errors
 ///
 /// An input failure with the path last.
-pub fn open(path: &Path) -> anyhow::Result<Arc<dyn Slide>> {
-    wsi_reader::open(path).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
+pub fn open(path: &Path, map_range: Option<LinearMapping>) -> anyhow::Result<Arc<dyn Slide>> {
+    job::open(path, map_range).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
 }

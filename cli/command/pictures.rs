@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tiler::{Plan, TissueMask, TissueSettings};
+use wsi_reader::Overview;
 use wsi_types::RgbBuffer;
 
 use crate::{
@@ -20,19 +21,19 @@ use crate::{
 /// the picture cannot be written.
 pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let settings = Settings::new(args.options)?;
-    let slide = wsi_reader::with_reduced_levels(super::open(&args.slide)?);
+    let slide = wsi_reader::with_reduced_levels(super::open(&args.slide, settings.map_range)?);
     let scale = wsi_reader::resolve_scale(slide.info(), settings.mpp.map(wsi_types::Mpp::get)).map_err(
         |problem| Failure::input(format!("{problem}; give it with --mpp: {}", args.slide.display())),
     )?;
     let mask = if settings.tissue_mask {
-        TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default())?
+        TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default())
     } else {
         TissueMask::full(slide.info())
     };
     let manifest = bundled::manifest(&settings)?;
     let plan = plan_settings_for(&settings, &manifest, manifest.mpp.unwrap_or(scale.mpp));
     let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &plan).map_err(Failure::input)?;
-    let overview = wsi_reader::overview(slide.as_ref(), args.size);
+    let overview = Overview::whole(slide.as_ref(), args.size);
     write(&args.out, &tiler::draw_plan(&overview.pixels, &mask, &plan))?;
     let cost = plan.cost();
     println!("{:.2} mm² of tissue, {} windows: {}", cost.tissue_mm2, cost.windows, args.out.display());
@@ -46,13 +47,13 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
 /// An input failure when the slide cannot be read, an output failure when the
 /// picture cannot be written.
 pub fn thumbnail(args: &args::Thumbnail) -> anyhow::Result<Exit> {
-    let slide = super::open(&args.slide)?;
-    let overview = wsi_reader::overview(slide.as_ref(), args.size);
+    let slide = super::open(&args.slide, args.map_range)?;
+    let overview = Overview::whole(slide.as_ref(), args.size);
     write(&args.out, &overview.pixels)?;
-    for error in &overview.failed {
-        eprintln!("slidemill: {error}");
+    for fault in &overview.faults {
+        eprintln!("slidemill: {}", fault.error);
     }
-    Ok(if overview.failed.is_empty() { Exit::Done } else { Exit::Incomplete })
+    Ok(if overview.faults.is_empty() { Exit::Done } else { Exit::Incomplete })
 }
 
 fn write(path: &Path, picture: &RgbBuffer) -> anyhow::Result<()> {

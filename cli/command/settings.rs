@@ -61,6 +61,12 @@ fn describe(flags: &RunOptions, file: &RunOptions, settings: &Settings) -> Strin
         number(settings.mpp.map(|mpp| mpp.get().to_string())),
         ", µm per level-0 px; the slide's own when not given"
     );
+    show!(
+        "map-range",
+        map_range,
+        settings.map_range.and_then(|mapping| quoted(mapping.to_string())),
+        ", values that become black and white; for slides of more than 8 bits"
+    );
     show!("window", window, Some(settings.window.to_string()), ", px at the model's mpp");
     show!("overlap", overlap, quoted(settings.overlap.to_string()), "");
     show!("no-tissue-mask", no_tissue_mask, Some((!settings.tissue_mask).to_string()), "");

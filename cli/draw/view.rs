@@ -1,7 +1,7 @@
 //! A part of a slide as a picture of a wanted size.
 
-use wsi_reader::{ReadError, Slide};
-use wsi_types::{Level0Box, LevelIndex, LevelRect, RgbBuffer, TileId};
+use wsi_reader::{Overview, OverviewSettings, ReadError, Slide};
+use wsi_types::{Level0Box, RgbBuffer};
 
 /// Pixels of a picture: x to the right, y down, whole numbers on corners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +33,12 @@ impl View {
         let region = region.and_then(|region| region.intersection(&whole)).unwrap_or(whole);
         let longer = region.width().max(region.height());
         let level0_per_px = (longer / max_side.max(1) as f64).max(1.0);
-        let side = |length: f64| ((length / level0_per_px).round() as usize).max(1);
-        let size = (side(region.width()), side(region.height()));
-        let mut view = Self { picture: RgbBuffer::default(), region, level0_per_px };
-        view.picture = view.average(slide, size).0;
-        view
+        let side = |length: f64| ((length / level0_per_px).round() as u32).max(1);
+        let (width, height) = (side(region.width()), side(region.height()));
+        let across = euclid::size2(f64::from(width), f64::from(height)) * level0_per_px;
+        let area = Level0Box::from_origin_and_size(region.min, across);
+        let settings = OverviewSettings { area, size: (width, height), unreadable: UNREADABLE, threads: 1 };
+        Self { picture: Overview::read(slide, &settings).pixels, region, level0_per_px }
     }
 
     /// A box of level 0 in picture px; `None` when it lies outside or is not finite.
@@ -50,33 +51,6 @@ impl View {
         let away = (point - self.region.min) / self.level0_per_px;
         PicturePoint::new(away.x, away.y)
     }
-
-    /// The coarsest level that is sharp enough, averaged down by area; and what
-    /// was wrong with the first tile that shows grey.
-    fn average(&self, slide: &dyn Slide, size: (usize, usize)) -> (RgbBuffer, Option<ReadError>) {
-        let pyramid = &slide.info().pyramid;
-        let sharp_enough =
-            |level: &wsi_types::Level| level.mean_downsample() <= self.level0_per_px * (1.0 + 1e-3);
-        let index = pyramid.levels().iter().rposition(sharp_enough).unwrap_or(0);
-        let level = &pyramid.levels()[index];
-        let mean = Mean {
-            origin: (self.region.min.x / level.downsample.0, self.region.min.y / level.downsample.1),
-            scale: (self.level0_per_px / level.downsample.0, self.level0_per_px / level.downsample.1),
-            size,
-        };
-        let mut sums = vec![[0.0_f32; 4]; size.0 * size.1];
-        let (mut pixels, mut failed) = (RgbBuffer::default(), None);
-        for (column, row) in level.tiles.tiles_in(&mean.level_rect()) {
-            let rect = level.tiles.tile_rect(column, row);
-            let tile = TileId { level: LevelIndex(index as u16), row, column };
-            if let Err(error) = slide.read_tile(tile, &mut pixels) {
-                pixels.fill(rect.width() as usize, rect.height() as usize, UNREADABLE);
-                failed.get_or_insert(error);
-            }
-            mean.add(&pixels, &rect, &mut sums);
-        }
-        (mean.finish(&sums, slide.info().background), failed)
-    }
 }
 
 /// A square of level 0 as a picture of `side` × `side` px, averaged by area; the
@@ -86,89 +60,16 @@ impl View {
 /// # Errors
 ///
 /// [`ReadError`] of the first tile that cannot be read.
-pub fn read_area(slide: &dyn Slide, area: Level0Box, side: usize) -> Result<RgbBuffer, ReadError> {
-    let level0_per_px = area.width() / side as f64;
-    let view = View { picture: RgbBuffer::default(), region: area, level0_per_px };
-    match view.average(slide, (side, side)) {
-        (picture, None) => Ok(picture),
-        (_, Some(error)) => Err(error),
-    }
-}
-
-/// Averages level pixels into picture pixels by the area they share.
-struct Mean {
-    /// Level px of the picture's corner.
-    origin: (f64, f64),
-    /// Level px per picture px.
-    scale: (f64, f64),
-    /// Picture px.
-    size: (usize, usize),
-}
-
-impl Mean {
-    fn level_rect(&self) -> LevelRect {
-        let span = |origin: f64, scale: f64, size: usize| {
-            (origin.floor() as i64, (origin + scale * size as f64).ceil() as i64)
-        };
-        let (x0, x1) = span(self.origin.0, self.scale.0, self.size.0);
-        let (y0, y1) = span(self.origin.1, self.scale.1, self.size.1);
-        LevelRect::new(euclid::point2(x0, y0), euclid::size2(x1 - x0, y1 - y0))
-    }
-
-    fn add(&self, pixels: &RgbBuffer, rect: &LevelRect, sums: &mut [[f32; 4]]) {
-        let columns: Vec<_> = (rect.min_x()..rect.max_x()).map(|x| self.shares_x(x)).collect();
-        for y in 0..pixels.height() {
-            for (row, high) in self.shares_y(rect.min_y() + y as i64).into_iter().flatten() {
-                let line = &mut sums[row * self.size.0..][..self.size.0];
-                for (pixel, shares) in pixels.row(y).as_chunks::<3>().0.iter().zip(&columns) {
-                    for (column, wide) in shares.iter().flatten() {
-                        let area = wide * high;
-                        let sum = &mut line[*column];
-                        for (part, value) in sum.iter_mut().zip(pixel) {
-                            *part += area * f32::from(*value);
-                        }
-                        sum[3] += area;
-                    }
-                }
-            }
-        }
-    }
-
-    fn shares_x(&self, x: i64) -> [Option<(usize, f32)>; 2] {
-        shares(x as f64, self.origin.0, self.scale.0, self.size.0)
-    }
-
-    fn shares_y(&self, y: i64) -> [Option<(usize, f32)>; 2] {
-        shares(y as f64, self.origin.1, self.scale.1, self.size.1)
-    }
-
-    fn finish(&self, sums: &[[f32; 4]], background: [u8; 3]) -> RgbBuffer {
-        let mut picture = RgbBuffer::filled(self.size.0, self.size.1, background);
-        for (pixel, sum) in picture.bytes_mut().as_chunks_mut::<3>().0.iter_mut().zip(sums) {
-            if sum[3] > 0.0 {
-                *pixel = std::array::from_fn(|c| (sum[c] / sum[3]).round() as u8);
-            }
-        }
-        picture
-    }
-}
-
-/// The picture pixels that level pixel `at..at + 1` lies in, one or two since
-/// pixels are never enlarged by more than rounding, and how much of it.
-fn shares(at: f64, origin: f64, scale: f64, size: usize) -> [Option<(usize, f32)>; 2] {
-    let (from, to) = ((at - origin) / scale, (at + 1.0 - origin) / scale);
-    let first = from.floor();
-    let share = |index: f64| {
-        let part = (to.min(index + 1.0) - from.max(index)) * scale;
-        (index >= 0.0 && index < size as f64 && part > 1e-6).then_some((index as usize, part as f32))
-    };
-    [share(first), share(first + 1.0)]
+pub fn read_area(slide: &dyn Slide, area: Level0Box, side: u32) -> Result<RgbBuffer, ReadError> {
+    let settings = OverviewSettings { area, size: (side, side), unreadable: UNREADABLE, threads: 1 };
+    let overview = Overview::read(slide, &settings);
+    overview.faults.into_iter().next().map_or(Ok(overview.pixels), |fault| Err(fault.error))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use wsi_reader::MemorySlide;
-    use wsi_types::Mpp;
+    use wsi_types::{LevelIndex, Mpp, TileId};
 
     use super::*;
 

@@ -28,12 +28,12 @@ fn draw(path: &Path, out: &Path) -> Result<String, Failure> {
     let slide = wsi_reader::open(path)?;
     let mpp = slide.info().scale.as_ref().ok().map(|scale| scale.mpp);
     let started = Instant::now();
-    let mask = TissueMask::compute(&*slide, mpp, &TissueSettings::default())?;
+    let mask = TissueMask::compute(&*slide, mpp, &TissueSettings::default());
     let secs = started.elapsed().as_secs_f64();
     let mpp = mpp.unwrap_or(Mpp::new(0.5)?);
     let settings = PlanSettings { max_enlarge: 4.0, ..PlanSettings::new(Mpp::new(0.5)?) };
     let plan = Plan::new(&slide.info().pyramid, mpp, &mask, &settings)?;
-    let overview = wsi_reader::overview(&*slide, 1200);
+    let overview = wsi_reader::Overview::whole(&*slide, 1200);
     write(&draw_plan(&overview.pixels, &mask, &plan), out)?;
     let cost = plan.cost();
     let share = mask.bits().iter().filter(|tissue| **tissue).count() as f64 / mask.bits().len() as f64;

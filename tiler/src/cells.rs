@@ -2,7 +2,8 @@
 //!
 //! A cell is a rectangle of the resampled grid that is seen by one and the same
 //! set of windows, cut into parts of at most [`CELL`] px for the sake of
-//! threads. Windows are exact unions of cells, so a cell is resampled once for
+//! threads; where grid px are stored px, along the borders of stored tiles, so
+//! that no copy is of a sliver. Windows are exact unions of cells, so a cell is resampled once for
 //! all its windows, and nothing is resampled that no window sees.
 
 use std::ops::Range;
@@ -37,11 +38,12 @@ impl Cells {
         let (stride, window) = (i64::from(lattice.stride), i64::from(lattice.window));
         let (along_x, along_y) = resampler.axes();
         let tiles = lattice.tiles;
+        let seams = |tile: u32| resampler.keeps_pixels().then(|| whole_tiles(i64::from(tile)));
         Self {
-            xs: Cuts::new(lattice.columns, stride, window, |grid| {
+            xs: Cuts::new(lattice.columns, (stride, window), seams(tiles.tile_width), |grid| {
                 tile_span(along_x.footprint(grid), tiles.tile_width)
             }),
-            ys: Cuts::new(lattice.rows, stride, window, |grid| {
+            ys: Cuts::new(lattice.rows, (stride, window), seams(tiles.tile_height), |grid| {
                 tile_span(along_y.footprint(grid), tiles.tile_height)
             }),
             stride,
@@ -97,6 +99,11 @@ impl Cells {
     }
 }
 
+/// How many px of whole tiles a cell can hold; one tile, where tiles are larger.
+fn whole_tiles(tile: i64) -> i64 {
+    (CELL / tile).max(1) * tile
+}
+
 /// Where one axis is cut: at every window's start and end, and in between.
 #[derive(Debug)]
 struct Cuts {
@@ -107,9 +114,18 @@ struct Cuts {
 }
 
 impl Cuts {
-    fn new(windows: u32, stride: i64, window: i64, tiles: impl Fn(Range<i64>) -> Range<u32>) -> Self {
+    /// For windows of one length, each `stride` from the last; cut at multiples of
+    /// `seams` too.
+    fn new(
+        windows: u32,
+        (stride, window): (i64, i64),
+        seams: Option<i64>,
+        tiles: impl Fn(Range<i64>) -> Range<u32>,
+    ) -> Self {
         let starts = (0..i64::from(windows)).map(|place| place * stride);
         let mut borders: Vec<i64> = starts.flat_map(|start| [start, start + window]).collect();
+        let end = borders.iter().copied().max().unwrap_or(0);
+        borders.extend(seams.into_iter().flat_map(|seams| (0..end).step_by(seams as usize)));
         borders.sort_unstable();
         borders.dedup();
         let mut edges = vec![0];

@@ -19,7 +19,7 @@
 //!
 //! fn read(slide: Arc<dyn wsi_reader::Slide>) -> Result<(), Box<dyn std::error::Error>> {
 //!     let mpp = Mpp::new(0.25)?;
-//!     let mask = TissueMask::compute(&*slide, Some(mpp), &TissueSettings::default())?;
+//!     let mask = TissueMask::compute(&*slide, Some(mpp), &TissueSettings::default());
 //!     let plan = Plan::new(&slide.info().pyramid, mpp, &mask, &PlanSettings::new(mpp))?;
 //!     let wanted = plan.windows().iter().map(|window| window.index).collect();
 //!     let mut stream = WindowStream::start(slide, Arc::new(plan), wanted, StreamSettings::default());
@@ -31,12 +31,10 @@
 //! }
 //! ```
 
-#![forbid(unsafe_code)]
-
 pub mod batch;
 mod cells;
 mod morphology;
-mod overview;
+mod past_cache;
 pub mod picture;
 pub mod plan;
 mod reading;

@@ -17,7 +17,8 @@ use wsi_types::{GridRect, RgbBuffer, TileId, WindowIndex};
 use crate::{
     ReadCounters, StreamSettings, WindowFault,
     cells::CellId,
-    resample::Patch,
+    past_cache,
+    resample::{Patch, rows_of},
     schedule::{Job, Schedule},
     tile_cache::{Memory, Tile, TileCache},
 };
@@ -339,10 +340,6 @@ fn fault(window: WindowIndex, failed: &BTreeMap<TileId, Arc<str>>) -> Option<Win
 
 /// Copies a cell to its place in a window.
 fn paste(cell: &GridRect, pixels: &[u8], window: &GridRect, out: &mut [u8]) {
-    let (cell_row, out_row) = (cell.width() as usize * 3, window.width() as usize * 3);
-    let left = (cell.min_x() - window.min_x()) as usize * 3;
-    let top = (cell.min_y() - window.min_y()) as usize;
-    for (row, line) in pixels.chunks_exact(cell_row).enumerate() {
-        out[(top + row) * out_row + left..][..cell_row].copy_from_slice(line);
-    }
+    let made = pixels.chunks_exact(cell.width() as usize * 3);
+    past_cache::copy_rows(made.zip(rows_of(cell, window, out)));
 }

@@ -17,6 +17,8 @@ use std::ops::Range;
 
 use wsi_types::{GridRect, LevelIndex, LevelRect, Rgb, RgbBuffer, Sampling, TileGrid, TileId};
 
+use crate::past_cache;
+
 /// Positions this close to a px border lie on it: a sliver of rounding must not
 /// reach into the next px, or the next tile.
 const SLIVER: f64 = 1e-6;
@@ -191,33 +193,27 @@ impl Resampler {
         window: &GridRect,
         out: &mut [u8],
     ) {
-        let row_bytes = window.width() as usize * 3;
-        // Bytes of one row of the window, for grid px of a part of it.
-        let place = |part: &GridRect, y: i64| {
-            let left = (part.min_x() - window.min_x()) as usize * 3;
-            let start = (y - window.min_y()) as usize * row_bytes + left;
-            start..start + part.width() as usize * 3
-        };
         if rect.max_x() > self.x.grid || rect.max_y() > self.y.grid {
-            for y in rect.y_range() {
-                out[place(rect, y)].as_chunks_mut::<3>().0.fill(self.background);
-            }
+            self.blank(rect, window, out);
         }
         for (id, pixels) in tiles {
             let tile: GridRect = self.grid.tile_rect(id.column, id.row).cast_unit();
             let Some(part) = tile.intersection(rect) else { continue };
-            let from = (part.min_x() - tile.min_x()) as usize * 3;
-            for y in part.y_range() {
-                let line = &mut out[place(&part, y)];
-                match pixels {
-                    Some(pixels) => {
-                        let row = pixels.row((y - tile.min_y()) as usize);
-                        line.copy_from_slice(&row[from..from + line.len()]);
-                    }
-                    None => line.as_chunks_mut::<3>().0.fill(self.background),
+            match pixels {
+                Some(pixels) => {
+                    let from = (part.min_x() - tile.min_x()) as usize * 3;
+                    let bytes = part.width() as usize * 3;
+                    let stored = (part.y_range()).map(|y| pixels.row((y - tile.min_y()) as usize));
+                    let stored = stored.map(|row| &row[from..from + bytes]);
+                    past_cache::copy_rows(stored.zip(rows_of(&part, window, out)));
                 }
+                None => self.blank(&part, window, out),
             }
         }
+    }
+
+    fn blank(&self, part: &GridRect, window: &GridRect, out: &mut [u8]) {
+        rows_of(part, window, out).for_each(|row| row.as_chunks_mut::<3>().0.fill(self.background));
     }
 
     /// The level px that have a weight in `rect`; empty when it lies past the
@@ -261,6 +257,19 @@ impl Resampler {
             rows.write(y, &mut out[row + left..row + right]);
         }
     }
+}
+
+/// The rows of a part of a window in the window's bytes, top to bottom.
+pub(crate) fn rows_of<'o>(
+    part: &GridRect,
+    window: &GridRect,
+    out: &'o mut [u8],
+) -> impl Iterator<Item = &'o mut [u8]> + use<'o> {
+    let left = (part.min_x() - window.min_x()) as usize * 3;
+    let span = left..left + part.width() as usize * 3;
+    let top = (part.min_y() - window.min_y()) as usize;
+    let rows = out.chunks_exact_mut(window.width() as usize * 3).skip(top).take(part.height() as usize);
+    rows.map(move |row| &mut row[span.clone()])
 }
 
 /// Neighbouring tiles of one level, row by row, as they come from the reader.

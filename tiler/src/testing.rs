@@ -27,6 +27,7 @@ pub(crate) fn info_of(pyramid: &Pyramid) -> SlideInfo {
         background: [255; 3],
         compression: vec!["none".to_owned(); pyramid.levels().len()],
         associated: Vec::new(),
+        mapping: None,
         icc_profile_bytes: None,
         properties: BTreeMap::new(),
     }

@@ -14,10 +14,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use wsi_reader::{Slide, SlideInfo};
+use wsi_reader::{Overview, OverviewFault, OverviewSettings, Slide, SlideInfo};
 use wsi_types::{AreaUm2, Level0Box, Level0Point, Mpp, Pyramid, Rgb, RgbBuffer, TileId};
 
-use crate::{PlanError, morphology::Bits, overview::Overview};
+use crate::morphology::Bits;
 
 /// How the mask is cleaned. Where the slide's mpp is not known, sizes hold for
 /// level-0 px of 0.5 µm.
@@ -62,49 +62,35 @@ impl TissueMask {
     ///
     /// Tiles of the small level that cannot be read count as tissue, so that
     /// they are tried at full resolution; see [`TissueMask::notes`].
-    ///
-    /// # Errors
-    ///
-    /// [`TilerError`] when the slide is too large to be looked at.
-    pub fn compute(
-        slide: &dyn Slide,
-        mpp: Option<Mpp>,
-        settings: &TissueSettings,
-    ) -> Result<Self, TilerError> {
-        Self::compute_with_picture(slide, mpp, settings).map(|(mask, _)| mask)
+    #[must_use]
+    pub fn compute(slide: &dyn Slide, mpp: Option<Mpp>, settings: &TissueSettings) -> Self {
+        Self::compute_with_picture(slide, mpp, settings).0
     }
 
     /// The same, with the picture of the whole slide it was found on: of the
     /// mask's size, to be shown without reading the slide again.
-    ///
-    /// # Errors
-    ///
-    /// As [`TissueMask::compute`].
+    #[must_use]
     pub fn compute_with_picture(
         slide: &dyn Slide,
         mpp: Option<Mpp>,
         settings: &TissueSettings,
-    ) -> Result<(Self, RgbBuffer), TilerError> {
-        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8));
-        let px = MaskPx::of(&slide.info().pyramid, mpp);
-        let overview = Overview::read(slide, px.downsample, threads)?;
+    ) -> (Self, RgbBuffer) {
+        let pyramid = &slide.info().pyramid;
+        let px = MaskPx::of(pyramid, mpp);
+        let overview = Overview::read(slide, &px.overview(pyramid, slide.info().background));
         let mut notes = Vec::new();
         let mut bits = find_tissue(&overview.pixels, &px, settings, &mut notes);
-        for (rect, _) in &overview.faults {
-            for y in rect.min_y() as usize..(rect.max_y() as usize).min(bits.height) {
-                let line = &mut bits.flags[y * bits.width..][..bits.width];
-                line[rect.min_x() as usize..]
-                    .iter_mut()
-                    .take(rect.width() as usize)
-                    .for_each(|flag| *flag = true);
+        for OverviewFault { px: (columns, rows), .. } in &overview.faults {
+            for row in rows.clone() {
+                bits.flags[row * bits.width..][columns.clone()].fill(true);
             }
         }
-        notes.extend(overview.faults.first().map(|(_, fault)| TissueNote::Unreadable {
-            blocks: overview.faults.len(),
+        notes.extend(overview.faults.first().map(|fault| TissueNote::Unreadable {
+            tiles: overview.faults.len(),
             first: fault.tile,
-            reason: fault.reason.clone(),
+            reason: fault.error.reason(),
         }));
-        Ok((Self::new(bits, overview.downsample, &slide.info().pyramid, notes), overview.pixels))
+        (Self::new(bits, overview.downsample, pyramid, notes), overview.pixels)
     }
 
     /// Everything is tissue: a mask of one px.
@@ -286,8 +272,8 @@ pub enum TissueNote {
     InkColouredStain,
     /// Parts of the small level cannot be read: they count as tissue.
     Unreadable {
-        /// Blocks of 64 × 64 mask px.
-        blocks: usize,
+        /// Tiles that failed.
+        tiles: usize,
         /// The first tile that failed.
         first: TileId,
         /// Why it failed.
@@ -306,10 +292,10 @@ impl fmt::Display for TissueNote {
             Self::InkColouredStain => {
                 f.write_str("much of the tissue has the colour of ink; it was taken for a stain and kept")
             }
-            Self::Unreadable { blocks, first, reason } => write!(
+            Self::Unreadable { tiles, first, reason } => write!(
                 f,
-                "{blocks} blocks of the overview count as tissue because tiles of level {} cannot be read, \
-                 the first in column {} row {}: {reason}",
+                "what {tiles} tiles of level {} show counts as tissue because they cannot be read, the first \
+                 in column {} row {}: {reason}",
                 first.level.0, first.column, first.row
             ),
         }
@@ -319,9 +305,6 @@ impl fmt::Display for TissueNote {
 /// Why there is no mask.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TilerError {
-    /// The slide is too large for an overview.
-    #[error("cannot make an overview of the slide: {0}")]
-    Overview(#[from] PlanError),
     /// The flags of a user's mask do not fit its size.
     #[error("a mask of {width}x{height} px has {flags} flags, expected at least one and one per px")]
     MaskSize {
@@ -361,6 +344,21 @@ impl MaskPx {
         let um = (longest * mpp / Self::SIDE).clamp(finest, coarsest).max(longest * mpp / Self::MAX_SIDE);
         let downsample = (um / mpp).max(1.0);
         Self { downsample, um: downsample * mpp }
+    }
+
+    /// The whole slide in px of the mask, which are as wide as they are high; the
+    /// last ones may reach past it.
+    fn overview(&self, pyramid: &Pyramid, background: Rgb) -> OverviewSettings {
+        let base = pyramid.base();
+        let side = |level0: u32| ((f64::from(level0) / self.downsample - 1e-6).ceil() as u32).max(1);
+        let (width, height) = (side(base.width()), side(base.height()));
+        let across = euclid::size2(f64::from(width), f64::from(height)) * self.downsample;
+        OverviewSettings {
+            area: Level0Box::from_size(across),
+            size: (width, height),
+            unreadable: background,
+            threads: std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8)),
+        }
     }
 
     fn length(&self, um: f64) -> f64 {
@@ -587,7 +585,7 @@ mod tests {
     }
 
     fn mask_of(slide: &Painted) -> TissueMask {
-        TissueMask::compute(slide, Some(mpp(0.5)), &TissueSettings::default()).unwrap()
+        TissueMask::compute(slide, Some(mpp(0.5)), &TissueSettings::default())
     }
 
     fn share(mask: &TissueMask) -> f64 {
@@ -651,11 +649,30 @@ mod tests {
         assert!(!mask.has_tissue(&area(1500.0, 0.0, 2400.0, 1600.0)));
         assert_eq!(mask.tissue_fraction(&area(200.0, 200.0, 1400.0, 1400.0)), 1.0);
         let keep = TissueSettings { exclude_ink: false, ..TissueSettings::default() };
-        let inked = TissueMask::compute(&painted(marked), Some(mpp(0.5)), &keep).unwrap();
+        let inked = TissueMask::compute(&painted(marked), Some(mpp(0.5)), &keep);
         assert!(inked.has_tissue(&area(1600.0, 0.0, 1800.0, 1600.0)));
         let green = mask_of(&painted(|_, x, _| if x % 300 < 150 { [40, 150, 90] } else { [235; 3] }));
         assert_eq!(green.notes(), [TissueNote::InkColouredStain]);
         assert!(share(&green) > 0.4);
+    }
+
+    /// Ki67: black and brown nuclei among deep blue ones. Colours of ink, but no
+    /// strokes.
+    #[test]
+    fn nuclei_in_the_colours_of_ink_are_no_pen_marks() {
+        let mask = mask_of(&painted(|level, x, y| {
+            let (wide, high) = (x << (2 * level), y << (2 * level));
+            if !(200..1400).contains(&wide) || !(200..1400).contains(&high) {
+                return glass(level, x, y);
+            }
+            match (wide % 40 < 20 && high % 40 < 20, (wide / 40 + high / 40) % 3) {
+                (true, 0) => [35, 29, 22],
+                (true, _) => [60, 110, 175],
+                _ => [205, 208, 222],
+            }
+        }));
+        assert_eq!(mask.notes(), []);
+        assert!(mask.tissue_fraction(&area(200.0, 200.0, 1400.0, 1400.0)) > 0.9);
     }
 
     #[test]

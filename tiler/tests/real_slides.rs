@@ -20,7 +20,7 @@ fn shared(name: &str) -> Option<PathBuf> {
 fn mask(path: &Path) -> TissueMask {
     let slide = wsi_reader::open(path).unwrap();
     let mpp = slide.info().scale.as_ref().ok().map(|scale| scale.mpp);
-    TissueMask::compute(&*slide, mpp, &TissueSettings::default()).unwrap()
+    TissueMask::compute(&*slide, mpp, &TissueSettings::default())
 }
 
 fn share(mask: &TissueMask) -> f64 {

@@ -4,6 +4,7 @@
 use wsi_types::{LevelIndex, RgbBuffer, TileId};
 
 use crate::{
+    LinearMapping,
     backend::tiff::{TiffOptions, TiffSlide},
     slide::Slide,
     source::Source,
@@ -15,7 +16,8 @@ use crate::{
 const MAX_FUZZ_PIXELS: u64 = 1 << 20;
 
 fn open(bytes: &[u8]) -> Option<TiffSlide> {
-    let options = TiffOptions { max_picture_pixels: MAX_FUZZ_PIXELS, sixteen_bit: None };
+    let options =
+        TiffOptions { max_picture_pixels: MAX_FUZZ_PIXELS, mapping: LinearMapping::new(0.0, 4095.0) };
     TiffSlide::from_source(Source::Memory(bytes.to_vec()), &options).ok()
 }
 

@@ -13,7 +13,9 @@ mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod mapping;
 pub mod open;
+pub mod overview;
 pub mod reduced;
 pub mod region;
 pub mod scale;
@@ -21,11 +23,13 @@ pub mod slide;
 mod source;
 mod vendor;
 
-pub use backend::{memory::MemorySlide, tiff::LinearMapping};
+pub use backend::memory::MemorySlide;
 pub use folder::{is_slide_candidate, slide_files};
 pub use identity::{ContentId, content_id};
+pub use mapping::{LinearMapping, MappingError};
 pub use open::{OpenError, OpenOptions, Prefer, open, open_with};
+pub use overview::{Overview, OverviewFault, OverviewSettings};
 pub use reduced::with_reduced_levels;
-pub use region::{Overview, overview, read_region};
+pub use region::read_region;
 pub use scale::resolve_scale;
 pub use slide::{AssociatedImage, MppSource, ReadError, Scale, ScaleProblem, Slide, SlideInfo, TileState};

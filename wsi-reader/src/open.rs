@@ -6,9 +6,10 @@ use crate::{
     backend::{
         openslide::OpenSlideSlide,
         picture::{PictureKind, PictureSlide},
-        tiff::{LinearMapping, Refusal, TiffOptions, TiffSlide, looks_like_tiff},
+        tiff::{Refusal, TiffOptions, TiffSlide, looks_like_tiff},
     },
     folder::{dicom_series, has_slide_suffix},
+    mapping::LinearMapping,
     slide::Slide,
     source::Source,
     vendor::dicom::is_dicom,
@@ -32,9 +33,10 @@ pub enum Prefer {
 pub struct OpenOptions {
     /// Which backend.
     pub prefer: Prefer,
-    /// How 16-bit samples become 8 bits. Without it they are refused: cutting
-    /// them in silence would change what a model sees.
-    pub sixteen_bit: Option<LinearMapping>,
+    /// How 16-bit and float samples become 8 bits. Without it they are refused:
+    /// cutting them in silence would change what a model sees. Others are read as
+    /// they are.
+    pub mapping: Option<LinearMapping>,
     /// Pixels of a picture (PNG, JPEG, one strip of a TIFF) that is decoded at
     /// once.
     pub max_picture_pixels: u64,
@@ -47,7 +49,7 @@ impl OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { prefer: Prefer::Auto, sixteen_bit: None, max_picture_pixels: Self::MAX_PICTURE_PIXELS }
+        Self { prefer: Prefer::Auto, mapping: None, max_picture_pixels: Self::MAX_PICTURE_PIXELS }
     }
 }
 
@@ -165,8 +167,7 @@ fn open_openslide(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
 }
 
 fn open_tiff(path: &Path, source: Source, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
-    let tiff =
-        TiffOptions { max_picture_pixels: options.max_picture_pixels, sixteen_bit: options.sixteen_bit };
+    let tiff = TiffOptions { max_picture_pixels: options.max_picture_pixels, mapping: options.mapping };
     let refusal = match TiffSlide::from_source(source, &tiff) {
         Ok(slide) => return Ok(Arc::new(slide)),
         Err(refusal) => refusal,

@@ -131,14 +131,13 @@ pub(crate) fn read_and_average<S: Slide + ?Sized>(
 ) -> Result<(), ReadError> {
     let mut whole = RgbBuffer::default();
     slide.read_tile(tile, &mut whole)?;
-    average(&whole, shift.min(3), out);
+    average(&whole, 1 << shift.min(3), out);
     Ok(())
 }
 
-/// Means of squares of 2^`shift` px (`shift` at most 3), rounded half up; of what
-/// there is of them at the right and the bottom.
-pub fn average(whole: &RgbBuffer, shift: u32, out: &mut RgbBuffer) {
-    let side = 1_usize << shift;
+/// Means of squares of `side` px (1 to 4096), rounded half up; of what there is of
+/// them at the right and the bottom.
+pub fn average(whole: &RgbBuffer, side: usize, out: &mut RgbBuffer) {
     out.reset(whole.width().div_ceil(side), whole.height().div_ceil(side));
     let mut sums = vec![[0_u32; 3]; out.width()];
     for y in 0..out.height() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 use wsi_types::{Level0Box, LevelIndex, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId};
 
-use crate::reduced;
+use crate::{mapping::LinearMapping, reduced};
 
 /// An open slide. Any number of threads may read it at once.
 pub trait Slide: Send + Sync {
@@ -106,6 +106,9 @@ pub struct SlideInfo {
     pub bounds: Option<Level0Box>,
     /// What stands where nothing was scanned.
     pub background: Rgb,
+    /// How samples of more than 8 bits were made 8, as the caller stated it; `None`
+    /// for 8 bits as stored.
+    pub mapping: Option<LinearMapping>,
     /// How the tiles of each level are compressed, in the words of the format.
     pub compression: Vec<String>,
     /// Label, macro, thumbnail: names and sizes.
@@ -130,6 +133,7 @@ impl fmt::Debug for SlideInfo {
             .field("objective", &self.objective)
             .field("bounds", &self.bounds)
             .field("background", &self.background)
+            .field("mapping", &self.mapping)
             .field("compression", &self.compression)
             .field("associated", &self.associated)
             .field("icc_profile_bytes", &self.icc_profile_bytes)

@@ -195,14 +195,37 @@ fn sixteen_bits_need_a_stated_mapping() {
             page().with(|p| (p.bits, p.photometric, p.samples, p.compression) = (16, photometric, samples, 8))
         };
         let file = file(&write(flavour, &[wide(2, 3)]));
-        assert!(matches!(open(&file.path), Err(OpenError::Unsupported { .. })));
-        let options = OpenOptions {
-            sixteen_bit: Some(LinearMapping { low: 0, high: u16::MAX }),
-            ..OpenOptions::default()
-        };
+        let refusal = open(&file.path).map(|_| ()).unwrap_err().to_string();
+        assert!(refusal.contains("16-bit samples") && refusal.contains("--map-range"), "{refusal}");
+        let options = OpenOptions { mapping: LinearMapping::new(0.0, 65_535.0), ..OpenOptions::default() };
         let slide = open_with(&file.path, &options).unwrap();
         assert!(level0(&*slide) == painted(SIZE.0, SIZE.1), "{flavour:?}");
     }
+}
+
+#[test]
+fn samples_are_mapped_as_stated_and_the_slide_says_so() {
+    let mapping = LinearMapping::new(-4.0, 40.0).unwrap();
+    let wide = LinearMapping::new(3000.0, 50_000.0).unwrap();
+    let options = |mapping| OpenOptions { mapping: Some(mapping), ..OpenOptions::default() };
+    for (flavour, compression) in Flavour::ALL.into_iter().flat_map(|f| [(f, 1), (f, 5), (f, 50000)]) {
+        let stored = |bits: u16, format: u16, mapping: LinearMapping, back: fn(u8) -> f64| {
+            let page =
+                page().with(|p| (p.bits, p.sample_format, p.compression) = (bits, format, compression));
+            let file = file(&write(flavour, &[page]));
+            let slide = open_with(&file.path, &options(mapping)).unwrap();
+            let mut expected = painted(SIZE.0, SIZE.1);
+            expected.bytes_mut().iter_mut().for_each(|byte| *byte = mapping.apply(back(*byte)));
+            assert!(level0(&*slide) == expected, "{flavour:?}, {bits} bits, compression {compression}");
+            assert_eq!(slide.info().mapping, Some(mapping));
+        };
+        stored(16, 1, wide, |byte| f64::from(byte) * 257.0);
+        stored(32, 3, mapping, |byte| f64::from(byte) / 4.0 - 10.0);
+    }
+    let eight = file(&write(Flavour::PLAIN, &[page()]));
+    let slide = open_with(&eight.path, &options(mapping)).unwrap();
+    assert_eq!(slide.info().mapping, None, "8 bits are read as they are");
+    assert!(level0(&*slide) == painted(SIZE.0, SIZE.1));
 }
 
 #[test]
@@ -289,8 +312,8 @@ fn turned_pictures_are_refused_and_upright_ones_are_not() {
 fn tiles_that_are_not_there_cost_an_overview_nothing_and_show_as_background() {
     let holes = page().with(|p| p.absent = (0..16).filter(|tile| tile % 3 != 0).collect());
     let (_file, slide) = opened(&write(Flavour::PLAIN, &[holes]));
-    let small = wsi_reader::overview(&*slide, 50);
+    let small = wsi_reader::Overview::whole(&*slide, 50);
     let whole = level0(&*slide);
     let painted = MemorySlide::of_pictures(vec![whole], (64, 48), None).unwrap();
-    assert_eq!(small.pixels, wsi_reader::overview(&painted, 50).pixels);
+    assert_eq!(small.pixels, wsi_reader::Overview::whole(&painted, 50).pixels);
 }

@@ -105,15 +105,6 @@ impl Pyramid {
         self.levels.get(usize::from(index.0))
     }
 
-    /// The smallest level whose longer side is at least `side` px, or the
-    /// sharpest when none is.
-    #[must_use]
-    pub fn overview(&self, side: u32) -> LevelIndex {
-        let fits = |level: &Level| level.width().max(level.height()) >= side;
-        let index = self.levels.iter().rposition(fits).unwrap_or(0);
-        LevelIndex(index as u16)
-    }
-
     /// How to read the slide, whose level 0 has `slide` µm/px, at `wanted`.
     ///
     /// Picks the coarsest level that is at least as sharp as wanted, to be

@@ -59,6 +59,7 @@ impl MemorySlide {
             background: [255; 3],
             compression: vec!["none".into(); sizes.len()],
             associated: Vec::new(),
+            mapping: None,
             icc_profile_bytes: None,
             properties: BTreeMap::new(),
         };

@@ -188,6 +188,7 @@ fn read_info(handle: &OpenSlide, path: &Path) -> Result<SlideInfo, OpenError> {
         background: facts::background(&properties),
         compression: vec!["as OpenSlide decodes it".into(); levels],
         associated,
+        mapping: None,
         icc_profile_bytes: properties.get("openslide.icc-size").and_then(|text| text.parse().ok()),
         properties,
         pyramid,

@@ -82,6 +82,7 @@ impl PictureSlide {
             background: [255; 3],
             compression: vec![kind.name().to_owned()],
             associated: Vec::new(),
+            mapping: None,
             icc_profile_bytes: None,
             properties: BTreeMap::new(),
         };

@@ -125,6 +125,13 @@ impl PageSpec {
                     if big_endian { wide.to_be_bytes() } else { wide.to_le_bytes() }
                 })
                 .collect(),
+            32 => raw
+                .iter()
+                .flat_map(|&v| {
+                    let float = f32::from(v) / 4.0 - 10.0;
+                    if big_endian { float.to_be_bytes() } else { float.to_le_bytes() }
+                })
+                .collect(),
             _ => raw.to_vec(),
         };
         if self.predictor == 2 && self.bits == 8 {

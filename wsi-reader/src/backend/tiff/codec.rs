@@ -7,8 +7,9 @@ use wsi_types::Rgb;
 
 use super::{
     jpeg, jpeg_baseline, jpeg2000,
-    page::{Alpha, Colour, LinearMapping, Page, Samples},
+    page::{Alpha, Colour, Page, Samples},
 };
+use crate::mapping::LinearMapping;
 
 /// Where decoded pixels go: `height` rows of `width` px, 3 bytes each. What is
 /// decoded beyond it (the part of an edge tile outside the level) is dropped.
@@ -74,6 +75,11 @@ pub(crate) struct Decoder {
 impl Decoder {
     pub(crate) fn new(samples: Samples, jpeg_tables: Option<&[u8]>, background: Rgb) -> Self {
         Self { samples, shared: jpeg::Shared::new(jpeg_tables), background }
+    }
+
+    /// How its samples become 8 bits, when they are more.
+    pub(crate) fn mapping(&self) -> Option<LinearMapping> {
+        self.samples.mapping
     }
 
     /// What the page's JPEG tiles share.
@@ -149,6 +155,7 @@ impl Decoder {
             plane_bytes,
             planes: planes.len(),
             samples: usize::from(page.samples),
+            sample_bytes,
             mapping: self.samples.mapping.map(|m| (m, page.big_endian)),
         };
         self.to_rgb(&mut rows_in, target);
@@ -205,7 +212,9 @@ struct SampleRows<'a> {
     plane_bytes: usize,
     planes: usize,
     samples: usize,
-    /// For 16-bit samples: the mapping, and whether the high byte comes first.
+    /// 1; 2 for whole numbers and 4 for floats, which are mapped.
+    sample_bytes: usize,
+    /// The mapping, and whether the high byte comes first.
     mapping: Option<(LinearMapping, bool)>,
 }
 
@@ -221,10 +230,21 @@ impl SampleRows<'_> {
         match self.mapping {
             None => self.bytes[plane + place],
             Some((mapping, big_endian)) => {
-                let pair = [self.bytes[plane + 2 * place], self.bytes[plane + 2 * place + 1]];
-                mapping.apply(if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) })
+                let stored = &self.bytes[plane + place * self.sample_bytes..][..self.sample_bytes];
+                mapping.apply(number(stored, big_endian))
             }
         }
+    }
+}
+
+/// A 16-bit whole number or a 32-bit float.
+fn number(stored: &[u8], big_endian: bool) -> f64 {
+    match *stored {
+        [a, b] if big_endian => u16::from_be_bytes([a, b]).into(),
+        [a, b] => u16::from_le_bytes([a, b]).into(),
+        [a, b, c, d] if big_endian => f32::from_be_bytes([a, b, c, d]).into(),
+        [a, b, c, d] => f32::from_le_bytes([a, b, c, d]).into(),
+        _ => 0.0,
     }
 }
 

@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 
 use wsi_types::{LevelIndex, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
-pub use self::page::LinearMapping;
 use self::{
     codec::{Decoder, Scratch, Target, with_scratch},
     directory::{Broken, TiffFile},
@@ -34,6 +33,7 @@ pub(crate) use self::{
     layout::{Format, Layout},
 };
 use crate::{
+    mapping::LinearMapping,
     reduced,
     slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState},
     source::Source,
@@ -78,8 +78,8 @@ impl From<page::Unsupported> for Refusal {
 pub(crate) struct TiffOptions {
     /// Pixels of a strip that is decoded at once.
     pub(crate) max_picture_pixels: u64,
-    /// How 16-bit samples become 8 bits, when the caller states it.
-    pub(crate) sixteen_bit: Option<LinearMapping>,
+    /// How 16-bit and float samples become 8 bits, when the caller states it.
+    pub(crate) mapping: Option<LinearMapping>,
 }
 
 /// A TIFF file with its levels found and checked.
@@ -133,6 +133,7 @@ impl TiffSlide {
             objective: facts.objective,
             bounds: None,
             background: WHITE,
+            mapping: levels.iter().find_map(|level| level.decoder.mapping()),
             compression: layout.levels.iter().map(Page::compression_name).collect(),
             associated: layout
                 .associated
@@ -190,7 +191,7 @@ impl Slide for TiffSlide {
         let page =
             self.associated.get(name).ok_or_else(|| ReadError::NoSuchImage { name: name.to_owned() })?;
         let failed = |reason: String| ReadError::Attachment { what: format!("{name} image"), reason };
-        let options = TiffOptions { max_picture_pixels: MAX_ASSOCIATED_PIXELS, sixteen_bit: None };
+        let options = TiffOptions { max_picture_pixels: MAX_ASSOCIATED_PIXELS, mapping: None };
         let picture = Picture::new(&self.file, page, &options).map_err(|r| failed(r.reason()))?;
         picture.read_whole(&self.file, out).map_err(failed)
     }
@@ -266,7 +267,7 @@ impl Picture {
                 ),
             });
         }
-        let samples = Samples::of(file, page, options.sixteen_bit)?;
+        let samples = Samples::of(file, page, options.mapping)?;
         let index = ChunkIndex::read(file, page)?;
         let tables =
             if page.compression == 7 { file.bytes(&page.directory, tag::JPEG_TABLES)? } else { None };

@@ -3,6 +3,7 @@
 use wsi_types::Rgb;
 
 use super::directory::{Broken, Directory, Result, TiffFile};
+use crate::mapping::LinearMapping;
 
 /// Longest side of a level, px. Larger claims are a broken or hostile header.
 const MAX_SIDE: u32 = 1 << 24;
@@ -238,7 +239,7 @@ impl ChunkIndex {
 }
 
 impl Page {
-    /// Bytes per sample: 1 or 2.
+    /// Bytes per sample: 1, 2 or 4.
     pub(crate) fn sample_bytes(&self) -> u64 {
         self.bits.first().map_or(1, |bits| bits.div_ceil(8))
     }
@@ -278,30 +279,12 @@ pub(crate) enum Alpha {
     Ignored,
 }
 
-/// A straight line from 16-bit samples to 8 bits: `low` and below become 0,
-/// `high` and above 255.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinearMapping {
-    /// What becomes 0.
-    pub low: u16,
-    /// What becomes 255; above `low`.
-    pub high: u16,
-}
-
-impl LinearMapping {
-    pub(crate) fn apply(self, value: u16) -> u8 {
-        let span = u32::from(self.high.saturating_sub(self.low)).max(1);
-        let above = u32::from(value.clamp(self.low, self.high.max(self.low)) - self.low);
-        ((above * 255 + span / 2) / span).min(255) as u8
-    }
-}
-
 /// What the samples of a page mean, checked to be something we can show.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Samples {
     pub(crate) colour: Colour,
     pub(crate) alpha: Option<Alpha>,
-    /// Set for 16-bit samples when the caller stated a mapping.
+    /// Set for 16-bit and float samples when the caller stated a mapping.
     pub(crate) mapping: Option<LinearMapping>,
 }
 
@@ -314,6 +297,13 @@ pub(crate) struct Unsupported {
     pub(crate) for_all: bool,
 }
 
+const NEEDS_MAPPING: &str =
+    "8-bit is read, or these with --map-range LOW:HIGH, the values that are to be black and white";
+
+fn depth(bits: u64, float: bool) -> String {
+    format!("{bits}-bit {}samples", if float { "float " } else { "" })
+}
+
 impl Samples {
     /// Checks bit depth, format and colour model.
     pub(crate) fn of(
@@ -322,25 +312,25 @@ impl Samples {
         mapping: Option<LinearMapping>,
     ) -> std::result::Result<Self, Unsupported> {
         let refuse = |feature: String| Err(Unsupported { feature, for_all: true });
-        match page.sample_format {
-            1 | 4 => {}
-            2 => return refuse("signed samples; 8-bit unsigned is read".into()),
-            3 => return refuse(format!("{}-bit float samples; 8-bit unsigned is read", page.bits[0])),
-            other => return refuse(format!("samples of format {other}; 8-bit unsigned is read")),
-        }
         let bits = page.bits.first().copied().unwrap_or(1);
+        let float = match page.sample_format {
+            1 | 4 => false,
+            2 => return refuse("signed samples; 8-bit unsigned is read".into()),
+            3 => true,
+            other => return refuse(format!("samples of format {other}; 8-bit unsigned is read")),
+        };
         if page.bits.iter().any(|&b| b != bits) {
             return refuse(format!("samples of different depths {:?}; 8-bit is read", page.bits));
         }
-        let mapping = match (bits, mapping) {
-            (8, _) => None,
-            (16, Some(mapping)) if is_raw(page.compression) && page.photometric != 3 => Some(mapping),
-            (16, _) => {
-                return refuse(
-                    "16-bit samples; 8-bit is read, or 16-bit with a stated linear mapping".into(),
-                );
+        let mappable = is_raw(page.compression) && page.photometric != 3;
+        let mapping = match (bits, float, mapping) {
+            (8, false, _) => None,
+            (16, false, Some(mapping)) if mappable => Some(mapping),
+            (32, true, Some(mapping)) if mappable && page.predictor == 1 => Some(mapping),
+            (16, false, None) | (32, true, None) if mappable => {
+                return refuse(format!("{}; {NEEDS_MAPPING}", depth(bits, float)));
             }
-            (bits, _) => return refuse(format!("{bits}-bit samples; 8-bit is read")),
+            _ => return refuse(format!("{}; 8-bit is read", depth(bits, float))),
         };
         let (colour, colours) = Self::colour(file, page)?;
         let alpha = match page.samples.checked_sub(colours) {
@@ -353,6 +343,9 @@ impl Samples {
                 return refuse(format!("{} samples per pixel; gray, RGB and RGBA are read", page.samples));
             }
         };
+        if mapping.is_some() && matches!(alpha, Some(Alpha::Straight | Alpha::Premultiplied)) {
+            return refuse(format!("{} with transparency; 8-bit is read", depth(bits, float)));
+        }
         Ok(Self { colour, alpha, mapping })
     }
 
