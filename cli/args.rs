@@ -198,8 +198,8 @@ pub struct Info {
 /// `python models/training/quantize.py --model M.onnx --crops FOLDER --out M.int8.onnx`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Model {
-    /// ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg
-    /// [default: nuclei-he]
+    /// ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg,
+    /// nuclei-he-classes [default: nuclei-he]
     pub model: Option<PathBuf>,
 }
 

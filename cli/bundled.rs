@@ -13,11 +13,15 @@ struct Bundled {
 }
 
 /// Nuclei in H&E; the first is taken when none is asked for. Card, data, licence and limits:
-/// `models/nuclei-he/README.md`.
-static BUNDLED: [Bundled; 3] = [
+/// `models/nuclei-he/README.md`, and of the last `models/nuclei-he-classes/README.md`.
+static BUNDLED: [Bundled; 4] = [
     Bundled { name: "nuclei-he", onnx: include_bytes!("../models/nuclei-he/nuclei-he.onnx") },
     Bundled { name: "nuclei-he-int8", onnx: include_bytes!("../models/nuclei-he/nuclei-he.int8.onnx") },
     Bundled { name: "nuclei-he-seg", onnx: include_bytes!("../models/nuclei-he/nuclei-he-seg.onnx") },
+    Bundled {
+        name: "nuclei-he-classes",
+        onnx: include_bytes!("../models/nuclei-he-classes/nuclei-he-classes.onnx"),
+    },
 ];
 
 /// Where a model is to be had.
@@ -121,7 +125,11 @@ mod tests {
     fn bundled_models_have_names_and_files_have_paths() {
         for Bundled { name, .. } in &BUNDLED {
             let report = describe(Some(Path::new(name))).unwrap();
-            assert_eq!(report.manifest.classes[0].name, "nucleus", "{name}");
+            let classes: Vec<&str> =
+                report.manifest.classes.iter().map(|class| class.name.as_str()).collect();
+            let several = ["lymphocyte", "epithelial", "stromal"];
+            let expected = if *name == "nuclei-he-classes" { &several[..] } else { &["nucleus"] };
+            assert_eq!(classes, expected, "{name}");
             assert_eq!(from_any_folder(name.into()), Path::new(name));
         }
         assert!(from_any_folder("own.onnx".into()).is_absolute());

@@ -30,7 +30,8 @@ pub struct RunOptions {
     /// ONNX model in a YOLOv8 layout; a TOML manifest of the same name beside it
     /// adds what its metadata lacks. Or a bundled one: nuclei-he (boxes),
     /// nuclei-he-int8 (the same, faster on CPUs), nuclei-he-seg (with outlines,
-    /// and so area and shape) [default: nuclei-he]
+    /// and so area and shape), nuclei-he-classes (lymphocytes, epithelial and stromal
+    /// cells of breast tissue) [default: nuclei-he]
     #[arg(long, value_name = "M.onnx", help_heading = "Model")]
     pub model: Option<PathBuf>,
 

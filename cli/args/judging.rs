@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use eval::{
+    EvalError,
+    ap::AreaRange,
     consensus::Keep,
     dataset::{BorderRule, GroupRule, Task},
     matching::Criterion,
@@ -33,6 +35,17 @@ pub struct Annotations {
     pub groups: Option<PathBuf>,
 }
 
+/// What one `--area` asks for.
+#[derive(Debug, Clone)]
+pub struct AreaRanges(pub Vec<AreaRange>);
+
+fn area_ranges(text: &str) -> Result<AreaRanges, String> {
+    if text == "coco" {
+        return Ok(AreaRanges(AreaRange::coco().to_vec()));
+    }
+    text.parse().map(|range| AreaRanges(vec![range])).map_err(|error: EvalError| error.to_string())
+}
+
 fn renaming(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
@@ -44,7 +57,9 @@ fn renaming(text: &str) -> Result<(String, String), String> {
 /// panoptic quality, calibration.
 ///
 /// Both sides are files or folders: the OUT of `slidemill run`, Parquet, GeoJSON
-/// (QuPath), COCO JSON, CSV points or boxes, label PNGs. All are in level-0 px.
+/// (QuPath), COCO JSON, CSV points or boxes, label PNGs, YOLO data sets. All are in
+/// level-0 px; the OUT of `slidemill dataset` is read back into those of its slides,
+/// a part of it, such as OUT/images/val, into the px of its tiles.
 /// Images are brought together by name, with or without folder and extension; one
 /// image on each side is the same one. Intervals are of a bootstrap over patients
 /// or slides (`--groups`), else over images.
@@ -55,6 +70,7 @@ fn renaming(text: &str) -> Result<(String, String), String> {
 #[command(
     after_help = "Examples:\n  slidemill eval --pred results --truth truth.geojson --match distance:3um\n  \
     slidemill eval --pred results.json --truth coco.json --match mask-iou:0.5 --html report.html\n  \
+    slidemill eval --pred training-set --truth annotations.geojson --match iou:0.9\n  \
     slidemill eval --pred cells.parquet --truth labels/ --mpp 0.25 --groups patients.csv --json"
 )]
 pub struct Eval {
@@ -86,6 +102,11 @@ pub struct Eval {
     /// [default: all; COCO's own is 100]
     #[arg(long, value_name = "N")]
     pub max_predictions: Option<usize>,
+    /// Also AP of objects of some sizes only: NAME:MIN..MAX in um2 or px2, such as
+    /// small:0..40um2, or coco for its small, medium and large (32² and 96² px). May
+    /// be given again; areas are of boxes with iou, else of outlines
+    #[arg(long = "area", value_name = "RANGE", value_parser = area_ranges, action = ArgAction::Append)]
+    pub areas: Vec<AreaRanges>,
     /// Leave out predictions on images that have no truth, instead of refusing
     #[arg(long)]
     pub skip_unknown: bool,

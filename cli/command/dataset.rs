@@ -12,7 +12,7 @@ use eval::{
         Dataset, DatasetSettings, Split, SplitMethod, SplitSettings, Tile, hard_negatives, plan_dataset, yolo,
     },
     evaluation::{UnknownImages, mistakes},
-    objects::{Detail, Image, ImageId, Object, ObjectSet, align},
+    objects::{Detail, Image, ImageId, Object, ObjectSet, align, stem},
 };
 use rayon::prelude::*;
 use wsi_types::{Mpp, RgbBuffer};
@@ -267,7 +267,7 @@ fn write_lists(
 ) -> anyhow::Result<()> {
     out.write("data.yaml", yolo::data_yaml(dataset).as_bytes())?;
     out.write("dataset.json", &serde_json::to_vec_pretty(dataset)?)?;
-    out.write("tiles.csv", &tiles_csv(dataset)?)?;
+    out.write("tiles.csv", &tiles_csv(dataset, paths)?)?;
     let oversampled = dataset.oversampled(Split::Train).fold(String::new(), |mut lines, name| {
         // Writing to a string cannot fail.
         let _ = writeln!(lines, "./images/{}/{name}.png", Split::Train);
@@ -277,8 +277,13 @@ fn write_lists(
     out.write("overview.png", &draw::png_bytes(&overview(dataset, paths, keep_unlabelled)?)?)
 }
 
+/// The name of an image without folders, as `eval` finds it again.
+fn picture_stem(path: &Path) -> String {
+    stem(&picture_name(path)).to_owned()
+}
+
 /// Where each tile lies on level 0 of its image.
-fn tiles_csv(dataset: &Dataset) -> anyhow::Result<Vec<u8>> {
+fn tiles_csv(dataset: &Dataset, paths: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
         "tile",
@@ -289,6 +294,7 @@ fn tiles_csv(dataset: &Dataset) -> anyhow::Result<Vec<u8>> {
         "labels",
         "weight",
         "repeats",
+        "image",
     ])?;
     for tile in &dataset.tiles {
         writer.write_record([
@@ -300,6 +306,7 @@ fn tiles_csv(dataset: &Dataset) -> anyhow::Result<Vec<u8>> {
             tile.labels.len().to_string(),
             tile.weight.to_string(),
             tile.repeats.to_string(),
+            picture_stem(&paths[tile.image.0 as usize]),
         ])?;
     }
     Ok(writer.into_inner()?)

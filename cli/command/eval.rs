@@ -8,7 +8,7 @@ use eval::{
     bootstrap::BootstrapSettings,
     evaluate,
     evaluation::{Assignment, Mistakes, UnknownImages, mistakes},
-    objects::ImageId,
+    objects::{Detail, ImageId},
 };
 use parquet::{
     arrow::ArrowWriter,
@@ -29,7 +29,7 @@ use crate::{
 /// for what cannot be written.
 pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
     let settings = settings(args);
-    let reader = Reader::new(&args.annotations, settings.criterion.detail())?;
+    let reader = Reader::new(&args.annotations, detail(&settings))?;
     let truth = reader.read_grouped(&args.truth)?;
     let predictions = reader.read(&args.pred)?;
     if let Some(folder) = &args.mistakes {
@@ -49,12 +49,21 @@ pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What is to be kept of shapes: sizes are wanted by more than a distance.
+fn detail(settings: &EvaluationSettings) -> Detail {
+    match settings.criterion.detail() {
+        Detail::Points if !settings.area_ranges.is_empty() => Detail::Full,
+        detail => detail,
+    }
+}
+
 fn settings(args: &args::Eval) -> EvaluationSettings {
     EvaluationSettings {
         criterion: args.criterion,
         min_score: args.min_score,
         assignment: if args.greedy { Assignment::Greedy } else { Assignment::Optimal },
         max_predictions: args.max_predictions,
+        area_ranges: args.areas.iter().flat_map(|ranges| ranges.0.clone()).collect(),
         rates_per_image: args.rates_per_image.clone(),
         rates_per_mm2: args.rates_per_mm2.clone(),
         border_px: args.border,

@@ -1,7 +1,7 @@
 //! What a run found against what was painted.
 
 use eval::{
-    matching::{Candidates, Classes, Criterion, Outcome, Scene, optimal},
+    matching::{Candidates, Classes, Criterion, Outcome, Question, Scene, optimal},
     objects::{Image, ImageId, Object, Role, Shape},
 };
 use wsi_types::{ClassId, Level0Point, Mpp};
@@ -131,11 +131,10 @@ fn pair_off(truth: &DemoTruth, found: &[Level0Point]) -> anyhow::Result<Vec<Opti
     let slide = Image { mpp: Some(Mpp::new(MPP)?), ..Image::named("painted") };
     let candidates = Candidates::find(&found, &painted, near, &slide)?;
     let scene = Scene { predictions: &found, truth: &painted, candidates: &candidates };
-    let all: Vec<u32> = (0..).zip(&found).map(|(place, _)| place).collect();
-    let counted = vec![false; painted.len()];
+    let (asked, ignored) = (vec![true; found.len()], vec![false; painted.len()]);
+    let question = Question { asked: &asked, ignored: &ignored, classes: Classes::Same };
     let mut finder = vec![None; painted.len()];
-    for (place, outcome) in optimal(scene, &all, near.threshold(), &counted, Classes::Same).iter().enumerate()
-    {
+    for (place, outcome) in optimal(scene, question, near.threshold()).iter().enumerate() {
         if let Outcome::Hit(painted) = *outcome {
             finder[painted as usize] = Some(place);
         }

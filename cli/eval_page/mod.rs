@@ -6,6 +6,7 @@ mod charts;
 use eval::{
     Evaluation,
     agreement::Confusion,
+    ap::{AreaRange, AreaUnit},
     bootstrap::Estimate,
     evaluation::{ClassReport, Figures, span},
 };
@@ -120,6 +121,15 @@ fn figures(found: &Evaluation) -> Markup {
                         @for report in &reports { (estimate(report.figures.values()[place])) }
                         @if several { (estimate(found.mean.values()[place])) } }
                 }
+                @for (place, range) in found.settings.area_ranges.iter().enumerate() {
+                    tr { th { "AP " (range.name) " " span.low { (limits(range)) } }
+                        @for report in &reports { td.number {
+                            @let area = &report.by_area[place];
+                            @if let Some(ap) = area.ap { (format!("{ap:.3}")) " " }
+                            span.low { "of " (area.truth) }
+                        } }
+                        @if several { td {} } }
+                }
                 tr { th { "best F1, at score" }
                     @for report in &reports { td.number { @if let Some(best) = report.best {
                         (format!("{:.3}", best.f1.unwrap_or_default())) " " span.low { (format!("{:.3}", best.threshold)) }
@@ -130,6 +140,18 @@ fn figures(found: &Evaluation) -> Markup {
                     @if several { td {} } }
             }
         } }
+    }
+}
+
+/// From where to where a range of areas goes.
+fn limits(range: &AreaRange) -> String {
+    let unit = match range.unit {
+        AreaUnit::Um2 => "µm²",
+        AreaUnit::Px2 => "px²",
+    };
+    match range.max {
+        max if max < f64::MAX => format!("{} to {max} {unit}", range.min),
+        _ => format!("from {} {unit}", range.min),
     }
 }
 

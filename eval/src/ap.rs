@@ -5,9 +5,15 @@
 //! predictions per image unless one is asked for: COCO's 100 was made for
 //! photographs and would leave most cells of a slide out of the count.
 
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
-use crate::ranking::{Draw, Ranking};
+use crate::{
+    EvalError,
+    error::Result,
+    ranking::{Draw, Ranking},
+};
 
 /// The ten IoU thresholds of AP 0.5:0.95, computed as numpy's `linspace` does,
 /// so that an IoU right on a threshold falls the same way.
@@ -23,36 +29,112 @@ pub fn coco_ious() -> [f64; 10] {
 pub struct AreaRange {
     /// For the table.
     pub name: String,
-    /// Smallest area in µm², included.
-    pub min_um2: f64,
-    /// Largest area in µm², included.
-    pub max_um2: f64,
+    /// Smallest area, included.
+    pub min: f64,
+    /// Largest area, included.
+    pub max: f64,
+    /// What areas are measured in.
+    pub unit: AreaUnit,
+}
+
+/// What areas are measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AreaUnit {
+    /// µm², which needs the images' pixel sizes.
+    Um2,
+    /// Level-0 px², as COCO has it.
+    Px2,
+}
+
+impl fmt::Display for AreaUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Um2 => "um2",
+            Self::Px2 => "px2",
+        })
+    }
+}
+
+impl AreaRange {
+    /// COCO's own: small below 32², large above 96² px². An area on a limit is
+    /// in both, as there.
+    #[must_use]
+    pub fn coco() -> [Self; 3] {
+        let (small, large) = (32.0 * 32.0, 96.0 * 96.0);
+        [("small", 0.0, small), ("medium", small, large), ("large", large, f64::MAX)]
+            .map(|(name, min, max)| Self { name: name.to_owned(), min, max, unit: AreaUnit::Px2 })
+    }
+}
+
+impl fmt::Display for AreaRange {
+    /// As [`AreaRange::from_str`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let max = if self.max < f64::MAX { self.max.to_string() } else { String::new() };
+        write!(f, "{}:{}..{max}{}", self.name, self.min, self.unit)
+    }
+}
+
+impl FromStr for AreaRange {
+    type Err = EvalError;
+
+    /// `NAME:MIN..MAXum2` or `…px2`; a limit that is left out is none.
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || EvalError::Setting {
+            name: "an area range",
+            found: format!("{text:?}"),
+            expected: "NAME:MIN..MAX with um2 or px2 behind it, such as small:0..40um2 or large:80..um2",
+        };
+        let (name, limits) = text.split_once(':').ok_or_else(bad)?;
+        let (limits, unit) = [("um2", AreaUnit::Um2), ("µm²", AreaUnit::Um2), ("px2", AreaUnit::Px2)]
+            .into_iter()
+            .find_map(|(end, unit)| Some((limits.trim().strip_suffix(end)?, unit)))
+            .ok_or_else(bad)?;
+        let (min, max) = limits.split_once("..").ok_or_else(bad)?;
+        let number = |text: &str, absent: f64| match text.trim() {
+            "" => Ok(absent),
+            text => text.parse::<f64>().map_err(|_| bad()),
+        };
+        let range =
+            Self { name: name.trim().to_owned(), min: number(min, 0.0)?, max: number(max, f64::MAX)?, unit };
+        let sound =
+            !range.name.is_empty() && range.min >= 0.0 && range.min < range.max && range.max.is_finite();
+        if sound { Ok(range) } else { Err(bad()) }
+    }
 }
 
 /// Average precision, 0 to 1; `None` when there is nothing to find.
 #[must_use]
 pub fn average_precision(ranking: &Ranking, draw: &Draw) -> Option<f64> {
-    let positives = ranking.positives_in(draw);
+    let marks = ranking.marks().iter().map(|mark| (draw.times(mark.image), mark.hit));
+    interpolated(marks, ranking.positives_in(draw))
+}
+
+/// The same from marks by falling score: how often each counts, and whether it
+/// is a hit.
+pub(crate) fn interpolated(
+    marks: impl DoubleEndedIterator<Item = (f64, bool)> + Clone,
+    positives: f64,
+) -> Option<f64> {
     if positives == 0.0 {
         return None;
     }
     let (mut hits, mut seen) = (0.0, 0.0);
-    for mark in ranking.marks() {
-        let times = draw.times(mark.image);
+    for (times, hit) in marks.clone() {
         seen += times;
-        hits += if mark.hit { times } else { 0.0 };
+        hits += if hit { times } else { 0.0 };
     }
     // Backwards, so the best precision at any higher recall is already known.
     // Recall index `next` is the highest that is still to be read.
     let (mut envelope, mut sum, mut next) = (0.0_f64, 0.0, 100_i32);
-    for mark in ranking.marks().iter().rev() {
-        let times = draw.times(mark.image);
+    for (times, hit) in marks.rev() {
         if times == 0.0 {
             continue;
         }
-        envelope = envelope.max(hits / (seen + f64::EPSILON));
-        let before = if mark.hit { hits - times } else { hits };
-        if mark.hit {
+        // Precision only falls towards a false mark, so hits are where it peaks.
+        let before = if hit { hits - times } else { hits };
+        if hit {
+            envelope = envelope.max(hits / (seen + f64::EPSILON));
             while next >= 0 && recall_at(next) > hits / positives {
                 next -= 1;
             }
@@ -84,6 +166,18 @@ mod tests {
     fn ranking(hits: &[bool], positives: u32) -> Ranking {
         let mark = |(i, &hit): (usize, &bool)| Mark { score: 1.0 - i as f32 * 0.01, image: 0, hit };
         Ranking::new(hits.iter().enumerate().map(mark).collect(), vec![positives])
+    }
+
+    #[test]
+    fn area_ranges_are_read_and_written() {
+        for text in ["small:0..40um2", "large:80.5..um2", "medium:1024..9216px2"] {
+            assert_eq!(text.parse::<AreaRange>().unwrap().to_string(), text);
+        }
+        assert_eq!(AreaRange::coco().map(|range| range.to_string())[2], "large:9216..px2");
+        for text in ["small", "small:0..40", ":0..40um2", "a:40..0um2", "a:-1..2um2", "a:0-4um2", "a:x..4um2"]
+        {
+            assert!(text.parse::<AreaRange>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub enum EvalError {
     /// A file was read and does not hold what its format says.
     #[error("bad {format}, {place}: {problem}: {}", path.display())]
     Malformed {
-        /// `GeoJSON`, `COCO JSON`, `CSV`, `label PNG`, `Parquet`, `YOLO labels`.
+        /// `GeoJSON`, `COCO JSON`, `CSV`, `label PNG`, `Parquet`, `YOLO labels`,
+        /// `YOLO data set`.
         format: &'static str,
         /// Where in it: a feature's place from 0, a line from 1, a column.
         place: String,
@@ -28,7 +29,8 @@ pub enum EvalError {
     },
     /// Neither the name nor the first bytes are those of a known format.
     #[error(
-        "unknown annotation format, expected GeoJSON, COCO JSON, CSV points, a label PNG or Parquet: {}",
+        "unknown annotation format, expected GeoJSON, COCO JSON, CSV points, a label PNG, Parquet or a YOLO \
+         data set: {}",
         path.display()
     )]
     UnknownFormat {

@@ -10,17 +10,21 @@ use wsi_types::ClassId;
 use crate::{
     EvalError,
     agreement::{Confusion, CountAgreement, count_agreement},
-    ap::{AreaRange, average_precision, coco_ious},
+    ap::{AreaRange, AreaUnit},
     bootstrap::{BootstrapSettings, Estimate, estimates},
     calibration::{Calibration, calibration},
     error::Result,
     froc::{self, FrocPoint, Reading},
-    matching::{Candidates, Classes, Criterion, Outcome, Scene, by_falling_score, greedy, optimal},
-    objects::{Image, ImageId, Object, ObjectSet, Role, align, counted_area_mm2},
+    ladder::{Ladder, Rungs, Step},
+    matching::{
+        Candidates, Classes, Criterion, Outcome, Question, Scene, Verdict, by_falling_score, greedy,
+        greedy_at, optimal,
+    },
+    objects::{Image, ImageId, Object, ObjectSet, Role, Shape, align, counted_area_mm2},
     pq::{self, PanopticSums, panoptic_sums},
     pr::{self, Counts, OperatingPoint},
     qupath,
-    ranking::{Draw, Mark, Ranking},
+    ranking::{Draw, Ranking},
     table::{Cell, Table},
     truth::UNNAMED_CLASS,
 };
@@ -40,8 +44,8 @@ pub struct EvaluationSettings {
     /// At most this many predictions per image and class, the surest first.
     /// `None`, the default, counts them all.
     pub max_predictions: Option<usize>,
-    /// AP of objects of some sizes only. Needs pixel sizes, and areas: with a
-    /// distance, read with [`Detail::Full`](crate::objects::Detail::Full).
+    /// AP of objects of some sizes only. Needs areas (with a distance, read with
+    /// [`Detail::Full`](crate::objects::Detail::Full)), and in µm² pixel sizes.
     pub area_ranges: Vec<AreaRange>,
     /// False-positive rates per image at which sensitivity is told.
     pub rates_per_image: Vec<f64>,
@@ -349,10 +353,10 @@ pub fn mistakes(
     for work in &study.works {
         let outcomes = study.assign(work, Classes::Same);
         let mut found = work.ignored.clone();
-        for &p in &work.working {
-            match outcomes[p as usize] {
+        for (prediction, outcome) in work.predictions.iter().zip(outcomes) {
+            match outcome {
                 Outcome::Hit(t) => found[t as usize] = true,
-                Outcome::False => false_marks.push(work.predictions[p as usize].clone()),
+                Outcome::False => false_marks.push(prediction.clone()),
                 Outcome::Ignored | Outcome::Unasked => {}
             }
         }
@@ -480,10 +484,10 @@ struct Work<'a> {
     predictions: &'a [Object],
     truth: &'a [Object],
     candidates: Candidates,
-    /// Surest first, capped.
-    order: Vec<u32>,
-    /// The part of `order` at the working threshold.
-    working: Vec<u32>,
+    /// Predictions within the cap.
+    asked: Vec<bool>,
+    /// Those of them at the working threshold.
+    working: Vec<bool>,
     /// Truth objects that do not count.
     ignored: Vec<bool>,
 }
@@ -493,9 +497,13 @@ impl Work<'_> {
         Scene { predictions: self.predictions, truth: self.truth, candidates: &self.candidates }
     }
 
-    fn positives(&self, class: usize, ignored: &[bool]) -> u32 {
-        let counts = |(t, ignored): &(&Object, &bool)| usize::from(t.class.0) == class && !**ignored;
-        self.truth.iter().zip(ignored).filter(counts).count() as u32
+    /// Truth objects that count, by class.
+    fn positives(&self, classes: usize, ignored: &[bool]) -> Vec<u32> {
+        let mut counts = vec![0; classes];
+        for (truth, _) in self.truth.iter().zip(ignored).filter(|(_, ignored)| !**ignored) {
+            counts[usize::from(truth.class.0)] += 1;
+        }
+        counts
     }
 }
 
@@ -506,10 +514,14 @@ struct Study<'a> {
     names: Vec<String>,
     works: Vec<Work<'a>>,
     areas_mm2: Option<Vec<f64>>,
-    /// At the criterion; by class, pooled last.
+    rungs: Rungs,
+    /// All predictions asked about as (image, place there), surest first; equal
+    /// scores by image, then in file order.
+    order: Vec<(u32, u32)>,
+    /// By class, pooled last.
+    ladders: Vec<Ladder>,
+    /// The ladders' rung of the criterion.
     rankings: Vec<Ranking>,
-    /// At COCO's ten IoUs; empty for distances.
-    coco: Vec<Vec<Ranking>>,
     /// At the working threshold: by class (pooled last), by image.
     counts: Vec<Vec<Counts>>,
     /// By class (pooled last), by image; empty for distances.
@@ -535,76 +547,53 @@ impl<'a> Study<'a> {
             names,
             works,
             areas_mm2,
+            rungs: Rungs::of(settings.criterion),
+            order: Vec::new(),
+            ladders: Vec::new(),
             rankings: Vec::new(),
-            coco: Vec::new(),
             counts: Vec::new(),
             panoptic: Vec::new(),
         };
-        study.rankings = study.rankings_at(settings.criterion.threshold(), None);
-        study.coco = study.coco_rankings(None);
+        study.order = by_score(&study.works);
+        study.ladders = study.ladders(None);
+        study.rankings = study.ladders.iter().map(|l| l.ranking(study.rungs.criterion)).collect();
         study.counts = study.working_counts();
         study.panoptic = study.panoptic_sums();
         Ok(study)
     }
 
-    /// Rankings by class, pooled last.
-    fn rankings_at(&self, threshold: f64, area: Option<&AreaRange>) -> Vec<Ranking> {
-        let classes = self.names.len();
-        let per_image: Vec<(Vec<Vec<Mark>>, Vec<u32>)> = (self.works.par_iter().enumerate())
-            .map(|(place, work)| self.marks_of(place, work, threshold, area))
-            .collect();
-        let mut marks: Vec<Vec<Mark>> = vec![Vec::new(); classes + 1];
-        let mut positives: Vec<Vec<u32>> = vec![Vec::new(); classes + 1];
-        for (image_marks, image_positives) in per_image {
-            for (class, found) in image_marks.into_iter().enumerate() {
-                marks[classes].extend_from_slice(&found);
-                marks[class].extend(found);
+    /// By class, pooled last; truth and predictions of some sizes only.
+    fn ladders(&self, area: Option<&AreaRange>) -> Vec<Ladder> {
+        let judged: Vec<(Vec<Verdict>, Vec<u32>)> =
+            self.works.par_iter().map(|work| self.judge(work, area)).collect();
+        let pooled = self.names.len();
+        let mut steps: Vec<Vec<Step>> = vec![Vec::new(); pooled + 1];
+        for &(image, p) in &self.order {
+            let verdict = judged[image as usize].0[p as usize];
+            if verdict.ignored != u16::MAX {
+                let prediction = &self.works[image as usize].predictions[p as usize];
+                let step = Step { score: prediction.score_or_one(), image, verdict };
+                steps[usize::from(prediction.class.0)].push(step);
+                steps[pooled].push(step);
             }
-            for (class, &n) in image_positives.iter().enumerate() {
-                positives[class].push(n);
-            }
-            positives[classes].push(image_positives.iter().sum());
         }
-        marks
-            .into_par_iter()
-            .zip(positives)
-            .map(|(marks, positives)| Ranking::new(marks, positives))
-            .collect()
+        let positives = by_class(judged.iter().map(|(_, n)| n.clone()).collect(), pooled, |n| n.iter().sum());
+        steps.into_iter().zip(positives).map(|(steps, positives)| Ladder::new(steps, positives)).collect()
     }
 
-    fn marks_of(
-        &self,
-        place: usize,
-        work: &Work<'_>,
-        threshold: f64,
-        area: Option<&AreaRange>,
-    ) -> (Vec<Vec<Mark>>, Vec<u32>) {
+    /// What became of each prediction on every rung, and the number of truth
+    /// objects that count by class.
+    fn judge(&self, work: &Work<'_>, area: Option<&AreaRange>) -> (Vec<Verdict>, Vec<u32>) {
         let outside =
             |object: &Object| area.is_some_and(|range| !within(object, work.image, range, self.settings));
         let ignored: Vec<bool> =
             work.truth.iter().zip(&work.ignored).map(|(t, &ignored)| ignored || outside(t)).collect();
-        let outcomes = greedy(work.scene(), &work.order, threshold, &ignored, Classes::Same);
-        let mut marks = vec![Vec::new(); self.names.len()];
-        // In falling score, as COCO concatenates them.
-        for &p in &work.order {
-            let prediction = &work.predictions[p as usize];
-            let hit = match outcomes[p as usize] {
-                Outcome::Hit(_) => true,
-                Outcome::False if !outside(prediction) => false,
-                _ => continue,
-            };
-            let mark = Mark { score: prediction.score_or_one(), image: place as u32, hit };
-            marks[usize::from(prediction.class.0)].push(mark);
-        }
-        let positives = (0..self.names.len()).map(|class| work.positives(class, &ignored)).collect();
-        (marks, positives)
-    }
-
-    fn coco_rankings(&self, area: Option<&AreaRange>) -> Vec<Vec<Ranking>> {
-        if !self.settings.criterion.is_iou() {
-            return Vec::new();
-        }
-        coco_ious().iter().map(|&iou| self.rankings_at(iou, area)).collect()
+        let question = Question { asked: &work.asked, ignored: &ignored, classes: Classes::Same };
+        let mut verdicts = greedy_at(work.scene(), question, &self.rungs.thresholds);
+        let out_of_range = verdicts.iter_mut().zip(work.predictions).filter(|(_, p)| outside(p));
+        out_of_range.for_each(|(verdict, _)| verdict.ignored = !verdict.hit);
+        let positives = work.positives(self.names.len(), &ignored);
+        (verdicts, positives)
     }
 
     fn working_counts(&self) -> Vec<Vec<Counts>> {
@@ -617,14 +606,13 @@ impl<'a> Study<'a> {
     }
 
     fn counts_of(&self, work: &Work<'_>) -> Vec<Counts> {
-        let mut counts = vec![Counts::default(); self.names.len()];
-        for (class, counts) in counts.iter_mut().enumerate() {
-            counts.missed = f64::from(work.positives(class, &work.ignored));
-        }
+        let positives = work.positives(self.names.len(), &work.ignored);
+        let missed = |n| Counts { missed: f64::from(n), ..Counts::default() };
+        let mut counts: Vec<Counts> = positives.into_iter().map(missed).collect();
         let outcomes = self.assign(work, Classes::Same);
-        for &p in &work.working {
-            let counts = &mut counts[usize::from(work.predictions[p as usize].class.0)];
-            match outcomes[p as usize] {
+        for (prediction, outcome) in work.predictions.iter().zip(outcomes) {
+            let counts = &mut counts[usize::from(prediction.class.0)];
+            match outcome {
                 Outcome::Hit(_) => {
                     counts.hits += 1.0;
                     counts.missed -= 1.0;
@@ -642,7 +630,8 @@ impl<'a> Study<'a> {
             Assignment::Optimal => optimal,
             Assignment::Greedy => greedy,
         };
-        rule(work.scene(), &work.working, self.settings.criterion.threshold(), &work.ignored, classes)
+        let question = Question { asked: &work.working, ignored: &work.ignored, classes };
+        rule(work.scene(), question, self.settings.criterion.threshold())
     }
 
     fn panoptic_sums(&self) -> Vec<Vec<PanopticSums>> {
@@ -661,14 +650,15 @@ impl<'a> Study<'a> {
         let width = Figures::LABELS.len();
         let figures = |row: usize| Figures::from_values(&values[row * width..][..width]);
         let classes = self.names.len();
-        let by_area: Vec<(&AreaRange, Vec<Vec<Ranking>>)> =
-            self.settings.area_ranges.iter().map(|range| (range, self.area_rankings(range))).collect();
+        let ranges = &self.settings.area_ranges;
+        let by_area: Vec<(&AreaRange, Vec<Ladder>)> =
+            ranges.iter().map(|range| (range, self.ladders(Some(range)))).collect();
         let report = |class: usize| self.class_report(class, figures(class), &by_area);
         Evaluation {
             settings: self.settings.clone(),
             images: self.images.len(),
             area_mm2: self.areas_mm2.as_ref().map(|areas| areas.iter().sum()),
-            classes: (0..classes).map(report).collect(),
+            classes: (0..classes).into_par_iter().map(report).collect(),
             overall: report(classes),
             mean: figures(classes + 1),
             confusion: self.confusion(),
@@ -676,17 +666,10 @@ impl<'a> Study<'a> {
         }
     }
 
-    fn area_rankings(&self, range: &AreaRange) -> Vec<Vec<Ranking>> {
-        if self.settings.criterion.is_iou() {
-            return self.coco_rankings(Some(range));
-        }
-        vec![self.rankings_at(self.settings.criterion.threshold(), Some(range))]
-    }
-
     /// All figures of one draw: classes, pooled, mean over classes.
     fn figures(&self, draw: &Draw) -> Vec<Option<f64>> {
-        let rows: Vec<Vec<Option<f64>>> =
-            (0..=self.names.len()).map(|class| self.class_figures(class, draw).into_values()).collect();
+        let row = |class: usize| self.class_figures(class, draw).into_values();
+        let rows: Vec<Vec<Option<f64>>> = (0..=self.names.len()).into_par_iter().map(row).collect();
         let mean = |figure: usize| mean(rows[..self.names.len()].iter().filter_map(|row| row[figure]));
         let means: Vec<Option<f64>> = (0..Figures::LABELS.len()).map(mean).collect();
         rows.into_iter().chain([means]).flatten().collect()
@@ -694,17 +677,21 @@ impl<'a> Study<'a> {
 
     fn class_figures(&self, class: usize, draw: &Draw) -> Drawn {
         let ranking = &self.rankings[class];
-        let coco: Vec<Option<f64>> =
-            self.coco.iter().map(|rankings| average_precision(&rankings[class], draw)).collect();
+        let ladder = &self.ladders[class];
+        let aps: Vec<Option<f64>> = (0..self.rungs.thresholds.len())
+            .into_par_iter()
+            .map(|rung| ladder.average_precision(rung, draw))
+            .collect();
+        let coco = &aps[..self.rungs.coco];
         let counts = self.drawn_counts(class, draw);
         let panoptic = self.panoptic.get(class).map(|sums| PanopticSums::over(sums, draw));
         let froc = |units: f64, rates: &[f64]| {
-            let curve = froc::curve(ranking, draw, units);
+            let curve = froc::curve_for(ranking, draw, units, rates);
             froc::mean_sensitivity(&curve, rates, self.settings.froc_reading)
         };
         let truth = counts.hits + counts.missed;
         Drawn {
-            ap: self.ap_at_criterion(class, draw, &coco),
+            ap: aps[self.rungs.criterion],
             ap50: coco.first().copied().flatten(),
             ap50_95: mean(coco.iter().copied().flatten()),
             precision: counts.precision(),
@@ -717,13 +704,6 @@ impl<'a> Study<'a> {
             rq: panoptic.and_then(|sums| sums.recognition()),
             count_error: (truth > 0.0).then(|| (counts.false_marks - counts.missed) / truth),
         }
-    }
-
-    /// Not worked out again when the criterion is one of COCO's IoUs.
-    fn ap_at_criterion(&self, class: usize, draw: &Draw, coco: &[Option<f64>]) -> Option<f64> {
-        let threshold = self.settings.criterion.threshold();
-        let known = coco_ious().iter().position(|iou| *iou == threshold).and_then(|i| coco.get(i));
-        known.copied().unwrap_or_else(|| average_precision(&self.rankings[class], draw))
     }
 
     fn drawn_counts(&self, class: usize, draw: &Draw) -> Counts {
@@ -739,7 +719,7 @@ impl<'a> Study<'a> {
         &self,
         class: usize,
         figures: Figures,
-        by_area: &[(&AreaRange, Vec<Vec<Ranking>>)],
+        by_area: &[(&AreaRange, Vec<Ladder>)],
     ) -> ClassReport {
         let once = Draw::each_once(self.images.len());
         let ranking = &self.rankings[class];
@@ -752,7 +732,10 @@ impl<'a> Study<'a> {
             truth: ranking.positives_in(&once) as u64,
             predictions: ranking.marks().len() as u64,
             figures,
-            by_area: by_area.iter().map(|(range, found)| area_report(range, found, class, &once)).collect(),
+            by_area: by_area
+                .iter()
+                .map(|(range, found)| self.area_report(range, &found[class], &once))
+                .collect(),
             working: OperatingPoint::new(self.settings.min_score, self.drawn_counts(class, &once)),
             best: pr::best(&curve),
             sensitivity_at: self.sensitivities(&per_image, &per_mm2),
@@ -763,6 +746,18 @@ impl<'a> Study<'a> {
             calibration: calibration(ranking, self.settings.calibration_bins),
             score_auc: pr::score_auc(ranking, &once),
             counts: count_agreement(self.counts[class].iter().map(count_pair).collect()),
+        }
+    }
+
+    fn area_report(&self, range: &AreaRange, found: &Ladder, once: &Draw) -> AreaReport {
+        let rungs = match self.rungs.coco {
+            0 => self.rungs.criterion..self.rungs.criterion + 1,
+            coco => 0..coco,
+        };
+        AreaReport {
+            name: range.name.clone(),
+            truth: found.positives(),
+            ap: mean(rungs.filter_map(|rung| found.average_precision(rung, once))),
         }
     }
 
@@ -783,9 +778,9 @@ impl<'a> Study<'a> {
         for work in &self.works {
             let outcomes = self.assign(work, Classes::Any);
             let mut found = vec![false; work.truth.len()];
-            for &p in &work.working {
-                let class = usize::from(work.predictions[p as usize].class.0);
-                match outcomes[p as usize] {
+            for (prediction, outcome) in work.predictions.iter().zip(outcomes) {
+                let class = usize::from(prediction.class.0);
+                match outcome {
                     Outcome::Hit(t) => {
                         found[t as usize] = true;
                         confusion.pairs[usize::from(work.truth[t as usize].class.0)][class] += 1;
@@ -812,33 +807,71 @@ fn prepare<'a>(
     settings: &EvaluationSettings,
     classes: usize,
 ) -> Result<Work<'a>> {
-    if !settings.area_ranges.is_empty() && image.mpp.is_none() {
+    if settings.area_ranges.iter().any(|range| range.unit == AreaUnit::Um2) && image.mpp.is_none() {
         return Err(EvalError::NoMpp { image: image.name.clone() });
+    }
+    if !settings.area_ranges.is_empty() {
+        refuse_points(predictions.iter().chain(truth))?;
     }
     let lowest = settings.criterion.with_iou(settings.criterion.threshold().min(0.5));
     let candidates = Candidates::find(predictions, truth, lowest, image)?;
-    let order = capped(by_falling_score(predictions), predictions, settings.max_predictions, classes);
-    let asked = |p: &&u32| predictions[**p as usize].score_or_one() >= settings.min_score;
-    let working = order.iter().filter(asked).copied().collect();
+    let asked = within_cap(predictions, settings.max_predictions, classes);
+    let sure = |(p, asked): (&Object, &bool)| *asked && p.score_or_one() >= settings.min_score;
+    let working = predictions.iter().zip(&asked).map(sure).collect();
     let ignored = truth.iter().map(|t| t.role != Role::Object).collect();
-    Ok(Work { image, predictions, truth, candidates, order, working, ignored })
+    Ok(Work { image, predictions, truth, candidates, asked, working, ignored })
 }
 
-/// The first `most` of each class.
-fn capped(order: Vec<u32>, predictions: &[Object], most: Option<usize>, classes: usize) -> Vec<u32> {
-    let Some(most) = most else { return order };
+/// Points are in no range of areas, or all in the one from 0 on.
+fn refuse_points<'a>(objects: impl Iterator<Item = &'a Object>) -> Result<()> {
+    match objects.filter(|object| matches!(object.shape, Shape::Point(_))).count() {
+        0 => Ok(()),
+        points => Err(EvalError::Setting {
+            name: "an area range",
+            found: format!("asked of {points} points"),
+            expected: "objects that have an area",
+        }),
+    }
+}
+
+/// The surest `most` of each class.
+fn within_cap(predictions: &[Object], most: Option<usize>, classes: usize) -> Vec<bool> {
+    let mut within = vec![true; predictions.len()];
+    let Some(most) = most else { return within };
     let mut seen = vec![0; classes];
-    let mut keep = |ClassId(class): ClassId| {
+    for p in by_falling_score(predictions) {
+        let ClassId(class) = predictions[p as usize].class;
         seen[usize::from(class)] += 1;
-        seen[usize::from(class)] <= most
-    };
-    order.into_iter().filter(|&p| keep(predictions[p as usize].class)).collect()
+        within[p as usize] = seen[usize::from(class)] <= most;
+    }
+    within
+}
+
+/// All predictions asked about as (image, place there), surest first; equal
+/// scores by image, then in file order.
+fn by_score(works: &[Work<'_>]) -> Vec<(u32, u32)> {
+    let mut keys: Vec<(u32, u32, u32)> = Vec::new();
+    for (work, image) in works.iter().zip(0..) {
+        let asked = work.predictions.iter().zip(0..).zip(&work.asked).filter(|(_, asked)| **asked);
+        keys.extend(asked.map(|((prediction, p), _)| (falling(prediction.score_or_one()), image, p)));
+    }
+    keys.par_sort_unstable();
+    keys.into_iter().map(|(_, image, p)| (image, p)).collect()
+}
+
+/// A number that falls where [`f32::total_cmp`] rises.
+fn falling(score: f32) -> u32 {
+    let bits = score.to_bits();
+    if bits >> 31 == 0 { !bits ^ (1 << 31) } else { bits }
 }
 
 fn within(object: &Object, image: &Image, range: &AreaRange, settings: &EvaluationSettings) -> bool {
-    let mpp = image.mpp.map_or(f64::NAN, wsi_types::Mpp::get);
-    let area = area_px2(object, settings.criterion) * mpp * mpp;
-    area >= range.min_um2 && area <= range.max_um2
+    let scale = match range.unit {
+        AreaUnit::Um2 => image.mpp.map_or(f64::NAN, wsi_types::Mpp::get),
+        AreaUnit::Px2 => 1.0,
+    };
+    let area = area_px2(object, settings.criterion) * scale * scale;
+    area >= range.min && area <= range.max
 }
 
 fn area_px2(object: &Object, criterion: Criterion) -> f64 {
@@ -854,14 +887,6 @@ fn by_class<T: Copy>(per_image: Vec<Vec<T>>, classes: usize, pool: impl Fn(&[T])
         (0..classes).map(|class| per_image.iter().map(|image| image[class]).collect()).collect();
     rows.push(per_image.iter().map(|image| pool(image)).collect());
     rows
-}
-
-fn area_report(range: &AreaRange, found: &[Vec<Ranking>], class: usize, once: &Draw) -> AreaReport {
-    AreaReport {
-        name: range.name.clone(),
-        truth: found.first().map_or(0, |rankings| rankings[class].positives_in(once) as u64),
-        ap: mean(found.iter().filter_map(|rankings| average_precision(&rankings[class], once))),
-    }
 }
 
 fn panoptic_report(per_image: &[PanopticSums], once: &Draw) -> Panoptic {
@@ -953,6 +978,10 @@ impl Evaluation {
             let mean = shown(self.mean.values()[place]);
             row(label, &|r| shown(r.figures.values()[place]), mean);
         }
+        for (place, range) in self.settings.area_ranges.iter().enumerate() {
+            row(&format!("AP {}", range.name), &|r| number(r.by_area[place].ap), none());
+            row(&format!("  truth {}", range.name), &|r| r.by_area[place].truth.to_string(), none());
+        }
         row("best F1", &|r| number(r.best.and_then(|best| best.f1)), none());
         row("  at score", &|r| number(r.best.map(|best| f64::from(best.threshold))), none());
         row("score AUC", &|r| number(r.score_auc), none());
@@ -995,8 +1024,6 @@ mod tests {
     use wsi_types::{Level0Box, Mpp};
 
     use super::*;
-    use crate::objects::Shape;
-
     /// Two images of 1000 px at 1 µm/px, two classes, boxes of 10 px.
     fn truth() -> ObjectSet {
         let mut set = ObjectSet::default();
@@ -1123,6 +1150,30 @@ mod tests {
         let found = evaluate(truth(), scored(truth(), 0.9), &settings).unwrap();
         // Two images, two classes: one each.
         assert_eq!(found.overall.working.counts.hits, 4.0);
+    }
+
+    #[test]
+    fn areas_in_px_need_no_scale_and_points_have_none() {
+        let mut truth = truth();
+        truth.images.iter_mut().for_each(|image| image.mpp = None);
+        truth.objects[0].shape =
+            Shape::Box(Level0Box::new(euclid::point2(20.0, 20.0), euclid::point2(60.0, 60.0)));
+        let settings =
+            EvaluationSettings { area_ranges: AreaRange::coco().to_vec(), ..EvaluationSettings::default() };
+        let found = evaluate(truth.clone(), scored(truth.clone(), 0.9), &settings).unwrap();
+        let percent = |ap: f64| (ap * 100.0).round();
+        let sized: Vec<_> =
+            found.overall.by_area.iter().map(|area| (area.truth, area.ap.map(percent))).collect();
+        assert_eq!(sized, [(9, Some(100.0)), (1, Some(100.0)), (0, None)]);
+        assert!(found.to_string().contains("AP medium"));
+        let dot = Shape::Point(euclid::point2(1.0, 1.0));
+        truth.objects.iter_mut().for_each(|object| object.shape = dot.clone());
+        let refused = evaluate(
+            truth.clone(),
+            truth,
+            &EvaluationSettings { criterion: Criterion::DistanceUm(1.0), ..settings },
+        );
+        assert!(matches!(refused, Err(EvalError::Setting { name: "an area range", .. })));
     }
 
     #[test]

@@ -43,16 +43,29 @@ pub struct FrocPoint {
 /// nothing to find. `units` is the number of images, or their area in mm².
 #[must_use]
 pub fn curve(ranking: &Ranking, draw: &Draw, units: f64) -> Vec<FrocPoint> {
+    points(ranking, draw, units).collect()
+}
+
+/// The start of [`curve`], up to the first point beyond the highest of `rates`:
+/// all that is needed to read sensitivities there.
+#[must_use]
+pub fn curve_for(ranking: &Ranking, draw: &Draw, units: f64, rates: &[f64]) -> Vec<FrocPoint> {
+    let highest = rates.iter().copied().fold(0.0, f64::max);
+    let mut beyond = false;
+    points(ranking, draw, units)
+        .take_while(|point| !std::mem::replace(&mut beyond, point.rate > highest))
+        .collect()
+}
+
+fn points<'a>(ranking: &'a Ranking, draw: &'a Draw, units: f64) -> impl Iterator<Item = FrocPoint> + 'a {
     let positives = ranking.positives_in(draw);
-    if positives == 0.0 || units <= 0.0 {
-        return Vec::new();
-    }
-    let point = |step: crate::ranking::Step| FrocPoint {
+    let point = move |step: crate::ranking::Step| FrocPoint {
         threshold: step.threshold,
         sensitivity: step.hits / positives,
         rate: step.false_marks / units,
     };
-    ranking.steps(draw).map(point).collect()
+    let steps = (positives > 0.0 && units > 0.0).then(|| ranking.steps(draw));
+    steps.into_iter().flatten().map(point)
 }
 
 /// Sensitivity at a false-positive rate; 0 where even the surest marks exceed
@@ -114,6 +127,19 @@ mod tests {
         assert_eq!(sensitivity_at(&curve, 0.5, Reading::Attainable), 0.0);
         assert_eq!(sensitivity_at(&curve, 0.5, Reading::Interpolated), 0.5);
         assert_eq!(sensitivity_at(&curve, 1.0, Reading::Attainable), 1.0);
+    }
+
+    #[test]
+    fn the_start_of_a_curve_reads_like_all_of_it() {
+        let (ranking, once) = (example(), Draw::each_once(4));
+        let whole = curve(&ranking, &once, 4.0);
+        for rate in [0.1, 0.25, 0.3, 0.5, 8.0] {
+            let start = curve_for(&ranking, &once, 4.0, &[rate]);
+            for reading in [Reading::Attainable, Reading::Interpolated] {
+                assert_eq!(sensitivity_at(&start, rate, reading), sensitivity_at(&whole, rate, reading));
+            }
+        }
+        assert_eq!(curve_for(&ranking, &once, 4.0, &[0.1]).len(), 2);
     }
 
     #[test]

@@ -35,6 +35,13 @@ impl Polygon {
         Self::from_ring(vec![min, corner(max.x, min.y), max, corner(min.x, max.y)])
     }
 
+    /// Every corner moved by `to`.
+    #[must_use]
+    pub fn mapped(&self, to: impl Fn(Level0Point) -> Level0Point) -> Self {
+        let moved = |ring: &Ring| ring.iter().map(|&corner| to(corner)).collect();
+        Self { rings: self.rings.iter().map(moved).collect() }
+    }
+
     /// The smallest upright box around all rings; empty at the origin when
     /// there are no points.
     #[must_use]

@@ -7,10 +7,12 @@
 //! false. Pooled over images, as the paper and CoNIC's mPQ+ do; the mean over
 //! images, which PanNuke's scripts report, stands beside it.
 
+use std::borrow::Cow;
+
 use wsi_types::ClassId;
 
 use crate::{
-    matching::{Candidates, Classes, Scene},
+    matching::{Candidates, Classes, Outcome, Question, Scene, optimal},
     objects::{Object, Role},
     ranking::Draw,
 };
@@ -90,25 +92,27 @@ pub fn mean_over_images(per_image: &[PanopticSums]) -> Option<f64> {
 
 /// One image's sums, by class. `areas` gives the area of an object under the
 /// criterion the candidates were found with, which must be an IoU of at most
-/// 0.5. Only `asked` predictions take part.
+/// 0.5. Only `asked` predictions take part (by place).
 #[must_use]
 pub fn panoptic_sums(
     scene: Scene<'_>,
-    asked: &[u32],
+    asked: &[bool],
     classes: usize,
     area: impl Fn(&Object) -> f64,
 ) -> Vec<PanopticSums> {
     let corrected = without_ignored_area(scene, asked, area);
     let scene = Scene { candidates: &corrected, ..scene };
     let ignored: Vec<bool> = scene.truth.iter().map(|t| t.role != Role::Object).collect();
-    let outcomes = crate::matching::optimal(scene, asked, OVER_HALF, &ignored, Classes::Same);
+    let question = Question { asked, ignored: &ignored, classes: Classes::Same };
+    let outcomes = optimal(scene, question, OVER_HALF);
     let mut sums = vec![PanopticSums::default(); classes];
     let mut found = vec![false; scene.truth.len()];
-    for &p in asked {
+    for (p, outcome) in (0..).zip(outcomes) {
         let class = scene.predictions[p as usize].class;
         let sums = &mut sums[usize::from(class.0)];
-        match outcomes[p as usize] {
-            crate::matching::Outcome::Hit(t) => {
+        match outcome {
+            Outcome::Unasked => {}
+            Outcome::Hit(t) => {
                 found[t as usize] = true;
                 sums.hits += 1.0;
                 let pair = scene.candidates.of(p).iter().find(|c| c.truth == t);
@@ -140,9 +144,16 @@ fn excused(scene: Scene<'_>, p: u32, class: ClassId) -> f64 {
 }
 
 /// Candidates with the ignored part of each prediction left out of the union.
-fn without_ignored_area(scene: Scene<'_>, asked: &[u32], area: impl Fn(&Object) -> f64) -> Candidates {
+fn without_ignored_area<'a>(
+    scene: Scene<'a>,
+    asked: &[bool],
+    area: impl Fn(&Object) -> f64,
+) -> Cow<'a, Candidates> {
+    if scene.truth.iter().all(|t| t.role != Role::IgnoreArea) {
+        return Cow::Borrowed(scene.candidates);
+    }
     let mut corrected = scene.candidates.clone();
-    for &p in asked {
+    for (p, _) in (0..).zip(asked).filter(|(_, asked)| **asked) {
         let ignored: f64 = (scene.candidates.of(p).iter())
             .filter(|c| scene.truth[c.truth as usize].role == Role::IgnoreArea)
             .map(|c| c.similarity)
@@ -161,7 +172,7 @@ fn without_ignored_area(scene: Scene<'_>, asked: &[u32], area: impl Fn(&Object) 
             }
         }
     }
-    corrected
+    Cow::Owned(corrected)
 }
 
 #[cfg(test)]
@@ -189,7 +200,7 @@ mod tests {
     fn sums(predictions: &[Object], truth: &[Object]) -> PanopticSums {
         let criterion = Criterion::MaskIou(0.5);
         let candidates = Candidates::find(predictions, truth, criterion, &Image::named("i")).unwrap();
-        let asked: Vec<u32> = (0..predictions.len() as u32).collect();
+        let asked = vec![true; predictions.len()];
         let scene = Scene { predictions, truth, candidates: &candidates };
         panoptic_sums(scene, &asked, 1, |object| object.shape.area())[0]
     }

@@ -28,6 +28,11 @@ impl Ranking {
     #[must_use]
     pub fn new(mut marks: Vec<Mark>, positives: Vec<u32>) -> Self {
         marks.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Self::of_sorted(marks, positives)
+    }
+
+    /// As [`Ranking::new`], of marks that are in order.
+    pub(crate) fn of_sorted(marks: Vec<Mark>, positives: Vec<u32>) -> Self {
         Self { marks, positives }
     }
 

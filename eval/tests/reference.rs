@@ -16,13 +16,13 @@ use std::{
 use eval::{
     EvaluationSettings,
     agreement::{cohen_kappa, fleiss_kappa},
-    ap::{AreaRange, average_precision, coco_ious},
+    ap::{AreaRange, AreaUnit, average_precision, coco_ious},
     calibration::calibration,
     consensus::dbscan,
     dataset::balanced_weights,
     evaluate,
     froc::{self, Reading},
-    matching::{Candidates, Classes, Criterion, Outcome, Scene, optimal},
+    matching::{Candidates, Classes, Criterion, Outcome, Question, Scene, optimal},
     objects::{Detail, Image, ImageId, Object, ObjectSet, Role, Shape},
     pr,
     ranking::{Draw, Mark, Ranking},
@@ -168,8 +168,9 @@ fn assert_same_as_coco(case: &CocoCase, name: &str) {
     assert_eq!(case.ious, coco_ious());
     let criterion = if case.masks { Criterion::MaskIou(0.5) } else { Criterion::BoxIou(0.5) };
     let areas = [("small", 0.0, 1024.0), ("medium", 1024.0, 9216.0), ("large", 9216.0, 1e10)];
-    let area_ranges =
-        areas.map(|(name, min_um2, max_um2)| AreaRange { name: name.to_owned(), min_um2, max_um2 }).to_vec();
+    let area_ranges = areas
+        .map(|(name, min, max)| AreaRange { name: name.to_owned(), min, max, unit: AreaUnit::Um2 })
+        .to_vec();
     let settings = EvaluationSettings {
         criterion,
         area_ranges,
@@ -409,9 +410,9 @@ fn optimal_matches_are_as_many_and_as_near_as_those_of_scipy() {
         let criterion = Criterion::DistanceUm(case.limit);
         let candidates = Candidates::find(&found, &truth, criterion, &image).unwrap();
         let scene = Scene { predictions: &found, truth: &truth, candidates: &candidates };
-        let asked: Vec<u32> = (0..found.len() as u32).collect();
-        let ignored = vec![false; truth.len()];
-        let outcomes = optimal(scene, &asked, criterion.threshold(), &ignored, Classes::Same);
+        let (asked, ignored) = (vec![true; found.len()], vec![false; truth.len()]);
+        let question = Question { asked: &asked, ignored: &ignored, classes: Classes::Same };
+        let outcomes = optimal(scene, question, criterion.threshold());
         let distances: Vec<f64> = (outcomes.iter().zip(&found))
             .filter_map(|(outcome, found)| match outcome {
                 Outcome::Hit(t) => {

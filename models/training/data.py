@@ -156,6 +156,14 @@ def truth_centres(item: Field) -> np.ndarray:
     return (yx[:, ::-1] + 0.5) * scale
 
 
+def truth_boxes(item: Field) -> np.ndarray:
+    """Boxes [M, 4] of a field's masks in crop pixels at scale 1, in the order of
+    :func:`truth_centres`."""
+    where = [w for w in ndimage.find_objects(np.asarray(item.label)) if w is not None]
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in where]
+    return np.array(boxes, np.float64).reshape(-1, 4) * (item.mpp / MODEL_MPP)
+
+
 def at_model_mpp(item: Field) -> np.ndarray:
     """The whole field, area-averaged to ``MODEL_MPP``, uint8 [H, W, 3]."""
     factor = round(MODEL_MPP / item.mpp)
@@ -296,6 +304,21 @@ def mask_with_rims(label: np.ndarray, known: np.ndarray) -> np.ndarray:
     return mask[::2, ::2]
 
 
+def class_counts(fields: list[Field]) -> np.ndarray:
+    """Objects per class over fields whose objects have boxes and known classes."""
+    known = np.concatenate([np.zeros(0, np.int64)] + [f.classes[f.classes >= 0] for f in fields])
+    return np.bincount(known)
+
+
+def class_riches(fields: list[Field]) -> np.ndarray:
+    """For each field the shares of all classes' objects it holds, added up: fields rich
+    in rare classes stand out. 0 where no class is known."""
+    total = np.maximum(class_counts(fields), 1)
+    return np.array(
+        [(np.bincount(f.classes[f.classes >= 0], minlength=len(total)) / total).sum() for f in fields]
+    )
+
+
 class Crops(Dataset):
     """Endless random crops; item ``i`` depends on ``seed`` and ``i`` alone."""
 
@@ -308,12 +331,18 @@ class Crops(Dataset):
         seed: int,
         geometry: Geometry,
         colour: augment.Colour,
+        balance: float = 0.0,
     ) -> None:
         self.fields, self.length, self.size, self.seed = fields, length, size, seed
         self.geometry, self.colour = geometry, colour
         counts = {n: sum(f.set_name == n for f in fields) for n in set_weights}
-        weights = np.array([set_weights[f.set_name] / counts[f.set_name] for f in fields])
-        self.chances = weights / weights.sum()
+        even = np.array([set_weights[f.set_name] / counts[f.set_name] for f in fields])
+        rich = class_riches(fields)
+        for name, weight in set_weights.items():
+            rows = np.array([f.set_name == name for f in fields])
+            if rich[rows].sum() > 0:
+                even[rows] = weight * ((1 - balance) / rows.sum() + balance * rich[rows] / rich[rows].sum())
+        self.chances = even / even.sum()
 
     def __len__(self) -> int:
         return self.length

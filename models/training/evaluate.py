@@ -159,6 +159,21 @@ def curve(found: list[Detections], fields: list[data.Field], class_id: int | Non
     return Curve(all_scores[order], all_right[order], truths)
 
 
+def mean_box_iou(found: list[Detections], fields: list[data.Field], threshold: float) -> float:
+    """Mean IoU of the boxes of detections at ``threshold`` with the boxes of the nuclei
+    they take; fields with masks only."""
+    shares = []
+    for result, item in zip(found, fields):
+        kept = result.scores >= threshold
+        taken = match(result.centres[kept], data.truth_centres(item))
+        ours, theirs = result.boxes[kept][taken >= 0], data.truth_boxes(item)[taken[taken >= 0]]
+        sides = np.minimum(ours[:, 2:], theirs[:, 2:]) - np.maximum(ours[:, :2], theirs[:, :2])
+        shared = np.clip(sides, 0, None).prod(1)
+        both = (ours[:, 2:] - ours[:, :2]).prod(1) + (theirs[:, 2:] - theirs[:, :2]).prod(1)
+        shares.append(shared / (both - shared))
+    return float(np.mean(np.concatenate(shares)))
+
+
 def class_figures(found: list[Detections], fields: list[data.Field], threshold: float) -> dict:
     """F1 per class and their mean, at the best single threshold and at ``threshold``."""
     curves = [curve(found, fields, c) for c in range(max(int(f.classes.max()) for f in fields) + 1)]
@@ -173,6 +188,19 @@ def class_figures(found: list[Detections], fields: list[data.Field], threshold: 
         "best_macro_f1": macro(best),
         "best_threshold": round(float(best), 4),
     }
+
+
+def confusion(found: list[Detections], fields: list[data.Field], classes: int) -> np.ndarray:
+    """Counts [classes + 1, classes + 1] of all detections given, matched whatever their
+    class: true class down (last: no object there), class found across (last: missed)."""
+    table = np.zeros((classes + 1, classes + 1), int)
+    for result, item in zip(found, fields):
+        taken = match(result.centres, data.truth_centres(item))
+        true = np.where(taken >= 0, item.classes[taken], classes)
+        np.add.at(table, (true, result.classes), 1)
+        missed = np.setdiff1d(np.arange(len(item.classes)), taken)
+        np.add.at(table, (item.classes[missed], classes), 1)
+    return table
 
 
 def working_threshold(curves: list[Curve]) -> float:
@@ -220,6 +248,9 @@ def report(
         name: {"ap": c.ap(), "truths": c.truths, "working": c.at(threshold), "best": c.best()}
         for name, c in curves.items()
     }
+    for name in EXACT:
+        if name in sets:
+            figures[name]["box_iou"] = mean_box_iou(found[name], sets[name], threshold)
     for name, results in found.items():
         if any(len(r.classes) and r.classes.max() > 0 for r in results):
             if any(len(f.classes) for f in sets[name]):

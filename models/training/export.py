@@ -45,7 +45,7 @@ class Deployed(nn.Module):
         x = (raw[:, 0:1] + columns + 0.5) * self.stride
         y = (raw[:, 1:2] + rows + 0.5) * self.stride
         sides = raw[:, 2:4].clamp(-4.0, 3.0).exp() * net.DEFAULT_SIDE_PX
-        return torch.cat([x, y, sides, raw[:, 4:].sigmoid()], dim=1).flatten(2)
+        return torch.cat([x, y, sides, net.scores(raw[:, 4:], 1)], dim=1).flatten(2)
 
 
 class Outlined(nn.Module):
@@ -84,7 +84,7 @@ class Outlined(nn.Module):
         u, v = (centre_x - middle_x) / self.UNIT, (centre_y - middle_y) / self.UNIT
         a, b = (self.PRIOR / (sides * (self.WIDER / 2 / self.UNIT)) ** 2).chunk(2, dim=1)
         coefficients = [whole, -a, 2 * a * u, -b, 2 * b * v, self.PRIOR - a * u * u - b * v * v]
-        answers = torch.cat([centre_x, centre_y, sides, raw[:, 4:].sigmoid(), *coefficients], dim=1)
+        answers = torch.cat([centre_x, centre_y, sides, net.scores(raw[:, 4:], 1), *coefficients], dim=1)
 
         share = mask.softmax(dim=1)
         u, v = whole * (x - middle_x) / self.UNIT, whole * (y - middle_y) / self.UNIT

@@ -4,13 +4,16 @@
 
 ``curves.png``: precision against recall, and precision, recall, F1 and count error
 against the threshold. ``failures-<set>.png``: the dev fields with the lowest F1; green:
-right, yellow: no true nucleus there, red ring: missed. With ``--slides``,
+right, yellow: no true nucleus there, red ring: missed. A model of several classes also
+gets ``classes.png``, F1 by class and what is taken for what, and ``classes-fields.png``:
+boxes in the colour of the class found, dots in that of the true one. With ``--slides``,
 ``elsewhere.png``: other laboratories' slides, without truth, to be looked at.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +31,9 @@ from matplotlib import pyplot  # noqa: E402
 ZOOM = 2
 SIDE = 200
 """Side of the pieces shown, px at 0.5 mpp."""
+
+KINDS = ((0, 200, 255), (235, 30, 30), (20, 190, 60), (200, 120, 0))
+"""A colour for each class."""
 
 TITLES = {"tnbc": "tnbc dev", "dsb2018": "dsb2018 dev", "brca_m2c": "brca_m2c dev (dots, not exhaustive)"}
 
@@ -58,8 +64,10 @@ def draw_curves(curves: dict[str, evaluate.Curve], conf: float, path: Path) -> N
     pyplot.close(figure)
 
 
-def drawn(picture: np.ndarray, found: evaluate.Detections, truth: np.ndarray | None) -> Image.Image:
-    """The picture enlarged, with boxes and missed nuclei."""
+def drawn(
+    picture: np.ndarray, found: evaluate.Detections, truth: np.ndarray | None, several: bool = False
+) -> Image.Image:
+    """The picture enlarged, with boxes and missed nuclei; boxes by class if ``several``."""
     matches = None if truth is None else evaluate.match(found.centres, truth)
     image = Image.fromarray(picture).resize(
         (picture.shape[1] * ZOOM, picture.shape[0] * ZOOM), Image.Resampling.BICUBIC
@@ -67,14 +75,15 @@ def drawn(picture: np.ndarray, found: evaluate.Detections, truth: np.ndarray | N
     pen = ImageDraw.Draw(image)
     for row, box in enumerate(found.boxes * ZOOM):
         right = matches is None or matches[row] >= 0
-        pen.rectangle(box.tolist(), outline=(0, 230, 0) if right else (255, 225, 0))
+        colour = (0, 230, 0) if right else (255, 225, 0)
+        pen.rectangle(box.tolist(), outline=KINDS[found.classes[row]] if several else colour)
     if truth is not None:
         for x, y in np.delete(truth, matches[matches >= 0], axis=0) * ZOOM:
             pen.ellipse([x - 5, y - 5, x + 5, y + 5], outline=(255, 0, 0), width=2)
     return image
 
 
-def montage(images: list[Image.Image], columns: int, path: Path, colours: int = 112) -> None:
+def montage(images: list[Image.Image], columns: int, path: Path, colours: int = 160) -> None:
     """Pictures in a grid, as a small palette PNG."""
     width, height = max(i.width for i in images), max(i.height for i in images)
     sheet = Image.new("RGB", (width * columns, height * -(-len(images) // columns)), "white")
@@ -103,6 +112,53 @@ def draw_failures(
         for i in worst
     ]
     images = [i.crop((0, 0, min(i.width, SIDE * ZOOM), min(i.height, SIDE * ZOOM))) for i in images]
+    montage(images, 3, path)
+
+
+def draw_classes(
+    found: list[evaluate.Detections], fields: list[data.Field], names: list[str], conf: float, path: Path
+) -> None:
+    """F1 of each class against the threshold, and the confusion at the working one."""
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
+    thresholds = np.arange(0.1, 0.7, 0.01)
+    for number, name in enumerate(names):
+        c = evaluate.curve(found, fields, number)
+        colour = tuple(v / 255 for v in KINDS[number])
+        left.plot(thresholds, [c.at(t)["f1"] for t in thresholds], color=colour, label=f"{name}, {c.truths}")
+    left.axvline(conf, color="grey", lw=0.8)
+    left.set(xlabel="score threshold", ylabel="F1", ylim=(0, 1))
+    left.legend(loc="upper right", fontsize=8)
+    table = evaluate.confusion([kept(f, conf) for f in found], fields, len(names))
+    right.imshow(table / np.maximum(table.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(table):
+        if (row, column) != (len(names), len(names)):
+            share = count / max(table[row].sum(), 1)
+            right.text(column, row, count, ha="center", va="center", color="w" if share > 0.6 else "k")
+    right.set_xticks(range(len(names) + 1), [*names, "missed"], fontsize=8)
+    right.set_yticks(range(len(names) + 1), [*names, "no dot"], fontsize=8)
+    right.set(xlabel="found", ylabel="true")
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def draw_kinds(
+    found: list[evaluate.Detections], fields: list[data.Field], conf: float, path: Path, count: int
+) -> None:
+    """The fields with the lowest macro F1: boxes by class found, dots by true class."""
+
+    def merit(row: int) -> float:
+        return evaluate.class_figures([found[row]], [fields[row]], conf)["macro_f1"]
+
+    images = []
+    for row in sorted(range(len(fields)), key=merit)[:count]:
+        picture, seen = data.at_model_mpp(fields[row])[:SIDE, :SIDE], kept(found[row], conf)
+        image = Image.fromarray(picture).resize((SIDE * ZOOM, SIDE * ZOOM), Image.Resampling.BICUBIC)
+        pen = ImageDraw.Draw(image)
+        for box, kind in zip(seen.boxes * ZOOM, seen.classes):
+            pen.rectangle(box.tolist(), outline=KINDS[kind])
+        for (x, y), kind in zip(data.truth_centres(fields[row]) * ZOOM, fields[row].classes):
+            pen.ellipse([x - 4, y - 4, x + 4, y + 4], fill=KINDS[kind], outline="white")
+        images.append(image)
     montage(images, 3, path)
 
 
@@ -146,12 +202,17 @@ def main() -> None:
     draw_curves({n: evaluate.curve(found[n], sets[n]) for n in sets}, conf, args.out / "curves.png")
     for name in evaluate.EXACT:
         draw_failures(found[name], sets[name], conf, args.out / f"failures-{name}.png", 3)
+    names = list(ast.literal_eval(meta["names"]).values())
+    if len(names) > 1:
+        dots, fields = found["brca_m2c"], sets["brca_m2c"]
+        draw_classes(dots, fields, names, conf, args.out / "classes.png")
+        draw_kinds(dots, fields, conf, args.out / "classes-fields.png", 6)
     if args.slides:
         images = []
         for picture in elsewhere(args.slides):
             output = predict(evaluate.padded(picture, multiple))
             seen = evaluate.detections(output, (picture.shape[1], picture.shape[0]), conf, nms_iou)
-            images.append(drawn(picture, seen, None))
+            images.append(drawn(picture, seen, None, several=len(names) > 1))
         montage(images, 3, args.out / "elsewhere.png")
 
 

@@ -30,6 +30,9 @@ class Weights:
     box: float = 2.0
     centre: float = 1.0
     mask: float = 0.5
+    kind: float = 0.5
+    kinds: tuple[float, ...] = ()
+    """Weight of each class in the class loss; empty: one class, no such loss."""
     box_loss: str = "ciou"
     score_loss: str = "quality"
     top: int = 6
@@ -37,8 +40,9 @@ class Weights:
 
 @dataclass
 class Assignment:
-    """For all cells of a batch, flat: target score, weight of the score loss; and
-    for the positives: cell, its box, target quality, whether the box is measured."""
+    """For all cells of an image, flat: target score, weight of the score loss; and for
+    the positives: cell, its box, target quality, whether the box is measured, class
+    (-1 unknown)."""
 
     target: Tensor
     weight: Tensor
@@ -46,6 +50,7 @@ class Assignment:
     boxes: Tensor
     quality: Tensor
     measured: Tensor
+    classes: Tensor
 
 
 def corners(boxes: Tensor) -> Tensor:
@@ -86,8 +91,7 @@ def box_cost(kind: str, guess: Tensor, truth: Tensor) -> Tensor:
 def assign_image(
     boxes: Tensor, scores: Tensor, truth: dict[str, Tensor], grid: tuple[int, int], stride: int, top: int
 ) -> Assignment:
-    """One image. ``boxes`` [N, 4] decoded cells, ``scores`` [N, C] after sigmoid. An
-    object of unknown class (-1) teaches its box; its cells have no score loss."""
+    """One image. ``boxes`` [N, 4] decoded cells, ``scores`` [N] nucleus scores."""
     height, width = grid
     target = torch.zeros_like(scores)
     weight = torch.ones(len(scores), device=scores.device)
@@ -99,7 +103,7 @@ def assign_image(
     wanted = truth["boxes"]
     if len(wanted) == 0:
         empty = torch.zeros(0, device=boxes.device)
-        return Assignment(target, weight, empty.long(), empty.view(0, 4), empty, empty.bool())
+        return Assignment(target, weight, empty.long(), empty.view(0, 4), empty, empty.bool(), empty.long())
 
     middle = (wanted[:, :2] + wanted[:, 2:]) / 2
     side = (wanted[:, 2:] - wanted[:, :2]).clamp(min=1)
@@ -116,11 +120,7 @@ def assign_image(
     iou = overlaps(corners(boxes[cell]), wanted[:, None])[0]
     fall = torch.exp(-offset.square().sum(-1) / (2 * stride**2))
     quality = torch.where(truth["measured"][:, None], iou, fall * 0.8).clamp(min=1e-4)
-    classes = truth["classes"]
-    per_class = scores[cell]
-    named = per_class.gather(2, classes.clamp(min=0)[:, None, None].expand(-1, PATCH**2, 1))[..., 0]
-    score = torch.where(classes[:, None] >= 0, named, per_class.amax(-1))
-    align = (score.sqrt() * quality.pow(4)).masked_fill(~valid, -1.0)
+    align = (scores[cell].sqrt() * quality.pow(4)).masked_fill(~valid, -1.0)
 
     best, place = align.topk(min(top, PATCH**2), dim=1)
     owner = torch.arange(len(wanted), device=boxes.device)[:, None].expand_as(best)[best > 0]
@@ -136,11 +136,9 @@ def assign_image(
     top_align = zeros.scatter_reduce(0, owner, align, "amax")
     top_quality = zeros.scatter_reduce(0, owner, quality, "amax")
     soft = align / top_align[owner].clamp(min=1e-9) * top_quality[owner]
-    named = classes[owner] >= 0
-    target[cells[named], classes[owner][named]] = soft[named]
-    weight[cells[~named]] = 0
+    target[cells] = soft
     centre_boxes = torch.cat([middle, side], dim=1)[owner]
-    return Assignment(target, weight, cells, centre_boxes, soft, truth["measured"][owner])
+    return Assignment(target, weight, cells, centre_boxes, soft, truth["measured"][owner], truth["classes"][owner])
 
 
 def score_cost(kind: str, logits: Tensor, target: Tensor) -> Tensor:
@@ -156,6 +154,17 @@ def score_cost(kind: str, logits: Tensor, target: Tensor) -> Tensor:
     return plain * torch.where(target > 0, target, 0.75 * score.square())
 
 
+def kind_cost(logits: Tensor, found: list[Assignment], kinds: tuple[float, ...]) -> Tensor:
+    """Weighted cross-entropy of the class over the positives whose class is known, each
+    as sure as its box is good; ``logits`` [B, N, 1 + C]."""
+    known = [a.classes >= 0 for a in found]
+    guess = torch.cat([row[a.cells[k], 1:] for row, a, k in zip(logits, found, known)])
+    classes = torch.cat([a.classes[k] for a, k in zip(found, known)])
+    share = torch.cat([a.quality[k] for a, k in zip(found, known)]) * guess.new_tensor(kinds)[classes]
+    cost = functional.cross_entropy(guess, classes, reduction="none", label_smoothing=0.05)
+    return (cost * share).sum() / share.sum().clamp(min=1.0)
+
+
 def total(
     raw: Tensor, mask: Tensor | None, truths: list[dict[str, Tensor]], stride: int, weights: Weights
 ) -> tuple[Tensor, dict[str, float]]:
@@ -165,12 +174,12 @@ def total(
     boxes, logits = net.decode(raw, stride)
     found = [
         assign_image(b, s, t, grid, stride, weights.top)
-        for b, s, t in zip(boxes.detach(), logits.detach().sigmoid(), truths)
+        for b, s, t in zip(boxes.detach(), logits[..., 0].detach().sigmoid(), truths)
     ]
     target = torch.stack([a.target for a in found])
-    weight = torch.stack([a.weight for a in found])[..., None]
+    weight = torch.stack([a.weight for a in found])
     norm = target.sum().clamp(min=1.0)
-    parts = {"score": weights.score * (score_cost(weights.score_loss, logits, target) * weight).sum() / norm}
+    parts = {"score": weights.score * (score_cost(weights.score_loss, logits[..., 0], target) * weight).sum() / norm}
 
     sure = [a.measured for a in found]
     guess = torch.cat([b[a.cells[m]] for b, a, m in zip(boxes, found, sure)])
@@ -183,6 +192,8 @@ def total(
     quality = torch.cat([a.quality for a in found])
     distance = functional.smooth_l1_loss(guess[:, :2], truth[:, :2], reduction="none").sum(-1)
     parts["centre"] = weights.centre * (distance * quality / stride).sum() / norm
+    if weights.kinds:
+        parts["kind"] = weights.kind * kind_cost(logits, found, weights.kinds)
     if mask is not None:
         wanted = torch.stack([t["mask"] for t in truths]).long()
         if (wanted != 255).any():

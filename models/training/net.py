@@ -6,6 +6,10 @@ kernel each and quantise well. The encoder halves four times (strides 2, 4, 8,
 stride of the head, 4 by default, because a lymphocyte is 12 px wide at 0.5 mpp
 and touching nuclei lie 8 px apart. The head gives each cell a score and a box
 (YOLOX's parametrisation: Ge et al. 2021, with a free centre).
+
+Several classes are a second question: *is it a nucleus* stays one logit, learned from
+every set, and *which kind* is a softmax beside it, learned where classes are known. So
+the kinds cost the detector nothing, and masks without classes still teach it.
 """
 
 from __future__ import annotations
@@ -68,8 +72,9 @@ class NucleusNet(nn.Module):
     """Pictures [B, 3, H, W] in 0..1 to raw cells [B, 4 + classes, H/s, W/s].
 
     Channels: centre offset x, y (in cells, from the cell's middle), log width and
-    height (over ``DEFAULT_SIDE_PX``), class logits. With ``auxiliary`` also the
-    logits of :attr:`data.Crop.mask` at stride 4, for training only.
+    height (over ``DEFAULT_SIDE_PX``), the nucleus logit, and with several classes
+    their logits. With ``auxiliary`` also the logits of :attr:`data.Crop.mask` at
+    stride 4, for training only.
     """
 
     def __init__(self, shape: Shape, auxiliary: bool = False) -> None:
@@ -86,29 +91,42 @@ class NucleusNet(nn.Module):
         self.up4 = Split(2 * c4, c4, 1)
         width = shape.head_width
         self.head = nn.Sequential(conv(c4 if shape.head_stride == 4 else c8, width))
-        self.out = nn.Conv2d(width, 4 + shape.classes, 1)
+        self.out = nn.Conv2d(width, 5, 1)
+        if shape.classes > 1:
+            self.kind_near = nn.Conv2d(width, shape.classes, 1)
+            self.kind_far = nn.Sequential(conv(c8, c8), nn.Conv2d(c8, shape.classes, 1))
         self.mask = nn.Conv2d(c4, 3, 1) if auxiliary and shape.head_stride == 4 else None
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
         nn.init.constant_(self.out.bias[4:], -4.0)
 
-    def features(self, x: Tensor) -> Tensor:
-        """What the head sees."""
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head sees, and the same at stride 8."""
         f4 = self.down4(self.stem(x))
         f8 = self.down8(f4)
         f16 = self.down16(f8)
         p8 = self.up8(torch.cat([double(f16), f8], dim=1))
         if self.shape.head_stride == 8:
-            return p8
-        return self.up4(torch.cat([double(self.side4(p8)), f4], dim=1))
+            return p8, p8
+        return self.up4(torch.cat([double(self.side4(p8)), f4], dim=1)), p8
+
+    def answer(self, top: Tensor, p8: Tensor) -> Tensor:
+        """Boxes and logits. A kind is told by the nucleus itself (the head's features)
+        and by what lies round it (stride 8)."""
+        seen = self.head(top)
+        if self.shape.classes == 1:
+            return self.out(seen)
+        far = self.kind_far(p8)
+        kinds = self.kind_near(seen) + (double(far) if self.shape.head_stride == 4 else far)
+        return torch.cat([self.out(seen), kinds], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.head(self.features(x)))
+        return self.answer(*self.features(x))
 
     def forward_with_mask(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """As :meth:`forward`, and mask logits [B, 3, H/4, W/4] if there is such a head."""
-        top = self.features(x)
-        return self.out(self.head(top)), None if self.mask is None else self.mask(top)
+        top, p8 = self.features(x)
+        return self.answer(top, p8), None if self.mask is None else self.mask(top)
 
 
 def double(x: Tensor) -> Tensor:
@@ -125,10 +143,20 @@ def cell_centres(height: int, width: int, stride: int, device: torch.device) -> 
 
 
 def decode(raw: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Raw cells [B, 4 + C, h, w] to boxes [B, h*w, 4] (cx, cy, w, h in pixels) and
-    class logits [B, h*w, C]."""
+    """Raw cells [B, K, h, w] to boxes [B, h*w, 4] (cx, cy, w, h in pixels) and their
+    logits [B, h*w, K - 4]: nucleus, then classes if there are several."""
     height, width = raw.shape[-2:]
     flat = raw.flatten(2).transpose(1, 2)
     centre = cell_centres(height, width, stride, raw.device) + flat[..., :2] * stride
     side = flat[..., 2:4].clamp(-4, 3).exp() * DEFAULT_SIDE_PX
     return torch.cat([centre, side], dim=-1), flat[..., 4:]
+
+
+def scores(logits: Tensor, dim: int) -> Tensor:
+    """Logits (nucleus, then classes if there are several) to a score per class. The most
+    likely class gets the nucleus score whole, the others their share of it, so that
+    the greatest score is the detector's, whatever it thinks of the class."""
+    if logits.shape[dim] == 1:
+        return logits.sigmoid()
+    nucleus, kinds = logits.split([1, logits.shape[dim] - 1], dim)
+    return nucleus.sigmoid() * (kinds - kinds.amax(dim, keepdim=True)).exp()

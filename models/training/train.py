@@ -62,7 +62,8 @@ def parameter_groups(model: nn.Module, args: argparse.Namespace) -> list[dict]:
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         encoder = name.startswith(("stem", "down"))
-        if encoder and args.freeze_encoder:
+        frozen = (encoder and args.freeze_encoder) or (args.kinds_only and not name.startswith("kind"))
+        if frozen:
             parameter.requires_grad_(False)
             continue
         groups.setdefault((encoder, parameter.ndim > 1), []).append(parameter)
@@ -76,12 +77,14 @@ def parameter_groups(model: nn.Module, args: argparse.Namespace) -> list[dict]:
     ]
 
 
-def load_matching(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Takes every weight whose name and shape fit; a head of other classes starts anew."""
-    own = model.state_dict()
-    model.load_state_dict(
-        {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}, strict=False
-    )
+def load_matching(model: nn.Module, path: Path, device: torch.device) -> set[str]:
+    """Takes every weight whose name and shape fit, averaged ones where the file has
+    them; a head of other classes starts anew. Returns the names taken."""
+    file = torch.load(path, map_location=device)
+    weights, own = file.get("average", file["model"]), model.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    model.load_state_dict(fitting, strict=False)
+    return set(fitting)
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -89,11 +92,17 @@ def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 @torch.no_grad()
-def settle_norms(model: nn.Module, fields: list[data.Field], device: torch.device) -> None:
-    """Measures the batch norms' statistics anew on plain training fields. What training
-    leaves there is the mean over wild crops (ink, glass, folds), far from any slide.
-    Kept from then on, so that the network trained is exactly the network exported."""
-    for norm in norms(model):
+def settle_norms(
+    model: nn.Module, fields: list[data.Field], device: torch.device, kept: set[str]
+) -> None:
+    """Measures the batch norms' statistics anew on plain training fields, but for those
+    in ``kept``. What training leaves there is the mean over wild crops (ink, glass,
+    folds), far from any slide. Kept from then on, so that the network trained is
+    exactly the network exported."""
+    model.eval()
+    for name, norm in model.named_modules():
+        if not isinstance(norm, nn.BatchNorm2d) or f"{name}.running_mean" in kept:
+            continue
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
@@ -116,7 +125,7 @@ def predictor(model: net.NucleusNet, device: torch.device) -> evaluate.Predict:
     def predict(image: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(device).float() / 255
         boxes, logits = net.decode(model(tensor), model.shape.head_stride)
-        return torch.cat([boxes, logits.sigmoid()], dim=-1)[0].T.cpu().numpy()
+        return torch.cat([boxes, net.scores(logits, -1)], dim=-1)[0].T.cpu().numpy()
 
     return predict
 
@@ -131,6 +140,7 @@ def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> I
         seed=args.seed,
         geometry=data.Geometry(scale=tuple(args.scale), mosaic=args.mosaic),
         colour=augment.Colour(args.stain, args.vector, args.tone, args.optics, args.clutter),
+        balance=args.field_balance if args.classes > 1 else 0.0,
     )
     order = range(first * args.batch, len(crops))
     return iter(
@@ -161,6 +171,17 @@ def training_fields(args: argparse.Namespace) -> list[data.Field]:
     return fields
 
 
+def class_weights(fields: list[data.Field], args: argparse.Namespace) -> tuple[float, ...]:
+    """Inverse frequency to the power ``--class-balance``, mean 1; empty for one class."""
+    if args.classes == 1:
+        return ()
+    counts = data.class_counts(fields)
+    if len(counts) != args.classes or counts.min() == 0:
+        raise SystemExit(f"--classes {args.classes}, but the training dots have {counts.tolist()} per class")
+    weights = counts.astype(float) ** -args.class_balance
+    return tuple((weights / weights.mean()).tolist())
+
+
 def worth(figures: dict) -> float:
     """What ``best.pt`` is chosen by: mean F1 over the sets, or macro F1 over classes."""
     per_class = [f["classes"]["best_macro_f1"] for f in figures.values() if "classes" in f]
@@ -184,15 +205,19 @@ def train(args: argparse.Namespace) -> None:
     model = net.NucleusNet(shape, auxiliary=args.mask_weight > 0).to(
         device, memory_format=torch.channels_last
     )
-    if args.init:
-        load_matching(model, torch.load(args.init, map_location=device)["model"])
+    taken = load_matching(model, args.init, device) if args.init else set()
     fields = training_fields(args)
-    if args.hold_norms:
-        settle_norms(model, fields, device)
+    if args.hold_norms or args.keep_norms:
+        settle_norms(model, fields, device, taken if args.keep_norms else set())
     average = Average(model, args.ema)
     optimiser = torch.optim.AdamW(parameter_groups(model, args), lr=args.lr, betas=(0.9, 0.98), foreach=True)
     weights = loss.Weights(
-        box_loss=args.box_loss, score_loss=args.score_loss, mask=args.mask_weight, top=args.top
+        box_loss=args.box_loss,
+        score_loss=args.score_loss,
+        mask=args.mask_weight,
+        top=args.top,
+        kind=args.kind_weight,
+        kinds=class_weights(fields, args),
     )
     first, best, stale = 0, -1.0, 0
     if (args.out / "last.pt").exists():
@@ -205,7 +230,7 @@ def train(args: argparse.Namespace) -> None:
     dev = evaluate.dev_sets(args.data)
     start, sums, seen = time.time(), {}, 0
     model.train()
-    if args.hold_norms:
+    if args.hold_norms or args.keep_norms:
         for norm in norms(model):
             norm.eval()
     for step, (images, truths) in enumerate(batches(fields, args, first), start=first):
@@ -250,6 +275,7 @@ def train(args: argparse.Namespace) -> None:
             best=best,
             stale=stale,
             shape=shape.as_dict(),
+            figures=figures,
         )
         if args.stop and done >= args.stop:
             break
@@ -286,6 +312,17 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--freeze-encoder", action="store_true")
     p.add_argument(
         "--hold-norms", action="store_true", help="settle batch norm statistics first, then keep them"
+    )
+    p.add_argument(
+        "--keep-norms", action="store_true", help="keep those of --init; only new layers settle theirs"
+    )
+    p.add_argument("--kinds-only", action="store_true", help="train the classes, leave the detector as it is")
+    p.add_argument("--kind-weight", type=float, default=0.5, help="weight of the class loss")
+    p.add_argument(
+        "--class-balance", type=float, default=1.0, help="class weights: inverse frequency to this power"
+    )
+    p.add_argument(
+        "--field-balance", type=float, default=0.5, help="share of crops drawn from fields rich in rare classes"
     )
     p.add_argument("--stop", type=int, default=0, help="stop at this step of the schedule; 0: run it out")
     p.add_argument("--encoder-lr", type=float, default=1.0, help="the encoder's share of the learning rate")

@@ -7,6 +7,7 @@
 //! | COCO JSON | `annotations`, or a list of results | boxes, outlines, RLE masks |
 //! | CSV, TSV | a header with x and y | points, boxes |
 //! | label PNG | 8- or 16-bit gray | pixel masks |
+//! | YOLO data set | a folder with `images/` and `labels/`, or a part of either | boxes, outlines |
 //!
 //! All give level-0 px. A file that does not name its image gives it the file's
 //! own name; `label.png` and the like take that of their folder.
@@ -18,6 +19,7 @@ pub mod mask;
 mod parquet_cells;
 mod points;
 mod wkb;
+mod yolo_folder;
 
 use std::{
     fs,
@@ -68,7 +70,12 @@ impl Default for ReadSettings {
 /// [`EvalError::Read`], [`EvalError::UnknownFormat`] and
 /// [`EvalError::Malformed`], which says where.
 pub fn read(path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
-    let mut set = if path.is_dir() { read_folder(path, settings)? } else { read_file(path, settings)? };
+    let data_set = yolo_folder::YoloFolder::at(path).filter(|_| path.is_dir());
+    let mut set = match data_set {
+        Some(data_set) => data_set.read(settings)?,
+        None if path.is_dir() => read_folder(path, settings)?,
+        None => read_file(path, settings)?,
+    };
     if let Some(mpp) = settings.mpp {
         set.assume_mpp(mpp);
     }
@@ -99,8 +106,15 @@ fn read_folder(folder: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
 /// What a folder holds: a run's tables, or any annotation files below it.
 fn annotation_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let cells = folder.join("cells");
+    let mut files = collect_files(if cells.is_dir() { &cells } else { folder })?;
+    files.retain(|file| is_annotation_name(file));
+    Ok(files)
+}
+
+/// All files below a folder, by name order.
+fn collect_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    collect(if cells.is_dir() { &cells } else { folder }, &mut files)?;
+    collect(folder, &mut files)?;
     Ok(files)
 }
 
@@ -112,7 +126,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in entries {
         if entry.is_dir() {
             collect(&entry, files)?;
-        } else if is_annotation_name(&entry) {
+        } else {
             files.push(entry);
         }
     }

@@ -1,0 +1,225 @@
+//! YOLO data sets: `images/` and `labels/` side by side, class names in
+//! `data.yaml`.
+//!
+//! Each picture is an image of its own, in its px. A data set that `slidemill
+//! dataset` made also says in `tiles.csv` where its tiles lie, and is read back
+//! into level-0 px of the images it was cut from: its labels then judge, and are
+//! judged by, what those images are annotated with. Its `images/` or `labels/`,
+//! or a split of them, given by themselves, are pictures as of anyone else.
+
+mod picture_size;
+mod tiles;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use self::picture_size::picture_size;
+use super::{ReadSettings, collect_files, file_name, is_annotation_name, malformed};
+use crate::{
+    EvalError,
+    dataset::yolo::parse_labels,
+    error::Result,
+    objects::{Object, ObjectSet},
+};
+
+const FORMAT: &str = "YOLO data set";
+const SIDES: [&str; 2] = ["images", "labels"];
+const NAMES: [&str; 2] = ["data.yaml", "data.yml"];
+
+/// A data set, or a part of one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct YoloFolder {
+    /// Where `data.yaml` lies.
+    root: PathBuf,
+    /// The pictures asked for, below `root/images`.
+    part: PathBuf,
+    /// Whether it was asked for as a whole, by its root.
+    whole: bool,
+}
+
+impl YoloFolder {
+    /// `folder` as a data set or a part of one; `None` for other folders.
+    pub fn at(folder: &Path) -> Option<Self> {
+        let whole = Self { root: folder.to_owned(), part: PathBuf::new(), whole: true };
+        let part = folder.ancestors().find_map(|above| {
+            let root = above.parent()?.to_owned();
+            let is_side = SIDES.iter().any(|side| above.file_name().is_some_and(|name| name == *side));
+            let part = folder.strip_prefix(above).ok()?.to_owned();
+            is_side.then_some(Self { root, part, whole: false })
+        });
+        [Some(whole), part].into_iter().flatten().find(Self::exists)
+    }
+
+    /// Both sides are there, and what is beside the pictures are YOLO labels:
+    /// people also keep GeoJSON or label PNGs so.
+    fn exists(&self) -> bool {
+        let has_names = || NAMES.iter().any(|name| self.root.join(name).is_file());
+        let [_, labels] = SIDES.map(|side| self.root.join(side).join(&self.part));
+        SIDES.iter().all(|side| self.root.join(side).join(&self.part).is_dir())
+            && (has_names() || holds_text_alone(&labels))
+    }
+
+    /// All pictures with their labels; a picture without a label file has none.
+    pub fn read(&self, settings: &ReadSettings) -> Result<ObjectSet> {
+        let names = class_names(&self.root)?;
+        let mut pictures = Vec::new();
+        for path in collect_files(&self.root.join("images").join(&self.part))? {
+            pictures.extend(self.picture(path)?);
+        }
+        if pictures.is_empty() {
+            return Err(malformed(FORMAT, "images/", "there is no PNG or JPEG", &self.root));
+        }
+        let places = if self.whole { tiles::places(&self.root)? } else { None };
+        let mut set = match places {
+            Some(places) => tiles::on_level0(pictures, &places, &self.root)?,
+            None => as_images(pictures),
+        };
+        name_classes(&mut set, names, &self.root)?;
+        for object in &mut set.objects {
+            object.shape = object.shape.clone().reduced(settings.detail);
+        }
+        Ok(set)
+    }
+
+    fn picture(&self, path: PathBuf) -> Result<Option<Picture>> {
+        let Some(size) = picture_size(&path)? else { return Ok(None) };
+        // Below `images/`, since that is where the files were looked for.
+        let images = self.root.join("images");
+        let below = path.strip_prefix(&images).unwrap_or(&path);
+        let labels = self.root.join("labels").join(below).with_extension("txt");
+        let text = match fs::read_to_string(&labels) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(EvalError::Read { source, path: labels }),
+        };
+        let objects = parse_labels(&text, size.0, size.1, &labels)?;
+        Ok(Some(Picture { path, size, objects }))
+    }
+}
+
+/// One picture with its labels, in its px.
+struct Picture {
+    path: PathBuf,
+    size: (f64, f64),
+    objects: Vec<Object>,
+}
+
+impl Picture {
+    /// Without folder and extension.
+    fn name(&self) -> String {
+        self.path
+            .with_extension("")
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+}
+
+fn as_images(pictures: Vec<Picture>) -> ObjectSet {
+    let mut set = ObjectSet::default();
+    for picture in pictures {
+        let image = set.image_named(&picture.path.to_string_lossy());
+        set.images[image.0 as usize].size = Some(picture.size);
+        set.objects.extend(picture.objects.into_iter().map(|object| Object { image, ..object }));
+    }
+    set
+}
+
+/// Labels have numbers; `data.yaml` says what they mean. Without it a class goes
+/// by its number.
+fn name_classes(set: &mut ObjectSet, names: Option<Vec<String>>, root: &Path) -> Result<()> {
+    let most = set.objects.iter().map(|object| usize::from(object.class.0) + 1).max().unwrap_or(0);
+    let names = names.unwrap_or_else(|| (0..most).map(|number| number.to_string()).collect());
+    if most > names.len() {
+        let problem = format!("a label has class {}, expected one of {} named", most - 1, names.len());
+        return Err(malformed(FORMAT, "data.yaml", problem, root));
+    }
+    let places = names.iter().map(|name| set.class_named(name)).collect::<Result<Vec<_>>>()?;
+    for object in &mut set.objects {
+        object.class = places[usize::from(object.class.0)];
+    }
+    Ok(())
+}
+
+/// The names in `data.yaml`, by number; `None` without such a file.
+fn class_names(root: &Path) -> Result<Option<Vec<String>>> {
+    let Some(path) = NAMES.map(|name| root.join(name)).into_iter().find(|path| path.is_file()) else {
+        return Ok(None);
+    };
+    let text = fs::read_to_string(&path).map_err(|source| EvalError::Read { source, path: path.clone() })?;
+    let names = names_in(&text).ok_or_else(|| {
+        let problem = "expected a list of names, or a name for each number from 0 on";
+        malformed(FORMAT, "names", problem, &path)
+    });
+    names.map(Some)
+}
+
+/// `names:` in the four ways it is written: a list or numbered names, in lines
+/// or in one. Anything else of YAML is none of our business.
+fn names_in(text: &str) -> Option<Vec<String>> {
+    let mut lines = text.lines().map(|line| line.split(" #").next().unwrap_or(line).trim_end());
+    let first = lines.find_map(|line| line.strip_prefix("names:"))?.trim();
+    let entries: Vec<String> = if first.is_empty() {
+        let below = lines.map_while(|line| match line.trim() {
+            "" => Some(""),
+            entry => (line.starts_with([' ', '\t', '-'])).then_some(entry),
+        });
+        below.filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+    } else {
+        let inside = first.strip_prefix(['[', '{'])?.strip_suffix([']', '}'])?;
+        split_outside_quotes(inside)
+    };
+    let mut names = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let entry = entry.strip_prefix("- ").unwrap_or(entry).trim();
+        let numbered = entry.split_once(':').filter(|(number, _)| number.trim() == place.to_string());
+        let starts_with_number =
+            entry.split_once(':').is_some_and(|(number, _)| number.trim().parse::<usize>().is_ok());
+        if starts_with_number && numbered.is_none() {
+            return None;
+        }
+        names.push(unquoted(numbered.map_or(entry, |(_, name)| name).trim()));
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+fn split_outside_quotes(text: &str) -> Vec<String> {
+    let mut quote = None;
+    let parts = text.split(move |c: char| {
+        match quote {
+            Some(open) if open == c => quote = None,
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            _ => {}
+        }
+        c == ',' && quote.is_none()
+    });
+    parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+fn unquoted(name: &str) -> String {
+    let inside = |quote: char| name.strip_prefix(quote)?.strip_suffix(quote);
+    match (inside('"'), inside('\'')) {
+        (Some(name), _) => name.replace("\\\"", "\"").replace("\\\\", "\\"),
+        (None, Some(name)) => name.replace("''", "'"),
+        (None, None) => name.to_owned(),
+    }
+}
+
+/// Whether there are label files below a folder, and no annotations of another
+/// kind.
+fn holds_text_alone(folder: &Path) -> bool {
+    let is_text = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "txt");
+    collect_files(folder)
+        .is_ok_and(|files| files.iter().any(is_text) && !files.iter().any(|path| is_annotation_name(path)))
+}
+
+/// Whether a file of a data set is a picture by its name.
+fn is_picture_name(path: &Path) -> bool {
+    let name = file_name(path).to_ascii_lowercase();
+    [".png", ".jpg", ".jpeg"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! Labels of tiles back on the images they were cut from.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use rstar::{AABB, RTree, primitives::GeomWithData, primitives::Rectangle};
+use wsi_types::{Level0Box, Level0Point, Level0Px};
+
+use super::{FORMAT, Picture};
+use crate::{
+    EvalError,
+    error::Result,
+    objects::{Object, ObjectSet, Shape},
+    truth::malformed,
+};
+
+type Level0Vector = euclid::Vector2D<f64, Level0Px>;
+
+/// Where each tile lies, by its name.
+pub(super) type Places = BTreeMap<String, Place>;
+
+/// Where a tile lies on level 0 of its image.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Place {
+    image: String,
+    corner: Level0Vector,
+    /// Level-0 px per tile px.
+    scale: f64,
+}
+
+/// A hundredth of a px of a tile: what two tiles may differ by on one object.
+const SAME_PX: f64 = 0.01;
+
+/// From `tiles.csv`; `None` without one, or in one that names no images.
+pub(super) fn places(root: &Path) -> Result<Option<Places>> {
+    let path = root.join("tiles.csv");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let broken = |error: csv::Error| {
+        let line = error.position().map_or_else(String::new, |at| format!("line {}", at.line()));
+        malformed(FORMAT, line, error.to_string(), &path)
+    };
+    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
+    let header = reader.headers().map_err(broken)?.clone();
+    let columns = ["tile", "image", "x_px", "y_px", "level0_px_per_px"]
+        .map(|name| header.iter().position(|column| column == name));
+    let [Some(tile), Some(image), Some(x), Some(y), Some(scale)] = columns else { return Ok(None) };
+    let mut places = Places::new();
+    for row in reader.records() {
+        let row = row.map_err(broken)?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let number = |column: usize| {
+            let text = row.get(column).unwrap_or_default();
+            text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| {
+                let problem = format!("{:?} is {text:?}, expected a number", &header[column]);
+                malformed(FORMAT, format!("line {line}"), problem, &path)
+            })
+        };
+        let place = Place {
+            image: row.get(image).unwrap_or_default().to_owned(),
+            corner: Level0Vector::new(number(x)?, number(y)?),
+            scale: number(scale)?,
+        };
+        places.insert(row.get(tile).unwrap_or_default().to_owned(), place);
+    }
+    Ok(Some(places))
+}
+
+/// All labels on level 0 of their images, an object that several tiles show
+/// once.
+pub(super) fn on_level0(pictures: Vec<Picture>, places: &Places, root: &Path) -> Result<ObjectSet> {
+    let mut set = ObjectSet::default();
+    let mut seen: Vec<Vec<Seen>> = Vec::new();
+    for picture in pictures {
+        let place = places.get(&picture.name()).ok_or_else(|| unknown(&picture.path, root))?;
+        let image = set.image_named(&place.image);
+        seen.resize_with(set.images.len(), Vec::new);
+        let tile = place.level0_box(Level0Box::new(Level0Point::zero(), picture.size.into()));
+        seen[image.0 as usize].extend(picture.objects.into_iter().map(|object| {
+            let shape = place.level0_shape(object.shape);
+            Seen {
+                bounds: shape.bounds(),
+                tile,
+                scale: place.scale,
+                object: Object { image, shape, ..object },
+            }
+        }));
+    }
+    for objects in seen {
+        set.objects.extend(once(objects));
+    }
+    for (object, id) in set.objects.iter_mut().zip(1..) {
+        object.id = id;
+    }
+    Ok(set)
+}
+
+fn unknown(picture: &Path, root: &Path) -> EvalError {
+    let problem = format!("it has no row for the picture {:?}", super::file_name(picture));
+    malformed(FORMAT, "tiles.csv", problem, &PathBuf::from(root))
+}
+
+impl Place {
+    fn level0_point(&self, point: Level0Point) -> Level0Point {
+        point * self.scale + self.corner
+    }
+
+    fn level0_box(&self, bounds: Level0Box) -> Level0Box {
+        Level0Box::new(self.level0_point(bounds.min), self.level0_point(bounds.max))
+    }
+
+    /// Tile px to level 0.
+    fn level0_shape(&self, shape: Shape) -> Shape {
+        match shape {
+            Shape::Point(point) => Shape::Point(self.level0_point(point)),
+            Shape::Box(bounds) => Shape::Box(self.level0_box(bounds)),
+            Shape::Polygon(polygon) => {
+                Shape::Polygon(Box::new(polygon.mapped(|point| self.level0_point(point))))
+            }
+        }
+    }
+}
+
+/// An object as one tile shows it: cut at the tile's border.
+struct Seen {
+    object: Object,
+    bounds: Level0Box,
+    tile: Level0Box,
+    scale: f64,
+}
+
+impl Seen {
+    /// Whether two tiles show one object: of one class, and the same as far as
+    /// both see.
+    fn is_same_as(&self, other: &Self) -> bool {
+        if self.tile == other.tile || self.object.class != other.object.class {
+            return false;
+        }
+        let (Some(a), Some(b)) =
+            (self.bounds.intersection(&other.tile), other.bounds.intersection(&self.tile))
+        else {
+            return false;
+        };
+        let close = SAME_PX * self.scale.max(other.scale);
+        let near = |a: Level0Point, b: Level0Point| (a.x - b.x).abs() <= close && (a.y - b.y).abs() <= close;
+        near(a.min, b.min) && near(a.max, b.max)
+    }
+}
+
+/// Joins what several tiles show of one object: the box of all its parts, or the
+/// outline of its largest.
+fn once(seen: Vec<Seen>) -> Vec<Object> {
+    let rectangle = |bounds: &Level0Box| (bounds.min.to_array(), bounds.max.to_array());
+    let leaves = seen.iter().enumerate().map(|(place, seen)| {
+        let (low, high) = rectangle(&seen.bounds);
+        GeomWithData::new(Rectangle::from_corners(low, high), place)
+    });
+    let tree = RTree::bulk_load(leaves.collect());
+    let mut first: Vec<usize> = (0..seen.len()).collect();
+    for (place, one) in seen.iter().enumerate() {
+        let (low, high) = rectangle(&one.bounds);
+        for near in tree.locate_in_envelope_intersecting(AABB::from_corners(low, high)) {
+            if near.data < place && one.is_same_as(&seen[near.data]) {
+                let (a, b) = (root(&first, place), root(&first, near.data));
+                first[a.max(b)] = a.min(b);
+            }
+        }
+    }
+    let mut whole: BTreeMap<usize, Object> = BTreeMap::new();
+    for (place, one) in seen.into_iter().enumerate() {
+        let of = root(&first, place);
+        whole.entry(of).and_modify(|object| join(object, &one.object)).or_insert(one.object);
+    }
+    whole.into_values().collect()
+}
+
+fn root(first: &[usize], mut place: usize) -> usize {
+    while first[place] != place {
+        place = first[place];
+    }
+    place
+}
+
+fn join(object: &mut Object, other: &Object) {
+    match (&mut object.shape, &other.shape) {
+        (Shape::Box(bounds), Shape::Box(more)) => *bounds = bounds.union(more),
+        (mine, theirs) if theirs.area() > mine.area() => *mine = theirs.clone(),
+        _ => {}
+    }
+}
