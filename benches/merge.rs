@@ -2,9 +2,10 @@
 //! truth, on simulated slides.
 //!
 //! `cargo bench --bench merge` runs 10^5 and 10^6 raw boxes. After `--`:
-//! `--full` adds 5·10^6 and, as ten slides in one plan, 5·10^7; `--outlines`
-//! runs polygons; `--dump FOLDER` writes the boxes for `merge_peers.py`, which
-//! times other tools on them. Times are CPU times of the one thread that works,
+//! `--full` adds 5·10^6 and, as ten slides in one plan, 5·10^7; `--slide-px N`
+//! runs one slide of that edge alone, for its memory; `--outlines` runs polygons;
+//! `--dump FOLDER` writes the boxes for `merge_peers.py`, which times other tools
+//! on them. Times are CPU times of the one thread that works,
 //! so that a busy machine changes them little.
 
 #[allow(unreachable_pub)]
@@ -29,10 +30,18 @@ const SLIDES_PX: [u32; 3] = [8_200, 25_600, 56_500];
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let dump = arguments.iter().position(|argument| argument == "--dump");
-    let dump = dump.and_then(|at| arguments.get(at + 1)).map(PathBuf::from);
+    let after = |flag: &str| {
+        let at = arguments.iter().position(|argument| argument == flag);
+        at.and_then(|at| arguments.get(at + 1))
+    };
+    let dump = after("--dump").map(PathBuf::from);
+    let alone = after("--slide-px").map(|edge| edge.parse::<u32>()).transpose()?;
     println!("      raw |    cells |   off the truth | merge µs/box |  held | peak MB | write M rows/s | MB");
-    for &slide_px in if has("--full") { &SLIDES_PX[..] } else { &SLIDES_PX[..2] } {
+    let slides = match alone {
+        Some(edge) => vec![edge],
+        None => SLIDES_PX[..if has("--full") { 3 } else { 2 }].to_vec(),
+    };
+    for slide_px in slides {
         let simulation = simulate(&Settings { slide_px, outlines: has("--outlines"), ..Settings::default() });
         if let Some(folder) = &dump {
             write_boxes(&folder.join(format!("{slide_px}.f32")), &simulation)?;

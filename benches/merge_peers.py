@@ -1,9 +1,10 @@
 """Other tools' merging on the boxes that `cargo bench --bench merge -- --dump FOLDER` writes.
 
-    python benches/merge_peers.py FOLDER/25600.f32
+    python benches/merge_peers.py FOLDER/25600.f32 [TOOL …]
 
 Each runs in a process of its own, so that memory is its own. Times are CPU
-times. Needs numpy and whichever of lsnms, sahi and shapely should be measured
+times. `shapely_outlines` takes 24-gons in the boxes of the first 20 000 rows, as
+`--outlines` of the bench has them. Needs numpy and whichever of lsnms, sahi and shapely should be measured
 (`pip install numpy lsnms sahi shapely`); what is missing is left out, and said.
 """
 
@@ -63,13 +64,34 @@ def sahi_greedy_nmm(rows):
     return lambda: len(batched_greedy_nmm(rows.astype(np.float32), "IOS", 0.5))
 
 
-def shapely_tree(rows):
-    from shapely import STRtree, box
+def shapely_boxes(rows):
+    from shapely import box
 
-    rows = rows[np.argsort(-rows[:20000, 4])]
+    rows = best_first(rows)
+    return tree_loop(rows, lambda: [box(*row[:4]) for row in rows])
+
+
+def shapely_outlines(rows):
+    from shapely import polygons
+
+    rows = best_first(rows)
+    angles = np.arange(24) * (2 * np.pi / 24)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    middle, radius = (rows[:, :2] + rows[:, 2:4]) / 2, (rows[:, 2:4] - rows[:, :2]) / 2
+    return tree_loop(rows, lambda: list(polygons(middle[:, None] + radius[:, None] * circle)))
+
+
+def best_first(rows, count=20000):
+    rows = rows[:count]
+    return rows[np.argsort(-rows[:, 4])]
+
+
+def tree_loop(rows, make_shapes):
+    """Greedy suppression by class, as people write it with an STRtree."""
+    from shapely import STRtree
 
     def run():
-        shapes = [box(*row[:4]) for row in rows]
+        shapes = make_shapes()
         tree = STRtree(shapes)
         alive = np.ones(len(shapes), bool)
         for index, shape in enumerate(shapes):
@@ -84,6 +106,9 @@ def shapely_tree(rows):
 
     run.count = len(rows)
     return run
+
+
+TOOLS = [lsnms_per_class, lsnms_any_class, sahi_nms, sahi_greedy_nmm, shapely_boxes, shapely_outlines]
 
 
 def measure(name, path, queue):
@@ -101,21 +126,25 @@ def measure(name, path, queue):
 
 
 def main():
-    path = sys.argv[1]
+    path, wanted = sys.argv[1], sys.argv[2:]
     rows, truth = load(path)
-    print(f"{len(rows)} raw boxes, {truth} true")
+    raw = len(rows)
+    del rows
+    print(f"{raw} raw boxes, {truth} true")
     print(f"{'tool':<18} | µs/box |    kept | off the truth | peak MB")
-    for name in ["lsnms_per_class", "lsnms_any_class", "sahi_nms", "sahi_greedy_nmm", "shapely_tree"]:
-        queue = multiprocessing.Queue()
-        process = multiprocessing.Process(target=measure, args=(name, path, queue))
+    # A fork would begin with the memory of this process.
+    context = multiprocessing.get_context("spawn")
+    for name in [tool.__name__ for tool in TOOLS if not wanted or tool.__name__ in wanted]:
+        queue = context.Queue()
+        process = context.Process(target=measure, args=(name, path, queue))
         process.start()
         name, micros, kept, missing, peak = queue.get()
         process.join()
         if missing:
             print(f"{name:<18} | left out: {missing}")
             continue
-        off = "" if name == "shapely_tree" else f"{100 * (kept / truth - 1):+.2f} %"
-        print(f"{name:<18} | {micros:6.2f} | {kept:>7} | {off:>13} | {peak:7.0f}")
+        off = "" if name.startswith("shapely") else f"{100 * (kept / truth - 1):+.2f} %"
+        print(f"{name:<18} | {micros:6.2f} | {kept:>7} | {off:>13} | {peak:7.0f}", flush=True)
 
 
 if __name__ == "__main__":

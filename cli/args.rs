@@ -6,6 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use wsi_reader::LinearMapping;
+use wsi_types::{Level0Box, Level0Point};
 
 use crate::{
     command,
@@ -40,6 +41,7 @@ enum Command {
     Model(Model),
     Tissue(Tissue),
     Thumbnail(Thumbnail),
+    Draw(Draw),
     Doctor(Doctor),
     Status(Status),
     Report(Report),
@@ -235,6 +237,77 @@ pub struct Thumbnail {
     pub map_range: Option<LinearMapping>,
 }
 
+/// Draw what a run found over the slide: cells, regions, or which scale saw what.
+///
+/// The picture has a scale bar and a legend with the counts of the whole slide, which
+/// are printed too. Cells are boxes where they are large enough to be seen, dots
+/// elsewhere. The label is never read.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill draw results slide.svs -o cells.png\n  \
+    slidemill draw results slide.svs -o regions.png --show regions\n  \
+    slidemill draw results slide.svs -o scales.png --show scales --area 4096,2048,1500,1000")]
+pub struct Draw {
+    /// Folder of the dataset
+    pub results: PathBuf,
+    /// The slide: a file, or the folder of a DICOM slide
+    pub slide: PathBuf,
+    /// Picture to write
+    #[arg(short, long, value_name = "OUT.png")]
+    pub out: PathBuf,
+    /// cells by class; regions with their holes; scales: the cells of several
+    /// --detector by who saw them
+    #[arg(long, value_enum, default_value = "cells")]
+    pub show: DrawWhat,
+    /// Only this part of the slide, in px of level 0
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT")]
+    pub area: Option<DrawArea>,
+    /// Longer side of the picture in px; pixels of the slide are never enlarged
+    #[arg(long, value_name = "PX", default_value_t = 1600, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub size: u32,
+    /// For slides of 16 bits or floats: the values that become black and white
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
+    pub map_range: Option<LinearMapping>,
+    /// The slide's id in the dataset, where the run was given one
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+}
+
+/// What a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DrawWhat {
+    /// Cells by class.
+    Cells,
+    /// Regions by kind.
+    Regions,
+    /// Cells by which of several detectors saw them.
+    Scales,
+}
+
+/// A part of level 0, written as `x,y,width,height`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DrawArea(pub Level0Box);
+
+impl std::str::FromStr for DrawArea {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            || format!("{text:?}, expected X,Y,WIDTH,HEIGHT in px of level 0, such as 4096,2048,1500,1000");
+        let numbers: Result<Vec<f64>, _> = text.split(',').map(|part| part.trim().parse::<f64>()).collect();
+        match numbers.as_deref() {
+            Ok(&[x, y, width, height])
+                if [x, y, width, height].iter().all(|value| value.is_finite())
+                    && width > 0.0
+                    && height > 0.0 =>
+            {
+                let corner = Level0Point::new(x, y);
+                Ok(Self(Level0Box::new(corner, corner + euclid::vec2(width, height))))
+            }
+            _ => Err(expected()),
+        }
+    }
+}
+
 /// Check slides before a night: every tile of every level is read.
 ///
 /// Names slides that cannot be read or have no scale, tiles that are missing or
@@ -335,6 +408,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Model(model) => command::model::model(&model),
         Command::Tissue(tissue) => command::pictures::tissue(tissue),
         Command::Thumbnail(thumbnail) => command::pictures::thumbnail(&thumbnail),
+        Command::Draw(draw) => command::draw::draw(&draw),
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Status(status) => command::status::status(&status),
         Command::Report(report) => command::report::report(&report),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs::File, path::Path};
 
 use anyhow::{Context as _, ensure};
 use arrow_array::{
-    RecordBatch, StringArray,
+    Array, RecordBatch, StringArray,
     cast::AsArray as _,
     types::{ArrowPrimitiveType, Float32Type, Float64Type, UInt16Type, UInt64Type},
 };
@@ -103,6 +103,33 @@ pub fn u64_column(path: &Path, name: &str) -> anyhow::Result<Vec<Option<u64>>> {
 /// As [`u64_column`].
 pub fn f32_column(path: &Path, name: &str) -> anyhow::Result<Vec<Option<f32>>> {
     column_of::<Float32Type>(path, name)
+}
+
+/// Per cell, row by row, which of several detectors saw it: bit 0 is the first,
+/// bit 31 stands for all from there on. 0 where there was one detector.
+///
+/// # Errors
+///
+/// As [`u64_column`].
+pub fn seen_by(path: &Path) -> anyhow::Result<Vec<u32>> {
+    const NAME: &str = "detector_scores";
+    let file = File::open(path).context("cannot open the cell table")?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the cell table is not Parquet")?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [NAME]);
+    let mut seen = Vec::new();
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch.context("the cell table is broken")?;
+        let column = batch.column_by_name(NAME).and_then(|column| column.as_list_opt::<i32>());
+        let column = column.with_context(|| format!("the cell table has no column {NAME:?} of ours"))?;
+        seen.extend(column.iter().map(|scores| scores.map_or(0, |scores| bits_of(scores.as_ref()))));
+    }
+    Ok(seen)
+}
+
+/// A bit for each entry that is not null.
+fn bits_of(scores: &dyn Array) -> u32 {
+    let known = (0..scores.len()).filter(|&place| scores.is_valid(place));
+    known.fold(0, |bits, place| bits | 1 << place.min(31))
 }
 
 fn column_of<T: ArrowPrimitiveType>(path: &Path, name: &str) -> anyhow::Result<Vec<Option<T::Native>>> {

@@ -249,6 +249,9 @@ impl SlideRun {
                 audit.density_ratio, audit.size_ratio
             )
         }));
+        let grid = RegionGrid::over(&facts.extent(), facts.scale.mpp);
+        let has_regions = job.rules().dense.is_some() || !job.rules().region_classes.is_empty();
+        account.warnings.extend(grid.note().filter(|_| has_regions));
         let base = facts.slide.info().pyramid.base();
         let mut analysis = Analysis {
             slide_px: [base.width(), base.height()],
@@ -276,7 +279,7 @@ impl SlideRun {
                 tissue: &facts.mask,
                 painted: &found.painter,
                 seen: facts.looks.iter().enumerate().map(|look| seen_boxes(look, &failed)).collect(),
-                grid: RegionGrid::over(&facts.extent(), facts.scale.mpp),
+                grid,
                 class_names: &class_names(job),
                 slide_key: facts.slide_key(),
             };

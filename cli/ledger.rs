@@ -14,6 +14,8 @@
 //! it and all after it are dropped, and those windows are done again.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
@@ -49,6 +51,9 @@ pub struct LedgerHead {
     pub score_floor: f32,
     /// Layout of the records.
     format: u32,
+    /// The settings in `fingerprint`, to say which one differs.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// What is needed to merge again without the model.
     pub origin: Origin,
 }
@@ -124,7 +129,13 @@ impl LedgerHead {
     /// A head for a plan of `windows` windows.
     #[must_use]
     pub fn new(fingerprint: String, windows: usize, score_floor: f32, origin: Origin) -> Self {
-        Self { fingerprint, windows, score_floor, format: FORMAT, origin }
+        Self { fingerprint, windows, score_floor, format: FORMAT, settings: BTreeMap::new(), origin }
+    }
+
+    /// With the settings whose hash `fingerprint` is.
+    #[must_use]
+    pub fn with_settings(self, settings: BTreeMap<String, String>) -> Self {
+        Self { settings, ..self }
     }
 
     /// Reads the head of the ledger in `folder`; `None` when there is none, or
@@ -141,14 +152,43 @@ impl LedgerHead {
         let of = |head: &Self| (head.windows, head.score_floor, head.format);
         self.fingerprint == found.fingerprint && of(self) == of(found)
     }
+
+    /// What `found` has other than this head, as far as both say.
+    fn changes_from(&self, found: &Self) -> Changes {
+        let settings = self.settings.iter().filter_map(|(name, now)| {
+            let before = found.settings.get(name).filter(|&before| before != now)?;
+            Some(format!("{name} was {before}, now {now}"))
+        });
+        let mut changes: Vec<String> = settings.collect();
+        if found.score_floor != self.score_floor {
+            changes.push(format!("raw-floor was {}, now {}", found.score_floor, self.score_floor));
+        }
+        if changes.is_empty() && found.windows != self.windows {
+            changes.push(format!("the plan had {} windows, now {}", found.windows, self.windows));
+        }
+        Changes(changes)
+    }
+}
+
+/// What differs between two runs, each as `name was this, now that`; empty when
+/// a ledger does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes(Vec<String>);
+
+impl fmt::Display for Changes {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(to, " ({})", self.0.join("; ")) }
+    }
 }
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// It is for other settings, another model or another file.
-    #[error("an unfinished run with other settings or another model is here; --redo starts this slide anew")]
-    OtherRun,
+    #[error(
+        "an unfinished run with other settings or another model is here{0}; --redo starts this slide anew"
+    )]
+    OtherRun(Changes),
     /// It cannot be read or written.
     #[error("cannot {doing} the window ledger: {source}")]
     Io {
@@ -188,9 +228,11 @@ impl Ledger {
     ) -> Result<Self, LedgerError> {
         let head_path = folder.join("head.json");
         match fs::read(&head_path) {
-            Ok(bytes) if serde_json::from_slice::<LedgerHead>(&bytes).is_ok_and(|it| head.holds_for(&it)) => {
-            }
-            Ok(_) => return Err(LedgerError::OtherRun),
+            Ok(bytes) => match serde_json::from_slice::<LedgerHead>(&bytes) {
+                Ok(found) if head.holds_for(&found) => {}
+                Ok(found) => return Err(LedgerError::OtherRun(head.changes_from(&found))),
+                Err(_) => return Err(LedgerError::OtherRun(Changes(Vec::new()))),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes = serde_json::to_vec(head).map_err(|error| io_error("start")(error.into()))?;
                 // Records of a head that never got written belong to nobody.
@@ -392,12 +434,30 @@ mod tests {
     }
 
     #[test]
+    fn a_run_with_other_settings_says_which() {
+        let with = |fingerprint: &str, window: &str| {
+            let settings = [("window", window), ("stains", "false")];
+            let named = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            head_of(fingerprint).with_settings(named.into())
+        };
+        let folder = tempfile::tempdir().unwrap();
+        drop(Ledger::open(folder.path(), &with("f", "512"), |_| true).unwrap());
+        let refused = Ledger::open(folder.path(), &with("g", "1024"), |_| true).unwrap_err().to_string();
+        let expected = "an unfinished run with other settings or another model is here (window was 512, now 1024); \
+            --redo starts this slide anew";
+        assert_eq!(refused, expected);
+        // A ledger from before settings were noted.
+        let old = Ledger::open(folder.path(), &head_of("g"), |_| true).unwrap_err().to_string();
+        assert!(old.contains("is here; --redo"), "{old}");
+    }
+
+    #[test]
     fn another_run_is_refused_until_discarded() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("x");
         drop(Ledger::open(&inner, &head(), |_| true).unwrap());
         let other = head_of("g");
-        assert!(matches!(Ledger::open(&inner, &other, |_| true), Err(LedgerError::OtherRun)));
+        assert!(matches!(Ledger::open(&inner, &other, |_| true), Err(LedgerError::OtherRun(_))));
         discard(&inner).unwrap();
         discard(&inner).unwrap();
         Ledger::open(&inner, &other, |_| true).unwrap().remove().unwrap();

@@ -36,4 +36,5 @@ pub mod report;
 pub mod run;
 pub mod settings;
 pub mod shard;
+pub mod stored_regions;
 pub mod summary;

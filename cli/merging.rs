@@ -109,7 +109,8 @@ pub struct MergeOptions {
     pub context_outside: Option<f64>,
 
     /// Classes of the model that are areas and not cells: their detections become
-    /// rows of the regions table
+    /// rows of the regions table. They are worked on squares of 4 µm, or larger
+    /// ones, with a warning, where a slide has more than 16 million of those
     #[arg(long, value_name = "CLASS", value_delimiter = ',', help_heading = "Regions")]
     pub region_class: Option<Vec<String>>,
 

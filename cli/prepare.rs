@@ -390,7 +390,8 @@ pub fn plan_slide(
             options: job.options.clone(),
             models: job.detectors.stored(),
         },
-    );
+    )
+    .with_settings(of_windows);
     let ledger = Ledger::open(&job.ledgers.ledger(id), &head, |record| {
         let Ok((window, outcome)) = decode_window(record) else { return false };
         let (detector, place) = untagged(window);

@@ -13,8 +13,9 @@ pub const TISSUE: &str = "tissue";
 pub const DENSE: &str = "dense";
 
 /// The grid that regions are worked on: px of 4 µm, or larger where a slide
-/// would have more than 16 million of them. Working memory is at most nine bytes
-/// per px (`merger::mask`).
+/// would have more than 16 million of them. A mask takes one byte per px, and at
+/// most nine more while it is worked on (`merger::mask`): 160 MB, however large
+/// the slide.
 #[derive(Debug, Clone, Copy)]
 pub struct RegionGrid {
     /// Where it lies.
@@ -25,7 +26,8 @@ pub struct RegionGrid {
 
 /// Side of a px of the grid, µm.
 const PX_UM: f64 = 4.0;
-/// 16 million px: 16 × 16 mm at 4 µm, larger slides at coarser px.
+/// 16 million px: 16 × 16 mm at 4 µm, larger slides at coarser px; see
+/// [`RegionGrid::note`].
 const MOST_PX: f64 = 16e6;
 
 impl RegionGrid {
@@ -39,6 +41,20 @@ impl RegionGrid {
             frame: MaskFrame { origin: Level0Point::zero(), level0_per_px: (step, step), mpp },
             size: (count(extent.max.x), count(extent.max.y)),
         }
+    }
+
+    /// What a user must know of it: that regions are coarser than they are on
+    /// other slides.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let um = self.frame.level0_per_px.0 * self.frame.mpp.get();
+        (um > PX_UM * (1.0 + 1e-9)).then(|| {
+            format!(
+                "regions of this slide are worked on squares of {um:.1} µm, not {PX_UM} µm: it is larger than \
+                 {} million of those",
+                MOST_PX / 1e6
+            )
+        })
     }
 
     /// The px whose centres some of `boxes` hold.
@@ -146,8 +162,13 @@ mod tests {
         };
         let small = of(6144.0, 5120.0);
         assert_eq!((small.frame.level0_per_px, small.size), ((16.0, 16.0), (384, 320)));
+        assert_eq!(small.note(), None);
+        // 50 × 25 mm: 1.25e9 µm² over 16e6 squares.
         let large = of(200_000.0, 100_000.0);
-        assert!(large.size.0 * large.size.1 < 16_100_000 && large.frame.level0_per_px.0 > 16.0);
+        assert!(large.size.0 * large.size.1 < 16_100_000);
+        let expected = "regions of this slide are worked on squares of 8.8 µm, not 4 µm: it is larger than \
+            16 million of those";
+        assert_eq!(large.note().as_deref(), Some(expected));
     }
 
     #[test]

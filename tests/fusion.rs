@@ -12,10 +12,11 @@ use std::{
 
 use detector::{BatchView, Detector, DetectorError, Manifest, WindowResult};
 use slidemill::{
-    cells::read_cells,
+    cells::{StoredCell, read_cells},
     dataset::Dataset,
     demo::{self, DemoTruth, PaintedCell},
     detectors::{Detectors, untagged},
+    draw::class_colour,
     finish::Collector,
     isolate::Marks,
     job::slides_in,
@@ -24,7 +25,7 @@ use slidemill::{
     progress::Progress,
     settings::{RunOptions, Settings},
 };
-use support::{accounts, run, slidemill, small_slide, stderr, tables};
+use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
 use tiler::{Plan, TissueMask, TissueSettings};
 use wsi_types::{ClassId, Detection, Mpp, Placement, Score, WindowBox, WindowIndex};
 
@@ -199,8 +200,67 @@ fn one_model_at_two_scales_runs_resumes_and_merges_again() {
     let output = run(&[&slide], &fresh, &[&two[..], &max[..]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(tables(&again), tables(&fresh));
+    let picture = folder.path().join("scales.png");
+    let mut command = slidemill();
+    command.arg("draw").arg(&fresh).arg(&slide).arg("-o").arg(&picture).args(["--show", "scales"]);
+    let drawn = command.output().unwrap();
+    assert!(drawn.status.success(), "{}", stderr(&drawn));
+    let told = String::from_utf8_lossy(&drawn.stdout).into_owned();
+    assert!(told.contains("0.25 µm/px and 0.5 µm/px: "), "{told}");
+    let counts = told.lines().filter_map(|line| line.split_once("µm/px")?.1.rsplit_once(": "));
+    let counts =
+        counts.map(|(_, count)| count.replace(|c: char| !c.is_ascii_digit(), "").parse::<u64>().unwrap());
+    assert_eq!(counts.sum::<u64>(), accounts(&fresh)[0].cells(), "{told}");
+    assert!(read_png(&picture).0.contains(&class_colour(ClassId(0))), "what both saw");
     let verified = slidemill().arg("verify").arg(&again).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+/// The bundled model under a name of its own, its class an area.
+fn gland_model(folder: &Path) -> PathBuf {
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nuclei-he/nuclei-he.onnx");
+    let model = folder.join("glands.onnx");
+    std::fs::copy(bundled, &model).unwrap();
+    let about = "name = \"glands\"\nmpp = 1.0\n\n[[classes]]\nname = \"gland\"\n";
+    std::fs::write(model.with_extension("toml"), about).unwrap();
+    model
+}
+
+#[test]
+fn regions_of_a_coarse_detector_weigh_and_veto_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = folder.path().join("slide.tif");
+    small_slide(&slide, 34);
+    let coarse = format!("mpp=1.0,model={}", gland_model(folder.path()).display());
+    let both = ["--window", "512", "--threads", "2", "--detector", "mpp=0.5", "--detector", &coarse];
+    let context = ["--fuse", "context", "--region-class", "gland", "--region-min-um2", "0"];
+    let small_parts = ["--region-opening-um", "0", "--region-simplify-um", "0"];
+    let at = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let output = run(&[&slide], &out, more);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let account = accounts(&out).remove(0);
+        let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).unwrap();
+        (account, cells)
+    };
+    let (_, alone) = at("alone", &["--window", "512", "--threads", "2", "--detector", "mpp=0.5"]);
+    let scores: BTreeMap<u64, f32> = alone.iter().map(|cell| (cell.id, cell.score)).collect();
+
+    let (account, fused) = at("veto", &[&both[..], &context, &small_parts].concat());
+    let analysis = account.analysis.as_ref().unwrap();
+    let vetoed = analysis.dropped["vetoed by its context"];
+    assert!(vetoed > 0 && !fused.is_empty(), "{vetoed} vetoed, {} left", fused.len());
+    assert_eq!(fused.len() as u64 + vetoed, alone.len() as u64);
+    let glands = analysis.regions.iter().find(|kind| kind.kind == "gland").expect("is there");
+    assert_eq!(glands.cells.values().sum::<u64>(), fused.len() as u64, "each cell left lies in a region");
+    // Half of the weight by default: no score is above the root of its own.
+    assert!(fused.iter().all(|cell| cell.score <= scores[&cell.id].sqrt() + 1e-6));
+    assert!(fused.iter().any(|cell| cell.score != scores[&cell.id]));
+
+    let (_, kept) =
+        at("weightless", &[&both[..], &context, &small_parts, &["--context-weight", "0"]].concat());
+    let same = |cell: &StoredCell| cell.score == scores[&cell.id];
+    assert!(kept.len() == alone.len() && kept.iter().all(same), "no weight changes nothing");
 }
 
 #[test]

@@ -12,9 +12,13 @@ use slidemill::{
     account::Analysis,
     cells::{f32_column, read_cells, u64_column},
     dataset::Dataset,
+    draw::class_colour,
+    progress::grouped,
     regions::TISSUE,
+    stored_regions::read_regions,
 };
-use support::{accounts, run, slidemill, small_slide, stderr, tables};
+use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
+use wsi_types::ClassId;
 
 /// Other rules than the defaults, in every part.
 const STRICT: [&str; 8] =
@@ -127,6 +131,99 @@ fn tissue_and_dense_places_are_regions_that_cells_name() {
 fn kind_density(analysis: &Analysis, kind: &str) -> f64 {
     let kind = analysis.regions.iter().find(|found| found.kind == kind).expect("is there");
     kind.cells.values().sum::<u64>() as f64 / kind.analysed_mm2
+}
+
+#[test]
+fn a_class_that_is_an_area_becomes_regions_and_no_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide_in(folder.path(), 27);
+    let [cells, areas] = ["cells", "areas"].map(|name| folder.path().join(name));
+    run_at_512(&slide, &cells, &[]);
+    let as_they_are = ["--region-closing-um", "0", "--region-opening-um", "0", "--region-min-um2", "0"];
+    run_at_512(&slide, &areas, &[&["--region-class", "nucleus"][..], &as_they_are].concat());
+    is_verified(&areas);
+
+    let account = &accounts(&areas)[0];
+    assert_eq!(account.cells(), 0);
+    let analysis = analysis(&areas);
+    assert!(analysis.dropped["part of a region"] >= accounts(&cells)[0].cells());
+    let nuclei = analysis.regions.iter().find(|kind| kind.kind == "nucleus").expect("is there");
+    let found = read_cells(&Dataset::at(&cells).cells(&accounts(&cells)[0].slide)).unwrap();
+    // Boxes on squares of 4 µm: neighbours grow together.
+    let (few, many) = (found.len() as u64 / 4, found.len() as u64);
+    assert!((few..=many).contains(&nuclei.regions), "{} of {many} nuclei", nuclei.regions);
+    let um2_per_px2 = analysis.mpp * analysis.mpp;
+    let boxes_mm2 = found.iter().map(|cell| cell.bbox.area() * um2_per_px2 * 1e-6).sum::<f64>();
+    let ratio = nuclei.area_mm2 / boxes_mm2;
+    assert!((0.8..1.25).contains(&ratio), "{ratio}");
+
+    let table = Dataset::at(&areas).regions(&account.slide);
+    let regions = read_regions(&table).unwrap();
+    assert!(regions.iter().all(|region| region.kind == TISSUE || region.kind == "nucleus"));
+    assert!(regions.iter().all(|region| region.area_um2 > 0.0 && region.rings[0].len() >= 3));
+}
+
+#[test]
+fn cells_and_regions_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide_in(folder.path(), 28);
+    let (out, picture) = (folder.path().join("out"), folder.path().join("picture.png"));
+    run_at_512(&slide, &out, &["--dense-per-mm2", "900", "--dense-radius-um", "60"]);
+    let draw = |more: &[&str]| {
+        let mut command = slidemill();
+        command.arg("draw").arg(&out).arg(&slide).arg("-o").arg(&picture).args(more);
+        command.output().expect("the command starts")
+    };
+    let of_colour = |colour: [u8; 3]| read_png(&picture).0.iter().filter(|&&pixel| pixel == colour).count();
+
+    let drawn = draw(&["--size", "400"]);
+    assert!(drawn.status.success(), "{}", stderr(&drawn));
+    let told = String::from_utf8_lossy(&drawn.stdout).into_owned();
+    assert!(told.contains(&format!("nucleus {}", grouped(accounts(&out)[0].cells()))), "{told}");
+    let (_, width, height) = read_png(&picture);
+    assert_eq!((width.max(height), width > height), (400, true));
+    assert!(of_colour(class_colour(ClassId(0))) > 200, "cells and their line in the legend");
+
+    let drawn = draw(&["--show", "regions", "--area", "0,0,800,600", "--size", "200"]);
+    assert!(drawn.status.success(), "{}", stderr(&drawn));
+    let told = String::from_utf8_lossy(&drawn.stdout).into_owned();
+    assert!(told.contains("dense: ") && told.contains("tissue: "), "{told}");
+    assert_eq!((read_png(&picture).1, read_png(&picture).2), (200, 150));
+
+    let elsewhere = folder.path().join("other.tif");
+    small_slide(&elsewhere, 29);
+    for (more, code, expected) in [
+        (&["--show", "scales"][..], 65, "a run with several --detector"),
+        (&["--area", "9000,9000,10,10"], 64, "outside of the slide, which has"),
+        (&["--area", "1,2,3"], 64, "expected X,Y,WIDTH,HEIGHT"),
+        (&["--show", "cell"], 64, "possible values: cells, regions, scales"),
+        (&["--id", "nobody"], 65, "no results of slide nobody are here, but of s"),
+    ] {
+        let output = draw(more);
+        assert_eq!(output.status.code(), Some(code), "{more:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{more:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn raw_detections_of_another_run_say_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide_in(folder.path(), 30);
+    let out = folder.path().join("out");
+    run_at_512(&slide, &out, &["--keep-raw"]);
+    let before = tables(&out);
+    // As an older slidemill would have left them.
+    let head = Dataset::at(&out).ledger(&accounts(&out)[0].slide).join("head.json");
+    let text = fs::read_to_string(&head).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["settings"]["slidemill"] = "0.0.1".into();
+    json["fingerprint"] = "another".into();
+    fs::write(&head, json.to_string()).unwrap();
+    let output = merge(&out, &["--min-score", "0.4"]);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+    let expected = format!("of another run (slidemill was 0.0.1, now {})", env!("CARGO_PKG_VERSION"));
+    assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+    assert_eq!(tables(&out), before, "results are not touched");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::{
     exit::{Exit, Failure},
     finish::Collector,
     isolate::Marks,
-    ledger::{LedgerHead, Origin, StoredModel},
+    ledger::{LedgerError, LedgerHead, Origin, StoredModel},
     merging::MergeOptions,
     pipeline::Step,
     prepare::{Before, Job, Preparation, plan_slide},
@@ -151,7 +151,7 @@ fn prepared(job: &Job, kept: &Kept) -> anyhow::Result<Preparation> {
         "the slide is no longer the one that was run"
     );
     let mark = job.marks.take(&slide.path).context("cannot mark the slide as in hand")?;
-    let preparation = plan_slide(slide, job, id, &hex(&content), mark)?;
+    let preparation = plan_slide(slide, job, id, &hex(&content), mark).map_err(told_for_merging)?;
     if let Preparation::Ready(prepared) = &preparation {
         let missing: usize = prepared.todo.iter().map(Vec::len).sum();
         anyhow::ensure!(
@@ -160,4 +160,15 @@ fn prepared(job: &Job, kept: &Kept) -> anyhow::Result<Preparation> {
         );
     }
     Ok(preparation)
+}
+
+/// A run can start a slide anew, merging cannot.
+fn told_for_merging(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(LedgerError::OtherRun(changes)) => anyhow::anyhow!(
+            "the raw detections that were kept are of another run{changes}; `slidemill run … --keep-raw --redo` makes \
+             them anew"
+        ),
+        _ => error,
+    }
 }

@@ -4,6 +4,7 @@ pub mod consensus;
 pub mod dataset;
 pub mod demo;
 pub mod doctor;
+pub mod draw;
 pub mod eval;
 pub mod gather;
 pub mod info;

@@ -9,6 +9,7 @@ mod canvas;
 mod density;
 mod file;
 mod font;
+mod layers;
 mod montage;
 mod sheet;
 mod view;
@@ -19,6 +20,7 @@ use wsi_types::{ClassId, Level0Box, Rgb, RgbBuffer};
 use canvas::Canvas;
 pub use density::{DensityMap, density_gradient, density_map};
 pub use file::{png_bytes, write_png};
+pub use layers::{Area, Layers, Legend, draw_layers};
 pub use montage::{Montage, montage};
 pub use sheet::{SheetTile, fill_ring, sheet};
 use view::View;
@@ -63,20 +65,9 @@ pub fn draw_detections(
     canvas.into_picture()
 }
 
-/// Boxes with sides below this many px are drawn as dots.
-const SMALLEST_BOX_PX: f64 = 7.0;
-
 fn draw_cells(canvas: &mut Canvas, view: &View, cells: impl IntoIterator<Item = (Level0Box, ClassId)>) {
-    for (bounds, class) in cells {
-        let Some(placed) = view.place(bounds) else { continue };
-        let colour = class_colour(class);
-        if placed.width().min(placed.height()) >= SMALLEST_BOX_PX {
-            canvas.stroke_box(placed, 2.0, colour);
-        } else {
-            let radius = (placed.width().max(placed.height()) / 2.0).clamp(0.8, 2.5);
-            canvas.disc(placed.center(), radius, colour);
-        }
-    }
+    let coloured = cells.into_iter().map(|(bounds, class)| (bounds, class_colour(class)));
+    layers::draw_boxes(canvas, view, coloured);
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ impl View {
         seen.then(|| PictureBox::new(self.point(bounds.min), self.point(bounds.max)))
     }
 
-    fn point(&self, point: wsi_types::Level0Point) -> PicturePoint {
+    /// A point of level 0 in picture px, be it outside.
+    pub(super) fn point(&self, point: wsi_types::Level0Point) -> PicturePoint {
         let away = (point - self.region.min) / self.level0_per_px;
         PicturePoint::new(away.x, away.y)
     }

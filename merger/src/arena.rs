@@ -1,25 +1,43 @@
 //! Detections on their way, and which of them are tied together.
 
-use wsi_types::{ClassId, Level0Box, Score, WindowIndex};
-
 use crate::place::RawCell;
-use crate::sides::Sides;
 
-/// Placed detections in components: a disjoint-set forest whose members are
-/// also strung in one ring per component. Places are reused once a component
-/// has been taken.
+/// Where a detection is kept: the slot of its window, and its place among those
+/// of that window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) slot: u32,
+    pub(crate) place: u32,
+}
+
+/// Placed detections in components. Each member names its component's root, so
+/// finding it is one look; components are a handful of detections, and of two
+/// the smaller one's members are renamed. Members are strung in one ring.
+///
+/// Those of one window lie together, in the order of its index: windows are
+/// compared from one end to the other, so what is looked at next lies beside
+/// what was looked at last, however many detections are held. A window's memory
+/// is given back with the last of its detections.
 #[derive(Default)]
 pub(crate) struct Arena {
+    /// By slot.
+    shelves: Vec<Shelf>,
+    held: usize,
+}
+
+#[derive(Default)]
+struct Shelf {
     cells: Vec<RawCell>,
     links: Vec<Link>,
-    free: Vec<u32>,
+    /// How many of them have not been taken.
+    held: u32,
 }
 
 #[derive(Clone, Copy)]
 struct Link {
-    parent: u32,
+    root: At,
     /// The next member of the component, round and round.
-    next: u32,
+    next: At,
     /// Of a root: members whose window is not closed.
     open: u32,
     /// Of a root: members.
@@ -27,95 +45,100 @@ struct Link {
 }
 
 impl Arena {
+    /// For the windows of `slots` slots.
+    pub(crate) fn new(slots: usize) -> Self {
+        Self { shelves: std::iter::repeat_with(Shelf::default).take(slots).collect(), held: 0 }
+    }
+
     /// Detections it holds.
     pub(crate) fn len(&self) -> usize {
-        self.cells.len() - self.free.len()
+        self.held
     }
 
-    /// Adds a detection, tied to nothing yet.
-    pub(crate) fn add(&mut self, cell: RawCell) -> u32 {
-        let link = |at| Link { parent: at, next: at, open: 1, size: 1 };
-        if let Some(at) = self.free.pop() {
-            self.cells[at as usize] = cell;
-            self.links[at as usize] = link(at);
-            return at;
+    /// Takes the detections of a window, tied to nothing yet; their places are
+    /// their numbers in `cells`.
+    pub(crate) fn add(&mut self, slot: u32, cells: Vec<RawCell>) {
+        let link = |at| Link { root: at, next: at, open: 1, size: 1 };
+        let count = cells.len() as u32;
+        let links = (0..count).map(|place| link(At { slot, place })).collect();
+        self.held += cells.len();
+        self.shelves[slot as usize] = Shelf { cells, links, held: count };
+    }
+
+    fn cell(&self, at: At) -> &RawCell {
+        &self.shelves[at.slot as usize].cells[at.place as usize]
+    }
+
+    fn link(&self, at: At) -> &Link {
+        &self.shelves[at.slot as usize].links[at.place as usize]
+    }
+
+    fn link_mut(&mut self, at: At) -> &mut Link {
+        &mut self.shelves[at.slot as usize].links[at.place as usize]
+    }
+
+    /// Makes one component of those of `a` and `b`, unless they are one or
+    /// `are_tied` says no.
+    pub(crate) fn unite_if(&mut self, a: At, b: At, are_tied: impl FnOnce(&RawCell, &RawCell) -> bool) {
+        let (root_a, root_b) = (self.link(a).root, self.link(b).root);
+        if root_a != root_b && are_tied(self.cell(a), self.cell(b)) {
+            self.unite(root_a, root_b);
         }
-        let at = self.cells.len() as u32;
-        self.cells.push(cell);
-        self.links.push(link(at));
-        at
     }
 
-    pub(crate) fn cell(&self, at: u32) -> &RawCell {
-        &self.cells[at as usize]
-    }
-
-    fn root(&mut self, mut at: u32) -> u32 {
-        while self.links[at as usize].parent != at {
-            // Halve the path on the way up.
-            let grand = self.links[self.links[at as usize].parent as usize].parent;
-            self.links[at as usize].parent = grand;
-            at = grand;
-        }
-        at
-    }
-
-    /// Whether `a` and `b` are in one component.
-    pub(crate) fn are_united(&mut self, a: u32, b: u32) -> bool {
-        self.root(a) == self.root(b)
-    }
-
-    /// Makes one component of those of `a` and `b`.
-    pub(crate) fn unite(&mut self, a: u32, b: u32) {
-        let (a, b) = (self.root(a), self.root(b));
-        if a == b {
-            return;
-        }
-        let larger = self.links[a as usize].size >= self.links[b as usize].size;
+    /// Makes one component of two, given by their roots.
+    fn unite(&mut self, a: At, b: At) {
+        let larger = self.link(a).size >= self.link(b).size;
         let (into, from) = if larger { (a, b) } else { (b, a) };
-        let moved = self.links[from as usize];
-        let kept = self.links[into as usize];
-        self.links[from as usize].parent = into;
-        self.links[from as usize].next = kept.next;
-        let root = &mut self.links[into as usize];
+        let (kept, moved) = (*self.link(into), *self.link(from));
+        let mut member = from;
+        loop {
+            let link = self.link_mut(member);
+            link.root = into;
+            member = link.next;
+            if member == from {
+                break;
+            }
+        }
+        self.link_mut(from).next = kept.next;
+        let root = self.link_mut(into);
         root.next = moved.next;
         root.open += moved.open;
         root.size += moved.size;
     }
 
-    /// Notes that no further window can be tied to `at`. Gives `at` back when
-    /// this was the last open member of its component.
-    pub(crate) fn close(&mut self, at: u32) -> Option<u32> {
-        let root = self.root(at);
-        let link = &mut self.links[root as usize];
-        link.open -= 1;
-        (link.open == 0).then_some(at)
+    /// Notes that no further window can be tied to the detections of `slot`.
+    /// Gives one member of each component that has no open member left to
+    /// `ready`.
+    pub(crate) fn close(&mut self, slot: u32, ready: &mut Vec<At>) {
+        for place in 0..self.shelves[slot as usize].links.len() as u32 {
+            let at = At { slot, place };
+            let root = self.link(at).root;
+            let link = self.link_mut(root);
+            link.open -= 1;
+            if link.open == 0 {
+                ready.push(at);
+            }
+        }
     }
 
     /// Moves the component of `at`, in no particular order, to `out`.
-    pub(crate) fn take_component(&mut self, at: u32, out: &mut Vec<RawCell>) {
+    pub(crate) fn take_component(&mut self, at: At, out: &mut Vec<RawCell>) {
         out.clear();
         let mut member = at;
         loop {
-            out.push(std::mem::replace(&mut self.cells[member as usize], vacant()));
-            self.free.push(member);
-            member = self.links[member as usize].next;
+            let shelf = &mut self.shelves[member.slot as usize];
+            let place = member.place as usize;
+            out.push(shelf.cells[place].lift());
+            member = shelf.links[place].next;
+            shelf.held -= 1;
+            if shelf.held == 0 {
+                *shelf = Shelf::default();
+            }
+            self.held -= 1;
             if member == at {
                 return;
             }
         }
-    }
-}
-
-/// What stands in a place that is free.
-fn vacant() -> RawCell {
-    RawCell {
-        bbox: Level0Box::zero(),
-        class: ClassId(0),
-        score: Score::default(),
-        outline: None,
-        stains: None,
-        window: WindowIndex(0),
-        cut: Sides::NONE,
     }
 }

@@ -10,14 +10,25 @@ pub(crate) fn is_finite(area: &Level0Box) -> bool {
 
 /// Area in px²; 0 for a box turned inside out.
 pub(crate) fn box_area(area: &Level0Box) -> f64 {
-    (area.max.x - area.min.x).max(0.0) * (area.max.y - area.min.y).max(0.0)
+    greater(area.max.x - area.min.x, 0.0) * greater(area.max.y - area.min.y, 0.0)
 }
 
 /// Area that two boxes share, in px².
 pub(crate) fn shared_area(a: &Level0Box, b: &Level0Box) -> f64 {
-    let width = a.max.x.min(b.max.x) - a.min.x.max(b.min.x);
-    let height = a.max.y.min(b.max.y) - a.min.y.max(b.min.y);
-    width.max(0.0) * height.max(0.0)
+    let width = lesser(a.max.x, b.max.x) - greater(a.min.x, b.min.x);
+    let height = lesser(a.max.y, b.max.y) - greater(a.min.y, b.min.y);
+    greater(width, 0.0) * greater(height, 0.0)
+}
+
+/// The lesser of two numbers, `b` where one is NaN: one instruction, which
+/// `f64::min` is not.
+pub(crate) fn lesser(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
+/// The greater of two numbers, `b` where one is NaN.
+pub(crate) fn greater(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
 }
 
 /// `area` grown by `by` on every side.
@@ -93,18 +104,67 @@ pub(crate) fn ring_overlap(a: &[Level0Point], b: &[Level0Point], zone: &Level0Bo
     let smaller = box_a.height().min(box_b.height()).max(f64::MIN_POSITIVE);
     // Bounded, so that a sliver beside a giant does not ask for a million lines.
     let lines = (area.height() / smaller * SCAN_LINES).ceil().clamp(1.0, 4096.0);
-    let step = area.height() / lines;
-    let (mut in_a, mut in_b) = (Vec::new(), Vec::new());
+    let lines = Lines { top: area.min.y, step: area.height() / lines, count: lines as u32 };
+    let (in_a, in_b) = (crossings(a, &lines, zone), crossings(b, &lines, zone));
+    let (mut rest_a, mut rest_b) = (in_a.as_slice(), in_b.as_slice());
     let mut sum = Overlap::default();
-    for line in 0..lines as u32 {
-        let y = area.min.y + (f64::from(line) + 0.5) * step;
-        spans(a, y, zone, &mut in_a);
-        spans(b, y, zone, &mut in_b);
-        sum.first += length(&in_a) * step;
-        sum.second += length(&in_b) * step;
-        sum.shared += shared_length(&in_a, &in_b) * step;
+    for line in 0..lines.count {
+        let (on_a, on_b) = (take_line(&mut rest_a, line), take_line(&mut rest_b, line));
+        sum.first += length(on_a) * lines.step;
+        sum.second += length(on_b) * lines.step;
+        sum.shared += shared_length(on_a, on_b) * lines.step;
     }
     sum
+}
+
+/// Level lines, evenly apart.
+struct Lines {
+    top: f64,
+    step: f64,
+    count: u32,
+}
+
+impl Lines {
+    fn y(&self, line: u32) -> f64 {
+        self.top + (f64::from(line) + 0.5) * self.step
+    }
+
+    /// Those from `low` to `high`, and one or two beyond, so that rounding loses
+    /// none.
+    fn near(&self, low: f64, high: f64) -> std::ops::Range<u32> {
+        let at = |y: f64| (y - self.top) / self.step - 0.5;
+        let first = greater(at(low) - 1.0, 0.0) as u32;
+        let last = greater(at(high) + 2.0, 0.0) as u32;
+        first.min(self.count)..last.min(self.count)
+    }
+}
+
+/// A line, and the x at which a ring crosses it.
+type Crossing = (u32, f64);
+
+/// Where `ring` crosses `lines`, line by line, cut to `zone`: pairs enclose its
+/// inside. Each side is looked at once, on the lines that it can cross.
+fn crossings(ring: &[Level0Point], lines: &Lines, zone: &Level0Box) -> Vec<Crossing> {
+    let mut found = Vec::with_capacity(2 * lines.count as usize);
+    for (p, q) in edges(ring) {
+        for line in lines.near(lesser(p.y, q.y), greater(p.y, q.y)) {
+            let y = lines.y(line);
+            if (p.y <= y) != (q.y <= y) {
+                let x = p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x);
+                found.push((line, x.clamp(zone.min.x, zone.max.x)));
+            }
+        }
+    }
+    found.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.total_cmp(&b.1)));
+    found
+}
+
+/// The crossings of `line`, which come next in `rest` if there are any.
+fn take_line<'a>(rest: &mut &'a [Crossing], line: u32) -> &'a [Crossing] {
+    let count = rest.iter().take_while(|crossing| crossing.0 == line).count();
+    let (of_line, after) = rest.split_at(count);
+    *rest = after;
+    of_line
 }
 
 /// The smallest box around `ring`; `None` when it is empty.
@@ -112,23 +172,12 @@ pub(crate) fn ring_bounds(ring: &[Level0Point]) -> Option<Level0Box> {
     (!ring.is_empty()).then(|| Level0Box::from_points(ring))
 }
 
-/// The x at which `ring` crosses `y`, sorted and cut to `zone`: pairs enclose
-/// its inside.
-fn spans(ring: &[Level0Point], y: f64, zone: &Level0Box, out: &mut Vec<f64>) {
-    out.clear();
-    out.extend(edges(ring).filter(|(p, q)| (p.y <= y) != (q.y <= y)).map(|(p, q)| {
-        let x = p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x);
-        x.clamp(zone.min.x, zone.max.x)
-    }));
-    out.sort_unstable_by(f64::total_cmp);
+fn length(spans: &[Crossing]) -> f64 {
+    spans.chunks_exact(2).map(|span| span[1].1 - span[0].1).sum()
 }
 
-fn length(spans: &[f64]) -> f64 {
-    spans.chunks_exact(2).map(|span| span[1] - span[0]).sum()
-}
-
-fn shared_length(a: &[f64], b: &[f64]) -> f64 {
-    let common = |p: &[f64], q: &[f64]| (p[1].min(q[1]) - p[0].max(q[0])).max(0.0);
+fn shared_length(a: &[Crossing], b: &[Crossing]) -> f64 {
+    let common = |p: &[Crossing], q: &[Crossing]| (p[1].1.min(q[1].1) - p[0].1.max(q[0].1)).max(0.0);
     a.chunks_exact(2).flat_map(|p| b.chunks_exact(2).map(move |q| common(p, q))).sum()
 }
 
@@ -137,6 +186,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::{level0, ring};
+    use proptest::prelude::*;
 
     #[test]
     fn boxes_apart_share_nothing_on_either_axis() {
@@ -149,6 +199,29 @@ mod tests {
         let square = ring(&[(1e7, 1e7), (1e7 + 4.0, 1e7), (1e7 + 4.0, 1e7 + 2.0), (1e7, 1e7 + 2.0)]);
         assert_eq!(ring_area(&square), 8.0);
         assert_eq!(ring_centroid(&square).unwrap(), Level0Point::new(1e7 + 2.0, 1e7 + 1.0));
+    }
+
+    proptest! {
+        #[test]
+        fn crossings_are_those_of_every_side_with_every_line(
+            points in proptest::collection::vec((0.0..40.0_f64, 0.0..40.0_f64), 3..12),
+            top in 0.0..20.0_f64,
+            step in 0.05..3.0_f64,
+        ) {
+            let ring = ring(&points);
+            let lines = Lines { top, step, count: 24 };
+            let zone = level0(5.0, 0.0, 30.0, 40.0);
+            let on = |line: u32| {
+                let y = lines.y(line);
+                let sides = edges(&ring).filter(move |(p, q)| (p.y <= y) != (q.y <= y));
+                let x = sides.map(|(p, q)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x));
+                let mut x: Vec<f64> = x.map(|x| x.clamp(5.0, 30.0)).collect();
+                x.sort_unstable_by(f64::total_cmp);
+                x.into_iter().map(move |x| (line, x))
+            };
+            let expected: Vec<Crossing> = (0..24).flat_map(on).collect();
+            prop_assert_eq!(crossings(&ring, &lines, &zone), expected);
+        }
     }
 
     #[test]

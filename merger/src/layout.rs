@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use wsi_types::{Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex};
 
 use crate::MergeError;
-use crate::geometry::{contains_box, envelope, inflate, is_finite};
+use crate::geometry::{contains_box, envelope, greater, inflate, is_finite, lesser};
 use crate::settings::MAX_BORDER_PX;
 use crate::sides::Sides;
 
@@ -198,7 +198,7 @@ struct Border {
 
 impl Border {
     fn squared_distance(&self, across: f64, along: f64) -> f64 {
-        let past = (self.from - along).max(along - self.to).max(0.0);
+        let past = greater(greater(self.from - along, along - self.to), 0.0);
         (across - self.across) * (across - self.across) + past * past
     }
 }
@@ -230,7 +230,7 @@ impl Borders {
     fn squared_distance(&self, point: Level0Point) -> f64 {
         let upright = self.upright.iter().map(|border| border.squared_distance(point.x, point.y));
         let level = self.level.iter().map(|border| border.squared_distance(point.y, point.x));
-        upright.chain(level).fold(f64::INFINITY, f64::min)
+        upright.chain(level).fold(f64::INFINITY, lesser)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wsi_types::{Detection, WindowIndex};
 
 use crate::MergeError;
-use crate::arena::Arena;
+use crate::arena::{Arena, At};
 use crate::cell::{Cell, MergeCounts};
 use crate::geometry::inflate;
 use crate::layout::Layout;
@@ -53,7 +53,7 @@ enum Stage {
     Awaited,
     /// Handed in; a window nearby is still awaited, so its detections can be
     /// found by place.
-    Open { index: NearIndex, members: Vec<u32> },
+    Open(NearIndex),
     /// Handed in, and so are all windows nearby.
     Closed,
 }
@@ -73,7 +73,7 @@ pub struct CellMerger {
     awaited_near: Vec<u32>,
     arena: Arena,
     /// Members of the components that are final.
-    ready: Vec<u32>,
+    ready: Vec<At>,
     resolver: Resolver,
     report: MergeReport,
 }
@@ -91,7 +91,7 @@ impl CellMerger {
             stages: std::iter::repeat_with(|| Stage::Awaited).take(count).collect(),
             done: vec![false; count],
             awaited_near,
-            arena: Arena::default(),
+            arena: Arena::new(count),
             ready: Vec::new(),
             resolver: Resolver::default(),
             report: MergeReport::default(),
@@ -182,12 +182,13 @@ impl CellMerger {
 
     /// Adds the cells of one window and ties them to each other and to those of
     /// the windows nearby.
-    fn open(&mut self, slot: u32, cells: Vec<RawCell>) {
+    fn open(&mut self, slot: u32, mut cells: Vec<RawCell>) {
         let window = self.layout.window(slot);
-        let boxes: Vec<_> = cells.iter().map(|cell| View { cell, window }.reaches(&self.settings)).collect();
-        let members: Vec<u32> = cells.into_iter().map(|cell| self.arena.add(cell)).collect();
-        let index = NearIndex::new(boxes.into_iter().zip(members.iter().copied()));
-        self.stages[slot as usize] = Stage::Open { index, members };
+        let boxes = cells.iter().map(|cell| View { cell, window }.reaches(&self.settings));
+        let (index, order) = NearIndex::in_order(boxes);
+        let in_order = order.iter().map(|&number| cells[number as usize].lift()).collect();
+        self.arena.add(slot, in_order);
+        self.stages[slot as usize] = Stage::Open(index);
         let layout = Arc::clone(&self.layout);
         for &near in layout.neighbours(slot) {
             self.tie_windows(slot, near);
@@ -195,22 +196,20 @@ impl CellMerger {
     }
 
     fn tie_windows(&mut self, slot: u32, near: u32) {
-        let (Stage::Open { index, .. }, Stage::Open { index: near_index, .. }) =
+        let (Stage::Open(index), Stage::Open(near_index)) =
             (&self.stages[slot as usize], &self.stages[near as usize])
         else {
             return;
         };
         let (window, near_window) = (self.layout.window(slot), self.layout.window(near));
         let (arena, settings) = (&mut self.arena, &self.settings);
-        let tie_two = |a, b| {
-            if arena.are_united(a, b) {
-                return;
-            }
-            let first = View { cell: arena.cell(a), window };
-            let second = View { cell: arena.cell(b), window: near_window };
-            if tie(&first, &second, settings).is_some() {
-                arena.unite(a, b);
-            }
+        let tie_two = |place: u32, near_place: u32| {
+            let (a, b) = (At { slot, place }, At { slot: near, place: near_place });
+            arena.unite_if(a, b, |first, second| {
+                let (first, second) =
+                    (View { cell: first, window }, View { cell: second, window: near_window });
+                tie(&first, &second, settings).is_some()
+            });
         };
         if slot == near {
             index.pairs_within(tie_two);
@@ -226,11 +225,9 @@ impl CellMerger {
         for &near in self.layout.neighbours(slot) {
             let awaited = &mut self.awaited_near[near as usize];
             *awaited -= 1;
-            if *awaited == 0
-                && let Stage::Open { members, .. } =
-                    std::mem::replace(&mut self.stages[near as usize], Stage::Closed)
-            {
-                self.ready.extend(members.into_iter().filter_map(|member| self.arena.close(member)));
+            if *awaited == 0 {
+                self.stages[near as usize] = Stage::Closed;
+                self.arena.close(near, &mut self.ready);
             }
         }
     }

@@ -73,7 +73,24 @@ pub(crate) struct NearIndex {
 impl NearIndex {
     /// An index over `boxes`, each with its member.
     pub(crate) fn new(boxes: impl Iterator<Item = (Level0Box, u32)>) -> Self {
-        let all: Vec<Entry> = boxes.map(|(area, member)| Entry::new(&area, member)).collect();
+        let mut index = Self::of(boxes.map(|(area, member)| Entry::new(&area, member)).collect());
+        index.plant();
+        index
+    }
+
+    /// An index over `boxes` that numbers them in the order in which it goes
+    /// over them; and which box each number is.
+    pub(crate) fn in_order(boxes: impl Iterator<Item = Level0Box>) -> (Self, Vec<u32>) {
+        let mut index = Self::of(boxes.zip(0..).map(|(area, number)| Entry::new(&area, number)).collect());
+        let entries = index.entries.iter_mut().chain(&mut index.large_entries);
+        let order =
+            entries.zip(0..).map(|(entry, place)| std::mem::replace(&mut entry.member, place)).collect();
+        index.plant();
+        (index, order)
+    }
+
+    /// All but the tree.
+    fn of(all: Vec<Entry>) -> Self {
         let Some(first) = all.first() else { return Self::default() };
         let (mut low, mut high) = ([first.middle(0), first.middle(1)], [first.middle(0), first.middle(1)]);
         let mut halves = 0.0;
@@ -92,7 +109,8 @@ impl NearIndex {
 
     fn with_buckets(all: Vec<Entry>, low: [f32; 2], high: [f32; 2], edge: f32) -> Self {
         let is_small = |entry: &Entry| entry.half(0).max(entry.half(1)) <= SMALL_HALVES * edge;
-        let (small, large): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(is_small);
+        let (small, large): (Vec<Entry>, Vec<Entry>) =
+            if all.iter().all(is_small) { (all, Vec::new()) } else { all.into_iter().partition(is_small) };
         let count = |axis: usize| ((high[axis] - low[axis]) / edge) as usize + 1;
         let mut index = Self {
             origin: low,
@@ -106,14 +124,18 @@ impl NearIndex {
             large_entries: Vec::new(),
         };
         index.fill(&small);
-        if !large.is_empty() {
-            let boxed = |entry: &Entry| {
-                GeomWithData::new(Rectangle::from_corners(entry.min, entry.max), entry.member)
-            };
-            index.large = RTree::bulk_load(large.iter().map(boxed).collect());
-            index.large_entries = large;
-        }
+        index.large_entries = large;
         index
+    }
+
+    /// The tree over the large boxes.
+    fn plant(&mut self) {
+        if self.large_entries.is_empty() {
+            return;
+        }
+        let boxed =
+            |entry: &Entry| GeomWithData::new(Rectangle::from_corners(entry.min, entry.max), entry.member);
+        self.large = RTree::bulk_load(self.large_entries.iter().map(boxed).collect());
     }
 
     /// Sorts `small` into buckets by counting.
@@ -138,36 +160,29 @@ impl NearIndex {
     }
 
     fn column(&self, x: f32) -> usize {
-        (((x - self.origin[0]) * self.buckets_per_px) as usize).min(self.columns - 1)
+        bucket((x - self.origin[0]) * self.buckets_per_px, self.columns)
     }
 
     fn row(&self, y: f32) -> usize {
-        (((y - self.origin[1]) * self.buckets_per_px) as usize).min(self.rows - 1)
+        bucket((y - self.origin[1]) * self.buckets_per_px, self.rows)
     }
 
-    /// Where the small entries lie, a row of buckets at a time, of those buckets
-    /// that could hold something that meets `area`.
-    fn spans_near(&self, area: &Entry) -> impl Iterator<Item = std::ops::Range<usize>> {
-        let is_empty = self.entries.is_empty();
-        let (first, last) = if is_empty {
-            (0, 0)
-        } else {
-            (self.column(area.min[0] - self.reach), self.column(area.max[0] + self.reach))
-        };
-        let rows = if is_empty {
-            0..0
-        } else {
-            self.row(area.min[1] - self.reach)..self.row(area.max[1] + self.reach) + 1
-        };
+    /// Where the small entries lie, a row of buckets at a time from `first_row`
+    /// on, of those buckets that could hold something that meets `area`.
+    fn spans_near(&self, area: &Entry, first_row: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let rows = first_row..(self.row(area.max[1] + self.reach) + 1).min(self.rows);
+        let first = self.column(area.min[0] - self.reach);
+        let last = self.column(area.max[0] + self.reach);
         rows.map(move |row| {
-            let start = |column: usize| self.starts[row * self.columns + column] as usize;
-            start(first)..start(last + 1)
+            let starts = &self.starts[row * self.columns..];
+            starts[first] as usize..starts[last + 1] as usize
         })
     }
 
     /// Those entries.
     fn rows_near(&self, area: &Entry) -> impl Iterator<Item = &[Entry]> {
-        self.spans_near(area).map(|span| &self.entries[span])
+        let first_row = self.row(area.min[1] - self.reach);
+        self.spans_near(area, first_row).map(|span| &self.entries[span])
     }
 
     /// Calls `meet` for the members of every entry that meets `area`.
@@ -188,8 +203,8 @@ impl NearIndex {
     /// borders included.
     pub(crate) fn pairs_within(&self, mut pair: impl FnMut(u32, u32)) {
         for (at, entry) in self.entries.iter().enumerate() {
-            // What lies in the rows before has met this one already.
-            for span in self.spans_near(entry).filter(|span| span.end > at + 1) {
+            // What lies before has met this one already.
+            for span in self.spans_near(entry, self.row(entry.middle(1))).filter(|span| span.end > at + 1) {
                 for other in &self.entries[span.start.max(at + 1)..span.end] {
                     if entry.meets(other) {
                         pair(entry.member, other.member);
@@ -216,6 +231,13 @@ impl NearIndex {
             other.query(entry, |member| pair(entry.member, member));
         }
     }
+}
+
+/// The bucket of `count` in which a place lies, given in buckets from the first
+/// one's start; the nearest one for places outside, 0 where there are none.
+fn bucket(place: f32, count: usize) -> usize {
+    // Buckets are few, and this cast is quicker than that to usize.
+    (place as i32).min(count as i32 - 1).max(0) as usize
 }
 
 #[cfg(test)]

@@ -44,6 +44,14 @@ pub struct RawCell {
     pub cut: Sides,
 }
 
+impl RawCell {
+    /// Moves it out of a list that is given up soon: what stays is the same
+    /// without its outline, the only part that is costly to copy.
+    pub(crate) fn lift(&mut self) -> Self {
+        Self { outline: self.outline.take(), ..*self }
+    }
+}
+
 /// Why a detection cannot be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unplaceable {

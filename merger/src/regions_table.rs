@@ -74,8 +74,8 @@ pub fn write_regions(
     let schema = Arc::new(with_geo(regions_schema(), &metadata));
     write_whole(path, |out| {
         let encode = |error| encode_error(error, path);
-        let mut writer =
-            ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(metadata))).map_err(encode)?;
+        let mut writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(&schema, metadata)))
+            .map_err(encode)?;
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns(&sorted, context))
             .map_err(|error| encode_error(error.into(), path))?;
         writer.write(&batch).map_err(encode)?;

@@ -106,3 +106,12 @@ pub(crate) fn python() -> Option<PathBuf> {
     eprintln!("SKIPPED: .venv-test is absent; `cargo xtask test` makes it");
     None
 }
+
+/// The pixels of a PNG, three bytes each, with its width and height.
+pub(crate) fn read_png(path: &Path) -> (Vec<[u8; 3]>, u32, u32) {
+    let file = std::io::BufReader::new(fs::File::open(path).expect("the picture is there"));
+    let mut reader = png::Decoder::new(file).read_info().expect("it is a PNG");
+    let mut bytes = vec![0; reader.output_buffer_size().expect("it fits into memory")];
+    let info = reader.next_frame(&mut bytes).expect("it is whole");
+    (bytes.as_chunks::<3>().0.to_vec(), info.width, info.height)
+}
