@@ -118,7 +118,7 @@ pub struct Analysis {
     pub seam_audit: serde_json::Value,
     /// Tiles of the file that were needed, decoded and failed.
     pub tiles: TileCounts,
-    /// Files of the dataset, relative to `OUT`.
+    /// Tables and pictures of the dataset, relative to `OUT`.
     pub files: Vec<FileFacts>,
 }
 
@@ -202,8 +202,9 @@ pub struct TileCounts {
 pub struct FileFacts {
     /// Relative to `OUT`, with `/`.
     pub path: String,
-    /// Rows.
-    pub rows: u64,
+    /// Of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
     /// Size.
     pub bytes: u64,
     /// Of the whole file.

@@ -13,12 +13,15 @@
 
 use std::{
     fmt, fs,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use whole_file::Staged;
+
+use crate::exit::Failure;
 
 /// Names one slide in all outputs. Made from the file's content, so it is the
 /// same on every machine and says nothing of a patient; or given by the user.
@@ -197,6 +200,76 @@ impl Dataset {
         self.private().join("ledger").join(id.as_str())
     }
 
+    /// Where this job writes what is not of a slide, until it gets its name; gone
+    /// when the job is.
+    #[must_use]
+    pub fn writing(&self) -> PathBuf {
+        self.private().join(format!("writing-{}", crate::isolate::job_name()))
+    }
+
+    /// Writes `bytes` as the whole of `path`, and makes its folder where there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made or the file not be written; the old one stays.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.staged_by(path, bytes, |staged| whole_file::put_in_place(vec![staged], Vec::new()))
+    }
+
+    /// The same, but that a power cut may leave a file that makes no sense: for what
+    /// is only of use while the job runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_for_now(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.staged_by(path, bytes, Staged::put_in_place_for_now)
+    }
+
+    fn staged_by(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        put: impl FnOnce(Staged) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let folder = self.writing();
+        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+        let ((), staged) = whole_file::stage(&folder, path, |out| out.write_all(bytes))??;
+        put(staged)?;
+        // Another thread of this job may be writing there.
+        let _ = fs::remove_dir(&folder);
+        Ok(())
+    }
+
+    /// Where the results of one slide lie until they all get their names.
+    #[must_use]
+    pub fn staged(&self, id: &SlideId) -> PathBuf {
+        self.private().join("staged").join(id.as_str())
+    }
+
+    /// The window ledger of one slide that is being committed.
+    #[must_use]
+    pub fn spent(&self, id: &SlideId) -> PathBuf {
+        self.private().join("spent").join(id.as_str())
+    }
+
+    /// Writes `bytes` as what will be the file `path` of one slide, where its
+    /// results are [staged](Self::staged).
+    ///
+    /// # Errors
+    ///
+    /// An output failure.
+    pub fn stage(&self, id: &SlideId, path: &Path, bytes: &[u8]) -> anyhow::Result<Staged> {
+        let folder = self.staged(id);
+        let written = fs::create_dir_all(&folder)
+            .and_then(|()| whole_file::stage(&folder, path, |out| out.write_all(bytes))?);
+        written
+            .map(|((), staged)| staged)
+            .map_err(|error| Failure::output(format!("cannot write a result: {error}: {}", path.display())))
+    }
+
     /// Which id is which file: private.
     #[must_use]
     pub fn names(&self) -> PathBuf {
@@ -218,16 +291,6 @@ impl Dataset {
     fn part(&self, table: &str, id: &SlideId) -> PathBuf {
         self.root.join(table).join(format!("slide={id}")).join("part-0.parquet")
     }
-}
-
-/// Makes the folder of `path` where there is none, and writes `bytes` as the whole of it.
-///
-/// # Errors
-///
-/// When the folder cannot be made or the file not be written; nothing is left.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    whole_file::write_bytes(path, bytes)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
     io::{self, Write as _},
-    path::Path,
     sync::Arc,
 };
 
@@ -16,6 +15,7 @@ use merger::{
     fusion::{Context, apply_context, fuse_scales},
 };
 use tiler::{ReadCounters, TissueMask};
+use whole_file::Staged;
 use wsi_types::{ClassId, Level0Box, WindowIndex};
 
 use crate::{
@@ -23,9 +23,11 @@ use crate::{
         Analysis, Coverage, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, RegionCount,
         RunAccount, ThresholdCount, TileCounts, WindowCounts,
     },
-    dataset::{Dataset, SlideId, hex, sha256_of, write_whole},
+    budget::free_bytes,
+    commit::{Committed, Committer, Finished, Raw},
+    dataset::{Dataset, SlideId, hex, sha256_of},
     detectors::{JobDetector, tagged, untagged},
-    exit::Failure,
+    exit::{Exit, Failure, exit_of},
     gather::{Gathered, Gathering},
     isolate::Mark,
     job::SlideEntry,
@@ -36,6 +38,7 @@ use crate::{
     prepare::{Facts, Job, Look, Preparation, Prepared},
     progress::{Event, Progress},
     regions::{RegionGrid, Sources, regions_of},
+    settings::ByteSize,
 };
 
 /// Takes the steps of a job as they come.
@@ -43,6 +46,9 @@ pub struct Collector<'a> {
     job: &'a Job,
     progress: &'a mut Progress,
     current: Option<SlideRun>,
+    committer: Committer,
+    /// Bytes on the disk for the slide begun last, as estimated.
+    needed: u64,
     incomplete: bool,
     /// Slides that other runs had in hand.
     waited_for: BTreeSet<SlideId>,
@@ -66,15 +72,28 @@ struct SlideRun {
 
 impl<'a> Collector<'a> {
     /// A collector that tells `progress`.
-    #[must_use]
-    pub fn new(job: &'a Job, progress: &'a mut Progress) -> Self {
-        Self { job, progress, current: None, incomplete: false, waited_for: BTreeSet::new() }
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub fn new(job: &'a Job, progress: &'a mut Progress) -> anyhow::Result<Self> {
+        let committer = Committer::start(&job.dataset, &job.ledgers, job.redo().cloned())?;
+        let waited_for = BTreeSet::new();
+        Ok(Self { job, progress, current: None, committer, needed: 0, incomplete: false, waited_for })
     }
 
-    /// Whether some slide of the job is bad or incomplete, now or from before.
-    #[must_use]
-    pub fn incomplete(&self) -> bool {
-        self.incomplete
+    /// Waits until all slides that ended are committed. Whether some slide of the
+    /// job is bad or incomplete, now or from before.
+    ///
+    /// # Errors
+    ///
+    /// When results cannot be put in place.
+    pub fn finish(self) -> anyhow::Result<bool> {
+        let Self { job, progress, committer, needed, mut incomplete, .. } = self;
+        for committed in committer.finish().map_err(|error| with_room(error, job, needed))? {
+            incomplete |= tell(progress, committed);
+        }
+        Ok(incomplete)
     }
 
     /// Takes one step.
@@ -83,6 +102,13 @@ impl<'a> Collector<'a> {
     ///
     /// When the output cannot be written: no other slide would fare better.
     pub fn take(&mut self, step: Step) -> anyhow::Result<()> {
+        self.take_in_turn(step).map_err(|error| with_room(error, self.job, self.needed))
+    }
+
+    fn take_in_turn(&mut self, step: Step) -> anyhow::Result<()> {
+        for committed in self.committer.ended()? {
+            self.incomplete |= tell(self.progress, committed);
+        }
         match step {
             Step::NotRun(entry, preparation) => self.not_run(&entry, preparation),
             Step::Begin(prepared) => self.begin(*prepared),
@@ -122,6 +148,7 @@ impl<'a> Collector<'a> {
 
     fn begin(&mut self, prepared: Prepared) -> anyhow::Result<()> {
         let Prepared { facts, todo, failed, mut gatherings, ledger, lock, mark } = prepared;
+        self.needed = facts.needed_bytes();
         note_name(&self.job.dataset, &facts.id, &facts.entry)?;
         let windows = facts.windows();
         let resumed = windows - todo.iter().map(Vec::len).sum::<usize>();
@@ -150,6 +177,9 @@ impl<'a> Collector<'a> {
         for (cells, gathering) in run.cells.iter_mut().zip(&mut run.gatherings) {
             cells.append(&mut gathering.take_final());
         }
+        if let Some(reason) = over_budget(self.job.settings.scratch, run) {
+            return Err(Failure::output(reason));
+        }
         self.progress.tell(&Event::Windows {
             slide: run.facts.id.clone(),
             done: run.done + run.failed.len(),
@@ -170,27 +200,64 @@ impl<'a> Collector<'a> {
 
     fn end(&mut self, counters: ReadCounters) -> anyhow::Result<()> {
         let run = self.current.take().context("the end of no slide")?;
-        let (id, name, started) = (run.facts.id.clone(), run.facts.entry.name(), run.facts.started);
-        let failed_windows = run.failed.len();
-        // The lock is held until the account stands: it is the commit.
-        let (mut account, _lock) = run.finish(self.job, counters)?;
-        account.elapsed_secs = started.elapsed().as_secs_f64();
-        write_account(&self.job.dataset, &account)?;
-        self.incomplete |= account.outcome != Outcome::Done;
-        self.progress.tell(&match (&account.analysis, account.outcome) {
-            (Some(analysis), Outcome::Done | Outcome::Partial) => Event::SlideFinished {
-                slide: id,
-                name,
-                outcome: account.outcome,
-                cells: account.cells(),
-                analysed_mm2: analysis.coverage.analysed_mm2,
-                failed_windows,
-                elapsed_secs: account.elapsed_secs,
-            },
-            _ => Event::SlideFailed { slide: id, name, reason: account.reason.unwrap_or_default() },
-        });
-        Ok(())
+        let started = run.facts.started;
+        let mut finished = run.finish(self.job, counters)?;
+        finished.account.elapsed_secs = started.elapsed().as_secs_f64();
+        self.committer.send(finished)
     }
+}
+
+/// Why a slide may not go on, if its detections have more than `--scratch`.
+fn over_budget(scratch: Option<u64>, run: &SlideRun) -> Option<String> {
+    let (bytes, ended, windows) = (run.ledger.bytes(), run.done + run.failed.len(), run.facts.windows());
+    let scratch = scratch.filter(|&scratch| scratch < bytes)?;
+    let needed = bytes / ended.max(1) as u64 * windows as u64;
+    Some(format!(
+        "the raw detections of {ended} of {windows} windows have {}, --scratch allows {}: about {} are needed; \
+         with that the same command goes on from here",
+        ByteSize(bytes),
+        ByteSize(scratch),
+        ByteSize(needed)
+    ))
+}
+
+/// An error, with how much room is needed where there is less.
+fn with_room(error: anyhow::Error, job: &Job, needed: u64) -> anyhow::Error {
+    match free_bytes(job.dataset.root()) {
+        Ok(free) if free < needed && exit_of(&error) == Exit::CannotWrite => Failure::output(format!(
+            "{error:#}; about {} are needed for the slide at work, {} are free: make room, and the same command \
+             goes on",
+            ByteSize(needed),
+            ByteSize(free)
+        )),
+        _ => error,
+    }
+}
+
+/// Says what became of a slide; whether it is bad or incomplete.
+fn tell(progress: &mut Progress, committed: Committed) -> bool {
+    const TAKEN: &str =
+        "another run took this slide over while this one was silent; it is in that run's hands";
+    let (account, name, lost) = match committed {
+        Committed::Done(account, name) => (account, name, false),
+        Committed::Lost(account, name) => (account, name, true),
+    };
+    let RunAccount { slide, outcome, analysis, elapsed_secs, reason, .. } = &*account;
+    let event = match (analysis, outcome) {
+        _ if lost => Event::SlideFailed { slide: slide.clone(), name, reason: TAKEN.into() },
+        (Some(analysis), Outcome::Done | Outcome::Partial) => Event::SlideFinished {
+            slide: slide.clone(),
+            name,
+            outcome: *outcome,
+            cells: account.cells(),
+            analysed_mm2: analysis.coverage.analysed_mm2,
+            failed_windows: analysis.windows.failed,
+            elapsed_secs: *elapsed_secs,
+        },
+        _ => Event::SlideFailed { slide: slide.clone(), name, reason: reason.clone().unwrap_or_default() },
+    };
+    progress.tell(&event);
+    lost || *outcome != Outcome::Done
 }
 
 impl SlideRun {
@@ -207,16 +274,16 @@ impl SlideRun {
         Ok(())
     }
 
-    /// Merges what is left, writes the tables, and gives the account.
-    fn finish(self, job: &Job, counters: ReadCounters) -> anyhow::Result<(RunAccount, SlideLock)> {
+    /// Merges what is left, writes all results, and gives the account.
+    fn finish(self, job: &Job, counters: ReadCounters) -> anyhow::Result<Finished> {
         let Self { facts, gatherings, mut ledger, lock, cells: before, done, failed, .. } = self;
-        anyhow::ensure!(lock.is_ours(), "another run took slide {} over", facts.id);
+        let name = facts.entry.name();
         if was_replaced(&facts) {
             // Its windows may be of either file.
             ledger.remove().map_err(Failure::output)?;
             let reason = "the file was replaced or changed while it was read; run it again".to_owned();
             let account = RunAccount { reason: Some(reason), ..empty_account(job, &facts.id) };
-            return Ok((account, lock));
+            return Ok(Finished { account, name, files: Vec::new(), raw: Raw::None, lock });
         }
         let mut found = Found::of(&facts, gatherings, before);
         let audits = audits(&facts, &found);
@@ -242,7 +309,9 @@ impl SlideRun {
         account.warnings = facts.warnings.clone();
         let seen = seen(&facts, &failed);
         let coverage = coverage(&facts, seen.as_deref());
-        overview::write(&job.dataset, &facts.id, &facts.picture, &facts.mask, seen.as_deref())?;
+        let pictures =
+            overview::stage(&job.dataset, &facts.id, &facts.picture, &facts.mask, seen.as_deref())?;
+        let mut files = Vec::new();
         account.warnings.extend(audits.iter().filter(|audit| audit.grid_shows).map(|audit| {
             format!(
                 "the window grid shows in the cells: {:.2} times as dense near seams as beside them, {:.2} times as large",
@@ -285,15 +354,18 @@ impl SlideRun {
             };
             let regions = regions_of(&sources, job.rules(), &mut cells);
             analysis.regions = by_kind(&regions, job);
-            analysis.files = write_tables(job, &facts, &mut cells, &regions, &analysis)?;
+            for (rows, table) in stage_tables(job, &facts, &mut cells, &regions, &analysis)? {
+                analysis.files.push(file_facts(job, &table, Some(rows))?);
+                files.push(table);
+            }
+        }
+        for picture in pictures {
+            analysis.files.push(file_facts(job, &picture, None)?);
+            files.push(picture);
         }
         account.analysis = Some(analysis);
-        if job.settings.keep_raw.is_some() {
-            ledger.sync().map_err(Failure::output)?;
-        } else {
-            ledger.remove().map_err(Failure::output)?;
-        }
-        Ok((account, lock))
+        let raw = if job.settings.keep_raw.is_some() { Raw::Kept(ledger) } else { Raw::Spent(ledger) };
+        Ok(Finished { account, name, files, raw, lock })
     }
 }
 
@@ -303,35 +375,33 @@ fn was_replaced(facts: &Facts) -> bool {
     now.ok().as_ref() != facts.relevant.get("slide_content")
 }
 
-/// Writes the tables of a slide; gives the facts of each file.
-fn write_tables(
+/// Writes the tables of a slide; gives each with its rows. Regions first: cells
+/// name them.
+fn stage_tables(
     job: &Job,
     facts: &Facts,
     cells: &mut [Cell],
     regions: &[Region],
     analysis: &Analysis,
-) -> anyhow::Result<Vec<FileFacts>> {
+) -> anyhow::Result<[(u64, Staged); 2]> {
     let context = TableContext {
         slide_id: facts.id.to_string(),
         mpp: facts.scale.mpp,
         class_names: class_names(job),
         provenance: provenance(job, facts, analysis)?,
     };
-    let (cells_path, regions_path) = (job.dataset.cells(&facts.id), job.dataset.regions(&facts.id));
-    for folder in [&cells_path, &regions_path].into_iter().filter_map(|path| path.parent()) {
-        fs::create_dir_all(folder).map_err(|error| {
-            Failure::output(format!("cannot make a folder: {error}: {}", folder.display()))
-        })?;
-    }
-    // Regions first: cells name them.
-    let of_regions = merger::write_regions(&regions_path, regions, &context).map_err(Failure::output)?;
-    let of_cells = merger::write_cells(&cells_path, cells, &context).map_err(Failure::output)?;
-    Ok(vec![file_facts(job, &cells_path, of_cells.rows)?, file_facts(job, &regions_path, of_regions.rows)?])
+    let (dataset, id) = (&job.dataset, &facts.id);
+    let folder = dataset.staged(id);
+    let of_regions =
+        merger::stage_regions(&folder, &dataset.regions(id), regions, &context).map_err(Failure::output)?;
+    let of_cells =
+        merger::stage_cells(&folder, &dataset.cells(id), cells, &context).map_err(Failure::output)?;
+    Ok([of_regions, of_cells].map(|(written, table)| (written.rows, table)))
 }
 
-fn file_facts(job: &Job, path: &Path, rows: u64) -> anyhow::Result<FileFacts> {
-    let (bytes, sha256) = sha256_of(path)?;
-    let relative = path.strip_prefix(job.dataset.root())?;
+fn file_facts(job: &Job, file: &Staged, rows: Option<u64>) -> anyhow::Result<FileFacts> {
+    let (bytes, sha256) = sha256_of(file.temporary())?;
+    let relative = file.path().strip_prefix(job.dataset.root())?;
     let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
     Ok(FileFacts { path: parts.join("/"), rows, bytes, sha256 })
 }
@@ -475,7 +545,7 @@ fn empty_account(job: &Job, id: &SlideId) -> RunAccount {
 
 fn write_account(dataset: &Dataset, account: &RunAccount) -> anyhow::Result<()> {
     let path = dataset.account(&account.slide);
-    write_whole(&path, &serde_json::to_vec_pretty(account)?).map_err(|error| {
+    dataset.write(&path, &serde_json::to_vec_pretty(account)?).map_err(|error| {
         Failure::output(format!("cannot write the run account: {error}: {}", path.display()))
     })
 }

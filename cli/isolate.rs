@@ -24,8 +24,9 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    dataset::{Dataset, hex},
+    dataset::{Dataset, SlideId, hex},
     exit::Exit,
+    lock::{Locks, host_name, process_runs},
 };
 
 /// Set in the child.
@@ -47,7 +48,7 @@ pub fn is_child() -> bool {
 #[must_use]
 pub fn job_name() -> String {
     let starter = env::var(CHILD).unwrap_or_else(|_| std::process::id().to_string());
-    format!("{}-{starter}", crate::lock::host_name())
+    format!("{}-{starter}", host_name())
 }
 
 /// Ends this process because nothing happened for `patience`: a read that never
@@ -67,11 +68,14 @@ pub fn supervise(dataset: &Dataset) -> anyhow::Result<Exit> {
     marks.forget()?;
     let mut stop = Forwarding::default();
     loop {
+        // Also what the last child left, if it was killed.
+        sweep(dataset);
         let mut child = spawn()?;
         stop.to(&child)?;
         let status = child.wait().context("cannot wait for the worker process")?;
         if let Some(exit) = ended(status) {
             marks.forget()?;
+            let _ = fs::remove_dir_all(dataset.writing());
             return Ok(exit);
         }
         let reason = reason(status);
@@ -83,6 +87,32 @@ pub fn supervise(dataset: &Dataset) -> anyhow::Result<Exit> {
             "the worker process died before its first slide: {reason}"
         );
         eprintln!("slidemill: {reason}; going on with one slide at a time");
+    }
+}
+
+/// Removes what jobs of this host left that were killed.
+fn sweep(dataset: &Dataset) {
+    let host = format!("-{}-", host_name());
+    let locks = Locks::of(dataset);
+    locks.sweep();
+    for folder in ["staged", "spent"] {
+        for entry in fs::read_dir(dataset.private().join(folder)).into_iter().flatten().flatten() {
+            let slide = SlideId::new(entry.file_name().to_string_lossy());
+            // Without an account the slide is done again, and needs what was set aside.
+            let is_over = |slide: &SlideId| !locks.is_there(slide) && dataset.account(slide).exists();
+            if slide.is_ok_and(|slide| is_over(&slide)) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+    for entry in fs::read_dir(dataset.private()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_ours = ["in-hand-", "probe-", "writing-"].iter().any(|start| name.starts_with(start));
+        let process = name.rsplit_once(&host).and_then(|(_, process)| process.parse().ok());
+        if is_ours && process.is_some_and(|process| !process_runs(process)) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
+        }
     }
 }
 
@@ -270,6 +300,22 @@ fn key(slide: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_killed_jobs_of_this_host_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let at = |name: String| dataset.private().join(name);
+        let (host, gone, alive) = (host_name(), u32::MAX, 1);
+        let left = [at(format!("in-hand-{host}-{gone}")), at(format!("writing-{host}-{gone}"))];
+        let others = [at(format!("writing-{host}-{alive}")), at(format!("writing-elsewhere-{gone}"))];
+        for folder in left.iter().chain(&others) {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("x"), "").unwrap();
+        }
+        sweep(&dataset);
+        assert!(left.iter().all(|path| !path.exists()) && others.iter().all(|path| path.exists()));
+    }
 
     #[test]
     fn the_second_strike_gives_a_slide_up() {

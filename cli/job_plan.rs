@@ -11,7 +11,7 @@ use wsi_types::Mpp;
 
 use crate::{
     bundled,
-    dataset::{Dataset, SlideId, hex, write_whole},
+    dataset::{Dataset, SlideId, hex},
     detectors::Detectors,
     exit::Failure,
     job::SlideEntry,
@@ -131,7 +131,8 @@ impl JobPlan {
     /// An output failure when it cannot be written.
     pub fn write(&self, dataset: &Dataset) -> anyhow::Result<()> {
         let path = dataset.plan();
-        write_whole(&path, &serde_json::to_vec_pretty(self)?)
+        dataset
+            .write(&path, &serde_json::to_vec_pretty(self)?)
             .map_err(|error| Failure::output(format!("cannot write the plan: {error}: {}", path.display())))
     }
 

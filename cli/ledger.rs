@@ -26,18 +26,14 @@ use detector::{ClassInfo, Manifest};
 use serde::{Deserialize, Serialize};
 use wsi_types::Mpp;
 
-use crate::{
-    account::ModelFacts,
-    dataset::{SlideId, write_whole},
-    job::SlideEntry,
-    settings::RunOptions,
-};
+use crate::{account::ModelFacts, dataset::SlideId, job::SlideEntry, settings::RunOptions};
 
 /// What a power cut may cost at most.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Larger than any window's detections: a length beyond it is garbage.
 const MAX_RECORD: u32 = 1 << 30;
 const FORMAT: u32 = 3;
+const HEAD: &str = "head.json";
 
 /// What a ledger is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,7 +138,7 @@ impl LedgerHead {
     /// one of another version.
     #[must_use]
     pub fn read(folder: &Path) -> Option<Self> {
-        let head: Self = serde_json::from_slice(&fs::read(folder.join("head.json")).ok()?).ok()?;
+        let head: Self = serde_json::from_slice(&fs::read(folder.join(HEAD)).ok()?).ok()?;
         (head.format == FORMAT).then_some(head)
     }
 
@@ -211,6 +207,8 @@ pub struct Ledger {
     /// Where the next record goes; everything before it is whole.
     end: u64,
     synced: Instant,
+    /// Whether the head would outlast a power cut.
+    head_synced: bool,
 }
 
 impl Ledger {
@@ -226,20 +224,11 @@ impl Ledger {
         head: &LedgerHead,
         mut replay: impl FnMut(&[u8]) -> bool,
     ) -> Result<Self, LedgerError> {
-        let head_path = folder.join("head.json");
-        match fs::read(&head_path) {
-            Ok(bytes) => match serde_json::from_slice::<LedgerHead>(&bytes) {
-                Ok(found) if head.holds_for(&found) => {}
-                Ok(found) => return Err(LedgerError::OtherRun(head.changes_from(&found))),
-                Err(_) => return Err(LedgerError::OtherRun(Changes(Vec::new()))),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let bytes = serde_json::to_vec(head).map_err(|error| io_error("start")(error.into()))?;
-                // Records of a head that never got written belong to nobody.
-                let _ = fs::remove_file(folder.join("windows.bin"));
-                write_whole(&head_path, &bytes).map_err(io_error("start"))?;
-            }
-            Err(error) => return Err(io_error("read")(error)),
+        match found_head(&folder.join(HEAD)).map_err(io_error("read"))? {
+            Found::Head(found) if head.holds_for(&found) => {}
+            Found::Head(found) => return Err(LedgerError::OtherRun(head.changes_from(&found))),
+            Found::Other => return Err(LedgerError::OtherRun(Changes(Vec::new()))),
+            Found::Nothing => start(folder, head).map_err(io_error("start"))?,
         }
         let mut file = OpenOptions::new()
             .read(true)
@@ -251,7 +240,7 @@ impl Ledger {
         let end = read_records(&mut file, &mut replay).map_err(io_error("read"))?;
         file.set_len(end).map_err(io_error("mend"))?;
         file.seek(SeekFrom::Start(end)).map_err(io_error("read"))?;
-        Ok(Self { folder: folder.to_owned(), file, end, synced: Instant::now() })
+        Ok(Self { folder: folder.to_owned(), file, end, synced: Instant::now(), head_synced: false })
     }
 
     /// Appends one record. When it cannot be written whole, what was written of
@@ -303,6 +292,11 @@ impl Ledger {
     /// [`LedgerError::Io`] when the disk says no.
     pub fn sync(&mut self) -> Result<(), LedgerError> {
         self.synced = Instant::now();
+        if !self.head_synced {
+            // Not when it is written: most small slides end before a power cut could cost anything.
+            whole_file::sync(&self.folder.join(HEAD)).map_err(io_error("sync"))?;
+            self.head_synced = true;
+        }
         self.file.sync_data().map_err(io_error("sync"))
     }
 
@@ -312,7 +306,22 @@ impl Ledger {
         self.end
     }
 
-    /// Removes the ledger: its slide is committed.
+    /// Moves the ledger to the folder `spent`: its slide is being committed. From
+    /// there [`take_back`] has it if that never ends.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when it cannot be moved.
+    pub fn set_aside(self, spent: &Path) -> Result<(), LedgerError> {
+        drop(self.file);
+        let folder = spent.parent().unwrap_or(spent);
+        fs::create_dir_all(folder)
+            .and_then(|()| discard(spent))
+            .and_then(|()| fs::rename(&self.folder, spent))
+            .map_err(io_error("set aside"))
+    }
+
+    /// Removes the ledger: nothing in it is of use.
     ///
     /// # Errors
     ///
@@ -321,6 +330,48 @@ impl Ledger {
         drop(self.file);
         fs::remove_dir_all(&self.folder).map_err(io_error("remove"))
     }
+}
+
+/// Moves a ledger that was set aside in `spent` back to `folder`, where there is none: the commit was cut off.
+///
+/// # Errors
+///
+/// When there is one and it cannot be moved.
+pub fn take_back(spent: &Path, folder: &Path) -> io::Result<()> {
+    if folder.exists() || !spent.exists() {
+        return discard(spent);
+    }
+    fs::create_dir_all(folder.parent().unwrap_or(folder)).and_then(|()| fs::rename(spent, folder))
+}
+
+/// What is where a head should be.
+enum Found {
+    Head(Box<LedgerHead>),
+    /// Of another version.
+    Other,
+    /// No file, or one that a power cut left unwritten.
+    Nothing,
+}
+
+fn found_head(path: &Path) -> io::Result<Found> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        other => other?,
+    };
+    if let Ok(head) = serde_json::from_slice(&bytes) {
+        return Ok(Found::Head(head));
+    }
+    let is_json = serde_json::from_slice::<serde_json::Value>(&bytes).is_ok();
+    Ok(if is_json { Found::Other } else { Found::Nothing })
+}
+
+fn start(folder: &Path, head: &LedgerHead) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    // Records of a head that never got written belong to nobody.
+    let _ = fs::remove_file(folder.join("windows.bin"));
+    let text = serde_json::to_vec(head)?;
+    let ((), staged) = whole_file::stage(folder, &folder.join(HEAD), |out| out.write_all(&text))??;
+    staged.put_in_place_for_now()
 }
 
 /// Removes whatever ledger is in `folder`.
@@ -431,6 +482,38 @@ mod tests {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, bytes).unwrap();
         assert_eq!(records(folder.path()), [b"first"]);
+    }
+
+    /// A head is not waited for when it is written.
+    #[test]
+    fn a_head_that_a_power_cut_left_empty_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), &head(), |_| true).unwrap();
+        ledger.append(b"first").unwrap();
+        ledger.sync().unwrap();
+        drop(ledger);
+        let whole = fs::read(folder.path().join(HEAD)).unwrap();
+        for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
+            fs::write(folder.path().join(HEAD), &whole[..cut]).unwrap();
+            assert!(records(folder.path()).is_empty(), "cut at {cut}");
+            assert_eq!(fs::read(folder.path().join(HEAD)).unwrap(), whole);
+        }
+        fs::write(folder.path().join(HEAD), "{\"format\":0}").unwrap();
+        assert!(matches!(Ledger::open(folder.path(), &head(), |_| true), Err(LedgerError::OtherRun(_))));
+    }
+
+    #[test]
+    fn a_ledger_set_aside_comes_back_when_the_commit_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, spent) = (folder.path().join("ledger/x"), folder.path().join("spent/x"));
+        let mut ledger = Ledger::open(&at, &head(), |_| true).unwrap();
+        ledger.append(b"first").unwrap();
+        ledger.set_aside(&spent).unwrap();
+        assert!(!at.exists());
+        take_back(&spent, &at).unwrap();
+        assert_eq!(records(&at), [b"first"]);
+        take_back(&spent, &at).unwrap();
+        assert!(!spent.exists() && at.exists());
     }
 
     #[test]

@@ -1,28 +1,38 @@
 //! One run per slide: a lock file with host, process and heartbeat.
 //!
 //! Made with `O_EXCL`, which network file systems honour where they do not
-//! honour byte-range locks. A lock whose heartbeat stopped, or whose process is
-//! gone from this very host, is stale and taken over.
+//! honour byte-range locks. A lock whose process is gone from this very host is
+//! stale and taken over; so is one of another host whose heartbeat stopped.
+//!
+//! No two clocks are compared: a heartbeat is the file's time of change as the
+//! file system sets it, and how old it is is read off a file changed just now.
+//! That alone would believe a file server whose clock jumps, so a lock must also
+//! have been seen unchanged for a while, by this process's own steady clock.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Mutex, PoisonError,
         mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::{Dataset, SlideId};
+
 /// How often a holder shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(20);
-/// How long without a heartbeat makes a lock stale: clocks of two hosts may
-/// differ by minutes.
+/// How long without a heartbeat makes a lock stale.
 const STALE: Duration = Duration::from_secs(600);
+/// How long this process must have seen no heartbeat itself: three, and the minute
+/// that network file systems may show an old time.
+const WATCHED: Duration = Duration::from_secs(120);
 
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,38 +75,168 @@ pub struct SlideLock {
 }
 
 impl SlideLock {
-    /// Takes the lock at `path`.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError::Held`] when another run is alive, [`LockError::Io`] when the
-    /// file cannot be written.
-    pub fn take(path: &Path) -> Result<Self, LockError> {
-        let holder = Holder { host: host_name(), process: std::process::id(), nonce: nonce() };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let file = match claim(path, &holder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => take_over(path, &holder)?,
-            other => other?,
-        };
-        let (stop, stopped) = channel();
-        let file = Arc::new(file);
-        let heart = std::thread::Builder::new().name("lock heartbeat".into()).spawn(move || {
-            while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
-                // A missed beat only makes the lock look older.
-                let _ = file.set_modified(SystemTime::now());
-            }
-        })?;
-        Ok(Self { path: path.to_owned(), holder, stop: Some(stop), heart: Some(heart) })
-    }
-
     /// Whether the file still names this holder: another run may have taken a
     /// lock over that looked stale. Asked before a result is committed.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         read(&self.path).is_ok_and(|holder| holder == self.holder)
     }
+
+    fn held(path: &Path, holder: Holder, file: File) -> io::Result<Self> {
+        let (stop, stopped) = channel();
+        let heart = std::thread::Builder::new().name("lock heartbeat".into()).spawn(move || {
+            while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+                // A missed beat only makes the lock look older.
+                let _ = touch(&file);
+            }
+        })?;
+        Ok(Self { path: path.to_owned(), holder, stop: Some(stop), heart: Some(heart) })
+    }
+}
+
+/// The locks of a dataset, as this process sees them.
+#[derive(Debug)]
+pub struct Locks {
+    folder: PathBuf,
+    seen: Mutex<BTreeMap<PathBuf, Seen>>,
+}
+
+/// A lock of another run, as first seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    holder: Option<Holder>,
+    beat: Option<SystemTime>,
+    since: Instant,
+}
+
+impl Locks {
+    /// The locks of the slides of `dataset`.
+    #[must_use]
+    pub fn of(dataset: &Dataset) -> Self {
+        Self { folder: dataset.private().join("locks"), seen: Mutex::default() }
+    }
+
+    /// Takes the lock of a slide.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`] when another run is alive, or may be: it is to be asked
+    /// again. [`LockError::Io`] when the file cannot be written.
+    pub fn take(&self, slide: &SlideId) -> Result<SlideLock, LockError> {
+        self.take_at(&self.path(slide), Instant::now())
+    }
+
+    /// Removes what runs of this host left that were killed.
+    pub fn sweep(&self) {
+        let host = host_name();
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_left = |holder: Holder| holder.host == host && !process_runs(holder.process);
+            if path.extension().is_some_and(|extension| extension == "lock") && read(&path).is_ok_and(is_left)
+            {
+                // Another run may be faster: then it has it.
+                drop(self.take_at(&path, Instant::now()));
+            }
+        }
+    }
+
+    /// Whether some run has the lock of a slide, be it alive or not.
+    #[must_use]
+    pub fn is_there(&self, slide: &SlideId) -> bool {
+        self.path(slide).exists()
+    }
+
+    fn path(&self, slide: &SlideId) -> PathBuf {
+        self.folder.join(format!("{slide}.lock"))
+    }
+
+    fn take_at(&self, path: &Path, now: Instant) -> Result<SlideLock, LockError> {
+        let holder = Holder { host: host_name(), process: std::process::id(), nonce: nonce() };
+        fs::create_dir_all(&self.folder)?;
+        let file = match claim(path, &holder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.take_over(path, &holder, now)?
+            }
+            other => other?,
+        };
+        Ok(SlideLock::held(path, holder, file)?)
+    }
+
+    /// Moves a stale lock aside, which only one of several contenders can do, then
+    /// claims anew.
+    fn take_over(&self, path: &Path, ours: &Holder, now: Instant) -> Result<File, LockError> {
+        let found = read(path).ok();
+        let age = self.age_of(path);
+        let watched = self.watched(path, found.as_ref(), now);
+        let alive = match &found {
+            Some(holder) if holder.host == ours.host => {
+                holder.process != ours.process && process_runs(holder.process)
+            }
+            _ => age < STALE || watched < WATCHED,
+        };
+        if alive {
+            return Err(held(found, age.min(STALE + watched)));
+        }
+        let aside = path.with_extension(format!("stale-{:016x}", ours.nonce));
+        if let Err(error) = fs::rename(path, &aside)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error.into());
+        }
+        let moved = read(&aside).ok();
+        if moved.is_some() && moved != found {
+            // Another contender was faster, and this is its lock: back with it.
+            let _ = fs::hard_link(&aside, path);
+        }
+        let _ = fs::remove_file(&aside);
+        match claim(path, ours) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(held(read(path).ok(), Duration::ZERO))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// How long this process has seen a lock without a heartbeat.
+    fn watched(&self, path: &Path, holder: Option<&Holder>, now: Instant) -> Duration {
+        let beat = changed(path).ok();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = Seen { holder: holder.cloned(), beat, since: now };
+        let first = seen.entry(path.to_owned()).or_insert_with(|| fresh.clone());
+        if (&first.holder, first.beat) != (&fresh.holder, fresh.beat) {
+            *first = fresh;
+        }
+        now.saturating_duration_since(first.since)
+    }
+
+    /// Since the last heartbeat of a lock, by the clock of its file system. A
+    /// heartbeat of the future is of now.
+    fn age_of(&self, path: &Path) -> Duration {
+        let age = || -> io::Result<Duration> {
+            let just_now = changed(tempfile::NamedTempFile::new_in(&self.folder)?.path())?;
+            Ok(just_now.duration_since(changed(path)?).unwrap_or_default())
+        };
+        age().unwrap_or_default()
+    }
+}
+
+/// When a file was last changed, by the clock of its file system.
+fn changed(path: &Path) -> io::Result<SystemTime> {
+    fs::metadata(path)?.modified()
+}
+
+/// Sets a file's time of change by the clock of its file system.
+#[cfg(unix)]
+fn touch(file: &File) -> io::Result<()> {
+    use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    Ok(futimens(file, &Timestamps { last_access: now, last_modification: now })?)
+}
+
+/// Where only this machine's clock is to be had.
+#[cfg(not(unix))]
+fn touch(file: &File) -> io::Result<()> {
+    file.set_modified(SystemTime::now())
 }
 
 impl Drop for SlideLock {
@@ -121,55 +261,16 @@ fn read(path: &Path) -> io::Result<Holder> {
     serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)
 }
 
-/// Moves a stale lock aside, which only one of several contenders can do, then
-/// claims anew.
-fn take_over(path: &Path, ours: &Holder) -> Result<File, LockError> {
-    let age = age_of(path);
-    let found = read(path).ok();
-    let alive = match &found {
-        Some(holder) if holder.host == ours.host => is_running(holder.process, ours),
-        _ => age < STALE,
-    };
-    if alive {
-        return Err(held(found, age));
-    }
-    let aside = path.with_extension(format!("stale-{:016x}", ours.nonce));
-    if let Err(error) = fs::rename(path, &aside)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error.into());
-    }
-    let moved = read(&aside).ok();
-    if moved.is_some() && moved != found {
-        // Another contender was faster, and this is its lock: back with it.
-        let _ = fs::hard_link(&aside, path);
-    }
-    let _ = fs::remove_file(&aside);
-    match claim(path, ours) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(held(read(path).ok(), age_of(path)))
-        }
-        other => Ok(other?),
-    }
-}
-
 fn held(holder: Option<Holder>, age: Duration) -> LockError {
     let Holder { host, process, .. } =
         holder.unwrap_or(Holder { host: "an unknown host".into(), process: 0, nonce: 0 });
     LockError::Held { host, process, age_secs: age.as_secs() }
 }
 
-fn age_of(path: &Path) -> Duration {
-    let modified = fs::metadata(path).and_then(|facts| facts.modified());
-    modified.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
-}
-
 /// Whether a process of this host is alive. Where that cannot be known it is
 /// taken to be, and the heartbeat decides.
-fn is_running(process: u32, ours: &Holder) -> bool {
-    if process == ours.process {
-        return false;
-    }
+#[must_use]
+pub fn process_runs(process: u32) -> bool {
     let proc = Path::new("/proc");
     !proc.join("self").exists() || proc.join(process.to_string()).exists()
 }
@@ -195,11 +296,29 @@ fn nonce() -> u64 {
 mod tests {
     use super::*;
 
+    fn locks(folder: &tempfile::TempDir) -> (Locks, PathBuf) {
+        let path = folder.path().join("a.lock");
+        (Locks { folder: folder.path().to_owned(), seen: Mutex::default() }, path)
+    }
+
+    fn write(path: &Path, host: String, process: u32) {
+        fs::write(path, serde_json::to_vec(&Holder { host, process, nonce: 1 }).unwrap()).unwrap();
+    }
+
+    fn beat_at(path: &Path, at: SystemTime) {
+        OpenOptions::new().write(true).open(path).unwrap().set_modified(at).unwrap();
+    }
+
+    fn is_held(taken: &Result<SlideLock, LockError>) -> bool {
+        matches!(taken, Err(LockError::Held { .. }))
+    }
+
     #[test]
     fn a_lock_is_gone_when_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("locks/a.lock");
-        let lock = SlideLock::take(&path).unwrap();
+        let locks = Locks::of(&Dataset::at(folder.path()));
+        let lock = locks.take(&SlideId::new("a").unwrap()).unwrap();
+        let path = folder.path().join(".slidemill/locks/a.lock");
         assert!(lock.is_ours() && path.exists());
         drop(lock);
         assert!(!path.exists());
@@ -208,29 +327,76 @@ mod tests {
     #[test]
     fn a_living_holder_keeps_it_and_a_dead_one_does_not() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.lock");
-        let write = |host: String, process| {
-            fs::write(&path, serde_json::to_vec(&Holder { host, process, nonce: 1 }).unwrap()).unwrap();
-        };
+        let (locks, path) = locks(&folder);
+        let now = Instant::now();
         // Process 1 always runs; one past the largest process id never does.
-        write(host_name(), 1);
-        assert!(matches!(SlideLock::take(&path), Err(LockError::Held { process: 1, .. })));
-        write(host_name(), u32::MAX);
-        assert!(SlideLock::take(&path).is_ok());
-        write("elsewhere".into(), 7);
-        assert!(matches!(SlideLock::take(&path), Err(LockError::Held { .. })));
-        let old = SystemTime::now() - STALE * 2;
-        OpenOptions::new().write(true).open(&path).unwrap().set_modified(old).unwrap();
-        assert!(SlideLock::take(&path).is_ok());
+        write(&path, host_name(), 1);
+        assert!(matches!(locks.take_at(&path, now), Err(LockError::Held { process: 1, .. })));
+        write(&path, host_name(), u32::MAX);
+        assert!(locks.take_at(&path, now).is_ok());
+        write(&path, "elsewhere".into(), 7);
+        assert!(is_held(&locks.take_at(&path, now)));
+        assert!(is_held(&locks.take_at(&path, now + WATCHED * 2)), "its last heartbeat is young");
+        beat_at(&path, SystemTime::now() - STALE * 2);
+        assert!(is_held(&locks.take_at(&path, now + WATCHED * 2)), "this is a heartbeat too");
+        assert!(locks.take_at(&path, now + WATCHED * 4).is_ok());
+    }
+
+    /// The clock of a machine or of a file server jumps by hours, either way.
+    #[test]
+    fn a_beating_lock_is_never_taken_whatever_clocks_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let (locks, path) = locks(&folder);
+        write(&path, "elsewhere".into(), 7);
+        let (start, day) = (Instant::now(), Duration::from_secs(86_400));
+        let clocks = [SystemTime::now() - day, SystemTime::now() + day, SystemTime::now() - 3 * day];
+        for beat in 0..60 {
+            beat_at(&path, clocks[beat as usize % 3] + HEARTBEAT * beat);
+            let taken = locks.take_at(&path, start + HEARTBEAT * beat);
+            assert!(is_held(&taken), "beat {beat}: {taken:?}");
+        }
+        // It stops, at a time long past or still to come.
+        beat_at(&path, clocks[2]);
+        let end = start + HEARTBEAT * 60;
+        assert!(is_held(&locks.take_at(&path, end)));
+        assert!(locks.take_at(&path, end + WATCHED).is_ok());
+    }
+
+    #[test]
+    fn a_heartbeat_is_of_the_file_systems_own_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (locks, path) = locks(&folder);
+        write(&path, "elsewhere".into(), 7);
+        // File systems keep time in steps of milliseconds.
+        beat_at(&path, SystemTime::now() - STALE - HEARTBEAT);
+        assert!(locks.age_of(&path) >= STALE);
+        touch(&OpenOptions::new().write(true).open(&path).unwrap()).unwrap();
+        assert!(locks.age_of(&path) < STALE);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "reading the clock leaves nothing");
+    }
+
+    #[test]
+    fn locks_of_killed_runs_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (locks, path) = locks(&folder);
+        write(&path, host_name(), u32::MAX);
+        let others = [("b.lock", host_name(), 1), ("c.lock", "elsewhere".into(), u32::MAX)];
+        for (name, host, process) in others {
+            write(&folder.path().join(name), host, process);
+        }
+        locks.sweep();
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["b.lock", "c.lock"]);
     }
 
     #[test]
     fn a_lock_taken_over_is_no_longer_ours() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.lock");
-        let lock = SlideLock::take(&path).unwrap();
-        fs::write(&path, serde_json::to_vec(&Holder { host: "b".into(), process: 2, nonce: 3 }).unwrap())
-            .unwrap();
+        let (locks, path) = locks(&folder);
+        let lock = locks.take_at(&path, Instant::now()).unwrap();
+        write(&path, "b".into(), 2);
         assert!(!lock.is_ours());
         drop(lock);
         assert!(path.exists(), "another's lock is not removed");

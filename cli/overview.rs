@@ -5,13 +5,11 @@ use std::io::BufWriter;
 
 use anyhow::Context as _;
 use tiler::TissueMask;
+use whole_file::Staged;
 use wsi_reader::reduced;
 use wsi_types::RgbBuffer;
 
-use crate::{
-    dataset::{Dataset, SlideId, write_whole},
-    exit::Failure,
-};
+use crate::dataset::{Dataset, SlideId};
 
 /// Longest side of the pictures.
 pub const SIDE_PX: u32 = 720;
@@ -30,26 +28,24 @@ enum Share {
     Missing = 2,
 }
 
-/// Writes both pictures of a slide. `picture` shows the whole slide; `seen` are
-/// the px of `mask` that a window with a result saw, `None` for all.
+/// Writes both pictures of a slide, where its results are
+/// [staged](Dataset::staged). `picture` shows the whole slide; `seen` are the px of
+/// `mask` that a window with a result saw, `None` for all.
 ///
 /// # Errors
 ///
 /// An output failure when one cannot be written.
-pub fn write(
+pub fn stage(
     dataset: &Dataset,
     id: &SlideId,
     picture: &RgbBuffer,
     mask: &TissueMask,
     seen: Option<&[bool]>,
-) -> anyhow::Result<()> {
-    let whole = |path: std::path::PathBuf, bytes: Vec<u8>| {
-        write_whole(&path, &bytes).map_err(|error| {
-            Failure::output(format!("cannot write an overview: {error}: {}", path.display()))
-        })
-    };
-    whole(dataset.overview(id), jpeg(&shrink(picture))?)?;
-    whole(dataset.coverage(id), coverage_png(mask, seen)?)
+) -> anyhow::Result<[Staged; 2]> {
+    Ok([
+        dataset.stage(id, &dataset.overview(id), &jpeg(&shrink(picture))?)?,
+        dataset.stage(id, &dataset.coverage(id), &coverage_png(mask, seen)?)?,
+    ])
 }
 
 /// How many px become one.

@@ -29,19 +29,20 @@ use crate::{
     isolate::{Mark, Marks},
     job::SlideEntry,
     ledger::{self, Ledger, LedgerHead, Origin},
-    lock::{LockError, SlideLock},
+    lock::{LockError, Locks, SlideLock},
     merging::SlideRules,
     overview,
+    redo::Redo,
     settings::{ByteSize, RunOptions, Settings},
 };
 
 /// What is done with results that are there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Before {
     /// They stay; those made otherwise are refused.
     Stay,
     /// They are made anew, from the slide.
-    Redo,
+    Redo(Redo),
     /// They are made anew, from the raw detections that were kept.
     Remerge,
 }
@@ -66,6 +67,8 @@ pub struct Job {
     pub stop: Arc<AtomicBool>,
     /// Marks of slides in hand.
     pub marks: Marks,
+    /// Keep other runs off a slide.
+    pub locks: Locks,
     /// Slides of this job so far, by id: the path that came first.
     pub claimed: Mutex<BTreeMap<SlideId, PathBuf>>,
 }
@@ -75,6 +78,15 @@ impl Job {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The marks of a run that does all anew.
+    #[must_use]
+    pub fn redo(&self) -> Option<&Redo> {
+        match &self.before {
+            Before::Redo(redo) => Some(redo),
+            Before::Stay | Before::Remerge => None,
+        }
     }
 
     /// The model, or all models as one, in the words of an account.
@@ -181,6 +193,12 @@ impl Facts {
     #[must_use]
     pub fn samplings(&self) -> Vec<wsi_types::Sampling> {
         self.looks.iter().map(|look| *look.plan.sampling()).collect()
+    }
+
+    /// Bytes on the disk that it may need, as estimated before it began.
+    #[must_use]
+    pub fn needed_bytes(&self) -> u64 {
+        needed_bytes(self.tissue_mm2(), self.looks.len())
     }
 
     /// Tissue that the mask found.
@@ -355,14 +373,12 @@ pub fn plan_slide(
         return Ok(ended);
     }
 
-    let lock = SlideLock::take(&job.dataset.private().join("locks").join(format!("{id}.lock")))?;
+    let lock = job.locks.take(id)?;
     // Another run may have ended it while we waited for nothing.
     if let Some(ended) = ended_before(job, id, &fingerprint, &relevant) {
         return Ok(ended);
     }
-    if job.before == Before::Redo {
-        ledger::discard(&job.ledgers.ledger(id)).context("cannot remove the old window ledger")?;
-    }
+    mend(job, id)?;
 
     let (mask, picture, mut warnings) = tissue(slide.as_ref(), scale.mpp, job)?;
     let look = |detector: &JobDetector| {
@@ -424,14 +440,32 @@ pub fn plan_slide(
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, failed, gatherings, ledger, lock, mark })))
 }
 
-/// What is wanting on the disk for a slide, if anything is. The estimate is for
-/// dense tissue: 10 000 cells per mm², each seen by some four windows, 20 to 30
-/// bytes each time, and a row of the table.
-fn no_room(looks: &[Look], job: &Job) -> Option<String> {
+/// Puts away what a run that was cut off left of a slide, and what is to be done
+/// anew. Nobody else is at work on it.
+fn mend(job: &Job, id: &SlideId) -> anyhow::Result<()> {
+    let (ledger, spent) = (job.ledgers.ledger(id), job.ledgers.spent(id));
+    ledger::discard(&job.dataset.staged(id)).context("cannot remove results that were not committed")?;
+    ledger::take_back(&spent, &ledger).context("cannot take the window ledger back")?;
+    if let Some(redo) = job.redo().filter(|redo| !redo.has_begun(id)) {
+        ledger::discard(&ledger).context("cannot remove the old window ledger")?;
+        redo.note_begun(id).context("cannot note that the slide is done anew")?;
+    }
+    Ok(())
+}
+
+/// Bytes on the disk that a slide may need: dense tissue has 10 000 cells per mm²,
+/// each seen by some four windows of each detector, 20 to 30 bytes each time, and a
+/// row of the table.
+fn needed_bytes(tissue_mm2: f64, detectors: usize) -> u64 {
     const PER_MM2: f64 = 3e6;
     const ALWAYS: u64 = 1 << 20;
+    (tissue_mm2 * PER_MM2 * detectors as f64) as u64 + ALWAYS
+}
+
+/// What is wanting on the disk for a slide, if anything is.
+fn no_room(looks: &[Look], job: &Job) -> Option<String> {
     let tissue_mm2 = looks.first().map_or(0.0, |look| look.plan.tissue_mm2());
-    let needed = (tissue_mm2 * PER_MM2 * looks.len() as f64) as u64 + ALWAYS;
+    let needed = needed_bytes(tissue_mm2, looks.len());
     let says = |found: u64, what: &str| {
         format!(
             "no room for a slide of {:.1} mm² of tissue: about {} needed, {} {what}",
@@ -537,12 +571,20 @@ fn ended_before(
     relevant: &BTreeMap<String, String>,
 ) -> Option<Preparation> {
     let account = RunAccount::read(&job.dataset.account(id)).ok()?;
-    if job.before != Before::Stay || account.outcome == Outcome::Failed {
+    let stays = match &job.before {
+        Before::Stay => true,
+        Before::Redo(redo) => redo.is_done(id),
+        Before::Remerge => false,
+    };
+    if !stays || account.outcome == Outcome::Failed {
         return None;
     }
+    // Left by a run that was cut off between the account and its end.
+    let _ = ledger::discard(&job.ledgers.spent(id));
     let id = id.clone();
     if account.fingerprint == fingerprint {
         let reason = match account.outcome {
+            _ if job.redo().is_some() => "done anew by this command before it was interrupted",
             Outcome::Partial => "done before, incomplete; --redo does it again",
             _ => "done before with the same model and settings",
         };

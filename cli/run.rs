@@ -14,9 +14,11 @@ use crate::{
     isolate::{self, Marks},
     job::{SlideEntry, slides_in},
     job_plan::JobPlan,
+    lock::Locks,
     pipeline,
     prepare::{Before, Job, score_floor},
     progress::{Event, Progress, Totals},
+    redo::Redo,
     report,
     settings::{RunOptions, Settings},
     shard::Shard,
@@ -52,6 +54,8 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let options = args.options.or(file);
     let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
     let dataset = Dataset::at(args.out);
+    let asked = (&args.slides, &options, shard.map(|shard| shard.to_string()));
+    let redo = args.redo.then(|| Redo::of(&dataset, &asked)).transpose()?;
     let (slides, options) = if args.slides.is_empty() {
         let plan = JobPlan::read(&dataset)?;
         let options = options.or(plan.options.clone());
@@ -76,9 +80,13 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         settings,
         options,
         marks: Marks::of(&dataset),
+        locks: Locks::of(&dataset),
         ledgers: dataset.clone(),
         dataset,
-        before: if args.redo { Before::Redo } else { Before::Stay },
+        before: match redo {
+            Some(redo) => Before::Redo(redo),
+            None => Before::Stay,
+        },
         stop: stop_on_signals()?,
         claimed: Mutex::default(),
     };
@@ -90,11 +98,18 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         model: format!("{} {}", model.name, model.version),
         device: job.device.clone(),
     });
-    let mut collector = Collector::new(&job, &mut progress);
+    let mut collector = Collector::new(&job, &mut progress)?;
     let ended = pipeline::run(&slides, &job, detector, |step| collector.take(step));
-    let incomplete = collector.incomplete();
-    let totals = progress.finish(job.is_stopping() || ended.is_err());
-    ended?;
+    // Slides that ended are committed whatever stopped the others.
+    let incomplete = match (ended, collector.finish()) {
+        (Ok(()), committed) => committed,
+        (Err(error), _) => Err(error),
+    };
+    let totals = progress.finish(job.is_stopping() || incomplete.is_err());
+    let incomplete = incomplete?;
+    if let Some(redo) = job.redo().filter(|_| !job.is_stopping()) {
+        redo.forget();
+    }
     summary::write(&job.dataset)?;
     if !job.dataset.accounts()?.is_empty() {
         report::write(&job.dataset)?;
@@ -124,8 +139,8 @@ fn exit(job: &Job, totals: &Totals, incomplete: bool) -> Exit {
 
 fn make_folder(dataset: &Dataset) -> anyhow::Result<()> {
     // Its own name: other runs may begin at the same moment.
-    let probe = dataset.private().join(format!("probe-{}-{}", isolate::job_name(), std::process::id()));
-    crate::dataset::write_whole(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
+    let probe = dataset.private().join(format!("probe-{}", isolate::job_name()));
+    dataset.write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
         Failure::output(format!("cannot write to the output folder: {error}: {}", dataset.root().display()))
     })
 }

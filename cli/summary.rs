@@ -10,7 +10,7 @@ use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter as _};
 
 use crate::{
     account::{Outcome, RunAccount},
-    dataset::{Dataset, write_whole},
+    dataset::Dataset,
     exit::Failure,
     regions::TISSUE,
 };
@@ -45,7 +45,7 @@ pub fn write(dataset: &Dataset) -> anyhow::Result<()> {
     let lines: Vec<Line> = accounts.iter().flat_map(lines_of).collect();
     let whole = |name: &str, bytes: Vec<u8>| {
         let path = dataset.root().join(name);
-        write_whole(&path, &bytes).map_err(|error| {
+        dataset.write(&path, &bytes).map_err(|error| {
             Failure::output(format!("cannot write the summary: {error}: {}", path.display()))
         })
     };

@@ -20,6 +20,7 @@ use slidemill::{
     finish::Collector,
     isolate::Marks,
     job::slides_in,
+    lock::Locks,
     pipeline,
     prepare::{Before, Job, plan_settings_for},
     progress::Progress,
@@ -103,6 +104,7 @@ fn run_scripted(slide: &Path, truth: &DemoTruth, out: &Path, detectors: &[&str],
         detectors: all,
         device: "none".into(),
         marks: Marks::of(&dataset),
+        locks: Locks::of(&dataset),
         ledgers: dataset.clone(),
         dataset,
         before: Before::Stay,
@@ -111,9 +113,9 @@ fn run_scripted(slide: &Path, truth: &DemoTruth, out: &Path, detectors: &[&str],
     };
     let slides = slides_in(&[slide.to_owned()]).unwrap();
     let mut progress = Progress::new(false, &job.dataset);
-    let mut collector = Collector::new(&job, &mut progress);
+    let mut collector = Collector::new(&job, &mut progress).unwrap();
     pipeline::run(&slides, &job, detector, |step| collector.take(step)).unwrap();
-    assert!(!collector.incomplete());
+    assert!(!collector.finish().unwrap());
     job.dataset.cells(&accounts(out)[0].slide)
 }
 

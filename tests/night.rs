@@ -3,11 +3,19 @@
 mod support;
 
 #[cfg(target_os = "linux")]
+#[path = "night/clock.rs"]
+mod clock;
+#[cfg(target_os = "linux")]
 #[path = "night/faults.rs"]
 mod faults;
+#[cfg(target_os = "linux")]
+#[path = "night/limits.rs"]
+mod limits;
 #[path = "night/notebook.rs"]
 mod notebook;
 #[path = "night/report.rs"]
 mod report;
 #[path = "night/shards.rs"]
 mod shards;
+#[path = "night/verify.rs"]
+mod verify;

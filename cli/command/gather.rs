@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     account::{Outcome, RunAccount},
-    args, command,
+    args,
+    command::verify::Findings,
     dataset::Dataset,
     exit::Exit,
     job_plan::JobPlan,
@@ -48,9 +49,10 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     }
     summary::write(&dataset)?;
     report::write(&dataset)?;
-    let verified = command::verify::verify(&args::Verify { out: args.out.clone() })?;
+    let findings = Findings::of(&dataset)?;
+    findings.print();
     println!("{}", dataset.report().display());
-    Ok(if missing > 0 { verified.max(Exit::Incomplete) } else { verified })
+    Ok(if missing == 0 && findings.is_complete() { Exit::Done } else { Exit::Incomplete })
 }
 
 /// What in an account is not as planned.

@@ -15,6 +15,7 @@ use crate::{
     finish::Collector,
     isolate::Marks,
     ledger::{LedgerError, LedgerHead, Origin, StoredModel},
+    lock::Locks,
     merging::MergeOptions,
     pipeline::Step,
     prepare::{Before, Job, Preparation, plan_slide},
@@ -108,6 +109,7 @@ fn job_for(kept: &Kept, wanted: &MergeOptions, from: &Dataset, into: &Dataset) -
         before: Before::Remerge,
         stop: Arc::new(AtomicBool::new(false)),
         marks: Marks::of(into),
+        locks: Locks::of(into),
         claimed: Mutex::default(),
     })
 }
@@ -115,7 +117,7 @@ fn job_for(kept: &Kept, wanted: &MergeOptions, from: &Dataset, into: &Dataset) -
 /// Whether the slide ended incomplete.
 fn merge_slide(job: &Job, kept: &Kept, progress: &mut Progress) -> anyhow::Result<bool> {
     let Origin { slide, id, .. } = &kept.head.origin;
-    let mut collector = Collector::new(job, progress);
+    let mut collector = Collector::new(job, progress)?;
     match prepared(job, kept) {
         Ok(Preparation::Ready(prepared)) => {
             let tiles = kept.account.analysis.as_ref().map(|analysis| analysis.tiles).unwrap_or_default();
@@ -128,6 +130,10 @@ fn merge_slide(job: &Job, kept: &Kept, progress: &mut Progress) -> anyhow::Resul
             collector.take(Step::Begin(prepared))?;
             collector.take(Step::End(counters))?;
         }
+        Ok(Preparation::Busy { id, reason }) => {
+            let refused = Preparation::Refused { id, reason, account: false };
+            collector.take(Step::NotRun(slide.clone(), refused))?;
+        }
         Ok(other) => collector.take(Step::NotRun(slide.clone(), other))?,
         // The results there are stay as they are.
         Err(error) => {
@@ -136,7 +142,7 @@ fn merge_slide(job: &Job, kept: &Kept, progress: &mut Progress) -> anyhow::Resul
             collector.take(Step::NotRun(slide.clone(), refused))?;
         }
     }
-    Ok(collector.incomplete())
+    collector.finish()
 }
 
 fn prepared(job: &Job, kept: &Kept) -> anyhow::Result<Preparation> {

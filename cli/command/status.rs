@@ -8,7 +8,7 @@ use crate::{
     dataset::Dataset,
     exit::{Exit, Failure},
     job_plan::JobPlan,
-    progress::{JobState, JobStatus, counted, grouped, span},
+    progress::{JobState, JobStatus, counted, grouped, rate, span},
 };
 
 /// Without a sign of life for this long, a running job is likely gone.
@@ -94,13 +94,17 @@ fn describe(status: &JobStatus) -> String {
     );
     if let Some(current) = &status.current {
         text += &format!(
-            "at work  {}: {} of {}, {} failed, {} cells\n",
+            "at work  {}: {} of {}, {} failed, {} cells{}\n",
             current.slide,
             current.done,
             counted(current.windows, "window"),
             current.failed,
-            grouped(current.cells)
+            grouped(current.cells),
+            status.windows_per_sec.map_or_else(String::new, |pace| format!(", {}", rate(pace)))
         );
+    }
+    if let Some(left) = status.left_secs.filter(|_| status.state == JobState::Running) {
+        text += &format!("left     about {}\n", span(left));
     }
     text += &format!("updated  {} ago\n", span(status.age_secs()));
     text

@@ -15,63 +15,108 @@ use crate::{
     progress::counted,
 };
 
-/// Recomputes checksums, rows, ids and counts of a dataset.
+/// Recomputes checksums, rows, ids and counts of a dataset. Slides that ended
+/// without results, or incomplete, are named; they are no problem of the dataset.
 ///
 /// # Errors
 ///
 /// An input failure when there is no dataset.
 pub fn verify(args: &args::Verify) -> anyhow::Result<Exit> {
-    let dataset = Dataset::at(&args.out);
-    let accounts = dataset.accounts()?;
-    if accounts.is_empty() {
-        return Err(Failure::input(format!("no run account is here: {}", args.out.display())));
-    }
-    let mut problems = Vec::new();
-    let mut known = Vec::new();
-    for path in &accounts {
-        match RunAccount::read(path) {
-            Ok(account) => {
-                problems.extend(
-                    check_slide(&dataset, &account)
-                        .into_iter()
-                        .map(|what| format!("{}: {what}", account.slide)),
-                );
-                known.push(account.slide);
+    let findings = Findings::of(&Dataset::at(&args.out))?;
+    findings.print();
+    Ok(if findings.problems.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// What a look at a dataset gave.
+#[derive(Debug)]
+pub struct Findings {
+    /// Slides with an account that can be read.
+    slides: Vec<SlideId>,
+    /// Where the dataset is not what its accounts say.
+    problems: Vec<String>,
+    /// What the accounts say is lacking.
+    lacking: Vec<String>,
+}
+
+impl Findings {
+    /// Looks at all of a dataset.
+    ///
+    /// # Errors
+    ///
+    /// An input failure when there is no dataset.
+    pub fn of(dataset: &Dataset) -> anyhow::Result<Self> {
+        let accounts = dataset.accounts()?;
+        if accounts.is_empty() {
+            let root = dataset.root().display();
+            return Err(Failure::input(format!("no run account is here: {root}")));
+        }
+        let mut found = Self { slides: Vec::new(), problems: Vec::new(), lacking: Vec::new() };
+        for path in &accounts {
+            match RunAccount::read(path) {
+                Ok(account) => {
+                    let of_slide = |what: String| format!("{}: {what}", account.slide);
+                    found.problems.extend(check_slide(dataset, &account).into_iter().map(of_slide));
+                    found.lacking.extend(lacking(&account).map(of_slide));
+                    found.slides.push(account.slide);
+                }
+                Err(error) => {
+                    found.problems.push(format!("the account cannot be read: {error}: {}", path.display()));
+                }
             }
-            Err(error) => problems.push(format!("the account cannot be read: {error}: {}", path.display())),
+        }
+        found.problems.extend(strangers(dataset, &found.slides)?);
+        Ok(found)
+    }
+
+    /// Whether every slide is done, and all is as it was written.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.problems.is_empty() && self.lacking.is_empty()
+    }
+
+    /// Says all, line by line.
+    pub fn print(&self) {
+        for line in self.lacking.iter().chain(&self.problems) {
+            println!("{line}");
+        }
+        if self.problems.is_empty() {
+            println!("{}: every file is as it was written", counted(self.slides.len(), "slide"));
+        } else {
+            println!(
+                "{} found; `slidemill run … --redo` on the slides named writes them anew",
+                counted(self.problems.len(), "problem")
+            );
         }
     }
-    problems.extend(strangers(&dataset, &known)?);
-    for problem in &problems {
-        println!("{problem}");
-    }
-    if problems.is_empty() {
-        println!("{}: every file is as it was written", counted(accounts.len(), "slide"));
-        Ok(Exit::Done)
-    } else {
-        println!(
-            "{} found; `slidemill run … --redo` on the slides named writes them anew",
-            counted(problems.len(), "problem")
-        );
-        Ok(Exit::Incomplete)
+}
+
+/// What an account itself says is not there.
+fn lacking(account: &RunAccount) -> Option<String> {
+    let failed = account.analysis.as_ref().map_or(0, |analysis| analysis.windows.failed);
+    match account.outcome {
+        Outcome::Done => None,
+        Outcome::Partial => Some(format!("incomplete, {} failed", counted(failed, "window"))),
+        Outcome::Failed => {
+            let reason = account.reason.as_deref().unwrap_or("no reason was kept");
+            Some(format!("no results, {reason}"))
+        }
     }
 }
 
 fn check_slide(dataset: &Dataset, account: &RunAccount) -> Vec<String> {
-    let Some(analysis) = account.analysis.as_ref().filter(|_| account.outcome != Outcome::Failed) else {
-        let reason = account.reason.as_deref().unwrap_or("no reason was kept");
-        return vec![format!("has no results: {reason}")];
-    };
+    let table = dataset.cells(&account.slide);
+    if account.outcome == Outcome::Failed && table.exists() {
+        return vec!["failed, but a table of an earlier run is there and would be counted".into()];
+    }
+    let Some(analysis) = &account.analysis else { return Vec::new() };
     let mut problems: Vec<String> =
         analysis.files.iter().filter_map(|file| check_file(dataset, file).err()).collect();
     if problems.is_empty()
-        && let Err(problem) = check_cells(&dataset.cells(&account.slide), &analysis.cells)
-            .and_then(|()| check_regions(dataset, account))
+        && account.outcome != Outcome::Failed
+        && let Err(problem) =
+            check_cells(&table, &analysis.cells).and_then(|()| check_regions(dataset, account))
     {
         problems.push(problem);
-    }
-    if account.outcome == Outcome::Partial {
-        problems.push(format!("is incomplete: {} failed", counted(analysis.windows.failed, "window")));
     }
     problems
 }
@@ -123,7 +168,7 @@ fn check_regions(dataset: &Dataset, account: &RunAccount) -> Result<(), String> 
     }
 }
 
-/// Tables that no account knows, and slides that are not finished.
+/// Tables and pictures that no account knows, and slides that are not finished.
 fn strangers(dataset: &Dataset, known: &[SlideId]) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
     for table in ["cells", "regions"] {
@@ -132,6 +177,14 @@ fn strangers(dataset: &Dataset, known: &[SlideId]) -> anyhow::Result<Vec<String>
             if id.is_none_or(|id| !known.contains(&id)) {
                 problems.push(format!("{table}/{name} belongs to no account"));
             }
+        }
+    }
+    let pictures: BTreeSet<_> =
+        known.iter().flat_map(|id| [dataset.overview(id), dataset.coverage(id)]).collect();
+    let folder = dataset.root().join("overviews");
+    for name in names_in(&folder)? {
+        if !pictures.contains(&folder.join(&name)) {
+            problems.push(format!("overviews/{name} belongs to no account"));
         }
     }
     for name in names_in(&dataset.private().join("ledger"))? {

@@ -10,14 +10,11 @@ use eval::{
     bootstrap::Estimate,
     evaluation::{ClassReport, Figures, span},
 };
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
 use crate::{
     progress::counted,
-    report::{
-        charts::{COLOURS, colour_rules},
-        page::{POLICY, STYLE},
-    },
+    report::{charts::COLOURS, page::document},
 };
 
 /// What this page has and the morning's report has not.
@@ -31,39 +28,30 @@ const OWN_STYLE: &str = "main table{width:auto;min-width:min(100%,34rem)}caption
 /// When a chart cannot be drawn.
 pub fn render(found: &Evaluation) -> anyhow::Result<String> {
     let classes = coloured(found);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                title { "slidemill evaluation: " (counted(found.images, "image")) }
-                style { (PreEscaped(STYLE)) (PreEscaped(colour_rules())) (PreEscaped(OWN_STYLE)) }
+    let title = format!("slidemill evaluation: {}", counted(found.images, "image"));
+    let page = document(
+        &title,
+        OWN_STYLE,
+        &html! {
+            header {
+                h1 { "Predictions judged by annotations" }
+                (summary(found))
+                p.note { "Written by slidemill " (env!("CARGO_PKG_VERSION"))
+                    ". For research use. Not a medical device." }
             }
-            body {
-                header {
-                    h1 { "Predictions judged by annotations" }
-                    (summary(found))
-                    p.note { "Written by slidemill " (env!("CARGO_PKG_VERSION"))
-                        ". For research use. Not a medical device." }
+            main {
+                (notes(found))
+                section { (figures(found)) }
+                section {
+                    (legend(&classes))
+                    (curves(found, &classes)?)
                 }
-                main {
-                    (notes(found))
-                    section { (figures(found)) }
-                    section {
-                        (legend(&classes))
-                        (curves(found, &classes)?)
-                    }
-                    @if found.classes.len() > 1 { section { (confusion(&found.confusion)) } }
-                    section { (sensitivities(found)) }
-                    (methods(found)?)
-                }
+                @if found.classes.len() > 1 { section { (confusion(&found.confusion)) } }
+                section { (sensitivities(found)) }
+                (methods(found)?)
             }
-        }
-    };
+        },
+    );
     Ok(page.into_string())
 }
 

@@ -1,8 +1,13 @@
 //! Two bars on a terminal: the job, and the slide at work.
 
+use std::time::Instant;
+
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Event, Totals, View, grouped, lines::line};
+use super::{Event, Totals, View, lines::line, pace::Pace};
+
+/// Room for the name of a slide: with the bar and the words it is about 80.
+const NAME_COLUMNS: usize = 16;
 
 pub(super) struct Bars {
     screen: MultiProgress,
@@ -13,39 +18,30 @@ pub(super) struct Bars {
 impl Default for Bars {
     fn default() -> Self {
         let screen = MultiProgress::new();
-        let job = screen.add(ProgressBar::new(0).with_style(style("{pos}/{len} slides  {msg}")));
-        let slide = screen
-            .add(ProgressBar::new(0).with_style(style("{pos}/{len} windows  {msg}  {per_sec}  {eta} left")));
+        let bar = |what| screen.add(ProgressBar::new(0).with_style(style(what)));
+        let (job, slide) = (bar("slides"), bar("windows"));
         Self { screen, job, slide }
     }
 }
 
-fn style(tail: &str) -> ProgressStyle {
-    ProgressStyle::with_template(&format!("{{prefix:>24}} {{bar:24.cyan/blue}} {tail}"))
+fn style(what: &str) -> ProgressStyle {
+    let template = format!("{{prefix:>{NAME_COLUMNS}}} {{bar:16.cyan/blue}} {{pos}}/{{len}} {what}, {{msg}}");
+    ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─")
 }
 
 impl View for Bars {
-    fn show(&mut self, event: &Event, totals: &Totals) {
+    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace) {
+        let now = Instant::now();
         match event {
             Event::JobStarted { slides, .. } => {
                 self.job.set_length(*slides as u64);
                 self.job.set_prefix("job");
             }
-            Event::SlideStarted { name, windows, resumed, .. } => {
-                self.slide.reset();
+            Event::SlideStarted { name, windows, .. } => {
                 self.slide.set_length(*windows as u64);
-                self.slide.set_position(*resumed as u64);
-                self.slide.reset_eta();
-                self.slide.set_prefix(shortened(name, 24));
-                return;
-            }
-            Event::Windows { done, failed, cells, .. } => {
-                self.slide.set_position(*done as u64);
-                let failed = if *failed > 0 { format!(", {failed} FAILED") } else { String::new() };
-                self.slide.set_message(format!("{} cells final{failed}", grouped(*cells)));
-                return;
+                self.slide.set_prefix(shortened(name, NAME_COLUMNS));
             }
             Event::JobFinished(_) => {
                 self.slide.finish_and_clear();
@@ -53,8 +49,12 @@ impl View for Bars {
             }
             _ => {}
         }
+        if let Some(current) = pace.current() {
+            self.slide.set_position(current.done as u64);
+            self.slide.set_message(pace.of_slide(now));
+        }
         self.job.set_position(totals.ended() as u64);
-        self.job.set_message(format!("{} cells in {:.2} mm²", grouped(totals.cells), totals.analysed_mm2));
+        self.job.set_message(pace.of_job(totals, now));
         if let Some(text) = line(event) {
             // Printing above the bars can fail only when the terminal is gone.
             let _ = self.screen.println(text);

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::{Event, Totals, View};
+use super::{Event, Totals, View, pace::Pace};
 
 pub(super) struct JsonLines;
 
@@ -17,7 +17,7 @@ struct Line<'a> {
 }
 
 impl View for JsonLines {
-    fn show(&mut self, event: &Event, _: &Totals) {
+    fn show(&mut self, event: &Event, _: &Totals, _: &Pace) {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         if let Ok(line) = serde_json::to_string(&Line { time, event }) {
             println!("{line}");

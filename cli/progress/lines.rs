@@ -3,43 +3,57 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Event, Totals, View, counted, grouped, span};
+use super::{Event, Totals, View, counted, grouped, pace::Pace, span};
 use crate::account::Outcome;
 
 const QUIET: Duration = Duration::from_secs(60);
 
 pub(super) struct Lines {
     last: Instant,
-    slides: usize,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { last: Instant::now(), slides: 0 }
+        Self { last: Instant::now() }
     }
 }
 
 impl View for Lines {
-    fn show(&mut self, event: &Event, totals: &Totals) {
-        if let Event::JobStarted { slides, .. } = event {
-            self.slides = *slides;
-        }
-        if let Event::Windows { .. } = event {
-            if self.last.elapsed() < QUIET {
-                return;
+    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace) {
+        let text = match event {
+            Event::Windows { .. } if self.last.elapsed() < QUIET => return,
+            Event::Windows { .. } => {
+                self.last = Instant::now();
+                minute(totals, pace, self.last)
             }
-            self.last = Instant::now();
-        }
-        if let Some(text) = line(event) {
-            let place = match event {
-                Event::SlideFinished { .. } | Event::SlideFailed { .. } | Event::SlideSkipped { .. } => {
-                    format!("[{}/{}] ", totals.ended(), self.slides)
-                }
-                _ => String::new(),
-            };
+            _ => line(event),
+        };
+        let place = match event {
+            Event::SlideFinished { .. } | Event::SlideFailed { .. } | Event::SlideSkipped { .. } => {
+                format!("[{}/{}] ", totals.ended(), pace.slides())
+            }
+            _ => String::new(),
+        };
+        if let Some(text) = text {
             eprintln!("{place}{text}");
         }
     }
+}
+
+/// The line of a minute: the slide at work, then the job.
+fn minute(totals: &Totals, pace: &Pace, now: Instant) -> Option<String> {
+    let current = pace.current()?;
+    let windows = counted(current.windows, "window");
+    let separator = if pace.of_slide(now).is_empty() { "" } else { ", " };
+    Some(format!(
+        "{}: {} of {windows}{separator}{}; job: {} of {}, {}",
+        pace.name(),
+        grouped(current.done as u64),
+        pace.of_slide(now),
+        totals.ended(),
+        counted(pace.slides(), "slide"),
+        pace.of_job(totals, now)
+    ))
 }
 
 /// One event in words, for a terminal or a log that stays in the laboratory.
@@ -52,9 +66,7 @@ pub(super) fn line(event: &Event) -> Option<String> {
             let resumed = if *resumed > 0 { format!(", {resumed} already done") } else { String::new() };
             format!("{name}: {tissue_mm2:.2} mm² of tissue, {}{resumed}", counted(*windows, "window"))
         }
-        Event::Windows { slide, done, windows, cells, .. } => {
-            format!("{slide}: {done} of {}, {} cells so far", counted(*windows, "window"), grouped(*cells))
-        }
+        Event::Windows { .. } => return None,
         Event::SlideFinished { name, outcome, cells, analysed_mm2, failed_windows, elapsed_secs, .. } => {
             let partial = match outcome {
                 Outcome::Done => String::new(),

@@ -4,13 +4,17 @@
 mod bars;
 mod json;
 mod lines;
+mod pace;
 mod status;
 
 use std::{io::IsTerminal as _, time::Instant};
 
 use serde::Serialize;
 
+pub use pace::rate;
 pub use status::{JobState, JobStatus, SlideStatus};
+
+use pace::Pace;
 
 use crate::{
     account::Outcome,
@@ -148,7 +152,8 @@ impl Totals {
 
 /// One way of showing events.
 trait View: Send {
-    fn show(&mut self, event: &Event, totals: &Totals);
+    /// `totals` and `pace` have the event in them.
+    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace);
 }
 
 /// Tells events to whoever watches.
@@ -156,6 +161,7 @@ pub struct Progress {
     view: Box<dyn View>,
     status: status::StatusFile,
     totals: Totals,
+    pace: Pace,
     started: Instant,
 }
 
@@ -172,8 +178,9 @@ impl Progress {
         };
         Self {
             view,
-            status: status::StatusFile::in_folder(&dataset.status()),
+            status: status::StatusFile::of(dataset),
             totals: Totals::default(),
+            pace: Pace::new(Instant::now()),
             started: Instant::now(),
         }
     }
@@ -195,8 +202,13 @@ impl Progress {
             Event::SlideFailed { .. } => self.totals.failed += 1,
             _ => {}
         }
-        self.view.show(event, &self.totals);
-        self.status.note(event, &self.totals);
+        self.show(event);
+    }
+
+    fn show(&mut self, event: &Event) {
+        self.pace.note(event, Instant::now());
+        self.view.show(event, &self.totals, &self.pace);
+        self.status.note(event, &self.totals, &self.pace);
     }
 
     /// Ends the job and gives its sums.
@@ -204,8 +216,7 @@ impl Progress {
         self.totals.interrupted = interrupted;
         self.totals.elapsed_secs = self.started.elapsed().as_secs_f64();
         let end = Event::JobFinished(self.totals);
-        self.view.show(&end, &self.totals);
-        self.status.note(&end, &self.totals);
+        self.show(&end);
         self.totals
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Totals};
-use crate::dataset::{SlideId, write_whole};
+use super::{Event, Totals, pace::Pace};
+use crate::dataset::{Dataset, SlideId};
 
 /// How often the file is rewritten at most, but for the end.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -44,6 +44,12 @@ pub struct JobStatus {
     pub totals: Totals,
     /// The slide at work.
     pub current: Option<SlideStatus>,
+    /// Its windows per second, once that can be said.
+    #[serde(default)]
+    pub windows_per_sec: Option<f64>,
+    /// Seconds until the job ends, if the slides to come are like those so far.
+    #[serde(default)]
+    pub left_secs: Option<f64>,
 }
 
 /// The slide at work.
@@ -66,11 +72,11 @@ impl JobStatus {
     ///
     /// # Errors
     ///
-    /// When there is no such folder, or a file is not one of ours.
+    /// When there is no such folder.
     pub fn read_all(folder: &Path) -> std::io::Result<Vec<Self>> {
-        let read =
-            |path: &PathBuf| serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other);
-        files(folder)?.iter().map(read).collect()
+        // A power cut may have left one unwritten.
+        let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
+        Ok(files(folder)?.iter().filter_map(read).collect())
     }
 
     /// Seconds since the file was written.
@@ -83,15 +89,17 @@ impl JobStatus {
 /// Keeps the file up to date. A status that cannot be written never stops a
 /// run: the dataset itself will say so where it matters.
 pub(super) struct StatusFile {
+    dataset: Dataset,
     path: PathBuf,
     status: JobStatus,
     written: Option<Instant>,
 }
 
 impl StatusFile {
-    /// In `folder`, which is cleared of jobs that have ended.
-    pub(super) fn in_folder(folder: &Path) -> Self {
-        for path in files(folder).unwrap_or_default() {
+    /// Of a job that writes to `dataset`, which is cleared of jobs that have ended.
+    pub(super) fn of(dataset: &Dataset) -> Self {
+        let folder = dataset.status();
+        for path in files(&folder).unwrap_or_default() {
             let status = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice::<JobStatus>(&b).ok());
             if status
                 .is_none_or(|status| status.state != JobState::Running || status.age_secs() > FORGOTTEN_SECS)
@@ -108,38 +116,23 @@ impl StatusFile {
             slides: 0,
             totals: Totals::default(),
             current: None,
+            windows_per_sec: None,
+            left_secs: None,
         };
-        Self { path, status, written: None }
+        Self { dataset: dataset.clone(), path, status, written: None }
     }
 
-    pub(super) fn note(&mut self, event: &Event, totals: &Totals) {
-        self.status.totals = *totals;
-        match event {
-            Event::JobStarted { slides, .. } => self.status.slides = *slides,
-            Event::SlideStarted { slide, windows, resumed, .. } => {
-                self.status.current = Some(SlideStatus {
-                    slide: slide.clone(),
-                    windows: *windows,
-                    done: *resumed,
-                    failed: 0,
-                    cells: 0,
-                });
-            }
-            Event::Windows { slide, done, failed, windows, cells } => {
-                self.status.current = Some(SlideStatus {
-                    slide: slide.clone(),
-                    windows: *windows,
-                    done: *done,
-                    failed: *failed,
-                    cells: *cells,
-                });
-            }
-            Event::JobFinished(totals) => {
-                self.status.current = None;
-                self.status.state =
-                    if totals.interrupted { JobState::Interrupted } else { JobState::Finished };
-            }
-            _ => {}
+    pub(super) fn note(&mut self, event: &Event, totals: &Totals, pace: &Pace) {
+        let status = &mut self.status;
+        status.totals = *totals;
+        status.slides = pace.slides();
+        status.current = pace.current().cloned();
+        let at = Instant::now();
+        (status.windows_per_sec, status.left_secs) =
+            (pace.windows_per_sec(at), pace.job_left_secs(totals, at));
+        if let Event::JobFinished(totals) = event {
+            status.left_secs = None;
+            status.state = if totals.interrupted { JobState::Interrupted } else { JobState::Finished };
         }
         // Small slides begin and end in milliseconds; a file on the disk takes longer.
         let is_end = matches!(event, Event::JobFinished(_));
@@ -148,7 +141,8 @@ impl StatusFile {
         }
         self.status.updated = now();
         if let Ok(text) = serde_json::to_vec_pretty(&self.status) {
-            let _ = write_whole(&self.path, &text);
+            // After a power cut there is no job whose status anyone would ask for.
+            let _ = self.dataset.write_for_now(&self.path, &text);
         }
         self.written = Some(Instant::now());
     }

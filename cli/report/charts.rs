@@ -6,7 +6,7 @@ use std::ops::Range;
 use plotters::prelude::*;
 
 use super::figures::{ClassFigures, DIAMETER_STEP_UM, SCORE_BINS};
-use crate::progress::grouped;
+use crate::{account::ThresholdCount, progress::grouped};
 
 /// Placeholders: presentation attributes give way to any style rule.
 pub(crate) const INK: RGBColor = RGBColor(0, 0, 1);
@@ -24,7 +24,7 @@ pub(crate) fn class_colour(class: usize) -> RGBColor {
 }
 
 /// Style rules that turn the placeholders into the page's colours.
-pub(crate) fn colour_rules() -> String {
+pub(super) fn colour_rules() -> String {
     let named = [(INK, "--ink".to_owned()), (MUTED, "--muted".to_owned()), (GRID, "--grid".to_owned())];
     let classes = (0..COLOURS).map(|class| (class_colour(class), format!("--class-{class}")));
     named
@@ -75,31 +75,51 @@ pub(super) fn size_histogram(classes: &[ClassFigures]) -> anyhow::Result<String>
     stacks.draw("diameter of a circle of the same area, µm", 0.0..end)
 }
 
-/// How many cells there would be with a higher threshold, by class. Nothing is
-/// known below the one that was used.
-pub(super) fn count_by_threshold(classes: &[ClassFigures]) -> anyhow::Result<String> {
+/// How many cells there would be with another threshold, by class: above the one
+/// that was used from their scores, below from `merged`, as far down as raw
+/// detections were kept. A grey line stands at `used`, where both sides of it are
+/// known.
+pub(super) fn count_by_threshold(
+    classes: &[ClassFigures],
+    merged: &[ThresholdCount],
+    used: Option<f64>,
+) -> anyhow::Result<String> {
     let first = classes.iter().filter_map(|class| class.scores.iter().position(|&n| n > 0)).min();
-    let start = first.unwrap_or(0);
-    let most = classes.iter().map(|class| class.cells).max().unwrap_or(0);
+    let first = first.unwrap_or(0);
     let step = 1.0 / SCORE_BINS as f64;
+    let below = |count: &&ThresholdCount| f64::from(count.min_score) < first as f64 * step - 1e-6;
+    let below: Vec<&ThresholdCount> = merged.iter().filter(below).collect();
+    let lines: Vec<_> = classes.iter().map(|class| threshold_line(class, first, &below)).collect();
+    let points = || lines.iter().flatten();
+    let start = points().map(|point| point.0).fold(0.95, f64::min);
+    let most = points().map(|point| point.1).fold(0.0, f64::max);
     svg(HEIGHT, |area| {
-        let range = (start as f64 * step).min(0.95)..1.0;
-        let mut chart = framed(area, range, 0.0..nice_top(most), "threshold of the score")?;
-        for class in classes {
-            let mut left = class.cells;
-            let mut points = Vec::with_capacity(SCORE_BINS + 1);
-            for (bin, &count) in class.scores.iter().enumerate() {
-                if bin >= start {
-                    points.push((bin as f64 * step, left as f64));
-                }
-                left -= count;
-            }
-            points.push((1.0, left as f64));
-            let style = class_colour(class.colour).stroke_width(2);
-            chart.draw_series(LineSeries::new(points, style))?;
+        let top = nice_top(most as u64);
+        let mut chart = framed(area, start..1.0, 0.0..top, "threshold of the score")?;
+        if let Some(at) = used.filter(|&used| used > start + step) {
+            chart.draw_series(LineSeries::new([(at, 0.0), (at, top)], MUTED.stroke_width(1)))?;
+        }
+        for (class, line) in classes.iter().zip(lines) {
+            chart.draw_series(LineSeries::new(line, class_colour(class.colour).stroke_width(2)))?;
         }
         Ok(())
     })
+}
+
+/// Cells of a class by threshold, ascending; from the bin `first` on by score.
+fn threshold_line(class: &ClassFigures, first: usize, below: &[&ThresholdCount]) -> Vec<(f64, f64)> {
+    let cells = |count: &&ThresholdCount| {
+        let cells = count.cells.get(&class.name).copied().unwrap_or_default();
+        (f64::from(count.min_score), cells as f64)
+    };
+    let mut points: Vec<_> = below.iter().map(cells).collect();
+    let mut left = class.cells;
+    for (bin, &count) in class.scores.iter().enumerate().skip(first) {
+        points.push((bin as f64 / SCORE_BINS as f64, left as f64));
+        left -= count;
+    }
+    points.push((1.0, left as f64));
+    points
 }
 
 /// One bar for each slide: cells per mm², classes one on the other. `slides`
@@ -308,7 +328,7 @@ mod tests {
             class_bars(&classes, 2.0).unwrap(),
             score_histogram(&classes).unwrap(),
             size_histogram(&classes).unwrap(),
-            count_by_threshold(&classes).unwrap(),
+            count_by_threshold(&classes, &[], Some(0.5)).unwrap(),
             cohort_bars(&[vec![(0, 10.0), (8, 3.0)], vec![]], 2).unwrap(),
         ] {
             assert!(chart.starts_with("<svg class=\"chart\""), "{}", &chart[..60]);
@@ -326,17 +346,16 @@ mod tests {
 
     #[test]
     fn the_count_falls_as_the_threshold_rises() {
-        let chart = count_by_threshold(&[class(0)]).unwrap();
-        let line = chart.split("<polyline").last().and_then(|part| part.split("points=\"").nth(1)).unwrap();
-        let heights: Vec<f64> = line
-            .split('"')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .map(|point| point.split(',').nth(1).unwrap().parse().unwrap())
-            .collect();
-        assert!(heights.len() > 60 && heights.is_sorted(), "{heights:?}");
-        assert!(heights.first() < heights.last());
+        let name = class(0).name;
+        let count = |min_score, cells| ThresholdCount { min_score, cells: [(name.clone(), cells)].into() };
+        // Those from the threshold of the run on say what the scores say.
+        let merged = [count(0.1, 40), count(0.2, 21), count(0.3, 15), count(0.9, 5)];
+        let below: Vec<_> = merged.iter().take(2).collect();
+        let line = threshold_line(&class(0), 30, &below);
+        assert_eq!(line[..3], [(f64::from(0.1_f32), 40.0), (f64::from(0.2_f32), 21.0), (0.3, 15.0)]);
+        assert_eq!(line.last(), Some(&(1.0, 0.0)));
+        assert!(line.is_sorted_by(|a, b| a.0 < b.0 && a.1 >= b.1), "{line:?}");
+        assert!(line.contains(&(0.31, 5.0)) && line.contains(&(0.9, 5.0)) && line.contains(&(0.91, 0.0)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod charts;
 mod clock;
 mod figures;
 pub(crate) mod page;
+mod regions;
 mod slide;
 mod words;
 
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::{
     account::{Outcome, RunAccount},
-    dataset::{Dataset, write_whole},
+    dataset::Dataset,
     exit::Failure,
 };
 use figures::Figures;
@@ -62,7 +63,8 @@ pub fn write(dataset: &Dataset) -> anyhow::Result<()> {
     let slides: Vec<_> = accounts.into_par_iter().map(|account| SlideReport::of(dataset, account)).collect();
     let html = page::render(&slides, &clock::now())?;
     let path = dataset.report();
-    write_whole(&path, html.as_bytes())
+    dataset
+        .write(&path, html.as_bytes())
         .map_err(|error| Failure::output(format!("cannot write the report: {error}: {}", path.display())))
 }
 

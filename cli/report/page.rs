@@ -10,10 +10,9 @@ use crate::{
     progress::{counted, grouped, span},
 };
 
-pub(crate) const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("style.css");
 const SORT: &str = include_str!("sort.js");
-/// The page loads nothing and tells nobody.
-pub(crate) const POLICY: &str =
+const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 /// Classes with a column of their own; more are in the slides' sections only.
 const CLASS_COLUMNS: usize = 6;
@@ -27,7 +26,35 @@ const BARS: usize = 120;
 /// When a chart cannot be drawn.
 pub(super) fn render(slides: &[SlideReport], now: &str) -> anyhow::Result<String> {
     let sections = slides.iter().map(SlideReport::section).collect::<anyhow::Result<Vec<_>>>()?;
-    let page = html! {
+    let title = format!("slidemill report: {}", counted(slides.len(), "slide"));
+    let page = document(
+        &title,
+        "",
+        &html! {
+            header {
+                h1 { (counted(slides.len(), "slide")) }
+                (summary(slides))
+                p.note { "Written " time { (now) } " by slidemill " (env!("CARGO_PKG_VERSION"))
+                    ". For research use. Not a medical device." }
+            }
+            main {
+                section.cohort {
+                    (cohort_chart(slides)?)
+                    (table(slides))
+                    (methods(slides))
+                }
+                @for section in sections { (section) }
+            }
+            script { (PreEscaped(SORT)) }
+        },
+    );
+    Ok(page.into_string())
+}
+
+/// A page that is one file: it loads nothing, tells nobody, and looks as all of
+/// ours do in light, in dark and on paper. `style` is what it has beyond them.
+pub(crate) fn document(title: &str, style: &str, body: &Markup) -> Markup {
+    html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -36,29 +63,12 @@ pub(super) fn render(slides: &[SlideReport], now: &str) -> anyhow::Result<String
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
-                title { "slidemill report: " (counted(slides.len(), "slide")) }
-                style { (PreEscaped(STYLE)) (PreEscaped(charts::colour_rules())) }
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(charts::colour_rules())) (PreEscaped(style)) }
             }
-            body {
-                header {
-                    h1 { (counted(slides.len(), "slide")) }
-                    (summary(slides))
-                    p.note { "Written " time { (now) } " by slidemill " (env!("CARGO_PKG_VERSION"))
-                        ". For research use. Not a medical device." }
-                }
-                main {
-                    section.cohort {
-                        (cohort_chart(slides)?)
-                        (table(slides))
-                        (methods(slides))
-                    }
-                    @for section in sections { (section) }
-                }
-                script { (PreEscaped(SORT)) }
-            }
+            body { (body) }
         }
-    };
-    Ok(page.into_string())
+    }
 }
 
 fn summary(slides: &[SlideReport]) -> Markup {
@@ -215,7 +225,8 @@ fn methods(slides: &[SlideReport]) -> Markup {
         details {
             summary { "Model, settings, and how to read this" }
             p { "Cells per mm² are cells over the tissue that was analysed, not over the whole slide. Scores are the \
-                 model's confidence; nothing is known of cells below the threshold that was used. Density is smoothed \
+                 model's confidence; nothing is known of cells below the threshold that was used, unless raw detections were \
+                 kept. Density is smoothed \
                  over a few hundredths of the slide's side. Slides are named by an id made from their content; "
                 code { ".slidemill/slides.csv" } " beside this report says which is which file." }
             ul { @for model in models { li.hash { (model) } } }

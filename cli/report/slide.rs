@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     SlideReport, charts,
     figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
-    words,
+    regions, words,
 };
 use crate::{
     account::{Analysis, Outcome},
@@ -34,9 +34,10 @@ impl SlideReport {
                 @if let Some(analysis) = &account.analysis {
                     (self.pictures(analysis))
                     (self.facts(analysis))
+                    (regions::table(&analysis.regions))
                 }
                 @if let (Some(figures), Some(analysis)) = (&self.figures, &account.analysis) {
-                    (charts_of(figures, analysis)?)
+                    (charts_of(figures, analysis, self.threshold())?)
                 }
             }
         })
@@ -98,6 +99,11 @@ impl SlideReport {
         }
     }
 
+    /// The least score of the run, where it was one for all classes.
+    fn threshold(&self) -> Option<f64> {
+        self.account.settings.get("min_score")?.parse().ok()
+    }
+
     fn facts(&self, analysis: &Analysis) -> Markup {
         let (account, coverage) = (&self.account, &analysis.coverage);
         let cells = account.cells();
@@ -137,7 +143,7 @@ fn sizes(figures: &Figures) -> Markup {
     html! { @if !texts.is_empty() { (fact("Median diameter", &texts.join(", "))) } }
 }
 
-fn charts_of(figures: &Figures, analysis: &Analysis) -> anyhow::Result<Markup> {
+fn charts_of(figures: &Figures, analysis: &Analysis, used: Option<f64>) -> anyhow::Result<Markup> {
     let classes = &figures.classes;
     if classes.is_empty() {
         return Ok(html! { p.note { "No cell was found, so there is nothing to draw." } });
@@ -145,7 +151,7 @@ fn charts_of(figures: &Figures, analysis: &Analysis) -> anyhow::Result<Markup> {
     let charts = [
         ("Cells by size", charts::size_histogram(classes)?),
         ("Cells by score", charts::score_histogram(classes)?),
-        ("Cells left with a higher threshold", charts::count_by_threshold(classes)?),
+        ("Cells with another threshold", charts::count_by_threshold(classes, &analysis.by_threshold, used)?),
     ];
     Ok(html! {
         @if classes.len() > 1 {

@@ -6,14 +6,29 @@ use std::{
     path::Path,
 };
 
+use whole_file::Staged;
+
 use crate::MergeError;
 
-/// [`whole_file::write`], with [`MergeError`] for what went wrong.
-pub(crate) fn write_whole<T>(
+/// [`whole_file::stage`], with [`MergeError`] for what went wrong.
+pub(crate) fn stage<T>(
+    folder: &Path,
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, MergeError>,
-) -> Result<T, MergeError> {
-    whole_file::write(path, write).map_err(|error| io_error(error, path))?
+) -> Result<(T, Staged), MergeError> {
+    whole_file::stage(folder, path, write).map_err(|error| io_error(error, path))?
+}
+
+/// Gives a table its name.
+pub(crate) fn put_in_place<T>((value, staged): (T, Staged)) -> Result<T, MergeError> {
+    let path = staged.path().to_owned();
+    whole_file::put_in_place(vec![staged], Vec::new()).map_err(|error| io_error(error, &path))?;
+    Ok(value)
+}
+
+/// Where a table is staged that is written by itself.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 pub(crate) fn io_error(source: io::Error, path: &Path) -> MergeError {

@@ -8,10 +8,11 @@ use arrow_array::builder::{BinaryBuilder, ListBuilder, UInt64Builder};
 use arrow_array::{ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
+use whole_file::Staged;
 use wsi_types::ClassId;
 
 use crate::MergeError;
-use crate::files::write_whole;
+use crate::files::{folder_of, put_in_place, stage};
 use crate::regions::Region;
 use crate::table::{
     ROWS_PER_GROUP, TableContext, WriteReport, bounds, corner_fields, corners_json, covering, encode_error,
@@ -62,6 +63,21 @@ pub fn write_regions(
     regions: &[Region],
     context: &TableContext,
 ) -> Result<WriteReport, MergeError> {
+    stage_regions(folder_of(path), path, regions, context).and_then(put_in_place)
+}
+
+/// [`write_regions`], but that the table lies in `folder`, on the same file
+/// system, until it is [put in place](whole_file::put_in_place).
+///
+/// # Errors
+///
+/// As [`write_cells`](crate::write_cells).
+pub fn stage_regions(
+    folder: &Path,
+    path: &Path,
+    regions: &[Region],
+    context: &TableContext,
+) -> Result<(WriteReport, Staged), MergeError> {
     let mut sorted: Vec<&Region> = regions.iter().collect();
     sorted.sort_by(|a, b| {
         let key = |region: &Region| (hilbert_key(region.centroid), region.id);
@@ -72,7 +88,7 @@ pub fn write_regions(
         sorted.chunks(ROWS_PER_GROUP).filter_map(boxes).map(|bounds| corners_json(&bounds)).collect();
     let metadata = key_values(context, sorted.len(), &groups, boxes(&sorted).as_ref());
     let schema = Arc::new(with_geo(regions_schema(), &metadata));
-    write_whole(path, |out| {
+    stage(folder, path, |out| {
         let encode = |error| encode_error(error, path);
         let mut writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(&schema, metadata)))
             .map_err(encode)?;

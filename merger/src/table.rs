@@ -25,11 +25,12 @@ use parquet::schema::types::ColumnPath;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::json;
+use whole_file::Staged;
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
 use crate::MergeError;
 use crate::cell::{Cell, content_order, settle_ids};
-use crate::files::{io_error, write_whole};
+use crate::files::{folder_of, io_error, put_in_place, stage};
 use crate::geometry::{box_area, ring_area};
 use crate::morphology::Shape;
 
@@ -457,13 +458,28 @@ pub fn write_cells(
     cells: &mut [Cell],
     context: &TableContext,
 ) -> Result<WriteReport, MergeError> {
+    stage_cells(folder_of(path), path, cells, context).and_then(put_in_place)
+}
+
+/// [`write_cells`], but that the table lies in `folder`, on the same file system,
+/// until it is [put in place](whole_file::put_in_place).
+///
+/// # Errors
+///
+/// As [`write_cells`].
+pub fn stage_cells(
+    folder: &Path,
+    path: &Path,
+    cells: &mut [Cell],
+    context: &TableContext,
+) -> Result<(WriteReport, Staged), MergeError> {
     settle_ids(cells);
     let order = hilbert_order(cells);
     let metadata = file_metadata(cells, &order, context);
     let columns = columns();
     let schema = Arc::new(with_geo(cells_schema(), &metadata));
     let names = names_in_use(cells, context);
-    write_whole(path, |out| {
+    stage(folder, path, |out| {
         let encode = |error| encode_error(error, path);
         let mut writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(&schema, metadata)))
             .map_err(encode)?;

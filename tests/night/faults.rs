@@ -45,7 +45,7 @@ fn pause(time: Duration) {
 }
 
 /// Waits until `what` holds; a test that waits for ever is a failed one.
-fn wait_until(what: impl Fn() -> bool) {
+pub(super) fn wait_until(what: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(120);
     while !what() {
         assert!(Instant::now() < end, "what was waited for does not happen");
@@ -110,12 +110,60 @@ fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
             }
         }
         assert_eq!(tables(&out), expected, "after {kills} kills");
+        assert_nothing_is_left(&out);
         fs::remove_dir_all(&out).unwrap();
     }
     eprintln!(
         "{kills} kills ({of_workers} of the worker alone), {resumed} runs went on within a slide, {jobs} jobs"
     );
     assert!(resumed > 0 && of_workers > 0 && of_workers < kills);
+}
+
+/// What only a job at work needs.
+fn assert_nothing_is_left(out: &Path) {
+    let private = |name: &str| fs::read_dir(out.join(".slidemill").join(name)).map_or(0, Iterator::count);
+    assert_eq!(["ledger", "locks", "spent", "staged"].map(private), [0; 4], "{}", out.display());
+    assert!(temporaries(out).is_empty(), "{:?}", temporaries(out));
+    let names = fs::read_dir(out.join(".slidemill")).expect("the folder can be listed");
+    let names = names.map(|entry| entry.expect("its entries too").file_name().to_string_lossy().into_owned());
+    let of_a_job = ["in-hand", "probe", "redo", "writing"];
+    let left: Vec<_> = names.filter(|name| of_a_job.iter().any(|start| name.starts_with(start))).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A run with `--redo` that is killed goes on: what it did anew is not begun again.
+#[test]
+fn an_interrupted_redo_goes_on() {
+    const AGAIN: &str = "done anew by this command before it was interrupted";
+    let folder = tempfile::tempdir().unwrap();
+    let slides = tiny_slides(folder.path(), 3, 180);
+    let out = folder.path().join("out");
+    assert!(run(&paths(&slides), &out, &SETTINGS).status.success());
+    let expected = tables(&out);
+    let some_are_done = || {
+        let all = walkdir::WalkDir::new(out.join(".slidemill")).into_iter().filter_map(Result::ok);
+        all.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "done")).count() > 0
+    };
+    // A job may end before it can be killed; its marks are then gone.
+    let killed = (0..20).any(|_| {
+        let child = start(&slides, &out, &["--redo"]);
+        let pid = child.id();
+        let _guard = KilledWith(pid);
+        wait_until(|| some_are_done() || !is_running(pid));
+        workers(pid).into_iter().chain([pid]).for_each(|pid| signal(pid, "KILL"));
+        drop(child.wait_with_output());
+        some_are_done()
+    });
+    assert!(killed, "no job could be killed in the middle");
+
+    let again = start(&slides, &out, &["--redo"]).wait_with_output().unwrap();
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert!(stderr(&again).contains(AGAIN), "{}", stderr(&again));
+    assert_eq!(tables(&out), expected);
+    assert_nothing_is_left(&out);
+
+    let anew = start(&slides, &out, &["--redo"]).wait_with_output().unwrap();
+    assert!(anew.status.success() && !stderr(&anew).contains(AGAIN), "{}", stderr(&anew));
 }
 
 /// A pipe nobody writes to is a read that never returns.
@@ -315,6 +363,8 @@ fn a_full_disk_stops_cleanly_and_the_same_command_goes_on() {
     let _ = fs::write(&stuffing, vec![0; 64 << 20]);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(73), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(text.contains("are needed for the slide at work") && text.contains("make room"), "{text}");
     fs::remove_file(&stuffing).unwrap();
     let output = run(&paths(&slides), &out, &SETTINGS);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -382,6 +432,19 @@ fn is_running(pid: u32) -> bool {
     !stat.is_empty() && !stat.contains(") Z")
 }
 
+/// A library to be laid before the system's own; that there is no compiler is told.
+pub(super) fn shim_of(folder: &Path, source: &str) -> Option<PathBuf> {
+    let (file, shim) = (folder.join("shim.c"), folder.join("shim.so"));
+    fs::write(&file, source).expect("the source can be written");
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(&file).arg("-ldl").output();
+    if built.is_ok_and(|output| output.status.success()) {
+        return Some(shim);
+    }
+    eprintln!("SKIPPED: no C compiler to lay a library before the system's own");
+    None
+}
+
 /// Reads that fail as those of a dying disk do: a library laid before the
 /// system's own answers some of them with EIO.
 #[test]
@@ -407,14 +470,7 @@ ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
 }
 "#;
     let folder = tempfile::tempdir().unwrap();
-    let (source, shim) = (folder.path().join("shim.c"), folder.path().join("shim.so"));
-    fs::write(&source, SHIM).unwrap();
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl").output();
-    if !built.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no C compiler to make failing reads with");
-        return;
-    }
+    let Some(shim) = shim_of(folder.path(), SHIM) else { return };
     let slide = folder.path().join("slide.tif");
     paint(&slide, 120, 1280.0, 768.0);
     let facts = fs::metadata(&slide).unwrap();

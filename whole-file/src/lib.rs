@@ -2,11 +2,15 @@
 //!
 //! What is written goes to a temporary name in the same folder, to the disk, and then to its own name in one
 //! step. Whoever reads sees the old file or the new one; a run that is killed leaves the old one.
+//!
+//! Files that belong together are [staged](stage) one by one and get their names [together](put_in_place): the disk
+//! is waited for once, not for each.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// How the temporary names begin; they end in `.tmp`.
@@ -30,16 +34,10 @@ pub fn write<T, E>(
         let file = OpenOptions::new().write(true).open(path)?;
         return fill(&file, write);
     }
-    let folder = folder_of(path);
-    let temporary = temporary_in(folder)?;
-    let value = match fill(temporary.as_file(), write)? {
-        Ok(value) => value,
-        Err(error) => return Ok(Err(error)),
-    };
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder)?;
-    Ok(Ok(value))
+    match stage(folder_of(path), path, write)? {
+        Ok((value, staged)) => put_in_place(vec![staged], Vec::new()).map(|()| Ok(value)),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 /// Writes `bytes` as the whole of `path`, as [`write()`] does.
@@ -49,6 +47,122 @@ pub fn write<T, E>(
 /// When the file cannot be created (the folder must exist), written, synced or renamed.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write(path, |out| out.write_all(bytes))?
+}
+
+/// Makes a file that was put in place [for now](Staged::put_in_place_for_now) outlast a power cut.
+///
+/// # Errors
+///
+/// When it is not there or cannot be synced.
+pub fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    sync_folders(&folders_of(path).into())
+}
+
+/// A file that is written but has not got its name yet. Gone when dropped before it is [put in place](put_in_place).
+#[derive(Debug)]
+pub struct Staged {
+    temporary: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Where it lies until then.
+    #[must_use]
+    pub fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// The name that it will have.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it its name without waiting for the disk: after a power cut `path` may be the old file, the new one, or
+    /// hold nothing that makes sense.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be renamed.
+    pub fn put_in_place_for_now(self) -> io::Result<()> {
+        self.rename()
+    }
+
+    fn rename(self) -> io::Result<()> {
+        self.temporary.persist(&self.path).map(drop).map_err(|error| error.error)
+    }
+}
+
+/// Lets `write` fill a file in `folder`, which is on the file system of `path`. Nothing waits for the disk.
+///
+/// When `write` fails, its error is the inner one and nothing is left behind.
+///
+/// # Errors
+///
+/// When the file cannot be created (`folder` must exist).
+pub fn stage<T, E>(
+    folder: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, E>,
+) -> io::Result<Result<(T, Staged), E>> {
+    let temporary = temporary_in(folder)?;
+    let filled = fill(temporary.as_file(), write)?;
+    Ok(filled.map(|value| (value, Staged { temporary, path: path.to_owned() })))
+}
+
+/// Gives files their names, whose folders must exist: `last` once all of `first` would outlast a power cut. When this
+/// returns, so would `last`. Whatever stops it on the way, a file has its old content or its new one, and none of
+/// `last` is new while one of `first` is old.
+///
+/// # Errors
+///
+/// When a file cannot be synced or renamed; those before it may have their names.
+pub fn put_in_place(first: Vec<Staged>, last: Vec<Staged>) -> io::Result<()> {
+    sync_files(first.iter().chain(&last).map(|staged| staged.temporary.as_file()).collect())?;
+    rename_all(first)?;
+    rename_all(last)
+}
+
+fn rename_all(files: Vec<Staged>) -> io::Result<()> {
+    let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(&file.path)).collect();
+    files.into_iter().try_for_each(Staged::rename)?;
+    sync_folders(&folders)
+}
+
+/// The folder of a file, and the one above, in which that folder may be new.
+fn folders_of(path: &Path) -> [PathBuf; 2] {
+    let folder = folder_of(path);
+    [folder.to_owned(), folder_of(folder).to_owned()]
+}
+
+/// As many as this are synced one by one; more of them are faster synced with all their file system, which waits
+/// for what others write there too.
+const FEW: usize = 6;
+
+fn sync_files(files: Vec<&File>) -> io::Result<()> {
+    if files.len() <= FEW || !sync_file_systems(&files)? {
+        files.into_iter().try_for_each(File::sync_all)?;
+    }
+    Ok(())
+}
+
+/// Syncs whatever file systems hold `files`; `false` where that cannot be done.
+#[cfg(target_os = "linux")]
+fn sync_file_systems(files: &[&File]) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut done = BTreeSet::new();
+    for file in files {
+        if done.insert(file.metadata()?.dev()) {
+            rustix::fs::syncfs(file)?;
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_systems(_: &[&File]) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn fill<T, E>(
@@ -85,11 +199,12 @@ fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Makes a rename in `folder` outlast a power cut. File systems that cannot sync a folder (some network ones) are
+/// Makes renames in `folders` outlast a power cut. File systems that cannot sync a folder (some network ones) are
 /// left to their own promises.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+fn sync_folders(folders: &BTreeSet<PathBuf>) -> io::Result<()> {
+    let open = folders.iter().map(File::open).collect::<io::Result<Vec<_>>>()?;
+    match sync_files(open.iter().collect()) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
@@ -99,7 +214,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Folders cannot be opened as files here; the system orders renames itself.
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
+fn sync_folders(_folders: &BTreeSet<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
@@ -134,6 +249,52 @@ mod tests {
         assert_eq!(failed.unwrap(), Err("stop"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["table"]);
+    }
+
+    #[test]
+    fn files_that_belong_together_appear_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stage_at, out) = (folder.path().join("stage"), folder.path().join("out"));
+        fs::create_dir(&stage_at).unwrap();
+        fs::create_dir(&out).unwrap();
+        let staged = |name: &str| {
+            let filled = stage(&stage_at, &out.join(name), |file| file.write_all(name.as_bytes()));
+            filled.unwrap().unwrap().1
+        };
+        // More than FEW, so that both ways of syncing are taken.
+        let first: Vec<_> = (0..=FEW).map(|number| staged(&format!("table-{number}"))).collect();
+        let last = staged("account");
+        assert_eq!(fs::read(last.temporary()).unwrap(), b"account");
+        assert_eq!(last.path(), out.join("account"));
+        assert!(names(&out).is_empty(), "nothing has its name yet");
+        put_in_place(first, vec![last]).unwrap();
+        assert_eq!(names(&out).len(), FEW + 2);
+        assert_eq!(fs::read(out.join("table-0")).unwrap(), b"table-0");
+        drop(staged("given up"));
+        assert!(names(&stage_at).is_empty(), "what is given up leaves nothing");
+    }
+
+    #[test]
+    fn none_of_the_last_appears_without_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let staged =
+            |path: &Path| stage(folder.path(), path, |file| file.write_all(b"x")).unwrap().unwrap().1;
+        let (lost, last) = (folder.path().join("no-folder/table"), folder.path().join("account"));
+        assert!(put_in_place(vec![staged(&lost)], vec![staged(&last)]).is_err());
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_nobody_waits_for_is_whole_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("status");
+        for text in [b"one", b"two"] {
+            let staged = stage(folder.path(), &path, |file| file.write_all(text)).unwrap().unwrap().1;
+            staged.put_in_place_for_now().unwrap();
+        }
+        sync(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(folder.path()), ["status"]);
     }
 
     #[test]

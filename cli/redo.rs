@@ -1,0 +1,92 @@
+//! How far a run with `--redo` got, so that the same command goes on where it
+//! was interrupted, and does not begin all slides anew.
+//!
+//! `OUT/.slidemill/redo-<command>/<id>.begun` says that what was there of a slide
+//! before is gone from its ledger, `<id>.done` that it was done anew. Both are
+//! gone when the job ends by itself.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::dataset::{Dataset, SlideId, hex};
+
+/// The marks of one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redo {
+    folder: PathBuf,
+}
+
+impl Redo {
+    /// Those of the command that `asked` tells from others.
+    ///
+    /// # Errors
+    ///
+    /// When `asked` cannot be written as JSON.
+    pub fn of(dataset: &Dataset, asked: &impl Serialize) -> anyhow::Result<Self> {
+        let command = hex(&Sha256::digest(serde_json::to_vec(asked)?)[..8]);
+        Ok(Self { folder: dataset.private().join(format!("redo-{command}")) })
+    }
+
+    /// Whether the ledger of a slide, if there is one, is of this command.
+    #[must_use]
+    pub fn has_begun(&self, id: &SlideId) -> bool {
+        self.mark(id, "begun").exists()
+    }
+
+    /// Notes that a slide starts from nothing.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written.
+    pub fn note_begun(&self, id: &SlideId) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        fs::write(self.mark(id, "begun"), b"")
+    }
+
+    /// Whether this command did a slide anew before it was interrupted.
+    #[must_use]
+    pub fn is_done(&self, id: &SlideId) -> bool {
+        self.mark(id, "done").exists()
+    }
+
+    /// Notes that a slide was done. That it cannot be written only means that the
+    /// slide may be done once more.
+    pub fn note_done(&self, id: &SlideId) {
+        let _ = fs::write(self.mark(id, "done"), b"");
+    }
+
+    /// The job ended by itself: the next `--redo` begins anew.
+    pub fn forget(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+
+    fn mark(&self, id: &SlideId, what: &str) -> PathBuf {
+        self.folder.join(Path::new(&format!("{id}.{what}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_of_one_command_and_go_with_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let redo = Redo::of(&dataset, &("a.svs", 1)).unwrap();
+        let id = SlideId::new("case-7").unwrap();
+        assert!(!redo.has_begun(&id) && !redo.is_done(&id));
+        redo.note_begun(&id).unwrap();
+        redo.note_done(&id);
+        assert!(redo.has_begun(&id) && redo.is_done(&id));
+        assert!(Redo::of(&dataset, &("a.svs", 1)).unwrap().is_done(&id));
+        assert!(!Redo::of(&dataset, &("a.svs", 2)).unwrap().has_begun(&id));
+        redo.forget();
+        assert!(!redo.has_begun(&id) && !redo.is_done(&id));
+    }
+}
