@@ -80,6 +80,9 @@ pub struct StoredModel {
     pub conf: f32,
     /// Its IoU within a window.
     pub nms_iou: f32,
+    /// See [`Manifest::cross_class_iou`].
+    #[serde(default)]
+    pub cross_class_iou: Option<f64>,
     /// See [`Manifest::max_object_um`].
     pub max_object_um: Option<f64>,
     /// See [`Manifest::stride`].
@@ -98,6 +101,7 @@ impl StoredModel {
             classes: manifest.classes.iter().map(class).collect(),
             conf: manifest.conf,
             nms_iou: manifest.nms_iou,
+            cross_class_iou: manifest.cross_class_iou,
             max_object_um: manifest.max_object_um,
             stride: manifest.stride,
         }
@@ -113,6 +117,7 @@ impl StoredModel {
             classes: self.classes.iter().map(class).collect(),
             conf: self.conf,
             nms_iou: self.nms_iou,
+            cross_class_iou: self.cross_class_iou,
             max_object_um: self.max_object_um,
             stride: self.stride,
             sha256: self.facts.sha256.clone(),

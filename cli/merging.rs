@@ -53,7 +53,8 @@ pub struct MergeOptions {
     pub class_iou: Option<Vec<String>>,
 
     /// Detections of different classes that agree more than this are one cell; the
-    /// better score wins, the other is kept as runner-up [default: 0.7]
+    /// better score wins, the other is kept as runner-up [default: the model's own,
+    /// or 0.7]
     #[arg(long, value_name = "IOU", help_heading = "Cells")]
     pub cross_class_iou: Option<f64>,
 
@@ -208,8 +209,8 @@ pub struct MergeRules {
     pub merge_iou: Option<f64>,
     /// Exceptions by class name.
     pub class_iou: BTreeMap<String, f64>,
-    /// Between different classes.
-    pub cross_class_iou: f64,
+    /// Between different classes. `None`: the model's own.
+    pub cross_class_iou: Option<f64>,
     /// See [`MergeSettings::rim_px`].
     pub rim_px: f64,
     /// See [`UnseenCut`].
@@ -312,7 +313,7 @@ impl MergeRules {
             metric: one_of("--merge-metric", options.merge_metric, &["iou", "ios", "mask-iou"])?,
             merge_iou: fraction("--merge-iou", options.merge_iou)?,
             class_iou: by_class("--class-iou", options.class_iou)?,
-            cross_class_iou: fraction("--cross-class-iou", options.cross_class_iou)?.unwrap_or(0.7),
+            cross_class_iou: fraction("--cross-class-iou", options.cross_class_iou)?,
             rim_px: within("--rim", options.rim.unwrap_or(Self::DEFAULT_RIM_PX), 0.0..=1024.0)?,
             unseen_cut: one_of("--unseen-cut", options.unseen_cut, &["keep", "drop"])?,
             filter,
@@ -361,7 +362,7 @@ impl MergeRules {
             method: self.method,
             metric: self.metric,
             iou: self.ious(manifest)?,
-            cross_class_iou: self.cross_class_iou,
+            cross_class_iou: self.cross_class_iou(manifest),
             min_score: self.scores(manifest)?,
             rim_px: self.rim_px,
             unseen_cut: self.unseen_cut,
@@ -382,6 +383,11 @@ impl MergeRules {
             dense: dense.transpose()?,
             region: self.region,
         })
+    }
+
+    fn cross_class_iou(&self, manifest: &Manifest) -> f64 {
+        let default = MergeSettings::default().cross_class_iou;
+        self.cross_class_iou.or(manifest.cross_class_iou).unwrap_or(default)
     }
 
     fn ious(&self, manifest: &Manifest) -> anyhow::Result<PerClass<f64>> {
@@ -427,7 +433,7 @@ impl MergeRules {
             ("merge_metric", name(&|| serde_json::to_value(self.metric))),
             ("merge_iou", self.merge_iou.map_or_else(|| "model".to_owned(), |iou| iou.to_string())),
             ("class_iou", per_class(&self.class_iou)),
-            ("cross_class_iou", self.cross_class_iou.to_string()),
+            ("cross_class_iou", self.cross_class_iou(manifest).to_string()),
             ("rim_px", self.rim_px.to_string()),
             ("unseen_cut", name(&|| serde_json::to_value(self.unseen_cut))),
             ("filter", describe_filter(&self.filter).join(",")),

@@ -129,7 +129,12 @@ fn describe_merging(flags: &MergeOptions, file: &MergeOptions, rules: &MergeRule
             ", the model's own when not given"
         ),
         ("class-iou", class_iou, pairs(&rules.class_iou), ", exceptions by class"),
-        ("cross-class-iou", cross_class_iou, Some(rules.cross_class_iou.to_string()), ""),
+        (
+            "cross-class-iou",
+            cross_class_iou,
+            rules.cross_class_iou.map(|iou| iou.to_string()),
+            ", the model's own or 0.7 when not given"
+        ),
         ("rim", rim, Some(rules.rim_px.to_string()), ", px at the model's mpp"),
         ("unseen-cut", unseen_cut, word(serde_json::to_value(rules.unseen_cut)), ", keep or drop"),
         ("filter", filter, list(&describe_filter(&rules.filter)), ", ranges in the units of the table"),

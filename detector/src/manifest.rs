@@ -2,7 +2,7 @@
 //!
 //! A manifest comes from three places, the later the stronger: the shapes in the ONNX graph, its metadata
 //! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
-//! `conf`, `nms_iou`, `licence`, `attribution` are ours), and a TOML beside it.
+//! `conf`, `nms_iou`, `cross_class_iou`, `licence`, `attribution` are ours), and a TOML beside it.
 
 mod file;
 mod literal;
@@ -44,6 +44,8 @@ pub struct Manifest {
     pub conf: f32,
     /// IoU above which two boxes of one window are one object, 0 to 1.
     pub nms_iou: f32,
+    /// The same for boxes of different classes, 0 to 1; `None`: it does not say.
+    pub cross_class_iou: Option<f64>,
     /// How bytes become its tensor.
     pub normalisation: Normalisation,
     /// The tensor it wants.
@@ -80,6 +82,7 @@ impl Manifest {
             imgsz: None,
             conf: Self::DEFAULT_CONF,
             nms_iou: Self::DEFAULT_NMS_IOU,
+            cross_class_iou: None,
             normalisation: Normalisation::default(),
             input: ImageInput::any_rgb(),
             outputs: Vec::new(),

@@ -97,7 +97,8 @@ impl fmt::Display for ModelReport {
         line("window", &window_line(m))?;
         line("mpp", &or_not(m.mpp.map(|mpp| mpp.to_string())))?;
         line("largest object", &or_not(m.max_object_um.map(|um| format!("{um} µm"))))?;
-        line("thresholds", &format!("score {}, NMS IoU {}", m.conf, m.nms_iou))?;
+        let across = m.cross_class_iou.map(|iou| format!(", {iou} across classes")).unwrap_or_default();
+        line("thresholds", &format!("score {}, NMS IoU {}{across}", m.conf, m.nms_iou))?;
         line("classes", &m.classes.len())?;
         for (number, class) in m.classes.iter().enumerate() {
             let conf = class.conf.map(|conf| format!(", score {conf}")).unwrap_or_default();

@@ -326,7 +326,8 @@ fn near_pairs(component: &[RawCell], coverage: &Coverage<'_>) -> Vec<(u32, u32)>
 
 /// Takes out ties between two classes in two windows where one of the windows
 /// saw both objects: a detection of the right class there agrees at least as
-/// well, so this one is the neighbour.
+/// well, so this one is the neighbour. Not where that window gave one object two
+/// classes: then both are it.
 fn drop_ambiguous(component: &[RawCell], settings: &MergeSettings, edges: &mut Vec<Edge>) {
     if !edges.iter().any(|edge| matches!(edge.tie, Tie::OtherClass(_))) {
         return;
@@ -340,14 +341,16 @@ fn drop_ambiguous(component: &[RawCell], settings: &MergeSettings, edges: &mut V
         .flat_map(|(low, high, found)| [(low, high, found), (high, low, found)])
         .collect();
     partners.sort_unstable_by_key(|&(from, to, _)| (from, to));
-    // Whether `from` has a partner of its own class in the window of `to`.
+    let are_same = |a: u32, b: u32| partners.binary_search_by_key(&(a, b), |&(a, b, _)| (a, b)).is_ok();
+    // Whether `from` has a partner of its own class in the window of `to`, and that is another object.
     let has_better = |from: u32, to: u32, than: f64| {
         let start = partners.partition_point(|&(first, ..)| first < from);
-        partners[start..].iter().take_while(|&&(first, ..)| first == from).any(|&(_, other, found)| {
-            let (other, to) = (&component[other as usize], &component[to as usize]);
-            other.window == to.window
+        partners[start..].iter().take_while(|&&(first, ..)| first == from).any(|&(_, partner, found)| {
+            let (other, like) = (&component[partner as usize], &component[to as usize]);
+            other.window == like.window
                 && other.class == component[from as usize].class
                 && found >= than.max(settings.iou.get(other.class))
+                && !are_same(partner, to)
         })
     };
     edges.retain(|edge| match edge.tie {

@@ -269,7 +269,7 @@ mod oracle {
         }
 
         /// Of two classes in two windows: not the same if either window has one
-        /// of the right class that agrees as well.
+        /// of the right class that agrees as well, and is another object there.
         fn same(&self, a: usize, b: usize) -> bool {
             let (first, second) = (&self.all[a], &self.all[b]);
             if !self.plainly_same(first, second) {
@@ -279,7 +279,8 @@ mod oracle {
                 return true;
             }
             let found = self.agree(first, second);
-            let taken = |from: usize, like: &Seen, than: usize| {
+            let taken = |from: usize, than: usize| {
+                let like = &self.all[than];
                 self.all.iter().enumerate().any(|(other, seen)| {
                     other != than
                         && other != from
@@ -287,9 +288,10 @@ mod oracle {
                         && seen.class == self.all[from].class
                         && self.plainly_same(&self.all[from], seen)
                         && self.agree(&self.all[from], seen) >= found
+                        && !self.plainly_same(seen, like)
                 })
             };
-            !taken(a, second, b) && !taken(b, first, a)
+            !taken(a, b) && !taken(b, a)
         }
 
         fn part(&self, cut: &Seen, whole: &Seen) -> Option<f64> {

@@ -206,6 +206,8 @@ def metadata(args: argparse.Namespace, conf: float) -> dict[str, str]:
         "max_object_um": str(args.max_object_um),
         "conf": f"{conf:.2f}",
         "nms_iou": str(args.nms_iou),
+        # Kinds of one nucleus: which box it is was decided before its kind.
+        **({"cross_class_iou": str(args.nms_iou)} if len(names) > 1 else {}),
     }
 
 

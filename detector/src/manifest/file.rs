@@ -12,6 +12,7 @@
 //! stride = 32            # its coarsest; window sides must be multiples
 //! conf = 0.25            # default score threshold
 //! nms_iou = 0.7
+//! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
 //!
 //! [input]
@@ -45,6 +46,7 @@ pub(crate) struct ManifestFile {
     pub stride: Option<u32>,
     pub conf: Option<f64>,
     pub nms_iou: Option<f64>,
+    pub cross_class_iou: Option<f64>,
     pub end2end: Option<bool>,
     pub input: InputSection,
     pub classes: Option<Vec<ClassSection>>,
@@ -80,6 +82,7 @@ const TOP: &[&str] = &[
     "stride",
     "conf",
     "nms_iou",
+    "cross_class_iou",
     "end2end",
     "input",
     "classes",

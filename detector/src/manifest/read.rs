@@ -51,6 +51,7 @@ pub(crate) fn manifest_of(
         conf,
         nms_iou: within("nms_iou", file.nms_iou, &metadata, 0.0..=1.0)?
             .map_or(Manifest::DEFAULT_NMS_IOU, |iou| iou as f32),
+        cross_class_iou: within("cross_class_iou", file.cross_class_iou, &metadata, 0.0..=1.0)?,
         normalisation: normalisation(&file.input)?,
         input: image_input(graph)?,
         outputs,
@@ -420,6 +421,7 @@ mod tests {
             ("mpp", "0.25"),
             ("conf", "{'default': 0.2, 'tumour': 0.5}"),
             ("nms_iou", "0.6"),
+            ("cross_class_iou", "0.4"),
             ("end2end", "False"),
             ("version", "8.4.190"),
             ("author", "Ultralytics"),
@@ -432,6 +434,7 @@ mod tests {
         assert_eq!(manifest.mpp.map(Mpp::get), Some(0.25));
         let conf = |class| manifest.conf_of(wsi_types::ClassId(class));
         assert_eq!((conf(0), conf(1), manifest.nms_iou), (0.5, 0.2, 0.6));
+        assert_eq!(manifest.cross_class_iou, Some(0.4));
         assert_eq!((manifest.name.as_str(), manifest.version), ("stem", None));
     }
 
