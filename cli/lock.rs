@@ -1,6 +1,7 @@
 //! One run per slide: a lock file with host, process and heartbeat.
 //!
-//! Made with `O_EXCL`, which network file systems honour where they do not
+//! Made as a hard link to a file that already says who holds it (or, where there are
+//! no links, with `O_EXCL`): network file systems honour these where they do not
 //! honour byte-range locks. A lock whose process is gone from this very host is
 //! stale and taken over; so is one of another host whose heartbeat stopped.
 //!
@@ -131,6 +132,10 @@ impl Locks {
         let host = host_name();
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
+            if is_left_draft(&path, &host) {
+                let _ = fs::remove_file(&path);
+                continue;
+            }
             let is_left = |holder: Holder| holder.host == host && !process_runs(holder.process);
             if path.extension().is_some_and(|extension| extension == "lock") && read(&path).is_ok_and(is_left)
             {
@@ -251,10 +256,47 @@ impl Drop for SlideLock {
     }
 }
 
+/// Makes the lock with its holder in it at once: one without a holder, left by a
+/// process killed in between, would be waited for as if its host were unknown.
 fn claim(path: &Path, holder: &Holder) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(&serde_json::to_vec(holder)?)?;
-    Ok(file)
+    let content = serde_json::to_vec(holder)?;
+    let draft = path.with_file_name(draft_name(holder));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&draft)?;
+    let linked = file.write_all(&content).and_then(|()| fs::hard_link(&draft, path));
+    let _ = fs::remove_file(&draft);
+    match linked {
+        Err(error) if has_no_links(&error) => {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+            file.write_all(&content)?;
+            Ok(file)
+        }
+        other => other.map(|()| file),
+    }
+}
+
+/// Whether a file system knows no hard links: FAT and some network shares.
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+const DRAFT: &str = "draft";
+
+/// Says whose draft it is, so that one left by a killed process can be told.
+fn draft_name(holder: &Holder) -> String {
+    format!("{}{:016x}.{DRAFT}", draft_prefix(&holder.host, holder.process), holder.nonce)
+}
+
+fn draft_prefix(host: &str, process: u32) -> String {
+    let host: String = host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("{host}-{process}-")
+}
+
+/// Whether a file is a draft of a process of `host` that is gone.
+fn is_left_draft(path: &Path, host: &str) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let process = name.rsplit('-').nth(1).and_then(|process| process.parse().ok());
+    path.extension().is_some_and(|extension| extension == DRAFT)
+        && process.is_some_and(|id| name.starts_with(&draft_prefix(host, id)) && !process_runs(id))
 }
 
 fn read(path: &Path) -> io::Result<Holder> {
@@ -322,6 +364,27 @@ mod tests {
         assert!(lock.is_ours() && path.exists());
         drop(lock);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_names_its_holder_from_the_start_and_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let (locks, path) = locks(&folder);
+        let lock = locks.take_at(&path, Instant::now()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(claim(&path, &lock.holder).is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        // Of a process killed before it had the lock, of one at work, and of another host.
+        let draft = |host: &str, process: u32| {
+            let draft = folder.path().join(draft_name(&Holder { host: host.into(), process, nonce: 7 }));
+            fs::write(&draft, "").unwrap();
+            draft
+        };
+        let gone = draft(&host_name(), u32::MAX);
+        let (alive, other) = (draft(&host_name(), std::process::id()), draft("other.host-9", u32::MAX));
+        locks.sweep();
+        assert!(!gone.exists() && alive.exists() && other.exists() && lock.is_ours());
     }
 
     #[test]
