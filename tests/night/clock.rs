@@ -14,7 +14,8 @@ use super::{
     support::{accounts, run, slidemill, stderr, tables, tiny_slides},
 };
 
-/// Days to go and days long past, four times a second; the steady clock stays.
+/// Days to go and days long past, another at each look, as by dice that always
+/// fall alike; the steady clock stays.
 const JUMPING: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,14 +23,14 @@ const JUMPING: &str = r#"
 #include <time.h>
 int clock_gettime(clockid_t id, struct timespec *at) {
     static int (*real)(clockid_t, struct timespec *);
+    static unsigned looks;
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(id, at);
     if (id == CLOCK_REALTIME && !result) {
         static const long days[] = {2, -3, 0, 40};
-        struct timespec steady;
-        real(CLOCK_MONOTONIC, &steady);
+        unsigned dice = __atomic_fetch_add(&looks, 1, __ATOMIC_RELAXED) * 2654435761u;
         const char *fixed = getenv("CLOCK_DAYS");
-        at->tv_sec += 86400 * (fixed ? atol(fixed) : days[(steady.tv_sec * 4 + steady.tv_nsec / 250000000) % 4]);
+        at->tv_sec += 86400 * (fixed ? atol(fixed) : days[dice >> 30]);
     }
     return result;
 }
