@@ -160,7 +160,8 @@ impl<'a> Collector<'a> {
             tissue_mm2: facts.tissue_mm2(),
         });
         for message in facts.warnings.clone() {
-            self.progress.tell(&Event::Warning { slide: Some(facts.id.clone()), message });
+            let (slide, name) = (facts.id.clone(), facts.entry.name());
+            self.progress.tell(&Event::Warning { slide, name, message });
         }
         let cells = gatherings.iter_mut().map(Gathering::take_final).collect();
         let (done, record) = (resumed - failed.len(), Vec::new());

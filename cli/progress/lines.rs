@@ -81,7 +81,7 @@ pub(super) fn line(event: &Event) -> Option<String> {
         Event::SlideSkipped { name, reason, .. } => format!("{name}: skipped, {reason}"),
         Event::SlideWaiting { name, reason, .. } => format!("{name}: waiting, {reason}"),
         Event::SlideFailed { name, reason, .. } => format!("{name}: FAILED: {reason}"),
-        Event::Warning { message, .. } => format!("warning: {message}"),
+        Event::Warning { name, message, .. } => format!("{name}: warning: {message}"),
         Event::JobFinished(totals) => summary(totals),
     })
 }

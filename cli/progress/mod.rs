@@ -112,8 +112,11 @@ pub enum Event {
     },
     /// Something a person should know; the work goes on.
     Warning {
-        /// Which slide, if it is about one.
-        slide: Option<SlideId>,
+        /// Of which slide.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
         /// In words; no path.
         message: String,
     },

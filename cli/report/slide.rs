@@ -110,7 +110,7 @@ impl SlideReport {
         html! {
             dl.facts {
                 (fact("Tissue", &format!("{:.2} mm²", coverage.tissue_mm2)))
-                (fact("Analysed", &format!("{:.2} mm², {:.1} %", coverage.analysed_mm2, 100.0 * coverage.fraction)))
+                (fact("Analysed", &format!("{:.2} mm², {:.1}\u{a0}%", coverage.analysed_mm2, 100.0 * coverage.fraction)))
                 (fact("Cells", &grouped(cells)))
                 @if let Some(density) = self.density(cells) { (fact("Cells per mm²", &charts::per_mm2(density))) }
                 @if let Some(figures) = &self.figures { (sizes(figures)) }
@@ -181,8 +181,8 @@ fn scale_bar(analysis: &Analysis) -> Markup {
     html! {
         g.scale {
             rect x=(left) y=(bottom - 0.5 * unit) width=(length) height=(0.8 * unit) stroke-width=(0.3 * unit) {}
-            text x=(left + length / 2.0) y=(bottom - 1.6 * unit) font-size=(4.2 * unit)
-                stroke-width=(0.9 * unit) text-anchor="middle" { (text) }
+            text x=(left) y=(bottom - 1.6 * unit) font-size=(4.2 * unit)
+                stroke-width=(0.9 * unit) { (text) }
         }
     }
 }

@@ -294,8 +294,8 @@ impl fmt::Display for TissueNote {
             }
             Self::Unreadable { tiles, first, reason } => write!(
                 f,
-                "what {tiles} tiles of level {} show counts as tissue because they cannot be read, the first \
-                 in column {} row {}: {reason}",
+                "parts of level {} that cannot be read count as tissue: {tiles} failed, the first \
+                 the tile in column {} row {}: {reason}",
                 first.level.0, first.column, first.row
             ),
         }
