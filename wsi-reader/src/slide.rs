@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
-use wsi_types::{Level0Box, LevelIndex, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId};
+use wsi_types::{
+    Level, Level0Box, LevelIndex, LevelRect, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId,
+};
 
 use crate::{mapping::LinearMapping, reduced};
 
@@ -119,6 +121,19 @@ pub struct SlideInfo {
     /// shared outputs.
     #[serde(skip)]
     pub properties: BTreeMap<String, String>,
+}
+
+impl SlideInfo {
+    /// The level a tile lies on, and its place there in px of that level.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NoSuchTile`] where there is no such level, row or column.
+    pub fn tile_rect(&self, tile: TileId) -> Result<(&Level, LevelRect), ReadError> {
+        let level = self.pyramid.level(tile.level).ok_or(ReadError::NoSuchTile { tile })?;
+        let rect = level.tiles.tile_rect(tile.column, tile.row);
+        if rect.is_empty() { Err(ReadError::NoSuchTile { tile }) } else { Ok((level, rect)) }
+    }
 }
 
 /// Leaves out what the properties hold: they may name a patient, and debug output

@@ -136,11 +136,7 @@ impl Slide for MemorySlide {
     }
 
     fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
-        let level = self.info.pyramid.level(tile.level).ok_or(ReadError::NoSuchTile { tile })?;
-        let rect = level.tiles.tile_rect(tile.column, tile.row);
-        if rect.is_empty() {
-            return Err(ReadError::NoSuchTile { tile });
-        }
+        let (_, rect) = self.info.tile_rect(tile)?;
         self.decoded.fetch_add(1, Ordering::Relaxed);
         if self.failing.contains(&tile) {
             return Err(ReadError::Tile { tile, reason: "painted to fail".into() });

@@ -280,11 +280,7 @@ impl Slide for OpenSlideSlide {
     }
 
     fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
-        let level = self.info.pyramid.level(tile.level).ok_or(ReadError::NoSuchTile { tile })?;
-        let rect = level.tiles.tile_rect(tile.column, tile.row);
-        if rect.is_empty() {
-            return Err(ReadError::NoSuchTile { tile });
-        }
+        let (level, rect) = self.info.tile_rect(tile)?;
         let block = block(level, tile, rect);
         let argb = self
             .read(|handle| handle.read_region(&block.region))

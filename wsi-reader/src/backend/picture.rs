@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Cursor};
 
-use wsi_types::{LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
+use wsi_types::{Pyramid, RgbBuffer, TileGrid, TileId};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
@@ -178,10 +178,7 @@ impl Slide for PictureSlide {
     }
 
     fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
-        let rect = self.info.pyramid.base().tiles.tile_rect(tile.column, tile.row);
-        if tile.level != LevelIndex(0) || rect.is_empty() {
-            return Err(ReadError::NoSuchTile { tile });
-        }
+        let (_, rect) = self.info.tile_rect(tile)?;
         out.reset(rect.width() as usize, rect.height() as usize);
         copy_rect(&self.pixels, (rect.min_x() as usize, rect.min_y() as usize), out, (0, 0));
         Ok(())

@@ -151,10 +151,9 @@ impl TiffSlide {
     }
 
     fn picture(&self, tile: TileId) -> Result<(&Picture, wsi_types::LevelRect), ReadError> {
-        let missing = || ReadError::NoSuchTile { tile };
-        let picture = self.levels.get(usize::from(tile.level.0)).ok_or_else(missing)?;
-        let rect = picture.grid.tile_rect(tile.column, tile.row);
-        if rect.is_empty() { Err(missing()) } else { Ok((picture, rect)) }
+        let (_, rect) = self.info.tile_rect(tile)?;
+        let picture = self.levels.get(usize::from(tile.level.0)).ok_or(ReadError::NoSuchTile { tile })?;
+        Ok((picture, rect))
     }
 }
 
