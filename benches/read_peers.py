@@ -1,9 +1,9 @@
 """Reads the windows of `benches/read.rs` with other readers, for comparison.
 
     python -m venv /tmp/peers && /tmp/peers/bin/pip install tiffslide cucim-cu12 openslide-python openslide-bin imagecodecs
-    /tmp/peers/bin/python benches/read_peers.py SLIDE [--rows 4096] [--rounds 3]
+    /tmp/peers/bin/python benches/read_peers.py SLIDE [--rows ROWS] [--rounds 3]
 
-Windows of 2048 px from the first rows of level 0, at strides 2048 and 1024, one
+Windows of 2048 px of level 0, or of its first ROWS, at strides 2048 and 1024, one
 thread, to RGB in memory. The best of the rounds counts, by the clock and by
 processor time, in Mpx of the level per second: the figures `cargo bench --bench
 read` prints, so run both in one go on one machine. Before them the floor: the bare
@@ -27,32 +27,32 @@ def starts(size: int, stride: int) -> Iterator[int]:
     return iter(range(0, max(size - (WINDOW - stride), 1), stride))
 
 
-def tiffslide(path: str) -> tuple[Reader, int]:
+def tiffslide(path: str) -> tuple[Reader, tuple[int, int]]:
     from tiffslide import TiffSlide
 
     slide = TiffSlide(path)
-    return lambda x, y: slide.read_region((x, y), 0, (WINDOW, WINDOW), as_array=True), slide.dimensions[0]
+    return lambda x, y: slide.read_region((x, y), 0, (WINDOW, WINDOW), as_array=True), slide.dimensions
 
 
-def cucim(path: str) -> tuple[Reader, int]:
+def cucim(path: str) -> tuple[Reader, tuple[int, int]]:
     from cucim import CuImage
 
     slide = CuImage(path)
     size = slide.resolutions["level_dimensions"][0]
-    return lambda x, y: np.asarray(slide.read_region((x, y), (WINDOW, WINDOW), 0)), size[0]
+    return lambda x, y: np.asarray(slide.read_region((x, y), (WINDOW, WINDOW), 0)), size
 
 
-def openslide(path: str) -> tuple[Reader, int]:
+def openslide(path: str) -> tuple[Reader, tuple[int, int]]:
     from openslide import OpenSlide
 
     slide = OpenSlide(path)
-    return lambda x, y: np.asarray(slide.read_region((x, y), 0, (WINDOW, WINDOW)).convert("RGB")), slide.dimensions[0]
+    return lambda x, y: np.asarray(slide.read_region((x, y), 0, (WINDOW, WINDOW)).convert("RGB")), slide.dimensions
 
 
 READERS = {"tiffslide": tiffslide, "cuCIM on CPU": cucim, "OpenSlide, Python": openslide}
 
 
-def floor(path: str, rows: int, rounds: int) -> None:
+def floor(path: str, rows: int | None, rounds: int) -> None:
     """Decodes the stored tiles of the first rows, and nothing else."""
     import imagecodecs
     import tifffile
@@ -62,7 +62,7 @@ def floor(path: str, rows: int, rounds: int) -> None:
         if page.compression != 7:
             print(f"bare libjpeg-turbo: skipped, compression {page.compression}, expected JPEG (7)")
             return
-        count = -(-page.imagewidth // page.tilewidth) * min(rows // page.tilelength, page.imagelength // page.tilelength)
+        count = -(-page.imagewidth // page.tilewidth) * min((rows or page.imagelength) // page.tilelength, page.imagelength // page.tilelength)
         tiles = []
         for offset, length in zip(page.dataoffsets[:count], page.databytecounts[:count], strict=True):
             tiff.filehandle.seek(offset)
@@ -95,7 +95,7 @@ def once(read: Reader, width: int, rows: int, stride: int) -> tuple[float, float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("slide")
-    parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--rows", type=int, help="of level 0; all by default")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     try:
@@ -104,13 +104,14 @@ def main() -> None:
         print(f"bare libjpeg-turbo: skipped, {error}")
     for name, open_with in READERS.items():
         try:
-            read, width = open_with(args.slide)
+            read, (width, height) = open_with(args.slide)
         except ImportError as error:
             print(f"{name}: skipped, {error}")
             continue
+        rows = min(args.rows or height, height)
         for stride in (WINDOW, WINDOW // 2):
-            times = [once(read, width, args.rows, stride) for _ in range(args.rounds)]
-            show(name, f"stride {stride}", width * args.rows, times)
+            times = [once(read, width, rows, stride) for _ in range(args.rounds)]
+            show(name, f"stride {stride}", width * rows, times)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ mod reading;
 pub mod resample;
 mod schedule;
 pub mod stream;
+mod strip;
 #[cfg(test)]
 mod testing;
 mod tile_cache;

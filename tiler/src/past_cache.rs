@@ -9,14 +9,26 @@
 //!
 //! The only unsafe code of this crate.
 
-/// Copies each row to its place; both of a pair are of one length. What was written
-/// is seen by whoever synchronises with this thread afterwards, as with any copy.
-pub(crate) fn copy_rows<'a>(rows: impl Iterator<Item = (&'a [u8], &'a mut [u8])>) {
+/// Makes each row in `row`, which stays in the cache, by `make` and its number, and
+/// copies it to its place; all are of the length of `row`. What was written is seen by
+/// whoever synchronises with this thread afterwards, as with any copy.
+pub(crate) fn fill_rows<'a>(
+    places: impl Iterator<Item = &'a mut [u8]>,
+    row: &mut [u8],
+    mut make: impl FnMut(usize, &mut [u8]),
+) {
     // On a panic too: a row of another length is a bug, and must stay only that.
     let _last = Finish;
-    for (from, to) in rows {
-        lines::copy(from, to);
+    for (number, place) in places.enumerate() {
+        make(number, row);
+        lines::copy(row, place);
     }
+}
+
+/// Has `bytes` brought to the cache while other work goes on; a hint.
+#[inline(always)]
+pub(crate) fn fetch(bytes: &[u8]) {
+    lines::fetch(bytes);
 }
 
 struct Finish;
@@ -30,7 +42,9 @@ impl Drop for Finish {
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod lines {
-    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    use std::arch::x86_64::{
+        __m128i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_sfence, _mm_stream_si128,
+    };
 
     /// Bytes of a cache line, which leaves for memory in one piece when it is
     /// written whole.
@@ -58,8 +72,17 @@ mod lines {
             // SAFETY: both pointers stay within the 64 bytes of their arrays. Loads
             // need no alignment; stores need 16 bytes, and `to` has 64. SSE2 is part
             // of x86-64. Nobody else sees `to` while it is borrowed, and `finish`
-            // orders the stores before `copy_rows` gives it back.
+            // orders the stores before `fill_rows` gives it back.
             unsafe { _mm_stream_si128(to.add(part), _mm_loadu_si128(from.add(part))) };
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn fetch(bytes: &[u8]) {
+        for line in bytes.chunks(LINE) {
+            // SAFETY: a hint that reads nothing into the program, at a place that is
+            // borrowed. SSE is part of x86-64.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
         }
     }
 
@@ -76,6 +99,8 @@ mod lines {
         to.copy_from_slice(from);
     }
 
+    pub(super) fn fetch(_: &[u8]) {}
+
     pub(super) fn finish() {}
 }
 
@@ -85,15 +110,18 @@ mod tests {
 
     #[test]
     fn rows_of_any_length_arrive_at_any_place() {
-        let from: Vec<u8> = (0..400_u32).map(|i| (i * 7 + 1) as u8).collect();
         for start in 0..70 {
             for length in [0, 1, 15, 63, 64, 65, 127, 128, 200, 300] {
-                let mut to = vec![0; 500];
-                let rows = [(&from[start..start + length], &mut to[start * 2..start * 2 + length])];
-                copy_rows(rows.into_iter());
-                let (before, rest) = to.split_at(start * 2);
-                let (row, after) = rest.split_at(length);
-                assert_eq!(row, &from[start..start + length], "{length} bytes at {start}");
+                let mut to = vec![0; 700];
+                let places = to[start..start + 2 * length].chunks_exact_mut(length.max(1));
+                let made = |number: usize, i: usize| (number * 100 + i * 7 + 1) as u8 | 1;
+                fill_rows(places, &mut vec![0; length], |number, row| {
+                    row.iter_mut().enumerate().for_each(|(i, byte)| *byte = made(number, i));
+                });
+                let (before, rest) = to.split_at(start);
+                let (rows, after) = rest.split_at(2 * length);
+                let expected = (0..2).flat_map(|number| (0..length).map(move |i| made(number, i)));
+                assert!(rows.iter().copied().eq(expected), "{length} bytes at {start}");
                 assert!(before.iter().chain(after).all(|&byte| byte == 0), "{length} bytes at {start}");
             }
         }

@@ -17,9 +17,9 @@ use wsi_types::{GridRect, RgbBuffer, TileId, WindowIndex};
 use crate::{
     ReadCounters, StreamSettings, WindowFault,
     cells::CellId,
-    past_cache,
-    resample::{Patch, rows_of},
+    resample::Patch,
     schedule::{Job, Schedule},
+    strip::{self, Piece},
     tile_cache::{Memory, Tile, TileCache},
 };
 
@@ -210,31 +210,74 @@ impl Reading {
         assert_eq!(out.len(), width * height * 3, "a buffer of one window");
         let jobs: Vec<(u32, CellId)> = self.schedule.jobs_of(at).collect();
         let mut failed: BTreeMap<TileId, Arc<str>> = BTreeMap::new();
-        for &(job, id) in &jobs {
-            if let Some(slide) = helper {
-                self.help(slide, job);
+        for strip in jobs.chunk_by(|(_, a), (_, b)| a.row == b.row) {
+            let cells: Vec<(CellId, Cell)> =
+                strip.iter().map(|&(job, id)| (id, self.cell(helper, job))).collect();
+            self.paste(&cells, &window.rect, out);
+            for (_, cell) in cells {
+                if let Cell::Failed(tiles) = cell {
+                    failed.extend(tiles.iter().cloned());
+                }
             }
-            // Each as it comes: what was just decoded is still in the processor's cache.
-            match self.wait_for(job) {
-                Cell::Ready(pixels) => paste(&self.schedule.cells().rect(id), &pixels, &window.rect, out),
-                Cell::Stored(tiles) => self.paste_tiles(id, &tiles, &window.rect, out),
-                Cell::Failed(tiles) => failed.extend(tiles.iter().cloned()),
-            }
-            self.release(job);
+            strip.iter().for_each(|&(job, _)| self.release(job));
         }
         self.lock().next_window += 1;
         self.room.notify_all();
         Some((window.index, fault(window.index, &failed).map_or(Ok(()), Err)))
     }
 
-    /// Copies the stored px of a cell to their place in a window.
-    fn paste_tiles(&self, cell: CellId, tiles: &[Tile], window: &GridRect, out: &mut [u8]) {
+    /// The cell of a job, made by a `helper` if there is one.
+    fn cell(&self, helper: Option<&dyn Slide>, job: u32) -> Cell {
+        if let Some(slide) = helper {
+            self.help(slide, job);
+        }
+        self.wait_for(job)
+    }
+
+    /// Copies a row of cells to its place in a window; of those that failed, nothing.
+    fn paste(&self, strip: &[(CellId, Cell)], window: &GridRect, out: &mut [u8]) {
         let cells = self.schedule.cells();
-        let pixels = tiles.iter().map(|tile| match tile {
-            Tile::Pixels(pixels) => Some(&**pixels),
+        let resampler = cells.resampler();
+        let Some(ys) = strip.first().map(|(id, _)| cells.rect(*id).y_range()) else { return };
+        if !resampler.keeps_pixels() {
+            let pieces: Vec<Piece<'_>> = (strip.iter())
+                .filter_map(|(id, cell)| match cell {
+                    Cell::Ready(pixels) => Some((cells.rect(*id), pixels)),
+                    Cell::Stored(_) | Cell::Failed(_) => None,
+                })
+                .map(|(rect, pixels)| Piece::new(&rect, &rect, pixels, window))
+                .collect();
+            return strip::write(&pieces, ys, resampler.background(), window, out);
+        }
+        for band in resampler.bands(ys) {
+            let pieces: Vec<Piece<'_>> = (strip.iter())
+                .flat_map(|(id, cell)| self.stored(*id, cell))
+                .filter_map(|(rect, tile, pixels)| {
+                    let rows = GridRect::new(
+                        euclid::point2(rect.min_x(), band.start),
+                        euclid::size2(rect.width(), band.end - band.start),
+                    );
+                    let part = tile.intersection(&rows)?;
+                    Some(Piece::new(&part, &tile, pixels.bytes(), window))
+                })
+                .collect();
+            strip::write(&pieces, band, resampler.background(), window, out);
+        }
+    }
+
+    /// The tiles of a cell that hold pixels: the cell's rect, the tile's, and these.
+    fn stored<'a>(
+        &'a self,
+        id: CellId,
+        cell: &'a Cell,
+    ) -> impl Iterator<Item = (GridRect, GridRect, &'a RgbBuffer)> {
+        let cells = self.schedule.cells();
+        let (rect, grid) = (cells.rect(id), cells.resampler().tiles());
+        let tiles: &[Tile] = if let Cell::Stored(tiles) = cell { tiles } else { &[] };
+        cells.tiles(id).zip(tiles).filter_map(move |(id, tile)| match tile {
+            Tile::Pixels(pixels) => Some((rect, grid.tile_rect(id.column, id.row).cast_unit(), &**pixels)),
             Tile::Absent | Tile::Failed(_) => None,
-        });
-        cells.resampler().paste(&cells.rect(cell), cells.tiles(cell).zip(pixels), window, out);
+        })
     }
 
     /// Makes cells until this one is taken.
@@ -258,8 +301,8 @@ impl Reading {
         }
     }
 
-    /// Hands a cell back; the last window to do so frees it. At once, not with its
-    /// window: the next tile is then decoded into a buffer that is still in the
+    /// Hands a cell back; the last window to do so frees it. With its strip, not with
+    /// its window: the next tiles are then decoded into buffers that are still in the
     /// processor's cache.
     fn release(&self, job: u32) {
         match self.take_finished(job) {
@@ -336,10 +379,4 @@ fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a,
 fn fault(window: WindowIndex, failed: &BTreeMap<TileId, Arc<str>>) -> Option<WindowFault> {
     let (&tile, reason) = failed.first_key_value()?;
     Some(WindowFault { window, level: tile.level, tile, failed: failed.len(), reason: reason.to_string() })
-}
-
-/// Copies a cell to its place in a window.
-fn paste(cell: &GridRect, pixels: &[u8], window: &GridRect, out: &mut [u8]) {
-    let made = pixels.chunks_exact(cell.width() as usize * 3);
-    past_cache::copy_rows(made.zip(rows_of(cell, window, out)));
 }

@@ -15,9 +15,7 @@
 
 use std::ops::Range;
 
-use wsi_types::{GridRect, LevelIndex, LevelRect, Rgb, RgbBuffer, Sampling, TileGrid, TileId};
-
-use crate::past_cache;
+use wsi_types::{GridRect, LevelIndex, LevelRect, Rgb, RgbBuffer, Sampling, TileGrid};
 
 /// Positions this close to a px border lie on it: a sliver of rounding must not
 /// reach into the next px, or the next tile.
@@ -183,37 +181,17 @@ impl Resampler {
         (self.x.whole, self.y.whole) == (Some(1), Some(1))
     }
 
-    /// Copies stored px to the part `rect` of a window, from tiles that cover it;
-    /// `None` for a tile of background. Only where
-    /// [`keeps_pixels`](Self::keeps_pixels).
-    pub(crate) fn paste<'a>(
-        &self,
-        rect: &GridRect,
-        tiles: impl Iterator<Item = (TileId, Option<&'a RgbBuffer>)>,
-        window: &GridRect,
-        out: &mut [u8],
-    ) {
-        if rect.max_x() > self.x.grid || rect.max_y() > self.y.grid {
-            self.blank(rect, window, out);
-        }
-        for (id, pixels) in tiles {
-            let tile: GridRect = self.grid.tile_rect(id.column, id.row).cast_unit();
-            let Some(part) = tile.intersection(rect) else { continue };
-            match pixels {
-                Some(pixels) => {
-                    let from = (part.min_x() - tile.min_x()) as usize * 3;
-                    let bytes = part.width() as usize * 3;
-                    let stored = (part.y_range()).map(|y| pixels.row((y - tile.min_y()) as usize));
-                    let stored = stored.map(|row| &row[from..from + bytes]);
-                    past_cache::copy_rows(stored.zip(rows_of(&part, window, out)));
-                }
-                None => self.blank(&part, window, out),
-            }
-        }
-    }
-
-    fn blank(&self, part: &GridRect, window: &GridRect, out: &mut [u8]) {
-        rows_of(part, window, out).for_each(|row| row.as_chunks_mut::<3>().0.fill(self.background));
+    /// Grid rows cut where stored px are: along the borders of tiles, and at the
+    /// level's edge. Only where [`keeps_pixels`](Self::keeps_pixels).
+    pub(crate) fn bands(&self, ys: Range<i64>) -> impl Iterator<Item = Range<i64>> + use<> {
+        let (edge, tile) = (self.y.grid, i64::from(self.grid.tile_height));
+        let mut start = ys.start;
+        std::iter::from_fn(move || {
+            let next = if start < edge { edge.min((start / tile + 1) * tile) } else { ys.end };
+            let band = start..next.min(ys.end);
+            start = band.end;
+            (!band.is_empty()).then_some(band)
+        })
     }
 
     /// The level px that have a weight in `rect`; empty when it lies past the
@@ -257,19 +235,6 @@ impl Resampler {
             rows.write(y, &mut out[row + left..row + right]);
         }
     }
-}
-
-/// The rows of a part of a window in the window's bytes, top to bottom.
-pub(crate) fn rows_of<'o>(
-    part: &GridRect,
-    window: &GridRect,
-    out: &'o mut [u8],
-) -> impl Iterator<Item = &'o mut [u8]> + use<'o> {
-    let left = (part.min_x() - window.min_x()) as usize * 3;
-    let span = left..left + part.width() as usize * 3;
-    let top = (part.min_y() - window.min_y()) as usize;
-    let rows = out.chunks_exact_mut(window.width() as usize * 3).skip(top).take(part.height() as usize);
-    rows.map(move |row| &mut row[span.clone()])
 }
 
 /// Neighbouring tiles of one level, row by row, as they come from the reader.

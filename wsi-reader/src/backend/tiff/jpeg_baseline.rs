@@ -148,21 +148,53 @@ impl Tables {
 
 /// A Huffman table made for speed.
 pub(super) struct Codes {
-    /// By the next [`LOOK`] bits: symbol × 256 + length; 0 for longer codes.
-    short: Box<[u16; 1 << LOOK]>,
-    /// The same for codes whose value also fits: value, then run × 16 + all bits;
-    /// 0 otherwise.
-    whole: Box<[(i16, u8); 1 << LOOK]>,
+    /// By the next [`LOOK`] bits.
+    looked: Box<[Entry; 1 << LOOK]>,
     /// Per length: one past the last code, aligned to 16 bits, and what to add to
     /// a code to get its symbol.
     ends: [(u32, i32); 18],
     symbols: [u8; 256],
 }
 
+/// What some bits begin with.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// The value; where `bits` is 0, the symbol and the length of its code, or 0
+    /// for a code longer than [`LOOK`].
+    value: i16,
+    /// Places to go on in a block: the run and the value's own. [`END`] for the end
+    /// of the block.
+    places: u8,
+    /// Bits of code and value together; 0 where they are more than [`LOOK`].
+    bits: u8,
+}
+
+/// Leads out of any block, further than a run can.
+const END: u8 = 128;
+
+impl Entry {
+    /// Of `next`, the next [`LOOK`] bits, that begin with the code of this length.
+    fn new(next: u32, symbol: u8, length: u32) -> Self {
+        let size = u32::from(symbol & 15);
+        if length + size > LOOK {
+            return Self { value: (u16::from(symbol) << 8 | length as u16) as i16, places: 0, bits: 0 };
+        }
+        let raw = (next >> (LOOK - length - size)) & ((1 << size) - 1);
+        Self { value: value_of(raw, size), places: places(symbol), bits: (length + size) as u8 }
+    }
+}
+
+/// How far a symbol leads in a block (T.81, F.2.2.2). A run of 16 zeros stands as a
+/// zero after 15; what has no value otherwise ends the block.
+#[inline(always)]
+fn places(symbol: u8) -> u8 {
+    let run = symbol >> 4;
+    if symbol & 15 == 0 && run != 15 { END | run } else { run.wrapping_add(1) }
+}
+
 impl Codes {
     fn new(table: &Huffman) -> Option<Self> {
-        let mut short = Box::new([0_u16; 1 << LOOK]);
-        let mut whole = Box::new([(0_i16, 0_u8); 1 << LOOK]);
+        let mut looked = Box::new([Entry::default(); 1 << LOOK]);
         let mut ends = [(0, 0); 18];
         let (mut code, mut place) = (0_u32, 0_u32);
         for (length, &count) in (1..=16_u32).zip(&table.counts) {
@@ -170,11 +202,9 @@ impl Codes {
             for _ in 0..count {
                 let symbol = *table.symbols.get(place as usize)?;
                 if length <= LOOK {
-                    let first = (code << (LOOK - length)) as usize;
-                    let entries = first..first + (1 << (LOOK - length));
-                    short.get_mut(entries.clone())?.fill((u16::from(symbol) << 8) | length as u16);
-                    for index in entries {
-                        whole[index] = whole_code(index as u32, symbol, length);
+                    let first = code << (LOOK - length);
+                    for next in first..first + (1 << (LOOK - length)) {
+                        *looked.get_mut(next as usize)? = Entry::new(next, symbol, length);
                     }
                 }
                 code += 1;
@@ -187,36 +217,29 @@ impl Codes {
             code <<= 1;
         }
         ends[17] = (u32::MAX, 0);
-        Some(Self { short, whole, ends, symbols: table.symbols })
+        Some(Self { looked, ends, symbols: table.symbols })
     }
 
     /// Symbol and length of a code longer than [`LOOK`] bits.
     #[cold]
     #[inline(never)]
-    fn long_symbol(&self, hold: u64) -> Option<(u32, u32)> {
+    fn long_symbol(&self, hold: u64) -> Option<(u8, u32)> {
         let next = (hold >> 48) as u32;
         let length = (LOOK + 1..=16).find(|&length| next < self.ends[length as usize].0)?;
         let code = (next >> (16 - length)) as i32;
         let place = usize::try_from(code + self.ends[length as usize].1).ok()?;
-        self.symbols.get(place).map(|&symbol| (u32::from(symbol), length))
+        self.symbols.get(place).map(|&symbol| (symbol, length))
     }
-}
-
-/// Code and value together, where the looked-up bits hold both.
-fn whole_code(bits: u32, symbol: u8, length: u32) -> (i16, u8) {
-    let (run, size) = (symbol >> 4, u32::from(symbol & 15));
-    if size == 0 || length + size > LOOK {
-        return (0, 0);
-    }
-    let raw = (bits >> (LOOK - length - size)) & ((1 << size) - 1);
-    (extend(raw, size) as i16, (run << 4) | (length + size) as u8)
 }
 
 /// The value of `size` bits (T.81, F.2.2.1).
 #[inline(always)]
-fn extend(raw: u32, size: u32) -> i32 {
-    let below = (raw >> size.wrapping_sub(1)) ^ 1;
-    (raw as i32).wrapping_sub(((below << size).wrapping_sub(below)) as i32)
+fn value_of(raw: u32, size: u32) -> i16 {
+    if size == 0 {
+        return 0;
+    }
+    let below = (raw >> (size.wrapping_sub(1) & 31)) ^ 1;
+    raw.wrapping_sub((below << (size & 31)).wrapping_sub(below)) as i16
 }
 
 /// Entropy-coded bits, left-aligned; zeros stand behind the end of the data.
@@ -231,21 +254,18 @@ pub(super) struct Bits<'a> {
 }
 
 impl Bits<'_> {
-    /// Makes sure of at least 48 bits.
+    /// Makes sure of at least 56 bits. Always reads: how many bits are left is as
+    /// good as random, and a branch on it would be guessed wrong.
     #[inline(always)]
     fn refill(&mut self) {
-        if self.count >= 48 {
-            return;
-        }
         if let Some(chunk) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
             let next = u64::from_be_bytes(*chunk);
             let inverted = !next;
             // Zero bytes of the complement are the 0xff that need care.
             if inverted.wrapping_sub(0x0101_0101_0101_0101) & !inverted & 0x8080_8080_8080_8080 == 0 {
-                self.hold |= next >> self.count;
-                let bytes = (63 - self.count) >> 3;
-                self.at = self.at.wrapping_add(bytes as usize);
-                self.count = self.count.wrapping_add(bytes << 3);
+                self.hold |= next >> (self.count & 63);
+                self.at = self.at.wrapping_add(((63 - (self.count & 63)) >> 3) as usize);
+                self.count |= 56;
                 return;
             }
         }
@@ -256,7 +276,7 @@ impl Bits<'_> {
     #[cold]
     #[inline(never)]
     fn refilled_slowly(mut self) -> Self {
-        while self.count <= 56 {
+        while self.count < 56 {
             let byte = match self.data.get(self.at..) {
                 Some([0xff, 0x00, ..]) => {
                     self.at += 2;
@@ -290,17 +310,27 @@ impl Bits<'_> {
         value
     }
 
-    /// The next symbol; `None` for a code that is in no table.
+    /// The next value and how far it leads, from at most [`LOOK`] bits, or `None`
+    /// where they do not hold it.
     #[inline(always)]
-    fn symbol(&mut self, codes: &Codes) -> Option<u32> {
-        let entry = codes.short[(self.hold >> (64 - LOOK)) as usize];
-        if entry != 0 {
-            self.skip(u32::from(entry & 255));
-            return Some(u32::from(entry >> 8));
-        }
-        let (symbol, length) = codes.long_symbol(self.hold)?;
+    fn looked_up(&mut self, codes: &Codes) -> Option<(i16, u8)> {
+        let entry = codes.looked[(self.hold >> (64 - LOOK)) as usize];
+        self.skip(u32::from(entry.bits));
+        (entry.bits != 0).then_some((entry.value, entry.places))
+    }
+
+    /// The same from at most 31 bits; `None` for a code that is in no table.
+    #[inline(always)]
+    fn spelled_out(&mut self, codes: &Codes) -> Option<(i16, u8)> {
+        let entry = codes.looked[(self.hold >> (64 - LOOK)) as usize];
+        let [symbol, length] = entry.value.to_be_bytes();
+        let (symbol, length) = match length {
+            0 => codes.long_symbol(self.hold)?,
+            length => (symbol, u32::from(length)),
+        };
         self.skip(length);
-        Some(symbol)
+        let size = u32::from(symbol & 15);
+        Some((value_of(self.take(size), size), places(symbol)))
     }
 
     /// More bits were used than the data holds.
@@ -324,6 +354,18 @@ impl Bits<'_> {
     }
 }
 
+/// What a component has in every MCU.
+struct Lane<'a> {
+    /// Blocks.
+    across: usize,
+    down: usize,
+    /// Samples of a block.
+    px: usize,
+    py: usize,
+    dc: &'a Codes,
+    ac: &'a Codes,
+}
+
 /// Walks all blocks of a scan; each becomes samples of its component's plane.
 #[inline(always)]
 pub(super) fn decode_planes<T: Transform>(
@@ -339,16 +381,21 @@ pub(super) fn decode_planes<T: Transform>(
     let single = components.len() == 1;
     let (h, v) = if single { (1, 1) } else { header.most_sampling() };
     let (across, down) = (header.width.div_ceil(8 * h), header.height.div_ceil(8 * v));
-    for (index, (plane, component)) in planes.iter_mut().zip(components).enumerate() {
-        let (ch, cv) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
+    let lanes: [Lane<'_>; 3] = std::array::from_fn(|index| {
+        let component = components.get(index).unwrap_or(&components[0]);
+        let (across, down) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
         let (px, py) = transform.points(index);
-        plane.stride = across * ch * px;
-        plane.width = (header.width * ch * px).div_ceil(h * 8);
-        plane.height = (header.height * cv * py).div_ceil(v * 8);
-        plane.samples.resize(plane.stride * down * cv * py, 0);
+        let (dc, ac) = (&codes[tables.dc[index]].1, &codes[tables.ac[index]].1);
+        Lane { across, down, px, py, dc, ac }
+    });
+    for (plane, lane) in planes.iter_mut().zip(&lanes).take(components.len()) {
+        plane.stride = across * lane.across * lane.px;
+        plane.width = (header.width * lane.across * lane.px).div_ceil(h * 8);
+        plane.height = (header.height * lane.down * lane.py).div_ceil(v * 8);
+        plane.samples.resize(plane.stride * down * lane.down * lane.py, 0);
     }
     let mut bits = Bits { data, at: 0, hold: 0, count: 0, invented: 0 };
-    let mut previous = [0_i32; 3];
+    let mut previous = [0_i16; 3];
     let mut until_restart = header.restart_interval;
     for row in 0..down {
         for column in 0..across {
@@ -362,20 +409,22 @@ pub(super) fn decode_planes<T: Transform>(
                 }
                 until_restart -= 1;
             }
-            for (index, component) in components.iter().enumerate() {
-                let (ch, cv) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
-                let (px, py) = transform.points(index);
-                let (dc, ac) = (&codes[tables.dc[index]].1, &codes[tables.ac[index]].1);
-                for block in 0..ch * cv {
-                    let (x, y) = (column * ch + block % ch, row * cv + block / ch);
-                    let plane = &mut planes[index];
-                    let stride = plane.stride;
-                    let out = &mut plane.samples[y * py * stride + x * px..];
-                    let mut scan = Scan { bits: &mut bits, dc, ac, previous: &mut previous[index] };
-                    if !transform.block(index, &mut scan, out, stride) {
-                        return damage(
-                            "its JPEG data is damaged: a code that is in no table, or too many values",
-                        );
+            for (index, lane) in lanes.iter().enumerate().take(components.len()) {
+                let plane = &mut planes[index];
+                for y in 0..lane.down {
+                    // All within the plane, whose size fits a `usize`.
+                    let line = row.wrapping_mul(lane.down).wrapping_add(y).wrapping_mul(lane.py);
+                    let left = column.wrapping_mul(lane.across).wrapping_mul(lane.px);
+                    let mut at = line.wrapping_mul(plane.stride).wrapping_add(left);
+                    for _ in 0..lane.across {
+                        let (dc, ac) = (lane.dc, lane.ac);
+                        let mut scan = Scan { bits: &mut bits, dc, ac, previous: &mut previous[index] };
+                        if !transform.block(index, &mut scan, &mut plane.samples[at..], plane.stride) {
+                            return damage(
+                                "its JPEG data is damaged: a code that is in no table, or too many values",
+                            );
+                        }
+                        at = at.wrapping_add(lane.px);
                     }
                 }
             }
@@ -393,7 +442,7 @@ pub(super) struct Scan<'a, 'data> {
     dc: &'a Codes,
     ac: &'a Codes,
     /// The component's last DC value.
-    previous: &'a mut i32,
+    previous: &'a mut i16,
 }
 
 impl Scan<'_, '_> {
@@ -403,45 +452,42 @@ impl Scan<'_, '_> {
     pub(super) fn walk(&mut self, mut put: impl FnMut(usize, i16)) -> Option<bool> {
         let Self { bits, dc, ac, previous } = self;
         bits.refill();
-        let size = bits.symbol(dc)?;
-        if size > 11 {
+        let (difference, places) = bits.looked_up(dc).or_else(|| bits.spelled_out(dc))?;
+        // At most 11 bits, and no run before them (T.81, F.1.2.1).
+        if (places > 1 && places != END) || difference.unsigned_abs() > 2047 {
             return None;
         }
-        if size > 0 {
-            let raw = bits.take(size);
-            **previous = previous.wrapping_add(extend(raw, size));
-        }
-        put(0, **previous as i16);
+        **previous = previous.wrapping_add(difference);
+        put(0, **previous);
         let mut place = 1_usize;
-        let mut any = false;
-        while place < 64 {
+        loop {
             bits.refill();
-            let (value, packed) = ac.whole[(bits.hold >> (64 - LOOK)) as usize];
-            let value = if packed != 0 {
-                place = place.wrapping_add(usize::from(packed >> 4));
-                bits.skip(u32::from(packed & 15));
-                value
-            } else {
-                let symbol = bits.symbol(ac)?;
-                let (run, size) = ((symbol >> 4) as usize, symbol & 15);
-                if size == 0 {
-                    if run != 15 {
-                        break;
+            // As many as there are bits for in any case.
+            for _ in 0..56 / LOOK {
+                let looked_up = bits.looked_up(ac);
+                let (value, places) = match looked_up {
+                    Some(found) => found,
+                    None => {
+                        bits.refill();
+                        bits.spelled_out(ac)?
                     }
-                    place = place.wrapping_add(16);
-                    continue;
+                };
+                place = place.wrapping_add(usize::from(places));
+                if place > 63 {
+                    if place == 64 {
+                        put(63, value);
+                    }
+                    // Out of the block: by its last value, its end, or a run that is
+                    // too long.
+                    let ended = place > usize::from(END);
+                    return (ended || place == 64).then_some(place != usize::from(END) + 1);
                 }
-                place = place.wrapping_add(run);
-                extend(bits.take(size), size) as i16
-            };
-            if place > 63 {
-                return None;
+                put(place.wrapping_sub(1) & 63, value);
+                if looked_up.is_none() {
+                    break;
+                }
             }
-            put(place & 63, value);
-            any = true;
-            place = place.wrapping_add(1);
         }
-        (place <= 64).then_some(any)
     }
 }
 
@@ -470,11 +516,7 @@ impl<S: Simd> Transform for Whole<'_, S> {
             Some(true) => inverse_dct(self.simd, &block, out, stride),
             Some(false) => {
                 let flat = clamp(descale(i32::from(block[0]) << PASS_BITS, PASS_BITS + 3).wrapping_add(128));
-                for row in out.chunks_mut(stride).take(8) {
-                    if let Some(row) = row.first_chunk_mut::<8>() {
-                        *row = [flat; 8];
-                    }
-                }
+                (0..8).for_each(|y: usize| write_row([flat; 8], out, y.wrapping_mul(stride)));
             }
         }
         true
@@ -578,15 +620,22 @@ fn inverse_dct<S: Simd>(simd: S, block: &[i16; 64], out: &mut [u8], stride: usiz
     let v = [load(0), load(1), load(2), load(3), load(4), load(5), load(6), load(7)];
     let v = transposed(simd, pass(simd, v, CONST_BITS - PASS_BITS));
     let v = transposed(simd, pass(simd, v, CONST_BITS + PASS_BITS + 3));
-    let mut rest = out;
+    let mut at = 0_usize;
     for pair in v.as_chunks::<2>().0 {
         // Signed bytes, moved up by 128: the clamp to 0..=255.
         let bytes: [i8; 16] = simd.saturating_narrow_i16x8(pair[0], pair[1]).into();
         for half in bytes.as_chunks::<8>().0 {
-            let Some((row, below)) = rest.split_first_chunk_mut::<8>() else { return };
-            *row = half.map(|value| (value as u8) ^ 0x80);
-            rest = below.get_mut(stride - 8..).unwrap_or_default();
+            write_row(half.map(|value| (value as u8) ^ 0x80), out, at);
+            at = at.wrapping_add(stride);
         }
+    }
+}
+
+/// Writes a row of a block at this place of its plane.
+#[inline(always)]
+fn write_row(row: [u8; 8], out: &mut [u8], at: usize) {
+    if let Some(place) = out.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = row;
     }
 }
 
