@@ -123,7 +123,12 @@ pub fn content_order(a: &Cell, b: &Cell) -> Ordering {
         .then_with(|| a.class.cmp(&b.class))
         .then_with(|| b.score.cmp(&a.score))
         .then_with(|| a.windows.cmp(&b.windows))
-        .then_with(|| ring_order(a.outline.as_deref(), b.outline.as_deref()))
+        .then_with(|| ring_order(ring(a), ring(b)))
+}
+
+/// The points of its outline, none without one.
+fn ring(cell: &Cell) -> impl ExactSizeIterator<Item = Level0Point> {
+    cell.outline.as_deref().unwrap_or_default().iter().copied()
 }
 
 /// By top, left, bottom, right.
@@ -134,11 +139,14 @@ pub(crate) fn box_order(a: &Level0Box, b: &Level0Box) -> Ordering {
         .then_with(|| a.max.x.total_cmp(&b.max.x))
 }
 
-/// Point by point; none before some, shorter before longer.
-pub(crate) fn ring_order(a: Option<&[Level0Point]>, b: Option<&[Level0Point]>) -> Ordering {
-    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
-    let by_point = a.iter().zip(b).map(|(p, q)| p.y.total_cmp(&q.y).then_with(|| p.x.total_cmp(&q.x)));
-    by_point.fold(Ordering::Equal, Ordering::then).then_with(|| a.len().cmp(&b.len()))
+/// Point by point; shorter before longer.
+pub(crate) fn ring_order(
+    a: impl ExactSizeIterator<Item = Level0Point>,
+    b: impl ExactSizeIterator<Item = Level0Point>,
+) -> Ordering {
+    let by_length = a.len().cmp(&b.len());
+    let mut by_point = a.zip(b).map(|(p, q)| p.y.total_cmp(&q.y).then_with(|| p.x.total_cmp(&q.x)));
+    by_point.find(|order| order.is_ne()).unwrap_or(by_length)
 }
 
 /// How many cells have each class, by class.

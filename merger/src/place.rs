@@ -1,9 +1,12 @@
 //! From window px to level-0 px: the only file that does.
 
-use wsi_types::{ClassId, Detection, Level0Box, Level0Point, Placement, Score, WindowBox, WindowIndex};
+use wsi_types::{
+    ClassId, Detection, Level0Box, Level0Point, Placement, Score, WindowBox, WindowIndex, WindowPoint,
+};
 
 use crate::geometry::{box_area, is_finite};
 use crate::layout::{PlannedWindow, touched};
+use crate::outline::PlacedOutline;
 use crate::sides::Sides;
 use crate::stain::StainOd;
 
@@ -32,9 +35,8 @@ pub struct RawCell {
     pub class: ClassId,
     /// How sure the model is.
     pub score: Score,
-    /// Its outline in level-0 px, a closed ring whose first point is not
-    /// repeated; at least 3 points.
-    pub outline: Option<Box<[Level0Point]>>,
+    /// What the model drew around it.
+    pub outline: Option<Box<PlacedOutline>>,
     /// When the run measures stains.
     pub stains: Option<StainOd>,
     /// The window that saw it.
@@ -89,7 +91,7 @@ pub fn place(
         bbox,
         class: detection.class,
         score: detection.score,
-        outline: detection.outline.and_then(|ring| level0_ring_from_window(&window.placement, &ring)),
+        outline: detection.outline.and_then(|ring| PlacedOutline::new(window.placement, ring)).map(Box::new),
         stains,
         window: window.index,
         cut: touched(window, &bbox, border_px),
@@ -97,19 +99,12 @@ pub fn place(
 }
 
 fn level0_box_from_window(placement: &Placement, bbox: &WindowBox) -> Level0Box {
-    let bbox = bbox.cast::<f64>();
-    Level0Box::new(placement.transform_point(bbox.min), placement.transform_point(bbox.max))
+    Level0Box::new(level0_from_window(placement, bbox.min), level0_from_window(placement, bbox.max))
 }
 
-/// `None` for a ring of fewer than 3 points, or with one that is not finite.
-fn level0_ring_from_window(
-    placement: &Placement,
-    ring: &[wsi_types::WindowPoint],
-) -> Option<Box<[Level0Point]>> {
-    let ring: Box<[Level0Point]> =
-        ring.iter().map(|point| placement.transform_point(point.cast::<f64>())).collect();
-    let usable = ring.len() >= 3 && ring.iter().all(|point| point.is_finite());
-    usable.then_some(ring)
+/// The only arithmetic between the two frames.
+pub(crate) fn level0_from_window(placement: &Placement, point: WindowPoint) -> Level0Point {
+    placement.transform_point(point.cast())
 }
 
 #[cfg(test)]

@@ -290,7 +290,8 @@ impl RegionPainter {
     pub fn paint(&mut self, cell: &RawCell) {
         let (min, max) = (cell.bbox.min, cell.bbox.max);
         let corners = [min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)];
-        let ring = cell.outline.as_deref().unwrap_or(&corners);
+        let outline = cell.outline.as_ref().map(|outline| outline.on_level0());
+        let ring = outline.as_deref().unwrap_or(&corners);
         let (width, height) = self.size;
         let mask = self.masks.entry(cell.class).or_insert_with(|| Mask::new(width, height));
         mask.paint(&self.frame.mask_from_level0_ring(ring));

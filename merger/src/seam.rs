@@ -27,11 +27,12 @@ use wsi_types::{ClassId, Level0Box, Level0Point, Score};
 
 use crate::cell::{Cell, MergeCounts, box_order, cell_id, edge, ring_order};
 use crate::geometry::{
-    box_area, contains_box, inflate, interval_iou, ring_bounds, ring_centroid, ring_overlap, shared_area,
+    box_area, contains_box, inflate, interval_iou, ring_bounds, ring_centroid, shared_area,
 };
 use crate::layout::{Layout, PlannedWindow};
 use crate::mask::{Mask, simplified};
 use crate::near::NearIndex;
+use crate::outline::{PlacedOutline, overlap};
 use crate::place::RawCell;
 use crate::settings::{MergeSettings, Method, Metric, UnseenCut};
 use crate::sides::Sides;
@@ -75,16 +76,17 @@ impl View<'_> {
     }
 }
 
-/// What two detections are to each other, with how well they agree.
+/// What two detections are to each other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Tie {
     /// The same object.
-    Same(f64),
+    Same,
     /// The same object in two windows that call it differently.
-    OtherClass(f64),
-    /// One is cut, and a part of the other.
+    OtherClass,
+    /// One is cut, and a part of the other: of how much of it.
     Part(f64),
-    /// Both are cut, in two windows: pieces of one object.
+    /// Both are cut, in two windows: pieces of one object, and how well they
+    /// agree.
     Piece(f64),
 }
 
@@ -108,9 +110,8 @@ fn same(a: &View<'_>, b: &View<'_>, one_window: bool, settings: &MergeSettings) 
         (false, true) => settings.cross_class_iou,
         (false, false) => settings.cross_class_view_iou,
     };
-    let found = agreement(a, b, settings.metric);
     let tie = if one_class || one_window { Tie::Same } else { Tie::OtherClass };
-    (found >= needed).then(|| tie(found))
+    agrees(a, b, settings.metric, needed).then_some(tie)
 }
 
 fn part(cut: &View<'_>, whole: &View<'_>, settings: &MergeSettings) -> Option<Tie> {
@@ -152,18 +153,21 @@ fn facing(a: &View<'_>, b: &View<'_>, settings: &MergeSettings) -> Option<f64> {
         .or_else(|| meet(b, a, Sides::BOTTOM, Sides::TOP, false))
 }
 
+/// Whether two detections agree at least as much as `needed`. Outlines are
+/// measured only where their areas do not tell.
+fn agrees(a: &View<'_>, b: &View<'_>, metric: Metric, needed: f64) -> bool {
+    let told = outlines(a, b, metric).and_then(|(first, second, zone)| first.agrees(second, &zone, needed));
+    told.unwrap_or_else(|| agreement(a, b, metric) >= needed)
+}
+
 /// How much two detections agree on what both windows saw, 0 to 1.
-pub(crate) fn agreement(a: &View<'_>, b: &View<'_>, metric: Metric) -> f64 {
+fn agreement(a: &View<'_>, b: &View<'_>, metric: Metric) -> f64 {
+    if let Some((first, second, zone)) = outlines(a, b, metric) {
+        return overlap(first, second, &zone).iou();
+    }
     let shared = shared_area(&a.cell.bbox, &b.cell.bbox);
     if shared <= 0.0 {
         return 0.0;
-    }
-    if metric == Metric::MaskIou
-        && let (Some(first), Some(second)) = (&a.cell.outline, &b.cell.outline)
-        && let Some(zone) = a.window.extent.intersection(&b.window.extent)
-    {
-        let overlap = ring_overlap(first, second, &zone);
-        return ratio(overlap.shared, overlap.first + overlap.second - overlap.shared);
     }
     let first = shared_area(&a.cell.bbox, &b.window.extent);
     let second = shared_area(&b.cell.bbox, &a.window.extent);
@@ -171,6 +175,20 @@ pub(crate) fn agreement(a: &View<'_>, b: &View<'_>, metric: Metric) -> f64 {
         Metric::Ios => ratio(shared, first.min(second)),
         Metric::Iou | Metric::MaskIou => ratio(shared, first + second - shared),
     }
+}
+
+/// The outlines to compare, and the place that both windows saw; `None` where
+/// boxes are compared.
+fn outlines<'a>(
+    a: &View<'a>,
+    b: &View<'a>,
+    metric: Metric,
+) -> Option<(&'a PlacedOutline, &'a PlacedOutline, Level0Box)> {
+    if metric != Metric::MaskIou {
+        return None;
+    }
+    let zone = a.window.extent.intersection(&b.window.extent)?;
+    Some((a.cell.outline.as_deref()?, b.cell.outline.as_deref()?, zone))
 }
 
 fn ratio(part: f64, all: f64) -> f64 {
@@ -185,7 +203,15 @@ fn rank(a: &RawCell, b: &RawCell) -> Ordering {
         .then_with(|| box_order(&a.bbox, &b.bbox))
         .then_with(|| a.class.cmp(&b.class))
         .then_with(|| a.window.cmp(&b.window))
-        .then_with(|| ring_order(a.outline.as_deref(), b.outline.as_deref()))
+        .then_with(|| outline_order(a.outline.as_deref(), b.outline.as_deref()))
+}
+
+/// None before some.
+fn outline_order(a: Option<&PlacedOutline>, b: Option<&PlacedOutline>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => ring_order(a.points(), b.points()),
+        _ => a.is_some().cmp(&b.is_some()),
+    }
 }
 
 /// The plan, which of its windows gave an answer, and the rules.
@@ -205,6 +231,10 @@ impl Coverage<'_> {
 
     fn view<'a>(&'a self, cell: &'a RawCell) -> View<'a> {
         View { cell, window: self.layout.window(self.slot(cell)) }
+    }
+
+    fn agreement(&self, a: &RawCell, b: &RawCell) -> f64 {
+        agreement(&self.view(a), &self.view(b), self.settings.metric)
     }
 }
 
@@ -249,7 +279,7 @@ impl Resolver {
         self.group.clear();
         self.group.extend(everyone.clone());
         if component.last().is_some_and(|last| !last.cut.is_empty()) {
-            yield_parts(component, &self.ties, &mut self.owner);
+            yield_parts(component, &self.ties, coverage, &mut self.owner);
             suppress_pieces(component, &self.ties, &mut self.owner);
             join_pieces(component, &self.ties, &self.owner, &mut self.group);
         }
@@ -289,7 +319,7 @@ fn find_ties(component: &[RawCell], coverage: &Coverage<'_>, ties: &mut Vec<Edge
     } else {
         near_pairs(component, coverage).into_iter().for_each(|(low, high)| add(low, high));
     }
-    drop_ambiguous(component, coverage.settings, ties);
+    drop_ambiguous(component, coverage, ties);
 }
 
 /// Whether greedy suppression alone decides: a few whole detections of one class,
@@ -328,36 +358,31 @@ fn near_pairs(component: &[RawCell], coverage: &Coverage<'_>) -> Vec<(u32, u32)>
 /// saw both objects: a detection of the right class there agrees at least as
 /// well, so this one is the neighbour. Not where that window gave one object two
 /// classes: then both are it.
-fn drop_ambiguous(component: &[RawCell], settings: &MergeSettings, edges: &mut Vec<Edge>) {
-    if !edges.iter().any(|edge| matches!(edge.tie, Tie::OtherClass(_))) {
+fn drop_ambiguous(component: &[RawCell], coverage: &Coverage<'_>, edges: &mut Vec<Edge>) {
+    if !edges.iter().any(|edge| edge.tie == Tie::OtherClass) {
         return;
     }
-    let mut partners: Vec<(u32, u32, f64)> = edges
+    let mut partners: Vec<(u32, u32)> = edges
         .iter()
-        .filter_map(|edge| match edge.tie {
-            Tie::Same(found) => Some((edge.low, edge.high, found)),
-            _ => None,
-        })
-        .flat_map(|(low, high, found)| [(low, high, found), (high, low, found)])
+        .filter(|edge| edge.tie == Tie::Same)
+        .flat_map(|edge| [(edge.low, edge.high), (edge.high, edge.low)])
         .collect();
-    partners.sort_unstable_by_key(|&(from, to, _)| (from, to));
-    let are_same = |a: u32, b: u32| partners.binary_search_by_key(&(a, b), |&(a, b, _)| (a, b)).is_ok();
+    partners.sort_unstable();
+    let are_same = |a: u32, b: u32| partners.binary_search(&(a, b)).is_ok();
+    let agreement = |a: u32, b: u32| coverage.agreement(&component[a as usize], &component[b as usize]);
     // Whether `from` has a partner of its own class in the window of `to`, and that is another object.
-    let has_better = |from: u32, to: u32, than: f64| {
-        let start = partners.partition_point(|&(first, ..)| first < from);
-        partners[start..].iter().take_while(|&&(first, ..)| first == from).any(|&(_, partner, found)| {
+    let has_better = |from: u32, to: u32| {
+        let start = partners.partition_point(|&(first, _)| first < from);
+        partners[start..].iter().take_while(|&&(first, _)| first == from).any(|&(_, partner)| {
             let (other, like) = (&component[partner as usize], &component[to as usize]);
             other.window == like.window
                 && other.class == component[from as usize].class
-                && found >= than.max(settings.iou.get(other.class))
                 && !are_same(partner, to)
+                && agreement(from, partner) >= agreement(from, to).max(coverage.settings.iou.get(other.class))
         })
     };
-    edges.retain(|edge| match edge.tie {
-        Tie::OtherClass(found) => {
-            !has_better(edge.low, edge.high, found) && !has_better(edge.high, edge.low, found)
-        }
-        _ => true,
+    edges.retain(|edge| {
+        edge.tie != Tie::OtherClass || !(has_better(edge.low, edge.high) || has_better(edge.high, edge.low))
     });
 }
 
@@ -366,7 +391,7 @@ fn drop_ambiguous(component: &[RawCell], settings: &MergeSettings, edges: &mut V
 fn suppress_wholes(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
     for edge in ties {
         let both_whole = component[edge.high as usize].cut.is_empty();
-        if both_whole && matches!(edge.tie, Tie::Same(_) | Tie::OtherClass(_)) {
+        if both_whole && matches!(edge.tie, Tie::Same | Tie::OtherClass) {
             suppress(edge, owner);
         }
     }
@@ -380,13 +405,19 @@ fn suppress(edge: &Edge, owner: &mut [u32]) {
 }
 
 /// Each cut detection goes to the owner of the whole one that it fits best.
-fn yield_parts(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
+fn yield_parts(component: &[RawCell], ties: &[Edge], coverage: &Coverage<'_>, owner: &mut [u32]) {
     let mut best: Vec<f64> = vec![0.0; component.len()];
     for edge in ties {
-        let to_whole =
-            component[edge.low as usize].cut.is_empty() && !component[edge.high as usize].cut.is_empty();
-        let (Tie::Same(found) | Tie::Part(found)) = edge.tie else { continue };
-        if to_whole && found > best[edge.high as usize] {
+        let (whole, cut) = (&component[edge.low as usize], &component[edge.high as usize]);
+        if !whole.cut.is_empty() || cut.cut.is_empty() {
+            continue;
+        }
+        let found = match edge.tie {
+            Tie::Same => coverage.agreement(whole, cut),
+            Tie::Part(found) => found,
+            _ => continue,
+        };
+        if found > best[edge.high as usize] {
             best[edge.high as usize] = found;
             owner[edge.high as usize] = owner[edge.low as usize];
         }
@@ -397,7 +428,7 @@ fn yield_parts(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
 fn suppress_pieces(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
     for edge in ties {
         let both_cut = !component[edge.low as usize].cut.is_empty();
-        if both_cut && matches!(edge.tie, Tie::Same(_)) {
+        if both_cut && edge.tie == Tie::Same {
             suppress(edge, owner);
         }
     }
@@ -655,10 +686,10 @@ fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Cov
 /// The best outline; of several pieces, what they cover together.
 fn outline(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> Option<Box<[Level0Point]>> {
     if cluster.keepers.len() == 1 {
-        return cluster.best().outline.clone();
+        return cluster.best().outline.as_ref().map(|outline| outline.on_level0());
     }
-    let rings: Option<Vec<&[Level0Point]>> =
-        cluster.keepers().map(|piece| piece.outline.as_deref()).collect();
+    let rings: Option<Vec<Box<[Level0Point]>>> =
+        cluster.keepers().map(|piece| Some(piece.outline.as_ref()?.on_level0())).collect();
     let window = coverage.layout.window(coverage.slot(cluster.best()));
     union_outline(&rings?, window.level0_per_px, reach(window, coverage.settings))
 }
@@ -669,7 +700,7 @@ const MOST_JOIN_PX: f64 = 4096.0;
 /// The outline of what `rings` cover together, drawn at `px` level-0 px or
 /// coarser; gaps up to `gap` level-0 px between them are closed. The largest
 /// part, should they not meet.
-fn union_outline(rings: &[&[Level0Point]], px: f64, gap: f64) -> Option<Box<[Level0Point]>> {
+fn union_outline(rings: &[Box<[Level0Point]>], px: f64, gap: f64) -> Option<Box<[Level0Point]>> {
     let bounds = rings.iter().filter_map(|ring| ring_bounds(ring)).reduce(|all, next| all.union(&next))?;
     let px = px.max(bounds.width().max(bounds.height()) / MOST_JOIN_PX);
     // A rim as wide as the closing, so that it is not cut off.
@@ -741,10 +772,10 @@ mod tests {
                     (5000.0 + side * (0.4 + 40.0 * angle(step).cos()), 700.0 + 40.0 * angle(step).sin())
                 })
                 .collect();
-            ring(&points)
+            ring(&points).into_boxed_slice()
         };
         let (left, right) = (half(-1.0), half(1.0));
-        let whole = union_outline(&[&left, &right], 1.0, 3.0).unwrap();
+        let whole = union_outline(&[left, right], 1.0, 3.0).unwrap();
         let expected = std::f64::consts::PI * 1600.0;
         assert!((ring_area(&whole).abs() / expected - 1.0).abs() < 0.03, "{}", ring_area(&whole));
         let centre = ring_centroid(&whole).unwrap();
