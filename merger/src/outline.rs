@@ -5,6 +5,7 @@
 //! their boxes do or the smaller one has, and together cover no more than the
 //! octagon around both. Only a pair in doubt is measured, line by line.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use wsi_types::{Level0Box, Level0Point, Outline, Placement};
@@ -18,8 +19,15 @@ use crate::place::level0_from_window;
 pub struct PlacedOutline {
     ring: Outline,
     placement: Placement,
+    /// Worked out for the first pair: most settings compare boxes alone.
+    extent: OnceCell<Extent>,
+}
+
+/// How far an outline reaches on level 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Extent {
     hull: Octagon,
-    /// What it encloses, level-0 px²; `None` for a ring that may cross itself.
+    /// What it encloses, px²; `None` for a ring that may cross itself.
     area: Option<f64>,
 }
 
@@ -28,11 +36,15 @@ impl PlacedOutline {
     /// than 3 points, or with one that is not finite.
     #[must_use]
     pub fn new(placement: Placement, ring: Outline) -> Option<Self> {
-        let place = |&point| level0_from_window(&placement, point);
-        let last = ring.last().map(place).filter(|_| ring.len() >= 3)?;
-        let hull = Octagon::around(ring.iter().map(place));
-        let turned = Turned::seen_from(hull.bounds().center(), ring.iter().map(place), last);
-        turned.sum.is_finite().then_some(Self { ring, placement, hull, area: turned.star_area() })
+        let is_ring = ring.len() >= 3 && ring.iter().all(|point| point.is_finite());
+        is_ring.then_some(Self { ring, placement, extent: OnceCell::new() })
+    }
+
+    fn extent(&self) -> &Extent {
+        self.extent.get_or_init(|| {
+            let hull = Octagon::around(self.points());
+            Extent { hull, area: Turned::seen_from(hull.bounds().center(), self.points()).star_area() }
+        })
     }
 
     /// Its points in level-0 px, the first one not repeated.
@@ -48,12 +60,13 @@ impl PlacedOutline {
     /// Whether the outlines share at least `needed` of what they cover together
     /// inside `zone`, where areas alone tell.
     pub(crate) fn agrees(&self, other: &Self, zone: &Level0Box, needed: f64) -> Option<bool> {
-        let (first, second) = (self.area?, other.area?);
-        let around = self.hull.with(&other.hull);
+        let (this, that) = (self.extent(), other.extent());
+        let (first, second) = (this.area?, that.area?);
+        let around = this.hull.with(&that.hull);
         if !contains_box(zone, &around.bounds()) {
             return None;
         }
-        let in_boxes = shared_area(&self.hull.bounds(), &other.hull.bounds());
+        let in_boxes = shared_area(&this.hull.bounds(), &that.hull.bounds());
         let most = lesser(in_boxes, lesser(first, second));
         let least = first + second - around.area();
         let is_enough = |shared: f64| shared >= needed * (first + second - shared);
@@ -118,8 +131,7 @@ impl Octagon {
 
 /// How the sides of a ring turn about a point.
 struct Turned {
-    /// Twice the area of the triangles that they make with it, px², summed: not
-    /// finite if a corner is not.
+    /// Twice the area of the triangles that they make with it, px², summed.
     sum: f64,
     /// Whether none turns another way than the others.
     one_way: bool,
@@ -128,10 +140,11 @@ struct Turned {
 }
 
 impl Turned {
-    fn seen_from(middle: Level0Point, ring: impl Iterator<Item = Level0Point>, last: Level0Point) -> Self {
-        let (mut p, mut low, mut high, mut sum, mut levels) = (last - middle, 0.0, 0.0, 0.0, 0);
-        for point in ring {
-            let q = point - middle;
+    fn seen_from(middle: Level0Point, ring: impl Iterator<Item = Level0Point> + Clone) -> Self {
+        let (mut low, mut high, mut sum, mut levels) = (0.0, 0.0, 0.0, 0);
+        let arms = ring.map(|point| point - middle);
+        let mut p = arms.clone().last().unwrap_or_default();
+        for q in arms {
             let turn = p.cross(q);
             low = lesser(turn, low);
             high = greater(turn, high);
@@ -173,7 +186,7 @@ const SCAN_LINES: f64 = 48.0;
 /// three are 0 where their boxes are apart. Between ellipses the IoU is within
 /// 0.01 of the exact one (tested).
 pub(crate) fn overlap(a: &PlacedOutline, b: &PlacedOutline, zone: &Level0Box) -> Overlap {
-    let (box_a, box_b) = (a.hull.bounds(), b.hull.bounds());
+    let (box_a, box_b) = (a.extent().hull.bounds(), b.extent().hull.bounds());
     if shared_area(&box_a, &box_b) <= 0.0 {
         return Overlap::default();
     }
@@ -354,10 +367,10 @@ mod tests {
 
     #[test]
     fn a_ring_that_crosses_itself_has_no_area_that_is_known() {
-        assert_eq!(placed(&[(0.0, 0.0), (10.0, 0.0), (10.0, 8.0), (0.0, 8.0)]).area, Some(80.0));
-        assert_eq!(placed(&[(0.0, 0.0), (10.0, 8.0), (10.0, 0.0), (0.0, 8.0)]).area, None);
+        assert_eq!(placed(&[(0.0, 0.0), (10.0, 0.0), (10.0, 8.0), (0.0, 8.0)]).extent().area, Some(80.0));
+        assert_eq!(placed(&[(0.0, 0.0), (10.0, 8.0), (10.0, 0.0), (0.0, 8.0)]).extent().area, None);
         let round = [(0.0, 0.0), (10.0, 0.0), (10.0, 8.0), (0.0, 8.0)];
-        assert_eq!(placed(&[round, round].concat()).area, None);
+        assert_eq!(placed(&[round, round].concat()).extent().area, None);
     }
 
     #[test]
@@ -448,10 +461,11 @@ mod tests {
 
         #[test]
         fn an_octagon_holds_its_ring_and_is_no_larger_than_its_box(ring in scribble()) {
-            let (area, bounds) = (ring.hull.area(), ring.hull.bounds());
-            let hull = ring.on_level0();
-            prop_assert!(ring.area.is_none_or(|inside| inside <= area + 1e-6));
-            prop_assert!(area <= bounds.area() + 1e-6 && hull.iter().all(|point| contains_box(&bounds, &Level0Box::new(*point, *point))));
+            let Extent { hull, area: inside } = *ring.extent();
+            let (area, bounds) = (hull.area(), hull.bounds());
+            let corners = ring.on_level0();
+            prop_assert!(inside.is_none_or(|inside| inside <= area + 1e-6));
+            prop_assert!(area <= bounds.area() + 1e-6 && corners.iter().all(|point| contains_box(&bounds, &Level0Box::new(*point, *point))));
         }
     }
 }
