@@ -2,7 +2,7 @@
 //! JPEG decode of the same bytes, and OpenSlide's `read_region`.
 //!
 //! ```sh
-//! cargo bench --bench read [-- [--windows] [--rows=ROWS] SLIDE]
+//! cargo bench --bench read [-- [--windows | --one-round] [--rows=ROWS] SLIDE]
 //! ```
 //!
 //! SLIDE is an Aperio or generic TIFF of JPEG tiles; by default the shared
@@ -14,7 +14,9 @@
 //! says more than the clock; both are given.
 //!
 //! With `--windows` the windows at stride 1024 are all that is read, once, and
-//! the process's peak memory is given.
+//! the process's peak memory is given. With `--one-round` what `read_peers.py` compares
+//! with other readers, in turn, is read once: a line each, Mpx per second of processor
+//! time.
 
 use std::{
     fs::File,
@@ -44,7 +46,7 @@ const WINDOW: u32 = 2048;
 fn main() -> anyhow::Result<()> {
     // `cargo bench` adds a flag of its own.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let windows_only = arguments.iter().any(|argument| argument == "--windows");
+    let is_given = |option: &str| arguments.iter().any(|argument| argument == option);
     let named = arguments.iter().find(|argument| !argument.starts_with("--")).map(PathBuf::from);
     let shared =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/slides/gt/big_virtual_16384x12288.svs");
@@ -54,7 +56,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let slide = wsi_reader::open(&path)?;
-    if windows_only {
+    if is_given("--windows") {
         return report_memory(&slide);
     }
     let grid = slide.info().pyramid.base().tiles;
@@ -63,6 +65,21 @@ fn main() -> anyhow::Result<()> {
     let rows = height.div_ceil(grid.tile_height);
     let area = |height: u32| f64::from(grid.width) * f64::from(height);
     let px = area((rows * grid.tile_height).min(grid.height));
+    if is_given("--one-round") {
+        let tell = |what: &str, px: f64, time: Time| println!("{what}: {:.1}", px / time.processor / 1e6);
+        tell("slidemill, whole tiles", px, once(|| read_tiles(&*slide, rows, 1)));
+        let has_openslide = openslide_sys::load().is_ok();
+        for stride in [WINDOW, WINDOW / 2] {
+            let ours = once(|| read_windows(&slide, stride, 0, height));
+            tell(&format!("slidemill, stride {stride}"), area(height), ours);
+            if has_openslide {
+                let handle = OpenSlide::new(&path)?;
+                let theirs = once(|| read_region(&handle, grid.width, height, stride));
+                tell(&format!("OpenSlide from Rust, stride {stride}"), area(height), theirs);
+            }
+        }
+        return Ok(());
+    }
     println!(
         "{} of {} rows: {} px wide, {} tiles, best of {ROUNDS}",
         height,
