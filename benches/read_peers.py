@@ -1,8 +1,8 @@
 """Reads the windows of `benches/read.rs` with other readers, in turn with ours.
 
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install tiffslide cucim-cu12 openslide-python openslide-bin imagecodecs
+    python -m venv .venv-peers && .venv-peers/bin/pip install tiffslide cucim-cu12 openslide-python openslide-bin imagecodecs
     cargo bench --bench read --no-run     # names the bench
-    /tmp/peers/bin/python benches/read_peers.py SLIDE --ours target/release/deps/read-… [--rows ROWS] [--rounds 5]
+    .venv-peers/bin/python benches/read_peers.py SLIDE --ours target/release/deps/read-… [--rows ROWS] [--rounds 5]
 
 Windows of 2048 px of level 0, or of its first ROWS, at strides 2048 and 1024, one
 thread, to RGB in memory. With them the floor: the bare decode of the same JPEG tiles by

@@ -1,7 +1,7 @@
 """Writes the tiles of a small slide again and again, into one as large as wanted.
 
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install tifffile numpy
-    /tmp/peers/bin/python benches/repeat_slide.py SLIDE OUT.svs --width 20000 --height 20000 [--shared]
+    python -m venv .venv-peers && .venv-peers/bin/pip install tifffile numpy
+    .venv-peers/bin/python benches/repeat_slide.py SLIDE OUT.svs --width 20000 --height 20000 [--shared]
 
 SLIDE is an Aperio file of JPEG tiles. OUT is a BigTIFF of one level, made of the
 tiles that SLIDE fills whole, as stored: decoding it costs what decoding tissue like
