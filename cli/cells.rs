@@ -1,7 +1,7 @@
 //! Reads cells back from a dataset: for the demo's score, pictures, the report
 //! and `slidemill verify`.
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, ensure};
 use arrow_array::{
@@ -9,8 +9,9 @@ use arrow_array::{
     cast::AsArray as _,
     types::{ArrowPrimitiveType, Float32Type, Float64Type, UInt16Type, UInt64Type},
 };
-use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use wsi_types::{ClassId, Level0Box, Level0Point};
+
+use crate::stored_tables::for_each_batch;
 
 /// What is needed of a cell once it is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +30,7 @@ pub struct StoredCell {
     pub area_um2: f32,
 }
 
+const CELL_TABLE: &str = "the cell table";
 const COLUMNS: [&str; 7] = ["cell_id", "class_id", "score", "x_px", "y_px", "bbox", "area_um2"];
 
 /// Hands every cell of a table to `each`, in the order of its rows.
@@ -37,16 +39,11 @@ const COLUMNS: [&str; 7] = ["cell_id", "class_id", "score", "x_px", "y_px", "bbo
 ///
 /// When the file cannot be read or is no cell table.
 pub fn for_each_cell(path: &Path, mut each: impl FnMut(StoredCell)) -> anyhow::Result<()> {
-    let file = File::open(path).context("cannot open the cell table")?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the cell table is not Parquet")?;
-    let schema = builder.parquet_schema();
-    let mask = ProjectionMask::columns(schema, COLUMNS);
-    for batch in builder.with_projection(mask).build()? {
-        let batch = batch.context("the cell table is broken")?;
-        let cells = Columns::of(&batch)?;
+    for_each_batch(path, CELL_TABLE, COLUMNS, |batch| {
+        let cells = Columns::of(batch)?;
         (0..batch.num_rows()).for_each(|row| each(cells.cell(row)));
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// All cells of a table, in the order of its rows.
@@ -66,12 +63,8 @@ pub fn read_cells(path: &Path) -> anyhow::Result<Vec<StoredCell>> {
 ///
 /// As [`for_each_cell`].
 pub fn class_names(path: &Path) -> anyhow::Result<BTreeMap<ClassId, String>> {
-    let file = File::open(path).context("cannot open the cell table")?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the cell table is not Parquet")?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["class_id", "class_name"]);
     let mut names = BTreeMap::new();
-    for batch in builder.with_projection(mask).build()? {
-        let batch = batch.context("the cell table is broken")?;
+    for_each_batch(path, CELL_TABLE, ["class_id", "class_name"], |batch| {
         let column = |name: &str| batch.column_by_name(name).context("the cell table has no classes");
         let ids = column("class_id")?.as_primitive_opt::<UInt16Type>().context("class ids are no u16")?;
         let texts = column("class_name")?
@@ -83,7 +76,8 @@ pub fn class_names(path: &Path) -> anyhow::Result<BTreeMap<ClassId, String>> {
                 names.entry(ClassId(id)).or_insert_with(|| name.to_owned());
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(names)
 }
 
@@ -105,45 +99,46 @@ pub fn f32_column(path: &Path, name: &str) -> anyhow::Result<Vec<Option<f32>>> {
     column_of::<Float32Type>(path, name)
 }
 
-/// Per cell, row by row, which of several detectors saw it: bit 0 is the first,
-/// bit 31 stands for all from there on. 0 where there was one detector.
+/// The bit of a detector in what [`seen_by`] gives: the last stands for all from
+/// there on.
+#[must_use]
+pub fn detector_bit(place: usize) -> u32 {
+    1 << place.min(31)
+}
+
+/// Per cell, row by row, which of several detectors saw it, by
+/// [bits](detector_bit). 0 where there was one detector.
 ///
 /// # Errors
 ///
 /// As [`u64_column`].
 pub fn seen_by(path: &Path) -> anyhow::Result<Vec<u32>> {
     const NAME: &str = "detector_scores";
-    let file = File::open(path).context("cannot open the cell table")?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the cell table is not Parquet")?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [NAME]);
     let mut seen = Vec::new();
-    for batch in builder.with_projection(mask).build()? {
-        let batch = batch.context("the cell table is broken")?;
+    for_each_batch(path, CELL_TABLE, [NAME], |batch| {
         let column = batch.column_by_name(NAME).and_then(|column| column.as_list_opt::<i32>());
         let column = column.with_context(|| format!("the cell table has no column {NAME:?} of ours"))?;
         seen.extend(column.iter().map(|scores| scores.map_or(0, |scores| bits_of(scores.as_ref()))));
-    }
+        Ok(())
+    })?;
     Ok(seen)
 }
 
 /// A bit for each entry that is not null.
 fn bits_of(scores: &dyn Array) -> u32 {
     let known = (0..scores.len()).filter(|&place| scores.is_valid(place));
-    known.fold(0, |bits, place| bits | 1 << place.min(31))
+    known.fold(0, |bits, place| bits | detector_bit(place))
 }
 
 fn column_of<T: ArrowPrimitiveType>(path: &Path, name: &str) -> anyhow::Result<Vec<Option<T::Native>>> {
-    let file = File::open(path).context("cannot open the table")?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).context("the table is not Parquet")?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
     let mut values = Vec::new();
-    for batch in builder.with_projection(mask).build()? {
-        let batch = batch.context("the table is broken")?;
+    for_each_batch(path, "the table", [name], |batch| {
         let column =
             batch.column_by_name(name).with_context(|| format!("the table has no column {name:?}"))?;
         let column = column.as_primitive_opt::<T>();
         values.extend(column.with_context(|| format!("column {name:?} has another type than ours"))?);
-    }
+        Ok(())
+    })?;
     Ok(values)
 }
 

@@ -39,4 +39,5 @@ pub mod run;
 pub mod settings;
 pub mod shard;
 pub mod stored_regions;
+mod stored_tables;
 pub mod summary;

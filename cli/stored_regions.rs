@@ -1,6 +1,6 @@
 //! Reads regions back from a dataset, for pictures.
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use arrow_array::{
@@ -8,8 +8,9 @@ use arrow_array::{
     cast::AsArray as _,
     types::{Float64Type, UInt64Type},
 };
-use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use wsi_types::Level0Point;
+
+use crate::stored_tables::for_each_batch;
 
 /// What is needed of a region once it is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,14 +34,11 @@ const COLUMNS: [&str; 4] = ["region_id", "kind", "area_um2", "geometry"];
 ///
 /// When the file cannot be read or is no regions table.
 pub fn read_regions(path: &Path) -> anyhow::Result<Vec<StoredRegion>> {
-    let file = File::open(path).context("cannot open the regions table")?;
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).context("the regions table is not Parquet")?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
     let mut regions = Vec::new();
-    for batch in builder.with_projection(mask).build()? {
-        regions.extend(regions_in(&batch.context("the regions table is broken")?)?);
-    }
+    for_each_batch(path, "the regions table", COLUMNS, |batch| {
+        regions.extend(regions_in(batch)?);
+        Ok(())
+    })?;
     Ok(regions)
 }
 

@@ -7,7 +7,7 @@ use wsi_types::{ClassId, Level0Box, Rgb};
 use crate::{
     account::{Analysis, RunAccount},
     args::{self, DrawWhat},
-    cells::{class_names, read_cells, seen_by},
+    cells::{class_names, detector_bit, read_cells, seen_by},
     dataset::{Dataset, SlideId},
     draw::{self, Area, Layers, class_colour},
     exit::{Exit, Failure},
@@ -147,7 +147,7 @@ fn scales(dataset: &Dataset, id: &SlideId, analysis: &Analysis) -> anyhow::Resul
         analysis.detectors.len() > 1,
         "the cells of slide {id} are of one detector; --show scales is for a run with several --detector"
     );
-    let everyone = (0..analysis.detectors.len()).fold(0, |bits, place| bits | 1 << place.min(31));
+    let everyone = (0..analysis.detectors.len()).fold(0, |bits, place| bits | detector_bit(place));
     let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
     let mut boxes = Vec::new();
     for (cell, seen) in read_cells(&table)?.iter().zip(seen_by(&table)?) {
@@ -168,7 +168,7 @@ fn colour_of_seen(seen: u32, everyone: u32) -> Rgb {
 /// In words; `seen` by bits.
 fn who_saw(seen: u32, everyone: u32, analysis: &Analysis) -> String {
     let name = |place: usize| format!("{} µm/px", analysis.detectors[place].mpp);
-    let saw = |place: &usize| seen & 1 << (*place).min(31) != 0;
+    let saw = |place: &usize| seen & detector_bit(*place) != 0;
     let names: Vec<String> = (0..analysis.detectors.len()).filter(saw).map(name).collect();
     match names.as_slice() {
         _ if seen == everyone => format!("{}:", names.join(" and ")),

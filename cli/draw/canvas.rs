@@ -12,8 +12,8 @@ pub(super) struct Canvas {
     picture: RgbBuffer,
 }
 
-const INK: Rgb = [24, 22, 30];
-const PAPER: Rgb = [255, 255, 255];
+pub(super) const INK: Rgb = [24, 22, 30];
+pub(super) const PAPER: Rgb = [255, 255, 255];
 
 impl Canvas {
     pub(super) fn new(picture: RgbBuffer) -> Self {

@@ -5,8 +5,9 @@ use wsi_reader::Slide;
 use wsi_types::{Level0Box, Level0Point, Rgb, RgbBuffer};
 
 use super::{
-    canvas::Canvas,
+    canvas::{Canvas, INK, PAPER},
     font,
+    spans::{for_each_span, sides},
     view::{PictureBox, PicturePoint, View},
 };
 
@@ -85,39 +86,14 @@ fn draw_area(canvas: &mut Canvas, view: &View, area: &Area) {
     };
     let rings: Vec<Vec<PicturePoint>> = area.rings.iter().map(place).collect();
     let size = (view.picture.width(), view.picture.height());
-    fill(canvas, size, &rings, area.colour, area.veil);
+    for_each_span(&rings, size, |y, across| {
+        across.for_each(|x| canvas.blend(x, y, area.colour, area.veil));
+    });
     for (from, to) in rings.iter().flat_map(|ring| sides(ring)) {
         canvas.line(from, to, BORDER_PX, area.colour);
     }
 }
 
-fn sides(ring: &[PicturePoint]) -> impl Iterator<Item = (PicturePoint, PicturePoint)> {
-    ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
-}
-
-/// Blends `colour` into the pixels whose middles lie inside `rings` (even-odd
-/// rule).
-fn fill(canvas: &mut Canvas, size: (usize, usize), rings: &[Vec<PicturePoint>], colour: Rgb, veil: f64) {
-    let bounds = PictureBox::from_points(rings.iter().flatten());
-    let clamp = |value: f64, most: usize| value.clamp(0.0, most as f64) as usize;
-    for y in clamp(bounds.min.y.floor(), size.1)..clamp(bounds.max.y.ceil(), size.1) {
-        let middle = y as f64 + 0.5;
-        let crossing = |(from, to): (PicturePoint, PicturePoint)| {
-            let crosses = (from.y <= middle) != (to.y <= middle);
-            crosses.then(|| from.x + (middle - from.y) / (to.y - from.y) * (to.x - from.x))
-        };
-        let mut crossings: Vec<f64> =
-            rings.iter().flat_map(|ring| sides(ring)).filter_map(crossing).collect();
-        crossings.sort_unstable_by(f64::total_cmp);
-        for pair in crossings.as_chunks::<2>().0 {
-            let [from, to] = pair.map(|x| clamp((x - 0.5).ceil(), size.0));
-            (from..to).for_each(|x| canvas.blend(x, y, colour, veil));
-        }
-    }
-}
-
-const PAPER: Rgb = [255, 255, 255];
-const INK: Rgb = [24, 22, 30];
 const TEXT_PX: f64 = 13.0;
 const LINE_PX: f64 = 22.0;
 const SWATCH_PX: f64 = 14.0;

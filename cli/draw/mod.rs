@@ -12,6 +12,7 @@ mod font;
 mod layers;
 mod montage;
 mod sheet;
+mod spans;
 mod view;
 
 use wsi_reader::Slide;

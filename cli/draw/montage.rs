@@ -5,7 +5,7 @@ use wsi_reader::Slide;
 use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, RgbBuffer};
 
 use super::{
-    canvas::Canvas,
+    canvas::{Canvas, PAPER},
     class_colour,
     density::{self, Density},
     draw_cells,
@@ -25,7 +25,6 @@ pub struct Montage<'a> {
     pub height: usize,
 }
 
-const PAPER: Rgb = [255, 255, 255];
 const FRAME: Rgb = [24, 22, 30];
 const GAP_PX: usize = 8;
 const TEXT_PX: f64 = 12.0;

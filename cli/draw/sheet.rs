@@ -4,8 +4,9 @@
 use wsi_types::{ClassId, Rgb, RgbBuffer};
 
 use super::{
-    canvas::Canvas,
+    canvas::{Canvas, INK, PAPER},
     class_colour,
+    spans::for_each_span,
     view::{PictureBox, PicturePoint},
 };
 
@@ -18,8 +19,6 @@ pub struct SheetTile {
     pub rings: Vec<(Vec<(f64, f64)>, ClassId)>,
 }
 
-const PAPER: Rgb = [255, 255, 255];
-const INK: Rgb = [24, 22, 30];
 const GAP_PX: usize = 8;
 const TEXT_PX: f64 = 14.0;
 const LEGEND_PX: usize = 28;
@@ -70,23 +69,9 @@ fn draw_legend(canvas: &mut Canvas, class_names: &[String]) {
 /// Fills the pixels whose middles lie inside a ring (even-odd rule). Parts
 /// outside the picture are left out.
 pub fn fill_ring(picture: &mut RgbBuffer, ring: &[(f64, f64)], colour: Rgb) {
-    let (top, bottom) =
-        ring.iter().fold((f64::INFINITY, 0.0_f64), |(top, bottom), p| (top.min(p.1), bottom.max(p.1)));
-    let last = bottom.ceil().min(picture.height() as f64) as usize;
-    for y in top.floor().max(0.0) as usize..last {
-        let middle = y as f64 + 0.5;
-        let mut crossings: Vec<f64> = (ring.iter().zip(ring.iter().cycle().skip(1)))
-            .filter(|(a, b)| (a.1 <= middle) != (b.1 <= middle))
-            .map(|(a, b)| a.0 + (middle - a.1) / (b.1 - a.1) * (b.0 - a.0))
-            .collect();
-        crossings.sort_by(f64::total_cmp);
-        let width = picture.width() as f64;
-        let row = picture.row_mut(y).as_chunks_mut::<3>().0;
-        for pair in crossings.as_chunks::<2>().0 {
-            let [from, to] = pair.map(|x| (x - 0.5).ceil().clamp(0.0, width) as usize);
-            row[from..to].fill(colour);
-        }
-    }
+    let size = (picture.width(), picture.height());
+    let ring = ring.iter().map(|&(x, y)| PicturePoint::new(x, y)).collect();
+    for_each_span(&[ring], size, |y, across| picture.row_mut(y).as_chunks_mut::<3>().0[across].fill(colour));
 }
 
 #[cfg(test)]

@@ -44,12 +44,12 @@ impl View for Lines {
 fn minute(totals: &Totals, pace: &Pace, now: Instant) -> Option<String> {
     let current = pace.current()?;
     let windows = counted(current.windows, "window");
-    let separator = if pace.of_slide(now).is_empty() { "" } else { ", " };
+    let of_slide = pace.of_slide(now);
+    let separator = if of_slide.is_empty() { "" } else { ", " };
     Some(format!(
-        "{}: {} of {windows}{separator}{}; job: {} of {}, {}",
+        "{}: {} of {windows}{separator}{of_slide}; job: {} of {}, {}",
         pace.name(),
         grouped(current.done as u64),
-        pace.of_slide(now),
         totals.ended(),
         counted(pace.slides(), "slide"),
         pace.of_job(totals, now)

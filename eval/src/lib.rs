@@ -44,6 +44,7 @@ pub mod dataset;
 pub mod error;
 pub mod evaluation;
 pub mod froc;
+mod groups;
 mod ladder;
 pub mod matching;
 pub mod objects;

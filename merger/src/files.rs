@@ -26,11 +26,6 @@ pub(crate) fn put_in_place<T>((value, staged): (T, Staged)) -> Result<T, MergeEr
     Ok(value)
 }
 
-/// Where a table is staged that is written by itself.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 pub(crate) fn io_error(source: io::Error, path: &Path) -> MergeError {
     let path = path.to_owned();
     match source.kind() {

@@ -8,11 +8,11 @@ use arrow_array::builder::{BinaryBuilder, ListBuilder, UInt64Builder};
 use arrow_array::{ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
-use whole_file::Staged;
+use whole_file::{Staged, folder_of};
 use wsi_types::ClassId;
 
 use crate::MergeError;
-use crate::files::{folder_of, put_in_place, stage};
+use crate::files::{put_in_place, stage};
 use crate::regions::Region;
 use crate::table::{
     ROWS_PER_GROUP, TableContext, WriteReport, bounds, corner_fields, corners_json, covering, encode_error,

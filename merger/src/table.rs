@@ -25,12 +25,12 @@ use parquet::schema::types::ColumnPath;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::json;
-use whole_file::Staged;
+use whole_file::{Staged, folder_of};
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
 use crate::MergeError;
 use crate::cell::{Cell, content_order, settle_ids};
-use crate::files::{folder_of, io_error, put_in_place, stage};
+use crate::files::{io_error, put_in_place, stage};
 use crate::geometry::{box_area, ring_area};
 use crate::morphology::Shape;
 

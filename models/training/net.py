@@ -9,7 +9,7 @@ and touching nuclei lie 8 px apart. The head gives each cell a score and a box
 
 Several classes are a second question: *is it a nucleus* stays one logit, learned from
 every set, and *which kind* is a softmax beside it, learned where classes are known. So
-the kinds cost the detector nothing, and masks without classes still teach it.
+masks without classes still teach it, and a score means what it means with one class.
 """
 
 from __future__ import annotations

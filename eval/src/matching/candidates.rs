@@ -11,6 +11,7 @@ use super::Criterion;
 use crate::{
     EvalError,
     error::Result,
+    groups::Groups,
     objects::{Image, Object, Role, Shape},
     polygon::{Polygon, shared_area},
 };
@@ -131,7 +132,7 @@ impl Clusters {
     const CHUNK: usize = 2048;
 
     fn new(predictions: &[Object], truth: &[Object], starts: &[usize], pairs: &[Candidate]) -> Self {
-        let mut group: Vec<u32> = (0..predictions.len() as u32).collect();
+        let mut groups = Groups::alone(predictions.len());
         let mut first_at = vec![NOBODY; truth.len()];
         for p in 0..predictions.len() as u32 {
             for candidate in &pairs[starts[p as usize]..starts[p as usize + 1]] {
@@ -142,33 +143,29 @@ impl Clusters {
                 if first_at[t] == NOBODY {
                     first_at[t] = p;
                 } else {
-                    join(&mut group, p, first_at[t]);
+                    groups.join(p, first_at[t]);
                 }
             }
         }
-        let mut clusters = Self::of_groups(group);
+        let mut clusters = Self::of_groups(&groups.firsts());
         clusters.surest_first(predictions);
         clusters
     }
 
-    /// From the root of each prediction's group, which is its first member.
-    fn of_groups(mut group: Vec<u32>) -> Self {
-        let mut sizes = vec![0_u32; group.len()];
-        for p in 0..group.len() as u32 {
-            let root = root(&mut group, p);
-            group[p as usize] = root;
-            sizes[root as usize] += 1;
-        }
-        let mut next = vec![0_u32; group.len()];
+    /// From the first member of each prediction's group.
+    fn of_groups(firsts: &[u32]) -> Self {
+        let mut sizes = vec![0_u32; firsts.len()];
+        firsts.iter().for_each(|&first| sizes[first as usize] += 1);
+        let mut next = vec![0_u32; firsts.len()];
         let (mut end, mut ends) = (0, Vec::new());
-        for (root, &size) in sizes.iter().enumerate().filter(|(_, size)| **size > 0) {
-            next[root] = end;
+        for (first, &size) in sizes.iter().enumerate().filter(|(_, size)| **size > 0) {
+            next[first] = end;
             end += size;
             ends.push(end);
         }
-        let mut members = vec![0; group.len()];
-        for (p, &root) in (0_u32..).zip(&group) {
-            let place = &mut next[root as usize];
+        let mut members = vec![0; firsts.len()];
+        for (p, &first) in (0_u32..).zip(firsts) {
+            let place = &mut next[first as usize];
             members[*place as usize] = p;
             *place += 1;
         }
@@ -210,21 +207,6 @@ impl Clusters {
 }
 
 const NOBODY: u32 = u32::MAX;
-
-/// The first member of `p`'s group; shortens the way there.
-fn root(group: &mut [u32], mut p: u32) -> u32 {
-    while group[p as usize] != p {
-        group[p as usize] = group[group[p as usize] as usize];
-        p = group[p as usize];
-    }
-    p
-}
-
-/// Makes two groups one, under the earlier of their first members.
-fn join(group: &mut [u32], a: u32, b: u32) {
-    let (a, b) = (root(group, a), root(group, b));
-    group[a.max(b) as usize] = a.min(b);
-}
 
 type Leaf = GeomWithData<Rectangle<[f64; 2]>, u32>;
 

@@ -12,6 +12,7 @@ use super::{FORMAT, Picture};
 use crate::{
     EvalError,
     error::Result,
+    groups::Groups,
     objects::{Object, ObjectSet, Shape},
     truth::malformed,
 };
@@ -154,34 +155,25 @@ impl Seen {
 /// outline of its largest.
 fn once(seen: Vec<Seen>) -> Vec<Object> {
     let rectangle = |bounds: &Level0Box| (bounds.min.to_array(), bounds.max.to_array());
-    let leaves = seen.iter().enumerate().map(|(place, seen)| {
+    let leaves = seen.iter().zip(0_u32..).map(|(seen, place)| {
         let (low, high) = rectangle(&seen.bounds);
         GeomWithData::new(Rectangle::from_corners(low, high), place)
     });
     let tree = RTree::bulk_load(leaves.collect());
-    let mut first: Vec<usize> = (0..seen.len()).collect();
-    for (place, one) in seen.iter().enumerate() {
+    let mut groups = Groups::alone(seen.len());
+    for (one, place) in seen.iter().zip(0_u32..) {
         let (low, high) = rectangle(&one.bounds);
         for near in tree.locate_in_envelope_intersecting(AABB::from_corners(low, high)) {
-            if near.data < place && one.is_same_as(&seen[near.data]) {
-                let (a, b) = (root(&first, place), root(&first, near.data));
-                first[a.max(b)] = a.min(b);
+            if near.data < place && one.is_same_as(&seen[near.data as usize]) {
+                groups.join(place, near.data);
             }
         }
     }
-    let mut whole: BTreeMap<usize, Object> = BTreeMap::new();
-    for (place, one) in seen.into_iter().enumerate() {
-        let of = root(&first, place);
-        whole.entry(of).and_modify(|object| join(object, &one.object)).or_insert(one.object);
+    let mut whole: BTreeMap<u32, Object> = BTreeMap::new();
+    for (one, first) in seen.into_iter().zip(groups.firsts()) {
+        whole.entry(first).and_modify(|object| join(object, &one.object)).or_insert(one.object);
     }
     whole.into_values().collect()
-}
-
-fn root(first: &[usize], mut place: usize) -> usize {
-    while first[place] != place {
-        place = first[place];
-    }
-    place
 }
 
 fn join(object: &mut Object, other: &Object) {
