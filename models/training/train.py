@@ -1,6 +1,6 @@
 """Trains a nucleus detector.
 
-    python train.py --out ../../target/train/a --steps 12000
+    python train.py --out ../../.venv-train/runs/all --steps 1500
 
 Everything random hangs on ``--seed``. The run can be killed and started again
 with the same command: it goes on from ``last.pt``. ``best.pt`` holds the averaged

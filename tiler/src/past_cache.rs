@@ -4,7 +4,7 @@
 //! later. An ordinary store first fetches the line it overwrites; a non-temporal
 //! one does not, and leaves the tiles in the cache that the next window needs.
 //! Measured against plain copies of 768-byte rows: 1.2 times as fast
-//! (`docs/decisions/0026-windows-past-the-cache.md`). Elsewhere than on x86-64 rows
+//! (`docs/decisions/0026-non-temporal-stores-into-windows.md`). Elsewhere than on x86-64 rows
 //! are copied plainly.
 //!
 //! The only unsafe code of this crate.
