@@ -18,7 +18,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use slidemill::demo::{PaintSettings, paint_slide};
+use painted::{PaintSettings, paint_slide};
 
 const SMALL_SLIDES: u64 = 200;
 /// A window is 192 µm wide, as the smallest slide that is painted.

@@ -14,10 +14,10 @@ use std::{
 };
 
 use detector::BatchView;
+use painted::{PaintSettings, paint_slide};
 use slidemill::{
     args::Run,
     bundled,
-    demo::{PaintSettings, paint_slide},
     detectors::{self, Detectors},
     prepare::{plan_settings_for, score_floor},
     run,

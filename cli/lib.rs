@@ -14,7 +14,6 @@ pub mod cells;
 pub mod command;
 pub mod commit;
 pub mod dataset;
-pub mod demo;
 pub mod detectors;
 pub mod draw;
 pub mod eval_page;

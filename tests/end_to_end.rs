@@ -8,7 +8,6 @@ use slidemill::{
     account::{Outcome, RunAccount},
     cells::read_cells,
     dataset::Dataset,
-    demo,
 };
 use support::{
     SMALL_WINDOWS, accounts, cell_tables, run, slidemill, small_slide, stderr, tables, tiny_slides,
@@ -38,7 +37,7 @@ fn painted_cells_are_found_once_each() {
     let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).expect("cells can be read");
     assert_eq!(cells.len() as u64, account.cells());
     let found: Vec<_> = cells.iter().map(|cell| cell.centroid).collect();
-    let score = demo::score(&truth, &found).expect("centres are numbers");
+    let score = painted::score(&truth, &found).expect("centres are numbers");
     assert!(score.all.recall() > 0.8 && score.all.precision() > 0.8, "{score:?}");
 }
 

@@ -11,10 +11,10 @@ use std::{
 };
 
 use detector::{BatchView, Detector, DetectorError, Manifest, WindowResult};
+use painted::{PaintedCell, Truth};
 use slidemill::{
     cells::{StoredCell, read_cells},
     dataset::Dataset,
-    demo::{self, DemoTruth, PaintedCell},
     detectors::{Detectors, untagged},
     draw::class_colour,
     finish::Collector,
@@ -82,7 +82,7 @@ impl Detector for ByScale {
 }
 
 /// Runs the scripted detectors that `mpps` ask for; gives the centroids found.
-fn run_scripted(slide: &Path, truth: &DemoTruth, out: &Path, detectors: &[&str], fuse: &[&str]) -> PathBuf {
+fn run_scripted(slide: &Path, truth: &Truth, out: &Path, detectors: &[&str], fuse: &[&str]) -> PathBuf {
     let mut options = RunOptions { window: Some(512), threads: Some(2), ..RunOptions::default() };
     options.detector = Some(detectors.iter().map(|spec| spec.parse().unwrap()).collect());
     options.merging.fuse = fuse.first().map(|&rule| rule.to_owned());
@@ -157,9 +157,9 @@ fn placements(path: &Path, settings: &Settings, mpp: Mpp) -> BTreeMap<WindowInde
     plan.windows().iter().map(|window| (window.index, window.placement)).collect()
 }
 
-fn f1(truth: &DemoTruth, table: &Path) -> f64 {
+fn f1(truth: &Truth, table: &Path) -> f64 {
     let found: Vec<_> = read_cells(table).unwrap().iter().map(|cell| cell.centroid).collect();
-    let all = demo::score(truth, &found).unwrap().all;
+    let all = painted::score(truth, &found).unwrap().all;
     2.0 * all.precision() * all.recall() / (all.precision() + all.recall())
 }
 

@@ -4,8 +4,9 @@ mod support;
 
 use std::{fs, path::Path, process::Output};
 
+use painted::Truth;
 use serde_json::Value;
-use slidemill::{cells::read_cells, dataset::Dataset, demo};
+use slidemill::{cells::read_cells, dataset::Dataset};
 use support::{SMALL_WINDOWS, accounts, run, slidemill, small_slide, stderr};
 
 fn folder() -> tempfile::TempDir {
@@ -41,12 +42,12 @@ fn a_run_is_judged_by_the_names_of_its_slides() {
         ["--mistakes", mistakes.to_str().unwrap(), "--parquet", table.to_str().unwrap(), "--bootstrap", "20"];
     let found = json(&eval(&out, &truth, &[&["--match", "distance:3um", "--json"], &files[..]].concat()));
 
-    // The demo's own score pairs cells by the same rule.
+    // The painted slide's own score pairs cells by the same rule.
     let mut matched = 0;
     for account in accounts(&out) {
         let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).unwrap();
         let centres: Vec<_> = cells.iter().map(|cell| cell.centroid).collect();
-        let scores = painted.each_ref().map(|painted| demo::score(painted, &centres).unwrap().all.matched);
+        let scores = painted.each_ref().map(|painted| painted::score(painted, &centres).unwrap().all.matched);
         matched += scores.into_iter().max().unwrap();
     }
     let counts = &found["overall"]["working"]["counts"];
@@ -147,7 +148,7 @@ fn what_is_asked_wrongly_is_said() {
 
 /// What one made-up annotator does to the painted cells: misses every `miss`-th
 /// and moves the others by a third of a µm.
-fn annotate(painted: &demo::DemoTruth, miss: usize, path: &Path) {
+fn annotate(painted: &Truth, miss: usize, path: &Path) {
     let mut text = "x,y,class\n".to_owned();
     for (place, cell) in painted.cells.iter().enumerate().filter(|(place, _)| place % miss != miss - 1) {
         let aside = if place % 2 == 0 { 1.3 } else { -1.3 };

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use painted::{PaintSettings, Score, Truth};
 use wsi_types::RgbBuffer;
 
 use crate::{
@@ -10,7 +11,6 @@ use crate::{
     args,
     cells::{StoredCell, read_cells},
     dataset::Dataset,
-    demo::{self, DemoScore, DemoTruth, PaintSettings},
     draw::{self, Montage},
     exit::{Exit, Failure},
     progress::{grouped, span},
@@ -30,7 +30,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     let path = args.out.join("painted.tif");
     let clock = std::time::Instant::now();
     eprintln!("Painting a slide …");
-    let truth = demo::paint_slide(&path, &PaintSettings { seed: args.seed, ..PaintSettings::default() })?;
+    let truth = painted::paint_slide(&path, &PaintSettings { seed: args.seed, ..PaintSettings::default() })?;
     truth.write_csv(&args.out.join("painted.csv"))?;
     eprintln!(
         "Painted {} cells in {}.",
@@ -57,7 +57,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     let table = dataset.cells(&account.slide);
     let cells = read_cells(&table)?;
     let centres: Vec<_> = cells.iter().map(|cell| cell.centroid).collect();
-    println!("\n{}", describe(&demo::score(&truth, &centres)?));
+    println!("\n{}", describe(&painted::score(&truth, &centres)?));
 
     let picture = args.out.join("demo.png");
     draw::write_png(&picture, &draw_found(&path, &truth, &cells)?).map_err(|error| {
@@ -73,7 +73,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
 }
 
 /// Found against painted, as a small table.
-fn describe(score: &DemoScore) -> String {
+fn describe(score: &Score) -> String {
     let mut text = format!(
         "{:<26}{:>8}{:>8}{:>11}{:>9}{:>14}\n",
         "", "painted", "found", "precision", "recall", "count error"
@@ -101,7 +101,7 @@ fn describe(score: &DemoScore) -> String {
 }
 
 /// Overview with density, and one crop per kind of cell, all with boxes.
-fn draw_found(path: &Path, truth: &DemoTruth, cells: &[StoredCell]) -> anyhow::Result<RgbBuffer> {
+fn draw_found(path: &Path, truth: &Truth, cells: &[StoredCell]) -> anyhow::Result<RgbBuffer> {
     let slide = super::open(path, None)?;
     let boxes: Vec<_> = cells.iter().map(|cell| (cell.bbox, cell.class)).collect();
     let crops = truth.places_to_show();

@@ -9,11 +9,8 @@ use std::{
     process::{Command, Output},
 };
 
-use slidemill::{
-    account::RunAccount,
-    dataset::Dataset,
-    demo::{DemoTruth, PaintSettings, paint_slide},
-};
+use painted::{PaintSettings, Truth, paint_slide};
+use slidemill::{account::RunAccount, dataset::Dataset};
 
 /// The command under test, with no terminal and no settings of the machine.
 pub(crate) fn slidemill() -> Command {
@@ -35,12 +32,12 @@ pub(crate) fn run(slides: &[&Path], out: &Path, more: &[&str]) -> Output {
 pub(crate) const SMALL_WINDOWS: [&str; 4] = ["--window", "512", "--threads", "2"];
 
 /// A painted slide of 0.64 × 0.512 mm: 12 windows of 512 px at 0.5 µm/px.
-pub(crate) fn small_slide(path: &Path, seed: u64) -> DemoTruth {
+pub(crate) fn small_slide(path: &Path, seed: u64) -> Truth {
     paint(path, seed, 640.0, 512.0)
 }
 
 /// A painted slide of these sides.
-pub(crate) fn paint(path: &Path, seed: u64, width_um: f64, height_um: f64) -> DemoTruth {
+pub(crate) fn paint(path: &Path, seed: u64, width_um: f64, height_um: f64) -> Truth {
     let settings = PaintSettings { seed, width_um, height_um, window_step_um: 128.0 };
     paint_slide(path, &settings).expect("the slide is painted")
 }

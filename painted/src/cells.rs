@@ -3,11 +3,13 @@
 
 use wsi_types::Level0Point;
 
-use super::{
-    CellKind, MPP, PaintSettings, PaintedCell, PointUm, VectorUm,
+use crate::{
     dice::Dice,
+    micron::{MPP, PointUm, VectorUm},
     noise::smooth_step,
+    settings::PaintSettings,
     tissue::{Feature, FeatureKind, Place, Tissue, sixteenth},
+    truth::{CellKind, PaintedCell},
 };
 
 /// No painted nucleus reaches deeper than this into another, in µm: about one
@@ -22,7 +24,7 @@ const APART_UM: f64 = 0.7;
 const SEAM_SPACING_UM: f64 = 30.0;
 
 /// Plants all cells. The first ones lie on window corners and borders.
-pub(super) fn plant(tissue: &Tissue, settings: &PaintSettings) -> Vec<PaintedCell> {
+pub(crate) fn plant(tissue: &Tissue, settings: &PaintSettings) -> Vec<PaintedCell> {
     // Not the layout's dice: a change of layout code must not shift them.
     let dice = Dice::new(settings.seed ^ 0x0063_656C_6C73);
     let mut planter = Planter { tissue, dice, bed: Bed::new(tissue.size_um) };
@@ -370,13 +372,13 @@ fn along_outline(feature: &Feature, point: PointUm) -> VectorUm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::DemoTruth;
+    use crate::truth::Truth;
 
-    fn planted() -> DemoTruth {
+    fn planted() -> Truth {
         let settings =
             PaintSettings { width_um: 1024.0, height_um: 832.0, window_step_um: 256.0, ..Default::default() };
         let tissue = Tissue::lay_out(&settings);
-        DemoTruth { cells: plant(&tissue, &settings), seam_step_px: 1024.0 }
+        Truth { cells: plant(&tissue, &settings), seam_step_px: 1024.0 }
     }
 
     /// Overlap seen by another rule than the planter's: how far along the line

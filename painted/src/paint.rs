@@ -2,15 +2,16 @@
 
 use wsi_types::RgbBuffer;
 
-use super::{
-    CellKind, MPP, PaintedCell, PointUm,
+use crate::{
+    micron::{MPP, PointUm},
     noise::{Noise, bump, lerp, smooth_step},
     stain::{Light, Stain},
     tissue::{Feature, FeatureKind, Ground, Tissue},
+    truth::{CellKind, PaintedCell},
 };
 
 /// Paints any part of the slide; any number of threads at once.
-pub(super) struct Painter<'a> {
+pub(crate) struct Painter<'a> {
     tissue: &'a Tissue,
     cells: CellGrid<'a>,
     light: Light,
@@ -35,7 +36,7 @@ const GROUND_STEP_PX: i32 = 8;
 const MPP_F32: f32 = MPP as f32;
 
 impl<'a> Painter<'a> {
-    pub(super) fn new(tissue: &'a Tissue, cells: &'a [PaintedCell], seed: u64) -> Self {
+    pub(crate) fn new(tissue: &'a Tissue, cells: &'a [PaintedCell], seed: u64) -> Self {
         Self {
             tissue,
             cells: CellGrid::new(cells, tissue.size_um),
@@ -48,7 +49,7 @@ impl<'a> Painter<'a> {
     }
 
     /// Paints a square of `side` px whose upper left level-0 px is `origin_px`.
-    pub(super) fn paint(&self, origin_px: (u32, u32), side: u32, out: &mut RgbBuffer) {
+    pub(crate) fn paint(&self, origin_px: (u32, u32), side: u32, out: &mut RgbBuffer) {
         let mut canvas = Canvas::new(origin_px, side);
         let tissue = self.lay_ground(&mut canvas);
         if tissue {
@@ -613,7 +614,7 @@ impl<'a> CellGrid<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::{PaintSettings, cells};
+    use crate::{cells, settings::PaintSettings};
 
     const SIDE: u32 = 128;
 

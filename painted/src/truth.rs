@@ -1,11 +1,13 @@
-//! What was painted: the truth a run over the demo slide is judged by.
+//! What was painted: the truth a run over a painted slide is judged by.
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use wsi_types::{Level0Box, Level0Point};
 
-use super::{MPP, VectorUm};
+use crate::{
+    error::PaintError,
+    micron::{MPP, VectorUm},
+};
 
 /// What a painted cell is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -67,14 +69,14 @@ impl PaintedCell {
 /// The cells of a painted slide and the grid of window borders they were
 /// painted for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DemoTruth {
+pub struct Truth {
     /// In the order of planting, the same for the same settings.
     pub cells: Vec<PaintedCell>,
     /// Window borders lie on multiples of this, level-0 px, on both axes.
     pub seam_step_px: f64,
 }
 
-impl DemoTruth {
+impl Truth {
     /// Whether a box reaches over a window border.
     #[must_use]
     pub fn is_on_seam(&self, cell: &PaintedCell) -> bool {
@@ -129,13 +131,16 @@ impl DemoTruth {
     /// # Errors
     ///
     /// When the file cannot be written.
-    pub fn write_csv(&self, path: &Path) -> anyhow::Result<()> {
+    pub fn write_csv(&self, path: &Path) -> Result<(), PaintError> {
         let mut text = String::from("kind,x_px,y_px,long_um,short_um,axis_x,axis_y,on_seam,on_corner\n");
         for cell in &self.cells {
             text.push_str(&self.csv_row(cell));
         }
-        whole_file::write_bytes(path, text.as_bytes())
-            .with_context(|| format!("cannot write the painted cells: {}", path.display()))
+        whole_file::write_bytes(path, text.as_bytes()).map_err(|reason| PaintError::Write {
+            what: "the painted cells",
+            reason,
+            path: path.to_owned(),
+        })
     }
 
     fn csv_row(&self, cell: &PaintedCell) -> String {
@@ -187,13 +192,13 @@ mod tests {
             cell(1020.0, 1000.0),
             cell(1040.0, 1000.0),
         ];
-        let truth = DemoTruth { cells, seam_step_px: 2048.0 };
+        let truth = Truth { cells, seam_step_px: 2048.0 };
         assert_eq!(truth.places_to_show(), [Level0Point::new(2048.0, 900.0)]);
     }
 
     #[test]
     fn seams_and_corners_are_told_apart() {
-        let truth = DemoTruth { cells: vec![], seam_step_px: 2048.0 };
+        let truth = Truth { cells: vec![], seam_step_px: 2048.0 };
         let told = |x, y| (truth.is_on_seam(&cell(x, y)), truth.is_on_corner(&cell(x, y)));
         assert_eq!(told(2050.0, 1000.0), (true, false));
         assert_eq!(told(2050.0, 4095.0), (true, true));

@@ -6,7 +6,11 @@ use eval::{
 };
 use wsi_types::{ClassId, Level0Point, Mpp};
 
-use super::{CellKind, DemoTruth, MPP};
+use crate::{
+    error::PaintError,
+    micron::MPP,
+    truth::{CellKind, Truth},
+};
 
 /// A found cell is a painted one when their centres are at most this far apart,
 /// µm: about the radius of a lymphocyte.
@@ -54,7 +58,7 @@ fn share(part: usize, whole: usize) -> f64 {
 
 /// How well painted cells were found.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct DemoScore {
+pub struct Score {
     /// All cells.
     pub all: Tally,
     /// Cells whose box crosses a window border, and finds near one.
@@ -73,9 +77,9 @@ pub struct DemoScore {
 /// # Errors
 ///
 /// When a centre is no number.
-pub fn score(truth: &DemoTruth, found: &[Level0Point]) -> anyhow::Result<DemoScore> {
+pub fn score(truth: &Truth, found: &[Level0Point]) -> Result<Score, PaintError> {
     let finder = pair_off(truth, found)?;
-    let mut score = DemoScore {
+    let mut score = Score {
         all: Tally::default(),
         on_seams: Tally::default(),
         off_seams: Tally::default(),
@@ -105,12 +109,7 @@ pub fn score(truth: &DemoTruth, found: &[Level0Point]) -> anyhow::Result<DemoSco
 }
 
 /// Adds finds that are no painted cell.
-fn count_unmatched(
-    truth: &DemoTruth,
-    found: &[Level0Point],
-    finder: &[Option<usize>],
-    score: &mut DemoScore,
-) {
+fn count_unmatched(truth: &Truth, found: &[Level0Point], finder: &[Option<usize>], score: &mut Score) {
     let mut matched = vec![false; found.len()];
     for &partner in finder.iter().flatten() {
         matched[partner] = true;
@@ -124,11 +123,11 @@ fn count_unmatched(
 
 /// For each painted cell the place of its partner in `found`, by the rule of
 /// `slidemill eval`: as many pairs as possible, and of those the closest.
-fn pair_off(truth: &DemoTruth, found: &[Level0Point]) -> anyhow::Result<Vec<Option<usize>>> {
+fn pair_off(truth: &Truth, found: &[Level0Point]) -> Result<Vec<Option<usize>>, PaintError> {
     let painted: Vec<Object> = truth.cells.iter().map(|cell| dot(cell.centre)).collect();
     let found: Vec<Object> = found.iter().copied().map(dot).collect();
     let near = Criterion::DistanceUm(MATCH_DISTANCE_UM);
-    let slide = Image { mpp: Some(Mpp::new(MPP)?), ..Image::named("painted") };
+    let slide = Image { mpp: Mpp::new(MPP).ok(), ..Image::named("painted") };
     let candidates = Candidates::find(&found, &painted, near, &slide)?;
     let scene = Scene { predictions: &found, truth: &painted, candidates: &candidates };
     let (asked, ignored) = (vec![true; found.len()], vec![false; painted.len()]);
@@ -156,16 +155,16 @@ fn dot(centre: Level0Point) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::{PaintedCell, VectorUm};
+    use crate::{micron::VectorUm, truth::PaintedCell};
 
-    fn truth(cells: &[(f64, f64, CellKind)]) -> DemoTruth {
+    fn truth(cells: &[(f64, f64, CellKind)]) -> Truth {
         let cell = |&(x, y, kind): &(f64, f64, CellKind)| PaintedCell {
             centre: Level0Point::new(x, y),
             radii_um: (3.0, 3.0),
             axis: VectorUm::new(1.0, 0.0),
             kind,
         };
-        DemoTruth { cells: cells.iter().map(cell).collect(), seam_step_px: 2048.0 }
+        Truth { cells: cells.iter().map(cell).collect(), seam_step_px: 2048.0 }
     }
 
     fn points(found: &[(f64, f64)]) -> Vec<Level0Point> {

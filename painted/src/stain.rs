@@ -9,26 +9,26 @@ use wsi_types::Rgb;
 
 /// How much of each dye lies on one spot; 1 is a strongly stained nucleus.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Stain {
+pub(crate) struct Stain {
     /// Haematoxylin: nuclei, blue-violet.
-    pub(super) haematoxylin: f32,
+    pub(crate) haematoxylin: f32,
     /// Eosin: cytoplasm and collagen, pink.
-    pub(super) eosin: f32,
+    pub(crate) eosin: f32,
     /// Haemoglobin under eosin: red cells, orange-red.
-    pub(super) red_cells: f32,
+    pub(crate) red_cells: f32,
     /// Felt-tip ink on the glass.
-    pub(super) ink: f32,
+    pub(crate) ink: f32,
 }
 
 impl Stain {
     /// Tissue dyes only.
-    pub(super) const fn he(haematoxylin: f32, eosin: f32) -> Self {
+    pub(crate) const fn he(haematoxylin: f32, eosin: f32) -> Self {
         Self { haematoxylin, eosin, red_cells: 0.0, ink: 0.0 }
     }
 
     /// From this towards `other`.
     #[inline]
-    pub(super) fn blend(self, other: Self, share: f32) -> Self {
+    pub(crate) fn blend(self, other: Self, share: f32) -> Self {
         let mix = |a: f32, b: f32| a + (b - a) * share;
         Self {
             haematoxylin: mix(self.haematoxylin, other.haematoxylin),
@@ -40,7 +40,7 @@ impl Stain {
 
     /// All tissue dyes times `factor`; the ink lies above the tissue and stays.
     #[inline]
-    pub(super) fn thinned(self, factor: f32) -> Self {
+    pub(crate) fn thinned(self, factor: f32) -> Self {
         Self {
             haematoxylin: self.haematoxylin * factor,
             eosin: self.eosin * factor,
@@ -51,7 +51,7 @@ impl Stain {
 }
 
 /// Light through clean glass.
-pub(super) const GLASS: Rgb = [242, 242, 243];
+pub(crate) const GLASS: Rgb = [242, 242, 243];
 
 const HAEMATOXYLIN: [f32; 3] = [0.66, 0.72, 0.35];
 const EOSIN: [f32; 3] = [0.09, 0.70, 0.44];
@@ -62,13 +62,13 @@ const STEPS_PER_UNIT: f32 = 256.0;
 const TABLE_SIZE: usize = 1280;
 
 /// Looks up how much light passes; made once per slide.
-pub(super) struct Light {
+pub(crate) struct Light {
     /// `exp(-i / 256)`.
     transmitted: [f32; TABLE_SIZE],
 }
 
 impl Light {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // exp(-1 / 256), multiplied up: no library's exp takes part.
         const STEP: f64 = 0.996_101_369_470_117_5;
         let mut transmitted = [0.0; TABLE_SIZE];
@@ -82,7 +82,7 @@ impl Light {
 
     /// Red, green and blue light that passes, 0 to 255.
     #[inline]
-    pub(super) fn through(&self, stain: Stain) -> [f32; 3] {
+    pub(crate) fn through(&self, stain: Stain) -> [f32; 3] {
         std::array::from_fn(|channel| {
             let density = stain.haematoxylin * HAEMATOXYLIN[channel]
                 + stain.eosin * EOSIN[channel]

@@ -1,11 +1,14 @@
 //! Round things with uneven outlines: pieces of tissue, glands, nests, vessels.
 
-use super::{PointUm, VectorUm, dice::Dice};
+use crate::{
+    dice::Dice,
+    micron::{PointUm, VectorUm},
+};
 
 /// An ellipse whose radius wobbles with the direction.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Blob {
-    pub(super) centre: PointUm,
+pub(crate) struct Blob {
+    pub(crate) centre: PointUm,
     /// Direction of the first radius, of length 1.
     axis: VectorUm,
     radii: (f64, f64),
@@ -17,7 +20,7 @@ pub(super) struct Blob {
 
 impl Blob {
     /// `wobble` is the largest change of radius per order, as a share.
-    pub(super) fn new(
+    pub(crate) fn new(
         dice: &mut Dice,
         centre: PointUm,
         axis: VectorUm,
@@ -33,12 +36,12 @@ impl Blob {
     }
 
     /// No point of the blob is farther from its centre, in µm.
-    pub(super) fn reach_um(&self) -> f64 {
+    pub(crate) fn reach_um(&self) -> f64 {
         self.radii.0.max(self.radii.1) * self.swell
     }
 
     /// About how far inside the outline a point lies, in µm; negative outside.
-    pub(super) fn depth_um(&self, point: PointUm) -> f64 {
+    pub(crate) fn depth_um(&self, point: PointUm) -> f64 {
         let away = point - self.centre;
         let (along, across) = (away.dot(self.axis), self.axis.cross(away));
         let (x, y) = (along / self.radii.0, across / self.radii.1);
@@ -51,7 +54,7 @@ impl Blob {
 
     /// The point `depth` µm inside the outline, towards a unit direction of the
     /// blob's own, stretched frame.
-    pub(super) fn point_at(&self, direction: VectorUm, depth: f64) -> PointUm {
+    pub(crate) fn point_at(&self, direction: VectorUm, depth: f64) -> PointUm {
         let factor = self.factor(direction.x, direction.y);
         let (along, across) = (direction.x * self.radii.0 * factor, direction.y * self.radii.1 * factor);
         let out = self.axis * along + VectorUm::new(-self.axis.y, self.axis.x) * across;

@@ -6,24 +6,24 @@
 
 /// Random values on a lattice, smoothly joined; one of these per purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Noise(u32);
+pub(crate) struct Noise(u32);
 
 impl Noise {
     /// A noise of its own for each `purpose` under one slide's seed.
-    pub(super) fn new(seed: u64, purpose: u32) -> Self {
+    pub(crate) fn new(seed: u64, purpose: u32) -> Self {
         let folded = (seed as u32) ^ ((seed >> 32) as u32).rotate_left(16);
         Self(mix(folded ^ purpose.wrapping_mul(0x9E37_79B1)))
     }
 
     /// The value of one lattice point, 0 to 1 (1 excluded).
     #[inline]
-    pub(super) fn at(self, x: i32, y: i32) -> f32 {
+    pub(crate) fn at(self, x: i32, y: i32) -> f32 {
         unit(self.bits(x, y))
     }
 
     /// 32 random bits of one lattice point.
     #[inline]
-    pub(super) fn bits(self, x: i32, y: i32) -> u32 {
+    pub(crate) fn bits(self, x: i32, y: i32) -> u32 {
         let across = (x as u32).wrapping_mul(0x85EB_CA77);
         let down = (y as u32).wrapping_mul(0xC2B2_AE3D);
         mix(self.0 ^ across ^ down.rotate_left(13))
@@ -31,7 +31,7 @@ impl Noise {
 
     /// The lattice joined by smooth steps, 0 to 1; the lattice pitch is 1.
     #[inline]
-    pub(super) fn value(self, x: f32, y: f32) -> f32 {
+    pub(crate) fn value(self, x: f32, y: f32) -> f32 {
         let (column, across) = cell_of(x);
         let (row, down) = cell_of(y);
         let (right, below) = (column.wrapping_add(1), row.wrapping_add(1));
@@ -42,13 +42,13 @@ impl Noise {
 
     /// Two lattices, one turned and moved, so that no grid shows; 0 to 1.
     #[inline]
-    pub(super) fn soft(self, x: f32, y: f32) -> f32 {
+    pub(crate) fn soft(self, x: f32, y: f32) -> f32 {
         0.5 * (self.value(x, y) + self.value(0.8 * x - 0.6 * y + 0.37, 0.6 * x + 0.8 * y + 0.71))
     }
 
     /// Three octaves, each half as strong and half as wide as the one before;
     /// −1 to 1.
-    pub(super) fn rough(self, x: f32, y: f32) -> f32 {
+    pub(crate) fn rough(self, x: f32, y: f32) -> f32 {
         let turned = (0.8 * x - 0.6 * y, 0.6 * x + 0.8 * y);
         let coarse = self.value(x, y) - 0.5;
         let middle = self.value(turned.0 * 2.0 + 2.3, turned.1 * 2.0) - 0.5;
@@ -84,21 +84,21 @@ fn unit(bits: u32) -> f32 {
 
 /// From `a` to `b`.
 #[inline]
-pub(super) fn lerp(a: f32, b: f32, t: f32) -> f32 {
+pub(crate) fn lerp(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
 /// 0 at and before `from`, 1 at and after `to`, smooth between; `from` may be
 /// the larger one.
 #[inline]
-pub(super) fn smooth_step(from: f32, to: f32, x: f32) -> f32 {
+pub(crate) fn smooth_step(from: f32, to: f32, x: f32) -> f32 {
     let t = ((x - from) / (to - from)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 
 /// A smooth bump: 1 at `centre`, 0 from `half_width` away.
 #[inline]
-pub(super) fn bump(centre: f32, half_width: f32, x: f32) -> f32 {
+pub(crate) fn bump(centre: f32, half_width: f32, x: f32) -> f32 {
     let t = ((x - centre) / half_width).abs().min(1.0);
     1.0 - t * t * (3.0 - 2.0 * t)
 }

@@ -1,24 +1,25 @@
 //! Where there is tissue, and of what kind: the plan of the slide, without
 //! cells.
 
-use super::{
-    PaintSettings, PointUm, VectorUm,
+use crate::{
     blob::Blob,
     dice::Dice,
+    micron::{PointUm, VectorUm},
     noise::{Noise, lerp, smooth_step},
+    settings::PaintSettings,
 };
 
 /// Everything about the slide but its cells.
 #[derive(Debug)]
-pub(super) struct Tissue {
+pub(crate) struct Tissue {
     /// Width and height of the slide.
-    pub(super) size_um: (f64, f64),
+    pub(crate) size_um: (f64, f64),
     pieces: Vec<Blob>,
     fat: Vec<Blob>,
     /// Glands, nests, clusters, vessels. They do not overlap each other.
-    pub(super) features: Vec<Feature>,
+    pub(crate) features: Vec<Feature>,
     /// Centres of red cells, in vessels.
-    pub(super) red_cells: Vec<PointUm>,
+    pub(crate) red_cells: Vec<PointUm>,
     /// A pen stroke, from point to point.
     pen: Vec<PointUm>,
     /// Which way most fibres run.
@@ -26,19 +27,19 @@ pub(super) struct Tissue {
     edge_noise: Noise,
     fibre_noise: Noise,
     loose_noise: Noise,
-    pub(super) fat_cells: FatCells,
+    pub(crate) fat_cells: FatCells,
 }
 
 /// One structure in the stroma.
 #[derive(Debug, PartialEq)]
-pub(super) struct Feature {
-    pub(super) shape: Blob,
-    pub(super) kind: FeatureKind,
+pub(crate) struct Feature {
+    pub(crate) shape: Blob,
+    pub(crate) kind: FeatureKind,
 }
 
 /// What a structure is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum FeatureKind {
+pub(crate) enum FeatureKind {
     /// Epithelium around an empty lumen.
     Gland {
         /// Thickness of the epithelium.
@@ -57,7 +58,7 @@ pub(super) enum FeatureKind {
 
 /// What a cell would lie in.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// Glass, ink, lumen or fat: no cell belongs here.
     Empty,
     /// Between fibres.
@@ -68,27 +69,27 @@ pub(super) enum Place<'a> {
 
 /// Smooth facts about one point, cheap to interpolate.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Ground {
+pub(crate) struct Ground {
     /// How far inside the tissue's edge, µm; negative on glass.
-    pub(super) edge_um: f32,
+    pub(crate) edge_um: f32,
     /// Fibres run along lines of equal phase; one unit is one µm.
-    pub(super) phase_um: f32,
+    pub(crate) phase_um: f32,
     /// Along fibres, µm.
-    pub(super) along_um: f32,
+    pub(crate) along_um: f32,
     /// How many fibres lie together here, 0 to 1.
-    pub(super) bundle: f32,
+    pub(crate) bundle: f32,
     /// How loosely fibres lie, 0 to 1.
-    pub(super) looseness: f32,
+    pub(crate) looseness: f32,
     /// How thick the section is and how well it took the dye; about 1.
-    pub(super) mottle: f32,
+    pub(crate) mottle: f32,
     /// How far inside a lobule of fat, µm; negative in stroma.
-    pub(super) fat_um: f32,
+    pub(crate) fat_um: f32,
 }
 
 impl Ground {
     /// From this towards `next`, fact by fact.
     #[inline]
-    pub(super) fn towards(&self, next: &Self, share: f32) -> Self {
+    pub(crate) fn towards(&self, next: &Self, share: f32) -> Self {
         Self {
             edge_um: lerp(self.edge_um, next.edge_um, share),
             phase_um: lerp(self.phase_um, next.phase_um, share),
@@ -110,7 +111,7 @@ const FULL_HEIGHT_UM: f64 = 2304.0;
 
 impl Tissue {
     /// Lays out tissue, structures and ink for these settings.
-    pub(super) fn lay_out(settings: &PaintSettings) -> Self {
+    pub(crate) fn lay_out(settings: &PaintSettings) -> Self {
         let mut dice = Dice::new(settings.seed);
         let (width, height) = (settings.width_um, settings.height_um);
         let at = |x: f64, y: f64| PointUm::new(x * width, y * height);
@@ -143,7 +144,7 @@ impl Tissue {
     }
 
     /// How far inside the tissue's edge, µm; negative on glass.
-    pub(super) fn edge_um(&self, point: PointUm) -> f64 {
+    pub(crate) fn edge_um(&self, point: PointUm) -> f64 {
         let inside = self.pieces.iter().map(|piece| piece.depth_um(point)).fold(f64::NEG_INFINITY, f64::max);
         let (x, y) = (point.x as f32, point.y as f32);
         let size = (self.size_um.1 / FULL_HEIGHT_UM).min(1.0);
@@ -154,7 +155,7 @@ impl Tissue {
     }
 
     /// Like a height: fibres follow its contour lines, and wrap structures.
-    pub(super) fn fibre_phase_um(&self, point: PointUm, near: &[&Feature]) -> f64 {
+    pub(crate) fn fibre_phase_um(&self, point: PointUm, near: &[&Feature]) -> f64 {
         let (x, y) = (point.x as f32, point.y as f32);
         // Slopes stay below 1 but for few places: contours hardly ever close.
         let wide = f64::from(self.fibre_noise.value(x / 460.0, y / 460.0)) * 170.0;
@@ -171,7 +172,7 @@ impl Tissue {
     }
 
     /// The direction of fibres, of length 1.
-    pub(super) fn fibre_direction(&self, point: PointUm) -> VectorUm {
+    pub(crate) fn fibre_direction(&self, point: PointUm) -> VectorUm {
         const STEP: f64 = 3.0;
         let near = self.features_near(point, 2.0 * STEP);
         let phase = |dx: f64, dy: f64| self.fibre_phase_um(point + VectorUm::new(dx, dy), &near);
@@ -184,7 +185,7 @@ impl Tissue {
     }
 
     /// Structures whose fibres reach within `margin` of a point.
-    pub(super) fn features_near(&self, point: PointUm, margin: f64) -> Vec<&Feature> {
+    pub(crate) fn features_near(&self, point: PointUm, margin: f64) -> Vec<&Feature> {
         let reaches = |feature: &&Feature| {
             (feature.shape.centre - point).length() < feature.shape.reach_um() + FIBRES_BEND_UM + margin
         };
@@ -192,7 +193,7 @@ impl Tissue {
     }
 
     /// All smooth facts about a point; `near` are the structures around it.
-    pub(super) fn ground(&self, point: PointUm, near: &[&Feature]) -> Ground {
+    pub(crate) fn ground(&self, point: PointUm, near: &[&Feature]) -> Ground {
         let edge_um = self.edge_um(point) as f32;
         if edge_um < -8.0 {
             return Ground { edge_um, ..Ground::default() };
@@ -215,25 +216,25 @@ impl Tissue {
 
     /// How far inside a lobule of fat, µm; negative in stroma. Whole fat cells
     /// belong to it: see [`Tissue::fat_at`].
-    pub(super) fn fat_um(&self, point: PointUm) -> f64 {
+    pub(crate) fn fat_um(&self, point: PointUm) -> f64 {
         self.fat.iter().map(|lobe| lobe.depth_um(point)).fold(f64::NEG_INFINITY, f64::max)
     }
 
     /// Fat cells around a point.
-    pub(super) fn fat_at(&self, point: PointUm) -> FatPoint {
+    pub(crate) fn fat_at(&self, point: PointUm) -> FatPoint {
         let (inside, beyond, membrane_um) = self.fat_cells.around(point);
         let is_fat = |centre: PointUm| self.fat_um(centre) > 0.0;
         FatPoint { inside: is_fat(inside), beyond: is_fat(beyond), membrane_um }
     }
 
     /// How far inside the pen stroke, µm; negative outside.
-    pub(super) fn ink_um(&self, point: PointUm) -> f64 {
+    pub(crate) fn ink_um(&self, point: PointUm) -> f64 {
         let distances = self.pen.windows(2).map(|ends| distance_to_line(point, ends[0], ends[1]));
         PEN_HALF_WIDTH_UM - distances.fold(f64::INFINITY, f64::min)
     }
 
     /// What a cell at this point would lie in.
-    pub(super) fn place(&self, point: PointUm) -> Place<'_> {
+    pub(crate) fn place(&self, point: PointUm) -> Place<'_> {
         if self.edge_um(point) < 9.0 || self.ink_um(point) > -12.0 || self.is_in_fat(point) {
             return Place::Empty;
         }
@@ -259,7 +260,7 @@ impl Tissue {
     }
 
     /// Tissue without fat, in mm², sampled every 16 µm.
-    pub(super) fn stroma_mm2(&self) -> f64 {
+    pub(crate) fn stroma_mm2(&self) -> f64 {
         const STEP: f64 = 16.0;
         let (columns, rows) = ((self.size_um.0 / STEP) as u32, (self.size_um.1 / STEP) as u32);
         let points = (0..rows).flat_map(|row| {
@@ -381,7 +382,7 @@ fn nearest_corner(point: PointUm, step: f64) -> PointUm {
 }
 
 /// One of sixteen directions around the circle, evenly enough.
-pub(super) fn sixteenth(index: usize) -> VectorUm {
+pub(crate) fn sixteenth(index: usize) -> VectorUm {
     // Quarter turns of the directions 0, 22.5, 45 and 67.5 degrees.
     const QUARTER: [(f64, f64); 4] = [
         (1.0, 0.0),
@@ -406,18 +407,18 @@ fn distance_to_line(point: PointUm, from: PointUm, to: PointUm) -> f64 {
 
 /// The two fat cells nearest to a point, seen from there.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct FatPoint {
+pub(crate) struct FatPoint {
     /// Whether the cell around the point is fat, and not stroma.
-    pub(super) inside: bool,
+    pub(crate) inside: bool,
     /// Whether the next one is.
-    pub(super) beyond: bool,
+    pub(crate) beyond: bool,
     /// Distance to the membrane between the two, µm.
-    pub(super) membrane_um: f64,
+    pub(crate) membrane_um: f64,
 }
 
 /// Fat cells: a jittered honeycomb.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct FatCells {
+pub(crate) struct FatCells {
     jitter: Noise,
 }
 
@@ -466,7 +467,7 @@ impl FatCells {
 
     /// The middle of each membrane and its direction, over a rectangle from the
     /// origin.
-    pub(super) fn membranes(self, size_um: (f64, f64)) -> impl Iterator<Item = (PointUm, VectorUm)> {
+    pub(crate) fn membranes(self, size_um: (f64, f64)) -> impl Iterator<Item = (PointUm, VectorUm)> {
         let (columns, rows) = ((size_um.0 / Self::PITCH_UM) as i32, (size_um.1 / Self::ROW_UM) as i32);
         (0..rows).flat_map(move |row| {
             let below = if row % 2 == 0 { [-1, 0] } else { [0, 1] };

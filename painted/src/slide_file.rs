@@ -9,7 +9,6 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context as _;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use rayon::prelude::*;
 use tiff::{
@@ -18,28 +17,45 @@ use tiff::{
 };
 use wsi_types::RgbBuffer;
 
-use super::{MPP, PaintSettings, paint::Painter};
+use crate::{
+    cells,
+    error::{EncodeError, PaintError},
+    micron::MPP,
+    paint::Painter,
+    settings::{PaintSettings, TILE_PX},
+    tissue::Tissue,
+    truth::Truth,
+};
 
-/// Side of a stored tile, px of its level.
-pub(super) const TILE_PX: u32 = 256;
 /// Each level is this many times smaller than the one before, per axis.
 const LEVEL_STEP: usize = 4;
 const LEVELS: usize = 3;
 const JPEG_QUALITY: u8 = 84;
 
-/// Paints and writes the slide; the file appears whole or not at all.
-pub(super) fn write(path: &Path, painter: &Painter<'_>, settings: &PaintSettings) -> anyhow::Result<()> {
-    whole_file::write(path, |file| write_pyramid(file, painter, settings))
-        .map_err(Into::into)
-        .flatten()
-        .with_context(|| format!("cannot write the demo slide: {}", path.display()))
+/// Paints a slide into `path` (a `.tif`; it appears whole or not at all) and
+/// says where its cells are.
+///
+/// # Errors
+///
+/// When the settings make no slide, or the file cannot be written.
+pub fn paint_slide(path: &Path, settings: &PaintSettings) -> Result<Truth, PaintError> {
+    let settings = settings.checked()?;
+    let tissue = Tissue::lay_out(&settings);
+    let truth =
+        Truth { cells: cells::plant(&tissue, &settings), seam_step_px: settings.window_step_um / MPP };
+    let painter = Painter::new(&tissue, &truth.cells, settings.seed);
+    match whole_file::write(path, |file| write_pyramid(file, &painter, &settings)) {
+        Ok(Ok(())) => Ok(truth),
+        Ok(Err(reason)) => Err(PaintError::Encode { reason, path: path.to_owned() }),
+        Err(reason) => Err(PaintError::Write { what: "the painted slide", reason, path: path.to_owned() }),
+    }
 }
 
 fn write_pyramid<W: Write + Seek>(
     file: W,
     painter: &Painter<'_>,
     settings: &PaintSettings,
-) -> anyhow::Result<()> {
+) -> Result<(), EncodeError> {
     let mut tiff = TiffEncoder::new(file)?;
     let size = ((settings.width_um / MPP) as u32, (settings.height_um / MPP) as u32);
     let mut level = LevelWriter::begin(&mut tiff, size, 0, settings)?;
@@ -48,7 +64,7 @@ fn write_pyramid<W: Write + Seek>(
         let tiles: Vec<(Vec<u8>, RgbBuffer)> = (0..size.0 / TILE_PX)
             .into_par_iter()
             .map(|column| paint_tile(painter, column, row))
-            .collect::<anyhow::Result<_>>()?;
+            .collect::<Result<_, EncodeError>>()?;
         for (column, (jpeg, shrunk)) in tiles.iter().enumerate() {
             level.write_tile(jpeg)?;
             let tile = TILE_PX as usize / LEVEL_STEP;
@@ -64,7 +80,7 @@ fn write_pyramid<W: Write + Seek>(
 }
 
 /// One tile of level 0 as JPEG, and its part of the next level.
-fn paint_tile(painter: &Painter<'_>, column: u32, row: u32) -> anyhow::Result<(Vec<u8>, RgbBuffer)> {
+fn paint_tile(painter: &Painter<'_>, column: u32, row: u32) -> Result<(Vec<u8>, RgbBuffer), EncodeError> {
     let mut pixels = RgbBuffer::default();
     painter.paint((column * TILE_PX, row * TILE_PX), TILE_PX, &mut pixels);
     Ok((encode(&pixels)?, shrink(&pixels)))
@@ -76,7 +92,7 @@ fn write_level<W: Write + Seek>(
     pixels: &RgbBuffer,
     index: usize,
     settings: &PaintSettings,
-) -> anyhow::Result<()> {
+) -> Result<(), EncodeError> {
     let size = (pixels.width() as u32, pixels.height() as u32);
     let mut level = LevelWriter::begin(tiff, size, index, settings)?;
     for row in 0..size.1.div_ceil(TILE_PX) {
@@ -100,7 +116,7 @@ impl<'a, W: Write + Seek> LevelWriter<'a, W> {
         size: (u32, u32),
         index: usize,
         settings: &PaintSettings,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, EncodeError> {
         let mut directory = tiff.image_directory()?;
         directory.write_tag(Tag::NewSubfileType, u32::from(index > 0))?;
         directory.write_tag(Tag::ImageWidth, size.0)?;
@@ -126,14 +142,14 @@ impl<'a, W: Write + Seek> LevelWriter<'a, W> {
         Ok(Self { directory, offsets: Vec::new(), lengths: Vec::new() })
     }
 
-    fn write_tile(&mut self, jpeg: &[u8]) -> anyhow::Result<()> {
+    fn write_tile(&mut self, jpeg: &[u8]) -> Result<(), EncodeError> {
         let offset = self.directory.write_data(jpeg)?;
         self.offsets.push(u32::try_from(offset)?);
         self.lengths.push(u32::try_from(jpeg.len())?);
         Ok(())
     }
 
-    fn finish(mut self) -> anyhow::Result<()> {
+    fn finish(mut self) -> Result<(), EncodeError> {
         self.directory.write_tag(Tag::TileOffsets, &self.offsets[..])?;
         self.directory.write_tag(Tag::TileByteCounts, &self.lengths[..])?;
         self.directory.finish()?;
@@ -148,7 +164,7 @@ fn describe(settings: &PaintSettings) -> String {
     )
 }
 
-fn encode(pixels: &RgbBuffer) -> anyhow::Result<Vec<u8>> {
+fn encode(pixels: &RgbBuffer) -> Result<Vec<u8>, EncodeError> {
     let mut jpeg = Vec::new();
     let mut encoder = Encoder::new(&mut jpeg, JPEG_QUALITY);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
@@ -212,13 +228,12 @@ mod tests {
     use wsi_types::{LevelIndex, TileId};
 
     use super::*;
-    use crate::demo::{DemoTruth, paint_slide};
 
     fn small() -> PaintSettings {
         PaintSettings { width_um: 384.0, height_um: 256.0, window_step_um: 128.0, ..Default::default() }
     }
 
-    fn painted(folder: &Path, settings: &PaintSettings) -> (PathBuf, DemoTruth) {
+    fn painted(folder: &Path, settings: &PaintSettings) -> (PathBuf, Truth) {
         let path = folder.join("demo ä.tif");
         let truth = paint_slide(&path, settings).expect("painted");
         (path, truth)

@@ -3,34 +3,34 @@
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::{PointUm, VectorUm};
+use crate::micron::{PointUm, VectorUm};
 
 /// Seeded dice. Numbers are made from raw bits here, so that a new version of
 /// `rand` cannot change a painted slide.
-pub(super) struct Dice(Pcg64Mcg);
+pub(crate) struct Dice(Pcg64Mcg);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
     /// 0 to 1 (1 excluded).
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
     }
 
     /// Between `from` and `to`.
-    pub(super) fn range(&mut self, from: f64, to: f64) -> f64 {
+    pub(crate) fn range(&mut self, from: f64, to: f64) -> f64 {
         from + (to - from) * self.unit()
     }
 
     /// True this share of the time.
-    pub(super) fn chance(&mut self, share: f64) -> bool {
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         self.unit() < share
     }
 
     /// A direction of length 1.
-    pub(super) fn direction(&mut self) -> VectorUm {
+    pub(crate) fn direction(&mut self) -> VectorUm {
         loop {
             let v = VectorUm::new(self.range(-1.0, 1.0), self.range(-1.0, 1.0));
             let square = v.square_length();
@@ -41,7 +41,7 @@ impl Dice {
     }
 
     /// Somewhere in a rectangle from the origin to `size`.
-    pub(super) fn point(&mut self, from: PointUm, to: PointUm) -> PointUm {
+    pub(crate) fn point(&mut self, from: PointUm, to: PointUm) -> PointUm {
         PointUm::new(self.range(from.x, to.x), self.range(from.y, to.y))
     }
 }

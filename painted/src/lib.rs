@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod blob;
+mod cells;
+mod dice;
+mod error;
+mod micron;
+mod noise;
+mod paint;
+mod score;
+mod settings;
+mod slide_file;
+mod stain;
+mod tissue;
+mod truth;
+
+pub use cells::MAX_OVERLAP_UM;
+pub use error::PaintError;
+pub use micron::{MPP, Micron, VectorUm};
+pub use score::{MATCH_DISTANCE_UM, Score, Tally, score};
+pub use settings::PaintSettings;
+pub use slide_file::paint_slide;
+pub use truth::{CellKind, PaintedCell, Truth};

@@ -1,0 +1,61 @@
+//! What to paint.
+
+use std::ops::RangeInclusive;
+
+use crate::{error::PaintError, micron::MPP};
+
+/// What to paint.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct PaintSettings {
+    /// Another seed, another slide.
+    pub seed: u64,
+    /// Width of the slide in µm, rounded up to whole tiles of 64 µm.
+    pub width_um: f64,
+    /// Height of the slide in µm, rounded up to whole tiles of 64 µm.
+    pub height_um: f64,
+    /// Borders of windows lie on multiples of this: cells are planted across
+    /// them. A model at 0.5 µm/px with a stride of 1024 px has one every 512 µm.
+    pub window_step_um: f64,
+}
+
+impl Default for PaintSettings {
+    /// 3 × 2.3 mm: 12288 × 9216 px, read in under a minute on two cores.
+    fn default() -> Self {
+        Self { seed: 2026, width_um: 3072.0, height_um: 2304.0, window_step_um: 512.0 }
+    }
+}
+
+/// Side of a stored tile, px of its level.
+pub(crate) const TILE_PX: u32 = 256;
+
+impl PaintSettings {
+    /// Sides shorter than this hold no structure, longer ones no classic TIFF.
+    const SIDES_UM: RangeInclusive<f64> = 192.0..=16_384.0;
+    /// Closer borders would leave no room between the cells on them.
+    const CLOSEST_BORDERS_UM: f64 = 32.0;
+
+    /// These settings with both sides rounded up to whole tiles.
+    ///
+    /// # Errors
+    ///
+    /// When they make no slide.
+    pub(crate) fn checked(self) -> Result<Self, PaintError> {
+        for side_um in [self.width_um, self.height_um] {
+            if !Self::SIDES_UM.contains(&side_um) {
+                return Err(PaintError::Side { side_um, expected: Self::SIDES_UM });
+            }
+        }
+        if self.window_step_um.is_nan() || self.window_step_um < Self::CLOSEST_BORDERS_UM {
+            return Err(PaintError::Borders {
+                step_um: self.window_step_um,
+                least_um: Self::CLOSEST_BORDERS_UM,
+            });
+        }
+        Ok(Self { width_um: whole_tiles(self.width_um), height_um: whole_tiles(self.height_um), ..self })
+    }
+}
+
+fn whole_tiles(side_um: f64) -> f64 {
+    let tile_um = f64::from(TILE_PX) * MPP;
+    (side_um / tile_um).ceil() * tile_um
+}
