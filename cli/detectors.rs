@@ -12,6 +12,7 @@ use detector::{Answers, BatchView, ClassInfo, Detector, DetectorError, Manifest,
 use wsi_types::{ClassId, Mpp, WindowIndex};
 
 use crate::{
+    account::ModelFacts,
     bundled,
     exit::Failure,
     ledger::StoredModel,
@@ -60,6 +61,16 @@ pub struct Detectors {
     pub each: Vec<JobDetector>,
     /// Their manifests as the models give them.
     own: Vec<Manifest>,
+}
+
+/// What an account says of a model that promises `manifest`.
+#[must_use]
+pub fn model_facts(manifest: &Manifest) -> ModelFacts {
+    ModelFacts {
+        name: manifest.name.clone(),
+        version: manifest.version.clone().unwrap_or_default(),
+        sha256: manifest.sha256.clone(),
+    }
 }
 
 impl Detectors {

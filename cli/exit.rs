@@ -2,6 +2,9 @@
 
 use std::{fmt, process::ExitCode};
 
+use dataset::DatasetError;
+use report::ReportError;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -95,5 +98,34 @@ impl std::error::Error for Failure {}
 /// The exit code an error asks for.
 #[must_use]
 pub fn exit_of(error: &anyhow::Error) -> Exit {
-    error.downcast_ref::<Failure>().map_or(Exit::Internal, |failure| failure.exit)
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        failure.exit
+    } else if let Some(error) = error.downcast_ref::<DatasetError>() {
+        exit_of_dataset(error)
+    } else if let Some(error) = error.downcast_ref::<ReportError>() {
+        exit_of_report(error)
+    } else {
+        Exit::Internal
+    }
+}
+
+fn exit_of_dataset(error: &DatasetError) -> Exit {
+    match error {
+        DatasetError::NoAccounts { .. }
+        | DatasetError::Account { .. }
+        | DatasetError::List { .. }
+        | DatasetError::OpenTable { .. }
+        | DatasetError::BadTable { .. } => Exit::Incomplete,
+        DatasetError::Picture { .. } => Exit::Internal,
+        DatasetError::Write { .. } | DatasetError::Folder { .. } => Exit::CannotWrite,
+        DatasetError::Exists { .. } => Exit::Usage,
+    }
+}
+
+fn exit_of_report(error: &ReportError) -> Exit {
+    match error {
+        ReportError::Dataset(error) => exit_of_dataset(error),
+        ReportError::WritePicture { .. } => Exit::CannotWrite,
+        ReportError::Chart(_) | ReportError::Picture(_) | ReportError::Encode { .. } => Exit::Internal,
+    }
 }

@@ -20,13 +20,13 @@ use wsi_types::{ClassId, Level0Box, WindowIndex};
 
 use crate::{
     account::{
-        Analysis, Coverage, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, RegionCount,
-        RunAccount, ThresholdCount, TileCounts, WindowCounts,
+        Analysis, Coverage, DetectorFacts, FailureCount, FileFacts, Outcome, RegionCount, RunAccount,
+        ThresholdCount, TileCounts, WindowCounts,
     },
     budget::free_bytes,
     commit::{Committed, Committer, Finished, Raw},
     dataset::{Dataset, SlideId, hex, sha256_of},
-    detectors::{JobDetector, tagged, untagged},
+    detectors::{JobDetector, model_facts, tagged, untagged},
     exit::{Exit, Failure, exit_of},
     gather::{Gathered, Gathering},
     isolate::Mark,
@@ -480,7 +480,7 @@ fn detector_facts(job: &Job, found: &Found) -> Vec<DetectorFacts> {
         return Vec::new();
     }
     let facts = |(detector, cells): (&JobDetector, &Vec<Cell>)| DetectorFacts {
-        model: ModelFacts::of(&detector.manifest),
+        model: model_facts(&detector.manifest),
         mpp: detector.mpp.get(),
         cells: cells.len() as u64,
     };

@@ -26,7 +26,9 @@ use detector::{ClassInfo, Manifest};
 use serde::{Deserialize, Serialize};
 use wsi_types::Mpp;
 
-use crate::{account::ModelFacts, dataset::SlideId, job::SlideEntry, settings::RunOptions};
+use crate::{
+    account::ModelFacts, dataset::SlideId, detectors::model_facts, job::SlideEntry, settings::RunOptions,
+};
 
 /// What a power cut may cost at most.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
@@ -93,7 +95,7 @@ impl StoredModel {
     /// Of a model that is at hand.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
-        let facts = ModelFacts::of(manifest);
+        let facts = model_facts(manifest);
         let class = |class: &ClassInfo| (class.name.clone(), class.conf);
         Self {
             facts,

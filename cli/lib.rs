@@ -5,18 +5,13 @@
 
 #![forbid(unsafe_code)]
 
-pub mod account;
 pub mod annotations;
 pub mod args;
 pub mod budget;
 pub mod bundled;
-pub mod cells;
 pub mod command;
 pub mod commit;
-pub mod dataset;
 pub mod detectors;
-pub mod draw;
-pub mod eval_page;
 pub mod exit;
 pub mod finish;
 pub mod gather;
@@ -26,17 +21,19 @@ pub mod job_plan;
 pub mod ledger;
 pub mod lock;
 pub mod merging;
-pub mod new_folder;
 pub mod overview;
 pub mod pipeline;
 pub mod prepare;
 pub mod progress;
 pub mod redo;
 pub mod regions;
-pub mod report;
 pub mod run;
 pub mod settings;
 pub mod shard;
-pub mod stored_regions;
-mod stored_tables;
-pub mod summary;
+
+// Old paths of what now lies in `dataset` and `report`, until all that use them have moved.
+pub use ::dataset;
+pub use ::dataset as account;
+pub use ::dataset as new_folder;
+pub use ::report;
+pub use ::report::draw;

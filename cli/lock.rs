@@ -25,6 +25,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::dataset::host_name;
 use crate::dataset::{Dataset, SlideId};
 
 /// How often a holder shows that it is alive.
@@ -315,17 +316,6 @@ fn held(holder: Option<Holder>, age: Duration) -> LockError {
 pub fn process_runs(process: u32) -> bool {
     let proc = Path::new("/proc");
     !proc.join("self").exists() || proc.join(process.to_string()).exists()
-}
-
-/// This machine's name.
-#[must_use]
-pub fn host_name() -> String {
-    let named =
-        fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    named
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "unknown".into())
 }
 
 /// A number no other process has, from the standard library's own randomness.

@@ -23,7 +23,7 @@ use crate::{
     account::{ModelFacts, Outcome, RunAccount},
     budget::free_bytes,
     dataset::{Dataset, SlideId, hex},
-    detectors::{Detectors, JobDetector, untagged},
+    detectors::{Detectors, JobDetector, model_facts, untagged},
     exit::Failure,
     gather::Gathering,
     isolate::{Mark, Marks},
@@ -92,7 +92,7 @@ impl Job {
     /// The model, or all models as one, in the words of an account.
     #[must_use]
     pub fn model(&self) -> ModelFacts {
-        ModelFacts::of(&self.detectors.manifest)
+        model_facts(&self.detectors.manifest)
     }
 
     /// What holds for the cells and regions of all detectors: filters, and which

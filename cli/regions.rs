@@ -1,16 +1,12 @@
 //! The regions of one slide: tissue, areas a model found, and where many cells
 //! lie.
 
+pub use dataset::{DENSE, TISSUE};
 use merger::{Cell, MaskFrame, Region, RegionPainter, RegionSettings, mask::Mask, regions::density_mask};
 use tiler::TissueMask;
 use wsi_types::{Level0Box, Level0Point, Mpp};
 
 use crate::merging::{DenseOf, SlideRules};
-
-/// The kind of regions that the tissue mask found.
-pub const TISSUE: &str = "tissue";
-/// The kind of regions where many cells lie.
-pub const DENSE: &str = "dense";
 
 /// The grid that regions are worked on: px of 4 µm, or larger where a slide
 /// would have more than 16 million of them. A mask takes one byte per px, and at

@@ -22,7 +22,6 @@ use crate::{
     report,
     settings::{RunOptions, Settings},
     shard::Shard,
-    summary,
 };
 
 /// `slidemill run`: in a child process, so that a crash costs one slide.
@@ -53,7 +52,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let options = args.options.or(file);
     let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
-    let dataset = Dataset::at(args.out);
+    let dataset = Dataset::at(args.out).written_by(isolate::job_name());
     let asked = (&args.slides, &options, shard.map(|shard| shard.to_string()));
     let redo = args.redo.then(|| Redo::of(&dataset, &asked)).transpose()?;
     let (slides, options) = if args.slides.is_empty() {
@@ -110,9 +109,9 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     if let Some(redo) = job.redo().filter(|_| !job.is_stopping()) {
         redo.forget();
     }
-    summary::write(&job.dataset)?;
+    report::write_summary(&job.dataset)?;
     if !job.dataset.accounts()?.is_empty() {
-        report::write(&job.dataset)?;
+        report::write_report(&job.dataset)?;
     }
     Ok(exit(&job, &totals, incomplete))
 }

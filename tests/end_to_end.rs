@@ -4,11 +4,7 @@ mod support;
 
 use std::{fs, path::Path};
 
-use slidemill::{
-    account::{Outcome, RunAccount},
-    cells::read_cells,
-    dataset::Dataset,
-};
+use dataset::{Dataset, Outcome, RunAccount, read_cells};
 use support::{
     SMALL_WINDOWS, accounts, cell_tables, run, slidemill, small_slide, stderr, tables, tiny_slides,
 };

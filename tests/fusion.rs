@@ -10,13 +10,12 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
+use dataset::{Dataset, StoredCell, read_cells};
 use detector::{BatchView, Detector, DetectorError, Manifest, WindowResult};
 use painted::{PaintedCell, Truth};
+use report::draw::class_colour;
 use slidemill::{
-    cells::{StoredCell, read_cells},
-    dataset::Dataset,
     detectors::{Detectors, untagged},
-    draw::class_colour,
     finish::Collector,
     isolate::Marks,
     job::slides_in,

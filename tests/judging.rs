@@ -4,9 +4,9 @@ mod support;
 
 use std::{fs, path::Path, process::Output};
 
+use dataset::{Dataset, read_cells};
 use painted::Truth;
 use serde_json::Value;
-use slidemill::{cells::read_cells, dataset::Dataset};
 use support::{SMALL_WINDOWS, accounts, run, slidemill, small_slide, stderr};
 
 fn folder() -> tempfile::TempDir {

@@ -8,15 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use slidemill::{
-    account::Analysis,
-    cells::{f32_column, read_cells, u64_column},
-    dataset::Dataset,
-    draw::class_colour,
-    progress::grouped,
-    regions::TISSUE,
-    stored_regions::read_regions,
+use dataset::{
+    Analysis, Dataset, TISSUE, f32_column, read_cells, read_regions, u64_column, wording::grouped,
 };
+use report::draw::class_colour;
 use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
 use wsi_types::ClassId;
 

@@ -91,7 +91,8 @@ fn write(found: &Consensus, out: &NewFolder) -> anyhow::Result<()> {
             out.write(&format!("{folder}/{name}.geojson"), &text)?;
         }
     }
-    out.write("consensus.json", &serde_json::to_vec_pretty(found)?)
+    out.write("consensus.json", &serde_json::to_vec_pretty(found)?)?;
+    Ok(())
 }
 
 fn print(found: &Consensus, args: &args::Consensus) -> anyhow::Result<()> {

@@ -274,7 +274,8 @@ fn write_lists(
         lines
     });
     out.write("train-oversampled.txt", oversampled.as_bytes())?;
-    out.write("overview.png", &draw::png_bytes(&overview(dataset, paths, keep_unlabelled)?)?)
+    out.write("overview.png", &draw::png_bytes(&overview(dataset, paths, keep_unlabelled)?)?)?;
+    Ok(())
 }
 
 /// The name of an image without folders, as `eval` finds it again.

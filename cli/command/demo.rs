@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use dataset::{
+    Dataset, RunAccount, StoredCell, read_cells,
+    wording::{grouped, span},
+};
 use painted::{PaintSettings, Score, Truth};
+use report::draw::{self, Montage};
 use wsi_types::RgbBuffer;
 
 use crate::{
-    account::RunAccount,
     args,
-    cells::{StoredCell, read_cells},
-    dataset::Dataset,
-    draw::{self, Montage},
     exit::{Exit, Failure},
-    progress::{grouped, span},
     run,
     settings::RunOptions,
 };
@@ -60,9 +60,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     println!("\n{}", describe(&painted::score(&truth, &centres)?));
 
     let picture = args.out.join("demo.png");
-    draw::write_png(&picture, &draw_found(&path, &truth, &cells)?).map_err(|error| {
-        Failure::output(format!("cannot write the picture: {error:#}: {}", picture.display()))
-    })?;
+    draw::write_png(&picture, &draw_found(&path, &truth, &cells)?)?;
 
     println!("slide     {}", path.display());
     println!("cells     {}", table.display());

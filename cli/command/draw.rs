@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use dataset::{
+    Analysis, Dataset, RunAccount, SlideId, StoredRegion, TISSUE, class_names, detector_bit, read_cells,
+    read_regions, seen_by, wording::grouped,
+};
+use report::draw::{self, Area, Layers, class_colour};
 use wsi_types::{ClassId, Level0Box, Rgb};
 
 use crate::{
-    account::{Analysis, RunAccount},
     args::{self, DrawWhat},
-    cells::{class_names, detector_bit, read_cells, seen_by},
-    dataset::{Dataset, SlideId},
-    draw::{self, Area, Layers, class_colour},
     exit::{Exit, Failure},
-    progress::grouped,
-    regions::TISSUE,
-    stored_regions::{StoredRegion, read_regions},
 };
 
 /// Draws the cells or regions of a slide.
@@ -42,8 +40,7 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
         DrawWhat::Scales => scales(&dataset, &id, &analysis),
     };
     let layers = layers.map_err(|error| Failure::input(format!("{error:#}: {}", args.results.display())))?;
-    draw::write_png(&args.out, &draw::draw_layers(slide.as_ref(), &layers, area, args.size as usize))
-        .map_err(|error| Failure::output(format!("{error:#}")))?;
+    draw::write_png(&args.out, &draw::draw_layers(slide.as_ref(), &layers, area, args.size as usize))?;
     for (_, text) in &layers.legend {
         println!("{text}");
     }

@@ -17,7 +17,7 @@ use parquet::{
 
 use crate::{
     annotations::{Reader, failure, file_names},
-    args, eval_page,
+    args,
     exit::{Exit, Failure},
 };
 
@@ -41,7 +41,7 @@ pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
         write_parquet(&found, path)?;
     }
     if let Some(path) = &args.html {
-        whole_file::write_bytes(path, eval_page::render(&found)?.as_bytes()).map_err(|error| {
+        whole_file::write_bytes(path, report::evaluation_page(&found)?.as_bytes()).map_err(|error| {
             Failure::output(format!("cannot write the page: {error}: {}", path.display()))
         })?;
     }

@@ -3,16 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    account::{Outcome, RunAccount},
-    args,
-    command::verify::Findings,
-    dataset::Dataset,
-    exit::Exit,
-    job_plan::JobPlan,
-    progress::counted,
-    report, summary,
-};
+use dataset::{Dataset, Findings, Outcome, RunAccount, wording::counted};
+
+use crate::{args, command::verify, exit::Exit, job_plan::JobPlan};
 
 /// Checks a planned job and writes what is over all its slides.
 ///
@@ -47,10 +40,10 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     if dataset.accounts()?.is_empty() {
         return Ok(Exit::Incomplete);
     }
-    summary::write(&dataset)?;
-    report::write(&dataset)?;
-    let findings = Findings::of(&dataset)?;
-    findings.print();
+    report::write_summary(&dataset)?;
+    report::write_report(&dataset)?;
+    let findings = Findings::collect(&dataset)?;
+    verify::print(&findings);
     println!("{}", dataset.report().display());
     Ok(if missing == 0 && findings.is_complete() { Exit::Done } else { Exit::Incomplete })
 }

@@ -20,8 +20,8 @@ use crate::{
     pipeline::Step,
     prepare::{Before, Job, Preparation, plan_slide},
     progress::{Event, Progress},
+    report,
     settings::{RunOptions, Settings},
-    summary,
 };
 
 /// Merges all slides of a dataset whose raw detections were kept.
@@ -59,7 +59,7 @@ pub fn merge(args: args::Merge) -> anyhow::Result<Exit> {
         incomplete |= merge_slide(job, kept, &mut progress)?;
     }
     let totals = progress.finish(false);
-    summary::write(&into)?;
+    report::write_summary(&into)?;
     Ok(if incomplete || totals.failed > 0 { Exit::Incomplete } else { Exit::Done })
 }
 

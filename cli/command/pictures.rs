@@ -1,13 +1,11 @@
 //! `slidemill tissue` and `slidemill thumbnail`: PNGs of a slide.
 
-use std::path::Path;
-
+use report::draw::write_png;
 use tiler::{Plan, TissueMask, TissueSettings};
 use wsi_reader::Overview;
-use wsi_types::RgbBuffer;
 
 use crate::{
-    args, bundled, draw,
+    args, bundled,
     exit::{Exit, Failure},
     prepare::plan_settings_for,
     settings::Settings,
@@ -34,7 +32,7 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let plan = plan_settings_for(&settings, &manifest, manifest.mpp.unwrap_or(scale.mpp));
     let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &plan).map_err(Failure::input)?;
     let overview = Overview::whole(slide.as_ref(), args.size);
-    write(&args.out, &tiler::draw_plan(&overview.pixels, &mask, &plan))?;
+    write_png(&args.out, &tiler::draw_plan(&overview.pixels, &mask, &plan))?;
     let cost = plan.cost();
     println!("{:.2} mm² of tissue, {} windows: {}", cost.tissue_mm2, cost.windows, args.out.display());
     Ok(Exit::Done)
@@ -49,14 +47,9 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
 pub fn thumbnail(args: &args::Thumbnail) -> anyhow::Result<Exit> {
     let slide = super::open(&args.slide, args.map_range)?;
     let overview = Overview::whole(slide.as_ref(), args.size);
-    write(&args.out, &overview.pixels)?;
+    write_png(&args.out, &overview.pixels)?;
     for fault in &overview.faults {
         eprintln!("slidemill: {}", fault.error);
     }
     Ok(if overview.faults.is_empty() { Exit::Done } else { Exit::Incomplete })
-}
-
-fn write(path: &Path, picture: &RgbBuffer) -> anyhow::Result<()> {
-    draw::write_png(path, picture)
-        .map_err(|error| Failure::output(format!("cannot write the picture: {error}: {}", path.display())))
 }

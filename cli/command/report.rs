@@ -1,17 +1,18 @@
 //! `slidemill report`: the morning report and the summaries, from what is there.
 
-use crate::{args, dataset::Dataset, exit::Exit, report, summary};
+use dataset::Dataset;
+
+use crate::{args, exit::Exit};
 
 /// Writes `report.html` and both summaries anew.
 ///
 /// # Errors
 ///
-/// An input failure when there is nothing to report, an output failure when
-/// the files cannot be written.
+/// When there is nothing to report, or the files cannot be written.
 pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out);
-    report::write(&dataset)?;
-    summary::write(&dataset)?;
+    report::write_report(&dataset)?;
+    report::write_summary(&dataset)?;
     println!("{}", dataset.report().display());
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use slidemill::account::Outcome;
+use dataset::Outcome;
 
 use super::{
     faults::{shim_of, wait_until},

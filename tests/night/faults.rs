@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dataset::Outcome;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
-use slidemill::account::Outcome;
 
 use super::support::{accounts, paint, run, slidemill, small_slide, stderr, tables, tiny_slides};
 

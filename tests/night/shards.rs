@@ -5,7 +5,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use slidemill::account::Outcome;
+use dataset::Outcome;
 
 use super::support::{accounts, run, slidemill, stderr, tables, tiny_slides};
 

@@ -9,8 +9,8 @@ use std::{
     process::{Command, Output},
 };
 
+use dataset::{Dataset, RunAccount};
 use painted::{PaintSettings, Truth, paint_slide};
-use slidemill::{account::RunAccount, dataset::Dataset};
 
 /// The command under test, with no terminal and no settings of the machine.
 pub(crate) fn slidemill() -> Command {

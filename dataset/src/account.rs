@@ -1,0 +1,232 @@
+//! The run account of one slide: what was and was not analysed, and why.
+
+use std::{collections::BTreeMap, path::Path};
+
+use merger::SeamAudit;
+use serde::{Deserialize, Serialize};
+
+use crate::id::SlideId;
+
+/// How a slide ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every window of the plan has a result.
+    Done,
+    /// Some windows have none; the rest is written.
+    Partial,
+    /// Nothing is written.
+    Failed,
+}
+
+/// `OUT/runs/<id>.json`. Holds no path and no file name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunAccount {
+    /// Which slide.
+    pub slide: SlideId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why there are no results, for a failed slide.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Version of slidemill.
+    pub slidemill: String,
+    /// The model that was run.
+    pub model: ModelFacts,
+    /// What the model ran on.
+    pub device: String,
+    /// SHA-256 over slide content, model and every setting that can change a
+    /// result: equal means nothing needs to be done again.
+    pub fingerprint: String,
+    /// The settings in that hash.
+    pub settings: BTreeMap<String, String>,
+    /// What was done, for a slide that was analysed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub analysis: Option<Analysis>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Wall time of the run that ended it, in seconds.
+    pub elapsed_secs: f64,
+}
+
+/// The model a run used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// As the model calls itself.
+    pub name: String,
+    /// As the model states it.
+    pub version: String,
+    /// Of the ONNX file.
+    pub sha256: String,
+}
+
+/// One of several detectors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DetectorFacts {
+    /// The model it runs.
+    pub model: ModelFacts,
+    /// µm per px of its windows.
+    pub mpp: f64,
+    /// Cells it found, before they were fused.
+    pub cells: u64,
+}
+
+/// What was analysed, and what was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// Width and height of level 0, px.
+    #[serde(default)]
+    pub slide_px: [u32; 2],
+    /// µm per level-0 px.
+    pub mpp: f64,
+    /// Where that is from.
+    pub mpp_source: String,
+    /// µm per px of the windows; of the first detector, where there are several.
+    pub model_mpp: f64,
+    /// Each of several detectors; empty when there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detectors: Vec<DetectorFacts>,
+    /// Windows of the plan, and how they ended.
+    pub windows: WindowCounts,
+    /// Windows without result, by reason.
+    pub failures: Vec<FailureCount>,
+    /// Tissue found and tissue analysed.
+    pub coverage: Coverage,
+    /// Cells written, by class name.
+    pub cells: BTreeMap<String, u64>,
+    /// Detections that did not become rows, and cells that filters took out, by
+    /// reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Cells by class at several thresholds, ascending.
+    #[serde(default)]
+    pub by_threshold: Vec<ThresholdCount>,
+    /// Regions written, by kind.
+    #[serde(default)]
+    pub regions: Vec<RegionCount>,
+    /// Density by distance to window seams, as the merger's audit gives it.
+    pub seam_audit: serde_json::Value,
+    /// Tiles of the file that were needed, decoded and failed.
+    pub tiles: TileCounts,
+    /// Tables and pictures of the dataset, relative to `OUT`.
+    pub files: Vec<FileFacts>,
+}
+
+/// How many cells a threshold leaves. From this run's own thresholds on these
+/// are its cells with at least that score; below, where raw detections are kept,
+/// those that merging with that threshold gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdCount {
+    /// Lowest score that is counted, of every class.
+    pub min_score: f32,
+    /// Cells by class name.
+    pub cells: BTreeMap<String, u64>,
+}
+
+/// The kind of regions that the tissue mask found.
+pub const TISSUE: &str = "tissue";
+/// The kind of regions where many cells lie.
+pub const DENSE: &str = "dense";
+
+/// The regions of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegionCount {
+    /// `tissue`, `dense`, or a class of the model.
+    pub kind: String,
+    /// How many.
+    pub regions: u64,
+    /// Their area.
+    pub area_mm2: f64,
+    /// Of it, seen by at least one window with a result.
+    pub analysed_mm2: f64,
+    /// Cells in them, by class name.
+    pub cells: BTreeMap<String, u64>,
+}
+
+/// Windows of a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowCounts {
+    /// In the plan.
+    pub planned: usize,
+    /// With a result.
+    pub done: usize,
+    /// Without one.
+    pub failed: usize,
+}
+
+/// Windows that failed alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureCount {
+    /// In words.
+    pub reason: String,
+    /// Which detector, of several; the first is 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub detector: usize,
+    /// Their places in the plan.
+    pub windows: Vec<u32>,
+}
+
+fn is_first(detector: &usize) -> bool {
+    *detector == 0
+}
+
+/// Tissue in mm².
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Found by the mask.
+    pub tissue_mm2: f64,
+    /// Of it, seen by at least one window with a result.
+    pub analysed_mm2: f64,
+    /// The latter over the former; 1 for a slide without tissue.
+    pub fraction: f64,
+}
+
+/// Native tiles of the slide file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TileCounts {
+    /// That windows of this run needed.
+    pub needed: u64,
+    /// Times a tile was decoded; equal to `needed` when each was decoded once.
+    pub decoded: u64,
+    /// That could not be decoded.
+    pub failed: u64,
+}
+
+/// A file of the dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Relative to `OUT`, with `/`.
+    pub path: String,
+    /// Of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Size.
+    pub bytes: u64,
+    /// Of the whole file.
+    pub sha256: String,
+}
+
+impl Analysis {
+    /// What the comparison of cells near window borders with those beside said;
+    /// `None` in accounts that hold no such audit.
+    #[must_use]
+    pub fn seams(&self) -> Option<SeamAudit> {
+        serde_json::from_value(self.seam_audit.clone()).ok()
+    }
+}
+
+impl RunAccount {
+    /// Reads an account.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not there or is no account.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+    }
+
+    /// Cells of all classes.
+    #[must_use]
+    pub fn cells(&self) -> u64 {
+        self.analysis.as_ref().map_or(0, |analysis| analysis.cells.values().sum())
+    }
+}

@@ -1,0 +1,59 @@
+//! What can go wrong, one variant per thing a caller might do differently.
+
+use std::{error::Error, fmt, io, path::PathBuf};
+
+use dataset::DatasetError;
+use plotters::drawing::DrawingAreaErrorKind;
+
+/// Why a page, a picture or a summary was not made. Each message is whole in
+/// itself, its path last: paths can identify patients.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The dataset cannot be read, or not be written to.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A chart cannot be drawn.
+    #[error("cannot draw a chart: {0}")]
+    Chart(String),
+    /// A picture cannot be encoded.
+    #[error("cannot encode the picture: {0}")]
+    Picture(String),
+    /// A picture cannot be written.
+    #[error("cannot write the picture: {reason}: {}", path.display())]
+    WritePicture {
+        /// As the system or the encoder says it.
+        reason: String,
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The figures cannot be put into the form of a file.
+    #[error("cannot encode {what}: {reason}")]
+    Encode {
+        /// Which file.
+        what: &'static str,
+        /// As the encoder says it.
+        reason: String,
+    },
+}
+
+impl ReportError {
+    pub(crate) fn encode(what: &'static str, reason: &impl fmt::Display) -> Self {
+        Self::Encode { what, reason: reason.to_string() }
+    }
+
+    pub(crate) fn write(what: &str, reason: io::Error, path: PathBuf) -> Self {
+        Self::Dataset(DatasetError::Write { what: what.to_owned(), reason, path })
+    }
+}
+
+impl<E: Error + Send + Sync> From<DrawingAreaErrorKind<E>> for ReportError {
+    fn from(error: DrawingAreaErrorKind<E>) -> Self {
+        Self::Chart(error.to_string())
+    }
+}
+
+impl From<png::EncodingError> for ReportError {
+    fn from(error: png::EncodingError) -> Self {
+        Self::Picture(error.to_string())
+    }
+}

@@ -1,0 +1,136 @@
+//! What the charts of one slide show, counted in one pass over its cells.
+
+use std::path::Path;
+
+use dataset::{Analysis, StoredCell, class_names, for_each_cell};
+use wsi_types::{ClassId, Level0Point};
+
+use crate::{
+    draw::{DensityMap, density_map},
+    error::ReportError,
+};
+
+/// Steps of score that are counted apart.
+pub(super) const SCORE_BINS: usize = 100;
+/// Steps of diameter that are counted apart, and their width in µm. The last
+/// holds all that is larger.
+pub(super) const DIAMETER_BINS: usize = 300;
+pub(super) const DIAMETER_STEP_UM: f64 = 0.2;
+
+/// One class on one slide.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ClassFigures {
+    pub(super) name: String,
+    /// Which colour its charts take.
+    pub(super) colour: usize,
+    pub(super) cells: u64,
+    /// Cells by score, in steps of 1/[`SCORE_BINS`].
+    pub(super) scores: Vec<u64>,
+    /// Cells by diameter of the circle of the same area, in steps of
+    /// [`DIAMETER_STEP_UM`].
+    pub(super) diameters: Vec<u64>,
+}
+
+/// All classes on one slide, and where the cells lie.
+pub(super) struct Figures {
+    pub(super) classes: Vec<ClassFigures>,
+    /// `None` for an account that does not say how large the slide is.
+    pub(super) density: Option<DensityMap>,
+}
+
+impl Figures {
+    /// Counts the cells of a table.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub(super) fn count(table: &Path, analysis: &Analysis) -> Result<Self, ReportError> {
+        let names = class_names(table)?;
+        let mut classes: Vec<ClassFigures> = Vec::new();
+        let mut places: Vec<Option<usize>> = Vec::new();
+        let mut centres: Vec<Level0Point> = Vec::new();
+        for_each_cell(table, |cell| {
+            let id = usize::from(cell.class.0);
+            places.resize(places.len().max(id + 1), None);
+            let place = *places[id].get_or_insert_with(|| {
+                classes.push(ClassFigures::empty(cell.class, names.get(&cell.class)));
+                classes.len() - 1
+            });
+            classes[place].add(&cell);
+            centres.push(cell.centroid);
+        })?;
+        classes.sort_by_key(|class| class.colour);
+        let density = (analysis.slide_px[0] > 0)
+            .then(|| density_map(analysis.slide_px, analysis.mpp, centres.into_iter()))
+            .transpose()?;
+        Ok(Self { classes, density })
+    }
+}
+
+impl ClassFigures {
+    fn empty(class: ClassId, name: Option<&String>) -> Self {
+        Self {
+            name: name.cloned().unwrap_or_else(|| format!("class {}", class.0)),
+            colour: usize::from(class.0),
+            cells: 0,
+            scores: vec![0; SCORE_BINS],
+            diameters: vec![0; DIAMETER_BINS],
+        }
+    }
+
+    fn add(&mut self, cell: &StoredCell) {
+        let bin = |value: f64, bins: usize| (value.max(0.0) as usize).min(bins - 1);
+        let diameter_um = (f64::from(cell.area_um2) * 4.0 / std::f64::consts::PI).sqrt();
+        self.cells += 1;
+        // Scores are f32: 0.3 stands as 0.30000001, and 0.29 as 0.28999999.
+        self.scores[bin(f64::from(cell.score) * SCORE_BINS as f64 + 1e-4, SCORE_BINS)] += 1;
+        self.diameters[bin(diameter_um / DIAMETER_STEP_UM, DIAMETER_BINS)] += 1;
+    }
+}
+
+/// The value below which a share of all counts lies, from counts in bins of
+/// `step`; `None` without any.
+pub(super) fn quantile(bins: &[u64], step: f64, share: f64) -> Option<f64> {
+    let all: u64 = bins.iter().sum();
+    let wanted = all as f64 * share;
+    let mut below = 0.0;
+    for (index, &count) in bins.iter().enumerate().filter(|&(_, &count)| count > 0) {
+        let count = count as f64;
+        if below + count >= wanted {
+            return Some((index as f64 + (wanted - below) / count) * step);
+        }
+        below += count;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_within_their_bin() {
+        assert_eq!(quantile(&[0, 4, 0, 4], 0.5, 0.5), Some(1.0));
+        assert_eq!(quantile(&[0, 4, 0, 4], 0.5, 0.75), Some(1.75));
+        assert_eq!(quantile(&[0, 0], 0.5, 0.5), None);
+    }
+
+    #[test]
+    fn cells_are_counted_in_their_bins() {
+        let mut class = ClassFigures::empty(ClassId(2), None);
+        for (score, area_um2) in [(0.3, 78.54), (1.0, 1e9), (0.29, 0.0)] {
+            class.add(&StoredCell {
+                id: 1,
+                class: ClassId(2),
+                score,
+                centroid: Level0Point::origin(),
+                bbox: wsi_types::Level0Box::zero(),
+                area_um2,
+            });
+        }
+        assert_eq!((class.name.as_str(), class.cells), ("class 2", 3));
+        assert_eq!((class.scores[29], class.scores[30], class.scores[99]), (1, 1, 1));
+        // A circle of 78.54 µm² is 10 µm wide.
+        assert_eq!((class.diameters[0], class.diameters[50], class.diameters[DIAMETER_BINS - 1]), (1, 1, 1));
+    }
+}

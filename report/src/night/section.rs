@@ -1,0 +1,239 @@
+//! The section of one slide.
+
+use dataset::{
+    Analysis, Outcome,
+    wording::{grouped, span},
+};
+use maud::{Markup, PreEscaped, html};
+
+use super::{
+    charts,
+    figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
+    regions,
+    slide::SlideReport,
+    words,
+};
+use crate::{draw::density_gradient, error::ReportError};
+
+impl SlideReport {
+    /// All that is known of the slide.
+    ///
+    /// # Errors
+    ///
+    /// When a chart cannot be drawn.
+    pub(super) fn section(&self) -> Result<Markup, ReportError> {
+        let account = &self.account;
+        let failures = account.analysis.as_ref().map(words::failures).unwrap_or_default();
+        Ok(html! {
+            section.slide id=(self.anchor()) {
+                h2 { (account.slide) " " (badge(account.outcome)) }
+                p.ending { (words::ending(account)) }
+                @if let Some(problem) = &self.problem { p.problem { (problem) "; run " code { "slidemill verify" } "." } }
+                @if !failures.is_empty() { ul.problem { @for failure in &failures { li { (failure) } } } }
+                @if !account.warnings.is_empty() {
+                    ul.warning { @for warning in &account.warnings { li { (warning) } } }
+                }
+                @if let Some(analysis) = &account.analysis {
+                    (self.pictures(analysis))
+                    (self.facts(analysis))
+                    (regions::table(&analysis.regions))
+                }
+                @if let (Some(figures), Some(analysis)) = (&self.figures, &account.analysis) {
+                    (charts_of(figures, analysis, self.threshold())?)
+                }
+            }
+        })
+    }
+
+    /// The slide, its density and its coverage side by side; the slide's own
+    /// picture is in the page once.
+    fn pictures(&self, analysis: &Analysis) -> Markup {
+        let (Some(overview), [width, height]) = (&self.overview, analysis.slide_px) else {
+            return html! { p.note { "There is no picture of this slide." } };
+        };
+        let id = format!("picture-{}", self.account.slide);
+        let view = format!("0 0 {width} {height}");
+        let name = &self.account.slide;
+        let slide = html! {
+            image id=(id) width=(width) height=(height) preserveAspectRatio="none"
+                href=(data_url("image/jpeg", overview)) {}
+        };
+        let again = html! { use href=(format!("#{id}")) {} };
+        let density = self.figures.as_ref().and_then(|figures| figures.density.as_ref());
+        html! {
+            div.pictures {
+                figure {
+                    svg viewBox=(view) role="img" aria-label=(format!("Slide {name}")) {
+                        (slide) (scale_bar(analysis))
+                    }
+                    figcaption { "Slide, " (size_mm(analysis)) }
+                }
+                @if let Some(density) = density {
+                    figure {
+                        svg viewBox=(view) role="img" aria-label=(format!("Cell density of slide {name}")) {
+                            (again)
+                            image width=(density.level0_px[0]) height=(density.level0_px[1])
+                                preserveAspectRatio="none" href=(data_url("image/png", &density.png)) {}
+                        }
+                        figcaption {
+                            "Cells per mm² "
+                            span.key { "0 " span.ramp style=(format!("background:{}", density_gradient())) {}
+                                " " (charts::per_mm2(density.top)) " and more" }
+                        }
+                    }
+                }
+                @if let Some(coverage) = &self.coverage {
+                    figure {
+                        svg viewBox=(view) role="img" aria-label=(format!("Analysed area of slide {name}")) {
+                            (again)
+                            image width=(width) height=(height) preserveAspectRatio="none"
+                                href=(data_url("image/png", coverage)) {}
+                        }
+                        figcaption {
+                            "Analysed tissue " span.key { span.swatch.analysed {} }
+                            @if self.account.outcome != Outcome::Done {
+                                ", missing " span.key { span.swatch.missing {} }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The least score of the run, where it was one for all classes.
+    fn threshold(&self) -> Option<f64> {
+        self.account.settings.get("min_score")?.parse().ok()
+    }
+
+    fn facts(&self, analysis: &Analysis) -> Markup {
+        let (account, coverage) = (&self.account, &analysis.coverage);
+        let cells = account.cells();
+        html! {
+            dl.facts {
+                (fact("Tissue", &format!("{:.2} mm²", coverage.tissue_mm2)))
+                (fact("Analysed", &format!("{:.2} mm², {:.1}\u{a0}%", coverage.analysed_mm2, 100.0 * coverage.fraction)))
+                (fact("Cells", &grouped(cells)))
+                @if let Some(density) = self.density(cells) { (fact("Cells per mm²", &charts::per_mm2(density))) }
+                @if let Some(figures) = &self.figures { (sizes(figures)) }
+                (fact("Pixel", &format!("{} µm, {}", (analysis.mpp * 1e4).round() / 1e4, analysis.mpp_source)))
+                (fact("Windows", &format!("{} done, {} failed", grouped(analysis.windows.done as u64), analysis.windows.failed)))
+                (fact("Tiles", &format!("{} decoded, {} unreadable", grouped(analysis.tiles.decoded), analysis.tiles.failed)))
+                (fact("Time", &span(account.elapsed_secs)))
+            }
+            @if let Some(seams) = words::seams(analysis) { p.note { (seams) } }
+        }
+    }
+}
+
+/// Done, incomplete or failed, in its colour and in a word.
+pub(super) fn badge(outcome: Outcome) -> Markup {
+    html! { span class={ "badge " (words::outcome(outcome)) } { (words::outcome(outcome)) } }
+}
+
+fn fact(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn sizes(figures: &Figures) -> Markup {
+    let median = |class: &ClassFigures| quantile(&class.diameters, DIAMETER_STEP_UM, 0.5);
+    let texts: Vec<_> = figures
+        .classes
+        .iter()
+        .filter_map(|class| Some(format!("{} {:.1} µm", class.name, median(class)?)))
+        .collect();
+    html! { @if !texts.is_empty() { (fact("Median diameter", &texts.join(", "))) } }
+}
+
+fn charts_of(figures: &Figures, analysis: &Analysis, used: Option<f64>) -> Result<Markup, ReportError> {
+    let classes = &figures.classes;
+    if classes.is_empty() {
+        return Ok(html! { p.note { "No cell was found, so there is nothing to draw." } });
+    }
+    let charts = [
+        ("Cells by size", charts::size_histogram(classes)?),
+        ("Cells by score", charts::score_histogram(classes)?),
+        ("Cells with another threshold", charts::count_by_threshold(classes, &analysis.by_threshold, used)?),
+    ];
+    Ok(html! {
+        @if classes.len() > 1 {
+            figure.classes {
+                figcaption { "Cells by class" }
+                (PreEscaped(charts::class_bars(classes, analysis.coverage.analysed_mm2)?))
+            }
+        }
+        div.charts {
+            @for (title, chart) in charts {
+                figure { figcaption { (title) } (PreEscaped(chart)) }
+            }
+        }
+    })
+}
+
+/// A bar of a round length, about a fifth of the slide's width, in its own
+/// coordinates.
+fn scale_bar(analysis: &Analysis) -> Markup {
+    let [width, height] = analysis.slide_px.map(f64::from);
+    let wanted_um = width * analysis.mpp / 4.0;
+    let steps = [10.0, 100.0, 1e3, 1e4, 1e5].into_iter().flat_map(|d| [d, 2.0 * d, 5.0 * d]);
+    let Some(um) = steps.take_while(|&step| step <= wanted_um).last() else { return html! {} };
+    let text = if um >= 1000.0 { format!("{} mm", um / 1000.0) } else { format!("{um} µm") };
+    let (length, unit) = (um / analysis.mpp, width.max(height) / 100.0);
+    let (left, bottom) = (2.0 * unit, height - 2.5 * unit);
+    html! {
+        g.scale {
+            rect x=(left) y=(bottom - 0.5 * unit) width=(length) height=(0.8 * unit) stroke-width=(0.3 * unit) {}
+            text x=(left) y=(bottom - 1.6 * unit) font-size=(4.2 * unit)
+                stroke-width=(0.9 * unit) { (text) }
+        }
+    }
+}
+
+fn size_mm(analysis: &Analysis) -> String {
+    let [width, height] = analysis.slide_px.map(|side| f64::from(side) * analysis.mpp / 1000.0);
+    format!("{width:.1} × {height:.1} mm")
+}
+
+/// Bytes in the page itself.
+fn data_url(kind: &str, bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = format!("data:{kind};base64,");
+    for chunk in bytes.chunks(3) {
+        let group =
+            chunk.iter().fold(0_u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(group >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= chunk.len() { digit as char } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (bytes, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(data_url("a/b", bytes.as_bytes()), format!("data:a/b;base64,{expected}"));
+        }
+    }
+
+    #[test]
+    fn a_scale_bar_is_round_and_fits() {
+        let analysis = Analysis { slide_px: [12_288, 9216], mpp: 0.25, ..Analysis::default() };
+        let bar = scale_bar(&analysis).into_string();
+        assert!(bar.contains(">500 µm<") && bar.contains("width=\"2000\""), "{bar}");
+        let tiny = Analysis { slide_px: [8, 8], mpp: 0.25, ..Analysis::default() };
+        assert_eq!(scale_bar(&tiny).into_string(), "");
+    }
+}

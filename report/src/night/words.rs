@@ -1,0 +1,103 @@
+//! What happened to a slide, in sentences.
+
+use dataset::{
+    Analysis, FailureCount, Outcome, RunAccount,
+    wording::{counted, grouped},
+};
+
+/// Windows with cells at their seams below which nothing is said of the grid.
+const FEWEST_SEAM_WINDOWS: u64 = 8;
+
+/// One word for a table.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Partial => "incomplete",
+        Outcome::Failed => "failed",
+    }
+}
+
+/// How a slide ended.
+pub(super) fn ending(account: &RunAccount) -> String {
+    match (&account.analysis, account.outcome) {
+        (Some(analysis), Outcome::Done) if analysis.windows.planned == 0 => {
+            "No tissue was found, so nothing was analysed.".into()
+        }
+        (Some(analysis), Outcome::Done) => {
+            format!(
+                "Complete: the whole tissue was analysed, in {}.",
+                counted(analysis.windows.planned, "window")
+            )
+        }
+        (Some(analysis), Outcome::Partial) => incomplete(analysis),
+        _ => format!("No results: {}.", account.reason.as_deref().unwrap_or("no reason was kept")),
+    }
+}
+
+fn incomplete(analysis: &Analysis) -> String {
+    let coverage = &analysis.coverage;
+    let missing_mm2 = coverage.tissue_mm2 - coverage.analysed_mm2;
+    format!(
+        "Incomplete: {} of {} have no result. {:.3} mm² of tissue ({:.2} %) was not seen by any other window; \
+         counts per mm² are over the {:.2} mm² that were.",
+        grouped(analysis.windows.failed as u64),
+        counted(analysis.windows.planned, "window"),
+        missing_mm2,
+        100.0 * (1.0 - coverage.fraction),
+        coverage.analysed_mm2,
+    )
+}
+
+/// Each reason for which windows failed, with their number.
+pub(super) fn failures(analysis: &Analysis) -> Vec<String> {
+    let sentence =
+        |failure: &FailureCount| format!("{}: {}", counted(failure.windows.len(), "window"), failure.reason);
+    analysis.failures.iter().map(sentence).collect()
+}
+
+/// What the comparison of cells near window borders with those beside says.
+pub(super) fn seams(analysis: &Analysis) -> Option<String> {
+    let audit = analysis.seams()?;
+    if audit.windows < FEWEST_SEAM_WINDOWS {
+        return Some("Too few windows meet in tissue to tell whether the window grid shows.".into());
+    }
+    let verdict = if audit.grid_shows {
+        "The window grid shows in the cells: look at them before counting."
+    } else {
+        "The window grid does not show in the cells."
+    };
+    Some(format!(
+        "{verdict} Within {:.0} µm of where windows meet, cells are {:.3} times as dense (z {:.1}) and {:.3} times \
+         as large (z {:.1}) as farther away; {} cells against {}.",
+        audit.band_um,
+        audit.density_ratio,
+        audit.density_z,
+        audit.size_ratio,
+        audit.size_z,
+        grouped(audit.near_cells),
+        grouped(audit.control_cells),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataset::{Coverage, WindowCounts};
+
+    #[test]
+    fn what_is_missing_is_said_with_its_area() {
+        let analysis = Analysis {
+            windows: WindowCounts { planned: 112, done: 109, failed: 3 },
+            coverage: Coverage { tissue_mm2: 2.0, analysed_mm2: 1.9, fraction: 0.95 },
+            failures: vec![FailureCount {
+                reason: "tile holds 0 bytes".into(),
+                detector: 0,
+                windows: vec![1, 2, 9],
+            }],
+            ..Analysis::default()
+        };
+        let text = incomplete(&analysis);
+        assert!(text.contains("3 of 112 windows") && text.contains("0.100 mm² of tissue (5.00 %)"), "{text}");
+        assert_eq!(failures(&analysis), ["3 windows: tile holds 0 bytes"]);
+    }
+}

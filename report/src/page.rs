@@ -1,0 +1,29 @@
+//! The frame of every page.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::chart::colour_rules;
+
+const STYLE: &str = include_str!("style.css");
+const POLICY: &str =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+/// A page that is one file: it loads nothing, tells nobody, and looks as all of
+/// ours do in light, in dark and on paper. `style` is what it has beyond them.
+pub(crate) fn document(title: &str, style: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(colour_rules())) (PreEscaped(style)) }
+            }
+            body { (body) }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `OUT/summary.csv` and `OUT/summary.parquet`: cells by slide and class with
+//! the tissue they were counted in, one line each, for people and spreadsheets.
+//! Lines with a `region` count within the regions of that kind alone.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use dataset::{Dataset, Outcome, RunAccount, TISSUE};
+use parquet::{arrow::ArrowWriter, errors::ParquetError};
+use polars::prelude::{Column, CsvWriter, DataFrame, PolarsError, SerWriter as _};
+
+use crate::error::ReportError;
+
+/// One class on one slide. A slide without results has one line without class.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    slide: String,
+    outcome: &'static str,
+    /// None: in all that was analysed.
+    region: Option<String>,
+    class: Option<String>,
+    cells: Option<u64>,
+    tissue_mm2: Option<f64>,
+    analysed_mm2: Option<f64>,
+    cells_per_mm2: Option<f64>,
+}
+
+/// Writes both summaries of all accounts of a dataset.
+///
+/// # Errors
+///
+/// When an account cannot be read, or a summary not be written.
+pub fn write_summary(dataset: &Dataset) -> Result<(), ReportError> {
+    let lines: Vec<Line> = dataset.read_accounts()?.iter().flat_map(lines_of).collect();
+    let csv = csv(&lines).map_err(|error| ReportError::encode("the summary", &error))?;
+    let parquet = parquet(&lines).map_err(|error| ReportError::encode("the summary", &error))?;
+    for (name, bytes) in [("summary.csv", csv), ("summary.parquet", parquet)] {
+        let path = dataset.root().join(name);
+        dataset.write(&path, &bytes).map_err(|reason| ReportError::write("the summary", reason, path))?;
+    }
+    Ok(())
+}
+
+fn lines_of(account: &RunAccount) -> Vec<Line> {
+    let outcome = match account.outcome {
+        Outcome::Done => "done",
+        Outcome::Partial => "partial",
+        Outcome::Failed => "failed",
+    };
+    let whole = |class: Option<(&String, &u64)>| {
+        let coverage = account.analysis.as_ref().map(|analysis| analysis.coverage);
+        let cells = class.map(|(_, &cells)| cells);
+        let analysed = coverage.map(|coverage| coverage.analysed_mm2);
+        Line {
+            slide: account.slide.to_string(),
+            outcome,
+            region: None,
+            class: class.map(|(name, _)| name.clone()),
+            cells,
+            tissue_mm2: coverage.map(|coverage| coverage.tissue_mm2),
+            analysed_mm2: analysed,
+            cells_per_mm2: cells.zip(analysed).and_then(|(cells, area)| per_mm2(cells, area)),
+        }
+    };
+    match &account.analysis {
+        Some(analysis) if account.outcome != Outcome::Failed => {
+            let kinds = analysis.regions.iter().filter(|kind| kind.kind != TISSUE);
+            let within = kinds.flat_map(|kind| {
+                kind.cells.iter().map(|class| Line {
+                    region: Some(kind.kind.clone()),
+                    tissue_mm2: Some(kind.area_mm2),
+                    analysed_mm2: Some(kind.analysed_mm2),
+                    cells_per_mm2: per_mm2(*class.1, kind.analysed_mm2),
+                    ..whole(Some(class))
+                })
+            });
+            analysis.cells.iter().map(|class| whole(Some(class))).chain(within).collect()
+        }
+        _ => vec![whole(None)],
+    }
+}
+
+fn per_mm2(cells: u64, area_mm2: f64) -> Option<f64> {
+    (area_mm2 > 0.0).then(|| cells as f64 / area_mm2)
+}
+
+fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
+    let text = |of: fn(&Line) -> Option<&str>| lines.iter().map(of).collect::<Vec<_>>();
+    let number = |of: fn(&Line) -> Option<f64>| lines.iter().map(of).collect::<Vec<_>>();
+    let mut frame = DataFrame::new(
+        lines.len(),
+        vec![
+            Column::new("slide".into(), text(|line| Some(&line.slide))),
+            Column::new("outcome".into(), text(|line| Some(line.outcome))),
+            Column::new("region".into(), text(|line| line.region.as_deref())),
+            Column::new("class".into(), text(|line| line.class.as_deref())),
+            Column::new("cells".into(), lines.iter().map(|line| line.cells).collect::<Vec<_>>()),
+            Column::new("tissue_mm2".into(), number(|line| line.tissue_mm2)),
+            Column::new("analysed_mm2".into(), number(|line| line.analysed_mm2)),
+            Column::new("cells_per_mm2".into(), number(|line| line.cells_per_mm2)),
+        ],
+    )?;
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).with_float_precision(Some(4)).finish(&mut frame)?;
+    Ok(bytes)
+}
+
+fn parquet(lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
+    let text =
+        |of: fn(&Line) -> Option<&str>| Arc::new(lines.iter().map(of).collect::<StringArray>()) as ArrayRef;
+    let number =
+        |of: fn(&Line) -> Option<f64>| Arc::new(lines.iter().map(of).collect::<Float64Array>()) as ArrayRef;
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("slide", text(|line| Some(&line.slide)), false),
+        ("outcome", text(|line| Some(line.outcome)), false),
+        ("region", text(|line| line.region.as_deref()), true),
+        ("class", text(|line| line.class.as_deref()), true),
+        ("cells", Arc::new(lines.iter().map(|line| line.cells).collect::<UInt64Array>()), true),
+        ("tissue_mm2", number(|line| line.tissue_mm2), true),
+        ("analysed_mm2", number(|line| line.analysed_mm2), true),
+        ("cells_per_mm2", number(|line| line.cells_per_mm2), true),
+    ])?;
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(bytes)
+}
