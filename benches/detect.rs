@@ -165,7 +165,8 @@ fn masks() {
     ];
     let decoder = Decoder::new(&manifest, &DetectSettings::default());
     let mut count = 0;
-    let time = best(|| count = decoder.window(&outputs, 0, 2048, 2048).map_or(0, |found| found.len()));
+    let time =
+        best(|| count = decoder.window(&outputs, 0, 2048, 2048).map_or(0, |found| found.detections.len()));
     report(&format!("decode a segment head, {count} outlines of 24 px"), time);
 }
 

@@ -71,7 +71,7 @@ impl Detector for ByScale {
     fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
         batch.check()?;
         let side = batch.width as f64;
-        let result = |&window| WindowResult { window, outcome: Ok(self.found(window, side)) };
+        let result = |&window| WindowResult::new(window, Ok(self.found(window, side)));
         Ok(batch.windows.iter().map(result).collect())
     }
 
@@ -136,7 +136,7 @@ impl Detector for Coarse {
                 placements: Arc::new(vec![BTreeMap::new(), BTreeMap::from([(*window, placement(window))])]),
             };
             let found = alone.found(slidemill::detectors::tagged(1, *window), side);
-            WindowResult { window: *window, outcome: Ok(found) }
+            WindowResult::new(*window, Ok(found))
         };
         Ok(batch.windows.iter().map(result).collect())
     }

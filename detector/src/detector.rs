@@ -74,6 +74,16 @@ pub struct WindowResult {
     /// Detections in window px, best first, or why there are none. An empty list means the model saw
     /// nothing; it never stands for a failure.
     pub outcome: Result<Vec<Detection>, WindowFault>,
+    /// Whether the model gave as many answers as it can: objects may be missing.
+    pub is_full: bool,
+}
+
+impl WindowResult {
+    /// Of a window of which the model could say all it saw.
+    #[must_use]
+    pub fn new(window: WindowIndex, outcome: Result<Vec<Detection>, WindowFault>) -> Self {
+        Self { window, outcome, is_full: false }
+    }
 }
 
 /// Which raw answers become detections.

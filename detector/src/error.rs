@@ -29,6 +29,18 @@ pub enum DetectorError {
         /// What was found where.
         reason: String,
     },
+    /// A version of ONNX that no runtime we know of reads.
+    #[error(
+        "the model is of ONNX {what} {found}, newer than {newest}, the newest that is read; export it with opset 17 or 18"
+    )]
+    TooNew {
+        /// `IR version` or `opset`.
+        what: &'static str,
+        /// As the model says it.
+        found: i64,
+        /// Newest read.
+        newest: i64,
+    },
     /// Weights in side files, which a model hash would not cover.
     #[error(
         "the weights lie outside the model, in {files}; save it as one file: \
@@ -58,12 +70,14 @@ pub enum DetectorError {
         reason: String,
     },
     /// The outputs are none of the heads we know.
-    #[error("no known head has these outputs\n{}", Shapes(.found, .classes))]
+    #[error("no known head has these outputs\n{}{}", Shapes(.found, .classes), Hint(.hint))]
     UnknownHead {
         /// Name and shape of each output.
         found: Vec<(String, Vec<Dim>)>,
         /// How many classes the model names.
         classes: usize,
+        /// What it probably is, and what to do.
+        hint: Option<String>,
     },
     /// The image input is not one we can fill.
     #[error("the model's input cannot be filled: {reason}")]
@@ -117,6 +131,12 @@ pub enum DetectorError {
         /// Bytes that would be right.
         expected: usize,
     },
+    /// A first answer, to a window of background, does not have the form that the model promises.
+    #[error("the model does not answer as its head should: {fault}")]
+    Answer {
+        /// What is wrong with it.
+        fault: WindowFault,
+    },
     /// Running failed, and not for want of memory that a smaller batch could cure.
     #[error("running the model failed: {reason}")]
     Run {
@@ -164,7 +184,9 @@ impl DetectorError {
 }
 
 /// Why one window has no result. The others of its batch are not touched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+///
+/// Each is a fault of the model, not of the slide.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum WindowFault {
     /// NaN or infinity in scores, boxes or masks.
     #[error("the model answered NaN or infinity in {part}")]
@@ -173,7 +195,10 @@ pub enum WindowFault {
         part: &'static str,
     },
     /// An end-to-end head named a class the model does not have.
-    #[error("the model answered class {class}, expected 0 to {last}")]
+    #[error(
+        "the model answered class {class}, expected 0 to {last}: its columns may not be two corners, a score and a \
+         class; `head` in a TOML beside it says how it answers"
+    )]
     NoSuchClass {
         /// As answered, printed.
         class: String,
@@ -184,7 +209,10 @@ pub enum WindowFault {
     #[error("the model has no output")]
     NoOutput,
     /// An output of a shape that the head does not allow.
-    #[error("output {output} has shape {found:?}, expected {expected}")]
+    #[error(
+        "the model's output {output} has shape {found:?}, expected {expected}; `end2end` or `head` in a TOML beside \
+         it says how it answers"
+    )]
     Shape {
         /// Name of the output.
         output: String,
@@ -193,6 +221,48 @@ pub enum WindowFault {
         /// In words.
         expected: String,
     },
+    /// Boxes in fractions of the window where px are expected.
+    #[error(
+        "the model's boxes, {boxes} above the threshold, all lie within 1 px of the corner: they are fractions of \
+         the window, expected px"
+    )]
+    BoxesInFractions {
+        /// How many.
+        boxes: usize,
+    },
+    /// Boxes in px where fractions of the window are expected.
+    #[error("the model answered a box centred at ({x}, {y}), expected fractions of the window, 0 to 1")]
+    BoxesInPx {
+        /// As answered.
+        x: f32,
+        /// As answered.
+        y: f32,
+    },
+    /// Scores that are no probabilities.
+    #[error("the model answered a score of {score}, expected 0 to 1: a sigmoid or softmax is missing")]
+    ScoreRange {
+        /// As answered.
+        score: f32,
+    },
+}
+
+impl WindowFault {
+    /// Boxes in the first px that prove that a model counts in fractions; fewer may be a speck in a corner.
+    const PROOF: usize = 3;
+
+    /// Whether the model does not answer as its head should, so that no other window will fare better.
+    #[must_use]
+    pub fn breaks_contract(&self) -> bool {
+        match self {
+            Self::NotFinite { .. } => false,
+            Self::BoxesInFractions { boxes } => *boxes >= Self::PROOF,
+            Self::NoSuchClass { .. }
+            | Self::NoOutput
+            | Self::Shape { .. }
+            | Self::BoxesInPx { .. }
+            | Self::ScoreRange { .. } => true,
+        }
+    }
 }
 
 /// Shapes found against shapes known, over several lines.
@@ -208,6 +278,17 @@ impl std::fmt::Display for Shapes<'_> {
         writeln!(f, "  expected, with {classes} classes, one of")?;
         writeln!(f, "  detect    [B, {rows}, N]")?;
         writeln!(f, "  segment   [B, {rows}+M, N] and prototypes [B, M, H/4, W/4]")?;
-        write!(f, "  end2end   [B, K, 6], or [B, K, 6+M] and prototypes")
+        writeln!(f, "  end2end   [B, K, 6], or [B, K, 6+M] and prototypes")?;
+        writeln!(f, "  yolov5    [B, N, {}], where a TOML beside the model says so", rows + 1)?;
+        write!(f, "  detr      [B, Q, {rows}], where the model or a TOML beside it says so")
+    }
+}
+
+/// One more line, where there is something to say.
+struct Hint<'a>(&'a Option<String>);
+
+impl std::fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |hint| write!(f, "\n  {hint}"))
     }
 }

@@ -9,13 +9,14 @@
 //! | [`manifest`] | what a model promises, read from its metadata, shapes and TOML |
 //! | `onnx/preprocess.rs` | nodes put in front of the graph: u8 pixels become the tensor the model wants |
 //! | `onnx/session.rs` | ONNX Runtime on a device |
-//! | [`yolo`] | raw heads become detections |
+//! | [`yolo`], `detr.rs` | raw heads become detections |
 //! | [`pump`] | running and decoding at once, results in order |
 //! | [`scripted`] | detectors without a model, for tests of everything downstream |
 
 #![forbid(unsafe_code)]
 
 mod detector;
+mod detr;
 mod device;
 mod error;
 pub mod manifest;

@@ -5,6 +5,7 @@
 //! `conf`, `nms_iou`, `cross_class_iou`, `licence`, `attribution` are ours), and a TOML beside it.
 
 mod file;
+mod head;
 mod literal;
 mod read;
 
@@ -30,6 +31,8 @@ pub struct Manifest {
     pub task: Task,
     /// How it answers.
     pub head: Head,
+    /// What told so.
+    pub head_source: HeadSource,
     /// What it tells apart; at least one, in the order of [`ClassId`].
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
@@ -52,6 +55,8 @@ pub struct Manifest {
     pub input: ImageInput,
     /// Name and shape of each output.
     pub outputs: Vec<(String, Vec<Dim>)>,
+    /// The version of ONNX's standard operators it was exported with; `None`: it does not say.
+    pub opset: Option<i64>,
     /// What its weights are made of.
     pub precision: Precision,
     /// SHA-256 of the ONNX file, 64 hex digits; empty for a detector without one.
@@ -64,6 +69,10 @@ impl Manifest {
     /// The NMS IoU of models that name none: that of Ultralytics' `predict`.
     pub const DEFAULT_NMS_IOU: f32 = 0.7;
 
+    /// The newest opset whose operators run on every device: CUDA lacks Resize 19, ReduceMax 20 and GridSample 20,
+    /// which then run on the CPU at half the speed.
+    pub const BEST_OPSET: i64 = 18;
+
     /// The manifest of a detector without a model file: boxes only, windows of any size.
     #[must_use]
     pub fn without_model(name: &str, classes: &[&str], mpp: Option<Mpp>) -> Self {
@@ -75,6 +84,7 @@ impl Manifest {
             attribution: None,
             task: Task::Detect,
             head: Head::Detect,
+            head_source: HeadSource::Stated,
             classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),
             mpp,
             max_object_um: None,
@@ -86,6 +96,7 @@ impl Manifest {
             normalisation: Normalisation::default(),
             input: ImageInput::any_rgb(),
             outputs: Vec::new(),
+            opset: None,
             precision: Precision::Fp32,
             sha256: String::new(),
         }
@@ -95,6 +106,13 @@ impl Manifest {
     #[must_use]
     pub fn conf_of(&self, class: ClassId) -> f32 {
         self.classes.get(usize::from(class.0)).and_then(|class| class.conf).unwrap_or(self.conf)
+    }
+
+    /// Objects it can answer per window at most; `None`: as many as there are, or not known before it has run.
+    #[must_use]
+    pub fn most_answers(&self) -> Option<u64> {
+        let rows = self.outputs.first().and_then(|(_, shape)| shape.get(1)).and_then(Dim::fixed);
+        rows.filter(|_| self.head.is_end_to_end())
     }
 
     /// Whether windows of `width` × `height` px can be given to the model.
@@ -163,6 +181,13 @@ pub enum Head {
         /// M.
         coefficients: usize,
     },
+    /// `[B, N, 5+nc]`: an objectness between box and scores.
+    Objectness {
+        /// Whether boxes are still relative to the places of their grids.
+        grid: bool,
+    },
+    /// `[B, Q, 4+nc]`: boxes as fractions of the window, one row per query.
+    DetrRows,
 }
 
 impl Head {
@@ -170,15 +195,42 @@ impl Head {
     #[must_use]
     pub fn coefficients(self) -> usize {
         match self {
-            Self::Detect | Self::EndToEnd => 0,
+            Self::Detect | Self::EndToEnd | Self::Objectness { .. } | Self::DetrRows => 0,
             Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
         }
     }
 
-    /// Whether the model suppresses duplicates itself.
+    /// Whether the model gives each object one answer itself, and so has a fixed number of answers.
     #[must_use]
     pub fn is_end_to_end(self) -> bool {
-        matches!(self, Self::EndToEnd | Self::EndToEndSegment { .. })
+        matches!(self, Self::EndToEnd | Self::EndToEndSegment { .. } | Self::DetrRows)
+    }
+}
+
+/// What told which head a model has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadSource {
+    /// `head` in the TOML.
+    Stated,
+    /// `end2end` in the TOML or the metadata, or the arguments of the export.
+    Export,
+    /// The maker's description.
+    Description,
+    /// The shapes: only one head has them.
+    Shape,
+    /// Nothing: the shapes are open.
+    Open,
+}
+
+impl std::fmt::Display for HeadSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stated => "as stated",
+            Self::Export => "as the export says",
+            Self::Description => "by its description",
+            Self::Shape => "by its shape",
+            Self::Open => "assumed",
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Models in ONNX files, run by ONNX Runtime.
 
+mod foreign;
 mod load;
 #[cfg(test)]
 mod parity;
@@ -22,9 +23,9 @@ use self::{
     session::OrtRunner,
 };
 use crate::{
-    Answers, BatchView, DetectSettings, Detector, DetectorError, Device, Manifest, WindowResult,
-    manifest::ManifestFile,
-    yolo::{Decoder, TensorView},
+    Answers, BatchView, DetectSettings, Detector, DetectorError, Device, Manifest, WindowFault, WindowResult,
+    manifest::{Dim, ManifestFile},
+    yolo::{Decoder, Found, TensorView},
 };
 
 /// A model on a device, or on several devices of one kind.
@@ -114,11 +115,43 @@ impl OnnxDetector {
             }
             Ok(lane)
         };
-        Ok(Self {
+        let mut detector = Self {
             manifest: Arc::new(model.manifest.clone()),
             decoder: Arc::new(Decoder::new(&model.manifest, settings)),
             lanes: device.each().iter().map(lane).collect::<Result<_, _>>()?,
-        })
+        };
+        detector.probe(width, height)?;
+        Ok(detector)
+    }
+
+    /// Gives the model a window of background, so that an answer that is not what its head promises is found
+    /// before a slide is read. Where the model takes any size, a small window will do.
+    fn probe(&mut self, width: usize, height: usize) -> Result<(), DetectorError> {
+        const SIDE: usize = 256;
+        let stride = self.manifest.stride.max(1) as usize;
+        let side = |size: usize, dim: &Dim| {
+            if dim.fixed().is_some() { size } else { size.min(SIDE.next_multiple_of(stride)) }
+        };
+        let (small_width, small_height) =
+            (side(width, &self.manifest.input.width), side(height, &self.manifest.input.height));
+        let pixels = vec![u8::MAX; small_width * small_height * 3];
+        let windows = [WindowIndex(0)];
+        let batch =
+            BatchView { height: small_height, width: small_width, windows: &windows, pixels: &pixels };
+        let answers = match self.infer(batch) {
+            Ok(answers) => answers,
+            // A graph may take windows of its own size only, and not say so.
+            Err(reason) if (small_width, small_height) != (width, height) => {
+                tracing::debug!(%reason, "the model does not run on a small window");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let fault = answers.decode().into_iter().find_map(|result| result.outcome.err());
+        match fault.filter(WindowFault::breaks_contract) {
+            Some(fault) => Err(DetectorError::Answer { fault }),
+            None => Ok(()),
+        }
     }
 
     /// Runs each lane's share of the windows at once.
@@ -210,9 +243,11 @@ impl RawAnswers {
             .collect();
         let places: Range<usize> = 0..part.windows.len();
         std::iter::zip(&part.windows, places)
-            .map(|(&window, place)| WindowResult {
-                window,
-                outcome: self.decoder.window(&views, place, self.width, self.height),
+            .map(|(&window, place)| match self.decoder.window(&views, place, self.width, self.height) {
+                Ok(Found { detections, is_full }) => {
+                    WindowResult { window, outcome: Ok(detections), is_full }
+                }
+                Err(fault) => WindowResult::new(window, Err(fault)),
             })
             .collect()
     }

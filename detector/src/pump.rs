@@ -191,7 +191,7 @@ mod tests {
             if window.0.is_multiple_of(2) {
                 drop(changed.wait_while(seen, |seen| *seen < window.0 + 2).unwrap());
             }
-            Ok(vec![WindowResult { window, outcome: Ok(vec![]) }])
+            Ok(vec![WindowResult::new(window, Ok(vec![]))])
         }
         fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
             (0..self.1)

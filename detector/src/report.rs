@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use crate::{
     DetectorError, Manifest,
-    manifest::{Dim, Head, ManifestFile, Precision, Task},
+    manifest::{Dim, Head, HeadSource, ManifestFile, Precision, Task},
     onnx::{Model, read_manifest_beside, read_model},
 };
 
@@ -57,12 +57,19 @@ fn notes(manifest: &Manifest) -> Vec<String> {
     if manifest.max_object_um.is_none() {
         notes.push("it does not say its largest object: --overlap auto cannot be used".to_owned());
     }
-    if manifest.head.is_end_to_end() {
-        let most = match manifest.outputs.first().and_then(|(_, shape)| shape.get(1)) {
-            Some(Dim::Fixed(most)) => format!("{most}"),
-            _ => "a fixed number of".to_owned(),
-        };
-        notes.push(format!("it answers at most {most} objects per window, in silence: use small windows"));
+    notes.extend(limit_note(manifest));
+    if manifest.head_source == HeadSource::Open {
+        notes.push(
+            "the sides of its output are open and nothing says whether duplicates are gone: it is read as boxes by \
+             columns; if each row is two corners, a score and a class, say `end2end = true` in a TOML beside it"
+                .to_owned(),
+        );
+    }
+    if let Some(opset) = manifest.opset.filter(|&opset| opset > Manifest::BEST_OPSET) {
+        notes.push(format!(
+            "its opset is {opset}: exported with opset 18 it runs up to twice as fast on CUDA, which lacks newer \
+             operators"
+        ));
     }
     if manifest.precision == Precision::Fp16
         && manifest.imgsz.is_some_and(|sides| sides.iter().any(|&s| s > 1024))
@@ -73,6 +80,32 @@ fn notes(manifest: &Manifest) -> Vec<String> {
         );
     }
     notes
+}
+
+/// Cells per mm² of dense tissue.
+const DENSE_PER_MM2: f64 = 10_000.0;
+
+/// How many objects a window may hold, and how large that lets it be.
+fn limit_note(manifest: &Manifest) -> Option<String> {
+    if !manifest.head.is_end_to_end() {
+        return None;
+    }
+    let Some(most) = manifest.most_answers() else {
+        return Some(
+            "it answers a fixed number of objects per window: windows that reach it are counted and named, or use \
+             small windows"
+                .to_owned(),
+        );
+    };
+    let size = manifest.mpp.map(|mpp| {
+        let side_um = (most as f64 / DENSE_PER_MM2).sqrt() * 1000.0;
+        let side_px = (side_um / mpp.get()) as u64;
+        format!("; dense tissue has {DENSE_PER_MM2} cells per mm², which fit into {side_px} px at {mpp}")
+    });
+    Some(format!(
+        "it answers at most {most} objects per window{}; windows that reach it are counted and named",
+        size.unwrap_or_default()
+    ))
 }
 
 impl fmt::Display for ModelReport {
@@ -88,7 +121,7 @@ impl fmt::Display for ModelReport {
         line("sha256", &m.sha256)?;
         line("size", &format!("{:.1} MB, {}", self.bytes as f64 / 1e6, m.precision))?;
         line("task", &task_line(m))?;
-        line("head", &head_line(m.head, m.classes.len()))?;
+        line("head", &format!("{} ({})", head_line(m.head, m.classes.len()), m.head_source))?;
         for (name, shape) in &m.outputs {
             line("output", &format!("{name} {}", Dim::list(shape)))?;
         }
@@ -130,6 +163,13 @@ fn head_line(head: Head, classes: usize) -> String {
         Head::EndToEnd => "[B, K, 6]: duplicates already gone".to_owned(),
         Head::EndToEndSegment { coefficients: m } => {
             format!("[B, K, {}]: duplicates already gone, {m} mask columns", 6 + m)
+        }
+        Head::Objectness { grid } => {
+            let boxes = if grid { "relative to the places of grids" } else { "in px" };
+            format!("[B, N, {}]: 4 box columns {boxes}, objectness, {classes} score columns", rows + 1)
+        }
+        Head::DetrRows => {
+            format!("[B, Q, {rows}]: 4 box columns in fractions of the window, {classes} score columns")
         }
     }
 }

@@ -35,7 +35,7 @@ where
 
     fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
         batch.check()?;
-        let answer = |(window, pixels)| WindowResult { window, outcome: Ok((self.answer)(window, pixels)) };
+        let answer = |(window, pixels)| WindowResult::new(window, Ok((self.answer)(window, pixels)));
         Ok(batch.iter().map(answer).collect())
     }
 
@@ -118,10 +118,8 @@ impl Detector for BlobDetector {
 
     fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
         batch.check()?;
-        let answer = |(window, pixels)| WindowResult {
-            window,
-            outcome: Ok(self.blobs(pixels, batch.width, batch.height)),
-        };
+        let answer =
+            |(window, pixels)| WindowResult::new(window, Ok(self.blobs(pixels, batch.width, batch.height)));
         Ok(batch.iter().map(answer).collect())
     }
 

@@ -8,6 +8,7 @@
 //! | [`detect`] | `[B, 4+nc, N]` | centre x, centre y, width, height, then one score per class |
 //! | [`segment`] | `[B, 4+nc+M, N]`, `[B, M, H/4, W/4]` | the same, then M coefficients; prototypes |
 //! | [`end2end`] | `[B, K, 6]`, `[B, K, 6+M]` | columns x0, y0, x1, y1, score, class, then coefficients |
+//! | [`objectness`] | `[B, N, 5+nc]` | columns centre x, centre y, width, height, objectness, then one score per class |
 //!
 //! Strides are the exporter's business: boxes are already in window px, so any set of strides, P2 heads
 //! included, decodes alike. There is no cap on the number of detections.
@@ -16,10 +17,29 @@ pub mod decoder;
 pub mod detect;
 pub mod end2end;
 pub mod nms;
+pub mod objectness;
 pub mod outline;
 pub mod segment;
 
+pub(crate) use self::detect::all_finite;
 pub use self::{
-    decoder::{Decoder, TensorView},
+    decoder::{Decoder, Found, TensorView},
     detect::Candidate,
 };
+use crate::WindowFault;
+
+/// What rounding in fp16 and int8 may add to a probability.
+const ROUNDING: f32 = 0.05;
+
+/// Whether a score can be a probability.
+///
+/// # Errors
+///
+/// [`WindowFault::ScoreRange`] for one that is not: a logit, as a rule, which would pass for a sure object.
+pub(crate) fn check_probability(score: f32) -> Result<(), WindowFault> {
+    if (-ROUNDING..=1.0 + ROUNDING).contains(&score) {
+        Ok(())
+    } else {
+        Err(WindowFault::ScoreRange { score })
+    }
+}

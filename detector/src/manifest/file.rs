@@ -14,6 +14,7 @@
 //! nms_iou = 0.7
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
+//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr: how it answers
 //!
 //! [input]
 //! scale = 0.00392156862745098   # 1 / 255
@@ -48,6 +49,7 @@ pub(crate) struct ManifestFile {
     pub nms_iou: Option<f64>,
     pub cross_class_iou: Option<f64>,
     pub end2end: Option<bool>,
+    pub head: Option<String>,
     pub input: InputSection,
     pub classes: Option<Vec<ClassSection>>,
 }
@@ -84,6 +86,7 @@ const TOP: &[&str] = &[
     "nms_iou",
     "cross_class_iou",
     "end2end",
+    "head",
     "input",
     "classes",
 ];

@@ -6,6 +6,7 @@ use super::{
     ClassInfo, Dim, Element, Head, ImageInput, Layout, Manifest, ManifestFile, Normalisation, Precision,
     Task,
     file::{ClassSection, InputSection},
+    head::{Evidence, HeadName, head},
     literal::Literal,
 };
 use crate::{
@@ -26,10 +27,11 @@ pub(crate) fn manifest_of(
     let graph =
         model.graph.as_ref().ok_or(DetectorError::NotOnnx { reason: "it has no graph".to_owned() })?;
     let metadata = Metadata(model);
+    check_task(&metadata)?;
     let classes = classes(&metadata, file)?;
     let outputs: Vec<_> = graph.output.iter().map(|value| (value.name.clone(), dims(value))).collect();
-    let end2end = file.end2end.map_or_else(|| metadata.flag("end2end"), |end2end| Ok(Some(end2end)))?;
-    let head = head(&outputs, classes.len(), end2end)?;
+    let input = image_input(graph)?;
+    let (head, head_source) = head(&outputs, classes.len(), &input, &evidence(&metadata, file)?)?;
     let (conf, classes) = thresholds(&metadata, file, classes)?;
     Ok(Manifest {
         name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
@@ -43,6 +45,7 @@ pub(crate) fn manifest_of(
             .or_else(|| metadata.text("license")),
         task: task(&metadata, head)?,
         head,
+        head_source,
         classes,
         mpp: mpp(&metadata, file)?,
         max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,
@@ -53,7 +56,8 @@ pub(crate) fn manifest_of(
             .map_or(Manifest::DEFAULT_NMS_IOU, |iou| iou as f32),
         cross_class_iou: within("cross_class_iou", file.cross_class_iou, &metadata, 0.0..=1.0)?,
         normalisation: normalisation(&file.input)?,
-        input: image_input(graph)?,
+        input,
+        opset: opset(model),
         outputs,
         precision: precision(graph),
         sha256,
@@ -94,6 +98,13 @@ impl Metadata<'_> {
         }
     }
 
+    /// Whether Ultralytics' `args` say that the model was exported with this switched on. Arguments that cannot be
+    /// read say nothing: they are notes, not a part of the contract.
+    fn is_argument_set(&self, name: &str) -> bool {
+        let Some(Ok(Literal::Dict(arguments))) = self.get("args").map(Literal::parse) else { return false };
+        arguments.contains(&(Literal::Text(name.to_owned()), Literal::Bool(true)))
+    }
+
     fn flag(&self, key: &str) -> Result<Option<bool>, DetectorError> {
         match self.literal(key)? {
             None => Ok(None),
@@ -101,6 +112,27 @@ impl Metadata<'_> {
             Some(_) => Err(DetectorError::manifest(key, "expected True or False")),
         }
     }
+}
+
+/// What beside shapes says how the model answers.
+fn evidence(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Evidence, DetectorError> {
+    let own = match metadata.flag("end2end")? {
+        // Exported with suppression inside, which older exporters note among the arguments alone.
+        _ if metadata.is_argument_set("nms") => Some(true),
+        own => own,
+    };
+    Ok(Evidence {
+        stated: file.head.as_deref().map(HeadName::parse).transpose()?,
+        end2end: file.end2end.or(own),
+        // `head` is the name of Ultralytics' own class, such as `RTDETRDecoder`.
+        words: ["description", "head"].map(|key| metadata.text(key).unwrap_or_default()).join(" "),
+    })
+}
+
+/// The version of the standard operators that the model was exported with.
+fn opset(model: &Model) -> Option<i64> {
+    let standard = model.opset_import.iter().find(|set| set.domain.is_empty() || set.domain == "ai.onnx");
+    standard.map(|set| set.version)
 }
 
 /// A number from the TOML, else the metadata, that must lie in `range`.
@@ -154,6 +186,17 @@ fn imgsz(metadata: &Metadata<'_>) -> Result<Option<[u32; 2]>, DetectorError> {
         [side] => Ok(Some([side, side])),
         [height, width] => Ok(Some([height, width])),
         _ => Err(DetectorError::manifest("imgsz", "expected [height, width] in px")),
+    }
+}
+
+/// Refuses tasks that are none of ours before their outputs are taken for others.
+fn check_task(metadata: &Metadata<'_>) -> Result<(), DetectorError> {
+    match metadata.get("task") {
+        None | Some("detect" | "segment") => Ok(()),
+        Some(task) => {
+            let reason = format!("is {task}, expected detect (boxes) or segment (boxes with outlines)");
+            Err(DetectorError::manifest("task", reason))
+        }
     }
 }
 
@@ -286,41 +329,6 @@ fn thresholds(
     }
     let of_file = file.conf.map(|conf| threshold("conf", conf)).transpose()?;
     Ok((of_file.or(default).unwrap_or(Manifest::DEFAULT_CONF), classes))
-}
-
-/// Which head has these outputs, with `classes` classes.
-fn head(
-    outputs: &[(String, Vec<Dim>)],
-    classes: usize,
-    end2end: Option<bool>,
-) -> Result<Head, DetectorError> {
-    let unknown = || DetectorError::UnknownHead { found: outputs.to_vec(), classes };
-    let (boxes, prototypes) = match outputs {
-        [(_, boxes)] => (boxes, None),
-        [(_, boxes), (_, prototypes)] => (boxes, Some(prototypes)),
-        _ => return Err(unknown()),
-    };
-    let [_, rows, columns] = &boxes[..] else { return Err(unknown()) };
-    let coefficients = match prototypes.map(Vec::as_slice) {
-        None => 0,
-        Some([_, Dim::Fixed(m @ 1..=1024), _, _]) => *m as usize,
-        Some(_) => return Err(unknown()),
-    };
-    let raw_rows = (4 + classes + coefficients) as u64;
-    let raw = rows.fixed().is_none_or(|rows| rows == raw_rows);
-    let ended = columns.fixed().is_none_or(|columns| columns == 6 + coefficients as u64);
-    // Only where a fixed side settles it may the other be left open.
-    let end2end = match end2end {
-        Some(end2end) => end2end,
-        None => ended && columns.fixed().is_some() && !(raw && rows.fixed().is_some()),
-    };
-    match (end2end, coefficients) {
-        (false, 0) if raw => Ok(Head::Detect),
-        (false, _) if raw => Ok(Head::Segment { coefficients }),
-        (true, 0) if ended => Ok(Head::EndToEnd),
-        (true, _) if ended => Ok(Head::EndToEndSegment { coefficients }),
-        _ => Err(unknown()),
-    }
 }
 
 fn dims(value: &ValueInfo) -> Vec<Dim> {
@@ -473,6 +481,11 @@ mod tests {
         // Both fit: only the metadata can tell.
         assert_eq!(head(&[&[1, 7, 6]], &[]).unwrap(), Head::Detect);
         assert_eq!(head(&[&[1, 7, 6]], &[("end2end", "True")]).unwrap(), Head::EndToEnd);
+        let with_nms = ("args", "{'batch': 1, 'half': False, 'opset': None, 'nms': True}");
+        assert_eq!(head(&[&[1, 7, 6]], &[with_nms]).unwrap(), Head::EndToEnd);
+        assert_eq!(head(&[&[1, 7, 6]], &[("args", "{'nms': False}")]).unwrap(), Head::Detect);
+        assert_eq!(head(&[&[1, 7, 6]], &[("args", "Namespace(nms=True)")]).unwrap(), Head::Detect);
+        assert_eq!(head(&[&[1, 300, 7]], &[("head", "RTDETRDecoder")]).unwrap(), Head::DetrRows);
     }
 
     #[test]

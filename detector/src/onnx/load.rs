@@ -8,7 +8,7 @@ use std::{
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use super::{preprocess, proto};
+use super::{foreign, preprocess, proto};
 use crate::{
     DetectorError, Manifest,
     manifest::{ManifestFile, manifest_of},
@@ -50,16 +50,36 @@ pub(crate) fn read_contract(
     if bytes.is_empty() {
         return Err(not_onnx("it is empty".to_owned()));
     }
-    let model = proto::Model::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
+    if let Some(name) = foreign::named(bytes) {
+        return Err(not_onnx(name.to_owned()));
+    }
+    let model = proto::Model::decode(bytes).map_err(|e| {
+        not_onnx(format!("{e}; it may be cut short: compare its size with that of the original"))
+    })?;
     let graph = model.graph.as_ref().ok_or_else(|| not_onnx("it has no graph".to_owned()))?;
     if graph.node.is_empty() {
         return Err(not_onnx("its graph has no nodes".to_owned()));
     }
+    check_versions(&model)?;
     check_weights(graph)?;
     check_operators(&model, graph)?;
     let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let manifest = manifest_of(&model, file, name, sha256)?;
     Ok((model, manifest))
+}
+
+/// The newest versions that any ONNX Runtime we know of reads (1.32).
+const NEWEST_IR: i64 = 14;
+const NEWEST_OPSET: i64 = 28;
+
+/// Versions from the future, named before ONNX Runtime refuses them in its own words.
+fn check_versions(model: &proto::Model) -> Result<(), DetectorError> {
+    let too_new = |what: &'static str, found: i64, newest: i64| {
+        if found > newest { Err(DetectorError::TooNew { what, found, newest }) } else { Ok(()) }
+    };
+    too_new("IR version", model.ir_version, NEWEST_IR)?;
+    let standard = model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
+    standard.map(|set| set.version).try_for_each(|opset| too_new("opset", opset, NEWEST_OPSET))
 }
 
 fn check_weights(graph: &proto::Graph) -> Result<(), DetectorError> {

@@ -17,7 +17,7 @@ use super::{
     Model,
     run::{Data, Output, RunError, Runner},
 };
-use crate::{BatchView, DetectorError, Device, manifest::Dim};
+use crate::{BatchView, DetectorError, Device, Manifest, manifest::Dim};
 
 /// How a model is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,10 +186,20 @@ fn open_session(
             .map_err(|e| unavailable(device, e.to_string()))?;
     }
     builder.commit_from_memory(&model.bytes).map_err(|e| match device {
-        Device::Cpu => load(&e),
+        Device::Cpu => DetectorError::Load { reason: with_advice(&e.to_string(), model.manifest.opset) },
         // Drivers and memory of a device are first touched here.
         _ => unavailable(device, e.to_string()),
     })
+}
+
+/// A library older than the model refuses it in words that do not say what to do.
+fn with_advice(reason: &str, opset: Option<i64>) -> String {
+    match opset {
+        Some(opset) if opset > Manifest::BEST_OPSET => {
+            format!("{reason}; its opset is {opset}: exporting it with opset 17 or 18 may help")
+        }
+        _ => reason.to_owned(),
+    }
 }
 
 /// What to register for `device`, in order; nothing for the CPU.

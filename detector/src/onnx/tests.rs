@@ -212,7 +212,7 @@ fn nan_fails_its_window_only() {
         &settings(1, 1),
     )
     .unwrap();
-    let pixels = [vec![0; SIDE * SIDE * 3], vec![200; SIDE * SIDE * 3]].concat();
+    let pixels = [vec![0; SIDE * SIDE * 3], vec![255; SIDE * SIDE * 3]].concat();
     let windows = [WindowIndex(3), WindowIndex(4)];
     let results =
         detector.detect(BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &pixels }).unwrap();

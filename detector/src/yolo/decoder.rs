@@ -1,15 +1,20 @@
 //! The outputs of one run, window by window.
 
-use wsi_types::{ClassId, Detection};
+use wsi_types::{ClassId, Detection, WindowBox};
 
 use super::{
     Candidate,
     detect::RawHead,
     end2end, nms,
+    objectness::{self, Place},
     outline::outline,
     segment::{Mask, Prototypes},
 };
-use crate::{DetectSettings, Manifest, WindowFault, manifest::Head};
+use crate::{
+    DetectSettings, Manifest, WindowFault,
+    detr::{self, Fractions},
+    manifest::Head,
+};
 
 /// One output of a model, row-major.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +57,7 @@ impl Decoder {
         Self { head: manifest.head, classes: manifest.classes.len(), settings: *settings }
     }
 
-    /// The detections of the window at `place` in the batch, best first. `width` and `height` are the
-    /// window's, px.
+    /// What the model found in the window at `place` in the batch. `width` and `height` are the window's, px.
     ///
     /// # Errors
     ///
@@ -64,14 +68,22 @@ impl Decoder {
         place: usize,
         width: usize,
         height: usize,
-    ) -> Result<Vec<Detection>, WindowFault> {
+    ) -> Result<Found, WindowFault> {
         let outlined = |(candidate, mask): (Candidate, Option<Mask>)| Detection {
             bbox: candidate.bbox,
             class: ClassId(candidate.class),
             score: candidate.score,
             outline: mask.and_then(|mask| outline(&mask, self.settings.outline_tolerance_px)),
         };
-        Ok(self.instances(outputs, place, width, height)?.into_iter().map(outlined).collect())
+        let instances = self.instances(outputs, place, width, height)?;
+        let is_full = self.is_full(outputs, instances.len());
+        Ok(Found { detections: instances.into_iter().map(outlined).collect(), is_full })
+    }
+
+    /// Whether `answers` are all that the model can give for a window: it may have seen more.
+    fn is_full(&self, outputs: &[TensorView<'_>], answers: usize) -> bool {
+        let most = outputs.first().and_then(|output| output.shape.get(1)).copied().unwrap_or(usize::MAX);
+        self.head.is_end_to_end() && most > 0 && answers as f64 >= FULL * most as f64
     }
 
     /// The answers of the window at `place` that stay, best first, with their masks when the head has any.
@@ -87,9 +99,12 @@ impl Decoder {
         height: usize,
     ) -> Result<Vec<(Candidate, Option<Mask>)>, WindowFault> {
         let boxes = outputs.first().ok_or(WindowFault::NoOutput)?;
-        let answers = self.answers(boxes, place)?;
+        let answers = self.answers(boxes, place, width, height)?;
         let mut candidates = Vec::new();
         answers.candidates(self.classes, self.settings.score_floor, &mut candidates)?;
+        if answers.is_in_px() {
+            check_px(&candidates)?;
+        }
         if self.head.is_end_to_end() || self.settings.keep_raw {
             candidates.sort_unstable_by(nms::best_first);
         } else {
@@ -110,28 +125,76 @@ impl Decoder {
     }
 
     /// The answers of one window, checked for shape.
-    fn answers<'a>(&self, boxes: &TensorView<'a>, place: usize) -> Result<Answers<'a>, WindowFault> {
-        let coefficients = self.head.coefficients();
-        let window = boxes.window(place);
-        if self.head.is_end_to_end() {
-            let columns = end2end::COLUMNS + coefficients;
-            match window {
-                Some((&[_, found], data)) if found == columns => Ok(Answers::Rows { data, columns }),
-                _ => Err(boxes.fault(format!("[batch, answers, {columns}]"))),
+    fn answers<'a>(
+        &self,
+        boxes: &TensorView<'a>,
+        place: usize,
+        width: usize,
+        height: usize,
+    ) -> Result<Answers<'a>, WindowFault> {
+        let (classes, coefficients) = (self.classes, self.head.coefficients());
+        let rows = |columns: usize| match boxes.window(place) {
+            Some((&[rows, found], data)) if found == columns => Ok((rows, data)),
+            _ => Err(boxes.fault(format!("[batch, answers, {columns}]"))),
+        };
+        match self.head {
+            Head::EndToEnd | Head::EndToEndSegment { .. } => {
+                let columns = end2end::COLUMNS + coefficients;
+                Ok(Answers::Rows { data: rows(columns)?.1, columns })
             }
-        } else {
-            let rows = 4 + self.classes + coefficients;
-            let fault = || boxes.fault(format!("[batch, {rows}, anchors]"));
-            match window {
-                Some((&[found, anchors], data)) if found == rows => {
-                    let head = RawHead::new(data, self.classes, anchors).ok_or_else(fault)?;
-                    let weights = &data[(4 + self.classes) * anchors..];
-                    Ok(Answers::Columns { head, weights, anchors })
-                }
-                _ => Err(fault()),
+            Head::DetrRows => {
+                let (_, data) = rows(detr::BOX_COLUMNS + classes)?;
+                Ok(Answers::Queries { data, window: Fractions::new(width, height) })
             }
+            Head::Objectness { grid } => {
+                let (anchors, data) = rows(objectness::COLUMNS + classes)?;
+                let places = || {
+                    let fault =
+                        || boxes.fault(format!("a row per place of the grids over {width} × {height} px"));
+                    Place::all(width, height, anchors).ok_or_else(fault)
+                };
+                Ok(Answers::Places { data, places: grid.then(places).transpose()? })
+            }
+            Head::Detect | Head::Segment { .. } => self.columns(boxes, place),
         }
     }
+
+    fn columns<'a>(&self, boxes: &TensorView<'a>, place: usize) -> Result<Answers<'a>, WindowFault> {
+        let rows = 4 + self.classes + self.head.coefficients();
+        let fault = || boxes.fault(format!("[batch, {rows}, anchors]"));
+        match boxes.window(place) {
+            Some((&[found, anchors], data)) if found == rows => {
+                let head = RawHead::new(data, self.classes, anchors).ok_or_else(fault)?;
+                let weights = &data[(4 + self.classes) * anchors..];
+                Ok(Answers::Columns { head, weights, anchors })
+            }
+            _ => Err(fault()),
+        }
+    }
+}
+
+/// The share of the answers a model can give from which a window counts as full.
+const FULL: f64 = 0.98;
+
+/// Refuses boxes that all lie within the first px: fractions of the window, which would pass for specks.
+fn check_px(candidates: &[Candidate]) -> Result<(), WindowFault> {
+    // A box centred within 0 to 1 and as wide as that reaches half as far out on either side.
+    const REACH: f32 = 1.5;
+    let is_fraction = |candidate: &Candidate| {
+        let WindowBox { min, max, .. } = candidate.bbox;
+        [min.x, min.y, max.x, max.y].iter().all(|side| side.abs() <= REACH)
+    };
+    let all = !candidates.is_empty() && candidates.iter().all(is_fraction);
+    if all { Err(WindowFault::BoxesInFractions { boxes: candidates.len() }) } else { Ok(()) }
+}
+
+/// What a model found in one window.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Found {
+    /// In window px, best first.
+    pub detections: Vec<Detection>,
+    /// Whether the model gave as many answers as it can: there may be more objects than it could say.
+    pub is_full: bool,
 }
 
 /// The answers of one window.
@@ -140,6 +203,10 @@ enum Answers<'a> {
     Columns { head: RawHead<'a>, weights: &'a [f32], anchors: usize },
     /// One row per answer.
     Rows { data: &'a [f32], columns: usize },
+    /// One row per place of a grid; `places` where boxes are relative to them.
+    Places { data: &'a [f32], places: Option<Vec<Place>> },
+    /// One row per query.
+    Queries { data: &'a [f32], window: Fractions },
 }
 
 impl Answers<'_> {
@@ -147,7 +214,16 @@ impl Answers<'_> {
         match self {
             Self::Columns { head, .. } => head.candidates(floor, found),
             Self::Rows { data, columns } => end2end::candidates(data, *columns, classes, floor, found),
+            Self::Places { data, places } => {
+                objectness::Rows { data, classes }.candidates(places.as_deref(), floor, found)
+            }
+            Self::Queries { data, window } => detr::row_candidates(data, classes, *window, floor, found),
         }
+    }
+
+    /// Whether the model answers boxes in window px, without our help.
+    fn is_in_px(&self) -> bool {
+        matches!(self, Self::Columns { .. } | Self::Rows { .. } | Self::Places { places: None, .. })
     }
 
     /// The mask coefficients of one answer.
@@ -162,6 +238,8 @@ impl Answers<'_> {
                 let row = &data[anchor * columns..][..*columns];
                 into.copy_from_slice(&row[end2end::COLUMNS..]);
             }
+            // Heads without masks.
+            Self::Places { .. } | Self::Queries { .. } => {}
         }
     }
 }
@@ -187,8 +265,8 @@ mod tests {
         let prototypes = [vec![f32::NAN; 32], plane.clone(), plane].concat();
         let outputs = [view(&box_shape, &boxes), view(&[2, 2, 4, 4], &prototypes)];
         let decoder = decoder(head, &["a"]);
-        assert_eq!(decoder.window(&outputs, 0, 16, 16), Ok(vec![]));
-        let found = decoder.window(&outputs, 1, 16, 16).unwrap();
+        assert_eq!(decoder.window(&outputs, 0, 16, 16), Ok(Found::default()));
+        let found = decoder.window(&outputs, 1, 16, 16).unwrap().detections;
         let outline = found[0].outline.as_ref().unwrap();
         let far = outline.iter().map(|p| p.x).fold(0.0, f32::max);
         assert_eq!((found.len(), far, outline.iter().map(|p| p.y).fold(99.0, f32::min)), (1, 8.0, 4.0));
@@ -214,7 +292,43 @@ mod tests {
         let row = [1., 1., 9., 9., 0.9, 0.0];
         let data = [row, row].concat();
         let found = decoder(Head::EndToEnd, &["a"]).window(&[view(&[1, 2, 6], &data)], 0, 16, 16).unwrap();
-        assert_eq!(found.len(), 2);
+        assert_eq!((found.detections.len(), found.is_full), (2, true));
+    }
+
+    #[test]
+    fn an_answer_is_full_when_hardly_a_row_is_left() {
+        let decoder = decoder(Head::EndToEnd, &["a"]);
+        for (objects, is_full) in [(97, false), (98, true), (100, true), (0, false)] {
+            let rows = (0..100)
+                .flat_map(|i| [i as f32, 9., i as f32 + 8., 17., if i < objects { 0.9 } else { 0.1 }, 0.]);
+            let data: Vec<f32> = rows.collect();
+            let found = decoder.window(&[view(&[1, 100, 6], &data)], 0, 128, 128).unwrap();
+            assert_eq!((found.detections.len(), found.is_full), (objects, is_full));
+        }
+    }
+
+    #[test]
+    fn boxes_in_fractions_are_a_fault_never_specks() {
+        let decoder = decoder(Head::Detect, &["a"]);
+        let fractions = [[0.5, 0.2], [0.5, 0.2], [0.02, 0.03], [0.02, 0.03], [0.9, 0.8]].concat();
+        let fault = decoder.window(&[view(&[1, 5, 2], &fractions)], 0, 640, 640).unwrap_err();
+        assert_eq!(fault, WindowFault::BoxesInFractions { boxes: 2 });
+        assert!(!fault.breaks_contract() && WindowFault::BoxesInFractions { boxes: 3 }.breaks_contract());
+        // One object elsewhere shows that the answers are px.
+        let px = [[0.5, 300.0], [0.5, 300.0], [0.02, 20.0], [0.02, 20.0], [0.9, 0.8]].concat();
+        assert_eq!(decoder.window(&[view(&[1, 5, 2], &px)], 0, 640, 640).unwrap().detections.len(), 2);
+    }
+
+    #[test]
+    fn objectness_heads_are_decoded_from_their_grids() {
+        let mut rows = vec![0.0; 21 * 6];
+        rows[5 * 6..6 * 6].copy_from_slice(&[0.5, 0.5, 0.0, 0.0, 0.9, 0.9]);
+        let decoder = decoder(Head::Objectness { grid: true }, &["a"]);
+        let found = decoder.window(&[view(&[1, 21, 6], &rows)], 0, 32, 32).unwrap();
+        let bbox = WindowBox::new(euclid::point2(8., 8.), euclid::point2(16., 16.));
+        assert_eq!(found.detections[0].bbox, bbox);
+        let fault = decoder.window(&[view(&[1, 20, 6], &rows[..120])], 0, 32, 32).unwrap_err();
+        assert!(matches!(fault, WindowFault::Shape { .. }), "{fault}");
     }
 
     #[test]
@@ -227,6 +341,6 @@ mod tests {
             );
         }
         assert_eq!(decoder.window(&[], 0, 16, 16), Err(WindowFault::NoOutput));
-        assert_eq!(decoder.window(&[view(&[1, 6, 0], &[])], 0, 16, 16), Ok(vec![]));
+        assert_eq!(decoder.window(&[view(&[1, 6, 0], &[])], 0, 16, 16), Ok(Found::default()));
     }
 }

@@ -53,8 +53,8 @@ impl<'a> RawHead<'a> {
     ///
     /// # Errors
     ///
-    /// [`WindowFault::NotFinite`] when any score or box, passing or not, is NaN or infinite: such a model
-    /// run is broken as a whole.
+    /// [`WindowFault::NotFinite`] when any score or box, passing or not, is NaN or infinite, and
+    /// [`WindowFault::ScoreRange`] when a best score is no probability: such a model run is broken as a whole.
     pub fn candidates(&self, floor: f32, found: &mut Vec<Candidate>) -> Result<(), WindowFault> {
         for row in 0..Self::BOX_ROWS {
             if !all_finite(self.row(row)) {
@@ -66,6 +66,9 @@ impl<'a> RawHead<'a> {
             let best = &mut best[..BLOCK.min(self.anchors - start)];
             if !self.best_scores(start, best) {
                 return Err(WindowFault::NotFinite { part: "scores" });
+            }
+            if let Some(&score) = best.iter().find(|score| super::check_probability(**score).is_err()) {
+                return Err(WindowFault::ScoreRange { score });
             }
             let passing = best.iter().enumerate().filter(|(_, score)| **score > floor);
             found.extend(passing.filter_map(|(i, &score)| self.candidate(start + i, score)));
@@ -153,6 +156,14 @@ mod tests {
         assert_eq!(decode(&[&[0.0, 0.0, 1.0, 1.0, nan]], 0.5), fault("scores"));
         assert_eq!(decode(&[&[0.0, 0.0, 1.0, 1.0, 0.0, nan]], 0.5), fault("scores"));
         assert_eq!(decode(&[&[0.0, 0.0, 1.0, f32::INFINITY, 0.0]], 0.5), fault("boxes"));
+    }
+
+    #[test]
+    fn logits_are_a_fault_never_sure_cells() {
+        let score = |score| decode(&[&[5.0, 5.0, 2.0, 2.0, score]], 0.5);
+        assert_eq!(score(3.5), Err(WindowFault::ScoreRange { score: 3.5 }));
+        assert_eq!(score(-4.0), Err(WindowFault::ScoreRange { score: -4.0 }));
+        assert_eq!(score(1.004).unwrap()[0].score.get(), 1.0);
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub const COLUMNS: usize = 6;
 ///
 /// # Errors
 ///
-/// [`WindowFault`] when a number is NaN or infinite, or a passing row names a class outside `classes`.
+/// [`WindowFault`] when a number is NaN or infinite, a score is no probability, or a passing row names a class
+/// outside `classes`.
 pub fn candidates(
     rows: &[f32],
     columns: usize,
@@ -29,6 +30,7 @@ pub fn candidates(
             return Err(WindowFault::NotFinite { part: if row[4].is_finite() { "boxes" } else { "scores" } });
         }
         let [x0, y0, x1, y1, score, class] = [0, 1, 2, 3, 4, 5].map(|column| row[column]);
+        super::check_probability(score)?;
         if let Some(passing) = Score::new(score).filter(|_| score > floor) {
             let bbox = WindowBox::new(
                 euclid::point2(x0.min(x1), y0.min(y1)),
@@ -80,5 +82,6 @@ mod tests {
             Err(WindowFault::NoSuchClass { last: 1, .. })
         ));
         assert!(decode(&[0.0, 0.0, 1.0, 1.0, 0.9, 0.5]).is_err());
+        assert_eq!(decode(&[0.0, 0.0, 1.0, 1.0, 7.0, 0.0]), Err(WindowFault::ScoreRange { score: 7.0 }));
     }
 }

@@ -1,0 +1,349 @@
+//! Which head a model has: what it states, then the names of its outputs, then their shapes.
+//!
+//! Shapes alone never decide between layouts that both fit: `[1, 300, 6]` with two classes is an end-to-end
+//! head (corners, score, class) or a DETR head (centre, size, a score per class), and a model taken for the
+//! wrong one counts nonsense. What is left open is refused, with the key that settles it.
+
+use std::fmt;
+
+use super::{Dim, Head, HeadSource, ImageInput};
+use crate::DetectorError;
+
+/// A head as a TOML states it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadName {
+    /// Boxes by columns: YOLOv8, YOLO11.
+    Detect,
+    /// The same with mask coefficients and prototypes.
+    Segment,
+    /// Duplicates already gone; with prototypes, masks too.
+    EndToEnd,
+    /// Rows with an objectness: YOLOv5, YOLOv7, YOLOX exported with its decoding.
+    Objectness,
+    /// The same before the grid is decoded: YOLOX as its own export writes it.
+    ObjectnessGrid,
+    /// One row per query, boxes as fractions of the window: DETR kinds.
+    Detr,
+}
+
+impl HeadName {
+    const ALL: [Self; 6] =
+        [Self::Detect, Self::Segment, Self::EndToEnd, Self::Objectness, Self::ObjectnessGrid, Self::Detr];
+
+    /// The head of that name, or of a maker's word for it.
+    pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
+        let text = text.trim();
+        let named = Self::ALL.into_iter().find(|name| name.to_string() == text);
+        let by_maker = match text {
+            "yolov5" | "yolov7" => Some(Self::Objectness),
+            "yolox" => Some(Self::ObjectnessGrid),
+            _ => None,
+        };
+        named.or(by_maker).ok_or_else(|| {
+            let known = Self::ALL.map(|name| name.to_string()).join(", ");
+            DetectorError::manifest(
+                "head",
+                format!("is {text}, expected one of {known}, yolov5, yolov7, yolox"),
+            )
+        })
+    }
+}
+
+impl fmt::Display for HeadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Detect => "detect",
+            Self::Segment => "segment",
+            Self::EndToEnd => "end2end",
+            Self::Objectness => "objectness",
+            Self::ObjectnessGrid => "objectness-grid",
+            Self::Detr => "detr",
+        })
+    }
+}
+
+/// What beside shapes says how a model answers.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// `head` of the TOML.
+    pub(super) stated: Option<HeadName>,
+    /// Whether duplicates are already gone, where the TOML, the metadata or the arguments of the export say.
+    pub(super) end2end: Option<bool>,
+    /// The maker's own words, such as `Ultralytics YOLO11n model trained on cells.yaml`.
+    pub(super) words: String,
+}
+
+impl Evidence {
+    fn is_rt_detr(&self) -> bool {
+        let lower = self.words.to_ascii_lowercase();
+        lower.contains("rt-detr") || lower.contains("rtdetr")
+    }
+
+    fn is_yolo(&self) -> bool {
+        self.words.to_ascii_lowercase().contains("yolo")
+    }
+}
+
+/// Which head has these outputs, with `classes` classes.
+pub(super) fn head(
+    outputs: &[(String, Vec<Dim>)],
+    classes: usize,
+    input: &ImageInput,
+    evidence: &Evidence,
+) -> Result<(Head, HeadSource), DetectorError> {
+    let answer = Answer::new(outputs, classes, input);
+    let found = answer.as_ref().and_then(|answer| match evidence.stated {
+        Some(stated) => Some((answer.stated(stated)?, HeadSource::Stated)),
+        None => answer.told(evidence),
+    });
+    found.ok_or_else(|| DetectorError::UnknownHead {
+        found: outputs.to_vec(),
+        classes,
+        hint: answer.and_then(|answer| answer.hint(evidence)),
+    })
+}
+
+/// The output that holds the answers, beside what its sides are compared with.
+struct Answer<'a> {
+    /// The sides after the batch.
+    rows: &'a Dim,
+    columns: &'a Dim,
+    classes: u64,
+    /// Mask coefficients; 0 without prototypes.
+    coefficients: u64,
+    /// Places of the grids of strides 8, 16 and 32, where the input has one size.
+    places: Option<u64>,
+}
+
+impl<'a> Answer<'a> {
+    fn new(outputs: &'a [(String, Vec<Dim>)], classes: usize, input: &ImageInput) -> Option<Self> {
+        let (boxes, prototypes) = match outputs {
+            [(_, boxes)] => (boxes, None),
+            [(_, boxes), (_, prototypes)] => (boxes, Some(prototypes)),
+            _ => return None,
+        };
+        let [_, rows, columns] = &boxes[..] else { return None };
+        let coefficients = match prototypes.map(Vec::as_slice) {
+            None => 0,
+            Some([_, Dim::Fixed(m @ 1..=1024), _, _]) => *m,
+            Some(_) => return None,
+        };
+        Some(Self { rows, columns, classes: classes as u64, coefficients, places: places(input) })
+    }
+
+    /// The head as stated, if the shapes allow it.
+    fn stated(&self, stated: HeadName) -> Option<Head> {
+        let fits = match stated {
+            HeadName::Detect => self.coefficients == 0 && self.is_raw(),
+            HeadName::Segment => self.coefficients > 0 && self.is_raw(),
+            HeadName::EndToEnd => self.is_ended(),
+            HeadName::Objectness | HeadName::ObjectnessGrid => {
+                self.coefficients == 0 && may_be(self.columns, 5 + self.classes)
+            }
+            HeadName::Detr => self.coefficients == 0 && may_be(self.columns, 4 + self.classes),
+        };
+        fits.then(|| match stated {
+            HeadName::Detect | HeadName::Segment => self.raw(),
+            HeadName::EndToEnd => self.ended(),
+            HeadName::Objectness => Head::Objectness { grid: false },
+            HeadName::ObjectnessGrid => Head::Objectness { grid: true },
+            HeadName::Detr => Head::DetrRows,
+        })
+    }
+
+    /// The head where only the metadata and the shapes tell.
+    fn told(&self, evidence: &Evidence) -> Option<(Head, HeadSource)> {
+        if evidence.is_rt_detr() && evidence.end2end != Some(true) {
+            return Some((self.stated(HeadName::Detr)?, HeadSource::Description));
+        }
+        match evidence.end2end {
+            Some(true) => return self.is_ended().then(|| (self.ended(), HeadSource::Export)),
+            Some(false) => return self.is_raw().then(|| (self.raw(), HeadSource::Export)),
+            None => {}
+        }
+        // Only where a fixed side settles it may the other be left open.
+        let is_raw = self.is_raw() && self.rows.fixed().is_some();
+        let is_ended = self.is_ended() && self.columns.fixed().is_some();
+        match (is_raw, is_ended) {
+            (true, _) => Some((self.raw(), HeadSource::Shape)),
+            (false, true) => Some((self.ended_by_shape(evidence)?, HeadSource::Shape)),
+            (false, false) if self.is_raw() && self.is_ended() => Some((self.raw(), HeadSource::Open)),
+            (false, false) => None,
+        }
+    }
+
+    /// `[K, 6]` where nothing says what the columns are: an end-to-end head unless the shape is as well that of
+    /// another.
+    fn ended_by_shape(&self, evidence: &Evidence) -> Option<Head> {
+        // The most answers that an exporter with suppression inside gives unless told otherwise.
+        const MOST_ANSWERS: u64 = 1000;
+        let too_many = self.rows.fixed().is_some_and(|rows| rows > MOST_ANSWERS);
+        let is_detr_too = self.columns.fixed() == Some(4 + self.classes) && !evidence.is_yolo();
+        let is_objectness_too = self.has_objectness() && self.maker().is_some();
+        (!too_many && !is_detr_too && !is_objectness_too).then(|| self.ended())
+    }
+
+    /// Whether the rows may be four of boxes, then classes and coefficients.
+    fn is_raw(&self) -> bool {
+        may_be(self.rows, 4 + self.classes + self.coefficients)
+    }
+
+    /// Whether the columns may be corners, score, class and coefficients.
+    fn is_ended(&self) -> bool {
+        may_be(self.columns, 6 + self.coefficients)
+    }
+
+    fn has_objectness(&self) -> bool {
+        self.columns.fixed() == Some(5 + self.classes + self.coefficients)
+    }
+
+    fn raw(&self) -> Head {
+        match self.coefficients as usize {
+            0 => Head::Detect,
+            coefficients => Head::Segment { coefficients },
+        }
+    }
+
+    fn ended(&self) -> Head {
+        match self.coefficients as usize {
+            0 => Head::EndToEnd,
+            coefficients => Head::EndToEndSegment { coefficients },
+        }
+    }
+
+    /// Who makes heads with an objectness and so many rows.
+    fn maker(&self) -> Option<&'static str> {
+        let (rows, places) = (self.rows.fixed()?, self.places?);
+        match rows {
+            rows if rows == 3 * places => Some("YOLOv5 and YOLOv7 answer: 3 boxes at each place of 3 grids"),
+            rows if rows == places => Some("YOLOX and YOLOv6 answer: a box at each place of 3 grids"),
+            _ => None,
+        }
+    }
+
+    /// What an answer of unknown layout probably is, and how to say so.
+    fn hint(&self, evidence: &Evidence) -> Option<String> {
+        const MANY_ROWS: u64 = 1000;
+        let (rows, columns) = (self.rows, self.columns);
+        if self.coefficients > 0 {
+            let reason = "with an objectness and masks, as YOLOv5-seg answers, cannot be read; export YOLOv8-seg, \
+                          YOLO11-seg or the boxes alone";
+            return self.has_objectness().then(|| format!("{rows} rows of {columns} numbers {reason}"));
+        }
+        if self.has_objectness()
+            && (self.maker().is_some() || rows.fixed().is_none_or(|rows| rows > MANY_ROWS))
+        {
+            let maker = self.maker().unwrap_or("heads with an objectness answer");
+            return Some(format!(
+                "{rows} rows of 4 sides, an objectness and {} class scores are what {maker}; say \
+                 `head = \"yolov5\"` in a TOML beside the model if boxes are in px, `head = \"yolox\"` if they are \
+                 not yet decoded",
+                self.classes
+            ));
+        }
+        if columns.fixed() == Some(4 + self.classes) {
+            let other = if self.is_ended() && evidence.end2end.is_none() {
+                "; or `end2end = true` if each is two corners, a score and a class"
+            } else {
+                ""
+            };
+            return Some(format!(
+                "{rows} rows of 4 sides and {} class scores are what DETR kinds answer (RT-DETR); say \
+                 `head = \"detr\"` in a TOML beside the model if boxes are centre, width and height as fractions \
+                 of the window{other}",
+                self.classes
+            ));
+        }
+        None
+    }
+}
+
+fn may_be(dim: &Dim, size: u64) -> bool {
+    dim.fixed().is_none_or(|fixed| fixed == size)
+}
+
+/// Places of the grids of strides 8, 16 and 32 over an input of one size.
+fn places(input: &ImageInput) -> Option<u64> {
+    let (height, width) = (input.height.fixed()?, input.width.fixed()?);
+    let grid = |stride: u64| height.div_ceil(stride).checked_mul(width.div_ceil(stride));
+    [8, 16, 32].into_iter().try_fold(0u64, |sum, stride| sum.checked_add(grid(stride)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::manifest::{Element, Layout};
+
+    fn input(side: u64) -> ImageInput {
+        ImageInput {
+            name: "images".to_owned(),
+            layout: Layout::Nchw,
+            element: Element::F32,
+            batch: Dim::Fixed(1),
+            height: Dim::Fixed(side),
+            width: Dim::Fixed(side),
+        }
+    }
+
+    fn found(shape: &[u64], classes: usize, evidence: &Evidence) -> Result<Head, String> {
+        let dims =
+            shape.iter().map(|&side| if side == 0 { Dim::Unknown } else { Dim::Fixed(side) }).collect();
+        let found = head(&[("output0".to_owned(), dims)], classes, &input(640), evidence);
+        found.map(|(head, _)| head).map_err(|e| e.to_string())
+    }
+
+    fn described(words: &str) -> Evidence {
+        Evidence { words: words.to_owned(), ..Evidence::default() }
+    }
+
+    #[test]
+    fn a_yolov5_head_of_one_class_is_not_taken_for_an_end_to_end_one() {
+        let message = found(&[1, 25_200, 6], 1, &Evidence::default()).unwrap_err();
+        assert!(message.contains("[1, 25200, 6]") && message.contains("YOLOv5"), "{message}");
+        assert!(message.contains("head = \"yolov5\""), "{message}");
+        let message = found(&[1, 8400, 6], 1, &Evidence::default()).unwrap_err();
+        assert!(message.contains("YOLOX"), "{message}");
+        // An input of 64 px has 84 places: 252 rows are no list of answers.
+        let few = head(
+            &[("y".to_owned(), vec![Dim::Fixed(1), Dim::Fixed(252), Dim::Fixed(6)])],
+            1,
+            &input(64),
+            &Evidence::default(),
+        );
+        assert!(few.unwrap_err().to_string().contains("YOLOv5"));
+    }
+
+    #[test]
+    fn two_classes_in_six_columns_are_read_only_where_something_tells() {
+        let message = found(&[1, 300, 6], 2, &Evidence::default()).unwrap_err();
+        assert!(message.contains("head = \"detr\"") && message.contains("end2end = true"), "{message}");
+        let rt_detr = described("Ultralytics RT-DETR-l model trained on cells.yaml");
+        assert_eq!(found(&[1, 300, 6], 2, &rt_detr), Ok(Head::DetrRows));
+        assert_eq!(found(&[1, 300, 7], 3, &rt_detr), Ok(Head::DetrRows));
+        assert_eq!(found(&[1, 300, 6], 2, &described("Ultralytics YOLOv10n model")), Ok(Head::EndToEnd));
+        let ended = Evidence { end2end: Some(true), ..Evidence::default() };
+        assert_eq!(found(&[1, 300, 6], 2, &ended), Ok(Head::EndToEnd));
+        assert!(found(&[1, 300, 7], 3, &Evidence::default()).unwrap_err().contains("head = \"detr\""));
+        assert_eq!(found(&[1, 300, 6], 3, &Evidence::default()), Ok(Head::EndToEnd));
+    }
+
+    #[test]
+    fn open_sides_are_read_by_what_the_export_says() {
+        assert_eq!(found(&[0, 0, 0], 1, &Evidence::default()), Ok(Head::Detect));
+        let ended = Evidence { end2end: Some(true), ..Evidence::default() };
+        assert_eq!(found(&[0, 0, 0], 1, &ended), Ok(Head::EndToEnd));
+    }
+
+    #[test]
+    fn what_is_stated_wins_where_the_shapes_allow_it() {
+        let stated = |name| Evidence { stated: Some(HeadName::parse(name).unwrap()), ..Evidence::default() };
+        assert_eq!(found(&[1, 25_200, 6], 1, &stated("yolov5")), Ok(Head::Objectness { grid: false }));
+        assert_eq!(found(&[1, 8400, 8], 3, &stated("yolox")), Ok(Head::Objectness { grid: true }));
+        assert_eq!(found(&[1, 300, 6], 2, &stated("detr")), Ok(Head::DetrRows));
+        assert_eq!(found(&[1, 300, 6], 2, &stated("end2end")), Ok(Head::EndToEnd));
+        assert!(found(&[1, 300, 6], 1, &stated("detr")).is_err());
+        let message = HeadName::parse("yolo").unwrap_err().to_string();
+        assert!(message.starts_with("head: is yolo, expected one of detect, segment"), "{message}");
+    }
+}
