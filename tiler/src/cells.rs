@@ -29,21 +29,23 @@ pub(crate) struct Cells {
     xs: Cuts,
     ys: Cuts,
     stride: i64,
-    window: i64,
+    /// Width and height.
+    window: (i64, i64),
     resampler: Resampler,
 }
 
 impl Cells {
     pub(crate) fn new(lattice: &Lattice, resampler: Resampler) -> Self {
-        let (stride, window) = (i64::from(lattice.stride), i64::from(lattice.window));
+        let stride = i64::from(lattice.stride);
+        let window = (i64::from(lattice.window.0), i64::from(lattice.window.1));
         let (along_x, along_y) = resampler.axes();
         let tiles = lattice.tiles;
         let seams = |tile: u32| resampler.keeps_pixels().then(|| whole_tiles(i64::from(tile)));
         Self {
-            xs: Cuts::new(lattice.columns, (stride, window), seams(tiles.tile_width), |grid| {
+            xs: Cuts::new(lattice.columns, (stride, window.0), seams(tiles.tile_width), |grid| {
                 tile_span(along_x.footprint(grid), tiles.tile_width)
             }),
-            ys: Cuts::new(lattice.rows, (stride, window), seams(tiles.tile_height), |grid| {
+            ys: Cuts::new(lattice.rows, (stride, window.1), seams(tiles.tile_height), |grid| {
                 tile_span(along_y.footprint(grid), tiles.tile_height)
             }),
             stride,
@@ -95,7 +97,9 @@ impl Cells {
 
     /// Whether a window rect lies on this lattice.
     pub(crate) fn fits(&self, rect: &GridRect) -> bool {
-        rect.width() == self.window && rect.min_x() % self.stride == 0 && rect.min_y() % self.stride == 0
+        (rect.width(), rect.height()) == self.window
+            && rect.min_x() % self.stride == 0
+            && rect.min_y() % self.stride == 0
     }
 }
 

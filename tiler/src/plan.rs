@@ -104,12 +104,21 @@ pub struct PlanSettings {
     /// The model's own stride in px. Windows must be a multiple of it, and the
     /// stride is made one, so that two windows see an object at the same phase.
     pub multiple_of: u32,
+    /// Where the slide is shorter than a window, the window is no longer than the
+    /// slide and so many px of background, which a model looks at around what it
+    /// judges. `None`: windows are squares, for models that take one size only.
+    #[serde(default)]
+    pub shrink_margin: Option<u32>,
 }
 
 impl PlanSettings {
     /// Windows along one axis that may see the same px: with more, the overlap
     /// is a mistake.
     const MOST_LOOKS: u32 = 32;
+    /// Enough for [`shrink_margin`](Self::shrink_margin): the bundled models give
+    /// the same numbers bit by bit with this or any larger margin (with 128 px
+    /// scores differ by 1e-7, with 64 px by up to 0.08).
+    pub const USUAL_SHRINK_MARGIN: u32 = 192;
 
     /// The usual settings for a model at `model_mpp`: 2048 px windows, half
     /// overlapping, every window with any tissue.
@@ -123,7 +132,16 @@ impl PlanSettings {
             min_tissue: 0.0,
             max_enlarge: 1.1,
             multiple_of: 32,
+            shrink_margin: None,
         }
+    }
+
+    /// Length of a window along an axis of the slide that has `length` grid px.
+    fn window_along(&self, length: u32) -> u32 {
+        let Some(margin) = self.shrink_margin else { return self.window };
+        let enough = u64::from(length) + u64::from(margin);
+        let enough = enough.next_multiple_of(u64::from(self.multiple_of.max(1)));
+        u32::try_from(enough).map_or(self.window, |enough| enough.min(self.window))
     }
 
     /// Grid px from one window to the next, where a grid px has `grid_um` µm.
@@ -159,7 +177,8 @@ pub(crate) struct Lattice {
     pub(crate) sampling: Sampling,
     /// The tiles of the level that is read.
     pub(crate) tiles: TileGrid,
-    pub(crate) window: u32,
+    /// Width and height of a window.
+    pub(crate) window: (u32, u32),
     pub(crate) stride: u32,
     pub(crate) columns: u32,
     pub(crate) rows: u32,
@@ -175,11 +194,11 @@ impl Lattice {
     pub(crate) fn new(
         sampling: Sampling,
         tiles: TileGrid,
-        window: u32,
+        window: (u32, u32),
         stride: u32,
     ) -> Result<Self, PlanError> {
-        let count = |length: u32| length.saturating_sub(window).div_ceil(stride) + 1;
-        let (columns, rows) = (count(sampling.width), count(sampling.height));
+        let count = |length: u32, window: u32| length.saturating_sub(window).div_ceil(stride) + 1;
+        let (columns, rows) = (count(sampling.width, window.0), count(sampling.height, window.1));
         let places = u64::from(columns) * u64::from(rows);
         if places > Self::MAX_PLACES {
             return Err(PlanError::TooManyWindows { places, limit: Self::MAX_PLACES });
@@ -202,11 +221,12 @@ impl Lattice {
 
     fn window_at(&self, column: u32, row: u32, index: u32) -> Window {
         let start = |place: u32| i64::from(place) * i64::from(self.stride);
-        let (x, y, side) = (start(column), start(row), i64::from(self.window));
+        let (x, y) = (start(column), start(row));
+        let size = euclid::size2(i64::from(self.window.0), i64::from(self.window.1));
         let (sx, sy) = self.sampling.level0_per_grid;
         Window {
             index: WindowIndex(index),
-            rect: GridRect::new(euclid::point2(x, y), euclid::size2(side, side)),
+            rect: GridRect::new(euclid::point2(x, y), size),
             placement: Placement::new(sx, sy, x as f64 * sx, y as f64 * sy),
         }
     }
@@ -252,7 +272,8 @@ impl Plan {
         let stride = settings.stride(mpp.times(per_grid))?;
         let tiles = pyramid.levels()[usize::from(sampling.level.0)].tiles;
         let slide = slide_box(pyramid);
-        let lattice = Lattice::new(sampling, tiles, settings.window, stride)?.keep(|window| {
+        let window = (settings.window_along(sampling.width), settings.window_along(sampling.height));
+        let lattice = Lattice::new(sampling, tiles, window, stride)?.keep(|window| {
             let seen = window.level0_box().intersection_unchecked(&slide);
             mask.has_tissue(&seen) && mask.tissue_fraction(&seen) >= settings.min_tissue
         });
@@ -281,7 +302,7 @@ impl Plan {
     /// Grid px that neighbours share: at least what the settings ask for.
     #[must_use]
     pub fn overlap_px(&self) -> u32 {
-        self.lattice.window - self.lattice.stride
+        self.settings.window - self.lattice.stride
     }
 
     /// What it was made to.
@@ -357,7 +378,7 @@ pub struct PlanCost {
 impl PlanCost {
     fn of(lattice: &Lattice, mpp: Mpp, mask: &TissueMask) -> Self {
         let windows = lattice.windows.len() as u64;
-        let inferred_px = windows * u64::from(lattice.window) * u64::from(lattice.window);
+        let inferred_px = windows * u64::from(lattice.window.0) * u64::from(lattice.window.1);
         let (sx, sy) = lattice.sampling.level0_per_grid;
         let tissue = mask.area_um2(mpp);
         let tissue_px = tissue.0 / (mpp.times(sx) * mpp.times(sy));
@@ -517,6 +538,25 @@ mod tests {
         assert_eq!(plan.sides(WindowIndex(4)), None);
         let apart = Plan::new(&pyramid, mpp(0.5), &mask, &settings(1024, "0%")).unwrap();
         assert_eq!(apart.sides(WindowIndex(0)).map(|s| s.right), Some(false));
+    }
+
+    #[test]
+    fn windows_shrink_to_slides_that_are_smaller() {
+        let windows = |width: u32, height: u32, margin: Option<u32>| {
+            let pyramid = pyramid(width, height);
+            let mask = TissueMask::full(&info_of(&pyramid));
+            let settings = PlanSettings { shrink_margin: margin, multiple_of: 32, ..settings(1024, "50%") };
+            let plan = Plan::new(&pyramid, mpp(0.5), &mask, &settings).unwrap();
+            let sizes: Vec<_> = plan.windows().iter().map(Window::size).collect();
+            assert_eq!(plan.cost().inferred_px, sizes.iter().map(|(w, h)| (w * h) as u64).sum::<u64>());
+            (sizes.len(), sizes[0])
+        };
+        assert_eq!(windows(500, 300, Some(64)), (1, (576, 384)));
+        assert_eq!(windows(500, 300, None), (1, (1024, 1024)));
+        // Never larger than asked for, and each axis for itself.
+        assert_eq!(windows(1000, 300, Some(64)), (1, (1024, 384)));
+        assert_eq!(windows(2500, 300, Some(64)), (4, (1024, 384)));
+        assert_eq!(windows(2500, 1000, Some(64)), (4, (1024, 1024)));
     }
 
     #[test]

@@ -240,6 +240,32 @@ mod tests {
     }
 
     #[test]
+    fn a_shrunken_window_holds_what_the_whole_one_does() {
+        for slide_mpp in [0.5, 0.27] {
+            let slide = Arc::new(Painted::new(&[(130, 60)]));
+            let whole = plan(&slide, "50%", slide_mpp);
+            let settings = PlanSettings { shrink_margin: Some(8), ..whole.settings().clone() };
+            let mask = TissueMask::full(&slide.info);
+            let shrunken = Plan::new(&slide.info.pyramid, mpp(slide_mpp), &mask, &settings).unwrap();
+            assert_eq!(shrunken.windows().len(), whole.windows().len());
+            let (full, _) = read(&slide, &whole, all(&whole), self::settings(0, 0));
+            let (width, height) = shrunken.windows()[0].size();
+            assert!(height < SIDE as usize, "{height}");
+            let opened: Arc<dyn Slide> = Arc::clone(&slide) as Arc<dyn Slide>;
+            let wanted = all(&shrunken);
+            let mut stream = WindowStream::start(opened, Arc::new(shrunken), wanted, self::settings(0, 0));
+            let mut pixels = vec![0; width * height * 3];
+            for (index, expected) in full {
+                assert_eq!(stream.next_into(&mut pixels), Some((index, Ok(()))));
+                let rows = expected.as_ref().unwrap().chunks_exact(SIDE as usize * 3);
+                assert!(
+                    pixels.chunks_exact(width * 3).zip(rows).all(|(row, whole)| *row == whole[..width * 3])
+                );
+            }
+        }
+    }
+
+    #[test]
     fn every_tile_is_decoded_once_whatever_the_threads() {
         for (overlap, slide_mpp) in [("50%", 0.5), ("50%", 0.25), ("17px", 0.27), ("75%", 0.5), ("0%", 0.52)]
         {
