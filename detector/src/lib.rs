@@ -10,6 +10,7 @@
 //! | `onnx/preprocess.rs` | nodes put in front of the graph: u8 pixels become the tensor the model wants |
 //! | `onnx/session.rs` | ONNX Runtime on a device |
 //! | [`yolo`], `detr.rs` | raw heads become detections |
+//! | `pieces.rs` | windows larger than the model takes, piece by piece |
 //! | [`pump`] | running and decoding at once, results in order |
 //! | [`scripted`] | detectors without a model, for tests of everything downstream |
 
@@ -21,6 +22,7 @@ mod device;
 mod error;
 pub mod manifest;
 mod onnx;
+mod pieces;
 pub mod pump;
 mod report;
 pub mod scripted;
@@ -31,6 +33,7 @@ pub use device::Device;
 pub use error::{DetectorError, WindowFault};
 pub use manifest::{ClassInfo, Manifest};
 pub use onnx::{OnnxDetector, SessionSettings};
+pub use pieces::{InPieces, Piece, PieceRect, Pieces, Stitch, overlap_for};
 pub use pump::{Done, Pump};
 pub use report::{ModelReport, describe, describe_bytes};
 pub use scripted::{BlobDetector, ScriptedDetector};

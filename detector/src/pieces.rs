@@ -1,0 +1,341 @@
+//! Windows larger than the model takes: cut into pieces, and what the pieces saw made one answer again.
+//!
+//! ```text
+//! window 2048 px ─► pieces of 640 px that overlap ─► model ─► pieces' detections ─► Stitch ─► window's detections
+//! ```
+//!
+//! The pieces of all windows of a batch go to the model together. How detections of two pieces are told to be one
+//! object is not known here: a [`Stitch`] is handed in (see `docs/decisions`).
+
+use std::sync::Arc;
+
+use wsi_types::{Detection, WindowIndex};
+
+use crate::{Answers, BatchView, Detector, DetectorError, Manifest, WindowFault, WindowResult};
+
+/// Where a piece lies in its window, px.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PieceRect {
+    /// First column.
+    pub left: usize,
+    /// First row.
+    pub top: usize,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+/// What the model saw in one piece.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// Where it lies.
+    pub rect: PieceRect,
+    /// In px of the piece.
+    pub detections: Vec<Detection>,
+}
+
+/// Makes the detections of a window out of those of its pieces.
+pub trait Stitch: Send + Sync {
+    /// The detections of a window of `width` × `height` px, in px of the window, each object once. A function of
+    /// the pieces alone, whatever their order.
+    fn stitch(&self, width: usize, height: usize, pieces: Vec<Piece>) -> Vec<Detection>;
+}
+
+/// How windows of one size are cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pieces {
+    /// Width and height of the windows, px.
+    window: (usize, usize),
+    rects: Vec<PieceRect>,
+}
+
+impl Pieces {
+    /// Cuts windows of `window` (width, height) px into pieces of `piece` px that share at least `overlap` px with
+    /// the next. All lie within the window; their starts are multiples of `multiple_of`, the model's stride, but
+    /// for the last of a row or column, which ends with the window.
+    ///
+    /// # Errors
+    ///
+    /// [`DetectorError::WindowSize`] when a window is smaller than a piece.
+    pub fn new(
+        window: (usize, usize),
+        piece: (usize, usize),
+        overlap: usize,
+        multiple_of: usize,
+    ) -> Result<Self, DetectorError> {
+        if window.0 < piece.0 || window.1 < piece.1 || piece.0 == 0 || piece.1 == 0 {
+            let expected = format!("{} × {} px, and larger windows in pieces", piece.0, piece.1);
+            return Err(DetectorError::WindowSize { width: window.0, height: window.1, expected });
+        }
+        let columns = starts(window.0, piece.0, overlap, multiple_of);
+        let rows = starts(window.1, piece.1, overlap, multiple_of);
+        let row =
+            |top| columns.iter().map(move |&left| PieceRect { left, top, width: piece.0, height: piece.1 });
+        Ok(Self { window, rects: rows.into_iter().flat_map(row).collect() })
+    }
+
+    /// The pieces of a window, row by row.
+    #[must_use]
+    pub fn rects(&self) -> &[PieceRect] {
+        &self.rects
+    }
+
+    /// Copies the pieces of each window, one after the other, behind `out`.
+    fn cut(&self, batch: BatchView<'_>, out: &mut Vec<u8>) {
+        let row_bytes = self.window.0 * 3;
+        for (_, pixels) in batch.iter() {
+            for rect in &self.rects {
+                for row in rect.top..rect.top + rect.height {
+                    let start = row * row_bytes + rect.left * 3;
+                    out.extend_from_slice(&pixels[start..start + rect.width * 3]);
+                }
+            }
+        }
+    }
+}
+
+/// Where pieces of `piece` px start along a side of `side` px: every step alike but the last, which ends with the
+/// side.
+fn starts(side: usize, piece: usize, overlap: usize, multiple_of: usize) -> Vec<usize> {
+    let room = side - piece;
+    let longest_step = piece.saturating_sub(overlap).max(1);
+    let aligned_step = longest_step / multiple_of.max(1) * multiple_of.max(1);
+    // A model's stride may leave no room for a step.
+    let step = if aligned_step > 0 { aligned_step } else { longest_step };
+    (0..room).step_by(step).chain([room]).collect()
+}
+
+/// The overlap, px, that pieces of `side` px need so that objects of up to `largest` px are whole in one of them:
+/// twice that, as windows have, but no more than half the side unless the objects themselves are larger. Half the
+/// side where the model does not say how large its objects are.
+#[must_use]
+pub fn overlap_for(side: usize, largest: Option<f64>) -> usize {
+    let half = side / 2;
+    let Some(largest) = largest.filter(|largest| largest.is_finite() && *largest >= 0.0) else { return half };
+    let largest = largest.ceil() as usize;
+    largest.saturating_mul(2).min(half).max(largest.min(side * 3 / 4))
+}
+
+/// A detector whose model takes pieces of the windows it is given.
+pub struct InPieces {
+    inner: Box<dyn Detector>,
+    pieces: Arc<Pieces>,
+    stitch: Arc<dyn Stitch>,
+    /// The pixels of a batch, cut.
+    cut: Vec<u8>,
+}
+
+impl InPieces {
+    /// Gives `inner` the `pieces` of each window, and `stitch` what it saw in them.
+    #[must_use]
+    pub fn new(inner: Box<dyn Detector>, pieces: Pieces, stitch: Arc<dyn Stitch>) -> Self {
+        Self { inner, pieces: Arc::new(pieces), stitch, cut: Vec::new() }
+    }
+
+    fn check(&self, batch: &BatchView<'_>) -> Result<(), DetectorError> {
+        batch.check()?;
+        let (width, height) = self.pieces.window;
+        if batch.windows.is_empty() || (batch.width, batch.height) == (width, height) {
+            return Ok(());
+        }
+        let expected = format!("{width} × {height} px only");
+        Err(DetectorError::WindowSize { width: batch.width, height: batch.height, expected })
+    }
+}
+
+impl Detector for InPieces {
+    fn manifest(&self) -> &Manifest {
+        self.inner.manifest()
+    }
+
+    fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
+        self.infer(batch).map(Answers::decode)
+    }
+
+    fn infer(&mut self, batch: BatchView<'_>) -> Result<Box<dyn Answers>, DetectorError> {
+        self.check(&batch)?;
+        self.cut.clear();
+        self.pieces.cut(batch, &mut self.cut);
+        let count = (batch.windows.len() * self.pieces.rects.len()) as u32;
+        let windows: Vec<WindowIndex> = (0..count).map(WindowIndex).collect();
+        let (width, height) = self.pieces.rects.first().map_or((0, 0), |rect| (rect.width, rect.height));
+        let answers = self.inner.infer(BatchView { height, width, windows: &windows, pixels: &self.cut })?;
+        Ok(Box::new(PieceAnswers {
+            answers,
+            windows: batch.windows.to_vec(),
+            pieces: Arc::clone(&self.pieces),
+            stitch: Arc::clone(&self.stitch),
+        }))
+    }
+
+    fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
+        let Self { inner, pieces, stitch, .. } = *self;
+        let one = |inner| -> Box<dyn Detector> {
+            let (pieces, stitch) = (Arc::clone(&pieces), Arc::clone(&stitch));
+            Box::new(Self { inner, pieces, stitch, cut: Vec::new() })
+        };
+        inner.split().into_iter().map(one).collect()
+    }
+
+    fn device_used(&self) -> String {
+        self.inner.device_used()
+    }
+}
+
+/// What the model answered for the pieces of a batch.
+struct PieceAnswers {
+    answers: Box<dyn Answers>,
+    windows: Vec<WindowIndex>,
+    pieces: Arc<Pieces>,
+    stitch: Arc<dyn Stitch>,
+}
+
+impl Answers for PieceAnswers {
+    fn decode(self: Box<Self>) -> Vec<WindowResult> {
+        let Self { answers, windows, pieces, stitch } = *self;
+        let mut results = answers.decode().into_iter();
+        let mut window_result = |window| {
+            let seen: Vec<WindowResult> = results.by_ref().take(pieces.rects.len()).collect();
+            let is_full = seen.iter().any(|result| result.is_full);
+            let outcome =
+                with_places(&pieces, seen).map(|all| stitch.stitch(pieces.window.0, pieces.window.1, all));
+            WindowResult { window, outcome, is_full }
+        };
+        windows.into_iter().map(&mut window_result).collect()
+    }
+}
+
+/// The pieces with what was seen in them; the first fault fails the window.
+fn with_places(pieces: &Pieces, seen: Vec<WindowResult>) -> Result<Vec<Piece>, WindowFault> {
+    let placed =
+        |(&rect, result): (&PieceRect, WindowResult)| Ok(Piece { rect, detections: result.outcome? });
+    pieces.rects.iter().zip(seen).map(placed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use wsi_types::WindowBox;
+
+    use super::*;
+    use crate::{BlobDetector, ScriptedDetector};
+
+    /// Moves detections to their window; nothing is told to be one object.
+    struct Moved;
+
+    impl Stitch for Moved {
+        fn stitch(&self, _: usize, _: usize, pieces: Vec<Piece>) -> Vec<Detection> {
+            let moved = |Piece { rect, detections }: Piece| {
+                let by = euclid::vec2(rect.left as f32, rect.top as f32);
+                detections.into_iter().map(move |d| Detection { bbox: d.bbox.translate(by), ..d })
+            };
+            pieces.into_iter().flat_map(moved).collect()
+        }
+    }
+
+    #[test]
+    fn pieces_are_cut_where_they_lie_and_come_back_to_their_window() {
+        let pieces = Pieces::new((64, 48), (32, 24), 8, 1).unwrap();
+        assert_eq!(pieces.rects().len(), 9);
+        let mut detector = InPieces::new(Box::new(BlobDetector::new(300)), pieces, Arc::new(Moved));
+        // Two windows, each with one dark square in the middle of a piece of its own.
+        let mut pixels = vec![255; 2 * 64 * 48 * 3];
+        for (window, x, y) in [(0, 38, 4), (1, 6, 30)] {
+            for row in y..y + 5 {
+                let start = ((window * 48 + row) * 64 + x) * 3;
+                pixels[start..start + 4 * 3].fill(0);
+            }
+        }
+        let windows = [WindowIndex(7), WindowIndex(3)];
+        let batch = BatchView { height: 48, width: 64, windows: &windows, pixels: &pixels };
+        let results = detector.detect(batch).unwrap();
+        let boxes = |result: &WindowResult| -> Vec<WindowBox> {
+            let mut boxes: Vec<_> = result.outcome.as_ref().unwrap().iter().map(|d| d.bbox).collect();
+            boxes.dedup();
+            boxes
+        };
+        let expected =
+            |x: f32, y: f32| WindowBox::new(euclid::point2(x, y), euclid::point2(x + 4.0, y + 5.0));
+        assert_eq!(results.iter().map(|result| result.window.0).collect::<Vec<_>>(), [7, 3]);
+        assert_eq!(boxes(&results[0]), [expected(38.0, 4.0)]);
+        assert_eq!(boxes(&results[1]), [expected(6.0, 30.0)]);
+    }
+
+    #[test]
+    fn a_window_is_full_when_a_piece_is_and_fails_when_a_piece_does() {
+        struct Odd(Manifest);
+        impl Detector for Odd {
+            fn manifest(&self) -> &Manifest {
+                &self.0
+            }
+            fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
+                let answer = |(window, pixels): (WindowIndex, &[u8])| match pixels[0] {
+                    0 => WindowResult { is_full: true, ..WindowResult::new(window, Ok(vec![])) },
+                    1 => WindowResult::new(window, Err(WindowFault::NoOutput)),
+                    _ => WindowResult::new(window, Ok(vec![])),
+                };
+                Ok(batch.iter().map(answer).collect())
+            }
+            fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
+                vec![self]
+            }
+        }
+        let pieces = Pieces::new((2, 1), (1, 1), 0, 1).unwrap();
+        let odd = Box::new(Odd(Manifest::without_model("odd", &["a"], None)));
+        let detector = Box::new(InPieces::new(odd, pieces, Arc::new(Moved)));
+        let mut lane = detector.split().remove(0);
+        let windows = [0, 1, 2].map(WindowIndex);
+        let pixels = [[9; 3], [0; 3], [9; 3], [9; 3], [1; 3], [9; 3]].concat();
+        let batch = BatchView { height: 1, width: 2, windows: &windows, pixels: &pixels };
+        let results = lane.infer(batch).unwrap().decode();
+        assert!(results[0].is_full && !results[1].is_full);
+        assert_eq!(results[2].outcome, Err(WindowFault::NoOutput));
+    }
+
+    #[test]
+    fn windows_of_another_size_are_refused() {
+        let message = Pieces::new((512, 512), (640, 640), 64, 32).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "windows are 512 × 512 px, but the model takes 640 × 640 px, and larger windows in pieces"
+        );
+        let pieces = Pieces::new((64, 64), (32, 32), 8, 1).unwrap();
+        let scripted = ScriptedDetector::new(&["a"], |_, _| vec![]);
+        let mut detector = InPieces::new(Box::new(scripted), pieces, Arc::new(Moved));
+        let batch =
+            BatchView { height: 32, width: 32, windows: &[WindowIndex(0)], pixels: &[0; 32 * 32 * 3] };
+        assert!(matches!(detector.detect(batch), Err(DetectorError::WindowSize { .. })));
+        let nothing = BatchView { height: 0, width: 0, windows: &[], pixels: &[] };
+        assert_eq!(detector.detect(nothing).unwrap(), []);
+    }
+
+    #[test]
+    fn overlap_is_twice_the_largest_object_as_far_as_there_is_room() {
+        assert_eq!(overlap_for(640, Some(80.0)), 160);
+        assert_eq!(overlap_for(256, Some(80.0)), 128);
+        assert_eq!(overlap_for(256, Some(150.2)), 151);
+        assert_eq!(overlap_for(256, Some(900.0)), 192);
+        assert_eq!(overlap_for(256, None), 128);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_cover_the_window_and_share_what_is_asked(
+            piece in 8usize..200, more in 0usize..900, overlap in 0usize..120, multiple in 1usize..33,
+        ) {
+            let starts = starts(piece + more, piece, overlap, multiple);
+            prop_assert_eq!((starts[0], starts[starts.len() - 1]), (0, more));
+            if overlap < piece {
+                for pair in starts.windows(2) {
+                    prop_assert!(pair[0] < pair[1] && pair[0] + piece >= pair[1] + overlap, "{:?}", starts);
+                }
+            }
+            if overlap + multiple <= piece {
+                let inner = &starts[..starts.len() - 1];
+                prop_assert!(inner.iter().all(|start| start % multiple == 0));
+            }
+        }
+    }
+}
