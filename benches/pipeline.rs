@@ -14,16 +14,13 @@ use std::{
 };
 
 use detector::BatchView;
+use engine::{Engine, RunOptions, Settings};
 use painted::{PaintSettings, paint_slide};
 use slidemill::{
-    args::Run,
-    bundled,
-    detectors::{self, Detectors},
-    prepare::{plan_settings_for, score_floor},
+    args::{AllOptions, Run},
     run,
-    settings::{RunOptions, Settings},
 };
-use tiler::{Batch, Batcher, Plan, StreamSettings, TissueMask, TissueSettings, WindowStream};
+use tiler::{Batch, Batcher, StreamSettings, WindowStream};
 
 const ROUNDS: usize = 3;
 
@@ -38,12 +35,13 @@ fn main() -> anyhow::Result<()> {
     let options = RunOptions { threads, ..RunOptions::default() };
     let settings = Settings::new(options.clone())?;
 
-    let windows = read_all(&slide, &settings)?;
+    let engine = Engine::open(&settings)?;
+    let windows = read_all(&engine, &slide)?;
     let count: usize = windows.iter().map(|batch| batch.windows.len()).sum();
     println!("{count} windows of {} px, {} threads", settings.window, settings.threads);
     let (mut floor, mut wall) = (Duration::MAX, Duration::MAX);
     for round in 0..ROUNDS {
-        floor = floor.min(bare_model(&windows, &settings)?);
+        floor = floor.min(bare_model(&engine, &windows)?);
         wall = wall.min(whole_run(&slide, &folder.path().join(format!("out-{round}")), &options)?);
     }
     println!(
@@ -66,19 +64,15 @@ fn painted(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// All windows of the plan, in memory.
-fn read_all(path: &Path, settings: &Settings) -> anyhow::Result<Vec<Batch>> {
-    let slide = wsi_reader::open(path)?;
-    let scale = wsi_reader::resolve_scale(slide.info(), None)?;
-    let manifest = bundled::manifest(settings)?;
-    let mask = TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default());
-    let plan = plan_settings_for(settings, &manifest, manifest.mpp.unwrap_or(scale.mpp));
-    let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &plan)?;
+fn read_all(engine: &Engine, path: &Path) -> anyhow::Result<Vec<Batch>> {
+    let survey = engine.survey(path)?;
+    let plan = Arc::clone(&survey.plans[0]);
     let wanted = plan.windows().iter().map(|window| window.index).collect();
-    let mut stream = WindowStream::start(slide, Arc::new(plan), wanted, StreamSettings::default());
+    let mut stream = WindowStream::start(survey.slide, plan, wanted, StreamSettings::default());
     let mut windows = Vec::new();
     loop {
         let mut batch = Batch::default();
-        if !Batcher::new(settings.batch).fill(&mut stream, &mut batch, &mut Vec::new()) {
+        if !Batcher::new(engine.settings().batch).fill(&mut stream, &mut batch, &mut Vec::new()) {
             return Ok(windows);
         }
         windows.push(batch);
@@ -86,9 +80,8 @@ fn read_all(path: &Path, settings: &Settings) -> anyhow::Result<Vec<Batch>> {
 }
 
 /// The model alone: no decoding of answers, no merging.
-fn bare_model(windows: &[Batch], settings: &Settings) -> anyhow::Result<Duration> {
-    let detectors = Detectors::of(settings)?;
-    let mut detector = detectors::open(settings, &detectors, score_floor(settings, &detectors))?;
+fn bare_model(engine: &Engine, windows: &[Batch]) -> anyhow::Result<Duration> {
+    let mut detector = engine.detectors().remove(0);
     let start = Instant::now();
     for Batch { height, width, windows, pixels } in windows {
         detector.infer(BatchView { height: *height, width: *width, windows, pixels })?;
@@ -105,7 +98,7 @@ fn whole_run(slide: &Path, out: &Path, options: &RunOptions) -> anyhow::Result<D
         config: None,
         redo: false,
         json_logs: false,
-        options: options.clone(),
+        options: AllOptions(options.clone()),
     })?;
     anyhow::ensure!(exit == slidemill::exit::Exit::Done, "the run ended with {exit:?}");
     Ok(start.elapsed())

@@ -1,6 +1,7 @@
 //! The command line. `--help` is the documentation of each command.
 
 mod judging;
+mod knobs;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -11,10 +12,9 @@ use wsi_types::{Level0Box, Level0Point};
 use crate::{
     command,
     exit::{Exit, exit_of},
-    merging::MergeOptions,
-    settings::RunOptions,
 };
 pub use judging::{Annotations, Consensus, Eval, TrainingSet};
+pub use knobs::{AllOptions, CellOptions};
 
 /// Whole-slide pathology processing: gigapixel slides in, one Parquet dataset of
 /// every cell and region out.
@@ -86,7 +86,7 @@ pub struct Run {
     pub json_logs: bool,
     /// The settings themselves.
     #[command(flatten)]
-    pub options: RunOptions,
+    pub options: AllOptions,
 }
 
 /// Plan a job that several machines are to do: slides, sizes, settings, parts.
@@ -111,7 +111,7 @@ pub struct Plan {
     pub config: Option<PathBuf>,
     /// The settings of all parts.
     #[command(flatten)]
-    pub options: RunOptions,
+    pub options: AllOptions,
 }
 
 /// Check that all parts of a planned job are done, and write report and summaries.
@@ -149,7 +149,7 @@ pub struct Merge {
     pub json_logs: bool,
     /// The settings themselves.
     #[command(flatten)]
-    pub options: MergeOptions,
+    pub options: CellOptions,
 }
 
 /// Paint a synthetic H&E slide, run the bundled model on it, and compare.
@@ -218,7 +218,7 @@ pub struct Tissue {
     pub size: u32,
     /// The settings that decide the plan.
     #[command(flatten)]
-    pub options: RunOptions,
+    pub options: AllOptions,
 }
 
 /// Write a small picture of a slide, never of its label.
@@ -376,7 +376,7 @@ pub struct ShowSettings {
     pub config: Option<PathBuf>,
     /// The settings themselves.
     #[command(flatten)]
-    pub options: RunOptions,
+    pub options: AllOptions,
 }
 
 /// Reads the command line, does the command, and gives its exit code.

@@ -3,7 +3,12 @@
 use std::{fmt, process::ExitCode};
 
 use dataset::DatasetError;
+use engine::JobError;
 use report::ReportError;
+
+/// How a worker process ends that gives up on a read that never returns; its
+/// supervisor takes it, no shell ever sees it.
+pub(crate) const HUNG: i32 = 99;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,8 +109,20 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         exit_of_dataset(error)
     } else if let Some(error) = error.downcast_ref::<ReportError>() {
         exit_of_report(error)
+    } else if let Some(error) = error.downcast_ref::<JobError>() {
+        exit_of_job(error)
     } else {
         Exit::Internal
+    }
+}
+
+fn exit_of_job(error: &JobError) -> Exit {
+    match error {
+        JobError::Usage(_) => Exit::Usage,
+        JobError::Input(_) => Exit::Incomplete,
+        JobError::Output(_) => Exit::CannotWrite,
+        JobError::Again(_) | JobError::Silent { .. } => Exit::Again,
+        JobError::Fault(_) => Exit::Internal,
     }
 }
 

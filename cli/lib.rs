@@ -7,29 +7,16 @@
 
 pub mod annotations;
 pub mod args;
-pub mod budget;
-pub mod bundled;
 pub mod command;
-pub mod commit;
-pub mod detectors;
 pub mod exit;
-pub mod finish;
-pub mod gather;
 pub mod isolate;
-pub mod job;
-pub mod job_plan;
-pub mod ledger;
-pub mod lock;
-pub mod merging;
-pub mod overview;
-pub mod pipeline;
-pub mod prepare;
 pub mod progress;
-pub mod redo;
-pub mod regions;
 pub mod run;
-pub mod settings;
-pub mod shard;
+
+/// What this process may use, within what a scheduler's variables say.
+fn machine() -> engine::Machine {
+    engine::Machine::scheduled(|name| std::env::var(name).ok())
+}
 
 // Old paths of what now lies in `dataset` and `report`, until all that use them have moved.
 pub use ::dataset;

@@ -1,27 +1,19 @@
 //! The whole run on one screen: slides in, one dataset out.
 
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
-
 use anyhow::Context as _;
+use dataset::Dataset;
+use engine::{
+    Engine, Job, JobEnd, JobError, JobPlan, Redo, RunOptions, Settings, Shard, SlideEntry, Stop, slides_in,
+    try_writing,
+};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use crate::{
     args::Run,
-    dataset::Dataset,
-    detectors::{self, Detectors},
     exit::{Exit, Failure},
-    finish::Collector,
-    isolate::{self, Marks},
-    job::{SlideEntry, slides_in},
-    job_plan::JobPlan,
-    lock::Locks,
-    pipeline,
-    prepare::{Before, Job, score_floor},
-    progress::{Event, Progress, Totals},
-    redo::Redo,
+    isolate, machine,
+    progress::Progress,
     report,
-    settings::{RunOptions, Settings},
-    shard::Shard,
 };
 
 /// `slidemill run`: in a child process, so that a crash costs one slide.
@@ -34,7 +26,7 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
         isolate::end_with_parent();
         return run(args);
     }
-    let dataset = Dataset::at(&args.out);
+    let dataset = Dataset::at(&args.out).written_by(isolate::job_name());
     if args.slides.is_empty() && !dataset.plan().exists() {
         JobPlan::read(&dataset)?;
     }
@@ -50,15 +42,15 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
 /// the account of that slide and in the exit code.
 pub fn run(args: Run) -> anyhow::Result<Exit> {
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
-    let options = args.options.or(file);
+    let options = args.options.0.or(file);
     let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
     let dataset = Dataset::at(args.out).written_by(isolate::job_name());
     let asked = (&args.slides, &options, shard.map(|shard| shard.to_string()));
-    let redo = args.redo.then(|| Redo::of(&dataset, &asked)).transpose()?;
+    let redo = args.redo.then(|| Redo::new(&dataset, &asked)).transpose()?;
     let (slides, options) = if args.slides.is_empty() {
         let plan = JobPlan::read(&dataset)?;
         let options = options.or(plan.options.clone());
-        plan.check(&Settings::new(options.clone())?)?;
+        plan.check(&Settings::on(&machine(), options.clone())?)?;
         (plan.entries(shard), options)
     } else {
         let slides = slides_in(&args.slides)?;
@@ -68,52 +60,26 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         };
         (mine, options)
     };
-    let settings = Settings::new(options.clone())?;
+    let settings = Settings::on(&machine(), options)?;
     make_folder(&dataset)?;
 
-    let detectors = Detectors::of(&settings)?;
-    let detector = detectors::open(&settings, &detectors, score_floor(&settings, &detectors))?;
-    let job = Job {
-        device: detector.device_used(),
-        detectors,
-        settings,
-        options,
-        marks: Marks::of(&dataset),
-        locks: Locks::of(&dataset),
-        ledgers: dataset.clone(),
-        dataset,
-        before: match redo {
-            Some(redo) => Before::Redo(redo),
-            None => Before::Stay,
-        },
-        stop: stop_on_signals()?,
-        claimed: Mutex::default(),
+    let engine = Engine::open(&settings)?;
+    let stop = stop_on_signals()?;
+    let mut progress = Progress::new(args.json_logs, &dataset);
+    let job = Job::new(&engine, dataset.clone());
+    let job = match redo {
+        Some(redo) => job.redo(redo),
+        None => job,
     };
-
-    let mut progress = Progress::new(args.json_logs, &job.dataset);
-    let model = job.model();
-    progress.tell(&Event::JobStarted {
-        slides: slides.len(),
-        model: format!("{} {}", model.name, model.version),
-        device: job.device.clone(),
-    });
-    let mut collector = Collector::new(&job, &mut progress)?;
-    let ended = pipeline::run(&slides, &job, detector, |step| collector.take(step));
-    // Slides that ended are committed whatever stopped the others.
-    let incomplete = match (ended, collector.finish()) {
-        (Ok(()), committed) => committed,
-        (Err(error), _) => Err(error),
+    let ended = match job.run(&slides, &mut progress, &stop) {
+        Err(silent @ JobError::Silent { .. }) => isolate::give_up(&silent),
+        ended => ended?,
     };
-    let totals = progress.finish(job.is_stopping() || incomplete.is_err());
-    let incomplete = incomplete?;
-    if let Some(redo) = job.redo().filter(|_| !job.is_stopping()) {
-        redo.forget();
+    report::write_summary(&dataset)?;
+    if !dataset.accounts()?.is_empty() {
+        report::write_report(&dataset)?;
     }
-    report::write_summary(&job.dataset)?;
-    if !job.dataset.accounts()?.is_empty() {
-        report::write_report(&job.dataset)?;
-    }
-    Ok(exit(&job, &totals, incomplete))
+    Ok(exit(&ended))
 }
 
 fn shard_failure(reason: String) -> anyhow::Error {
@@ -125,36 +91,34 @@ fn file_bytes(entry: &SlideEntry) -> u64 {
     std::fs::metadata(&entry.path).map_or(0, |facts| facts.len())
 }
 
-fn exit(job: &Job, totals: &Totals, incomplete: bool) -> Exit {
-    if job.is_stopping() {
+fn exit(ended: &JobEnd) -> Exit {
+    if ended.was_stopped {
         eprintln!("Stopped. All finished windows are kept: the same command goes on from here.");
         Exit::Again
-    } else if totals.failed > 0 || incomplete {
-        Exit::Incomplete
-    } else {
+    } else if ended.is_complete {
         Exit::Done
+    } else {
+        Exit::Incomplete
     }
 }
 
 fn make_folder(dataset: &Dataset) -> anyhow::Result<()> {
-    // Its own name: other runs may begin at the same moment.
-    let probe = dataset.private().join(format!("probe-{}", isolate::job_name()));
-    dataset.write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
+    try_writing(dataset).map_err(|error| {
         Failure::output(format!("cannot write to the output folder: {error}: {}", dataset.root().display()))
     })
 }
 
 /// The first Ctrl-C or SIGTERM asks for an orderly end, the second quits now:
 /// the ledger on disk is whole at any moment.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
+fn stop_on_signals() -> anyhow::Result<Stop> {
+    let stop = Stop::new();
     for signal in [SIGINT, SIGTERM] {
         let code = i32::from(Exit::Again.code());
-        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+        signal_hook::flag::register_conditional_shutdown(signal, code, stop.flag())
+            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
             .context("cannot listen to signals")?;
     }
     // From the supervisor: see `isolate`.
-    signal_hook::flag::register(SIGUSR1, Arc::clone(&stop)).context("cannot listen to signals")?;
+    signal_hook::flag::register(SIGUSR1, stop.flag()).context("cannot listen to signals")?;
     Ok(stop)
 }

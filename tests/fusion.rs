@@ -7,35 +7,26 @@ mod support;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::Arc,
 };
 
 use dataset::{Dataset, StoredCell, read_cells};
 use detector::{BatchView, Detector, DetectorError, Manifest, WindowResult};
+use engine::{Engine, Job, Model, ModelSet, RunOptions, SetModel, Settings, Stop, plan_settings};
 use painted::{PaintedCell, Truth};
 use report::draw::class_colour;
-use slidemill::{
-    detectors::{Detectors, untagged},
-    finish::Collector,
-    isolate::Marks,
-    job::slides_in,
-    lock::Locks,
-    pipeline,
-    prepare::{Before, Job, plan_settings_for},
-    progress::Progress,
-    settings::{RunOptions, Settings},
-};
 use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
-use tiler::{Plan, TissueMask, TissueSettings};
-use wsi_types::{ClassId, Detection, Mpp, Placement, Score, WindowBox, WindowIndex};
+use tiler::{Plan, Survey};
+use wsi_types::{ClassId, Detection, ModelClass, Mpp, Score, WindowBox, WindowIndex};
 
-/// Answers what was painted, as far as each detector can see it: the first cells
-/// up to [`SMALL_UM`], the second larger ones, and both those in between.
+/// Answers what was painted, as far as a detector at its scale can see it: the sharp one cells up to
+/// [`SMALL_UM`], the coarse one larger ones, and both those in between.
 struct ByScale {
     manifest: Manifest,
+    is_sharp: bool,
     cells: Arc<Vec<PaintedCell>>,
-    /// Per detector: where its windows lie.
-    placements: Arc<Vec<BTreeMap<WindowIndex, Placement>>>,
+    /// Where its windows lie.
+    plan: Arc<Plan>,
 }
 
 /// Longest radius of a cell that only the sharp detector sees, µm…
@@ -44,22 +35,20 @@ const SMALL_UM: f64 = 3.3;
 const LARGE_UM: f64 = 4.0;
 
 impl ByScale {
-    fn sees(detector: usize, cell: &PaintedCell) -> bool {
-        if detector == 0 { cell.radii_um.0 < LARGE_UM } else { cell.radii_um.0 > SMALL_UM }
+    fn sees(&self, cell: &PaintedCell) -> bool {
+        if self.is_sharp { cell.radii_um.0 < LARGE_UM } else { cell.radii_um.0 > SMALL_UM }
     }
 
     fn found(&self, window: WindowIndex, side: f64) -> Vec<Detection> {
-        let (detector, place) = untagged(window);
-        let placement = self.placements[detector][&place];
+        let placement = self.plan.windows()[window.0 as usize].placement;
         let extent = WindowBox::new(euclid::point2(0.0, 0.0), euclid::point2(side as f32, side as f32));
-        let seen = self.cells.iter().filter(|cell| Self::sees(detector, cell));
         let boxed = |cell: &PaintedCell| {
             let bounds = placement.inverse()?.transform_box(&cell.level0_box()).cast::<f32>();
             let bbox = bounds.intersection(&extent)?;
-            let score = Score::new(if detector == 0 { 0.8 } else { 0.6 })?;
-            Some(Detection { bbox, class: ClassId(0), score, outline: None })
+            let score = Score::new(if self.is_sharp { 0.8 } else { 0.6 })?;
+            Some(Detection { bbox, class: ModelClass(0), score, outline: None })
         };
-        seen.filter_map(boxed).collect()
+        self.cells.iter().filter(|cell| self.sees(cell)).filter_map(boxed).collect()
     }
 }
 
@@ -80,80 +69,41 @@ impl Detector for ByScale {
     }
 }
 
-/// Runs the scripted detectors that `mpps` ask for; gives the centroids found.
-fn run_scripted(slide: &Path, truth: &Truth, out: &Path, detectors: &[&str], fuse: &[&str]) -> PathBuf {
-    let mut options = RunOptions { window: Some(512), threads: Some(2), ..RunOptions::default() };
-    options.detector = Some(detectors.iter().map(|spec| spec.parse().unwrap()).collect());
-    options.merging.fuse = fuse.first().map(|&rule| rule.to_owned());
-    let settings = Settings::new(options.clone()).unwrap();
+/// The settings of a run with these detectors and this rule.
+fn settings(detectors: &[&str], fuse: &[&str]) -> Settings {
+    let options = RunOptions {
+        window: Some(512),
+        threads: Some(2),
+        detector: Some(detectors.iter().map(|spec| spec.parse().unwrap()).collect()),
+        fuse: fuse.first().map(|&rule| rule.to_owned()),
+        ..RunOptions::default()
+    };
+    Settings::new(options).unwrap()
+}
+
+/// What answers for each detector of the settings.
+fn scripted(slide: &Path, truth: &Truth, settings: &Settings) -> Vec<Model> {
     let manifest = Manifest::without_model("scripted", &["nucleus"], Mpp::new(0.5).ok());
-    let all = Detectors::with(&settings, vec![manifest.clone(); detectors.len()]).unwrap();
-    let detector = ByScale {
-        placements: Arc::new(all.each.iter().map(|each| placements(slide, &settings, each.mpp)).collect()),
-        cells: Arc::new(truth.cells.clone()),
-        manifest,
+    let terms = vec![manifest.merge_terms(); settings.detectors.len()];
+    let models = ModelSet::new(&settings.detectors, terms).unwrap();
+    let wanted = plan_settings(settings, &models, None);
+    let survey = Survey::new(wsi_reader::open(slide).unwrap(), &wanted).unwrap();
+    let model = |(model, plan): (&SetModel, &Arc<Plan>)| {
+        let (cells, plan) = (Arc::new(truth.cells.clone()), Arc::clone(plan));
+        let is_sharp = model.mpp.get() < 0.4;
+        Model::Detector(Box::new(ByScale { manifest: manifest.clone(), is_sharp, cells, plan }))
     };
-    // A detector that runs alone is the first; which it is, its mpp says.
-    let detector: Box<dyn Detector> =
-        if all.each[0].mpp.get() < 0.4 { Box::new(detector) } else { Box::new(Coarse(detector)) };
-    let dataset = Dataset::at(out);
-    let job = Job {
-        settings,
-        options,
-        detectors: all,
-        device: "none".into(),
-        marks: Marks::of(&dataset),
-        locks: Locks::of(&dataset),
-        ledgers: dataset.clone(),
-        dataset,
-        before: Before::Stay,
-        stop: Arc::new(AtomicBool::new(false)),
-        claimed: Mutex::default(),
-    };
-    let slides = slides_in(&[slide.to_owned()]).unwrap();
-    let mut progress = Progress::new(false, &job.dataset);
-    let mut collector = Collector::new(&job, &mut progress).unwrap();
-    pipeline::run(&slides, &job, detector, |step| collector.take(step)).unwrap();
-    assert!(!collector.finish().unwrap());
-    job.dataset.cells(&accounts(out)[0].slide)
+    models.each.iter().zip(&survey.plans).map(model).collect()
 }
 
-/// The second detector of [`ByScale`], alone.
-struct Coarse(ByScale);
-
-impl Detector for Coarse {
-    fn manifest(&self) -> &Manifest {
-        &self.0.manifest
-    }
-
-    fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
-        let side = batch.width as f64;
-        let placement = |window: &WindowIndex| self.0.placements[0][window];
-        let result = |window: &WindowIndex| {
-            let alone = ByScale {
-                manifest: self.0.manifest.clone(),
-                cells: Arc::clone(&self.0.cells),
-                placements: Arc::new(vec![BTreeMap::new(), BTreeMap::from([(*window, placement(window))])]),
-            };
-            let found = alone.found(slidemill::detectors::tagged(1, *window), side);
-            WindowResult::new(*window, Ok(found))
-        };
-        Ok(batch.windows.iter().map(result).collect())
-    }
-
-    fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
-        vec![self]
-    }
-}
-
-fn placements(path: &Path, settings: &Settings, mpp: Mpp) -> BTreeMap<WindowIndex, Placement> {
-    let slide = wsi_reader::open(path).unwrap();
-    let scale = wsi_reader::resolve_scale(slide.info(), None).unwrap();
-    let mask = TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default());
-    let manifest = Manifest::without_model("scripted", &["nucleus"], Some(mpp));
-    let settings = plan_settings_for(settings, &manifest, mpp);
-    let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &settings).unwrap();
-    plan.windows().iter().map(|window| (window.index, window.placement)).collect()
+/// Runs the scripted detectors; gives the table of cells.
+fn run_scripted(slide: &Path, truth: &Truth, out: &Path, detectors: &[&str], fuse: &[&str]) -> PathBuf {
+    let settings = settings(detectors, fuse);
+    let engine = Engine::with_models(&settings, scripted(slide, truth, &settings)).unwrap();
+    let job = Job::new(&engine, Dataset::at(out));
+    let ended = job.run(&[slide.into()], &mut (), &Stop::new()).unwrap();
+    assert!(ended.is_complete);
+    Dataset::at(out).cells(&accounts(out)[0].slide)
 }
 
 fn f1(truth: &Truth, table: &Path) -> f64 {

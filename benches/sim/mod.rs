@@ -9,8 +9,8 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use wsi_types::{
-    ClassId, Detection, GridRect, Level0Box, Level0Point, Placement, Score, Window, WindowBox, WindowIndex,
-    WindowPoint,
+    ClassId, Detection, GridRect, Level0Box, Level0Point, ModelClass, Placement, Score, Window, WindowBox,
+    WindowIndex, WindowPoint,
 };
 
 /// What to simulate.
@@ -242,7 +242,7 @@ fn detect(
     let score = 0.7 + 0.1 * normal(random) - if flipped { 0.1 } else { 0.0 };
     Detection {
         bbox,
-        class,
+        class: ModelClass(class.0),
         score: Score::new(score.clamp(0.05, 0.99) as f32).unwrap_or_default(),
         outline: settings.outlines.then(|| ellipse(&bbox)),
     }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use engine::{SlideEntry, slides_in};
 use eval::{
     EvaluationSettings,
     dataset::{
@@ -22,7 +23,6 @@ use crate::{
     args,
     draw::{self, SheetTile},
     exit::{Exit, Failure},
-    job::{SlideEntry, slides_in},
     new_folder::NewFolder,
     progress::counted,
 };
@@ -145,7 +145,7 @@ fn pictures(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
         let typed: Vec<_> = inputs.iter().map(|path| path.display().to_string()).collect();
         return Err(Failure::usage(format!("no slide or picture found in {}", typed.join(", "))));
     }
-    slides_in(&expanded)
+    Ok(slides_in(&expanded)?)
 }
 
 /// PNG and JPEG, less label maps.

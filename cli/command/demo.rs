@@ -7,6 +7,7 @@ use dataset::{
     Dataset, RunAccount, StoredCell, read_cells,
     wording::{grouped, span},
 };
+use engine::RunOptions;
 use painted::{PaintSettings, Score, Truth};
 use report::draw::{self, Montage};
 use wsi_types::RgbBuffer;
@@ -15,7 +16,6 @@ use crate::{
     args,
     exit::{Exit, Failure},
     run,
-    settings::RunOptions,
 };
 
 /// Paints a slide, runs it, and compares what was found with what was painted.
@@ -46,7 +46,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
         config: None,
         redo: true,
         json_logs: false,
-        options: RunOptions { threads: args.threads, ..RunOptions::default() },
+        options: args::AllOptions(RunOptions { threads: args.threads, ..RunOptions::default() }),
     })?;
     if exit != Exit::Done {
         return Ok(exit);

@@ -5,8 +5,9 @@ use std::{
     sync::Arc,
 };
 
+use engine::{ModelSet, RunOptions, Settings, SlideEntry, plan_settings, slides_in};
 use serde::Serialize;
-use tiler::{Plan, PlanCost, TissueMask, TissueNote, TissueSettings};
+use tiler::{PlanCost, Survey, SurveyError, SurveySettings, Tissue, TissueMask, TissueNote};
 use wsi_reader::{
     Slide,
     doctor::{CheckOptions, Checkup, FaultKind, LevelCheck, check},
@@ -14,12 +15,10 @@ use wsi_reader::{
 use wsi_types::{Mpp, TileId};
 
 use crate::{
-    args, bundled,
+    args,
     exit::Exit,
-    job::{SlideEntry, slides_in},
-    prepare::plan_settings_for,
+    machine,
     progress::{counted, grouped, span},
-    settings::{RunOptions, Settings, usable_threads},
 };
 
 /// Seconds one core takes for a window of the bundled model (fp32, 2048 px); see
@@ -56,9 +55,10 @@ struct Finding {
 /// A usage failure when no slide is given.
 pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     let given = RunOptions { mpp: args.mpp, map_range: args.map_range, ..RunOptions::default() };
-    let settings = Settings::new(given)?;
+    let settings = Settings::on(&machine(), given)?;
+    let models = ModelSet::from_settings(&settings)?;
     let slides = slides_in(&args.slides)?;
-    let threads = args.threads.unwrap_or_else(usable_threads);
+    let threads = args.threads.unwrap_or_else(|| machine().threads);
     let options = if args.quick { CheckOptions::quick(threads) } else { CheckOptions::full(threads) };
     let table = Table::new(&slides);
     if !args.json {
@@ -66,7 +66,7 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     }
     let mut findings = Vec::new();
     for entry in &slides {
-        let finding = examine(entry, &settings, &options);
+        let finding = examine(entry, &settings, &models, &options);
         if !args.json {
             print!("{}", table.row(entry, &finding));
         }
@@ -81,19 +81,21 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     Ok(if bad > 0 { Exit::Incomplete } else { Exit::Done })
 }
 
-fn examine(entry: &SlideEntry, settings: &Settings, options: &CheckOptions) -> Finding {
+fn examine(entry: &SlideEntry, settings: &Settings, models: &ModelSet, options: &CheckOptions) -> Finding {
     let mut finding = Finding { path: entry.path.display().to_string(), ..Finding::default() };
     match entry.open(settings.map_range) {
-        Ok(slide) => look_inside(entry, slide, settings, options, &mut finding),
+        Ok(slide) => {
+            let wanted = plan_settings(settings, models, entry.mpp.or(settings.mpp));
+            look_inside(slide, &wanted, options, &mut finding);
+        }
         Err(error) => finding.problem = Some(error.to_string()),
     }
     finding
 }
 
 fn look_inside(
-    entry: &SlideEntry,
     slide: Arc<dyn Slide>,
-    settings: &Settings,
+    wanted: &SurveySettings,
     options: &CheckOptions,
     finding: &mut Finding,
 ) {
@@ -102,19 +104,23 @@ fn look_inside(
     if let Some(mapping) = slide.info().mapping {
         finding.warnings.push(format!("mapped to 8 bits from {mapping}, as stated"));
     }
-    let given = entry.mpp.or(settings.mpp).map(Mpp::get);
-    let scale = wsi_reader::resolve_scale(slide.info(), given);
-    let slide = wsi_reader::with_reduced_levels(slide);
-    let mpp = scale.as_ref().ok().map(|scale| scale.mpp);
-    let mask = TissueMask::compute(slide.as_ref(), mpp, &TissueSettings::default());
-    finding.warnings.extend(mask.notes().iter().map(|note| noted(note, &mask)));
-    finding.mpp = mpp.map(Mpp::get);
-    match scale {
-        Ok(scale) => match plan(slide.as_ref(), &mask, scale.mpp, settings) {
-            Ok(cost) => finding.plan = Some(cost),
-            Err(error) => finding.problem = Some(format!("{error:#}")),
-        },
-        Err(problem) => finding.problem = Some(format!("{problem}; a run needs --mpp")),
+    finding.mpp =
+        wsi_reader::resolve_scale(slide.info(), wanted.mpp.map(Mpp::get)).ok().map(|scale| scale.mpp.get());
+    match Survey::new(Arc::clone(&slide), wanted) {
+        Ok(survey) => {
+            finding.warnings.extend(notes(&survey.mask));
+            finding.plan = Some(survey.plans[0].cost());
+        }
+        Err(SurveyError::Plan { tissue, source }) => {
+            finding.warnings.extend(notes(&tissue.mask));
+            finding.problem = Some(source.to_string());
+        }
+        Err(SurveyError::Scale(problem)) => {
+            // Its tissue can be looked at without a scale.
+            let slide = wsi_reader::with_reduced_levels(slide);
+            finding.warnings.extend(notes(&Tissue::find(slide.as_ref(), None, wanted.tissue.as_ref()).mask));
+            finding.problem = Some(format!("{problem}; a run needs --mpp"));
+        }
     }
     if finding.plan.is_some_and(|cost| cost.windows == 0) {
         finding.warnings.push("no tissue found: a run would look at nothing".into());
@@ -147,10 +153,8 @@ fn noted(note: &TissueNote, mask: &TissueMask) -> String {
     }
 }
 
-fn plan(slide: &dyn Slide, mask: &TissueMask, mpp: Mpp, settings: &Settings) -> anyhow::Result<PlanCost> {
-    let manifest = bundled::manifest(settings)?;
-    let plan_settings = plan_settings_for(settings, &manifest, manifest.mpp.unwrap_or(mpp));
-    Ok(Plan::new(&slide.info().pyramid, mpp, mask, &plan_settings)?.cost())
+fn notes(mask: &TissueMask) -> impl Iterator<Item = String> {
+    mask.notes().iter().map(|note| noted(note, mask))
 }
 
 fn warnings(checkup: &Checkup) -> Vec<String> {
@@ -314,7 +318,7 @@ mod tests {
     use super::*;
 
     fn entry(path: &str) -> SlideEntry {
-        SlideEntry { path: path.into(), id: None, mpp: None, map_range: None }
+        SlideEntry::at(path)
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use dataset::{Dataset, Findings, Outcome, RunAccount, wording::counted};
+use engine::JobPlan;
 
-use crate::{args, command::verify, exit::Exit, job_plan::JobPlan};
+use crate::{args, command::verify, exit::Exit};
 
 /// Checks a planned job and writes what is over all its slides.
 ///
@@ -50,8 +51,6 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
 
 /// What in an account is not as planned.
 fn other_settings(plan: &JobPlan, account: &RunAccount) -> Option<String> {
-    let differs = |(name, value): &(&String, &String)| account.settings.get(*name) != Some(*value);
-    let changed: Vec<_> = plan.settings.iter().filter(differs).map(|(name, _)| name.as_str()).collect();
-    (!changed.is_empty())
-        .then(|| format!("was made with other settings than planned ({})", changed.join(", ")))
+    let changed = plan.settings.differences(&account.settings.clone().into());
+    (!changed.is_empty()).then(|| format!("was made with other settings than planned ({changed})"))
 }

@@ -2,17 +2,15 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use engine::{ModelSet, RunOptions, Settings, plan_settings};
 use serde::Serialize;
-use tiler::{Plan, PlanCost, PlanError, TissueMask, TissueSettings};
+use tiler::{PlanCost, PlanError, Survey, SurveyError};
 use wsi_reader::{Scale, Slide, SlideInfo};
-use wsi_types::Mpp;
 
 use crate::{
-    args, bundled,
+    args,
     exit::Exit,
-    prepare::plan_settings_for,
     progress::{counted, grouped},
-    settings::{RunOptions, Settings},
 };
 
 /// Everything `info` knows, as `--json` prints it.
@@ -41,10 +39,7 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     let slide = super::open(&args.slide, args.map_range)?;
     let mut info = slide.info().clone();
     info.scale = wsi_reader::resolve_scale(&info, args.mpp);
-    let plan = match &info.scale {
-        Ok(scale) => Some(cost(Arc::clone(&slide), scale.mpp, &settings)?),
-        Err(_) => None,
-    };
+    let plan = cost(Arc::clone(&slide), &settings)?;
     if args.json {
         let properties = args.properties.then_some(&info.properties);
         let plan_problem = plan.as_ref().and_then(|plan| plan.as_ref().err()).map(ToString::to_string);
@@ -62,12 +57,13 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
 }
 
 /// What a run with the bundled model would cost, or why there can be none.
-fn cost(slide: Arc<dyn Slide>, mpp: Mpp, settings: &Settings) -> anyhow::Result<Result<PlanCost, PlanError>> {
-    let slide = wsi_reader::with_reduced_levels(slide);
-    let manifest = bundled::manifest(settings)?;
-    let mask = TissueMask::compute(slide.as_ref(), Some(mpp), &TissueSettings::default());
-    let wanted = plan_settings_for(settings, &manifest, manifest.mpp.unwrap_or(mpp));
-    Ok(Plan::new(&slide.info().pyramid, mpp, &mask, &wanted).map(|plan| plan.cost()))
+fn cost(slide: Arc<dyn Slide>, settings: &Settings) -> anyhow::Result<Option<Result<PlanCost, PlanError>>> {
+    let models = ModelSet::from_settings(settings)?;
+    Ok(match Survey::new(slide, &plan_settings(settings, &models, settings.mpp)) {
+        Ok(survey) => Some(Ok(survey.plans[0].cost())),
+        Err(SurveyError::Plan { source, .. }) => Some(Err(source)),
+        Err(SurveyError::Scale(_)) => None,
+    })
 }
 
 fn describe(info: &SlideInfo, plan: Option<&Result<PlanCost, PlanError>>) -> String {

@@ -21,7 +21,7 @@ use std::{path::Path, sync::Arc};
 
 use wsi_reader::{LinearMapping, Slide};
 
-use crate::{exit::Failure, job};
+use crate::exit::Failure;
 
 /// Opens a slide for a command that is about that one slide.
 ///
@@ -29,5 +29,5 @@ use crate::{exit::Failure, job};
 ///
 /// An input failure with the path last.
 pub fn open(path: &Path, map_range: Option<LinearMapping>) -> anyhow::Result<Arc<dyn Slide>> {
-    job::open(path, map_range).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
+    engine::open(path, map_range).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
 }

@@ -1,6 +1,6 @@
 //! `slidemill model`: the contract of a model as understood.
 
-use crate::{args, bundled, exit::Exit};
+use crate::{args, exit::Exit};
 
 /// Prints what a model promises, or what is wrong with it.
 ///
@@ -8,7 +8,7 @@ use crate::{args, bundled, exit::Exit};
 ///
 /// An input failure when slidemill cannot run the model.
 pub fn model(args: &args::Model) -> anyhow::Result<Exit> {
-    let report = bundled::describe(args.model.as_deref())?;
+    let report = engine::describe(args.model.as_deref())?;
     println!("{report}");
     Ok(Exit::Done)
 }

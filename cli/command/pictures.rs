@@ -1,14 +1,14 @@
 //! `slidemill tissue` and `slidemill thumbnail`: PNGs of a slide.
 
+use engine::{ModelSet, Settings, plan_settings};
 use report::draw::write_png;
-use tiler::{Plan, TissueMask, TissueSettings};
+use tiler::{Survey, SurveyError};
 use wsi_reader::Overview;
 
 use crate::{
-    args, bundled,
+    args,
     exit::{Exit, Failure},
-    prepare::plan_settings_for,
-    settings::Settings,
+    machine,
 };
 
 /// Draws mask and plan over the slide.
@@ -18,23 +18,19 @@ use crate::{
 /// An input failure when the slide cannot be planned, an output failure when
 /// the picture cannot be written.
 pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
-    let settings = Settings::new(args.options)?;
-    let slide = wsi_reader::with_reduced_levels(super::open(&args.slide, settings.map_range)?);
-    let scale = wsi_reader::resolve_scale(slide.info(), settings.mpp.map(wsi_types::Mpp::get)).map_err(
-        |problem| Failure::input(format!("{problem}; give it with --mpp: {}", args.slide.display())),
-    )?;
-    let mask = if settings.tissue_mask {
-        TissueMask::compute(slide.as_ref(), Some(scale.mpp), &TissueSettings::default())
-    } else {
-        TissueMask::full(slide.info())
-    };
-    let manifest = bundled::manifest(&settings)?;
-    let plan = plan_settings_for(&settings, &manifest, manifest.mpp.unwrap_or(scale.mpp));
-    let plan = Plan::new(&slide.info().pyramid, scale.mpp, &mask, &plan).map_err(Failure::input)?;
-    let overview = Overview::whole(slide.as_ref(), args.size);
-    write_png(&args.out, &tiler::draw_plan(&overview.pixels, &mask, &plan))?;
-    let cost = plan.cost();
-    println!("{:.2} mm² of tissue, {} windows: {}", cost.tissue_mm2, cost.windows, args.out.display());
+    let settings = Settings::on(&machine(), args.options.0)?;
+    let models = ModelSet::from_settings(&settings)?;
+    let slide = super::open(&args.slide, settings.map_range)?;
+    let survey = Survey::new(slide, &plan_settings(&settings, &models, settings.mpp)).map_err(|error| {
+        let hint = if matches!(error, SurveyError::Scale(_)) { "; give it with --mpp" } else { "" };
+        Failure::input(format!("{error}{hint}: {}", args.slide.display()))
+    })?;
+    let overview = Overview::whole(survey.slide.as_ref(), args.size);
+    // Sharpest first: its windows are the smallest.
+    write_png(&args.out, &tiler::draw_plan(&overview.pixels, &survey.mask, &survey.plans[0]))?;
+    let windows: Vec<_> = survey.plans.iter().map(|plan| plan.windows().len().to_string()).collect();
+    let (tissue_mm2, windows) = (survey.tissue_mm2(), windows.join(" + "));
+    println!("{tissue_mm2:.2} mm² of tissue, {windows} windows: {}", args.out.display());
     Ok(Exit::Done)
 }
 

@@ -1,14 +1,12 @@
 //! `slidemill plan`: what a job consists of, and how it falls into parts.
 
+use dataset::Dataset;
+use engine::{ByteSize, JobPlan, PlannedSlide, RunOptions, balance, slides_in};
+
 use crate::{
     args,
-    dataset::Dataset,
     exit::{Exit, Failure},
-    job::slides_in,
-    job_plan::{JobPlan, PlannedSlide},
     progress::counted,
-    settings::{ByteSize, RunOptions},
-    shard::balance,
 };
 
 /// Writes the plan of a job and shows it.
@@ -22,7 +20,7 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
         return Err(Failure::usage(format!("--shards is {}, expected 1 to 100000", args.shards)));
     }
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
-    let plan = JobPlan::new(&slides_in(&args.slides)?, args.options.or(file))?;
+    let plan = JobPlan::new(&slides_in(&args.slides)?, args.options.0.or(file))?;
     let dataset = Dataset::at(&args.out);
     plan.write(&dataset)?;
     print!("{}", describe(&plan, args.shards, &args.out.display().to_string()));

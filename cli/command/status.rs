@@ -2,12 +2,13 @@
 
 use std::io::ErrorKind;
 
+use engine::JobPlan;
+
 use crate::{
     account::{Outcome, RunAccount},
     args,
     dataset::Dataset,
     exit::{Exit, Failure},
-    job_plan::JobPlan,
     progress::{JobState, JobStatus, counted, grouped, rate, span},
 };
 

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use dataset::Outcome;
+
 use super::{Event, Totals, View, counted, grouped, pace::Pace, span};
-use crate::account::Outcome;
 
 const QUIET: Duration = Duration::from_secs(60);
 

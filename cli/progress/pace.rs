@@ -164,8 +164,9 @@ pub fn rate(windows_per_sec: f64) -> String {
 mod tests {
     use std::time::Duration;
 
+    use dataset::{Outcome, SlideId};
+
     use super::*;
-    use crate::dataset::SlideId;
 
     fn slide(name: &str) -> SlideId {
         SlideId::new(name).unwrap()
@@ -201,7 +202,7 @@ mod tests {
         let finished = Event::SlideFinished {
             slide: slide("a"),
             name: String::new(),
-            outcome: crate::account::Outcome::Done,
+            outcome: Outcome::Done,
             cells: 1400,
             analysed_mm2: 2.0,
             failed_windows: 0,

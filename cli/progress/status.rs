@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use dataset::{Dataset, SlideId, host_name};
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Totals, pace::Pace};
-use crate::dataset::{Dataset, SlideId};
 
 /// How often the file is rewritten at most, but for the end.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -97,7 +97,7 @@ pub(super) struct StatusFile {
 
 impl StatusFile {
     /// Of a job that writes to `dataset`, which is cleared of jobs that have ended.
-    pub(super) fn of(dataset: &Dataset) -> Self {
+    pub(super) fn new(dataset: &Dataset) -> Self {
         let folder = dataset.status();
         for path in files(&folder).unwrap_or_default() {
             let status = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice::<JobStatus>(&b).ok());
@@ -107,11 +107,11 @@ impl StatusFile {
                 let _ = std::fs::remove_file(&path);
             }
         }
-        let path = folder.join(format!("{}.json", crate::isolate::job_name()));
+        let path = folder.join(format!("{}.json", dataset.writer()));
         let status = JobStatus {
             state: JobState::Running,
             process: std::process::id(),
-            host: crate::lock::host_name(),
+            host: host_name(),
             updated: now(),
             slides: 0,
             totals: Totals::default(),

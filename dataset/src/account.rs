@@ -6,6 +6,7 @@ use merger::SeamAudit;
 use serde::{Deserialize, Serialize};
 
 use crate::id::SlideId;
+pub use wsi_types::ModelFacts;
 
 /// How a slide ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,17 +48,6 @@ pub struct RunAccount {
     pub warnings: Vec<String>,
     /// Wall time of the run that ended it, in seconds.
     pub elapsed_secs: f64,
-}
-
-/// The model a run used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelFacts {
-    /// As the model calls itself.
-    pub name: String,
-    /// As the model states it.
-    pub version: String,
-    /// Of the ONNX file.
-    pub sha256: String,
 }
 
 /// One of several detectors.

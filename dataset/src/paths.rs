@@ -31,6 +31,13 @@ impl Dataset {
         Self { writer: writer.into(), ..self }
     }
 
+    /// The name under which this process writes, [`written_by`](Self::written_by) or
+    /// host and process id.
+    #[must_use]
+    pub fn writer(&self) -> &str {
+        &self.writer
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn root(&self) -> &Path {

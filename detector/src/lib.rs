@@ -4,6 +4,8 @@
 //! [`OnnxDetector`] runs it on a [`Device`]; [`Pump`] overlaps running with decoding. Everything here is in
 //! window px: level 0 is the merger's.
 //!
+//! Nothing is sent anywhere: telemetry of ONNX Runtime is switched off before it is loaded.
+//!
 //! | file | what happens there |
 //! | --- | --- |
 //! | [`manifest`] | what a model promises, read from its metadata, shapes and TOML |
@@ -14,7 +16,7 @@
 //! | [`pump`] | running and decoding at once, results in order |
 //! | [`scripted`] | detectors without a model, for tests of everything downstream |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod detector;
 mod detr;
@@ -26,6 +28,7 @@ mod pieces;
 pub mod pump;
 mod report;
 pub mod scripted;
+mod terms;
 pub mod yolo;
 
 pub use detector::{Answers, BatchView, DetectSettings, Detector, WindowResult};
@@ -34,6 +37,7 @@ pub use error::{DetectorError, WindowFault};
 pub use manifest::{ClassInfo, Manifest};
 pub use onnx::{OnnxDetector, SessionSettings};
 pub use pieces::{InPieces, Piece, PieceRect, Pieces, Stitch, overlap_for};
-pub use pump::{Done, Pump};
+pub use pump::{Done, Pump, Received};
 pub use report::{ModelReport, describe, describe_bytes};
 pub use scripted::{BlobDetector, ScriptedDetector};
+pub use terms::MergeTerms;

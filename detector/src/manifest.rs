@@ -10,7 +10,7 @@ mod literal;
 mod read;
 
 use serde::{Deserialize, Serialize};
-use wsi_types::{ClassId, Mpp};
+use wsi_types::{ModelClass, Mpp};
 
 pub(crate) use self::{file::ManifestFile, read::manifest_of};
 
@@ -33,7 +33,7 @@ pub struct Manifest {
     pub head: Head,
     /// What told so.
     pub head_source: HeadSource,
-    /// What it tells apart; at least one, in the order of [`ClassId`].
+    /// What it tells apart; at least one, in the order of [`ModelClass`].
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
     pub mpp: Option<Mpp>,
@@ -104,7 +104,7 @@ impl Manifest {
 
     /// The score threshold of one class: its own, or the model's.
     #[must_use]
-    pub fn conf_of(&self, class: ClassId) -> f32 {
+    pub fn conf_of(&self, class: ModelClass) -> f32 {
         self.classes.get(usize::from(class.0)).and_then(|class| class.conf).unwrap_or(self.conf)
     }
 

@@ -6,6 +6,7 @@ mod load;
 mod parity;
 mod preprocess;
 pub(crate) mod proto;
+mod quiet;
 mod run;
 mod session;
 #[cfg(test)]

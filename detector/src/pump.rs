@@ -13,14 +13,20 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use wsi_types::DetectorIndex;
 
 use crate::{Answers, BatchView, Detector, DetectorError, WindowResult};
 
 /// How to see a `B` as a batch: `|batch| BatchView { windows: &batch.windows, … }`.
 pub type View<B> = for<'a> fn(&'a B) -> BatchView<'a>;
+
+/// Which detector a `B` is for. Batches never mix detectors.
+pub type Route<B> = fn(&B) -> DetectorIndex;
 
 /// A batch that has been through the model.
 #[derive(Debug)]
@@ -29,6 +35,17 @@ pub struct Done<B> {
     pub batch: B,
     /// One result per window, in the order of the batch; or why the batch as a whole was not run.
     pub results: Result<Vec<WindowResult>, DetectorError>,
+}
+
+/// What came out of a pump within a time.
+#[derive(Debug)]
+pub enum Received<B> {
+    /// The next finished batch.
+    Done(Done<B>),
+    /// There are no more.
+    End,
+    /// Nothing came: batches are late, or what makes them hangs.
+    Silent,
 }
 
 /// A detector at work. Dropping it stops the threads after the batches in flight.
@@ -49,7 +66,22 @@ impl<B: Send + 'static> Pump<B> {
         batches: Receiver<B>,
         view: View<B>,
     ) -> Result<Self, DetectorError> {
-        let lanes = detector.split();
+        Self::start_several(vec![detector], batches, view, |_| DetectorIndex::FIRST)
+    }
+
+    /// The same for several detectors on the same devices: each batch goes to the one that `route` names. A
+    /// number past the last is the last's.
+    ///
+    /// # Errors
+    ///
+    /// [`DetectorError::Thread`] when the system gives no thread.
+    pub fn start_several(
+        detectors: Vec<Box<dyn Detector>>,
+        batches: Receiver<B>,
+        view: View<B>,
+        route: Route<B>,
+    ) -> Result<Self, DetectorError> {
+        let lanes = lanes_of(detectors);
         // One batch runs and one waits for decoding, per lane.
         let in_flight = lanes.len() * 2;
         let (permit_in, permits) = bounded(in_flight);
@@ -63,7 +95,7 @@ impl<B: Send + 'static> Pump<B> {
         let mut threads = vec![spawn("decode", move || decode(&raw, &results_in, &permit_in))?];
         for lane in lanes {
             let (source, permits, raw_in) = (Arc::clone(&source), permits.clone(), raw_in.clone());
-            threads.push(spawn("infer", move || infer(lane, view, &source, &permits, &raw_in))?);
+            threads.push(spawn("infer", move || infer(lane, view, route, &source, &permits, &raw_in))?);
         }
         Ok(Self { results, threads })
     }
@@ -77,6 +109,19 @@ impl<B: Send + 'static> Pump<B> {
         match self.results.recv() {
             Ok(done) => Ok(Some(done)),
             Err(_) => self.join().map(|()| None),
+        }
+    }
+
+    /// The same, waiting no longer than `patience`.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, patience: Duration) -> Result<Received<B>, DetectorError> {
+        match self.results.recv_timeout(patience) {
+            Ok(done) => Ok(Received::Done(done)),
+            Err(RecvTimeoutError::Timeout) => Ok(Received::Silent),
+            Err(RecvTimeoutError::Disconnected) => self.join().map(|()| Received::End),
         }
     }
 
@@ -111,9 +156,22 @@ struct Raw<B> {
     answers: Result<Box<dyn Answers>, DetectorError>,
 }
 
+/// One part of each detector per lane. A detector with fewer parts than another bounds their number: a lane must
+/// be able to take any batch.
+fn lanes_of(detectors: Vec<Box<dyn Detector>>) -> Vec<Vec<Box<dyn Detector>>> {
+    let parts: Vec<_> = detectors.into_iter().map(Detector::split).collect();
+    let count = parts.iter().map(Vec::len).min().unwrap_or(0);
+    let mut lanes: Vec<Vec<_>> = std::iter::repeat_with(Vec::new).take(count).collect();
+    for of_detector in parts {
+        lanes.iter_mut().zip(of_detector).for_each(|(lane, part)| lane.push(part));
+    }
+    lanes
+}
+
 fn infer<B>(
-    mut lane: Box<dyn Detector>,
+    mut lane: Vec<Box<dyn Detector>>,
     view: View<B>,
+    route: Route<B>,
     source: &Mutex<Source<B>>,
     permits: &Receiver<()>,
     raw: &Sender<Raw<B>>,
@@ -127,7 +185,9 @@ fn infer<B>(
             source.batches.recv().map(|batch| (source.next - 1, batch))
         };
         let Ok((number, batch)) = taken else { return };
-        let answers = lane.infer(view(&batch));
+        let place = route(&batch).place().min(lane.len().saturating_sub(1));
+        let Some(detector) = lane.get_mut(place) else { return };
+        let answers = detector.infer(view(&batch));
         if raw.send(Raw { number, batch, answers }).is_err() {
             return;
         }
@@ -210,6 +270,42 @@ mod tests {
             assert_eq!(done.results.unwrap()[0].window, WindowIndex(i));
         }
         assert!(pump.recv().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_batch_goes_to_the_detector_it_is_for() {
+        let scripted = |x: f32| {
+            let found = move |_, _: &[u8]| {
+                let corner = wsi_types::WindowPoint::new(x, 0.0);
+                let bbox = wsi_types::WindowBox::new(corner, corner + euclid::vec2(1.0, 1.0));
+                let (class, score) = (wsi_types::ModelClass(0), wsi_types::Score::new(0.5).unwrap());
+                vec![wsi_types::Detection { bbox, class, score, outline: None }]
+            };
+            Box::new(ScriptedDetector::new(&["cell"], found)) as Box<dyn Detector>
+        };
+        let odd = |batch: &OnePixel| DetectorIndex((batch.0[0].0 % 2) as u8);
+        let both = vec![scripted(3.0), scripted(7.0)];
+        let mut pump = Pump::start_several(both, send_all(6), view, odd).unwrap();
+        for expected in [3.0, 7.0, 3.0, 7.0, 3.0, 7.0] {
+            let results = pump.recv().unwrap().unwrap().results.unwrap();
+            assert_eq!(results[0].outcome.as_ref().unwrap()[0].bbox.min.x, expected);
+        }
+        assert!(pump.recv().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_reader_that_waits_too_long_is_told_and_may_go_on() {
+        let (go_in, go) = bounded::<()>(1);
+        let detector = ScriptedDetector::new(&["a"], move |_, _| {
+            let _ = go.recv();
+            vec![]
+        });
+        let mut pump = Pump::start(Box::new(detector), send_all(1), view).unwrap();
+        let soon = Duration::from_millis(20);
+        assert!(matches!(pump.recv_timeout(soon).unwrap(), Received::Silent));
+        go_in.send(()).unwrap();
+        assert!(pump.recv().unwrap().is_some());
+        assert!(matches!(pump.recv_timeout(Duration::from_secs(60)).unwrap(), Received::End));
     }
 
     #[test]

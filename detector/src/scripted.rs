@@ -1,6 +1,6 @@
 //! Detectors without a model, so that everything downstream tests without ONNX Runtime.
 
-use wsi_types::{ClassId, Detection, Score, WindowBox, WindowIndex};
+use wsi_types::{Detection, ModelClass, Score, WindowBox, WindowIndex};
 
 use crate::{BatchView, Detector, DetectorError, Manifest, WindowResult};
 
@@ -105,7 +105,7 @@ fn detection([x0, y0, x1, y1]: [usize; 4], width: usize, height: usize) -> Optio
     let point = |x: usize, y: usize| euclid::point2(x as f32, y as f32);
     Some(Detection {
         bbox: WindowBox::new(point(x0, y0), point(x1 + 1, y1 + 1)),
-        class: ClassId(0),
+        class: ModelClass(0),
         score: Score::new(if cut { 0.5 } else { 1.0 })?,
         outline: None,
     })

@@ -6,7 +6,7 @@
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
 use sha2::{Digest, Sha256};
-use wsi_types::{Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex};
+use wsi_types::{Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex, WindowKey};
 
 use crate::MergeError;
 use crate::geometry::{contains_box, envelope, greater, inflate, is_finite, lesser};
@@ -60,7 +60,7 @@ impl Layout {
         let mut planned =
             windows.iter().map(|window| planned(window, &slide)).collect::<Result<Vec<_>, _>>()?;
         planned.sort_by_key(|window| window.index);
-        if let Some(window) = planned.last().filter(|window| window.index.0 >= MOST_WINDOWS) {
+        if let Some(window) = planned.last().filter(|window| window.index.0 >= WindowKey::MOST_WINDOWS) {
             return Err(MergeError::Layout(format!("window {} is past any plan", window.index.0)));
         }
         if let Some(pair) = planned.windows(2).find(|pair| pair[0].index == pair[1].index) {
@@ -266,10 +266,8 @@ fn joined(mut borders: Vec<Border>) -> Box<[Border]> {
 }
 
 const NO_SLOT: u32 = u32::MAX;
-/// Indices are places in a plan, so this is far more than any slide has; it
-/// bounds the memory of the table.
-const MOST_WINDOWS: u32 = 1 << 26;
 
+/// As long as the largest index, which [`WindowKey::MOST_WINDOWS`] bounds.
 fn slots_by_index(planned: &[PlannedWindow]) -> Vec<u32> {
     let length = planned.last().map_or(0, |window| window.index.0 as usize + 1);
     let mut slots = vec![NO_SLOT; length];

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wsi_types::{Detection, WindowIndex};
+use wsi_types::{ClassId, Detection, ModelClass, WindowIndex};
 
 use crate::MergeError;
 use crate::arena::{Arena, At};
@@ -66,6 +66,9 @@ enum Stage {
 pub struct CellMerger {
     layout: Arc<Layout>,
     settings: MergeSettings,
+    /// Which class of the job each of the model's own is; those past its end keep
+    /// their number.
+    classes: Vec<ClassId>,
     stages: Vec<Stage>,
     /// Per slot: whether it gave detections.
     done: Vec<bool>,
@@ -88,6 +91,7 @@ impl CellMerger {
         Self {
             layout,
             settings,
+            classes: Vec::new(),
             stages: std::iter::repeat_with(|| Stage::Awaited).take(count).collect(),
             done: vec![false; count],
             awaited_near,
@@ -96,6 +100,18 @@ impl CellMerger {
             resolver: Resolver::default(),
             report: MergeReport::default(),
         }
+    }
+
+    /// The same for a model whose own classes are `classes` in the list of the job.
+    #[must_use]
+    pub fn with_classes(self, classes: Vec<ClassId>) -> Self {
+        Self { classes, ..self }
+    }
+
+    /// Which class of the job a class of the model is.
+    #[must_use]
+    pub fn class_of(&self, class: ModelClass) -> ClassId {
+        class_in(&self.classes, class)
     }
 
     /// Takes what became of `window`.
@@ -166,11 +182,12 @@ impl CellMerger {
         counts.raw += detections.len() as u64;
         let mut cells = Vec::with_capacity(detections.len());
         for seen in detections {
-            if !self.settings.takes(seen.detection.class, seen.detection.score) {
+            let class = class_in(&self.classes, seen.detection.class);
+            if !self.settings.takes(class, seen.detection.score) {
                 counts.below_score += 1;
                 continue;
             }
-            match place(window, seen, self.settings.border_px) {
+            match place(window, seen, class, self.settings.border_px) {
                 Ok(cell) => cells.push(cell),
                 Err(Unplaceable::NotFinite) => counts.not_finite += 1,
                 Err(Unplaceable::NoArea) => counts.no_area += 1,
@@ -231,4 +248,9 @@ impl CellMerger {
             }
         }
     }
+}
+
+/// What a class of the model is among `classes`; one past their end keeps its number.
+fn class_in(classes: &[ClassId], class: ModelClass) -> ClassId {
+    classes.get(usize::from(class.0)).copied().unwrap_or(ClassId(class.0))
 }

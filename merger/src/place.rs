@@ -65,8 +65,9 @@ pub enum Unplaceable {
     Outside,
 }
 
-/// Places a detection, seen in `window`, on level 0. `border_px` (window px) is
-/// how near to a border counts as touching it.
+/// Places a detection, seen in `window`, on level 0, as one of `class` in the list
+/// of the job. `border_px` (window px) is how near to a border counts as touching
+/// it.
 ///
 /// What reaches past the window or the slide is cut off: it was not seen.
 ///
@@ -76,6 +77,7 @@ pub enum Unplaceable {
 pub fn place(
     window: &PlannedWindow,
     seen: impl Into<Sighting>,
+    class: ClassId,
     border_px: f64,
 ) -> Result<RawCell, Unplaceable> {
     let Sighting { detection, stains } = seen.into();
@@ -89,7 +91,7 @@ pub fn place(
     let bbox = full.intersection(&window.extent).ok_or(Unplaceable::Outside)?;
     Ok(RawCell {
         bbox,
-        class: detection.class,
+        class,
         score: detection.score,
         outline: detection.outline.and_then(|ring| PlacedOutline::new(window.placement, ring)).map(Box::new),
         stains,
@@ -123,21 +125,23 @@ mod tests {
     #[test]
     fn the_second_window_places_by_its_shift_and_cuts_at_its_border() {
         let layout = layout();
-        let cell = place(layout.window(1), detection(-3.0, 10.0, 8.0, 20.0, 0.5), 2.0).unwrap();
+        let cell = place(layout.window(1), detection(-3.0, 10.0, 8.0, 20.0, 0.5), ClassId(0), 2.0).unwrap();
         assert_eq!(cell.bbox, level0(50.0, 10.0, 58.0, 20.0));
         assert_eq!(cell.cut, Sides::LEFT);
     }
 
     #[test]
     fn touching_the_slide_is_not_a_cut() {
-        let cell = place(layout().window(0), detection(0.0, 0.0, 9.0, 100.0, 0.5), 2.0).unwrap();
+        let cell = place(layout().window(0), detection(0.0, 0.0, 9.0, 100.0, 0.5), ClassId(0), 2.0).unwrap();
         assert!(cell.cut.is_empty());
     }
 
     #[test]
     fn what_cannot_be_placed_says_why() {
         let layout = layout();
-        let why = |x0, y0, x1, y1| place(layout.window(0), detection(x0, y0, x1, y1, 0.5), 2.0).unwrap_err();
+        let why = |x0, y0, x1, y1| {
+            place(layout.window(0), detection(x0, y0, x1, y1, 0.5), ClassId(0), 2.0).unwrap_err()
+        };
         assert_eq!(why(f32::NAN, 0.0, 1.0, 1.0), Unplaceable::NotFinite);
         assert_eq!(why(5.0, 5.0, 5.0, 9.0), Unplaceable::NoArea);
         assert_eq!(why(9.0, 5.0, 5.0, 1.0), Unplaceable::NoArea);

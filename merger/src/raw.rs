@@ -9,11 +9,11 @@
 //! | --- | --- |
 //! | 1 | version, 3 |
 //! | 1 | outcome: 0 failed, 1 detections |
-//! | 4 | window index |
+//! | 4 | detector and window, as [`WindowKey::to_bits`] |
 //! | to the end, failed | why, as UTF-8 |
-//! | to the end, detections, each | box as 4 × f32 (window px), class u16, score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
+//! | to the end, detections, each | box as 4 × f32 (window px), class u16 (in the list of its model), score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
 
-use wsi_types::{ClassId, Detection, Score, WindowBox, WindowIndex, WindowPoint};
+use wsi_types::{Detection, ModelClass, Score, WindowBox, WindowKey, WindowPoint};
 
 use crate::MergeError;
 use crate::merge::WindowOutcome;
@@ -28,10 +28,10 @@ const POINT_BYTES: usize = 8;
 const NOT_MEASURED: StainOd = StainOd { hematoxylin: f32::NAN, eosin: f32::NAN };
 
 /// Appends the record of one window to `out`.
-pub fn encode_window(window: WindowIndex, outcome: &WindowOutcome, out: &mut Vec<u8>) {
+pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u8>) {
     out.push(VERSION);
     out.push(if matches!(outcome, WindowOutcome::Failed(_)) { FAILED } else { DETECTIONS });
-    out.extend(window.0.to_le_bytes());
+    out.extend(window.to_bits().to_le_bytes());
     match outcome {
         WindowOutcome::Failed(reason) => out.extend(reason.as_bytes()),
         WindowOutcome::Detections(all) => all.iter().for_each(|seen| put_sighting(out, seen)),
@@ -61,13 +61,13 @@ fn put_sighting(out: &mut Vec<u8>, seen: &Sighting) {
 /// # Errors
 ///
 /// [`MergeError::Record`] when it is cut short, garbled, or of another version.
-pub fn decode_window(record: &[u8]) -> Result<(WindowIndex, WindowOutcome), MergeError> {
+pub fn decode_window(record: &[u8]) -> Result<(WindowKey, WindowOutcome), MergeError> {
     let mut reader = Reader { rest: record };
     let [version, kind] = reader.take()?;
     if version != VERSION {
         return Err(damaged(format!("a record is of version {version}, expected {VERSION}")));
     }
-    let window = WindowIndex(reader.u32()?);
+    let window = WindowKey::from_bits(reader.u32()?);
     let outcome = match kind {
         FAILED => WindowOutcome::Failed(reader.text()?),
         DETECTIONS => WindowOutcome::Detections(reader.detections()?),
@@ -116,7 +116,7 @@ impl Reader<'_> {
 
     fn sighting(&mut self) -> Result<Sighting, MergeError> {
         let bbox = WindowBox::new(self.point()?, self.point()?);
-        let class = ClassId(u16::from_le_bytes(self.take()?));
+        let class = ModelClass(u16::from_le_bytes(self.take()?));
         let score = Score::new(self.f32()?).ok_or_else(|| damaged("a score is NaN".into()))?;
         let od = StainOd { hematoxylin: self.f32()?, eosin: self.f32()? };
         let points = self.u32()? as usize;
@@ -155,7 +155,7 @@ mod tests {
             |(min, max, score, class, outline, stains)| Sighting {
                 detection: Detection {
                     bbox: WindowBox::new(min, max),
-                    class: ClassId(class),
+                    class: ModelClass(class),
                     score: Score::new(score).unwrap(),
                     outline: outline.map(Vec::into_boxed_slice),
                 },
@@ -175,8 +175,9 @@ mod tests {
         #[test]
         fn what_is_encoded_comes_back(window: u32, outcome in outcome()) {
             let mut bytes = Vec::new();
-            encode_window(WindowIndex(window), &outcome, &mut bytes);
-            prop_assert_eq!(decode_window(&bytes).unwrap(), (WindowIndex(window), outcome));
+            let window = WindowKey::from_bits(window);
+            encode_window(window, &outcome, &mut bytes);
+            prop_assert_eq!(decode_window(&bytes).unwrap(), (window, outcome));
         }
 
         #[test]
@@ -188,7 +189,7 @@ mod tests {
         #[test]
         fn a_record_cut_within_a_detection_is_refused(seen in sighting(), cut in 1..20_usize) {
             let mut bytes = Vec::new();
-            encode_window(WindowIndex(1), &WindowOutcome::Detections(vec![seen]), &mut bytes);
+            encode_window(WindowKey::from_bits(1), &WindowOutcome::Detections(vec![seen]), &mut bytes);
             prop_assert!(decode_window(&bytes[..bytes.len() - cut]).is_err());
         }
     }

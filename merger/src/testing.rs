@@ -1,7 +1,8 @@
 //! Short ways to write windows, boxes and detections in tests.
 
 use wsi_types::{
-    ClassId, Detection, GridRect, Level0Box, Level0Point, Placement, Score, Window, WindowBox, WindowIndex,
+    ClassId, Detection, GridRect, Level0Box, Level0Point, ModelClass, Placement, Score, Window, WindowBox,
+    WindowIndex,
 };
 
 /// `columns` × `rows` windows of `size` px, one every `stride` px, level 0 and
@@ -32,7 +33,7 @@ pub(crate) fn ring(points: &[(f64, f64)]) -> Vec<Level0Point> {
 pub(crate) fn detection(x0: f32, y0: f32, x1: f32, y1: f32, score: f32) -> Detection {
     Detection {
         bbox: WindowBox::new(euclid::point2(x0, y0), euclid::point2(x1, y1)),
-        class: ClassId(0),
+        class: ModelClass(0),
         score: Score::new(score).unwrap_or_else(|| panic!("score {score}")),
         outline: None,
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use merger::{Cell, CellMerger, Layout, MergeReport, MergeSettings, WindowOutcome};
 use serde::Deserialize;
 use wsi_types::{
-    ClassId, Detection, GridRect, Level0Box, Level0Point, Mpp, Placement, Score, Window, WindowBox,
+    Detection, GridRect, Level0Box, Level0Point, ModelClass, Mpp, Placement, Score, Window, WindowBox,
     WindowIndex, WindowPoint,
 };
 
@@ -109,7 +109,7 @@ fn detection(raw: &RawDetection) -> Detection {
     let point = |&[x, y]: &[f32; 2]| WindowPoint::new(x, y);
     Detection {
         bbox: WindowBox::new(WindowPoint::new(x0, y0), WindowPoint::new(x1, y1)),
-        class: ClassId(raw.class),
+        class: ModelClass(raw.class),
         score: Score::new(raw.score).unwrap(),
         outline: raw.outline.as_ref().map(|ring| ring.iter().map(point).collect()),
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use merger::{Cell, CellMerger, Layout, MergeReport, MergeSettings, PerClass, UnseenCut, WindowOutcome};
 use proptest::prelude::*;
 use wsi_types::{
-    ClassId, Detection, GridRect, Level0Box, Level0Point, Mpp, Placement, Score, Window, WindowBox,
+    Detection, GridRect, Level0Box, Level0Point, ModelClass, Mpp, Placement, Score, Window, WindowBox,
     WindowIndex, WindowPoint,
 };
 
@@ -136,7 +136,7 @@ fn look(
 fn detection(x0: f32, y0: f32, x1: f32, y1: f32, class: u16, score: u8) -> Detection {
     Detection {
         bbox: WindowBox::new(WindowPoint::new(x0, y0), WindowPoint::new(x1, y1)),
-        class: ClassId(class),
+        class: ModelClass(class),
         score: Score::new(f32::from(score) / 9.0).unwrap(),
         outline: None,
     }

@@ -134,7 +134,7 @@ fn assert_nothing_is_left(out: &Path) {
 /// A run with `--redo` that is killed goes on: what it did anew is not begun again.
 #[test]
 fn an_interrupted_redo_goes_on() {
-    const AGAIN: &str = "done anew by this command before it was interrupted";
+    const AGAIN: &str = "done again by this command before it was interrupted";
     let folder = tempfile::tempdir().unwrap();
     // The last is still at work when the first are done, however busy the machine.
     let mut slides = tiny_slides(folder.path(), 2, 180);

@@ -79,7 +79,7 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
     let part = |more: &[&str]| slidemill().arg("run").arg("-o").arg(&out).args(more).output().unwrap();
     let other = part(&["--shard", "1/2", "--window", "256"]);
     assert_eq!(other.status.code(), Some(64), "{}", stderr(&other));
-    assert!(stderr(&other).contains("window_px is 256, 128 in the plan"), "{}", stderr(&other));
+    assert!(stderr(&other).contains("window_px was 128, now 256"), "{}", stderr(&other));
 
     let first = part(&["--shard", "1/2"]);
     let (code, text) = at_out("gather");

@@ -10,7 +10,8 @@
 //!    dropped at its last use, which is known beforehand.
 //! 4. [`batch`] groups windows for a model.
 //!
-//! [`picture`] draws mask and plan over the tissue, for people.
+//! [`survey`] does 1 and 2 for all detectors of a job; [`picture`] draws mask and
+//! plan over the tissue, for people.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -42,6 +43,7 @@ pub mod resample;
 mod schedule;
 pub mod stream;
 mod strip;
+pub mod survey;
 #[cfg(test)]
 mod testing;
 mod tile_cache;
@@ -52,4 +54,5 @@ pub use picture::draw_plan;
 pub use plan::{Overlap, Plan, PlanCost, PlanError, PlanSettings, Sides};
 pub use schedule::{estimate_peak_bytes, reading_order};
 pub use stream::{ReadCounters, StreamSettings, WindowFault, WindowStream};
+pub use survey::{Survey, SurveyError, SurveySettings, Tissue};
 pub use tissue_mask::{TilerError, TissueMask, TissueNote, TissueSettings};

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{WindowBox, WindowPoint};
+use crate::{ModelClass, WindowBox, WindowPoint};
 
-/// The place of a class in the model's list of names.
+/// The place of a class in the list of names of a job: the classes of all its models, each once. For a single
+/// model this is its own list ([`ModelClass`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClassId(pub u16);
@@ -56,8 +57,8 @@ pub type Outline = Box<[WindowPoint]>;
 pub struct Detection {
     /// In window px, finite, `min <= max`; may reach past the window's border.
     pub bbox: WindowBox,
-    /// What it is.
-    pub class: ClassId,
+    /// What it is, in the list of the model that found it.
+    pub class: ModelClass,
     /// How sure the model is.
     pub score: Score,
     /// Its own outline, when the head is a segment head.

@@ -8,6 +8,8 @@
 
 pub mod detection;
 pub mod frame;
+pub mod key;
+pub mod model;
 pub mod pixels;
 pub mod pyramid;
 pub mod tile;
@@ -19,6 +21,8 @@ pub use frame::{
     GridPx, GridRect, Level0Box, Level0Point, Level0Px, LevelPx, LevelRect, Placement, WindowBox,
     WindowPoint, WindowPx,
 };
+pub use key::{DetectorIndex, ModelClass, WindowKey};
+pub use model::ModelFacts;
 pub use pixels::{Rgb, RgbBuffer};
 pub use pyramid::{Level, LevelIndex, Pyramid, PyramidError, Sampling, SamplingError};
 pub use tile::{TileGrid, TileId};

@@ -14,7 +14,7 @@ use crate::{
     onnx::proto::{DimensionValue, Graph, Model, ValueInfo, element},
 };
 
-/// Class numbers are [`wsi_types::ClassId`]s.
+/// Class numbers are [`wsi_types::ModelClass`]s.
 const MAX_CLASSES: usize = u16::MAX as usize;
 
 /// Reads the contract of `model`. `name` is used when neither the TOML nor the metadata names it.
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!((manifest.head, manifest.task), (Head::Segment { coefficients: 32 }, Task::Segment));
         assert_eq!((manifest.stride, manifest.imgsz), (16, Some([640, 320])));
         assert_eq!(manifest.mpp.map(Mpp::get), Some(0.25));
-        let conf = |class| manifest.conf_of(wsi_types::ClassId(class));
+        let conf = |class| manifest.conf_of(wsi_types::ModelClass(class));
         assert_eq!((conf(0), conf(1), manifest.nms_iou), (0.5, 0.2, 0.6));
         assert_eq!(manifest.cross_class_iou, Some(0.4));
         assert_eq!((manifest.name.as_str(), manifest.version), ("stem", None));

@@ -14,7 +14,7 @@ use ort::{
 };
 
 use super::{
-    Model,
+    Model, quiet,
     run::{Data, Output, RunError, Runner},
 };
 use crate::{BatchView, DetectorError, Device, Manifest, manifest::Dim};
@@ -47,6 +47,7 @@ static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
 pub(super) fn environment() -> Result<&'static Environment, DetectorError> {
     let opened = ENVIRONMENT.get_or_init(|| {
         let path = native::find(native::Library::OnnxRuntime).map_err(|e| e.to_string())?;
+        quiet::send_nothing_home();
         let builder = ort::init_from(&path).map_err(|e| load_reason(&e))?;
         builder.with_name("slidemill").with_telemetry(false).build().map_err(|e| e.to_string())
     });

@@ -256,6 +256,13 @@ fn a_device_that_is_not_there_is_an_error_with_a_fix() {
     assert_eq!(auto.unwrap().device_used(), "cpu");
 }
 
+/// The library writes to the user's cache while it is loaded: a session would ask too late.
+#[test]
+fn telemetry_is_off_before_the_library_is_loaded() {
+    super::session::environment().unwrap();
+    assert_eq!(std::env::var("ORT_DISABLE_TELEMETRY").as_deref(), Ok("1"));
+}
+
 /// Another build of the runtime than the plain one: what is refused differs.
 fn ort_has_cuda() -> bool {
     use ort::ep::{CUDA, ExecutionProvider, OpenVINO};

@@ -1,6 +1,6 @@
 //! The outputs of one run, window by window.
 
-use wsi_types::{ClassId, Detection, WindowBox};
+use wsi_types::{Detection, ModelClass, WindowBox};
 
 use super::{
     Candidate,
@@ -71,7 +71,7 @@ impl Decoder {
     ) -> Result<Found, WindowFault> {
         let outlined = |(candidate, mask): (Candidate, Option<Mask>)| Detection {
             bbox: candidate.bbox,
-            class: ClassId(candidate.class),
+            class: ModelClass(candidate.class),
             score: candidate.score,
             outline: mask.and_then(|mask| outline(&mask, self.settings.outline_tolerance_px)),
         };

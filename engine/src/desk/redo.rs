@@ -1,8 +1,8 @@
 //! How far a run with `--redo` got, so that the same command goes on where it
-//! was interrupted, and does not begin all slides anew.
+//! was interrupted, and does not begin all slides again.
 //!
 //! `OUT/.slidemill/redo-<command>/<id>.begun` says that what was there of a slide
-//! before is gone from its ledger, `<id>.done` that it was done anew. Both are
+//! before is gone from its ledger, `<id>.done` that it was done again. Both are
 //! gone when the job ends by itself.
 
 use std::{
@@ -13,7 +13,10 @@ use std::{
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::dataset::{Dataset, SlideId, hex};
+use dataset::{Dataset, SlideId, hex};
+
+use super::names;
+use crate::error::JobError;
 
 /// The marks of one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +30,10 @@ impl Redo {
     /// # Errors
     ///
     /// When `asked` cannot be written as JSON.
-    pub fn of(dataset: &Dataset, asked: &impl Serialize) -> anyhow::Result<Self> {
-        let command = hex(&Sha256::digest(serde_json::to_vec(asked)?)[..8]);
-        Ok(Self { folder: dataset.private().join(format!("redo-{command}")) })
+    pub fn new(dataset: &Dataset, asked: &impl Serialize) -> Result<Self, JobError> {
+        let asked = serde_json::to_vec(asked).map_err(JobError::fault)?;
+        let command = hex(&Sha256::digest(asked)[..8]);
+        Ok(Self { folder: dataset.private().join(format!("{}{command}", names::REDO)) })
     }
 
     /// Whether the ledger of a slide, if there is one, is of this command.
@@ -48,7 +52,7 @@ impl Redo {
         fs::write(self.mark(id, "begun"), b"")
     }
 
-    /// Whether this command did a slide anew before it was interrupted.
+    /// Whether this command did a slide again before it was interrupted.
     #[must_use]
     pub fn is_done(&self, id: &SlideId) -> bool {
         self.mark(id, "done").exists()
@@ -60,7 +64,7 @@ impl Redo {
         let _ = fs::write(self.mark(id, "done"), b"");
     }
 
-    /// The job ended by itself: the next `--redo` begins anew.
+    /// The job ended by itself: the next `--redo` begins from the first slide.
     pub fn forget(&self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -78,14 +82,14 @@ mod tests {
     fn marks_are_of_one_command_and_go_with_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset::at(folder.path());
-        let redo = Redo::of(&dataset, &("a.svs", 1)).unwrap();
+        let redo = Redo::new(&dataset, &("a.svs", 1)).unwrap();
         let id = SlideId::new("case-7").unwrap();
         assert!(!redo.has_begun(&id) && !redo.is_done(&id));
         redo.note_begun(&id).unwrap();
         redo.note_done(&id);
         assert!(redo.has_begun(&id) && redo.is_done(&id));
-        assert!(Redo::of(&dataset, &("a.svs", 1)).unwrap().is_done(&id));
-        assert!(!Redo::of(&dataset, &("a.svs", 2)).unwrap().has_begun(&id));
+        assert!(Redo::new(&dataset, &("a.svs", 1)).unwrap().is_done(&id));
+        assert!(!Redo::new(&dataset, &("a.svs", 2)).unwrap().has_begun(&id));
         redo.forget();
         assert!(!redo.has_begun(&id) && !redo.is_done(&id));
     }

@@ -11,12 +11,12 @@
 //! have been seen unchanged for a while, by this process's own steady clock.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -25,8 +25,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::dataset::host_name;
-use crate::dataset::{Dataset, SlideId};
+use super::names;
+
+use dataset::{Dataset, SlideId, host_name};
 
 /// How often a holder shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -35,6 +36,13 @@ const STALE: Duration = Duration::from_secs(600);
 /// How long this process must have seen no heartbeat itself: three, and the minute
 /// that network file systems may show an old time.
 const WATCHED: Duration = Duration::from_secs(120);
+
+/// The nonces of all locks that this process holds: another job of it is at work on those slides.
+static OURS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn ours() -> MutexGuard<'static, BTreeSet<u64>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +100,7 @@ impl SlideLock {
                 let _ = touch(&file);
             }
         })?;
+        ours().insert(holder.nonce);
         Ok(Self { path: path.to_owned(), holder, stop: Some(stop), heart: Some(heart) })
     }
 }
@@ -114,8 +123,8 @@ struct Seen {
 impl Locks {
     /// The locks of the slides of `dataset`.
     #[must_use]
-    pub fn of(dataset: &Dataset) -> Self {
-        Self { folder: dataset.private().join("locks"), seen: Mutex::default() }
+    pub fn new(dataset: &Dataset) -> Self {
+        Self { folder: dataset.private().join(names::LOCKS), seen: Mutex::default() }
     }
 
     /// Takes the lock of a slide.
@@ -169,15 +178,16 @@ impl Locks {
     }
 
     /// Moves a stale lock aside, which only one of several contenders can do, then
-    /// claims anew.
+    /// claims again.
     fn take_over(&self, path: &Path, ours: &Holder, now: Instant) -> Result<File, LockError> {
         let found = read(path).ok();
         let age = self.age_of(path);
         let watched = self.watched(path, found.as_ref(), now);
         let alive = match &found {
-            Some(holder) if holder.host == ours.host => {
-                holder.process != ours.process && process_runs(holder.process)
+            Some(holder) if holder.host == ours.host && holder.process == ours.process => {
+                self::ours().contains(&holder.nonce)
             }
+            Some(holder) if holder.host == ours.host => process_runs(holder.process),
             _ => age < STALE || watched < WATCHED,
         };
         if alive {
@@ -239,7 +249,7 @@ fn touch(file: &File) -> io::Result<()> {
     Ok(futimens(file, &Timestamps { last_access: now, last_modification: now })?)
 }
 
-/// Where only this machine's clock is to be had.
+/// Where there is no other clock than this machine's.
 #[cfg(not(unix))]
 fn touch(file: &File) -> io::Result<()> {
     file.set_modified(SystemTime::now())
@@ -254,6 +264,7 @@ impl Drop for SlideLock {
         if self.is_ours() {
             let _ = fs::remove_file(&self.path);
         }
+        ours().remove(&self.holder.nonce);
     }
 }
 
@@ -348,12 +359,25 @@ mod tests {
     #[test]
     fn a_lock_is_gone_when_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let locks = Locks::of(&Dataset::at(folder.path()));
+        let locks = Locks::new(&Dataset::at(folder.path()));
         let lock = locks.take(&SlideId::new("a").unwrap()).unwrap();
         let path = folder.path().join(".slidemill/locks/a.lock");
         assert!(lock.is_ours() && path.exists());
         drop(lock);
         assert!(!path.exists());
+    }
+
+    /// Two jobs of one process took each other's slides: a lock of this process id counted as left behind.
+    #[test]
+    fn another_job_of_this_process_keeps_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let (one, other) = (Locks::new(&dataset), Locks::new(&dataset));
+        let id = SlideId::new("a").unwrap();
+        let lock = one.take(&id).unwrap();
+        assert!(is_held(&other.take(&id)) && lock.is_ours());
+        drop(lock);
+        assert!(other.take(&id).is_ok());
     }
 
     #[test]

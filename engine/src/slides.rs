@@ -1,22 +1,25 @@
-//! A job is a list of slides: files, folders, globs, or a CSV with a line each.
+//! A job is a list of slides: files, folders, globs, or a CSV with a line each. A program may hand in slides it has
+//! opened itself.
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use dataset::SlideId;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use wsi_reader::{LinearMapping, OpenError, OpenOptions, Slide};
 use wsi_types::Mpp;
 
-use crate::{dataset::SlideId, exit::Failure};
+use crate::error::JobError;
 
 /// One slide to be analysed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlideEntry {
-    /// A file, or the folder of a DICOM slide.
+    /// A file, or the folder of a DICOM slide; for a slide that is open already, what it is called.
     pub path: PathBuf,
     /// Given by the user; otherwise the content decides.
     pub id: Option<SlideId>,
@@ -25,11 +28,42 @@ pub struct SlideEntry {
     /// Given by the user for this slide: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
+    #[serde(skip)]
+    opened: Opened,
+}
+
+/// A slide that was handed in open.
+#[derive(Clone, Default)]
+struct Opened(Option<Arc<dyn Slide>>);
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "open" } else { "a path" })
+    }
+}
+
+impl PartialEq for Opened {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
 }
 
 impl SlideEntry {
-    fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), id: None, mpp: None, map_range: None }
+    /// The slide at a path.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), id: None, mpp: None, map_range: None, opened: Opened::default() }
+    }
+
+    /// A slide that is open already, such as one in memory. Its id stands for its content: give another one to other
+    /// pixels. `merge` cannot find it again later.
+    #[must_use]
+    pub fn from_slide(id: SlideId, slide: Arc<dyn Slide>) -> Self {
+        Self { opened: Opened(Some(slide)), id: Some(id.clone()), ..Self::at(id.as_str()) }
     }
 
     /// Opens it; `map_range` counts where this slide has none of its own.
@@ -38,13 +72,56 @@ impl SlideEntry {
     ///
     /// [`OpenError`], which does not name the path.
     pub fn open(&self, map_range: Option<LinearMapping>) -> Result<Arc<dyn Slide>, OpenError> {
-        open(&self.path, self.map_range.or(map_range))
+        match &self.opened.0 {
+            Some(slide) => Ok(Arc::clone(slide)),
+            None => open(&self.path, self.map_range.or(map_range)),
+        }
+    }
+
+    /// A hash of what it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when it cannot be read.
+    pub fn content(&self) -> Result<[u8; 32], OpenError> {
+        match &self.opened.0 {
+            Some(_) => Ok(Sha256::digest(self.path.as_os_str().as_encoded_bytes()).into()),
+            None => wsi_reader::content_id(&self.path).map(|content| content.bytes()),
+        }
     }
 
     /// What the person at the terminal calls it. Never for shared outputs.
     #[must_use]
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Names a slide whose content cannot be read.
+    pub(crate) fn id_by_name(&self) -> SlideId {
+        self.id.clone().unwrap_or_else(|| SlideId::from_content(&Sha256::digest(self.name()).into()))
+    }
+
+    /// The id a job gives it, and the hash of its content where that can be read.
+    #[must_use]
+    pub fn identity(&self) -> (SlideId, Option<[u8; 32]>) {
+        match self.content() {
+            Ok(content) => {
+                (self.id.clone().unwrap_or_else(|| SlideId::from_content(&content)), Some(content))
+            }
+            Err(_) => (self.id_by_name(), None),
+        }
+    }
+}
+
+impl From<&Path> for SlideEntry {
+    fn from(path: &Path) -> Self {
+        Self::at(path)
+    }
+}
+
+impl From<PathBuf> for SlideEntry {
+    fn from(path: PathBuf) -> Self {
+        Self::at(path)
     }
 }
 
@@ -76,9 +153,9 @@ struct ListLine {
 ///
 /// # Errors
 ///
-/// A usage failure when a list or glob is malformed, two slides are given one
+/// [`JobError::Usage`] when a list or glob is malformed, two slides are given one
 /// id, or nothing at all is found.
-pub fn slides_in(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
+pub fn slides_in(inputs: &[PathBuf]) -> Result<Vec<SlideEntry>, JobError> {
     let mut entries = Vec::new();
     for input in inputs {
         entries.extend(expand(input)?);
@@ -87,12 +164,12 @@ pub fn slides_in(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
     entries.retain(|entry| seen.insert(fs::canonicalize(&entry.path).unwrap_or_else(|_| entry.path.clone())));
     if entries.is_empty() {
         let typed: Vec<_> = inputs.iter().map(|path| path.display().to_string()).collect();
-        return Err(Failure::usage(format!("no slide found in {}", typed.join(", "))));
+        return Err(JobError::usage(format!("no slide found in {}", typed.join(", "))));
     }
     let mut ids = BTreeSet::new();
     for id in entries.iter().filter_map(|entry| entry.id.as_ref()) {
         if !ids.insert(id) {
-            return Err(Failure::usage(format!(
+            return Err(JobError::usage(format!(
                 "two slides of the list have the id {id}, expected one each"
             )));
         }
@@ -100,13 +177,13 @@ pub fn slides_in(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
     Ok(entries)
 }
 
-fn expand(input: &Path) -> anyhow::Result<Vec<SlideEntry>> {
+fn expand(input: &Path) -> Result<Vec<SlideEntry>, JobError> {
     let is_list = input.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     if is_list && input.is_file() {
         read_list(input)
     } else if input.is_dir() {
         let found = wsi_reader::slide_files(input)
-            .map_err(|error| Failure::usage(format!("cannot list folder: {error}: {}", input.display())))?;
+            .map_err(|error| JobError::usage(format!("cannot list folder: {error}: {}", input.display())))?;
         Ok(found.into_iter().map(SlideEntry::at).collect())
     } else if !input.exists() && is_glob(input) {
         expand_glob(input)
@@ -120,12 +197,12 @@ fn is_glob(input: &Path) -> bool {
 }
 
 /// Globs the shell left alone (quoted, or on a shell that has none).
-fn expand_glob(pattern: &Path) -> anyhow::Result<Vec<SlideEntry>> {
+fn expand_glob(pattern: &Path) -> Result<Vec<SlideEntry>, JobError> {
     let text = pattern.to_string_lossy();
     let matcher = globset::GlobBuilder::new(&text)
         .literal_separator(true)
         .build()
-        .map_err(|error| Failure::usage(format!("bad pattern: {error}")))?
+        .map_err(|error| JobError::usage(format!("bad pattern: {error}")))?
         .compile_matcher();
     let fixed: PathBuf = pattern.components().take_while(|part| !is_glob(Path::new(part))).collect();
     let root = if fixed.as_os_str().is_empty() { Path::new(".") } else { &fixed };
@@ -140,8 +217,8 @@ fn expand_glob(pattern: &Path) -> anyhow::Result<Vec<SlideEntry>> {
 /// Reads a CSV list: a header with `path` and, where wanted, `id`, `mpp` and
 /// `map_range`.
 /// Paths are relative to the list's own folder.
-fn read_list(list: &Path) -> anyhow::Result<Vec<SlideEntry>> {
-    let wrong = |reason: String| Failure::usage(format!("slide list: {reason}: {}", list.display()));
+fn read_list(list: &Path) -> Result<Vec<SlideEntry>, JobError> {
+    let wrong = |reason: String| JobError::usage(format!("slide list: {reason}: {}", list.display()));
     let folder = list.parent().unwrap_or(Path::new("."));
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
@@ -156,7 +233,7 @@ fn read_list(list: &Path) -> anyhow::Result<Vec<SlideEntry>> {
         let id = line.id.filter(|id| !id.is_empty()).map(SlideId::new).transpose().map_err(&at)?;
         let mpp = line.mpp.map(Mpp::new).transpose().map_err(|error| at(error.to_string()))?;
         let path = folder.join(line.path);
-        entries.push(SlideEntry { path, id, mpp, map_range: line.map_range });
+        entries.push(SlideEntry { id, mpp, map_range: line.map_range, ..SlideEntry::at(path) });
     }
     Ok(entries)
 }

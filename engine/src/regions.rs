@@ -6,7 +6,7 @@ use merger::{Cell, MaskFrame, Region, RegionPainter, RegionSettings, mask::Mask,
 use tiler::TissueMask;
 use wsi_types::{Level0Box, Level0Point, Mpp};
 
-use crate::merging::{DenseOf, SlideRules};
+use crate::rules::{DenseOf, SlideRules};
 
 /// The grid that regions are worked on: px of 4 µm, or larger where a slide
 /// would have more than 16 million of them. A mask takes one byte per px, and at

@@ -14,20 +14,20 @@
 //! it and all after it are dropped, and those windows are done again.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use detector::{ClassInfo, Manifest};
+use dataset::SlideId;
+use detector::MergeTerms;
 use serde::{Deserialize, Serialize};
-use wsi_types::Mpp;
 
 use crate::{
-    account::ModelFacts, dataset::SlideId, detectors::model_facts, job::SlideEntry, settings::RunOptions,
+    made_with::{Differences, MadeWith},
+    options::RunOptions,
+    slides::SlideEntry,
 };
 
 /// What a power cut may cost at most.
@@ -51,7 +51,7 @@ pub struct LedgerHead {
     format: u32,
     /// The settings in `fingerprint`, to say which one differs.
     #[serde(default)]
-    pub settings: BTreeMap<String, String>,
+    pub settings: MadeWith,
     /// What is needed to merge again without the model.
     pub origin: Origin,
 }
@@ -66,79 +66,14 @@ pub struct Origin {
     /// The options of the run, from flags and file.
     pub options: RunOptions,
     /// What the model of each detector promised.
-    pub models: Vec<StoredModel>,
-}
-
-/// What merging needs to know of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StoredModel {
-    /// Name, version, hash.
-    pub facts: ModelFacts,
-    /// µm per px of its windows.
-    pub mpp: Option<Mpp>,
-    /// Names and own thresholds of its classes.
-    pub classes: Vec<(String, Option<f32>)>,
-    /// Its threshold.
-    pub conf: f32,
-    /// Its IoU within a window.
-    pub nms_iou: f32,
-    /// See [`Manifest::cross_class_iou`].
-    #[serde(default)]
-    pub cross_class_iou: Option<f64>,
-    /// See [`Manifest::max_object_um`].
-    pub max_object_um: Option<f64>,
-    /// See [`Manifest::stride`].
-    pub stride: u32,
-}
-
-impl StoredModel {
-    /// Of a model that is at hand.
-    #[must_use]
-    pub fn of(manifest: &Manifest) -> Self {
-        let facts = model_facts(manifest);
-        let class = |class: &ClassInfo| (class.name.clone(), class.conf);
-        Self {
-            facts,
-            mpp: manifest.mpp,
-            classes: manifest.classes.iter().map(class).collect(),
-            conf: manifest.conf,
-            nms_iou: manifest.nms_iou,
-            cross_class_iou: manifest.cross_class_iou,
-            max_object_um: manifest.max_object_um,
-            stride: manifest.stride,
-        }
-    }
-
-    /// As far as merging goes, the manifest it was made from.
-    #[must_use]
-    pub fn manifest(&self) -> Manifest {
-        let class =
-            |(name, conf): &(String, Option<f32>)| ClassInfo { conf: *conf, ..ClassInfo::named(name) };
-        Manifest {
-            version: Some(self.facts.version.clone()).filter(|version| !version.is_empty()),
-            classes: self.classes.iter().map(class).collect(),
-            conf: self.conf,
-            nms_iou: self.nms_iou,
-            cross_class_iou: self.cross_class_iou,
-            max_object_um: self.max_object_um,
-            stride: self.stride,
-            sha256: self.facts.sha256.clone(),
-            ..Manifest::without_model(&self.facts.name, &[], self.mpp)
-        }
-    }
+    pub models: Vec<MergeTerms>,
 }
 
 impl LedgerHead {
-    /// A head for a plan of `windows` windows.
+    /// A head for plans of `windows` windows together, whose results depend on `settings`.
     #[must_use]
-    pub fn new(fingerprint: String, windows: usize, score_floor: f32, origin: Origin) -> Self {
-        Self { fingerprint, windows, score_floor, format: FORMAT, settings: BTreeMap::new(), origin }
-    }
-
-    /// With the settings whose hash `fingerprint` is.
-    #[must_use]
-    pub fn with_settings(self, settings: BTreeMap<String, String>) -> Self {
-        Self { settings, ..self }
+    pub fn new(settings: MadeWith, windows: usize, score_floor: f32, origin: Origin) -> Self {
+        Self { fingerprint: settings.fingerprint(), windows, score_floor, format: FORMAT, settings, origin }
     }
 
     /// Reads the head of the ledger in `folder`; `None` when there is none, or
@@ -156,31 +91,16 @@ impl LedgerHead {
         self.fingerprint == found.fingerprint && of(self) == of(found)
     }
 
-    /// What `found` has other than this head, as far as both say.
-    fn changes_from(&self, found: &Self) -> Changes {
-        let settings = self.settings.iter().filter_map(|(name, now)| {
-            let before = found.settings.get(name).filter(|&before| before != now)?;
-            Some(format!("{name} was {before}, now {now}"))
-        });
-        let mut changes: Vec<String> = settings.collect();
+    /// What `found` has other than this head.
+    fn changes_from(&self, found: &Self) -> Differences {
+        let mut changes = self.settings.differences(&found.settings);
         if found.score_floor != self.score_floor {
-            changes.push(format!("raw-floor was {}, now {}", found.score_floor, self.score_floor));
+            changes.add("raw-floor", found.score_floor, self.score_floor);
         }
         if changes.is_empty() && found.windows != self.windows {
-            changes.push(format!("the plan had {} windows, now {}", found.windows, self.windows));
+            changes.add("windows in the plan", found.windows, self.windows);
         }
-        Changes(changes)
-    }
-}
-
-/// What differs between two runs, each as `name was this, now that`; empty when
-/// a ledger does not say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changes(Vec<String>);
-
-impl fmt::Display for Changes {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(to, " ({})", self.0.join("; ")) }
+        changes
     }
 }
 
@@ -189,9 +109,9 @@ impl fmt::Display for Changes {
 pub enum LedgerError {
     /// It is for other settings, another model or another file.
     #[error(
-        "an unfinished run with other settings or another model is here{0}; --redo starts this slide anew"
+        "an unfinished run with other settings or another model is here{}; --redo starts this slide again", .0.in_brackets()
     )]
-    OtherRun(Changes),
+    OtherRun(Differences),
     /// It cannot be read or written.
     #[error("cannot {doing} the window ledger: {source}")]
     Io {
@@ -234,7 +154,7 @@ impl Ledger {
         match found_head(&folder.join(HEAD)).map_err(io_error("read"))? {
             Found::Head(found) if head.holds_for(&found) => {}
             Found::Head(found) => return Err(LedgerError::OtherRun(head.changes_from(&found))),
-            Found::Other => return Err(LedgerError::OtherRun(Changes(Vec::new()))),
+            Found::Other => return Err(LedgerError::OtherRun(Differences::default())),
             Found::Nothing => start(folder, head).map_err(io_error("start"))?,
         }
         let mut file = OpenOptions::new()
@@ -432,20 +352,23 @@ fn read_u32(reader: &mut impl Read) -> io::Result<Option<u32>> {
 mod tests {
     use super::*;
 
-    fn head_of(fingerprint: &str) -> LedgerHead {
-        let manifest = Manifest::without_model("m", &["tumour"], None);
+    fn head_with(settings: MadeWith) -> LedgerHead {
+        let manifest = detector::Manifest::without_model("m", &["tumour"], None);
         let origin = Origin {
-            slide: SlideEntry { path: "x.svs".into(), id: None, mpp: None, map_range: None },
+            slide: SlideEntry::at("x.svs"),
             id: SlideId::from_content(&[7; 32]),
             options: RunOptions::default(),
-            models: vec![StoredModel::of(&manifest)],
+            models: vec![manifest.merge_terms()],
         };
-        assert_eq!(origin.models[0].manifest(), manifest);
-        LedgerHead::new(fingerprint.into(), 3, 0.25, origin)
+        LedgerHead::new(settings, 3, 0.25, origin)
     }
 
     fn head() -> LedgerHead {
-        head_of("f")
+        head_with(settings("512"))
+    }
+
+    fn settings(window: &str) -> MadeWith {
+        MadeWith::new([("window", window.to_owned()), ("stains", "false".to_owned())])
     }
 
     fn records(folder: &Path) -> Vec<Vec<u8>> {
@@ -525,19 +448,21 @@ mod tests {
 
     #[test]
     fn a_run_with_other_settings_says_which() {
-        let with = |fingerprint: &str, window: &str| {
-            let settings = [("window", window), ("stains", "false")];
-            let named = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            head_of(fingerprint).with_settings(named.into())
-        };
         let folder = tempfile::tempdir().unwrap();
-        drop(Ledger::open(folder.path(), &with("f", "512"), |_| true).unwrap());
-        let refused = Ledger::open(folder.path(), &with("g", "1024"), |_| true).unwrap_err().to_string();
+        drop(Ledger::open(folder.path(), &head(), |_| true).unwrap());
+        let other = head_with(settings("1024"));
+        let refused = Ledger::open(folder.path(), &other, |_| true).unwrap_err().to_string();
         let expected = "an unfinished run with other settings or another model is here (window was 512, now 1024); \
-            --redo starts this slide anew";
+            --redo starts this slide again";
         assert_eq!(refused, expected);
-        // A ledger from before settings were noted.
-        let old = Ledger::open(folder.path(), &head_of("g"), |_| true).unwrap_err().to_string();
+    }
+
+    /// As they were before settings were noted in them.
+    #[test]
+    fn a_ledger_that_names_no_settings_is_refused_without_them() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Ledger::open(folder.path(), &head_with(MadeWith::default()), |_| true).unwrap());
+        let old = Ledger::open(folder.path(), &head(), |_| true).unwrap_err().to_string();
         assert!(old.contains("is here; --redo"), "{old}");
     }
 
@@ -546,7 +471,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("x");
         drop(Ledger::open(&inner, &head(), |_| true).unwrap());
-        let other = head_of("g");
+        let other = head_with(settings("1024"));
         assert!(matches!(Ledger::open(&inner, &other, |_| true), Err(LedgerError::OtherRun(_))));
         discard(&inner).unwrap();
         discard(&inner).unwrap();

@@ -2,7 +2,7 @@
 //! and room on a disk.
 
 use std::{
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,11 +15,40 @@ pub struct MemoryLimit {
     pub source: &'static str,
 }
 
+/// What a job may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Cores.
+    pub threads: usize,
+    /// Memory; `None` where no limit is known.
+    pub memory: Option<MemoryLimit>,
+}
+
+impl Machine {
+    /// What the system allows this process: affinity and cgroups. The environment is not read.
+    #[must_use]
+    pub fn here() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { threads, memory: memory_limit(None) }
+    }
+
+    /// The same within what a scheduler's variables say (`SLURM_CPUS_PER_TASK`, `SLURM_MEM_PER_NODE`,
+    /// `SLURM_MEM_PER_CPU`); `variable` gives their values.
+    #[must_use]
+    pub fn scheduled(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let threads = variable("SLURM_CPUS_PER_TASK").and_then(|text| text.parse().ok());
+        let threads = threads.filter(|&threads: &usize| threads > 0);
+        Self {
+            threads: threads.unwrap_or_else(|| Self::here().threads),
+            memory: memory_limit(slurm_bytes(variable)),
+        }
+    }
+}
+
 /// The smallest limit that holds for this process: of the scheduler, of its
 /// cgroups, of the machine. `None` where none is known.
-#[must_use]
-pub fn memory_limit() -> Option<MemoryLimit> {
-    let scheduler = slurm_bytes(|name| env::var(name).ok()).map(|bytes| (bytes, "Slurm"));
+fn memory_limit(scheduler: Option<u64>) -> Option<MemoryLimit> {
+    let scheduler = scheduler.map(|bytes| (bytes, "Slurm"));
     let cgroup = cgroup_bytes().map(|bytes| (bytes, "the cgroup"));
     let machine = machine_bytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
     let machine = machine.map(|bytes| (bytes, "this machine"));
@@ -74,7 +103,7 @@ fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
 /// # Errors
 ///
 /// When the system does not say.
-pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> io::Result<u64> {
     let facts = rustix::fs::statvfs(folder)?;
     Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }

@@ -1,23 +1,22 @@
 //! `OUT/.slidemill/plan.json`: what a job consists of, so that many machines can
 //! each do a part of it. It holds paths: it is private.
 
-use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
+use std::{io::ErrorKind, path::PathBuf};
 
-use anyhow::Context as _;
+use dataset::{Dataset, SlideId};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use wsi_reader::LinearMapping;
 use wsi_types::Mpp;
 
 use crate::{
     bundled,
-    dataset::{Dataset, SlideId, hex},
-    detectors::Detectors,
-    exit::Failure,
-    job::SlideEntry,
-    prepare::{result_settings, slide_id},
-    settings::{RunOptions, Settings},
+    error::{JobError, in_words},
+    made_with::{self, MadeWith},
+    models::ModelSet,
+    options::RunOptions,
+    settings::Settings,
     shard::Shard,
+    slides::SlideEntry,
 };
 
 /// A job as planned.
@@ -28,7 +27,7 @@ pub struct JobPlan {
     /// SHA-256 of `settings`.
     pub settings_sha256: String,
     /// All that can change a result, but for what is the slides' own.
-    pub settings: BTreeMap<String, String>,
+    pub settings: MadeWith,
     /// What was typed, for the runs of its parts.
     pub options: RunOptions,
     /// In the order of the job.
@@ -58,16 +57,16 @@ pub struct PlannedSlide {
 }
 
 impl PlannedSlide {
-    fn of(entry: &SlideEntry, settings: &Settings) -> Self {
+    fn new(entry: &SlideEntry, settings: &Settings) -> Self {
         let path = std::fs::canonicalize(&entry.path)
             .or_else(|_| std::path::absolute(&entry.path))
             .unwrap_or_else(|_| entry.path.clone());
         let (area_mm2, problem) = match area_mm2(entry, settings) {
             Ok(area) => (area, None),
-            Err(error) => (0.0, Some(format!("{error:#}"))),
+            Err(reason) => (0.0, Some(reason)),
         };
         let bytes = std::fs::metadata(&path).map_or(0, |facts| facts.len());
-        let slide = slide_id(entry).0;
+        let slide = entry.identity().0;
         Self {
             slide,
             path,
@@ -87,15 +86,19 @@ impl PlannedSlide {
     }
 
     fn entry(&self) -> SlideEntry {
-        let mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
-        SlideEntry { path: self.path.clone(), id: self.id.clone(), mpp, map_range: self.map_range }
+        let mut entry = SlideEntry::at(self.path.clone());
+        entry.id.clone_from(&self.id);
+        entry.mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
+        entry.map_range = self.map_range;
+        entry
     }
 }
 
-fn area_mm2(entry: &SlideEntry, settings: &Settings) -> anyhow::Result<f64> {
-    let slide = entry.open(settings.map_range)?;
+/// The area of a slide, or why it will fail.
+fn area_mm2(entry: &SlideEntry, settings: &Settings) -> Result<f64, String> {
+    let slide = entry.open(settings.map_range).map_err(|error| in_words(&error))?;
     let given = entry.mpp.or(settings.mpp).map(Mpp::get);
-    let scale = wsi_reader::resolve_scale(slide.info(), given).map_err(anyhow::Error::msg)?;
+    let scale = wsi_reader::resolve_scale(slide.info(), given).map_err(|problem| problem.to_string())?;
     let base = slide.info().pyramid.base();
     let side_mm = |px: u32| f64::from(px) * scale.mpp.get() / 1000.0;
     Ok(side_mm(base.width()) * side_mm(base.height()))
@@ -107,20 +110,20 @@ impl JobPlan {
     /// # Errors
     ///
     /// A usage failure when the options or the model cannot be used.
-    pub fn new(slides: &[SlideEntry], mut options: RunOptions) -> anyhow::Result<Self> {
+    pub fn new(slides: &[SlideEntry], mut options: RunOptions) -> Result<Self, JobError> {
         // Other machines start in other folders.
         options.model = options.model.map(bundled::from_any_folder);
         for detector in options.detector.iter_mut().flatten() {
             detector.model = detector.model.take().map(bundled::from_any_folder);
         }
         let settings = Settings::new(options.clone())?;
-        let relevant = result_settings(&settings, &Detectors::of(&settings)?);
+        let made_with = made_with::of_job(&settings, &ModelSet::from_settings(&settings)?);
         Ok(Self {
             slidemill: env!("CARGO_PKG_VERSION").into(),
-            settings_sha256: hex(&Sha256::digest(serde_json::to_vec(&relevant)?)),
-            settings: relevant,
+            settings_sha256: made_with.fingerprint(),
+            settings: made_with,
             options,
-            slides: slides.iter().map(|entry| PlannedSlide::of(entry, &settings)).collect(),
+            slides: slides.iter().map(|entry| PlannedSlide::new(entry, &settings)).collect(),
         })
     }
 
@@ -129,11 +132,11 @@ impl JobPlan {
     /// # Errors
     ///
     /// An output failure when it cannot be written.
-    pub fn write(&self, dataset: &Dataset) -> anyhow::Result<()> {
+    pub fn write(&self, dataset: &Dataset) -> Result<(), JobError> {
         let path = dataset.plan();
         dataset
-            .write(&path, &serde_json::to_vec_pretty(self)?)
-            .map_err(|error| Failure::output(format!("cannot write the plan: {error}: {}", path.display())))
+            .write(&path, &serde_json::to_vec_pretty(self).map_err(JobError::fault)?)
+            .map_err(|error| JobError::output(format!("cannot write the plan: {error}: {}", path.display())))
     }
 
     /// Reads the plan of a dataset.
@@ -141,17 +144,17 @@ impl JobPlan {
     /// # Errors
     ///
     /// A usage failure when there is none or it cannot be read.
-    pub fn read(dataset: &Dataset) -> anyhow::Result<Self> {
+    pub fn read(dataset: &Dataset) -> Result<Self, JobError> {
         let path = dataset.plan();
         let bytes = std::fs::read(&path).map_err(|error| {
             let found = match error.kind() {
                 ErrorKind::NotFound => "no plan is here; `slidemill plan SLIDES… -o OUT` makes one".into(),
                 _ => format!("cannot read the plan: {error}"),
             };
-            Failure::usage(format!("{found}: {}", dataset.root().display()))
+            JobError::usage(format!("{found}: {}", dataset.root().display()))
         })?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::usage(format!("cannot read the plan: {error}: {}", path.display())))
+            .map_err(|error| JobError::usage(format!("cannot read the plan: {error}: {}", path.display())))
     }
 
     /// The slides of a part of the job, or of all of it.
@@ -165,27 +168,20 @@ impl JobPlan {
         mine.into_iter().map(PlannedSlide::entry).collect()
     }
 
-    /// Says no to settings that would give other results than planned.
+    /// Refuses settings that would change planned results.
     ///
     /// # Errors
     ///
     /// A usage failure with what differs.
-    pub fn check(&self, settings: &Settings) -> anyhow::Result<()> {
-        let now = result_settings(settings, &Detectors::of(settings).context("the planned model")?);
-        let changed: Vec<String> = now
-            .iter()
-            .filter(|(name, value)| self.settings.get(*name) != Some(value))
-            .map(|(name, value)| {
-                let planned = self.settings.get(name).map_or("not set", String::as_str);
-                format!("{name} is {value}, {planned} in the plan")
-            })
-            .collect();
+    pub fn check(&self, settings: &Settings) -> Result<(), JobError> {
+        let models = ModelSet::from_settings(settings)
+            .map_err(|error| JobError::usage(format!("the planned model: {error}")))?;
+        let changed = made_with::of_job(settings, &models).differences(&self.settings);
         if changed.is_empty() {
             return Ok(());
         }
-        Err(Failure::usage(format!(
-            "these settings are not those of the plan ({}); leave them out, or plan anew",
-            changed.join("; ")
+        Err(JobError::usage(format!(
+            "these settings are not those of the plan ({changed}); leave them out, or plan the job again"
         )))
     }
 }

@@ -1,0 +1,508 @@
+//! What was found on one slide: a pure function of its survey, of what its windows gave, and of the rules.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use merger::{
+    Cell, Region, RegionPainter, SeamAudit, audit_seams,
+    fusion::{Context, apply_context, fuse_scales},
+};
+use tiler::{Survey, TissueMask};
+use wsi_types::{ClassId, DetectorIndex, Level0Box, WindowKey};
+
+use dataset::{Coverage, FailureCount, Outcome, ThresholdCount, WindowCounts};
+
+use crate::{
+    regions::{RegionGrid, Sources, regions_of},
+    rules::SlideRules,
+    sightings::{Gathered, OfDetector, Sightings},
+};
+
+/// What was found on one slide, in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlideAnswer {
+    /// All cells, each once; each notes the smallest region it lies in.
+    pub cells: Vec<Cell>,
+    /// Tissue, areas a model found, dense places; each notes its cells and how much of it was seen. None when no
+    /// window had a result.
+    pub regions: Vec<Region>,
+    /// Windows of the plans, and how they ended.
+    pub windows: WindowCounts,
+    /// Windows without a result, by reason.
+    pub failures: Vec<FailureCount>,
+    /// Tissue found and tissue analysed.
+    pub coverage: Coverage,
+    /// The px of the tissue mask that every detector saw in a window with a result; `None`: all.
+    pub seen: Option<Vec<bool>>,
+    /// Per detector: whether its windows show in its cells.
+    pub audits: Vec<SeamAudit>,
+    /// Per detector: its cells before they were fused.
+    pub of_detectors: Vec<u64>,
+    /// Detections that did not become cells, and cells that filters took out, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+impl SlideAnswer {
+    /// What the windows of a slide came to. A window that never came counts as failed for its neighbours.
+    #[must_use]
+    pub fn new(survey: &Survey, sightings: Sightings, rules: &SlideRules) -> Self {
+        let Gathered { each, done, failed } = sightings.finish();
+        let windows = WindowCounts { planned: survey.windows(), done, failed: failed.len() };
+        let slide_key = each.first().map_or(0, |first| first.layout.slide_key());
+        let audits: Vec<_> = each.iter().map(|of| audit_seams(&of.layout, &of.cells)).collect();
+        let of_detectors = each.iter().map(|of| of.cells.len() as u64).collect();
+        let Found { mut cells, painter, dropped } = Found::new(survey, each, rules);
+        let grid = grid_over(survey);
+        let regions = match outcome(windows) {
+            Outcome::Failed => Vec::new(),
+            Outcome::Done | Outcome::Partial => {
+                let seen = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, &failed));
+                let sources = Sources {
+                    tissue: &survey.mask,
+                    painted: &painter,
+                    seen: seen.collect(),
+                    grid,
+                    class_names: &rules.class_names,
+                    slide_key,
+                };
+                regions_of(&sources, rules, &mut cells)
+            }
+        };
+        let seen = seen(survey, &failed);
+        Self {
+            warnings: warnings(&audits, &grid, rules),
+            coverage: coverage(survey, seen.as_deref()),
+            failures: count_failures(&failed),
+            cells,
+            regions,
+            windows,
+            seen,
+            audits,
+            of_detectors,
+            dropped,
+        }
+    }
+
+    /// How the slide ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        outcome(self.windows)
+    }
+
+    /// Why there are no results, where there are none.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let first = self.failures.first().filter(|_| self.outcome() == Outcome::Failed)?;
+        Some(format!("no window could be read: {}", first.reason))
+    }
+}
+
+/// The cells alone, as [`SlideAnswer::new`] gives them but for their regions.
+#[must_use]
+pub fn cells_of(survey: &Survey, sightings: Sightings, rules: &SlideRules) -> Vec<Cell> {
+    Found::new(survey, sightings.finish().each, rules).cells
+}
+
+fn outcome(windows: WindowCounts) -> Outcome {
+    match windows {
+        WindowCounts { failed: 0, .. } => Outcome::Done,
+        WindowCounts { done: 0, .. } => Outcome::Failed,
+        _ => Outcome::Partial,
+    }
+}
+
+fn grid_over(survey: &Survey) -> RegionGrid {
+    RegionGrid::over(&survey.extent(), survey.scale.mpp)
+}
+
+/// What all detectors found, as one.
+struct Found {
+    cells: Vec<Cell>,
+    painter: RegionPainter,
+    dropped: BTreeMap<String, u64>,
+}
+
+impl Found {
+    fn new(survey: &Survey, each: Vec<OfDetector>, rules: &SlideRules) -> Self {
+        let grid = grid_over(survey);
+        let mut found = Self {
+            cells: Vec::new(),
+            painter: RegionPainter::new(grid.frame, grid.size),
+            dropped: BTreeMap::new(),
+        };
+        let slide_key = each.first().map_or(0, |first| first.layout.slide_key());
+        let mut scales = Vec::with_capacity(each.len());
+        for OfDetector { cells, painter, dropped, .. } in each {
+            dropped.into_iter().for_each(|(reason, count)| found.note(reason, count));
+            found.painter.absorb(painter);
+            scales.push(cells);
+        }
+        found.fuse(scales, survey, rules, slide_key);
+        for (measure, count) in rules.filter.apply(&mut found.cells, survey.scale.mpp) {
+            found.note(&format!("cell filtered by {measure}"), count);
+        }
+        found
+    }
+
+    /// Makes one list of the cells of all detectors.
+    fn fuse(&mut self, mut scales: Vec<Vec<Cell>>, survey: &Survey, rules: &SlideRules, slide_key: u64) {
+        if scales.len() < 2 {
+            self.cells = scales.pop().unwrap_or_default();
+            return;
+        }
+        let before: u64 = scales.iter().map(|cells| cells.len() as u64).sum();
+        if rules.fuse.scores().is_some() {
+            let all = fuse_scales(&scales, survey.scale.mpp, &rules.fusion);
+            let views: u64 = all.iter().map(|fused| fused.scores.iter().flatten().count() as u64).sum();
+            self.note("the same cell of another detector", views - all.len() as u64);
+            self.note("fused, below the least score", before - views);
+            self.cells = all.into_iter().map(|fused| fused.cell).collect();
+        } else {
+            self.cells = scales.swap_remove(0);
+            self.note("a cell of a detector that gives context", before - self.cells.len() as u64);
+            self.weigh_by_context(rules, slide_key);
+        }
+    }
+
+    /// Lets the regions of the further detectors weigh the cells of the first.
+    fn weigh_by_context(&mut self, rules: &SlideRules, slide_key: u64) {
+        let regions = self.painter.regions(|class| class.0.to_string(), &rules.region, slide_key);
+        let contexts: Vec<Context> =
+            regions.iter().map(|region| Context { score: region.score.unwrap_or_default() }).collect();
+        let (weight, outside) = (rules.context_weight, rules.context_outside);
+        // Without a threshold of its own, what context leaves nothing of is gone.
+        let least = rules.fusion.min_score.max(f32::MIN_POSITIVE);
+        let vetoed = apply_context(&mut self.cells, &regions, &contexts, weight, outside, least);
+        self.note("vetoed by its context", vetoed);
+    }
+
+    /// Counts what went for a reason.
+    fn note(&mut self, reason: &str, count: u64) {
+        if count > 0 {
+            *self.dropped.entry(reason.to_owned()).or_default() += count;
+        }
+    }
+}
+
+fn warnings(audits: &[SeamAudit], grid: &RegionGrid, rules: &SlideRules) -> Vec<String> {
+    let shown = audits.iter().filter(|audit| audit.grid_shows).map(|audit| {
+        format!(
+            "the window grid shows in the cells: {:.2} times as dense near seams as beside them, {:.2} times as large",
+            audit.density_ratio, audit.size_ratio
+        )
+    });
+    let has_regions = rules.dense.is_some() || !rules.region_classes.is_empty();
+    shown.chain(grid.note().filter(|_| has_regions)).collect()
+}
+
+/// Failed windows by reason and detector, most frequent first.
+fn count_failures(failed: &[(WindowKey, String)]) -> Vec<FailureCount> {
+    let mut by_reason: BTreeMap<(&str, usize), Vec<u32>> = BTreeMap::new();
+    for (key, reason) in failed {
+        by_reason.entry((reason, key.detector.place())).or_default().push(key.window.0);
+    }
+    let mut counts: Vec<_> = by_reason
+        .into_iter()
+        .map(|((reason, detector), mut windows)| {
+            windows.sort_unstable();
+            FailureCount { reason: reason.to_owned(), detector, windows }
+        })
+        .collect();
+    counts.sort_by_key(|count| std::cmp::Reverse(count.windows.len()));
+    counts
+}
+
+/// Windows of one detector with a result, on level 0.
+fn seen_boxes(survey: &Survey, detector: DetectorIndex, failed: &[(WindowKey, String)]) -> Vec<Level0Box> {
+    let failed: BTreeSet<WindowKey> = failed.iter().map(|(key, _)| *key).collect();
+    let windows = survey.plans[detector.place()].windows().iter();
+    let seen = windows.filter(|window| !failed.contains(&WindowKey::new(detector, window.index)));
+    seen.map(wsi_types::Window::level0_box).collect()
+}
+
+/// The px of the mask that each detector saw in at least one window with a result; `None` when no window failed.
+fn seen(survey: &Survey, failed: &[(WindowKey, String)]) -> Option<Vec<bool>> {
+    if failed.is_empty() {
+        return None;
+    }
+    let boxes = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, failed));
+    let each = boxes.map(|boxes| seen_px(&survey.mask, &boxes));
+    each.reduce(|all, next| all.iter().zip(next).map(|(&all, next)| all && next).collect())
+}
+
+/// Tissue that was seen, at the mask's resolution.
+fn coverage(survey: &Survey, seen: Option<&[bool]>) -> Coverage {
+    let (tissue_mm2, bits) = (survey.tissue_mm2(), survey.mask.bits());
+    let tissue = bits.iter().filter(|&&tissue| tissue).count();
+    let fraction = match seen {
+        Some(seen) if tissue > 0 => {
+            let both = bits.iter().zip(seen).filter(|&(&tissue, &seen)| tissue && seen).count();
+            both as f64 / tissue as f64
+        }
+        _ => 1.0,
+    };
+    Coverage { tissue_mm2, analysed_mm2: tissue_mm2 * fraction, fraction }
+}
+
+/// The px of the mask whose centres some of `boxes` hold.
+fn seen_px(mask: &TissueMask, boxes: &[Level0Box]) -> Vec<bool> {
+    let (width, height) = (mask.width() as usize, mask.height() as usize);
+    let mut seen = vec![false; width * height];
+    for area in boxes {
+        let columns = centres_within(area.min.x, area.max.x, mask.downsample().0, width);
+        for row in centres_within(area.min.y, area.max.y, mask.downsample().1, height) {
+            seen[row * width..][columns.clone()].fill(true);
+        }
+    }
+    seen
+}
+
+/// The px of `step` level-0 px each, of `end` along an axis, whose centres lie in `low..high`.
+fn centres_within(low: f64, high: f64, step: f64, end: usize) -> Range<usize> {
+    let first = (low / step - 0.5).ceil().max(0.0) as usize;
+    let last = ((high / step - 0.5).ceil().max(0.0) as usize).min(end);
+    first.min(last)..last
+}
+
+/// Steps between thresholds, per 1.
+const THRESHOLD_STEPS: u32 = 20;
+
+/// See [`ThresholdCount`]. Below the rules' own thresholds, down to `floor`, `cells_at` says which cells a threshold
+/// gives.
+///
+/// # Errors
+///
+/// What `cells_at` says.
+pub fn by_threshold<E>(
+    cells: &[Cell],
+    rules: &SlideRules,
+    floor: f32,
+    mut cells_at: impl FnMut(f32) -> Result<Vec<Cell>, E>,
+) -> Result<Vec<ThresholdCount>, E> {
+    let own = rules.highest_threshold();
+    let mut counts = Vec::new();
+    for min_score in (0..THRESHOLD_STEPS).map(|step| step as f32 / THRESHOLD_STEPS as f32) {
+        let cells = if min_score >= own {
+            let at_least = cells.iter().filter(|cell| cell.score.get() >= min_score);
+            named_counts(at_least.map(|cell| (cell.class, 1)), rules)
+        } else if min_score >= floor {
+            class_counts(&cells_at(min_score)?, rules)
+        } else {
+            continue;
+        };
+        counts.push(ThresholdCount { min_score, cells });
+    }
+    Ok(counts)
+}
+
+/// Cells by name of their class.
+#[must_use]
+pub fn class_counts(cells: &[Cell], rules: &SlideRules) -> BTreeMap<String, u64> {
+    named_counts(merger::cell::count_by_class(cells), rules)
+}
+
+/// Counts by name of all classes that are objects, be they 0.
+pub fn named_counts(
+    counts: impl IntoIterator<Item = (ClassId, u64)>,
+    rules: &SlideRules,
+) -> BTreeMap<String, u64> {
+    let is_object = |index: usize| !rules.region_classes.contains(&ClassId(index as u16));
+    let objects = rules.class_names.iter().enumerate().filter(|(index, _)| is_object(*index));
+    let mut named: BTreeMap<String, u64> = objects.map(|(_, name)| (name.clone(), 0)).collect();
+    for (class, count) in counts {
+        let known = rules.class_names.get(usize::from(class.0));
+        let name = known.cloned().unwrap_or_else(|| format!("class_{}", class.0));
+        *named.entry(name).or_default() += count;
+    }
+    named
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use merger::{Layout, WindowOutcome};
+    use tiler::{Overlap, PlanSettings, SurveySettings};
+    use wsi_reader::MemorySlide;
+    use wsi_types::{Detection, ModelClass, Mpp, Score, WindowBox, WindowIndex};
+
+    use super::*;
+    use crate::{models::ModelSet, options::RunOptions, rules::MergeRules, settings::DetectorSpec};
+
+    /// 512 × 256 px at 0.5 µm, two windows of 256 px side by side per detector.
+    fn survey(detectors: usize) -> Survey {
+        let mpp = Mpp::new(0.5).unwrap();
+        let slide =
+            MemorySlide::painted(&[(512, 256)], (128, 128), Mpp::new(0.5).ok(), |_, _, _| [200; 3]).unwrap();
+        let plan = PlanSettings { window: 256, overlap: Overlap::Percent(0.0), ..PlanSettings::new(mpp) };
+        let settings = SurveySettings { mpp: None, tissue: None, plans: vec![plan; detectors] };
+        Survey::new(Arc::new(slide), &settings).unwrap()
+    }
+
+    fn rules(detectors: usize, options: RunOptions) -> SlideRules {
+        let spec = DetectorSpec { model: None, mpp: Mpp::new(0.5).ok() };
+        let terms = detector::Manifest::without_model("m", &["cell", "gland"], None).merge_terms();
+        let models = ModelSet::new(&vec![spec; detectors], vec![terms; detectors]).unwrap();
+        MergeRules::new(&options, detectors).unwrap().for_models(&models, None).unwrap()
+    }
+
+    fn sightings(survey: &Survey, rules: &SlideRules) -> Sightings {
+        let layout = |plan: &Arc<tiler::Plan>| {
+            Arc::new(Layout::new(plan.windows(), survey.extent(), survey.scale.mpp).unwrap())
+        };
+        Sightings::new(&survey.plans.iter().map(layout).collect::<Vec<_>>(), rules)
+    }
+
+    fn key(detector: u8, window: u32) -> WindowKey {
+        WindowKey::new(DetectorIndex(detector), WindowIndex(window))
+    }
+
+    /// A square of 20 px at (x, 100) of the window.
+    fn square(x: f32, class: u16, score: f32) -> Detection {
+        let corner = wsi_types::WindowPoint::new(x, 100.0);
+        let bbox = WindowBox::new(corner, corner + euclid::vec2(20.0, 20.0));
+        Detection { bbox, class: ModelClass(class), score: Score::new(score).unwrap(), outline: None }
+    }
+
+    fn found(detections: impl IntoIterator<Item = Detection>) -> WindowOutcome {
+        WindowOutcome::found(detections)
+    }
+
+    #[test]
+    fn a_slide_without_failures_is_done_and_all_is_covered() {
+        let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 1), found([square(100.0, 0, 0.9)])).unwrap();
+        seen.push(key(0, 0), found([square(50.0, 0, 0.8), square(50.0, 0, 0.1)])).unwrap();
+        let answer = SlideAnswer::new(&survey, seen, &rules);
+        assert_eq!((answer.outcome(), answer.reason(), answer.seen.clone()), (Outcome::Done, None, None));
+        let mut left: Vec<_> = answer.cells.iter().map(|cell| cell.bbox.min.x).collect();
+        left.sort_by(f64::total_cmp);
+        assert_eq!(left, [50.0, 356.0]);
+        assert_eq!(answer.dropped, BTreeMap::from([("below the score threshold".to_owned(), 1)]));
+        assert_eq!((answer.coverage.fraction, answer.of_detectors.clone()), (1.0, vec![2]));
+        assert!(answer.cells.iter().all(|cell| cell.region == Some(answer.regions[0].id)), "all is tissue");
+        assert_eq!(
+            class_counts(&answer.cells, &rules),
+            BTreeMap::from([("cell".into(), 2), ("gland".into(), 0)])
+        );
+    }
+
+    #[test]
+    fn windows_that_failed_are_counted_by_reason_and_leave_a_gap() {
+        let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 0), WindowOutcome::Failed("torn".into())).unwrap();
+        seen.push(key(0, 1), found([])).unwrap();
+        let answer = SlideAnswer::new(&survey, seen, &rules);
+        assert_eq!((answer.outcome(), answer.reason()), (Outcome::Partial, None));
+        let torn = FailureCount { reason: "torn".into(), detector: 0, windows: vec![0] };
+        assert_eq!((answer.failures.clone(), answer.windows.failed), (vec![torn], 1));
+        // A mask of one px, whose centre is on the border of both: the second holds it.
+        assert_eq!(answer.seen, Some(vec![true]));
+        assert!((answer.regions[0].analysed_um2() / answer.regions[0].area_um2 - 0.5).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_slide_of_which_nothing_could_be_read_has_no_results_but_a_reason() {
+        let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 0), WindowOutcome::Failed("torn".into())).unwrap();
+        seen.push(key(0, 1), WindowOutcome::Failed("torn".into())).unwrap();
+        let answer = SlideAnswer::new(&survey, seen, &rules);
+        assert_eq!(answer.outcome(), Outcome::Failed);
+        assert_eq!(answer.reason().as_deref(), Some("no window could be read: torn"));
+        assert!(answer.regions.is_empty() && answer.cells.is_empty() && answer.coverage.fraction == 0.0);
+    }
+
+    #[test]
+    fn cells_of_two_detectors_are_fused_and_counted() {
+        let options = RunOptions { fuse: Some("max".into()), ..RunOptions::default() };
+        let (survey, rules) = (survey(2), rules(2, options));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 0), found([square(50.0, 0, 0.8)])).unwrap();
+        seen.push(key(1, 0), found([square(52.0, 0, 0.6), square(150.0, 0, 0.7)])).unwrap();
+        seen.push(key(0, 1), found([])).unwrap();
+        seen.push(key(1, 1), WindowOutcome::Failed("torn".into())).unwrap();
+        let answer = SlideAnswer::new(&survey, seen, &rules);
+        assert_eq!((answer.cells.len(), answer.of_detectors.clone()), (2, vec![1, 2]));
+        assert_eq!(answer.dropped["the same cell of another detector"], 1);
+        assert_eq!(answer.failures[0].detector, 1);
+    }
+
+    #[test]
+    fn detections_of_area_classes_become_regions() {
+        let options = RunOptions {
+            region_class: Some(vec!["gland".into()]),
+            region_opening_um: Some(0.0),
+            region_min_um2: Some(0.0),
+            ..RunOptions::default()
+        };
+        let (survey, rules) = (survey(1), rules(1, options));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 0), found([square(50.0, 1, 0.8), square(52.0, 0, 0.9)])).unwrap();
+        seen.push(key(0, 1), found([])).unwrap();
+        let answer = SlideAnswer::new(&survey, seen, &rules);
+        let kinds: Vec<_> = answer.regions.iter().map(|region| region.kind.as_str()).collect();
+        assert_eq!((kinds, answer.cells.len()), (vec!["tissue", "gland"], 1));
+        assert_eq!(answer.dropped["part of a region"], 1);
+        assert_eq!(class_counts(&answer.cells, &rules), BTreeMap::from([("cell".into(), 1)]));
+    }
+
+    #[test]
+    fn windows_in_any_order_settled_or_not_give_the_same_answer() {
+        let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
+        let windows = [
+            (0, [square(236.0, 0, 0.8), square(50.0, 0, 0.5)]),
+            (1, [square(0.0, 0, 0.7), square(9.0, 1, 0.9)]),
+        ];
+        let mut forward = sightings(&survey, &rules);
+        let mut backward = sightings(&survey, &rules);
+        for (window, detections) in windows.clone() {
+            forward.push(key(0, window), found(detections)).unwrap();
+            forward.settle();
+        }
+        for (window, detections) in windows.into_iter().rev() {
+            backward.push(key(0, window), found(detections.into_iter().rev())).unwrap();
+        }
+        let [mut forward, mut backward] =
+            [forward, backward].map(|seen| SlideAnswer::new(&survey, seen, &rules));
+        for answer in [&mut forward, &mut backward] {
+            answer.cells.sort_by(merger::cell::content_order);
+        }
+        assert_eq!(forward, backward);
+    }
+
+    #[test]
+    fn thresholds_above_the_rules_count_the_cells_and_below_ask_again() {
+        let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 0), found([square(50.0, 0, 0.8), square(150.0, 0, 0.4)])).unwrap();
+        seen.push(key(0, 1), found([])).unwrap();
+        let cells = SlideAnswer::new(&survey, seen, &rules).cells;
+        let mut asked = Vec::new();
+        let counts = by_threshold(&cells, &rules, 0.15, |score| {
+            asked.push(score);
+            Ok::<_, ()>(Vec::new())
+        });
+        let counts = counts.unwrap();
+        assert_eq!(asked, [0.15, 0.2]);
+        assert_eq!((counts[0].min_score, counts.len()), (0.15, 17));
+        let at = |score: f32| counts.iter().find(|count| count.min_score == score).unwrap().cells["cell"];
+        assert_eq!((at(0.25), at(0.45), at(0.85)), (2, 1, 0));
+    }
+
+    #[test]
+    fn a_window_that_no_plan_has_or_that_comes_twice_is_refused() {
+        let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
+        let mut seen = sightings(&survey, &rules);
+        assert!(seen.push(key(1, 0), found([])).is_err() && seen.push(key(0, 9), found([])).is_err());
+        seen.push(key(0, 0), found([])).unwrap();
+        assert!(seen.push(key(0, 0), WindowOutcome::Failed("late".into())).is_err());
+        assert_eq!((seen.ended(), seen.done(), seen.failed().len()), (1, 1, 0));
+    }
+}

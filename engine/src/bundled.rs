@@ -1,0 +1,158 @@
+//! The models that come with slidemill, and opening whichever is asked for.
+
+use std::path::{Path, PathBuf};
+
+use detector::{DetectSettings, ModelReport, OnnxDetector, SessionSettings};
+
+use crate::{error::JobError, settings::Settings};
+
+/// The name of the model that is taken when none is asked for.
+pub(crate) const DEFAULT: &str = "nuclei-he";
+
+/// A model within the program, asked for by its name.
+struct Bundled {
+    name: &'static str,
+    onnx: &'static [u8],
+}
+
+/// Nuclei in H&E; the first is taken when none is asked for. Card, data, licence and limits:
+/// `models/nuclei-he/README.md`, and of the last `models/nuclei-he-classes/README.md`.
+static BUNDLED: [Bundled; 4] = [
+    Bundled { name: DEFAULT, onnx: include_bytes!("../../models/nuclei-he/nuclei-he.onnx") },
+    Bundled { name: "nuclei-he-int8", onnx: include_bytes!("../../models/nuclei-he/nuclei-he.int8.onnx") },
+    Bundled { name: "nuclei-he-seg", onnx: include_bytes!("../../models/nuclei-he/nuclei-he-seg.onnx") },
+    Bundled {
+        name: "nuclei-he-classes",
+        onnx: include_bytes!("../../models/nuclei-he-classes/nuclei-he-classes.onnx"),
+    },
+];
+
+/// Where a model is.
+enum Source<'a> {
+    Bundled(&'static Bundled),
+    File(&'a Path),
+}
+
+impl<'a> Source<'a> {
+    fn new(model: Option<&'a Path>) -> Self {
+        let [default, ..] = &BUNDLED;
+        let Some(path) = model else { return Self::Bundled(default) };
+        let named = BUNDLED.iter().find(|bundled| path == Path::new(bundled.name));
+        named.map_or(Self::File(path), Self::Bundled)
+    }
+}
+
+/// `model` as it is understood from any folder: the path of a file made absolute, the
+/// name of a bundled model as it is.
+#[must_use]
+pub(crate) fn from_any_folder(model: PathBuf) -> PathBuf {
+    match Source::new(Some(&model)) {
+        Source::Bundled(_) => model,
+        Source::File(path) => std::path::absolute(path).unwrap_or(model),
+    }
+}
+
+/// What is known of the model at that path or of that name, or of the default one.
+///
+/// # Errors
+///
+/// A usage failure with the path last when it cannot be used.
+pub fn describe(model: Option<&Path>) -> Result<ModelReport, JobError> {
+    match Source::new(model) {
+        Source::Bundled(Bundled { name, onnx }) => {
+            detector::describe_bytes(name, onnx, "").map_err(JobError::usage)
+        }
+        Source::File(path) if !path.exists() => {
+            let names: Vec<_> = names().collect();
+            Err(JobError::usage(format!(
+                "there is no such model file, and none of that name is bundled (those are {}): {}",
+                names.join(", "),
+                path.display()
+            )))
+        }
+        // The error names the file.
+        Source::File(path) => detector::describe(path)
+            .map_err(|error| JobError::usage(format!("cannot use the model: {error}"))),
+    }
+}
+
+/// Names of the bundled models; the first is taken when none is asked for.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUNDLED.iter().map(|bundled| bundled.name)
+}
+
+/// Opens `model`, or the default one; boxes of one window above `nms_iou` are one, and detections from
+/// `score_floor` on are given.
+///
+/// # Errors
+///
+/// [`JobError::Usage`] when the model cannot be used, or its device not be had.
+pub(crate) fn open(
+    settings: &Settings,
+    model: Option<&Path>,
+    nms_iou: f32,
+    score_floor: f32,
+) -> Result<OnnxDetector, JobError> {
+    match Source::new(model) {
+        Source::Bundled(Bundled { name, onnx }) => {
+            open_bytes(settings, (name, onnx, ""), nms_iou, score_floor)
+        }
+        Source::File(path) => {
+            let (detect, session) = (detect(nms_iou, score_floor), session(settings));
+            OnnxDetector::open(path, &settings.device, &detect, &session).map_err(|error| {
+                JobError::usage(format!("cannot use the model: {error}: {}", path.display()))
+            })
+        }
+    }
+}
+
+/// The same for a model in memory: its name, the ONNX file, and the text of its TOML.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_bytes(
+    settings: &Settings,
+    (name, onnx, manifest): (&str, &[u8], &str),
+    nms_iou: f32,
+    score_floor: f32,
+) -> Result<OnnxDetector, JobError> {
+    let (detect, session) = (detect(nms_iou, score_floor), session(settings));
+    OnnxDetector::from_bytes(name, onnx, manifest, &settings.device, &detect, &session)
+        .map_err(JobError::usage)
+}
+
+fn detect(nms_iou: f32, score_floor: f32) -> DetectSettings {
+    // The detector drops what is at its floor, a threshold keeps it.
+    DetectSettings { score_floor: score_floor.next_down(), nms_iou, ..DetectSettings::default() }
+}
+
+fn session(settings: &Settings) -> SessionSettings {
+    SessionSettings {
+        threads: settings.threads,
+        batch: settings.batch,
+        window: (settings.window as usize, settings.window as usize),
+        cache_dir: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundled_models_have_names_and_files_have_paths() {
+        for Bundled { name, .. } in &BUNDLED {
+            let report = describe(Some(Path::new(name))).unwrap();
+            let classes: Vec<&str> =
+                report.manifest.classes.iter().map(|class| class.name.as_str()).collect();
+            let several = ["lymphocyte", "epithelial", "stromal"];
+            let expected = if *name == "nuclei-he-classes" { &several[..] } else { &["nucleus"] };
+            assert_eq!(classes, expected, "{name}");
+            assert_eq!(from_any_folder(name.into()), Path::new(name));
+        }
+        assert!(from_any_folder("own.onnx".into()).is_absolute());
+        let missing = describe(Some(Path::new("nuclei"))).unwrap_err().to_string();
+        assert!(missing.contains("nuclei-he-seg") && missing.ends_with(": nuclei"), "{missing}");
+    }
+}

@@ -1,0 +1,388 @@
+//! Collects what the windows of a slide gave, and ends the slide: answer, write,
+//! account, commit.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex};
+use merger::{Cell, WindowOutcome, decode_window, encode_window};
+use tiler::ReadCounters;
+use wsi_types::WindowKey;
+
+use crate::{
+    answer::{SlideAnswer, by_threshold, cells_of},
+    budget::free_bytes,
+    desk::{Committed, Committer, Finished, Ledger, Raw},
+    error::JobError,
+    events::{Event, Watch},
+    pipeline::Step,
+    prepare::{Facts, Held, NotRun, Prepared},
+    rules::SlideRules,
+    settings::ByteSize,
+    sightings::Sightings,
+    slides::SlideEntry,
+    work::{Recipe, Work},
+};
+
+/// Takes the steps of a job as they come.
+pub(crate) struct Collector<'a> {
+    work: &'a Work,
+    watch: &'a mut dyn Watch,
+    current: Option<SlideRun>,
+    committer: Committer,
+    /// Bytes on the disk for the slide begun last, as estimated.
+    needed: u64,
+    incomplete: bool,
+    /// Slides that other jobs were at work on.
+    waited_for: BTreeSet<SlideId>,
+}
+
+/// The slide at work.
+struct SlideRun {
+    facts: Facts,
+    sightings: Sightings,
+    held: Held,
+    record: Vec<u8>,
+}
+
+impl<'a> Collector<'a> {
+    /// A collector that tells `watch`.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub(crate) fn new(work: &'a Work, watch: &'a mut dyn Watch) -> Result<Self, JobError> {
+        let committer = Committer::start(&work.results)?;
+        let waited_for = BTreeSet::new();
+        Ok(Self { work, watch, current: None, committer, needed: 0, incomplete: false, waited_for })
+    }
+
+    /// Waits until all slides that ended are committed. Whether some slide of the
+    /// job is bad or incomplete, now or from before.
+    ///
+    /// # Errors
+    ///
+    /// When results cannot be put in place.
+    pub(crate) fn finish(self) -> Result<bool, JobError> {
+        let Self { work, watch, committer, needed, mut incomplete, .. } = self;
+        for committed in committer.finish().map_err(|error| with_room(error, work, needed))? {
+            incomplete |= tell(watch, committed);
+        }
+        Ok(incomplete)
+    }
+
+    /// Leaves the mark of the slide at work: it never ends, and whoever started this process is to know.
+    pub(crate) fn leave_mark(&mut self) {
+        if let Some(run) = self.current.take() {
+            run.held.mark.leave();
+        }
+    }
+
+    /// Takes one step.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written: no other slide would fare better.
+    pub(crate) fn take(&mut self, step: Step) -> Result<(), JobError> {
+        self.take_in_turn(step).map_err(|error| with_room(error, self.work, self.needed))
+    }
+
+    fn take_in_turn(&mut self, step: Step) -> Result<(), JobError> {
+        for committed in self.committer.ended()? {
+            self.incomplete |= tell(self.watch, committed);
+        }
+        match step {
+            Step::NotRun(entry, why) => self.not_run(&entry, why),
+            Step::Begin(prepared) => self.begin(*prepared),
+            Step::Windows(ended) => self.windows(ended),
+            Step::End(counters) => self.end(counters),
+            Step::Cut => self.cut(),
+        }
+    }
+
+    fn not_run(&mut self, entry: &SlideEntry, why: NotRun) -> Result<(), JobError> {
+        if let NotRun::Busy { id, .. } = &why
+            && !self.waited_for.insert(id.clone())
+        {
+            return Ok(());
+        }
+        self.incomplete |= not_run(self.work, self.watch, entry, why)?;
+        Ok(())
+    }
+
+    fn begin(&mut self, prepared: Prepared) -> Result<(), JobError> {
+        let Prepared { facts, mut sightings, held, .. } = prepared;
+        let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
+        self.needed = facts.needed_bytes();
+        note_name(&self.work.results, &facts.id, &facts.entry)?;
+        begun(self.watch, &facts, sightings.ended());
+        sightings.settle();
+        self.current = Some(SlideRun { facts, sightings, held, record: Vec::new() });
+        Ok(())
+    }
+
+    fn windows(&mut self, ended: Vec<(WindowKey, WindowOutcome)>) -> Result<(), JobError> {
+        let run = self.current.as_mut().ok_or_else(|| JobError::fault("windows of no slide"))?;
+        for (window, outcome) in ended {
+            run.take(window, outcome)?;
+        }
+        run.sightings.settle();
+        if let Some(reason) = over_budget(self.work.recipe.settings.scratch, run) {
+            return Err(JobError::output(reason));
+        }
+        self.watch.tell(&so_far(&run.facts, &run.sightings));
+        Ok(())
+    }
+
+    /// The job stops: what is in the ledger stays for the next run.
+    fn cut(&mut self) -> Result<(), JobError> {
+        if let Some(mut run) = self.current.take() {
+            run.held.ledger.sync()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, counters: ReadCounters) -> Result<(), JobError> {
+        let run = self.current.take().ok_or_else(|| JobError::fault("the end of no slide"))?;
+        let tiles = TileCounts {
+            needed: counters.tiles_needed,
+            decoded: counters.tiles_decoded,
+            failed: counters.tiles_failed,
+        };
+        self.committer.send(run.finish(self.work, tiles)?)
+    }
+}
+
+/// Says that a slide is not read, and why; writes the account of one that cannot be. Whether it is bad or
+/// incomplete.
+///
+/// # Errors
+///
+/// [`JobError::Output`] when there is no room, or the account cannot be written.
+pub(crate) fn not_run(
+    work: &Work,
+    watch: &mut dyn Watch,
+    entry: &SlideEntry,
+    why: NotRun,
+) -> Result<bool, JobError> {
+    match why {
+        NotRun::Skip { id, outcome, reason, aside } => {
+            let name = format!("{}{aside}", entry.name());
+            watch.tell(&Event::SlideSkipped { slide: id, name, reason });
+            Ok(outcome != Outcome::Done)
+        }
+        NotRun::Busy { id, reason } => {
+            watch.tell(&Event::SlideWaiting { slide: id, name: entry.name(), reason });
+            Ok(false)
+        }
+        NotRun::NoRoom { reason } => Err(JobError::output(reason)),
+        NotRun::Refused { id, reason, account } => {
+            note_name(&work.results, &id, entry)?;
+            if account {
+                write_account(&work.results, &work.recipe.maker.failed(&id, reason.as_str()))?;
+            }
+            watch.tell(&Event::SlideFailed { slide: id, name: entry.name(), reason });
+            Ok(true)
+        }
+    }
+}
+
+/// Says that a slide begins, of which `resumed` windows are done, and what should be known of it.
+pub(crate) fn begun(watch: &mut dyn Watch, facts: &Facts, resumed: usize) {
+    watch.tell(&Event::SlideStarted {
+        slide: facts.id.clone(),
+        name: facts.entry.name(),
+        windows: facts.survey.windows(),
+        resumed,
+        tissue_mm2: facts.survey.tissue_mm2(),
+    });
+    for message in facts.warnings.clone() {
+        watch.tell(&Event::Warning { slide: facts.id.clone(), name: facts.entry.name(), message });
+    }
+}
+
+/// Why a slide may not go on, if its detections have more than `--scratch`.
+fn over_budget(scratch: Option<u64>, run: &SlideRun) -> Option<String> {
+    let (bytes, ended, windows) =
+        (run.held.ledger.bytes(), run.sightings.ended(), run.facts.survey.windows());
+    let scratch = scratch.filter(|&scratch| scratch < bytes)?;
+    let needed = bytes / ended.max(1) as u64 * windows as u64;
+    Some(format!(
+        "the raw detections of {ended} of {windows} windows have {}, --scratch allows {}: about {} are needed; \
+         with that the same command goes on from here",
+        ByteSize(bytes),
+        ByteSize(scratch),
+        ByteSize(needed)
+    ))
+}
+
+/// How far a slide is.
+pub(crate) fn so_far(facts: &Facts, sightings: &Sightings) -> Event {
+    Event::Windows {
+        slide: facts.id.clone(),
+        done: sightings.ended(),
+        failed: sightings.failed().len(),
+        windows: facts.survey.windows(),
+        cells: sightings.settled(),
+    }
+}
+
+/// An error, with how much room is needed where there is less.
+pub(crate) fn with_room(error: JobError, work: &Work, needed: u64) -> JobError {
+    match (free_bytes(work.results.root()), error) {
+        (Ok(free), JobError::Output(reason)) if free < needed => JobError::output(format!(
+            "{reason}; about {} are needed for the slide at work, {} are free: make room, and the same command \
+             goes on",
+            ByteSize(needed),
+            ByteSize(free)
+        )),
+        (_, error) => error,
+    }
+}
+
+/// Says what became of a slide; whether it is bad or incomplete.
+pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
+    const TAKEN: &str =
+        "another run took this slide over while this one was silent; it belongs to that run now";
+    let (account, name, lost) = match committed {
+        Committed::Done(account, name) => (account, name, false),
+        Committed::Lost(account, name) => (account, name, true),
+    };
+    let RunAccount { slide, outcome, analysis, elapsed_secs, reason, .. } = &*account;
+    let event = match (analysis, outcome) {
+        _ if lost => Event::SlideFailed { slide: slide.clone(), name, reason: TAKEN.into() },
+        (Some(analysis), Outcome::Done | Outcome::Partial) => Event::SlideFinished {
+            slide: slide.clone(),
+            name,
+            outcome: *outcome,
+            cells: account.cells(),
+            analysed_mm2: analysis.coverage.analysed_mm2,
+            failed_windows: analysis.windows.failed,
+            elapsed_secs: *elapsed_secs,
+        },
+        _ => Event::SlideFailed { slide: slide.clone(), name, reason: reason.clone().unwrap_or_default() },
+    };
+    watch.tell(&event);
+    lost || *outcome != Outcome::Done
+}
+
+impl SlideRun {
+    fn take(&mut self, window: WindowKey, outcome: WindowOutcome) -> Result<(), JobError> {
+        self.record.clear();
+        encode_window(window, &outcome, &mut self.record);
+        self.held.ledger.append(&self.record)?;
+        Ok(self.sightings.push(window, outcome)?)
+    }
+
+    /// Answers what was found, and writes it where it waits for its names.
+    fn finish(self, work: &Work, tiles: TileCounts) -> Result<Finished, JobError> {
+        let Self { facts, sightings, held, .. } = self;
+        if was_replaced(&facts) {
+            replaced(&work.recipe, &facts, held)
+        } else {
+            finish(work, facts, sightings, held, tiles)
+        }
+    }
+}
+
+/// A slide whose windows may be of two files.
+fn replaced(recipe: &Recipe, facts: &Facts, held: Held) -> Result<Finished, JobError> {
+    held.ledger.remove()?;
+    let reason = "the file was replaced or changed while it was read; run it again";
+    let mut account = recipe.maker.failed(&facts.id, reason);
+    account.elapsed_secs = facts.started.elapsed().as_secs_f64();
+    Ok(Finished { account, name: facts.entry.name(), files: Vec::new(), raw: Raw::None, desk: held.desk })
+}
+
+/// Answers what was found on a slide whose windows all ended, and writes it where it waits for its names.
+///
+/// # Errors
+///
+/// [`JobError::Output`] when it cannot be written, or the ledger not be read.
+pub(crate) fn finish(
+    work: &Work,
+    facts: Facts,
+    sightings: Sightings,
+    held: Held,
+    tiles: TileCounts,
+) -> Result<Finished, JobError> {
+    let Recipe { settings, maker } = &*work.recipe;
+    let Held { mut ledger, desk, mark: _mark } = held;
+    let keeps = settings.keep_raw.is_some();
+    let mut answer = SlideAnswer::new(&facts.survey, sightings, &maker.rules);
+    let floor = if keeps { work.recipe.score_floor() } else { maker.rules.highest_threshold() };
+    let merged_at = |score| merged_at(score, &maker.rules, &facts, &mut ledger);
+    let by_threshold = by_threshold(&answer.cells, &maker.rules, floor, merged_at)?;
+    let (mut account, files) =
+        maker.stage(&work.results, &facts.subject(), &mut answer, by_threshold, tiles)?;
+    account.elapsed_secs = facts.started.elapsed().as_secs_f64();
+    let raw = if keeps { Raw::Kept(ledger) } else { Raw::Spent(ledger) };
+    Ok(Finished { account, name: facts.entry.name(), files, raw, desk })
+}
+
+/// The cells that this threshold for all classes gives.
+fn merged_at(
+    min_score: f32,
+    rules: &SlideRules,
+    facts: &Facts,
+    ledger: &mut Ledger,
+) -> Result<Vec<Cell>, JobError> {
+    let rules = rules.at_score(min_score);
+    let mut sightings = Sightings::new(&facts.layouts, &rules);
+    let mut unread = None;
+    ledger.replay(|record| {
+        let pushed = decode_window(record).and_then(|(window, outcome)| sightings.push(window, outcome));
+        unread = unread.take().or(pushed.err());
+    })?;
+    match unread {
+        Some(error) => Err(error.into()),
+        None => Ok(cells_of(&facts.survey, sightings, &rules)),
+    }
+}
+
+/// Whether another content is where the slide was.
+fn was_replaced(facts: &Facts) -> bool {
+    let now = facts.entry.content().map(|content| hex(&content));
+    now.ok().as_deref() != facts.made_with.get("slide_content")
+}
+
+fn write_account(dataset: &Dataset, account: &RunAccount) -> Result<(), JobError> {
+    let path = dataset.account(&account.slide);
+    let text = serde_json::to_vec_pretty(account).map_err(JobError::fault)?;
+    dataset.write(&path, &text).map_err(|error| {
+        JobError::output(format!("cannot write the run account: {error}: {}", path.display()))
+    })
+}
+
+/// Adds a line to the private list of names, once.
+///
+/// # Errors
+///
+/// [`JobError::Output`] when it cannot be written.
+pub(crate) fn note_name(dataset: &Dataset, id: &SlideId, entry: &SlideEntry) -> Result<(), JobError> {
+    let path = dataset.names();
+    add_name(&path, id, entry).map_err(|error| {
+        JobError::output(format!("cannot write the list of slides: {error}: {}", path.display()))
+    })
+}
+
+fn add_name(path: &Path, id: &SlideId, entry: &SlideEntry) -> io::Result<()> {
+    let known = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "id,path\n".into(),
+        Err(error) => return Err(error),
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([id.as_str(), &entry.path.to_string_lossy()])?;
+    let line = String::from_utf8_lossy(&writer.into_inner().map_err(io::Error::other)?).into_owned();
+    if known.contains(&line) {
+        return Ok(());
+    }
+    let start = if path.exists() { "" } else { known.as_str() };
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(format!("{start}{line}").as_bytes())
+}

@@ -1,0 +1,185 @@
+//! Commits slides: what a finished one wrote gets its names, the account last.
+//!
+//! Waiting for the disk is left to a thread of its own, and slides that end while
+//! it waits are committed together: a disk takes hardly longer for many files than
+//! for one. Until a slide is committed its ledger and its lock stay, so a run that
+//! is killed here goes on from its last window.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use dataset::{Dataset, RunAccount};
+use whole_file::Staged;
+
+use super::{Desk, Ledger};
+use crate::error::{JobError, panic_text};
+
+/// Slides that may wait: they hold no pixels.
+const WAITING: usize = 64;
+
+/// A slide whose results are written, but have no names yet.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// What is said of it.
+    pub(crate) account: RunAccount,
+    /// File name, for the terminal only.
+    pub(crate) name: String,
+    /// Tables and pictures.
+    pub(crate) files: Vec<Staged>,
+    /// Its raw detections, and what becomes of them.
+    pub(crate) raw: Raw,
+    /// Held until the account stands.
+    pub(crate) desk: Desk,
+}
+
+/// Raw detections of a finished slide.
+#[derive(Debug)]
+pub(crate) enum Raw {
+    /// They stay.
+    Kept(Ledger),
+    /// Nobody needs them once the account stands.
+    Spent(Ledger),
+    /// There are none.
+    None,
+}
+
+/// What became of a finished slide.
+#[derive(Debug)]
+pub(crate) enum Committed {
+    /// Its results stand.
+    Done(Box<RunAccount>, String),
+    /// Another run has taken it over; it is that run's now.
+    Lost(Box<RunAccount>, String),
+}
+
+/// Commits slides, on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    finished: Option<Sender<Box<Finished>>>,
+    committed: Receiver<Result<Vec<Committed>, JobError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// A committer of slides to `dataset`.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub(crate) fn start(dataset: &Dataset) -> Result<Self, JobError> {
+        let (finished, coming) = bounded(WAITING);
+        let (told, committed) = unbounded();
+        let dataset = dataset.clone();
+        let work = move || {
+            while let Ok(first) = coming.recv() {
+                let group =
+                    std::iter::once(first).chain(coming.try_iter()).map(|slide: Box<Finished>| *slide);
+                let group = group.collect();
+                let result = commit(&dataset, group);
+                let is_end = result.is_err();
+                if told.send(result).is_err() || is_end {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("commit".into()).spawn(work);
+        let thread =
+            Some(thread.map_err(|error| JobError::again(format!("cannot start a thread: {error}")))?);
+        Ok(Self { finished: Some(finished), committed, thread })
+    }
+
+    /// Takes a slide to be committed soon.
+    ///
+    /// # Errors
+    ///
+    /// What an earlier one failed with.
+    pub(crate) fn send(&self, finished: Finished) -> Result<(), JobError> {
+        match self.finished.as_ref().map(|to| to.send(Box::new(finished))) {
+            Some(Ok(())) => Ok(()),
+            _ => {
+                self.ended()?;
+                Err(JobError::fault("results are no longer written"))
+            }
+        }
+    }
+
+    /// What was committed since this was last asked.
+    ///
+    /// # Errors
+    ///
+    /// An output failure; no slide is committed after it.
+    pub(crate) fn ended(&self) -> Result<Vec<Committed>, JobError> {
+        let groups = self.committed.try_iter().collect::<Result<Vec<_>, JobError>>()?;
+        Ok(groups.into_iter().flatten().collect())
+    }
+
+    /// Waits until all is committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`ended`](Self::ended).
+    pub(crate) fn finish(mut self) -> Result<Vec<Committed>, JobError> {
+        self.join()?;
+        self.ended()
+    }
+
+    fn join(&mut self) -> Result<(), JobError> {
+        drop(self.finished.take());
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(panic)) => Err(JobError::fault(panic_text(panic.as_ref()))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        // What it says is said where results are asked for.
+        let _ = self.join();
+    }
+}
+
+/// All results of all slides get their names, then all accounts.
+fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, JobError> {
+    let (ours, lost): (Vec<_>, Vec<_>) = group.into_iter().partition(|slide| slide.desk.is_ours());
+    let lose = |slide: Finished| Committed::Lost(Box::new(slide.account), slide.name);
+    let mut ended: Vec<_> = lost.into_iter().map(lose).collect();
+    let (mut files, mut accounts, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    for Finished { account, name, files: own, raw, desk } in ours {
+        match raw {
+            Raw::Kept(mut ledger) => ledger.sync()?,
+            Raw::Spent(ledger) => desk.set_aside(ledger)?,
+            Raw::None => {}
+        }
+        files.extend(own);
+        let text = serde_json::to_vec_pretty(&account).map_err(JobError::fault)?;
+        accounts.push(dataset.stage(&account.slide, &dataset.account(&account.slide), &text)?);
+        held.push((account, name, desk));
+    }
+    put_in_place(dataset, files, accounts).map_err(|error| {
+        let root = dataset.root().display();
+        JobError::output(format!("cannot put results in place: {error}: {root}"))
+    })?;
+    for (account, name, desk) in held {
+        desk.clear();
+        ended.push(Committed::Done(Box::new(account), name));
+    }
+    Ok(ended)
+}
+
+fn put_in_place(dataset: &Dataset, files: Vec<Staged>, accounts: Vec<Staged>) -> io::Result<()> {
+    let folders = files.iter().chain(&accounts).filter_map(|staged| staged.path().parent());
+    let folders: BTreeSet<PathBuf> = folders.map(Path::to_owned).collect();
+    folders.iter().try_for_each(fs::create_dir_all)?;
+    // Results nobody can assign to a slide are of little use.
+    if let Ok(names) = File::open(dataset.names()) {
+        names.sync_data()?;
+    }
+    whole_file::put_in_place(files, accounts)
+}

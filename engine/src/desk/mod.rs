@@ -1,0 +1,310 @@
+//! The private corner of a dataset, slide by slide.
+//!
+//! A slide at work has a [`Desk`]: nobody else works on it ([`Locks`]), a crash is told from an end ([`Marks`]), each
+//! window is on disk as it ends ([`Ledger`]), results wait together for their names, and the account comes last
+//! ([`Committer`]). What killed processes leave is put away by the next one that takes the desk, or by [`sweep`].
+
+mod commit;
+mod ledger;
+mod lock;
+mod marks;
+mod names;
+mod redo;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use dataset::{Dataset, SlideId, host_name};
+
+pub(crate) use self::commit::{Committed, Committer, Finished, Raw};
+pub use self::{
+    ledger::{Ledger, LedgerError, LedgerHead, Origin},
+    lock::LockError,
+    marks::{Mark, Marks},
+    redo::Redo,
+};
+use self::{
+    ledger::{discard, take_back},
+    lock::{Locks, SlideLock, process_runs},
+};
+
+/// The desks of a dataset, as one job sees them.
+#[derive(Debug)]
+pub(crate) struct Desks {
+    /// Where results go.
+    results: Dataset,
+    /// Where the ledgers of windows lie: beside the results, as a rule.
+    ledgers: Dataset,
+    locks: Locks,
+    redo: Option<Redo>,
+}
+
+/// Why what an earlier job left on a desk cannot be put away.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing}: {source}")]
+pub struct TidyError {
+    /// Such as `remove the old window ledger`.
+    doing: &'static str,
+    /// What the system said.
+    source: io::Error,
+}
+
+impl Desks {
+    /// The desks of a job that writes to `results` and keeps windows in `ledgers`; with `redo` slides start from
+    /// nothing once.
+    pub(crate) fn new(results: &Dataset, ledgers: &Dataset, redo: Option<Redo>) -> Self {
+        Self { results: results.clone(), ledgers: ledgers.clone(), locks: Locks::new(results), redo }
+    }
+
+    /// Takes the desk of a slide. What an earlier job left on it is still there: see [`Desk::tidy`].
+    ///
+    /// # Errors
+    ///
+    /// [`LockError`]; another job may have it.
+    pub(crate) fn take(&self, id: &SlideId) -> Result<Desk, LockError> {
+        Ok(Desk {
+            lock: self.locks.take(id)?,
+            staged: self.results.staged(id),
+            ledger: self.ledgers.ledger(id),
+            spent: self.ledgers.spent(id),
+            redo: self.redo.clone(),
+            id: id.clone(),
+        })
+    }
+
+    /// The head of the ledger of a slide, where there is one.
+    pub(crate) fn head(&self, id: &SlideId) -> Option<LedgerHead> {
+        LedgerHead::read(&self.ledgers.ledger(id))
+    }
+
+    /// Puts away what a job left that was cut off between the account of a slide and its end.
+    pub(crate) fn clear_spent(&self, id: &SlideId) {
+        let _ = discard(&self.ledgers.spent(id));
+    }
+}
+
+/// One slide's private corner, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    id: SlideId,
+    lock: SlideLock,
+    ledger: PathBuf,
+    staged: PathBuf,
+    spent: PathBuf,
+    redo: Option<Redo>,
+}
+
+impl Desk {
+    /// Puts away what a job that was cut off left here, and what is to be done again.
+    ///
+    /// # Errors
+    ///
+    /// [`TidyError`] when a folder cannot be moved or removed.
+    pub(crate) fn tidy(&self) -> Result<(), TidyError> {
+        discard(&self.staged).map_err(tidying("remove results that were not committed"))?;
+        take_back(&self.spent, &self.ledger).map_err(tidying("take the window ledger back"))?;
+        if let Some(redo) = self.redo.as_ref().filter(|redo| !redo.has_begun(&self.id)) {
+            discard(&self.ledger).map_err(tidying("remove the old window ledger"))?;
+            redo.note_begun(&self.id).map_err(tidying("note that the slide is done again"))?;
+        }
+        Ok(())
+    }
+
+    /// Opens the ledger, or starts one; hands each whole record to `replay`, which says whether it could be read.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::OtherRun`] when a ledger for something else is there.
+    pub(crate) fn ledger(
+        &self,
+        head: &LedgerHead,
+        replay: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Ledger, LedgerError> {
+        Ledger::open(&self.ledger, head, replay)
+    }
+
+    /// Whether it still is this job's: another may have taken it over while this one was silent.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.lock.is_ours()
+    }
+
+    /// Moves the ledger aside: its slide is being committed.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when it cannot be moved.
+    fn set_aside(&self, ledger: Ledger) -> Result<(), LedgerError> {
+        ledger.set_aside(&self.spent)
+    }
+
+    /// The account stands: what is left here is of no use. The next job would remove it, too.
+    fn clear(self) {
+        let _ = discard(&self.spent);
+        let _ = fs::remove_dir(&self.staged);
+        if let Some(redo) = &self.redo {
+            redo.note_done(&self.id);
+        }
+    }
+}
+
+fn tidying(doing: &'static str) -> impl FnOnce(io::Error) -> TidyError {
+    move |source| TidyError { doing, source }
+}
+
+/// Makes the private folder, and tells whether a job could write there.
+///
+/// # Errors
+///
+/// When it could not.
+pub fn try_writing(dataset: &Dataset) -> io::Result<()> {
+    // Its own name: other jobs may begin at the same moment.
+    let probe = dataset.private().join(format!("{}{}", names::PROBE, dataset.writer()));
+    dataset.write(&probe, b"").and_then(|()| fs::remove_file(&probe))
+}
+
+/// Removes what jobs of this host left that were killed.
+pub fn sweep(dataset: &Dataset) {
+    let locks = Locks::new(dataset);
+    locks.sweep();
+    for folder in names::OF_SLIDES {
+        for (name, path) in entries(&dataset.private().join(folder)) {
+            // Without an account the slide is done again, and needs what was set aside.
+            let is_over = |id: SlideId| !locks.is_there(&id) && dataset.account(&id).exists();
+            if SlideId::new(name).is_ok_and(is_over) {
+                let _ = fs::remove_dir_all(path);
+            }
+        }
+    }
+    let host = host_name();
+    for (name, path) in entries(&dataset.private()) {
+        if names::is_left(&name, &host, process_runs) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        }
+    }
+}
+
+/// Names and paths of what is in a folder; none where it cannot be read.
+fn entries(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{made_with::MadeWith, options::RunOptions, slides::SlideEntry};
+
+    fn id() -> SlideId {
+        SlideId::new("case-7").unwrap()
+    }
+
+    fn head() -> LedgerHead {
+        let terms = detector::Manifest::without_model("m", &["cell"], None).merge_terms();
+        let origin = Origin {
+            slide: SlideEntry::at("x.svs"),
+            id: id(),
+            options: RunOptions::default(),
+            models: vec![terms],
+        };
+        LedgerHead::new(MadeWith::new([("window", "512".to_owned())]), 3, 0.25, origin)
+    }
+
+    fn taken(desks: &Desks) -> Desk {
+        let desk = desks.take(&id()).unwrap();
+        desk.tidy().unwrap();
+        desk
+    }
+
+    fn records(desk: &Desk) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        let replay = |record: &[u8]| {
+            found.push(record.to_vec());
+            true
+        };
+        desk.ledger(&head(), replay).unwrap();
+        found
+    }
+
+    #[test]
+    fn a_desk_is_one_jobs_and_keeps_its_records_for_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let desks = Desks::new(&dataset, &dataset, None);
+        let desk = desks.take(&id()).unwrap();
+        assert!(matches!(desks.take(&id()), Err(LockError::Held { .. })));
+        desk.ledger(&head(), |_| true).unwrap().append(b"first").unwrap();
+        assert!(desks.head(&id()).is_some() && desk.is_ours());
+        drop(desk);
+        assert_eq!(records(&taken(&desks)), [b"first"]);
+    }
+
+    #[test]
+    fn what_a_cut_off_commit_left_is_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let desks = Desks::new(&dataset, &dataset, None);
+        let desk = desks.take(&id()).unwrap();
+        let mut ledger = desk.ledger(&head(), |_| true).unwrap();
+        ledger.append(b"first").unwrap();
+        desk.set_aside(ledger).unwrap();
+        fs::create_dir_all(dataset.staged(&id())).unwrap();
+        fs::write(dataset.staged(&id()).join("cells"), "half").unwrap();
+        drop(desk);
+        assert!(dataset.spent(&id()).exists() && desks.head(&id()).is_none());
+
+        let again = taken(&desks);
+        assert!(!dataset.spent(&id()).exists() && !dataset.staged(&id()).exists());
+        assert_eq!(records(&again), [b"first"]);
+    }
+
+    #[test]
+    fn a_redo_starts_a_slide_from_nothing_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let fill = |desk: &Desk, record| desk.ledger(&head(), |_| true).unwrap().append(record).unwrap();
+        fill(&taken(&Desks::new(&dataset, &dataset, None)), b"old");
+        let redo = Redo::new(&dataset, &"the command").unwrap();
+        let desks = Desks::new(&dataset, &dataset, Some(redo.clone()));
+        let desk = taken(&desks);
+        assert!(records(&desk).is_empty());
+        fill(&desk, b"new");
+        drop(desk);
+        let desk = taken(&desks);
+        assert_eq!(records(&desk), [b"new"]);
+        assert!(!redo.is_done(&id()));
+        desk.clear();
+        assert!(redo.is_done(&id()));
+    }
+
+    #[test]
+    fn what_killed_jobs_of_this_host_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let at = |name: String| dataset.private().join(name);
+        let (host, gone, alive) = (host_name(), u32::MAX, 1);
+        let left = [at(format!("in-hand-{host}-{gone}")), at(format!("writing-{host}-{gone}"))];
+        let others = [at(format!("writing-{host}-{alive}")), at(format!("writing-elsewhere-{gone}"))];
+        // A slide whose account stands, and one that is to be done again.
+        let over = [at("staged/over".into()), at("spent/over".into())];
+        let needed = [at("staged/needed".into()), at("spent/needed".into())];
+        for folder in left.iter().chain(&others).chain(&over).chain(&needed) {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("x"), "").unwrap();
+        }
+        dataset.write(&dataset.account(&SlideId::new("over").unwrap()), b"{}").unwrap();
+        sweep(&dataset);
+        assert!(left.iter().chain(&over).all(|path| !path.exists()));
+        assert!(others.iter().chain(&needed).all(|path| path.exists()));
+    }
+
+    #[test]
+    fn a_folder_that_can_be_written_to_is_left_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path().join("out"));
+        try_writing(&dataset).unwrap();
+        assert_eq!(entries(&dataset.private()).count(), 0);
+    }
+}

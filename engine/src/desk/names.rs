@@ -1,0 +1,62 @@
+//! What lies in the private folder of a dataset, by name: one list, for those who write there and for the sweep.
+//!
+//! | name | of | gone when |
+//! | --- | --- | --- |
+//! | `ledger/<id>/` | a slide | its account stands, unless raw detections are kept |
+//! | `staged/<id>/` | a slide | its results have their names |
+//! | `spent/<id>/` | a slide | its account stands |
+//! | `locks/<id>.lock` | a slide | nobody is at work on it |
+//! | `in-hand-<writer>/` | a job | it ends |
+//! | `probe-<writer>` | a job | at once |
+//! | `writing-<writer>/` | a job | it ends |
+//! | `redo-<command>/` | a command | it ends by itself |
+//!
+//! Beside them lie `status/`, `slides.csv` and `plan.json`, which stay.
+
+/// Locks of slides.
+pub(super) const LOCKS: &str = "locks";
+/// Marks of one `--redo` command: a prefix.
+pub(super) const REDO: &str = "redo-";
+/// Marks of slides at work of one job: a prefix.
+pub(super) const IN_HAND: &str = "in-hand-";
+/// A file that only tells that the folder can be written to: a prefix.
+pub(super) const PROBE: &str = "probe-";
+/// Where a job writes what is not of a slide; the dataset names it.
+const WRITING: &str = "writing-";
+
+/// Folders with a folder for each slide that is of use only while the slide is at work.
+pub(super) const OF_SLIDES: [&str; 2] = ["staged", "spent"];
+/// Prefixes of what is of use only while a job is; its writer follows, `<host>-<process>`.
+const OF_JOBS: [&str; 3] = [IN_HAND, PROBE, WRITING];
+
+/// Whether an entry of the private folder was left by a process of `host` that is gone, as `runs` says.
+pub(super) fn is_left(name: &str, host: &str, runs: impl Fn(u32) -> bool) -> bool {
+    let writer = OF_JOBS.iter().find_map(|start| name.strip_prefix(start));
+    let process = writer.and_then(|writer| writer.strip_prefix(host)?.strip_prefix('-')?.parse().ok());
+    process.is_some_and(|process| !runs(process))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_dead_processes_of_this_host_left_is_swept() {
+        let runs = |process| process == 1;
+        for left in ["in-hand-node-7-42", "probe-node-7-42", "writing-node-7-42"] {
+            assert!(is_left(left, "node-7", runs), "{left}");
+        }
+        for stays in [
+            "in-hand-node-7-1",
+            "in-hand-other-42",
+            "in-hand-node-42",
+            "redo-node-7-42",
+            "slides.csv",
+            "ledger",
+            "writing-node-7-",
+            "in-hand-node-7-x",
+        ] {
+            assert!(!is_left(stays, "node-7", runs), "{stays}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Models at hand, and what they answer of a slide.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use dataset::hex;
+use detector::{Detector, Manifest};
+use tiler::{Survey, SurveySettings};
+use wsi_reader::Slide;
+use wsi_types::Mpp;
+
+use crate::{
+    answer::SlideAnswer,
+    bundled,
+    collect::{begun, so_far},
+    error::{JobError, in_words},
+    events::{Event, Watch},
+    made_with,
+    models::{self, ModelSet},
+    pipeline::{self, Step},
+    prepare::{Facts, Preparation, Prepared, survey_settings},
+    settings::Settings,
+    shared::Shared,
+    sightings::Sightings,
+    slides::SlideEntry,
+    store::Maker,
+    work::{Recipe, Stop, score_floor},
+};
+
+/// Settings and opened models. Any number of slides and jobs can be run with one engine, from any thread; two
+/// engines in one process do not disturb each other.
+pub struct Engine {
+    pub(crate) recipe: Arc<Recipe>,
+    detectors: Vec<Shared>,
+}
+
+/// A model that is handed in.
+pub enum Model {
+    /// An ONNX file, with the TOML beside it, or the name of a bundled model.
+    File(PathBuf),
+    /// An ONNX file in memory.
+    Bytes {
+        /// What it is called where it does not say so itself.
+        name: String,
+        /// The file.
+        onnx: Vec<u8>,
+        /// The text of its TOML manifest; empty for none.
+        manifest: String,
+    },
+    /// Anything that finds objects in windows.
+    Detector(Box<dyn Detector>),
+}
+
+impl From<Box<dyn Detector>> for Model {
+    fn from(detector: Box<dyn Detector>) -> Self {
+        Self::Detector(detector)
+    }
+}
+
+impl Engine {
+    /// Opens the models that the settings name, once.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] when settings and models disagree, a model cannot be used, or its device not be had.
+    pub fn open(settings: &Settings) -> Result<Self, JobError> {
+        let models = ModelSet::from_settings(settings)?;
+        // Before models are opened, which takes longer.
+        settings.merging.for_models(&models, settings.window_iou)?;
+        let opened = models::open(settings, &models, score_floor(settings, &models))?;
+        Self::new(settings, models, opened)
+    }
+
+    /// An engine with models that are handed in, one for each detector of the settings.
+    ///
+    /// A [`Model::Detector`] decides itself which answers are detections; what is below the settings' thresholds is
+    /// dropped later.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn with_models(
+        settings: &Settings,
+        models: impl IntoIterator<Item = Model>,
+    ) -> Result<Self, JobError> {
+        let described: Vec<Described> =
+            models.into_iter().map(Described::new).collect::<Result<_, JobError>>()?;
+        let terms = described.iter().map(|model| model.manifest.merge_terms()).collect();
+        let set = ModelSet::new(&settings.detectors, terms)?;
+        settings.merging.for_models(&set, settings.window_iou)?;
+        let floor = score_floor(settings, &set);
+        let opened = described.into_iter().map(|model| model.open(settings, floor));
+        let opened = opened.collect::<Result<_, JobError>>()?;
+        Self::new(settings, set, opened)
+    }
+
+    fn new(
+        settings: &Settings,
+        models: ModelSet,
+        detectors: Vec<Box<dyn Detector>>,
+    ) -> Result<Self, JobError> {
+        let detectors: Vec<_> = detectors.into_iter().map(Shared::new).collect();
+        let device = detectors.first().map_or_else(String::new, |first| first.device().to_owned());
+        let rules = settings.merging.for_models(&models, settings.window_iou)?;
+        let maker = Maker { models, device, rules };
+        Ok(Self { recipe: Arc::new(Recipe { settings: settings.clone(), maker }), detectors })
+    }
+
+    /// The settings it was opened with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.recipe.settings
+    }
+
+    /// What its models promise, in order of the detectors.
+    pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.detectors.iter().map(Shared::manifest)
+    }
+
+    /// Names of the classes of all its models, in order of the [`wsi_types::ClassId`]s in answers.
+    #[must_use]
+    pub fn class_names(&self) -> &[String] {
+        &self.recipe.maker.models.classes
+    }
+
+    /// What the models run on, in words: what `auto` took, for instance.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.recipe.maker.device
+    }
+
+    /// How it looks at slides: what [`Survey::new`] needs to plan one as this engine does.
+    #[must_use]
+    pub fn survey_settings(&self) -> SurveySettings {
+        plan_settings(self.settings(), &self.recipe.maker.models, self.settings().mpp)
+    }
+
+    /// Plans a slide without running a model.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Input`] when it cannot be opened or planned.
+    pub fn survey(&self, slide: impl Into<SlideEntry>) -> Result<Survey, JobError> {
+        self.survey_of(&slide.into())
+    }
+
+    fn survey_of(&self, entry: &SlideEntry) -> Result<Survey, JobError> {
+        let (settings, models) = (self.settings(), &self.recipe.maker.models);
+        let slide = entry.open(settings.map_range).map_err(|error| bad_slide(entry, &error))?;
+        Survey::new(slide, &survey_settings(settings, models, entry.mpp.or(settings.mpp)))
+            .map_err(|error| bad_slide(entry, &error))
+    }
+
+    /// Finds all cells and regions of a slide, in memory: a path, or a slide that is open already
+    /// ([`SlideEntry::from_slide`]). Nothing is written.
+    ///
+    /// Windows that cannot be read are no error: the answer names them and says what of the tissue was seen.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Input`] when the slide cannot be opened or planned, [`JobError::Again`] when a model stops,
+    /// [`JobError::Silent`] when it or the slide hangs.
+    pub fn analyse(
+        &self,
+        slide: impl Into<SlideEntry>,
+        watch: &mut dyn Watch,
+    ) -> Result<SlideAnswer, JobError> {
+        let entry = slide.into();
+        let started = Instant::now();
+        let content = hex(&entry.content().map_err(|error| bad_slide(&entry, &error))?);
+        let survey = self.survey_of(&entry)?;
+        let (id, _) = entry.identity();
+        let own = made_with::of_slide(&content, &survey.scale, survey.slide.info());
+        let made_with = made_with::of_job(self.settings(), &self.recipe.maker.models).with(&own);
+        let facts = Facts::new(&entry, &id, &content, survey, made_with, started)?;
+        let prepared = Prepared {
+            todo: facts.all_windows(),
+            sightings: Sightings::new(&facts.layouts, &self.recipe.maker.rules),
+            facts,
+            held: None,
+        };
+        self.answer(prepared, watch)
+    }
+
+    fn answer(&self, prepared: Prepared, watch: &mut dyn Watch) -> Result<SlideAnswer, JobError> {
+        let source: pipeline::Source = Box::new(move |out, _| {
+            // Nobody takes it where the model could not be started.
+            let _ = out.send(Preparation::Ready(Box::new(prepared)));
+        });
+        let mut current = None;
+        pipeline::run(self.settings(), self.detectors(), &Stop::new(), source, |step| {
+            match step {
+                Step::Begin(prepared) => {
+                    begun(watch, &prepared.facts, 0);
+                    current = Some(prepared);
+                }
+                Step::Windows(ended) => {
+                    if let Some(prepared) = &mut current {
+                        for (window, outcome) in ended {
+                            prepared.sightings.push(window, outcome)?;
+                        }
+                        prepared.sightings.settle();
+                        watch.tell(&so_far(&prepared.facts, &prepared.sightings));
+                    }
+                }
+                Step::End(_) | Step::Cut | Step::NotRun(..) => {}
+            }
+            Ok(())
+        })?;
+        let Prepared { facts, sightings, .. } =
+            *current.ok_or_else(|| JobError::fault("a slide that never began"))?;
+        let answer = SlideAnswer::new(&facts.survey, sightings, &self.recipe.maker.rules);
+        watch.tell(&Event::SlideFinished {
+            slide: facts.id,
+            name: facts.entry.name(),
+            outcome: answer.outcome(),
+            cells: answer.cells.len() as u64,
+            analysed_mm2: answer.coverage.analysed_mm2,
+            failed_windows: answer.windows.failed,
+            elapsed_secs: facts.started.elapsed().as_secs_f64(),
+        });
+        Ok(answer)
+    }
+
+    /// Its detectors, in order, to be run on one's own windows. What a job runs meanwhile takes turns with them.
+    #[must_use]
+    pub fn detectors(&self) -> Vec<Box<dyn Detector>> {
+        self.detectors.iter().map(Shared::lend).collect()
+    }
+}
+
+/// How these settings and models look at slides whose scale may be `given`: what [`Survey::new`] needs.
+#[must_use]
+pub fn plan_settings(settings: &Settings, models: &ModelSet, given: Option<Mpp>) -> SurveySettings {
+    survey_settings(settings, models, given)
+}
+
+fn bad_slide(entry: &SlideEntry, error: &dyn std::error::Error) -> JobError {
+    JobError::input(format!("{}: {}", in_words(error), entry.path.display()))
+}
+
+/// A model that was handed in, and what it promises.
+struct Described {
+    manifest: Manifest,
+    model: Model,
+}
+
+impl Described {
+    fn new(model: Model) -> Result<Self, JobError> {
+        let manifest = match &model {
+            Model::File(path) => bundled::describe(Some(path))?.manifest,
+            Model::Bytes { name, onnx, manifest } => {
+                detector::describe_bytes(name, onnx, manifest).map_err(JobError::usage)?.manifest
+            }
+            Model::Detector(detector) => detector.manifest().clone(),
+        };
+        Ok(Self { manifest, model })
+    }
+
+    fn open(self, settings: &Settings, score_floor: f32) -> Result<Box<dyn Detector>, JobError> {
+        let nms_iou = settings.window_iou.map_or(self.manifest.nms_iou, |iou| iou as f32);
+        match self.model {
+            Model::File(path) => Ok(Box::new(bundled::open(settings, Some(&path), nms_iou, score_floor)?)),
+            Model::Bytes { name, onnx, manifest } => {
+                Ok(Box::new(bundled::open_bytes(settings, (&name, &onnx, &manifest), nms_iou, score_floor)?))
+            }
+            Model::Detector(detector) => Ok(detector),
+        }
+    }
+}
+
+/// Opens a slide that a program has no path of.
+impl From<Arc<dyn Slide>> for SlideEntry {
+    /// Its id stands for all slides without a name: of two in one job, give each its own with
+    /// [`SlideEntry::from_slide`].
+    fn from(slide: Arc<dyn Slide>) -> Self {
+        Self::from_slide(dataset::SlideId::from_content(&[0; 32]), slide)
+    }
+}

@@ -1,0 +1,241 @@
+//! What is told while a job runs.
+
+use std::time::Instant;
+
+use dataset::{Outcome, SlideId};
+use serde::{Deserialize, Serialize};
+
+/// Gets the events of a job, in order, on the thread that runs it.
+pub trait Watch {
+    /// Something happened.
+    fn tell(&mut self, event: &Event);
+}
+
+/// Nobody watches.
+impl Watch for () {
+    fn tell(&mut self, _: &Event) {}
+}
+
+/// Events in a list.
+impl Watch for Vec<Event> {
+    fn tell(&mut self, event: &Event) {
+        self.push(event.clone());
+    }
+}
+
+/// Something that happened. As JSON each is one line of
+/// `--json-logs` (see `docs/json-logs.md`); names are left out of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The list is read and the model is loaded.
+    JobStarted {
+        /// Slides in the job.
+        slides: usize,
+        /// Name and version of the model.
+        model: String,
+        /// What the model runs on.
+        device: String,
+    },
+    /// A slide is planned; its windows come next.
+    SlideStarted {
+        /// Which.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// Windows in its plan.
+        windows: usize,
+        /// Of these, done by an earlier run.
+        resumed: usize,
+        /// Tissue the mask found.
+        tissue_mm2: f64,
+    },
+    /// More windows of a slide are done.
+    Windows {
+        /// Which.
+        slide: SlideId,
+        /// Done so far, failed ones included.
+        done: usize,
+        /// Failed so far.
+        failed: usize,
+        /// In its plan.
+        windows: usize,
+        /// Cells that are final.
+        cells: u64,
+    },
+    /// A slide ended with results.
+    SlideFinished {
+        /// Which.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// Whole or partial.
+        outcome: Outcome,
+        /// Cells written.
+        cells: u64,
+        /// Tissue analysed.
+        analysed_mm2: f64,
+        /// Windows without result.
+        failed_windows: usize,
+        /// Wall time.
+        elapsed_secs: f64,
+    },
+    /// A slide was done before, by the same model and settings.
+    SlideSkipped {
+        /// Which.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// In words.
+        reason: String,
+    },
+    /// Another job is at work on the slide: this one comes back to it.
+    SlideWaiting {
+        /// Which.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// Who has it.
+        reason: String,
+    },
+    /// A slide ended without results.
+    SlideFailed {
+        /// Which.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// What was tried, found and expected; no path.
+        reason: String,
+    },
+    /// Something a person should know; the work goes on.
+    Warning {
+        /// Of which slide.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// In words; no path.
+        message: String,
+    },
+    /// The end, also of an interrupted job.
+    JobFinished(Totals),
+}
+
+/// Sums over a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Slides with all windows.
+    pub done: usize,
+    /// Slides with missing windows.
+    pub partial: usize,
+    /// Slides without results.
+    pub failed: usize,
+    /// Slides done before.
+    pub skipped: usize,
+    /// Cells written by this run.
+    pub cells: u64,
+    /// Tissue analysed by this run.
+    pub analysed_mm2: f64,
+    /// Wall time.
+    pub elapsed_secs: f64,
+    /// Whether the job was stopped before its end.
+    pub interrupted: bool,
+}
+
+impl Totals {
+    /// Slides that have ended one way or another.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.done + self.partial + self.failed + self.skipped
+    }
+
+    /// Adds an event up.
+    pub fn note(&mut self, event: &Event) {
+        match event {
+            Event::SlideFinished { outcome, cells, analysed_mm2, .. } => {
+                match outcome {
+                    Outcome::Done => self.done += 1,
+                    Outcome::Partial => self.partial += 1,
+                    Outcome::Failed => self.failed += 1,
+                }
+                self.cells += cells;
+                self.analysed_mm2 += analysed_mm2;
+            }
+            Event::SlideSkipped { .. } => self.skipped += 1,
+            Event::SlideFailed { .. } => self.failed += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Adds up what it passes on.
+pub(crate) struct Tally<'a> {
+    watch: &'a mut dyn Watch,
+    totals: Totals,
+    started: Instant,
+}
+
+impl<'a> Tally<'a> {
+    pub(crate) fn new(watch: &'a mut dyn Watch) -> Self {
+        Self { watch, totals: Totals::default(), started: Instant::now() }
+    }
+
+    /// Tells the end, and gives the sums.
+    pub(crate) fn finish(mut self, interrupted: bool) -> Totals {
+        self.totals.interrupted = interrupted;
+        self.totals.elapsed_secs = self.started.elapsed().as_secs_f64();
+        self.watch.tell(&Event::JobFinished(self.totals));
+        self.totals
+    }
+}
+
+impl Watch for Tally<'_> {
+    fn tell(&mut self, event: &Event) {
+        self.totals.note(event);
+        self.watch.tell(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_carry_ids_and_no_names() {
+        let event = Event::SlideFailed {
+            slide: SlideId::new("abc").unwrap(),
+            name: "Miller John.svs".into(),
+            reason: "no scale".into(),
+        };
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(line, r#"{"event":"slide_failed","slide":"abc","reason":"no scale"}"#);
+    }
+
+    #[test]
+    fn totals_are_those_of_the_events_and_end_the_list() {
+        let (id, name) = (SlideId::new("abc").unwrap(), String::new());
+        let mut events = Vec::new();
+        let mut tally = Tally::new(&mut events);
+        let skipped = Event::SlideSkipped { slide: id.clone(), name: name.clone(), reason: String::new() };
+        tally.tell(&skipped);
+        tally.tell(&Event::SlideFinished {
+            slide: id,
+            name,
+            outcome: Outcome::Partial,
+            cells: 7,
+            analysed_mm2: 0.5,
+            failed_windows: 1,
+            elapsed_secs: 1.0,
+        });
+        let totals = tally.finish(true);
+        assert_eq!((totals.ended(), totals.partial, totals.skipped, totals.cells), (2, 1, 1, 7));
+        assert_eq!(events[0], skipped);
+        assert_eq!(events.last(), Some(&Event::JobFinished(totals)));
+        assert!(totals.interrupted);
+    }
+}

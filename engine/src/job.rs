@@ -1,0 +1,107 @@
+//! A job: many slides into one dataset, so that it can be killed at any moment and go on.
+
+use std::sync::Arc;
+
+use dataset::Dataset;
+
+use crate::{
+    collect::Collector,
+    desk::Redo,
+    engine::Engine,
+    error::JobError,
+    events::{Event, Tally, Totals, Watch},
+    pipeline,
+    slides::SlideEntry,
+    work::{Before, Stop, Work},
+};
+
+/// Slides into a dataset. What ended before is not done again; what was cut off goes on from its last window.
+pub struct Job<'a> {
+    engine: &'a Engine,
+    results: Dataset,
+    before: Before,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JobEnd {
+    /// Sums over its slides.
+    pub totals: Totals,
+    /// Whether every slide has all its results, now or from before.
+    pub is_complete: bool,
+    /// Whether it was asked to stop.
+    pub was_stopped: bool,
+}
+
+impl<'a> Job<'a> {
+    /// A job that writes to `results`; jobs that write there at the same moment need writers of other names
+    /// ([`Dataset::written_by`]).
+    #[must_use]
+    pub fn new(engine: &'a Engine, results: Dataset) -> Self {
+        Self { engine, results, before: Before::Stay }
+    }
+
+    /// The same, but results that are there are made again. Interrupted, a job with equal marks goes on.
+    #[must_use]
+    pub fn redo(self, redo: Redo) -> Self {
+        Self { before: Before::Redo(redo), ..self }
+    }
+
+    /// Runs all slides. Each is committed as a whole, its account last; slides that ended stay, whatever stops the
+    /// others.
+    ///
+    /// # Errors
+    ///
+    /// What ends the job as a whole. What is wrong with one slide is in the account of that slide and in
+    /// [`JobEnd::is_complete`].
+    pub fn run(self, slides: &[SlideEntry], watch: &mut dyn Watch, stop: &Stop) -> Result<JobEnd, JobError> {
+        let Self { engine, results, before } = self;
+        let redo = match &before {
+            Before::Redo(redo) => Some(redo.clone()),
+            Before::Stay | Before::Remerge => None,
+        };
+        let recipe = Arc::clone(&engine.recipe);
+        let ledgers = results.clone();
+        let work = Arc::new(Work::new(recipe, results, &ledgers, before, stop.clone()));
+        let mut tally = Tally::new(watch);
+        let model = engine.recipe.maker.models.facts();
+        tally.tell(&Event::JobStarted {
+            slides: slides.len(),
+            model: format!("{} {}", model.name, model.version),
+            device: engine.device().to_owned(),
+        });
+        let ended = run_all(engine, &work, slides, &mut tally);
+        if let Err(silent @ JobError::Silent { .. }) = ended {
+            // It has not ended: whoever can end what hangs may start it again.
+            return Err(silent);
+        }
+        let was_stopped = stop.is_asked();
+        let totals = tally.finish(was_stopped || ended.is_err());
+        let incomplete = ended?;
+        if let Some(redo) = redo.filter(|_| !was_stopped) {
+            redo.forget();
+        }
+        Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0 && !was_stopped, was_stopped })
+    }
+}
+
+/// Whether some slide is bad or incomplete.
+fn run_all(
+    engine: &Engine,
+    work: &Arc<Work>,
+    slides: &[SlideEntry],
+    watch: &mut dyn Watch,
+) -> Result<bool, JobError> {
+    let mut collector = Collector::new(work, watch)?;
+    let source = pipeline::slides_of(Arc::clone(work), slides.to_vec());
+    let ended =
+        pipeline::run(engine.settings(), engine.detectors(), &work.stop, source, |step| collector.take(step));
+    if matches!(ended, Err(JobError::Silent { .. })) {
+        collector.leave_mark();
+    }
+    // Slides that ended are committed whatever stopped the others.
+    match (ended, collector.finish()) {
+        (Ok(()), committed) => committed,
+        (Err(error), _) => Err(error),
+    }
+}

@@ -1,0 +1,187 @@
+//! The settings that results were made with, and how two such lists differ.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use dataset::hex;
+use wsi_reader::{Scale, SlideInfo};
+
+use crate::{models::ModelSet, settings::Settings};
+
+/// Everything that can change a result, by name. Equal lists give equal results.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MadeWith(BTreeMap<String, String>);
+
+impl MadeWith {
+    /// Of pairs of name and value.
+    #[must_use]
+    pub fn new<Name: Into<String>>(pairs: impl IntoIterator<Item = (Name, String)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+
+    /// The same with what is in `more`, which comes before what is here.
+    #[must_use]
+    pub fn with(&self, more: &Self) -> Self {
+        Self(self.0.iter().chain(&more.0).map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// SHA-256 of the list, 64 hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        // A map of text to text is always JSON.
+        hex(&Sha256::digest(serde_json::to_vec(&self.0).unwrap_or_default()))
+    }
+
+    /// What of this list `found` has otherwise. What only `found` has does not count, and an empty one says nothing.
+    #[must_use]
+    pub fn differences(&self, found: &Self) -> Differences {
+        if found.0.is_empty() {
+            return Differences::default();
+        }
+        let differs = |(name, wanted): &(&String, &String)| found.0.get(*name) != Some(*wanted);
+        let difference = |(name, wanted): (&String, &String)| Difference {
+            name: name.clone(),
+            found: found.0.get(name).cloned(),
+            wanted: wanted.clone(),
+        };
+        Differences(self.0.iter().filter(differs).map(difference).collect())
+    }
+}
+
+impl From<MadeWith> for BTreeMap<String, String> {
+    fn from(made: MadeWith) -> Self {
+        made.0
+    }
+}
+
+impl From<BTreeMap<String, String>> for MadeWith {
+    fn from(pairs: BTreeMap<String, String>) -> Self {
+        Self(pairs)
+    }
+}
+
+/// Everything that can change the results of a job, but for what is the slides' own.
+#[must_use]
+pub fn of_job(settings: &Settings, models: &ModelSet) -> MadeWith {
+    of_windows(settings, models).with(&of_cells(settings, models))
+}
+
+/// What of that can change what a window gives.
+pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
+    let of_models = [
+        ("model_sha256", models.facts().sha256),
+        ("model_mpp", models.mpps()),
+        ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    MadeWith::new(settings.detection_relevant().into_iter().chain(of_models))
+}
+
+/// What of that counts after the windows.
+pub(crate) fn of_cells(settings: &Settings, models: &ModelSet) -> MadeWith {
+    MadeWith::new(settings.merging.result_relevant(models))
+}
+
+/// What is a slide's own: its content, its scale, and how its samples become 8 bits.
+pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWith {
+    let always = [("slide_content", content.to_owned()), ("mpp", scale.mpp.get().to_string())];
+    // Of slides it applies to alone: the others are what they were without it.
+    let mapping = info.mapping.map(|mapping| ("map_range", mapping.to_string()));
+    MadeWith::new(always.into_iter().chain(mapping))
+}
+
+/// One setting that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Which.
+    pub name: String,
+    /// What results were made with; `None`: it was not set.
+    pub found: Option<String>,
+    /// What they would be made with now.
+    pub wanted: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = self.found.as_deref().unwrap_or("not set");
+        write!(f, "{} was {found}, now {}", self.name, self.wanted)
+    }
+}
+
+/// How two lists of settings differ, in order of name: `window_px was 512, now 1024; …`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences(Vec<Difference>);
+
+impl Differences {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds one that is not a setting of the list.
+    pub fn add(&mut self, name: &str, found: impl fmt::Display, wanted: impl fmt::Display) {
+        let found = Some(found.to_string());
+        self.0.push(Difference { name: name.into(), found, wanted: wanted.to_string() });
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Difference> {
+        self.0.iter()
+    }
+
+    /// In brackets after a space; nothing where there are none.
+    #[must_use]
+    pub fn in_brackets(&self) -> String {
+        if self.is_empty() { String::new() } else { format!(" ({self})") }
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&each.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(pairs: &[(&str, &str)]) -> MadeWith {
+        MadeWith::new(pairs.iter().map(|&(name, value)| (name, value.to_owned())))
+    }
+
+    #[test]
+    fn differences_are_named_in_order_with_both_values() {
+        let now = made(&[("window_px", "1024"), ("stains", "true"), ("mpp", "0.5")]);
+        let before = made(&[("window_px", "512"), ("mpp", "0.5"), ("gone", "1")]);
+        let differences = now.differences(&before);
+        assert_eq!(differences.to_string(), "stains was not set, now true; window_px was 512, now 1024");
+        assert_eq!(now.differences(&now).in_brackets(), "");
+        assert!(now.differences(&MadeWith::default()).is_empty(), "a list that says nothing");
+    }
+
+    #[test]
+    fn what_comes_later_comes_first() {
+        let both = made(&[("a", "1"), ("b", "1")]).with(&made(&[("b", "2")]));
+        assert_eq!((both.get("a"), both.get("b"), both.get("c")), (Some("1"), Some("2"), None));
+    }
+
+    #[test]
+    fn equal_lists_have_one_fingerprint() {
+        let (list, turned) = (made(&[("a", "1"), ("b", "2")]), made(&[("b", "2"), ("a", "1")]));
+        assert_eq!(list.fingerprint(), turned.fingerprint());
+        assert_ne!(list.fingerprint(), made(&[("a", "1"), ("b", "3")]).fingerprint());
+        // What accounts written before have.
+        assert_eq!(list.fingerprint(), hex(&Sha256::digest(br#"{"a":"1","b":"2"}"#)));
+    }
+}

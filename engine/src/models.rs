@@ -1,0 +1,191 @@
+//! The models of a job: each looks through a plan of its own, and the cells of all become one table.
+
+use detector::{Detector, MergeTerms};
+use wsi_types::{ClassId, DetectorIndex, ModelFacts, Mpp};
+
+use crate::{
+    bundled,
+    error::JobError,
+    settings::{DetectorSpec, Settings},
+};
+
+/// Detectors a job may have.
+pub const MOST_DETECTORS: usize = 8;
+const _: () = assert!(MOST_DETECTORS <= DetectorIndex::MOST);
+
+/// The models of a job, at least one, and the classes of all.
+#[derive(Debug, Clone)]
+pub struct ModelSet {
+    /// In order of the detectors.
+    pub each: Vec<SetModel>,
+    /// Names of the classes of all models, each once, in order of [`ClassId`].
+    pub classes: Vec<String>,
+}
+
+/// One model of a job.
+#[derive(Debug, Clone)]
+pub struct SetModel {
+    /// What merging must know of it.
+    pub terms: MergeTerms,
+    /// µm per px of its windows.
+    pub mpp: Mpp,
+    /// Which class of the job each of its own is.
+    pub classes: Vec<ClassId>,
+}
+
+impl ModelSet {
+    /// The models that the settings name.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] when one cannot be used, or does not say at which mpp it works.
+    pub fn from_settings(settings: &Settings) -> Result<Self, JobError> {
+        let described = settings.detectors.iter().map(|spec| bundled::describe(spec.model.as_deref()));
+        let terms = described.map(|report| Ok(report?.manifest.merge_terms()));
+        Self::new(&settings.detectors, terms.collect::<Result<_, JobError>>()?)
+    }
+
+    /// Models of which only the terms are at hand, one per detector.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] when there is none, or one has no mpp.
+    pub fn new(specs: &[DetectorSpec], terms: Vec<MergeTerms>) -> Result<Self, JobError> {
+        if specs.is_empty() || specs.len() != terms.len() {
+            let (models, detectors) = (terms.len(), specs.len());
+            return Err(JobError::usage(format!("there are {models} models for {detectors} detectors")));
+        }
+        let classes = all_classes(&terms);
+        let each = specs.iter().zip(terms).map(|(spec, terms)| {
+            let mpp = model_mpp(spec, &terms)?;
+            let classes = terms.class_names().map(|name| place_of(name, &classes)).collect();
+            Ok(SetModel { terms, mpp, classes })
+        });
+        let each = each.collect::<Result<_, JobError>>()?;
+        Ok(Self { each, classes })
+    }
+
+    /// All models as one, in the words of an account: names, versions and hashes joined where they differ.
+    #[must_use]
+    pub fn facts(&self) -> ModelFacts {
+        ModelFacts {
+            name: self.joined(|model| model.terms.facts.name.clone()),
+            version: self.joined(|model| model.terms.facts.version.clone()),
+            sha256: self.joined(|model| model.terms.facts.sha256.clone()),
+        }
+    }
+
+    /// µm per px of each, for hashes and provenance.
+    #[must_use]
+    pub fn mpps(&self) -> String {
+        self.each.iter().map(|model| model.mpp.get().to_string()).collect::<Vec<_>>().join("+")
+    }
+
+    /// What merging again needs to know of each.
+    #[must_use]
+    pub fn terms(&self) -> Vec<MergeTerms> {
+        self.each.iter().map(|model| model.terms.clone()).collect()
+    }
+
+    /// What `of` says of each model, said once where all agree.
+    #[must_use]
+    pub fn joined(&self, of: impl Fn(&SetModel) -> String) -> String {
+        let mut parts: Vec<String> = self.each.iter().map(of).collect();
+        parts.dedup();
+        parts.join("+")
+    }
+
+    /// The class of a name.
+    #[must_use]
+    pub fn class(&self, name: &str) -> Option<ClassId> {
+        self.classes.iter().position(|known| known == name).map(|place| ClassId(place as u16))
+    }
+}
+
+/// At which µm/px a model looks: the user's word, else its own. Nothing else is guessed, be it that the slide has a
+/// scale: a model that is run at another one than it was trained at counts wrong without a word.
+fn model_mpp(spec: &DetectorSpec, terms: &MergeTerms) -> Result<Mpp, JobError> {
+    spec.mpp.or(terms.mpp).ok_or_else(|| {
+        JobError::usage(
+            "the model does not say at which µm/px it works; add `mpp = 0.25` (or what it was trained at) to a \
+             TOML manifest beside it",
+        )
+    })
+}
+
+/// The classes of all models by name, each once, in their order.
+fn all_classes(terms: &[MergeTerms]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in terms.iter().flat_map(MergeTerms::class_names) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn place_of(name: &str, classes: &[String]) -> ClassId {
+    ClassId(classes.iter().position(|known| known == name).unwrap_or_default() as u16)
+}
+
+/// Opens the models that the settings name, in order.
+///
+/// # Errors
+///
+/// [`JobError::Usage`] when one cannot be used, or its device not be had.
+pub fn open(
+    settings: &Settings,
+    models: &ModelSet,
+    score_floor: f32,
+) -> Result<Vec<Box<dyn Detector>>, JobError> {
+    let specs = settings.detectors.iter().zip(&models.each);
+    specs
+        .map(|(spec, model)| {
+            let nms_iou = settings.window_iou.map_or(model.terms.nms_iou, |iou| iou as f32);
+            let detector = bundled::open(settings, spec.model.as_deref(), nms_iou, score_floor)?;
+            Ok(Box::new(detector) as Box<dyn Detector>)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use detector::Manifest;
+
+    use super::*;
+
+    fn spec(mpp: Option<f64>) -> DetectorSpec {
+        DetectorSpec { model: None, mpp: mpp.and_then(|mpp| Mpp::new(mpp).ok()) }
+    }
+
+    fn terms(name: &str, classes: &[&str], mpp: Option<f64>) -> MergeTerms {
+        Manifest::without_model(name, classes, mpp.and_then(|mpp| Mpp::new(mpp).ok())).merge_terms()
+    }
+
+    #[test]
+    fn classes_of_two_models_are_one_list() {
+        let all =
+            vec![terms("a", &["tumour", "stroma"], Some(0.25)), terms("b", &["stroma", "gland"], Some(0.5))];
+        let set = ModelSet::new(&[spec(None), spec(None)], all).unwrap();
+        assert_eq!((set.classes.join(" "), set.facts().name), ("tumour stroma gland".into(), "a+b".into()));
+        assert_eq!(set.each[1].classes, [ClassId(1), ClassId(2)]);
+        assert_eq!((set.each[1].mpp.get(), set.mpps()), (0.5, "0.25+0.5".into()));
+        assert_eq!((set.class("gland"), set.class("fat")), (Some(ClassId(2)), None));
+    }
+
+    #[test]
+    fn one_model_at_two_scales_is_named_once() {
+        let all = vec![terms("a", &["cell"], Some(0.25)), terms("a", &["cell"], Some(0.25))];
+        let set = ModelSet::new(&[spec(None), spec(Some(0.5))], all).unwrap();
+        assert_eq!((set.facts().name, set.mpps()), ("a".into(), "0.25+0.5".into()));
+    }
+
+    #[test]
+    fn a_model_without_an_mpp_is_refused_until_one_is_given() {
+        let unknown = || vec![terms("a", &["cell"], None)];
+        let refused = ModelSet::new(&[spec(None)], unknown()).unwrap_err().to_string();
+        assert!(refused.contains("does not say at which µm/px"), "{refused}");
+        assert_eq!(ModelSet::new(&[spec(Some(0.5))], unknown()).unwrap().mpps(), "0.5");
+        assert!(ModelSet::new(&[], Vec::new()).is_err());
+    }
+}

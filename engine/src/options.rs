@@ -1,0 +1,813 @@
+//! The options of a job, each declared once: name, help, default, what it changes, how it is typed and how it is
+//! shown. Flags, settings file, `slidemill settings`, fingerprint and help all come from this list.
+//!
+//! An option is added here, with its field, and in [`Settings`], where it is checked and used.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use detector::Manifest;
+use serde::{Deserialize, Serialize};
+use wsi_reader::LinearMapping;
+
+use crate::{
+    error::JobError,
+    rules::{MergeRules, describe_filter},
+    settings::{Defaults, Settings, nearest, size_text},
+};
+
+/// What an option can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing of a result: where and how fast it is worked out.
+    Machine,
+    /// What a slide's own data mean; each slide's account says what was used.
+    Slide,
+    /// What the windows of a slide give.
+    Windows,
+    /// What is made of the detections, be it long after.
+    Cells,
+    /// What is kept of them.
+    Kept,
+}
+
+/// How often an option is typed, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    /// Once, with one value.
+    One,
+    /// Once; `true` when nothing follows.
+    Switch,
+    /// Values with commas between them.
+    List,
+    /// Any number of times, a value each.
+    Repeated,
+}
+
+/// One option, as declared.
+pub struct Knob {
+    /// Its name as a flag and as a key of a settings file: `min-score`.
+    pub name: &'static str,
+    /// Under which heading help lists it.
+    pub section: &'static str,
+    /// What stands for its value in help.
+    pub value: &'static str,
+    /// How it is typed.
+    pub arity: Arity,
+    /// Whether a value may begin with a minus.
+    pub negative: bool,
+    /// What it can change.
+    pub phase: Phase,
+    /// What it does, in whole sentences, without its default.
+    pub about: &'static str,
+    /// A remark after its value in a settings file.
+    pub remark: &'static str,
+    /// What holds when it is not given, in words; empty when `about` says it.
+    pub default: fn() -> String,
+    /// Says what is wrong with a value, before it is taken.
+    pub check: fn(&str) -> Result<(), String>,
+    /// Whether it is given.
+    pub is_given: fn(&RunOptions) -> bool,
+    /// Takes what was typed.
+    pub set: fn(&mut RunOptions, &[OsString]) -> Result<(), String>,
+    /// The value that counts, in TOML; `None` where there is none to show.
+    pub shown: fn(&RunOptions, &Settings) -> Option<String>,
+    /// Values other than the default, for tests.
+    pub sample: &'static str,
+}
+
+impl Knob {
+    /// What help says: what it does, and its default.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match (self.default)() {
+            default if default.is_empty() => self.about.to_owned(),
+            default => format!("{} [default: {default}]", self.about),
+        }
+    }
+
+    /// The option of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KNOBS.iter().find(|knob| knob.name == name)
+    }
+}
+
+impl fmt::Debug for Knob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Knob").field("name", &self.name).field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+/// A type that options have.
+trait Typed: Sized {
+    /// From what was typed; at least one value.
+    fn typed(values: &[OsString]) -> Result<Self, String>;
+}
+
+/// One value of a type that is read from text.
+fn one<T: FromStr<Err: fmt::Display>>(values: &[OsString]) -> Result<T, String> {
+    text(values.first().map_or(OsStr::new(""), OsString::as_os_str))?
+        .parse()
+        .map_err(|error: T::Err| error.to_string())
+}
+
+fn each<T: FromStr<Err: fmt::Display>>(values: &[OsString]) -> Result<Vec<T>, String> {
+    values.iter().map(|value| one(std::slice::from_ref(value))).collect()
+}
+
+fn text(value: &OsStr) -> Result<&str, String> {
+    value.to_str().ok_or_else(|| format!("{} is no text", value.display()))
+}
+
+macro_rules! typed {
+    ($($one:ty),*; $($many:ty),*) => {
+        $(impl Typed for $one { fn typed(values: &[OsString]) -> Result<Self, String> { one(values) } })*
+        $(impl Typed for Vec<$many> { fn typed(values: &[OsString]) -> Result<Self, String> { each(values) } })*
+    };
+}
+typed!(String, f64, f32, usize, u32, u64, bool, LinearMapping; String, f64, DetectorOption);
+
+impl Typed for PathBuf {
+    fn typed(values: &[OsString]) -> Result<Self, String> {
+        Ok(values.first().map(PathBuf::from).unwrap_or_default())
+    }
+}
+
+/// Declares the options: a struct with a field for each, and the list of them.
+macro_rules! options {
+    ($($field:ident: $type:ty {
+        name: $name:literal, $section:ident, $value:literal, $arity:ident, $phase:ident,
+        about: $about:literal,
+        remark: $remark:literal,
+        default: $default:expr,
+        shown: $shown:expr,
+        sample: $sample:literal $(, negative: $negative:literal)? $(,)?
+    })*) => {
+        /// The options of a job, as typed or as a settings file holds them. Each is optional here: nothing is checked
+        /// and no default is filled in yet.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case", default)]
+        pub struct RunOptions {
+            $(#[doc = $about] pub $field: Option<$type>,)*
+        }
+
+        impl RunOptions {
+            /// Fills what is not given here from `other`.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self { $($field: self.$field.or(other.$field)),* }
+            }
+
+            /// Only the options of one phase.
+            #[must_use]
+            pub fn only(self, phase: Phase) -> Self {
+                Self { $($field: self.$field.filter(|_| Phase::$phase == phase)),* }
+            }
+        }
+
+        /// All options, in the order of help and settings files.
+        pub static KNOBS: &[Knob] = &[$(Knob {
+            name: $name,
+            section: sections::$section,
+            value: $value,
+            arity: Arity::$arity,
+            negative: false $(|| $negative)?,
+            phase: Phase::$phase,
+            about: $about,
+            remark: $remark,
+            default: $default,
+            check: |value| <$type as Typed>::typed(&[value.into()]).map(|_| ()),
+            is_given: |options| options.$field.is_some(),
+            set: |options, values| {
+                options.$field = Some(<$type as Typed>::typed(values)?);
+                Ok(())
+            },
+            shown: $shown,
+            sample: $sample,
+        }),*];
+    };
+}
+
+/// Headings of help.
+mod sections {
+    pub(super) const MODEL: &str = "Model";
+    pub(super) const SLIDES: &str = "Slides";
+    pub(super) const CELLS: &str = "Cells";
+    pub(super) const RESOURCES: &str = "Resources";
+    pub(super) const OUTPUT: &str = "Output";
+    pub(super) const SEVERAL: &str = "Several detectors";
+    pub(super) const REGIONS: &str = "Regions";
+}
+
+options! {
+    model: PathBuf {
+        name: "model", MODEL, "M.onnx", One, Windows,
+        about: "ONNX model in a YOLOv8 layout; a TOML manifest of the same name beside it adds what its metadata lacks. \
+            Or a bundled one: nuclei-he (boxes), nuclei-he-int8 (the same, faster on CPUs), nuclei-he-seg (with \
+            outlines, and so area and shape), nuclei-he-classes (lymphocytes, epithelial and stromal cells of breast \
+            tissue)",
+        remark: ", the bundled model when not given",
+        default: || crate::bundled::DEFAULT.into(),
+        shown: |_, settings| settings.model.as_ref().map(|path| quoted(path.display())),
+        sample: "nuclei-he-int8",
+    }
+    detector: Vec<DetectorOption> {
+        name: "detector", MODEL, "mpp=X,model=M", Repeated, Windows,
+        about: "Several detectors over each slide, whose cells are fused: one flag for each, such as `--detector mpp=0.25 \
+            --detector mpp=0.5`, sharpest first; in a file `[[detector]]` with `model` and `mpp`. What is left out is \
+            that of --model",
+        remark: ", several scales or models; the model at its own mpp when not given",
+        default: String::new,
+        shown: |options, _| Some(listed(options.detector.as_ref()?.iter().map(ToString::to_string))),
+        sample: "mpp=0.3",
+    }
+    device: String {
+        name: "device", MODEL, "DEVICE", One, Machine,
+        about: "Where the model runs: auto, cpu, cuda, cuda:0, cuda:0,1, tensorrt, openvino or coreml. What is asked for \
+            and cannot be had is an error",
+        remark: "",
+        default: || Defaults::DEVICE.into(),
+        shown: |_, settings| Some(quoted(&settings.device)),
+        sample: "cpu",
+    }
+    batch: usize {
+        name: "batch", MODEL, "N", One, Machine,
+        about: "Windows per model call",
+        remark: ", windows",
+        default: || format!("{} on CPU, {} elsewhere", Defaults::BATCH_CPU, Defaults::BATCH_GPU),
+        shown: |_, settings| Some(settings.batch.to_string()),
+        sample: "3",
+    }
+    mpp: f64 {
+        name: "mpp", SLIDES, "X", One, Slide,
+        about: "Microns per pixel of level 0, for slides that do not say it. Overrides what they say; a slide list may \
+            give each its own",
+        remark: ", µm per level-0 px; the slide's own when not given",
+        default: String::new,
+        shown: |_, settings| settings.mpp.map(|mpp| mpp.get().to_string()),
+        sample: "0.3",
+    }
+    map_range: LinearMapping {
+        name: "map-range", SLIDES, "LOW:HIGH", One, Slide,
+        about: "For slides of 16 bits or floats, which are refused without it: the values that become black and white, \
+            such as 0:4095; what lies between becomes 8 bits along a straight line. A slide list may give each its own",
+        remark: ", values that become black and white; for slides of more than 8 bits",
+        default: String::new,
+        shown: |_, settings| settings.map_range.map(quoted),
+        sample: "0:4095",
+        negative: true,
+    }
+    window: u32 {
+        name: "window", SLIDES, "PX", One, Windows,
+        about: "Side of the square the model sees, in px at the model's mpp",
+        remark: ", px at the model's mpp",
+        default: || Defaults::WINDOW.to_string(),
+        shown: |_, settings| Some(settings.window.to_string()),
+        sample: "1024",
+    }
+    overlap: String {
+        name: "overlap", SLIDES, "O", One, Windows,
+        about: "Overlap of neighbouring windows: 50%, 256px, 12um, or auto (twice the largest object the model promises)",
+        remark: "",
+        default: || Defaults::OVERLAP.into(),
+        shown: |_, settings| Some(quoted(settings.overlap)),
+        sample: "auto",
+    }
+    no_tissue_mask: bool {
+        name: "no-tissue-mask", SLIDES, "BOOL", Switch, Windows,
+        about: "Analyse the whole slide, not only where the tissue mask finds tissue",
+        remark: "",
+        default: String::new,
+        shown: |_, settings| Some((!settings.tissue_mask).to_string()),
+        sample: "true",
+    }
+    allow_enlarging: bool {
+        name: "allow-enlarging", SLIDES, "BOOL", Switch, Windows,
+        about: "Allow slides coarser than the model wants to be enlarged. Detail that was never scanned does not appear: \
+            expect missed cells",
+        remark: "",
+        default: String::new,
+        shown: |_, settings| Some((settings.max_enlarge > Defaults::ENLARGE).to_string()),
+        sample: "true",
+    }
+    window_iou: f64 {
+        name: "window-iou", MODEL, "IOU", One, Windows,
+        about: "Boxes of one window and class that overlap by more than this intersection over union are one before \
+            anything else",
+        remark: ", the model's own when not given",
+        default: model_iou,
+        shown: |_, settings| settings.window_iou.map(|iou| iou.to_string()),
+        sample: "0.8",
+    }
+    stains: bool {
+        name: "stains", CELLS, "BOOL", Switch, Windows,
+        about: "Measure hematoxylin and eosin inside each cell: mean optical densities by colour deconvolution (Ruifrok \
+            and Johnston 2001)",
+        remark: "",
+        default: String::new,
+        shown: |_, settings| Some(settings.stains.to_string()),
+        sample: "true",
+    }
+    threads: usize {
+        name: "threads", RESOURCES, "N", One, Machine,
+        about: "Threads for reading and for the model",
+        remark: "",
+        default: || "the cores this process may use: SLURM_CPUS_PER_TASK, else cgroup and affinity".into(),
+        shown: |_, settings| Some(settings.threads.to_string()),
+        sample: "3",
+    }
+    mem: String {
+        name: "mem", RESOURCES, "SIZE", One, Machine,
+        about: "Memory for pixels read ahead, such as 2G or 800M",
+        remark: "",
+        default: || {
+            let usual = size_text(Defaults::MEMORY);
+            format!("{usual}, or a quarter of what the scheduler, cgroup and machine allow where that is less")
+        },
+        shown: |_, settings| Some(quoted(size_text(settings.memory))),
+        sample: "300M",
+    }
+    scratch: String {
+        name: "scratch", RESOURCES, "SIZE", One, Machine,
+        about: "Disk that a slide at work may take under OUT; a run stops before a slide that would need more",
+        remark: ", what the disk allows when not given",
+        default: || "what is free".into(),
+        shown: |_, settings| settings.scratch.map(|bytes| quoted(size_text(bytes))),
+        sample: "300M",
+    }
+    slide_timeout: u64 {
+        name: "slide-timeout", RESOURCES, "SECS", One, Machine,
+        about: "Give a slide up when no window of it ends for this many seconds",
+        remark: ", seconds",
+        default: || Defaults::SLIDE_TIMEOUT_SECS.to_string(),
+        shown: |_, settings| Some(settings.slide_timeout_secs.to_string()),
+        sample: "60",
+    }
+    keep_raw: bool {
+        name: "keep-raw", OUTPUT, "BOOL", Switch, Kept,
+        about: "Keep the raw detections of finished slides, for `slidemill merge`",
+        remark: "",
+        default: String::new,
+        shown: |_, settings| Some(settings.keep_raw.is_some().to_string()),
+        sample: "true",
+    }
+    raw_floor: f32 {
+        name: "raw-floor", OUTPUT, "S", One, Kept,
+        about: "With keep-raw: detections from this score on are kept, so that lower thresholds than this run's can be \
+            tried",
+        remark: ", score, with keep-raw",
+        default: || Defaults::RAW_FLOOR.to_string(),
+        shown: |_, settings| settings.keep_raw.map(|floor| floor.to_string()),
+        sample: "0.1",
+    }
+    min_score: f32 {
+        name: "min-score", CELLS, "S", One, Cells,
+        about: "Lowest score of a cell that is counted, 0 to 1",
+        remark: ", the model's own when not given",
+        default: || format!("the model's own, or {}", Manifest::DEFAULT_CONF),
+        shown: |_, settings| settings.merging.min_score.map(|score| score.to_string()),
+        sample: "0.4",
+    }
+    class_score: Vec<String> {
+        name: "class-score", CELLS, "CLASS=S", List, Cells,
+        about: "The same for some classes: tumour=0.4,stroma=0.3",
+        remark: ", exceptions by class",
+        default: String::new,
+        shown: |_, settings| pairs(&settings.merging.class_score),
+        sample: "nucleus=0.4",
+    }
+    merge: String {
+        name: "merge", CELLS, "RULE", One, Cells,
+        about: "What becomes of several boxes of one cell: nms keeps the best, nmm grows it over those that agree, wbf takes \
+            their mean",
+        remark: ", nms, nmm or wbf",
+        default: || word(&merger::Method::default()),
+        shown: |_, settings| Some(quoted(word(&settings.merging.method))),
+        sample: "wbf",
+    }
+    merge_metric: String {
+        name: "merge-metric", CELLS, "METRIC", One, Cells,
+        about: "How agreement is measured: iou, ios (shared over the smaller one; nested boxes are one cell) or mask-iou (of \
+            outlines)",
+        remark: ", iou, ios or mask-iou",
+        default: || word(&merger::Metric::default()),
+        shown: |_, settings| Some(quoted(word(&settings.merging.metric))),
+        sample: "ios",
+    }
+    merge_iou: f64 {
+        name: "merge-iou", CELLS, "IOU", One, Cells,
+        about: "Detections of one class that agree more than this are one cell; at most window-iou",
+        remark: ", the model's own when not given",
+        default: model_iou,
+        shown: |_, settings| settings.merging.merge_iou.map(|iou| iou.to_string()),
+        sample: "0.5",
+    }
+    class_iou: Vec<String> {
+        name: "class-iou", CELLS, "CLASS=IOU", List, Cells,
+        about: "The same for some classes: tumour=0.4,stroma=0.3",
+        remark: ", exceptions by class",
+        default: String::new,
+        shown: |_, settings| pairs(&settings.merging.class_iou),
+        sample: "nucleus=0.4",
+    }
+    cross_class_iou: f64 {
+        name: "cross-class-iou", CELLS, "IOU", One, Cells,
+        about: "Detections of different classes that agree more than this are one cell; the better score wins, the other is \
+            kept as runner-up",
+        remark: ", the model's own or 0.7 when not given",
+        default: || format!("the model's own, or {}", merger::MergeSettings::default().cross_class_iou),
+        shown: |_, settings| settings.merging.cross_class_iou.map(|iou| iou.to_string()),
+        sample: "0.5",
+    }
+    rim: f64 {
+        name: "rim", CELLS, "PX", One, Cells,
+        about: "A cell nearer than this to the border of every window that saw it is dropped where another window sees its \
+            place deeper and found nothing; px at the model's mpp, 0 keeps what any window saw",
+        remark: ", px at the model's mpp",
+        default: || MergeRules::DEFAULT_RIM_PX.to_string(),
+        shown: |_, settings| Some(settings.merging.rim_px.to_string()),
+        sample: "32",
+    }
+    unseen_cut: String {
+        name: "unseen-cut", CELLS, "RULE", One, Cells,
+        about: "A piece cut by a window's border that no better view confirms: keep (flagged) or drop",
+        remark: ", keep or drop",
+        default: || word(&merger::UnseenCut::default()),
+        shown: |_, settings| Some(quoted(word(&settings.merging.unseen_cut))),
+        sample: "drop",
+    }
+    filter: Vec<String> {
+        name: "filter", CELLS, "MEASURE=RANGE", List, Cells,
+        about: "Keep only cells within ranges, ends included: area_um2=10..500,solidity=0.8.. Measures: score, area_um2; \
+            circularity, solidity, eccentricity, max_diam_um, min_diam_um (for cells with an outline); hematoxylin_od, \
+            eosin_od (--stains)",
+        remark: ", ranges in the units of the table",
+        default: String::new,
+        shown: |_, settings| texts(&describe_filter(&settings.merging.filter)),
+        sample: "area_um2=10..500",
+    }
+    fuse: String {
+        name: "fuse", SEVERAL, "RULE", One, Cells,
+        about: "How cells of several detectors become one: wbf (weighted mean of boxes and scores, a detector that saw \
+            nothing counts as 0), noisy-or, max, or context (regions of the further detectors weigh the cells of the \
+            first)",
+        remark: ", of several detectors: wbf, noisy-or, max or context",
+        default: || crate::rules::FuseRule::default().to_string(),
+        shown: |_, settings| of_several(settings).then(|| quoted(settings.merging.fuse)),
+        sample: "max",
+    }
+    fuse_weights: Vec<f64> {
+        name: "fuse-weights", SEVERAL, "W", List, Cells,
+        about: "Weight of each detector, above 0: 1,0.8",
+        remark: ", of each detector",
+        default: || "1 each".into(),
+        shown: |_, settings| of_several(settings).then(|| format!("{:?}", settings.merging.fusion.weights)),
+        sample: "1,0.8",
+    }
+    fuse_iou: f64 {
+        name: "fuse-iou", SEVERAL, "IOU", One, Cells,
+        about: "Cells of two detectors that overlap by at least this intersection over union are one",
+        remark: "",
+        default: || fusion_defaults().iou.to_string(),
+        shown: |_, settings| Some(settings.merging.fusion.iou.to_string()),
+        sample: "0.5",
+    }
+    fuse_distance_um: f64 {
+        name: "fuse-distance-um", SEVERAL, "UM", One, Cells,
+        about: "So are cells whose centroids are at most this far apart, µm; 0: only by overlap",
+        remark: ", µm",
+        default: || fusion_defaults().distance_um.to_string(),
+        shown: |_, settings| Some(settings.merging.fusion.distance_um.to_string()),
+        sample: "2",
+    }
+    fuse_score: f32 {
+        name: "fuse-score", SEVERAL, "S", One, Cells,
+        about: "Lowest score of a fused cell",
+        remark: ", after fusing",
+        default: || fusion_defaults().min_score.to_string(),
+        shown: |_, settings| Some(settings.merging.fusion.min_score.to_string()),
+        sample: "0.3",
+    }
+    context_weight: f64 {
+        name: "context-weight", SEVERAL, "W", One, Cells,
+        about: "With context: a cell's score becomes score^(1-W) x region^W",
+        remark: ", with fuse = context",
+        default: || MergeRules::DEFAULT_CONTEXT_WEIGHT.to_string(),
+        shown: |_, settings| Some(settings.merging.context_weight.to_string()),
+        sample: "0.4",
+    }
+    context_outside: f64 {
+        name: "context-outside", SEVERAL, "S", One, Cells,
+        about: "With context: what stands for the region's score outside of all regions; 0 is a veto",
+        remark: ", score outside of all regions",
+        default: || MergeRules::DEFAULT_CONTEXT_OUTSIDE.to_string(),
+        shown: |_, settings| Some(settings.merging.context_outside.to_string()),
+        sample: "0.1",
+    }
+    region_class: Vec<String> {
+        name: "region-class", REGIONS, "CLASS", List, Cells,
+        about: "Classes of the model that are areas and not cells: their detections become rows of the regions table. They \
+            are worked on squares of 4 µm, or larger ones, with a warning, where a slide has more than 16 million of \
+            those",
+        remark: ", classes that are areas",
+        default: String::new,
+        shown: |_, settings| texts(&settings.merging.region_class),
+        sample: "nucleus",
+    }
+    dense_per_mm2: f64 {
+        name: "dense-per-mm2", REGIONS, "PER_MM2", One, Cells,
+        about: "Also make regions of kind \"dense\" where at least this many cells lie per mm²",
+        remark: ", cells per mm²; no dense regions when not given",
+        default: String::new,
+        shown: |_, settings| Some(settings.merging.dense.as_ref()?.per_mm2.to_string()),
+        sample: "3000",
+    }
+    dense_radius_um: f64 {
+        name: "dense-radius-um", REGIONS, "UM", One, Cells,
+        about: "Radius in which density is counted, µm",
+        remark: ", µm",
+        default: || MergeRules::DEFAULT_RADIUS_UM.to_string(),
+        shown: |_, settings| Some(settings.merging.dense.as_ref()?.radius_um.to_string()),
+        sample: "40",
+    }
+    dense_class: Vec<String> {
+        name: "dense-class", REGIONS, "CLASS", List, Cells,
+        about: "Classes counted for density",
+        remark: ", all when not given",
+        default: || "all".into(),
+        shown: |_, settings| texts(&settings.merging.dense.as_ref()?.classes),
+        sample: "nucleus",
+    }
+    region_closing_um: f64 {
+        name: "region-closing-um", REGIONS, "UM", One, Cells,
+        about: "Gaps in regions that no disc of this radius fits into are closed, µm",
+        remark: ", µm",
+        default: || merger::RegionSettings::default().closing_um.to_string(),
+        shown: |_, settings| Some(settings.merging.region.closing_um.to_string()),
+        sample: "10",
+    }
+    region_opening_um: f64 {
+        name: "region-opening-um", REGIONS, "UM", One, Cells,
+        about: "Then what no disc of this radius fits into is taken away, µm",
+        remark: ", µm",
+        default: || merger::RegionSettings::default().opening_um.to_string(),
+        shown: |_, settings| Some(settings.merging.region.opening_um.to_string()),
+        sample: "10",
+    }
+    region_hole_um2: f64 {
+        name: "region-hole-um2", REGIONS, "UM2", One, Cells,
+        about: "Then holes up to this area are filled, µm²",
+        remark: ", µm²",
+        default: || merger::RegionSettings::default().largest_hole_um2.to_string(),
+        shown: |_, settings| Some(settings.merging.region.largest_hole_um2.to_string()),
+        sample: "10",
+    }
+    region_min_um2: f64 {
+        name: "region-min-um2", REGIONS, "UM2", One, Cells,
+        about: "Then regions below this area are left out, µm²",
+        remark: ", µm²",
+        default: || merger::RegionSettings::default().least_area_um2.to_string(),
+        shown: |_, settings| Some(settings.merging.region.least_area_um2.to_string()),
+        sample: "10",
+    }
+    region_simplify_um: f64 {
+        name: "region-simplify-um", REGIONS, "UM", One, Cells,
+        about: "Outlines of regions may be off by this, µm",
+        remark: ", µm",
+        default: || merger::RegionSettings::default().simplify_um.to_string(),
+        shown: |_, settings| Some(settings.merging.region.simplify_um.to_string()),
+        sample: "2",
+    }
+}
+
+fn model_iou() -> String {
+    format!("the model's own, or {}", Manifest::DEFAULT_NMS_IOU)
+}
+
+fn fusion_defaults() -> merger::fusion::FusionSettings {
+    merger::fusion::FusionSettings::default()
+}
+
+/// As a text of TOML.
+fn quoted(value: impl fmt::Display) -> String {
+    format!("{:?}", value.to_string())
+}
+
+fn listed(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+/// A list of texts; `None` when it is empty.
+fn texts(values: &[String]) -> Option<String> {
+    (!values.is_empty()).then(|| format!("{values:?}"))
+}
+
+fn pairs(values: &std::collections::BTreeMap<String, f64>) -> Option<String> {
+    texts(&values.iter().map(|(class, value)| format!("{class}={value}")).collect::<Vec<_>>())
+}
+
+/// The word that stands for a value.
+fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Whether there is something to fuse: its rule is refused for a single detector.
+fn of_several(settings: &Settings) -> bool {
+    settings.merging.fusion.weights.len() > 1
+}
+
+impl RunOptions {
+    /// Reads a settings file.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] naming the file and the key, with the nearest known name for one that is not known.
+    pub fn from_file(path: &Path) -> Result<Self, JobError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| JobError::usage(format!("cannot read settings: {error}: {}", path.display())))?;
+        Self::from_toml(&text).map_err(|reason| JobError::usage(format!("{reason}: {}", path.display())))
+    }
+
+    /// Reads the text of a settings file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let table: toml::Table = text.parse().map_err(|error| format!("settings are not TOML: {error}"))?;
+        if let Some(key) = table.keys().find(|key| Knob::named(key).is_none()) {
+            let hint = nearest(key, KNOBS.iter().map(|knob| knob.name));
+            return Err(format!("unknown setting {key:?}{hint}"));
+        }
+        let detectors = table.get("detector").and_then(toml::Value::as_array);
+        let keys =
+            detectors.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys);
+        if let Some(key) = keys.into_iter().find(|key| !DetectorOption::KEYS.contains(&key.as_str())) {
+            let hint = nearest(key, DetectorOption::KEYS.into_iter());
+            return Err(format!("unknown setting {key:?} of a detector{hint}"));
+        }
+        table.try_into().map_err(|error: toml::de::Error| format!("settings: {}", error.message()))
+    }
+
+    /// Whether a filter looks at stains.
+    pub(crate) fn filters_stains(&self) -> bool {
+        self.filter.iter().flatten().any(|pair| pair.contains("_od="))
+    }
+}
+
+/// One of several detectors, as typed or as a settings file holds it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorOption {
+    /// As `--model`.
+    pub model: Option<PathBuf>,
+    /// µm per px at which it looks; the model's own when not given.
+    pub mpp: Option<f64>,
+}
+
+impl DetectorOption {
+    const KEYS: [&str; 2] = ["model", "mpp"];
+}
+
+impl FromStr for DetectorOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut option = Self::default();
+        for part in text.split(',') {
+            match part.split_once('=') {
+                Some(("model", path)) => option.model = Some(path.into()),
+                Some(("mpp", number)) => {
+                    option.mpp =
+                        Some(number.parse().map_err(|_| format!("mpp is {number:?}, expected a number"))?);
+                }
+                Some((key, _)) => {
+                    return Err(format!("unknown part {key:?}{}", nearest(key, Self::KEYS.into_iter())));
+                }
+                None => return Err(format!("{part:?} is not KEY=VALUE, expected such as mpp=0.5")),
+            }
+        }
+        Ok(option)
+    }
+}
+
+impl fmt::Display for DetectorOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.model.as_ref().map(|path| format!("model = {:?}", path.display().to_string()));
+        let mpp = self.mpp.map(|mpp| format!("mpp = {mpp}"));
+        let parts: Vec<String> = model.into_iter().chain(mpp).collect();
+        write!(f, "{{ {} }}", parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{made_with, models::ModelSet};
+
+    /// What counts with one option given by its sample, beside what it needs to be accepted.
+    fn with_sample(knob: &Knob) -> Settings {
+        let mut options = RunOptions::default();
+        let split = |text: &str| -> Vec<OsString> { text.split(',').map(OsString::from).collect() };
+        let values = if knob.arity == Arity::List { split(knob.sample) } else { vec![knob.sample.into()] };
+        (knob.set)(&mut options, &values).unwrap();
+        if knob.name.starts_with("fuse") || knob.name.starts_with("context") {
+            let two = ["mpp=0.25", "mpp=0.5"].map(|text| text.parse().unwrap());
+            options.detector = Some(two.to_vec());
+        }
+        if knob.name.starts_with("context") {
+            options.fuse = Some("context".into());
+            options.region_class = Some(vec!["nucleus".into()]);
+        }
+        if knob.name.starts_with("dense") {
+            options.dense_per_mm2 = options.dense_per_mm2.or(Some(1000.0));
+        }
+        if knob.name == "raw-floor" {
+            options.keep_raw = Some(true);
+        }
+        Settings::new(options).unwrap_or_else(|error| panic!("{}: {error}", knob.name))
+    }
+
+    /// The same without the option.
+    fn without(knob: &Knob) -> Settings {
+        let mut options = with_sample(knob).options;
+        let mut fresh = serde_json::to_value(&options).unwrap();
+        fresh[knob.name] = serde_json::Value::Null;
+        options = serde_json::from_value(fresh).unwrap();
+        Settings::new(options).unwrap_or_else(|error| panic!("without {}: {error}", knob.name))
+    }
+
+    /// An option that changes results and is not in the fingerprint would leave stale ones in place, in silence.
+    #[test]
+    fn the_fingerprint_has_every_option_that_changes_results_and_no_other() {
+        for knob in KNOBS.iter().filter(|knob| knob.phase != Phase::Slide) {
+            let made = |settings: &Settings| {
+                let models = ModelSet::from_settings(settings).unwrap();
+                made_with::of_job(settings, &models)
+            };
+            let (with, without) = (made(&with_sample(knob)), made(&without(knob)));
+            let counts = matches!(knob.phase, Phase::Windows | Phase::Cells);
+            assert_eq!(with.fingerprint() != without.fingerprint(), counts, "{}", knob.name);
+        }
+    }
+
+    #[test]
+    fn samples_are_shown_and_read_back() {
+        for knob in KNOBS {
+            assert!((knob.is_given)(&with_sample(knob).options), "{}", knob.name);
+            let settings = with_sample(knob);
+            let shown = (knob.shown)(&settings.options, &settings);
+            let shown = shown.unwrap_or_else(|| panic!("{} shows nothing", knob.name));
+            let read = RunOptions::from_toml(&format!("{} = {shown}", knob.name)).unwrap();
+            assert!((knob.is_given)(&read), "{} = {shown}", knob.name);
+        }
+    }
+
+    #[test]
+    fn names_are_the_keys_of_a_settings_file_in_order() {
+        let json = serde_json::to_string(&RunOptions::default()).unwrap();
+        let expected: Vec<_> = KNOBS.iter().map(|knob| format!("\"{}\":null", knob.name)).collect();
+        assert_eq!(json, format!("{{{}}}", expected.join(",")));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let error = RunOptions::from_toml("overlapp = \"50%\"").unwrap_err();
+        assert_eq!(error, "unknown setting \"overlapp\", did you mean \"overlap\"?");
+        let error = RunOptions::from_toml("batch = \"four\"").unwrap_err();
+        assert!(error.contains("batch") || error.contains("usize"), "{error}");
+    }
+
+    #[test]
+    fn flags_come_before_the_file() {
+        let file = RunOptions::from_toml("batch = 2\nwindow = 1024\nmin-score = 0.5").unwrap();
+        let flags = RunOptions { batch: Some(8), ..RunOptions::default() };
+        let both = flags.or(file);
+        assert_eq!((both.batch, both.window), (Some(8), Some(1024)));
+        let cells = both.only(Phase::Cells);
+        assert_eq!((cells.batch, cells.min_score), (None, Some(0.5)));
+    }
+
+    #[test]
+    fn help_names_the_default_once() {
+        let help = |name: &str| Knob::named(name).unwrap().help();
+        assert!(help("window").ends_with("in px at the model's mpp [default: 2048]"), "{}", help("window"));
+        assert!(help("merge-iou").ends_with("[default: the model's own, or 0.7]"));
+        assert!(!help("stains").contains("default"));
+        assert!(KNOBS.iter().all(|knob| !knob.about.contains("[default")));
+    }
+
+    #[test]
+    fn a_wrong_value_says_why() {
+        let check = |name: &str, value: &str| (Knob::named(name).unwrap().check)(value);
+        assert_eq!(check("min-score", "high").unwrap_err(), "invalid float literal");
+        assert!(check("detector", "mp=3").unwrap_err().contains("did you mean \"mpp\"?"));
+        assert!(check("threads", "2").is_ok());
+    }
+}

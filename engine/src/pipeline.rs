@@ -1,0 +1,310 @@
+//! The stages side by side: while one slide is merged and written, the next is
+//! already read, so the model never waits between slides.
+//!
+//! ```text
+//! prepare ─► feed ─► detector::Pump ─► collect
+//! (open,     (fill   (model, then      (ledger, merge, write;
+//!  plan)     batches) its answers)      the caller's thread)
+//! ```
+//!
+//! Channels are bounded. What is not a batch travels in the same channels, so
+//! order never depends on timing. A stage whose successor is gone ends.
+//!
+//! A read that never returns cannot be taken back. When nothing comes for too long
+//! the caller gets [`JobError::Silent`], and the threads that hang are left behind.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use detector::{BatchView, Detector, Pump, Received, WindowResult};
+use merger::{ColourDeconvolution, Sighting, WindowOutcome};
+use tiler::{Batch, Batcher, ReadCounters, StreamSettings, WindowFault, WindowStream};
+use wsi_types::{DetectorIndex, WindowIndex, WindowKey};
+
+use crate::{
+    error::{JobError, panic_text},
+    prepare::{NotRun, Preparation, Prepared, prepare},
+    settings::Settings,
+    slides::SlideEntry,
+    work::{Stop, Work},
+};
+
+/// Batches in flight: one filled, one waiting, one at the model, one decoded.
+const BATCHES: usize = 4;
+
+/// How often slides that other jobs are at work on are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// One thing that happened to the slide at work, in order.
+pub(crate) enum Step {
+    /// A slide that is not read.
+    NotRun(SlideEntry, NotRun),
+    /// A slide begins.
+    Begin(Box<Prepared>),
+    /// Windows of it ended, in order.
+    Windows(Vec<(WindowKey, WindowOutcome)>),
+    /// All its windows ended.
+    End(ReadCounters),
+    /// The job stops before all its windows ended.
+    Cut,
+}
+
+/// What goes through the pump: a step that passes untouched, or a batch.
+#[derive(Default)]
+struct Fed {
+    step: Option<Step>,
+    /// Whose windows they are.
+    detector: DetectorIndex,
+    batch: Batch,
+    faults: Vec<WindowFault>,
+}
+
+impl Fed {
+    fn detector(&self) -> DetectorIndex {
+        self.detector
+    }
+
+    fn view(&self) -> BatchView<'_> {
+        let Batch { height, width, windows, pixels } = &self.batch;
+        BatchView { height: *height, width: *width, windows, pixels }
+    }
+}
+
+impl From<Step> for Fed {
+    fn from(step: Step) -> Self {
+        Self { step: Some(step), ..Self::default() }
+    }
+}
+
+/// Where slides come from: they are sent to the first as they are prepared; the second says when one has ended.
+pub(crate) type Source = Box<dyn FnOnce(&Sender<Preparation>, &Receiver<()>) + Send>;
+
+/// Prepares the slides of a job one ahead of the one being read.
+pub(crate) fn slides_of(work: Arc<Work>, slides: Vec<SlideEntry>) -> Source {
+    Box::new(move |out, ended| prepare_all(&slides, &work, ended, out))
+}
+
+/// Runs all slides that `source` gives; hands each step to `collect` on this thread.
+///
+/// # Errors
+///
+/// What `collect` says, what stops the model, or [`JobError::Silent`].
+pub(crate) fn run(
+    settings: &Settings,
+    detectors: Vec<Box<dyn Detector>>,
+    stop: &Stop,
+    source: Source,
+    collect: impl FnMut(Step) -> Result<(), JobError>,
+) -> Result<(), JobError> {
+    let (prepared_in, prepared) = bounded(0);
+    let (fed_in, fed) = bounded(1);
+    let (spare_in, spare) = bounded(BATCHES);
+    for _ in 0..BATCHES {
+        // There is room for each.
+        let _ = spare_in.try_send(Batch::default());
+    }
+    let (ended_in, ended) = unbounded();
+    let pump = Pump::start_several(detectors, fed, Fed::view, Fed::detector)?;
+    let feeder = Feeder {
+        stop: stop.clone(),
+        batch: settings.batch,
+        stream: StreamSettings {
+            threads: settings.threads,
+            ahead_windows: 2 * settings.batch,
+            memory_bytes: Some(settings.memory),
+        },
+    };
+    let threads = [
+        spawn("prepare", move || source(&prepared_in, &ended))?,
+        spawn("feed", move || feeder.feed_all(&prepared, &spare, &fed_in))?,
+    ];
+    let result = drain(settings, pump, &spare_in, &ended_in, collect);
+    // Closed, so that stages that wait for us end.
+    drop((spare_in, ended_in));
+    match result {
+        Err(silent @ JobError::Silent { .. }) => Err(silent),
+        other => threads.into_iter().map(join).fold(other, Result::and),
+    }
+}
+
+/// Takes what comes through the pump until it ends.
+fn drain(
+    settings: &Settings,
+    mut pump: Pump<Fed>,
+    spare: &Sender<Batch>,
+    ended: &Sender<()>,
+    mut collect: impl FnMut(Step) -> Result<(), JobError>,
+) -> Result<(), JobError> {
+    let patience = Duration::from_secs(settings.slide_timeout_secs);
+    let stains = settings.stains.then(ColourDeconvolution::default);
+    loop {
+        let done = match pump.recv_timeout(patience)? {
+            Received::Done(done) => done,
+            Received::End => return Ok(()),
+            Received::Silent => return Err(JobError::Silent { patience }),
+        };
+        let results = done.results.map_err(|error| {
+            JobError::again(format!("the model stopped: {error}; the same command goes on"))
+        })?;
+        let step = match done.batch {
+            Fed { step: Some(step), .. } => step,
+            fed => {
+                let pixels = stains.as_ref().map(|stains| (stains, fed.view()));
+                let windows = in_order(fed.detector, sightings(results, pixels), fed.faults);
+                // A store that is full only means one batch less.
+                let _ = spare.try_send(fed.batch);
+                Step::Windows(windows)
+            }
+        };
+        let is_last = matches!(step, Step::NotRun(..) | Step::End(_) | Step::Cut);
+        collect(step)?;
+        if is_last {
+            let _ = ended.send(());
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, JobError> {
+    let thread = thread::Builder::new().name(name.into()).spawn(work);
+    thread.map_err(|error| JobError::again(format!("cannot start a thread: {error}")))
+}
+
+fn join(thread: JoinHandle<()>) -> Result<(), JobError> {
+    thread.join().map_err(|panic| JobError::fault(panic_text(panic.as_ref())))
+}
+
+/// Prepares slides one ahead of the one being read; in a job that crashed
+/// before, only when the one before has ended. Slides that another job is at work
+/// on come back to the end of the line until that job ended them or is gone.
+fn prepare_all(slides: &[SlideEntry], work: &Work, ended: &Receiver<()>, out: &Sender<Preparation>) {
+    let mut waiting: VecDeque<&SlideEntry> = slides.iter().collect();
+    let mut busy_in_a_row = 0;
+    while let Some(entry) = waiting.pop_front() {
+        let preparation = prepare(entry, work);
+        if matches!(preparation, Preparation::NotRun(_, NotRun::Busy { .. })) {
+            waiting.push_back(entry);
+            busy_in_a_row += 1;
+        } else {
+            busy_in_a_row = 0;
+        }
+        if work.stop.is_asked() || out.send(preparation).is_err() {
+            return;
+        }
+        if work.marks.is_careful() && ended.recv().is_err() {
+            return;
+        }
+        if busy_in_a_row > 0 && busy_in_a_row >= waiting.len() {
+            // Nobody here can be told when another process is done.
+            let _ = crossbeam_channel::after(LOOK_AGAIN).recv();
+            busy_in_a_row = 0;
+        }
+    }
+}
+
+/// Reads windows into batches.
+struct Feeder {
+    stop: Stop,
+    batch: usize,
+    stream: StreamSettings,
+}
+
+impl Feeder {
+    fn feed_all(&self, prepared: &Receiver<Preparation>, spare: &Receiver<Batch>, out: &Sender<Fed>) {
+        let mut idle = Vec::new();
+        for preparation in prepared {
+            let fed = match preparation {
+                Preparation::Ready(prepared) => self.feed(prepared, spare, &mut idle, out),
+                Preparation::NotRun(entry, why) => out.send(Step::NotRun(entry, why).into()).ok(),
+            };
+            if fed.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads one slide's windows into batches, detector by detector. `None` when the
+    /// successor is gone.
+    fn feed(
+        &self,
+        prepared: Box<Prepared>,
+        spare: &Receiver<Batch>,
+        idle: &mut Vec<Batch>,
+        out: &Sender<Fed>,
+    ) -> Option<()> {
+        let slide = Arc::clone(&prepared.facts.survey.slide);
+        let plans: Vec<_> = prepared.facts.survey.plans.iter().cloned().zip(prepared.todo.clone()).collect();
+        let mut counters = ReadCounters::default();
+        let mut begin = Some(prepared);
+        for (detector, (plan, todo)) in DetectorIndex::all(plans.len()).zip(plans) {
+            let mut stream = WindowStream::start(Arc::clone(&slide), plan, todo, self.stream);
+            if let Some(prepared) = begin.take() {
+                out.send(Step::Begin(prepared).into()).ok()?;
+            }
+            loop {
+                if self.stop.is_asked() {
+                    return out.send(Step::Cut.into()).ok();
+                }
+                let mut batch = idle.pop().or_else(|| spare.recv().ok())?;
+                let mut faults = Vec::new();
+                let filled = Batcher::new(self.batch).fill(&mut stream, &mut batch, &mut faults);
+                if !filled && faults.is_empty() {
+                    idle.push(batch);
+                    break;
+                }
+                out.send(Fed { step: None, detector, batch, faults }).ok()?;
+            }
+            add(&mut counters, &stream.counters());
+        }
+        out.send(Step::End(counters).into()).ok()
+    }
+}
+
+/// Adds the tiles that one detector needed to those of the ones before.
+fn add(all: &mut ReadCounters, more: &ReadCounters) {
+    all.tiles_needed += more.tiles_needed;
+    all.tiles_decoded += more.tiles_decoded;
+    all.tiles_failed += more.tiles_failed;
+    all.tiles_absent += more.tiles_absent;
+}
+
+/// What the model found in each window of a batch, with its stains where
+/// `pixels` are given.
+fn sightings(
+    results: Vec<WindowResult>,
+    pixels: Option<(&ColourDeconvolution, BatchView<'_>)>,
+) -> Vec<(WindowIndex, WindowOutcome)> {
+    let mut of_windows = pixels
+        .into_iter()
+        .flat_map(|(stains, batch)| batch.iter().map(move |(_, pixels)| (stains, pixels, batch.width)));
+    let outcome = |result: WindowResult| {
+        let pixels = of_windows.next();
+        let measured = |detection| Sighting {
+            stains: pixels.and_then(|(stains, pixels, width)| stains.of_detection(&detection, pixels, width)),
+            detection,
+        };
+        let outcome = match result.outcome {
+            Ok(detections) => WindowOutcome::Detections(detections.into_iter().map(measured).collect()),
+            Err(fault) => WindowOutcome::Failed(fault.to_string()),
+        };
+        (result.window, outcome)
+    };
+    results.into_iter().map(outcome).collect()
+}
+
+/// What the windows of a batch gave, in order of window.
+fn in_order(
+    detector: DetectorIndex,
+    inferred: Vec<(WindowIndex, WindowOutcome)>,
+    faults: Vec<WindowFault>,
+) -> Vec<(WindowKey, WindowOutcome)> {
+    let unread = faults.into_iter().map(|fault| (fault.window, WindowOutcome::Failed(fault.reason)));
+    let ended = unread.chain(inferred).map(|(window, outcome)| (WindowKey::new(detector, window), outcome));
+    let mut ended: Vec<_> = ended.collect();
+    ended.sort_by_key(|(key, _)| *key);
+    ended
+}

@@ -1,0 +1,436 @@
+//! Opens a slide, decides whether there is anything to do, and plans it.
+
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use dataset::{Outcome, RunAccount, SlideId, hex};
+use merger::{Layout, MergeError, decode_window};
+use tiler::{Plan, PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
+use wsi_reader::{OpenError, ScaleProblem};
+use wsi_types::{DetectorIndex, Mpp, WindowIndex, WindowKey};
+
+use crate::{
+    budget::free_bytes,
+    desk::{Desk, Ledger, LedgerError, LedgerHead, LockError, Mark, Origin, TidyError},
+    error::{in_words, panic_text},
+    made_with::{self, MadeWith},
+    models::{ModelSet, SetModel},
+    settings::{ByteSize, Settings},
+    sightings::Sightings,
+    slides::SlideEntry,
+    store::Subject,
+    work::{Before, Work},
+};
+
+/// What is known of a slide that is to be read.
+pub(crate) struct Facts {
+    /// As given by the user.
+    pub(crate) entry: SlideEntry,
+    /// Names it in outputs.
+    pub(crate) id: SlideId,
+    /// Scale, tissue and plans.
+    pub(crate) survey: Survey,
+    /// Where the windows of each plan lie on level 0.
+    pub(crate) layouts: Vec<Arc<Layout>>,
+    /// All that can change its results.
+    pub(crate) made_with: MadeWith,
+    /// What a person should know.
+    pub(crate) warnings: Vec<String>,
+    /// When work on it began.
+    pub(crate) started: Instant,
+}
+
+impl Facts {
+    /// Of a slide that was surveyed; ids of cells start from its content.
+    pub(crate) fn new(
+        entry: &SlideEntry,
+        id: &SlideId,
+        content: &str,
+        survey: Survey,
+        made_with: MadeWith,
+        started: Instant,
+    ) -> Result<Self, MergeError> {
+        let layout = |plan: &Arc<Plan>| {
+            let layout = Layout::new(plan.windows(), survey.extent(), survey.scale.mpp)?;
+            Ok(Arc::new(layout.with_slide_id(content)))
+        };
+        let layouts = survey.plans.iter().map(layout).collect::<Result<_, MergeError>>()?;
+        let mut warnings: Vec<String> = survey.mask.notes().iter().map(ToString::to_string).collect();
+        warnings.sort();
+        Ok(Self { entry: entry.clone(), id: id.clone(), survey, layouts, made_with, warnings, started })
+    }
+
+    /// Bytes on the disk that it may need, as estimated before it began.
+    pub(crate) fn needed_bytes(&self) -> u64 {
+        needed_bytes(&self.survey)
+    }
+
+    /// What its account says of it.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject { id: &self.id, survey: &self.survey, made_with: &self.made_with, warnings: &self.warnings }
+    }
+
+    /// All windows of all detectors, as places in their plans.
+    pub(crate) fn all_windows(&self) -> Vec<Vec<WindowIndex>> {
+        self.survey
+            .plans
+            .iter()
+            .map(|plan| plan.windows().iter().map(|window| window.index).collect())
+            .collect()
+    }
+}
+
+/// What a slide that goes to a dataset has beside its facts.
+pub(crate) struct Held {
+    /// Takes what comes.
+    pub(crate) ledger: Ledger,
+    /// Keeps other jobs off this slide.
+    pub(crate) desk: Desk,
+    /// Says that this process is at work on it.
+    pub(crate) mark: Mark,
+}
+
+/// A slide ready to be read, as far as an earlier job got.
+pub(crate) struct Prepared {
+    /// What is known of it.
+    pub(crate) facts: Facts,
+    /// Per detector: windows still to be done, in plan order, as places in its plan.
+    pub(crate) todo: Vec<Vec<WindowIndex>>,
+    /// What the ledger held.
+    pub(crate) sightings: Sightings,
+    /// `None` for a slide that is answered in memory.
+    pub(crate) held: Option<Held>,
+}
+
+/// What comes of looking at one slide of a job.
+pub(crate) enum Preparation {
+    /// To be read.
+    Ready(Box<Prepared>),
+    /// Not to be read.
+    NotRun(SlideEntry, NotRun),
+}
+
+/// Why a slide is not read.
+pub(crate) enum NotRun {
+    /// Nothing to do.
+    Skip {
+        /// Names it in outputs.
+        id: SlideId,
+        /// How it ended before.
+        outcome: Outcome,
+        /// In words.
+        reason: String,
+        /// More of it, for the terminal only: it may name files.
+        aside: String,
+    },
+    /// Another job is at work on it; to be looked at again.
+    Busy {
+        /// Names it in outputs.
+        id: SlideId,
+        /// Who.
+        reason: String,
+    },
+    /// There is no room for its results, nor for any other's.
+    NoRoom {
+        /// In words.
+        reason: String,
+    },
+    /// It cannot be analysed.
+    Refused {
+        /// Names it in outputs.
+        id: SlideId,
+        /// What was tried, found and expected; no path.
+        reason: String,
+        /// Whether an account of the failure is written. Not for a refusal that
+        /// protects results already there.
+        account: bool,
+    },
+}
+
+/// What is wrong with a slide, or with what is kept of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SlideError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its scale is not known.
+    #[error("{0}; give it with --mpp, or in the mpp column of a slide list")]
+    Scale(ScaleProblem),
+    /// It cannot be planned.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// Its plan cannot be merged.
+    #[error(transparent)]
+    Layout(#[from] MergeError),
+    /// Another job has it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// What an earlier job left cannot be put away.
+    #[error(transparent)]
+    Tidy(#[from] TidyError),
+    /// Its ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// It cannot be marked.
+    #[error("cannot mark the slide as being at work: {0}")]
+    Mark(std::io::Error),
+}
+
+/// Looks at one slide of the job. Never fails as a whole: what is wrong with a
+/// slide costs that slide.
+pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
+    let mut id = entry.id_by_name();
+    if let Some(reason) = work.marks.given_up(&entry.path) {
+        return refused(entry, id, reason);
+    }
+    let prepared = catch_unwind(AssertUnwindSafe(|| {
+        let mark = work.marks.take(&entry.path).map_err(SlideError::Mark)?;
+        let content = entry.content()?;
+        if entry.id.is_none() {
+            id = SlideId::from_content(&content);
+        }
+        match work.claim(entry, &id) {
+            Some(first) => Ok(copy_of(entry, &id, &first)),
+            None => plan_slide(entry, work, &id, &hex(&content), mark),
+        }
+    }));
+    match prepared {
+        Ok(Ok(preparation)) => preparation,
+        Ok(Err(SlideError::Lock(error @ LockError::Held { .. }))) => {
+            Preparation::NotRun(entry.clone(), NotRun::Busy { id, reason: error.to_string() })
+        }
+        Ok(Err(error)) => refused(entry, id, in_words(&error as &dyn Error)),
+        Err(panic) => {
+            let said = panic_text(panic.as_ref());
+            refused(entry, id, format!("internal error, please report it: {said}"))
+        }
+    }
+}
+
+fn refused(entry: &SlideEntry, id: SlideId, reason: String) -> Preparation {
+    Preparation::NotRun(entry.clone(), NotRun::Refused { id, reason, account: true })
+}
+
+/// A copy of a slide that the job has already is skipped.
+fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Preparation {
+    let skip = NotRun::Skip {
+        id: id.clone(),
+        outcome: Outcome::Done,
+        reason: "its content is that of another slide of this job".into(),
+        aside: format!(" (a copy of {})", first.display()),
+    };
+    Preparation::NotRun(entry.clone(), skip)
+}
+
+/// Opens a slide and plans it, unless its results are there already; windows
+/// that the ledger holds are done.
+///
+/// # Errors
+///
+/// What is wrong with the slide, or with its ledger.
+pub(crate) fn plan_slide(
+    entry: &SlideEntry,
+    work: &Work,
+    id: &SlideId,
+    content: &str,
+    mark: Mark,
+) -> Result<Preparation, SlideError> {
+    let started = Instant::now();
+    let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
+    let slide = entry.open(settings.map_range)?;
+    let given = entry.mpp.or(settings.mpp);
+    let scale = wsi_reader::resolve_scale(slide.info(), given.map(Mpp::get)).map_err(SlideError::Scale)?;
+    let of_slide = made_with::of_slide(content, &scale, slide.info());
+    let of_windows = made_with::of_windows(settings, models).with(&of_slide);
+    let made_with = of_windows.with(&made_with::of_cells(settings, models));
+    if let Some(ended) = ended_before(work, id, &made_with) {
+        return Ok(Preparation::NotRun(entry.clone(), ended));
+    }
+
+    let desk = work.desks.take(id)?;
+    // Another job may have ended it while we waited for nothing.
+    if let Some(ended) = ended_before(work, id, &made_with) {
+        return Ok(Preparation::NotRun(entry.clone(), ended));
+    }
+    desk.tidy()?;
+
+    let survey = Survey::new(slide, &survey_settings(settings, models, given))?;
+    if let Some(reason) = no_room(&survey, work) {
+        return Ok(Preparation::NotRun(entry.clone(), NotRun::NoRoom { reason }));
+    }
+    let facts = Facts::new(entry, id, content, survey, made_with, started)?;
+    let origin = Origin {
+        slide: entry.clone(),
+        id: id.clone(),
+        options: settings.options.clone(),
+        models: models.terms(),
+    };
+    let head = LedgerHead::new(of_windows, facts.survey.windows(), work.recipe.score_floor(), origin);
+    let Replayed { ledger, sightings, todo } = replay(work, &facts, &desk, &head)?;
+    let held = Some(Held { ledger, desk, mark });
+    Ok(Preparation::Ready(Box::new(Prepared { facts, todo, sightings, held })))
+}
+
+/// What a ledger held, and what is left to be done.
+struct Replayed {
+    ledger: Ledger,
+    sightings: Sightings,
+    todo: Vec<Vec<WindowIndex>>,
+}
+
+/// Opens the ledger of a slide. Windows it holds are done; the first record that cannot be read ends it.
+fn replay(work: &Work, facts: &Facts, desk: &Desk, head: &LedgerHead) -> Result<Replayed, LedgerError> {
+    let mut sightings = Sightings::new(&facts.layouts, &work.recipe.maker.rules);
+    let mut seen = BTreeSet::new();
+    let ledger = desk.ledger(head, |record| {
+        let Ok((key, outcome)) = decode_window(record) else { return false };
+        sightings.push(key, outcome).is_ok() && seen.insert(key)
+    })?;
+    let mut todo = facts.all_windows();
+    for (detector, windows) in DetectorIndex::all(todo.len()).zip(&mut todo) {
+        windows.retain(|&window| !seen.contains(&WindowKey::new(detector, window)));
+    }
+    Ok(Replayed { ledger, sightings, todo })
+}
+
+/// Bytes on the disk that a slide may need: dense tissue has 10 000 cells per mm²,
+/// each seen by some four windows of each detector, 20 to 30 bytes each time, and a
+/// row of the table.
+fn needed_bytes(survey: &Survey) -> u64 {
+    const PER_MM2: f64 = 3e6;
+    const ALWAYS: u64 = 1 << 20;
+    (survey.tissue_mm2() * PER_MM2 * survey.plans.len() as f64) as u64 + ALWAYS
+}
+
+/// What is lacking on the disk for a slide, if anything is.
+fn no_room(survey: &Survey, work: &Work) -> Option<String> {
+    let needed = needed_bytes(survey);
+    if let Some(scratch) = work.recipe.settings.scratch.filter(|&scratch| scratch < needed) {
+        return Some(too_little(survey, needed, scratch, "given by --scratch"));
+    }
+    // A file system that does not say how full it is will say so when it is full.
+    let free = free_bytes(work.results.root()).ok().filter(|&free| free < needed)?;
+    Some(too_little(survey, needed, free, "free"))
+}
+
+fn too_little(survey: &Survey, needed: u64, found: u64, what: &str) -> String {
+    format!(
+        "no room for a slide of {:.1} mm² of tissue: about {} needed, {} {what}",
+        survey.tissue_mm2(),
+        ByteSize(needed),
+        ByteSize(found)
+    )
+}
+
+/// How these settings and models look at a slide, whose scale may be `given`.
+#[must_use]
+pub(crate) fn survey_settings(settings: &Settings, models: &ModelSet, given: Option<Mpp>) -> SurveySettings {
+    SurveySettings {
+        mpp: given,
+        tissue: settings.tissue_mask.then(TissueSettings::default),
+        plans: models.each.iter().map(|model| plan_settings(settings, model)).collect(),
+    }
+}
+
+/// How these settings and this model cut slides into windows.
+fn plan_settings(settings: &Settings, model: &SetModel) -> PlanSettings {
+    PlanSettings {
+        window: settings.window,
+        overlap: settings.overlap,
+        max_object_um: model.terms.max_object_um,
+        max_enlarge: settings.max_enlarge,
+        multiple_of: model.terms.stride,
+        ..PlanSettings::new(model.mpp)
+    }
+}
+
+/// Whether results of this slide are there already.
+fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRun> {
+    let account = RunAccount::read(&work.results.account(id)).ok()?;
+    let stays = match &work.before {
+        Before::Stay => true,
+        Before::Redo(redo) => redo.is_done(id),
+        Before::Remerge => false,
+    };
+    if !stays || account.outcome == Outcome::Failed {
+        return None;
+    }
+    work.desks.clear_spent(id);
+    let id = id.clone();
+    if account.fingerprint == made_with.fingerprint() {
+        let reason = match account.outcome {
+            _ if matches!(work.before, Before::Redo(_)) => {
+                "done again by this command before it was interrupted"
+            }
+            Outcome::Partial => "done before, incomplete; --redo does it again",
+            _ => "done before with the same model and settings",
+        };
+        let (outcome, aside) = (account.outcome, String::new());
+        return Some(NotRun::Skip { id, outcome, reason: reason.into(), aside });
+    }
+    let changed = made_with.differences(&account.settings.into());
+    let again = match work.desks.head(&id) {
+        Some(_) => "--redo replaces them, `slidemill merge` merges the raw detections that were kept again",
+        None => "--redo replaces them",
+    };
+    let reason = format!("results with other settings are here{}; {again}", changed.in_brackets());
+    Some(NotRun::Refused { id, reason, account: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use detector::Manifest;
+
+    use super::*;
+    use crate::{options::RunOptions, settings::DetectorSpec};
+
+    fn models(specs: &[Option<f64>]) -> ModelSet {
+        let spec =
+            |&mpp: &Option<f64>| DetectorSpec { model: None, mpp: mpp.and_then(|mpp| Mpp::new(mpp).ok()) };
+        let mut manifest = Manifest::without_model("m", &["cell"], Mpp::new(0.5).ok());
+        manifest.max_object_um = Some(30.0);
+        manifest.stride = 32;
+        let specs: Vec<_> = specs.iter().map(spec).collect();
+        ModelSet::new(&specs, vec![manifest.merge_terms(); specs.len()]).unwrap()
+    }
+
+    #[test]
+    fn each_model_cuts_slides_at_its_own_scale() {
+        let options = RunOptions { window: Some(512), ..RunOptions::default() };
+        let settings = Settings::new(options).unwrap();
+        let wanted = survey_settings(&settings, &models(&[None, Some(0.25)]), Mpp::new(0.3).ok());
+        assert_eq!(wanted.mpp.map(Mpp::get), Some(0.3));
+        let mpps: Vec<_> = wanted.plans.iter().map(|plan| plan.model_mpp.get()).collect();
+        assert_eq!(mpps, [0.5, 0.25]);
+        let first = &wanted.plans[0];
+        assert_eq!((first.window, first.max_object_um, first.multiple_of), (512, Some(30.0), 32));
+        assert!(wanted.tissue.is_some());
+    }
+
+    #[test]
+    fn without_a_mask_the_whole_slide_is_looked_at() {
+        let options = RunOptions { no_tissue_mask: Some(true), ..RunOptions::default() };
+        let wanted = survey_settings(&Settings::new(options).unwrap(), &models(&[None]), None);
+        assert_eq!((wanted.tissue, wanted.mpp), (None, None));
+    }
+
+    #[test]
+    fn disk_is_asked_for_by_tissue_and_detectors() {
+        let mpp = Mpp::new(0.5).ok();
+        let slide = wsi_reader::MemorySlide::painted(&[(4000, 2000)], (500, 500), mpp, |_, _, _| [200; 3]);
+        let slide: Arc<dyn wsi_reader::Slide> = Arc::new(slide.unwrap());
+        let options = RunOptions { no_tissue_mask: Some(true), ..RunOptions::default() };
+        let settings = Settings::new(options).unwrap();
+        let bytes = |models: &ModelSet| {
+            needed_bytes(&Survey::new(Arc::clone(&slide), &survey_settings(&settings, models, None)).unwrap())
+        };
+        // 2 mm² of tissue.
+        assert_eq!(bytes(&models(&[None])), 6_000_000 + (1 << 20));
+        assert_eq!(bytes(&models(&[None, Some(1.0)])), 12_000_000 + (1 << 20));
+    }
+}

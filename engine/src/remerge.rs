@@ -1,0 +1,175 @@
+//! Cells and regions again, from the raw detections that a job kept, with other thresholds, rules and filters: for
+//! each ledger, answer, store. No model is run.
+
+use std::sync::Arc;
+
+use dataset::{Dataset, Outcome, RunAccount, SlideId, hex};
+
+use crate::{
+    budget::Machine,
+    collect::{begun, finish, not_run, note_name, tell, with_room},
+    desk::{Committer, LedgerError, LedgerHead, LockError, Origin},
+    error::{JobError, in_words},
+    events::{Event, Tally, Watch},
+    job::JobEnd,
+    models::ModelSet,
+    options::{Phase, RunOptions},
+    prepare::{NotRun, Preparation, Prepared, SlideError, plan_slide},
+    settings::Settings,
+    store::Maker,
+    work::{Before, Recipe, Stop, Work},
+};
+
+/// Merges all slides of a dataset again whose raw detections were kept, and writes them to another or the same. What
+/// `wanted` says of [`Phase::Cells`] counts; all else stays as each slide's job had it.
+///
+/// # Errors
+///
+/// [`JobError::Usage`] for wrong settings, before anything is written; [`JobError::Input`] when nothing was kept;
+/// [`JobError::Output`] when tables cannot be written.
+pub fn remerge(
+    from: &Dataset,
+    into: &Dataset,
+    wanted: &RunOptions,
+    machine: &Machine,
+    watch: &mut dyn Watch,
+) -> Result<JobEnd, JobError> {
+    let kept = kept(from)?;
+    if kept.is_empty() {
+        return Err(JobError::input(format!(
+            "no raw detections of a finished slide are here; `slidemill run --keep-raw` keeps them: {}",
+            from.root().display()
+        )));
+    }
+    // What is wrong with the settings is wrong for every slide: said once, before anything is written.
+    let wanted = wanted.clone().only(Phase::Cells);
+    let recipes = kept.iter().map(|kept| kept.recipe(&wanted, machine)).collect::<Result<Vec<_>, _>>()?;
+    let mut tally = Tally::new(watch);
+    if let Some(first) = recipes.first() {
+        let model = first.maker.models.facts();
+        tally.tell(&Event::JobStarted {
+            slides: recipes.len(),
+            model: format!("{} {}", model.name, model.version),
+            device: "detections that were kept".into(),
+        });
+    }
+    let mut incomplete = false;
+    for (kept, recipe) in kept.iter().zip(recipes) {
+        let work = Work::new(Arc::new(recipe), into.clone(), from, Before::Remerge, Stop::new());
+        incomplete |= kept.merge(&work, from, &mut tally)?;
+    }
+    let totals = tally.finish(false);
+    Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0, was_stopped: false })
+}
+
+/// A finished slide whose raw detections are there.
+struct Kept {
+    head: LedgerHead,
+    account: RunAccount,
+}
+
+fn kept(dataset: &Dataset) -> Result<Vec<Kept>, JobError> {
+    let accounts = dataset.accounts().map_err(|error| {
+        JobError::input(format!("cannot list run accounts: {error}: {}", dataset.root().display()))
+    })?;
+    Ok(accounts.iter().filter_map(|path| Kept::read(dataset, path)).collect())
+}
+
+impl Kept {
+    fn read(dataset: &Dataset, account: &std::path::Path) -> Option<Self> {
+        let account = RunAccount::read(account).ok()?;
+        let head = LedgerHead::read(&dataset.ledger(&account.slide))?;
+        (account.outcome != Outcome::Failed).then_some(Self { head, account })
+    }
+
+    /// What was done to the slide, with other rules for what comes after the model.
+    fn recipe(&self, wanted: &RunOptions, machine: &Machine) -> Result<Recipe, JobError> {
+        let Origin { options, models, .. } = &self.head.origin;
+        let floor = self.head.score_floor;
+        let options =
+            RunOptions { keep_raw: Some(true), raw_floor: Some(floor), ..wanted.clone().or(options.clone()) };
+        let settings = Settings::on(machine, options)?;
+        let models = ModelSet::new(&settings.detectors, models.clone())?;
+        let rules = settings.merging.for_models(&models, settings.window_iou)?;
+        let lowest = settings.merging.score_floor(&models);
+        if lowest < floor {
+            return Err(JobError::usage(format!(
+                "detections were kept from score {floor} on, {lowest} asks for lower ones: run again with \
+                 --keep-raw --raw-floor {lowest} --redo"
+            )));
+        }
+        let maker = Maker { models, device: self.account.device.clone(), rules };
+        Ok(Recipe { settings, maker })
+    }
+
+    /// Whether the slide ended incomplete. One that cannot be merged keeps the results that are there.
+    fn merge(&self, work: &Work, from: &Dataset, watch: &mut dyn Watch) -> Result<bool, JobError> {
+        let Origin { slide, id, .. } = &self.head.origin;
+        match self.prepared(work, from) {
+            Ok(Preparation::Ready(prepared)) => self.store(work, *prepared, watch),
+            Ok(Preparation::NotRun(_, why)) => not_run(work, watch, slide, why),
+            Err(reason) => {
+                not_run(work, watch, slide, NotRun::Refused { id: id.clone(), reason, account: false })
+            }
+        }
+    }
+
+    /// Answers what the windows of a slide gave by the new rules, and commits it.
+    fn store(&self, work: &Work, prepared: Prepared, watch: &mut dyn Watch) -> Result<bool, JobError> {
+        let Prepared { facts, sightings, held, .. } = prepared;
+        let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
+        note_name(&work.results, &facts.id, &facts.entry)?;
+        begun(watch, &facts, sightings.ended());
+        // What reading took is what it was.
+        let tiles = self.account.analysis.as_ref().map(|analysis| analysis.tiles).unwrap_or_default();
+        let needed = facts.needed_bytes();
+        let committer = Committer::start(&work.results)?;
+        let committed = finish(work, facts, sightings, held, tiles)
+            .and_then(|finished| committer.send(finished))
+            .and_then(|()| committer.finish())
+            .map_err(|error| with_room(error, work, needed))?;
+        Ok(committed.into_iter().fold(false, |incomplete, slide| incomplete | tell(watch, slide)))
+    }
+
+    /// The slide with all its raw detections, or why it cannot be merged.
+    fn prepared(&self, work: &Work, from: &Dataset) -> Result<Preparation, String> {
+        let Origin { slide, id, .. } = &self.head.origin;
+        if !slide.path.exists() {
+            let list = from.names();
+            return Err(format!(
+                "the slide is not where it was (see {}); its tissue is needed",
+                list.display()
+            ));
+        }
+        let content = slide.content().map_err(|error| in_words(&error))?;
+        if slide.id.is_none() && SlideId::from_content(&content) != *id {
+            return Err("the slide is no longer the one that was run".into());
+        }
+        let mark = work.marks.take(&slide.path).map_err(|error| in_words(&SlideError::Mark(error)))?;
+        let preparation =
+            plan_slide(slide, work, id, &hex(&content), mark).map_err(|error| told_for_merging(&error))?;
+        if let Preparation::Ready(prepared) = &preparation {
+            let missing: usize = prepared.todo.iter().map(Vec::len).sum();
+            if missing > 0 {
+                return Err(format!(
+                    "the raw detections of {missing} windows are missing; `slidemill run … --keep-raw --redo` makes \
+                     them again"
+                ));
+            }
+        }
+        Ok(preparation)
+    }
+}
+
+/// A run can start a slide again, merging cannot.
+fn told_for_merging(error: &SlideError) -> String {
+    match error {
+        SlideError::Ledger(LedgerError::OtherRun(changes)) => format!(
+            "the raw detections that were kept are of another run{}; `slidemill run … --keep-raw --redo` makes them \
+             again",
+            changes.in_brackets()
+        ),
+        SlideError::Lock(LockError::Held { .. }) => error.to_string(),
+        _ => in_words(error),
+    }
+}

@@ -1,0 +1,598 @@
+//! How detections become cells and regions: the options, checked once, and what
+//! they mean for a model's classes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use detector::MergeTerms;
+use merger::{
+    CellFilter, MergeSettings, Method, Metric, PerClass, RegionSettings, UnseenCut,
+    filters::Range,
+    fusion::{Fuse, FusionSettings},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use wsi_types::ClassId;
+
+use crate::{
+    error::JobError,
+    models::{ModelSet, SetModel},
+    options::RunOptions,
+    settings::{fraction, nearest, within},
+};
+
+/// The checked rules. Classes are still names: which number each has, a model
+/// says ([`MergeRules::for_models`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergeRules {
+    /// `None`: the model's own.
+    pub min_score: Option<f32>,
+    /// Exceptions by class name.
+    pub class_score: BTreeMap<String, f64>,
+    /// What becomes of the boxes of one cell.
+    pub method: Method,
+    /// How agreement is measured.
+    pub metric: Metric,
+    /// `None`: the model's own.
+    pub merge_iou: Option<f64>,
+    /// Exceptions by class name.
+    pub class_iou: BTreeMap<String, f64>,
+    /// Between different classes. `None`: the model's own.
+    pub cross_class_iou: Option<f64>,
+    /// See [`MergeSettings::rim_px`].
+    pub rim_px: f64,
+    /// See [`UnseenCut`].
+    pub unseen_cut: UnseenCut,
+    /// What a cell must be to stay.
+    pub filter: CellFilter,
+    /// How cells of several detectors become one.
+    pub fuse: FuseRule,
+    /// The numbers of that, one weight per detector.
+    pub fusion: FusionSettings,
+    /// See [`merger::fusion::apply_context`].
+    pub context_weight: f64,
+    /// See [`merger::fusion::apply_context`].
+    pub context_outside: f64,
+    /// Classes that are areas, by name.
+    pub region_class: Vec<String>,
+    /// Where many cells lie.
+    pub dense: Option<Dense>,
+    /// How regions are cleaned and outlined.
+    pub region: RegionSettings,
+}
+
+/// How cells of several detectors become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FuseRule {
+    /// [`Fuse::Wbf`].
+    #[default]
+    Wbf,
+    /// [`Fuse::NoisyOr`].
+    NoisyOr,
+    /// [`Fuse::Max`].
+    Max,
+    /// The cells of the first detector, weighed by the regions of the others.
+    Context,
+}
+
+impl FuseRule {
+    /// How scores become one; `None` for context, where cells are of one detector.
+    #[must_use]
+    pub fn scores(self) -> Option<Fuse> {
+        match self {
+            Self::Wbf => Some(Fuse::Wbf),
+            Self::NoisyOr => Some(Fuse::NoisyOr),
+            Self::Max => Some(Fuse::Max),
+            Self::Context => None,
+        }
+    }
+}
+
+impl std::fmt::Display for FuseRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wbf => "wbf",
+            Self::NoisyOr => "noisy-or",
+            Self::Max => "max",
+            Self::Context => "context",
+        })
+    }
+}
+
+/// What counts as many cells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// At least so many.
+    pub per_mm2: f64,
+    /// Within this radius.
+    pub radius_um: f64,
+    /// Of these classes; none: of all.
+    pub classes: Vec<String>,
+}
+
+impl MergeRules {
+    /// Px at the model's mpp: deeper than this inside a window, scores of neighbouring windows were measured not to
+    /// depend on their borders (`docs/decisions/0016`).
+    pub(crate) const DEFAULT_RIM_PX: f64 = 64.0;
+    pub(crate) const DEFAULT_RADIUS_UM: f64 = 50.0;
+    pub(crate) const DEFAULT_CONTEXT_WEIGHT: f64 = 0.5;
+    pub(crate) const DEFAULT_CONTEXT_OUTSIDE: f64 = 0.0;
+
+    /// Checks the options, for a run with so many `detectors`, and fills in
+    /// defaults.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure naming the option, what was given and what was expected.
+    pub fn new(options: &RunOptions, detectors: usize) -> Result<Self, JobError> {
+        let fuse = one_of("--fuse", options.fuse.as_deref(), &["wbf", "noisy-or", "max", "context"])?;
+        if fuse == FuseRule::Context && options.region_class.is_none() {
+            return Err(JobError::usage(
+                "--fuse is context, but no class is an area: name those of the further detectors with --region-class",
+            ));
+        }
+        let min_score = fraction("--min-score", options.min_score.map(f64::from))?;
+        let (weight, outside) = (options.context_weight, options.context_outside);
+        Ok(Self {
+            filter: filter(options.filter.as_deref().unwrap_or_default())?,
+            fusion: fusion(options, fuse, detectors)?,
+            fuse,
+            min_score: min_score.map(|score| score as f32),
+            class_score: by_class("--class-score", options.class_score.as_deref())?,
+            method: one_of("--merge", options.merge.as_deref(), &["nms", "nmm", "wbf"])?,
+            metric: one_of("--merge-metric", options.merge_metric.as_deref(), &["iou", "ios", "mask-iou"])?,
+            merge_iou: fraction("--merge-iou", options.merge_iou)?,
+            class_iou: by_class("--class-iou", options.class_iou.as_deref())?,
+            cross_class_iou: fraction("--cross-class-iou", options.cross_class_iou)?,
+            rim_px: within("--rim", options.rim.unwrap_or(Self::DEFAULT_RIM_PX), 0.0..=1024.0)?,
+            unseen_cut: one_of("--unseen-cut", options.unseen_cut.as_deref(), &["keep", "drop"])?,
+            context_weight: fraction("--context-weight", weight)?.unwrap_or(Self::DEFAULT_CONTEXT_WEIGHT),
+            context_outside: fraction("--context-outside", outside)?.unwrap_or(Self::DEFAULT_CONTEXT_OUTSIDE),
+            region_class: options.region_class.clone().unwrap_or_default(),
+            dense: dense(options)?,
+            region: region([
+                ("--region-closing-um", options.region_closing_um),
+                ("--region-opening-um", options.region_opening_um),
+                ("--region-hole-um2", options.region_hole_um2),
+                ("--region-min-um2", options.region_min_um2),
+                ("--region-simplify-um", options.region_simplify_um),
+            ])?,
+        })
+    }
+
+    /// Lowest score that some class of some model is counted from.
+    #[must_use]
+    pub fn score_floor(&self, models: &ModelSet) -> f32 {
+        models.each.iter().map(|model| self.score_floor_of(&model.terms)).fold(1.0, f32::min)
+    }
+
+    fn score_floor_of(&self, terms: &MergeTerms) -> f32 {
+        let all = self.min_score.unwrap_or(terms.conf);
+        let own = terms.classes.iter().filter(|_| self.min_score.is_none()).filter_map(|class| class.1);
+        own.chain(self.class_score.values().map(|&score| score as f32)).fold(all, f32::min)
+    }
+
+    /// Agreement above which detections of one class are one cell, of all
+    /// classes the largest.
+    fn largest_iou(&self, terms: &MergeTerms) -> f64 {
+        let all = self.merge_iou.unwrap_or_else(|| f64::from(terms.nms_iou));
+        self.class_iou.values().copied().fold(all, f64::max)
+    }
+
+    /// The rules for the slides of a job with these models, whose windows merge boxes above `window_iou` (`None`:
+    /// each model's own).
+    ///
+    /// # Errors
+    ///
+    /// A usage failure for a class no model has, with the nearest one, or for an agreement within windows that
+    /// leaves nothing for the one between them.
+    pub fn for_models(&self, models: &ModelSet, window_iou: Option<f64>) -> Result<SlideRules, JobError> {
+        let each = models.each.iter().map(|model| self.for_model(model, models, window_iou));
+        let dense = self.dense.as_ref().map(|dense| {
+            Ok::<_, JobError>(DenseOf {
+                per_mm2: dense.per_mm2,
+                radius_um: dense.radius_um,
+                classes: class_ids("--dense-class", &dense.classes, models)?,
+            })
+        });
+        Ok(SlideRules {
+            each: each.collect::<Result<_, JobError>>()?,
+            class_names: models.classes.clone(),
+            filter: self.filter,
+            fuse: self.fuse,
+            fusion: self.fusion.clone(),
+            context_weight: self.context_weight,
+            context_outside: self.context_outside,
+            region_classes: Arc::new(class_ids("--region-class", &self.region_class, models)?),
+            dense: dense.transpose()?,
+            region: self.region,
+        })
+    }
+
+    fn for_model(
+        &self,
+        model: &SetModel,
+        models: &ModelSet,
+        window_iou: Option<f64>,
+    ) -> Result<DetectorRules, JobError> {
+        let within = window_iou.unwrap_or_else(|| f64::from(model.terms.nms_iou));
+        let between = self.largest_iou(&model.terms);
+        if between > within {
+            return Err(JobError::usage(format!(
+                "--merge-iou or --class-iou is {between}, above --window-iou {within}: boxes of one window that \
+                 overlap more than that are one already; give --window-iou {between} too"
+            )));
+        }
+        let merge = MergeSettings {
+            method: self.method,
+            metric: self.metric,
+            iou: self.ious(model, models)?,
+            cross_class_iou: self.cross_class_iou(&model.terms),
+            min_score: self.scores(model, models)?,
+            rim_px: self.rim_px,
+            unseen_cut: self.unseen_cut,
+            ..MergeSettings::default()
+        };
+        merge.validate().map_err(JobError::usage)?;
+        Ok(DetectorRules { merge, classes: model.classes.clone() })
+    }
+
+    fn cross_class_iou(&self, terms: &MergeTerms) -> f64 {
+        let default = MergeSettings::default().cross_class_iou;
+        self.cross_class_iou.or(terms.cross_class_iou).unwrap_or(default)
+    }
+
+    fn ious(&self, model: &SetModel, models: &ModelSet) -> Result<PerClass<f64>, JobError> {
+        let mut ious = PerClass::all(self.merge_iou.unwrap_or_else(|| f64::from(model.terms.nms_iou)));
+        for (name, &iou) in &self.class_iou {
+            ious.class.insert(class_id("--class-iou", name, models)?, iou);
+        }
+        Ok(ious)
+    }
+
+    /// The user's threshold for all classes, or the model's for each; then the
+    /// user's for single ones.
+    fn scores(&self, model: &SetModel, models: &ModelSet) -> Result<PerClass<f32>, JobError> {
+        let mut scores = PerClass::all(self.min_score.unwrap_or(model.terms.conf));
+        if self.min_score.is_none() {
+            let own = model.classes.iter().zip(&model.terms.classes);
+            scores.class = own.filter_map(|(&class, (_, conf))| Some((class, (*conf)?))).collect();
+        }
+        for (name, &score) in &self.class_score {
+            scores.class.insert(class_id("--class-score", name, models)?, score as f32);
+        }
+        Ok(scores)
+    }
+
+    /// What can change a result, by name, for hashes and provenance.
+    #[must_use]
+    pub fn result_relevant(&self, models: &ModelSet) -> Vec<(&'static str, String)> {
+        let min_score = |model: &SetModel| self.min_score.unwrap_or(model.terms.conf).to_string();
+        let cross_class = |model: &SetModel| self.cross_class_iou(&model.terms).to_string();
+        let per_class = |values: &BTreeMap<String, f64>| {
+            let each = values.iter().map(|(class, value)| format!("{class}={value}"));
+            each.collect::<Vec<_>>().join(",")
+        };
+        let named = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let name = |value: &dyn Fn() -> serde_json::Result<serde_json::Value>| {
+            value().map(named).unwrap_or_default()
+        };
+        let RegionSettings { closing_um, opening_um, largest_hole_um2, least_area_um2, simplify_um } =
+            self.region;
+        vec![
+            ("min_score", models.joined(min_score)),
+            ("class_score", per_class(&self.class_score)),
+            ("merge", name(&|| serde_json::to_value(self.method))),
+            ("merge_metric", name(&|| serde_json::to_value(self.metric))),
+            ("merge_iou", self.merge_iou.map_or_else(|| "model".to_owned(), |iou| iou.to_string())),
+            ("class_iou", per_class(&self.class_iou)),
+            ("cross_class_iou", models.joined(cross_class)),
+            ("rim_px", self.rim_px.to_string()),
+            ("unseen_cut", name(&|| serde_json::to_value(self.unseen_cut))),
+            ("filter", describe_filter(&self.filter).join(",")),
+            ("fuse", self.describe_fusion()),
+            ("region_class", self.region_class.join(",")),
+            ("dense", self.dense.as_ref().map_or_else(String::new, Dense::describe)),
+            (
+                "region",
+                format!(
+                    "closing {closing_um} µm, opening {opening_um} µm, holes {largest_hole_um2} µm², \
+                     least {least_area_um2} µm², outline {simplify_um} µm"
+                ),
+            ),
+        ]
+    }
+}
+
+impl MergeRules {
+    /// Empty for a single detector.
+    fn describe_fusion(&self) -> String {
+        let FusionSettings { weights, iou, distance_um, min_score, .. } = &self.fusion;
+        if weights.len() < 2 {
+            return String::new();
+        }
+        let rule = self.fuse;
+        let (weight, outside) = (self.context_weight, self.context_outside);
+        match rule {
+            FuseRule::Context => {
+                format!("{rule}, weight {weight}, outside {outside}, least score {min_score}")
+            }
+            _ => format!(
+                "{rule}, weights {weights:?}, IoU {iou}, within {distance_um} µm, least score {min_score}"
+            ),
+        }
+    }
+}
+
+impl Dense {
+    fn describe(&self) -> String {
+        let Self { per_mm2, radius_um, classes } = self;
+        let of = if classes.is_empty() { "all classes".to_owned() } else { classes.join(",") };
+        format!("{per_mm2} per mm² within {radius_um} µm of {of}")
+    }
+}
+
+/// How the detections of all models of a job become the cells and regions of a slide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlideRules {
+    /// Per detector.
+    pub each: Vec<DetectorRules>,
+    /// Names of the classes of the job.
+    pub class_names: Vec<String>,
+    /// Which cells stay.
+    pub filter: CellFilter,
+    /// How cells of several detectors become one.
+    pub fuse: FuseRule,
+    /// The numbers of that.
+    pub fusion: FusionSettings,
+    /// See [`merger::fusion::apply_context`].
+    pub context_weight: f64,
+    /// See [`merger::fusion::apply_context`].
+    pub context_outside: f64,
+    /// Classes whose detections are areas.
+    pub region_classes: Arc<Vec<ClassId>>,
+    /// Where many cells lie.
+    pub dense: Option<DenseOf>,
+    /// How regions are cleaned and outlined.
+    pub region: RegionSettings,
+}
+
+/// How the detections of one model become cells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectorRules {
+    /// Thresholds and agreement, by class of the job.
+    pub merge: MergeSettings,
+    /// Which class of the job each of the model's own is.
+    pub classes: Vec<ClassId>,
+}
+
+impl SlideRules {
+    /// The same with one threshold for all classes of all models.
+    #[must_use]
+    pub fn at_score(&self, min_score: f32) -> Self {
+        let mut rules = self.clone();
+        for detector in &mut rules.each {
+            detector.merge.min_score = PerClass::all(min_score);
+        }
+        rules
+    }
+
+    /// The score from which every class of every model is counted.
+    #[must_use]
+    pub fn highest_threshold(&self) -> f32 {
+        let classes = (0..self.class_names.len()).map(|class| ClassId(class as u16));
+        let of_each =
+            classes.flat_map(|class| self.each.iter().map(move |each| each.merge.min_score.get(class)));
+        of_each.fold(0.0, f32::max)
+    }
+}
+
+/// [`Dense`] with the classes of a model; none: all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DenseOf {
+    /// At least so many.
+    pub per_mm2: f64,
+    /// Within this radius.
+    pub radius_um: f64,
+    /// Of these classes.
+    pub classes: Vec<ClassId>,
+}
+
+/// The value a word stands for, or the default; `known` are all words.
+fn one_of<T: DeserializeOwned + Default>(
+    option: &str,
+    word: Option<&str>,
+    known: &[&str],
+) -> Result<T, JobError> {
+    let Some(word) = word else { return Ok(T::default()) };
+    serde_json::from_value(serde_json::Value::String(word.to_owned()))
+        .map_err(|_| JobError::usage(format!("{option} is {word:?}, expected {}", known.join(", "))))
+}
+
+/// `CLASS=NUMBER` pairs, numbers between 0 and 1.
+fn by_class(option: &str, pairs: Option<&[String]>) -> Result<BTreeMap<String, f64>, JobError> {
+    let pair = |text: &String| {
+        let number =
+            text.rsplit_once('=').and_then(|(class, number)| Some((class, number.trim().parse().ok()?)));
+        let (class, number): (&str, f64) = number.ok_or_else(|| {
+            JobError::usage(format!("{option} is {text:?}, expected CLASS=NUMBER such as tumour=0.4"))
+        })?;
+        Ok((class.trim().to_owned(), within(option, number, 0.0..=1.0)?))
+    };
+    pairs.unwrap_or_default().iter().map(pair).collect()
+}
+
+fn class_id(option: &str, name: &str, models: &ModelSet) -> Result<ClassId, JobError> {
+    models.class(name).ok_or_else(|| {
+        let hint = nearest(name, models.classes.iter().map(String::as_str));
+        JobError::usage(format!("{option}: the model has no class {name:?}{hint}"))
+    })
+}
+
+fn class_ids(option: &str, names: &[String], models: &ModelSet) -> Result<Vec<ClassId>, JobError> {
+    names.iter().map(|name| class_id(option, name, models)).collect()
+}
+
+fn fusion(options: &RunOptions, fuse: FuseRule, detectors: usize) -> Result<FusionSettings, JobError> {
+    let defaults = FusionSettings::default();
+    let alone = detectors < 2 && (options.fuse.is_some() || options.fuse_weights.is_some());
+    if alone {
+        return Err(JobError::usage(
+            "--fuse is given with a single detector, expected two or more --detector",
+        ));
+    }
+    let fusion = FusionSettings {
+        fuse: fuse.scores().unwrap_or_default(),
+        weights: options.fuse_weights.clone().unwrap_or_else(|| vec![1.0; detectors]),
+        iou: options.fuse_iou.unwrap_or(defaults.iou),
+        distance_um: options.fuse_distance_um.unwrap_or(defaults.distance_um),
+        min_score: options.fuse_score.unwrap_or(defaults.min_score),
+    };
+    fusion.validate(detectors).map_err(|error| JobError::usage(format!("fusion: {error}")))?;
+    Ok(fusion)
+}
+
+fn dense(options: &RunOptions) -> Result<Option<Dense>, JobError> {
+    let Some(per_mm2) = options.dense_per_mm2 else {
+        let radius = options.dense_radius_um.map(|_| "--dense-radius-um");
+        return match radius.or(options.dense_class.as_ref().map(|_| "--dense-class")) {
+            None => Ok(None),
+            Some(name) => Err(JobError::usage(format!(
+                "{name} is given without --dense-per-mm2, which asks for dense regions"
+            ))),
+        };
+    };
+    let radius_um = options.dense_radius_um.unwrap_or(MergeRules::DEFAULT_RADIUS_UM);
+    Ok(Some(Dense {
+        per_mm2: within("--dense-per-mm2", per_mm2, 1.0..=1e6)?,
+        radius_um: within("--dense-radius-um", radius_um, 4.0..=2000.0)?,
+        classes: options.dense_class.clone().unwrap_or_default(),
+    }))
+}
+
+fn region(given: [(&str, Option<f64>); 5]) -> Result<RegionSettings, JobError> {
+    let mut region = RegionSettings::default();
+    let fields = [
+        &mut region.closing_um,
+        &mut region.opening_um,
+        &mut region.largest_hole_um2,
+        &mut region.least_area_um2,
+        &mut region.simplify_um,
+    ];
+    for (field, (name, value)) in fields.into_iter().zip(given) {
+        *field = within(name, value.unwrap_or(*field), 0.0..=1e9)?;
+    }
+    Ok(region)
+}
+
+/// `MEASURE=MIN..MAX` pairs; either end may be left out.
+fn filter(pairs: &[String]) -> Result<CellFilter, JobError> {
+    let mut filter = CellFilter::default();
+    for text in pairs {
+        let (measure, range) = text.split_once('=').unwrap_or((text, ""));
+        let slot = filter.range_mut(measure).ok_or_else(|| {
+            let hint = nearest(measure, CellFilter::MEASURES.into_iter());
+            JobError::usage(format!("--filter: unknown measure {measure:?}{hint}"))
+        })?;
+        *slot = parse_range(range).ok_or_else(|| {
+            JobError::usage(format!("--filter is {text:?}, expected a range such as {measure}=10..500"))
+        })?;
+    }
+    Ok(filter)
+}
+
+fn parse_range(text: &str) -> Option<Range> {
+    let (min, max) = text.split_once("..")?;
+    let end = |text: &str| match text.trim() {
+        "" => Some(None),
+        number => number.parse::<f64>().ok().filter(|number| number.is_finite()).map(Some),
+    };
+    let range = Range { min: end(min)?, max: end(max)? };
+    let in_order = range.min.zip(range.max).is_none_or(|(min, max)| min <= max);
+    (in_order && range != Range::default()).then_some(range)
+}
+
+/// The ranges of a filter as they are typed.
+#[must_use]
+pub fn describe_filter(filter: &CellFilter) -> Vec<String> {
+    let mut filter = *filter;
+    let end = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let described = |measure: &'static str| {
+        let range = filter.range_mut(measure).copied().filter(|range| *range != Range::default())?;
+        Some(format!("{measure}={}..{}", end(range.min), end(range.max)))
+    };
+    CellFilter::MEASURES.into_iter().filter_map(described).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use wsi_types::Mpp;
+
+    use super::*;
+    use crate::settings::DetectorSpec;
+
+    fn rules(options: RunOptions) -> Result<MergeRules, String> {
+        MergeRules::new(&options, 1).map_err(|error| error.to_string())
+    }
+
+    fn filtered(text: &str) -> Result<MergeRules, String> {
+        rules(RunOptions { filter: Some(vec![text.to_owned()]), ..RunOptions::default() })
+    }
+
+    #[test]
+    fn ranges_are_read_and_shown_as_typed() {
+        let found = filtered("area_um2=10..500").unwrap();
+        assert_eq!(describe_filter(&found.filter), ["area_um2=10..500"]);
+        assert_eq!(describe_filter(&filtered("solidity=0.8..").unwrap().filter), ["solidity=0.8.."]);
+        for wrong in ["area_um2", "area_um2=", "area_um2=..", "area_um2=9..3", "area_um2=a..b"] {
+            assert!(filtered(wrong).unwrap_err().contains("expected a range"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_refused_with_the_nearest() {
+        assert!(filtered("area=3..").unwrap_err().contains("did you mean \"area_um2\"?"));
+        let merge = RunOptions { merge: Some("nns".into()), ..RunOptions::default() };
+        assert_eq!(rules(merge).unwrap_err(), "--merge is \"nns\", expected nms, nmm, wbf");
+        let alone = RunOptions { dense_radius_um: Some(50.0), ..RunOptions::default() };
+        assert!(rules(alone).unwrap_err().contains("without --dense-per-mm2"));
+    }
+
+    #[test]
+    fn classes_are_those_of_the_model() {
+        let mpp = Mpp::new(0.5).ok();
+        let terms = detector::Manifest::without_model("m", &["tumour", "stroma"], mpp).merge_terms();
+        let models = ModelSet::new(&[DetectorSpec { model: None, mpp: None }], vec![terms]).unwrap();
+        let of = |pairs: &str| {
+            let pairs = pairs.split(',').map(str::to_owned).collect();
+            rules(RunOptions { class_score: Some(pairs), ..RunOptions::default() })
+                .unwrap()
+                .for_models(&models, None)
+                .map_err(|error| error.to_string())
+        };
+        let found = of("stroma=0.5").unwrap().each[0].merge.min_score.clone();
+        assert_eq!((found.get(ClassId(0)), found.get(ClassId(1))), (0.25, 0.5));
+        assert!(of("tumor=0.5").unwrap_err().contains("no class \"tumor\", did you mean \"tumour\"?"));
+    }
+
+    /// The account named the threshold of the first model alone.
+    #[test]
+    fn the_thresholds_of_two_models_are_both_named() {
+        let spec = DetectorSpec { model: None, mpp: Mpp::new(0.5).ok() };
+        let named = |conf: f32| {
+            let manifest =
+                detector::Manifest { conf, ..detector::Manifest::without_model("m", &["a"], None) };
+            manifest.merge_terms()
+        };
+        let options = RunOptions::default();
+        let relevant = |terms: Vec<MergeTerms>, options: &RunOptions| {
+            let models = ModelSet::new(&vec![spec.clone(); terms.len()], terms).unwrap();
+            let rules = MergeRules::new(options, 2).unwrap();
+            assert_eq!(rules.for_models(&models, None).unwrap().highest_threshold(), 0.5);
+            rules.result_relevant(&models).into_iter().collect::<BTreeMap<_, _>>()["min_score"].clone()
+        };
+        assert_eq!(relevant(vec![named(0.25), named(0.5)], &options), "0.25+0.5");
+        assert_eq!(relevant(vec![named(0.5), named(0.5)], &options), "0.5");
+        let given = RunOptions { min_score: Some(0.5), ..options };
+        assert_eq!(relevant(vec![named(0.25), named(0.5)], &given), "0.5");
+    }
+}

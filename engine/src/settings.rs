@@ -1,0 +1,311 @@
+//! Raw options become checked [`Settings`] once; later code trusts them.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use serde::Serialize;
+use tiler::Overlap;
+use wsi_reader::LinearMapping;
+use wsi_types::Mpp;
+
+use crate::{
+    budget::{Machine, MemoryLimit},
+    error::JobError,
+    models::MOST_DETECTORS,
+    options::{DetectorOption, RunOptions},
+    rules::MergeRules,
+};
+
+/// What holds where no option is given.
+pub(crate) struct Defaults;
+
+impl Defaults {
+    pub(crate) const DEVICE: &str = "auto";
+    pub(crate) const BATCH_CPU: usize = 1;
+    pub(crate) const BATCH_GPU: usize = 4;
+    pub(crate) const WINDOW: u32 = 2048;
+    pub(crate) const OVERLAP: &str = "50%";
+    /// Enlarging by up to a tenth bridges scanners that differ a little.
+    pub(crate) const ENLARGE: f64 = 1.1;
+    /// With `--allow-enlarging`.
+    const ALLOWED_ENLARGE: f64 = 4.0;
+    pub(crate) const MEMORY: u64 = 2 << 30;
+    pub(crate) const SLIDE_TIMEOUT_SECS: u64 = 600;
+    /// Low enough for any threshold a person would try, and a small multiple of
+    /// the detections of an ordinary run.
+    pub(crate) const RAW_FLOOR: f64 = 0.05;
+}
+
+/// One detector of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectorSpec {
+    /// `None`: the bundled model.
+    pub model: Option<PathBuf>,
+    /// `None`: the model's own.
+    pub mpp: Option<Mpp>,
+}
+
+/// The checked settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What they were checked from.
+    pub options: RunOptions,
+    /// `None`: the bundled model.
+    pub model: Option<PathBuf>,
+    /// The detectors, at least one; a single one is `model` at its own mpp.
+    pub detectors: Vec<DetectorSpec>,
+    /// Where the model runs.
+    pub device: detector::Device,
+    /// Windows per model call.
+    pub batch: usize,
+    /// Between boxes of one window; `None`: the model's own.
+    pub window_iou: Option<f64>,
+    /// Given by the user for all slides.
+    pub mpp: Option<Mpp>,
+    /// How samples of more than 8 bits become 8, for all slides that have them.
+    pub map_range: Option<LinearMapping>,
+    /// Side of a window, in grid px.
+    pub window: u32,
+    /// Between neighbouring windows.
+    pub overlap: Overlap,
+    /// Look only where there is tissue.
+    pub tissue_mask: bool,
+    /// How far level 0 may be enlarged to reach the model's mpp.
+    pub max_enlarge: f64,
+    /// For reading, and for the model.
+    pub threads: usize,
+    /// Bytes for pixels read ahead.
+    pub memory: u64,
+    /// Bytes on disk for a slide at work; `None`: what is free.
+    pub scratch: Option<u64>,
+    /// Seconds without a finished window after which a slide is given up.
+    pub slide_timeout_secs: u64,
+    /// Keep raw detections of finished slides, from this score on.
+    pub keep_raw: Option<f32>,
+    /// Measure the stains of each cell.
+    pub stains: bool,
+    /// How detections become cells and regions.
+    pub merging: MergeRules,
+}
+
+impl Settings {
+    /// Checks the options and fills in defaults, for the cores and memory of this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] naming the option, what was given and what was expected.
+    pub fn new(options: RunOptions) -> Result<Self, JobError> {
+        Self::on(&Machine::here(), options)
+    }
+
+    /// The same for a part of a machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn on(machine: &Machine, options: RunOptions) -> Result<Self, JobError> {
+        let given = &options;
+        let device =
+            parsed::<detector::Device>("--device", given.device.as_deref().unwrap_or(Defaults::DEVICE))?;
+        let on_cpu = matches!(device, detector::Device::Auto | detector::Device::Cpu);
+        let batch = if on_cpu { Defaults::BATCH_CPU } else { Defaults::BATCH_GPU };
+        let detectors = detectors(given.detector.as_deref(), given.model.as_deref())?;
+        let stains = given.stains.unwrap_or(false);
+        if !stains && given.filters_stains() {
+            return Err(JobError::usage("--filter asks for an optical density, which --stains measures"));
+        }
+        let enlarging = given.allow_enlarging.unwrap_or(false);
+        let timeout = given.slide_timeout.unwrap_or(Defaults::SLIDE_TIMEOUT_SECS);
+        Ok(Self {
+            merging: MergeRules::new(given, detectors.len())?,
+            stains,
+            detectors,
+            model: given.model.clone(),
+            device,
+            batch: within("--batch", given.batch.unwrap_or(batch), 1..=256)?,
+            window_iou: fraction("--window-iou", given.window_iou)?,
+            mpp: given.mpp.map(|value| mpp("--mpp", value)).transpose()?,
+            map_range: given.map_range,
+            window: within("--window", given.window.unwrap_or(Defaults::WINDOW), 64..=16_384)?,
+            overlap: parsed("--overlap", given.overlap.as_deref().unwrap_or(Defaults::OVERLAP))?,
+            tissue_mask: !given.no_tissue_mask.unwrap_or(false),
+            max_enlarge: if enlarging { Defaults::ALLOWED_ENLARGE } else { Defaults::ENLARGE },
+            threads: within("--threads", given.threads.unwrap_or(machine.threads), 1..=1024)?,
+            memory: memory(given.mem.as_deref(), machine.memory)?,
+            scratch: given.scratch.as_deref().map(|text| size("--scratch", text)).transpose()?,
+            slide_timeout_secs: within("--slide-timeout", timeout, 1..=1_000_000)?,
+            keep_raw: raw_floor(given.keep_raw, given.raw_floor)?,
+            options,
+        })
+    }
+
+    /// What can change a window's detections, by name, for hashes and provenance.
+    /// Threads, batch, memory and device are not among them.
+    #[must_use]
+    pub fn detection_relevant(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("window_px", self.window.to_string()),
+            ("overlap", self.overlap.to_string()),
+            ("tissue_mask", self.tissue_mask.to_string()),
+            ("max_enlarge", self.max_enlarge.to_string()),
+            ("stains", self.stains.to_string()),
+            ("window_iou", self.window_iou.map_or_else(|| "model".to_owned(), |iou| iou.to_string())),
+        ]
+    }
+}
+
+fn detectors(given: Option<&[DetectorOption]>, model: Option<&Path>) -> Result<Vec<DetectorSpec>, JobError> {
+    let given = given.unwrap_or_default();
+    if given.is_empty() {
+        return Ok(vec![DetectorSpec { model: model.map(Path::to_owned), mpp: None }]);
+    }
+    within("--detector: their number", given.len(), 1..=MOST_DETECTORS)?;
+    let spec = |option: &DetectorOption| {
+        let mpp = option.mpp.map(|value| mpp("--detector", value)).transpose()?;
+        Ok(DetectorSpec { model: option.model.clone().or_else(|| model.map(Path::to_owned)), mpp })
+    };
+    given.iter().map(spec).collect()
+}
+
+/// The score from which raw detections are kept; `None`: they are not.
+fn raw_floor(keep: Option<bool>, floor: Option<f32>) -> Result<Option<f32>, JobError> {
+    if !keep.unwrap_or(false) {
+        return match floor {
+            Some(_) => Err(JobError::usage("--raw-floor is given without --keep-raw")),
+            None => Ok(None),
+        };
+    }
+    let floor = floor.map_or(Defaults::RAW_FLOOR, f64::from);
+    Ok(Some(within("--raw-floor", floor, 0.0..=1.0)? as f32))
+}
+
+/// `, did you mean "…"?` with the known name that is nearest to `word`.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearness = |name: &&str| strsim::jaro_winkler(name, word);
+    let nearest = known.max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
+    nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
+}
+
+/// A size in bytes: `800M`, `2G`, `1.5GiB`; powers of 1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("{text:?} is not a size, expected a number with K, M, G or T such as 2G");
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor = match text[digits.len()..].trim_end_matches("iB").trim_end_matches('B') {
+            "" => 1.0,
+            "K" | "k" => 1024.0,
+            "M" | "m" => 1024.0 * 1024.0,
+            "G" | "g" => 1024.0 * 1024.0 * 1024.0,
+            "T" | "t" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+            _ => return Err(expected()),
+        };
+        let number: f64 = digits.trim().parse().map_err(|_| expected())?;
+        let bytes = number * factor;
+        if bytes.is_finite() && bytes >= 1.0 { Ok(Self(bytes as u64)) } else { Err(expected()) }
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut value, mut unit) = (self.0 as f64, "B");
+        for larger in ["kB", "MB", "GB", "TB"] {
+            if value < 1024.0 {
+                break;
+            }
+            (value, unit) = (value / 1024.0, larger);
+        }
+        if unit == "B" { write!(f, "{value} B") } else { write!(f, "{value:.1} {unit}") }
+    }
+}
+
+/// Bytes for pixels read ahead: what is asked for, if it is allowed, else a
+/// share of what is.
+fn memory(asked: Option<&str>, limit: Option<MemoryLimit>) -> Result<u64, JobError> {
+    let Some(asked) = asked else {
+        return Ok(limit.map_or(Defaults::MEMORY, |limit| Defaults::MEMORY.min(limit.bytes / 4)));
+    };
+    let bytes = size("--mem", asked)?;
+    match limit {
+        Some(MemoryLimit { bytes: allowed, source }) if bytes > allowed => Err(JobError::usage(format!(
+            "--mem is {}, but {source} allows this process {}; the model needs some of it too",
+            ByteSize(bytes),
+            ByteSize(allowed)
+        ))),
+        _ => Ok(bytes),
+    }
+}
+
+/// A number between 0 and 1, where one is given.
+pub(crate) fn fraction(name: &str, value: Option<f64>) -> Result<Option<f64>, JobError> {
+    value.map(|value| within(name, value, 0.0..=1.0)).transpose()
+}
+
+fn mpp(name: &str, value: f64) -> Result<Mpp, JobError> {
+    Mpp::new(value).map_err(|error| JobError::usage(format!("{name}: {error}")))
+}
+
+fn size(name: &str, text: &str) -> Result<u64, JobError> {
+    parsed::<ByteSize>(name, text).map(|size| size.0)
+}
+
+/// A size in a unit that reads back as the very same number of bytes.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let exact = [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
+    let exact = exact.into_iter().find(|(_, unit)| bytes.is_multiple_of(*unit));
+    exact.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
+fn parsed<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, JobError> {
+    text.parse().map_err(|error| JobError::usage(format!("{name}: {error}")))
+}
+
+pub(crate) fn within<T: PartialOrd + fmt::Display + Copy>(
+    name: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, JobError> {
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(JobError::usage(format!("{name} is {value}, expected {} to {}", range.start(), range.end())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_stays_within_what_is_allowed() {
+        let limit = |bytes| Some(MemoryLimit { bytes, source: "the cgroup" });
+        assert_eq!(memory(None, None).unwrap(), 2 << 30);
+        assert_eq!(memory(None, limit(64 << 30)).unwrap(), 2 << 30);
+        assert_eq!(memory(None, limit(4 << 30)).unwrap(), 1 << 30);
+        assert_eq!(memory(Some("3G"), limit(4 << 30)).unwrap(), 3 << 30);
+        let error = memory(Some("5G"), limit(4 << 30)).unwrap_err().to_string();
+        assert!(
+            error.contains("5.0 GB") && error.contains("the cgroup allows this process 4.0 GB"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn sizes_are_read_and_shown() {
+        assert_eq!("2G".parse(), Ok(ByteSize(2 << 30)));
+        assert_eq!("1.5MiB".parse(), Ok(ByteSize(3 << 19)));
+        assert!(
+            "2X".parse::<ByteSize>().is_err()
+                && "".parse::<ByteSize>().is_err()
+                && "-1G".parse::<ByteSize>().is_err()
+        );
+        assert_eq!(ByteSize(3 << 19).to_string(), "1.5 MB");
+    }
+}

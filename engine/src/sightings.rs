@@ -1,0 +1,200 @@
+//! What the windows of one slide gave so far, in any order: objects go to a merger per detector, areas to the
+//! painter of regions.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use merger::{
+    Cell, CellMerger, Layout, MergeCounts, MergeError, RegionPainter, Sighting, WindowOutcome, place,
+};
+use wsi_types::{ClassId, WindowIndex, WindowKey};
+
+use crate::{
+    regions::RegionGrid,
+    rules::{DetectorRules, SlideRules},
+};
+
+/// What the windows of all detectors gave. Memory holds what a window to come could still change, and the cells
+/// that none can.
+pub struct Sightings {
+    /// Per detector.
+    each: Vec<Gathering>,
+    done: usize,
+    failed: Vec<(WindowKey, String)>,
+}
+
+impl Sightings {
+    /// Nothing yet, of the slide whose plans `layouts` are, one per detector.
+    #[must_use]
+    pub fn new(layouts: &[Arc<Layout>], rules: &SlideRules) -> Self {
+        let each = layouts.iter().zip(&rules.each).map(|(layout, detector)| {
+            Gathering::new(Arc::clone(layout), detector, Arc::clone(&rules.region_classes))
+        });
+        Self { each: each.collect(), done: 0, failed: Vec::new() }
+    }
+
+    /// Takes what became of a window.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError`] for a window that no plan has, or that came before; nothing has changed then.
+    pub fn push(&mut self, key: WindowKey, outcome: WindowOutcome) -> Result<(), MergeError> {
+        let gathering = self.each.get_mut(key.detector.place());
+        let gathering = gathering.ok_or(MergeError::UnknownWindow(key.to_bits()))?;
+        let failed = match &outcome {
+            WindowOutcome::Detections(_) => None,
+            WindowOutcome::Failed(reason) => Some(reason.clone()),
+        };
+        gathering.push(key.window, outcome)?;
+        match failed {
+            Some(reason) => self.failed.push((key, reason)),
+            None => self.done += 1,
+        }
+        Ok(())
+    }
+
+    /// Sets cells apart that no window to come can change, which frees what they were made of.
+    pub fn settle(&mut self) {
+        self.each.iter_mut().for_each(Gathering::settle);
+    }
+
+    /// Windows with detections, be it none.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Windows without a result, and why.
+    #[must_use]
+    pub fn failed(&self) -> &[(WindowKey, String)] {
+        &self.failed
+    }
+
+    /// Windows that ended one way or another.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.done + self.failed.len()
+    }
+
+    /// Cells set apart so far, of the detector with most of them.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.each.iter().map(|gathering| gathering.cells.len() as u64).max().unwrap_or(0)
+    }
+
+    /// All cells of each detector, windows that never came counting as failed.
+    pub(crate) fn finish(self) -> Gathered {
+        Gathered {
+            each: self.each.into_iter().map(Gathering::finish).collect(),
+            done: self.done,
+            failed: self.failed,
+        }
+    }
+}
+
+/// What all windows came to.
+pub(crate) struct Gathered {
+    /// Per detector.
+    pub(crate) each: Vec<OfDetector>,
+    /// Windows with detections.
+    pub(crate) done: usize,
+    /// Windows without, and why.
+    pub(crate) failed: Vec<(WindowKey, String)>,
+}
+
+/// What all windows of one detector came to.
+pub(crate) struct OfDetector {
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) cells: Vec<Cell>,
+    /// Detections that are areas.
+    pub(crate) painter: RegionPainter,
+    /// Raw detections that did not become rows of their own, by reason.
+    pub(crate) dropped: BTreeMap<&'static str, u64>,
+}
+
+/// What one detector found on one slide so far.
+struct Gathering {
+    layout: Arc<Layout>,
+    merger: CellMerger,
+    painter: RegionPainter,
+    region_classes: Arc<Vec<ClassId>>,
+    rules: DetectorRules,
+    /// Those no window to come can change.
+    cells: Vec<Cell>,
+    painted: u64,
+}
+
+impl Gathering {
+    fn new(layout: Arc<Layout>, rules: &DetectorRules, region_classes: Arc<Vec<ClassId>>) -> Self {
+        let grid = RegionGrid::over(layout.slide(), layout.mpp());
+        let merger = CellMerger::new(Arc::clone(&layout), rules.merge.clone());
+        Self {
+            merger: merger.with_classes(rules.classes.clone()),
+            painter: RegionPainter::new(grid.frame, grid.size),
+            layout,
+            region_classes,
+            rules: rules.clone(),
+            cells: Vec::new(),
+            painted: 0,
+        }
+    }
+
+    fn push(&mut self, window: WindowIndex, outcome: WindowOutcome) -> Result<(), MergeError> {
+        match outcome {
+            WindowOutcome::Detections(all) if !self.region_classes.is_empty() => {
+                let (areas, objects): (Vec<_>, Vec<_>) = all.into_iter().partition(|seen| self.is_area(seen));
+                self.merger.push(window, WindowOutcome::Detections(objects))?;
+                self.paint(window, areas);
+                Ok(())
+            }
+            other => self.merger.push(window, other),
+        }
+    }
+
+    fn is_area(&self, seen: &Sighting) -> bool {
+        self.region_classes.contains(&self.merger.class_of(seen.detection.class))
+    }
+
+    fn paint(&mut self, window: WindowIndex, areas: Vec<Sighting>) {
+        let windows = self.layout.windows();
+        let Ok(slot) = windows.binary_search_by_key(&window, |planned| planned.index) else { return };
+        for area in areas {
+            let (class, score) = (self.merger.class_of(area.detection.class), area.detection.score);
+            if score.get() < self.rules.merge.min_score.get(class) {
+                continue;
+            }
+            if let Ok(placed) = place(&windows[slot], area, class, self.rules.merge.border_px) {
+                self.painter.paint(&placed);
+                self.painted += 1;
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.cells.append(&mut self.merger.take_final());
+    }
+
+    fn finish(self) -> OfDetector {
+        let (rest, report) = self.merger.finish();
+        let mut cells = self.cells;
+        cells.extend(rest);
+        let dropped = dropped(&report.counts, self.painted);
+        OfDetector { layout: self.layout, cells, painter: self.painter, dropped }
+    }
+}
+
+/// Raw detections that did not become rows of their own, by reason.
+fn dropped(counts: &MergeCounts, painted: u64) -> BTreeMap<&'static str, u64> {
+    let all = [
+        ("below the score threshold", counts.below_score),
+        ("not a finite box", counts.not_finite),
+        ("a box without area", counts.no_area),
+        ("outside the slide", counts.outside),
+        ("cut by a window that another saw past", counts.yielded),
+        ("another view of the same cell", counts.same_class),
+        ("another class on the same cell", counts.other_class),
+        ("at the rim of a window, where a better view found nothing", counts.unconfirmed),
+        ("piece of a cell larger than the overlap", counts.joined_pieces),
+        ("part of a region", painted),
+    ];
+    all.into_iter().filter(|&(_, count)| count > 0).collect()
+}

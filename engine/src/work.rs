@@ -1,0 +1,130 @@
+//! What holds for all slides of a job.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use dataset::{Dataset, SlideId};
+
+use crate::{
+    desk::{Desks, Marks, Redo},
+    models::ModelSet,
+    settings::Settings,
+    slides::SlideEntry,
+    store::Maker,
+};
+
+/// What is done to each slide.
+#[derive(Debug, Clone)]
+pub(crate) struct Recipe {
+    /// The checked settings.
+    pub(crate) settings: Settings,
+    /// Models, what they run on, and the rules.
+    pub(crate) maker: Maker,
+}
+
+impl Recipe {
+    /// See [`score_floor`].
+    pub(crate) fn score_floor(&self) -> f32 {
+        score_floor(&self.settings, &self.maker.models)
+    }
+}
+
+/// The score from which windows give detections: the lowest threshold, or lower when raw detections are kept.
+pub(crate) fn score_floor(settings: &Settings, models: &ModelSet) -> f32 {
+    settings.keep_raw.into_iter().fold(settings.merging.score_floor(models), f32::min)
+}
+
+/// What is done with results that are there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// They stay; those made with other settings are refused.
+    Stay,
+    /// They are made again, from the slide.
+    Redo(Redo),
+    /// They are made again, from the raw detections that were kept.
+    Remerge,
+}
+
+/// Asks a job to end after the windows at work, so that the next one goes on from there.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Not asked yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the job to end.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for a signal handler.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// One job, as its stages see it.
+pub(crate) struct Work {
+    pub(crate) recipe: Arc<Recipe>,
+    /// Where results go.
+    pub(crate) results: Dataset,
+    /// Private corners of slides.
+    pub(crate) desks: Desks,
+    /// Marks of slides at work.
+    pub(crate) marks: Marks,
+    /// What is done with results that are there already.
+    pub(crate) before: Before,
+    /// Set when the job should end after the windows in flight.
+    pub(crate) stop: Stop,
+    /// Slides of this job so far, by id: the path that came first.
+    claimed: Mutex<BTreeMap<SlideId, PathBuf>>,
+}
+
+impl Work {
+    /// A job that writes to `results` and keeps windows in `ledgers`.
+    pub(crate) fn new(
+        recipe: Arc<Recipe>,
+        results: Dataset,
+        ledgers: &Dataset,
+        before: Before,
+        stop: Stop,
+    ) -> Self {
+        let redo = match &before {
+            Before::Redo(redo) => Some(redo.clone()),
+            Before::Stay | Before::Remerge => None,
+        };
+        Self {
+            desks: Desks::new(&results, ledgers, redo),
+            marks: Marks::new(&results),
+            claimed: Mutex::default(),
+            recipe,
+            results,
+            before,
+            stop,
+        }
+    }
+
+    /// Notes that this job has the slide; the path of one with the same content that it has already.
+    pub(crate) fn claim(&self, entry: &SlideEntry, id: &SlideId) -> Option<PathBuf> {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = claimed.entry(id.clone()).or_insert_with(|| entry.path.clone());
+        (*first != entry.path).then(|| first.clone())
+    }
+}

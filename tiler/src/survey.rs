@@ -1,0 +1,212 @@
+//! All that is decided about a slide before a pixel is read for a model: its scale, where its tissue is, and the
+//! windows of each detector.
+//!
+//! One function makes it, for a run, for a check before a night and for a picture of the plan alike, so that what
+//! is told of a slide beforehand is what a run does. Nothing is guessed on the way: a slide without a scale has no
+//! survey, and a detector's mpp is in its [`PlanSettings`], so a model that does not say its own is refused before
+//! (`docs/decisions/0032-one-survey-of-a-slide.md`).
+
+use std::{fmt, sync::Arc};
+
+use wsi_reader::{Overview, Scale, ScaleProblem, Slide, SlideInfo, resolve_scale, with_reduced_levels};
+use wsi_types::{Level0Box, Mpp, RgbBuffer, Sampling};
+
+use crate::{Plan, PlanError, PlanSettings, TissueMask, TissueSettings};
+
+/// What a slide is surveyed for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SurveySettings {
+    /// µm per level-0 px as the user gives it; comes before what the file says.
+    pub mpp: Option<Mpp>,
+    /// How tissue is found; `None`: the whole slide counts as tissue.
+    pub tissue: Option<TissueSettings>,
+    /// How each detector cuts the slide into windows, in order of the detectors.
+    pub plans: Vec<PlanSettings>,
+}
+
+/// Where there is tissue, and the small picture it was found on.
+#[derive(Clone)]
+pub struct Tissue {
+    /// A yes/no picture.
+    pub mask: TissueMask,
+    /// The whole slide, small; never its label.
+    pub picture: RgbBuffer,
+}
+
+/// Its size, not its pixels: errors hold it, and programs print those.
+impl fmt::Debug for Tissue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = (self.mask.width(), self.mask.height());
+        f.debug_struct("Tissue")
+            .field("mask_px", &size)
+            .field("notes", &self.mask.notes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tissue {
+    /// Longer side of the picture where the whole slide counts as tissue, px.
+    pub const PICTURE_PX: u32 = 720;
+
+    /// Finds the tissue of a slide; without `settings` all of it is. Sizes hold for px of 0.5 µm where `mpp` is not
+    /// known.
+    #[must_use]
+    pub fn find(slide: &dyn Slide, mpp: Option<Mpp>, settings: Option<&TissueSettings>) -> Self {
+        let Some(settings) = settings else {
+            let picture = Overview::whole(slide, Self::PICTURE_PX).pixels;
+            return Self { mask: TissueMask::full(slide.info()), picture };
+        };
+        let (mask, picture) = TissueMask::compute_with_picture(slide, mpp, settings);
+        Self { mask, picture }
+    }
+}
+
+/// A slide, its scale, its tissue and one plan per detector.
+#[derive(Clone)]
+pub struct Survey {
+    /// The open file, with the levels between those it stores that cost less to decode.
+    pub slide: Arc<dyn Slide>,
+    /// µm per level-0 px, and where that is from.
+    pub scale: Scale,
+    /// Where there is tissue.
+    pub mask: TissueMask,
+    /// The whole slide, small; never its label.
+    pub picture: RgbBuffer,
+    /// The windows of each detector, in order of the detectors.
+    pub plans: Vec<Arc<Plan>>,
+}
+
+/// Why a slide cannot be surveyed.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// Neither the user nor the file gives a pixel size that can be used.
+    #[error(transparent)]
+    Scale(#[from] ScaleProblem),
+    /// The settings of a detector do not fit the slide.
+    #[error("{source}")]
+    Plan {
+        /// What was found before.
+        tissue: Box<Tissue>,
+        /// Why there is no plan.
+        source: PlanError,
+    },
+}
+
+impl Survey {
+    /// Surveys a slide: scale, tissue, then a plan for each detector. Reads one small level.
+    ///
+    /// # Errors
+    ///
+    /// [`SurveyError`] when the scale is not known or a plan cannot be made. Tiles that cannot be read are no error:
+    /// see [`TissueMask::notes`].
+    pub fn new(slide: Arc<dyn Slide>, settings: &SurveySettings) -> Result<Self, SurveyError> {
+        let slide = with_reduced_levels(slide);
+        let scale = resolve_scale(slide.info(), settings.mpp.map(Mpp::get))?;
+        let tissue = Tissue::find(slide.as_ref(), Some(scale.mpp), settings.tissue.as_ref());
+        match plans(slide.info(), scale.mpp, &tissue.mask, &settings.plans) {
+            Ok(plans) => {
+                let Tissue { mask, picture } = tissue;
+                Ok(Self { slide, scale, mask, picture, plans })
+            }
+            Err(source) => Err(SurveyError::Plan { tissue: Box::new(tissue), source }),
+        }
+    }
+
+    /// Windows of all detectors.
+    #[must_use]
+    pub fn windows(&self) -> usize {
+        self.plans.iter().map(|plan| plan.windows().len()).sum()
+    }
+
+    /// What the slide covers, level-0 px.
+    #[must_use]
+    pub fn extent(&self) -> Level0Box {
+        let base = self.slide.info().pyramid.base();
+        Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())))
+    }
+
+    /// Tissue that the mask found.
+    #[must_use]
+    pub fn tissue_mm2(&self) -> f64 {
+        self.plans
+            .first()
+            .map_or_else(|| self.mask.area_um2(self.scale.mpp).0 / 1e6, |plan| plan.tissue_mm2())
+    }
+
+    /// Where the pixels of each detector come from.
+    #[must_use]
+    pub fn samplings(&self) -> Vec<Sampling> {
+        self.plans.iter().map(|plan| *plan.sampling()).collect()
+    }
+}
+
+/// One plan per detector, in their order.
+fn plans(
+    info: &SlideInfo,
+    mpp: Mpp,
+    mask: &TissueMask,
+    settings: &[PlanSettings],
+) -> Result<Vec<Arc<Plan>>, PlanError> {
+    settings.iter().map(|settings| Plan::new(&info.pyramid, mpp, mask, settings).map(Arc::new)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Overlap,
+        testing::{Painted, mpp},
+    };
+
+    fn slide() -> Painted {
+        Painted::new(&[(1024, 768), (256, 192)])
+    }
+
+    fn planned(model_mpp: f64, window: u32) -> PlanSettings {
+        PlanSettings { window, overlap: Overlap::Percent(0.0), ..PlanSettings::new(mpp(model_mpp)) }
+    }
+
+    fn whole(plans: Vec<PlanSettings>) -> SurveySettings {
+        SurveySettings { mpp: None, tissue: None, plans }
+    }
+
+    #[test]
+    fn each_detector_has_a_plan_of_its_own_in_their_order() {
+        let settings = whole(vec![planned(0.25, 256), planned(0.5, 128), planned(0.5, 256)]);
+        let survey = Survey::new(Arc::new(slide()), &settings).unwrap();
+        let windows: Vec<_> = survey.plans.iter().map(|plan| plan.windows().len()).collect();
+        assert_eq!((windows, survey.windows()), (vec![12, 12, 4], 28));
+        assert_eq!(survey.scale.mpp.get(), 0.25);
+        let mm2 = 1024.0 * 768.0 * 0.25 * 0.25 / 1e6;
+        assert!((survey.tissue_mm2() - mm2).abs() < 1e-12);
+        assert_eq!((survey.extent().max.x, survey.extent().max.y), (1024.0, 768.0));
+    }
+
+    #[test]
+    fn the_users_scale_comes_first_and_without_any_there_is_no_survey() {
+        let mut unknown = slide();
+        unknown.info.scale = Err(ScaleProblem::Missing);
+        let settings = whole(vec![planned(0.5, 256)]);
+        assert!(matches!(Survey::new(Arc::new(unknown), &settings), Err(SurveyError::Scale(_))));
+        let given = SurveySettings { mpp: Some(mpp(0.5)), ..settings };
+        let survey = Survey::new(Arc::new(slide()), &given).unwrap();
+        assert_eq!((survey.scale.mpp.get(), survey.windows()), (0.5, 12));
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_made_keeps_the_tissue_that_was_found() {
+        let settings =
+            SurveySettings { tissue: Some(TissueSettings::default()), ..whole(vec![planned(0.01, 256)]) };
+        let Err(SurveyError::Plan { tissue, source }) = Survey::new(Arc::new(slide()), &settings) else {
+            panic!("0.25 µm/px cannot be enlarged 25 times")
+        };
+        assert!(matches!(source, PlanError::Sampling(_)));
+        assert!(tissue.mask.width() > 1 && tissue.picture.width() == tissue.mask.width() as usize);
+    }
+
+    #[test]
+    fn a_slide_without_detectors_still_has_tissue() {
+        let survey = Survey::new(Arc::new(slide()), &whole(Vec::new())).unwrap();
+        assert!(survey.windows() == 0 && survey.tissue_mm2() > 0.0);
+    }
+}
