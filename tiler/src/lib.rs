@@ -34,13 +34,17 @@
 
 pub mod batch;
 mod cells;
+pub mod examination;
+mod fields;
 mod morphology;
 mod past_cache;
 pub mod picture;
 pub mod plan;
 mod reading;
 pub mod resample;
+mod scale_space;
 mod schedule;
+mod stain;
 pub mod stream;
 mod strip;
 pub mod survey;
@@ -48,11 +52,14 @@ pub mod survey;
 mod testing;
 mod tile_cache;
 pub mod tissue_mask;
+pub mod tissue_scale;
 
 pub use batch::{Batch, Batcher};
+pub use examination::{Appearance, Doubt, Examination};
 pub use picture::draw_plan;
 pub use plan::{Overlap, Plan, PlanCost, PlanError, PlanSettings, Sides};
 pub use schedule::{estimate_peak_bytes, reading_order};
 pub use stream::{ReadCounters, StreamSettings, WindowFault, WindowStream};
 pub use survey::{Survey, SurveyError, SurveySettings, Tissue};
 pub use tissue_mask::{TilerError, TissueMask, TissueNote, TissueSettings};
+pub use tissue_scale::{NoTissueScale, ScaleDoubt, TissueScale};

@@ -394,7 +394,7 @@ fn find_tissue(
 
 /// Whether there is no glass: most of the picture is dark, and what is not lacks
 /// some colour. (Black beside white or pink is what a scanner left out.)
-fn is_dark_ground(overview: &RgbBuffer) -> bool {
+pub(crate) fn is_dark_ground(overview: &RgbBuffer) -> bool {
     let brightness = Histogram::of(pixels(overview).map(brightest));
     let shining = pixels(overview).filter(|pixel| brightest(*pixel) >= 25);
     let least = Histogram::of(shining.map(|[r, g, b]| r.min(g).min(b)));
@@ -470,7 +470,7 @@ fn find_ink(overview: &RgbBuffer, found: &Bits, px: &MaskPx, notes: &mut Vec<Tis
 
 /// Blue, green or black ink. Hematoxylin and eosin have least green of all;
 /// the blue of a counterstain is pale, or nearly as red as green.
-fn is_ink(pixel: Rgb) -> bool {
+pub(crate) fn is_ink(pixel: Rgb) -> bool {
     let [r, g, b] = pixel.map(i32::from);
     let (low, high) = (r.min(g).min(b), r.max(g).max(b));
     let green = g >= r + 30 && g >= b;

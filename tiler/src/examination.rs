@@ -1,0 +1,301 @@
+//! Whether a slide is what models for hematoxylin and eosin were made for, and
+//! whether its scale fits its nuclei: one answer for all commands.
+//!
+//! Doubts stop nothing. They are said, and stay with the results.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use wsi_reader::{
+    Slide,
+    doctor::{Look, sharpness},
+};
+use wsi_types::{Mpp, Rgb, RgbBuffer};
+
+use crate::{
+    fields::dense_fields,
+    stain::{Densities, is_brown, is_coloured, is_stained},
+    tissue_mask::{TissueMask, is_dark_ground, is_ink},
+    tissue_scale::{NoTissueScale, ScaleDoubt, TissueScale},
+};
+
+/// Share of dark brown in the stained px of the dense fields from which they are
+/// taken for immunohistochemistry with DAB.
+const MOST_BROWN: f64 = 0.01;
+/// Share of ink colours in the tissue from which it is doubted to be tissue.
+const MOST_INK: f64 = 1.0 / 3.0;
+/// Share of px with a colour in the stained px of the dense fields below which the
+/// slide is taken for a grey picture.
+const LEAST_COLOURED: f64 = 0.05;
+
+/// What a slide looks like, measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Appearance {
+    /// Share of the slide that is tissue, 0 to 1.
+    pub tissue_share: f64,
+    /// The ground is dark and what shines lacks some colour, as in fluorescence.
+    pub dark_ground: bool,
+    /// Share of the tissue in the colours of pen marks, 0 to 1.
+    pub ink_share: f64,
+    /// Share of the stained px of the dense fields that is dark brown as DAB is.
+    pub brown_share: f64,
+    /// Share of the stained px of the dense fields that has any colour.
+    pub coloured_share: f64,
+    /// Median sharpness of the dense fields, see [`sharpness`]; `None` where they are
+    /// flat or there are none.
+    pub sharpness: Option<f64>,
+}
+
+/// What looking closely at a slide gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examination {
+    /// What it looks like.
+    pub appearance: Appearance,
+    /// The scale its nuclei tell, or why they tell none.
+    pub scale: Result<TissueScale, NoTissueScale>,
+}
+
+impl Examination {
+    /// Looks at a slide whose tissue was found: at the picture it was found on, and
+    /// at up to seven fields of level 0 of at most 768 px. One thread, well below a
+    /// second.
+    #[must_use]
+    pub fn new(slide: &dyn Slide, picture: &RgbBuffer, mask: &TissueMask) -> Self {
+        let densities = Densities::new();
+        let dark_ground = is_dark_ground(picture);
+        let tissue_share = share(mask.bits().iter().copied());
+        // Tissue too thin for the mask may still hold nuclei.
+        let fields = if dark_ground { Vec::new() } else { dense_fields(slide, picture, &densities) };
+        let stained = || fields.iter().flat_map(pixels).filter(|&pixel| is_stained(pixel));
+        let appearance = Appearance {
+            tissue_share,
+            dark_ground,
+            ink_share: share(tissue_pixels(picture, mask).map(is_ink)),
+            brown_share: share(stained().map(is_brown)),
+            coloured_share: share(stained().map(is_coloured)),
+            sharpness: median(fields.iter().filter_map(sharpness)),
+        };
+        let scale = if appearance.is_stained_otherwise() {
+            Err(NoTissueScale::OtherStain)
+        } else {
+            TissueScale::from_fields(&fields, &densities)
+        };
+        Self { appearance, scale }
+    }
+
+    /// What is to be doubted when the slide is analysed with level-0 px of `used`;
+    /// without a scale, the appearance alone.
+    #[must_use]
+    pub fn doubts(&self, used: Option<Mpp>) -> Vec<Doubt> {
+        let scale = self.scale.ok().zip(used).and_then(|(tissue, used)| tissue.doubt(used));
+        self.appearance.doubt().into_iter().chain(scale.map(Doubt::Scale)).collect()
+    }
+}
+
+impl Appearance {
+    fn is_stained_otherwise(&self) -> bool {
+        self.dark_ground || self.brown_share >= MOST_BROWN || self.lacks_colour()
+    }
+
+    fn lacks_colour(&self) -> bool {
+        self.tissue_share > 0.0 && !self.dark_ground && self.coloured_share < LEAST_COLOURED
+    }
+
+    /// The gravest thing to be said; others follow from it.
+    fn doubt(&self) -> Option<Doubt> {
+        if self.dark_ground {
+            Some(Doubt::DarkGround)
+        } else if self.tissue_share == 0.0 {
+            Some(Doubt::NoTissue)
+        } else if self.ink_share > MOST_INK {
+            Some(Doubt::Ink { share: self.ink_share })
+        } else if self.lacks_colour() {
+            Some(Doubt::NoColour { share: self.coloured_share })
+        } else if self.brown_share >= MOST_BROWN {
+            Some(Doubt::Brown { share: self.brown_share })
+        } else {
+            let sharpness = self.sharpness.filter(|&sharpness| sharpness < Look::BLURRED_BELOW);
+            sharpness.map(|sharpness| Doubt::OutOfFocus { sharpness })
+        }
+    }
+}
+
+/// Why results of a slide are to be doubted although every window was analysed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Doubt {
+    /// Fluorescence or dark field.
+    DarkGround,
+    /// Nothing that stands out from the glass.
+    NoTissue,
+    /// Mostly the colours of pens.
+    Ink {
+        /// Share of the tissue.
+        share: f64,
+    },
+    /// A grey picture, or no stain.
+    NoColour {
+        /// Share of the stained px that has a colour.
+        share: f64,
+    },
+    /// Immunohistochemistry with DAB.
+    Brown {
+        /// Share of the stained px.
+        share: f64,
+    },
+    /// Blurred.
+    OutOfFocus {
+        /// See [`sharpness`].
+        sharpness: f64,
+    },
+    /// The nuclei have another size.
+    Scale(ScaleDoubt),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DarkGround => {
+                f.write_str("the ground is dark, as in fluorescence; models for H&E do not know it")
+            }
+            Self::NoTissue => f.write_str("no tissue was found"),
+            Self::Ink { share } => write!(
+                f,
+                "{:.0} % of what was found has the colours of pen marks: pen, or a stain that models for H&E \
+                 do not know",
+                share * 100.0
+            ),
+            Self::NoColour { share } => write!(
+                f,
+                "the slide has hardly any colour ({:.1} % of the stained px); models for H&E do not know it",
+                share * 100.0
+            ),
+            Self::Brown { share } => write!(
+                f,
+                "{:.1} % of the stained px are brown as DAB is (immunohistochemistry); models for H&E do not \
+                 know it",
+                share * 100.0
+            ),
+            Self::OutOfFocus { sharpness } => write!(
+                f,
+                "the tissue is out of focus (sharpness {sharpness:.2}, expected at least {})",
+                Look::BLURRED_BELOW
+            ),
+            Self::Scale(doubt) => doubt.fmt(f),
+        }
+    }
+}
+
+fn pixels(picture: &RgbBuffer) -> impl Iterator<Item = Rgb> {
+    picture.bytes().as_chunks::<3>().0.iter().copied()
+}
+
+/// Px of a picture of the whole slide that lie on tissue.
+fn tissue_pixels<'a>(picture: &'a RgbBuffer, mask: &'a TissueMask) -> impl Iterator<Item = Rgb> + 'a {
+    let (base, (dx, dy)) = (mask.level0_size(), mask.downsample());
+    let step = |level0: u32, px: usize, mask_px: f64| f64::from(level0) / px.max(1) as f64 / mask_px;
+    let (step_x, step_y) = (step(base.0, picture.width(), dx), step(base.1, picture.height(), dy));
+    (0..picture.height()).flat_map(move |y| {
+        let row = ((y as f64 + 0.5) * step_y) as u32;
+        let line = picture.row(y).as_chunks::<3>().0.iter().enumerate();
+        let tissue = line.filter(move |(x, _)| mask.is_tissue(((*x as f64 + 0.5) * step_x) as u32, row));
+        tissue.map(|(_, &pixel)| pixel)
+    })
+}
+
+/// How many of them are true, 0 to 1; 0 of nothing.
+fn share(flags: impl Iterator<Item = bool>) -> f64 {
+    let (mut all, mut set) = (0u64, 0u64);
+    for flag in flags {
+        all += 1;
+        set += u64::from(flag);
+    }
+    set as f64 / all.max(1) as f64
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use wsi_reader::MemorySlide;
+    use wsi_types::LevelIndex;
+
+    use super::*;
+    use crate::TissueSettings;
+
+    /// A square of tissue on glass, 1000 of 1600 × 1200 px.
+    fn slide(glass: Rgb, tissue: impl Fn(u32, u32) -> Rgb + Send + Sync + 'static) -> MemorySlide {
+        let paint = move |_: LevelIndex, x: u32, y: u32| match (x, y) {
+            (100..1100, 100..1100) => tissue(x, y),
+            _ => glass,
+        };
+        MemorySlide::painted(&[(1600, 1200)], (256, 256), None, paint).unwrap()
+    }
+
+    fn examined(slide: &MemorySlide) -> Examination {
+        let mpp = Mpp::new(0.5).ok();
+        let (mask, picture) = TissueMask::compute_with_picture(slide, mpp, &TissueSettings::default());
+        Examination::new(slide, &picture, &mask)
+    }
+
+    const GLASS: Rgb = [243, 242, 244];
+    const NUCLEUS: Rgb = [110, 70, 150];
+    const PINK: Rgb = [225, 170, 200];
+
+    /// Nuclei of 12 px, every so many of another colour.
+    fn cells(x: u32, y: u32, every: u32, other: Rgb) -> Rgb {
+        let (dx, dy) = (f64::from(x % 24) - 11.5, f64::from(y % 24) - 11.5);
+        match (dx * dx + dy * dy < 36.0, (x / 24 + y / 24 * 7) % every) {
+            (false, _) => PINK,
+            (true, 0) => other,
+            (true, _) => NUCLEUS,
+        }
+    }
+
+    #[test]
+    fn stained_tissue_is_not_doubted_and_its_scale_is() {
+        let slide = slide(GLASS, |x, y| cells(x, y, 1, NUCLEUS));
+        let examination = examined(&slide);
+        assert_eq!(examination.doubts(None), []);
+        let scale = examination.scale.unwrap();
+        assert_eq!(examination.doubts(Mpp::new(scale.mpp).ok()), []);
+        let doubts = examination.doubts(Mpp::new(scale.mpp * 2.5).ok());
+        assert!(matches!(doubts[..], [Doubt::Scale(_)]), "{doubts:?}");
+    }
+
+    #[test]
+    fn other_slides_are_named_for_what_they_are() {
+        let of = |glass: Rgb, tissue: fn(u32, u32) -> Rgb| {
+            let examination = examined(&slide(glass, tissue));
+            let doubts = examination.doubts(Mpp::new(4.0).ok());
+            assert_eq!(doubts.len(), 1, "{doubts:?}: nothing is said of the scale");
+            doubts[0]
+        };
+        assert_eq!(
+            of([0, 1, 4], |x, y| if (x / 30 + y / 30) % 2 == 0 { [10, 20, 180] } else { [0, 1, 4] }),
+            Doubt::DarkGround
+        );
+        assert_eq!(of(GLASS, |_, _| GLASS), Doubt::NoTissue);
+        assert!(matches!(of(GLASS, |_, _| [30, 60, 190]), Doubt::Ink { share } if share > 0.9));
+        let grey = of(GLASS, |x, y| if cells(x, y, 1, NUCLEUS) == NUCLEUS { [90; 3] } else { [180; 3] });
+        assert!(matches!(grey, Doubt::NoColour { share } if share < 0.001));
+        let brown = of(GLASS, |x, y| cells(x, y, 4, [91, 58, 28]));
+        assert!(matches!(brown, Doubt::Brown { share } if (0.04..0.06).contains(&share)), "{brown:?}");
+    }
+
+    #[test]
+    fn doubts_are_said_with_their_values() {
+        let said = |doubt: Doubt| doubt.to_string();
+        assert!(said(Doubt::Brown { share: 0.048 }).starts_with("4.8 % of the stained px are brown"));
+        assert!(
+            said(Doubt::OutOfFocus { sharpness: 0.123 }).contains("sharpness 0.12, expected at least 0.15")
+        );
+        assert!(said(Doubt::Ink { share: 0.66 }).starts_with("66 % of what was found"));
+    }
+}
