@@ -17,9 +17,9 @@ use std::{
 
 use crate::{
     backend::tiff::{looks_like_tiff, looks_like_tiled_slide},
+    makers::dicom,
     open::{OpenError, io_error},
     source::Source,
-    vendor::dicom,
 };
 
 /// Suffixes that only slide makers use.

@@ -6,9 +6,9 @@ use wsi_types::{LevelIndex, RgbBuffer, TileId};
 use crate::{
     LinearMapping,
     backend::tiff::{TiffOptions, TiffSlide},
+    makers,
     slide::Slide,
     source::Source,
-    vendor,
 };
 
 /// Pixels a fuzzed strip may claim: enough for every branch, small enough for
@@ -60,9 +60,9 @@ pub fn fuzz_tiles(bytes: &[u8]) {
 /// Reads the bytes as the texts in which makers write their facts.
 pub fn fuzz_vendor_text(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let aperio = vendor::aperio::parse(&text);
+    let aperio = makers::aperio::parse(&text);
     _ = (aperio.scale(), aperio.objective(), aperio.properties().count());
-    if let Some(image) = vendor::ome::parse(&text) {
+    if let Some(image) = makers::ome::parse(&text) {
         _ = image.scale();
     }
     let properties = text
@@ -70,7 +70,7 @@ pub fn fuzz_vendor_text(bytes: &[u8]) {
         .filter_map(|line| line.split_once('='))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-    _ = vendor::openslide::scale(&properties);
-    _ = vendor::openslide::bounds(&properties);
-    _ = vendor::openslide::background(&properties);
+    _ = makers::openslide::scale(&properties);
+    _ = makers::openslide::bounds(&properties);
+    _ = makers::openslide::background(&properties);
 }

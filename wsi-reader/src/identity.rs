@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::{
     backend::tiff::index_bytes,
     folder::{dicom_series, entries},
+    makers::dicom,
     open::{OpenError, io_error},
     source::Source,
-    vendor::dicom,
 };
 
 /// Bytes hashed at either end of a file.

@@ -13,6 +13,7 @@ mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod makers;
 mod mapping;
 pub mod open;
 pub mod overview;
@@ -21,7 +22,6 @@ pub mod region;
 pub mod scale;
 pub mod slide;
 mod source;
-mod vendor;
 
 pub use backend::memory::MemorySlide;
 pub use folder::{is_slide_candidate, slide_files};

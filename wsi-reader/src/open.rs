@@ -9,10 +9,10 @@ use crate::{
         tiff::{Refusal, TiffOptions, TiffSlide, looks_like_tiff},
     },
     folder::{dicom_series, has_slide_suffix},
+    makers::dicom::is_dicom,
     mapping::LinearMapping,
     slide::Slide,
     source::Source,
-    vendor::dicom::is_dicom,
 };
 
 /// Which backend may read a slide.

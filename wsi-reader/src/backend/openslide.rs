@@ -14,10 +14,10 @@ use wsi_types::{Level, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 use crate::{
     backend::tiff::jpeg_baseline::rgb_from_ycc,
+    makers::{dicom_colour::frames_say_ycbcr, openslide as facts},
     open::OpenError,
     slide::{AssociatedImage, ReadError, Slide, SlideInfo},
     source::Source,
-    vendor::{dicom_colour::frames_say_ycbcr, openslide as facts},
 };
 
 /// Side of a block read at once where the format does not say its tiles, px.

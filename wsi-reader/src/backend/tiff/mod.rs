@@ -33,11 +33,11 @@ pub(crate) use self::{
     layout::{Format, Layout},
 };
 use crate::{
+    makers,
     mapping::LinearMapping,
     reduced,
     slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState},
     source::Source,
-    vendor,
 };
 
 const WHITE: Rgb = [255; 3];
@@ -124,7 +124,7 @@ impl TiffSlide {
         let pyramid =
             Pyramid::new(levels.iter().map(|l| l.grid)).map_err(|e| Refusal::Broken(e.to_string()))?;
         let icc_page = layout.levels.first().filter(|p| p.directory.has(tag::ICC_PROFILE)).cloned();
-        let facts = vendor::tiff_facts(&file, &layout);
+        let facts = makers::tiff_facts(&file, &layout);
         let info = SlideInfo {
             backend: "tiff",
             format: layout.format.name().to_owned(),
