@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrows;
 mod natives;
 mod pins;
 mod python;
@@ -27,7 +28,8 @@ Usage: cargo xtask <command> [arguments]
   demo      natives, build slidemill, then run `slidemill demo` with the arguments
   test      natives, the reference readers in .venv-test, then every test;
             the arguments go to the test runner (-p merger, a test's name, ...)
-  check     formatting, lints, documentation, licences, then test: what CI runs
+  arrows    which crate knows which, how large each is, circles of imports
+  check     formatting, arrows, lints, documentation, licences, then test: what CI runs
   help      this text
 ";
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "natives" => root().and_then(|root| natives::fetch(&root)),
         "demo" => root().and_then(|root| tasks::demo(&root, &rest)),
         "test" => root().and_then(|root| tasks::test(&root, &rest)),
+        "arrows" => root().and_then(|root| arrows::check(&root)),
         "check" => root().and_then(|root| tasks::check(&root)),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

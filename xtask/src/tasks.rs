@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::step::{run, say, succeeds};
-use crate::{natives, references};
+use crate::{arrows, natives, references};
 
 /// What a compiler's failure most often means on a fresh machine.
 const BUILD_FIX: &str = "the compiler's message is above; a missing linker or <stdio.h> means no C tools \
@@ -55,12 +55,13 @@ fn scope(arguments: &[OsString]) -> Option<&'static str> {
     (!arguments.iter().any(named)).then_some("--workspace")
 }
 
-/// `cargo xtask check`: formatting, lints, documentation and licences, then [`test()`].
+/// `cargo xtask check`: formatting, arrows, lints, documentation and licences, then [`test()`].
 ///
 /// # Errors
 /// When something is amiss.
 pub(crate) fn check(root: &Path) -> Result<()> {
     run(cargo(root).args(["fmt", "--all", "--check"]), "run `cargo fmt --all`")?;
+    arrows::check(root)?;
     let lints = ["--all-targets", "--all-features", "--", "--deny", "warnings"];
     run(cargo(root).args(["clippy", "--release", "--workspace"]).args(lints), "each warning is named above")?;
     let mut docs = cargo(root);

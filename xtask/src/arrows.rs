@@ -1,0 +1,56 @@
+//! `cargo xtask arrows`: which crate knows which, how large each is, and which files import each other in a
+//! circle. `cargo xtask check` runs it too, so that the floor plan of ARCHITECTURE.md holds.
+
+mod crates;
+mod modules;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::step::say;
+use crates::Package;
+
+/// Crates whose files import each other in no circle.
+const WITHOUT_CIRCLES: [&str; 5] = ["dataset", "engine", "painted", "report", "slidemill"];
+/// The share of all lines that one crate should not pass.
+const LARGEST_SHARE: f64 = 0.15;
+
+/// Compares the workspace under `root` with the floor plan.
+///
+/// # Errors
+/// When a crate knows one that it must not know, or files of a crate that is to be free of it import each other
+/// in a circle; each is named.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    say("arrows between crates, circles between files");
+    let packages = crates::packages(root)?;
+    let mut problems = crates::forbidden(&packages);
+    let all: usize = packages.iter().map(|package| package.lines).sum();
+    let mut by_size: Vec<&Package> = packages.iter().collect();
+    by_size.sort_by_key(|package| std::cmp::Reverse(package.lines));
+    for package in &by_size {
+        let circles = modules::circles(&package.source)?;
+        let share = package.lines as f64 / all as f64;
+        let closures = 1000.0 * package.closures as f64 / package.lines as f64;
+        let large = if share > LARGEST_SHARE { ", more than 15 %" } else { "" };
+        eprintln!(
+            "    {:<12} {:>6} lines {:>5.1} %{large}, {closures:.1} named closures per 1,000 lines, knows {}",
+            package.name,
+            package.lines,
+            100.0 * share,
+            if package.knows.is_empty() { "none".into() } else { package.knows.join(", ") }
+        );
+        for circle in circles {
+            let files = format!("{} files import each other: {}", circle.len(), circle.join(", "));
+            if WITHOUT_CIRCLES.contains(&package.name.as_str()) {
+                problems.push(format!("{}: {files}", package.name));
+            } else {
+                eprintln!("        {files}");
+            }
+        }
+    }
+    if !problems.is_empty() {
+        bail!("the floor plan of ARCHITECTURE.md does not hold:\n    {}", problems.join("\n    "));
+    }
+    Ok(())
+}
