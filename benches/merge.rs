@@ -103,7 +103,7 @@ fn write(cells: &mut [Cell], mpp: Mpp) -> Result<(f64, f64), Failure> {
     let context = TableContext {
         slide_id: "bench".into(),
         mpp,
-        class_names: ["a", "b", "c", "d", "e"].map(String::from).into(),
+        class_names: ["a", "b", "c", "d", "e"].map(String::from).into_iter().collect(),
         provenance: Vec::new(),
     };
     let start = cpu_secs();

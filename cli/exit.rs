@@ -131,8 +131,7 @@ fn exit_of_dataset(error: &DatasetError) -> Exit {
         DatasetError::NoAccounts { .. }
         | DatasetError::Account { .. }
         | DatasetError::List { .. }
-        | DatasetError::OpenTable { .. }
-        | DatasetError::BadTable { .. } => Exit::Incomplete,
+        | DatasetError::Table(_) => Exit::Incomplete,
         DatasetError::Picture { .. } => Exit::Internal,
         DatasetError::Write { .. } | DatasetError::Folder { .. } => Exit::CannotWrite,
         DatasetError::Exists { .. } => Exit::Usage,

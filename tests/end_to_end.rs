@@ -363,7 +363,7 @@ fn a_slide_of_16_bits_is_analysed_along_a_stated_line() {
     assert_eq!(accounts.iter().filter_map(stated).collect::<Vec<_>>(), ["1000:26500"], "of one slide alone");
     let found = accounts.iter().map(|account| {
         let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).expect("cells can be read");
-        cells.iter().map(|cell| (cell.centroid, cell.class)).collect::<Vec<_>>()
+        cells.iter().map(|cell| (cell.centroid, cell.class_id)).collect::<Vec<_>>()
     });
     let found: Vec<_> = found.collect();
     assert!(found[0].len() > 5 && found[0] == found[1], "the same pixels, the same cells");

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use dataset::{Dataset, StoredCell, read_cells};
+use dataset::{CellRow, Dataset, read_cells};
 use detector::{BatchView, Detector, DetectorError, Manifest, WindowResult};
 use engine::{Engine, Job, Model, ModelSet, RunOptions, SetModel, Settings, Stop, plan_settings};
 use painted::{PaintedCell, Truth};
@@ -195,7 +195,7 @@ fn regions_of_a_coarse_detector_weigh_and_veto_cells() {
         (account, cells)
     };
     let (_, alone) = at("alone", &["--window", "512", "--threads", "2", "--detector", "mpp=0.5"]);
-    let scores: BTreeMap<u64, f32> = alone.iter().map(|cell| (cell.id, cell.score)).collect();
+    let scores: BTreeMap<u64, f32> = alone.iter().map(|cell| (cell.cell_id, cell.score)).collect();
 
     let (account, fused) = at("veto", &[&both[..], &context, &small_parts].concat());
     let analysis = account.analysis.as_ref().unwrap();
@@ -205,12 +205,12 @@ fn regions_of_a_coarse_detector_weigh_and_veto_cells() {
     let glands = analysis.regions.iter().find(|kind| kind.kind == "gland").expect("is there");
     assert_eq!(glands.cells.values().sum::<u64>(), fused.len() as u64, "each cell left lies in a region");
     // Half of the weight by default: no score is above the root of its own.
-    assert!(fused.iter().all(|cell| cell.score <= scores[&cell.id].sqrt() + 1e-6));
-    assert!(fused.iter().any(|cell| cell.score != scores[&cell.id]));
+    assert!(fused.iter().all(|cell| cell.score <= scores[&cell.cell_id].sqrt() + 1e-6));
+    assert!(fused.iter().any(|cell| cell.score != scores[&cell.cell_id]));
 
     let (_, kept) =
         at("weightless", &[&both[..], &context, &small_parts, &["--context-weight", "0"]].concat());
-    let same = |cell: &StoredCell| cell.score == scores[&cell.id];
+    let same = |cell: &CellRow| cell.score == scores[&cell.cell_id];
     assert!(kept.len() == alone.len() && kept.iter().all(same), "no weight changes nothing");
 }
 

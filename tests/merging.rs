@@ -8,9 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataset::{
-    Analysis, Dataset, TISSUE, f32_column, read_cells, read_regions, u64_column, wording::grouped,
-};
+use dataset::{Analysis, Dataset, TISSUE, read_cells, read_regions, wording::grouped};
 use report::draw::class_colour;
 use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
 use wsi_types::ClassId;
@@ -105,7 +103,8 @@ fn tissue_and_dense_places_are_regions_that_cells_name() {
     let tissue = kind(TISSUE);
     let off = tissue.analysed_mm2 / analysis.coverage.analysed_mm2 - 1.0;
     assert!(off.abs() < 0.02, "{off}");
-    let cells = read_cells(&dataset.cells(&id)).unwrap().len() as u64;
+    let found = read_cells(&dataset.cells(&id)).unwrap();
+    let cells = found.len() as u64;
     let (in_tissue, in_dense) =
         (tissue.cells.values().sum::<u64>(), kind("dense").cells.values().sum::<u64>());
     assert!(in_tissue > cells * 9 / 10 && in_dense < in_tissue, "{cells} {in_tissue} {in_dense}");
@@ -113,11 +112,10 @@ fn tissue_and_dense_places_are_regions_that_cells_name() {
     assert!(per_mm2("dense") > per_mm2(TISSUE));
 
     let regions: BTreeSet<u64> =
-        u64_column(&dataset.regions(&id), "region_id").unwrap().into_iter().flatten().collect();
-    let named = u64_column(&dataset.cells(&id), "region_id").unwrap();
-    let in_any = named.iter().flatten().count() as u64;
+        read_regions(&dataset.regions(&id)).unwrap().iter().map(|region| region.region_id).collect();
+    let in_any = found.iter().filter(|cell| cell.region_id.is_some()).count() as u64;
     assert!((in_tissue..=cells).contains(&in_any), "{in_any}");
-    assert!(named.iter().flatten().all(|id| regions.contains(id)));
+    assert!(found.iter().filter_map(|cell| cell.region_id).all(|id| regions.contains(&id)));
     is_verified(&out);
     let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
     assert!(summary.lines().any(|line| line.contains(",dense,")), "{summary}");
@@ -227,8 +225,8 @@ fn stains_are_measured_kept_and_filtered_by() {
     let slide = slide_in(folder.path(), 26);
     let [kept, dark, fresh] = ["kept", "dark", "fresh"].map(|name| folder.path().join(name));
     run_at_512(&slide, &kept, &["--keep-raw", "--stains"]);
-    let densities =
-        f32_column(&Dataset::at(&kept).cells(&accounts(&kept)[0].slide), "hematoxylin_od").unwrap();
+    let cells = read_cells(&Dataset::at(&kept).cells(&accounts(&kept)[0].slide)).unwrap();
+    let densities: Vec<_> = cells.iter().map(|cell| cell.hematoxylin_od).collect();
     assert_eq!(densities.len() as u64, accounts(&kept)[0].cells());
     let mean = densities.iter().map(|od| od.expect("is measured")).sum::<f32>() / densities.len() as f32;
     assert!((0.2..1.5).contains(&mean), "nuclei are blue: {mean}");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use dataset::{
-    Dataset, RunAccount, StoredCell, read_cells,
+    CellRow, Dataset, RunAccount, read_cells,
     wording::{grouped, span},
 };
 use engine::RunOptions;
@@ -99,9 +99,9 @@ fn describe(score: &Score) -> String {
 }
 
 /// Overview with density, and one crop per kind of cell, all with boxes.
-fn draw_found(path: &Path, truth: &Truth, cells: &[StoredCell]) -> anyhow::Result<RgbBuffer> {
+fn draw_found(path: &Path, truth: &Truth, cells: &[CellRow]) -> anyhow::Result<RgbBuffer> {
     let slide = super::open(path, None)?;
-    let boxes: Vec<_> = cells.iter().map(|cell| (cell.bbox, cell.class)).collect();
+    let boxes: Vec<_> = cells.iter().map(|cell| (cell.bbox, cell.class_id)).collect();
     let crops = truth.places_to_show();
     let what = Montage { cells: &boxes, crops: &crops, class_names: &[], height: 760 };
     Ok(draw::montage(slide.as_ref(), &what))

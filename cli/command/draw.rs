@@ -1,9 +1,9 @@
 //! `slidemill draw`: a picture of what was found, over the slide.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dataset::{
-    Analysis, Dataset, RunAccount, SlideId, StoredRegion, TISSUE, class_names, detector_bit, read_cells,
+    Analysis, Dataset, DatasetError, RegionRow, RunAccount, SlideId, TISSUE, detector_bit, for_each_cell,
     read_regions, seen_by, wording::grouped,
 };
 use report::draw::{self, Area, Layers, class_colour};
@@ -35,8 +35,8 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
         )));
     }
     let layers = match args.show {
-        DrawWhat::Cells => cells(&dataset, &id),
-        DrawWhat::Regions => regions(&dataset, &id),
+        DrawWhat::Cells => cells(&dataset, &id).map_err(Into::into),
+        DrawWhat::Regions => regions(&dataset, &id).map_err(Into::into),
         DrawWhat::Scales => scales(&dataset, &id, &analysis),
     };
     let layers = layers.map_err(|error| Failure::input(format!("{error:#}: {}", args.results.display())))?;
@@ -89,20 +89,18 @@ fn known_ids(dataset: &Dataset) -> anyhow::Result<String> {
     })
 }
 
-fn cells(dataset: &Dataset, id: &SlideId) -> anyhow::Result<Layers> {
-    let table = dataset.cells(id);
-    let names = class_names(&table)?;
-    let mut counts: BTreeMap<ClassId, u64> = BTreeMap::new();
+fn cells(dataset: &Dataset, id: &SlideId) -> Result<Layers, DatasetError> {
+    let mut counts: BTreeMap<ClassId, (Arc<str>, u64)> = BTreeMap::new();
     let mut boxes = Vec::new();
-    for cell in read_cells(&table)? {
-        *counts.entry(cell.class).or_default() += 1;
-        boxes.push((cell.bbox, class_colour(cell.class)));
-    }
-    let line = |(class, count): (&ClassId, &u64)| {
-        let name = names.get(class).cloned().unwrap_or_else(|| format!("class_{}", class.0));
-        (class_colour(*class), format!("{name} {}", grouped(*count)))
-    };
-    Ok(Layers { legend: counts.iter().map(line).collect(), boxes, ..Layers::default() })
+    for_each_cell(&dataset.cells(id), &["class_id", "class_name", "bbox"], |cell| {
+        counts.entry(cell.class_id).or_insert_with(|| (Arc::clone(&cell.class_name), 0)).1 += 1;
+        boxes.push((cell.bbox, class_colour(cell.class_id)));
+    })?;
+    let legend = counts
+        .iter()
+        .map(|(&class, (name, count))| (class_colour(class), format!("{name} {}", grouped(*count))))
+        .collect();
+    Ok(Layers { legend, boxes, ..Layers::default() })
 }
 
 /// Of tissue, which lies below all else.
@@ -110,12 +108,15 @@ const TISSUE_COLOUR: Rgb = [60, 72, 96];
 const TISSUE_VEIL: f64 = 0.06;
 const VEIL: f64 = 0.38;
 
-fn regions(dataset: &Dataset, id: &SlideId) -> anyhow::Result<Layers> {
+fn regions(dataset: &Dataset, id: &SlideId) -> Result<Layers, DatasetError> {
     let mut regions = read_regions(&dataset.regions(id))?;
     // Tissue at the bottom, then large before small.
     regions.sort_by(|a, b| {
-        let is_other = |region: &StoredRegion| region.kind != TISSUE;
-        is_other(a).cmp(&is_other(b)).then(b.area_um2.total_cmp(&a.area_um2)).then(a.id.cmp(&b.id))
+        let is_other = |region: &RegionRow| region.kind != TISSUE;
+        is_other(a)
+            .cmp(&is_other(b))
+            .then(b.area_um2.total_cmp(&a.area_um2))
+            .then(a.region_id.cmp(&b.region_id))
     });
     let mut kinds: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
     for region in &regions {
@@ -126,7 +127,7 @@ fn regions(dataset: &Dataset, id: &SlideId) -> anyhow::Result<Layers> {
     let colours: BTreeMap<&str, Rgb> =
         others.zip(0..).map(|(&kind, place)| (kind, class_colour(ClassId(place)))).collect();
     let colour = |kind: &str| colours.get(kind).copied().unwrap_or(TISSUE_COLOUR);
-    let area = |region: &StoredRegion| Area {
+    let area = |region: &RegionRow| Area {
         rings: region.rings.clone(),
         colour: colour(&region.kind),
         veil: if region.kind == TISSUE { TISSUE_VEIL } else { VEIL },
@@ -139,7 +140,6 @@ fn regions(dataset: &Dataset, id: &SlideId) -> anyhow::Result<Layers> {
 }
 
 fn scales(dataset: &Dataset, id: &SlideId, analysis: &Analysis) -> anyhow::Result<Layers> {
-    let table = dataset.cells(id);
     anyhow::ensure!(
         analysis.detectors.len() > 1,
         "the cells of slide {id} are of one detector; --show scales is for a run with several --detector"
@@ -147,10 +147,11 @@ fn scales(dataset: &Dataset, id: &SlideId, analysis: &Analysis) -> anyhow::Resul
     let everyone = (0..analysis.detectors.len()).fold(0, |bits, place| bits | detector_bit(place));
     let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
     let mut boxes = Vec::new();
-    for (cell, seen) in read_cells(&table)?.iter().zip(seen_by(&table)?) {
+    for_each_cell(&dataset.cells(id), &["bbox", "detector_scores"], |cell| {
+        let seen = seen_by(cell);
         *counts.entry(seen).or_default() += 1;
         boxes.push((cell.bbox, colour_of_seen(seen, everyone)));
-    }
+    })?;
     let line = |(&seen, &count): (&u32, &u64)| {
         (colour_of_seen(seen, everyone), format!("{} {}", who_saw(seen, everyone, analysis), grouped(count)))
     };

@@ -32,22 +32,9 @@ pub enum DatasetError {
         /// The folder.
         path: PathBuf,
     },
-    /// A table cannot be opened.
-    #[error("cannot open {table}: {reason}")]
-    OpenTable {
-        /// `the cell table` or `the regions table`.
-        table: &'static str,
-        /// As the system says it.
-        reason: io::Error,
-    },
-    /// A table was opened and is none of ours, or damaged.
-    #[error("{table} {problem}")]
-    BadTable {
-        /// `the cell table` or `the regions table`.
-        table: &'static str,
-        /// What was found and what was expected.
-        problem: String,
-    },
+    /// A table cannot be read, or is none of ours.
+    #[error(transparent)]
+    Table(#[from] merger::MergeError),
     /// A picture cannot be encoded.
     #[error("cannot encode {what}: {reason}")]
     Picture {

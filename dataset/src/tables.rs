@@ -1,66 +1,67 @@
-//! Opens tables of a dataset to be read back.
+//! Reads the tables of a dataset back.
 
-use std::{fmt, fs::File, path::Path};
+use std::path::Path;
 
-use arrow_array::{Array, ArrowPrimitiveType, PrimitiveArray, RecordBatch, cast::AsArray as _};
-use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+use merger::{CellReader, CellRow, ReadSettings, RegionReader, RegionRow};
 
 use crate::error::DatasetError;
 
-/// Which table it is, as errors say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Table(pub(crate) &'static str);
-
-impl Table {
-    /// Hands `columns` to `each`, batch by batch in the order of the rows. Columns
-    /// that the table has not are left out.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or is no Parquet, and what `each` gives.
-    pub(crate) fn for_each_batch<'c>(
-        self,
-        path: &Path,
-        columns: impl IntoIterator<Item = &'c str>,
-        mut each: impl FnMut(&RecordBatch) -> Result<(), DatasetError>,
-    ) -> Result<(), DatasetError> {
-        let file = File::open(path).map_err(|reason| DatasetError::OpenTable { table: self.0, reason })?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|error| self.bad(format!("is not Parquet: {error}")))?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
-        let batches = builder.with_projection(mask).build();
-        for batch in batches.map_err(|error| self.bad(format!("cannot be read: {error}")))? {
-            each(&batch.map_err(|error| self.bad(format!("is broken: {error}")))?)?;
-        }
-        Ok(())
+/// Hands every cell of a table to `each`, in the order of its rows, with the values
+/// of `columns` in it. As much memory as a batch of them takes is held at a time.
+///
+/// # Errors
+///
+/// When the file cannot be read or is no cell table.
+pub fn for_each_cell(
+    path: &Path,
+    columns: &[&str],
+    mut each: impl FnMut(&CellRow),
+) -> Result<(), DatasetError> {
+    let settings = ReadSettings { columns: Some(columns), ..ReadSettings::default() };
+    for cells in CellReader::open(path, settings)? {
+        cells?.iter().for_each(&mut each);
     }
+    Ok(())
+}
 
-    /// A column by name.
-    pub(crate) fn column<'b>(
-        self,
-        batch: &'b RecordBatch,
-        name: &str,
-    ) -> Result<&'b dyn Array, DatasetError> {
-        let column = batch.column_by_name(name).ok_or_else(|| self.bad(format!("has no column {name:?}")))?;
-        Ok(column.as_ref())
+/// All cells of a table, in the order of its rows.
+///
+/// # Errors
+///
+/// As [`for_each_cell`].
+pub fn read_cells(path: &Path) -> Result<Vec<CellRow>, DatasetError> {
+    let mut cells = Vec::new();
+    for batch in CellReader::open(path, ReadSettings::default())? {
+        cells.append(&mut batch?);
     }
+    Ok(cells)
+}
 
-    /// A column of numbers by name.
-    pub(crate) fn numbers<'b, T: ArrowPrimitiveType>(
-        self,
-        batch: &'b RecordBatch,
-        name: &str,
-    ) -> Result<&'b PrimitiveArray<T>, DatasetError> {
-        self.typed(name, self.column(batch, name)?.as_primitive_opt::<T>())
+/// All regions of a table, in the order of its rows.
+///
+/// # Errors
+///
+/// When the file cannot be read or is no regions table.
+pub fn read_regions(path: &Path) -> Result<Vec<RegionRow>, DatasetError> {
+    let mut regions = Vec::new();
+    for batch in RegionReader::open(path, ReadSettings::default())? {
+        regions.append(&mut batch?);
     }
+    Ok(regions)
+}
 
-    /// A column that was looked at as the type that our tables have.
-    pub(crate) fn typed<T>(self, name: &str, column: Option<T>) -> Result<T, DatasetError> {
-        column.ok_or_else(|| self.bad(format!("has a column {name:?} of another type than ours")))
-    }
+/// The bit of a detector in what [`seen_by`] gives: the last stands for all from
+/// there on.
+#[must_use]
+pub fn detector_bit(place: usize) -> u32 {
+    1 << place.min(31)
+}
 
-    /// An error that names this table.
-    pub(crate) fn bad(self, problem: impl fmt::Display) -> DatasetError {
-        DatasetError::BadTable { table: self.0, problem: problem.to_string() }
-    }
+/// Which of several detectors saw a cell, by [bits](detector_bit). 0 where there
+/// was one detector.
+#[must_use]
+pub fn seen_by(cell: &CellRow) -> u32 {
+    let scores = cell.detector_scores.iter().flatten().enumerate();
+    let known = scores.filter(|(_, score)| score.is_some());
+    known.fold(0, |bits, (place, _)| bits | detector_bit(place))
 }

@@ -6,13 +6,15 @@ use std::{
     path::Path,
 };
 
+use merger::{MergeError, ReadSettings, RegionReader};
+
 use crate::{
     account::{FileFacts, Outcome, RunAccount},
-    cells::{for_each_cell, u64_column},
     checksum::sha256_of,
     error::DatasetError,
     id::SlideId,
     paths::Dataset,
+    tables::for_each_cell,
     wording::counted,
 };
 
@@ -113,7 +115,7 @@ fn check_file(dataset: &Dataset, facts: &FileFacts) -> Result<(), String> {
 
 fn check_cells(table: &Path, expected: &BTreeMap<String, u64>) -> Result<(), String> {
     let mut ids = Vec::new();
-    for_each_cell(table, |cell| ids.push(cell.id)).map_err(|error| error.to_string())?;
+    for_each_cell(table, &["cell_id"], |cell| ids.push(cell.cell_id)).map_err(|error| error.to_string())?;
     let (rows, expected) = (ids.len() as u64, expected.values().sum::<u64>());
     if rows != expected {
         return Err(format!("has {rows} cells, {expected} when it was written"));
@@ -129,8 +131,7 @@ fn check_cells(table: &Path, expected: &BTreeMap<String, u64>) -> Result<(), Str
 fn check_regions(dataset: &Dataset, account: &RunAccount) -> Result<(), String> {
     let counted = account.analysis.iter().flat_map(|analysis| &analysis.regions);
     let expected: u64 = counted.map(|kind| kind.regions).sum();
-    let ids = |path: &Path| u64_column(path, "region_id").map_err(|error| error.to_string());
-    let regions: Vec<u64> = ids(&dataset.regions(&account.slide))?.into_iter().flatten().collect();
+    let regions = region_ids(&dataset.regions(&account.slide)).map_err(|error| error.to_string())?;
     if regions.len() as u64 != expected {
         return Err(format!("has {} regions, {expected} when it was written", regions.len()));
     }
@@ -138,11 +139,24 @@ fn check_regions(dataset: &Dataset, account: &RunAccount) -> Result<(), String> 
     if known.len() < regions.len() {
         return Err("a region id stands twice".into());
     }
-    let named = ids(&dataset.cells(&account.slide))?;
-    match named.into_iter().flatten().find(|id| !known.contains(id)) {
+    let mut stranger = None;
+    for_each_cell(&dataset.cells(&account.slide), &["region_id"], |cell| {
+        stranger = stranger.or(cell.region_id.filter(|id| !known.contains(id)));
+    })
+    .map_err(|error| error.to_string())?;
+    match stranger {
         Some(id) => Err(format!("a cell lies in region {id}, which is not there")),
         None => Ok(()),
     }
+}
+
+fn region_ids(path: &Path) -> Result<Vec<u64>, MergeError> {
+    let settings = ReadSettings { columns: Some(&["region_id"]), ..ReadSettings::default() };
+    let mut ids = Vec::new();
+    for regions in RegionReader::open(path, settings)? {
+        ids.extend(regions?.iter().map(|region| region.region_id));
+    }
+    Ok(ids)
 }
 
 /// Tables and pictures that no account knows, and slides that are not finished.

@@ -24,7 +24,7 @@ pub fn run(out: &Path) -> Result<usize, Box<dyn Error>> {
             regions.len()
         );
         if let Some(cell) = cells.first() {
-            println!("the first of class {} at {:?}, score {}", cell.class.0, cell.centroid, cell.score);
+            println!("the first is {} at {:?}, score {}", cell.class_name, cell.centroid, cell.score);
         }
         all += cells.len();
     }

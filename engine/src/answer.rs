@@ -311,12 +311,10 @@ pub fn named_counts(
     rules: &SlideRules,
 ) -> BTreeMap<String, u64> {
     let is_object = |index: usize| !rules.region_classes.contains(&ClassId(index as u16));
-    let objects = rules.class_names.iter().enumerate().filter(|(index, _)| is_object(*index));
+    let objects = rules.class_names.as_slice().iter().enumerate().filter(|(index, _)| is_object(*index));
     let mut named: BTreeMap<String, u64> = objects.map(|(_, name)| (name.clone(), 0)).collect();
     for (class, count) in counts {
-        let known = rules.class_names.get(usize::from(class.0));
-        let name = known.cloned().unwrap_or_else(|| format!("class_{}", class.0));
-        *named.entry(name).or_default() += count;
+        *named.entry(rules.class_names.name(class).into_owned()).or_default() += count;
     }
     named
 }

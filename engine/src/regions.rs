@@ -2,7 +2,9 @@
 //! lie.
 
 pub use dataset::{DENSE, TISSUE};
-use merger::{Cell, MaskFrame, Region, RegionPainter, RegionSettings, mask::Mask, regions::density_mask};
+use merger::{
+    Cell, ClassNames, MaskFrame, Region, RegionPainter, RegionSettings, mask::Mask, regions::density_mask,
+};
 use tiler::TissueMask;
 use wsi_types::{Level0Box, Level0Point, Mpp};
 
@@ -116,7 +118,7 @@ pub struct Sources<'a> {
     /// The grid for all but tissue.
     pub grid: RegionGrid,
     /// Names of the model's classes.
-    pub class_names: &'a [String],
+    pub class_names: &'a ClassNames,
     /// See [`merger::Layout::slide_key`].
     pub slide_key: u64,
 }
@@ -126,12 +128,8 @@ pub struct Sources<'a> {
 #[must_use]
 pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell]) -> Vec<Region> {
     let Sources { tissue, painted, grid, class_names, slide_key, .. } = sources;
-    let name = |class: wsi_types::ClassId| {
-        let known = class_names.get(usize::from(class.0)).cloned();
-        known.unwrap_or_else(|| format!("class_{}", class.0))
-    };
     let mut regions = tissue_regions(tissue, grid.frame.mpp, rules.region.simplify_um, *slide_key);
-    regions.extend(painted.regions(name, &rules.region, *slide_key));
+    regions.extend(painted.regions(|class| class_names.name(class).into_owned(), &rules.region, *slide_key));
     if let Some(dense) = &rules.dense {
         regions.extend(dense_regions(cells, dense, grid, &rules.region, *slide_key));
     }

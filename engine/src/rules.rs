@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use detector::MergeTerms;
 use merger::{
-    CellFilter, MergeSettings, Method, Metric, PerClass, RegionSettings, UnseenCut,
+    CellFilter, ClassNames, MergeSettings, Method, Metric, PerClass, RegionSettings, UnseenCut,
     filters::Range,
     fusion::{Fuse, FusionSettings},
 };
@@ -196,7 +196,7 @@ impl MergeRules {
         });
         Ok(SlideRules {
             each: each.collect::<Result<_, JobError>>()?,
-            class_names: models.classes.clone(),
+            class_names: ClassNames::new(models.classes.clone()),
             filter: self.filter,
             fuse: self.fuse,
             fusion: self.fusion.clone(),
@@ -337,7 +337,7 @@ pub struct SlideRules {
     /// Per detector.
     pub each: Vec<DetectorRules>,
     /// Names of the classes of the job.
-    pub class_names: Vec<String>,
+    pub class_names: ClassNames,
     /// Which cells stay.
     pub filter: CellFilter,
     /// How cells of several detectors become one.

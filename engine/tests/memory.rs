@@ -81,10 +81,10 @@ fn a_job_writes_what_is_answered_in_memory() {
     let mut answer = engine.analyse(entry("a"), &mut ()).unwrap();
     answer.cells.sort_by_key(|cell| cell.id);
     let mut stored = read_cells(&dataset.cells(&SlideId::new("a").unwrap())).unwrap();
-    stored.sort_by_key(|cell| cell.id);
+    stored.sort_by_key(|cell| cell.cell_id);
     let ids = |cell: &merger::Cell| (cell.id, cell.centroid);
     assert_eq!(
-        stored.iter().map(|cell| (cell.id, cell.centroid)).collect::<Vec<_>>(),
+        stored.iter().map(|cell| (cell.cell_id, cell.centroid)).collect::<Vec<_>>(),
         answer.cells.iter().map(ids).collect::<Vec<_>>()
     );
     let again = Job::new(&engine, dataset).run(&[entry("a")], &mut (), &Stop::new()).unwrap();

@@ -52,12 +52,20 @@ pub enum MergeError {
         /// The final name.
         path: PathBuf,
     },
-    /// A table could not be read back.
-    #[error("cannot read the table: {reason}: {path}")]
-    Read {
+    /// A table could not be opened to be read back.
+    #[error("cannot open {table}: {reason}")]
+    OpenTable {
+        /// `the cell table` or `the regions table`.
+        table: &'static str,
+        /// As the system says it.
+        reason: std::io::Error,
+    },
+    /// A table was opened and is none of ours, or damaged.
+    #[error("{table} {problem}")]
+    BadTable {
+        /// `the cell table` or `the regions table`.
+        table: &'static str,
         /// What was found and what was expected.
-        reason: String,
-        /// The file.
-        path: PathBuf,
+        problem: String,
     },
 }

@@ -8,11 +8,15 @@
 
 mod arena;
 pub mod cell;
+mod cells_table;
+mod class_names;
+mod column;
 mod error;
 mod files;
 pub mod filters;
 pub mod fusion;
 mod geometry;
+mod geoparquet;
 pub mod layout;
 pub mod mask;
 pub mod merge;
@@ -21,28 +25,38 @@ mod near;
 pub mod outline;
 pub mod place;
 pub mod raw;
+mod reader;
 pub mod regions;
-pub mod regions_table;
+mod regions_table;
 mod seam;
 pub mod seam_audit;
 pub mod settings;
 pub mod sides;
 pub mod stain;
-pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod wkb;
 
 pub use cell::{Cell, MergeCounts};
+pub use cells_table::{CellRow, stage_cells, write_cells};
+pub use class_names::ClassNames;
+pub use column::{Column, StoredRow, columns_as_markdown, schema_of};
 pub use error::MergeError;
 pub use filters::CellFilter;
+pub use geoparquet::{ROWS_PER_GROUP, TableContext, WriteReport};
 pub use layout::Layout;
 pub use merge::{CellMerger, MergeReport, WindowOutcome};
 pub use outline::PlacedOutline;
 pub use place::{RawCell, Sighting, place};
 pub use raw::{decode_window, encode_window};
+pub use reader::{Provenance, ReadSettings, TableHeader, TableReader};
 pub use regions::{MaskFrame, Region, RegionPainter, RegionSettings, assign_cells, regions_from_mask};
-pub use regions_table::{stage_regions, write_regions};
+pub use regions_table::{RegionRow, stage_regions, write_regions};
 pub use seam_audit::{SeamAudit, audit_seams};
 pub use settings::{MergeSettings, Method, Metric, PerClass, UnseenCut};
 pub use stain::{ColourDeconvolution, StainOd};
-pub use table::{TableContext, WriteReport, stage_cells, write_cells};
+
+/// Reads the cells of a slide back.
+pub type CellReader = TableReader<CellRow>;
+/// Reads the regions of a slide back.
+pub type RegionReader = TableReader<RegionRow>;

@@ -10,8 +10,10 @@ use std::process::Command;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
-use merger::table::{ROWS_PER_GROUP, cells_schema};
-use merger::{Cell, MergeError, StainOd, TableContext, write_cells};
+use merger::{
+    Cell, CellReader, CellRow, MergeError, ROWS_PER_GROUP, ReadSettings, RegionRow, StainOd, TableContext,
+    columns_as_markdown, schema_of, write_cells,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
@@ -22,7 +24,7 @@ fn context() -> TableContext {
     TableContext {
         slide_id: "site A/001 „ü“".into(),
         mpp: Mpp::new(0.2527).unwrap(),
-        class_names: vec!["tumour".into(), "stroma".into()],
+        class_names: ["tumour", "stroma"].map(String::from).into_iter().collect(),
         provenance: vec![("zeta".into(), 1.into()), ("alpha".into(), "β".into())],
     }
 }
@@ -188,7 +190,7 @@ fn no_cells_are_an_empty_table_with_all_columns() {
     let (_folder, path) = written(&mut []);
     let file = std::fs::File::open(&path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    assert_eq!(reader.schema().fields().len(), cells_schema().fields().len());
+    assert_eq!(reader.schema().fields().len(), schema_of::<CellRow>().fields().len());
     assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
 }
 
@@ -249,5 +251,84 @@ fn other_readers_agree() {
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
         let tumour = cells.iter().filter(|cell| cell.class.0 == 0).count();
         assert_eq!(said.trim(), format!("rows {count}, tumour {tumour}"));
+    }
+}
+
+fn rows(path: &Path, settings: ReadSettings<'_>) -> Vec<CellRow> {
+    CellReader::open(path, settings).unwrap().flat_map(Result::unwrap).collect()
+}
+
+#[test]
+fn cells_come_back_as_they_were_written() {
+    let mut cells = cells(20_000);
+    let (_folder, path) = written(&mut cells);
+    let reader = CellReader::open(&path, ReadSettings::default()).unwrap();
+    let header = reader.header().clone();
+    assert_eq!((header.slide_id.as_str(), header.rows), ("site A/001 „ü“", 20_000));
+    assert_eq!((header.mpp.get(), header.class_names), (0.2527, context().class_names));
+    assert_eq!(header.provenance["alpha"], "β");
+    let sizes: Vec<usize> = reader.map(|batch| batch.unwrap().len()).collect();
+    assert_eq!(sizes, [8192, 8192, 3616], "a batch is bounded");
+
+    let mut rows = rows(&path, ReadSettings::default());
+    rows.sort_by_key(|row| row.cell_id);
+    cells.sort_by_key(|cell| cell.id);
+    for (cell, row) in cells.iter().zip(&rows) {
+        assert_eq!((row.cell_id, row.class_id, row.centroid), (cell.id, cell.class, cell.centroid));
+        assert_eq!(&*row.class_name, ["tumour", "stroma", "class_2"][usize::from(cell.class.0)]);
+        assert_eq!((row.score, row.n_merged, &row.windows), (cell.score.get(), cell.n_merged, &cell.windows));
+        assert_eq!(row.runner_up_class, cell.runner_up.map(|(class, _)| class));
+        assert_eq!(row.hematoxylin_od, cell.stains.map(|od| od.hematoxylin));
+        assert_eq!((row.seam_dist_um.is_some(), row.region_id), (cell.seam_dist_um.is_finite(), cell.region));
+        assert!(row.bbox.min.x <= cell.bbox.min.x && cell.bbox.max.y <= row.bbox.max.y);
+        let scores = cell.detector_scores.iter().map(|score| score.map(Score::get)).collect::<Vec<_>>();
+        assert_eq!(row.detector_scores, (!scores.is_empty()).then_some(scores));
+        match &cell.outline {
+            Some(outline) => assert!(outline.iter().all(|point| row.outline.contains(point))),
+            None => assert_eq!((row.outline.len(), row.outline[0]), (4, cell.bbox.min)),
+        }
+    }
+    assert_eq!(rows.len(), cells.len());
+}
+
+#[test]
+fn only_what_is_asked_for_is_read() {
+    let mut cells = cells(ROWS_PER_GROUP as u32 + 40_000);
+    let (_folder, path) = written(&mut cells);
+    let scores = ReadSettings { columns: Some(&["score"]), ..ReadSettings::default() };
+    let first = &rows(&path, scores)[0];
+    assert!(first.score > 0.0 && first.cell_id == 0 && first.outline.is_empty());
+
+    // A corner that the second row group does not reach.
+    let bounds = CellReader::open(&path, scores).unwrap().header().row_group_bounds.clone();
+    let corner =
+        (0..2).find(|&group| !bounds[1 - group].contains(bounds[group].min)).expect("one has a corner");
+    let area = Level0Box::new(bounds[corner].min, bounds[corner].min);
+    let part = rows(&path, ReadSettings { within: Some(area), ..scores });
+    assert_eq!(part.len(), [ROWS_PER_GROUP, 40_000][corner]);
+
+    let unknown = ReadSettings { columns: Some(&["scores"]), ..ReadSettings::default() };
+    let message = CellReader::open(&path, unknown).err().unwrap().to_string();
+    assert_eq!(message, "the cell table never has a column \"scores\"");
+}
+
+#[test]
+fn what_is_no_table_of_ours_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("part-0.parquet");
+    let refusal = |path: &Path| CellReader::open(path, ReadSettings::default()).err().unwrap().to_string();
+    assert!(refusal(&path).starts_with("cannot open the cell table: "), "{}", refusal(&path));
+    std::fs::write(&path, b"PAR1 nothing").unwrap();
+    assert!(refusal(&path).starts_with("the cell table is not Parquet: "), "{}", refusal(&path));
+    merger::write_regions(&path, &[], &context()).unwrap();
+    assert_eq!(refusal(&path), "the cell table has no column \"cell_id\"");
+}
+
+/// The manual is printed from the columns: `cargo run -p merger --example columns`.
+#[test]
+fn the_manual_tells_of_every_column() {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/output.md")).unwrap();
+    for columns in [columns_as_markdown::<CellRow>(), columns_as_markdown::<RegionRow>()] {
+        assert!(manual.contains(&columns), "docs/output.md lacks this table, line by line:\n{columns}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dataset::{Analysis, StoredCell, class_names, for_each_cell};
+use dataset::{Analysis, CellRow, for_each_cell};
 use wsi_types::{ClassId, Level0Point};
 
 use crate::{
@@ -16,6 +16,9 @@ pub(super) const SCORE_BINS: usize = 100;
 /// holds all that is larger.
 pub(super) const DIAMETER_BINS: usize = 300;
 pub(super) const DIAMETER_STEP_UM: f64 = 0.2;
+
+/// What is read of each cell.
+const COLUMNS: [&str; 6] = ["class_id", "class_name", "score", "x_px", "y_px", "area_um2"];
 
 /// One class on one slide.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,18 +48,17 @@ impl Figures {
     ///
     /// When it cannot be read.
     pub(super) fn count(table: &Path, analysis: &Analysis) -> Result<Self, ReportError> {
-        let names = class_names(table)?;
         let mut classes: Vec<ClassFigures> = Vec::new();
         let mut places: Vec<Option<usize>> = Vec::new();
         let mut centres: Vec<Level0Point> = Vec::new();
-        for_each_cell(table, |cell| {
-            let id = usize::from(cell.class.0);
+        for_each_cell(table, &COLUMNS, |cell| {
+            let id = usize::from(cell.class_id.0);
             places.resize(places.len().max(id + 1), None);
             let place = *places[id].get_or_insert_with(|| {
-                classes.push(ClassFigures::empty(cell.class, names.get(&cell.class)));
+                classes.push(ClassFigures::empty(cell.class_id, &cell.class_name));
                 classes.len() - 1
             });
-            classes[place].add(&cell);
+            classes[place].add(cell);
             centres.push(cell.centroid);
         })?;
         classes.sort_by_key(|class| class.colour);
@@ -68,9 +70,9 @@ impl Figures {
 }
 
 impl ClassFigures {
-    fn empty(class: ClassId, name: Option<&String>) -> Self {
+    fn empty(class: ClassId, name: &str) -> Self {
         Self {
-            name: name.cloned().unwrap_or_else(|| format!("class {}", class.0)),
+            name: name.to_owned(),
             colour: usize::from(class.0),
             cells: 0,
             scores: vec![0; SCORE_BINS],
@@ -78,7 +80,7 @@ impl ClassFigures {
         }
     }
 
-    fn add(&mut self, cell: &StoredCell) {
+    fn add(&mut self, cell: &CellRow) {
         let bin = |value: f64, bins: usize| (value.max(0.0) as usize).min(bins - 1);
         let diameter_um = (f64::from(cell.area_um2) * 4.0 / std::f64::consts::PI).sqrt();
         self.cells += 1;
@@ -117,18 +119,11 @@ mod tests {
 
     #[test]
     fn cells_are_counted_in_their_bins() {
-        let mut class = ClassFigures::empty(ClassId(2), None);
+        let mut class = ClassFigures::empty(ClassId(2), "stroma");
         for (score, area_um2) in [(0.3, 78.54), (1.0, 1e9), (0.29, 0.0)] {
-            class.add(&StoredCell {
-                id: 1,
-                class: ClassId(2),
-                score,
-                centroid: Level0Point::origin(),
-                bbox: wsi_types::Level0Box::zero(),
-                area_um2,
-            });
+            class.add(&CellRow { score, area_um2, ..CellRow::default() });
         }
-        assert_eq!((class.name.as_str(), class.cells), ("class 2", 3));
+        assert_eq!((class.name.as_str(), class.cells), ("stroma", 3));
         assert_eq!((class.scores[29], class.scores[30], class.scores[99]), (1, 1, 1));
         // A circle of 78.54 µm² is 10 µm wide.
         assert_eq!((class.diameters[0], class.diameters[50], class.diameters[DIAMETER_BINS - 1]), (1, 1, 1));

@@ -1,0 +1,8 @@
+//! The table of the cells of one slide, written and read back.
+
+mod columns;
+mod row;
+mod write;
+
+pub use row::CellRow;
+pub use write::{stage_cells, write_cells};

@@ -1,0 +1,441 @@
+//! The columns of the cells table: what each means, how it is filled and read back.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BinaryBuilder, Float32Builder, ListBuilder, UInt32Builder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, Float32Array, Float64Array, PrimitiveArray,
+    StringArray, UInt8Array, UInt16Array, UInt64Array,
+};
+use arrow_schema::{DataType, Field};
+use wsi_types::{ClassId, Score};
+
+use super::row::CellRow;
+use crate::cell::Cell;
+use crate::column::{
+    Column, StoredRow, boxes, f32s, f32s_or_null, f64s, lists, numbers, numbers_or_null, polygons,
+};
+use crate::geometry::box_area;
+use crate::geoparquet::{TableContext, corner_fields, covering};
+use crate::morphology::Shape;
+use crate::wkb::{polygon_of_box, put_polygon};
+
+/// One row: a cell and what is worked out from it.
+pub struct Row<'a> {
+    pub(super) cell: &'a Cell,
+    pub(super) shape: Option<Shape>,
+}
+
+/// Rows that become columns together.
+pub struct Block<'a> {
+    pub(super) rows: &'a [Row<'a>],
+    pub(super) context: &'a TableContext,
+    /// Of all classes up to the largest that occurs.
+    pub(super) class_names: &'a ArrayRef,
+}
+
+impl Block<'_> {
+    fn f32(&self, value: impl Fn(&Row<'_>) -> f64) -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(self.rows.iter().map(|row| value(row) as f32)))
+    }
+
+    /// What only an outline can tell.
+    fn shape(&self, value: impl Fn(&Shape) -> f64) -> ArrayRef {
+        self.maybe_f32(|row| row.shape.as_ref().map(&value))
+    }
+
+    fn maybe_f32(&self, value: impl Fn(&Row<'_>) -> Option<f64>) -> ArrayRef {
+        self.maybe::<Float32Type>(|row| value(row).map(|value| value as f32))
+    }
+
+    /// A column with gaps; most runs do not fill most of these at all.
+    fn maybe<T: ArrowPrimitiveType>(&self, value: impl Fn(&Row<'_>) -> Option<T::Native>) -> ArrayRef {
+        if self.rows.iter().all(|row| value(row).is_none()) {
+            return Arc::new(PrimitiveArray::<T>::new_null(self.rows.len()));
+        }
+        Arc::new(PrimitiveArray::<T>::from_iter(self.rows.iter().map(value)))
+    }
+
+    fn f64(&self, value: impl Fn(&Row<'_>) -> f64) -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(self.rows.iter().map(value)))
+    }
+
+    fn score(&self, value: impl Fn(&Cell) -> Score) -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(self.rows.iter().map(|row| value(row.cell).get())))
+    }
+
+    fn um(&self) -> f64 {
+        self.context.mpp.get()
+    }
+}
+
+impl StoredRow for CellRow {
+    type Block<'a> = Block<'a>;
+    const TABLE: &'static str = "the cell table";
+
+    fn columns() -> Vec<Column<Self>> {
+        use DataType::{Binary, Float32, Float64, UInt8, UInt16, UInt32, UInt64};
+        let dictionary = || DataType::Dictionary(Box::new(UInt16), Box::new(DataType::Utf8));
+        vec![
+            Column::<Self>::new(
+                "cell_id",
+                UInt64,
+                "from slide content, class and place: the same every time",
+                |block| Arc::new(UInt64Array::from_iter_values(block.rows.iter().map(|row| row.cell.id))),
+                |array, rows| numbers::<UInt64Type, _>(array, rows, |row, id| row.cell_id = id),
+            ),
+            Column::<Self>::new(
+                "slide_id",
+                dictionary(),
+                "the slide's id in the dataset",
+                slide_ids,
+                one_slide,
+            ),
+            Column::<Self>::new(
+                "class_id",
+                UInt16,
+                "place in the model's list of classes",
+                |block| {
+                    Arc::new(UInt16Array::from_iter_values(block.rows.iter().map(|row| row.cell.class.0)))
+                },
+                |array, rows| {
+                    numbers::<UInt16Type, _>(array, rows, |row, class| row.class_id = ClassId(class))
+                },
+            ),
+            Column::<Self>::new(
+                "class_name",
+                dictionary(),
+                "the class's name",
+                class_names,
+                read_class_names,
+            ),
+            Column::<Self>::new(
+                "score",
+                Float32,
+                "the model's confidence, 0 to 1",
+                |block| block.score(|cell| cell.score),
+                |array, rows| f32s(array, rows, |row, value| row.score = value),
+            ),
+            Column::<Self>::new(
+                "x_px",
+                Float64,
+                "centroid, level-0 px from the left of the slide",
+                |block| block.f64(|row| row.cell.centroid.x),
+                |array, rows| f64s(array, rows, |row, x| row.centroid.x = x),
+            ),
+            Column::<Self>::new(
+                "y_px",
+                Float64,
+                "centroid, level-0 px from the top of the slide",
+                |block| block.f64(|row| row.cell.centroid.y),
+                |array, rows| f64s(array, rows, |row, y| row.centroid.y = y),
+            ),
+            Column::<Self>::new(
+                "x_um",
+                Float64,
+                "centroid, µm from the left of the slide",
+                |block| {
+                    let um = block.um();
+                    block.f64(|row| row.cell.centroid.x * um)
+                },
+                |array, rows| f64s(array, rows, |row, x| row.centroid_um.0 = x),
+            ),
+            Column::<Self>::new(
+                "y_um",
+                Float64,
+                "centroid, µm from the top of the slide",
+                |block| {
+                    let um = block.um();
+                    block.f64(|row| row.cell.centroid.y * um)
+                },
+                |array, rows| f64s(array, rows, |row, y| row.centroid_um.1 = y),
+            ),
+            Column::<Self>::new(
+                "area_um2",
+                Float32,
+                "area inside the outline; without one, of the ellipse inscribed in the box",
+                |block| {
+                    let ellipse = block.um() * block.um() * std::f64::consts::FRAC_PI_4;
+                    block.f32(|row| {
+                        row.shape.map_or(box_area(&row.cell.bbox) * ellipse, |shape| shape.area_um2)
+                    })
+                },
+                |array, rows| f32s(array, rows, |row, area| row.area_um2 = area),
+            ),
+            Column::<Self>::new(
+                "perimeter_um",
+                Float32,
+                "length of the outline; null without one",
+                |block| block.shape(|shape| shape.perimeter_um),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.perimeter_um = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "circularity",
+                Float32,
+                "4π·area/perimeter² of the outline; null without one",
+                |block| block.shape(|shape| shape.circularity),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.circularity = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "solidity",
+                Float32,
+                "area over convex hull of the outline; null without one",
+                |block| block.shape(|shape| shape.solidity),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.solidity = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "eccentricity",
+                Float32,
+                "of the ellipse with the outline's second moments",
+                |block| block.shape(|shape| shape.eccentricity),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.eccentricity = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "max_diam_um",
+                Float32,
+                "diameter of the smallest circle around the outline",
+                |block| block.shape(|shape| shape.max_diam_um),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.max_diam_um = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "min_diam_um",
+                Float32,
+                "least width of the outline",
+                |block| block.shape(|shape| shape.min_diam_um),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.min_diam_um = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "hematoxylin_od",
+                Float32,
+                "mean optical density of hematoxylin inside; null when not measured",
+                |block| block.maybe_f32(|row| row.cell.stains.map(|od| f64::from(od.hematoxylin))),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "eosin_od",
+                Float32,
+                "the same of eosin",
+                |block| block.maybe_f32(|row| row.cell.stains.map(|od| f64::from(od.eosin))),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "width_um",
+                Float32,
+                "width of the box",
+                |block| {
+                    let um = block.um();
+                    block.f32(|row| row.cell.bbox.width() * um)
+                },
+                |array, rows| f32s(array, rows, |row, width| row.width_um = width),
+            ),
+            Column::<Self>::new(
+                "height_um",
+                Float32,
+                "height of the box",
+                |block| {
+                    let um = block.um();
+                    block.f32(|row| row.cell.bbox.height() * um)
+                },
+                |array, rows| f32s(array, rows, |row, height| row.height_um = height),
+            ),
+            Column::<Self>::new(
+                "bbox",
+                DataType::Struct(corner_fields()),
+                "box in level-0 px, rounded outwards to f32",
+                corners,
+                |array, rows| boxes(array, rows, |row, bbox| row.bbox = bbox),
+            ),
+            Column::<Self>::new(
+                "geometry",
+                Binary,
+                "WKB polygon in level-0 px: the outline, or the box",
+                geometry,
+                |array, rows| {
+                    polygons(array, rows, |row, rings| {
+                        row.outline = rings.into_iter().next().unwrap_or_default();
+                    })
+                },
+            ),
+            Column::<Self>::new(
+                "n_merged",
+                UInt16,
+                "raw detections that are this cell",
+                |block| {
+                    Arc::new(UInt16Array::from_iter_values(block.rows.iter().map(|row| row.cell.n_merged)))
+                },
+                |array, rows| numbers::<UInt16Type, _>(array, rows, |row, count| row.n_merged = count),
+            ),
+            Column::<Self>::new(
+                "seam_dist_um",
+                Float32,
+                "centroid to the nearest inner window border; null where the plan has none",
+                |block| {
+                    let known = |row: &Row<'_>| {
+                        Some(f64::from(row.cell.seam_dist_um)).filter(|distance| distance.is_finite())
+                    };
+                    block.maybe_f32(known)
+                },
+                |array, rows| f32s_or_null(array, rows, |row, value| row.seam_dist_um = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "edge_flag",
+                UInt8,
+                "bits: 1 at the slide's edge, 2 cut where nothing was planned, 4 cut beside a failed window, \
+             8 cut and never seen whole, 16 joined from pieces",
+                |block| {
+                    Arc::new(UInt8Array::from_iter_values(block.rows.iter().map(|row| row.cell.edge_flag)))
+                },
+                |array, rows| numbers::<UInt8Type, _>(array, rows, |row, bits| row.edge_flag = bits),
+            ),
+            Column::<Self>::new(
+                "windows",
+                DataType::List(Arc::new(Field::new("item", UInt32, false))),
+                "indices in the plan of the windows that saw it",
+                windows,
+                |array, rows| lists::<UInt32Type, _>(array, rows, |row, windows| row.windows = windows),
+            ),
+            Column::<Self>::new(
+                "score_min",
+                Float32,
+                "lowest score among its raw detections",
+                |block| block.score(|cell| cell.score_min),
+                |array, rows| f32s(array, rows, |row, score| row.score_min = score),
+            ),
+            Column::<Self>::new(
+                "score_max",
+                Float32,
+                "highest score among its raw detections",
+                |block| block.score(|cell| cell.score_max),
+                |array, rows| f32s(array, rows, |row, score| row.score_max = score),
+            ),
+            Column::<Self>::new(
+                "runner_up_class",
+                UInt16,
+                "the best other class that some window gave it",
+                |block| block.maybe::<UInt16Type>(|row| row.cell.runner_up.map(|(class, _)| class.0)),
+                |array, rows| {
+                    numbers_or_null::<UInt16Type, _>(array, rows, |row, class| {
+                        row.runner_up_class = class.map(ClassId);
+                    })
+                },
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "region_id",
+                UInt64,
+                "the smallest region that the centroid lies in",
+                |block| block.maybe::<UInt64Type>(|row| row.cell.region),
+                |array, rows| numbers_or_null::<UInt64Type, _>(array, rows, |row, id| row.region_id = id),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "detector_scores",
+                DataType::List(Arc::new(Field::new("item", Float32, true))),
+                "of several detectors: the score each gave it, null where it did not see it; null for one",
+                detector_scores,
+                read_detector_scores,
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "runner_up_score",
+                Float32,
+                "the score of that class",
+                |block| block.maybe::<Float32Type>(|row| row.cell.runner_up.map(|(_, score)| score.get())),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.runner_up_score = value),
+            )
+            .or_null(),
+        ]
+    }
+}
+
+fn slide_ids(block: &Block<'_>) -> ArrayRef {
+    let keys = UInt16Array::from_value(0, block.rows.len());
+    let value: ArrayRef = Arc::new(StringArray::from_iter_values([&block.context.slide_id]));
+    dictionary(keys, value)
+}
+
+fn class_names(block: &Block<'_>) -> ArrayRef {
+    let keys = UInt16Array::from_iter_values(block.rows.iter().map(|row| row.cell.class.0));
+    dictionary(keys, Arc::clone(block.class_names))
+}
+
+/// Keys all lie within `values`, which hold every class there is.
+fn dictionary(keys: UInt16Array, values: ArrayRef) -> ArrayRef {
+    Arc::new(DictionaryArray::<UInt16Type>::new(keys, values))
+}
+
+fn corners(block: &Block<'_>) -> ArrayRef {
+    covering(block.rows.iter().map(|row| &row.cell.bbox))
+}
+
+fn windows(block: &Block<'_>) -> ArrayRef {
+    let item = Field::new("item", DataType::UInt32, false);
+    let mut lists = ListBuilder::new(UInt32Builder::with_capacity(4 * block.rows.len())).with_field(item);
+    for row in block.rows {
+        lists.values().append_slice(&row.cell.windows);
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+fn detector_scores(block: &Block<'_>) -> ArrayRef {
+    let item = Field::new("item", DataType::Float32, true);
+    let mut lists = ListBuilder::new(Float32Builder::new()).with_field(item);
+    for row in block.rows {
+        let scores = &row.cell.detector_scores;
+        lists.values().extend(scores.iter().map(|score| score.map(Score::get)));
+        lists.append(!scores.is_empty());
+    }
+    Arc::new(lists.finish())
+}
+
+fn geometry(block: &Block<'_>) -> ArrayRef {
+    let mut polygons = BinaryBuilder::with_capacity(block.rows.len(), block.rows.len() * 96);
+    let mut bytes = Vec::new();
+    for row in block.rows {
+        let Some(ring) = &row.cell.outline else {
+            polygons.append_value(polygon_of_box(&row.cell.bbox));
+            continue;
+        };
+        bytes.clear();
+        put_polygon(&[ring], &mut bytes);
+        polygons.append_value(&bytes);
+    }
+    Arc::new(polygons.finish())
+}
+
+/// A table is of one slide, which its header names.
+fn one_slide(array: &dyn Array, _: &mut [CellRow]) -> Option<()> {
+    array.as_dictionary_opt::<UInt16Type>().map(drop)
+}
+
+fn read_class_names(array: &dyn Array, rows: &mut [CellRow]) -> Option<()> {
+    let keys = array.as_dictionary_opt::<UInt16Type>()?;
+    let names: Vec<Arc<str>> =
+        keys.values().as_string_opt::<i32>()?.iter().map(|name| name.unwrap_or_default().into()).collect();
+    for (row, key) in rows.iter_mut().zip(keys.keys()) {
+        row.class_name = Arc::clone(names.get(usize::from(key?))?);
+    }
+    Some(())
+}
+
+fn read_detector_scores(array: &dyn Array, rows: &mut [CellRow]) -> Option<()> {
+    for (row, scores) in rows.iter_mut().zip(array.as_list_opt::<i32>()?.iter()) {
+        row.detector_scores = match scores {
+            Some(scores) => Some(scores.as_primitive_opt::<Float32Type>()?.iter().collect()),
+            None => None,
+        };
+    }
+    Some(())
+}

@@ -1,0 +1,108 @@
+//! A cell as its table has it.
+
+use std::sync::Arc;
+
+use wsi_types::{ClassId, Level0Box, Level0Point};
+
+/// A row of the cells table. Each field is named as its column, whose meaning
+/// `docs/output.md` tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellRow {
+    /// Unique within the slide.
+    pub cell_id: u64,
+    /// Place in the model's list of classes.
+    pub class_id: ClassId,
+    /// The class's name.
+    pub class_name: Arc<str>,
+    /// The model's confidence, 0 to 1.
+    pub score: f32,
+    /// `x_px`, `y_px`: in level-0 px.
+    pub centroid: Level0Point,
+    /// `x_um`, `y_um`: in µm from the top left corner of the slide.
+    pub centroid_um: (f64, f64),
+    /// Of the outline, or of the ellipse in the box without one.
+    pub area_um2: f32,
+    /// Of the outline.
+    pub perimeter_um: Option<f32>,
+    /// Of the outline.
+    pub circularity: Option<f32>,
+    /// Of the outline.
+    pub solidity: Option<f32>,
+    /// Of the outline.
+    pub eccentricity: Option<f32>,
+    /// Of the outline.
+    pub max_diam_um: Option<f32>,
+    /// Of the outline.
+    pub min_diam_um: Option<f32>,
+    /// Mean optical density inside.
+    pub hematoxylin_od: Option<f32>,
+    /// Mean optical density inside.
+    pub eosin_od: Option<f32>,
+    /// Of the box.
+    pub width_um: f32,
+    /// Of the box.
+    pub height_um: f32,
+    /// In level-0 px, rounded outward to `f32`.
+    pub bbox: Level0Box,
+    /// `geometry`: the outline or the box, in level-0 px, the first point not
+    /// repeated.
+    pub outline: Vec<Level0Point>,
+    /// Raw detections that are this cell.
+    pub n_merged: u16,
+    /// From the centroid to the nearest inner window border.
+    pub seam_dist_um: Option<f32>,
+    /// What may be missing of it; see [`edge`](crate::cell::edge).
+    pub edge_flag: u8,
+    /// Indices in the plan of the windows that saw it.
+    pub windows: Vec<u32>,
+    /// Lowest score among its raw detections.
+    pub score_min: f32,
+    /// Highest score among them.
+    pub score_max: f32,
+    /// The best other class that some window gave it.
+    pub runner_up_class: Option<ClassId>,
+    /// The smallest region that the centroid lies in.
+    pub region_id: Option<u64>,
+    /// Of several detectors: the score each gave it, `None` where it did not see
+    /// it. `None` for one.
+    pub detector_scores: Option<Vec<Option<f32>>>,
+    /// The score of `runner_up_class`.
+    pub runner_up_score: Option<f32>,
+}
+
+impl Default for CellRow {
+    /// Nothing, nowhere.
+    fn default() -> Self {
+        Self {
+            cell_id: 0,
+            class_id: ClassId(0),
+            class_name: Arc::default(),
+            score: 0.0,
+            centroid: Level0Point::origin(),
+            centroid_um: (0.0, 0.0),
+            area_um2: 0.0,
+            perimeter_um: None,
+            circularity: None,
+            solidity: None,
+            eccentricity: None,
+            max_diam_um: None,
+            min_diam_um: None,
+            hematoxylin_od: None,
+            eosin_od: None,
+            width_um: 0.0,
+            height_um: 0.0,
+            bbox: Level0Box::zero(),
+            outline: Vec::new(),
+            n_merged: 0,
+            seam_dist_um: None,
+            edge_flag: 0,
+            windows: Vec::new(),
+            score_min: 0.0,
+            score_max: 0.0,
+            runner_up_class: None,
+            region_id: None,
+            detector_scores: None,
+            runner_up_score: None,
+        }
+    }
+}

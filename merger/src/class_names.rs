@@ -1,0 +1,67 @@
+//! Names of a model's classes, the same in tables, accounts and pictures.
+
+use std::borrow::Cow;
+
+use wsi_types::ClassId;
+
+/// Names by class. A class without a name is called `class_<n>` everywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClassNames(Vec<String>);
+
+impl ClassNames {
+    /// The names of classes 0, 1 and so on.
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Self {
+        Self(names)
+    }
+
+    /// What a class is called, be it one that the model does not name.
+    #[must_use]
+    pub fn name(&self, class: ClassId) -> Cow<'_, str> {
+        match self.0.get(usize::from(class.0)) {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(Self::of_nameless(class)),
+        }
+    }
+
+    /// What a class without a name is called.
+    #[must_use]
+    pub fn of_nameless(class: ClassId) -> String {
+        format!("class_{}", class.0)
+    }
+
+    /// The names that there are, by class.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+
+    /// How many classes have a name.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no class has a name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<String> for ClassNames {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_without_a_name_is_called_by_its_number() {
+        let names = ClassNames::new(vec!["tumour".into()]);
+        assert_eq!((names.name(ClassId(0)), names.name(ClassId(7))), ("tumour".into(), "class_7".into()));
+    }
+}

@@ -1,0 +1,186 @@
+//! A column of a table, in one place: its name, its type, what it means, how it is
+//! filled and how it is read back.
+
+use std::fmt::Write as _;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow_schema::{DataType, Field, Fields, Schema};
+use wsi_types::{Level0Box, Level0Point};
+
+use crate::wkb;
+
+/// A row of a table as it is read back: [`CellRow`](crate::CellRow) or
+/// [`RegionRow`](crate::RegionRow).
+pub trait StoredRow: Default + Sized + 'static {
+    /// Rows that become columns together.
+    type Block<'a>;
+    /// Which table it is, as errors say it.
+    const TABLE: &'static str;
+    /// All columns of the table, in order.
+    fn columns() -> Vec<Column<Self>>;
+}
+
+/// One column of a table of `R`.
+pub struct Column<R: StoredRow> {
+    pub(crate) name: &'static str,
+    pub(crate) kind: DataType,
+    pub(crate) nullable: bool,
+    pub(crate) about: &'static str,
+    pub(crate) fill: fn(&R::Block<'_>) -> ArrayRef,
+    /// Puts the values into as many rows; `None` when they are of another type.
+    pub(crate) read: fn(&dyn Array, &mut [R]) -> Option<()>,
+}
+
+impl<R: StoredRow> Column<R> {
+    /// A column that has a value in every row.
+    pub(crate) fn new(
+        name: &'static str,
+        kind: DataType,
+        about: &'static str,
+        fill: fn(&R::Block<'_>) -> ArrayRef,
+        read: fn(&dyn Array, &mut [R]) -> Option<()>,
+    ) -> Self {
+        Self { name, kind, nullable: false, about, fill, read }
+    }
+
+    /// The same with gaps.
+    pub(crate) fn or_null(self) -> Self {
+        Self { nullable: true, ..self }
+    }
+
+    fn field(&self) -> Field {
+        let mut notes = vec![("description".to_owned(), self.about.to_owned())];
+        if self.name == "geometry" {
+            notes.push(("ARROW:extension:name".to_owned(), "geoarrow.wkb".to_owned()));
+        }
+        Field::new(self.name, self.kind.clone(), self.nullable).with_metadata(notes.into_iter().collect())
+    }
+}
+
+/// The columns of a table of `R`.
+#[must_use]
+pub fn schema_of<R: StoredRow>() -> Schema {
+    Schema::new(R::columns().iter().map(Column::field).collect::<Fields>())
+}
+
+/// The columns of a table of `R` as a table in Markdown, for the manual.
+#[must_use]
+pub fn columns_as_markdown<R: StoredRow>() -> String {
+    let mut text = "| column | type | meaning |\n| --- | --- | --- |\n".to_owned();
+    for column in R::columns() {
+        let null = if column.nullable { ", may be null" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| `{}` | {}{null} | {} |",
+            column.name,
+            type_in_words(&column.kind),
+            column.about
+        );
+    }
+    text
+}
+
+fn type_in_words(kind: &DataType) -> String {
+    match kind {
+        DataType::UInt8 => "uint8".into(),
+        DataType::UInt16 => "uint16".into(),
+        DataType::UInt32 => "uint32".into(),
+        DataType::UInt64 => "uint64".into(),
+        DataType::Int64 => "int64".into(),
+        DataType::Float32 => "float32".into(),
+        DataType::Float64 => "float64".into(),
+        DataType::Utf8 => "text".into(),
+        DataType::Binary => "bytes".into(),
+        DataType::Dictionary(_, value) => format!("{}, as a dictionary", type_in_words(value)),
+        DataType::List(item) => format!("list of {}", type_in_words(item.data_type())),
+        DataType::Struct(fields) => {
+            let kind = fields.first().map_or_else(String::new, |field| type_in_words(field.data_type()));
+            let names: Vec<_> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
+            format!("{kind} {}", names.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Puts numbers without gaps into rows.
+pub(crate) fn numbers<T: ArrowPrimitiveType, R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, T::Native),
+) -> Option<()> {
+    let values = array.as_primitive_opt::<T>().filter(|values| values.null_count() == 0)?;
+    rows.iter_mut().zip(values.values()).for_each(|(row, &value)| put(row, value));
+    Some(())
+}
+
+/// Puts numbers with gaps into rows.
+pub(crate) fn numbers_or_null<T: ArrowPrimitiveType, R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Option<T::Native>),
+) -> Option<()> {
+    rows.iter_mut().zip(array.as_primitive_opt::<T>()?).for_each(|(row, value)| put(row, value));
+    Some(())
+}
+
+/// Puts lists of numbers without gaps into rows.
+pub(crate) fn lists<T: ArrowPrimitiveType, R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Vec<T::Native>),
+) -> Option<()> {
+    let lists = array.as_list_opt::<i32>()?;
+    let values = lists.values().as_primitive_opt::<T>()?.values();
+    for (row, ends) in rows.iter_mut().zip(lists.value_offsets().windows(2)) {
+        put(row, values[ends[0] as usize..ends[1] as usize].to_vec());
+    }
+    Some(())
+}
+
+/// Puts measures without gaps into rows.
+pub(crate) fn f32s<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, f32)) -> Option<()> {
+    numbers::<Float32Type, R>(array, rows, put)
+}
+
+/// Puts measures with gaps into rows.
+pub(crate) fn f32s_or_null<R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Option<f32>),
+) -> Option<()> {
+    numbers_or_null::<Float32Type, R>(array, rows, put)
+}
+
+/// Puts measures of double precision into rows.
+pub(crate) fn f64s<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, f64)) -> Option<()> {
+    numbers::<Float64Type, R>(array, rows, put)
+}
+
+/// Puts boxes of the column `bbox` into rows.
+pub(crate) fn boxes<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, Level0Box)) -> Option<()> {
+    let [xmin, ymin, xmax, ymax] = array.as_struct_opt()?.columns() else { return None };
+    let mut sides = [&[][..]; 4];
+    for (side, column) in sides.iter_mut().zip([xmin, ymin, xmax, ymax]) {
+        *side = column.as_primitive_opt::<Float32Type>()?.values();
+    }
+    for (index, row) in rows.iter_mut().enumerate() {
+        let [xmin, ymin, xmax, ymax] = sides.map(|side| f64::from(side[index]));
+        put(row, Level0Box::new(Level0Point::new(xmin, ymin), Level0Point::new(xmax, ymax)));
+    }
+    Some(())
+}
+
+/// Puts the rings of WKB polygons into rows.
+pub(crate) fn polygons<R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Vec<Vec<Level0Point>>),
+) -> Option<()> {
+    for (row, bytes) in rows.iter_mut().zip(array.as_binary_opt::<i32>()?) {
+        put(row, wkb::rings(bytes?).ok()?);
+    }
+    Some(())
+}

@@ -1,0 +1,232 @@
+//! What the tables of cells and of regions have in common: GeoParquet 1.1 with WKB
+//! polygons in level-0 px, `crs` null, a `bbox` column as covering, rows along a
+//! Hilbert curve, and the story of its making in the file's metadata. Equal rows
+//! give equal bytes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float32Array, StructArray};
+use arrow_schema::{DataType, Field, Fields, Schema};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde_json::json;
+use wsi_types::{Level0Box, Level0Point, Mpp};
+
+use crate::MergeError;
+use crate::class_names::ClassNames;
+use crate::files::io_error;
+
+/// Rows per row group.
+pub const ROWS_PER_GROUP: usize = 131_072;
+/// The version of the columns; raised when one changes its meaning.
+const SCHEMA_VERSION: u32 = 1;
+const HILBERT_ORDER: u8 = 20;
+
+/// What a table must know beside its cells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableContext {
+    /// The slide's id in the dataset; never only a file stem.
+    pub slide_id: String,
+    /// µm per level-0 px.
+    pub mpp: Mpp,
+    /// Names of the model's classes.
+    pub class_names: ClassNames,
+    /// What else the file should tell of its making, in this order, under the
+    /// key `slidemill`: slide and model hashes, settings, version, coverage.
+    /// Nothing that differs between two runs over the same input.
+    pub provenance: Vec<(String, serde_json::Value)>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteReport {
+    /// Rows in the file.
+    pub rows: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Row groups in the file.
+    pub row_groups: usize,
+}
+
+/// The schema, carrying `geo` itself too: readers of a whole folder of files
+/// look for it there and not in the files' own metadata.
+pub(crate) fn with_geo(schema: Schema, metadata: &[KeyValue]) -> Schema {
+    let geo = metadata.iter().filter(|entry| entry.key == "geo");
+    let entries = geo.filter_map(|entry| Some((entry.key.clone(), entry.value.clone()?)));
+    schema.with_metadata(entries.collect())
+}
+
+pub(crate) fn corner_fields() -> Fields {
+    ["xmin", "ymin", "xmax", "ymax"]
+        .map(|name| Field::new(name, DataType::Float32, false))
+        .into_iter()
+        .collect()
+}
+
+/// The column `bbox` of either table: a box for each row, rounded outward.
+pub(crate) fn covering<'a>(boxes: impl Iterator<Item = &'a Level0Box> + Clone) -> ArrayRef {
+    let side = |value: fn(&Level0Box) -> f32| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(boxes.clone().map(value)))
+    };
+    let sides = vec![
+        side(|bbox| rounded_down(bbox.min.x)),
+        side(|bbox| rounded_down(bbox.min.y)),
+        side(|bbox| rounded_up(bbox.max.x)),
+        side(|bbox| rounded_up(bbox.max.y)),
+    ];
+    Arc::new(StructArray::new(corner_fields(), sides, None))
+}
+
+/// The largest `f32` that is not above `value`: pruning by the covering must
+/// never lose a row.
+fn rounded_down(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) > value { near.next_down() } else { near }
+}
+
+/// The smallest `f32` that is not below `value`.
+fn rounded_up(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) < value { near.next_up() } else { near }
+}
+
+/// A full disk reaches us through the encoder.
+pub(crate) fn encode_error(error: ParquetError, path: &Path) -> MergeError {
+    match error {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(source) => io_error(*source, path),
+            Err(source) => {
+                MergeError::Encode { source: ParquetError::External(source), path: path.to_owned() }
+            }
+        },
+        source => MergeError::Encode { source, path: path.to_owned() },
+    }
+}
+
+/// Place along the curve over 2^20 × 2^20 level-0 px; what lies beyond (no
+/// slide does) counts as its edge.
+pub(crate) fn hilbert_key(point: Level0Point) -> u64 {
+    let step = |value: f64| value.clamp(0.0, f64::from((1_u32 << HILBERT_ORDER) - 1)) as u32;
+    fast_hilbert::xy2h(step(point.x), step(point.y), HILBERT_ORDER)
+}
+
+/// `None` when there are no cells.
+pub(crate) fn bounds<'a>(boxes: impl Iterator<Item = &'a Level0Box>) -> Option<Level0Box> {
+    boxes.copied().reduce(|all, bbox| all.union(&bbox))
+}
+
+pub(crate) fn corners_json(bounds: &Level0Box) -> serde_json::Value {
+    json!([bounds.min.x, bounds.min.y, bounds.max.x, bounds.max.y])
+}
+
+/// The file's own metadata: what GeoParquet asks for, and the story of its
+/// making.
+pub(crate) fn key_values(
+    context: &TableContext,
+    rows: usize,
+    group_bounds: &[serde_json::Value],
+    bounds: Option<&Level0Box>,
+) -> Vec<KeyValue> {
+    let ours = [
+        ("schema_version", json!(SCHEMA_VERSION)),
+        ("slide_id", json!(context.slide_id)),
+        ("mpp_um_per_px", json!(context.mpp.get())),
+        ("class_names", json!(context.class_names.as_slice())),
+        ("rows", json!(rows)),
+        ("row_group_bounds_px", json!(group_bounds)),
+    ];
+    let provenance = InOrder { ours: &ours, theirs: &context.provenance };
+    // Maps of strings to JSON values cannot fail to serialise.
+    let slidemill = serde_json::to_string(&provenance).unwrap_or_default();
+    vec![
+        KeyValue::new("geo".to_owned(), geo_metadata(bounds).to_string()),
+        KeyValue::new("slidemill".to_owned(), slidemill),
+    ]
+}
+
+/// The `geo` entry of GeoParquet 1.1. `crs` is null: these are pixels, not
+/// degrees.
+pub(crate) fn geo_metadata(bounds: Option<&Level0Box>) -> serde_json::Value {
+    let side = |name: &str| json!(["bbox", name]);
+    let covering =
+        json!({"xmin": side("xmin"), "ymin": side("ymin"), "xmax": side("xmax"), "ymax": side("ymax")});
+    let mut geometry = json!({
+        "encoding": "WKB",
+        "geometry_types": if bounds.is_some() { json!(["Polygon"]) } else { json!([]) },
+        "crs": null,
+        "edges": "planar",
+        "orientation": "counterclockwise",
+        "covering": {"bbox": covering},
+    });
+    if let Some(bounds) = bounds {
+        geometry["bbox"] = corners_json(bounds);
+    }
+    json!({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}})
+}
+
+/// A JSON object whose keys keep their order.
+struct InOrder<'a> {
+    ours: &'a [(&'a str, serde_json::Value)],
+    theirs: &'a [(String, serde_json::Value)],
+}
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in self.ours {
+            map.serialize_entry(key, value)?;
+        }
+        for (key, value) in self.theirs {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Everything that decides bytes is pinned here.
+pub(crate) fn properties(schema: &Schema, metadata: Vec<KeyValue>) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_created_by("slidemill".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        // The order of polygons as bytes says nothing of where they lie; `bbox` does.
+        .set_column_statistics_enabled(ColumnPath::from("geometry"), EnabledStatistics::None)
+        // Measured values hardly repeat: looking each one up costs more time than
+        // all else, and saves nothing.
+        .set_dictionary_enabled(false)
+        .set_key_value_metadata(Some(metadata));
+    for name in FEW_VALUES {
+        builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), true);
+    }
+    // First bytes of measured values are alike, last ones are noise: apart, they
+    // compress better and in less time.
+    for path in measured(schema) {
+        builder = builder.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT);
+    }
+    builder.build()
+}
+
+/// The columns of floats, those in a struct included.
+fn measured(schema: &Schema) -> Vec<ColumnPath> {
+    let is_float = |field: &Field| matches!(field.data_type(), DataType::Float32 | DataType::Float64);
+    let paths = |field: &Field| match field.data_type() {
+        DataType::Struct(parts) => {
+            let floats = parts.iter().filter(|part| is_float(part));
+            floats.map(|part| vec![field.name().clone(), part.name().clone()]).collect()
+        }
+        _ if is_float(field) => vec![vec![field.name().clone()]],
+        _ => Vec::new(),
+    };
+    schema.fields().iter().flat_map(|field| paths(field)).map(ColumnPath::new).collect()
+}
+
+/// Columns with few different values.
+const FEW_VALUES: [&str; 6] =
+    ["slide_id", "class_id", "class_name", "n_merged", "edge_flag", "runner_up_class"];

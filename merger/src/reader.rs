@@ -1,0 +1,209 @@
+//! Reads tables of cells and regions back, batch by batch: as much memory as a
+//! batch takes, whatever the size of the slide.
+
+use std::fs::File;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use wsi_types::{Level0Box, Level0Point, Mpp};
+
+use crate::MergeError;
+use crate::class_names::ClassNames;
+use crate::column::{Column, StoredRow};
+
+/// Rows per batch.
+const ROWS_PER_BATCH: usize = 8192;
+
+/// What was noted of a table's making, by name.
+pub type Provenance = serde_json::Map<String, serde_json::Value>;
+
+/// What a table says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableHeader {
+    /// The slide's id in the dataset.
+    pub slide_id: String,
+    /// µm per level-0 px.
+    pub mpp: Mpp,
+    /// Names of the model's classes.
+    pub class_names: ClassNames,
+    /// Rows in the table.
+    pub rows: u64,
+    /// Box of each row group's rows, in level-0 px.
+    pub row_group_bounds: Vec<Level0Box>,
+    /// Everything that was noted of its making, these facts included.
+    pub provenance: Provenance,
+}
+
+impl TableHeader {
+    fn parse(text: &str) -> Result<Self, String> {
+        let provenance: Provenance =
+            serde_json::from_str(text).map_err(|error| format!("has bad metadata: {error}"))?;
+        let names: Vec<String> = serde_json::from_value(fact(&provenance, "class_names")?.clone())
+            .map_err(|_| wrong("class_names"))?;
+        let bounds: Vec<[f64; 4]> = serde_json::from_value(fact(&provenance, "row_group_bounds_px")?.clone())
+            .map_err(|_| wrong("row_group_bounds_px"))?;
+        let mpp = fact(&provenance, "mpp_um_per_px")?.as_f64().and_then(|mpp| Mpp::new(mpp).ok());
+        Ok(Self {
+            slide_id: fact(&provenance, "slide_id")?.as_str().ok_or_else(|| wrong("slide_id"))?.to_owned(),
+            mpp: mpp.ok_or_else(|| wrong("mpp_um_per_px"))?,
+            class_names: ClassNames::new(names),
+            rows: fact(&provenance, "rows")?.as_u64().ok_or_else(|| wrong("rows"))?,
+            row_group_bounds: bounds.into_iter().map(box_from).collect(),
+            provenance,
+        })
+    }
+}
+
+/// One of the facts that every table of ours notes.
+fn fact<'p>(provenance: &'p Provenance, name: &str) -> Result<&'p serde_json::Value, String> {
+    provenance.get(name).ok_or_else(|| format!("has no {name:?} in its metadata"))
+}
+
+fn wrong(name: &str) -> String {
+    format!("has a wrong {name:?} in its metadata")
+}
+
+fn box_from([xmin, ymin, xmax, ymax]: [f64; 4]) -> Level0Box {
+    Level0Box::new(Level0Point::new(xmin, ymin), Level0Point::new(xmax, ymax))
+}
+
+/// What of a table is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ReadSettings<'a> {
+    /// Names of the columns; `None` for all. What is not read is as in a row's
+    /// [`Default`].
+    pub columns: Option<&'a [&'a str]>,
+    /// Only row groups that reach into this part of level 0. They may hold rows
+    /// beside it too.
+    pub within: Option<Level0Box>,
+}
+
+/// Hands out the rows of a table, batch by batch in their order. Not more than one
+/// batch, and the row group that it is from, is held at a time.
+///
+/// ```no_run
+/// use merger::{CellReader, ReadSettings};
+///
+/// let settings = ReadSettings { columns: Some(&["score", "area_um2"]), ..ReadSettings::default() };
+/// let reader = CellReader::open("OUT/cells/slide=s1/part-0.parquet".as_ref(), settings)?;
+/// println!("{} cells of slide {}", reader.header().rows, reader.header().slide_id);
+/// for cells in reader {
+///     for cell in cells? {
+///         println!("{:.2} {:.1} µm²", cell.score, cell.area_um2);
+///     }
+/// }
+/// # Ok::<(), merger::MergeError>(())
+/// ```
+pub struct TableReader<R: StoredRow> {
+    header: TableHeader,
+    columns: Vec<Column<R>>,
+    batches: ParquetRecordBatchReader,
+    rows: PhantomData<R>,
+}
+
+impl<R: StoredRow> TableReader<R> {
+    /// Opens a table.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError::OpenTable`] when the file cannot be opened,
+    /// [`MergeError::BadTable`] when it is no such table of ours or a column is asked
+    /// for that such tables do not have.
+    pub fn open(path: &Path, settings: ReadSettings<'_>) -> Result<Self, MergeError> {
+        let file = File::open(path).map_err(|reason| MergeError::OpenTable { table: R::TABLE, reason })?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+            .map_err(|error| bad::<R>(format!("is not Parquet: {error}")))?;
+        let header = header_of(&builder).map_err(bad::<R>)?;
+        let columns = wanted::<R>(settings.columns)?;
+        for column in columns.iter().filter(|column| !column.nullable) {
+            if builder.schema().field_with_name(column.name).is_err() {
+                return Err(bad::<R>(format!("has no column {:?}", column.name)));
+            }
+        }
+        let names = columns.iter().map(|column| column.name);
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+        let groups = row_groups(&builder, &header, settings.within);
+        let builder = builder.with_projection(mask).with_batch_size(ROWS_PER_BATCH).with_row_groups(groups);
+        let batches = builder.build().map_err(|error| bad::<R>(format!("cannot be read: {error}")))?;
+        Ok(Self { header, columns, batches, rows: PhantomData })
+    }
+
+    /// What the table says of itself.
+    #[must_use]
+    pub fn header(&self) -> &TableHeader {
+        &self.header
+    }
+
+    fn rows_of(&self, batch: &RecordBatch) -> Result<Vec<R>, MergeError> {
+        let mut rows = Vec::new();
+        rows.resize_with(batch.num_rows(), R::default);
+        for column in &self.columns {
+            // A table of an older version lacks some of those that may be null.
+            let Some(array) = batch.column_by_name(column.name) else { continue };
+            (column.read)(array.as_ref(), &mut rows).ok_or_else(|| {
+                let (name, found) = (column.name, array.data_type());
+                bad::<R>(format!("has a column {name:?} that cannot be read as ours, of type {found}"))
+            })?;
+        }
+        Ok(rows)
+    }
+}
+
+impl<R: StoredRow> Iterator for TableReader<R> {
+    type Item = Result<Vec<R>, MergeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        let batch = batch.map_err(|error| bad::<R>(format!("is broken: {error}")));
+        Some(batch.and_then(|batch| self.rows_of(&batch)))
+    }
+}
+
+fn bad<R: StoredRow>(problem: String) -> MergeError {
+    MergeError::BadTable { table: R::TABLE, problem }
+}
+
+fn header_of(builder: &ParquetRecordBatchReaderBuilder<File>) -> Result<TableHeader, String> {
+    let metadata = builder.metadata().file_metadata();
+    let entries = metadata.key_value_metadata().into_iter().flatten();
+    let ours = entries.filter(|entry| entry.key == "slidemill").find_map(|entry| entry.value.as_deref());
+    let header = TableHeader::parse(ours.ok_or("was not written by slidemill")?)?;
+    if u64::try_from(metadata.num_rows()) != Ok(header.rows) {
+        return Err(format!("has {} rows, expected {}", metadata.num_rows(), header.rows));
+    }
+    Ok(header)
+}
+
+fn wanted<R: StoredRow>(names: Option<&[&str]>) -> Result<Vec<Column<R>>, MergeError> {
+    let mut columns = R::columns();
+    if let Some(names) = names {
+        if let Some(name) = names.iter().find(|&&name| columns.iter().all(|column| column.name != name)) {
+            return Err(bad::<R>(format!("never has a column {name:?}")));
+        }
+        columns.retain(|column| names.contains(&column.name));
+    }
+    Ok(columns)
+}
+
+fn row_groups(
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+    header: &TableHeader,
+    within: Option<Level0Box>,
+) -> Vec<usize> {
+    let all = 0..builder.metadata().num_row_groups();
+    let bounds = &header.row_group_bounds;
+    match within {
+        Some(area) if bounds.len() == all.len() => {
+            all.filter(|&group| touches(&bounds[group], &area)).collect()
+        }
+        _ => all.collect(),
+    }
+}
+
+/// Boxes that share a border touch too: a cell may be a point.
+fn touches(a: &Level0Box, b: &Level0Box) -> bool {
+    a.min.x <= b.max.x && b.min.x <= a.max.x && a.min.y <= b.max.y && b.min.y <= a.max.y
+}

@@ -1,0 +1,60 @@
+//! A region as its table has it.
+
+use wsi_types::{Level0Box, Level0Point};
+
+/// A row of the regions table. Each field is named as its column, whose meaning
+/// `docs/output.md` tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegionRow {
+    /// Unique within the slide.
+    pub region_id: u64,
+    /// `tissue`, `dense`, or a class of the model.
+    pub kind: String,
+    /// `x_px`, `y_px`: where the outer ring balances, in level-0 px.
+    pub centroid: Level0Point,
+    /// Without holes.
+    pub area_um2: f64,
+    /// Of all rings.
+    pub perimeter_um: f64,
+    /// The share of it that a window with a result saw, 0 to 1.
+    pub coverage: f64,
+    /// The part of its area that was seen.
+    pub analysed_um2: f64,
+    /// The best of the detections it is made of.
+    pub score: Option<f32>,
+    /// Holes in it.
+    pub n_holes: u32,
+    /// Cells whose centroid lies in it.
+    pub n_cells: u64,
+    /// Those per mm² of `analysed_um2`.
+    pub cells_per_mm2: f64,
+    /// Those by class.
+    pub n_cells_by_class: Vec<u64>,
+    /// In level-0 px, rounded outward to `f32`.
+    pub bbox: Level0Box,
+    /// `geometry`: the outer ring, then holes, in level-0 px; the first point of
+    /// each not repeated.
+    pub rings: Vec<Vec<Level0Point>>,
+}
+
+impl Default for RegionRow {
+    /// Nothing, nowhere.
+    fn default() -> Self {
+        Self {
+            region_id: 0,
+            kind: String::new(),
+            centroid: Level0Point::origin(),
+            area_um2: 0.0,
+            perimeter_um: 0.0,
+            coverage: 0.0,
+            analysed_um2: 0.0,
+            score: None,
+            n_holes: 0,
+            n_cells: 0,
+            cells_per_mm2: 0.0,
+            n_cells_by_class: Vec::new(),
+            bbox: Level0Box::zero(),
+            rings: Vec::new(),
+        }
+    }
+}
