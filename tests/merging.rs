@@ -263,7 +263,10 @@ fn wrong_rules_are_refused_before_anything_is_written() {
         (&["--merge", "nsm"][..], "expected nms, nmm, wbf"),
         (&["--filter", "areaa_um2=3.."], "did you mean \"area_um2\"?"),
         (&["--class-score", "nucleus"], "expected CLASS=NUMBER"),
-        (&["--class-score", "no such class=0.4"], "the model has no class \"no such class\", did you mean"),
+        (
+            &["--class-score", "no such class=0.4"],
+            "the model has no class \"no such class\", expected one of",
+        ),
         (&["--merge-iou", "0.95"], "give --window-iou 0.95 too"),
         (&["--filter", "eosin_od=0.1.."], "--stains measures"),
         (&["--raw-floor", "0.1"], "--raw-floor is given without --keep-raw"),

@@ -551,6 +551,8 @@ mod tests {
     #[test]
     fn unknown_words_are_refused_with_the_nearest() {
         assert!(filtered("area=3..").unwrap_err().contains("did you mean \"area_um2\"?"));
+        let far = filtered("foo=3..").unwrap_err();
+        assert!(far.contains("unknown measure \"foo\", expected one of score, area_um2"), "{far}");
         let merge = RunOptions { merge: Some("nns".into()), ..RunOptions::default() };
         assert_eq!(rules(merge).unwrap_err(), "--merge is \"nns\", expected nms, nmm, wbf");
         let alone = RunOptions { dense_radius_um: Some(50.0), ..RunOptions::default() };

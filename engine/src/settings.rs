@@ -182,11 +182,19 @@ fn raw_floor(keep: Option<bool>, floor: Option<f32>) -> Result<Option<f32>, JobE
     Ok(Some(within("--raw-floor", floor, 0.0..=1.0)? as f32))
 }
 
-/// `, did you mean "…"?` with the known name that is nearest to `word`.
+/// `, did you mean "…"?` with the known name that `word` is likely a slip of; for
+/// other words the known names, where they are few.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearness = |name: &&str| strsim::jaro_winkler(name, word);
-    let nearest = known.max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
-    nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
+    /// Slips of one or two letters lie above, other words below.
+    const NEAR: f64 = 0.8;
+    const FEW: usize = 12;
+    let known: Vec<&str> = known.collect();
+    let likeness = known.iter().map(|name| (strsim::jaro_winkler(name, word), *name));
+    match likeness.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((near, name)) if near >= NEAR => format!(", did you mean {name:?}?"),
+        Some(_) if known.len() <= FEW => format!(", expected one of {}", known.join(", ")),
+        _ => String::new(),
+    }
 }
 
 /// A size in bytes: `800M`, `2G`, `1.5GiB`; powers of 1024.
