@@ -1,13 +1,17 @@
 //! A million predictions judged by a million truth cells, in one image, and the
-//! parts of it. Seeded; prints cells per second.
+//! parts of it; and 200,000 rows of a table over few and many images, which should
+//! take the same time. Seeded; prints cells per second.
 //!
 //! `cargo bench --bench eval`
 
 use divan::{Bencher, counter::ItemsCount};
 use eval::{
-    EvaluationSettings, evaluate,
+    EvaluationSettings,
+    bootstrap::BootstrapSettings,
+    evaluate,
     matching::{Candidates, Criterion},
     objects::{Image, Object, ObjectSet, Role, Shape},
+    truth::{ReadSettings, read},
 };
 use rand_pcg::{Pcg64, rand_core::Rng};
 use wsi_types::{ClassId, Level0Box, Mpp};
@@ -79,4 +83,49 @@ fn find_candidates(bencher: Bencher) {
     bencher.counter(ItemsCount::new(CELLS)).bench(|| {
         Candidates::find(&predictions.objects, &truth.objects, Criterion::BoxIou(0.5), &truth.images[0])
     });
+}
+
+/// Rows of a table over all its images.
+const ROWS: usize = 200_000;
+
+/// A table of boxes, as many in each of so many images, moved by up to 3 px.
+fn table(images: usize, seed: u64) -> tempfile::NamedTempFile {
+    let mut shake = Pcg64::new(u128::from(seed), 3);
+    let mut text = "image,xmin,ymin,xmax,ymax,class,score\n".to_owned();
+    for row in 0..ROWS {
+        let (image, place) = (row % images, row / images);
+        let x = 48.0 * (place % 40) as f64 + 3.0 * unit(&mut shake);
+        let y = 48.0 * (place / 40) as f64 + 3.0 * unit(&mut shake);
+        let score = unit(&mut shake);
+        text += &format!("s{image}.svs,{x:.2},{y:.2},{:.2},{:.2},nucleus,{score:.4}\n", x + 24.0, y + 24.0);
+    }
+    let file = tempfile::NamedTempFile::with_suffix(".csv").expect("a file can be made");
+    std::fs::write(file.path(), text).expect("the table can be written");
+    file
+}
+
+/// Both sides read from tables and judged, with so many draws for intervals.
+fn tables(bencher: Bencher, images: usize, draws: u32) {
+    let files = [table(images, 1), table(images, 2)];
+    let settings = EvaluationSettings {
+        bootstrap: (draws > 0)
+            .then(|| BootstrapSettings { replicates: draws, ..BootstrapSettings::default() }),
+        ..EvaluationSettings::default()
+    };
+    bencher.counter(ItemsCount::new(ROWS)).bench(|| {
+        let [truth, predictions] = files
+            .each_ref()
+            .map(|file| read(file.path(), &ReadSettings::default()).map(|reading| reading.set));
+        evaluate(truth?, predictions?, &settings)
+    });
+}
+
+#[divan::bench(sample_count = 3, args = [200, 20_000])]
+fn read_and_evaluate_tables_over_images(bencher: Bencher, images: usize) {
+    tables(bencher, images, 0);
+}
+
+#[divan::bench(sample_count = 3, args = [200, 20_000])]
+fn read_and_evaluate_tables_over_images_with_intervals(bencher: Bencher, images: usize) {
+    tables(bencher, images, 100);
 }

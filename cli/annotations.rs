@@ -8,8 +8,13 @@ use std::{
 
 use eval::{
     EvalError,
-    objects::{Detail, ObjectSet, stem},
-    truth::{self, ReadSettings},
+    names::{Found, NameIndex, stem},
+    objects::{Detail, ObjectSet, SetBuilder},
+    truth::{
+        self, ReadSettings, read_text,
+        remarks::{Remark, Remarks},
+        sheet::Sheet,
+    },
 };
 use wsi_types::Mpp;
 
@@ -25,8 +30,19 @@ use crate::{
 pub struct Reader {
     settings: ReadSettings,
     rename: BTreeMap<String, String>,
-    /// Which image is of which patient or slide, and where that is said.
-    groups: Option<(BTreeMap<String, String>, PathBuf)>,
+    strict: bool,
+    groups: Option<Groups>,
+}
+
+/// What one side of a comparison was read from its files.
+#[derive(Debug, Default)]
+pub struct Annotated {
+    /// The objects.
+    pub set: ObjectSet,
+    /// What should stand beside every figure made of them; no names.
+    pub notes: Vec<String>,
+    /// See [`truth::Reading::omits_empty_images`].
+    pub omits_empty_images: bool,
 }
 
 impl Reader {
@@ -39,30 +55,60 @@ impl Reader {
     pub fn new(options: &args::Annotations, detail: Detail) -> anyhow::Result<Self> {
         let mpp = options.mpp.map(Mpp::new).transpose();
         let mpp = mpp.map_err(|error| Failure::usage(format!("--mpp: {error}")))?;
-        let mut settings = ReadSettings { detail, mpp, nuclei: options.nuclei, ..ReadSettings::default() };
+        let mut settings = ReadSettings {
+            detail,
+            mpp,
+            nuclei: options.nuclei,
+            parts: options.parts,
+            crowds_are_objects: options.crowd_objects,
+            ..ReadSettings::default()
+        };
         settings.ignore_classes.extend(options.ignore_area.iter().cloned());
-        let groups = options.groups.as_deref().map(|path| Ok((groups(path)?, path.to_owned())));
+        let rename = options.rename.iter().cloned();
         Ok(Self {
             settings,
-            rename: options.rename.iter().cloned().collect(),
-            groups: groups.transpose().map_err(|error: anyhow::Error| error)?,
+            rename: rename.map(|(from, to)| (eval::names::composed(&from).into_owned(), to)).collect(),
+            strict: options.strict,
+            groups: options.groups.as_deref().map(Groups::read).transpose()?,
         })
     }
 
-    /// All objects of `paths`; images and classes of one name become one.
+    /// All objects of `paths`, which are the `side` of a comparison; images and
+    /// classes of one name become one. What is left out is told.
     ///
     /// # Errors
     ///
-    /// An input failure that says what is wrong where.
-    pub fn read(&self, paths: &[PathBuf]) -> anyhow::Result<ObjectSet> {
-        let mut all = ObjectSet::default();
+    /// An input failure that says what is wrong where, also for what is left out
+    /// when `--strict` was given.
+    pub fn read(&self, side: &str, paths: &[PathBuf]) -> anyhow::Result<Annotated> {
+        let (mut all, mut remarks, mut omits_empty_images) = (SetBuilder::new(), Remarks::default(), false);
         for path in paths {
-            let mut set = truth::read(path, &self.settings).map_err(failure)?;
-            name_slides(path, &mut set)?;
-            all.append(set).map_err(failure)?;
+            let mut reading = truth::read(path, &self.settings).map_err(failure)?;
+            name_slides(path, &mut reading.set)?;
+            remarks.extend(reading.remarks);
+            let joined = all.append(reading.set).map_err(failure)?;
+            remarks.add(Remark::SharedImage, joined as u64, || path.display().to_string());
+            omits_empty_images |= reading.omits_empty_images;
         }
-        all.rename_classes(&self.rename).map_err(failure)?;
-        Ok(all)
+        self.tell(side, &remarks)?;
+        let mut set = all.finish();
+        set.rename_classes(&self.rename).map_err(failure)?;
+        let notes = remarks.notes().into_iter().map(|note| format!("{side}: {note}")).collect();
+        Ok(Annotated { set, notes, omits_empty_images })
+    }
+
+    /// Says what was left out, or fails for it.
+    fn tell(&self, side: &str, remarks: &Remarks) -> anyhow::Result<()> {
+        match remarks.left_out() {
+            Some(left_out) if self.strict => {
+                Err(Failure::input(format!("{side}: --strict is given and this would be {left_out}")))
+            }
+            Some(left_out) => {
+                eprintln!("slidemill: {side}: {left_out}");
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// As [`Reader::read`], with the patient or slide of each image when a list
@@ -71,10 +117,10 @@ impl Reader {
     /// # Errors
     ///
     /// Also a usage failure for an image that the list does not have.
-    pub fn read_grouped(&self, paths: &[PathBuf]) -> anyhow::Result<ObjectSet> {
-        let mut set = self.read(paths)?;
-        self.group(&mut set)?;
-        Ok(set)
+    pub fn read_grouped(&self, side: &str, paths: &[PathBuf]) -> anyhow::Result<Annotated> {
+        let mut annotated = self.read(side, paths)?;
+        self.group(&mut annotated.set)?;
+        Ok(annotated)
     }
 
     /// Gives each image of `set` its patient or slide, when a list was given.
@@ -83,39 +129,59 @@ impl Reader {
     ///
     /// A usage failure for an image that the list does not have.
     pub fn group(&self, set: &mut ObjectSet) -> anyhow::Result<()> {
-        let Some((groups, path)) = &self.groups else { return Ok(()) };
+        let Some(groups) = &self.groups else { return Ok(()) };
         for image in &mut set.images {
-            let group = groups.get(stem(&image.name)).cloned();
-            image.group = Some(group.ok_or_else(|| {
-                Failure::usage(format!("--groups has no row for {:?}: {}", image.name, path.display()))
-            })?);
+            image.group = Some(groups.group_of(&image.name)?);
         }
         Ok(())
     }
 }
 
-/// Image stem to group.
-fn groups(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    const IMAGE: &[&str] = &["image", "id", "name", "file", "image_name", "file_name"];
-    const GROUP: &[&str] = &["group", "patient", "case", "slide"];
-    let wrong = |what: String| Failure::usage(format!("--groups: {what}: {}", path.display()));
-    let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(error.to_string()))?;
-    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
-    let column = |names: &[&str]| {
-        let is = |name: &&str| header.iter().position(|column| column.trim().eq_ignore_ascii_case(name));
-        names.iter().find_map(is).ok_or_else(|| {
-            let found = header.iter().collect::<Vec<_>>().join(", ");
-            wrong(format!("the columns are {found}, expected one of {}", names.join(", ")))
+/// Which image is of which patient or slide, and where that is said.
+#[derive(Debug)]
+struct Groups {
+    index: NameIndex,
+    groups: Vec<String>,
+    path: PathBuf,
+}
+
+impl Groups {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        const IMAGE: &[&str] = &["image", "id", "name", "file", "image name", "file name"];
+        const GROUP: &[&str] = &["group", "patient", "case", "slide"];
+        let wrong = |error: EvalError| Failure::usage(format!("--groups: {error}"));
+        let (text, _) = read_text(path).map_err(wrong)?;
+        let sheet = Sheet::new(&text, path).map_err(wrong)?;
+        let (image, group) =
+            (column(&sheet, "an image", IMAGE, path)?, column(&sheet, "a group", GROUP, path)?);
+        let cell =
+            |row: &csv::StringRecord, column: usize| row.get(column).unwrap_or_default().trim().to_owned();
+        let images: Vec<String> = sheet.rows.iter().map(|row| cell(row, image)).collect();
+        Ok(Self {
+            index: NameIndex::new(images.iter().map(String::as_str)),
+            groups: sheet.rows.iter().map(|row| cell(row, group)).collect(),
+            path: path.to_owned(),
         })
-    };
-    let (image, group) = (column(IMAGE)?, column(GROUP)?);
-    let mut groups = BTreeMap::new();
-    for row in reader.records() {
-        let row = row.map_err(|error| wrong(error.to_string()))?;
-        let cell = |column: usize| row.get(column).unwrap_or_default().trim().to_owned();
-        groups.insert(stem(&cell(image)).to_owned(), cell(group));
     }
-    Ok(groups)
+
+    fn group_of(&self, image: &str) -> anyhow::Result<String> {
+        let problem = match self.index.find(image) {
+            Found::One { place, .. } => return Ok(self.groups[place as usize].clone()),
+            Found::Nothing => "no row",
+            Found::Several => "several rows",
+        };
+        Err(Failure::usage(format!("--groups has {problem} for {image:?}: {}", self.path.display())))
+    }
+}
+
+fn column(sheet: &Sheet, what: &str, names: &[&str], path: &Path) -> anyhow::Result<usize> {
+    sheet.column(names).ok_or_else(|| {
+        let found = sheet.header.iter().collect::<Vec<_>>().join(", ");
+        let (names, path) = (names.join(", "), path.display());
+        Failure::usage(format!(
+            "--groups: the columns are {found}, expected one that names {what}: {names}: {path}"
+        ))
+    })
 }
 
 /// In a dataset of ours slides go by ids; here they get the names of their
@@ -143,9 +209,7 @@ fn name_slides(root: &Path, set: &mut ObjectSet) -> anyhow::Result<()> {
         match account.outcome {
             Outcome::Done => {}
             Outcome::Partial => eprintln!("slidemill: not all of it was analysed: {name}"),
-            Outcome::Failed => {
-                eprintln!("slidemill: it has no results, so all of its truth is missed: {name}");
-            }
+            Outcome::Failed => eprintln!("slidemill: it failed and has no results: {name}"),
         }
     }
     Ok(())
@@ -177,35 +241,37 @@ fn slide_names(dataset: &Dataset) -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 /// What was asked wrongly is a usage failure, what is in a file an input
-/// failure.
+/// failure; with the option that helps.
 #[must_use]
 pub fn failure(error: EvalError) -> anyhow::Error {
-    match error {
+    let cure = match error {
         EvalError::Criterion(_)
         | EvalError::Setting { .. }
         | EvalError::NoMpp { .. }
-        | EvalError::PointsHaveNoArea { .. } => Failure::usage(error),
-        EvalError::ImagesWithoutTruth { .. } => {
-            Failure::input(format!("{error} (--skip-unknown leaves them out)"))
-        }
-        _ => Failure::input(error),
-    }
+        | EvalError::PointsHaveNoArea { .. } => return Failure::usage(error),
+        EvalError::ImagesWithoutTruth { .. } => "--skip-unknown leaves them out",
+        EvalError::CrowdsAlone { .. } => "--crowd-objects does",
+        EvalError::NoCommonClass { .. } => "--rename FROM=TO, --one-class",
+        _ => return Failure::input(error),
+    };
+    Failure::input(format!("{error} ({cure})"))
 }
 
-/// A file name for each image of `set`, without extension: its stem with what
-/// file systems dislike replaced, numbered where two would be the same.
-#[must_use]
-pub fn file_names(set: &ObjectSet) -> Vec<String> {
-    let mut taken = std::collections::BTreeSet::new();
-    let safe = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let mut free = |name: String| {
-        let mut free = name.clone();
-        let mut number = 1;
-        while !taken.insert(free.clone()) {
-            number += 1;
-            free = format!("{name}-{number}");
-        }
-        free
-    };
-    set.images.iter().map(|image| free(stem(&image.name).chars().map(safe).collect())).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_found_by_folder_where_names_are_not_enough() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("groups.csv");
+        std::fs::write(&path, "sep=;\nImage;Patient\na/001.svs;anna\nb/001.svs;ben\n002;carla\n")
+            .expect("a file");
+        let groups = Groups::read(&path).expect("groups");
+        let group_of = |image| groups.group_of(image).map_err(|error| error.to_string());
+        assert_eq!(group_of("/data/b/001.geojson").as_deref(), Ok("ben"));
+        assert_eq!(group_of("002.csv").as_deref(), Ok("carla"));
+        assert!(group_of("001").unwrap_err().contains("several rows for \"001\""));
+        assert!(group_of("003").unwrap_err().contains("no row for \"003\""));
+    }
 }

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod isolate;
 pub mod progress;
 pub mod run;
+mod stdout;
 
 /// What this process may use, within what a scheduler's variables say.
 fn machine() -> engine::Machine {

@@ -146,6 +146,93 @@ fn what_is_asked_wrongly_is_said() {
     assert!(stderr(&output).trim_end().ends_with("not-there"), "{}", stderr(&output));
 }
 
+#[test]
+fn what_is_left_out_is_told_and_refused_when_asked() {
+    let folder = folder();
+    let (truth, pred) = (folder.path().join("t.geojson"), folder.path().join("p.csv"));
+    annotated(&truth);
+    let text = fs::read_to_string(&truth).unwrap();
+    let ruler = r#""features":[{"type":"Feature","geometry":{"type":"LineString","coordinates":[[1,2],[3,4]]},"properties":{}},"#;
+    fs::write(&truth, text.replacen("\"features\":[", ruler, 1)).unwrap();
+    fs::write(&pred, "xmin,ymin,xmax,ymax,class,score\n10,10,30,30,a,0.9\n").unwrap();
+    let told = eval(&pred, &truth, &["--json"]);
+    let left_out = "truth: left out: 1 line (a ruler?); the first: feature 0: ";
+    assert!(stderr(&told).contains(left_out), "{}", stderr(&told));
+    let note = &json(&told)["notes"][0];
+    assert_eq!(note, "truth: left out: 1 line (a ruler?)", "no path in what is shared");
+    let refused = eval(&pred, &truth, &["--strict"]);
+    assert_eq!(refused.status.code(), Some(65), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("left out: 1 line"), "{}", stderr(&refused));
+}
+
+#[test]
+fn truth_that_was_never_run_is_named_and_left_out() {
+    let folder = folder();
+    let (truth, pred) = (folder.path().join("truth"), folder.path().join("pred"));
+    for (side, names) in [(&truth, &["a", "b", "c"][..]), (&pred, &["a", "b"])] {
+        fs::create_dir(side).unwrap();
+        for name in names {
+            fs::write(side.join(format!("{name}.csv")), "xmin,ymin,xmax,ymax\n10,10,30,30\n").unwrap();
+        }
+    }
+    let skipped = eval(&pred, &truth, &["--json", "--bootstrap", "0"]);
+    assert!(stderr(&skipped).contains("truth without predictions, left out (--absent missed counts it): "));
+    assert!(stderr(&skipped).trim_end().ends_with("c"), "{}", stderr(&skipped));
+    assert_eq!(json(&skipped)["overall"]["working"]["recall"], 1.0);
+    assert!(!String::from_utf8_lossy(&skipped.stdout).contains("truth/c"), "no name in what is shared");
+    let missed = json(&eval(&pred, &truth, &["--json", "--bootstrap", "0", "--absent", "missed"]));
+    assert_eq!(missed["overall"]["working"]["counts"]["missed"], 1.0);
+}
+
+#[test]
+fn sides_without_a_common_class_learn_how_to_get_one() {
+    let folder = folder();
+    let (truth, pred) = (folder.path().join("t.csv"), folder.path().join("p.csv"));
+    fs::write(&truth, "xmin,ymin,xmax,ymax,class\n10,10,30,30,tumour\n").unwrap();
+    fs::write(&pred, "xmin,ymin,xmax,ymax,class\n10,10,30,30,tumor\n").unwrap();
+    let refused = eval(&pred, &truth, &[]);
+    assert_eq!(refused.status.code(), Some(65));
+    assert!(stderr(&refused).contains("the truth has tumour, the predictions have tumor"));
+    assert!(stderr(&refused).contains("(--rename FROM=TO, --one-class)"), "{}", stderr(&refused));
+    for more in [&["--rename", "tumor=tumour", "--json"][..], &["--one-class", "--json"]] {
+        assert_eq!(json(&eval(&pred, &truth, more))["overall"]["working"]["f1"], 1.0, "{more:?}");
+    }
+}
+
+#[test]
+fn a_folder_of_label_pngs_called_as_the_slides_is_read() {
+    let folder = folder();
+    let labels = folder.path().join("labels");
+    fs::create_dir(&labels).unwrap();
+    for (name, value) in [("one", 3), ("two", 9)] {
+        let mut picture = vec![0_u8; 100];
+        picture[33] = value;
+        let mut encoder =
+            png::Encoder::new(fs::File::create(labels.join(format!("{name}.png"))).unwrap(), 10, 10);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.write_header().unwrap().write_image_data(&picture).unwrap();
+    }
+    let pred = folder.path().join("p.csv");
+    fs::write(&pred, "image,xmin,ymin,xmax,ymax,score\none.svs,3,3,4,4,0.9\ntwo.svs,3,3,4,4,0.9\n").unwrap();
+    let found = json(&eval(&pred, &labels, &["--json", "--bootstrap", "0"]));
+    assert_eq!((&found["images"], &found["overall"]["working"]["f1"]), (&2.into(), &1.0.into()));
+    assert!(found["notes"][0].as_str().unwrap().contains("2 gray PNGs were read as label maps"), "{found}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_no_command_loudly() {
+    let folder = folder();
+    let truth = folder.path().join("t.geojson");
+    annotated(&truth);
+    let mut command = slidemill();
+    command.arg("eval").arg("--pred").arg(&truth).arg("--truth").arg(&truth).arg("--json");
+    let mut child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
+}
+
 /// What one made-up annotator does to the painted cells: misses every `miss`-th
 /// and moves the others by a third of a µm.
 fn annotate(painted: &Truth, miss: usize, path: &Path) {

@@ -8,8 +8,10 @@ use eval::{
     EvalError,
     ap::AreaRange,
     consensus::Keep,
-    dataset::{BorderRule, GroupRule, Task},
+    evaluation::AbsentImages,
     matching::Criterion,
+    training_set::{BorderRule, GroupRule, Task},
+    truth::Parts,
 };
 
 /// How annotation files are read, whichever command reads them.
@@ -26,6 +28,19 @@ pub struct Annotations {
     /// given again
     #[arg(long, value_name = "FROM=TO", value_parser = renaming, action = ArgAction::Append, help_heading = "Files")]
     pub rename: Vec<(String, String)>,
+    /// What the separate parts of a GeoJSON multi-polygon, or of a mask with one
+    /// number, are: objects (each), whole (parts of one), or by-class (objects where
+    /// an annotation's class is one of cells, such as nucleus or lymphocyte)
+    #[arg(long, value_name = "WHAT", value_parser = parts, default_value = "by-class", help_heading = "Files")]
+    pub parts: Parts,
+    /// Take what COCO marks as iscrowd for single objects: CVAT marks all that was
+    /// drawn with its brush so
+    #[arg(long, help_heading = "Files")]
+    pub crowd_objects: bool,
+    /// Refuse files with something that is no object (rulers, geometry collections,
+    /// outlines without area or coordinates), instead of leaving it out with a warning
+    #[arg(long, help_heading = "Files")]
+    pub strict: bool,
     /// Take the nucleus of QuPath cells that have both outlines
     #[arg(long, help_heading = "Files")]
     pub nuclei: bool,
@@ -33,6 +48,15 @@ pub struct Annotations {
     /// group (also id and patient, slide or case)
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     pub groups: Option<PathBuf>,
+}
+
+fn parts(text: &str) -> Result<Parts, String> {
+    match text {
+        "by-class" => Ok(Parts::ByClass),
+        "whole" => Ok(Parts::Whole),
+        "objects" => Ok(Parts::Objects),
+        _ => Err("expected by-class, whole or objects".to_owned()),
+    }
 }
 
 /// What one `--area` asks for.
@@ -57,12 +81,16 @@ fn renaming(text: &str) -> Result<(String, String), String> {
 /// panoptic quality, calibration.
 ///
 /// Both sides are files or folders: the OUT of `slidemill run`, Parquet, GeoJSON
-/// (QuPath), COCO JSON, CSV points or boxes, label PNGs, YOLO data sets. All are in
-/// level-0 px; the OUT of `slidemill dataset` is read back into those of its slides,
-/// a part of it, such as OUT/images/val, into the px of its tiles.
-/// Images are brought together by name, with or without folder and extension; one
-/// image on each side is the same one. Intervals are of a bootstrap over patients
-/// or slides (`--groups`), else over images.
+/// (QuPath; also gz or zip), COCO JSON, CSV points or boxes, label PNGs, YOLO data
+/// sets. All are in level-0 px; the OUT of `slidemill dataset` is read back into those
+/// of its slides, a part of it, such as OUT/images/val, into the px of its tiles.
+/// Images are brought together by name without extension, and where several have one
+/// name by their folders; one image on each side is the same one. COCO results, which
+/// only have numbers, get the names of the truth. Intervals are of a bootstrap over
+/// patients or slides (`--groups`), else over images.
+///
+/// Truth images that the predictions do not have were not run: they are named and left
+/// out (--absent).
 ///
 /// COCO's iscrowd, QuPath's Ignore* and, with --border, objects cut by the border
 /// excuse predictions and are not counted themselves.
@@ -110,6 +138,11 @@ pub struct Eval {
     /// Leave out predictions on images that have no truth, instead of refusing
     #[arg(long)]
     pub skip_unknown: bool,
+    /// Truth images that the predictions do not have: skip (they were not run) or
+    /// missed (nothing was found in them) [default: skip; missed for COCO results,
+    /// which name no image without objects]
+    #[arg(long, value_name = "WHAT", value_parser = absent)]
+    pub absent: Option<AbsentImages>,
     /// Draws of the bootstrap; 0 for no intervals
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub bootstrap: u32,
@@ -138,6 +171,14 @@ pub struct Eval {
     /// How files are read.
     #[command(flatten)]
     pub annotations: Annotations,
+}
+
+fn absent(text: &str) -> Result<AbsentImages, String> {
+    match text {
+        "skip" => Ok(AbsentImages::LeaveOut),
+        "missed" => Ok(AbsentImages::Missed),
+        _ => Err("expected skip or missed".to_owned()),
+    }
 }
 
 /// Bring several annotators to one agreed truth, and judge each of them.

@@ -1,20 +1,18 @@
 //! `slidemill consensus`: several annotators, one agreed truth.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use eval::{
     consensus::{Annotator, Consensus, ConsensusSettings, Grouping, agree, geojson::Which},
-    objects::{Detail, ImageId},
+    objects::{Detail, ImageId, ObjectSet, Role},
 };
 
 use crate::{
-    annotations::{Reader, failure, file_names},
+    annotations::{Reader, failure},
     args,
     exit::{Exit, Failure},
     new_folder::NewFolder,
+    stdout,
 };
 
 /// Reads annotators, agrees, and writes truth and review list.
@@ -63,10 +61,21 @@ fn annotators(args: &args::Consensus, reader: &Reader) -> anyhow::Result<Vec<Ann
     let weight = |name: &str| args.weight.iter().rev().find(|(of, _)| of == name).map_or(1.0, |(_, w)| *w);
     (named.into_iter())
         .map(|(name, path)| {
-            let set = reader.read(std::slice::from_ref(&path))?;
+            let annotated = reader.read(&name, std::slice::from_ref(&path))?;
+            let set = annotated.set;
+            annotated.notes.iter().for_each(|note| eprintln!("slidemill: {note}"));
+            tell_of_areas(&name, &set);
             Ok(Annotator { weight: weight(&name), name, set })
         })
         .collect()
+}
+
+/// Crowds and ignore areas are no objects that annotators could agree on.
+fn tell_of_areas(name: &str, set: &ObjectSet) {
+    let areas = set.objects.iter().filter(|object| object.role != Role::Object).count();
+    if areas > 0 {
+        eprintln!("slidemill: {name}: crowds and ignore areas, {areas} in all, take no part");
+    }
 }
 
 /// `NAME=PATH`, or a path whose stem is the name. A path with `=` in it is
@@ -83,7 +92,7 @@ fn name_and_path(text: &str) -> (String, PathBuf) {
 }
 
 fn write(found: &Consensus, out: &NewFolder) -> anyhow::Result<()> {
-    let images: Vec<String> = file_names(&found.truth());
+    let images = found.truth().file_names();
     for (name, image) in images.iter().zip(0..) {
         for (folder, which) in [("truth", Which::Kept), ("review", Which::Disputed)] {
             let mut text = Vec::new();
@@ -96,14 +105,12 @@ fn write(found: &Consensus, out: &NewFolder) -> anyhow::Result<()> {
 }
 
 fn print(found: &Consensus, args: &args::Consensus) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    let printed = if args.json {
-        serde_json::to_writer(&mut stdout, found)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(stdout))
-    } else {
+    stdout::print("the consensus", |stdout| {
+        if args.json {
+            serde_json::to_writer(&mut *stdout, found)?;
+            return writeln!(stdout);
+        }
         let out = args.out.display();
         write!(stdout, "{found}\ntruth     {out}/truth\nto review {out}/review\n")
-    };
-    printed.map_err(|error| Failure::output(format!("cannot print the consensus: {error}")))
+    })
 }

@@ -9,11 +9,13 @@ use std::{
 use engine::{SlideEntry, slides_in};
 use eval::{
     EvaluationSettings,
-    dataset::{
-        Dataset, DatasetSettings, Split, SplitMethod, SplitSettings, Tile, hard_negatives, plan_dataset, yolo,
-    },
     evaluation::{UnknownImages, mistakes},
-    objects::{Detail, Image, ImageId, Object, ObjectSet, align, stem},
+    names::shortest_unlike,
+    objects::{Detail, Image, ImageId, Object, ObjectSet, align},
+    training_set::{
+        Split, SplitMethod, SplitSettings, Tile, TrainingSet, TrainingSettings, hard_negatives,
+        plan_training_set, yolo,
+    },
 };
 use rayon::prelude::*;
 use wsi_types::{Mpp, RgbBuffer};
@@ -25,6 +27,7 @@ use crate::{
     exit::{Exit, Failure},
     new_folder::NewFolder,
     progress::counted,
+    stdout,
 };
 
 /// A grey that letterboxing shows models too (Ultralytics' 114).
@@ -47,7 +50,7 @@ pub fn dataset(args: &args::TrainingSet) -> anyhow::Result<Exit> {
     let (set, paths) = annotated(args, &reader)?;
     refuse_enlarging(&set, &settings)?;
     let wrong = false_marks(args, &reader, &set)?;
-    let mut dataset = plan_dataset(set, &settings, &wrong).map_err(failure)?;
+    let mut dataset = plan_training_set(set, &settings, &wrong).map_err(failure)?;
     let unreadable = cut(&mut dataset, &paths, args.keep_unlabelled, &out)?;
     write_lists(&dataset, &paths, args.keep_unlabelled, &out)?;
     if args.hard_negatives.is_some() {
@@ -57,20 +60,22 @@ pub fn dataset(args: &args::TrainingSet) -> anyhow::Result<Exit> {
         out.write("hard-negatives.txt", lines.as_bytes())?;
     }
     out.finish()?;
-    print!("{dataset}");
-    println!("\ndata set  {}", args.out.join("data.yaml").display());
-    println!("look at   {}", args.out.join("overview.png").display());
+    stdout::print("the data set", |stdout| {
+        let (yaml, overview) = (args.out.join("data.yaml"), args.out.join("overview.png"));
+        write!(stdout, "{dataset}")?;
+        writeln!(stdout, "\ndata set  {}\nlook at   {}", yaml.display(), overview.display())
+    })?;
     Ok(if unreadable { Exit::Incomplete } else { Exit::Done })
 }
 
-fn settings(args: &args::TrainingSet) -> anyhow::Result<DatasetSettings> {
+fn settings(args: &args::TrainingSet) -> anyhow::Result<TrainingSettings> {
     let &[train, val, test] = args.split.as_slice() else {
         return Err(Failure::usage(format!(
             "--split has {}, expected three shares such as 0.8,0.2,0",
             counted(args.split.len(), "share")
         )));
     };
-    Ok(DatasetSettings {
+    Ok(TrainingSettings {
         task: args.task,
         mpp: args.tile_mpp,
         tile_px: args.tile,
@@ -92,7 +97,9 @@ fn settings(args: &args::TrainingSet) -> anyhow::Result<DatasetSettings> {
 
 /// The images that have annotations, with their objects and where they are.
 fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(ObjectSet, Vec<PathBuf>)> {
-    let truth = reader.read(&args.truth)?;
+    let truth = reader.read("truth", &args.truth)?;
+    truth.notes.iter().for_each(|note| eprintln!("slidemill: {note}"));
+    let truth = truth.set;
     let (mut images, mut paths) = (Vec::new(), Vec::new());
     for entry in pictures(&args.images)? {
         images.push(image(&entry, args.annotations.mpp)?);
@@ -169,7 +176,7 @@ fn image(entry: &SlideEntry, mpp: Option<f64>) -> anyhow::Result<Image> {
 }
 
 /// Detail that was never scanned cannot be taught.
-fn refuse_enlarging(set: &ObjectSet, settings: &DatasetSettings) -> anyhow::Result<()> {
+fn refuse_enlarging(set: &ObjectSet, settings: &TrainingSettings) -> anyhow::Result<()> {
     let Some(wanted) = settings.mpp else { return Ok(()) };
     let coarser = |image: &&Image| image.mpp.is_some_and(|own| own.get() > wanted * 1.01);
     match set.images.iter().find(coarser) {
@@ -185,7 +192,7 @@ fn refuse_enlarging(set: &ObjectSet, settings: &DatasetSettings) -> anyhow::Resu
 /// Where an earlier model was wrong; nowhere without one.
 fn false_marks(args: &args::TrainingSet, reader: &Reader, set: &ObjectSet) -> anyhow::Result<Vec<Object>> {
     let Some(path) = &args.hard_negatives else { return Ok(Vec::new()) };
-    let predictions = reader.read(std::slice::from_ref(path))?;
+    let predictions = reader.read("hard negatives", std::slice::from_ref(path))?.set;
     let settings = EvaluationSettings {
         criterion: args.criterion,
         min_score: 0.0,
@@ -200,33 +207,13 @@ fn false_marks(args: &args::TrainingSet, reader: &Reader, set: &ObjectSet) -> an
 /// Writes pictures and label files. Tiles whose pixels cannot be read are told
 /// and left out.
 fn cut(
-    dataset: &mut Dataset,
+    dataset: &mut TrainingSet,
     paths: &[PathBuf],
     keep_unlabelled: bool,
     out: &NewFolder,
 ) -> anyhow::Result<bool> {
-    let side = dataset.settings.tile_px;
     let unreadable: Vec<BTreeSet<usize>> = (paths.par_iter().enumerate())
-        .map(|(place, path)| {
-            let slide = super::open(path, None)?;
-            let id = ImageId(place as u32);
-            let own = dataset.tiles.iter().enumerate().filter(|(_, tile)| tile.image == id);
-            let mut unreadable = BTreeSet::new();
-            for (at, tile) in own {
-                let pixels = match pixels_of(tile, slide.as_ref(), side, keep_unlabelled) {
-                    Ok(pixels) => pixels,
-                    Err(error) => {
-                        eprintln!("slidemill: tile {} is left out: {error}: {}", tile.name, path.display());
-                        unreadable.insert(at);
-                        continue;
-                    }
-                };
-                out.write(&picture_of(tile), &draw::png_bytes(&pixels)?)?;
-                let labels = format!("labels/{}/{}.txt", tile.split, tile.name);
-                out.write(&labels, yolo::label_text(tile, side).as_bytes())?;
-            }
-            Ok(unreadable)
-        })
+        .map(|(place, path)| cut_image(dataset, ImageId(place as u32), path, keep_unlabelled, out))
         .collect::<anyhow::Result<_>>()?;
     let unreadable: BTreeSet<usize> = unreadable.into_iter().flatten().collect();
     let mut place = 0..;
@@ -237,6 +224,35 @@ fn cut(
             .push(format!("{} could not be read; the table counts them", counted(unreadable.len(), "tile")));
     }
     Ok(!unreadable.is_empty())
+}
+
+/// Gives the places of tiles that cannot be read. Tiles are sorted by image.
+fn cut_image(
+    dataset: &TrainingSet,
+    image: ImageId,
+    path: &Path,
+    keep_unlabelled: bool,
+    out: &NewFolder,
+) -> anyhow::Result<BTreeSet<usize>> {
+    let side = dataset.settings.tile_px;
+    let slide = super::open(path, None)?;
+    let from = dataset.tiles.partition_point(|tile| tile.image < image);
+    let to = dataset.tiles.partition_point(|tile| tile.image <= image);
+    let mut unreadable = BTreeSet::new();
+    for (at, tile) in (from..to).zip(&dataset.tiles[from..to]) {
+        let pixels = match pixels_of(tile, slide.as_ref(), side, keep_unlabelled) {
+            Ok(pixels) => pixels,
+            Err(error) => {
+                eprintln!("slidemill: tile {} is left out: {error}: {}", tile.name, path.display());
+                unreadable.insert(at);
+                continue;
+            }
+        };
+        out.write(&picture_of(tile), &draw::png_bytes(&pixels)?)?;
+        let labels = format!("labels/{}/{}.txt", tile.split, tile.name);
+        out.write(&labels, yolo::label_text(tile, side).as_bytes())?;
+    }
+    Ok(unreadable)
 }
 
 fn pixels_of(
@@ -255,12 +271,12 @@ fn picture_of(tile: &Tile) -> String {
     format!("images/{}/{}.png", tile.split, tile.name)
 }
 
-fn places(ring: &eval::dataset::TileRing) -> Vec<(f64, f64)> {
+fn places(ring: &eval::training_set::TileRing) -> Vec<(f64, f64)> {
     ring.iter().map(|point| (point.x, point.y)).collect()
 }
 
 fn write_lists(
-    dataset: &Dataset,
+    dataset: &TrainingSet,
     paths: &[PathBuf],
     keep_unlabelled: bool,
     out: &NewFolder,
@@ -278,13 +294,11 @@ fn write_lists(
     Ok(())
 }
 
-/// The name of an image without folders, as `eval` finds it again.
-fn picture_stem(path: &Path) -> String {
-    stem(&picture_name(path)).to_owned()
-}
-
 /// Where each tile lies on level 0 of its image.
-fn tiles_csv(dataset: &Dataset, paths: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
+fn tiles_csv(dataset: &TrainingSet, paths: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
+    let names: Vec<String> = paths.iter().map(|path| picture_name(path)).collect();
+    // As `eval` finds them again.
+    let names = shortest_unlike(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
         "tile",
@@ -307,25 +321,26 @@ fn tiles_csv(dataset: &Dataset, paths: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
             tile.labels.len().to_string(),
             tile.weight.to_string(),
             tile.repeats.to_string(),
-            picture_stem(&paths[tile.image.0 as usize]),
+            names[tile.image.0 as usize].clone(),
         ])?;
     }
     Ok(writer.into_inner()?)
 }
 
 /// Some training tiles with their labels, evenly from those with most.
-fn overview(dataset: &Dataset, paths: &[PathBuf], keep_unlabelled: bool) -> anyhow::Result<RgbBuffer> {
+fn overview(dataset: &TrainingSet, paths: &[PathBuf], keep_unlabelled: bool) -> anyhow::Result<RgbBuffer> {
     let mut tiles: Vec<&Tile> = dataset.tiles.iter().filter(|tile| !tile.labels.is_empty()).collect();
     let step = tiles.len().div_ceil(SHOWN).max(1);
     tiles = tiles.into_iter().step_by(step).collect();
     let shown = |tile: &&Tile| -> anyhow::Result<SheetTile> {
         let slide = super::open(&paths[tile.image.0 as usize], None)?;
         let side = dataset.settings.tile_px;
-        let corners = |b: eval::dataset::TileBox| {
+        let corners = |b: eval::training_set::TileBox| {
             vec![(b.min.x, b.min.y), (b.max.x, b.min.y), (b.max.x, b.max.y), (b.min.x, b.max.y)]
         };
-        let ring =
-            |label: &eval::dataset::Label| label.ring.as_ref().map_or_else(|| corners(label.bounds), places);
+        let ring = |label: &eval::training_set::Label| {
+            label.ring.as_ref().map_or_else(|| corners(label.bounds), places)
+        };
         let picture = pixels_of(tile, slide.as_ref(), side, keep_unlabelled).map_err(Failure::input)?;
         Ok(SheetTile { picture, rings: tile.labels.iter().map(|label| (ring(label), label.class)).collect() })
     };

@@ -1,13 +1,13 @@
 //! `slidemill eval`: predictions judged by truth.
 
-use std::{io::Write as _, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use eval::{
     Evaluation, EvaluationSettings,
     bootstrap::BootstrapSettings,
     evaluate,
-    evaluation::{Assignment, Mistakes, UnknownImages, mistakes},
+    evaluation::{AbsentImages, Assignment, Mistakes, UnknownImages, mistakes},
     objects::{Detail, ImageId},
 };
 use parquet::{
@@ -16,10 +16,14 @@ use parquet::{
 };
 
 use crate::{
-    annotations::{Reader, failure, file_names},
+    annotations::{Annotated, Reader, failure},
     args,
     exit::{Exit, Failure},
+    stdout,
 };
+
+/// Images named one by one when they were not run.
+const NAMED: usize = 10;
 
 /// Reads both sides, judges, and writes what was asked for.
 ///
@@ -28,15 +32,18 @@ use crate::{
 /// A usage failure for settings, an input failure for files, an output failure
 /// for what cannot be written.
 pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
-    let settings = settings(args);
+    let mut settings = settings(args);
     let reader = Reader::new(&args.annotations, detail(&settings))?;
-    let truth = reader.read_grouped(&args.truth)?;
-    let predictions = reader.read(&args.pred)?;
+    let truth = reader.read_grouped("truth", &args.truth)?;
+    let predictions = reader.read("predictions", &args.pred)?;
+    settings.absent_images = args.absent.unwrap_or_else(|| absent_images(&predictions));
     if let Some(folder) = &args.mistakes {
-        let found = mistakes(truth.clone(), predictions.clone(), &settings).map_err(failure)?;
+        let found = mistakes(truth.set.clone(), predictions.set.clone(), &settings).map_err(failure)?;
         write_mistakes(&found, folder)?;
     }
-    let found = evaluate(truth, predictions, &settings).map_err(failure)?;
+    let mut found = evaluate(truth.set, predictions.set, &settings).map_err(failure)?;
+    found.notes.splice(0..0, truth.notes.into_iter().chain(predictions.notes));
+    name_not_run(&found);
     if let Some(path) = &args.parquet {
         write_parquet(&found, path)?;
     }
@@ -47,6 +54,26 @@ pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
     }
     print(&found, args.json)?;
     Ok(Exit::Done)
+}
+
+/// Where predictions name no image without objects, one that is absent may have
+/// been run.
+fn absent_images(predictions: &Annotated) -> AbsentImages {
+    if predictions.omits_empty_images { AbsentImages::Missed } else { AbsentImages::LeaveOut }
+}
+
+/// The names of images stay on the terminal.
+fn name_not_run(found: &Evaluation) {
+    let outcome = match found.settings.absent_images {
+        AbsentImages::LeaveOut => "left out (--absent missed counts it)",
+        AbsentImages::Missed => "all missed (--absent skip leaves it out)",
+    };
+    for name in found.not_run.iter().take(NAMED) {
+        eprintln!("slidemill: truth without predictions, {outcome}: {name}");
+    }
+    if found.not_run.len() > NAMED {
+        eprintln!("slidemill: and {} more truth images without predictions", found.not_run.len() - NAMED);
+    }
 }
 
 /// What is to be kept of shapes: sizes are wanted by more than a distance.
@@ -79,13 +106,14 @@ fn settings(args: &args::Eval) -> EvaluationSettings {
 }
 
 fn print(found: &Evaluation, json: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let printed = if json {
-        serde_json::to_writer(&mut out, found).map_err(std::io::Error::from).and_then(|()| writeln!(out))
-    } else {
-        write!(out, "{found}")
-    };
-    printed.map_err(|error| Failure::output(format!("cannot print the figures: {error}")))
+    stdout::print("the figures", |out| {
+        if json {
+            serde_json::to_writer(&mut *out, found)?;
+            writeln!(out)
+        } else {
+            write!(out, "{found}")
+        }
+    })
 }
 
 /// Every figure in long form, with the settings in the file's metadata.
@@ -122,7 +150,7 @@ fn write_mistakes(found: &Mistakes, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| {
         Failure::output(format!("cannot make the folder of mistakes: {error}: {}", folder.display()))
     })?;
-    for (name, image) in file_names(&found.truth).into_iter().zip(0..) {
+    for (name, image) in found.truth.file_names().into_iter().zip(0..) {
         let path = folder.join(format!("{name}.geojson"));
         whole_file::write(&path, |file| found.write_geojson(ImageId(image), file))
             .and_then(|written| written)

@@ -18,7 +18,7 @@ pub enum EvalError {
     #[error("bad {format}, {place}: {problem}: {}", path.display())]
     Malformed {
         /// `GeoJSON`, `COCO JSON`, `CSV`, `label PNG`, `Parquet`, `YOLO labels`,
-        /// `YOLO data set`.
+        /// `YOLO data set`, `zip`.
         format: &'static str,
         /// Where in it: a feature's place from 0, a line from 1, a column.
         place: String,
@@ -29,8 +29,8 @@ pub enum EvalError {
     },
     /// Neither the name nor the first bytes are those of a known format.
     #[error(
-        "unknown annotation format, expected GeoJSON, COCO JSON, CSV points, a label PNG, Parquet or a YOLO \
-         data set: {}",
+        "unknown annotation format, expected GeoJSON (also zipped), COCO JSON, CSV points or boxes, label \
+         PNGs, Parquet or a YOLO data set: {}",
         path.display()
     )]
     UnknownFormat {
@@ -77,11 +77,46 @@ pub enum EvalError {
         /// The first of them by name.
         first: String,
     },
-    /// Two images of one file would be taken for the same.
-    #[error("two images go by one name: {name}")]
+    /// It cannot be told which of several images is meant.
+    #[error("several images go by one name and their folders do not tell them apart: {name}")]
     AmbiguousImage {
         /// The name.
         name: String,
+    },
+    /// COCO results give a number that several images or categories have.
+    #[error(
+        "COCO results give an {what} only by its number {number}, which {meanings} of them have in the other \
+         files; judge the files one by one"
+    )]
+    AmbiguousNumber {
+        /// `image` or `category`.
+        what: &'static str,
+        /// The number.
+        number: i64,
+        /// How many it could mean.
+        meanings: usize,
+    },
+    /// There are objects, and all of them are crowds.
+    #[error(
+        "all {objects} objects of the {side} are marked iscrowd, so none of them can be found or missed; if \
+         each is one object (CVAT marks what is drawn with its brush so), take crowds for objects"
+    )]
+    CrowdsAlone {
+        /// `truth`, or an annotator's name.
+        side: String,
+        /// How many.
+        objects: usize,
+    },
+    /// No prediction can be right.
+    #[error(
+        "the two sides have no class in common, so nothing can match: the truth has {truth}, the predictions \
+         have {predictions}; give classes that are the same the same name, or take all classes for one"
+    )]
+    NoCommonClass {
+        /// Names of the truth's classes.
+        truth: String,
+        /// Names of the predictions' classes.
+        predictions: String,
     },
     /// More classes than a class id can tell apart.
     #[error("more than 65535 classes")]

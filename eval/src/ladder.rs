@@ -1,6 +1,8 @@
 //! Predictions by falling score with what became of each at every threshold of
 //! IoU that is asked about: matched once, sorted once.
 
+use rayon::prelude::*;
+
 use crate::{
     ap::{coco_ious, interpolated},
     matching::{Criterion, Verdict},
@@ -21,7 +23,7 @@ pub(crate) struct Rungs {
 }
 
 impl Rungs {
-    pub fn of(criterion: Criterion) -> Self {
+    pub fn new(criterion: Criterion) -> Self {
         let mut thresholds = if criterion.is_iou() { coco_ious().to_vec() } else { Vec::new() };
         let (coco, own) = (thresholds.len(), criterion.threshold());
         let known = thresholds.iter().position(|threshold| *threshold == own);
@@ -70,9 +72,23 @@ impl Ladder {
         Ranking::of_sorted(self.marks(rung).collect(), self.positives.clone())
     }
 
+    /// Of the first `rungs` rungs.
+    pub fn average_precisions(&self, rungs: usize, draw: &Draw) -> Vec<Option<f64>> {
+        let positives = self.positives_in(draw);
+        (0..rungs).into_par_iter().map(|rung| self.average_precision_of(rung, positives, draw)).collect()
+    }
+
     pub fn average_precision(&self, rung: usize, draw: &Draw) -> Option<f64> {
+        self.average_precision_of(rung, self.positives_in(draw), draw)
+    }
+
+    fn average_precision_of(&self, rung: usize, positives: f64, draw: &Draw) -> Option<f64> {
         let marks = self.marks(rung).map(|mark| (draw.times(mark.image), mark.hit));
-        interpolated(marks, draw.sum(self.positives.iter().map(|&n| f64::from(n))))
+        interpolated(marks, positives)
+    }
+
+    fn positives_in(&self, draw: &Draw) -> f64 {
+        draw.sum(self.positives.iter().map(|&n| f64::from(n)))
     }
 
     /// Truth objects that count, over all images.

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | [`evaluate`] | predictions and truth | [`Evaluation`]: AP, PR, FROC, PQ, counts, calibration |
 //! | [`agree`](consensus::agree) | several annotators | [`Consensus`](consensus::Consensus): one agreed truth |
-//! | [`plan_dataset`](dataset::plan_dataset) | annotated images | [`Dataset`](dataset::Dataset): tiles, labels, splits, weights |
+//! | [`plan_training_set`](training_set::plan_training_set) | annotated images | [`TrainingSet`](training_set::TrainingSet): tiles, labels, splits, weights |
 //!
 //! A figure's way: [`truth`] reads files into an [`ObjectSet`](objects::ObjectSet);
 //! [`objects::align`] brings two sets to the same images and classes;
@@ -24,7 +24,7 @@
 //!     let criterion: Criterion = "distance:3um".parse()?;
 //!     let files = ReadSettings { detail: criterion.detail(), ..ReadSettings::default() };
 //!     let settings = EvaluationSettings { criterion, ..EvaluationSettings::default() };
-//!     let found = evaluate(read(truth, &files)?, read(predictions, &files)?, &settings)?;
+//!     let found = evaluate(read(truth, &files)?.set, read(predictions, &files)?.set, &settings)?;
 //!     Ok(found.to_string())
 //! }
 //! ```
@@ -36,17 +36,18 @@
 #![forbid(unsafe_code)]
 
 pub mod agreement;
+mod align;
 pub mod ap;
 pub mod bootstrap;
 pub mod calibration;
 pub mod consensus;
-pub mod dataset;
 pub mod error;
 pub mod evaluation;
 pub mod froc;
 mod groups;
 mod ladder;
 pub mod matching;
+pub mod names;
 pub mod objects;
 pub mod polygon;
 pub mod pq;
@@ -54,6 +55,7 @@ pub mod pr;
 mod qupath;
 pub mod ranking;
 mod table;
+pub mod training_set;
 pub mod truth;
 
 pub use error::EvalError;

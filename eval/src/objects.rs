@@ -11,7 +11,12 @@ use wsi_types::{ClassId, Level0Box, Level0Point, Mpp};
 use crate::{
     EvalError,
     error::Result,
+    names::composed,
     polygon::{Polygon, covered_area},
+};
+pub use crate::{
+    align::{Aligned, align},
+    names::stem,
 };
 
 /// The place of an image in [`ObjectSet::images`].
@@ -36,13 +41,39 @@ pub struct Image {
     /// The area that was really looked at, in mm², when that is less than the
     /// whole image (tissue only).
     pub analysed_mm2: Option<f64>,
+    /// Predictions below this score were left out before they were written, when
+    /// the file says so.
+    pub cut_at: Option<f32>,
 }
 
 impl Image {
     /// An image of which only the name is known.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), ..Self::default() }
+        let name = name.into();
+        let name = match composed(&name) {
+            std::borrow::Cow::Owned(composed) => composed,
+            std::borrow::Cow::Borrowed(_) => name,
+        };
+        Self { name, ..Self::default() }
+    }
+
+    /// Whether only a COCO number is known of it.
+    #[must_use]
+    pub fn has_number_only(&self) -> bool {
+        self.number.is_some_and(|number| self.name == number.to_string())
+    }
+
+    /// Takes over what `other`, the same image in another file, knows and this
+    /// one does not.
+    pub(crate) fn complete(&mut self, other: &Self) {
+        self.size = self.size.or(other.size);
+        self.mpp = self.mpp.or(other.mpp);
+        self.analysed_mm2 = self.analysed_mm2.or(other.analysed_mm2);
+        self.cut_at = self.cut_at.or(other.cut_at);
+        if self.group.is_none() {
+            self.group.clone_from(&other.group);
+        }
     }
 
     /// Patient, slide or field; the image's own name when none was given.
@@ -181,13 +212,36 @@ impl Object {
     }
 }
 
-/// A class by its name and, in COCO files, its number.
+/// A class by its name and, in COCO files, its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
     /// Its name.
     pub name: String,
-    /// The number by which COCO results refer to it.
-    pub number: Option<i64>,
+    /// The numbers by which COCO results refer to it: several where a file, or
+    /// several files together, have more than one category of its name.
+    pub numbers: Vec<i64>,
+}
+
+impl Class {
+    /// A class without numbers.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: composed(name).into_owned(), numbers: Vec::new() }
+    }
+
+    /// Whether only a COCO number is known of it.
+    #[must_use]
+    pub fn has_number_only(&self) -> bool {
+        matches!(self.numbers.as_slice(), [number] if self.name == number.to_string())
+    }
+
+    fn add_numbers(&mut self, numbers: &[i64]) {
+        for number in numbers {
+            if !self.numbers.contains(number) {
+                self.numbers.push(*number);
+            }
+        }
+    }
 }
 
 /// Objects of one source (a model, the truth, an annotator) with the images and
@@ -203,26 +257,30 @@ pub struct ObjectSet {
 }
 
 impl ObjectSet {
-    /// The class of that name, added when new.
+    /// The class of that name, added when new. Looks through all of them: many
+    /// are added with a [`SetBuilder`].
     ///
     /// # Errors
     ///
     /// [`EvalError::TooManyClasses`].
     pub fn class_named(&mut self, name: &str) -> Result<ClassId> {
+        let name = composed(name);
         let place = self.classes.iter().position(|class| class.name == name).unwrap_or_else(|| {
-            self.classes.push(Class { name: name.to_owned(), number: None });
+            self.classes.push(Class::named(&name));
             self.classes.len() - 1
         });
-        u16::try_from(place).map(ClassId).map_err(|_| EvalError::TooManyClasses)
+        class_id(place)
     }
 
-    /// The image of that name, added when new.
+    /// The image of that name, added when new. Looks through all of them: many
+    /// are added with a [`SetBuilder`].
     pub fn image_named(&mut self, name: &str) -> ImageId {
+        let name = composed(name);
         let place = self.images.iter().position(|image| image.name == name).unwrap_or_else(|| {
             self.images.push(Image::named(name));
             self.images.len() - 1
         });
-        ImageId(u32::try_from(place).unwrap_or(u32::MAX))
+        image_id(place)
     }
 
     /// The pixel size of an image, when known.
@@ -241,11 +299,8 @@ impl ObjectSet {
         let old = std::mem::take(&mut self.classes);
         let mut places = Vec::with_capacity(old.len());
         for class in &old {
-            let name = rename.get(&class.name).unwrap_or(&class.name);
-            let place = self.class_named(name)?;
-            if name == &class.name {
-                self.classes[usize::from(place.0)].number = class.number;
-            }
+            let place = self.class_named(rename.get(&class.name).unwrap_or(&class.name))?;
+            self.classes[usize::from(place.0)].add_numbers(&class.numbers);
             places.push(place);
         }
         for object in &mut self.objects {
@@ -256,7 +311,7 @@ impl ObjectSet {
 
     /// Makes all classes one, called `name`.
     pub fn merge_classes(&mut self, name: &str) {
-        self.classes = vec![Class { name: name.to_owned(), number: None }];
+        self.classes = vec![Class::named(name)];
         self.objects.iter_mut().for_each(|object| object.class = ClassId(0));
     }
 
@@ -291,26 +346,52 @@ impl ObjectSet {
     ///
     /// [`EvalError::TooManyClasses`].
     pub fn append(&mut self, other: Self) -> Result<()> {
-        let classes =
-            other.classes.iter().map(|class| self.class_named(&class.name)).collect::<Result<Vec<_>>>()?;
-        let mut places: BTreeMap<String, u32> =
-            self.images.iter().map(|image| image.name.clone()).zip(0..).collect();
-        let images: Vec<ImageId> = (other.images.into_iter())
-            .map(|image| {
-                let next = self.images.len() as u32;
-                let place = *places.entry(image.name.clone()).or_insert(next);
-                if place == next {
-                    self.images.push(image);
-                }
-                ImageId(place)
+        let mut both = SetBuilder::from(std::mem::take(self));
+        both.append(other)?;
+        *self = both.finish();
+        Ok(())
+    }
+
+    /// Leaves out the images that are not `kept` (by place), with their objects.
+    pub fn retain_images(&mut self, kept: &[bool]) {
+        let mut next = 0;
+        let places: Vec<Option<u32>> = (kept.iter())
+            .map(|kept| {
+                let place = kept.then_some(next);
+                next += u32::from(*kept);
+                place
             })
             .collect();
-        self.objects.extend(other.objects.into_iter().map(|object| Object {
-            image: images[object.image.0 as usize],
-            class: classes[usize::from(object.class.0)],
-            ..object
-        }));
-        Ok(())
+        let mut of_images = kept.iter();
+        self.images.retain(|_| of_images.next().copied().unwrap_or(false));
+        self.objects.retain_mut(|object| match places[object.image.0 as usize] {
+            Some(place) => {
+                object.image = ImageId(place);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// How many objects there are, when all of them are crowds: then there is
+    /// nothing to find, though the file holds objects.
+    #[must_use]
+    pub fn crowds_alone(&self) -> Option<usize> {
+        let alone = !self.objects.is_empty() && self.objects.iter().all(|object| object.role == Role::Crowd);
+        alone.then_some(self.objects.len())
+    }
+
+    /// A name for each image that is safe for file systems, without extension:
+    /// its stem, with folders where others have the same.
+    #[must_use]
+    pub fn file_names(&self) -> Vec<String> {
+        crate::names::file_names(&self.image_names())
+    }
+
+    /// The names of all images.
+    #[must_use]
+    pub fn image_names(&self) -> Vec<&str> {
+        self.images.iter().map(|image| image.name.as_str()).collect()
     }
 
     /// The objects of each image, in the order of [`ObjectSet::images`]. The
@@ -334,6 +415,127 @@ impl ObjectSet {
     }
 }
 
+/// Puts a set together from objects that come with the names of their images and
+/// classes, however many there are.
+#[derive(Debug, Default)]
+pub struct SetBuilder {
+    set: ObjectSet,
+    images: BTreeMap<String, ImageId>,
+    classes: BTreeMap<String, ClassId>,
+}
+
+impl SetBuilder {
+    /// An empty set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The image of that name, added when new.
+    pub fn image_named(&mut self, name: &str) -> ImageId {
+        match self.images.get(composed(name).as_ref()) {
+            Some(id) => *id,
+            None => self.add_image(Image::named(name)).0,
+        }
+    }
+
+    /// Adds an image, or what is known of it to the one of its name. Says whether
+    /// it is new.
+    pub fn add_image(&mut self, image: Image) -> (ImageId, bool) {
+        if let Some(&known) = self.images.get(&image.name) {
+            self.image(known).complete(&image);
+            return (known, false);
+        }
+        let id = image_id(self.set.images.len());
+        self.images.insert(image.name.clone(), id);
+        self.set.images.push(image);
+        (id, true)
+    }
+
+    /// What is known of an image that was added.
+    pub fn image(&mut self, id: ImageId) -> &mut Image {
+        &mut self.set.images[id.0 as usize]
+    }
+
+    /// The class of that name, added when new.
+    ///
+    /// # Errors
+    ///
+    /// [`EvalError::TooManyClasses`].
+    pub fn class_named(&mut self, name: &str) -> Result<ClassId> {
+        if let Some(&known) = self.classes.get(composed(name).as_ref()) {
+            return Ok(known);
+        }
+        let class = Class::named(name);
+        let id = class_id(self.set.classes.len())?;
+        self.classes.insert(class.name.clone(), id);
+        self.set.classes.push(class);
+        Ok(id)
+    }
+
+    /// The class of that name, which COCO files know by `numbers`, too.
+    ///
+    /// # Errors
+    ///
+    /// [`EvalError::TooManyClasses`].
+    pub fn class_numbered(&mut self, name: &str, numbers: &[i64]) -> Result<ClassId> {
+        let id = self.class_named(name)?;
+        self.set.classes[usize::from(id.0)].add_numbers(numbers);
+        Ok(id)
+    }
+
+    /// Adds an object of an image and a class that were added.
+    pub fn push(&mut self, object: Object) {
+        self.set.objects.push(object);
+    }
+
+    /// Adds all of `other`: images and classes of the same name become one.
+    /// Gives the number of images that were there already.
+    ///
+    /// # Errors
+    ///
+    /// [`EvalError::TooManyClasses`].
+    pub fn append(&mut self, other: ObjectSet) -> Result<usize> {
+        let classes = other.classes.iter().map(|class| self.class_numbered(&class.name, &class.numbers));
+        let classes = classes.collect::<Result<Vec<_>>>()?;
+        let (mut images, mut joined) = (Vec::with_capacity(other.images.len()), 0);
+        for image in other.images {
+            let (id, is_new) = self.add_image(image);
+            joined += usize::from(!is_new);
+            images.push(id);
+        }
+        self.set.objects.extend(other.objects.into_iter().map(|object| Object {
+            image: images[object.image.0 as usize],
+            class: classes[usize::from(object.class.0)],
+            ..object
+        }));
+        Ok(joined)
+    }
+
+    /// The set.
+    #[must_use]
+    pub fn finish(self) -> ObjectSet {
+        self.set
+    }
+}
+
+impl From<ObjectSet> for SetBuilder {
+    fn from(set: ObjectSet) -> Self {
+        let images =
+            set.images.iter().enumerate().map(|(place, image)| (image.name.clone(), image_id(place)));
+        let classes = set.classes.iter().zip(0..).map(|(class, place)| (class.name.clone(), ClassId(place)));
+        Self { images: images.collect(), classes: classes.collect(), set }
+    }
+}
+
+fn image_id(place: usize) -> ImageId {
+    ImageId(u32::try_from(place).unwrap_or(u32::MAX))
+}
+
+fn class_id(place: usize) -> Result<ClassId> {
+    u16::try_from(place).map(ClassId).map_err(|_| EvalError::TooManyClasses)
+}
+
 /// Area of an image that counts for rates per mm²: what was analysed, or its
 /// whole size less the ignore areas among `truth`. `None` when size or mpp are
 /// not known.
@@ -353,157 +555,10 @@ pub fn counted_area_mm2(image: &Image, truth: &[Object]) -> Option<f64> {
     Some((all.area() - covered_area(&ignored, all)) * mpp * mpp * 1e-6)
 }
 
-/// A set brought to the images and classes of another, and how well that went.
-#[derive(Debug)]
-pub struct Aligned {
-    /// Same images and classes as the reference, in its order; classes that
-    /// only this set has stand after them in both.
-    pub set: ObjectSet,
-    /// By image of the reference: whether this set had it.
-    pub present: Vec<bool>,
-    /// Images the reference does not have; their objects were left out.
-    pub unknown_images: Vec<String>,
-}
-
-/// Brings `other` to the images and classes of `reference`, so that ids mean
-/// the same in both, and sorts both by image (stable: file order is kept).
-///
-/// Images are found by name, then by COCO number, then by name without folder
-/// and extensions; a single image on both sides is the same one whatever its
-/// name. Classes go by name, then by number.
-///
-/// # Errors
-///
-/// [`EvalError::AmbiguousImage`] when two images of one set claim one place;
-/// [`EvalError::TooManyClasses`].
-pub fn align(reference: &mut ObjectSet, other: ObjectSet) -> Result<Aligned> {
-    let images = image_places(&reference.images, &other.images)?;
-    let classes = class_places(reference, &other.classes)?;
-    let mut set = ObjectSet {
-        images: reference.images.clone(),
-        classes: reference.classes.clone(),
-        objects: Vec::with_capacity(other.objects.len()),
-    };
-    for (image, place) in other.images.iter().zip(&images) {
-        if let Some(place) = place {
-            complete(&mut set.images[*place as usize], image);
-        }
-    }
-    for object in other.objects {
-        if let Some(place) = images[object.image.0 as usize] {
-            let class = classes[usize::from(object.class.0)];
-            set.objects.push(Object { image: ImageId(place), class, ..object });
-        }
-    }
-    reference.images.clone_from(&set.images);
-    reference.sort_by_image();
-    set.sort_by_image();
-    let unknown_images = (other.images.iter().zip(&images))
-        .filter(|(_, place)| place.is_none())
-        .map(|(image, _)| image.name.clone())
-        .collect();
-    let mut present = vec![false; set.images.len()];
-    images.iter().flatten().for_each(|place| present[*place as usize] = true);
-    Ok(Aligned { set, present, unknown_images })
-}
-
-/// What one side knows of an image, the other may need.
-fn complete(image: &mut Image, from: &Image) {
-    image.size = image.size.or(from.size);
-    image.mpp = image.mpp.or(from.mpp);
-    image.analysed_mm2 = image.analysed_mm2.or(from.analysed_mm2);
-    if image.group.is_none() {
-        image.group.clone_from(&from.group);
-    }
-}
-
-fn image_places(reference: &[Image], others: &[Image]) -> Result<Vec<Option<u32>>> {
-    if let ([_], [_]) = (reference, others) {
-        return Ok(vec![Some(0)]);
-    }
-    let index = |key: &dyn Fn(&Image) -> Option<String>| {
-        let mut map: BTreeMap<String, Option<u32>> = BTreeMap::new();
-        for (image, place) in reference.iter().zip(0..) {
-            if let Some(key) = key(image) {
-                // A key that two images share finds neither.
-                map.entry(key).and_modify(|found| *found = None).or_insert(Some(place));
-            }
-        }
-        map
-    };
-    let by_name = index(&|image| Some(image.name.clone()));
-    let by_number = index(&|image| image.number.map(|number| number.to_string()));
-    let by_stem = index(&|image| Some(stem(&image.name).to_owned()));
-    let mut taken: BTreeMap<u32, &str> = BTreeMap::new();
-    let mut places = Vec::with_capacity(others.len());
-    for image in others {
-        let number = image.number.map(|number| number.to_string());
-        let place = (by_name.get(&image.name))
-            .or_else(|| by_number.get(number.as_ref()?))
-            .or_else(|| by_stem.get(stem(&image.name)))
-            .copied()
-            .flatten();
-        if let Some(place) = place
-            && taken.insert(place, &image.name).is_some()
-        {
-            return Err(EvalError::AmbiguousImage { name: image.name.clone() });
-        }
-        places.push(place);
-    }
-    Ok(places)
-}
-
-fn class_places(reference: &mut ObjectSet, others: &[Class]) -> Result<Vec<ClassId>> {
-    let mut places = Vec::with_capacity(others.len());
-    for class in others {
-        let by_number = || {
-            let number = class.number?;
-            let place = reference.classes.iter().position(|known| known.number == Some(number))?;
-            u16::try_from(place).ok().map(ClassId)
-        };
-        let known = reference.classes.iter().any(|known| known.name == class.name);
-        let place = if known { None } else { by_number() };
-        places.push(match place {
-            Some(place) => place,
-            None => reference.class_named(&class.name)?,
-        });
-    }
-    Ok(places)
-}
-
-/// A name without its folder and its image or table extensions.
-#[must_use]
-pub fn stem(name: &str) -> &str {
-    const EXTENSIONS: [&str; 20] = [
-        "svs", "ndpi", "mrxs", "scn", "bif", "czi", "dcm", "tif", "tiff", "ome", "png", "jpg", "jpeg",
-        "geojson", "json", "csv", "tsv", "parquet", "gz", "txt",
-    ];
-    let mut name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    while let Some((before, extension)) = name.rsplit_once('.') {
-        let known = EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known));
-        if !known || before.is_empty() {
-            break;
-        }
-        name = before;
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn set(images: &[&str], classes: &[&str]) -> ObjectSet {
-        let mut set = ObjectSet::default();
-        for name in images {
-            set.image_named(name);
-        }
-        for name in classes {
-            set.class_named(name).unwrap();
-        }
-        set
-    }
 
     fn dot(image: u32, class: u16) -> Object {
         Object {
@@ -517,38 +572,28 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_folders_and_known_extensions_only() {
-        assert_eq!(stem("a/b/TCGA-1.2.OME.tiff"), "TCGA-1.2");
-        assert_eq!(stem("x_0.986"), "x_0.986");
-        assert_eq!(stem(".svs"), ".svs");
+    fn sets_put_together_keep_numbers_and_know_each_name_once() {
+        let coco = |class: &str, number| {
+            let mut one = SetBuilder::new();
+            let image = one.image_named("s");
+            one.image(image).number = Some(number);
+            let class = one.class_numbered(class, &[number]).unwrap();
+            one.push(Object { image, class, ..dot(0, 0) });
+            one.finish()
+        };
+        let mut both = coco("nucleus", 0);
+        both.append(coco("nucleus", 1)).unwrap();
+        assert_eq!((both.images.len(), both.objects.len()), (1, 2));
+        assert_eq!(both.classes, [Class { name: "nucleus".to_owned(), numbers: vec![0, 1] }]);
+        both.rename_classes(&[("nucleus".to_owned(), "cell".to_owned())].into()).unwrap();
+        assert_eq!(both.classes, [Class { name: "cell".to_owned(), numbers: vec![0, 1] }]);
     }
 
     #[test]
-    fn alignment_goes_by_name_and_keeps_new_classes() {
-        let mut truth = set(&["one.png", "two.png"], &["a"]);
-        let mut other = set(&["two.geojson", "three", "one.png"], &["b", "a"]);
-        other.objects = vec![dot(0, 0), dot(1, 1), dot(2, 1)];
-        let aligned = align(&mut truth, other).unwrap();
-        assert_eq!(aligned.unknown_images, ["three"]);
-        assert_eq!(aligned.present, [true, true]);
-        let places: Vec<_> = aligned.set.objects.iter().map(|o| (o.image.0, o.class.0)).collect();
-        assert_eq!(places, [(0, 0), (1, 1)]);
-        assert_eq!(truth.classes, aligned.set.classes);
-        assert_eq!(truth.classes.len(), 2);
-        assert_eq!(aligned.set.per_image().iter().map(|o| o.len()).collect::<Vec<_>>(), [1, 1]);
-    }
-
-    #[test]
-    fn one_image_meets_one_image_whatever_their_names() {
-        let mut truth = set(&["annotations"], &[]);
-        assert!(align(&mut truth, set(&["slide-17"], &[])).unwrap().unknown_images.is_empty());
-    }
-
-    #[test]
-    fn two_images_of_one_stem_are_refused() {
-        let mut truth = set(&["001.svs", "x"], &[]);
-        let other = set(&["001.json", "001.geojson"], &[]);
-        assert!(matches!(align(&mut truth, other), Err(EvalError::AmbiguousImage { .. })));
+    fn names_are_one_however_their_accents_are_written() {
+        let mut set = ObjectSet::default();
+        assert_eq!(set.image_named("e\u{301}"), set.image_named("\u{e9}"));
+        assert_eq!(set.class_named("e\u{301}").unwrap(), set.class_named("\u{e9}").unwrap());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! an error of about half a pixel along the outline, which for a nucleus of
 //! 20 px is several percent of its area); see `docs/decisions/0013`.
 
+use std::collections::BTreeMap;
+
 use wsi_types::{Level0Box, Level0Point};
 
 /// A closed ring in level-0 px; the last point joins the first and is not
@@ -90,10 +92,7 @@ impl Polygon {
     /// Whether `point` lies inside; points on the outline may fall either way.
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
-        let crossings = self.rings.iter().flat_map(|ring| segments(ring)).filter(|(a, b)| {
-            (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
-        });
-        crossings.count() % 2 == 1
+        self.rings.iter().filter(|ring| ring_contains(ring, point)).count() % 2 == 1
     }
 
     /// The ring of the largest area, which for an area without separate parts
@@ -102,6 +101,58 @@ impl Polygon {
     pub fn largest_ring(&self) -> Option<&Ring> {
         self.rings.iter().max_by(|a, b| ring_moments(a).0.abs().total_cmp(&ring_moments(b).0.abs()))
     }
+}
+
+impl Polygon {
+    /// Its separate parts, each with the holes in it: an outer ring is one that an
+    /// even number of others go around.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Self> {
+        let nest = Nest::new(&self.rings);
+        let depths: Vec<usize> = (0..self.rings.len()).map(|ring| nest.around(ring).count()).collect();
+        let outer = (0..self.rings.len()).filter(|ring| depths[*ring].is_multiple_of(2));
+        let mut parts: BTreeMap<usize, Self> =
+            outer.map(|ring| (ring, Self::from_ring(self.rings[ring].clone()))).collect();
+        for hole in (0..self.rings.len()).filter(|ring| !depths[*ring].is_multiple_of(2)) {
+            let own = nest.around(hole).find(|ring| depths[*ring] + 1 == depths[hole]);
+            if let Some(part) = own.and_then(|ring| parts.get_mut(&ring)) {
+                part.rings.push(self.rings[hole].clone());
+            }
+        }
+        parts.into_values().collect()
+    }
+}
+
+/// Which rings go around which. Corners may touch, so a ring is where the middle
+/// of its first side is.
+struct Nest<'a> {
+    rings: &'a [Ring],
+    bounds: Vec<Level0Box>,
+}
+
+impl<'a> Nest<'a> {
+    fn new(rings: &'a [Ring]) -> Self {
+        Self { rings, bounds: rings.iter().map(Level0Box::from_points).collect() }
+    }
+
+    fn around(&self, inner: usize) -> impl Iterator<Item = usize> + '_ {
+        let ring = &self.rings[inner];
+        let middle = ring.first().zip(ring.get(1)).map(|(a, b)| a.lerp(*b, 0.5));
+        let others = (0..self.rings.len()).filter(move |outer| *outer != inner);
+        others.filter(move |&outer| {
+            middle.is_some_and(|middle| {
+                self.bounds[outer].contains_inclusive(middle) && ring_contains(&self.rings[outer], middle)
+            })
+        })
+    }
+}
+
+/// Whether `point` lies inside of one ring; on it, it may fall either way.
+fn ring_contains(ring: &[Level0Point], point: Level0Point) -> bool {
+    let crossings = segments(ring).filter(|(a, b)| {
+        (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
+    });
+    crossings.count() % 2 == 1
 }
 
 /// Area in px² that both polygons cover. Exact but for rounding.
@@ -359,6 +410,21 @@ mod tests {
         assert!(!frame.contains(euclid::point2(3.0, 3.0)));
         // 100·5 − 4·3 over 96.
         assert!((frame.centroid().x - (500.0 - 12.0) / 96.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn parts_have_their_own_holes() {
+        let whole = [
+            rect(0.0, 0.0, 30.0, 30.0),
+            rect(5.0, 5.0, 25.0, 25.0),
+            rect(10.0, 10.0, 20.0, 20.0),
+            rect(12.0, 12.0, 14.0, 14.0),
+            rect(40.0, 0.0, 50.0, 10.0),
+        ];
+        let whole = Polygon { rings: whole.into_iter().flat_map(|part| part.rings).collect() };
+        let parts = whole.parts();
+        assert_eq!(parts.iter().map(Polygon::area).collect::<Vec<_>>(), [500.0, 96.0, 100.0]);
+        assert!(Polygon::default().parts().is_empty());
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use wsi_types::{ClassId, Level0Point};
+use wsi_types::ClassId;
 
 use crate::{
+    names::stem,
     objects::{Object, Shape},
     polygon::{Polygon, Ring},
 };
@@ -31,6 +32,8 @@ pub(crate) fn write_collection(
 /// A UUID (version 8, RFC 9562) from what the object is: the same every time.
 pub(crate) fn uuid(image: &str, class: &str, object: &Object) -> String {
     let mut hash = Sha256::new();
+    // Wherever the file lies.
+    let image = stem(image);
     hash.update((image.len() as u64).to_le_bytes());
     hash.update(image);
     hash.update((class.len() as u64).to_le_bytes());
@@ -56,41 +59,19 @@ pub(crate) fn geometry(shape: &Shape) -> Value {
     }
 }
 
-/// One polygon with holes when one ring holds all others, else separate parts
-/// each with the holes inside it.
+/// One polygon with holes, or separate parts each with the holes inside it.
 fn rings_json(polygon: &Polygon) -> Value {
-    let mut parts: Vec<Vec<&Ring>> = Vec::new();
-    let depth = |ring: &Ring| {
-        let around = |other: &&Ring| !std::ptr::eq(*other, ring) && is_around(other, ring);
-        polygon.rings.iter().filter(around).count()
-    };
-    let (outer, holes): (Vec<&Ring>, Vec<&Ring>) =
-        polygon.rings.iter().partition(|ring| depth(ring).is_multiple_of(2));
-    parts.extend(outer.into_iter().map(|ring| vec![ring]));
-    for hole in holes {
-        // The innermost part around it is the smallest.
-        let around = parts.iter_mut().filter(|part| is_around(part[0], hole));
-        let area = |ring: &Ring| Polygon::from_ring(ring.clone()).area();
-        if let Some(part) = around.min_by(|a, b| area(a[0]).total_cmp(&area(b[0]))) {
-            part.push(hole);
-        }
-    }
-    let closed = |ring: &&Ring| -> Vec<[f64; 2]> {
-        let point = |p: &Level0Point| [p.x, p.y];
-        ring.iter().chain(ring.first()).map(point).collect()
-    };
-    let parts: Vec<Vec<Vec<[f64; 2]>>> = parts.iter().map(|part| part.iter().map(closed).collect()).collect();
+    let parts: Vec<Value> =
+        polygon.parts().iter().map(|part| part.rings.iter().map(closed).collect()).collect();
     match parts.as_slice() {
         [one] => json!({ "type": "Polygon", "coordinates": one }),
         many => json!({ "type": "MultiPolygon", "coordinates": many }),
     }
 }
 
-/// Whether `outer` goes around `inner`, told by the middle of its first side
-/// (corners may touch).
-fn is_around(outer: &Ring, inner: &Ring) -> bool {
-    let Some((a, b)) = inner.first().zip(inner.get(1)) else { return false };
-    Polygon::from_ring(outer.clone()).contains(a.lerp(*b, 0.5))
+/// A ring whose last point is its first.
+fn closed(ring: &Ring) -> Value {
+    ring.iter().chain(ring.first()).map(|point| json!([point.x, point.y])).collect()
 }
 
 /// Colours that stay apart for any number of classes: hues a golden angle from

@@ -3,8 +3,8 @@
 use std::fmt;
 
 /// "1 image", "2 images".
-pub(crate) fn images(count: usize) -> String {
-    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// One cell and its side.

@@ -5,11 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use eval::{
-    EvaluationSettings,
-    dataset::{BorderRule, DatasetSettings, GroupRule, Split, SplitSettings, plan_dataset},
-    evaluate,
+    EvaluationSettings, evaluate,
     matching::Criterion,
     objects::{Detail, ObjectSet},
+    training_set::{BorderRule, GroupRule, Split, SplitSettings, TrainingSettings, plan_training_set},
     truth::{ReadSettings, read},
 };
 use wsi_types::Mpp;
@@ -26,7 +25,7 @@ fn shared(path: &str) -> Option<PathBuf> {
 
 fn read_at(path: &Path, mpp: f64, detail: Detail) -> ObjectSet {
     let mpp = Some(Mpp::new(mpp).unwrap());
-    read(path, &ReadSettings { detail, mpp, ..ReadSettings::default() }).unwrap()
+    read(path, &ReadSettings { detail, mpp, ..ReadSettings::default() }).unwrap().set
 }
 
 #[test]
@@ -63,24 +62,24 @@ fn dots_of_three_classes_become_tiles_split_by_patient() {
     assert_eq!(set.images.len(), 25);
     set.images.iter_mut().for_each(|image| image.size = Some((500.0, 500.0)));
     let split = SplitSettings { groups: GroupRule::Characters(12), ..SplitSettings::default() };
-    let settings = DatasetSettings {
+    let settings = TrainingSettings {
         tile_px: 256,
         overlap_px: 32,
         dot_um: Some(8.0),
         border: BorderRule::Centre,
         split,
-        ..DatasetSettings::default()
+        ..TrainingSettings::default()
     };
-    let dataset = plan_dataset(set.clone(), &settings, &[]).unwrap();
-    assert_eq!(dataset.classes.len(), 3);
+    let plan = plan_training_set(set.clone(), &settings, &[]).unwrap();
+    assert_eq!(plan.classes.len(), 3);
     let patient = |name: &str| name[..12].to_owned();
     let patients = |split: Split| {
-        let tiles = dataset.tiles.iter().filter(move |tile| tile.split == split);
+        let tiles = plan.tiles.iter().filter(move |tile| tile.split == split);
         tiles.map(|tile| patient(&tile.name)).collect::<std::collections::BTreeSet<_>>()
     };
     assert!(patients(Split::Train).is_disjoint(&patients(Split::Val)));
     let labelled: std::collections::BTreeSet<usize> =
-        dataset.tiles.iter().flat_map(|tile| &tile.labels).map(|label| label.object).collect();
+        plan.tiles.iter().flat_map(|tile| &tile.labels).map(|label| label.object).collect();
     let in_sight = set.objects.iter().filter(|o| {
         let centre = o.shape.centroid();
         centre.x < 500.0 && centre.y < 500.0

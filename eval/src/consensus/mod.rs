@@ -11,7 +11,7 @@ pub mod geojson;
 pub mod grouping;
 pub mod raters;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use crate::{
     matching::{Candidates, Criterion},
     objects::{Class, Image, ImageId, Object, ObjectSet, Role, align},
     pr::Counts,
-    table::{Cell, Table},
+    table::{Cell, Table, counted},
 };
 
 /// What is asked of a consensus.
@@ -217,7 +217,7 @@ pub struct PairReport {
 /// # Errors
 ///
 /// [`EvalError::Empty`] with fewer than two annotators; [`EvalError::Setting`];
-/// and what [`Candidates::find`] says of objects and criterion.
+/// [`EvalError::CrowdsAlone`]; and what [`Candidates::find`] says of objects and criterion.
 pub fn agree(annotators: Vec<Annotator>, settings: &ConsensusSettings) -> Result<Consensus> {
     check(&annotators, settings)?;
     let panel = Panel::new(annotators)?;
@@ -252,6 +252,10 @@ fn check(annotators: &[Annotator], settings: &ConsensusSettings) -> Result<()> {
     }
     if let Some(one) = annotators.iter().find(|one| !(one.weight > 0.0 && one.weight.is_finite())) {
         return bad("weight", format!("{} for {}", one.weight, one.name), "a positive number");
+    }
+    let crowds = annotators.iter().find_map(|one| Some((one, one.set.crowds_alone()?)));
+    if let Some((one, objects)) = crowds {
+        return Err(EvalError::CrowdsAlone { side: one.name.clone(), objects });
     }
     match settings.keep {
         Keep::Share(share) | Keep::Probability(share) if !(share > 0.0 && share <= 1.0) => {
@@ -292,7 +296,7 @@ impl Panel {
                 classes: annotator.set.classes.clone(),
                 objects: Vec::new(),
             };
-            let unknown = align(&mut reference, bare)?.unknown_images;
+            let unknown: BTreeSet<String> = align(&mut reference, bare)?.unknown_images.into_iter().collect();
             let new = annotator.set.images.iter().filter(|image| unknown.contains(&image.name));
             reference.images.extend(new.cloned());
         }
@@ -512,7 +516,7 @@ impl fmt::Display for Consensus {
             f,
             "{} objects in {}; {kept} kept, {} to review; same by {}",
             self.objects.len(),
-            crate::table::images(self.images.len()),
+            counted(self.images.len(), "image"),
             self.disputed().count(),
             self.settings.criterion
         )?;

@@ -241,7 +241,7 @@ fn qupath_reads_what_is_written_and_so_do_we() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("slide.geojson");
     std::fs::write(&path, &text).unwrap();
-    let back = crate::truth::read(&path, &crate::truth::ReadSettings::default()).unwrap();
+    let back = crate::truth::read(&path, &crate::truth::ReadSettings::default()).unwrap().set;
     let areas: Vec<f64> = back.objects.iter().map(|object| object.shape.area()).collect();
     assert_eq!(areas, [SIDE * SIDE, 391.0]);
 }

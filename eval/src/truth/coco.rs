@@ -1,20 +1,22 @@
 //! COCO JSON: data sets with `annotations`, and lists of results.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::{Value, value::RawValue};
 use wsi_types::{ClassId, Level0Box};
 
 use super::{
-    ReadSettings, malformed,
+    ReadSettings, Reading, Source, malformed,
     mask::{PixelBounds, trace},
+    outline::is_sliver,
+    remarks::{Remark, Remarks},
+    text::without_nan,
 };
 use crate::{
-    EvalError,
     error::Result,
-    objects::{Class, Detail, Image, ImageId, Object, ObjectSet, Role, Shape},
-    polygon::Polygon,
+    objects::{Detail, Image, ImageId, Object, Role, SetBuilder, Shape},
+    polygon::{Polygon, Ring},
 };
 
 const FORMAT: &str = "COCO JSON";
@@ -30,7 +32,7 @@ struct DataSet<'a> {
 
 #[derive(Deserialize)]
 struct CocoImage {
-    id: i64,
+    id: Id,
     file_name: Option<String>,
     width: Option<f64>,
     height: Option<f64>,
@@ -38,20 +40,79 @@ struct CocoImage {
 
 #[derive(Deserialize)]
 struct Category {
-    id: i64,
+    id: Id,
     name: String,
 }
 
 #[derive(Deserialize)]
 struct Annotation {
-    id: Option<u64>,
-    image_id: i64,
-    category_id: i64,
-    bbox: Option<[f64; 4]>,
+    id: Option<Id>,
+    image_id: Id,
+    category_id: Id,
+    /// Empty where there is none.
+    bbox: Option<Vec<f64>>,
     segmentation: Option<Segmentation>,
-    #[serde(default)]
-    iscrowd: u8,
+    #[serde(default, deserialize_with = "yes_or_no")]
+    iscrowd: bool,
     score: Option<f32>,
+}
+
+/// What an image, a category or an annotation goes by. pandas writes whole numbers
+/// as floats, and some tools texts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Id {
+    Number(i64),
+    Text(String),
+}
+
+impl Id {
+    fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Beyond it not every whole number is a float.
+        const LARGEST: f64 = 9_007_199_254_740_992.0;
+        match Value::deserialize(deserializer)? {
+            // Written the one way a number is, a text is that number.
+            Value::String(text) => Ok(match text.parse::<i64>() {
+                Ok(number) if number.to_string() == text => Self::Number(number),
+                _ => Self::Text(text),
+            }),
+            Value::Number(number) => {
+                let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= LARGEST);
+                let whole = number.as_i64().or_else(|| float.map(|float| float as i64));
+                whole
+                    .map(Self::Number)
+                    .ok_or_else(|| D::Error::custom(format!("id is {number}, expected a whole number")))
+            }
+            other => Err(D::Error::custom(format!("id is {other}, expected a number or a text"))),
+        }
+    }
+}
+
+/// 0 or 1, which some tools write as a float, a truth value or nothing.
+fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(false),
+        Value::Bool(yes) => Ok(yes),
+        Value::Number(number) => Ok(number.as_f64() != Some(0.0)),
+        other => Err(D::Error::custom(format!("iscrowd is {other}, expected 0 or 1"))),
+    }
 }
 
 #[derive(Deserialize)]
@@ -78,122 +139,180 @@ pub(super) fn looks_like(text: &str) -> bool {
     !text.contains("\"FeatureCollection\"") && text.contains("\"annotations\"") && text.contains("\"images\"")
 }
 
-pub(super) fn read(text: &str, path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
-    let bad = |error: serde_json::Error| {
-        malformed(FORMAT, format!("line {}", error.line()), error.to_string(), path)
-    };
+pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
+    let text: Cow<'_, str> = without_nan(text);
     let is_list = text.trim_start().starts_with('[');
-    let data: DataSet<'_> = if is_list {
-        let annotations = serde_json::from_str(text).map_err(bad)?;
-        DataSet { images: Vec::new(), annotations, categories: Vec::new() }
-    } else {
-        serde_json::from_str(text).map_err(bad)?
-    };
-    let mut reader = Reader::new(data.images, data.categories, is_list)?;
+    let data = data_set(&text, is_list).map_err(|error| {
+        malformed(FORMAT, format!("line {}", error.line()), error.to_string(), source.path)
+    })?;
+    let mut reader = Reader::new(data.images, data.categories, is_list, source.path)?;
     for (place, raw) in data.annotations.into_iter().enumerate() {
-        let bad = |problem: String| malformed(FORMAT, format!("annotation {place}"), problem, path);
-        let annotation: Annotation =
-            serde_json::from_str(raw.get()).map_err(|error| bad(error.to_string()))?;
-        let object = reader.object(place, annotation, settings.detail).map_err(bad)?;
-        reader.set.objects.push(object);
+        let at = format!("annotation {place}");
+        let object = serde_json::from_str(raw.get())
+            .map_err(|error| error.to_string())
+            .and_then(|annotation| reader.object(place, annotation, settings))
+            .map_err(|problem| malformed(FORMAT, &at, problem, source.path))?;
+        match object {
+            Some(object) => reader.set.push(object),
+            None => reader.remarks.add(Remark::Placeless, 1, || source.at(&at)),
+        }
+        let slivers = std::mem::take(&mut reader.slivers);
+        reader.remarks.add(Remark::Sliver, slivers, || source.at(&at));
     }
-    Ok(reader.set)
+    Ok(Reading { set: reader.set.finish(), remarks: reader.remarks, omits_empty_images: is_list })
 }
 
-/// Images and classes by their numbers. Lists of results name neither, so they
-/// get numbers for names.
+fn data_set(text: &str, is_list: bool) -> serde_json::Result<DataSet<'_>> {
+    if !is_list {
+        return serde_json::from_str(text);
+    }
+    let annotations = serde_json::from_str(text)?;
+    Ok(DataSet { images: Vec::new(), annotations, categories: Vec::new() })
+}
+
+/// Images and classes by their ids. Lists of results name neither, so they go by
+/// their ids.
 struct Reader {
-    set: ObjectSet,
-    images: BTreeMap<i64, ImageId>,
-    classes: BTreeMap<i64, ClassId>,
-    open: bool,
+    set: SetBuilder,
+    images: BTreeMap<Id, ImageId>,
+    classes: BTreeMap<Id, ClassId>,
+    is_list: bool,
+    remarks: Remarks,
+    /// Outlines without area in the object that is being read.
+    slivers: u64,
 }
 
 impl Reader {
-    fn new(mut images: Vec<CocoImage>, mut categories: Vec<Category>, open: bool) -> Result<Self> {
+    fn new(
+        mut images: Vec<CocoImage>,
+        mut categories: Vec<Category>,
+        is_list: bool,
+        path: &Path,
+    ) -> Result<Self> {
         // By number, as pycocotools walks them: ties of score fall the same way.
-        images.sort_by_key(|image| image.id);
-        categories.sort_by_key(|category| category.id);
-        let mut reader =
-            Self { set: ObjectSet::default(), images: BTreeMap::new(), classes: BTreeMap::new(), open };
+        images.sort_by(|a, b| a.id.cmp(&b.id));
+        categories.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut reader = Self {
+            set: SetBuilder::new(),
+            images: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            is_list,
+            remarks: Remarks::default(),
+            slivers: 0,
+        };
         for image in images {
             let name = image.file_name.unwrap_or_else(|| image.id.to_string());
-            reader.add_image(image.id, name, image.width.zip(image.height));
+            let size = image.width.zip(image.height);
+            if !reader.add_image(image.id, &name, size) {
+                let problem = format!("two images have the file name {name:?}, expected one of each");
+                return Err(malformed(FORMAT, "images", problem, path));
+            }
         }
         for category in categories {
-            reader.add_class(category.id, category.name)?;
+            reader.add_class(category.id, &category.name)?;
         }
         Ok(reader)
     }
 
-    fn add_image(&mut self, number: i64, name: String, size: Option<(f64, f64)>) -> ImageId {
-        let id = ImageId(self.set.images.len() as u32);
-        self.set.images.push(Image { number: Some(number), size, ..Image::named(name) });
-        self.images.insert(number, id);
-        id
+    /// Whether its name is new.
+    fn add_image(&mut self, id: Id, name: &str, size: Option<(f64, f64)>) -> bool {
+        let (place, is_new) = self.set.add_image(Image { number: id.number(), size, ..Image::named(name) });
+        self.images.insert(id, place);
+        is_new
     }
 
-    fn add_class(&mut self, number: i64, name: String) -> Result<ClassId> {
-        let id = u16::try_from(self.set.classes.len()).map(ClassId).map_err(|_| EvalError::TooManyClasses)?;
-        self.set.classes.push(Class { name, number: Some(number) });
-        self.classes.insert(number, id);
-        Ok(id)
+    fn add_class(&mut self, id: Id, name: &str) -> Result<ClassId> {
+        let numbers: Vec<i64> = id.number().into_iter().collect();
+        let class = self.set.class_numbered(name, &numbers)?;
+        self.classes.insert(id, class);
+        Ok(class)
     }
 
-    fn object(&mut self, place: usize, annotation: Annotation, detail: Detail) -> Result<Object, String> {
-        let (image, class) = (annotation.image_id, annotation.category_id);
-        let image = match self.images.get(&image) {
-            Some(id) => *id,
-            None if self.open => self.add_image(image, image.to_string(), None),
-            None => return Err(format!("image_id {image} is not among the images")),
-        };
-        let class = match self.classes.get(&class) {
-            Some(id) => *id,
-            None if self.open => {
-                self.add_class(class, class.to_string()).map_err(|error| error.to_string())?
+    fn image_of(&mut self, id: Id) -> Result<ImageId, String> {
+        if let Some(known) = self.images.get(&id) {
+            return Ok(*known);
+        }
+        if !self.is_list {
+            return Err(format!("image_id {id} is not among the images"));
+        }
+        let name = id.to_string();
+        let (place, _) = self.set.add_image(Image { number: id.number(), ..Image::named(name) });
+        self.images.insert(id, place);
+        Ok(place)
+    }
+
+    fn class_of(&mut self, id: Id) -> Result<ClassId, String> {
+        match self.classes.get(&id) {
+            Some(known) => Ok(*known),
+            None if self.is_list => {
+                let name = id.to_string();
+                self.add_class(id, &name).map_err(|error| error.to_string())
             }
-            None => return Err(format!("category_id {class} is not among the categories")),
+            None => Err(format!("category_id {id} is not among the categories")),
+        }
+    }
+
+    /// `None` for an annotation that says nowhere where it is.
+    fn object(
+        &mut self,
+        place: usize,
+        annotation: Annotation,
+        settings: &ReadSettings,
+    ) -> Result<Option<Object>, String> {
+        let id = annotation.id.as_ref().and_then(Id::number).and_then(|id| u64::try_from(id).ok());
+        let image = self.image_of(annotation.image_id)?;
+        let class = self.class_of(annotation.category_id)?;
+        let is_crowd = annotation.iscrowd && !settings.crowds_are_objects;
+        let role = if is_crowd { Role::Crowd } else { Role::Object };
+        let keeps_all = role == Role::Crowd && settings.detail != Detail::Boxes;
+        let detail = if keeps_all { Detail::Full } else { settings.detail };
+        let boxed = bbox(annotation.bbox.as_deref())?;
+        let Some(shape) = shape(boxed, annotation.segmentation, detail, &mut self.slivers)? else {
+            return Ok(None);
         };
-        let role = if annotation.iscrowd == 0 { Role::Object } else { Role::Crowd };
-        let detail = if role == Role::Object || detail == Detail::Boxes { detail } else { Detail::Full };
-        let shape = shape(annotation.bbox, annotation.segmentation, detail)?;
         let score = annotation.score.filter(|score| !score.is_nan());
-        Ok(Object { id: annotation.id.unwrap_or(place as u64), image, class, score, shape, role })
+        Ok(Some(Object { id: id.unwrap_or(place as u64), image, class, score, shape, role }))
     }
 }
 
-/// The outline where there is one, but the file's own box for boxes.
+fn bbox(numbers: Option<&[f64]>) -> Result<Option<Level0Box>, String> {
+    match numbers {
+        None | Some([]) => Ok(None),
+        Some(&[x, y, width, height]) => {
+            Ok(Some(Level0Box::new(euclid::point2(x, y), euclid::point2(x + width, y + height))))
+        }
+        Some(other) => Err(format!("bbox has {} numbers, expected x, y, width, height", other.len())),
+    }
+}
+
+/// The outline where there is one, but the file's own box for boxes. `None` when
+/// there is neither.
 fn shape(
-    bbox: Option<[f64; 4]>,
+    bbox: Option<Level0Box>,
     segmentation: Option<Segmentation>,
     detail: Detail,
-) -> Result<Shape, String> {
-    let boxed = bbox.map(|[x, y, width, height]| {
-        Shape::Box(Level0Box::new(euclid::point2(x, y), euclid::point2(x + width, y + height)))
-    });
-    if let (Some(boxed), Detail::Boxes) = (&boxed, detail) {
-        return Ok(boxed.clone());
+    slivers: &mut u64,
+) -> Result<Option<Shape>, String> {
+    let boxed = bbox.map(Shape::Box);
+    if detail == Detail::Boxes && boxed.is_some() {
+        return Ok(boxed);
     }
-    let outline = segmentation.map(outline).transpose()?.filter(|polygon| !polygon.rings.is_empty());
-    match outline.map(|polygon| Shape::Polygon(Box::new(polygon))).or(boxed) {
-        Some(shape) => Ok(shape.reduced(detail)),
-        None => Err("there is neither a bbox nor a segmentation".to_owned()),
-    }
+    let outline = segmentation.map(|segmentation| outline(segmentation, slivers)).transpose()?;
+    let outline = outline.filter(|polygon| !polygon.rings.is_empty());
+    let shape = outline.map(|polygon| Shape::Polygon(Box::new(polygon))).or(boxed);
+    Ok(shape.map(|shape| shape.reduced(detail)))
 }
 
-fn outline(segmentation: Segmentation) -> Result<Polygon, String> {
+/// Parts without points are no parts; those without area are counted.
+fn outline(segmentation: Segmentation, slivers: &mut u64) -> Result<Polygon, String> {
     match segmentation {
         Segmentation::Polygons(parts) => {
-            let ring = |part: Vec<f64>| {
-                if part.len() < 6 || !part.len().is_multiple_of(2) {
-                    return Err(format!(
-                        "polygon has {} numbers, expected an even number from 6",
-                        part.len()
-                    ));
-                }
-                Ok(part.as_chunks::<2>().0.iter().map(|&[x, y]| euclid::point2(x, y)).collect())
-            };
-            Ok(Polygon { rings: parts.into_iter().map(ring).collect::<Result<_, String>>()? })
+            let rings = parts.into_iter().filter(|part| !part.is_empty()).map(ring);
+            let mut rings = rings.collect::<Result<Vec<_>, String>>()?;
+            let before = rings.len();
+            rings.retain(|ring| !is_sliver(ring));
+            *slivers += (before - rings.len()) as u64;
+            Ok(Polygon { rings })
         }
         Segmentation::Runs { size, counts } => {
             let counts = match counts {
@@ -203,6 +322,14 @@ fn outline(segmentation: Segmentation) -> Result<Polygon, String> {
             mask_outline(size, &counts)
         }
     }
+}
+
+fn ring(numbers: Vec<f64>) -> Result<Ring, String> {
+    let (pairs, rest) = numbers.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(format!("polygon has {} numbers, expected an even number", numbers.len()));
+    }
+    Ok(pairs.iter().map(|&[x, y]| euclid::point2(x, y)).collect())
 }
 
 /// COCO's packed counts: five bits a character from '0' on, the lowest first, a
@@ -296,10 +423,16 @@ fn bounds_of(runs: &[(u64, u64)], pixel: impl Fn(u64) -> (u32, u32), height: u32
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::objects::ObjectSet;
+
+    fn reading(text: &str, detail: Detail) -> Result<Reading> {
+        assert!(looks_like(text));
+        let source = Source::new(Path::new("truth.json"));
+        read(text, &source, &ReadSettings { detail, ..ReadSettings::default() })
+    }
 
     fn parsed(text: &str, detail: Detail) -> Result<ObjectSet> {
-        assert!(looks_like(text));
-        read(text, Path::new("truth.json"), &ReadSettings { detail, ..ReadSettings::default() })
+        reading(text, detail).map(|reading| reading.set)
     }
 
     const DATA: &str = r#"{"images":[{"id":9,"file_name":"b.png","width":6,"height":5},{"id":3,"file_name":"a.png"}],
@@ -360,5 +493,86 @@ mod tests {
         assert!(message.starts_with("bad COCO JSON, annotation 1: image_id 4"), "{message}");
         let short = DATA.replace("[6,3,2,3,16]", "[6,3,2,3]");
         assert!(parsed(&short, Detail::Full).unwrap_err().to_string().contains("do not add up to 5 x 6"));
+    }
+    /// [`DATA`] with one text for another, which must be there.
+    fn with(old: &str, new: &str) -> String {
+        assert!(DATA.contains(old), "{old}");
+        DATA.replace(old, new)
+    }
+
+    #[test]
+    fn numbers_are_read_however_they_are_written() {
+        let plain = parsed(DATA, Detail::Full).unwrap();
+        for (old, new) in [
+            ("\"id\":7", "\"id\":7.0"),
+            ("\"image_id\":9", "\"image_id\":9.0"),
+            ("\"image_id\":9", "\"image_id\":\"9\""),
+            ("\"category_id\":2", "\"category_id\":2.0"),
+            ("\"id\":3", "\"id\":3.0"),
+            ("\"iscrowd\":1", "\"iscrowd\":true"),
+            ("\"iscrowd\":1", "\"iscrowd\":1.0"),
+            ("\"iscrowd\":0", "\"iscrowd\":false"),
+            ("\"iscrowd\":0", "\"iscrowd\":null"),
+            ("\"iscrowd\":0", "\"score\":NaN"),
+            ("\"iscrowd\":0", "\"score\":null"),
+            ("\"bbox\":[1,1,3,3]", "\"bbox\":[]"),
+            ("[[0,0,10,0,10,10,0,10]]", "[[],[0,0,10,0,10,10,0,10]]"),
+        ] {
+            assert_eq!(parsed(&with(old, new), Detail::Full).unwrap(), plain, "{new}");
+        }
+        let text = with("\"id\":7", "\"id\":\"ann-7\"");
+        assert_eq!(parsed(&text, Detail::Full).unwrap().objects[0].id, 0);
+        for wrong in ["7.5", "true", "1e300"] {
+            let text = with("\"image_id\":9", &format!("\"image_id\":{wrong}"));
+            let message = parsed(&text, Detail::Full).unwrap_err().to_string();
+            assert!(message.contains("annotation 0: id is"), "{message}");
+        }
+    }
+
+    #[test]
+    fn images_may_go_by_texts() {
+        let text = DATA.replace("\"id\":9,", "\"id\":\"b\",").replace("\"image_id\":9", "\"image_id\":\"b\"");
+        let set = parsed(&text, Detail::Full).unwrap();
+        assert_eq!(set.image_of(&set.objects[0]).name, "b.png");
+        let results =
+            reading(r#"[{"image_id":"b","category_id":1,"bbox":[1,1,3,3],"score":0.5}]"#, Detail::Boxes)
+                .unwrap();
+        assert!(results.omits_empty_images);
+        assert_eq!((results.set.images[0].name.as_str(), results.set.images[0].number), ("b", None));
+    }
+
+    #[test]
+    fn outlines_without_area_leave_the_box_and_are_counted() {
+        let mask = "{\"size\":[5,6],\"counts\":[6,3,2,3,16]}";
+        for (segmentation, slivers) in [("[[10,10,20,20]]", 1), ("[[]]", 0), ("[]", 0), ("null", 0)] {
+            let found = reading(&with(mask, segmentation), Detail::Full).unwrap();
+            assert_eq!(found.set.objects[0].shape.area(), 9.0, "{segmentation}");
+            assert_eq!(found.remarks.count(Remark::Sliver), slivers, "{segmentation}");
+        }
+        let nowhere = with(mask, "[]").replace("\"bbox\":[1,1,3,3]", "\"bbox\":[]");
+        let found = reading(&nowhere, Detail::Boxes).unwrap();
+        assert_eq!((found.set.objects.len(), found.remarks.count(Remark::Placeless)), (1, 1));
+        let said = found.remarks.left_out().unwrap();
+        assert!(said.ends_with("the first: annotation 0: truth.json"), "{said}");
+    }
+
+    #[test]
+    fn crowds_are_objects_when_asked() {
+        let source = Source::new(Path::new("truth.json"));
+        let settings = ReadSettings { crowds_are_objects: true, ..ReadSettings::default() };
+        let set = read(DATA, &source, &settings).unwrap().set;
+        assert!(set.objects.iter().all(|object| object.role == Role::Object));
+    }
+
+    #[test]
+    fn categories_of_one_name_are_one_class_with_two_numbers() {
+        let set = parsed(&with("\"stroma\"", "\"tumour\""), Detail::Boxes).unwrap();
+        assert_eq!((set.classes.len(), set.classes[0].numbers.as_slice()), (1, &[1, 2][..]));
+    }
+
+    #[test]
+    fn two_images_of_one_file_name_are_refused() {
+        let message = parsed(&with("a.png", "b.png"), Detail::Boxes).unwrap_err().to_string();
+        assert!(message.contains("two images have the file name \"b.png\""), "{message}");
     }
 }

@@ -1,15 +1,18 @@
 //! GeoJSON as QuPath writes it, and near relatives.
 
-use std::path::Path;
-
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use wsi_types::Level0Point;
 
-use super::{ReadSettings, UNNAMED_CLASS, image_name, malformed};
+use super::{
+    Parts, ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
+    outline::{area, joined},
+    remarks::{Remark, Remarks},
+    text::without_nan,
+};
 use crate::{
     error::Result,
-    objects::{Detail, Object, ObjectSet, Role, Shape},
+    objects::{Detail, Object, ObjectSet, Role, SetBuilder, Shape},
     polygon::{Polygon, Ring},
 };
 
@@ -37,34 +40,84 @@ struct Geometry {
     coordinates: Value,
 }
 
-/// Reads a `FeatureCollection`, one `Feature`, or a bare list of features.
-pub(super) fn read(text: &str, path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
-    let mut set = ObjectSet::default();
-    let image = set.image_named(&image_name(path));
-    for (place, raw) in features(text, path)?.into_iter().enumerate() {
-        let bad = |problem: String| malformed(FORMAT, format!("feature {place}"), problem, path);
-        let feature: Feature = serde_json::from_str(raw.get()).map_err(|error| bad(error.to_string()))?;
+/// Reads a `FeatureCollection`, one `Feature`, or a bare list of features. Lines,
+/// geometry collections and what has no area or place are left out and counted.
+pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
+    let text = without_nan(text);
+    let mut set = SetBuilder::new();
+    let image = set.image_named(&source.image);
+    let mut remarks = Remarks::default();
+    for (place, raw) in features(&text, source.path)?.into_iter().enumerate() {
+        let at = format!("feature {place}");
+        let feature: Feature = serde_json::from_str(raw.get())
+            .map_err(|error| malformed(FORMAT, &at, error.to_string(), source.path))?;
         let properties = feature.properties.unwrap_or_default();
-        let kind = properties.get("objectType").or_else(|| properties.get("object_type"));
-        if matches!(kind.and_then(Value::as_str), Some("root" | "tile" | "tmaCore")) {
+        let kind = kind_of(&properties);
+        if matches!(kind, Some("root" | "tile" | "tmaCore")) {
             continue;
         }
         let nucleus = if settings.nuclei { feature.nucleus } else { None };
         let Some(geometry) = nucleus.or(feature.geometry) else { continue };
         let class = class_of(&properties).unwrap_or_else(|| UNNAMED_CLASS.to_owned());
         let role = role_of(&class, &properties, settings);
+        // What excuses predictions is an area, however many parts it has.
+        let takes_parts = role == Role::Object
+            && match settings.parts {
+                Parts::Whole => false,
+                Parts::Objects => true,
+                Parts::ByClass => is_annotation(kind) && names_cells(&class),
+            };
+        let mut met = Vec::new();
+        let shapes = shapes(&geometry, takes_parts, &mut met)
+            .map_err(|problem| malformed(FORMAT, &at, problem, source.path))?;
+        met.retain(|(what, _)| *what != Remark::PartsKept || role == Role::Object);
+        met.into_iter().for_each(|(what, count)| remarks.add(what, count, || source.at(&at)));
+        if shapes.is_empty() {
+            continue;
+        }
         let class = set.class_named(&class)?;
         let score = score_of(&properties);
-        for shape in shapes(&geometry).map_err(bad)? {
+        for shape in shapes {
             let shape = shape.reduced(if role == Role::Object { settings.detail } else { Detail::Full });
-            set.objects.push(Object { id: place as u64, image, class, score, shape, role });
+            set.push(Object { id: place as u64, image, class, score, shape, role });
         }
     }
+    let mut set = set.finish();
     drop_ignore_class(&mut set);
-    Ok(set)
+    Ok(Reading { set, remarks, omits_empty_images: false })
 }
 
-fn features<'a>(text: &'a str, path: &Path) -> Result<Vec<&'a RawValue>> {
+/// What QuPath calls the object: `annotation`, `detection`, `cell`, `tile`, ….
+fn kind_of(properties: &Map<String, Value>) -> Option<&str> {
+    properties.get("objectType").or_else(|| properties.get("object_type")).and_then(Value::as_str)
+}
+
+/// Whether an object may be several: QuPath's detections and cells are one each,
+/// annotations can be merged.
+fn is_annotation(kind: Option<&str>) -> bool {
+    !matches!(kind, Some("detection" | "cell"))
+}
+
+/// Whether a class is one of cells and not of areas, by the words in its name.
+fn names_cells(class: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "nucle",
+        "cell",
+        "cyte",
+        "lympho",
+        "mitos",
+        "mitot",
+        "neutrophil",
+        "eosinophil",
+        "macrophage",
+        "fibroblast",
+        "apopto",
+    ];
+    let class = class.to_lowercase();
+    WORDS.iter().any(|word| class.contains(word))
+}
+
+fn features<'a>(text: &'a str, path: &std::path::Path) -> Result<Vec<&'a RawValue>> {
     let bad = |error: serde_json::Error| {
         malformed(FORMAT, format!("line {}", error.line()), error.to_string(), path)
     };
@@ -99,8 +152,9 @@ fn role_of(class: &str, properties: &Map<String, Value>, settings: &ReadSettings
     if settings.ignore_classes.iter().any(|ignored| ignored == class) {
         return Role::IgnoreArea;
     }
-    let crowd = properties.get("iscrowd").is_some_and(|v| v == &Value::Bool(true) || v.as_i64() == Some(1));
-    if crowd { Role::Crowd } else { Role::Object }
+    let marked = properties.get("iscrowd");
+    let is_crowd = marked.is_some_and(|v| v == &Value::Bool(true) || v.as_f64().is_some_and(|v| v != 0.0));
+    if is_crowd && !settings.crowds_are_objects { Role::Crowd } else { Role::Object }
 }
 
 /// A probability among the properties or QuPath's measurements.
@@ -120,10 +174,10 @@ fn score_of(properties: &Map<String, Value>) -> Option<f32> {
 
 /// Ignore areas belong to no class, so their label is no class of objects.
 fn drop_ignore_class(set: &mut ObjectSet) {
-    let used = |place: usize, set: &ObjectSet| {
-        set.objects.iter().any(|o| usize::from(o.class.0) == place && o.role != Role::IgnoreArea)
-    };
-    let kept: Vec<bool> = (0..set.classes.len()).map(|place| used(place, set)).collect();
+    let mut kept = vec![false; set.classes.len()];
+    for object in set.objects.iter().filter(|object| object.role != Role::IgnoreArea) {
+        kept[usize::from(object.class.0)] = true;
+    }
     let mut places = Vec::with_capacity(kept.len());
     let mut next = 0;
     for &keep in &kept {
@@ -141,22 +195,72 @@ fn drop_ignore_class(set: &mut ObjectSet) {
     set.classes.retain(|_| keep.next().unwrap_or(true));
 }
 
-fn shapes(geometry: &Geometry) -> Result<Vec<Shape>, String> {
+/// The objects of one geometry, and what was met in it, how often.
+fn shapes(
+    geometry: &Geometry,
+    takes_parts: bool,
+    met: &mut Vec<(Remark, u64)>,
+) -> Result<Vec<Shape>, String> {
     let coordinates = &geometry.coordinates;
     match geometry.kind.as_str() {
-        "Point" => Ok(vec![Shape::Point(point(coordinates)?)]),
-        "MultiPoint" => list(coordinates)?.iter().map(|p| point(p).map(Shape::Point)).collect(),
-        "Polygon" => Ok(vec![outline(rings(coordinates)?)]),
-        "MultiPolygon" => {
-            let parts = list(coordinates)?.iter().map(rings).collect::<Result<Vec<_>, String>>()?;
-            Ok(vec![outline(parts.into_iter().flatten().collect())])
+        "Point" if is_empty(coordinates) => met.push((Remark::Placeless, 1)),
+        "Point" => return Ok(vec![Shape::Point(point(coordinates)?)]),
+        "MultiPoint" => return list(coordinates)?.iter().map(|p| point(p).map(Shape::Point)).collect(),
+        "Polygon" => {
+            let part = polygon(coordinates, met)?;
+            return Ok(part.into_iter().map(|part| joined(vec![part])).collect());
         }
-        other => Err(format!("geometry is a {other}, expected a Point, MultiPoint, Polygon or MultiPolygon")),
+        "MultiPolygon" => return multi_polygon(coordinates, takes_parts, met),
+        "LineString" | "MultiLineString" => met.push((Remark::Line, 1)),
+        "GeometryCollection" => met.push((Remark::Collection, 1)),
+        other => {
+            return Err(format!(
+                "geometry is a {other}, expected a Point, MultiPoint, Polygon or MultiPolygon"
+            ));
+        }
     }
+    Ok(Vec::new())
 }
 
-fn outline(rings: Vec<Ring>) -> Shape {
-    Shape::Polygon(Box::new(Polygon { rings }))
+/// `None`, and why, when it has no area.
+fn polygon(coordinates: &Value, met: &mut Vec<(Remark, u64)>) -> Result<Option<Polygon>, String> {
+    if is_empty(coordinates) {
+        met.push((Remark::Placeless, 1));
+        return Ok(None);
+    }
+    let mut slivers = 0;
+    let found = area(rings(coordinates)?, &mut slivers);
+    if slivers > 0 {
+        met.push((Remark::Sliver, slivers));
+    }
+    Ok(found.map_err(|why| met.push((why, 1))).ok())
+}
+
+fn multi_polygon(
+    coordinates: &Value,
+    takes_parts: bool,
+    met: &mut Vec<(Remark, u64)>,
+) -> Result<Vec<Shape>, String> {
+    if is_empty(coordinates) {
+        met.push((Remark::Placeless, 1));
+        return Ok(Vec::new());
+    }
+    let parts = list(coordinates)?.iter().map(|part| polygon(part, met)).collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<Polygon> = parts.into_iter().flatten().collect();
+    match parts.len() {
+        0 | 1 => {}
+        _ if takes_parts => {
+            met.push((Remark::PartsTaken, 1));
+            return Ok(parts.into_iter().map(|part| joined(vec![part])).collect());
+        }
+        _ => met.push((Remark::PartsKept, 1)),
+    }
+    Ok(if parts.is_empty() { Vec::new() } else { vec![joined(parts)] })
+}
+
+/// Not there, `null` or an empty list.
+fn is_empty(coordinates: &Value) -> bool {
+    coordinates.is_null() || coordinates.as_array().is_some_and(Vec::is_empty)
 }
 
 fn list(value: &Value) -> Result<&Vec<Value>, String> {
@@ -176,16 +280,8 @@ fn rings(value: &Value) -> Result<Vec<Ring>, String> {
     list(value)?.iter().map(ring).collect()
 }
 
-/// Drops the repeated last point.
 fn ring(value: &Value) -> Result<Ring, String> {
-    let mut ring: Ring = list(value)?.iter().map(point).collect::<Result<_, _>>()?;
-    if ring.len() > 1 && ring.first() == ring.last() {
-        ring.pop();
-    }
-    if ring.len() < 3 {
-        return Err(format!("ring has {} points, expected at least 3", ring.len()));
-    }
-    Ok(ring)
+    list(value)?.iter().map(point).collect()
 }
 
 #[cfg(test)]
@@ -193,8 +289,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn reading_as(text: &str, parts: Parts) -> Result<Reading> {
+        let source = Source::new(std::path::Path::new("slide-7.geojson"));
+        read(text, &source, &ReadSettings { parts, ..ReadSettings::default() })
+    }
+
+    fn reading(text: &str) -> Result<Reading> {
+        reading_as(text, Parts::ByClass)
+    }
+
     fn parsed(text: &str) -> Result<ObjectSet> {
-        read(text, Path::new("slide-7.geojson"), &ReadSettings::default())
+        reading(text).map(|reading| reading.set)
     }
 
     #[test]
@@ -224,15 +329,68 @@ mod tests {
 
     #[test]
     fn errors_name_the_feature_and_what_is_wrong() {
-        let line = parsed(
+        let odd = parsed(
             r#"[{"geometry":{"type":"Point","coordinates":[1,2]}},
-                              {"geometry":{"type":"LineString","coordinates":[[1,2],[3,4]]}}]"#,
+                              {"geometry":{"type":"Circle","coordinates":[1,2]}}]"#,
         );
-        let message = line.unwrap_err().to_string();
-        assert!(message.starts_with("bad GeoJSON, feature 1: geometry is a LineString"), "{message}");
-        let short = parsed(r#"[{"geometry":{"type":"Polygon","coordinates":[[[1,2],[3,4],[1,2]]]}}]"#);
-        assert!(short.unwrap_err().to_string().contains("ring has 2 points"));
+        let message = odd.unwrap_err().to_string();
+        assert!(message.starts_with("bad GeoJSON, feature 1: geometry is a Circle"), "{message}");
+        let short = parsed(r#"[{"geometry":{"type":"Polygon","coordinates":[[[1],[3,4],[1,2]]]}}]"#);
+        assert!(short.unwrap_err().to_string().contains("position is [1], expected two numbers"));
         let comma = parsed("[{\"geometry\":null},\n]");
         assert!(comma.unwrap_err().to_string().contains("line 2"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_left_out_and_counted() {
+        let found = reading(
+            r#"[{"geometry":{"type":"LineString","coordinates":[[1,2],[3,4]]}},
+                {"geometry":{"type":"MultiLineString","coordinates":[[[1,2],[3,4]]]}},
+                {"geometry":{"type":"GeometryCollection","geometries":[]}},
+                {"geometry":{"type":"Polygon","coordinates":[[[1,2],[3,4],[1,2]]]}},
+                {"geometry":{"type":"Polygon","coordinates":[]}},
+                {"geometry":{"type":"Polygon"}},
+                {"geometry":{"type":"MultiPolygon","coordinates":[[[[0,0],[9,0],[9,9]],[[1,1],[2,2]]],[[[1,2],[3,4]]]]}}]"#,
+        )
+        .unwrap();
+        assert_eq!(found.set.objects.len(), 1);
+        assert_eq!(found.set.objects[0].shape.area(), 40.5);
+        let kinds = [Remark::Line, Remark::Collection, Remark::Sliver, Remark::Placeless];
+        assert_eq!(kinds.map(|kind| found.remarks.count(kind)), [2, 1, 3, 2]);
+        let said = found.remarks.left_out().unwrap();
+        assert!(said.ends_with("the first: feature 0: slide-7.geojson"), "{said}");
+    }
+
+    #[test]
+    fn numbers_that_are_not_known_are_no_scores() {
+        let text = r#"[{"geometry":{"type":"Point","coordinates":[1,2]},"properties":{
+            "measurements":{"Area":NaN,"Detection probability":NaN}}}]"#;
+        assert_eq!(parsed(text).unwrap().objects[0].score, None);
+    }
+
+    #[test]
+    fn parts_of_a_class_of_cells_are_objects_and_it_is_said() {
+        let text = |class: &str, kind: &str| {
+            format!(
+                r#"[{{"geometry":{{"type":"MultiPolygon","coordinates":[
+                    [[[0,0],[9,0],[9,9],[0,9]],[[1,1],[2,1],[2,2]]], [[[20,0],[29,0],[29,9]]]]}},
+                    "properties":{{"objectType":"{kind}","classification":"{class}"}}}}]"#
+            )
+        };
+        let count = |class: &str, kind: &str, parts| {
+            let found = reading_as(&text(class, kind), parts).unwrap();
+            let remarks = [Remark::PartsTaken, Remark::PartsKept].map(|what| found.remarks.count(what));
+            (found.set.objects.len(), remarks)
+        };
+        assert_eq!(count("Tumour nuclei", "annotation", Parts::ByClass), (2, [1, 0]));
+        assert_eq!(count("Lymphocyte", "", Parts::ByClass), (2, [1, 0]));
+        assert_eq!(count("Lymphocyte", "detection", Parts::ByClass), (1, [0, 1]));
+        assert_eq!(count("Stroma", "annotation", Parts::ByClass), (1, [0, 1]));
+        assert_eq!(count("Stroma", "annotation", Parts::Objects), (2, [1, 0]));
+        assert_eq!(count("Lymphocyte", "annotation", Parts::Whole), (1, [0, 1]));
+        assert_eq!(count("Ignore*", "annotation", Parts::Objects), (1, [0, 0]));
+        let areas: Vec<f64> =
+            parsed(&text("nucleus", "")).unwrap().objects.iter().map(|o| o.shape.area()).collect();
+        assert_eq!(areas, [80.5, 40.5]);
     }
 }

@@ -3,8 +3,9 @@
 use std::{fs::File, io::BufReader, path::Path};
 
 use super::{
-    ReadSettings, UNNAMED_CLASS, image_name, malformed,
+    Parts, ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
     mask::{PixelBounds, trace},
+    remarks::{Remark, Remarks},
 };
 use crate::{
     EvalError,
@@ -39,31 +40,50 @@ struct Extent {
     y: f64,
 }
 
-pub(super) fn read(path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
-    let map = decode(path)?;
+/// Reads a map. One with a single number for several separate areas is a mask and
+/// does not say which pixel is of which object: that is told, and its areas are
+/// objects when `settings` ask for [`Parts::Objects`].
+pub(super) fn read(source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
+    let map = decode(source.path)?;
     let mut set = ObjectSet::default();
-    let image = set.image_named(&image_name(path));
+    let image = set.image_named(&source.image);
     set.images[0].size = Some((f64::from(map.width), f64::from(map.height)));
     let class = set.class_named(UNNAMED_CLASS)?;
-    for (label, extent) in (0_u16..).zip(extents(&map)) {
-        let Some(extent) = extent else { continue };
-        let shape = match settings.detail {
-            Detail::Points => {
-                Shape::Point(euclid::point2(extent.x / extent.pixels, extent.y / extent.pixels))
+    let add = |set: &mut ObjectSet, id: u64, shape: Shape| {
+        set.objects.push(Object { id, image, class, score: None, shape, role: Role::Object });
+    };
+    let extents = extents(&map);
+    let mut remarks = Remarks::default();
+    let mut numbers = extents.iter().zip(0_u16..).filter_map(|(extent, label)| Some((label, (*extent)?)));
+    if let (Some((label, extent)), None) = (numbers.next(), numbers.next()) {
+        let areas = trace(extent.bounds, |x, y| map.at(x, y) == label).parts();
+        if areas.len() > 1 && settings.parts == Parts::Objects {
+            for (area, id) in areas.into_iter().zip(1..) {
+                add(&mut set, id, Shape::Polygon(Box::new(area)).reduced(settings.detail));
             }
-            Detail::Boxes => Shape::Box(extent.bounds.to_box()),
-            Detail::Full => Shape::Polygon(Box::new(trace(extent.bounds, |x, y| map.at(x, y) == label))),
-        };
-        set.objects.push(Object {
-            id: u64::from(label),
-            image,
-            class,
-            score: None,
-            shape,
-            role: Role::Object,
-        });
+            return Ok(Reading { set, remarks, omits_empty_images: false });
+        }
+        let kept = u64::from(areas.len() > 1);
+        remarks.add(Remark::YesNoMask, kept, || source.path.display().to_string());
     }
-    Ok(set)
+    for (extent, label) in extents.iter().zip(0_u16..) {
+        if let Some(extent) = extent {
+            add(&mut set, u64::from(label), extent.shape(&map, label, settings));
+        }
+    }
+    Ok(Reading { set, remarks, omits_empty_images: false })
+}
+
+/// Whether a PNG can be a label map by its head: gray of 8 or 16 bits.
+pub(super) fn may_be_labels(path: &Path) -> Result<bool> {
+    let file = File::open(path).map_err(|source| EvalError::Read { source, path: path.to_owned() })?;
+    let head = png::Decoder::new(BufReader::new(file)).read_info();
+    Ok(head.is_ok_and(|reader| holds_labels(reader.output_color_type())))
+}
+
+fn holds_labels((colour, depth): (png::ColorType, png::BitDepth)) -> bool {
+    matches!(colour, png::ColorType::Grayscale | png::ColorType::Indexed)
+        && matches!(depth, png::BitDepth::Eight | png::BitDepth::Sixteen)
 }
 
 fn decode(path: &Path) -> Result<LabelMap> {
@@ -72,8 +92,7 @@ fn decode(path: &Path) -> Result<LabelMap> {
     let damaged = |error: png::DecodingError| malformed(FORMAT, "pixels", error.to_string(), path);
     let mut reader = png::Decoder::new(BufReader::new(file)).read_info().map_err(damaged)?;
     let (colour, depth) = reader.output_color_type();
-    let gray = matches!(colour, png::ColorType::Grayscale | png::ColorType::Indexed);
-    if !gray || !matches!(depth, png::BitDepth::Eight | png::BitDepth::Sixteen) {
+    if !holds_labels((colour, depth)) {
         return Err(bad(format!(
             "picture is {colour:?} at {depth:?} bits, expected 8- or 16-bit gray labels"
         )));
@@ -90,6 +109,17 @@ fn decode(path: &Path) -> Result<LabelMap> {
         _ => bytes.into_iter().map(u16::from).collect(),
     };
     Ok(LabelMap { width: info.width, height: info.height, labels })
+}
+
+impl Extent {
+    /// The shape of `label`, as much as is wanted of it.
+    fn shape(&self, map: &LabelMap, label: u16, settings: &ReadSettings) -> Shape {
+        match settings.detail {
+            Detail::Points => Shape::Point(euclid::point2(self.x / self.pixels, self.y / self.pixels)),
+            Detail::Boxes => Shape::Box(self.bounds.to_box()),
+            Detail::Full => Shape::Polygon(Box::new(trace(self.bounds, |x, y| map.at(x, y) == label))),
+        }
+    }
 }
 
 /// By label; `None` for background and for numbers that do not occur.
@@ -132,11 +162,32 @@ mod tests {
         written(png::ColorType::Grayscale, &bytes)
     }
 
+    fn reading(path: &Path, settings: ReadSettings) -> Result<Reading> {
+        read(&Source::new(path), &settings)
+    }
+
+    #[test]
+    fn a_mask_of_one_number_is_said_to_be_one_and_taken_apart_when_asked() {
+        let file = labels([255, 0, 255, 255, 0, 255]);
+        let whole = reading(file.path(), ReadSettings::default()).unwrap();
+        assert_eq!((whole.set.objects.len(), whole.remarks.count(Remark::YesNoMask)), (1, 1));
+        for (detail, area) in [(Detail::Full, 2.0), (Detail::Boxes, 2.0), (Detail::Points, 0.0)] {
+            let settings = ReadSettings { detail, parts: Parts::Objects, ..ReadSettings::default() };
+            let parts = reading(file.path(), settings).unwrap();
+            let areas: Vec<f64> = parts.set.objects.iter().map(|object| object.shape.area()).collect();
+            assert_eq!(areas, [area, area]);
+        }
+        // One object in one piece is no mask.
+        let file = labels([7, 7, 0, 7, 0, 0]);
+        assert_eq!(reading(file.path(), ReadSettings::default()).unwrap().remarks, Remarks::default());
+        assert!(may_be_labels(file.path()).unwrap());
+    }
+
     #[test]
     fn labels_become_outlines_boxes_or_centres() {
         let file = labels([300, 300, 0, 300, 0, 7]);
         let read_as =
-            |detail| read(file.path(), &ReadSettings { detail, ..ReadSettings::default() }).unwrap();
+            |detail| reading(file.path(), ReadSettings { detail, ..ReadSettings::default() }).unwrap().set;
         let full = read_as(Detail::Full);
         let ids: Vec<u64> = full.objects.iter().map(|object| object.id).collect();
         assert_eq!(ids, [7, 300]);
@@ -151,7 +202,8 @@ mod tests {
     #[test]
     fn a_colour_picture_is_refused() {
         let file = written(png::ColorType::Rgb, &[0; 36]);
-        let message = read(file.path(), &ReadSettings::default()).unwrap_err().to_string();
+        assert!(!may_be_labels(file.path()).unwrap());
+        let message = reading(file.path(), ReadSettings::default()).unwrap_err().to_string();
         assert!(message.contains("expected 8- or 16-bit gray labels"), "{message}");
     }
 }

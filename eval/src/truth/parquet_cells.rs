@@ -2,7 +2,7 @@
 //! `x_px`, `y_px`, `bbox {xmin, ymin, xmax, ymax}`, `geometry` (WKB),
 //! `class_name` or `class_id`, `score`; what is there is used.
 
-use std::{fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File};
 
 use arrow_array::{
     Array, RecordBatch, StructArray,
@@ -17,7 +17,11 @@ use parquet::{
 use serde::Deserialize;
 use wsi_types::{ClassId, Level0Box, Mpp};
 
-use super::{ReadSettings, UNNAMED_CLASS, image_name, malformed, wkb};
+use super::{
+    ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
+    remarks::{Remark, Remarks},
+    wkb,
+};
 use crate::{
     EvalError,
     error::Result,
@@ -26,15 +30,17 @@ use crate::{
 
 const FORMAT: &str = "Parquet";
 
-pub(super) fn read(path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
+pub(super) fn read(source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
+    let path = source.path;
     let file = File::open(path).map_err(|source| EvalError::Read { source, path: path.to_owned() })?;
     let damaged = |error: String| malformed(FORMAT, "file", error, path);
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(e.to_string()))?;
     let metadata = builder.metadata().file_metadata();
-    let about = About::of(metadata.key_value_metadata().map_or(&[], Vec::as_slice));
+    let about = About::from_metadata(metadata.key_value_metadata().map_or(&[], Vec::as_slice));
     let mut set = ObjectSet::default();
-    set.image_named(&about.slide_id.unwrap_or_else(|| slide_name(path)));
+    set.image_named(about.slide_id.as_deref().unwrap_or(&slide_name(source)));
     set.images[0].mpp = about.mpp_um_per_px.and_then(|mpp| Mpp::new(mpp).ok());
+    set.images[0].cut_at = about.cut_at();
     for name in &about.class_names {
         set.class_named(name)?;
     }
@@ -45,14 +51,18 @@ pub(super) fn read(path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
         .map(|(place, _)| place);
     let mask = ProjectionMask::roots(schema, columns.collect::<Vec<_>>());
     let batches = builder.with_projection(mask).with_batch_size(1 << 16).build();
+    let mut remarks = Remarks::default();
     let mut row = 0;
     for batch in batches.map_err(|e| damaged(e.to_string()))? {
         let batch = batch.map_err(|e| damaged(e.to_string()))?;
-        add_batch(&mut set, &batch, row, settings.detail)
+        let left_out = add_batch(&mut set, &batch, row, settings.detail)
             .map_err(|(place, problem)| malformed(FORMAT, place, problem, path))?;
+        for (row, why) in left_out {
+            remarks.add(why, 1, || source.at(format!("row {row}")));
+        }
         row += batch.num_rows() as u64;
     }
-    Ok(set)
+    Ok(Reading { set, remarks, omits_empty_images: false })
 }
 
 /// Outlines are the bulk of the file: read only when they are wanted.
@@ -65,10 +75,10 @@ fn wanted_columns(detail: Detail) -> &'static [&'static str] {
 }
 
 /// The partition `slide=<id>` that holds the file, or the file's own name.
-fn slide_name(path: &Path) -> String {
-    let parts = path.iter().rev().filter_map(|part| part.to_str());
+fn slide_name(source: &Source<'_>) -> String {
+    let parts = source.path.iter().rev().filter_map(|part| part.to_str());
     let slide = parts.filter_map(|part| part.strip_prefix("slide=")).next();
-    slide.map_or_else(|| image_name(path), str::to_owned)
+    slide.map_or_else(|| source.image.clone(), str::to_owned)
 }
 
 /// What a table says of itself under the key `slidemill`, as JSON.
@@ -78,11 +88,22 @@ struct About {
     slide_id: Option<String>,
     mpp_um_per_px: Option<f64>,
     class_names: Vec<String>,
+    settings: BTreeMap<String, serde_json::Value>,
 }
 
 impl About {
+    /// The lowest score of a cell in the table: what holds for all classes, or for
+    /// one of them.
+    fn cut_at(&self) -> Option<f32> {
+        let text = |name: &str| self.settings.get(name).and_then(serde_json::Value::as_str);
+        let of_all: f32 = text("min_score")?.parse().ok()?;
+        let of_classes = text("class_score").unwrap_or_default().split(',');
+        let of_classes = of_classes.filter_map(|pair| pair.rsplit_once('=')?.1.parse().ok());
+        Some(of_classes.fold(of_all, f32::min))
+    }
+
     /// Nothing, for tables that other programs wrote.
-    fn of(metadata: &[KeyValue]) -> Self {
+    fn from_metadata(metadata: &[KeyValue]) -> Self {
         let ours = metadata.iter().find(|pair| pair.key == "slidemill");
         let text = ours.and_then(|pair| pair.value.as_deref()).unwrap_or("{}");
         serde_json::from_str(text).unwrap_or_default()
@@ -91,18 +112,34 @@ impl About {
 
 type Problem = (String, String);
 
-fn add_batch(set: &mut ObjectSet, batch: &RecordBatch, first: u64, detail: Detail) -> Result<(), Problem> {
-    let rows = Rows::of(batch, detail)?;
+/// Gives the rows that are no object, and why.
+fn add_batch(
+    set: &mut ObjectSet,
+    batch: &RecordBatch,
+    first: u64,
+    detail: Detail,
+) -> Result<Vec<(u64, Remark)>, Problem> {
+    let rows = Rows::new(batch, detail)?;
     let classes = rows.classes.into_ids(set)?;
     let image = crate::objects::ImageId(0);
+    let mut left_out = Vec::new();
     for row in 0..batch.num_rows() {
-        let shape =
-            rows.places.shape(row).map_err(|problem| (format!("row {}", first + row as u64), problem))?;
-        let id = rows.ids.as_ref().map_or(first + row as u64, |ids| ids[row]);
+        let number = first + row as u64;
+        let mut slivers = 0;
+        let shape = match rows.places.shape(row, &mut slivers) {
+            Ok(shape) => shape,
+            Err(Ok(why)) => {
+                left_out.push((number, why));
+                continue;
+            }
+            Err(Err(problem)) => return Err((format!("row {number}"), problem)),
+        };
+        left_out.extend((0..slivers).map(|_| (number, Remark::Sliver)));
+        let id = rows.ids.as_ref().map_or(number, |ids| ids[row]);
         let score = rows.scores.as_ref().map(|scores| scores[row] as f32).filter(|score| !score.is_nan());
         set.objects.push(Object { id, image, class: classes[row], score, shape, role: Role::Object });
     }
-    Ok(())
+    Ok(left_out)
 }
 
 struct Rows<'a> {
@@ -113,16 +150,24 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
+    fn new(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
         let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref());
-        let ids = column("cell_id").and_then(|array| array.as_primitive_opt::<UInt64Type>());
         Ok(Self {
-            ids: ids.map(|ids| ids.values().to_vec()),
-            classes: ClassColumn::of(column("class_name"), column("class_id"), batch.num_rows())?,
+            ids: column("cell_id").and_then(ids),
+            classes: ClassColumn::new(column("class_name"), column("class_id"), batch.num_rows())?,
             scores: column("score").map(|array| numbers("score", array)).transpose()?,
-            places: Places::of(batch, detail)?,
+            places: Places::new(batch, detail)?,
         })
     }
+}
+
+/// Ids of whole numbers; other kinds are passed over.
+fn ids(array: &dyn Array) -> Option<Vec<u64>> {
+    if let Some(ids) = array.as_primitive_opt::<UInt64Type>() {
+        return Some(ids.values().to_vec());
+    }
+    let signed = array.as_primitive_opt::<Int64Type>()?;
+    signed.values().iter().map(|&id| u64::try_from(id).ok()).collect()
 }
 
 /// Names, each once, and which row has which.
@@ -132,9 +177,9 @@ struct ClassColumn {
 }
 
 impl ClassColumn {
-    fn of(name: Option<&dyn Array>, id: Option<&dyn Array>, rows: usize) -> Result<Self, Problem> {
+    fn new(name: Option<&dyn Array>, id: Option<&dyn Array>, rows: usize) -> Result<Self, Problem> {
         if let Some(array) = name {
-            return Self::of_names(array).ok_or_else(|| unexpected("class_name", array, "strings"));
+            return Self::from_names(array).ok_or_else(|| unexpected("class_name", array, "strings"));
         }
         if let Some(array) = id {
             let numbers = numbers("class_id", array)?;
@@ -143,9 +188,9 @@ impl ClassColumn {
         Ok(Self { names: vec![UNNAMED_CLASS.to_owned()], of_row: vec![0; rows] })
     }
 
-    fn of_names(array: &dyn Array) -> Option<Self> {
+    fn from_names(array: &dyn Array) -> Option<Self> {
         if let Some(dictionary) = array.as_any_dictionary_opt() {
-            let values = Self::of_names(dictionary.values().as_ref())?;
+            let values = Self::from_names(dictionary.values().as_ref())?;
             if dictionary.values().is_empty() {
                 return Some(Self { names: vec![UNNAMED_CLASS.to_owned()], of_row: vec![0; array.len()] });
             }
@@ -193,10 +238,13 @@ enum Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
+    fn new(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
         let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref());
         if let Some(geometry) = column("geometry").filter(|_| detail == Detail::Full) {
-            let binary = matches!(geometry.data_type(), DataType::Binary | DataType::LargeBinary);
+            let binary = matches!(
+                geometry.data_type(),
+                DataType::Binary | DataType::LargeBinary | DataType::BinaryView
+            );
             return if binary {
                 Ok(Self::Wkb(geometry))
             } else {
@@ -206,7 +254,7 @@ impl<'a> Places<'a> {
         if let Some(bbox) =
             column("bbox").and_then(|array| array.as_struct_opt()).filter(|_| detail != Detail::Points)
         {
-            return Self::of_bbox(bbox);
+            return Self::from_bbox(bbox);
         }
         match (column("x_px"), column("y_px")) {
             (Some(x), Some(y)) => Ok(Self::Points(numbers("x_px", x)?, numbers("y_px", y)?)),
@@ -216,7 +264,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    fn of_bbox(bbox: &'a StructArray) -> Result<Self, Problem> {
+    fn from_bbox(bbox: &'a StructArray) -> Result<Self, Problem> {
         let side = |name: &str| {
             let column = bbox.column_by_name(name);
             let column = column.ok_or_else(|| ("bbox".to_owned(), format!("there is no field {name}")))?;
@@ -225,10 +273,8 @@ impl<'a> Places<'a> {
         Ok(Self::Boxes([side("xmin")?, side("ymin")?, side("xmax")?, side("ymax")?]))
     }
 
-    fn shape(&self, row: usize) -> Result<Shape, String> {
-        let finite = |place: f64| {
-            place.is_finite().then_some(place).ok_or_else(|| "place is empty or not finite".to_owned())
-        };
+    /// As [`wkb::shape`]: what is no object is told from what is broken.
+    fn shape(&self, row: usize, slivers: &mut u64) -> Result<Shape, Result<Remark, String>> {
         match self {
             Self::Points(x, y) => Ok(Shape::Point(euclid::point2(finite(x[row])?, finite(y[row])?))),
             Self::Boxes([x0, y0, x1, y1]) => {
@@ -236,11 +282,24 @@ impl<'a> Places<'a> {
                 let max = euclid::point2(finite(x1[row])?, finite(y1[row])?);
                 Ok(Shape::Box(Level0Box::new(min, max)))
             }
-            Self::Wkb(geometry) => match geometry.as_binary_opt::<i32>() {
-                Some(binary) => wkb::shape(binary.value(row)),
-                None => wkb::shape(geometry.as_binary::<i64>().value(row)),
-            },
+            Self::Wkb(geometry) if geometry.is_null(row) => Err(Ok(Remark::Placeless)),
+            Self::Wkb(geometry) => wkb::shape(binary(*geometry, row), slivers),
         }
+    }
+}
+
+fn finite(place: f64) -> Result<f64, Result<Remark, String>> {
+    if place.is_finite() { Ok(place) } else { Err(Err("place is empty or not finite".to_owned())) }
+}
+
+/// The bytes in one row of a column of bytes, of whichever kind.
+fn binary(array: &dyn Array, row: usize) -> &[u8] {
+    if let Some(small) = array.as_binary_opt::<i32>() {
+        return small.value(row);
+    }
+    match array.as_binary_view_opt() {
+        Some(view) => view.value(row),
+        None => array.as_binary::<i64>().value(row),
     }
 }
 
@@ -300,7 +359,9 @@ mod tests {
         std::fs::create_dir_all(&part).unwrap();
         let metadata = vec![KeyValue::new(
             "slidemill".to_owned(),
-            r#"{"mpp_um_per_px":0.25,"class_names":["stroma"]}"#.to_owned(),
+            r#"{"mpp_um_per_px":0.25,"class_names":["stroma"],
+                "settings":{"min_score":"0.29","class_score":"tumour=0.4,stroma=0.2"}}"#
+                .to_owned(),
         )];
         let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata)).build();
         let file = File::create(part.join("part-0.parquet")).unwrap();
@@ -309,13 +370,16 @@ mod tests {
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let read_as = |detail| {
-            super::super::read(folder.path(), &ReadSettings { detail, ..ReadSettings::default() }).unwrap()
+            super::super::read(folder.path(), &ReadSettings { detail, ..ReadSettings::default() })
+                .unwrap()
+                .set
         };
         let set = read_as(Detail::Boxes);
         assert_eq!(
             (set.images[0].name.as_str(), set.images[0].mpp.map(Mpp::get)),
             ("site-a_001", Some(0.25))
         );
+        assert_eq!(set.images[0].cut_at, Some(0.2));
         assert_eq!(set.objects[1].shape.area(), 100.0);
         assert_eq!(set.objects[1].class, ClassId(0));
         assert_eq!((set.objects[1].id, set.objects[1].score), (9, Some(0.75)));
@@ -327,7 +391,7 @@ mod tests {
     fn a_table_of_something_else_is_refused() {
         let scores = Arc::new(Float32Array::from(vec![0.5])) as ArrayRef;
         let batch = RecordBatch::try_from_iter(vec![("score", scores)]).unwrap();
-        assert!(Rows::of(&batch, Detail::Boxes).is_err());
+        assert!(Rows::new(&batch, Detail::Boxes).is_err());
     }
 
     #[test]

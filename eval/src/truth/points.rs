@@ -1,43 +1,44 @@
-//! Tables of points or boxes: CSV, TSV, and QuPath's measurement tables.
+//! Tables of points or boxes: CSV, TSV, QuPath's measurement tables and those of
+//! scikit-image's `regionprops_table`.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use csv::StringRecord;
-use wsi_types::{Level0Box, Mpp};
+use wsi_types::{Level0Box, Level0Point, Mpp};
 
-use super::{ReadSettings, UNNAMED_CLASS, image_name, malformed};
+use super::{
+    ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
+    remarks::{Remark, Remarks},
+    sheet::{Sheet, column},
+};
 use crate::{
     EvalError,
     error::Result,
-    objects::{Detail, Object, ObjectSet, Role, Shape},
+    objects::{Detail, Object, Role, SetBuilder, Shape},
 };
 
 const FORMAT: &str = "CSV";
 
-const X: &[&str] = &["x", "x_px", "cx", "centroid_x", "centroid x px", "x_level0"];
-const Y: &[&str] = &["y", "y_px", "cy", "centroid_y", "centroid y px", "y_level0"];
-const X_UM: &[&str] = &["x_um", "centroid x µm", "centroid_x_um"];
-const Y_UM: &[&str] = &["y_um", "centroid y µm", "centroid_y_um"];
-const X0: &[&str] = &["x0", "xmin", "x_min", "minx", "left"];
-const Y0: &[&str] = &["y0", "ymin", "y_min", "miny", "top"];
-const X1: &[&str] = &["x1", "xmax", "x_max", "maxx", "right"];
-const Y1: &[&str] = &["y1", "ymax", "y_max", "maxy", "bottom"];
-const CLASS: &[&str] =
-    &["class", "class_name", "label", "classification", "category", "type", "name", "class_id"];
+// As `sheet::plain` gives them.
+const X: &[&str] = &["x", "x px", "cx", "centroid x", "centroid x px", "x level0"];
+const Y: &[&str] = &["y", "y px", "cy", "centroid y", "centroid y px", "y level0"];
+const X_UM: &[&str] = &["x um", "centroid x um"];
+const Y_UM: &[&str] = &["y um", "centroid y um"];
+const X0: &[&str] = &["x0", "xmin", "x min", "minx", "left"];
+const Y0: &[&str] = &["y0", "ymin", "y min", "miny", "top"];
+const X1: &[&str] = &["x1", "xmax", "x max", "maxx", "right"];
+const Y1: &[&str] = &["y1", "ymax", "y max", "maxy", "bottom"];
+const CLASS: &[&str] = &["class", "class name", "classification", "category", "type", "name", "class id"];
+const LABEL: &[&str] = &["label"];
 const SCORE: &[&str] = &["score", "probability", "prob", "confidence", "detection probability"];
-const IMAGE: &[&str] = &["image", "image_name", "slide", "slide_id", "file", "file_name"];
+const IMAGE: &[&str] = &["image", "image name", "slide", "slide id", "file", "file name"];
 
-/// Comma, tab or semicolon: whichever the header has most of.
-fn delimiter(text: &str) -> u8 {
-    let header = text.lines().next().unwrap_or_default().as_bytes();
-    let count = |delimiter: u8| header.iter().filter(|&&byte| byte == delimiter).count();
-    b",\t;".iter().copied().rev().max_by_key(|&delimiter| count(delimiter)).unwrap_or(b',')
-}
+/// What R, pandas and spreadsheets write where there is nothing.
+const NOTHING: [&str; 4] = ["", "NA", "NaN", "nan"];
 
 /// Whether the first line names columns we can place objects by.
 pub(super) fn looks_like(text: &str) -> bool {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter(text)).from_reader(text.as_bytes());
-    reader.headers().is_ok_and(|header| Columns::of(header).is_some())
+    Sheet::header_of(text).is_some_and(|header| Columns::find(&header).is_some())
 }
 
 /// Where the columns stand.
@@ -47,95 +48,153 @@ struct Columns {
     class: Option<usize>,
     score: Option<usize>,
     image: Option<usize>,
+    /// Of the object's number, or of its class.
+    label: Option<usize>,
 }
 
 /// Which columns give the centre.
+#[derive(Clone, Copy)]
 enum Place {
     Px(usize, usize),
     Um(usize, usize),
+    /// scikit-image's: of pixel centres, while all else counts from pixel corners.
+    PixelCentres(usize, usize),
     /// Boxes only: their centres.
     Bounds,
 }
 
 impl Columns {
-    fn of(header: &StringRecord) -> Option<Self> {
-        let find = |names: &[&str]| {
-            let named = |name: &&str| header.iter().position(|column| column.trim().to_lowercase() == **name);
-            names.iter().find_map(named)
-        };
-        let both = |x, y| find(x).zip(find(y));
-        let bounds = both(X0, Y0).zip(both(X1, Y1)).map(|((x0, y0), (x1, y1))| [x0, y0, x1, y1]);
+    fn find(header: &StringRecord) -> Option<Self> {
+        let one = |names: &[&str]| column(header, names);
+        let both = |x: &[&str], y: &[&str]| one(x).zip(one(y));
+        // A third axis means a volume, whose planes we cannot tell.
+        let flat = one(&["centroid 2"]).is_none() && one(&["bbox 4"]).is_none();
+        let in_rows = both(&["bbox 1"], &["bbox 0"]).zip(both(&["bbox 3"], &["bbox 2"])).filter(|_| flat);
+        let bounds = both(X0, Y0).zip(both(X1, Y1)).or(in_rows);
         let place = (both(X, Y).map(|(x, y)| Place::Px(x, y)))
             .or_else(|| both(X_UM, Y_UM).map(|(x, y)| Place::Um(x, y)))
+            .or_else(|| {
+                let centre = both(&["centroid 1"], &["centroid 0"]).filter(|_| flat);
+                centre.map(|(x, y)| Place::PixelCentres(x, y))
+            })
             .or_else(|| bounds.map(|_| Place::Bounds))?;
-        Some(Self { place, bounds, class: find(CLASS), score: find(SCORE), image: find(IMAGE) })
+        Some(Self {
+            place,
+            bounds: bounds.map(|((x0, y0), (x1, y1))| [x0, y0, x1, y1]),
+            class: one(CLASS),
+            score: one(SCORE),
+            image: one(IMAGE),
+            label: one(LABEL),
+        })
+    }
+
+    /// All that hold numbers.
+    fn of_numbers(&self) -> Vec<usize> {
+        let centre = match self.place {
+            Place::Px(x, y) | Place::Um(x, y) | Place::PixelCentres(x, y) => vec![x, y],
+            Place::Bounds => Vec::new(),
+        };
+        centre.into_iter().chain(self.bounds.into_iter().flatten()).chain(self.score).collect()
     }
 }
 
-pub(super) fn read(text: &str, path: &Path, settings: &ReadSettings) -> Result<ObjectSet> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter(text)).from_reader(text.as_bytes());
-    let broken = |error: csv::Error| {
-        let line = error.position().map_or_else(String::new, |at| format!("line {}", at.line()));
-        malformed(FORMAT, line, error.to_string(), path)
+pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
+    let sheet = Sheet::new(text, source.path)?;
+    let Some(columns) = Columns::find(&sheet.header) else {
+        return Err(EvalError::UnknownFormat { path: source.path.to_owned() });
     };
-    let header = reader.headers().map_err(broken)?.clone();
-    let Some(columns) = Columns::of(&header) else {
-        return Err(EvalError::UnknownFormat { path: path.to_owned() });
-    };
-    let mut set = ObjectSet::default();
-    let own_name = image_name(path);
+    let mut remarks = Remarks::default();
+    let numbers_objects = columns.label.filter(|label| numbers_objects(&sheet, &columns, *label));
+    let labels_are_numbers = columns.class.is_none() && numbers_objects.is_some();
+    remarks
+        .add(Remark::LabelsAreNumbers, u64::from(labels_are_numbers), || source.path.display().to_string());
+    let class_column = columns.class.or(columns.label.filter(|_| !labels_are_numbers));
+    let decimal_comma = sheet.has_decimal_commas(&columns.of_numbers());
+    let mut set = SetBuilder::new();
     if columns.image.is_none() {
-        set.image_named(&own_name);
+        set.image_named(&source.image);
     }
-    for record in reader.records() {
-        let record = record.map_err(broken)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let bad = |problem: String| malformed(FORMAT, format!("line {line}"), problem, path);
-        let row = Row { header: &header, record: &record };
-        let image = columns.image.and_then(|column| record.get(column)).unwrap_or(&own_name);
+    for record in &sheet.rows {
+        let row = Row { header: &sheet.header, record, decimal_comma };
+        let line = sheet.line(record);
+        let image = columns.image.and_then(|column| row.text(column)).unwrap_or(&source.image);
         let image = set.image_named(image);
-        let mpp = set.image_mpp(image).or(settings.mpp);
+        let mpp = set.image(image).mpp.or(settings.mpp);
+        let bad = |problem: String| malformed(FORMAT, format!("line {line}"), problem, source.path);
         let shape = row.shape(&columns, settings.detail, mpp).map_err(bad)?;
-        let class = columns.class.and_then(|column| record.get(column)).map(str::trim);
-        let class = class.filter(|name| !name.is_empty()).unwrap_or(UNNAMED_CLASS);
-        let score = match columns.score {
-            Some(column) => Some(row.number(column).map_err(bad)? as f32),
-            None => None,
-        };
+        let score = columns.score.filter(|column| row.text(*column).is_some());
+        let score = score.map(|column| row.number(column)).transpose().map_err(bad)?;
+        let class = class_column.and_then(|column| row.text(column)).unwrap_or(UNNAMED_CLASS);
         let class = set.class_named(class)?;
-        set.objects.push(Object { id: line, image, class, score, shape, role: Role::Object });
+        let number = numbers_objects.and_then(|column| row.text(column)?.parse().ok());
+        set.push(Object {
+            id: number.unwrap_or(line),
+            image,
+            class,
+            score: score.map(|score| score as f32),
+            shape,
+            role: Role::Object,
+        });
     }
-    Ok(set)
+    Ok(Reading { set: set.finish(), remarks, omits_empty_images: false })
+}
+
+/// Whether the column `label` holds a whole number for each row that no other row
+/// of the same image has: then it counts objects, as label maps do.
+fn numbers_objects(sheet: &Sheet, columns: &Columns, label: usize) -> bool {
+    let mut seen: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    let each_once = sheet.rows.iter().all(|row| {
+        let image = columns.image.and_then(|column| row.get(column)).unwrap_or_default();
+        let number = row.get(label).and_then(whole_number);
+        number.is_some_and(|number| seen.entry(image).or_default().insert(number))
+    });
+    each_once && seen.values().any(|numbers| numbers.len() > 1)
+}
+
+/// Also as pandas writes it, with a point and a zero.
+fn whole_number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }
 
 struct Row<'a> {
     header: &'a StringRecord,
     record: &'a StringRecord,
+    decimal_comma: bool,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    /// `None` where nothing is written.
+    fn text(&self, column: usize) -> Option<&'a str> {
+        self.record.get(column).map(str::trim).filter(|text| !NOTHING.contains(text))
+    }
+
     fn number(&self, column: usize) -> Result<f64, String> {
         let text = self.record.get(column).unwrap_or_default().trim();
-        text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
+        let number = if self.decimal_comma { text.replace(',', ".").parse() } else { text.parse() };
+        number.ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
             let name = self.header.get(column).unwrap_or_default();
             format!("column {name} holds {text:?}, expected a number")
         })
+    }
+
+    fn point(&self, x: usize, y: usize) -> Result<Level0Point, String> {
+        Ok(euclid::point2(self.number(x)?, self.number(y)?))
     }
 
     fn shape(&self, columns: &Columns, detail: Detail, mpp: Option<Mpp>) -> Result<Shape, String> {
         if let Some([x0, y0, x1, y1]) = columns.bounds
             && (detail != Detail::Points || matches!(columns.place, Place::Bounds))
         {
-            let min = euclid::point2(self.number(x0)?, self.number(y0)?);
-            let max = euclid::point2(self.number(x1)?, self.number(y1)?);
-            return Ok(Shape::Box(Level0Box::new(min, max)).reduced(detail));
+            let bounds = Level0Box::new(self.point(x0, y0)?, self.point(x1, y1)?);
+            return Ok(Shape::Box(bounds).reduced(detail));
         }
         match columns.place {
-            Place::Px(x, y) => Ok(Shape::Point(euclid::point2(self.number(x)?, self.number(y)?))),
+            Place::Px(x, y) => Ok(Shape::Point(self.point(x, y)?)),
+            Place::PixelCentres(x, y) => Ok(Shape::Point(self.point(x, y)? + euclid::vec2(0.5, 0.5))),
             Place::Um(x, y) => {
                 let mpp = mpp.ok_or("places are in µm and microns per pixel are not known; give --mpp")?;
-                let px = |um: f64| um / mpp.get();
-                Ok(Shape::Point(euclid::point2(px(self.number(x)?), px(self.number(y)?))))
+                Ok(Shape::Point(self.point(x, y)? / mpp.get()))
             }
             Place::Bounds => Err("the box has no columns".to_owned()),
         }
@@ -147,8 +206,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    use crate::{names::stem, objects::ObjectSet};
+
+    fn reading(text: &str, settings: &ReadSettings) -> Result<Reading> {
+        assert!(looks_like(text), "{text}");
+        read(text, &Source::new(std::path::Path::new("tables/t.csv")), settings)
+    }
+
     fn parsed(text: &str, settings: &ReadSettings) -> Result<ObjectSet> {
-        read(text, Path::new("tables/t.csv"), settings)
+        reading(text, settings).map(|reading| reading.set)
     }
 
     fn centre(set: &ObjectSet, object: usize) -> (f64, f64) {
@@ -164,11 +230,16 @@ mod tests {
             "Class;CX;CY\na;3;4\n",
             "Image\tClassification\tCentroid X µm\tCentroid Y µm\nt\ta\t1.5\t2\n",
             "id,xmin,ymin,xmax,ymax,label\n1,2,3,4,5,a\n",
+            "x;y;class\n3,0;4,0;a\n",
+            "sep=;\nx;y;class\n3;4;a\n",
+            "\"X\",\"x\",\"y\",\"class\"\n\"1\",3,4,\"a\"\n",
+            "Image,Class,Centroid.X.µm,Centroid.Y.µm\nt.svs,a,1.5,2\n",
+            "Image\tClass\tCentroid X \u{3bc}m\tCentroid Y \u{3bc}m\nt.svs\ta\t1,5\t2,0\n",
+            ",class,centroid-0,centroid-1\n0,a,3.5,2.5\n",
         ] {
-            assert!(looks_like(text), "{text}");
             let set = parsed(text, &settings).unwrap();
             assert_eq!((centre(&set, 0), set.class_name(set.objects[0].class)), ((3.0, 4.0), "a"), "{text}");
-            assert_eq!(set.images[0].name, "t");
+            assert_eq!(stem(&set.images[0].name), "t");
         }
         assert!(!looks_like("id,src,area\n1,2,3\n"));
     }
@@ -194,5 +265,45 @@ mod tests {
         let set = parsed("image,x,y\nb,1,2\na,3,4\nb,5,6\n", &ReadSettings::default()).unwrap();
         assert_eq!(set.images.len(), 2);
         assert_eq!(set.objects.iter().map(|o| o.image.0).collect::<Vec<_>>(), [0, 1, 0]);
+    }
+    #[test]
+    fn tables_of_scikit_image_count_rows_before_columns() {
+        let text = ",label,bbox-0,bbox-1,bbox-2,bbox-3,centroid-0,centroid-1\n\
+                    0,4,50,40,72,64,60.5,51.5\n1,9,50,130,73,155,61.0,142.0\n";
+        let read_as = |detail| parsed(text, &ReadSettings { detail, ..ReadSettings::default() }).unwrap();
+        let boxes = read_as(Detail::Boxes);
+        let bounds = boxes.objects[0].shape.bounds();
+        assert_eq!((bounds.min.to_tuple(), bounds.max.to_tuple()), ((40.0, 50.0), (64.0, 72.0)));
+        assert_eq!(centre(&read_as(Detail::Points), 0), (52.0, 61.0));
+        assert_eq!((boxes.objects[1].id, boxes.class_name(boxes.objects[1].class)), (9, UNNAMED_CLASS));
+        let volume = "label,centroid-0,centroid-1,centroid-2\n1,2,3,4\n";
+        assert!(!looks_like(volume));
+    }
+
+    #[test]
+    fn a_label_that_counts_is_no_class_and_it_is_said() {
+        let classes = |text: &str| {
+            let found = reading(text, &ReadSettings::default()).unwrap();
+            (found.set.classes.len(), found.remarks.count(Remark::LabelsAreNumbers))
+        };
+        assert_eq!(classes("label,x,y\n1,1,2\n2,3,4\n3,5,6\n"), (1, 1));
+        assert_eq!(classes("label,x,y\n1.0,1,2\n2.0,3,4\n"), (1, 1));
+        assert_eq!(classes("image,label,x,y\na,1,1,2\na,2,1,2\nb,1,3,4\n"), (1, 1));
+        assert_eq!(classes("label,x,y\n1,1,2\n2,3,4\n1,5,6\n"), (2, 0));
+        assert_eq!(classes("label,x,y\n7,1,2\n"), (1, 0));
+        assert_eq!(classes("label,class,x,y\n1,a,1,2\n2,b,3,4\n"), (2, 0));
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_class_and_no_score() {
+        let set = parsed("x,y,class,score\n1,2,NA,NA\n3,4,,\n5,6,a,0.5\n", &ReadSettings::default()).unwrap();
+        let found: Vec<_> = set.objects.iter().map(|o| (set.class_name(o.class), o.score)).collect();
+        assert_eq!(found, [("object", None), ("object", None), ("a", Some(0.5))]);
+    }
+
+    #[test]
+    fn a_number_with_a_comma_among_points_is_refused() {
+        let message = parsed("x;y\n1.5;2\n1,5;2\n", &ReadSettings::default()).unwrap_err().to_string();
+        assert!(message.contains("line 3: column x holds \"1,5\""), "{message}");
     }
 }

@@ -7,21 +7,16 @@
 //! judged by, what those images are annotated with. Its `images/` or `labels/`,
 //! or a split of them, given by themselves, are pictures as of anyone else.
 
-mod picture_size;
 mod tiles;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use self::picture_size::picture_size;
-use super::{ReadSettings, collect_files, file_name, is_annotation_name, malformed};
+use super::{ReadSettings, collect_files, has_ending, is_annotation_name, malformed, text::read_text};
 use crate::{
     EvalError,
-    dataset::yolo::parse_labels,
     error::Result,
-    objects::{Object, ObjectSet},
+    objects::{Object, ObjectSet, SetBuilder},
+    training_set::yolo::parse_labels,
 };
 
 const FORMAT: &str = "YOLO data set";
@@ -89,10 +84,12 @@ impl YoloFolder {
         let images = self.root.join("images");
         let below = path.strip_prefix(&images).unwrap_or(&path);
         let labels = self.root.join("labels").join(below).with_extension("txt");
-        let text = match fs::read_to_string(&labels) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(EvalError::Read { source, path: labels }),
+        let text = match read_text(&labels) {
+            Ok((text, _)) => text,
+            Err(EvalError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                String::new()
+            }
+            Err(error) => return Err(error),
         };
         let objects = parse_labels(&text, size.0, size.1, &labels)?;
         Ok(Some(Picture { path, size, objects }))
@@ -118,13 +115,28 @@ impl Picture {
 }
 
 fn as_images(pictures: Vec<Picture>) -> ObjectSet {
-    let mut set = ObjectSet::default();
+    let mut set = SetBuilder::new();
     for picture in pictures {
         let image = set.image_named(&picture.path.to_string_lossy());
-        set.images[image.0 as usize].size = Some(picture.size);
-        set.objects.extend(picture.objects.into_iter().map(|object| Object { image, ..object }));
+        set.image(image).size = Some(picture.size);
+        picture.objects.into_iter().for_each(|object| set.push(Object { image, ..object }));
     }
-    set
+    set.finish()
+}
+
+/// Width and height in px, from the head of a PNG or JPEG; `None` for a file that
+/// is no picture by its name.
+fn picture_size(path: &Path) -> Result<Option<(f64, f64)>> {
+    if !is_picture_name(path) {
+        return Ok(None);
+    }
+    let size = imagesize::size(path).map_err(|error| match error {
+        imagesize::ImageError::IoError(source) => EvalError::Read { source, path: path.to_owned() },
+        other => {
+            malformed(FORMAT, "picture", format!("no size found, expected a PNG or a JPEG: {other}"), path)
+        }
+    })?;
+    Ok(Some((size.width as f64, size.height as f64)))
 }
 
 /// Labels have numbers; `data.yaml` says what they mean. Without it a class goes
@@ -148,7 +160,7 @@ fn class_names(root: &Path) -> Result<Option<Vec<String>>> {
     let Some(path) = NAMES.map(|name| root.join(name)).into_iter().find(|path| path.is_file()) else {
         return Ok(None);
     };
-    let text = fs::read_to_string(&path).map_err(|source| EvalError::Read { source, path: path.clone() })?;
+    let (text, _) = read_text(&path)?;
     let names = names_in(&text).ok_or_else(|| {
         let problem = "expected a list of names, or a name for each number from 0 on";
         malformed(FORMAT, "names", problem, &path)
@@ -217,8 +229,8 @@ fn holds_text_alone(folder: &Path) -> bool {
 
 /// Whether a file of a data set is a picture by its name.
 fn is_picture_name(path: &Path) -> bool {
-    let name = file_name(path).to_ascii_lowercase();
-    [".png", ".jpg", ".jpeg"].iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.')
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    has_ending(path, &[".png", ".jpg", ".jpeg"]) && !hidden
 }
 
 #[cfg(test)]

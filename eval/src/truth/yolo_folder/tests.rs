@@ -23,7 +23,8 @@ fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
 }
 
 fn read(path: &Path) -> Result<ObjectSet> {
-    crate::truth::read(path, &ReadSettings { detail: Detail::Boxes, ..ReadSettings::default() })
+    let settings = ReadSettings { detail: Detail::Boxes, ..ReadSettings::default() };
+    crate::truth::read(path, &settings).map(|reading| reading.set)
 }
 
 /// Class and sides of each object, sorted.
@@ -99,7 +100,7 @@ fn what_several_tiles_show_is_one_object_on_level_0() {
 #[test]
 fn labels_of_another_kind_beside_pictures_are_read_as_what_they_are() {
     let set = folder(&[("images/a.png", &png(9, 9)), ("labels/a.csv", b"x,y\n1,2\n")]);
-    assert_eq!(read(&set.path().join("labels")).unwrap().images[0].name, "a");
+    assert_eq!(crate::names::stem(&read(&set.path().join("labels")).unwrap().images[0].name), "a");
     assert_eq!(read(set.path()).unwrap().objects.len(), 1);
 }
 
@@ -129,4 +130,31 @@ fn names_are_read_however_they_are_written() {
     }
     assert_eq!(names_in("names: x"), None);
     assert_eq!(names_in("train: a"), None);
+}
+
+#[test]
+fn labels_with_a_mark_or_float_classes_are_read() {
+    for label in
+        [&b"\xef\xbb\xbf1 0.5 0.5 0.1 0.2\n"[..], b"1.0 0.5 0.5 0.1 0.2\n", b"1\t0.5\t0.5\t0.1\t0.2\r\n"]
+    {
+        let set = folder(&[
+            ("data.yaml", b"\xef\xbb\xbfnames: [a, b]\n"),
+            ("images/x.png", &png(200, 100)),
+            ("labels/x.txt", label),
+        ]);
+        assert_eq!(boxes(&read(set.path()).unwrap()), [(1, [90.0, 40.0, 110.0, 60.0])]);
+    }
+    let set = folder(&[("images/x.png", &png(200, 100)), ("labels/x.txt", b"1.5 0.5 0.5 0.1 0.2\n")]);
+    let message = read(set.path()).unwrap_err().to_string();
+    assert!(message.contains("line 1: class is \"1.5\", expected a whole number"), "{message}");
+}
+
+#[test]
+fn the_size_of_a_jpeg_stands_behind_other_segments() {
+    let frame = [0xff, 0xc2, 0, 17, 8, 0, 100, 0, 200, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
+    let jpeg = [&[0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 3, 4][..], &frame].concat();
+    let set = folder(&[("images/x.jpg", &jpeg), ("labels/x.txt", b"0 0.5 0.5 0.1 0.2\n")]);
+    assert_eq!(boxes(&read(set.path()).unwrap()), [(0, [90.0, 40.0, 110.0, 60.0])]);
+    let cut = folder(&[("images/x.jpg", &jpeg[..8]), ("labels/x.txt", b"")]);
+    assert!(read(cut.path()).is_err());
 }

@@ -8,12 +8,12 @@ use std::{
 use rstar::{AABB, RTree, primitives::GeomWithData, primitives::Rectangle};
 use wsi_types::{Level0Box, Level0Point, Level0Px};
 
-use super::{FORMAT, Picture};
+use super::{FORMAT, Picture, read_text};
 use crate::{
     EvalError,
     error::Result,
     groups::Groups,
-    objects::{Object, ObjectSet, Shape},
+    objects::{Object, ObjectSet, SetBuilder, Shape},
     truth::malformed,
 };
 
@@ -44,7 +44,8 @@ pub(super) fn places(root: &Path) -> Result<Option<Places>> {
         let line = error.position().map_or_else(String::new, |at| format!("line {}", at.line()));
         malformed(FORMAT, line, error.to_string(), &path)
     };
-    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
+    let (text, _) = read_text(&path)?;
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().map_err(broken)?.clone();
     let columns = ["tile", "image", "x_px", "y_px", "level0_px_per_px"]
         .map(|name| header.iter().position(|column| column == name));
@@ -73,12 +74,12 @@ pub(super) fn places(root: &Path) -> Result<Option<Places>> {
 /// All labels on level 0 of their images, an object that several tiles show
 /// once.
 pub(super) fn on_level0(pictures: Vec<Picture>, places: &Places, root: &Path) -> Result<ObjectSet> {
-    let mut set = ObjectSet::default();
+    let mut set = SetBuilder::new();
     let mut seen: Vec<Vec<Seen>> = Vec::new();
     for picture in pictures {
         let place = places.get(&picture.name()).ok_or_else(|| unknown(&picture.path, root))?;
         let image = set.image_named(&place.image);
-        seen.resize_with(set.images.len(), Vec::new);
+        seen.resize_with(seen.len().max(image.0 as usize + 1), Vec::new);
         let tile = place.level0_box(Level0Box::new(Level0Point::zero(), picture.size.into()));
         seen[image.0 as usize].extend(picture.objects.into_iter().map(|object| {
             let shape = place.level0_shape(object.shape);
@@ -90,17 +91,14 @@ pub(super) fn on_level0(pictures: Vec<Picture>, places: &Places, root: &Path) ->
             }
         }));
     }
-    for objects in seen {
-        set.objects.extend(once(objects));
+    for (object, id) in seen.into_iter().flat_map(once).zip(1..) {
+        set.push(Object { id, ..object });
     }
-    for (object, id) in set.objects.iter_mut().zip(1..) {
-        object.id = id;
-    }
-    Ok(set)
+    Ok(set.finish())
 }
 
 fn unknown(picture: &Path, root: &Path) -> EvalError {
-    let problem = format!("it has no row for the picture {:?}", super::file_name(picture));
+    let problem = format!("it has no row for the picture {:?}", crate::truth::file_name(picture));
     malformed(FORMAT, "tiles.csv", problem, &PathBuf::from(root))
 }
 

@@ -1,18 +1,18 @@
 //! Where a model was fooled before.
 
-use super::{Dataset, Split, Tile};
+use super::{Split, Tile, TrainingSet};
 use crate::objects::Object;
 
 /// Training tiles by how surely an earlier model was wrong in them: the places
-/// in [`Dataset::tiles`] of at most `most` tiles, the sum of the scores of their
+/// in [`TrainingSet::tiles`] of at most `most` tiles, the sum of the scores of their
 /// false marks falling. Tiles without false marks are not listed.
 ///
 /// `false_marks` are on the same images as the data set; see
 /// [`mistakes`](crate::evaluation::mistakes).
 #[must_use]
-pub fn hard_negatives(dataset: &Dataset, false_marks: &[Object], most: usize) -> Vec<usize> {
-    let scores = false_scores(&dataset.tiles, false_marks);
-    let train = |place: &usize| dataset.tiles[*place].split == Split::Train && scores[*place] > 0.0;
+pub fn hard_negatives(plan: &TrainingSet, false_marks: &[Object], most: usize) -> Vec<usize> {
+    let scores = false_scores(&plan.tiles, false_marks);
+    let train = |place: &usize| plan.tiles[*place].split == Split::Train && scores[*place] > 0.0;
     let mut ranked: Vec<usize> = (0..scores.len()).filter(train).collect();
     ranked.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
     ranked.truncate(most);

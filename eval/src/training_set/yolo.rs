@@ -4,7 +4,7 @@ use std::{fmt::Write, path::Path};
 
 use wsi_types::{ClassId, Level0Box};
 
-use super::{Dataset, Label, Tile};
+use super::{Label, Tile, TrainingSet};
 use crate::{
     EvalError,
     error::Result,
@@ -52,8 +52,9 @@ pub fn parse_labels(text: &str, width: f64, height: f64, path: &Path) -> Result<
             path: path.to_owned(),
         };
         let mut words = line.split_whitespace();
-        let class = words.next().and_then(|word| word.parse().ok()).map(ClassId);
-        let class = class.ok_or_else(|| bad("there is no class number".to_owned()))?;
+        let class = words.next().unwrap_or_default();
+        let class = class_number(class)
+            .ok_or_else(|| bad(format!("class is {class:?}, expected a whole number from 0 to 65535")))?;
         let numbers: Option<Vec<f64>> =
             words.map(|word| word.parse().ok().filter(|v: &f64| v.is_finite())).collect();
         let numbers = numbers.ok_or_else(|| bad("something is not a number".to_owned()))?;
@@ -61,6 +62,13 @@ pub fn parse_labels(text: &str, width: f64, height: f64, path: &Path) -> Result<
         objects.push(Object { id: place, image: ImageId(0), class, score, shape, role: Role::Object });
     }
     Ok(objects)
+}
+
+/// Also as numpy writes it, with a point and zeros.
+fn class_number(word: &str) -> Option<ClassId> {
+    let number: f64 = word.parse().ok()?;
+    let is_class = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
+    is_class.then_some(ClassId(number as u16))
 }
 
 fn shape(numbers: &[f64], width: f64, height: f64) -> Result<(Shape, Option<f32>), String> {
@@ -82,14 +90,14 @@ fn shape(numbers: &[f64], width: f64, height: f64) -> Result<(Shape, Option<f32>
 
 /// The `data.yaml` that Ultralytics reads, with folders `images/<split>`.
 #[must_use]
-pub fn data_yaml(dataset: &Dataset) -> String {
+pub fn data_yaml(plan: &TrainingSet) -> String {
     // Without `path:`, paths are from the file itself; with `path: .` from where the trainer was started.
     let mut text = "train: images/train\nval: images/val\n".to_owned();
-    if dataset.settings.split.test > 0.0 {
+    if plan.settings.split.test > 0.0 {
         text.push_str("test: images/test\n");
     }
     text.push_str("names:\n");
-    for (place, name) in dataset.classes.iter().enumerate() {
+    for (place, name) in plan.classes.iter().enumerate() {
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
         let _ = writeln!(text, "  {place}: \"{quoted}\"");
     }

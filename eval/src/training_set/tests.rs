@@ -43,8 +43,8 @@ fn annotated(images: usize) -> ObjectSet {
     set
 }
 
-fn settings(task: Task, border: BorderRule) -> DatasetSettings {
-    DatasetSettings { task, border, tile_px: 256, ..DatasetSettings::default() }
+fn settings(task: Task, border: BorderRule) -> TrainingSettings {
+    TrainingSettings { task, border, tile_px: 256, ..TrainingSettings::default() }
 }
 
 /// Reads a tile's own label file back to level 0.
@@ -75,11 +75,11 @@ fn whole_objects_come_back_through_label_files_with_f1_of_one() {
         for mpp in [None, Some(0.3)] {
             let truth = annotated(2);
             // Overlap wider than any object: each is whole in at least one tile.
-            let settings = DatasetSettings { mpp, ..settings(task, BorderRule::Whole) };
-            let dataset = plan_dataset(truth.clone(), &settings, &[]).unwrap();
+            let settings = TrainingSettings { mpp, ..settings(task, BorderRule::Whole) };
+            let plan = plan_training_set(truth.clone(), &settings, &[]).unwrap();
             let mut back = ObjectSet { objects: Vec::new(), ..truth.clone() };
             let mut seen = BTreeSet::new();
-            for tile in &dataset.tiles {
+            for tile in &plan.tiles {
                 let objects = read_back(tile, settings.tile_px, tile.image);
                 for (object, label) in objects.into_iter().zip(&tile.labels) {
                     if seen.insert(label.object) {
@@ -97,61 +97,62 @@ fn whole_objects_come_back_through_label_files_with_f1_of_one() {
 
 #[test]
 fn without_overlap_a_centre_is_in_one_tile() {
-    let settings = DatasetSettings { overlap_px: 0, ..settings(Task::Detect, BorderRule::Centre) };
+    let settings = TrainingSettings { overlap_px: 0, ..settings(Task::Detect, BorderRule::Centre) };
     // 1000 and 700 are no multiples of 250 and 256, so take tiles that fit.
-    let settings = DatasetSettings { tile_px: 100, ..settings };
-    let dataset = plan_dataset(annotated(1), &settings, &[]).unwrap();
-    assert_eq!(dataset.tiles.len(), 70);
+    let settings = TrainingSettings { tile_px: 100, ..settings };
+    let plan = plan_training_set(annotated(1), &settings, &[]).unwrap();
+    assert_eq!(plan.tiles.len(), 70);
     let mut labelled: Vec<usize> =
-        dataset.tiles.iter().flat_map(|tile| &tile.labels).map(|label| label.object).collect();
+        plan.tiles.iter().flat_map(|tile| &tile.labels).map(|label| label.object).collect();
     labelled.sort_unstable();
     assert_eq!(labelled, (0..300).collect::<Vec<_>>());
     let side = TileBox::new(euclid::point2(0.0, 0.0), euclid::point2(100.0, 100.0));
-    assert!(dataset.tiles.iter().flat_map(|tile| &tile.labels).all(|label| side.contains_box(&label.bounds)));
+    assert!(plan.tiles.iter().flat_map(|tile| &tile.labels).all(|label| side.contains_box(&label.bounds)));
 }
 
 #[test]
 fn what_is_cut_too_far_is_hidden_and_not_forgotten() {
-    let whole = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap();
-    let half = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Visible(0.5)), &[]).unwrap();
+    let whole = plan_training_set(annotated(1), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap();
+    let half =
+        plan_training_set(annotated(1), &settings(Task::Detect, BorderRule::Visible(0.5)), &[]).unwrap();
     for (strict, lenient) in whole.tiles.iter().zip(&half.tiles) {
         let all = |tile: &Tile| tile.labels.len() + tile.hidden.len();
         assert_eq!(all(strict), all(lenient));
         assert!(strict.labels.len() <= lenient.labels.len());
     }
-    let hidden = |dataset: &Dataset| dataset.tiles.iter().map(|tile| tile.hidden.len()).sum::<usize>();
+    let hidden = |plan: &TrainingSet| plan.tiles.iter().map(|tile| tile.hidden.len()).sum::<usize>();
     assert!(hidden(&whole) > hidden(&half) && hidden(&half) > 0);
 }
 
 #[test]
 fn tiles_cover_the_image_and_end_with_it() {
-    let dataset = plan_dataset(annotated(1), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap();
-    let right = dataset.tiles.iter().map(|tile| tile.area.max.x).fold(0.0, f64::max);
-    let bottom = dataset.tiles.iter().map(|tile| tile.area.max.y).fold(0.0, f64::max);
+    let plan = plan_training_set(annotated(1), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap();
+    let right = plan.tiles.iter().map(|tile| tile.area.max.x).fold(0.0, f64::max);
+    let bottom = plan.tiles.iter().map(|tile| tile.area.max.y).fold(0.0, f64::max);
     assert_eq!((right, bottom), (1000.0, 700.0));
     for x in (0..1000).step_by(7) {
         for y in (0..700).step_by(7) {
             let point = euclid::point2(f64::from(x), f64::from(y));
-            assert!(dataset.tiles.iter().any(|tile| tile.area.contains(point)), "{point:?}");
+            assert!(plan.tiles.iter().any(|tile| tile.area.contains(point)), "{point:?}");
         }
     }
-    let names: BTreeSet<&str> = dataset.tiles.iter().map(|tile| tile.name.as_str()).collect();
-    assert_eq!(names.len(), dataset.tiles.len());
+    let names: BTreeSet<&str> = plan.tiles.iter().map(|tile| tile.name.as_str()).collect();
+    assert_eq!(names.len(), plan.tiles.len());
 }
 
 #[test]
 fn rare_classes_weigh_more_and_their_tiles_come_more_often() {
     let all_train = SplitSettings { train: 1.0, val: 0.0, ..SplitSettings::default() };
     let settings =
-        DatasetSettings { split: all_train, weight_cap: 5.0, ..settings(Task::Detect, BorderRule::Whole) };
-    let dataset = plan_dataset(annotated(1), &settings, &[]).unwrap();
-    assert_eq!(dataset.class_weights, [1.0, 5.0]);
+        TrainingSettings { split: all_train, weight_cap: 5.0, ..settings(Task::Detect, BorderRule::Whole) };
+    let plan = plan_training_set(annotated(1), &settings, &[]).unwrap();
+    assert_eq!(plan.class_weights, [1.0, 5.0]);
     let rare = |tile: &&Tile| tile.labels.iter().any(|label| label.class == ClassId(1));
-    assert!(dataset.tiles.iter().filter(rare).all(|tile| tile.repeats == 5));
-    assert!(dataset.tiles.iter().filter(|tile| !rare(tile)).all(|tile| tile.repeats == 1));
-    let listed = dataset.oversampled(Split::Train).count();
-    assert_eq!(listed, dataset.tiles.iter().map(|tile| tile.repeats as usize).sum::<usize>());
-    assert!(yolo::data_yaml(&dataset).contains("  1: \"mitosis, \\\"rare\\\"\"\n"));
+    assert!(plan.tiles.iter().filter(rare).all(|tile| tile.repeats == 5));
+    assert!(plan.tiles.iter().filter(|tile| !rare(tile)).all(|tile| tile.repeats == 1));
+    let listed = plan.oversampled(Split::Train).count();
+    assert_eq!(listed, plan.tiles.iter().map(|tile| tile.repeats as usize).sum::<usize>());
+    assert!(yolo::data_yaml(&plan).contains("  1: \"mitosis, \\\"rare\\\"\"\n"));
 }
 
 #[test]
@@ -159,22 +160,22 @@ fn empty_training_tiles_are_few_and_hard_ones_known() {
     let mut set = annotated(1);
     set.images[0].size = Some((20_000.0, 700.0));
     let all_train = SplitSettings { train: 1.0, val: 0.0, ..SplitSettings::default() };
-    let settings = DatasetSettings { split: all_train, ..settings(Task::Detect, BorderRule::Whole) };
-    let dataset = plan_dataset(set.clone(), &settings, &[]).unwrap();
-    let report = &dataset.splits[0];
+    let settings = TrainingSettings { split: all_train, ..settings(Task::Detect, BorderRule::Whole) };
+    let plan = plan_training_set(set.clone(), &settings, &[]).unwrap();
+    let report = &plan.splits[0];
     assert_eq!(report.empty_tiles, (report.tiles - report.empty_tiles).div_ceil(10));
-    let fooled = dataset.tiles.iter().position(|tile| tile.labels.is_empty()).unwrap();
-    let centre = dataset.tiles[fooled].area.center();
+    let fooled = plan.tiles.iter().position(|tile| tile.labels.is_empty()).unwrap();
+    let centre = plan.tiles[fooled].area.center();
     let mark = Object { shape: Shape::Point(centre), score: Some(0.9), ..set.objects[0].clone() };
-    assert!(hard_negatives(&dataset, &[mark], 10).contains(&fooled));
-    assert!(hard_negatives(&dataset, &[], 10).is_empty());
+    assert!(hard_negatives(&plan, &[mark], 10).contains(&fooled));
+    assert!(hard_negatives(&plan, &[], 10).is_empty());
     // A tile that was thinned out stays once the model was wrong in it.
-    let all = DatasetSettings { empty_per_full: 1e9, ..settings.clone() };
-    let all = plan_dataset(set.clone(), &all, &[]).unwrap();
-    let kept = |dataset: &Dataset, name: &str| dataset.tiles.iter().any(|tile| tile.name == name);
-    let dropped = all.tiles.iter().find(|tile| !kept(&dataset, &tile.name)).unwrap();
+    let all = TrainingSettings { empty_per_full: 1e9, ..settings.clone() };
+    let all = plan_training_set(set.clone(), &all, &[]).unwrap();
+    let kept = |plan: &TrainingSet, name: &str| plan.tiles.iter().any(|tile| tile.name == name);
+    let dropped = all.tiles.iter().find(|tile| !kept(&plan, &tile.name)).unwrap();
     let mark = Object { shape: Shape::Point(dropped.area.center()), ..set.objects[0].clone() };
-    assert!(kept(&plan_dataset(set, &settings, &[mark]).unwrap(), &dropped.name));
+    assert!(kept(&plan_training_set(set, &settings, &[mark]).unwrap(), &dropped.name));
 }
 
 #[test]
@@ -182,19 +183,22 @@ fn dots_need_a_size_and_a_scale_needs_pixels() {
     let mut set = annotated(1);
     set.objects.iter_mut().for_each(|object| object.shape = Shape::Point(object.shape.centroid()));
     let mut settings = settings(Task::Detect, BorderRule::Whole);
-    assert!(matches!(plan_dataset(set.clone(), &settings, &[]), Err(EvalError::PointsHaveNoArea { .. })));
+    assert!(matches!(
+        plan_training_set(set.clone(), &settings, &[]),
+        Err(EvalError::PointsHaveNoArea { .. })
+    ));
     settings.dot_um = Some(5.0);
-    let dataset = plan_dataset(set.clone(), &settings, &[]).unwrap();
-    let label = &dataset.tiles[0].labels[0];
+    let plan = plan_training_set(set.clone(), &settings, &[]).unwrap();
+    let label = &plan.tiles[0].labels[0];
     assert!((label.bounds.width() - 20.0).abs() < 1e-9);
     set.images[0].mpp = None;
-    assert!(matches!(plan_dataset(set, &settings, &[]), Err(EvalError::NoMpp { .. })));
+    assert!(matches!(plan_training_set(set, &settings, &[]), Err(EvalError::NoMpp { .. })));
 }
 
 #[test]
 fn the_table_shows_splits_classes_and_weights() {
     let shown =
-        plan_dataset(annotated(3), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap().to_string();
+        plan_training_set(annotated(3), &settings(Task::Detect, BorderRule::Whole), &[]).unwrap().to_string();
     for part in ["train", "val", "tumour", "weight", "1.00"] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
@@ -207,4 +211,23 @@ fn label_files_with_mistakes_name_the_line() {
     let message = parse("0 0.5 0.5 0.2 0.2\n1 0.5 x 0.2 0.2\n").unwrap_err().to_string();
     assert!(message.starts_with("bad YOLO labels, line 2: something is not a number"), "{message}");
     assert!(parse("0 1 2 3 4 5 6 7\n").unwrap_err().to_string().contains("7 numbers"));
+}
+
+#[test]
+fn images_of_one_name_in_two_folders_have_tiles_of_their_own() {
+    let mut set = annotated(2);
+    set.images[0].name = "/data/a/001.svs".to_owned();
+    set.images[1].name = "/data/b/001.svs".to_owned();
+    let plan = plan_training_set(set, &settings(Task::Detect, BorderRule::Whole), &[]).unwrap();
+    let names: BTreeSet<&str> = plan.tiles.iter().map(|tile| tile.name.as_str()).collect();
+    assert_eq!(names.len(), plan.tiles.len());
+    assert!(names.contains("a-001_x0_y0") && names.contains("b-001_x0_y0"), "{names:?}");
+}
+
+#[test]
+fn a_set_of_crowds_alone_teaches_nothing_and_is_refused() {
+    let mut set = annotated(1);
+    set.objects.iter_mut().for_each(|object| object.role = Role::Crowd);
+    let refused = plan_training_set(set, &settings(Task::Detect, BorderRule::Whole), &[]);
+    assert!(matches!(refused, Err(EvalError::CrowdsAlone { objects: 300, .. })));
 }

@@ -6,21 +6,29 @@ use rstar::{AABB, RTree, primitives::GeomWithData, primitives::Rectangle};
 use sha2::{Digest, Sha256};
 use wsi_types::{Level0Box, Level0Point};
 
-use super::{BorderRule, DatasetSettings, Label, Split, Task, Tile, TileBox, TileRing};
+use super::{BorderRule, Label, Split, Task, Tile, TileBox, TileRing, TrainingSettings};
 use crate::{
     EvalError,
     error::Result,
-    objects::{Image, ImageId, Object, Role, Shape, stem},
+    objects::{Image, ImageId, Object, Role, Shape},
     polygon::{Polygon, clip_ring, shared_area},
 };
 
+/// An image to be cut.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    pub image: &'a Image,
+    pub id: ImageId,
+    /// Of no other image of the set, and safe for files.
+    pub name: &'a str,
+}
+
 /// All tiles of one image; labels count objects from the image's first.
-pub(super) fn of_image(
-    image: &Image,
-    id: ImageId,
+pub(super) fn tiles_of(
+    Piece { image, id, name }: Piece<'_>,
     objects: &[Object],
     split: Split,
-    settings: &DatasetSettings,
+    settings: &TrainingSettings,
 ) -> Result<Vec<Tile>> {
     let scale = scale(image, settings)?;
     let shapes = shapes(image, objects, settings)?;
@@ -40,7 +48,7 @@ pub(super) fn of_image(
             let corner = |x: f64, y: f64| Level0Point::new(x * scale, y * scale);
             let area = Level0Box::new(corner(x, y), corner(x + side, y + side));
             let mut tile = Tile {
-                name: format!("{}_x{x}_y{y}", file_safe(stem(&image.name))),
+                name: format!("{name}_x{x}_y{y}"),
                 image: id,
                 area,
                 scale,
@@ -60,14 +68,14 @@ pub(super) fn of_image(
 }
 
 /// Level-0 px per tile px.
-fn scale(image: &Image, settings: &DatasetSettings) -> Result<f64> {
+fn scale(image: &Image, settings: &TrainingSettings) -> Result<f64> {
     let Some(wanted) = settings.mpp else { return Ok(1.0) };
     let own = image.mpp.ok_or_else(|| EvalError::NoMpp { image: image.name.clone() })?;
     Ok(wanted / own.get())
 }
 
 /// Shapes with an area: dots become boxes.
-fn shapes(image: &Image, objects: &[Object], settings: &DatasetSettings) -> Result<Vec<Shape>> {
+fn shapes(image: &Image, objects: &[Object], settings: &TrainingSettings) -> Result<Vec<Shape>> {
     let dots = objects.iter().filter(|object| matches!(object.shape, Shape::Point(_))).count();
     if dots == 0 {
         return Ok(objects.iter().map(|object| object.shape.clone()).collect());
@@ -86,7 +94,7 @@ fn shapes(image: &Image, objects: &[Object], settings: &DatasetSettings) -> Resu
 
 /// Left or top sides along one axis of `extent` tile px: a stride apart, the
 /// last drawn back so that it ends with the image.
-fn starts(extent: f64, settings: &DatasetSettings) -> Vec<f64> {
+fn starts(extent: f64, settings: &TrainingSettings) -> Vec<f64> {
     let (tile, stride) = (f64::from(settings.tile_px), f64::from(settings.tile_px - settings.overlap_px));
     let last = (extent - tile).floor().max(0.0);
     let mut starts: Vec<f64> =
@@ -107,7 +115,7 @@ fn within(tree: &RTree<GeomWithData<Rectangle<[f64; 2]>, usize>>, area: Level0Bo
 }
 
 /// Labels the object in the tile, or hides what is seen of it.
-fn show(tile: &mut Tile, place: usize, object: &Object, shape: &Shape, settings: &DatasetSettings) {
+fn show(tile: &mut Tile, place: usize, object: &Object, shape: &Shape, settings: &TrainingSettings) {
     let (seen, whole) = (seen_area(shape, tile.area), shape.area());
     if seen <= 0.0 {
         return;
@@ -150,15 +158,10 @@ fn outer_ring(shape: &Shape, tile: &Tile) -> TileRing {
     ring.into_iter().map(in_tile).collect()
 }
 
-fn file_safe(name: &str) -> String {
-    let safe = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    name.chars().map(safe).collect()
-}
-
 /// Drops training tiles without objects over the share asked for: those of the
 /// largest hash of their name, so the choice does not hang on their order. Tiles
 /// with a score in `hard` stay.
-pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, hard: &[f64], settings: &DatasetSettings) {
+pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, hard: &[f64], settings: &TrainingSettings) {
     let is_empty = |tile: &Tile| tile.split == Split::Train && tile.labels.is_empty();
     let full = tiles.iter().filter(|tile| tile.split == Split::Train && !tile.labels.is_empty()).count();
     let most = (full as f64 * settings.empty_per_full).ceil() as usize;

@@ -15,6 +15,7 @@ use wsi_types::{ClassId, Level0Box, WindowPx};
 
 pub use hard::hard_negatives;
 pub use split::{GroupRule, Split, SplitMethod, SplitSettings};
+use tiles::Piece;
 pub use weights::{balanced_weights, capped};
 
 use crate::{
@@ -32,7 +33,7 @@ pub type TileRing = Vec<euclid::Point2D<f64, WindowPx>>;
 /// What is asked of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct DatasetSettings {
+pub struct TrainingSettings {
     /// Boxes or outlines.
     pub task: Task,
     /// µm per px of the tiles; `None` keeps each image's own pixels.
@@ -57,7 +58,7 @@ pub struct DatasetSettings {
     pub weight_cap: f64,
 }
 
-impl Default for DatasetSettings {
+impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
             task: Task::Detect,
@@ -102,9 +103,9 @@ pub enum BorderRule {
 
 /// The plan of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Dataset {
+pub struct TrainingSet {
     /// What was asked.
-    pub settings: DatasetSettings,
+    pub settings: TrainingSettings,
     /// Class names, in the order of the label files' numbers.
     pub classes: Vec<String>,
     /// Weight of each class in a loss: inverse frequency among training
@@ -123,7 +124,8 @@ pub struct Dataset {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tile {
     /// A name that no other tile has and that is safe for files: the image's
-    /// stem and the tile's place in tile px.
+    /// stem, with folders where others have the same, and the tile's place in
+    /// tile px.
     pub name: String,
     /// The image it is cut from.
     #[serde(skip)]
@@ -191,19 +193,24 @@ pub struct SplitReport {
 ///
 /// [`EvalError::Setting`]; [`EvalError::NoMpp`] when a scale is asked for and
 /// not known; [`EvalError::PointsHaveNoArea`] for dots without `dot_um`;
-/// [`EvalError::Empty`] for images whose size is not known.
-pub fn plan_dataset(
+/// [`EvalError::CrowdsAlone`]; [`EvalError::Empty`] for images whose size is not
+/// known.
+pub fn plan_training_set(
     mut set: ObjectSet,
-    settings: &DatasetSettings,
+    settings: &TrainingSettings,
     false_marks: &[Object],
-) -> Result<Dataset> {
+) -> Result<TrainingSet> {
     check(settings)?;
+    if let Some(objects) = set.crowds_alone() {
+        return Err(EvalError::CrowdsAlone { side: "truth".to_owned(), objects });
+    }
     set.sort_by_image();
     let splits = split::splits(&set, &settings.split);
+    let names = set.file_names();
     let mut tiles = Vec::new();
     for (place, objects) in set.per_image().into_iter().enumerate() {
-        let id = ImageId(place as u32);
-        tiles.extend(tiles::of_image(&set.images[place], id, objects, splits[place], settings)?);
+        let piece = Piece { image: &set.images[place], id: ImageId(place as u32), name: &names[place] };
+        tiles.extend(tiles::tiles_of(piece, objects, splits[place], settings)?);
     }
     let first_of_image = first_objects(&set);
     for tile in &mut tiles {
@@ -215,7 +222,7 @@ pub fn plan_dataset(
     let class_weights = weights::weigh(&mut tiles, set.classes.len(), settings.weight_cap);
     let splits: Vec<SplitReport> =
         Split::ALL.iter().map(|&split| report(split, &set, &splits, &tiles, &settings.split)).collect();
-    Ok(Dataset {
+    Ok(TrainingSet {
         settings: settings.clone(),
         classes: set.classes.iter().map(|class| class.name.clone()).collect(),
         class_weights,
@@ -225,7 +232,7 @@ pub fn plan_dataset(
     })
 }
 
-fn check(settings: &DatasetSettings) -> Result<()> {
+fn check(settings: &TrainingSettings) -> Result<()> {
     let bad = |name, found: String, expected| Err(EvalError::Setting { name, found, expected });
     if settings.tile_px == 0 {
         return bad("tile_px", "0".to_owned(), "at least 1");
@@ -285,7 +292,7 @@ fn report(
     }
 }
 
-fn notes(splits: &[SplitReport], settings: &DatasetSettings) -> Vec<String> {
+fn notes(splits: &[SplitReport], settings: &TrainingSettings) -> Vec<String> {
     let empty = splits.iter().filter(|s| s.images == 0 && settings.split.share(s.split) > 0.0);
     empty
         .map(|report| {
@@ -297,7 +304,7 @@ fn notes(splits: &[SplitReport], settings: &DatasetSettings) -> Vec<String> {
         .collect()
 }
 
-impl Dataset {
+impl TrainingSet {
     /// The names of a split's tiles, each as often as it should be seen.
     pub fn oversampled(&self, split: Split) -> impl Iterator<Item = &str> {
         let tiles = self.tiles.iter().filter(move |tile| tile.split == split);
@@ -305,7 +312,7 @@ impl Dataset {
     }
 }
 
-impl fmt::Display for Dataset {
+impl fmt::Display for TrainingSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = ["split", "groups", "images", "tiles", "empty", "hidden"];
         let names = header.iter().copied().chain(self.classes.iter().map(String::as_str));
