@@ -42,6 +42,7 @@ enum Command {
     Tissue(Tissue),
     Thumbnail(Thumbnail),
     Draw(Draw),
+    View(View),
     Doctor(Doctor),
     Status(Status),
     Report(Report),
@@ -272,6 +273,47 @@ pub struct Draw {
     pub id: Option<String>,
 }
 
+/// Look at slides with their cells, regions and counts, in a browser on this machine.
+///
+/// Serves a page on the loopback address alone and prints its address. The counts of
+/// the page are those of the cell table, at every zoom: no cell is left out. The first
+/// look at a slide makes a file under OUT/.slidemill/tiles, which may be deleted. The
+/// label is never shown.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill view results --open\n  \
+    slidemill view results /slides/case-7.svs\n  \
+    slidemill view results s3f2a9c0d1e8b7a65 --port 8080\n  \
+    slidemill view results --against strict\n  \
+    slidemill view results --export to-show --from-mpp 1")]
+pub struct View {
+    /// Folder of the dataset
+    pub results: PathBuf,
+    /// The slide to begin with: its id in the dataset, or its file, which is needed
+    /// where it is no longer where the run read it
+    #[arg(value_name = "SLIDE")]
+    pub slide: Option<String>,
+    /// A second dataset of the same slides, to be seen side by side or in turn
+    #[arg(long, value_name = "OTHER", conflicts_with = "export")]
+    pub against: Option<PathBuf>,
+    /// Places of SLIDE to look at in turn, as GeoJSON in level-0 px: mistakes that
+    /// `eval` wrote, disputes that `consensus` wrote
+    #[arg(long, value_name = "FILE", requires = "slide")]
+    pub places: Option<PathBuf>,
+    /// Open the page in the browser
+    #[arg(long)]
+    pub open: bool,
+    /// Port of 127.0.0.1; 0: any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0, conflicts_with = "export")]
+    pub port: u16,
+    /// Write the pages to a new folder instead, which opens by double click on
+    /// index.html, without slidemill. SLIDE: of this slide alone. It holds no file name
+    #[arg(long, value_name = "DIR", conflicts_with = "open")]
+    pub export: Option<PathBuf>,
+    /// Leave out levels sharper than this many µm/px, which are most of the size
+    #[arg(long, value_name = "X", requires = "export")]
+    pub from_mpp: Option<f64>,
+}
+
 /// What a picture shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum DrawWhat {
@@ -412,6 +454,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Tissue(tissue) => command::pictures::tissue(tissue),
         Command::Thumbnail(thumbnail) => command::pictures::thumbnail(&thumbnail),
         Command::Draw(draw) => command::draw::draw(&draw),
+        Command::View(view) => command::view::view(&view),
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Status(status) => command::status::status(&status),
         Command::Report(report) => command::report::report(&report),

@@ -5,6 +5,7 @@ use std::{fmt, process::ExitCode};
 use dataset::DatasetError;
 use engine::JobError;
 use report::ReportError;
+use viewer::ViewError;
 
 /// How a worker process ends that gives up on a read that never returns; its
 /// supervisor takes it, no shell ever sees it.
@@ -111,6 +112,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         exit_of_report(error)
     } else if let Some(error) = error.downcast_ref::<JobError>() {
         exit_of_job(error)
+    } else if let Some(error) = error.downcast_ref::<ViewError>() {
+        exit_of_view(error)
     } else {
         Exit::Internal
     }
@@ -135,6 +138,13 @@ fn exit_of_dataset(error: &DatasetError) -> Exit {
         DatasetError::Picture { .. } => Exit::Internal,
         DatasetError::Write { .. } | DatasetError::Folder { .. } => Exit::CannotWrite,
         DatasetError::Exists { .. } => Exit::Usage,
+    }
+}
+
+fn exit_of_view(error: &ViewError) -> Exit {
+    match error {
+        ViewError::Write { .. } | ViewError::Listen { .. } => Exit::CannotWrite,
+        _ => Exit::Incomplete,
     }
 }
 

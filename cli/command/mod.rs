@@ -16,6 +16,7 @@ pub mod report;
 pub mod settings;
 pub mod status;
 pub mod verify;
+pub mod view;
 
 use std::{path::Path, sync::Arc};
 

@@ -28,6 +28,7 @@ pub fn assert_conforms(slide: &dyn Slide) {
         assert_tiles(slide, level);
         assert_regions(slide, level);
         assert_reduced(slide, level);
+        assert_stored_jpegs(slide, level);
     }
     assert_refusals(slide);
     assert_associated(slide);
@@ -49,6 +50,43 @@ fn corners(slide: &dyn Slide, level: LevelIndex) -> Vec<TileId> {
     tiles.sort_unstable();
     tiles.dedup();
     tiles
+}
+
+/// Grey levels by which two decoders may differ on one px, and over a tile: they
+/// round, and enlarge colours, each in its own way.
+const JPEG_DIFFERENCE: (u8, f64) = (8, 0.5);
+
+/// Streams handed out as stored decode to the pixels of the tile, by a decoder that
+/// knows nothing of the file around.
+fn assert_stored_jpegs(slide: &dyn Slide, level: LevelIndex) {
+    let mut pixels = RgbBuffer::default();
+    for tile in corners(slide, level) {
+        let Ok(Some(stream)) = slide.stored_jpeg(tile) else { continue };
+        if slide.read_tile(tile, &mut pixels).is_err() {
+            continue;
+        }
+        let Some((width, found)) = decode_alone(&stream) else { panic!("{tile:?} as stored is no JPEG") };
+        let mut sum = 0_u64;
+        for y in 0..pixels.height() {
+            for (expected, found) in pixels.row(y).iter().zip(&found[y * width * 3..]) {
+                let difference = expected.abs_diff(*found);
+                assert!(difference <= JPEG_DIFFERENCE.0, "{tile:?} as stored has other colours");
+                sum += u64::from(difference);
+            }
+        }
+        let mean = sum as f64 / pixels.bytes().len() as f64;
+        assert!(mean <= JPEG_DIFFERENCE.1, "{tile:?} as stored is off by {mean} on average");
+    }
+}
+
+/// Width and RGB of a stream; `None` when it is no JPEG.
+fn decode_alone(stream: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let options = zune_core::options::DecoderOptions::new_fast()
+        .jpeg_set_out_colorspace(zune_core::colorspace::ColorSpace::RGB);
+    let stream = zune_core::bytestream::ZCursor::new(stream);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(stream, options);
+    let pixels = decoder.decode().ok()?;
+    Some((decoder.dimensions()?.0, pixels))
 }
 
 /// Corner and middle tiles: right size, the same again, the same into a dirty

@@ -105,6 +105,13 @@ impl Slide for ReducedSlide {
         }
     }
 
+    fn stored_jpeg(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.source(tile) {
+            Some((stored, 0)) => self.slide.stored_jpeg(stored),
+            _ => Ok(None),
+        }
+    }
+
     fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
         self.slide.read_associated(name, out)
     }

@@ -42,6 +42,17 @@ pub trait Slide: Send + Sync {
         reduced::read_and_average(self, tile, shift, out)
     }
 
+    /// One tile as a whole JPEG stream, not decoded: where the file holds it as one,
+    /// and every decoder takes it for the colours that [`Slide::read_tile`] gives. At
+    /// the level's edge it is as large as inner tiles. `None` for all other tiles.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when its bytes cannot be read, or no picture begins with them.
+    fn stored_jpeg(&self, _tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(None)
+    }
+
     /// Reads an associated image such as `thumbnail` or `macro`.
     ///
     /// The label, which identifies patients, is given only to those who ask for

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod browser;
 mod natives;
 mod pins;
 mod python;

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::step::{run, say, succeeds};
-use crate::{arrows, natives, references};
+use crate::{arrows, browser, natives, references};
 
 /// What a compiler's failure most often means on a fresh machine.
 const BUILD_FIX: &str = "the compiler's message is above; a missing linker or <stdio.h> means no C tools \
@@ -37,6 +37,7 @@ pub(crate) fn demo(root: &Path, arguments: &[OsString]) -> Result<()> {
 pub(crate) fn test(root: &Path, arguments: &[OsString]) -> Result<()> {
     natives::fetch(root)?;
     references::prepare(root)?;
+    browser::prepare(root);
     let fix = "the failed tests are named above";
     let scope = scope(arguments);
     let how = ["--release", "--no-fail-fast"];

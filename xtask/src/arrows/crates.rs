@@ -9,7 +9,7 @@ use super::modules::source_files;
 
 /// What each crate below the command may know. Those that are not here (the command, and what is thin over engine
 /// and dataset) may know all but the command.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("wsi-types", &[]),
     ("native", &[]),
     ("whole-file", &[]),
@@ -25,6 +25,7 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
         "engine",
         &["dataset", "detector", "merger", "native", "tiler", "whole-file", "wsi-reader", "wsi-types"],
     ),
+    ("viewer", &["whole-file", "wsi-reader", "wsi-types"]),
     ("xtask", &["native"]),
 ];
 /// Nobody knows the command.

@@ -111,6 +111,13 @@ impl Decoder {
         }
     }
 
+    /// A JPEG chunk as a stream of its own; `None` for one that other decoders may
+    /// take for other colours.
+    pub(crate) fn as_jpeg(&self, page: &Page, stored: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let size = (page.chunk_width as usize, page.chunk_height as usize);
+        jpeg::as_own_stream(&self.shared, size, self.samples.colour != Colour::YCbCr, stored)
+    }
+
     /// Decodes a JPEG chunk with each side divided by 2^`shift` (1 to 3). False for
     /// a kind of stream that can only be decoded whole.
     pub(crate) fn decode_reduced(

@@ -74,6 +74,47 @@ pub(crate) fn decode_reduced(
     }
 }
 
+/// An Adobe marker that says that components are red, green and blue.
+const RGB_MARKER: [u8; 16] = *b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00";
+
+/// A chunk of `size` px, given as stored, as a whole stream that any decoder takes
+/// for the same colours as [`decode`] does: tables put before it, and an Adobe marker
+/// where the page alone says that it is RGB. `None` for a stream that cannot be told
+/// so, or is of a kind that is not checked here.
+pub(crate) fn as_own_stream(
+    shared: &Shared,
+    size: (usize, usize),
+    raw_rgb: bool,
+    stored: &[u8],
+) -> Result<Option<Vec<u8>>, String> {
+    let mut header = shared.header.clone();
+    match read_header(&mut header, stored) {
+        Ok(_) => check_size((header.width, header.height), size, size.1)?,
+        Err(Refused::OtherKind) => return Ok(None),
+        Err(Refused::Damage(words)) => return Err(words),
+    }
+    let marker: &[u8] = match (header.components().len(), colours_of(&header, raw_rgb)) {
+        (1, _) => &[],
+        (3, colours) if colours == colours_unasked(&header) => &[],
+        (3, Colours::Rgb) if !header.jfif && header.adobe.is_none() => &RGB_MARKER,
+        _ => return Ok(None),
+    };
+    let mut joined = Vec::new();
+    let stream = shared.join(stored, &mut joined);
+    let (start, rest) = stream.split_at_checked(2).unwrap_or((stream, &[]));
+    Ok(Some([start, marker, rest].concat()))
+}
+
+/// What common decoders take the three components of a stream for: as libjpeg does, to
+/// which a JFIF marker counts before an Adobe one.
+fn colours_unasked(header: &Header) -> Colours {
+    match (header.jfif, header.adobe) {
+        (false, Some(0)) => Colours::Rgb,
+        (false, None) if header.is_named_rgb() => Colours::Rgb,
+        _ => Colours::YCbCr,
+    }
+}
+
 /// Adds what a tile's own stream says; gives the place where its data starts.
 fn read_header(header: &mut Header, stream: &[u8]) -> Result<usize, Refused> {
     let start = header.read(stream)?;

@@ -186,6 +186,11 @@ impl Slide for TiffSlide {
         reduced::read_and_average(self, tile, shift, out)
     }
 
+    fn stored_jpeg(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
+        let (picture, _) = self.picture(tile)?;
+        picture.stored_jpeg(&self.file, tile).map_err(|reason| ReadError::Tile { tile, reason })
+    }
+
     fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
         let page =
             self.associated.get(name).ok_or_else(|| ReadError::NoSuchImage { name: name.to_owned() })?;
@@ -332,6 +337,17 @@ impl Picture {
                 Ok(true)
             }
             Some(_) => self.decoder.decode_reduced(&self.page, shift, scratch, &mut target),
+        })
+    }
+
+    /// See [`Slide::stored_jpeg`].
+    fn stored_jpeg(&self, file: &TiffFile, tile: TileId) -> Result<Option<Vec<u8>>, String> {
+        if self.page.compression != 7 || !self.page.tiled {
+            return Ok(None);
+        }
+        with_scratch(|scratch| match self.load_chunk(file, self.chunks(tile).start, scratch)? {
+            None => Ok(None),
+            Some(_) => self.decoder.as_jpeg(&self.page, &scratch.stored),
         })
     }
 

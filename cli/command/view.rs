@@ -1,0 +1,283 @@
+//! `slidemill view`: slides, cells and regions in a browser on this machine.
+
+mod lineage;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use dataset::{Analysis, Dataset, NewFolder, Outcome, RunAccount, SlideId, wording::grouped};
+use engine::ByteSize;
+use serde_json::json;
+use viewer::{
+    Keyed, OpenSlide, Pair, ShownSlide, Site,
+    http::{Answer, Loopback},
+    tiles::TableFacts,
+};
+use wsi_reader::{LinearMapping, Slide};
+
+use self::lineage::StoredLineage;
+use crate::{
+    args,
+    exit::{Exit, Failure},
+};
+
+/// Serves the pages of a dataset until it is interrupted.
+///
+/// # Errors
+///
+/// A usage failure for a slide that the dataset has not, an input failure when it has
+/// no results, an output failure when the address cannot be listened on.
+pub fn view(args: &args::View) -> anyhow::Result<Exit> {
+    let dataset = Dataset::at(&args.results);
+    let mut paths = slide_paths(&dataset)?;
+    let first = args.slide.as_deref().map(|slide| named_slide(&dataset, slide, &mut paths)).transpose()?;
+    let mut slides = shown_slides(&dataset, &paths)?;
+    if let Some(first) = &first
+        && !slides.iter().any(|slide| slide.id == first.as_str())
+    {
+        return Err(Failure::usage(format!(
+            "no cells of slide {first} are here; `slidemill status` tells what there is: {}",
+            args.results.display()
+        )));
+    }
+    if let (Some(file), Some(first)) = (&args.places, &first) {
+        let places = places_in(file)?;
+        let wanted = slides.iter_mut().filter(|slide| slide.id == first.as_str());
+        wanted.for_each(|slide| slide.facts["places"] = json!(places));
+    }
+    if let Some(folder) = &args.export {
+        return export(args, folder, slides, first.as_ref());
+    }
+    let site = Site::new(slides, first.map(String::from));
+    match &args.against {
+        None => serve(args, site),
+        Some(other) => serve(args, compared(args, site, other, &paths)?),
+    }
+}
+
+fn places_in(file: &Path) -> anyhow::Result<Vec<viewer::Place>> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+    let places = text.and_then(|text| viewer::places(&text));
+    places.map_err(|error| Failure::input(format!("cannot read the places: {error}: {}", file.display())))
+}
+
+/// Answers requests until the process is ended.
+fn serve(args: &args::View, site: impl Answer) -> anyhow::Result<Exit> {
+    let site = Keyed::new(site)?;
+    let loopback = Loopback::listen(args.port)?;
+    let address = format!("http://{}/{}/", loopback.address(), site.key());
+    println!("viewer    {address}");
+    println!("          for this machine alone; stop with Ctrl-C");
+    if args.open {
+        open_browser(&address);
+    }
+    loopback.serve(&site);
+    Ok(Exit::Done)
+}
+
+/// Two datasets of the same slides; `paths` are those of the first.
+fn compared(
+    args: &args::View,
+    site: Site,
+    other: &Path,
+    paths: &BTreeMap<String, PathBuf>,
+) -> anyhow::Result<Pair> {
+    let dataset = Dataset::at(other);
+    let mut known = slide_paths(&dataset)?;
+    for (id, path) in paths {
+        known.entry(id.clone()).or_insert_with(|| path.clone());
+    }
+    let second = Site::new(shown_slides(&dataset, &known)?, None);
+    let Some(first) = common_slide(&site, &second) else {
+        let which = site.first().map_or_else(|| "slide".to_owned(), |first| format!("slide {first}"));
+        let (one, other) = (args.results.display(), other.display());
+        return Err(Failure::usage(format!("no {which} is in both datasets: {one} and {other}")));
+    };
+    let names = [args.results.as_path(), other].map(|path| path.display().to_string());
+    Ok(Pair { names, sites: [site, second], first })
+}
+
+/// The slide that the first page opens on, or its first one, if the second has it too.
+fn common_slide(one: &Site, other: &Site) -> Option<String> {
+    let mut common = one.ids().filter(|id| other.ids().any(|other| other == *id));
+    common.find(|id| one.first().is_none_or(|first| first == *id)).map(str::to_owned)
+}
+
+/// Writes the pages as a folder.
+fn export(
+    args: &args::View,
+    folder: &Path,
+    slides: Vec<ShownSlide>,
+    only: Option<&SlideId>,
+) -> anyhow::Result<Exit> {
+    let sharpest = args.from_mpp.unwrap_or(0.0);
+    if !sharpest.is_finite() || sharpest < 0.0 {
+        return Err(Failure::usage(format!("--from-mpp is {sharpest}, expected µm per px such as 1")));
+    }
+    let slides = slides.into_iter().filter(|slide| only.is_none_or(|id| id.as_str() == slide.id));
+    let slides = slides.map(|slide| ShownSlide { name: None, sharpest_mpp: sharpest, ..slide });
+    let site = Site::new(slides.collect(), only.map(|id| id.as_str().to_owned()));
+    let new_folder = NewFolder::at(folder)?;
+    let size = viewer::export::size(&site)?;
+    println!(
+        "writes    about {} in {} files: {}",
+        ByteSize(size.bytes),
+        grouped(size.files),
+        folder.display()
+    );
+    let done = viewer::export::export(&site, |name, bytes| anyhow::Ok(new_folder.write(name, bytes)?))?;
+    new_folder.finish()?;
+    println!("page      {}", folder.join("index.html").display());
+    if done.unreadable > 0 {
+        eprintln!("slidemill: {} tiles of pixels cannot be read and are missing", done.unreadable);
+        return Ok(Exit::Incomplete);
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows an address in the user's browser; where that fails, they have it in print.
+fn open_browser(address: &str) {
+    let (program, first) = match std::env::consts::OS {
+        "macos" => ("open", None),
+        "windows" => ("cmd", Some(["/c", "start", ""])),
+        _ => ("xdg-open", None),
+    };
+    let started = std::process::Command::new(program).args(first.into_iter().flatten()).arg(address).spawn();
+    if let Err(error) = started {
+        eprintln!("slidemill: cannot open a browser with {program}: {error}; open the address by hand");
+    }
+}
+
+/// Where the file of each slide was when it was read.
+fn slide_paths(dataset: &Dataset) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let path = dataset.names();
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let broken = |error: csv::Error| {
+        Failure::input(format!("the list of slides cannot be read: {error}: {}", path.display()))
+    };
+    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
+    reader.deserialize::<(String, PathBuf)>().collect::<Result<_, _>>().map_err(broken)
+}
+
+/// The id of a slide that was named by it or by its file, which then is where its
+/// pixels are read.
+fn named_slide(
+    dataset: &Dataset,
+    slide: &str,
+    paths: &mut BTreeMap<String, PathBuf>,
+) -> anyhow::Result<SlideId> {
+    if let Ok(id) = SlideId::new(slide)
+        && dataset.account(&id).exists()
+    {
+        return Ok(id);
+    }
+    let path = Path::new(slide);
+    if !path.exists() {
+        return Err(Failure::usage(format!(
+            "{slide:?} is neither the id of a slide of this dataset nor a file: {}",
+            dataset.root().display()
+        )));
+    }
+    let mut id = id_of_content(path).map_err(|error| Failure::input(format!("{error}: {slide}")))?;
+    if !dataset.account(&id).exists() {
+        id = id_given_to(path, paths).unwrap_or(id);
+    }
+    paths.insert(id.as_str().to_owned(), path.to_owned());
+    Ok(id)
+}
+
+/// The id that a slide list gave to a file, where it is still the same file.
+fn id_given_to(path: &Path, paths: &BTreeMap<String, PathBuf>) -> Option<SlideId> {
+    let own = path.canonicalize().ok()?;
+    let (id, _) = paths.iter().find(|(_, known)| known.canonicalize().is_ok_and(|known| known == own))?;
+    SlideId::new(id.as_str()).ok()
+}
+
+fn id_of_content(path: &Path) -> Result<SlideId, String> {
+    let content = wsi_reader::content_id(path).map_err(|error| format!("cannot read the slide: {error}"))?;
+    Ok(SlideId::from_content(&content.bytes()))
+}
+
+/// All slides with results, in order of id.
+fn shown_slides(dataset: &Dataset, paths: &BTreeMap<String, PathBuf>) -> anyhow::Result<Vec<ShownSlide>> {
+    let mut slides = Vec::new();
+    for account in dataset.read_accounts()? {
+        slides.extend(shown(dataset, &account, paths.get(account.slide.as_str())));
+    }
+    if slides.is_empty() {
+        return Err(Failure::input(format!(
+            "no slide with cells is here; `slidemill run SLIDES -o OUT` makes such a dataset: {}",
+            dataset.root().display()
+        )));
+    }
+    Ok(slides)
+}
+
+/// `None` for a slide without results.
+fn shown(dataset: &Dataset, account: &RunAccount, path: Option<&PathBuf>) -> Option<ShownSlide> {
+    let analysis = account.analysis.as_ref().filter(|_| account.outcome != Outcome::Failed)?;
+    let id = &account.slide;
+    let cells = dataset.cells(id);
+    let relative = cells.strip_prefix(dataset.root()).ok()?;
+    let table = analysis.files.iter().find(|file| Path::new(&file.path) == relative)?;
+    let mapping = account.settings.get("map_range").and_then(|text| text.parse().ok());
+    Some(ShownSlide {
+        id: id.as_str().to_owned(),
+        name: path.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())),
+        open: opener(path.cloned(), id.clone(), mapping),
+        sharpest_mpp: 0.0,
+        size: analysis.slide_px,
+        mpp: analysis.mpp,
+        table: TableFacts { sha256: table.sha256.clone(), bytes: table.bytes },
+        cells,
+        regions: dataset.regions(id),
+        tiles: dataset.private().join("tiles").join(format!("{id}.smt")),
+        overview: dataset.overview(id),
+        coverage: dataset.coverage(id),
+        drawing: dataset.root().join("annotations").join(format!("{id}.geojson")),
+        lineage: Box::new(StoredLineage::new(dataset, account, analysis, path.cloned())),
+        facts: facts(dataset, account, analysis),
+    })
+}
+
+fn facts(dataset: &Dataset, account: &RunAccount, analysis: &Analysis) -> serde_json::Value {
+    let ending = match account.outcome {
+        Outcome::Partial => format!(
+            "Incomplete: {} of {} windows have no result.",
+            analysis.windows.failed, analysis.windows.planned
+        ),
+        _ => String::new(),
+    };
+    json!({
+        "ending": ending,
+        "cells": account.cells(),
+        "model": format!("{} {}", account.model.name, account.model.version),
+        "tissue_mm2": analysis.coverage.tissue_mm2,
+        "analysed_mm2": analysis.coverage.analysed_mm2,
+        "windows": if analysis.detectors.is_empty() { json!(analysis.windows) } else { json!(null) },
+        "raw_kept": lineage::raw_file(dataset, &account.slide).exists(),
+        "rule": lineage::rule(&account.settings),
+    })
+}
+
+/// Opens the pixels where they were, if they are still those.
+fn opener(path: Option<PathBuf>, id: SlideId, mapping: Option<LinearMapping>) -> OpenSlide {
+    Box::new(move || -> Result<Arc<dyn Slide>, String> {
+        let path =
+            path.as_ref().ok_or("the dataset does not say where the slide's file is; name the file")?;
+        if !path.exists() {
+            return Err("the slide's file is not where it was; name the file where it is now".into());
+        }
+        let made_of_content = id.as_str().len() == SlideId::from_content(&[0; 32]).as_str().len()
+            && id.as_str()[1..].bytes().all(|digit| digit.is_ascii_hexdigit());
+        if made_of_content && id_of_content(path)? != id {
+            return Err("the slide's file is another one now than the one that was analysed".into());
+        }
+        engine::open(path, mapping).map_err(|error| error.to_string())
+    })
+}

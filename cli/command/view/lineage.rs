@@ -1,0 +1,192 @@
+//! How the cells of a stored slide came about: the plan made again, and the raw
+//! detections that were kept.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufReader, Read},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use dataset::{Analysis, Dataset, RunAccount, SlideId};
+use merger::WindowOutcome;
+use tiler::{PlanSettings, Survey, SurveySettings, TissueSettings};
+use viewer::{Lineage, RawDetection, WindowMap};
+use wsi_reader::LinearMapping;
+use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Window, WindowIndex, WindowPoint};
+
+/// The least agreement with a cell's box (shared area over common area) at which a raw
+/// detection is shown with it.
+const LEAST_IOU: f64 = 0.3;
+
+/// What is known of the making of a slide's cells.
+pub(super) struct StoredLineage {
+    /// Where the slide is.
+    path: Option<PathBuf>,
+    mapping: Option<LinearMapping>,
+    settings: BTreeMap<String, String>,
+    mpp: f64,
+    model_mpp: f64,
+    detectors: usize,
+    planned: usize,
+    failed: Vec<u32>,
+    raw: PathBuf,
+    windows: OnceLock<Result<Vec<Window>, String>>,
+}
+
+impl StoredLineage {
+    pub(super) fn new(
+        dataset: &Dataset,
+        account: &RunAccount,
+        analysis: &Analysis,
+        path: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            path,
+            mapping: account.settings.get("map_range").and_then(|text| text.parse().ok()),
+            settings: account.settings.clone(),
+            mpp: analysis.mpp,
+            model_mpp: analysis.model_mpp,
+            detectors: analysis.detectors.len().max(1),
+            planned: analysis.windows.planned,
+            failed: analysis.failures.iter().flat_map(|failure| failure.windows.iter().copied()).collect(),
+            raw: raw_file(dataset, &account.slide),
+            windows: OnceLock::new(),
+        }
+    }
+
+    /// The windows of the plan, which is made again; it must come out as large.
+    fn plan(&self) -> Result<&[Window], String> {
+        let windows = self.windows.get_or_init(|| self.planned_again());
+        windows.as_deref().map_err(Clone::clone)
+    }
+
+    fn planned_again(&self) -> Result<Vec<Window>, String> {
+        if self.detectors > 1 {
+            return Err(format!(
+                "the cells are of {} detectors, each with windows of its own",
+                self.detectors
+            ));
+        }
+        let path = self.path.as_ref().ok_or("the slide's file is needed and it is not known where it is")?;
+        let slide = engine::open(path, self.mapping).map_err(|error| error.to_string())?;
+        let [mpp, model_mpp] = [self.mpp, self.model_mpp].map(Mpp::new);
+        let plan = PlanSettings {
+            window: self.setting("window_px")?,
+            overlap: self.setting("overlap")?,
+            max_enlarge: self.setting("max_enlarge")?,
+            ..PlanSettings::new(model_mpp.map_err(|error| error.to_string())?)
+        };
+        let settings = SurveySettings {
+            mpp: Some(mpp.map_err(|error| error.to_string())?),
+            tissue: self.setting::<bool>("tissue_mask")?.then(TissueSettings::default),
+            plans: vec![plan],
+        };
+        let survey = Survey::new(slide, &settings).map_err(|error| error.to_string())?;
+        let plan = survey.plans.first().ok_or("the survey has no plan")?;
+        let (found, expected) = (plan.windows().len(), self.planned);
+        if found != expected {
+            return Err(format!("the plan made again has {found} windows, the run had {expected}"));
+        }
+        Ok(plan.windows().to_vec())
+    }
+
+    fn setting<T: std::str::FromStr>(&self, name: &str) -> Result<T, String> {
+        let text = self.settings.get(name).and_then(|text| text.parse().ok());
+        text.ok_or_else(|| format!("the account does not tell {name} of the run"))
+    }
+}
+
+impl Lineage for StoredLineage {
+    fn windows(&self) -> Result<WindowMap, String> {
+        let corners = |window: &Window| {
+            let bbox = window.level0_box();
+            [bbox.min.x, bbox.min.y, bbox.max.x, bbox.max.y]
+        };
+        Ok(WindowMap { boxes: self.plan()?.iter().map(corners).collect(), failed: self.failed.clone() })
+    }
+
+    fn raw(&self, windows: &[u32], bbox: &Level0Box) -> Result<Vec<RawDetection>, String> {
+        let plan = self.plan()?;
+        let mut found = Vec::new();
+        let each = |index: WindowIndex, outcome: WindowOutcome| {
+            let wanted = windows.contains(&index.0);
+            let (WindowOutcome::Detections(sightings), true) = (outcome, wanted) else { return };
+            let Some(window) = plan.get(index.0 as usize) else { return };
+            let placed = sightings.iter().map(|seen| placed(window, &seen.detection));
+            found.extend(placed.filter(|(own, _)| iou(own, bbox) >= LEAST_IOU).map(|(_, raw)| raw));
+        };
+        for_each_record(&self.raw, each)
+            .map_err(|error| format!("raw detections cannot be read: {error}"))?;
+        found.sort_by(|a, b| a.window.cmp(&b.window).then(b.score.total_cmp(&a.score)));
+        Ok(found)
+    }
+}
+
+/// Where the raw detections of a slide lie, if they were kept.
+pub(super) fn raw_file(dataset: &Dataset, id: &SlideId) -> PathBuf {
+    dataset.ledger(id).join("windows.bin")
+}
+
+/// A detection in level-0 px: its box, and what the page draws.
+fn placed(window: &Window, detection: &Detection) -> (Level0Box, RawDetection) {
+    let place = |point: WindowPoint| window.placement.transform_point(point.to_f64());
+    let bbox = Level0Box::new(place(detection.bbox.min), place(detection.bbox.max));
+    let corners = || {
+        let (min, max) = (bbox.min, bbox.max);
+        vec![min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)]
+    };
+    let ring = match &detection.outline {
+        Some(outline) => outline.iter().map(|&point| place(point)).collect(),
+        None => corners(),
+    };
+    let raw = RawDetection {
+        window: window.index.0,
+        class: detection.class.0,
+        score: detection.score.get(),
+        ring: ring.into_iter().map(|point| [point.x, point.y]).collect(),
+    };
+    (bbox, raw)
+}
+
+fn iou(a: &Level0Box, b: &Level0Box) -> f64 {
+    let shared = a.intersection(b).map_or(0.0, |both| both.area());
+    let common = a.area() + b.area() - shared;
+    if common > 0.0 { shared / common } else { 0.0 }
+}
+
+/// The records of a window ledger, up to the first that is not whole; as
+/// the engine writes them. Nothing is mended: a run may be writing there.
+fn for_each_record(path: &Path, mut each: impl FnMut(WindowIndex, WindowOutcome)) -> io::Result<()> {
+    let mut reader = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let (mut head, mut payload) = ([0; 8], Vec::new());
+    while reader.read_exact(&mut head).is_ok() {
+        let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
+        let (length, checksum) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([c0, c1, c2, c3]));
+        payload.clear();
+        reader.by_ref().take(length.into()).read_to_end(&mut payload)?;
+        if payload.len() != length as usize || crc32fast::hash(&payload) != checksum {
+            break;
+        }
+        let Ok((key, outcome)) = merger::decode_window(&payload) else { break };
+        each(key.window, outcome);
+    }
+    Ok(())
+}
+
+/// The rule that joined what several windows saw, in words; empty where the account
+/// does not tell it.
+pub(super) fn rule(settings: &BTreeMap<String, String>) -> String {
+    let known = |name: &str| settings.get(name).map(String::as_str);
+    let (Some(method), Some(metric), Some(iou)) = (known("merge"), known("merge_metric"), known("merge_iou"))
+    else {
+        return String::new();
+    };
+    let least = if iou == "model" { "the model's own threshold" } else { iou };
+    format!("{method}: detections of one class whose {metric} is at least {least} are one cell")
+}

@@ -1,0 +1,290 @@
+//! The pixels of a slide as JPEG tiles for a browser.
+//!
+//! Tiles that the file holds as JPEG are handed on as they are. All others are
+//! decoded, averaged where a level lies between stored ones, encoded, and kept for
+//! the next time they are asked for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Serialize;
+use wsi_reader::{Overview, OverviewSettings, ReadError, Slide};
+use wsi_types::{Level, Level0Box, LevelIndex, Rgb, RgbBuffer, TileGrid, TileId};
+
+/// Sides of tiles that we make.
+const MADE_SIDE: u32 = 512;
+/// Stored tiles with sides outside of these are cut anew.
+const USABLE_SIDES: std::ops::RangeInclusive<u32> = 128..=2048;
+/// Levels whose sides differ by more get one between them.
+const WIDEST_STEP: f64 = 2.9;
+/// How much coarser than the coarsest stored level one may be made by averaging: each
+/// of its tiles reads the square of this many.
+const MOST_REDUCED: f64 = 16.0;
+const JPEG_QUALITY: u8 = 90;
+/// Bytes of made tiles that are kept in memory.
+const KEPT_BYTES: usize = 96 << 20;
+/// What shows in place of a tile that cannot be read.
+const UNREADABLE: Rgb = [128; 3];
+
+/// A level as a viewer asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ViewLevel {
+    /// Size, px of this level.
+    pub width: u32,
+    /// Size, px of this level.
+    pub height: u32,
+    /// Size of a tile, px of this level.
+    pub tile_width: u32,
+    /// Size of a tile, px of this level.
+    pub tile_height: u32,
+    /// Level-0 px per px, along x and y.
+    #[serde(skip)]
+    downsample: (f64, f64),
+    /// The stored level whose tiles it hands on.
+    #[serde(skip)]
+    stored: Option<LevelIndex>,
+}
+
+/// The levels of a slide, and its tiles as they were made.
+pub struct Pixels {
+    slide: Arc<dyn Slide>,
+    levels: Vec<ViewLevel>,
+    kept: Mutex<Kept>,
+}
+
+/// Level, column and row of a tile.
+type TilePlace = (usize, u32, u32);
+
+/// Made tiles, each with when it was last asked for.
+#[derive(Default)]
+struct Kept {
+    tiles: BTreeMap<TilePlace, (u64, Arc<Vec<u8>>)>,
+    bytes: usize,
+    uses: u64,
+}
+
+impl Pixels {
+    /// Of an open slide.
+    #[must_use]
+    pub fn new(slide: Arc<dyn Slide>) -> Self {
+        let levels = levels_of(slide.as_ref());
+        Self { slide, levels, kept: Mutex::default() }
+    }
+
+    /// Without levels of fewer level-0 px per px than this; the coarsest one stays.
+    #[must_use]
+    pub fn without_sharper(mut self, downsample: f64) -> Self {
+        let last = self.levels.len().saturating_sub(1);
+        let sharp = |level: &ViewLevel| level.downsample.0 * 1.001 < downsample;
+        let left_out = self.levels.iter().take_while(|level| sharp(level)).count();
+        self.levels.drain(..left_out.min(last));
+        self
+    }
+
+    /// The slide itself.
+    #[must_use]
+    pub fn slide(&self) -> &dyn Slide {
+        self.slide.as_ref()
+    }
+
+    /// Its levels, sharpest first.
+    #[must_use]
+    pub fn levels(&self) -> &[ViewLevel] {
+        &self.levels
+    }
+
+    /// One tile as JPEG. A tile of a level between stored ones, of which a part cannot
+    /// be read, is grey there.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] for a tile that there is not or that cannot be read.
+    pub fn tile(&self, level: usize, column: u32, row: u32) -> Result<Arc<Vec<u8>>, ReadError> {
+        let tile = TileId { level: LevelIndex(level.min(usize::from(u16::MAX)) as u16), row, column };
+        let missing = ReadError::NoSuchTile { tile };
+        let view = *self.levels.get(level).ok_or(missing.clone())?;
+        if column >= view.grid().columns() || row >= view.grid().rows() {
+            return Err(missing);
+        }
+        if let Some(stored) = view.stored
+            && let Some(stream) = self.slide.stored_jpeg(TileId { level: stored, ..tile })?
+        {
+            return Ok(Arc::new(stream));
+        }
+        if let Some(kept) = self.lock().take((level, column, row)) {
+            return Ok(kept);
+        }
+        let made = Arc::new(encode(&self.made(&view, tile)?, tile)?);
+        self.lock().keep((level, column, row), &made);
+        Ok(made)
+    }
+
+    fn made(&self, view: &ViewLevel, tile: TileId) -> Result<RgbBuffer, ReadError> {
+        if let Some(level) = view.stored {
+            let mut pixels = RgbBuffer::default();
+            self.slide.read_tile(TileId { level, ..tile }, &mut pixels)?;
+            return Ok(pixels);
+        }
+        let rect = view.grid().tile_rect(tile.column, tile.row).to_f64().to_box2d();
+        let (x, y) = view.downsample;
+        let corner = |point: euclid::Point2D<f64, _>| euclid::point2(point.x * x, point.y * y);
+        let settings = OverviewSettings {
+            area: Level0Box::new(corner(rect.min), corner(rect.max)),
+            size: (rect.width() as u32, rect.height() as u32),
+            unreadable: UNREADABLE,
+            threads: 1,
+        };
+        Ok(Overview::read(self.slide(), &settings).pixels)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ViewLevel {
+    /// Columns and rows of its tiles.
+    #[must_use]
+    pub fn tiles(&self) -> (u32, u32) {
+        (self.grid().columns(), self.grid().rows())
+    }
+
+    fn grid(&self) -> TileGrid {
+        let Self { width, height, tile_width, tile_height, .. } = *self;
+        TileGrid { width, height, tile_width, tile_height }
+    }
+
+    fn from_stored(index: usize, level: &Level) -> Self {
+        let TileGrid { width, height, tile_width, tile_height } = level.tiles;
+        let usable = USABLE_SIDES.contains(&tile_width) && USABLE_SIDES.contains(&tile_height);
+        let side = |stored: u32| if usable { stored } else { MADE_SIDE };
+        Self {
+            width,
+            height,
+            tile_width: side(tile_width),
+            tile_height: side(tile_height),
+            downsample: level.downsample,
+            stored: usable.then_some(LevelIndex(index as u16)),
+        }
+    }
+
+    /// A level whose px are `factor` times as wide as those of `self`.
+    fn reduced(&self, factor: f64) -> Self {
+        let part = |side: u32| ((f64::from(side) / factor).ceil() as u32).max(1);
+        Self {
+            width: part(self.width),
+            height: part(self.height),
+            tile_width: MADE_SIDE,
+            tile_height: MADE_SIDE,
+            downsample: (self.downsample.0 * factor, self.downsample.1 * factor),
+            stored: None,
+        }
+    }
+}
+
+/// The stored levels, and levels at a half, a quarter, … of each down to the next one.
+fn levels_of(slide: &dyn Slide) -> Vec<ViewLevel> {
+    let stored = slide.info().pyramid.levels();
+    let mut levels = Vec::new();
+    for (index, level) in stored.iter().enumerate() {
+        let own = ViewLevel::from_stored(index, level);
+        levels.push(own);
+        let next = stored.get(index + 1).map_or(f64::INFINITY, Level::mean_downsample);
+        let mut factor = 2.0;
+        while next / (level.mean_downsample() * factor / 2.0) > WIDEST_STEP && factor <= MOST_REDUCED {
+            if own.width.max(own.height) <= MADE_SIDE * factor as u32 / 2 {
+                break;
+            }
+            levels.push(own.reduced(factor));
+            factor *= 2.0;
+        }
+    }
+    levels
+}
+
+impl Kept {
+    fn take(&mut self, key: TilePlace) -> Option<Arc<Vec<u8>>> {
+        self.uses += 1;
+        let (used, bytes) = self.tiles.get_mut(&key)?;
+        *used = self.uses;
+        Some(Arc::clone(bytes))
+    }
+
+    /// Keeps a tile; the one not asked for longest goes where there is no room.
+    fn keep(&mut self, key: TilePlace, tile: &Arc<Vec<u8>>) {
+        self.uses += 1;
+        self.bytes += tile.len();
+        if let Some((_, before)) = self.tiles.insert(key, (self.uses, Arc::clone(tile))) {
+            self.bytes -= before.len();
+        }
+        while self.bytes > KEPT_BYTES {
+            let oldest = self.tiles.iter().min_by_key(|(_, (used, _))| *used).map(|(&key, _)| key);
+            let Some((_, gone)) = oldest.and_then(|key| self.tiles.remove(&key)) else { break };
+            self.bytes -= gone.len();
+        }
+    }
+}
+
+fn encode(pixels: &RgbBuffer, tile: TileId) -> Result<Vec<u8>, ReadError> {
+    let failed = |reason: String| ReadError::Tile { tile, reason };
+    let side = |px: usize| u16::try_from(px).map_err(|_| failed(format!("{px} px are too many for a JPEG")));
+    let mut bytes = Vec::new();
+    jpeg_encoder::Encoder::new(&mut bytes, JPEG_QUALITY)
+        .encode(pixels.bytes(), side(pixels.width())?, side(pixels.height())?, jpeg_encoder::ColorType::Rgb)
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use wsi_reader::MemorySlide;
+
+    use super::*;
+
+    fn slide(sizes: &[(u32, u32)], tile: (u32, u32)) -> Pixels {
+        let paint = |_, x: u32, y: u32| {
+            if (x / 64 + y / 64).is_multiple_of(2) { [220, 120, 180] } else { [90, 40, 130] }
+        };
+        Pixels::new(Arc::new(MemorySlide::painted(sizes, tile, None, paint).unwrap()))
+    }
+
+    #[test]
+    fn levels_are_made_down_to_one_tile() {
+        let pixels = slide(&[(10_000, 6000)], (256, 256));
+        let widths: Vec<u32> = pixels.levels().iter().map(|level| level.width).collect();
+        assert_eq!(widths, [10_000, 5000, 2500, 1250, 625]);
+        let pixels = slide(&[(10_000, 6000), (2500, 1500), (1250, 750)], (256, 256));
+        let widths: Vec<u32> = pixels.levels().iter().map(|level| level.width).collect();
+        assert_eq!(widths, [10_000, 5000, 2500, 1250, 625, 313]);
+    }
+
+    #[test]
+    fn tiles_too_wide_for_a_browser_are_cut_anew() {
+        let pixels = slide(&[(6000, 300)], (6000, 64));
+        assert_eq!((pixels.levels()[0].tile_width, pixels.levels()[0].tile_height), (512, 512));
+        assert!(pixels.tile(0, 11, 0).is_ok());
+        assert!(matches!(pixels.tile(0, 12, 0), Err(ReadError::NoSuchTile { .. })));
+        assert!(matches!(pixels.tile(9, 0, 0), Err(ReadError::NoSuchTile { .. })));
+    }
+
+    #[test]
+    fn a_tile_is_made_once() {
+        let pixels = slide(&[(3000, 3000)], (256, 256));
+        let first = pixels.tile(1, 2, 2).unwrap();
+        assert!(Arc::ptr_eq(&first, &pixels.tile(1, 2, 2).unwrap()));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_makes_room() {
+        let mut kept = Kept::default();
+        let tile = Arc::new(vec![0; KEPT_BYTES / 2]);
+        kept.keep((0, 0, 0), &tile);
+        kept.keep((0, 0, 1), &tile);
+        assert!(kept.take((0, 0, 0)).is_some());
+        kept.keep((0, 0, 2), &tile);
+        assert!(kept.take((0, 0, 1)).is_none() && kept.take((0, 0, 0)).is_some());
+        assert_eq!(kept.bytes, KEPT_BYTES / 2 * 2);
+    }
+}

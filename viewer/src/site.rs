@@ -1,0 +1,483 @@
+//! What the page asks for: slides, pixels, tiles of cells, one cell, regions.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wsi_reader::Slide;
+use wsi_types::Level0Box;
+
+use crate::{
+    ViewError, drawing,
+    http::{Answer, Keep, Method, Request, Response},
+    page,
+    pixels::{Pixels, ViewLevel},
+    table,
+    tiles::{TableFacts, TileEntry, TileFile, TileWriter},
+};
+
+const JSON: &str = "application/json";
+const BINARY: &str = "application/octet-stream";
+const JPEG: &str = "image/jpeg";
+
+/// Opens the pixels of a slide; the reason in words where that fails.
+pub type OpenSlide = Box<dyn Fn() -> Result<Arc<dyn Slide>, String> + Send + Sync>;
+
+/// How the cells of a slide came about.
+pub trait Lineage: Send + Sync {
+    /// Where the windows of the plan lay.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not known, in words.
+    fn windows(&self) -> Result<WindowMap, String>;
+
+    /// What some windows found that agrees with a box on level 0, before it was merged;
+    /// none where that was not kept.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, in words.
+    fn raw(&self, windows: &[u32], bbox: &Level0Box) -> Result<Vec<RawDetection>, String>;
+}
+
+/// Windows of a plan, by index.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WindowMap {
+    /// Left, top, right and bottom on level 0.
+    pub boxes: Vec<[f64; 4]>,
+    /// Those without a result.
+    pub failed: Vec<u32>,
+}
+
+/// What one window found, before it was merged.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RawDetection {
+    /// The window.
+    pub window: u32,
+    /// The class it gave.
+    pub class: u16,
+    /// 0 to 1.
+    pub score: f32,
+    /// Its outline, or the corners of its box, in level-0 px.
+    pub ring: Vec<[f64; 2]>,
+}
+
+/// A slide of a dataset, as a page is to show it.
+pub struct ShownSlide {
+    /// Its id in the dataset.
+    pub id: String,
+    /// Its file's name, for the person at this machine alone.
+    pub name: Option<String>,
+    /// Opens its pixels.
+    pub open: OpenSlide,
+    /// Levels with fewer µm per px are left out; 0 for none.
+    pub sharpest_mpp: f64,
+    /// Width and height of level 0, px.
+    pub size: [u32; 2],
+    /// µm per level-0 px.
+    pub mpp: f64,
+    /// The cell table.
+    pub cells: PathBuf,
+    /// As the run's account has it.
+    pub table: TableFacts,
+    /// The regions table; it may not be there.
+    pub regions: PathBuf,
+    /// Where its tile file is or will be.
+    pub tiles: PathBuf,
+    /// The slide small, as JPEG; it may not be there.
+    pub overview: PathBuf,
+    /// What of it was analysed, as PNG; it may not be there.
+    pub coverage: PathBuf,
+    /// What was drawn by hand on it, as GeoJSON; it may not be there.
+    pub drawing: PathBuf,
+    /// How its cells came about.
+    pub lineage: Box<dyn Lineage>,
+    /// What else the page may show of it.
+    pub facts: Value,
+}
+
+/// A slide, and what of it is open.
+struct Entry {
+    shown: ShownSlide,
+    pixels: OnceLock<Result<Arc<Pixels>, String>>,
+    tiles: Mutex<Option<Arc<TileFile>>>,
+}
+
+/// The pages of a dataset. Any server may ask it.
+pub struct Site {
+    slides: Vec<Entry>,
+    first: Option<String>,
+}
+
+/// What the page needs before its first picture.
+#[derive(Serialize)]
+struct ViewFacts<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    size: [u32; 2],
+    mpp: f64,
+    levels: &'a [ViewLevel],
+    /// Why there are no pixels.
+    no_pixels: Option<&'a str>,
+    facts: &'a Value,
+}
+
+impl Site {
+    /// Of these slides; the page opens on `first`, or on the list.
+    #[must_use]
+    pub fn new(slides: Vec<ShownSlide>, first: Option<String>) -> Self {
+        let entry = |shown| Entry { shown, pixels: OnceLock::new(), tiles: Mutex::new(None) };
+        Self { slides: slides.into_iter().map(entry).collect(), first }
+    }
+
+    /// The slide that its page opens on.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.first.as_deref()
+    }
+
+    /// Ids of its slides.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.slides.iter().map(|entry| entry.shown.id.as_str())
+    }
+
+    /// Columns and rows of tiles of each level of a slide's pixels, sharpest first; none
+    /// where there are no pixels.
+    #[must_use]
+    pub fn pixel_grids(&self, id: &str) -> Vec<(u32, u32)> {
+        let pixels = self.slide(id).and_then(|entry| entry.pixels().ok());
+        pixels.map_or_else(Vec::new, |pixels| pixels.levels().iter().map(ViewLevel::tiles).collect())
+    }
+
+    /// The tile file of a slide, made when it is not there or of another table.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError`] when it cannot be made.
+    pub fn tiles(&self, id: &str) -> Result<Arc<TileFile>, ViewError> {
+        let missing = || ViewError::TileFile { reason: format!("there is no slide {id}") };
+        self.slide(id).ok_or_else(missing)?.tiles()
+    }
+
+    fn slide(&self, id: &str) -> Option<&Entry> {
+        self.slides.iter().find(|entry| entry.shown.id == id)
+    }
+
+    fn list(&self) -> Value {
+        let slide = |entry: &Entry| {
+            let ShownSlide { id, name, facts, .. } = &entry.shown;
+            json!({"id": id, "name": name, "facts": facts})
+        };
+        json!({"first": self.first, "slides": self.slides.iter().map(slide).collect::<Vec<_>>()})
+    }
+
+    /// Keeps what was drawn by hand.
+    fn put(&self, path: &str, body: &[u8]) -> Response {
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts.as_slice() {
+            ["slide", id, "drawing.geojson"] => match self.slide(id) {
+                Some(entry) => drawing::keep(&entry.shown.drawing, body),
+                None => Response::refusal(404, "no such slide"),
+            },
+            _ => Response::refusal(405, "nothing can be put here"),
+        }
+    }
+
+    /// The answer to a path as the page has it, without a server's own part.
+    #[must_use]
+    pub fn page(&self, path: &str) -> Response {
+        if let Some((kind, content)) = page::asset(path) {
+            return Response::ok(kind, Keep::No, content.to_vec());
+        }
+        if path == "slides.json" {
+            return json_response(&self.list());
+        }
+        let parts: Vec<&str> = path.split('/').collect();
+        let ["slide", id, rest @ ..] = parts.as_slice() else { return not_here() };
+        match self.slide(id) {
+            Some(entry) => entry.page(rest),
+            None => Response::refusal(404, "no such slide"),
+        }
+    }
+}
+
+impl Answer for Site {
+    fn answer(&self, request: &Request) -> Response {
+        match request.method {
+            Method::Get | Method::Head => self.page(&request.path),
+            Method::Put => self.put(&request.path, &request.body),
+        }
+    }
+}
+
+/// Two datasets of the same slides, such as two runs with other thresholds or models.
+pub struct Pair {
+    /// What the person at this machine calls each.
+    pub names: [String; 2],
+    /// Each of them.
+    pub sites: [Site; 2],
+    /// The slide to begin with, which both have.
+    pub first: String,
+}
+
+impl Answer for Pair {
+    fn answer(&self, request: &Request) -> Response {
+        let path = request.path.as_str();
+        if let Some((side, rest)) = path.split_once('/')
+            && let Some(index) = ["a", "b"].iter().position(|name| *name == side)
+        {
+            return self.sites[index].answer(&Request { path: rest.to_owned(), ..request.clone() });
+        }
+        match path {
+            "" => self.sites[0].page("compare.html"),
+            "compare.js" | "style.css" => self.sites[0].page(path),
+            "names.json" => {
+                let [a, b] = &self.names;
+                json_response(&json!({"a": a, "b": b, "first": self.first}))
+            }
+            _ => not_here(),
+        }
+    }
+}
+
+/// A site that only those see who know its key: other users of this machine reach the
+/// loopback address, too.
+pub struct Keyed<A> {
+    key: String,
+    inner: A,
+}
+
+impl<A: Answer> Keyed<A> {
+    /// With a key of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no random bytes.
+    pub fn new(inner: A) -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 12];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self { key: bytes.iter().map(|byte| format!("{byte:02x}")).collect(), inner })
+    }
+
+    /// The first part of every path.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl<A: Answer> Answer for Keyed<A> {
+    fn answer(&self, request: &Request) -> Response {
+        let rest = request.path.strip_prefix(self.key.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        match rest {
+            Some(path) => self.inner.answer(&Request { path: path.to_owned(), ..request.clone() }),
+            None => Response::refusal(404, "nothing is here: use the address that was printed"),
+        }
+    }
+}
+
+impl Entry {
+    fn page(&self, path: &[&str]) -> Response {
+        match path {
+            ["view.json"] => self.facts(),
+            ["cells.json"] => answered(self.tiles().map(|tiles| json_response(tiles.header()))),
+            ["regions.json"] => answered(self.regions().map(|regions| json_response(&regions))),
+            ["cell", row] => match row.strip_suffix(".json").and_then(|row| row.parse().ok()) {
+                Some(row) => answered(table::row(&self.shown.cells, row).map(|cell| json_response(&cell))),
+                None => not_here(),
+            },
+            ["windows.json"] => told(self.shown.lineage.windows()),
+            ["raw", row] => match row.strip_suffix(".json").and_then(|row| row.parse().ok()) {
+                Some(row) => answered(self.raw(row)),
+                None => not_here(),
+            },
+            ["drawing.geojson"] => drawing::kept(&self.shown.drawing),
+            ["overview.jpg"] => file(&self.shown.overview, JPEG),
+            ["coverage.png"] => file(&self.shown.coverage, "image/png"),
+            ["pixels", level, place] => self.pixel_tile(level, place).unwrap_or_else(not_here),
+            ["tiles", made_from, band, index] => {
+                self.cell_tile(made_from, band, index).unwrap_or_else(not_here)
+            }
+            _ => not_here(),
+        }
+    }
+
+    fn facts(&self) -> Response {
+        let ShownSlide { id, name, size, mpp, facts, .. } = &self.shown;
+        let pixels = self.pixels();
+        json_response(&ViewFacts {
+            id,
+            name: name.as_deref(),
+            size: *size,
+            mpp: *mpp,
+            levels: pixels.map_or(&[], |pixels| pixels.levels()),
+            no_pixels: pixels.err(),
+            facts,
+        })
+    }
+
+    fn pixels(&self) -> Result<&Pixels, &str> {
+        let opened = self.pixels.get_or_init(|| self.open());
+        opened.as_deref().map_err(String::as_str)
+    }
+
+    fn open(&self) -> Result<Arc<Pixels>, String> {
+        let slide = (self.shown.open)()?;
+        let base = slide.info().pyramid.base();
+        let (found, expected) = ([base.width(), base.height()], self.shown.size);
+        if found != expected {
+            return Err(format!(
+                "the slide has {} × {} px, the one that was analysed had {} × {}: it is another file now",
+                found[0], found[1], expected[0], expected[1]
+            ));
+        }
+        let sharpest = self.shown.sharpest_mpp / self.shown.mpp;
+        Ok(Arc::new(Pixels::new(slide).without_sharper(sharpest)))
+    }
+
+    /// `place` is `<column>_<row>.jpg`.
+    fn pixel_tile(&self, level: &str, place: &str) -> Option<Response> {
+        let (column, row) = place.strip_suffix(".jpg")?.split_once('_')?;
+        let (level, column, row) = (level.parse().ok()?, column.parse().ok()?, row.parse().ok()?);
+        Some(match self.pixels() {
+            Err(reason) => Response::refusal(404, reason),
+            Ok(pixels) => match pixels.tile(level, column, row) {
+                Ok(tile) => Response::ok(JPEG, Keep::Forever, tile),
+                Err(wsi_reader::ReadError::NoSuchTile { .. }) => not_here(),
+                Err(error) => Response::refusal(500, &error.to_string()),
+            },
+        })
+    }
+
+    /// The hash of the table is part of the address: what is kept is never of another.
+    fn cell_tile(&self, made_from: &str, band: &str, index: &str) -> Option<Response> {
+        let index: usize = index.parse().ok()?;
+        let tiles = match self.tiles() {
+            Ok(tiles) => tiles,
+            Err(error) => return Some(failure(&error)),
+        };
+        let header = tiles.header();
+        let entries: &[TileEntry] = match band {
+            "density" => &header.density,
+            "points" => &header.points,
+            "outlines" => &header.outlines,
+            _ => return None,
+        };
+        let entry = entries.get(index).filter(|_| header.table.sha256 == made_from)?;
+        Some(answered(tiles.stored(entry).map(|bytes| Response::ok(BINARY, Keep::Forever, bytes))))
+    }
+
+    /// What the windows that saw the cell in `row` found at its place.
+    fn raw(&self, row: u64) -> Result<Response, ViewError> {
+        let cell = table::row(&self.shown.cells, row)?;
+        let seen: SeenCell = serde_json::from_value(cell).map_err(|error| ViewError::Table {
+            reason: format!("row {row} is no cell: {error}"),
+            path: self.shown.cells.clone(),
+        })?;
+        let SeenCell { windows, bbox: Corners { xmin, ymin, xmax, ymax } } = seen;
+        let bbox = Level0Box::new(euclid::point2(xmin, ymin), euclid::point2(xmax, ymax));
+        Ok(told(self.shown.lineage.raw(&windows, &bbox)))
+    }
+
+    fn regions(&self) -> Result<Vec<table::ShownRegion>, ViewError> {
+        if self.shown.regions.exists() { table::regions(&self.shown.regions) } else { Ok(Vec::new()) }
+    }
+
+    /// The tile file, made when it is not there or of another table.
+    fn tiles(&self) -> Result<Arc<TileFile>, ViewError> {
+        let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tiles) = tiles.as_ref() {
+            return Ok(Arc::clone(tiles));
+        }
+        let opened = Arc::new(tile_file(&self.shown)?);
+        *tiles = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+/// What of a row says where it was seen.
+#[derive(Deserialize)]
+struct SeenCell {
+    windows: Vec<u32>,
+    bbox: Corners,
+}
+
+#[derive(Deserialize)]
+struct Corners {
+    xmin: f64,
+    ymin: f64,
+    xmax: f64,
+    ymax: f64,
+}
+
+/// The tile file of a slide, made when it is not there, damaged, or of another table.
+///
+/// # Errors
+///
+/// [`ViewError`] when the table cannot be read or the file not be written.
+pub fn tile_file(shown: &ShownSlide) -> Result<TileFile, ViewError> {
+    if let Ok(tiles) = TileFile::open(&shown.tiles)
+        && tiles.header().table == shown.table
+    {
+        return Ok(tiles);
+    }
+    make_tile_file(shown)?;
+    TileFile::open(&shown.tiles)
+}
+
+fn make_tile_file(shown: &ShownSlide) -> Result<(), ViewError> {
+    let write_error = |source| ViewError::Write { source };
+    let found = fs::metadata(&shown.cells).map(|facts| facts.len());
+    if found.as_ref().ok() != Some(&shown.table.bytes) {
+        let found = found.map_or_else(|error| error.to_string(), |bytes| format!("it has {bytes} bytes"));
+        let reason =
+            format!("{found}, its account says {}: `slidemill verify` tells more", shown.table.bytes);
+        return Err(ViewError::Table { reason, path: shown.cells.clone() });
+    }
+    fs::create_dir_all(whole_file::folder_of(&shown.tiles)).map_err(write_error)?;
+    let written = whole_file::write(&shown.tiles, |out| {
+        let classes = table::class_names(&shown.cells)?;
+        let mut writer = TileWriter::new(out, shown.table.clone(), shown.size, &classes)?;
+        table::for_each_cell(&shown.cells, |cell| writer.push(cell))?;
+        writer.finish().map(drop)
+    });
+    written.map_err(write_error)?
+}
+
+fn json_response(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => Response::ok(JSON, Keep::No, bytes),
+        Err(error) => Response::refusal(500, &error.to_string()),
+    }
+}
+
+fn told(result: Result<impl Serialize, String>) -> Response {
+    match result {
+        Ok(value) => json_response(&value),
+        Err(reason) => Response::refusal(500, &reason),
+    }
+}
+
+fn answered(result: Result<Response, ViewError>) -> Response {
+    result.unwrap_or_else(|error| failure(&error))
+}
+
+fn failure(error: &ViewError) -> Response {
+    Response::refusal(500, &error.to_string())
+}
+
+fn file(path: &std::path::Path, kind: &'static str) -> Response {
+    match fs::read(path) {
+        Ok(bytes) => Response::ok(kind, Keep::No, bytes),
+        Err(_) => not_here(),
+    }
+}
+
+fn not_here() -> Response {
+    Response::refusal(404, "nothing is here")
+}
