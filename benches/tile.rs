@@ -116,6 +116,7 @@ impl Copied {
             associated: Vec::new(),
             mapping: None,
             icc_profile_bytes: None,
+            remarks: Vec::new(),
             properties: BTreeMap::new(),
         };
         Ok(Self { info, tile })

@@ -117,6 +117,9 @@ fn describe(info: &SlideInfo, plan: Option<&Result<PlanCost, PlanError>>) -> Str
         "profile",
         info.icc_profile_bytes.map_or_else(|| "none".into(), |bytes| format!("ICC, {bytes} bytes")),
     );
+    for remark in &info.remarks {
+        line("note", remark.clone());
+    }
     match plan {
         Some(Ok(cost)) => line("plan", describe_cost(cost)),
         Some(Err(problem)) => line("plan", format!("none with the bundled model: {problem}")),

@@ -168,6 +168,14 @@ pub struct Coverage {
     pub analysed_mm2: f64,
     /// The latter over the former; 1 for a slide without tissue.
     pub fraction: f64,
+    /// Tiles in tissue or next to it that the file does not store: read as background,
+    /// so what was there is not known.
+    #[serde(default, skip_serializing_if = "is_none_mm2")]
+    pub absent_mm2: f64,
+}
+
+fn is_none_mm2(area: &f64) -> bool {
+    *area == 0.0
 }
 
 /// Native tiles of the slide file.
@@ -179,6 +187,13 @@ pub struct TileCounts {
     pub decoded: u64,
     /// That could not be decoded.
     pub failed: u64,
+    /// That the file does not store: background.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub absent: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A file of the dataset.

@@ -245,7 +245,7 @@ fn coverage(survey: &Survey, seen: Option<&[bool]>) -> Coverage {
         }
         _ => 1.0,
     };
-    Coverage { tissue_mm2, analysed_mm2: tissue_mm2 * fraction, fraction }
+    Coverage { tissue_mm2, analysed_mm2: tissue_mm2 * fraction, fraction, absent_mm2: survey.absent_mm2() }
 }
 
 /// The px of the mask whose centres some of `boxes` hold.

@@ -152,6 +152,7 @@ impl<'a> Collector<'a> {
             needed: counters.tiles_needed,
             decoded: counters.tiles_decoded,
             failed: counters.tiles_failed,
+            absent: counters.tiles_absent,
         };
         self.committer.send(run.finish(self.work, tiles)?)
     }

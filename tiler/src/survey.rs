@@ -8,7 +8,10 @@
 
 use std::{fmt, sync::Arc};
 
-use wsi_reader::{Overview, Scale, ScaleProblem, Slide, SlideInfo, resolve_scale, with_reduced_levels};
+use wsi_reader::{
+    AbsentTiles, Overview, Scale, ScaleProblem, Slide, SlideInfo, absent_tiles, resolve_scale,
+    with_reduced_levels,
+};
 use wsi_types::{Level0Box, Mpp, RgbBuffer, Sampling};
 
 use crate::{Plan, PlanError, PlanSettings, TissueMask, TissueSettings};
@@ -112,6 +115,40 @@ impl Survey {
         }
     }
 
+    /// What a person should know of the slide, in words: what of its file is not read, what is odd about its tissue, and
+    /// tiles in tissue that the file does not store.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> = self.mask.notes().iter().map(ToString::to_string).collect();
+        remarks.extend(self.slide.info().remarks.iter().cloned());
+        let AbsentTiles { tiles, .. } = self.absent();
+        let (noun, are) = if tiles == 1 { ("tile", "is") } else { ("tiles", "are") };
+        let absent = format!(
+            "{tiles} {noun} in or next to tissue {are} not stored in the file ({:.3} mm²) and read as background",
+            self.absent_mm2()
+        );
+        remarks.extend((tiles > 0).then_some(absent));
+        remarks
+    }
+
+    /// Tiles in tissue or next to it that the file leaves out of the level that is read; of several levels, most. Scanners
+    /// leave out glass, far from tissue.
+    #[must_use]
+    pub fn absent(&self) -> AbsentTiles {
+        let margin = self.mask.downsample().0.max(self.mask.downsample().1);
+        let levels = self.plans.iter().map(|plan| plan.sampling().level);
+        let each = levels
+            .map(|level| absent_tiles(self.slide.as_ref(), level, margin, |area| self.mask.has_tissue(area)));
+        each.max_by_key(|absent| absent.tiles).unwrap_or_default()
+    }
+
+    /// The area of [`Survey::absent`].
+    #[must_use]
+    pub fn absent_mm2(&self) -> f64 {
+        let mm_per_px = self.scale.mpp.get() / 1000.0;
+        self.absent().level0_px2 * mm_per_px * mm_per_px
+    }
+
     /// Windows of all detectors.
     #[must_use]
     pub fn windows(&self) -> usize {
@@ -152,6 +189,8 @@ fn plans(
 
 #[cfg(test)]
 mod tests {
+    use wsi_types::TileId;
+
     use super::*;
     use crate::{
         Overlap,
@@ -202,6 +241,24 @@ mod tests {
         };
         assert!(matches!(source, PlanError::Sampling(_)));
         assert!(tissue.mask.width() > 1 && tissue.picture.width() == tissue.mask.width() as usize);
+    }
+
+    #[test]
+    fn tiles_that_are_left_out_of_tissue_are_told() {
+        let mut sparse = slide();
+        sparse.absent = [(0, 0), (1, 2)]
+            .map(|(row, column)| TileId { level: wsi_types::LevelIndex(0), row, column })
+            .into();
+        sparse.info.remarks = vec!["a remark".into()];
+        let tile = sparse.info.pyramid.base().tiles;
+        let survey = Survey::new(Arc::new(sparse), &whole(vec![planned(0.25, 256)])).unwrap();
+        let expected = 2.0 * f64::from(tile.tile_width) * f64::from(tile.tile_height);
+        assert_eq!(survey.absent(), AbsentTiles { tiles: 2, level0_px2: expected });
+        let mm2 = format!("{:.3}", expected * 0.25 * 0.25 / 1e6);
+        let words = format!(
+            "2 tiles in or next to tissue are not stored in the file ({mm2} mm²) and read as background"
+        );
+        assert_eq!(survey.remarks(), ["a remark".to_owned(), words]);
     }
 
     #[test]

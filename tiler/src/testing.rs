@@ -29,6 +29,7 @@ pub(crate) fn info_of(pyramid: &Pyramid) -> SlideInfo {
         associated: Vec::new(),
         mapping: None,
         icc_profile_bytes: None,
+        remarks: Vec::new(),
         properties: BTreeMap::new(),
     }
 }

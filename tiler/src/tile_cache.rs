@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use wsi_reader::{Slide, TileState};
+use wsi_reader::Slide;
 use wsi_types::{RgbBuffer, TileGrid, TileId};
 
 /// A tile, or why there is none.
@@ -130,7 +130,7 @@ impl TileCache {
     }
 
     fn read(&self, slide: &dyn Slide, id: TileId, memory: &Memory) -> Tile {
-        if slide.tile_state(id) == TileState::Absent {
+        if slide.is_absent(id) {
             self.lock().decoded.absent += 1;
             return Tile::Absent;
         }

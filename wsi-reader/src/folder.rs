@@ -6,12 +6,17 @@
 //! | DICOM whole-slide files | once per series; the folder itself when it holds one series |
 //! | other DICOM objects | no |
 //! | TIFF, tiled or known by its text; a broken one, or another file so named | yes: it must be named too |
+//! | a link to nothing, a folder that cannot be entered | yes, where it may have been a slide or its folder: opening it says why not |
 //! | plain strip TIFF, PNG, JPEG | no: labels and exports lie beside slides; name them to have them read |
 //! | the data folder of a MIRAX slide, hidden entries | no |
 //! | anything else | no |
+//!
+//! What does not count is counted by kind, so that nobody looks for it in vain. Links are followed, and each folder is
+//! visited once; only regular files are opened.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -25,26 +30,84 @@ use crate::{
 /// Suffixes that only slide makers use.
 const SLIDE_SUFFIXES: [&str; 11] =
     ["svs", "ndpi", "ndpis", "mrxs", "scn", "bif", "vms", "vmu", "svslide", "czi", "qptiff"];
-/// Folders within folders.
-const MAX_DEPTH: usize = 32;
+/// Suffixes of files that may be slides.
+const MAYBE_SUFFIXES: [&str; 3] = ["tif", "tiff", "dcm"];
 /// Bytes read of a DICOM file to learn its series.
 const DICOM_HEAD: u64 = 256 << 10;
 
-/// The slides at a path, sorted: the path itself when it is a file, else what a
-/// walk through the folder finds.
+/// What was found at a path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Slides, sorted; among them links to nothing and folders that cannot be entered, as the table above has it.
+    pub slides: Vec<PathBuf>,
+    /// What is no slide.
+    pub left_out: LeftOut,
+}
+
+/// Files of folders that are no slides, counted by kind: `left out: 3 files: 2 .jpg, 1 strip TIFF`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut(BTreeMap<String, u64>);
+
+impl LeftOut {
+    /// Whether nothing was left out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many of each kind, such as `.jpg` and `strip TIFF`.
+    #[must_use]
+    pub fn kinds(&self) -> &BTreeMap<String, u64> {
+        &self.0
+    }
+
+    /// Adds what another folder has.
+    pub fn extend(&mut self, other: Self) {
+        for (kind, count) in other.0 {
+            *self.0.entry(kind).or_default() += count;
+        }
+    }
+
+    fn add(&mut self, kind: String) {
+        *self.0.entry(kind).or_default() += 1;
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: u64 = self.0.values().sum();
+        let kinds: Vec<String> = self.0.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        write!(f, "left out: {files} file{}: {}", if files == 1 { "" } else { "s" }, kinds.join(", "))
+    }
+}
+
+/// The slides at a path: the path itself when it is a file, else what a walk through the folder finds.
 ///
 /// # Errors
 ///
-/// [`OpenError`] when the path or one of its folders cannot be read.
-pub fn slide_files(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
-    let metadata = std::fs::metadata(path).map_err(io_error)?;
-    if !metadata.is_dir() {
-        return Ok(vec![path.to_owned()]);
+/// [`OpenError`] when there is nothing at the path, or the folder itself cannot be read. A folder within it that cannot
+/// be read is listed instead.
+pub fn find_slides(path: &Path) -> Result<Listing, OpenError> {
+    if !fs::metadata(path).map_err(io_error)?.is_dir() {
+        return Ok(Listing { slides: vec![path.to_owned()], left_out: LeftOut::default() });
     }
-    let mut found = Vec::new();
-    walk(path, 0, &mut found)?;
-    found.sort();
-    Ok(found)
+    entries(path)?;
+    let mut walk = Walk::default();
+    let mut waiting = vec![path.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        walk.visit(&folder, &mut waiting);
+    }
+    walk.listing.slides.sort();
+    Ok(walk.listing)
+}
+
+/// The slides of [`find_slides`] alone.
+///
+/// # Errors
+///
+/// As [`find_slides`].
+pub fn slide_files(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    find_slides(path).map(|listing| listing.slides)
 }
 
 /// Whether a file found in a folder is taken for a slide of its own, by the
@@ -55,10 +118,14 @@ pub fn is_slide_candidate(path: &Path) -> bool {
     matches!(kind_of(path), Kind::Slide | Kind::Dicom { .. })
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Slide,
-    Dicom { series: String },
-    Other,
+    Dicom {
+        series: String,
+    },
+    /// In words, for the count.
+    Other(String),
 }
 
 /// Whether the name ends as only slides' names do.
@@ -66,65 +133,117 @@ pub(crate) fn has_slide_suffix(path: &Path) -> bool {
     SLIDE_SUFFIXES.contains(&suffix(path).as_str())
 }
 
+/// Whether something of that name that cannot be looked into may have been a slide, or a folder of slides.
+fn may_be_slide(path: &Path) -> bool {
+    let suffix = suffix(path);
+    suffix.is_empty() || has_slide_suffix(path) || MAYBE_SUFFIXES.contains(&suffix.as_str())
+}
+
+/// Whether a slide lies beside `name_mask.tif`, of which it may be a mask: what ASAP and others write.
+pub(crate) fn looks_like_mask(path: &Path) -> bool {
+    let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { return false };
+    let Some(name) = stem.strip_suffix("_mask").or_else(|| stem.strip_suffix("_Mask")) else { return false };
+    let mut suffixes = SLIDE_SUFFIXES.iter().chain(&MAYBE_SUFFIXES);
+    suffixes.any(|suffix| path.with_file_name(format!("{name}.{suffix}")).is_file())
+}
+
 fn suffix(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 
+/// What a regular file is.
 fn kind_of(path: &Path) -> Kind {
     if has_slide_suffix(path) {
         return Kind::Slide;
     }
-    let Ok(source) = Source::open(path) else { return Kind::Other };
+    let suffix = suffix(path);
+    let by_name = || match suffix.as_str() {
+        "" => Kind::Other("without a suffix".into()),
+        suffix => Kind::Other(format!(".{suffix}")),
+    };
+    let Ok(source) = Source::open(path) else {
+        return if MAYBE_SUFFIXES.contains(&suffix.as_str()) { Kind::Slide } else { by_name() };
+    };
     let head = source.head(132).unwrap_or_default();
     if dicom::is_dicom(&head) {
         let identity = dicom::identity(&source.head(DICOM_HEAD).unwrap_or_default());
         return match (identity.is_whole_slide(), identity.series) {
             (true, Some(series)) => Kind::Dicom { series },
-            _ => Kind::Other,
+            _ => Kind::Other("DICOM of another kind".into()),
         };
     }
     if looks_like_tiff(&head) {
-        return if looks_like_tiled_slide(source) { Kind::Slide } else { Kind::Other };
+        return if looks_like_tiled_slide(source) { Kind::Slide } else { Kind::Other("strip TIFF".into()) };
     }
-    if ["tif", "tiff"].contains(&suffix(path).as_str()) {
-        return Kind::Slide;
-    }
-    Kind::Other
+    if ["tif", "tiff"].contains(&suffix.as_str()) { Kind::Slide } else { by_name() }
 }
 
-fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), OpenError> {
-    if depth > MAX_DEPTH {
-        return Ok(());
-    }
-    let mut series: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    let mut only_dicom = true;
-    let mut folders = Vec::new();
-    for entry in entries(folder)? {
-        if entry.is_dir() {
-            folders.push(entry);
-            continue;
+/// A walk through folders.
+#[derive(Default)]
+struct Walk {
+    /// Where each folder visited really lies: links may lead in circles.
+    visited: BTreeSet<PathBuf>,
+    listing: Listing,
+}
+
+impl Walk {
+    /// Notes what one folder holds; the folders in it wait for their turn.
+    fn visit(&mut self, folder: &Path, waiting: &mut Vec<PathBuf>) {
+        if fs::canonicalize(folder).is_ok_and(|place| !self.visited.insert(place)) {
+            return;
         }
-        match kind_of(&entry) {
-            Kind::Slide => {
-                only_dicom = false;
-                found.push(entry);
+        let Ok(entries) = entries(folder) else {
+            self.listing.slides.push(folder.to_owned());
+            return;
+        };
+        let mut series: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut only_dicom = true;
+        for entry in entries {
+            match fs::metadata(&entry) {
+                Ok(facts) if facts.is_dir() => {
+                    // A MIRAX slide is a file and a folder of the same name.
+                    if !with_suffix(&entry, ".mrxs").is_file() {
+                        waiting.push(entry);
+                    }
+                    continue;
+                }
+                Ok(facts) if facts.is_file() => match kind_of(&entry) {
+                    Kind::Slide => self.listing.slides.push(entry),
+                    Kind::Dicom { series: id } => {
+                        series.entry(id).or_insert(entry);
+                        continue;
+                    }
+                    Kind::Other(kind) => {
+                        self.listing.left_out.add(kind);
+                        continue;
+                    }
+                },
+                // A link to nothing, a pipe: opening it says so.
+                _ if may_be_slide(&entry) => self.listing.slides.push(entry),
+                Ok(_) => {
+                    self.listing.left_out.add("no regular file".into());
+                    continue;
+                }
+                Err(_) => {
+                    self.listing.left_out.add("link to nothing".into());
+                    continue;
+                }
             }
-            Kind::Dicom { series: id } => series.entry(id).or_default().push(entry),
-            Kind::Other => {}
+            only_dicom = false;
+        }
+        if only_dicom && series.len() == 1 {
+            self.listing.slides.push(folder.to_owned());
+        } else {
+            self.listing.slides.extend(series.into_values());
         }
     }
-    if only_dicom && series.len() == 1 {
-        found.push(folder.to_owned());
-    } else {
-        found.extend(series.into_values().filter_map(|files| files.into_iter().next()));
-    }
-    for inner in folders {
-        // A MIRAX slide is a file and a folder of the same name.
-        if !inner.with_extension("mrxs").is_file() {
-            walk(&inner, depth + 1, found)?;
-        }
-    }
-    Ok(())
+}
+
+/// A path with something behind its name, whatever dots the name has.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// What a folder holds, sorted, without hidden entries.
@@ -156,30 +275,102 @@ pub(crate) fn dicom_series(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::fs;
-
     use super::*;
 
+    fn names(root: &Path, slides: &[PathBuf]) -> Vec<String> {
+        let name = |p: &PathBuf| p.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+        slides.iter().map(name).collect()
+    }
+
     #[test]
-    fn slides_are_found_and_what_lies_beside_them_is_not() {
+    fn slides_are_found_and_what_lies_beside_them_is_counted() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         fs::create_dir_all(at("inner/case 1")).unwrap();
-        fs::create_dir_all(at("mirax")).unwrap();
+        fs::create_dir_all(at("mi.rax")).unwrap();
         fs::create_dir_all(at(".hidden")).unwrap();
-        for name in ["broken.svs", "mirax.mrxs", "mirax/Data0001.svs", ".hidden/x.svs", "inner/case 1/ü.NDPI"]
+        for name in
+            ["broken.svs", "mi.rax.mrxs", "mi.rax/Data0001.svs", ".hidden/x.svs", "inner/case 1/ü.NDPI"]
         {
             fs::write(at(name), b"").unwrap();
         }
-        fs::write(at("label.png"), b"\x89PNG\r\n\x1a\n").unwrap();
-        fs::write(at("list.csv"), b"slide\n").unwrap();
-        let found: Vec<_> = slide_files(root.path())
-            .unwrap()
-            .into_iter()
-            .map(|p| p.strip_prefix(root.path()).unwrap().to_string_lossy().replace('\\', "/"))
-            .collect();
-        assert_eq!(found, ["broken.svs", "inner/case 1/ü.NDPI", "mirax.mrxs"]);
+        for name in ["label.png", "inner/a.JPG", "inner/b.jpg", "README", "list.csv"] {
+            fs::write(at(name), b"x").unwrap();
+        }
+        let found = find_slides(root.path()).unwrap();
+        assert_eq!(names(root.path(), &found.slides), ["broken.svs", "inner/case 1/ü.NDPI", "mi.rax.mrxs"]);
+        assert_eq!(
+            found.left_out.to_string(),
+            "left out: 5 files: 1 .csv, 2 .jpg, 1 .png, 1 without a suffix"
+        );
         assert_eq!(slide_files(&at("label.png")).unwrap(), [at("label.png")]);
         assert!(matches!(slide_files(&at("nowhere")), Err(OpenError::NotFound)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_once_and_those_to_nothing_are_named() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::write(elsewhere.path().join("a.svs"), b"").unwrap();
+        fs::create_dir(at("cohort")).unwrap();
+        symlink(elsewhere.path(), at("cohort/p1")).unwrap();
+        symlink(elsewhere.path(), at("cohort/p1 again")).unwrap();
+        // In a circle, and to itself.
+        symlink(root.path(), at("cohort/up")).unwrap();
+        symlink(at("self"), at("self")).unwrap();
+        for (link, target) in [("gone.svs", "/nowhere.svs"), ("p2", "/nowhere"), ("note.txt", "/nowhere.txt")]
+        {
+            symlink(target, at(link)).unwrap();
+        }
+        let found = find_slides(root.path()).unwrap();
+        let slides = names(root.path(), &found.slides);
+        assert_eq!(slides.len(), 4, "{slides:?}");
+        assert_eq!(slides.iter().filter(|name| name.ends_with("a.svs")).count(), 1, "{slides:?}");
+        for name in ["gone.svs", "p2", "self"] {
+            assert!(slides.iter().any(|slide| slide == name), "{slides:?}");
+        }
+        assert_eq!(found.left_out.to_string(), "left out: 1 file: 1 link to nothing");
+        let refusal = |name: &str| crate::open(&at(name)).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(refusal("gone.svs"), "a link to a file or folder that is not there");
+        assert_eq!(refusal("p2"), "a link to a file or folder that is not there");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_are_never_opened() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("pipe.svs");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).arg(root.path().join("pipe.txt")).status();
+        assert!(made.unwrap().success());
+        let found = find_slides(root.path()).unwrap();
+        assert_eq!(found.slides, std::slice::from_ref(&pipe));
+        assert_eq!(found.left_out.to_string(), "left out: 1 file: 1 no regular file");
+        let refusal = "not a slide: a pipe, socket or device, expected a regular file";
+        assert_eq!(crate::open(&pipe).map(|_| ()).unwrap_err().to_string(), refusal);
+        assert_eq!(crate::content_id(&pipe).unwrap_err().to_string(), refusal);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_no_text_are_names() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(std::ffi::OsStr::from_bytes(b"H\xf6he.svs"));
+        fs::write(&path, b"x").unwrap();
+        assert_eq!(slide_files(root.path()).unwrap(), [path]);
+    }
+
+    #[test]
+    fn masks_are_known_by_the_slide_beside_them() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for name in ["a.svs", "a_mask.tif", "b_mask.tif"] {
+            fs::write(at(name), b"").unwrap();
+        }
+        assert!(looks_like_mask(&at("a_mask.tif")));
+        assert!(!looks_like_mask(&at("b_mask.tif")) && !looks_like_mask(&at("a.svs")));
     }
 }

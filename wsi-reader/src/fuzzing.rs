@@ -62,7 +62,7 @@ pub fn fuzz_vendor_text(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let aperio = makers::aperio::parse(&text);
     _ = (aperio.scale(), aperio.objective(), aperio.properties().count());
-    if let Some(image) = makers::ome::parse(&text) {
+    for image in makers::ome::parse(&text).unwrap_or_default() {
         _ = image.scale();
     }
     let properties = text

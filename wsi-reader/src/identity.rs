@@ -1,6 +1,9 @@
 //! A fingerprint of a slide's content, cheap on files of gigabytes.
 
-use std::{fmt, io, path::Path};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,7 +12,7 @@ use crate::{
     backend::tiff::index_bytes,
     folder::{dicom_series, entries},
     makers::dicom,
-    open::{OpenError, io_error},
+    open::{OpenError, io_error, regular_or_folder},
     source::Source,
 };
 
@@ -28,7 +31,7 @@ const BLOCK: u64 = 16 << 10;
 /// which change whenever a tile is compressed anew. Files of up to 640 KiB are
 /// hashed whole. About half a megabyte is read however large the file is. It is
 /// an identity, not a seal: a change of pixels that keeps every compressed size
-/// can escape it.
+/// can escape it; [`same_content`] tells whether two slides of one id are the same.
 ///
 /// A DICOM slide, given as a file or as its folder, is the set of the files of
 /// its series; a MIRAX slide is its file and all files of its data folder.
@@ -71,50 +74,143 @@ impl fmt::Debug for ContentId {
 /// [`OpenError::NotFound`] and [`OpenError::Io`]; a folder without one DICOM
 /// series is [`OpenError::NotASlide`]. The file need not be a sound slide.
 pub fn content_id(path: &Path) -> Result<ContentId, OpenError> {
-    if std::fs::metadata(path).map_err(io_error)?.is_dir() {
-        let mut series = dicom_series(path)?.into_values();
-        return match (series.next(), series.next()) {
-            (Some(files), None) => of_set(&files),
-            _ => Err(OpenError::NotASlide {
-                found: "a folder, expected a slide file or the folder of one DICOM slide".into(),
-            }),
-        };
-    }
-    let source = Source::open(path).map_err(io_error)?;
-    let head = source.head(132).map_err(io_error)?;
-    if dicom::is_dicom(&head)
-        && let Some(folder) = path.parent()
-    {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let mine = dicom_series(folder)?
-            .into_values()
-            .find(|files| files.iter().any(|file| file.file_name() == path.file_name()));
-        if let Some(files) = mine {
-            return of_set(&files);
-        }
-    }
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs")) && path.with_extension("").is_dir() {
-        let mut files = entries(&path.with_extension(""))?;
-        files.retain(|file| file.is_file());
-        files.push(path.to_owned());
-        return of_set(&files);
-    }
-    of_source(source).map_err(io_error)
+    Parts::at(path)?.id(Way::Sampled)
 }
 
-/// The fingerprint of several files, whatever their names and order.
-fn of_set(files: &[impl AsRef<Path>]) -> Result<ContentId, OpenError> {
-    let mut parts = files
-        .iter()
-        .map(|file| of_source(Source::open(file.as_ref())?))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(io_error)?;
-    parts.sort_unstable();
-    let mut hash = Sha256::new_with_prefix(b"slidemill content set 1");
-    for part in parts {
-        hash.update(part.0);
+/// A fingerprint of all bytes of the slide at a path: another than [`content_id`] gives, for two slides that share that
+/// one and are not the same. As slow as reading the files; memory holds 1 MiB.
+///
+/// # Errors
+///
+/// As [`content_id`].
+pub fn full_content_id(path: &Path) -> Result<ContentId, OpenError> {
+    Parts::at(path)?.id(Way::Whole)
+}
+
+/// Whether two slides hold the same bytes, all of them. Ends at the first that differs; memory holds 2 MiB.
+///
+/// # Errors
+///
+/// As [`content_id`].
+pub fn same_content(one: &Path, other: &Path) -> Result<bool, OpenError> {
+    match (Parts::at(one)?, Parts::at(other)?) {
+        (Parts::File(one), Parts::File(other)) => same_bytes(&one, &other).map_err(io_error),
+        (one @ Parts::Set(_), other @ Parts::Set(_)) => Ok(one.id(Way::Whole)? == other.id(Way::Whole)?),
+        (Parts::File(_), Parts::Set(_)) | (Parts::Set(_), Parts::File(_)) => Ok(false),
+    }
+}
+
+/// How much of a file goes into a fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Length, ends, blocks between and the index of tiles.
+    Sampled,
+    /// Every byte.
+    Whole,
+}
+
+impl Way {
+    fn of_file(self, path: &Path) -> io::Result<ContentId> {
+        let source = Source::open(path)?;
+        match self {
+            Self::Sampled => of_source(source),
+            Self::Whole => of_all_bytes(&source),
+        }
+    }
+
+    fn set_prefix(self) -> &'static [u8] {
+        match self {
+            Self::Sampled => b"slidemill content set 1",
+            Self::Whole => b"slidemill full content set 1",
+        }
+    }
+}
+
+/// The files of one slide.
+#[derive(Debug)]
+enum Parts {
+    File(PathBuf),
+    /// Whatever their names and order.
+    Set(Vec<PathBuf>),
+}
+
+impl Parts {
+    fn at(path: &Path) -> Result<Self, OpenError> {
+        if regular_or_folder(path)?.is_dir() {
+            let mut series = dicom_series(path)?.into_values();
+            return match (series.next(), series.next()) {
+                (Some(files), None) => Ok(Self::Set(files)),
+                _ => Err(OpenError::NotASlide {
+                    found: "a folder, expected a slide file or the folder of one DICOM slide".into(),
+                }),
+            };
+        }
+        let head = Source::open(path).and_then(|source| source.head(132)).map_err(io_error)?;
+        if dicom::is_dicom(&head)
+            && let Some(folder) = path.parent()
+        {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let mine = dicom_series(folder)?
+                .into_values()
+                .find(|files| files.iter().any(|file| file.file_name() == path.file_name()));
+            if let Some(files) = mine {
+                return Ok(Self::Set(files));
+            }
+        }
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs"))
+            && path.with_extension("").is_dir()
+        {
+            let mut files = entries(&path.with_extension(""))?;
+            files.retain(|file| file.is_file());
+            files.push(path.to_owned());
+            return Ok(Self::Set(files));
+        }
+        Ok(Self::File(path.to_owned()))
+    }
+
+    fn id(&self, way: Way) -> Result<ContentId, OpenError> {
+        let files = match self {
+            Self::File(file) => return way.of_file(file).map_err(io_error),
+            Self::Set(files) => files,
+        };
+        let parts = files.iter().map(|file| way.of_file(file)).collect::<io::Result<Vec<_>>>();
+        let mut parts = parts.map_err(io_error)?;
+        parts.sort_unstable();
+        let mut hash = Sha256::new_with_prefix(way.set_prefix());
+        for part in parts {
+            hash.update(part.0);
+        }
+        Ok(ContentId(hash.finalize().into()))
+    }
+}
+
+/// Bytes read at once of a whole file.
+const CHUNK: u64 = 1 << 20;
+
+/// The places and lengths of the pieces in which a file of `len` bytes is read.
+fn chunks(len: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..len.div_ceil(CHUNK)).map(move |chunk| (chunk * CHUNK, CHUNK.min(len - chunk * CHUNK)))
+}
+
+fn of_all_bytes(source: &Source) -> io::Result<ContentId> {
+    let mut hash = Sha256::new_with_prefix(b"slidemill full content 1");
+    for (at, count) in chunks(source.len()) {
+        hash.update(source.bytes_at(at, count)?);
     }
     Ok(ContentId(hash.finalize().into()))
+}
+
+fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (Source::open(one)?, Source::open(other)?);
+    if one.len() != other.len() {
+        return Ok(false);
+    }
+    for (at, count) in chunks(one.len()) {
+        if one.bytes_at(at, count)? != other.bytes_at(at, count)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn of_source(source: Source) -> io::Result<ContentId> {
@@ -161,5 +257,45 @@ mod tests {
         assert_eq!(whole.to_string().len(), 64);
         assert!(whole.to_string().starts_with(&format!("{:016x}", whole.short())));
         assert_ne!(id(Vec::new()), id(vec![0]));
+    }
+
+    #[test]
+    fn a_flip_that_the_samples_miss_is_seen_by_the_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let bytes: Vec<u8> = (0..5_000_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut rotten = bytes.clone();
+        // Between two of the blocks that are hashed.
+        rotten[END as usize + BLOCK as usize + 5000] ^= 4;
+        for (name, bytes) in [("a", &bytes), ("copy", &bytes), ("rotten", &rotten)] {
+            std::fs::write(at(name), bytes).unwrap();
+        }
+        std::fs::write(at("shorter"), &bytes[..4_999_999]).unwrap();
+        assert_eq!(content_id(&at("a")).unwrap(), content_id(&at("rotten")).unwrap());
+        assert!(same_content(&at("a"), &at("copy")).unwrap());
+        assert_eq!(full_content_id(&at("a")).unwrap(), full_content_id(&at("copy")).unwrap());
+        for other in ["rotten", "shorter"] {
+            assert!(!same_content(&at("a"), &at(other)).unwrap(), "{other}");
+            assert_ne!(full_content_id(&at("a")).unwrap(), full_content_id(&at(other)).unwrap(), "{other}");
+        }
+        assert_ne!(full_content_id(&at("a")).unwrap(), content_id(&at("a")).unwrap());
+        assert!(matches!(same_content(&at("a"), &at("gone")), Err(OpenError::NotFound)));
+    }
+
+    #[test]
+    fn slides_of_several_files_are_compared_as_sets() {
+        let folder = tempfile::tempdir().unwrap();
+        let slide = |name: &str, data: &[u8]| {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join("Data.dat"), data).unwrap();
+            let file = folder.path().join(format!("{name}.mrxs"));
+            std::fs::write(&file, b"x").unwrap();
+            file
+        };
+        let (one, copy, other) = (slide("a", b"12"), slide("b", b"12"), slide("c", b"13"));
+        assert!(same_content(&one, &copy).unwrap() && !same_content(&one, &other).unwrap());
+        let single = folder.path().join("single.svs");
+        std::fs::write(&single, b"x").unwrap();
+        assert!(!same_content(&one, &single).unwrap());
     }
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod absent;
 pub mod backend;
 #[doc(hidden)]
 pub mod conformance;
@@ -23,9 +24,10 @@ pub mod scale;
 pub mod slide;
 mod source;
 
+pub use absent::{AbsentTiles, absent_tiles};
 pub use backend::memory::MemorySlide;
-pub use folder::{is_slide_candidate, slide_files};
-pub use identity::{ContentId, content_id};
+pub use folder::{LeftOut, Listing, find_slides, is_slide_candidate, slide_files};
+pub use identity::{ContentId, content_id, full_content_id, same_content};
 pub use mapping::{LinearMapping, MappingError};
 pub use open::{OpenError, OpenOptions, Prefer, open, open_with};
 pub use overview::{Overview, OverviewFault, OverviewSettings};

@@ -8,7 +8,7 @@ use crate::{
         picture::{PictureKind, PictureSlide},
         tiff::{Refusal, TiffOptions, TiffSlide, looks_like_tiff},
     },
-    folder::{dicom_series, has_slide_suffix},
+    folder::{dicom_series, has_slide_suffix, looks_like_mask},
     makers::dicom::is_dicom,
     mapping::LinearMapping,
     slide::Slide,
@@ -60,6 +60,9 @@ pub enum OpenError {
     /// Nothing is there.
     #[error("no such file or folder")]
     NotFound,
+    /// A link is there, and what it leads to is not.
+    #[error("a link to a file or folder that is not there")]
+    LinkToNothing,
     /// It is there and cannot be read.
     #[error("cannot read it: {source}")]
     Io {
@@ -113,8 +116,7 @@ pub fn open(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
 ///
 /// [`OpenError`], one line that says what was found and expected.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
-    let metadata = std::fs::metadata(path).map_err(io_error)?;
-    if metadata.is_dir() {
+    if regular_or_folder(path)?.is_dir() {
         return open_folder(path, options);
     }
     let source = Source::open(path).map_err(io_error)?;
@@ -137,8 +139,13 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
     }
     // A MIRAX slide is named by a JPEG file that OpenSlide knows by its suffix.
     let mirax = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs"));
+    if mirax && !path.with_extension("").is_dir() {
+        return Err(OpenError::Broken {
+            what: "its data folder (the name of the file without .mrxs) is missing beside it".into(),
+        });
+    }
     match PictureKind::of(&head) {
-        Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(&source, kind, options.max_picture_pixels)?)),
+        Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(source, kind, options.max_picture_pixels)?)),
         _ => open_openslide(path).map_err(|error| explain(error, &head, has_slide_suffix(path))),
     }
 }
@@ -158,6 +165,19 @@ fn explain(error: OpenError, head: &[u8], likely_slide: bool) -> OpenError {
     }
 }
 
+/// What lies at a path: a regular file or a folder. Anything else is not opened: a pipe would block.
+pub(crate) fn regular_or_folder(path: &Path) -> Result<std::fs::Metadata, OpenError> {
+    let metadata = std::fs::metadata(path).map_err(|error| match std::fs::symlink_metadata(path) {
+        Ok(facts) if facts.is_symlink() => OpenError::LinkToNothing,
+        _ => io_error(error),
+    })?;
+    if metadata.is_dir() || metadata.is_file() {
+        Ok(metadata)
+    } else {
+        Err(OpenError::NotASlide { found: "a pipe, socket or device, expected a regular file".into() })
+    }
+}
+
 pub(crate) fn io_error(source: io::Error) -> OpenError {
     if source.kind() == io::ErrorKind::NotFound { OpenError::NotFound } else { OpenError::Io { source } }
 }
@@ -169,19 +189,26 @@ fn open_openslide(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
 fn open_tiff(path: &Path, source: Source, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
     let tiff = TiffOptions { max_picture_pixels: options.max_picture_pixels, mapping: options.mapping };
     let refusal = match TiffSlide::from_source(source, &tiff) {
-        Ok(slide) => return Ok(Arc::new(slide)),
+        Ok(slide) => return Ok(Arc::new(slide.with_remarks(mask_hint(path)))),
         Err(refusal) => refusal,
     };
     if options.prefer == Prefer::Tiff {
         return Err(refusal.into());
     }
     match refusal {
-        Refusal::LeftToOpenSlide { .. } => open_openslide(path),
+        Refusal::LeftToOpenSlide { remarks, .. } => {
+            Ok(Arc::new(OpenSlideSlide::open(path)?.with_remarks(remarks)))
+        }
         // OpenSlide may know a codec we do not; where it fails too, our own
         // reason is the clearer one.
         Refusal::Unsupported { for_all: false, .. } => open_openslide(path).map_err(|_| refusal.into()),
         _ => Err(refusal.into()),
     }
+}
+
+fn mask_hint(path: &Path) -> Option<String> {
+    let words = "it looks like a mask of the slide beside it, by its name, and not like a slide";
+    looks_like_mask(path).then(|| words.to_owned())
 }
 
 impl From<Refusal> for OpenError {
@@ -197,7 +224,7 @@ impl From<Refusal> for OpenError {
 
 /// The first bytes of a file, in words.
 fn describe(head: &[u8]) -> String {
-    let known: [(&[u8], &str); 8] = [
+    let known: [(&[u8], &str); 9] = [
         (b"PK\x03\x04", "a ZIP archive"),
         (b"\x1f\x8b", "a gzip archive"),
         (b"%PDF", "a PDF document"),
@@ -206,6 +233,7 @@ fn describe(head: &[u8]) -> String {
         (b"\x89HDF", "an HDF5 file"),
         (b"BM", "a BMP picture"),
         (b"RIFF", "a RIFF file"),
+        (b"version https://git-lfs", "a Git LFS pointer: the file itself was not fetched"),
     ];
     if let Some((_, name)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
         return (*name).to_owned();

@@ -17,7 +17,7 @@ use std::{
 
 use wsi_types::{Level, Level0Box, LevelIndex, LevelRect, Pyramid, Rgb, RgbBuffer, TileId};
 
-use crate::slide::{ReadError, Slide, TileState};
+use crate::slide::{ReadError, Slide};
 
 /// Longest side of a picture that a caller gets by naming only that, px.
 const MAX_SIDE: u32 = 16_384;
@@ -195,7 +195,7 @@ impl Reading<'_> {
         let rect = self.level.tiles.tile_rect(tile.column, tile.row);
         part.reset(self.x.spans(rect.x_range()), self.y.spans(rect.y_range()));
         // A header of a few bytes can claim a whole slide of nothing.
-        if self.slide.tile_state(tile) == TileState::Absent {
+        if self.slide.is_absent(tile) {
             part.add_flat(self.slide.info().background);
             return None;
         }

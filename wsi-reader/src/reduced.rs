@@ -124,6 +124,10 @@ impl Slide for ReducedSlide {
         self.source(tile).map_or(TileState::Unknown, |(stored, _)| self.slide.tile_state(stored))
     }
 
+    fn is_absent(&self, tile: TileId) -> bool {
+        self.source(tile).is_some_and(|(stored, _)| self.slide.is_absent(stored))
+    }
+
     fn verify_tile(&self, tile: TileId) -> Vec<String> {
         self.source(tile).map_or_else(Vec::new, |(stored, _)| self.slide.verify_tile(stored))
     }

@@ -12,6 +12,7 @@ const MAX_ANISOTROPY: f64 = 0.01;
 /// µm/px of a 1x objective: scanners of all makers have about 0.5 at 20x and
 /// 0.25 at 40x.
 const UM_PX_AT_1X: f64 = 10.0;
+pub(crate) const UM_PER_INCH: f64 = 25_400.0;
 /// How far, as a factor, the mpp may be from what the objective suggests.
 /// Real scanners stay within 1.3 (0.17 to 0.28 µm/px at 40x); the next objective
 /// of the usual row (10, 20, 40) is a factor of 2 away, the one mistake to catch.
@@ -79,6 +80,34 @@ pub(crate) fn number(tag: &str, text: &str) -> Result<f64, ScaleProblem> {
         .map_err(|_| ScaleProblem::NotANumber { tag: tag.to_owned(), text: text.chars().take(40).collect() })
 }
 
+/// µm of one unit of length, by the names of the OME model and of ImageJ.
+pub(crate) fn um_per(unit: &str) -> Option<f64> {
+    Some(match unit.trim() {
+        "um" | "micron" | "microns" | "micrometer" | "micrometre" => 1.0,
+        unit if is_micrometre(unit) => 1.0,
+        "pm" => 1e-6,
+        "nm" => 1e-3,
+        "mm" => 1e3,
+        "cm" => 1e4,
+        "dm" => 1e5,
+        "m" => 1e6,
+        "\u{c5}" => 1e-4,
+        "thou" | "mil" => 25.4,
+        "in" | "inch" => UM_PER_INCH,
+        "pt" => UM_PER_INCH / 72.0,
+        _ => return None,
+    })
+}
+
+/// `µm` in its spellings (micro sign, Greek mu, Java's escape) and in what is left of it where a program took one encoding
+/// for another: `?m`, U+FFFD and `m`, two letters of Latin-1 and `m`. Of all units of length only this one has
+/// something other than an ASCII letter before its `m`.
+fn is_micrometre(unit: &str) -> bool {
+    let Some(prefix) = unit.strip_suffix('m') else { return false };
+    let is_mark = |letter: char| letter == '?' || !letter.is_ascii();
+    prefix.eq_ignore_ascii_case(r"\u00b5") || (!prefix.is_empty() && prefix.chars().all(is_mark))
+}
+
 /// The magnification a property holds, if it is one.
 pub(crate) fn objective(text: &str) -> Option<ObjectivePower> {
     let power: f64 = text.trim().trim_end_matches(['x', 'X']).trim().parse().ok()?;
@@ -113,6 +142,19 @@ mod tests {
                 matches!(at(mpp, power), Err(ScaleProblem::ContradictsObjective { .. })),
                 "{mpp} at {power}x"
             );
+        }
+    }
+
+    #[test]
+    fn a_micrometre_is_known_whatever_became_of_its_mu() {
+        for unit in ["\u{b5}m", "\u{3bc}m", "\u{fffd}m", "?m", "\u{c2}\u{b5}m", "\u{ce}\u{bc}m", "um", " µm "]
+        {
+            assert_eq!(um_per(unit), Some(1.0), "{unit}");
+        }
+        for (unit, um) in
+            [("m", Some(1e6)), ("mm", Some(1e3)), ("?", None), ("pixel", None), ("reference frame", None)]
+        {
+            assert_eq!(um_per(unit), um, "{unit}");
         }
     }
 

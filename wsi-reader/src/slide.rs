@@ -77,6 +77,12 @@ pub trait Slide: Send + Sync {
         TileState::Unknown
     }
 
+    /// Whether the file says that it holds nothing of a tile; false where it cannot
+    /// tell. Cheaper than [`Slide::tile_state`].
+    fn is_absent(&self, tile: TileId) -> bool {
+        self.tile_state(tile) == TileState::Absent
+    }
+
     /// Damage of one tile that decoding does not show, in words: compressed data
     /// that goes on after its last pixel, or ends on one that is not its last.
     /// Slower than reading; for a check-up. Empty when all is well or unknown.
@@ -128,6 +134,9 @@ pub struct SlideInfo {
     pub associated: Vec<AssociatedImage>,
     /// Bytes of the ICC profile, if there is one.
     pub icc_profile_bytes: Option<u64>,
+    /// What a person should know before counting on the slide, in words: pictures
+    /// of the file that are not read, pixels that were turned. Without names.
+    pub remarks: Vec<String>,
     /// The file's own properties. They may name a patient: never written to
     /// shared outputs.
     #[serde(skip)]
@@ -163,6 +172,7 @@ impl fmt::Debug for SlideInfo {
             .field("compression", &self.compression)
             .field("associated", &self.associated)
             .field("icc_profile_bytes", &self.icc_profile_bytes)
+            .field("remarks", &self.remarks)
             .field("properties", &format_args!("{} kept back", self.properties.len()))
             .finish()
     }
@@ -221,6 +231,20 @@ pub enum ScaleProblem {
         tag: String,
         /// What it holds, cut to a sane length.
         text: String,
+    },
+    /// A number in a unit that is not known.
+    #[error("{tag} is in {unit:?}, expected a unit of length such as µm, nm or mm")]
+    UnknownUnit {
+        /// The property read.
+        tag: String,
+        /// As written, cut to a sane length.
+        unit: String,
+    },
+    /// The text that should say it cannot be read.
+    #[error("the {what} of the file cannot be read, so its microns per pixel are not known")]
+    Unreadable {
+        /// Such as `OME-XML`.
+        what: String,
     },
     /// A number, but no pixel size.
     #[error("{tag}: {source}")]

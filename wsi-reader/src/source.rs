@@ -14,6 +14,10 @@ pub(crate) enum Source {
 
 impl Source {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        // A pipe would block until somebody writes to it.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         Ok(Self::File { file, len })

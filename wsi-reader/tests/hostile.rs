@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jpeg_encoder::SamplingFactor;
 use proptest::{prelude::*, test_runner::Config};
 use support::{
-    painted,
+    Dice, painted,
     tiff::{Flavour, PageSpec, write},
 };
 use wsi_reader::fuzzing::{fuzz_header, fuzz_tiles, fuzz_vendor_text};
@@ -31,20 +31,6 @@ fn seeds() -> Vec<Vec<u8>> {
         }
     }
     seeds
-}
-
-/// A small generator of its own, so that a seed names a case for ever
-/// (xorshift64*, Vigna 2016).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let value = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        ((u128::from(value) * sides.max(1) as u128) >> 64) as usize
-    }
 }
 
 /// Changes a few bytes: flips, extremes, copies, cuts.
@@ -78,7 +64,7 @@ fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
 }
 
 fn run_case(seeds: &[Vec<u8>], case: u64) {
-    let mut dice = Dice(case.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut dice = Dice::new(case);
     let mut bytes = seeds[dice.roll(seeds.len())].clone();
     mutate(&mut bytes, &mut dice);
     fuzz_header(&bytes);

@@ -54,6 +54,8 @@ fn scale_word(info: &SlideInfo) -> String {
         Err(ScaleProblem::PrintResolution { .. }) => "print resolution".into(),
         Err(ScaleProblem::Anisotropic { .. }) => "unequal axes".into(),
         Err(ScaleProblem::ContradictsObjective { .. }) => "contradicts the objective".into(),
+        Err(ScaleProblem::UnknownUnit { .. }) => "unknown unit".into(),
+        Err(ScaleProblem::Unreadable { .. }) => "unreadable text".into(),
     }
 }
 

@@ -61,6 +61,7 @@ impl MemorySlide {
             associated: Vec::new(),
             mapping: None,
             icc_profile_bytes: None,
+            remarks: Vec::new(),
             properties: BTreeMap::new(),
         };
         Ok(Self {

@@ -1,5 +1,6 @@
 //! Who reads which file.
 
+mod exif;
 pub mod memory;
 pub mod openslide;
 pub mod picture;

@@ -29,11 +29,16 @@ const MAX_TILE: u32 = 2048;
 const MAX_LEAD: u32 = 64;
 /// Pixels of a label, macro or thumbnail.
 const MAX_ASSOCIATED_PIXELS: u64 = 1 << 26;
+/// By how much the downsample of a level may differ between its axes: some makers cut
+/// levels to whole tiles.
+const MAX_UNEVEN: f64 = 0.05;
 
 /// A slide OpenSlide reads. Any number of threads may read it at once.
 pub struct OpenSlideSlide {
     path: PathBuf,
     info: SlideInfo,
+    /// OpenSlide's number of each level.
+    levels: Vec<u32>,
     colours: Colours,
     /// Replaced when an error has spent it.
     handle: RwLock<Arc<OpenSlide>>,
@@ -71,13 +76,21 @@ impl OpenSlideSlide {
             OpenError::LibraryMissing { what: first.trim_end_matches("; looked at:").to_owned() }
         })?;
         let handle = OpenSlide::new(path).map_err(|e| open_error(&e, path))?;
-        let mut info = read_info(&handle, path)?;
+        let levels = levels_of_one_area(&handle);
+        let mut info = read_info(&handle, &levels, path)?;
         let colours = Colours::of(&info, path);
         if colours == Colours::YCbCr {
             tracing::warn!("the file says RGB of JPEG frames that are YCbCr; they are read as what they are");
             info.compression.fill("JPEG, YCbCr though the file says RGB".into());
         }
-        Ok(Self { path: path.to_owned(), info, colours, handle: RwLock::new(Arc::new(handle)) })
+        Ok(Self { path: path.to_owned(), info, levels, colours, handle: RwLock::new(Arc::new(handle)) })
+    }
+
+    /// Adds what is known of the slide that OpenSlide does not know.
+    #[must_use]
+    pub(crate) fn with_remarks(mut self, remarks: Vec<String>) -> Self {
+        self.info.remarks.extend(remarks);
+        self
     }
 
     fn current(&self) -> Arc<OpenSlide> {
@@ -150,24 +163,42 @@ fn open_error(error: &OpenSlideError, path: &Path) -> OpenError {
     }
 }
 
-fn read_info(handle: &OpenSlide, path: &Path) -> Result<SlideInfo, OpenError> {
+/// The numbers of OpenSlide's levels that show the area of level 0. Of a TIFF it takes every tiled page for a level,
+/// and a tiled label or macro is none.
+fn levels_of_one_area(handle: &OpenSlide) -> Vec<u32> {
+    let sizes = handle.all_level_dimensions();
+    let Some(base) = sizes.first() else { return Vec::new() };
+    (0_u32..).zip(sizes).filter(|(_, size)| shows_all_of(base, size)).map(|(number, _)| number).collect()
+}
+
+/// Whether a level of `size` shows the whole of `base`, but for rounding.
+fn shows_all_of(base: &Size, size: &Size) -> bool {
+    let [across, down, longer] =
+        [(base.w, size.w), (base.h, size.h), (base.w.max(base.h), size.w.max(size.h))]
+            .map(|(whole, part)| f64::from(whole) / f64::from(part));
+    let off = [(base.w, size.w), (base.h, size.h)]
+        .map(|(whole, part)| (f64::from(whole) / longer - f64::from(part)).abs());
+    off.into_iter().all(|px| px <= 2.0) || (across / down - 1.0).abs() <= MAX_UNEVEN
+}
+
+fn read_info(handle: &OpenSlide, levels: &[u32], path: &Path) -> Result<SlideInfo, OpenError> {
     let names = handle.property_names().map_err(|e| open_error(&e, path))?;
     let properties: facts::Properties = names
         .into_iter()
         .filter_map(|name| handle.property_value(&name).ok().map(|value| (name, value)))
         .collect();
-    let tile_side = |level: usize, axis: &str| {
+    let tile_side = |level: u32, axis: &str| {
         properties
             .get(&format!("openslide.level[{level}].tile-{axis}"))
             .and_then(|text| text.parse::<u32>().ok())
             .filter(|side| (16..=MAX_TILE).contains(side))
             .unwrap_or(DEFAULT_TILE)
     };
-    let grids = handle.all_level_dimensions().iter().enumerate().map(|(level, size)| TileGrid {
-        width: size.w,
-        height: size.h,
-        tile_width: tile_side(level, "width"),
-        tile_height: tile_side(level, "height"),
+    let sizes = handle.all_level_dimensions();
+    let grids = levels.iter().filter_map(|&level| {
+        let size = sizes.get(level as usize)?;
+        let (tile_width, tile_height) = (tile_side(level, "width"), tile_side(level, "height"));
+        Some(TileGrid { width: size.w, height: size.h, tile_width, tile_height })
     });
     let pyramid = Pyramid::new(grids).map_err(|e| OpenError::Broken { what: e.to_string() })?;
     let associated = handle.associated_image_names().unwrap_or_default();
@@ -178,7 +209,12 @@ fn read_info(handle: &OpenSlide, path: &Path) -> Result<SlideInfo, OpenError> {
             Some(AssociatedImage { name, width: size.w, height: size.h })
         })
         .collect();
-    let levels = pyramid.levels().len();
+    let remarks = match sizes.len() - levels.len() {
+        0 => Vec::new(),
+        count => {
+            vec![format!("{count} of OpenSlide's levels are not read: they show another area than level 0")]
+        }
+    };
     Ok(SlideInfo {
         backend: "openslide",
         format: properties.get("openslide.vendor").cloned().unwrap_or_else(|| "unknown".into()),
@@ -186,10 +222,11 @@ fn read_info(handle: &OpenSlide, path: &Path) -> Result<SlideInfo, OpenError> {
         objective: facts::objective(&properties),
         bounds: facts::bounds(&properties),
         background: facts::background(&properties),
-        compression: vec!["as OpenSlide decodes it".into(); levels],
+        compression: vec!["as OpenSlide decodes it".into(); pyramid.levels().len()],
         associated,
         mapping: None,
         icc_profile_bytes: properties.get("openslide.icc-size").and_then(|text| text.parse().ok()),
+        remarks,
         properties,
         pyramid,
     })
@@ -225,14 +262,14 @@ struct Block {
     lead: (u32, u32),
 }
 
-fn block(level: &Level, tile: TileId, rect: wsi_types::LevelRect) -> Block {
+fn block(level: &Level, number: u32, rect: wsi_types::LevelRect) -> Block {
     let downsample = level.mean_openslide_downsample();
     let (x, lead_x) = aligned(rect.min_x() as u32, downsample);
     let (y, lead_y) = aligned(rect.min_y() as u32, downsample);
     Block {
         region: Region {
             address: Address { x, y },
-            level: u32::from(tile.level.0),
+            level: number,
             size: Size { w: rect.width() as u32 + lead_x, h: rect.height() as u32 + lead_y },
         },
         lead: (lead_x, lead_y),
@@ -281,7 +318,8 @@ impl Slide for OpenSlideSlide {
 
     fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
         let (level, rect) = self.info.tile_rect(tile)?;
-        let block = block(level, tile, rect);
+        let number = self.levels.get(usize::from(tile.level.0)).ok_or(ReadError::NoSuchTile { tile })?;
+        let block = block(level, *number, rect);
         let argb = self
             .read(|handle| handle.read_region(&block.region))
             .map_err(|reason| ReadError::Tile { tile, reason })?;

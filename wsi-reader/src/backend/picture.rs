@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, io::Cursor};
 
-use wsi_types::{Pyramid, RgbBuffer, TileGrid, TileId};
+use wsi_types::{LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-use super::tiff::{guarded, one_line, over};
+use super::{
+    exif,
+    tiff::{colours_in_words, guarded, jpeg_defect, one_line, over},
+};
 use crate::{
     open::OpenError,
     region::copy_rect,
@@ -44,15 +47,24 @@ impl PictureKind {
     }
 }
 
-/// A picture, decoded.
+/// A picture, decoded, and upright.
 pub(crate) struct PictureSlide {
     info: SlideInfo,
     pixels: RgbBuffer,
+    /// A JPEG as stored, for a check-up.
+    jpeg: Option<Source>,
+}
+
+/// What a decoder gives.
+struct Decoded {
+    pixels: RgbBuffer,
+    /// The bytes of an EXIF segment.
+    exif: Option<Vec<u8>>,
 }
 
 impl PictureSlide {
     /// Decodes a picture of at most `max_pixels`.
-    pub(crate) fn open(source: &Source, kind: PictureKind, max_pixels: u64) -> Result<Self, OpenError> {
+    pub(crate) fn open(source: Source, kind: PictureKind, max_pixels: u64) -> Result<Self, OpenError> {
         // Neither format stores pixels larger than raw by more than headers.
         let most = max_pixels.saturating_mul(8).saturating_add(1 << 20);
         if source.len() > most {
@@ -61,10 +73,14 @@ impl PictureSlide {
             });
         }
         let bytes = source.bytes_at(0, source.len()).map_err(|source| OpenError::Io { source })?;
-        let pixels = match kind {
+        let Decoded { pixels, exif } = match kind {
             PictureKind::Png => decode_png(&bytes, max_pixels)?,
             PictureKind::Jpeg => decode_jpeg(&bytes, max_pixels)?,
         };
+        let orientation = exif.and_then(exif::orientation).unwrap_or(exif::UPRIGHT);
+        let pixels = exif::upright(pixels, orientation);
+        let turned =
+            format!("turned upright, as its EXIF orientation {orientation} says and viewers show it");
         let grid = TileGrid {
             width: pixels.width() as u32,
             height: pixels.height() as u32,
@@ -84,9 +100,10 @@ impl PictureSlide {
             associated: Vec::new(),
             mapping: None,
             icc_profile_bytes: None,
+            remarks: (orientation != exif::UPRIGHT).then_some(turned).into_iter().collect(),
             properties: BTreeMap::new(),
         };
-        Ok(Self { info, pixels })
+        Ok(Self { info, pixels, jpeg: (kind == PictureKind::Jpeg).then_some(source) })
     }
 }
 
@@ -99,10 +116,11 @@ fn check_size(width: u64, height: u64, max_pixels: u64) -> Result<(), OpenError>
     Ok(())
 }
 
-fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
+fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
     let broken = |e: png::DecodingError| OpenError::Broken { what: format!("its PNG data: {e}") };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND);
+    decoder.ignore_checksums(false);
     let mut reader = decoder.read_info().map_err(broken)?;
     let (width, height) = (reader.info().width, reader.info().height);
     check_size(u64::from(width), u64::from(height), max_pixels)?;
@@ -114,6 +132,9 @@ fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
         reader.output_buffer_size().ok_or_else(|| OpenError::Broken { what: "its PNG size".into() })?;
     let mut samples = vec![0; size];
     reader.next_frame(&mut samples).map_err(broken)?;
+    // To the end: the checksum of the last pixels stands behind them.
+    reader.finish().map_err(broken)?;
+    let exif = reader.info().exif_metadata.as_deref().map(<[u8]>::to_vec);
     let white = [255; 3];
     let rgb: Vec<u8> = match colour {
         png::ColorType::Rgb => samples,
@@ -132,10 +153,11 @@ fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
         }
     };
     RgbBuffer::from_bytes(width as usize, height as usize, rgb)
+        .map(|pixels| Decoded { pixels, exif })
         .ok_or_else(|| OpenError::Broken { what: "its PNG data: fewer pixels than it claims".into() })
 }
 
-fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
+fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
     let broken = |what: String| OpenError::Broken { what };
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::new_fast()
@@ -165,11 +187,14 @@ fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<RgbBuffer, OpenError> {
         }
         other => {
             return Err(OpenError::Unsupported {
-                feature: format!("JPEG colours {other:?}; gray and RGB are read"),
+                feature: format!("a JPEG picture of {}; gray and RGB are read", colours_in_words(other)),
             });
         }
     }
-    RgbBuffer::from_bytes(width, height, rgb).ok_or_else(|| broken("its JPEG size".into()))
+    let exif = decoder.exif().cloned();
+    RgbBuffer::from_bytes(width, height, rgb)
+        .map(|pixels| Decoded { pixels, exif })
+        .ok_or_else(|| broken("its JPEG size".into()))
 }
 
 impl Slide for PictureSlide {
@@ -190,5 +215,13 @@ impl Slide for PictureSlide {
 
     fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError> {
         Ok(None)
+    }
+
+    /// Damage of the whole picture, told once.
+    fn verify_tile(&self, tile: TileId) -> Vec<String> {
+        let first = TileId { level: LevelIndex(0), row: 0, column: 0 };
+        let Some(source) = self.jpeg.as_ref().filter(|_| tile == first) else { return Vec::new() };
+        let defect = source.bytes_at(0, source.len()).ok().and_then(|bytes| jpeg_defect(&bytes));
+        defect.into_iter().collect()
     }
 }

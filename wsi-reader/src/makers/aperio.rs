@@ -27,6 +27,11 @@ pub(crate) fn parse(description: &str) -> Description {
 }
 
 impl Description {
+    /// Whether the text states nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
     /// `MPP`, checked against `AppMag`.
     pub(crate) fn scale(&self) -> Result<Scale, ScaleProblem> {
         let mpp = self.pairs.get("MPP").ok_or(ScaleProblem::Missing)?;

@@ -3,6 +3,7 @@
 pub(crate) mod aperio;
 pub(crate) mod dicom;
 pub(crate) mod dicom_colour;
+pub(crate) mod imagej;
 pub(crate) mod ome;
 pub(crate) mod openslide;
 pub(crate) mod tiff_resolution;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use wsi_types::ObjectivePower;
 
+use self::tiff_resolution::Resolution;
 use crate::{
     backend::tiff::{Format, Layout, directory::TiffFile},
     slide::{Scale, ScaleProblem},
@@ -29,29 +31,38 @@ pub(crate) struct Facts {
 pub(crate) fn tiff_facts(file: &TiffFile, layout: &Layout) -> Facts {
     let page = &layout.levels[0];
     let mut properties = tiff_resolution::properties(file, &page.directory);
-    let resolution = tiff_resolution::Resolution::read(file, &page.directory);
+    let resolution = Resolution::read(file, &page.directory);
     let (scale, objective) = match layout.format {
         Format::Aperio => {
-            let facts = aperio::parse(&page.description);
+            let own = aperio::parse(&page.description);
+            let facts = if own.is_empty() { aperio::parse(&layout.description) } else { own };
             properties.extend(facts.properties());
-            (facts.scale(), facts.objective())
+            (stated_or(facts.scale(), resolution, facts.objective()), facts.objective())
         }
-        Format::Ome => match ome::parse(&page.description) {
-            Some(image) => {
-                let scale = image.scale();
-                let scale = if scale == Err(ScaleProblem::Missing) {
-                    resolution.scale(image.objective)
-                } else {
-                    scale
-                };
-                (scale, image.objective)
+        Format::Ome => match &layout.ome {
+            Some(image) => (stated_or(image.scale(), resolution, image.objective), image.objective),
+            None => {
+                let unreadable = ScaleProblem::Unreadable { what: "OME-XML".into() };
+                (resolution.scale(None).map_err(|_| unreadable), None)
             }
-            None => (resolution.scale(None), None),
         },
-        Format::PerkinElmer | Format::Generic => (resolution.scale(None), None),
+        Format::PerkinElmer => (resolution.scale(None), None),
+        Format::Generic => (imagej::scale(&layout.description, resolution), None),
     };
-    if !page.description.is_empty() {
-        properties.insert("tiff.ImageDescription".into(), page.description.clone());
+    if !layout.description.is_empty() {
+        properties.insert("tiff.ImageDescription".into(), layout.description.clone());
     }
     Facts { scale, objective, properties }
+}
+
+/// The scale that the maker's text states; where it states none, that of the TIFF's resolution.
+fn stated_or(
+    stated: Result<Scale, ScaleProblem>,
+    resolution: Resolution,
+    objective: Option<ObjectivePower>,
+) -> Result<Scale, ScaleProblem> {
+    match stated {
+        Err(ScaleProblem::Missing) => resolution.scale(objective),
+        stated => stated,
+    }
 }

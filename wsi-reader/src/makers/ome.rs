@@ -1,20 +1,30 @@
-//! OME-TIFF: `PhysicalSizeX` of the first image's pixels, in its unit.
+//! OME-TIFF: the images of a file, and `PhysicalSizeX` of their pixels, in its unit.
 //!
 //! <https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/>
+
+use std::{collections::BTreeSet, ops::Range};
 
 use wsi_types::ObjectivePower;
 
 use crate::{
-    scale::{self, Axes},
+    backend::tiff::role_in,
+    scale::{self, Axes, um_per},
     slide::{MppSource, Scale, ScaleProblem},
 };
 
-/// What OME-XML says of its first image.
+/// Planes of one image whose pages are noted.
+const MAX_PLANES: usize = 1024;
+
+/// What OME-XML says of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Image {
     x: Option<Length>,
     y: Option<Length>,
     pub(crate) objective: Option<ObjectivePower>,
+    /// What its name says it is, where that is no part of the slide.
+    pub(crate) role: Option<&'static str>,
+    /// Its pages, by their place in the chain of directories.
+    pub(crate) pages: BTreeSet<usize>,
 }
 
 /// A number with its unit, as text: both may be nonsense.
@@ -25,13 +35,25 @@ struct Length {
 }
 
 /// Reads the XML; `None` when it does not parse or has no image.
-pub(crate) fn parse(xml: &str) -> Option<Image> {
+pub(crate) fn parse(xml: &str) -> Option<Vec<Image>> {
     let options = roxmltree::ParsingOptions { nodes_limit: 200_000, ..Default::default() };
-    let document =
-        roxmltree::Document::parse_with_options(xml.trim_start_matches('\u{feff}'), options).ok()?;
+    // An entity of HTML that some writers take for one of XML.
+    let xml = xml.trim_start_matches('\u{feff}').replace("&micro;", "\u{b5}");
+    let document = roxmltree::Document::parse_with_options(&xml, options).ok()?;
     let root = document.root_element();
-    let image = root.children().find(|n| n.has_tag_name_local("Image"))?;
-    let pixels = image.children().find(|n| n.has_tag_name_local("Pixels"))?;
+    let mut images = Vec::new();
+    let mut first_page = 0;
+    for node in root.children().filter(|n| n.has_tag_name_local("Image")) {
+        let image = image(root, node, first_page)?;
+        first_page = image.pages.last().map_or(first_page, |last| last + 1);
+        images.push(image);
+    }
+    (!images.is_empty()).then_some(images)
+}
+
+/// One image; `first_page` is where its pages begin if it does not say so.
+fn image(root: roxmltree::Node<'_, '_>, node: roxmltree::Node<'_, '_>, first_page: usize) -> Option<Image> {
+    let pixels = node.children().find(|n| n.has_tag_name_local("Pixels"))?;
     let length = |name: &str| {
         let unit = format!("{name}Unit");
         Some(Length {
@@ -40,14 +62,42 @@ pub(crate) fn parse(xml: &str) -> Option<Image> {
         })
     };
     let wanted =
-        image.children().find(|n| n.has_tag_name_local("ObjectiveSettings")).and_then(|n| n.attribute("ID"));
+        node.children().find(|n| n.has_tag_name_local("ObjectiveSettings")).and_then(|n| n.attribute("ID"));
     let objectives = || root.descendants().filter(|n| n.has_tag_name_local("Objective"));
     let objective = objectives()
         .find(|n| wanted.is_some() && n.attribute("ID") == wanted)
         .or_else(|| objectives().next())
         .and_then(|n| n.attribute("NominalMagnification"))
         .and_then(scale::objective);
-    Some(Image { x: length("PhysicalSizeX"), y: length("PhysicalSizeY"), objective })
+    Some(Image {
+        x: length("PhysicalSizeX"),
+        y: length("PhysicalSizeY"),
+        objective,
+        role: node.attribute("Name").and_then(role_in),
+        pages: pages(pixels, first_page),
+    })
+}
+
+/// The pages that the `TiffData` of an image name. Without a number of planes one is meant; without `TiffData`'s
+/// `IFD` either, all of the image.
+fn pages(pixels: roxmltree::Node<'_, '_>, first_page: usize) -> BTreeSet<usize> {
+    let number =
+        |node: roxmltree::Node<'_, '_>, name: &str| node.attribute(name)?.trim().parse::<usize>().ok();
+    // The samples of one channel, such as red, green and blue, share a page.
+    let channels = pixels.children().filter(|n| n.has_tag_name_local("Channel")).count().max(1);
+    let size = |name: &str| number(pixels, name).unwrap_or(1);
+    let planes = channels.saturating_mul(size("SizeZ")).saturating_mul(size("SizeT"));
+    let ranges: Vec<Range<usize>> = pixels
+        .children()
+        .filter(|n| n.has_tag_name_local("TiffData"))
+        .map(|n| {
+            let start = number(n, "IFD");
+            let count = number(n, "PlaneCount").unwrap_or(if start.is_some() { 1 } else { planes });
+            let start = start.unwrap_or(first_page);
+            start..start.saturating_add(count.min(MAX_PLANES))
+        })
+        .collect();
+    ranges.into_iter().flatten().take(MAX_PLANES).collect()
 }
 
 /// Names are compared without their namespace, which differs by year.
@@ -76,31 +126,16 @@ impl Image {
 impl Length {
     fn um(&self) -> Result<f64, ScaleProblem> {
         let value = scale::number("PhysicalSizeX", &self.value)?;
-        match um_per(&self.unit) {
-            Some(factor) => Ok(value * factor),
-            // `pixel` and `reference frame` are units of OME, but no lengths.
-            None => Err(ScaleProblem::Missing),
+        match (um_per(&self.unit), self.unit.trim()) {
+            (Some(factor), _) => Ok(value * factor),
+            // Units of OME, but no lengths.
+            (None, "pixel" | "reference frame") => Err(ScaleProblem::Missing),
+            (None, unit) => Err(ScaleProblem::UnknownUnit {
+                tag: "PhysicalSizeX".into(),
+                unit: unit.chars().take(40).collect(),
+            }),
         }
     }
-}
-
-/// µm of one `UnitsLength` of the OME model.
-fn um_per(unit: &str) -> Option<f64> {
-    Some(match unit {
-        // Micro sign and Greek mu look the same and are both written.
-        "\u{b5}m" | "\u{3bc}m" | "um" | "micron" | "microns" => 1.0,
-        "pm" => 1e-6,
-        "nm" => 1e-3,
-        "mm" => 1e3,
-        "cm" => 1e4,
-        "dm" => 1e5,
-        "m" => 1e6,
-        "\u{c5}" => 1e-4,
-        "thou" | "mil" => 25.4,
-        "in" | "inch" => 25_400.0,
-        "pt" => 25_400.0 / 72.0,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -112,8 +147,8 @@ mod tests {
         parse(&format!(
             r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="P:0" {attributes}/></Image></OME>"#
         ))
-        .unwrap()
-        .scale()
+        .unwrap()[0]
+            .scale()
     }
 
     #[test]
@@ -134,17 +169,39 @@ mod tests {
         assert_eq!(scale_of(""), Err(ScaleProblem::Missing));
         assert_eq!(scale_of(r#"PhysicalSizeX="1" PhysicalSizeXUnit="pixel""#), Err(ScaleProblem::Missing));
         assert!(matches!(scale_of(r#"PhysicalSizeX="wide""#), Err(ScaleProblem::NotANumber { .. })));
+        assert_eq!(
+            scale_of(r#"PhysicalSizeX="1" PhysicalSizeXUnit="furlong""#).unwrap_err().to_string(),
+            r#"PhysicalSizeX is in "furlong", expected a unit of length such as µm, nm or mm"#
+        );
         assert_eq!(parse("<OME><Image/></OME>"), None);
         assert_eq!(parse("not xml"), None);
     }
 
     #[test]
     fn the_objective_of_the_image_is_taken() {
-        let image = parse(
+        let images = parse(
             r#"<OME><Instrument><Objective ID="O:1" NominalMagnification="20"/><Objective ID="O:2" NominalMagnification="40.0"/></Instrument>
                <Image><ObjectiveSettings ID="O:2"/><Pixels PhysicalSizeX="0.25"/></Image></OME>"#,
         )
         .unwrap();
-        assert_eq!(image.objective, Some(ObjectivePower(40.0)));
+        assert_eq!(images[0].objective, Some(ObjectivePower(40.0)));
+    }
+
+    #[test]
+    fn images_know_their_pages_and_what_they_are() {
+        let images = parse(
+            r#"<OME><Image Name="a"><Pixels SizeZ="3"><Channel SamplesPerPixel="3"/><TiffData/></Pixels></Image>
+               <Image Name="Label image"><Pixels><TiffData IFD="3"/></Pixels></Image>
+               <Image Name="b"><Pixels SizeZ="2"><TiffData IFD="5" PlaneCount="1"/><TiffData IFD="4" PlaneCount="1"/></Pixels></Image></OME>"#,
+        )
+        .unwrap();
+        let pages: Vec<Vec<usize>> =
+            images.iter().map(|image| image.pages.iter().copied().collect()).collect();
+        assert_eq!(pages, [vec![0, 1, 2], vec![3], vec![4, 5]]);
+        assert_eq!(images.iter().map(|image| image.role).collect::<Vec<_>>(), [None, Some("label"), None]);
+        assert!(
+            parse(r#"<OME><Image><Pixels PhysicalSizeX="1" PhysicalSizeXUnit="&micro;m"/></Image></OME>"#)
+                .is_some()
+        );
     }
 }

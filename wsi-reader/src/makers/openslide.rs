@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wsi_types::{Level0Box, ObjectivePower, Rgb};
 
-use super::{aperio, tiff_resolution};
+use super::tiff_resolution::{self, Resolution};
 use crate::{
     scale::{self, Axes},
     slide::{MppSource, Scale, ScaleProblem},
@@ -27,7 +27,7 @@ pub(crate) fn scale(properties: &Properties) -> Result<Scale, ScaleProblem> {
                 Axes { tag: "MPP", x: value, y: value, source: MppSource::Vendor }
                     .scale(objective(properties))
             }
-            None => aperio::Description::default().scale(),
+            None => Resolution::of_properties(properties).scale(objective(properties)),
         };
     }
     let axis = |name: &str| properties.get(name).map(|text| scale::number(name, text)).transpose();

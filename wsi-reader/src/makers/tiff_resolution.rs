@@ -7,11 +7,10 @@ use wsi_types::{Mpp, ObjectivePower};
 
 use crate::{
     backend::tiff::directory::{Directory, TiffFile},
-    scale::Axes,
+    scale::{Axes, UM_PER_INCH},
     slide::{MppSource, Scale, ScaleProblem},
 };
 
-const UM_PER_INCH: f64 = 25_400.0;
 /// Dots per inch that image programs and printers write.
 const PRINT_DPI: [f64; 10] = [72.0, 90.0, 96.0, 100.0, 120.0, 150.0, 200.0, 300.0, 600.0, 1200.0];
 
@@ -35,6 +34,28 @@ impl Resolution {
             Some(_) => None,
         };
         Self { unit_um, x: real(282), y: real(283) }
+    }
+
+    /// The same numbers in a unit of `um` µm.
+    pub(crate) fn in_unit(self, um: f64) -> Self {
+        Self { unit_um: Some(um), ..self }
+    }
+
+    /// Pixels per unit, the same along both axes, of a unit that is not stated.
+    #[cfg(test)]
+    pub(crate) fn per_unit(pixels: f64) -> Self {
+        Self { unit_um: None, x: Some(pixels), y: Some(pixels) }
+    }
+
+    /// What OpenSlide hands on of a file's tags as text.
+    pub(crate) fn of_properties(properties: &BTreeMap<String, String>) -> Self {
+        let real = |name: &str| properties.get(name)?.parse().ok().filter(|&value: &f64| value != 0.0);
+        let unit_um = match properties.get("tiff.ResolutionUnit").map(String::as_str) {
+            Some("inch") => Some(UM_PER_INCH),
+            Some("centimeter") => Some(10_000.0),
+            _ => None,
+        };
+        Self { unit_um, x: real("tiff.XResolution"), y: real("tiff.YResolution") }
     }
 
     /// The scale, unless it is missing or a print setting.

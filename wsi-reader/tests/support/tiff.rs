@@ -32,6 +32,10 @@ pub struct PageSpec {
     pub per_cm: Option<u32>,
     /// Chunks left out: byte count 0.
     pub absent: Vec<usize>,
+    /// Bytes behind the data of each chunk.
+    pub behind: Vec<u8>,
+    /// The last strip is as high as the others.
+    pub full_strips: bool,
     pub picture: RgbBuffer,
     pub subs: Vec<PageSpec>,
 }
@@ -57,6 +61,8 @@ impl PageSpec {
             orientation: None,
             per_cm: None,
             absent: Vec::new(),
+            behind: Vec::new(),
+            full_strips: false,
             picture,
             subs: Vec::new(),
         }
@@ -94,7 +100,7 @@ impl PageSpec {
         let mut out = Vec::new();
         for plane in 0..planes {
             for top in (0..h).step_by(ch) {
-                let rows = if self.tile.is_some() { ch } else { ch.min(h - top) };
+                let rows = if self.tile.is_some() || self.full_strips { ch } else { ch.min(h - top) };
                 for left in (0..w).step_by(cw) {
                     let indices: Vec<usize> =
                         if self.planar { vec![plane] } else { (0..self.samples).collect() };
@@ -107,7 +113,7 @@ impl PageSpec {
                     let coded = if self.absent.contains(&out.len()) {
                         Vec::new()
                     } else {
-                        self.code(&raw, cw, rows, indices.len(), big_endian)
+                        [self.code(&raw, cw, rows, indices.len(), big_endian), self.behind.clone()].concat()
                     };
                     out.push(coded);
                 }

@@ -2,7 +2,8 @@
 
 use std::{cell::RefCell, panic};
 
-use flate2::{Decompress, FlushDecompress};
+use flate2::{Decompress, FlushDecompress, Status};
+use weezl::LzwStatus;
 use wsi_types::Rgb;
 
 use super::{
@@ -39,8 +40,7 @@ pub(crate) struct Scratch {
     /// Samples before they are RGB.
     pub(crate) samples: Vec<u8>,
     pub(crate) jpeg: jpeg_baseline::Workspace,
-    inflate: Option<Decompress>,
-    unlzw: Option<weezl::decode::Decoder>,
+    unpackers: Unpackers,
 }
 
 thread_local! {
@@ -143,15 +143,19 @@ impl Decoder {
     ) -> Result<(), String> {
         let per_plane = if page.planar { 1 } else { usize::from(page.samples) };
         let sample_bytes = page.sample_bytes() as usize;
-        let plane_bytes = width * rows * per_plane * sample_bytes;
-        let Scratch { stored, samples, inflate, unlzw, .. } = scratch;
+        let row_bytes = width * per_plane * sample_bytes;
+        // Some writers fill the last strip up.
+        let plane_bytes = row_bytes * page.chunk_height as usize;
+        let Scratch { stored, samples, unpackers, .. } = scratch;
         samples.resize(plane_bytes * planes.len(), 0);
         for (plane, &(start, len)) in samples.chunks_exact_mut(plane_bytes).zip(planes) {
-            let stored = &stored[start..start + len];
-            unpack(page.compression, stored, plane, inflate, unlzw)?;
+            let Unpacked { bytes, .. } =
+                unpackers.unpack(page.compression, &stored[start..start + len], plane)?;
+            if bytes < row_bytes * rows {
+                return Err(format!("it unpacks to {bytes} bytes, expected {}", row_bytes * rows));
+            }
             if page.predictor == 2 {
-                let row_bytes = width * per_plane * sample_bytes;
-                for row in plane.chunks_exact_mut(row_bytes) {
+                for row in plane.chunks_exact_mut(row_bytes).take(rows) {
                     undo_difference(row, per_plane, sample_bytes, page.big_endian);
                 }
             }
@@ -167,6 +171,27 @@ impl Decoder {
         };
         self.to_rgb(&mut rows_in, target);
         Ok(())
+    }
+
+    /// What the ends of a chunk's unpacked planes show of damage, in words.
+    pub(crate) fn end_defects(
+        &self,
+        page: &Page,
+        scratch: &mut Scratch,
+        planes: &[(usize, usize)],
+    ) -> Vec<String> {
+        let per_plane = if page.planar { 1 } else { usize::from(page.samples) };
+        let plane_bytes = page.chunk_width as usize * page.chunk_height as usize * per_plane;
+        let Scratch { stored, samples, unpackers, .. } = scratch;
+        samples.resize(plane_bytes * page.sample_bytes() as usize, 0);
+        let mut defects = Vec::new();
+        for &(start, len) in planes {
+            let stored = &stored[start..start + len];
+            // What cannot be unpacked is told by whoever reads it.
+            let Ok(unpacked) = unpackers.unpack(page.compression, stored, samples) else { continue };
+            defects.extend(unpacked.defect(page.compression, stored));
+        }
+        defects
     }
 
     fn to_rgb(&self, rows: &mut SampleRows<'_>, target: &mut Target<'_>) {
@@ -255,38 +280,77 @@ fn number(stored: &[u8], big_endian: bool) -> f64 {
     }
 }
 
-/// Fills `out` with the unpacked samples; an error when there are fewer.
-fn unpack(
-    compression: u16,
-    stored: &[u8],
-    out: &mut [u8],
-    inflate: &mut Option<Decompress>,
-    unlzw: &mut Option<weezl::decode::Decoder>,
-) -> Result<(), String> {
-    let unpacked = match compression {
-        1 => {
-            let bytes = stored.len().min(out.len());
-            out[..bytes].copy_from_slice(&stored[..bytes]);
-            bytes
+/// Decoders that a thread keeps between chunks.
+#[derive(Default)]
+struct Unpackers {
+    inflate: Option<Decompress>,
+    unlzw: Option<weezl::decode::Decoder>,
+}
+
+/// How a chunk came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unpacked {
+    /// Written.
+    bytes: usize,
+    /// Stored bytes that were used; LZW may take a few more than it needs.
+    used: usize,
+    /// Whether the data says where it ends, as far as its format can.
+    has_end: bool,
+}
+
+impl Unpacked {
+    /// What is odd about the end of a chunk whose pixels are all there. Zeros behind it are padding.
+    fn defect(self, compression: u16, stored: &[u8]) -> Option<String> {
+        if compression == 1 {
+            return None;
         }
-        5 => unpack_lzw(unlzw, stored, out)?,
-        8 | 32946 => {
-            let inflate = inflate.get_or_insert_with(|| Decompress::new(true));
-            inflate.reset(true);
-            inflate
-                .decompress(stored, out, FlushDecompress::Finish)
-                .map_err(|e| format!("its Deflate data is broken: {e}"))?;
-            inflate.total_out() as usize
+        if !self.has_end {
+            return Some("its LZW data has no end code".into());
         }
-        32773 => unpack_bits(stored, out),
-        50000 => zstd::bulk::decompress_to_buffer(stored, out)
-            .map_err(|e| format!("its ZSTD data is broken: {e}"))?,
-        other => return Err(format!("compression {other} is not read")),
-    };
-    if unpacked == out.len() {
-        Ok(())
-    } else {
-        Err(format!("it unpacks to {unpacked} bytes, expected {}", out.len()))
+        let behind = stored.get(self.used..).unwrap_or_default();
+        let is_padding = behind.iter().all(|&byte| byte == 0);
+        (!is_padding).then(|| format!("{} bytes follow the end of its data", behind.len()))
+    }
+}
+
+impl Unpackers {
+    /// Unpacks all of `stored` into `out`, which may stay in part as it was. An error where the data breaks its format's
+    /// rules, ends before its end mark or checksum, or holds more than `out` has room for.
+    fn unpack(&mut self, compression: u16, stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
+        match compression {
+            1 => {
+                let bytes = stored.len().min(out.len());
+                out[..bytes].copy_from_slice(&stored[..bytes]);
+                Ok(Unpacked { bytes, used: bytes, has_end: true })
+            }
+            5 => unpack_lzw(&mut self.unlzw, stored, out),
+            8 | 32946 => {
+                unpack_deflate(self.inflate.get_or_insert_with(|| Decompress::new(true)), stored, out)
+            }
+            32773 => unpack_bits(stored, out),
+            50000 => zstd::bulk::decompress_to_buffer(stored, out)
+                .map(|bytes| Unpacked { bytes, used: stored.len(), has_end: true })
+                .map_err(|e| format!("its ZSTD data is broken: {e}")),
+            other => Err(format!("compression {other} is not read")),
+        }
+    }
+}
+
+fn goes_on(format: &str) -> String {
+    format!("its {format} data goes on after its last pixel")
+}
+
+/// Deflate in its zlib wrapping (RFC 1950), to the end and its checksum.
+fn unpack_deflate(inflate: &mut Decompress, stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
+    inflate.reset(true);
+    let status = inflate
+        .decompress(stored, out, FlushDecompress::Finish)
+        .map_err(|e| format!("its Deflate data is broken: {e}"))?;
+    let (bytes, used) = (inflate.total_out() as usize, inflate.total_in() as usize);
+    match status {
+        Status::StreamEnd => Ok(Unpacked { bytes, used, has_end: true }),
+        _ if bytes == out.len() && used < stored.len() => Err(goes_on("Deflate")),
+        _ => Err(format!("its Deflate data ends before its checksum, after {bytes} bytes")),
     }
 }
 
@@ -296,7 +360,7 @@ fn unpack_lzw(
     decoder: &mut Option<weezl::decode::Decoder>,
     stored: &[u8],
     out: &mut [u8],
-) -> Result<usize, String> {
+) -> Result<Unpacked, String> {
     let old_style = stored.first() == Some(&0) && stored.get(1).is_some_and(|b| b & 1 == 1);
     let mut old;
     let decoder = if old_style {
@@ -308,48 +372,59 @@ fn unpack_lzw(
         decoder.reset();
         decoder
     };
-    let (mut read, mut written) = (0, 0);
-    while written < out.len() {
-        let step = decoder.decode_bytes(&stored[read..], &mut out[written..]);
-        read += step.consumed_in;
-        written += step.consumed_out;
+    let (mut used, mut bytes) = (0, 0);
+    // One byte more than there is room for shows whether the data ends with it.
+    let mut beyond = [0];
+    loop {
+        let is_full = bytes == out.len();
+        let room = if is_full { &mut beyond[..] } else { &mut out[bytes..] };
+        let step = decoder.decode_bytes(&stored[used..], room);
+        used += step.consumed_in;
+        if is_full && step.consumed_out > 0 {
+            return Err(goes_on("LZW"));
+        }
+        bytes += step.consumed_out;
         match step.status {
             Err(e) => return Err(format!("its LZW data is broken: {e}")),
-            Ok(weezl::LzwStatus::Done) => break,
-            Ok(_) if step.consumed_in == 0 && step.consumed_out == 0 => break,
+            Ok(LzwStatus::Done) => return Ok(Unpacked { bytes, used, has_end: true }),
+            Ok(_) if step.consumed_in == 0 && step.consumed_out == 0 => {
+                return Ok(Unpacked { bytes, used, has_end: false });
+            }
             Ok(_) => {}
         }
     }
-    Ok(written)
 }
 
 /// PackBits (TIFF 6.0, section 9): runs of copies and runs of one byte.
-fn unpack_bits(mut stored: &[u8], out: &mut [u8]) -> usize {
-    let mut written = 0;
-    while let Some((&control, rest)) = stored.split_first() {
-        let left = out.len() - written;
-        stored = match control as i8 {
-            -128 => rest,
-            run @ 0.. => {
-                let bytes = (run as usize + 1).min(rest.len());
-                let kept = bytes.min(left);
-                out[written..written + kept].copy_from_slice(&rest[..kept]);
-                written += kept;
-                &rest[bytes..]
+fn unpack_bits(stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
+    let (mut rest, mut bytes) = (stored, 0);
+    while bytes < out.len()
+        && let Some((&control, data)) = rest.split_first()
+    {
+        let room = &mut out[bytes..];
+        let run = match control as i8 {
+            -128 => {
+                rest = data;
+                continue;
             }
-            run => {
-                let Some((&byte, rest)) = rest.split_first() else { break };
-                let kept = (1 - isize::from(run)).unsigned_abs().min(left);
-                out[written..written + kept].fill(byte);
-                written += kept;
-                rest
+            literal @ 0.. => {
+                let run = literal as usize + 1;
+                let from = data.get(..run).ok_or("its PackBits data ends within a run")?;
+                room.get_mut(..run).ok_or_else(|| goes_on("PackBits"))?.copy_from_slice(from);
+                rest = &data[run..];
+                run
+            }
+            repeated => {
+                let run = 1 + usize::from(repeated.unsigned_abs());
+                let (&byte, data) = data.split_first().ok_or("its PackBits data ends within a run")?;
+                room.get_mut(..run).ok_or_else(|| goes_on("PackBits"))?.fill(byte);
+                rest = data;
+                run
             }
         };
-        if written == out.len() {
-            break;
-        }
+        bytes += run;
     }
-    written
+    Ok(Unpacked { bytes, used: stored.len() - rest.len(), has_end: true })
 }
 
 /// Predictor 2: each sample was stored as its difference from the one a pixel

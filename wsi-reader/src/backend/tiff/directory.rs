@@ -101,6 +101,11 @@ impl TiffFile {
         Ok(file)
     }
 
+    /// The first directory alone.
+    pub(crate) fn first_directory(&self) -> Result<Directory> {
+        self.directory(self.first).map(|(directory, _)| directory)
+    }
+
     /// The chain of directories that starts in the header.
     pub(crate) fn directories(&self) -> Result<Vec<Directory>> {
         let mut found = Vec::new();
@@ -119,6 +124,17 @@ impl TiffFile {
             next = following;
         }
         Ok(found)
+    }
+
+    /// The first directory of an NDPI file of more than 4 GiB, which is no sound TIFF:
+    /// 4-byte offsets everywhere but for the first, which has 8 bytes.
+    pub(crate) fn first_beyond_4_gib(&self) -> Option<Directory> {
+        if self.big || self.source.len() <= u64::from(u32::MAX) {
+            return None;
+        }
+        let head = self.source.bytes_at(4, 8).ok()?;
+        let (directory, _) = self.directory(self.u64_in(&head, 0)?).ok()?;
+        Some(directory)
     }
 
     /// The directories a `SubIFDs` tag (330) names.

@@ -207,7 +207,12 @@ fn decode_stream(
             false
         }
         Some(ColorSpace::YCbCr | ColorSpace::RGB) => false,
-        other => return Err(format!("its JPEG colours are {other:?}, expected gray, RGB or YCbCr")),
+        other => {
+            return Err(format!(
+                "its JPEG data holds {}, expected gray, RGB or YCbCr",
+                colours_in_words(other)
+            ));
+        }
     };
     if gray {
         samples.resize(found.0 * found.1, 0);
@@ -221,6 +226,15 @@ fn decode_stream(
         target.take_corner(samples, found.0);
     }
     Ok(())
+}
+
+/// The colours of a JPEG stream, for people.
+pub(crate) fn colours_in_words(colours: Option<ColorSpace>) -> String {
+    match colours {
+        Some(ColorSpace::CMYK | ColorSpace::YCCK) => "CMYK colours (four inks, for print)".into(),
+        Some(other) => format!("{other:?} colours"),
+        None => "unknown colours".into(),
+    }
 }
 
 /// A foreign decoder's message on one line.

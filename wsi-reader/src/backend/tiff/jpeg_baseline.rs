@@ -338,6 +338,20 @@ impl Bits<'_> {
         self.invented > self.count
     }
 
+    /// Whether bytes of data are left before the next marker: after the last block a sign that codes were read where
+    /// none begin. Zeros and ones are fill before a marker; without one they are what was never written.
+    fn goes_on(&self) -> bool {
+        let held = self.count.saturating_sub(self.invented);
+        // The rest of the byte that the last code ends in is padding.
+        let whole = (self.hold << (held % 8)).to_be_bytes();
+        let whole = &whole[..held as usize / 8];
+        let behind = self.data.get(self.at..).unwrap_or_default();
+        match behind.windows(2).position(|pair| pair[0] == 0xff && !is_fill(pair[1])) {
+            Some(marker) => !whole.iter().chain(&behind[..marker]).all(|&byte| is_fill(byte)),
+            None => whole.len() + behind.len() > 0,
+        }
+    }
+
     /// Steps over the restart marker that must stand here.
     fn restart(&mut self) -> bool {
         (self.hold, self.count, self.invented) = (0, 0, 0);
@@ -352,6 +366,11 @@ impl Bits<'_> {
             _ => false,
         }
     }
+}
+
+/// What encoders write between the data and a marker.
+fn is_fill(byte: u8) -> bool {
+    byte == 0 || byte == 0xff
 }
 
 /// What a component has in every MCU.
@@ -432,6 +451,9 @@ pub(super) fn decode_planes<T: Transform>(
         if bits.is_spent() {
             return damage("its JPEG data ends before its last block");
         }
+    }
+    if bits.goes_on() {
+        return damage("its JPEG data goes on after its last block");
     }
     Ok(())
 }
@@ -866,6 +888,26 @@ mod tests {
         let (whole, corner) = (decoded(&stream, 70, 50).unwrap(), decoded(&stream, 41, 23).unwrap());
         for y in 0..23 {
             assert_eq!(corner[y * 41 * 3..][..41 * 3], whole[y * 70 * 3..][..41 * 3], "row {y}");
+        }
+    }
+
+    #[test]
+    fn data_behind_the_last_block_is_damage_and_fill_is_not() {
+        for restart in [0, 4] {
+            let sound = stream(64, 48, 85, SamplingFactor::F_2_2, restart);
+            let (data, end) = sound.split_at(sound.len() - 2);
+            let with = |between: &[u8], end: &[u8]| decoded(&[data, between, end].concat(), 64, 48);
+            assert_eq!(end, b"\xff\xd9");
+            let whole = with(b"", end).unwrap();
+            for fill in [&b"\0"[..], &[0; 40], &[0xff; 3]] {
+                assert_eq!(with(fill, end).unwrap(), whole, "{fill:?}");
+            }
+            // All blocks are there, and nothing else.
+            assert_eq!(with(b"", b"").unwrap(), whole);
+            for behind in [&b"\x5a\x5a"[..], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]] {
+                assert!(with(behind, end).is_err(), "{behind:?}");
+            }
+            assert!(with(&[0; 9], b"").is_err(), "zeros without an end");
         }
     }
 

@@ -1,12 +1,23 @@
 //! Which pages of a TIFF are levels, and which are pictures beside the slide.
+//!
+//! | a page that | is |
+//! | --- | --- |
+//! | says it is a label, macro, overview or thumbnail | an associated image, whatever its size and however it is stored |
+//! | is the largest of the others | level 0, wherever it stands |
+//! | shows the same area at a smaller size, stored alike | a level |
+//! | is anything else | an associated image, with a remark where it may show tissue |
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     Refusal,
-    directory::TiffFile,
+    directory::{Broken, Directory, MAX_DIRECTORIES, TiffFile},
     page::{Page, tag},
 };
+use crate::makers::{imagej, ome};
 
 /// Whose TIFF it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,97 +46,273 @@ pub(crate) struct Layout {
     /// Sharpest first; at least one.
     pub(crate) levels: Vec<Page>,
     pub(crate) associated: BTreeMap<String, Page>,
+    /// What the file says of itself: the text of its first page, of level 0 where
+    /// that has none.
+    pub(crate) description: String,
+    /// What OME-XML says of the image that is read; `None` for other formats, and
+    /// where the XML cannot be read.
+    pub(crate) ome: Option<ome::Image>,
+    /// Pictures that may show tissue and are not read, in words.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Layout {
     /// Reads every directory and decides what it is for.
     pub(crate) fn read(file: &TiffFile) -> Result<Self, Refusal> {
+        if file.first_beyond_4_gib().is_some_and(|directory| directory.has(tag::NDPI_FORMAT)) {
+            return Err(Refusal::LeftToOpenSlide { vendor: "hamamatsu", remarks: Vec::new() });
+        }
         let directories = file.directories()?;
         let first = directories.first().ok_or_else(|| Refusal::Broken("the file has no directory".into()))?;
         // Before sizes are judged: a maker's format may bend them.
         if first.has(tag::NDPI_FORMAT) {
-            return Err(Refusal::LeftToOpenSlide { vendor: "hamamatsu" });
+            let remarks = focal_planes(file, &directories);
+            return Err(Refusal::LeftToOpenSlide { vendor: "hamamatsu", remarks });
         }
         let software = file.text(first, tag::SOFTWARE)?.unwrap_or_default();
         let description = file.text(first, tag::IMAGE_DESCRIPTION)?.unwrap_or_default();
         if let Some(vendor) = left_to_openslide(file, &software, &description, &directories)? {
-            return Err(Refusal::LeftToOpenSlide { vendor });
+            return Err(Refusal::LeftToOpenSlide { vendor, remarks: Vec::new() });
         }
         let pages = directories
             .iter()
             .enumerate()
             .map(|(i, d)| Page::read(file, d).map_err(|e| Refusal::Broken(format!("directory {i}: {}", e.0))))
             .collect::<Result<Vec<_>, _>>()?;
+        let telling = pages.iter().find(|page| format_of(&page.description) != Format::Generic);
+        let description = telling.map_or(description, |page| page.description.clone());
         let format = format_of(&description);
-        match format {
-            Format::Aperio => Ok(Self::aperio(pages)),
-            Format::Ome | Format::PerkinElmer | Format::Generic => Self::general(file, format, pages),
-        }
-    }
-
-    /// Aperio: every tiled page is a level; the second page is the thumbnail,
-    /// and other strips say on their second line what they are.
-    fn aperio(pages: Vec<Page>) -> Self {
-        let any_tiled = pages.iter().any(|p| p.tiled);
-        let mut levels = Vec::new();
-        let mut associated = BTreeMap::new();
-        for (index, page) in pages.into_iter().enumerate() {
-            if page.tiled || (index == 0 && !any_tiled) {
-                levels.push(page);
-            } else if index == 1 {
-                associated.insert("thumbnail".to_owned(), page);
-            } else if let Some(name) = aperio_name(&page) {
-                associated.entry(name).or_insert(page);
-            }
-        }
-        levels.sort_by_key(|page| std::cmp::Reverse(u64::from(page.width) * u64::from(page.height)));
-        Self { format: Format::Aperio, levels: strictly_smaller(levels), associated }
-    }
-
-    /// The first page is level 0; its SubIFDs and the reduced pages that show
-    /// the same area are the others.
-    fn general(file: &TiffFile, format: Format, pages: Vec<Page>) -> Result<Self, Refusal> {
-        let mut pages = pages.into_iter();
-        let Some(base) = pages.next() else {
-            return Err(Refusal::Broken("the file has no directory".into()));
+        let images = match format {
+            Format::Ome => ome::parse(&description).unwrap_or_default(),
+            _ => Vec::new(),
         };
-        let rest: Vec<Page> = pages.collect();
-        if base.samples < 3 {
-            let planes = 1 + rest.iter().filter(|p| same_size(&base, p) && p.subfile & 1 == 0).count();
-            if planes > 1 {
-                return Err(Refusal::Unsupported {
-                    feature: format!(
-                        "{planes} channels or planes of one colour each; RGB and single gray are read"
-                    ),
-                    for_all: true,
-                });
-            }
-        }
-        let mut levels = Vec::new();
-        let in_sub =
-            |e: super::directory::Broken| Refusal::Broken(format!("a SubIFD of directory 0: {}", e.0));
-        for directory in file.sub_directories(&base.directory).map_err(in_sub)? {
-            levels.push(Page::read(file, &directory).map_err(in_sub)?);
+        let pictures = Picture::all(file, format, &images, pages)?;
+        Self::sorted_out(format, images, description, pictures)
+    }
+
+    fn sorted_out(
+        format: Format,
+        images: Vec<ome::Image>,
+        description: String,
+        mut pictures: Vec<Picture>,
+    ) -> Result<Self, Refusal> {
+        let in_chain = pictures.iter().filter(|picture| !picture.is_sub).count() as u64;
+        let base = pictures.remove(largest(format, &pictures)?);
+        refuse_planes(&base, &pictures)?;
+        let next = next_of_same_size(&base, &pictures);
+        let (mut levels, rest): (Vec<_>, Vec<_>) =
+            pictures.into_iter().partition(|picture| picture.is_level_of(&base, next));
+        levels.sort_by_key(|picture| Reverse(picture.page.pixels()));
+        let mut remarks = not_read(&base, &rest);
+        // A stack of more than 4 GiB has one directory for all its pictures.
+        let stacked = imagej::pictures(&description);
+        if stacked > in_chain {
+            remarks.push(format!(
+                "{} more pictures of an ImageJ stack are not read: only the first is",
+                stacked - in_chain
+            ));
         }
         let mut associated = BTreeMap::new();
-        for (index, page) in rest.into_iter().enumerate() {
-            if shows_same_area(&base, &page) && page.tiled == base.tiled && alike(&base, &page) {
-                levels.push(page);
-            } else if page.subfile & 4 == 0 && !same_size(&base, &page) {
-                let name = if shows_same_area(&base, &page) {
-                    "thumbnail".to_owned()
-                } else {
-                    format!("page-{}", index + 1)
-                };
-                associated.entry(name).or_insert(page);
+        for picture in rest {
+            if let Some(name) = picture.name_beside(&base, format) {
+                associated.entry(name).or_insert(picture.page);
             }
         }
-        levels.retain(|page| shows_same_area(&base, page) && alike(&base, page));
-        levels.sort_by_key(|page| std::cmp::Reverse(u64::from(page.width) * u64::from(page.height)));
-        levels.insert(0, base);
-        Ok(Self { format, levels: strictly_smaller(levels), associated })
+        let description = if description.is_empty() { base.page.description.clone() } else { description };
+        let ome = images.into_iter().nth(base.image.unwrap_or(0));
+        let levels = std::iter::once(base).chain(levels).map(|picture| picture.page).collect();
+        Ok(Self { format, levels: strictly_smaller(levels), associated, description, ome, remarks })
     }
 }
+
+/// A page and what is known of its part in the file.
+#[derive(Debug)]
+struct Picture {
+    page: Page,
+    /// Its place in the chain of directories, or that of the page whose SubIFD it is.
+    index: usize,
+    is_sub: bool,
+    /// What it says it is, where that is no part of the slide.
+    says: Option<&'static str>,
+    /// The image of OME-XML that it belongs to.
+    image: Option<usize>,
+}
+
+impl Picture {
+    /// All pages of the file, those of the chain first.
+    fn all(
+        file: &TiffFile,
+        format: Format,
+        images: &[ome::Image],
+        pages: Vec<Page>,
+    ) -> Result<Vec<Self>, Refusal> {
+        let mut subs = Vec::new();
+        let mut pictures = Vec::new();
+        for (index, page) in pages.into_iter().enumerate() {
+            let image = image_of_page(images, index);
+            let says = image.and_then(|image| images[image].role).or_else(|| said(file, format, &page));
+            // Aperio has none, and what belongs to a label is no level either.
+            if format != Format::Aperio && says.is_none() {
+                for page in sub_pages(file, index, &page)? {
+                    let says = said(file, format, &page);
+                    subs.push(Self { page, index, is_sub: true, says, image });
+                }
+            }
+            if subs.len() > MAX_DIRECTORIES {
+                return Err(Refusal::Broken(format!("more than {MAX_DIRECTORIES} SubIFDs")));
+            }
+            pictures.push(Self { page, index, is_sub: false, says, image });
+        }
+        pictures.append(&mut subs);
+        Ok(pictures)
+    }
+
+    fn may_be_slide(&self) -> bool {
+        self.says.is_none() && self.page.subfile & MASK == 0
+    }
+
+    /// Whether it is the whole of `base`, reduced, of the same focal plane and scene.
+    /// `next` is where the next page of the base's size stands: what lies behind
+    /// it belongs to that one.
+    fn is_level_of(&self, base: &Self, next: Option<usize>) -> bool {
+        let of_one_image = self.image.is_none() || base.image.is_none() || self.image == base.image;
+        let near = match self.is_sub || base.is_sub {
+            true => self.index == base.index,
+            false => next.is_none_or(|next| (base.index..next).contains(&self.index)),
+        };
+        self.may_be_slide()
+            && of_one_image
+            && near
+            && self.page.tiled == base.page.tiled
+            && alike(&base.page, &self.page)
+            && shows_same_area(&base.page, &self.page)
+    }
+
+    /// Whether it may show tissue that level 0 does not. A strip much smaller than the slide is a label or macro that does
+    /// not say so.
+    fn shows_another_area(&self, base: &Self) -> bool {
+        let is_large = self.page.tiled || self.page.pixels() * 16 >= base.page.pixels();
+        let is_reduced = shows_same_area(&base.page, &self.page) && self.image == base.image;
+        self.may_be_slide() && !self.is_sub && !same_size(&base.page, &self.page) && is_large && !is_reduced
+    }
+
+    /// What it is called among the pictures beside the slide; `None` for masks, further
+    /// planes, and what belongs to another scene.
+    fn name_beside(&self, base: &Self, format: Format) -> Option<String> {
+        match self.says {
+            Some(name) => Some(name.to_owned()),
+            None if self.is_sub || !self.may_be_slide() => None,
+            None if format == Format::Aperio && self.index == 1 && !self.page.tiled => {
+                Some("thumbnail".to_owned())
+            }
+            None if same_size(&base.page, &self.page) => None,
+            None if shows_same_area(&base.page, &self.page) => Some("thumbnail".to_owned()),
+            None => Some(format!("page-{}", self.index)),
+        }
+    }
+}
+
+/// The image of OME-XML that a page belongs to; where several claim it, the one that says what it is.
+fn image_of_page(images: &[ome::Image], index: usize) -> Option<usize> {
+    let mut claiming = (0..images.len()).filter(|&image| images[image].pages.contains(&index));
+    claiming.clone().find(|&image| images[image].role.is_some()).or_else(|| claiming.next())
+}
+
+/// The pages that a page's SubIFDs tag names.
+fn sub_pages(file: &TiffFile, index: usize, page: &Page) -> Result<Vec<Page>, Refusal> {
+    let in_sub = |e: Broken| Refusal::Broken(format!("a SubIFD of directory {index}: {}", e.0));
+    let directories = file.sub_directories(&page.directory).map_err(in_sub)?;
+    directories.iter().map(|directory| Page::read(file, directory).map_err(in_sub)).collect()
+}
+
+/// The place of the largest picture that may be the slide; of several the first.
+/// Aperio's is tiled, unless nothing is.
+fn largest(format: Format, pictures: &[Picture]) -> Result<usize, Refusal> {
+    let tiled_only = format == Format::Aperio && pictures.iter().any(|p| p.may_be_slide() && p.page.tiled);
+    let places = pictures.iter().enumerate();
+    places
+        .filter(|(_, picture)| picture.may_be_slide() && (picture.page.tiled || !tiled_only))
+        .max_by_key(|(place, picture)| (picture.page.pixels(), Reverse(*place)))
+        .map(|(place, _)| place)
+        .ok_or_else(|| Refusal::Unsupported {
+            feature: "a file that says of all its pictures that they are labels, macros, thumbnails or masks"
+                .into(),
+            for_all: true,
+        })
+}
+
+/// Channels in pages of their own are no colours that could be shown.
+fn refuse_planes(base: &Picture, others: &[Picture]) -> Result<(), Refusal> {
+    let planes = 1 + others.iter().filter(|picture| is_another_plane(base, picture)).count();
+    if base.page.samples >= 3 || planes == 1 {
+        return Ok(());
+    }
+    let feature = format!("{planes} channels or planes of one colour each; RGB and single gray are read");
+    Err(Refusal::Unsupported { feature, for_all: true })
+}
+
+/// A page of the base's size beside it: another focal plane, time point, channel or scene.
+fn is_another_plane(base: &Picture, picture: &Picture) -> bool {
+    picture.may_be_slide()
+        && !picture.is_sub
+        && same_size(&base.page, &picture.page)
+        && picture.page.tiled == base.page.tiled
+        && picture.page.subfile & REDUCED == 0
+}
+
+/// Where in the chain the next page of the base's size stands.
+fn next_of_same_size(base: &Picture, others: &[Picture]) -> Option<usize> {
+    others.iter().filter(|picture| is_another_plane(base, picture)).map(|picture| picture.index).min()
+}
+
+/// What may show tissue and is not read, in words.
+fn not_read(base: &Picture, rest: &[Picture]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let planes = rest.iter().filter(|picture| is_another_plane(base, picture)).count();
+    if planes > 0 {
+        let (width, height) = (base.page.width, base.page.height);
+        let (are, pictures) = if planes == 1 { ("is", "picture") } else { ("are", "pictures") };
+        remarks.push(format!(
+            "{planes} more {pictures} of {width} × {height} px {are} not read (focal planes, time points or \
+             scenes): only the first is"
+        ));
+    }
+    let others: Vec<&Page> =
+        rest.iter().filter(|picture| picture.shows_another_area(base)).map(|picture| &picture.page).collect();
+    if let Some(first) = others.first() {
+        let (count, width, height) = (others.len(), first.width, first.height);
+        remarks.push(match count {
+            1 => format!(
+                "a picture of {width} × {height} px is not read: it shows another area than level 0 (another \
+                 scene, or the glass)"
+            ),
+            _ => format!(
+                "{count} more pictures, the first of {width} × {height} px, are not read: they show other areas \
+                 than level 0 (other scenes, or the glass)"
+            ),
+        });
+    }
+    remarks
+}
+
+/// Focal planes of an NDPI file beside the one that OpenSlide reads: private tag 65424 is the offset of a page from
+/// the focus.
+fn focal_planes(file: &TiffFile, directories: &[Directory]) -> Vec<String> {
+    let offsets: BTreeSet<Vec<u8>> = directories
+        .iter()
+        .filter_map(|directory| file.bytes(directory, tag::NDPI_FOCUS).ok().flatten())
+        .filter(|raw| raw.iter().any(|&byte| byte != 0))
+        .collect();
+    match offsets.len() {
+        0 => Vec::new(),
+        1 => vec!["1 more focal plane is not read: only the plane in focus is".into()],
+        count => vec![format!("{count} more focal planes are not read: only the plane in focus is")],
+    }
+}
+
+/// Bits of NewSubfileType (TIFF 6.0, section 8).
+const REDUCED: u32 = 1;
+const MASK: u32 = 4;
 
 /// Keeps the levels that are smaller than the one before.
 fn strictly_smaller(levels: Vec<Page>) -> Vec<Page> {
@@ -204,15 +391,71 @@ fn left_to_openslide(
     Ok(None)
 }
 
-/// The second line of an Aperio description starts with the picture's name.
-/// Where it does not, the kind of page tells: 1 for the label, 9 for the macro.
-fn aperio_name(page: &Page) -> Option<String> {
-    let second = page.description.lines().nth(1).unwrap_or_default();
-    let word = second.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    match (word.as_str(), page.subfile) {
-        ("label" | "macro" | "thumbnail", _) => Some(word),
-        (_, 1) => Some("label".into()),
-        (_, 9) => Some("macro".into()),
+/// What a page says it is, where that is no part of the slide.
+fn said(file: &TiffFile, format: Format, page: &Page) -> Option<&'static str> {
+    let of_maker = match format {
+        Format::Aperio => aperio_role(page),
+        Format::PerkinElmer => perkin_elmer_role(&page.description),
+        Format::Ome | Format::Generic => None,
+    };
+    of_maker
+        .or_else(|| role_in(page.description.lines().next()?))
+        .or_else(|| role_in(&file.text(&page.directory, tag::PAGE_NAME).ok()??))
+}
+
+/// The second line of an Aperio description starts with the picture's name, or with the size of a level. Without
+/// either the kind of page tells: 1 for the label, 9 for the macro.
+fn aperio_role(page: &Page) -> Option<&'static str> {
+    let second = page.description.lines().nth(1).unwrap_or_default().trim_start();
+    let word = second.split_whitespace().next().unwrap_or_default();
+    let is_level = word.starts_with(|first: char| first.is_ascii_digit());
+    role_of(word).or(match page.subfile {
+        1 if !is_level => Some("label"),
+        9 => Some("macro"),
         _ => None,
+    })
+}
+
+/// `ImageType` of a page's XML.
+fn perkin_elmer_role(description: &str) -> Option<&'static str> {
+    let (_, after) = description.split_once("<ImageType>")?;
+    role_of(after.split('<').next()?.trim())
+}
+
+/// The picture that a short text names, as `label image` or `Slide_Label` do.
+pub(crate) fn role_in(text: &str) -> Option<&'static str> {
+    /// Longer texts are sentences, in which the word may mean something else.
+    const MOST_BYTES: usize = 40;
+    let text = text.trim();
+    if text.len() > MOST_BYTES {
+        return None;
+    }
+    text.split(|c: char| c.is_whitespace() || c == '_').find_map(role_of)
+}
+
+fn role_of(word: &str) -> Option<&'static str> {
+    ["label", "macro", "overview", "thumbnail", "barcode"]
+        .into_iter()
+        .find(|role| word.eq_ignore_ascii_case(role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_are_understood_and_sentences_are_not() {
+        for (text, role) in [
+            ("label image", Some("label")),
+            ("Slide_Label", Some("label")),
+            (" MACRO ", Some("macro")),
+            ("label-free imaging", None),
+            ("a slide whose label was cut off before it was scanned", None),
+            ("", None),
+        ] {
+            assert_eq!(role_in(text), role, "{text}");
+        }
+        assert_eq!(perkin_elmer_role("<X><ImageType>Label</ImageType></X>"), Some("label"));
+        assert_eq!(perkin_elmer_role("<X><ImageType>FullResolution</ImageType></X>"), None);
     }
 }

@@ -29,8 +29,8 @@ use self::{
 pub(crate) use self::{
     codec::{guarded, over},
     directory::looks_like_tiff,
-    jpeg::one_line,
-    layout::{Format, Layout},
+    jpeg::{colours_in_words, one_line},
+    layout::{Format, Layout, role_in},
 };
 use crate::{
     makers,
@@ -41,6 +41,8 @@ use crate::{
 };
 
 const WHITE: Rgb = [255; 3];
+/// Of a classic TIFF.
+const HEADER_BYTES: u64 = 8;
 /// Rows of one slide tile made of strips, at least.
 const STRIP_TILE_ROWS: u32 = 256;
 
@@ -51,6 +53,8 @@ pub(crate) enum Refusal {
     LeftToOpenSlide {
         /// `hamamatsu`, `philips`, …
         vendor: &'static str,
+        /// What to tell of the slide that the other reader does not know.
+        remarks: Vec<String>,
     },
     /// Well formed, but something we do not read. `for_all`: nor would another
     /// backend read it truthfully.
@@ -145,9 +149,17 @@ impl TiffSlide {
                 })
                 .collect(),
             icc_profile_bytes: icc_page.as_ref().and_then(|p| file.byte_len(&p.directory, tag::ICC_PROFILE)),
+            remarks: layout.remarks,
             properties: facts.properties,
         };
         Ok(Self { file, info, levels, associated: layout.associated, icc_page })
+    }
+
+    /// Adds what is known of the slide by its surroundings.
+    #[must_use]
+    pub(crate) fn with_remarks(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
+        self.info.remarks.extend(remarks);
+        self
     }
 
     fn picture(&self, tile: TileId) -> Result<(&Picture, wsi_types::LevelRect), ReadError> {
@@ -212,6 +224,10 @@ impl Slide for TiffSlide {
         picture.tile_state(&self.file, tile)
     }
 
+    fn is_absent(&self, tile: TileId) -> bool {
+        self.picture(tile).is_ok_and(|(picture, _)| picture.is_absent(tile))
+    }
+
     fn verify_tile(&self, tile: TileId) -> Vec<String> {
         let Ok((picture, _)) = self.picture(tile) else { return Vec::new() };
         picture.verify_tile(&self.file, tile)
@@ -237,7 +253,7 @@ impl Refusal {
     /// The reason in words.
     pub(crate) fn reason(&self) -> String {
         match self {
-            Self::LeftToOpenSlide { vendor } => format!("a {vendor} slide, which OpenSlide reads"),
+            Self::LeftToOpenSlide { vendor, .. } => format!("a {vendor} slide, which OpenSlide reads"),
             Self::Unsupported { feature, .. } => feature.clone(),
             Self::Broken(what) | Self::TooLarge { what } => what.clone(),
         }
@@ -405,8 +421,14 @@ impl Picture {
         let mut places = [(0, 0); 8];
         for plane in 0..planes {
             let Some((offset, count)) = self.index.place(plane * self.page.chunks_per_plane() + chunk) else {
-                return Ok(None);
+                if plane == 0 {
+                    return Ok(None);
+                }
+                return Err(format!("its colour plane {plane} is missing, and the first is not"));
             };
+            if offset < HEADER_BYTES {
+                return Err(format!("it should stand at byte {offset}, within the header of the file"));
+            }
             if count > most {
                 return Err(format!("it claims {count} bytes, at most {most} for its size"));
             }
@@ -423,7 +445,15 @@ impl Picture {
         Ok(Some(places))
     }
 
+    /// Whether the file leaves out all that makes up a tile.
+    fn is_absent(&self, tile: TileId) -> bool {
+        self.chunks(tile).all(|chunk| self.index.place(chunk).is_none())
+    }
+
     fn verify_tile(&self, file: &TiffFile, tile: TileId) -> Vec<String> {
+        if is_raw(self.page.compression) {
+            return self.chunks(tile).flat_map(|chunk| self.end_defects(file, chunk)).collect();
+        }
         if self.page.compression != 7 {
             return Vec::new();
         }
@@ -434,6 +464,15 @@ impl Picture {
             .collect()
     }
 
+    fn end_defects(&self, file: &TiffFile, chunk: u64) -> Vec<String> {
+        let planes = if self.page.planar { usize::from(self.page.samples) } else { 1 };
+        with_scratch(|scratch| match self.load_chunk(file, chunk, scratch) {
+            Ok(Some(places)) => self.decoder.end_defects(&self.page, scratch, &places[..planes]),
+            // Told by whoever reads it.
+            Ok(None) | Err(_) => Vec::new(),
+        })
+    }
+
     fn tile_state(&self, file: &TiffFile, tile: TileId) -> TileState {
         let mut bytes = 0_u64;
         let mut defects = Vec::new();
@@ -442,8 +481,8 @@ impl Picture {
             bytes = bytes.saturating_add(count);
             if !file.source.holds(offset, count) {
                 defects.push(format!("its {count} bytes at {offset} reach past the end of the file"));
-            } else if self.page.compression == 7 {
-                defects.extend(jpeg_end_defect(file, offset, count));
+            } else if let 7 | 33003 | 33005 | 34712 = self.page.compression {
+                defects.extend(end_marker_defect(file, offset, count));
             }
         }
         if bytes == 0 { TileState::Absent } else { TileState::Stored { bytes, defects } }
@@ -474,14 +513,23 @@ pub(crate) fn looks_like_tiled_slide(source: Source) -> bool {
     }
 }
 
-/// A JPEG stream that does not end in its end marker was cut or overwritten.
-/// Zero padding after the marker is common and harmless.
-fn jpeg_end_defect(file: &TiffFile, offset: u64, count: u64) -> Option<String> {
+/// Damage of a whole JPEG stream that decoding does not show, in words.
+pub(crate) fn jpeg_defect(stream: &[u8]) -> Option<String> {
+    jpeg_check::defect(&jpeg_header::Header::default(), stream)
+}
+
+/// A JPEG stream that does not end in its end marker was cut or overwritten, and so was a codestream of JPEG 2000,
+/// whose end marker is the same. Zero padding after the marker is common and harmless.
+fn end_marker_defect(file: &TiffFile, offset: u64, count: u64) -> Option<String> {
+    let start = file.source.bytes_at(offset, count.min(2)).ok()?;
+    let format = match start.as_slice() {
+        [0xff, 0xd8] => "JPEG",
+        [0xff, 0x4f] => "JPEG 2000",
+        // Read as what it is by whoever decodes it: boxes of JP2 among others.
+        _ => return None,
+    };
     let tail_bytes = count.min(64);
     let tail = file.source.bytes_at(offset + count - tail_bytes, tail_bytes).ok()?;
     let end = tail.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-    if tail[..end].ends_with(b"\xff\xd9") {
-        return None;
-    }
-    Some("its JPEG data has no end marker".into())
+    (!tail[..end].ends_with(b"\xff\xd9")).then(|| format!("its {format} data has no end marker"))
 }

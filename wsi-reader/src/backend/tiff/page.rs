@@ -27,6 +27,7 @@ pub(crate) mod tag {
     pub(crate) const ROWS_PER_STRIP: u16 = 278;
     pub(crate) const STRIP_BYTE_COUNTS: u16 = 279;
     pub(crate) const PLANAR_CONFIGURATION: u16 = 284;
+    pub(crate) const PAGE_NAME: u16 = 285;
     pub(crate) const SOFTWARE: u16 = 305;
     pub(crate) const PREDICTOR: u16 = 317;
     pub(crate) const COLOR_MAP: u16 = 320;
@@ -41,6 +42,8 @@ pub(crate) mod tag {
     pub(crate) const ICC_PROFILE: u16 = 34675;
     /// First of the private tags every NDPI file carries.
     pub(crate) const NDPI_FORMAT: u16 = 65420;
+    /// Distance of an NDPI page from the plane in focus.
+    pub(crate) const NDPI_FOCUS: u16 = 65424;
 }
 
 /// What a directory says of its picture. Nothing is decoded yet, and the places
@@ -120,6 +123,11 @@ impl Page {
             description: file.text(directory, tag::IMAGE_DESCRIPTION)?.unwrap_or_default(),
             directory: directory.clone(),
         })
+    }
+
+    /// Pixels of the picture.
+    pub(crate) fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
     }
 
     /// Tiles per row; 1 for strips.
