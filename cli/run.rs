@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use dataset::Dataset;
 use engine::{
-    Engine, Job, JobEnd, JobError, JobPlan, Redo, RunOptions, Settings, Shard, SlideEntry, Stop, slides_in,
-    try_writing,
+    Engine, Event, Job, JobEnd, JobError, JobPlan, JobSlides, Redo, RunOptions, Settings, Shard, SlideEntry,
+    Stop, Watch as _, find_slides, refuse_mistyped, try_writing,
 };
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
@@ -26,6 +26,7 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
         isolate::end_with_parent();
         return run(args);
     }
+    refuse_mistyped(&args.slides)?;
     let dataset = Dataset::at(&args.out).written_by(isolate::job_name());
     if args.slides.is_empty() && !dataset.plan().exists() {
         JobPlan::read(&dataset)?;
@@ -45,15 +46,18 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let options = args.options.0.or(file);
     let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
     let dataset = Dataset::at(args.out).written_by(isolate::job_name());
-    let asked = (&args.slides, &options, shard.map(|shard| shard.to_string()));
+    let typed: Vec<_> = args.slides.iter().map(|path| path.to_string_lossy()).collect();
+    let asked = (typed, &options, shard.map(|shard| shard.to_string()));
     let redo = args.redo.then(|| Redo::new(&dataset, &asked)).transpose()?;
+    let mut found = JobSlides::default();
     let (slides, options) = if args.slides.is_empty() {
         let plan = JobPlan::read(&dataset)?;
         let options = options.or(plan.options.clone());
         plan.check(&Settings::on(&machine(), options.clone())?)?;
         (plan.entries(shard), options)
     } else {
-        let slides = slides_in(&args.slides)?;
+        found = find_slides(&args.slides)?;
+        let slides = std::mem::take(&mut found.slides);
         let mine = match shard {
             Some(shard) => shard.keep(slides, file_bytes),
             None => slides,
@@ -66,6 +70,9 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let engine = Engine::open(&settings)?;
     let stop = stop_on_signals()?;
     let mut progress = Progress::new(args.json_logs, &dataset);
+    for message in found.remarks() {
+        progress.tell(&Event::Note { message });
+    }
     let job = Job::new(&engine, dataset.clone());
     let job = match redo {
         Some(redo) => job.redo(redo),

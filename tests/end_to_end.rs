@@ -117,7 +117,9 @@ fn a_bad_slide_costs_itself_and_is_named() {
     fs::write(slides.join("cut.tif"), &whole[..whole.len() / 20]).unwrap();
 
     let out = folder.path().join("out");
-    let output = run(&[&slides, Path::new("not-there.svs")], &out, &SMALL_WINDOWS);
+    let list = folder.path().join("more.csv");
+    fs::write(&list, "path\nnot-there.svs\n").unwrap();
+    let output = run(&[&slides, &list], &out, &SMALL_WINDOWS);
     assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     for name in ["empty.svs", "text.svs", "cut.tif", "not-there.svs"] {
         let named = stderr(&output).lines().any(|line| line.contains(name) && line.contains("FAILED"));
@@ -125,6 +127,84 @@ fn a_bad_slide_costs_itself_and_is_named() {
     }
     let done = accounts(&out).iter().filter(|account| account.outcome == Outcome::Done).count();
     assert_eq!((done, cell_tables(&tables(&out))), (1, 1));
+}
+
+#[test]
+fn a_mistyped_path_ends_the_command_before_a_dataset_is_made() {
+    let folder = folder();
+    let good = folder.path().join("good.tif");
+    small_slide(&good, 8);
+    let out = folder.path().join("out");
+    for wrong in ["not-there.svs", "*.ndpi"] {
+        let output = run(&[&good, &folder.path().join(wrong)], &out, &SMALL_WINDOWS);
+        assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+        assert!(stderr(&output).contains(wrong), "{}", stderr(&output));
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn what_is_not_read_is_told_at_the_start_and_in_the_account() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/reading");
+    if !cases.is_dir() {
+        eprintln!("skipped: ../shared/cases is absent");
+        return;
+    }
+    let folder = folder();
+    let slides = folder.path().join("slides");
+    fs::create_dir(&slides).unwrap();
+    for name in ["r24_zstack_rgb.tif", "r15_sparse_tiles.svs", "r20_upright.jpg", "r19_imagej_micron.tif"] {
+        fs::copy(cases.join(name), slides.join(name)).unwrap();
+    }
+    let out = folder.path().join("out");
+    let output = run(&[&slides], &out, &SMALL_WINDOWS);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("left out: 2 files: 1 .jpg, 1 strip TIFF"), "{}", stderr(&output));
+    let warnings: Vec<String> = accounts(&out).into_iter().flat_map(|account| account.warnings).collect();
+    for expected in [
+        "2 more pictures of 1024 × 1024 px are not read (focal planes, time points or scenes): only the first is",
+        "3 tiles in or next to tissue are not stored in the file (0.012 mm²) and read as background",
+    ] {
+        assert!(warnings.iter().any(|warning| warning == expected), "{warnings:?}");
+    }
+    let absent: Vec<f64> = accounts(&out)
+        .into_iter()
+        .filter_map(|account| Some(account.analysis?.coverage.absent_mm2))
+        .filter(|&mm2| mm2 > 0.0)
+        .map(|mm2| (mm2 * 1e6).round())
+        .collect();
+    // Three tiles of 256 px at 0.25 µm.
+    assert_eq!(absent, [3.0 * 64.0 * 64.0]);
+}
+
+/// Ids are made from samples of a file: a damaged copy was taken for a copy, and skipped in silence.
+#[test]
+fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let (good, damaged) = (
+        shared.join("slides/crafted/generic_pyr_deflate_bigtiff.tif"),
+        shared.join("cases/reading/deflate_bad_checksum.tif"),
+    );
+    if !good.is_file() || !damaged.is_file() {
+        eprintln!("skipped: ../shared/slides or ../shared/cases is absent");
+        return;
+    }
+    assert_eq!(wsi_reader::content_id(&good).unwrap(), wsi_reader::content_id(&damaged).unwrap());
+    let folder = folder();
+    let slides = folder.path().join("slides");
+    fs::create_dir(&slides).unwrap();
+    for (name, from) in [("a.tif", &good), ("b.tif", &good), ("c.tif", &damaged)] {
+        fs::copy(from, slides.join(name)).unwrap();
+    }
+    let out = folder.path().join("out");
+    let output = run(&[&slides], &out, &SMALL_WINDOWS);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+    let copy =
+        stderr(&output).lines().any(|line| line.contains("b.tif") && line.contains("a copy: byte by byte"));
+    assert!(copy, "{}", stderr(&output));
+    let outcomes: Vec<Outcome> = accounts(&out).iter().map(|account| account.outcome).collect();
+    assert_eq!(outcomes.len(), 2, "{}", stderr(&output));
+    assert_eq!(outcomes.iter().filter(|&&outcome| outcome == Outcome::Done).count(), 1);
 }
 
 /// ONNX Runtime kept a device id and a store of events there.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use engine::{ModelSet, RunOptions, Settings, SlideEntry, plan_settings, slides_in};
+use engine::{ModelSet, RunOptions, Settings, SlideEntry, find_slides, plan_settings};
 use serde::Serialize;
 use tiler::{PlanCost, Survey, SurveyError, SurveySettings, Tissue, TissueMask, TissueNote};
 use wsi_reader::{
@@ -57,7 +57,9 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     let given = RunOptions { mpp: args.mpp, map_range: args.map_range, ..RunOptions::default() };
     let settings = Settings::on(&machine(), given)?;
     let models = ModelSet::from_settings(&settings)?;
-    let slides = slides_in(&args.slides)?;
+    let found = find_slides(&args.slides)?;
+    super::tell(&found);
+    let slides = found.slides;
     let threads = args.threads.unwrap_or_else(|| machine().threads);
     let options = if args.quick { CheckOptions::quick(threads) } else { CheckOptions::full(threads) };
     let table = Table::new(&slides);
@@ -101,6 +103,7 @@ fn look_inside(
 ) {
     let checkup = check(slide.as_ref(), options, &|_, _| {});
     finding.warnings = warnings(&checkup);
+    finding.warnings.extend(slide.info().remarks.iter().cloned());
     if let Some(mapping) = slide.info().mapping {
         finding.warnings.push(format!("mapped to 8 bits from {mapping}, as stated"));
     }

@@ -32,3 +32,8 @@ use crate::exit::Failure;
 pub fn open(path: &Path, map_range: Option<LinearMapping>) -> anyhow::Result<Arc<dyn Slide>> {
     engine::open(path, map_range).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
 }
+
+/// Says on standard error what of folders and lists is not read.
+fn tell(found: &engine::JobSlides) {
+    found.remarks().for_each(|line| eprintln!("slidemill: {line}"));
+}

@@ -1,7 +1,7 @@
 //! `slidemill plan`: what a job consists of, and how it falls into parts.
 
 use dataset::Dataset;
-use engine::{ByteSize, JobPlan, PlannedSlide, RunOptions, balance, slides_in};
+use engine::{ByteSize, JobPlan, PlannedSlide, RunOptions, balance, find_slides};
 
 use crate::{
     args,
@@ -20,7 +20,9 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
         return Err(Failure::usage(format!("--shards is {}, expected 1 to 100000", args.shards)));
     }
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
-    let plan = JobPlan::new(&slides_in(&args.slides)?, args.options.0.or(file))?;
+    let found = find_slides(&args.slides)?;
+    super::tell(&found);
+    let plan = JobPlan::new(&found.slides, args.options.0.or(file))?;
     let dataset = Dataset::at(&args.out);
     plan.write(&dataset)?;
     print!("{}", describe(&plan, args.shards, &args.out.display().to_string()));

@@ -67,6 +67,7 @@ pub(super) fn line(event: &Event) -> Option<String> {
             let resumed = if *resumed > 0 { format!(", {resumed} already done") } else { String::new() };
             format!("{name}: {tissue_mm2:.2} mm² of tissue, {}{resumed}", counted(*windows, "window"))
         }
+        Event::Note { message } => message.clone(),
         Event::Windows { .. } => return None,
         Event::SlideFinished { name, outcome, cells, analysed_mm2, failed_windows, elapsed_secs, .. } => {
             let partial = match outcome {

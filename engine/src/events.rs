@@ -37,6 +37,11 @@ pub enum Event {
         /// What the model runs on.
         device: String,
     },
+    /// Something a person should know of the list of slides: what of it is not read.
+    Note {
+        /// In words; no path.
+        message: String,
+    },
     /// A slide is planned; its windows come next.
     SlideStarted {
         /// Which.

@@ -40,6 +40,7 @@ pub struct PlannedSlide {
     /// Names it in outputs.
     pub slide: SlideId,
     /// Where it lies, absolute.
+    #[serde(with = "crate::os_path")]
     pub path: PathBuf,
     /// Given by the user.
     pub id: Option<SlideId>,

@@ -60,7 +60,7 @@ impl Facts {
             Ok(Arc::new(layout.with_slide_id(content)))
         };
         let layouts = survey.plans.iter().map(layout).collect::<Result<_, MergeError>>()?;
-        let mut warnings: Vec<String> = survey.mask.notes().iter().map(ToString::to_string).collect();
+        let mut warnings = survey.remarks();
         warnings.sort();
         Ok(Self { entry: entry.clone(), id: id.clone(), survey, layouts, made_with, warnings, started })
     }
@@ -159,8 +159,13 @@ pub(crate) enum SlideError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Its scale is not known.
-    #[error("{0}; give it with --mpp, or in the mpp column of a slide list")]
-    Scale(ScaleProblem),
+    #[error("{problem}; give it with --mpp, or in the mpp column of a slide list{remarks}")]
+    Scale {
+        /// Why.
+        problem: ScaleProblem,
+        /// What else is odd about the file, each after a semicolon.
+        remarks: String,
+    },
     /// It cannot be planned.
     #[error(transparent)]
     Survey(#[from] SurveyError),
@@ -190,13 +195,24 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
     }
     let prepared = catch_unwind(AssertUnwindSafe(|| {
         let mark = work.marks.take(&entry.path).map_err(SlideError::Mark)?;
-        let content = entry.content()?;
+        let mut content = entry.content()?;
         if entry.id.is_none() {
             id = SlideId::from_content(&content);
         }
-        match work.claim(entry, &id) {
+        let mut first = work.claim(entry, &id);
+        let mut notes = Vec::new();
+        if let Some(other) = &first
+            && entry.id.is_none()
+            && !entry.is_copy_of(other)?
+        {
+            content = entry.full_content()?;
+            id = SlideId::from_content(&content);
+            notes.push(LIKE_ANOTHER.to_owned());
+            first = work.claim(entry, &id);
+        }
+        match first {
             Some(first) => Ok(copy_of(entry, &id, &first)),
-            None => plan_slide(entry, work, &id, &hex(&content), mark),
+            None => plan_slide(entry, work, &id, &hex(&content), mark, notes),
         }
     }));
     match prepared {
@@ -216,12 +232,16 @@ fn refused(entry: &SlideEntry, id: SlideId, reason: String) -> Preparation {
     Preparation::NotRun(entry.clone(), NotRun::Refused { id, reason, account: true })
 }
 
+/// Ids are made from samples of a file, which a damaged copy shares with the good one.
+const LIKE_ANOTHER: &str = "another slide of this job is the same in all samples and not the same in full: one may be a \
+                            damaged copy of the other; this one's id is made from its whole content";
+
 /// A copy of a slide that the job has already is skipped.
 fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Preparation {
     let skip = NotRun::Skip {
         id: id.clone(),
         outcome: Outcome::Done,
-        reason: "its content is that of another slide of this job".into(),
+        reason: "a copy: byte by byte the same as another slide of this job".into(),
         aside: format!(" (a copy of {})", first.display()),
     };
     Preparation::NotRun(entry.clone(), skip)
@@ -239,12 +259,16 @@ pub(crate) fn plan_slide(
     id: &SlideId,
     content: &str,
     mark: Mark,
+    notes: Vec<String>,
 ) -> Result<Preparation, SlideError> {
     let started = Instant::now();
     let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
     let slide = entry.open(settings.map_range)?;
     let given = entry.mpp.or(settings.mpp);
-    let scale = wsi_reader::resolve_scale(slide.info(), given.map(Mpp::get)).map_err(SlideError::Scale)?;
+    let scale = wsi_reader::resolve_scale(slide.info(), given.map(Mpp::get)).map_err(|problem| {
+        let remarks = slide.info().remarks.iter().map(|remark| format!("; {remark}")).collect();
+        SlideError::Scale { problem, remarks }
+    })?;
     let of_slide = made_with::of_slide(content, &scale, slide.info());
     let of_windows = made_with::of_windows(settings, models).with(&of_slide);
     let made_with = of_windows.with(&made_with::of_cells(settings, models));
@@ -263,7 +287,8 @@ pub(crate) fn plan_slide(
     if let Some(reason) = no_room(&survey, work) {
         return Ok(Preparation::NotRun(entry.clone(), NotRun::NoRoom { reason }));
     }
-    let facts = Facts::new(entry, id, content, survey, made_with, started)?;
+    let mut facts = Facts::new(entry, id, content, survey, made_with, started)?;
+    facts.warnings.extend(notes);
     let origin = Origin {
         slide: entry.clone(),
         id: id.clone(),

@@ -16,6 +16,7 @@ use crate::{
     options::{Phase, RunOptions},
     prepare::{NotRun, Preparation, Prepared, SlideError, plan_slide},
     settings::Settings,
+    slides::SlideEntry,
     store::Maker,
     work::{Before, Recipe, Stop, Work},
 };
@@ -141,13 +142,10 @@ impl Kept {
                 list.display()
             ));
         }
-        let content = slide.content().map_err(|error| in_words(&error))?;
-        if slide.id.is_none() && SlideId::from_content(&content) != *id {
-            return Err("the slide is no longer the one that was run".into());
-        }
+        let content = content_of(slide, id)?;
         let mark = work.marks.take(&slide.path).map_err(|error| in_words(&SlideError::Mark(error)))?;
-        let preparation =
-            plan_slide(slide, work, id, &hex(&content), mark).map_err(|error| told_for_merging(&error))?;
+        let preparation = plan_slide(slide, work, id, &hex(&content), mark, Vec::new())
+            .map_err(|error| told_for_merging(&error))?;
         if let Preparation::Ready(prepared) = &preparation {
             let missing: usize = prepared.todo.iter().map(Vec::len).sum();
             if missing > 0 {
@@ -158,6 +156,20 @@ impl Kept {
             }
         }
         Ok(preparation)
+    }
+}
+
+/// The hash that the id of a slide was made from: that of its samples, or that of all it holds where it shares those
+/// with another slide of its job.
+fn content_of(slide: &SlideEntry, id: &SlideId) -> Result<[u8; 32], String> {
+    let sampled = slide.content().map_err(|error| in_words(&error))?;
+    if slide.id.is_some() || SlideId::from_content(&sampled) == *id {
+        return Ok(sampled);
+    }
+    let full = slide.full_content().map_err(|error| in_words(&error))?;
+    match SlideId::from_content(&full) == *id {
+        true => Ok(full),
+        false => Err("the slide is no longer the one that was run".into()),
     }
 }
 

@@ -1,0 +1,208 @@
+//! A job is a list of slides: files, folders, globs, or a CSV with a line each.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use wsi_reader::LeftOut;
+
+use crate::{
+    error::JobError,
+    globs::{self, is_glob},
+    list,
+    slides::SlideEntry,
+};
+
+/// The slides of a job, and what was found beside them.
+#[derive(Debug, Default)]
+pub struct JobSlides {
+    /// Each path once, in a fixed order: as typed, and by name within a folder or glob.
+    pub slides: Vec<SlideEntry>,
+    /// Files of folders that are no slides.
+    pub left_out: LeftOut,
+    /// What else a person should know of the list, in words.
+    pub notes: Vec<String>,
+}
+
+impl JobSlides {
+    /// What of folders and lists is not read, in words.
+    pub fn remarks(&self) -> impl Iterator<Item = String> {
+        let left_out = (!self.left_out.is_empty()).then(|| self.left_out.to_string());
+        left_out.into_iter().chain(self.notes.iter().cloned())
+    }
+}
+
+/// Turns what was typed into slides.
+///
+/// # Errors
+///
+/// As [`find_slides`].
+pub fn slides_in(inputs: &[PathBuf]) -> Result<Vec<SlideEntry>, JobError> {
+    find_slides(inputs).map(|found| found.slides)
+}
+
+/// Turns what was typed into slides. What a list or a folder names and is not there stays, so that the run names it among
+/// the bad slides and goes on with the others.
+///
+/// # Errors
+///
+/// [`JobError::Usage`] when what was typed is not there, a list or glob is malformed, two slides are given one
+/// id, or nothing at all is found.
+pub fn find_slides(inputs: &[PathBuf]) -> Result<JobSlides, JobError> {
+    let mut found = JobSlides::default();
+    for input in inputs {
+        expand(input, &mut found)?;
+    }
+    let mut seen = BTreeSet::new();
+    found
+        .slides
+        .retain(|entry| seen.insert(fs::canonicalize(&entry.path).unwrap_or_else(|_| entry.path.clone())));
+    if found.slides.is_empty() {
+        let typed: Vec<_> = inputs.iter().map(|path| path.display().to_string()).collect();
+        let beside = if found.left_out.is_empty() { String::new() } else { format!(" ({})", found.left_out) };
+        return Err(JobError::usage(format!("no slide found in {}{beside}", typed.join(", "))));
+    }
+    let mut ids = BTreeSet::new();
+    for id in found.slides.iter().filter_map(|entry| entry.id.as_ref()) {
+        if !ids.insert(id) {
+            return Err(JobError::usage(format!(
+                "two slides of the list have the id {id}, expected one each"
+            )));
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses what [`find_slides`] would, as far as that shows without looking into folders.
+///
+/// # Errors
+///
+/// [`JobError::Usage`].
+pub fn refuse_mistyped(inputs: &[PathBuf]) -> Result<(), JobError> {
+    for input in inputs.iter().filter(|input| !input.is_dir()) {
+        expand(input, &mut JobSlides::default())?;
+    }
+    Ok(())
+}
+
+fn expand(input: &Path, found: &mut JobSlides) -> Result<(), JobError> {
+    let suffix = input.extension().unwrap_or_default();
+    let is_list = ["csv", "tsv"].iter().any(|list| suffix.eq_ignore_ascii_case(list));
+    if is_list && input.is_file() {
+        let list = list::read(input)?;
+        if !list.unused.is_empty() {
+            found.notes.push(format!("columns of the list that are not read: {}", list.unused.join(", ")));
+        }
+        found.slides.extend(list.slides);
+    } else if input.is_dir() {
+        let listing = wsi_reader::find_slides(input)
+            .map_err(|error| JobError::usage(format!("cannot list folder: {error}: {}", input.display())))?;
+        found.left_out.extend(listing.left_out);
+        found.slides.extend(listing.slides.into_iter().map(SlideEntry::at));
+    } else if fs::symlink_metadata(input).is_ok() {
+        found.slides.push(SlideEntry::at(input));
+    } else if is_glob(input) {
+        let matches = globs::expand(input)?;
+        if matches.is_empty() {
+            return Err(JobError::usage(format!("no slide found in {}", input.display())));
+        }
+        for path in matches {
+            expand(&path, found)?;
+        }
+    } else {
+        return Err(JobError::usage(format!("no such file or folder: {}", input.display())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use dataset::SlideId;
+    use wsi_reader::LinearMapping;
+    use wsi_types::Mpp;
+
+    use super::*;
+
+    #[test]
+    fn a_list_gives_each_slide_its_own_id_and_scale() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("night.csv");
+        let lines = "path,id,mpp,map_range\n\"Fall 7, Höhe.svs\",case-7,0.25,\nb.svs,,,100:4095\n";
+        fs::write(&list, lines).unwrap();
+        let slides = slides_in(&[list]).unwrap();
+        assert_eq!(slides[0].path, folder.path().join("Fall 7, Höhe.svs"));
+        assert_eq!(slides[0].id.as_ref().map(SlideId::as_str), Some("case-7"));
+        assert_eq!(slides[0].mpp.map(Mpp::get), Some(0.25));
+        assert_eq!((slides[1].id.clone(), slides[1].mpp), (None, None));
+        assert_eq!((slides[0].map_range, slides[1].map_range), (None, LinearMapping::new(100.0, 4095.0)));
+    }
+
+    #[test]
+    fn globs_match_names_with_spaces_and_any_script() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["スライド 1.svs", "b 2.svs", "note.txt"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let names: Vec<_> =
+            slides_in(&[folder.path().join("*.svs")]).unwrap().iter().map(SlideEntry::name).collect();
+        assert_eq!(names, ["b 2.svs", "スライド 1.svs"]);
+        assert!(slides_in(&[folder.path().join("*.ndpi")]).is_err());
+    }
+
+    #[test]
+    fn a_path_given_twice_is_one_slide() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.svs");
+        fs::write(&path, "x").unwrap();
+        assert_eq!(slides_in(&[path.clone(), path.clone()]).unwrap(), [SlideEntry::at(path)]);
+    }
+
+    #[test]
+    fn what_was_mistyped_is_refused_and_what_a_list_names_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("a.svs"), "x").unwrap();
+        fs::write(at("l.csv"), "path,id\na.svs,x\ngone.svs,y\n").unwrap();
+        fs::write(at("twice.csv"), "path,id\na.svs,x\ngone.svs,x\n").unwrap();
+        assert_eq!(slides_in(&[at("l.csv")]).unwrap().len(), 2);
+        for (typed, expected) in [
+            (vec![at("a.svs"), at("b.svs")], "no such file or folder: "),
+            (vec![at("*.ndpi")], "no slide found in "),
+            (vec![at("twice.csv")], "the id x"),
+        ] {
+            let error = slides_in(&typed).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(refuse_mistyped(&[at("a.svs"), at("*.svs"), at("l.csv")]).is_ok());
+        assert!(refuse_mistyped(&[at("b.svs")]).is_err() && refuse_mistyped(&[at("*.ndpi")]).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_stays_to_be_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("gone.svs");
+        std::os::unix::fs::symlink("/nowhere.svs", &link).unwrap();
+        for typed in [link.clone(), folder.path().to_owned(), folder.path().join("*.svs")] {
+            assert_eq!(slides_in(&[typed]).unwrap(), [SlideEntry::at(link.clone())]);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_of_folders_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.svs", "b.jpg", "c.jpg", "d.txt"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let found = find_slides(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(
+            (found.slides.len(), found.left_out.to_string().as_str()),
+            (1, "left out: 3 files: 2 .jpg, 1 .txt")
+        );
+        fs::remove_file(folder.path().join("a.svs")).unwrap();
+        let error = find_slides(&[folder.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.ends_with("(left out: 3 files: 2 .jpg, 1 .txt)"), "{error}");
+    }
+}
