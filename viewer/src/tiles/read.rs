@@ -155,9 +155,8 @@ fn density_cells(tile: &TileEntry, bytes: &[u8]) -> Option<Vec<BinnedCell>> {
     let mut bin = 0;
     let mut bins = Vec::new();
     for _ in 0..count {
-        bin += taker.varint()?;
-        let at = |tile: u32, bin: u64| Some(tile * DENSITY_SIDE + u32::try_from(bin).ok()? * DENSITY_BIN);
-        bins.push([at(tile.column, bin % BINS)?, at(tile.row, bin / BINS)?]);
+        bin = taker.varint()?.checked_add(bin)?;
+        bins.push([bin_corner(tile.column, bin % BINS)?, bin_corner(tile.row, bin / BINS)?]);
     }
     let (classes, steps) = (taker.bytes(count)?, taker.bytes(count)?);
     let cell = |((bin, &class), &step): (([u32; 2], &u8), &u8)| BinnedCell {
@@ -166,6 +165,12 @@ fn density_cells(tile: &TileEntry, bytes: &[u8]) -> Option<Vec<BinnedCell>> {
         step,
     };
     Some(bins.into_iter().zip(classes).zip(steps).map(cell).collect())
+}
+
+/// Level-0 px of a bin of a tile along one axis; `None` where no slide reaches.
+fn bin_corner(tile: u32, bin: u64) -> Option<u32> {
+    let within = u32::try_from(bin).ok()?.checked_mul(DENSITY_BIN)?;
+    tile.checked_mul(DENSITY_SIDE)?.checked_add(within)
 }
 
 fn drawn_cells(tile: &TileEntry, points: &[u8], outlines: &[u8]) -> Option<Vec<DrawnCell>> {
@@ -177,7 +182,7 @@ fn drawn_cells(tile: &TileEntry, points: &[u8], outlines: &[u8]) -> Option<Vec<D
     let mut row = 0;
     let mut rows = Vec::new();
     for _ in 0..count {
-        row += taker.varint()?;
+        row = taker.varint()?.checked_add(row)?;
         rows.push(row);
     }
     let vertices = (0..count).map(|_| taker.varint()).collect::<Option<Vec<u64>>>()?;

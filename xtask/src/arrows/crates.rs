@@ -25,7 +25,7 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
         "engine",
         &["dataset", "detector", "merger", "native", "tiler", "whole-file", "wsi-reader", "wsi-types"],
     ),
-    ("viewer", &["whole-file", "wsi-reader", "wsi-types"]),
+    ("viewer", &["merger", "whole-file", "wsi-reader", "wsi-types"]),
     ("xtask", &["native"]),
 ];
 /// Nobody knows the command.
