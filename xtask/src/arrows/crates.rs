@@ -13,7 +13,7 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("wsi-types", &[]),
     ("native", &[]),
     ("whole-file", &[]),
-    ("wsi-reader", &["native", "wsi-types"]),
+    ("wsi-reader", &["native", "openslide-sys", "wsi-types"]),
     ("tiler", &["wsi-reader", "wsi-types"]),
     ("detector", &["native", "wsi-types"]),
     ("merger", &["whole-file", "wsi-types"]),
