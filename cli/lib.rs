@@ -10,6 +10,7 @@ pub mod args;
 pub mod command;
 pub mod exit;
 pub mod isolate;
+pub mod knobs;
 pub mod progress;
 pub mod run;
 mod stdout;

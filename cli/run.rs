@@ -1,5 +1,7 @@
 //! The whole run on one screen: slides in, one dataset out.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use dataset::Dataset;
 use engine::{
@@ -9,12 +11,50 @@ use engine::{
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use crate::{
-    args::Run,
     exit::{Exit, Failure},
-    isolate, machine,
+    isolate,
+    knobs::AllOptions,
+    machine,
     progress::Progress,
     report,
 };
+
+/// Find every cell of the given slides and write one dataset.
+///
+/// SLIDES are files, folders, quoted globs, or a CSV list with the columns path,
+/// id, mpp and map_range (all but the first may be empty or left out). A run that was stopped or killed goes
+/// on where it was when the same command is given again; slides that are done are
+/// skipped.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill run slides/ -o results\n  \
+    slidemill run \"slides/*.svs\" -o results --mpp 0.25 --overlap auto\n  \
+    slidemill run slides/ -o /shared/results --shard 2/8\n  \
+    slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
+pub struct Run {
+    /// Slides: files, folders, globs, or a CSV list; none: those of the plan in OUT
+    #[arg(value_name = "SLIDES")]
+    pub slides: Vec<PathBuf>,
+    /// Folder for the dataset; made when it is not there
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// Only a part of the job: 2/8 is the second of eight. The parts may run at
+    /// once, on several machines that share OUT
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// Settings file (TOML); flags come before it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Do slides again whose results were made by another model or other settings,
+    /// or that ended incomplete; interrupted, the same command goes on
+    #[arg(long)]
+    pub redo: bool,
+    /// One JSON event per line on standard output instead of progress bars
+    #[arg(long)]
+    pub json_logs: bool,
+    /// The settings themselves.
+    #[command(flatten)]
+    pub options: AllOptions,
+}
 
 /// `slidemill run`: in a child process, so that a crash costs one slide.
 ///

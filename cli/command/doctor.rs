@@ -56,7 +56,7 @@ struct Finding {
 pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     let given = RunOptions { mpp: args.mpp, map_range: args.map_range, ..RunOptions::default() };
     let settings = Settings::on(&machine(), given)?;
-    let models = ModelSet::from_settings(&settings)?;
+    let models = settings.models()?;
     let found = find_slides(&args.slides)?;
     super::tell(&found);
     let slides = found.slides;

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use engine::{ModelSet, RunOptions, Settings, plan_settings};
+use engine::{RunOptions, Settings, plan_settings};
 use serde::Serialize;
 use tiler::{PlanCost, PlanError, Survey, SurveyError};
 use wsi_reader::{Scale, Slide, SlideInfo};
@@ -58,7 +58,7 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
 
 /// What a run with the bundled model would cost, or why there can be none.
 fn cost(slide: Arc<dyn Slide>, settings: &Settings) -> anyhow::Result<Option<Result<PlanCost, PlanError>>> {
-    let models = ModelSet::from_settings(settings)?;
+    let models = settings.models()?;
     Ok(match Survey::new(slide, &plan_settings(settings, &models, settings.mpp)) {
         Ok(survey) => Some(Ok(survey.plans[0].cost())),
         Err(SurveyError::Plan { source, .. }) => Some(Err(source)),

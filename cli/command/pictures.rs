@@ -1,6 +1,6 @@
 //! `slidemill tissue` and `slidemill thumbnail`: PNGs of a slide.
 
-use engine::{ModelSet, Settings, plan_settings};
+use engine::{Settings, plan_settings};
 use report::draw::write_png;
 use tiler::{Survey, SurveyError};
 use wsi_reader::Overview;
@@ -19,7 +19,7 @@ use crate::{
 /// the picture cannot be written.
 pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let settings = Settings::on(&machine(), args.options.0)?;
-    let models = ModelSet::from_settings(&settings)?;
+    let models = settings.models()?;
     let slide = super::open(&args.slide, settings.map_range)?;
     let survey = Survey::new(slide, &plan_settings(&settings, &models, settings.mpp)).map_err(|error| {
         let hint = if matches!(error, SurveyError::Scale(_)) { "; give it with --mpp" } else { "" };

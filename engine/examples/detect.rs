@@ -27,7 +27,7 @@ pub fn run(path: &Path) -> Result<usize, Box<dyn Error>> {
     let answer = engine.analyse(path, &mut Follow)?;
     let mut counts = BTreeMap::new();
     for cell in &answer.cells {
-        *counts.entry(&engine.class_names()[usize::from(cell.class.0)]).or_insert(0) += 1;
+        *counts.entry(engine.class_names().name(cell.class)).or_insert(0) += 1;
     }
     println!("{counts:?} in {:.3} mm² on {}", answer.coverage.analysed_mm2, engine.device());
     for failure in &answer.failures {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use engine::{ModelSet, RunOptions, Settings, plan_settings};
+use engine::{RunOptions, Settings, plan_settings};
 use tiler::Survey;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,7 @@ pub fn run(path: &Path) -> Result<usize, Box<dyn Error>> {
     let scales = ["mpp=0.5".parse()?, "mpp=1.0".parse()?];
     let options = RunOptions { window: Some(512), detector: Some(scales.into()), ..RunOptions::default() };
     let settings = Settings::new(options)?;
-    let models = ModelSet::from_settings(&settings)?;
+    let models = settings.models()?;
     let survey = Survey::new(wsi_reader::open(path)?, &plan_settings(&settings, &models, None))?;
     println!("{:.3} mm² of tissue at {}", survey.tissue_mm2(), survey.scale.mpp);
     for (model, plan) in models.each.iter().zip(&survey.plans) {

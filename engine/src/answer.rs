@@ -310,9 +310,8 @@ pub fn named_counts(
     counts: impl IntoIterator<Item = (ClassId, u64)>,
     rules: &SlideRules,
 ) -> BTreeMap<String, u64> {
-    let is_object = |index: usize| !rules.region_classes.contains(&ClassId(index as u16));
-    let objects = rules.class_names.as_slice().iter().enumerate().filter(|(index, _)| is_object(*index));
-    let mut named: BTreeMap<String, u64> = objects.map(|(_, name)| (name.clone(), 0)).collect();
+    let objects = rules.class_names.iter().filter(|(class, _)| !rules.region_classes.contains(class));
+    let mut named: BTreeMap<String, u64> = objects.map(|(_, name)| (name.to_owned(), 0)).collect();
     for (class, count) in counts {
         *named.entry(rules.class_names.name(class).into_owned()).or_default() += count;
     }
@@ -329,7 +328,11 @@ mod tests {
     use wsi_types::{Detection, ModelClass, Mpp, Score, WindowBox, WindowIndex};
 
     use super::*;
-    use crate::{models::ModelSet, options::RunOptions, rules::MergeRules, settings::DetectorSpec};
+    use crate::{
+        models::{DetectorSpec, ModelSet},
+        options::RunOptions,
+        rules::MergeRules,
+    };
 
     /// 512 × 256 px at 0.5 µm, two windows of 256 px side by side per detector.
     fn survey(detectors: usize) -> Survey {

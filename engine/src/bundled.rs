@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use detector::{DetectSettings, ModelReport, OnnxDetector, SessionSettings};
+use detector::{DetectSettings, Device, ModelReport, OnnxDetector, SessionSettings};
 
-use crate::{error::JobError, settings::Settings};
+use crate::error::JobError;
 
 /// The name of the model that is taken when none is asked for.
 pub(crate) const DEFAULT: &str = "nuclei-he";
@@ -81,58 +81,53 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     BUNDLED.iter().map(|bundled| bundled.name)
 }
 
-/// Opens `model`, or the default one; boxes of one window above `nms_iou` are one, and detections from
-/// `score_floor` on are given.
-///
-/// # Errors
-///
-/// [`JobError::Usage`] when the model cannot be used, or its device not be had.
-pub(crate) fn open(
-    settings: &Settings,
-    model: Option<&Path>,
-    nms_iou: f32,
-    score_floor: f32,
-) -> Result<OnnxDetector, JobError> {
-    match Source::new(model) {
-        Source::Bundled(Bundled { name, onnx }) => {
-            open_bytes(settings, (name, onnx, ""), nms_iou, score_floor)
-        }
-        Source::File(path) => {
-            let (detect, session) = (detect(nms_iou, score_floor), session(settings));
-            OnnxDetector::open(path, &settings.device, &detect, &session).map_err(|error| {
-                JobError::usage(format!("cannot use the model: {error}: {}", path.display()))
-            })
+/// How a model is opened.
+pub(crate) struct Opening<'a> {
+    /// Where it runs.
+    pub(crate) device: &'a Device,
+    /// How it is run.
+    pub(crate) session: SessionSettings,
+    /// Boxes of one window above this are one.
+    pub(crate) nms_iou: f32,
+    /// Detections from this score on are given.
+    pub(crate) score_floor: f32,
+}
+
+impl Opening<'_> {
+    /// Opens `model`, or the default one.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] when the model cannot be used, or its device not be had.
+    pub(crate) fn open(&self, model: Option<&Path>) -> Result<OnnxDetector, JobError> {
+        match Source::new(model) {
+            Source::Bundled(Bundled { name, onnx }) => self.open_bytes(name, onnx, ""),
+            Source::File(path) => OnnxDetector::open(path, self.device, &self.detect(), &self.session)
+                .map_err(|error| {
+                    JobError::usage(format!("cannot use the model: {error}: {}", path.display()))
+                }),
         }
     }
-}
 
-/// The same for a model in memory: its name, the ONNX file, and the text of its TOML.
-///
-/// # Errors
-///
-/// As [`open`].
-pub(crate) fn open_bytes(
-    settings: &Settings,
-    (name, onnx, manifest): (&str, &[u8], &str),
-    nms_iou: f32,
-    score_floor: f32,
-) -> Result<OnnxDetector, JobError> {
-    let (detect, session) = (detect(nms_iou, score_floor), session(settings));
-    OnnxDetector::from_bytes(name, onnx, manifest, &settings.device, &detect, &session)
-        .map_err(JobError::usage)
-}
+    /// The same for a model in memory; `manifest` is the text of its TOML.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn open_bytes(
+        &self,
+        name: &str,
+        onnx: &[u8],
+        manifest: &str,
+    ) -> Result<OnnxDetector, JobError> {
+        OnnxDetector::from_bytes(name, onnx, manifest, self.device, &self.detect(), &self.session)
+            .map_err(JobError::usage)
+    }
 
-fn detect(nms_iou: f32, score_floor: f32) -> DetectSettings {
-    // The detector drops what is at its floor, a threshold keeps it.
-    DetectSettings { score_floor: score_floor.next_down(), nms_iou, ..DetectSettings::default() }
-}
-
-fn session(settings: &Settings) -> SessionSettings {
-    SessionSettings {
-        threads: settings.threads,
-        batch: settings.batch,
-        window: (settings.window as usize, settings.window as usize),
-        cache_dir: None,
+    fn detect(&self) -> DetectSettings {
+        // The detector drops what is at its floor, a threshold keeps it.
+        let score_floor = self.score_floor.next_down();
+        DetectSettings { score_floor, nms_iou: self.nms_iou, ..DetectSettings::default() }
     }
 }
 

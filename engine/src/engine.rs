@@ -4,18 +4,19 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use dataset::hex;
 use detector::{Detector, Manifest};
+use merger::ClassNames;
 use tiler::{Survey, SurveySettings};
 use wsi_reader::Slide;
 use wsi_types::Mpp;
 
 use crate::{
     answer::SlideAnswer,
-    bundled,
+    bundled::{self, Opening},
     collect::{begun, so_far},
     error::{JobError, in_words},
     events::{Event, Watch},
-    made_with,
-    models::{self, ModelSet},
+    fingerprint,
+    models::ModelSet,
     pipeline::{self, Step},
     prepare::{Facts, Preparation, Prepared, survey_settings},
     settings::Settings,
@@ -63,10 +64,15 @@ impl Engine {
     ///
     /// [`JobError::Usage`] when settings and models disagree, a model cannot be used, or its device not be had.
     pub fn open(settings: &Settings) -> Result<Self, JobError> {
-        let models = ModelSet::from_settings(settings)?;
+        let models = settings.models()?;
         // Before models are opened, which takes longer.
         settings.merging.for_models(&models, settings.window_iou)?;
-        let opened = models::open(settings, &models, score_floor(settings, &models))?;
+        let floor = score_floor(settings, &models);
+        let specs = settings.detectors.iter().zip(&models.each);
+        let opened = specs.map(|(spec, model)| -> Result<Box<dyn Detector>, JobError> {
+            Ok(Box::new(opening(settings, model.terms.nms_iou, floor).open(spec.model.as_deref())?))
+        });
+        let opened = opened.collect::<Result<_, JobError>>()?;
         Self::new(settings, models, opened)
     }
 
@@ -118,7 +124,7 @@ impl Engine {
 
     /// Names of the classes of all its models, in order of the [`wsi_types::ClassId`]s in answers.
     #[must_use]
-    pub fn class_names(&self) -> &[String] {
+    pub fn class_names(&self) -> &ClassNames {
         &self.recipe.maker.models.classes
     }
 
@@ -169,8 +175,8 @@ impl Engine {
         let content = hex(&entry.content().map_err(|error| bad_slide(&entry, &error))?);
         let survey = self.survey_of(&entry)?;
         let (id, _) = entry.identity();
-        let own = made_with::of_slide(&content, &survey.scale, survey.slide.info());
-        let made_with = made_with::of_job(self.settings(), &self.recipe.maker.models).with(&own);
+        let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info());
+        let made_with = fingerprint::of_job(self.settings(), &self.recipe.maker.models).with(&own);
         let facts = Facts::new(&entry, &id, &content, survey, made_with, started)?;
         let prepared = Prepared {
             todo: facts.all_windows(),
@@ -257,14 +263,24 @@ impl Described {
     }
 
     fn open(self, settings: &Settings, score_floor: f32) -> Result<Box<dyn Detector>, JobError> {
-        let nms_iou = settings.window_iou.map_or(self.manifest.nms_iou, |iou| iou as f32);
+        let opening = opening(settings, self.manifest.nms_iou, score_floor);
         match self.model {
-            Model::File(path) => Ok(Box::new(bundled::open(settings, Some(&path), nms_iou, score_floor)?)),
+            Model::File(path) => Ok(Box::new(opening.open(Some(&path))?)),
             Model::Bytes { name, onnx, manifest } => {
-                Ok(Box::new(bundled::open_bytes(settings, (&name, &onnx, &manifest), nms_iou, score_floor)?))
+                Ok(Box::new(opening.open_bytes(&name, &onnx, &manifest)?))
             }
             Model::Detector(detector) => Ok(detector),
         }
+    }
+}
+
+/// How a model whose own IoU within a window is `own_iou` is opened.
+fn opening(settings: &Settings, own_iou: f32, score_floor: f32) -> Opening<'_> {
+    Opening {
+        device: &settings.device,
+        session: settings.session(),
+        nms_iou: settings.window_iou.map_or(own_iou, |iou| iou as f32),
+        score_floor,
     }
 }
 

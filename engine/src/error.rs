@@ -6,8 +6,6 @@ use dataset::DatasetError;
 use detector::DetectorError;
 use merger::MergeError;
 
-use crate::desk::LedgerError;
-
 /// Why a job cannot go on. What is wrong with one slide is no error of the job: it is in that slide's account.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -81,12 +79,6 @@ impl From<MergeError> for JobError {
 impl From<DetectorError> for JobError {
     fn from(error: DetectorError) -> Self {
         Self::fault(error)
-    }
-}
-
-impl From<LedgerError> for JobError {
-    fn from(error: LedgerError) -> Self {
-        Self::output(error)
     }
 }
 

@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use dataset::hex;
-use wsi_reader::{Scale, SlideInfo};
-
-use crate::{models::ModelSet, settings::Settings};
 
 /// Everything that can change a result, by name. Equal lists give equal results.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,13 +44,16 @@ impl MadeWith {
         if found.0.is_empty() {
             return Differences::default();
         }
-        let differs = |(name, wanted): &(&String, &String)| found.0.get(*name) != Some(*wanted);
-        let difference = |(name, wanted): (&String, &String)| Difference {
-            name: name.clone(),
-            found: found.0.get(name).cloned(),
-            wanted: wanted.clone(),
-        };
-        Differences(self.0.iter().filter(differs).map(difference).collect())
+        let changed = self.0.iter().filter(|(name, wanted)| found.0.get(*name) != Some(*wanted));
+        Differences(
+            changed
+                .map(|(name, wanted)| Difference {
+                    name: name.clone(),
+                    found: found.0.get(name).cloned(),
+                    wanted: wanted.clone(),
+                })
+                .collect(),
+        )
     }
 }
 
@@ -67,35 +67,6 @@ impl From<BTreeMap<String, String>> for MadeWith {
     fn from(pairs: BTreeMap<String, String>) -> Self {
         Self(pairs)
     }
-}
-
-/// Everything that can change the results of a job, but for what is the slides' own.
-#[must_use]
-pub fn of_job(settings: &Settings, models: &ModelSet) -> MadeWith {
-    of_windows(settings, models).with(&of_cells(settings, models))
-}
-
-/// What of that can change what a window gives.
-pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
-    let of_models = [
-        ("model_sha256", models.facts().sha256),
-        ("model_mpp", models.mpps()),
-        ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
-    ];
-    MadeWith::new(settings.detection_relevant().into_iter().chain(of_models))
-}
-
-/// What of that counts after the windows.
-pub(crate) fn of_cells(settings: &Settings, models: &ModelSet) -> MadeWith {
-    MadeWith::new(settings.merging.result_relevant(models))
-}
-
-/// What is a slide's own: its content, its scale, and how its samples become 8 bits.
-pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWith {
-    let always = [("slide_content", content.to_owned()), ("mpp", scale.mpp.get().to_string())];
-    // Of slides it applies to alone: the others are what they were without it.
-    let mapping = info.mapping.map(|mapping| ("map_range", mapping.to_string()));
-    MadeWith::new(always.into_iter().chain(mapping))
 }
 
 /// One setting that is not what it was.

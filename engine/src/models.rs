@@ -1,17 +1,25 @@
 //! The models of a job: each looks through a plan of its own, and the cells of all become one table.
 
-use detector::{Detector, MergeTerms};
+use std::path::PathBuf;
+
+use detector::MergeTerms;
+use merger::ClassNames;
 use wsi_types::{ClassId, DetectorIndex, ModelFacts, Mpp};
 
-use crate::{
-    bundled,
-    error::JobError,
-    settings::{DetectorSpec, Settings},
-};
+use crate::{bundled, error::JobError};
 
 /// Detectors a job may have.
 pub const MOST_DETECTORS: usize = 8;
 const _: () = assert!(MOST_DETECTORS <= DetectorIndex::MOST);
+
+/// One detector of a job, as the settings name it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectorSpec {
+    /// `None`: the bundled model.
+    pub model: Option<PathBuf>,
+    /// `None`: the model's own.
+    pub mpp: Option<Mpp>,
+}
 
 /// The models of a job, at least one, and the classes of all.
 #[derive(Debug, Clone)]
@@ -19,7 +27,7 @@ pub struct ModelSet {
     /// In order of the detectors.
     pub each: Vec<SetModel>,
     /// Names of the classes of all models, each once, in order of [`ClassId`].
-    pub classes: Vec<String>,
+    pub classes: ClassNames,
 }
 
 /// One model of a job.
@@ -34,15 +42,15 @@ pub struct SetModel {
 }
 
 impl ModelSet {
-    /// The models that the settings name.
+    /// The models that are named.
     ///
     /// # Errors
     ///
     /// [`JobError::Usage`] when one cannot be used, or does not say at which mpp it works.
-    pub fn from_settings(settings: &Settings) -> Result<Self, JobError> {
-        let described = settings.detectors.iter().map(|spec| bundled::describe(spec.model.as_deref()));
+    pub fn describe(specs: &[DetectorSpec]) -> Result<Self, JobError> {
+        let described = specs.iter().map(|spec| bundled::describe(spec.model.as_deref()));
         let terms = described.map(|report| Ok(report?.manifest.merge_terms()));
-        Self::new(&settings.detectors, terms.collect::<Result<_, JobError>>()?)
+        Self::new(specs, terms.collect::<Result<_, JobError>>()?)
     }
 
     /// Models of which only the terms are at hand, one per detector.
@@ -55,14 +63,14 @@ impl ModelSet {
             let (models, detectors) = (terms.len(), specs.len());
             return Err(JobError::usage(format!("there are {models} models for {detectors} detectors")));
         }
-        let classes = all_classes(&terms);
+        let mut names = ClassNames::default();
         let each = specs.iter().zip(terms).map(|(spec, terms)| {
             let mpp = model_mpp(spec, &terms)?;
-            let classes = terms.class_names().map(|name| place_of(name, &classes)).collect();
+            let classes = terms.class_names().map(|name| names.add(name)).collect();
             Ok(SetModel { terms, mpp, classes })
         });
         let each = each.collect::<Result<_, JobError>>()?;
-        Ok(Self { each, classes })
+        Ok(Self { each, classes: names })
     }
 
     /// All models as one, in the words of an account: names, versions and hashes joined where they differ.
@@ -94,12 +102,6 @@ impl ModelSet {
         parts.dedup();
         parts.join("+")
     }
-
-    /// The class of a name.
-    #[must_use]
-    pub fn class(&self, name: &str) -> Option<ClassId> {
-        self.classes.iter().position(|known| known == name).map(|place| ClassId(place as u16))
-    }
 }
 
 /// At which µm/px a model looks: the user's word, else its own. Nothing else is guessed, be it that the slide has a
@@ -111,41 +113,6 @@ fn model_mpp(spec: &DetectorSpec, terms: &MergeTerms) -> Result<Mpp, JobError> {
              TOML manifest beside it",
         )
     })
-}
-
-/// The classes of all models by name, each once, in their order.
-fn all_classes(terms: &[MergeTerms]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for name in terms.iter().flat_map(MergeTerms::class_names) {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    names
-}
-
-fn place_of(name: &str, classes: &[String]) -> ClassId {
-    ClassId(classes.iter().position(|known| known == name).unwrap_or_default() as u16)
-}
-
-/// Opens the models that the settings name, in order.
-///
-/// # Errors
-///
-/// [`JobError::Usage`] when one cannot be used, or its device not be had.
-pub fn open(
-    settings: &Settings,
-    models: &ModelSet,
-    score_floor: f32,
-) -> Result<Vec<Box<dyn Detector>>, JobError> {
-    let specs = settings.detectors.iter().zip(&models.each);
-    specs
-        .map(|(spec, model)| {
-            let nms_iou = settings.window_iou.map_or(model.terms.nms_iou, |iou| iou as f32);
-            let detector = bundled::open(settings, spec.model.as_deref(), nms_iou, score_floor)?;
-            Ok(Box::new(detector) as Box<dyn Detector>)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -167,10 +134,13 @@ mod tests {
         let all =
             vec![terms("a", &["tumour", "stroma"], Some(0.25)), terms("b", &["stroma", "gland"], Some(0.5))];
         let set = ModelSet::new(&[spec(None), spec(None)], all).unwrap();
-        assert_eq!((set.classes.join(" "), set.facts().name), ("tumour stroma gland".into(), "a+b".into()));
+        assert_eq!(
+            (set.classes.as_slice().join(" "), set.facts().name),
+            ("tumour stroma gland".into(), "a+b".into())
+        );
         assert_eq!(set.each[1].classes, [ClassId(1), ClassId(2)]);
         assert_eq!((set.each[1].mpp.get(), set.mpps()), (0.5, "0.25+0.5".into()));
-        assert_eq!((set.class("gland"), set.class("fat")), (Some(ClassId(2)), None));
+        assert_eq!((set.classes.class("gland"), set.classes.class("fat")), (Some(ClassId(2)), None));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use wsi_reader::LinearMapping;
 
 use crate::{
     error::JobError,
-    rules::{MergeRules, describe_filter},
+    rules::{MergeRules, class_pairs, describe_filter, word},
     settings::{Defaults, Settings, nearest, size_text},
 };
 
@@ -378,7 +378,7 @@ options! {
         about: "The same for some classes: tumour=0.4,stroma=0.3",
         remark: ", exceptions by class",
         default: String::new,
-        shown: |_, settings| pairs(&settings.merging.class_score),
+        shown: |_, settings| texts(&class_pairs(&settings.merging.class_score)),
         sample: "nucleus=0.4",
     }
     merge: String {
@@ -412,7 +412,7 @@ options! {
         about: "The same for some classes: tumour=0.4,stroma=0.3",
         remark: ", exceptions by class",
         default: String::new,
-        shown: |_, settings| pairs(&settings.merging.class_iou),
+        shown: |_, settings| texts(&class_pairs(&settings.merging.class_iou)),
         sample: "nucleus=0.4",
     }
     cross_class_iou: f64 {
@@ -607,16 +607,6 @@ fn texts(values: &[String]) -> Option<String> {
     (!values.is_empty()).then(|| format!("{values:?}"))
 }
 
-fn pairs(values: &std::collections::BTreeMap<String, f64>) -> Option<String> {
-    texts(&values.iter().map(|(class, value)| format!("{class}={value}")).collect::<Vec<_>>())
-}
-
-/// The word that stands for a value.
-fn word(value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).ok();
-    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
-}
-
 /// Whether there is something to fuse: its rule is refused for a single detector.
 fn of_several(settings: &Settings) -> bool {
     settings.merging.fusion.weights.len() > 1
@@ -709,7 +699,7 @@ impl fmt::Display for DetectorOption {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{made_with, models::ModelSet};
+    use crate::fingerprint;
 
     /// What counts with one option given by its sample, beside what it needs to be accepted.
     fn with_sample(knob: &Knob) -> Settings {
@@ -747,10 +737,7 @@ mod tests {
     #[test]
     fn the_fingerprint_has_every_option_that_changes_results_and_no_other() {
         for knob in KNOBS.iter().filter(|knob| knob.phase != Phase::Slide) {
-            let made = |settings: &Settings| {
-                let models = ModelSet::from_settings(settings).unwrap();
-                made_with::of_job(settings, &models)
-            };
+            let made = |settings: &Settings| fingerprint::of_job(settings, &settings.models().unwrap());
             let (with, without) = (made(&with_sample(knob)), made(&without(knob)));
             let counts = matches!(knob.phase, Phase::Windows | Phase::Cells);
             assert_eq!(with.fingerprint() != without.fingerprint(), counts, "{}", knob.name);

@@ -281,19 +281,20 @@ fn sightings(
     let mut of_windows = pixels
         .into_iter()
         .flat_map(|(stains, batch)| batch.iter().map(move |(_, pixels)| (stains, pixels, batch.width)));
-    let outcome = |result: WindowResult| {
-        let pixels = of_windows.next();
-        let measured = |detection| Sighting {
-            stains: pixels.and_then(|(stains, pixels, width)| stains.of_detection(&detection, pixels, width)),
-            detection,
-        };
-        let outcome = match result.outcome {
-            Ok(detections) => WindowOutcome::Detections(detections.into_iter().map(measured).collect()),
-            Err(fault) => WindowOutcome::Failed(fault.to_string()),
-        };
-        (result.window, outcome)
+    results.into_iter().map(|result| (result.window, outcome(result, of_windows.next()))).collect()
+}
+
+/// What became of one window, with the stains of its detections where its pixels are given.
+fn outcome(result: WindowResult, pixels: Option<(&ColourDeconvolution, &[u8], usize)>) -> WindowOutcome {
+    let detections = match result.outcome {
+        Ok(detections) => detections,
+        Err(fault) => return WindowOutcome::Failed(fault.to_string()),
     };
-    results.into_iter().map(outcome).collect()
+    let seen = detections.into_iter().map(|detection| Sighting {
+        stains: pixels.and_then(|(stains, pixels, width)| stains.of_detection(&detection, pixels, width)),
+        detection,
+    });
+    WindowOutcome::Detections(seen.collect())
 }
 
 /// What the windows of a batch gave, in order of window.

@@ -11,8 +11,8 @@ use wsi_types::Mpp;
 use crate::{
     bundled,
     error::{JobError, in_words},
-    made_with::{self, MadeWith},
-    models::ModelSet,
+    fingerprint,
+    made_with::MadeWith,
     options::RunOptions,
     settings::Settings,
     shard::Shard,
@@ -118,7 +118,7 @@ impl JobPlan {
             detector.model = detector.model.take().map(bundled::from_any_folder);
         }
         let settings = Settings::new(options.clone())?;
-        let made_with = made_with::of_job(&settings, &ModelSet::from_settings(&settings)?);
+        let made_with = fingerprint::of_job(&settings, &settings.models()?);
         Ok(Self {
             slidemill: env!("CARGO_PKG_VERSION").into(),
             settings_sha256: made_with.fingerprint(),
@@ -175,9 +175,9 @@ impl JobPlan {
     ///
     /// A usage failure with what differs.
     pub fn check(&self, settings: &Settings) -> Result<(), JobError> {
-        let models = ModelSet::from_settings(settings)
-            .map_err(|error| JobError::usage(format!("the planned model: {error}")))?;
-        let changed = made_with::of_job(settings, &models).differences(&self.settings);
+        let models =
+            settings.models().map_err(|error| JobError::usage(format!("the planned model: {error}")))?;
+        let changed = fingerprint::of_job(settings, &models).differences(&self.settings);
         if changed.is_empty() {
             return Ok(());
         }

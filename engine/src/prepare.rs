@@ -18,7 +18,8 @@ use crate::{
     budget::free_bytes,
     desk::{Desk, Ledger, LedgerError, LedgerHead, LockError, Mark, Origin, TidyError},
     error::{in_words, panic_text},
-    made_with::{self, MadeWith},
+    fingerprint,
+    made_with::MadeWith,
     models::{ModelSet, SetModel},
     settings::{ByteSize, Settings},
     sightings::Sightings,
@@ -269,9 +270,9 @@ pub(crate) fn plan_slide(
         let remarks = slide.info().remarks.iter().map(|remark| format!("; {remark}")).collect();
         SlideError::Scale { problem, remarks }
     })?;
-    let of_slide = made_with::of_slide(content, &scale, slide.info());
-    let of_windows = made_with::of_windows(settings, models).with(&of_slide);
-    let made_with = of_windows.with(&made_with::of_cells(settings, models));
+    let of_slide = fingerprint::of_slide(content, &scale, slide.info());
+    let of_windows = fingerprint::of_windows(settings, models).with(&of_slide);
+    let made_with = of_windows.with(&fingerprint::of_cells(settings, models));
     if let Some(ended) = ended_before(work, id, &made_with) {
         return Ok(Preparation::NotRun(entry.clone(), ended));
     }
@@ -412,7 +413,7 @@ mod tests {
     use detector::Manifest;
 
     use super::*;
-    use crate::{options::RunOptions, settings::DetectorSpec};
+    use crate::{models::DetectorSpec, options::RunOptions};
 
     fn models(specs: &[Option<f64>]) -> ModelSet {
         let spec =

@@ -196,7 +196,7 @@ impl MergeRules {
         });
         Ok(SlideRules {
             each: each.collect::<Result<_, JobError>>()?,
-            class_names: ClassNames::new(models.classes.clone()),
+            class_names: models.classes.clone(),
             filter: self.filter,
             fuse: self.fuse,
             fusion: self.fusion.clone(),
@@ -268,26 +268,18 @@ impl MergeRules {
     pub fn result_relevant(&self, models: &ModelSet) -> Vec<(&'static str, String)> {
         let min_score = |model: &SetModel| self.min_score.unwrap_or(model.terms.conf).to_string();
         let cross_class = |model: &SetModel| self.cross_class_iou(&model.terms).to_string();
-        let per_class = |values: &BTreeMap<String, f64>| {
-            let each = values.iter().map(|(class, value)| format!("{class}={value}"));
-            each.collect::<Vec<_>>().join(",")
-        };
-        let named = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let name = |value: &dyn Fn() -> serde_json::Result<serde_json::Value>| {
-            value().map(named).unwrap_or_default()
-        };
         let RegionSettings { closing_um, opening_um, largest_hole_um2, least_area_um2, simplify_um } =
             self.region;
         vec![
             ("min_score", models.joined(min_score)),
-            ("class_score", per_class(&self.class_score)),
-            ("merge", name(&|| serde_json::to_value(self.method))),
-            ("merge_metric", name(&|| serde_json::to_value(self.metric))),
+            ("class_score", class_pairs(&self.class_score).join(",")),
+            ("merge", word(&self.method)),
+            ("merge_metric", word(&self.metric)),
             ("merge_iou", self.merge_iou.map_or_else(|| "model".to_owned(), |iou| iou.to_string())),
-            ("class_iou", per_class(&self.class_iou)),
+            ("class_iou", class_pairs(&self.class_iou).join(",")),
             ("cross_class_iou", models.joined(cross_class)),
             ("rim_px", self.rim_px.to_string()),
-            ("unseen_cut", name(&|| serde_json::to_value(self.unseen_cut))),
+            ("unseen_cut", word(&self.unseen_cut)),
             ("filter", describe_filter(&self.filter).join(",")),
             ("fuse", self.describe_fusion()),
             ("region_class", self.region_class.join(",")),
@@ -379,7 +371,7 @@ impl SlideRules {
     /// The score from which every class of every model is counted.
     #[must_use]
     pub fn highest_threshold(&self) -> f32 {
-        let classes = (0..self.class_names.len()).map(|class| ClassId(class as u16));
+        let classes = self.class_names.iter().map(|(class, _)| class);
         let of_each =
             classes.flat_map(|class| self.each.iter().map(move |each| each.merge.min_score.get(class)));
         of_each.fold(0.0, f32::max)
@@ -408,6 +400,17 @@ fn one_of<T: DeserializeOwned + Default>(
         .map_err(|_| JobError::usage(format!("{option} is {word:?}, expected {}", known.join(", "))))
 }
 
+/// `CLASS=NUMBER`, as typed.
+pub(crate) fn class_pairs(values: &BTreeMap<String, f64>) -> Vec<String> {
+    values.iter().map(|(class, value)| format!("{class}={value}")).collect()
+}
+
+/// The word that stands for a value.
+pub(crate) fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// `CLASS=NUMBER` pairs, numbers between 0 and 1.
 fn by_class(option: &str, pairs: Option<&[String]>) -> Result<BTreeMap<String, f64>, JobError> {
     let pair = |text: &String| {
@@ -422,8 +425,8 @@ fn by_class(option: &str, pairs: Option<&[String]>) -> Result<BTreeMap<String, f
 }
 
 fn class_id(option: &str, name: &str, models: &ModelSet) -> Result<ClassId, JobError> {
-    models.class(name).ok_or_else(|| {
-        let hint = nearest(name, models.classes.iter().map(String::as_str));
+    models.classes.class(name).ok_or_else(|| {
+        let hint = nearest(name, models.classes.iter().map(|(_, name)| name));
         JobError::usage(format!("{option}: the model has no class {name:?}{hint}"))
     })
 }
@@ -528,7 +531,7 @@ mod tests {
     use wsi_types::Mpp;
 
     use super::*;
-    use crate::settings::DetectorSpec;
+    use crate::models::DetectorSpec;
 
     fn rules(options: RunOptions) -> Result<MergeRules, String> {
         MergeRules::new(&options, 1).map_err(|error| error.to_string())

@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use detector::SessionSettings;
 use serde::Serialize;
 use tiler::Overlap;
 use wsi_reader::LinearMapping;
@@ -14,7 +15,7 @@ use wsi_types::Mpp;
 use crate::{
     budget::{Machine, MemoryLimit},
     error::JobError,
-    models::MOST_DETECTORS,
+    models::{DetectorSpec, MOST_DETECTORS, ModelSet},
     options::{DetectorOption, RunOptions},
     rules::MergeRules,
 };
@@ -37,15 +38,6 @@ impl Defaults {
     /// Low enough for any threshold a person would try, and a small multiple of
     /// the detections of an ordinary run.
     pub(crate) const RAW_FLOOR: f64 = 0.05;
-}
-
-/// One detector of a run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DetectorSpec {
-    /// `None`: the bundled model.
-    pub model: Option<PathBuf>,
-    /// `None`: the model's own.
-    pub mpp: Option<Mpp>,
 }
 
 /// The checked settings of a run.
@@ -140,6 +132,25 @@ impl Settings {
             keep_raw: raw_floor(given.keep_raw, given.raw_floor)?,
             options,
         })
+    }
+
+    /// What the models that are named promise.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] when one cannot be used, or does not say at which mpp it works.
+    pub fn models(&self) -> Result<ModelSet, JobError> {
+        ModelSet::describe(&self.detectors)
+    }
+
+    /// How a model is run.
+    pub(crate) fn session(&self) -> SessionSettings {
+        SessionSettings {
+            threads: self.threads,
+            batch: self.batch,
+            window: (self.window as usize, self.window as usize),
+            cache_dir: None,
+        }
     }
 
     /// What can change a window's detections, by name, for hashes and provenance.

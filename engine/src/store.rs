@@ -153,17 +153,19 @@ impl Maker {
         for region in regions {
             kinds.entry(&region.kind).or_default().push(region);
         }
-        let count = |(kind, regions): (&str, Vec<&Region>)| RegionCount {
+        kinds.into_iter().map(|(kind, regions)| self.region_count(kind, &regions)).collect()
+    }
+
+    fn region_count(&self, kind: &str, regions: &[&Region]) -> RegionCount {
+        let cells =
+            regions.iter().flat_map(|region| region.cells.iter().map(|(&class, &count)| (class, count)));
+        RegionCount {
             kind: kind.to_owned(),
             regions: regions.len() as u64,
-            area_mm2: sum_mm2(&regions, |region| region.area_um2),
-            analysed_mm2: sum_mm2(&regions, Region::analysed_um2),
-            cells: named_counts(
-                regions.iter().flat_map(|region| region.cells.iter().map(|(&class, &count)| (class, count))),
-                &self.rules,
-            ),
-        };
-        kinds.into_iter().map(count).collect()
+            area_mm2: sum_mm2(regions, |region| region.area_um2),
+            analysed_mm2: sum_mm2(regions, Region::analysed_um2),
+            cells: named_counts(cells, &self.rules),
+        }
     }
 
     /// Writes the tables of a slide; gives each with its rows.

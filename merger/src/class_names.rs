@@ -36,6 +36,25 @@ impl ClassNames {
         &self.0
     }
 
+    /// The class of a name.
+    #[must_use]
+    pub fn class(&self, name: &str) -> Option<ClassId> {
+        self.iter().find(|(_, known)| *known == name).map(|(class, _)| class)
+    }
+
+    /// Adds a name, if it is not there; gives its class.
+    pub fn add(&mut self, name: &str) -> ClassId {
+        self.class(name).unwrap_or_else(|| {
+            self.0.push(name.to_owned());
+            ClassId((self.0.len() - 1) as u16)
+        })
+    }
+
+    /// All classes that have a name, with it.
+    pub fn iter(&self) -> impl Iterator<Item = (ClassId, &str)> {
+        self.0.iter().enumerate().map(|(place, name)| (ClassId(place as u16), name.as_str()))
+    }
+
     /// How many classes have a name.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -58,6 +77,15 @@ impl FromIterator<String> for ClassNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_added_once_in_their_order() {
+        let mut names = ClassNames::default();
+        let classes = ["tumour", "stroma", "tumour", "gland"].map(|name| names.add(name).0);
+        assert_eq!(classes, [0, 1, 0, 2]);
+        assert_eq!((names.class("gland"), names.class("fat")), (Some(ClassId(2)), None));
+        assert_eq!(names.iter().map(|(class, _)| class.0).collect::<Vec<_>>(), [0, 1, 2]);
+    }
 
     #[test]
     fn a_class_without_a_name_is_called_by_its_number() {

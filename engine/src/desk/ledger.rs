@@ -25,6 +25,7 @@ use detector::MergeTerms;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::JobError,
     made_with::{Differences, MadeWith},
     options::RunOptions,
     slides::SlideEntry,
@@ -120,6 +121,12 @@ pub enum LedgerError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl From<LedgerError> for JobError {
+    fn from(error: LedgerError) -> Self {
+        Self::output(error)
+    }
 }
 
 fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> LedgerError {
