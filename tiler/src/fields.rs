@@ -1,14 +1,19 @@
 //! A few fields of level 0 that hold much tissue, to be looked at closely.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use wsi_reader::{Slide, read_region};
 use wsi_types::{LevelIndex, LevelRect, RgbBuffer};
 
-use crate::stain::Densities;
+use crate::{stain::Densities, tissue_mask::is_ink};
 
 /// Longer side of a field, level-0 px.
 const SIDE: u32 = 768;
 /// Fields of a slide, at most.
 const FIELDS: usize = 7;
+/// A px of ink in the picture takes as much from a field as so many of hematoxylin
+/// give: ink is darker than nuclei, and its edges are larger.
+const INK: f64 = 5.0;
 /// Fields have at least this share of the hematoxylin of the densest.
 const LEAST_SHARE: f64 = 0.4;
 
@@ -18,11 +23,14 @@ const LEAST_SHARE: f64 = 0.4;
 /// Fields that cannot be read are left out; the tissue elsewhere says as much.
 pub(crate) fn dense_fields(slide: &dyn Slide, picture: &RgbBuffer, densities: &Densities) -> Vec<RgbBuffer> {
     let places = dense_places(slide, picture, densities);
-    let read = |rect: &LevelRect| {
-        let mut pixels = RgbBuffer::default();
-        read_region(slide, LevelIndex(0), *rect, &mut pixels).ok().map(|()| pixels)
-    };
-    places.iter().filter_map(read).collect()
+    places.iter().filter_map(|place| read_field(slide, place)).collect()
+}
+
+/// A decoder that panics costs the field, as it would cost a window.
+fn read_field(slide: &dyn Slide, place: &LevelRect) -> Option<RgbBuffer> {
+    let mut pixels = RgbBuffer::default();
+    let read = catch_unwind(AssertUnwindSafe(|| read_region(slide, LevelIndex(0), *place, &mut pixels)));
+    matches!(read, Ok(Ok(()))).then_some(pixels)
 }
 
 /// Where the fields lie on level 0, densest first.
@@ -45,7 +53,8 @@ fn dense_places(slide: &dyn Slide, picture: &RgbBuffer, densities: &Densities) -
         places.push((sums.mean(&rect, scale), rect));
     }
     places.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let least = places.first().map_or(0.0, |place| place.0 * LEAST_SHARE);
+    let densest = places.first().map_or(0.0, |place| place.0);
+    let least = if densest > 0.0 { densest * LEAST_SHARE } else { f64::NEG_INFINITY };
     let dense: Vec<LevelRect> = places.iter().filter(|place| place.0 >= least).map(|place| place.1).collect();
     spread(&dense)
 }
@@ -77,7 +86,7 @@ fn are_apart(one: &LevelRect, other: &LevelRect) -> bool {
     apart.x.abs() >= half || apart.y.abs() >= half
 }
 
-/// Sums of hematoxylin above and left of each corner of a picture's px.
+/// Sums of hematoxylin, less ink, above and left of each corner of a picture's px.
 struct Sums {
     across: usize,
     sums: Vec<f64>,
@@ -90,7 +99,7 @@ impl Sums {
         for y in 0..picture.height() {
             let mut sum = 0.0;
             for (x, &pixel) in picture.row(y).as_chunks::<3>().0.iter().enumerate() {
-                sum += f64::from(densities.hematoxylin(pixel));
+                sum += if is_ink(pixel) { -INK } else { f64::from(densities.hematoxylin(pixel)) };
                 sums[(y + 1) * across + x + 1] = sums[y * across + x + 1] + sum;
             }
         }
@@ -124,6 +133,8 @@ mod tests {
         let mut picture = RgbBuffer::filled(900, 700, [240; 3]);
         for y in 100..500 {
             picture.row_mut(y)[300 * 3..800 * 3].as_chunks_mut::<3>().0.fill([120, 60, 150]);
+            // A stroke of a pen.
+            picture.row_mut(y)[..100 * 3].as_chunks_mut::<3>().0.fill([20, 50, 160]);
         }
         let places = dense_places(&slide, &picture, &Densities::new());
         assert_eq!(places.len(), FIELDS);
@@ -143,6 +154,10 @@ mod tests {
             assert_eq!(fields.len(), 1, "{size:?}");
             assert_eq!((fields[0].width(), fields[0].height()), (size.0 as usize, size.1 as usize));
         }
+        let mut broken = Painted::new(&[(70, 50)]);
+        broken.panicking.insert(wsi_types::TileId { level: LevelIndex(0), row: 0, column: 0 });
+        let picture = RgbBuffer::filled(70, 50, [120, 60, 150]);
+        assert!(dense_fields(&broken, &picture, &Densities::new()).is_empty());
         let slide = Painted::new(&[(7, 5)]);
         assert!(dense_fields(&slide, &RgbBuffer::default(), &Densities::new()).is_empty());
     }
