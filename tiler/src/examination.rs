@@ -94,7 +94,7 @@ impl Examination {
 
 impl Appearance {
     fn is_stained_otherwise(&self) -> bool {
-        self.dark_ground || self.brown_share >= MOST_BROWN || self.lacks_colour()
+        self.dark_ground || self.ink_share > MOST_INK || self.brown_share >= MOST_BROWN || self.lacks_colour()
     }
 
     fn lacks_colour(&self) -> bool {
