@@ -1,5 +1,6 @@
 //! The command line. `--help` is the documentation of each command.
 
+mod exchange;
 mod judging;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -16,6 +17,7 @@ pub use crate::{
     knobs::{AllOptions, CellOptions},
     run::Run,
 };
+pub use exchange::{Export, Frame, Import};
 pub use judging::{Annotations, Consensus, Eval, TrainingSet};
 
 /// Whole-slide pathology processing: gigapixel slides in, one Parquet dataset of
@@ -49,6 +51,8 @@ enum Command {
     Status(Status),
     Report(Report),
     Verify(Verify),
+    Export(Box<Export>),
+    Import(Box<Import>),
     Eval(Box<Eval>),
     Consensus(Box<Consensus>),
     Dataset(Box<TrainingSet>),
@@ -424,6 +428,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Status(status) => command::status::status(&status),
         Command::Report(report) => command::report::report(&report),
         Command::Verify(verify) => command::verify::verify(&verify),
+        Command::Export(export) => command::export::export(&export),
+        Command::Import(import) => command::import::import(&import),
         Command::Eval(eval) => command::eval::eval(&eval),
         Command::Consensus(consensus) => command::consensus::consensus(&consensus),
         Command::Dataset(dataset) => command::dataset::dataset(&dataset),

@@ -2,6 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
+use convert::ConvertError;
 use dataset::DatasetError;
 use engine::JobError;
 use report::ReportError;
@@ -114,6 +115,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         exit_of_job(error)
     } else if let Some(error) = error.downcast_ref::<ViewError>() {
         exit_of_view(error)
+    } else if let Some(error) = error.downcast_ref::<ConvertError>() {
+        exit_of_convert(error)
     } else {
         Exit::Internal
     }
@@ -153,5 +156,15 @@ fn exit_of_report(error: &ReportError) -> Exit {
         ReportError::Dataset(error) => exit_of_dataset(error),
         ReportError::WritePicture { .. } => Exit::CannotWrite,
         ReportError::Chart(_) | ReportError::Picture(_) | ReportError::Encode { .. } => Exit::Internal,
+    }
+}
+
+fn exit_of_convert(error: &ConvertError) -> Exit {
+    match error {
+        ConvertError::Refused(_) => Exit::Usage,
+        ConvertError::Write { .. } => Exit::CannotWrite,
+        ConvertError::NotAsWritten { .. } => Exit::Internal,
+        ConvertError::Folder(error) => exit_of_dataset(error),
+        _ => Exit::Incomplete,
     }
 }

@@ -48,6 +48,12 @@ impl NewFolder {
             .map_err(|reason| DatasetError::Write { what: name.to_owned(), reason, path: self.path.clone() })
     }
 
+    /// Where it lies until it has its name: for files that are too large to be held.
+    #[must_use]
+    pub fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
     /// Gives the folder its name.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What other people's programs say, for the tests to compare with.
 //!
-//! `.venv-test` holds them, pinned in `tests/python/requirements*.txt`. The scripts named
+//! `.venv-test` holds them, pinned in `tests/python/requirements*.txt`; the libraries of the tools that exports are for
+//! have environments of their own. The scripts named
 //! `tests/python/*_reference.py` write what the tests compare with into `target/reference`. It depends on
 //! nothing but the scripts and the pinned packages, and is kept until one of these changes.
 
@@ -32,14 +33,41 @@ pub(crate) fn prepare(root: &Path) -> Result<()> {
     for list in &lists {
         install(&python, list, &folder)?;
     }
-    write_references(&python, &lists, &reference_scripts(&sources)?, &root.join("target/reference"))
+    write_references(&python, &lists, &reference_scripts(&sources)?, &root.join("target/reference"))?;
+    prepare_export_readers(root, &sources);
+    Ok(())
+}
+
+/// Environments whose packages would not agree with each other's versions, each with its list.
+const EXPORT_READERS: [(&str, &str); 2] =
+    [(".venv-exports", "requirements-exports.txt"), (".venv-spatialdata", "requirements-spatialdata.txt")];
+/// SpatialData takes minutes to install, so only who sets this waits for it.
+const ALL_READERS: &str = "SLIDEMILL_ALL_READERS";
+
+/// Makes the environments that read exports. Where one cannot be made its tests say that they are skipped: no fault
+/// of the program's.
+fn prepare_export_readers(root: &Path, sources: &Path) {
+    let all = std::env::var_os(ALL_READERS).is_some();
+    let wanted = EXPORT_READERS.iter().take(if all { EXPORT_READERS.len() } else { 1 });
+    for (folder, list) in wanted {
+        let folder = root.join(folder);
+        let made = environment(&folder).and_then(|python| install(&python, &sources.join(list), &folder));
+        if let Err(error) = made {
+            step::say(&format!("export readers: {} is left out: {error:#}", name_of(&folder)));
+        }
+    }
+    if !all {
+        step::say(&format!(
+            "export readers: SpatialData is left out; {ALL_READERS}=1 has it installed (minutes)"
+        ));
+    }
 }
 
 fn environment(folder: &Path) -> Result<Python> {
     if let Some(python) = Python::of_environment(folder) {
         return Ok(python);
     }
-    step::say("reference readers: making .venv-test");
+    step::say(&format!("reference readers: making {}", name_of(folder)));
     Python::at_least(OLDEST_PYTHON)?.make_environment(folder)
 }
 

@@ -53,7 +53,8 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
             .map_err(|error| malformed(FORMAT, &at, error.to_string(), source.path))?;
         let properties = feature.properties.unwrap_or_default();
         let kind = kind_of(&properties);
-        if matches!(kind, Some("root" | "tile" | "tmaCore")) {
+        let detected = matches!(kind, Some("detection" | "cell"));
+        if matches!(kind, Some("root" | "tile" | "tmaCore")) || (settings.detections_only && !detected) {
             continue;
         }
         let nucleus = if settings.nuclei { feature.nucleus } else { None };

@@ -68,6 +68,8 @@ pub struct ReadSettings {
     /// Takes what is marked `iscrowd` for single objects: CVAT marks all that was
     /// drawn with its brush so.
     pub crowds_are_objects: bool,
+    /// Takes of QuPath's objects only those that a program detected, and none that are annotations.
+    pub detections_only: bool,
 }
 
 impl Default for ReadSettings {
@@ -79,6 +81,7 @@ impl Default for ReadSettings {
             nuclei: false,
             parts: Parts::default(),
             crowds_are_objects: false,
+            detections_only: false,
         }
     }
 }

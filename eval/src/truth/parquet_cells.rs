@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fs::File};
 
 use arrow_array::{
-    Array, RecordBatch, StructArray,
+    Array, ListArray, RecordBatch, StructArray,
     cast::AsArray,
     types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
 };
@@ -26,6 +26,7 @@ use crate::{
     EvalError,
     error::Result,
     objects::{Detail, Object, ObjectSet, Role, Shape},
+    polygon::{Polygon, Ring},
 };
 
 const FORMAT: &str = "Parquet";
@@ -235,20 +236,22 @@ enum Places<'a> {
     Points(Vec<f64>, Vec<f64>),
     Boxes([Vec<f64>; 4]),
     Wkb(&'a dyn Array),
+    /// Lists of rings of coordinates: GeoParquet's native polygons.
+    Rings(&'a ListArray),
 }
 
 impl<'a> Places<'a> {
     fn new(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
         let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref());
         if let Some(geometry) = column("geometry").filter(|_| detail == Detail::Full) {
-            let binary = matches!(
-                geometry.data_type(),
-                DataType::Binary | DataType::LargeBinary | DataType::BinaryView
-            );
-            return if binary {
-                Ok(Self::Wkb(geometry))
-            } else {
-                Err(unexpected("geometry", geometry, "binary"))
+            return match geometry.data_type() {
+                DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Ok(Self::Wkb(geometry)),
+                DataType::Struct(_) => {
+                    let (x, y) = coordinates(geometry)?;
+                    Ok(Self::Points(x, y))
+                }
+                DataType::List(_) => Ok(Self::Rings(geometry.as_list())),
+                _ => Err(unexpected("geometry", geometry, "binary, points or lists of rings")),
             };
         }
         if let Some(bbox) =
@@ -284,8 +287,39 @@ impl<'a> Places<'a> {
             }
             Self::Wkb(geometry) if geometry.is_null(row) => Err(Ok(Remark::Placeless)),
             Self::Wkb(geometry) => wkb::shape(binary(*geometry, row), slivers),
+            Self::Rings(polygons) if polygons.is_null(row) => Err(Ok(Remark::Placeless)),
+            Self::Rings(polygons) => {
+                let rings = polygons.value(row);
+                let rings = rings
+                    .as_list_opt::<i32>()
+                    .ok_or(Err("geometry is a list, but not of rings".to_owned()))?;
+                let rings = (0..rings.len()).map(|ring| native_ring(rings.value(ring).as_ref()));
+                let rings = rings.collect::<Result<_, _>>().map_err(Err)?;
+                Ok(Shape::Polygon(Box::new(Polygon { rings })))
+            }
         }
     }
+}
+
+/// The columns x and y of a struct.
+fn coordinates(array: &dyn Array) -> Result<(Vec<f64>, Vec<f64>), Problem> {
+    let other = || unexpected("geometry", array, "coordinates x and y");
+    let points = array.as_struct_opt().ok_or_else(other)?;
+    let axis = |name: &str| numbers(name, points.column_by_name(name).ok_or_else(other)?.as_ref());
+    Ok((axis("x")?, axis("y")?))
+}
+
+/// A ring of coordinates, without its repeated last point.
+fn native_ring(array: &dyn Array) -> Result<Ring, String> {
+    let (x, y) = coordinates(array).map_err(|(_, problem)| problem)?;
+    if !x.iter().chain(&y).all(|value| value.is_finite()) {
+        return Err("place is empty or not finite".to_owned());
+    }
+    let mut ring: Ring = x.into_iter().zip(y).map(|(x, y)| euclid::point2(x, y)).collect();
+    if ring.len() > 1 && ring.first() == ring.last() {
+        ring.pop();
+    }
+    Ok(ring)
 }
 
 fn finite(place: f64) -> Result<f64, Result<Remark, String>> {

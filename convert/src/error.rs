@@ -1,0 +1,76 @@
+//! What can go wrong between our tables and the formats of others.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why an export or import stopped. Nothing is left behind under a final name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {what}: {source}: {path}")]
+    Read {
+        /// In words: `the cell table`.
+        what: &'static str,
+        /// The system's own reason.
+        source: io::Error,
+        /// Which one.
+        path: PathBuf,
+    },
+    /// A file is not what its format says, or holds what we cannot take over.
+    #[error("{what} cannot be used: {problem}: {path}")]
+    Malformed {
+        /// In words: `the DICOM annotations`.
+        what: &'static str,
+        /// What was found, and what was expected.
+        problem: String,
+        /// Which file.
+        path: PathBuf,
+    },
+    /// An output cannot be written.
+    #[error("cannot write {what}: {source}: {path}")]
+    Write {
+        /// In words: `the annotation store`.
+        what: &'static str,
+        /// The system's own reason.
+        source: io::Error,
+        /// The name it would have had.
+        path: PathBuf,
+    },
+    /// What was asked cannot be done: say why, and what can.
+    #[error("{0}")]
+    Refused(String),
+    /// What was read back from a file that was just written is not what went in: our own fault.
+    #[error("what was written is not what was meant: {problem}: {path}")]
+    NotAsWritten {
+        /// Found and expected.
+        problem: String,
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A folder that is to be new is there already, or cannot be made.
+    #[error(transparent)]
+    Folder(#[from] dataset::DatasetError),
+    /// Annotations that a reader of the evaluation refused.
+    #[error(transparent)]
+    Annotations(#[from] eval::EvalError),
+}
+
+/// Results of this crate.
+pub type Result<T> = std::result::Result<T, ConvertError>;
+
+pub(crate) fn unreadable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ConvertError {
+    let path = path.to_owned();
+    move |source| ConvertError::Read { what, source, path }
+}
+
+pub(crate) fn unwritable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ConvertError {
+    let path = path.to_owned();
+    move |source| ConvertError::Write { what, source, path }
+}
+
+pub(crate) fn malformed(what: &'static str, problem: impl Into<String>, path: &Path) -> ConvertError {
+    ConvertError::Malformed { what, problem: problem.into(), path: path.to_owned() }
+}

@@ -1,0 +1,98 @@
+//! TIAToolbox's `SQLiteStore`: geometry as WKB, packed or not, properties as JSON.
+
+use std::{borrow::Cow, io::Read as _, path::Path};
+
+use eval::{
+    objects::{Object, ObjectSet, Role, Shape},
+    truth::UNNAMED_CLASS,
+};
+use flate2::read::ZlibDecoder;
+use rusqlite::{Connection, OpenFlags, Row};
+use serde_json::{Map, Value};
+use wsi_types::Level0Point;
+
+use super::names;
+use crate::{
+    error::{Result, malformed},
+    wkb,
+};
+
+const WHAT: &str = "the annotation store";
+
+pub(super) fn read(path: &Path) -> Result<ObjectSet> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let broken = |error: rusqlite::Error| malformed(WHAT, error.to_string(), path);
+    let base = Connection::open_with_flags(path, flags).map_err(broken)?;
+    let compression = compression(&base).map_err(|problem| malformed(WHAT, problem, path))?;
+    let mut set = ObjectSet::default();
+    let image = set.image_named(&super::image_name(path));
+    let mut query = base
+        .prepare("SELECT id, cx, cy, geometry, properties FROM annotations ORDER BY id")
+        .map_err(broken)?;
+    let mut rows = query.query([]).map_err(broken)?;
+    while let Some(row) = rows.next().map_err(broken)? {
+        let id: i64 = row.get(0).map_err(broken)?;
+        let (class, score, shape) = annotation(row, compression)
+            .map_err(|problem| malformed(WHAT, format!("annotation {id}: {problem}"), path))?;
+        let class = set.class_named(&class)?;
+        set.objects.push(Object { id: id.unsigned_abs(), image, class, score, shape, role: Role::Object });
+    }
+    Ok(set)
+}
+
+#[derive(Clone, Copy)]
+enum Compression {
+    None,
+    Zlib,
+}
+
+/// As the store says; values are JSON.
+fn compression(base: &Connection) -> std::result::Result<Compression, String> {
+    let value = base
+        .query_row("SELECT value FROM metadata WHERE key = 'compression'", [], |row| row.get::<_, String>(0));
+    match value {
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(Compression::None),
+        Err(error) => Err(error.to_string()),
+        Ok(text) => match serde_json::from_str(&text) {
+            Ok(Value::Null) => Ok(Compression::None),
+            Ok(Value::String(name)) if name == "zlib" => Ok(Compression::Zlib),
+            _ => Err(format!("its geometry is packed by {text}, expected \"zlib\" or null")),
+        },
+    }
+}
+
+fn annotation(
+    row: &Row<'_>,
+    compression: Compression,
+) -> std::result::Result<(String, Option<f32>, Shape), String> {
+    let text = |error: rusqlite::Error| error.to_string();
+    let shape = match row.get_ref(3).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(text)? {
+        Some(packed) => wkb::shape(&unpacked(packed, compression)?)?,
+        None => Shape::Point(Level0Point::new(row.get(1).map_err(text)?, row.get(2).map_err(text)?)),
+    };
+    let properties: Option<String> = row.get(4).map_err(text)?;
+    let properties: Map<String, Value> = match properties {
+        Some(json) => {
+            serde_json::from_str(&json).map_err(|error| format!("its properties are no JSON: {error}"))?
+        }
+        None => Map::new(),
+    };
+    let class = names::CLASS.iter().find_map(|name| names::word(properties.get(*name)?));
+    let score = names::SCORE.iter().find_map(|name| properties.get(*name)?.as_f64());
+    let score = score.map(|score| score as f32).filter(|score| !score.is_nan());
+    Ok((class.unwrap_or_else(|| UNNAMED_CLASS.to_owned()), score, shape))
+}
+
+/// Unpacked, up to what no outline is larger than.
+fn unpacked(bytes: &[u8], compression: Compression) -> std::result::Result<Cow<'_, [u8]>, String> {
+    const MOST: u64 = 1 << 28;
+    match compression {
+        Compression::None => Ok(bytes.into()),
+        Compression::Zlib => {
+            let mut whole = Vec::new();
+            let read = ZlibDecoder::new(bytes).take(MOST).read_to_end(&mut whole);
+            read.map_err(|error| format!("its geometry cannot be unpacked: {error}"))?;
+            Ok(whole.into())
+        }
+    }
+}

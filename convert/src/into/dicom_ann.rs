@@ -1,0 +1,183 @@
+//! DICOM Microscopy Bulk Simple Annotations: points, polygons, rectangles and ellipses on the pixel matrix.
+
+use std::path::Path;
+
+use eval::{
+    objects::{Object, ObjectSet, Role, Shape},
+    polygon::Polygon,
+    truth::UNNAMED_CLASS,
+};
+use wsi_types::Level0Point;
+
+use crate::{
+    dicom::{AREA, Items, SCORE, Tag, read_file, tags, uids},
+    error::{Result, malformed},
+};
+
+const WHAT: &str = "the DICOM annotations";
+
+pub(super) fn read(path: &Path) -> Result<ObjectSet> {
+    let broken = |problem: String| malformed(WHAT, problem, path);
+    let object = read_file(path, WHAT, Tag(0xffff, 0xffff))?;
+    let class = object.text_of(tags::SOP_CLASS_UID).unwrap_or_default();
+    if class != uids::BULK_ANNOTATIONS {
+        return Err(broken(format!(
+            "it is another kind of DICOM object ({class}), expected Microscopy Bulk Simple Annotations"
+        )));
+    }
+    check_frame(&object).map_err(broken)?;
+    let mut set = ObjectSet::default();
+    let image = set.image_named(&super::image_name(path));
+    for (group, number) in object.items_of(tags::ANNOTATION_GROUP_SEQUENCE).iter().zip(1..) {
+        let cells = group_cells(group).map_err(|problem| broken(format!("group {number}: {problem}")))?;
+        let class = set.class_named(&class_of(group))?;
+        for (shape, score) in cells {
+            let id = set.objects.len() as u64;
+            set.objects.push(Object { id, image, class, score, shape, role: Role::Object });
+        }
+    }
+    Ok(set)
+}
+
+fn check_frame(object: &Items) -> std::result::Result<(), String> {
+    let kind = object.text_of(tags::ANNOTATION_COORDINATE_TYPE).unwrap_or_default();
+    if kind != "2D" {
+        return Err(format!(
+            "its coordinates are {kind:?} (mm in the frame of the slide), expected 2D (px of the slide)"
+        ));
+    }
+    // Type 1C: VOLUME where absent, as single-frame images have no other.
+    match object.text_of(tags::PIXEL_ORIGIN_INTERPRETATION).as_deref() {
+        None | Some("VOLUME") => Ok(()),
+        Some(other) => Err(format!("its coordinates count from each {other}, expected from the VOLUME")),
+    }
+}
+
+/// The label of a group, less the number that a class in several groups has; else what its objects are.
+fn class_of(group: &Items) -> String {
+    let coded = || {
+        let kinds = group.items_of(tags::ANNOTATION_PROPERTY_TYPE_CODE_SEQUENCE);
+        kinds.first()?.text_of(tags::CODE_MEANING)
+    };
+    let label = group
+        .text_of(tags::ANNOTATION_GROUP_LABEL)
+        .or_else(coded)
+        .unwrap_or_else(|| UNNAMED_CLASS.to_owned());
+    let numbered = label.strip_suffix(')').and_then(|label| label.rsplit_once(" ("));
+    match numbered {
+        Some((class, number)) if number.parse::<u32>().is_ok() => class.to_owned(),
+        _ => label,
+    }
+}
+
+fn group_cells(group: &Items) -> std::result::Result<Vec<(Shape, Option<f32>)>, String> {
+    let points = points(group)?;
+    let kind = group.text_of(tags::GRAPHIC_TYPE).unwrap_or_default();
+    let shapes = match kind.as_str() {
+        "POINT" => points.into_iter().map(Shape::Point).collect(),
+        "POLYGON" => polygons(&points, group)?,
+        "RECTANGLE" => fours(&points, |corners| corners.to_vec())?,
+        "ELLIPSE" => fours(&points, ellipse)?,
+        other => {
+            return Err(format!("its objects are {other:?}, expected POINT, POLYGON, RECTANGLE or ELLIPSE"));
+        }
+    };
+    let stated = group.u32_of(tags::NUMBER_OF_ANNOTATIONS).map(|count| count as usize);
+    if stated.is_some_and(|stated| stated != shapes.len()) {
+        return Err(format!("it holds {} objects, but says {}", shapes.len(), stated.unwrap_or_default()));
+    }
+    let scores = scores(group, shapes.len());
+    Ok(shapes.into_iter().zip(scores).collect())
+}
+
+fn points(group: &Items) -> std::result::Result<Vec<Level0Point>, String> {
+    let values = group.f32s_of(tags::POINT_COORDINATES_DATA);
+    let values = values
+        .or_else(|| group.f64s_of(tags::DOUBLE_POINT_COORDINATES_DATA))
+        .ok_or("it has no coordinates")?;
+    let (pairs, rest) = values.as_chunks::<2>();
+    let is_flat = rest.is_empty() && values.iter().all(|value| value.is_finite());
+    let point = |pair: &[f64; 2]| Level0Point::new(pair[0], pair[1]);
+    if is_flat {
+        Ok(pairs.iter().map(point).collect())
+    } else {
+        Err("its coordinates are no pairs of numbers".to_owned())
+    }
+}
+
+/// Between the first values of one polygon and the next.
+fn polygons(points: &[Level0Point], group: &Items) -> std::result::Result<Vec<Shape>, String> {
+    let firsts = group.u32s_of(tags::LONG_PRIMITIVE_POINT_INDEX_LIST);
+    let firsts = firsts.ok_or("polygons without the list of their first values")?;
+    // From 1, and of values; a point is two.
+    let place = |first: u32| {
+        first.checked_sub(1).filter(|first| first.is_multiple_of(2)).map(|first| first as usize / 2)
+    };
+    let starts = firsts.iter().map(|&first| place(first)).collect::<Option<Vec<usize>>>();
+    let mut starts = starts.ok_or("the list of first values has one that begins no point")?;
+    starts.push(points.len());
+    let ring = |pair: &[usize]| {
+        let ring = points.get(pair[0]..pair[1]).filter(|ring| ring.len() > 2);
+        ring.map(<[Level0Point]>::to_vec)
+            .ok_or_else(|| format!("a polygon goes from point {} to {}", pair[0], pair[1]))
+    };
+    starts.windows(2).map(|pair| Ok(outline(ring(pair)?))).collect()
+}
+
+fn outline(ring: Vec<Level0Point>) -> Shape {
+    Shape::Polygon(Box::new(Polygon::from_ring(ring)))
+}
+
+fn fours(
+    points: &[Level0Point],
+    ring: impl Fn(&[Level0Point; 4]) -> Vec<Level0Point>,
+) -> std::result::Result<Vec<Shape>, String> {
+    let (fours, rest) = points.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(format!("{} points are no whole number of four each", points.len()));
+    }
+    Ok(fours.iter().map(|four| outline(ring(four))).collect())
+}
+
+/// 32 points on the ellipse whose major axis ends at the first two points, its minor axis at the others.
+fn ellipse([a, b, c, d]: &[Level0Point; 4]) -> Vec<Level0Point> {
+    const CORNERS: u32 = 32;
+    let middle = a.lerp(*b, 0.5);
+    let (major, minor) = ((*b - *a) / 2.0, (*d - *c) / 2.0);
+    let corner = |step: u32| {
+        let (sin, cos) = (f64::from(step) / f64::from(CORNERS) * std::f64::consts::TAU).sin_cos();
+        middle + major * cos + minor * sin
+    };
+    (0..CORNERS).map(corner).collect()
+}
+
+/// Of each object, where the group has them: a measurement under a name that says score or probability.
+fn scores(group: &Items, count: usize) -> Vec<Option<f32>> {
+    let none = vec![None; count];
+    let is_score = |item: &&Items| {
+        let concept = item.items_of(tags::CONCEPT_NAME_CODE_SEQUENCE).first();
+        let word = |tag| concept.and_then(|concept| concept.text_of(tag)).unwrap_or_default().to_lowercase();
+        let (code, meaning) = (word(tags::CODE_VALUE), word(tags::CODE_MEANING));
+        code == SCORE.0 || (code != AREA.0 && (meaning.contains("score") || meaning.contains("probability")))
+    };
+    let Some(measurement) = group.items_of(tags::MEASUREMENTS_SEQUENCE).iter().find(is_score) else {
+        return none;
+    };
+    let values = measurement.items_of(tags::MEASUREMENT_VALUES_SEQUENCE).first();
+    let values = values.and_then(|values| values.f32s_of(tags::FLOATING_POINT_VALUES)).unwrap_or_default();
+    let known = |value: f64| Some(value as f32).filter(|value| !value.is_nan());
+    let list = measurement.u32s_of(tags::ANNOTATION_INDEX_LIST);
+    match list {
+        None if values.len() == count => values.into_iter().map(known).collect(),
+        None => none,
+        Some(list) => {
+            let mut scores = none;
+            for (index, value) in list.into_iter().zip(values) {
+                if let Some(score) = scores.get_mut((index as usize).wrapping_sub(1)) {
+                    *score = known(value);
+                }
+            }
+            scores
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Formats in: another tool's cells as objects in level-0 px.
+//!
+//! | format | recognised by |
+//! | --- | --- |
+//! | QuPath zip | a zip of GeoJSON members |
+//! | TIAToolbox store | an SQLite file with a table `annotations` |
+//! | DICOM annotations | DICOM's marker, and the class of bulk annotations |
+//! | SpatialData store | a folder with `zarr.json` or `.zattrs` and `shapes` |
+//! | CellViT, HoVer-Net | JSON with `cells` or `nuc` |
+//! | HoVer-NeXt | JSON of numbered `[class, [y, x]]` |
+//! | label TIFF | a TIFF of one gray channel |
+//! | GeoJSON, COCO, CSV, label PNG, slidemill tables | as [`eval::truth`] does |
+//!
+//! Files are known by what they hold, never by their names.
+
+mod annotation_store;
+mod cells;
+mod dicom_ann;
+mod label_tiff;
+mod names;
+mod nuclei_json;
+mod spatialdata;
+mod zipped;
+
+use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
+
+use eval::{
+    objects::{ObjectSet, Role, Shape},
+    truth::{self, ReadSettings, Reading, remarks::Remarks},
+};
+
+use crate::error::{Result, unreadable};
+pub use cells::{Placing, TakenOver, take_over};
+
+/// Reads all objects of a file, or of a folder where a format is one, and what was left out or had to be decided.
+///
+/// # Errors
+///
+/// When it cannot be read, is of no known format, or is damaged: then it says where.
+pub fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
+    const SQLITE: &[u8] = b"SQLite format 3\0";
+    const ZIP: &[u8] = b"PK\x03\x04";
+    if path.is_dir() {
+        return match spatialdata::shapes_of(path) {
+            Some(shapes) => spatialdata::read(path, &shapes, settings),
+            None => Ok(truth::read(path, settings)?),
+        };
+    }
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(132).read_to_end(&mut head))
+        .map_err(unreadable("the cells", path))?;
+    if head.starts_with(SQLITE) {
+        annotation_store::read(path).map(all_taken)
+    } else if head.starts_with(ZIP) {
+        zipped::read(path, settings)
+    } else if head.get(128..) == Some(b"DICM") {
+        dicom_ann::read(path).map(all_taken)
+    } else if label_tiff::is_tiff(&head) {
+        label_tiff::read(path).map(all_taken)
+    } else if let Some(set) = nuclei_json::read(path, &head)? {
+        Ok(all_taken(set))
+    } else {
+        Ok(truth::read(path, settings)?)
+    }
+}
+
+/// Objects of a format of which nothing is left out.
+fn all_taken(set: ObjectSet) -> Reading {
+    Reading { set, remarks: Remarks::default(), omits_empty_images: false }
+}
+
+/// Objects by class name, without areas nobody annotated.
+#[must_use]
+pub fn count_by_class(set: &ObjectSet) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for object in set.objects.iter().filter(|object| object.role != Role::IgnoreArea) {
+        *counts.entry(set.class_name(object.class).to_owned()).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// Area of all objects, px²; `None` where one of them is a point.
+#[must_use]
+pub fn area_px2(set: &ObjectSet) -> Option<f64> {
+    let area = |shape: &Shape| match shape {
+        Shape::Point(_) => None,
+        other => Some(other.area()),
+    };
+    set.objects.iter().map(|object| area(&object.shape)).sum()
+}
+
+/// The name of the slide that a file is about.
+fn image_name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

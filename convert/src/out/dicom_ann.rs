@@ -1,0 +1,338 @@
+//! DICOM Microscopy Bulk Simple Annotations (PS3.3 A.87): one group per class.
+//!
+//! A group's coordinates are one value, written before its count is known to a stream. So coordinates, indices and
+//! measurements of each class are spooled to the disk and copied into place at the end: memory stays that of a part.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use wsi_types::ClassId;
+
+use super::{Maker, Outlined, Part, Settings, Source, Spool, stream, write_file};
+use crate::{
+    dicom::{
+        AREA, Code, Items, MAKER, NO_UNITS, SCORE, Tag, UM2, Vr, begin_item, begin_sequence, end_item,
+        end_sequence, our_scheme, tags, uids, write_head, write_header,
+    },
+    error::{Result, unwritable},
+    ids,
+    ring::{Grid, twice_area},
+    source::SlideFacts,
+    tally::Tally,
+};
+
+const WHAT: &str = "the DICOM annotations";
+/// Cells worked on at a time.
+const ROWS: usize = 32_768;
+/// A value's length is a number of 32 bits; a class that has more goes on in another group.
+const MOST_BYTES: u64 = 1 << 31;
+/// Up to here steps of 1/64 px are exact as `f32`.
+const MOST_PX_AS_F32: u32 = 1 << 18;
+
+/// Writes the annotations of a slide.
+pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Result<Tally> {
+    let slide = settings.dicom_slide(source.facts);
+    let [width, height] = source.facts.size_px;
+    let doubles = width.max(height) > MOST_PX_AS_F32;
+    let maker = Coordinates { um_per_px: source.facts.mpp.get(), points: settings.points, doubles };
+    let mut groups = Groups {
+        points: settings.points,
+        doubles,
+        done: Vec::new(),
+        open: BTreeMap::new(),
+        path: path.to_owned(),
+    };
+    let mut tally = stream(source, settings, ROWS, &maker, |made| groups.take(made))?;
+    let identity = source.identity(settings);
+    let class = uids::BULK_ANNOTATIONS;
+    let mut object = slide.object(class, "ANN", source.facts, &identity);
+    let mut series = Items::new();
+    series.sequence(tags::REFERENCED_INSTANCE_SEQUENCE, vec![slide.image()]).text(
+        tags::SERIES_INSTANCE_UID,
+        Vr::UI,
+        slide.series_uid(),
+    );
+    object
+        .sequence(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE, vec![our_scheme()])
+        .sequence(tags::REFERENCED_SERIES_SEQUENCE, vec![series])
+        .sequence(tags::REFERENCED_IMAGE_SEQUENCE, vec![slide.image()])
+        .text(tags::SERIES_NUMBER, Vr::IS, "2")
+        // Type 2C: validators ask for it, empty.
+        .text(tags::LATERALITY, Vr::CS, "")
+        .text(tags::PIXEL_ORIGIN_INTERPRETATION, Vr::CS, "VOLUME")
+        .text(tags::ANNOTATION_COORDINATE_TYPE, Vr::CS, "2D")
+        .text(tags::CONTENT_LABEL, Vr::CS, "CELLS")
+        .text(tags::CONTENT_DESCRIPTION, Vr::LO, "Cells found by a model, not checked by a person")
+        .text(tags::CONTENT_CREATOR_NAME, Vr::PN, MAKER);
+    slide.put_container(&mut object);
+    let instance = object.text_of(tags::SOP_INSTANCE_UID).unwrap_or_default();
+    let groups = groups.finished();
+    write_file(path, WHAT, |out| {
+        write_head(out, class, &instance)
+            .and_then(|()| write_object(out, &object, groups, source.facts, &identity))
+            .map_err(unwritable(WHAT, path))
+    })?;
+    tally.notes.extend(slide.note());
+    Ok(tally)
+}
+
+/// Elements before the groups, the groups, and those after them.
+fn write_object(
+    out: &mut impl Write,
+    object: &Items,
+    groups: Vec<Group>,
+    facts: &SlideFacts,
+    identity: &str,
+) -> io::Result<()> {
+    object.part(|tag| tag < tags::ANNOTATION_GROUP_SEQUENCE).write(out)?;
+    begin_sequence(out, tags::ANNOTATION_GROUP_SEQUENCE)?;
+    for (group, number) in groups.into_iter().zip(1..) {
+        begin_item(out)?;
+        group.write(out, number, facts, identity)?;
+        end_item(out)?;
+    }
+    end_sequence(out)?;
+    object.part(|tag| tag > tags::ANNOTATION_GROUP_SEQUENCE).write(out)
+}
+
+/// The classes at work.
+struct Groups {
+    points: bool,
+    doubles: bool,
+    /// Those that are full.
+    done: Vec<Group>,
+    open: BTreeMap<ClassId, Group>,
+    path: PathBuf,
+}
+
+impl Groups {
+    fn take(&mut self, made: Vec<MadeClass>) -> Result<()> {
+        for made in made {
+            self.group(made.class, made.coordinates.len() as u64)?.push(&made)?;
+        }
+        Ok(())
+    }
+
+    /// All groups, by class.
+    fn finished(self) -> Vec<Group> {
+        let mut all = self.done;
+        all.extend(self.open.into_values());
+        all.sort_by_key(|group| (group.class, group.number_in_class));
+        all
+    }
+
+    fn group(&mut self, class: ClassId, bytes: u64) -> Result<&mut Group> {
+        let full = self.open.get(&class).is_some_and(|group| group.coordinates.bytes() + bytes > MOST_BYTES);
+        let number_in_class =
+            self.open.get(&class).map_or(0, |group| group.number_in_class + u32::from(full));
+        if full {
+            self.done.extend(self.open.remove(&class));
+        }
+        match self.open.entry(class) {
+            std::collections::btree_map::Entry::Occupied(open) => Ok(open.into_mut()),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                let spool = || Spool::beside(&self.path);
+                Ok(place.insert(Group {
+                    class,
+                    number_in_class,
+                    points: self.points,
+                    doubles: self.doubles,
+                    cells: 0,
+                    values: 0,
+                    coordinates: spool()?,
+                    firsts: spool()?,
+                    areas: spool()?,
+                    scores: spool()?,
+                }))
+            }
+        }
+    }
+}
+
+/// The cells of one class in a part, as bytes.
+struct MadeClass {
+    class: ClassId,
+    coordinates: Vec<u8>,
+    /// Values (not bytes, not points) of each cell.
+    values: Vec<u32>,
+    areas: Vec<u8>,
+    scores: Vec<u8>,
+}
+
+/// Makes coordinates of cells.
+struct Coordinates {
+    um_per_px: f64,
+    points: bool,
+    doubles: bool,
+}
+
+impl Maker for Coordinates {
+    type Made = Vec<MadeClass>;
+
+    fn grid(&self) -> Grid {
+        Grid::DYADIC
+    }
+
+    fn make(&self, part: &Part<'_>) -> Result<Self::Made> {
+        let mut made: BTreeMap<ClassId, MadeClass> = BTreeMap::new();
+        let grid = self.grid();
+        let um2_per_step2 = {
+            let um = grid.px(1) * self.um_per_px;
+            um * um
+        };
+        for Outlined { row, ring } in part.cells {
+            let class = made.entry(row.class).or_insert_with(|| MadeClass::new(row.class));
+            if self.points {
+                class.push(row.centroid.x, self.doubles);
+                class.push(row.centroid.y, self.doubles);
+            }
+            for place in ring {
+                class.push(grid.px(place.x), self.doubles);
+                class.push(grid.px(place.y), self.doubles);
+            }
+            class.values.push(if self.points { 2 } else { 2 * ring.len() as u32 });
+            let area = if self.points {
+                row.measures[1]
+            } else {
+                (twice_area(ring) as f64 / 2.0 * um2_per_step2) as f32
+            };
+            class.areas.extend(area.to_le_bytes());
+            class.scores.extend(row.score().to_le_bytes());
+        }
+        Ok(made.into_values().collect())
+    }
+}
+
+impl MadeClass {
+    fn new(class: ClassId) -> Self {
+        Self { class, coordinates: Vec::new(), values: Vec::new(), areas: Vec::new(), scores: Vec::new() }
+    }
+
+    fn push(&mut self, px: f64, doubles: bool) {
+        if doubles {
+            self.coordinates.extend(px.to_le_bytes());
+        } else {
+            self.coordinates.extend((px as f32).to_le_bytes());
+        }
+    }
+}
+
+/// The cells of one class, or a part of them where they are very many.
+struct Group {
+    class: ClassId,
+    number_in_class: u32,
+    points: bool,
+    doubles: bool,
+    cells: u32,
+    /// Coordinate values so far.
+    values: u32,
+    coordinates: Spool,
+    firsts: Spool,
+    areas: Spool,
+    scores: Spool,
+}
+
+impl Group {
+    fn push(&mut self, made: &MadeClass) -> Result<()> {
+        for count in &made.values {
+            // From 1, and of values: what the standard counts.
+            self.firsts.push(&(self.values + 1).to_le_bytes())?;
+            self.values += count;
+        }
+        self.cells += made.values.len() as u32;
+        self.coordinates.push(&made.coordinates)?;
+        self.areas.push(&made.areas)?;
+        self.scores.push(&made.scores)
+    }
+
+    /// The group as the item of its sequence, in order of tags.
+    fn write(self, out: &mut impl Write, number: u16, facts: &SlideFacts, identity: &str) -> io::Result<()> {
+        let mut before = Items::new();
+        before.u16(tags::ANNOTATION_GROUP_NUMBER, number);
+        let about = self.about(facts, identity);
+        before.write(out)?;
+        let (tag, vr) = if self.doubles {
+            (tags::DOUBLE_POINT_COORDINATES_DATA, Vr::OD)
+        } else {
+            (tags::POINT_COORDINATES_DATA, Vr::OF)
+        };
+        write_spool(out, tag, vr, self.coordinates)?;
+        if !self.points {
+            write_spool(out, tags::LONG_PRIMITIVE_POINT_INDEX_LIST, Vr::OL, self.firsts)?;
+        }
+        begin_sequence(out, tags::MEASUREMENTS_SEQUENCE)?;
+        write_measurement(out, AREA, UM2, self.areas)?;
+        write_measurement(out, SCORE, NO_UNITS, self.scores)?;
+        end_sequence(out)?;
+        about.write(out)
+    }
+
+    fn about(&self, facts: &SlideFacts, identity: &str) -> Items {
+        let mut label = facts.class_name(self.class);
+        if self.number_in_class > 0 {
+            label = format!("{label} ({})", self.number_in_class + 1);
+        }
+        let version = if facts.model.version.is_empty() { "unknown" } else { &facts.model.version };
+        let mut algorithm = Items::new();
+        algorithm
+            .sequence(
+                tags::ALGORITHM_FAMILY_CODE_SEQUENCE,
+                vec![Code("123110", "DCM", "Artificial Intelligence").item()],
+            )
+            .text(tags::ALGORITHM_VERSION, Vr::LO, version)
+            .text(tags::ALGORITHM_NAME, Vr::LO, &facts.model.name);
+        let (class, part) = (self.class.0.to_le_bytes(), self.number_in_class.to_le_bytes());
+        let mut about = Items::new();
+        about
+            .text(
+                tags::ANNOTATION_GROUP_UID,
+                Vr::UI,
+                &ids::uid(&[b"group", facts.id.as_bytes(), identity.as_bytes(), &class, &part]),
+            )
+            .text(tags::ANNOTATION_GROUP_LABEL, Vr::LO, &label)
+            .text(tags::ANNOTATION_GROUP_GENERATION_TYPE, Vr::CS, "AUTOMATIC")
+            .sequence(tags::ANNOTATION_GROUP_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm])
+            .sequence(
+                tags::ANNOTATION_PROPERTY_CATEGORY_CODE_SEQUENCE,
+                vec![Code("91723000", "SCT", "Anatomical Structure").item()],
+            )
+            .sequence(
+                tags::ANNOTATION_PROPERTY_TYPE_CODE_SEQUENCE,
+                vec![Code("84640000", "SCT", "Nucleus").item()],
+            )
+            .u32(tags::NUMBER_OF_ANNOTATIONS, self.cells)
+            .text(tags::ANNOTATION_APPLIES_TO_ALL_OPTICAL_PATHS, Vr::CS, "YES")
+            .text(tags::GRAPHIC_TYPE, Vr::CS, if self.points { "POINT" } else { "POLYGON" });
+        about
+    }
+}
+
+fn write_spool(out: &mut impl Write, tag: Tag, vr: Vr, spool: Spool) -> io::Result<()> {
+    let bytes = u32::try_from(spool.bytes()).map_err(io::Error::other)?;
+    write_header(out, tag, vr, bytes)?;
+    spool.pour(out)
+}
+
+/// One value per cell.
+fn write_measurement(
+    out: &mut impl Write,
+    concept: Code<'_>,
+    unit: Code<'_>,
+    values: Spool,
+) -> io::Result<()> {
+    let mut about = Items::new();
+    about
+        .sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, vec![unit.item()])
+        .sequence(tags::CONCEPT_NAME_CODE_SEQUENCE, vec![concept.item()]);
+    begin_item(out)?;
+    about.write(out)?;
+    begin_sequence(out, tags::MEASUREMENT_VALUES_SEQUENCE)?;
+    begin_item(out)?;
+    write_spool(out, tags::FLOATING_POINT_VALUES, Vr::OF, values)?;
+    end_item(out)?;
+    end_sequence(out)?;
+    end_item(out)
+}

@@ -1,0 +1,156 @@
+//! GeoParquet 1.1 with geometry as lists of coordinates (the native encoding, as GeoArrow lays it out): readers of
+//! Arrow take it without a copy.
+
+use std::{path::Path, sync::Arc};
+
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float32Array, RecordBatch, StringArray, StructArray, UInt16Array, UInt64Array,
+    types::UInt16Type,
+};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use serde_json::json;
+
+use super::{
+    Maker, Outlined, Part, Settings, Source,
+    geo_table::{ShapeEncoding, Table, bounds_of, joined},
+    stream, write_file,
+};
+use crate::{
+    error::{ConvertError, Result, unwritable},
+    ring::Grid,
+    source::{MEASURES, SlideFacts},
+    tally::Tally,
+};
+
+const WHAT: &str = "the GeoParquet table";
+/// Cells worked on at a time.
+const ROWS: usize = 32_768;
+
+/// Writes the cells of a slide.
+pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Result<Tally> {
+    let shapes = if settings.points { ShapeEncoding::Point } else { ShapeEncoding::Polygon };
+    let rows = Rows { facts: source.facts, shapes, schema: schema(shapes) };
+    write_file(path, WHAT, |out| {
+        let failed = || unwritable(WHAT, path);
+        let mut table = Table::begin(out, &rows.schema).map_err(failed())?;
+        let mut bounds = None;
+        let tally = stream(source, settings, ROWS, &rows, |(batch, of_batch)| {
+            bounds = joined(bounds, of_batch);
+            table.write(&batch).map_err(unwritable(WHAT, path))
+        })?;
+        let about = json!({
+            "slide_id": source.facts.id,
+            "mpp_um_per_px": source.facts.mpp.get(),
+            "class_names": source.facts.class_names,
+            "fingerprint": source.facts.fingerprint,
+        });
+        table.finish(vec![("geo", shapes.geo(bounds, true)), ("slidemill", about)]).map_err(failed())?;
+        Ok(tally)
+    })
+}
+
+fn schema(shapes: ShapeEncoding) -> SchemaRef {
+    let field = |name: &str, kind: DataType| Field::new(name, kind, false);
+    let names = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
+    let mut fields = vec![
+        field("cell_id", DataType::UInt64),
+        field("class_id", DataType::UInt16),
+        field("class_name", names),
+        field("x_px", DataType::Float64),
+        field("y_px", DataType::Float64),
+    ];
+    fields.extend(MEASURES.iter().map(|measure| Field::new(measure.column, DataType::Float32, true)));
+    fields.push(Field::new("region_id", DataType::UInt64, true));
+    fields.push(field("bbox", DataType::Struct(sides())));
+    fields.push(shapes.field());
+    Arc::new(Schema::new(fields))
+}
+
+fn sides() -> Fields {
+    ["xmin", "ymin", "xmax", "ymax"]
+        .map(|name| Field::new(name, DataType::Float32, false))
+        .into_iter()
+        .collect()
+}
+
+struct Rows<'a> {
+    facts: &'a SlideFacts,
+    shapes: ShapeEncoding,
+    schema: SchemaRef,
+}
+
+impl Maker for Rows<'_> {
+    /// Rows, and the box around them.
+    type Made = (RecordBatch, Option<[f64; 4]>);
+
+    fn grid(&self) -> Grid {
+        Grid::DYADIC
+    }
+
+    fn make(&self, part: &Part<'_>) -> Result<Self::Made> {
+        let cells = part.cells;
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from_iter_values(cells.iter().map(|cell| cell.row.id))),
+            Arc::new(UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class.0))),
+            class_names(self.facts, cells),
+            Arc::new(arrow_array::Float64Array::from_iter_values(
+                cells.iter().map(|cell| cell.row.centroid.x),
+            )),
+            Arc::new(arrow_array::Float64Array::from_iter_values(
+                cells.iter().map(|cell| cell.row.centroid.y),
+            )),
+        ];
+        let known = |value: f32| (!value.is_nan()).then_some(value);
+        columns.extend((0..MEASURES.len()).map(|place| -> ArrayRef {
+            Arc::new(cells.iter().map(|cell| known(cell.row.measures[place])).collect::<Float32Array>())
+        }));
+        columns.push(Arc::new(cells.iter().map(|cell| cell.row.region).collect::<UInt64Array>()));
+        columns.push(boxes(cells, self.shapes, self.grid()));
+        columns.push(self.shapes.column(cells, self.grid()));
+        let bounds = match self.shapes {
+            ShapeEncoding::Point => cells.iter().fold(None, |bounds, cell| {
+                let (x, y) = (cell.row.centroid.x, cell.row.centroid.y);
+                joined(bounds, Some([x, y, x, y]))
+            }),
+            _ => bounds_of(cells.iter().map(|cell| &cell.ring), self.grid()),
+        };
+        // Columns are made to fit the schema.
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
+        batch.map(|batch| (batch, bounds)).map_err(|error| ConvertError::Refused(error.to_string()))
+    }
+}
+
+/// Names of classes, each once.
+pub(super) fn class_names(facts: &SlideFacts, cells: &[Outlined]) -> ArrayRef {
+    let largest = cells.iter().map(|cell| usize::from(cell.row.class.0) + 1).max().unwrap_or(0);
+    let classes = 0..largest.max(facts.class_names.len());
+    let names = classes.map(|class| facts.class_name(wsi_types::ClassId(class as u16)));
+    let keys = UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class.0));
+    Arc::new(DictionaryArray::<UInt16Type>::new(keys, Arc::new(StringArray::from_iter_values(names))))
+}
+
+/// Around the shapes as they are written, rounded outwards: pruning by them must never lose a row.
+fn boxes(cells: &[Outlined], shapes: ShapeEncoding, grid: Grid) -> ArrayRef {
+    let around = |cell: &Outlined| {
+        let (x, y) = (cell.row.centroid.x, cell.row.centroid.y);
+        let of_ring = bounds_of(std::iter::once(&cell.ring), grid);
+        of_ring.filter(|_| shapes != ShapeEncoding::Point).unwrap_or([x, y, x, y])
+    };
+    let boxes: Vec<[f64; 4]> = cells.iter().map(around).collect();
+    let side = |place: usize, rounded: fn(f64) -> f32| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(boxes.iter().map(|sides| rounded(sides[place]))))
+    };
+    let columns =
+        vec![side(0, rounded_down), side(1, rounded_down), side(2, rounded_up), side(3, rounded_up)];
+    Arc::new(StructArray::new(sides(), columns, None))
+}
+
+fn rounded_down(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) > value { near.next_down() } else { near }
+}
+
+fn rounded_up(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) < value { near.next_up() } else { near }
+}

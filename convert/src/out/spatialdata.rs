@@ -1,0 +1,352 @@
+//! A SpatialData store (Zarr 3): cells and regions as shapes, centroids as points, and a table of measures.
+//!
+//! `global` is level-0 px; `micrometer` is the same in µm. Rows of the table name the shapes by `instance_id`, the
+//! place of a cell in the export.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array, builder::BinaryBuilder};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use dataset::NewFolder;
+use serde_json::{Value, json};
+use wsi_types::ClassId;
+
+use super::{
+    Maker, Part, Settings, Source,
+    geo_table::{FileTable, GEOMETRY, ShapeEncoding, Table, bounds_of, geo_metadata, joined, numbered},
+    geoarrow::class_names,
+    refused, stream, wkb,
+    zarr::{self, Array, Items, text_item},
+};
+use crate::{
+    error::{ConvertError, Result, unwritable},
+    ring::{Grid, area_on_grid},
+    source::{MEASURES, RegionRow, SlideFacts},
+    tally::Tally,
+};
+
+const WHAT: &str = "the SpatialData store";
+/// Cells worked on at a time.
+const ROWS: usize = 32_768;
+/// The element that the table is about, and its key.
+const CELLS: &str = "cells";
+const INSTANCE: &str = "instance_id";
+
+/// Writes the store of a slide.
+pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Result<Tally> {
+    if settings.points {
+        return refused("spatialdata always holds the centroids beside the outlines: leave --points out");
+    }
+    let folder = NewFolder::at(path)?;
+    let tally = fill(source, settings, folder.temporary(), path)?;
+    folder.finish()?;
+    Ok(tally)
+}
+
+fn fill(source: &Source<'_>, settings: &Settings, folder: &Path, path: &Path) -> Result<Tally> {
+    let facts = source.facts;
+    let mut store = Store::begin(folder, facts).map_err(unwritable(WHAT, path))?;
+    let tally = stream(source, settings, ROWS, &Rows { facts }, |made| {
+        store.add(&made).map_err(unwritable(WHAT, path))
+    })?;
+    let finished = store.finish(facts).and_then(|()| write_regions(folder, facts, source.regions));
+    finished.map_err(unwritable(WHAT, path))?;
+    Ok(Tally { regions: source.regions.len() as u64, ..tally })
+}
+
+/// Rows of all elements of some cells.
+struct Made {
+    shapes: RecordBatch,
+    points: RecordBatch,
+    bounds: Option<[f64; 4]>,
+    first: u64,
+    ids: Vec<u64>,
+    classes: Vec<ClassId>,
+    measures: Vec<[f32; MEASURES.len()]>,
+    centroids: Vec<[f64; 2]>,
+}
+
+struct Rows<'a> {
+    facts: &'a SlideFacts,
+}
+
+impl Maker for Rows<'_> {
+    type Made = Made;
+
+    fn grid(&self) -> Grid {
+        Grid::DYADIC
+    }
+
+    fn make(&self, part: &Part<'_>) -> Result<Made> {
+        let cells = part.cells;
+        let shapes: Vec<ArrayRef> = vec![
+            Arc::new(numbered(part.first, cells.len())),
+            class_names(self.facts, cells),
+            ShapeEncoding::Wkb.column(cells, self.grid()),
+        ];
+        let points: Vec<ArrayRef> = vec![
+            Arc::new(Float64Array::from_iter_values(cells.iter().map(|cell| cell.row.centroid.x))),
+            Arc::new(Float64Array::from_iter_values(cells.iter().map(|cell| cell.row.centroid.y))),
+            class_names(self.facts, cells),
+            Arc::new(numbered(part.first, cells.len())),
+        ];
+        // Columns are made to fit their schemas.
+        let batch = |schema, columns| {
+            RecordBatch::try_new(schema, columns).map_err(|error| ConvertError::Refused(error.to_string()))
+        };
+        Ok(Made {
+            shapes: batch(shapes_schema(), shapes)?,
+            points: batch(points_schema(), points)?,
+            bounds: bounds_of(cells.iter().map(|cell| &cell.ring), self.grid()),
+            first: part.first,
+            ids: cells.iter().map(|cell| cell.row.id).collect(),
+            classes: cells.iter().map(|cell| cell.row.class).collect(),
+            measures: cells.iter().map(|cell| cell.row.measures).collect(),
+            centroids: cells.iter().map(|cell| [cell.row.centroid.x, cell.row.centroid.y]).collect(),
+        })
+    }
+}
+
+fn shapes_schema() -> SchemaRef {
+    let fields =
+        vec![Field::new(INSTANCE, DataType::Int64, false), class_field(), ShapeEncoding::Wkb.field()];
+    Arc::new(Schema::new(fields))
+}
+
+fn class_field() -> Field {
+    let names = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
+    Field::new("class_name", names, false)
+}
+
+fn points_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("x", DataType::Float64, false),
+        Field::new("y", DataType::Float64, false),
+        class_field(),
+        Field::new(INSTANCE, DataType::Int64, false),
+    ]))
+}
+
+/// All elements that grow cell by cell.
+struct Store {
+    shapes: FileTable,
+    bounds: Option<[f64; 4]>,
+    points: FileTable,
+    x: Array,
+    spatial: Array,
+    /// Of the table's rows: their names, regions, instances, classes and our own ids.
+    names: Array,
+    region_codes: Array,
+    instances: Array,
+    class_codes: Array,
+    ids: Array,
+    table: PathBuf,
+    /// Classes that occur, which may be beyond those that have names.
+    classes: usize,
+}
+
+impl Store {
+    fn begin(folder: &Path, facts: &SlideFacts) -> io::Result<Self> {
+        let root = json!({
+            "spatialdata_attrs": {"version": "0.2", "spatialdata_software_version": "0.7.3"},
+            "slidemill": {
+                "version": env!("CARGO_PKG_VERSION"), "slide_id": facts.id, "mpp_um_per_px": facts.mpp.get(),
+                "slide_px": facts.size_px, "model": facts.model.name, "fingerprint": facts.fingerprint,
+            },
+        });
+        zarr::group(folder, root)?;
+        for kind in ["shapes", "points", "tables"] {
+            zarr::group(&folder.join(kind), json!({}))?;
+        }
+        zarr::group(&folder.join("shapes").join(CELLS), shapes_attributes(facts))?;
+        zarr::group(&folder.join("points/centroids"), points_attributes(facts))?;
+        let table = folder.join("tables/table");
+        zarr::group(
+            &table,
+            json!({
+                "encoding-type": "anndata", "encoding-version": "0.1.0", "spatialdata-encoding-type": "ngff:regions_table",
+                "region": CELLS, "region_key": "region", "instance_key": INSTANCE, "version": "0.2",
+            }),
+        )?;
+        let obs = table.join("obs");
+        let measures = MEASURES.len() as u64;
+        let points = folder.join("points/centroids/points.parquet");
+        std::fs::create_dir_all(&points)?;
+        Ok(Self {
+            shapes: begin_table(&folder.join("shapes").join(CELLS).join("shapes.parquet"), &shapes_schema())?,
+            bounds: None,
+            points: begin_table(&points.join("part.0.parquet"), &points_schema())?,
+            x: Array::begin(&table.join("X"), Items::Float32, Some(measures))?,
+            spatial: Array::begin(&table.join("obsm/spatial"), Items::Float64, Some(2))?,
+            names: Array::begin(&obs.join("_index"), Items::Text, None)?,
+            region_codes: Array::begin(&obs.join("region/codes"), Items::Int16, None)?,
+            instances: Array::begin(&obs.join(INSTANCE), Items::Int64, None)?,
+            class_codes: Array::begin(&obs.join("class_name/codes"), Items::Int16, None)?,
+            ids: Array::begin(&obs.join("cell_id"), Items::UInt64, None)?,
+            table,
+            classes: facts.class_names.len(),
+        })
+    }
+
+    fn add(&mut self, made: &Made) -> io::Result<()> {
+        self.shapes.write(&made.shapes)?;
+        self.points.write(&made.points)?;
+        self.bounds = joined(self.bounds, made.bounds);
+        for (place, number) in (0..made.ids.len()).zip(made.first..) {
+            let class = made.classes[place].0;
+            self.classes = self.classes.max(usize::from(class) + 1);
+            self.x.push(&made.measures[place].map(f32::to_le_bytes).concat())?;
+            self.spatial.push(&made.centroids[place].map(f64::to_le_bytes).concat())?;
+            self.names.push(&text_item(&number.to_string()))?;
+            self.region_codes.push(&0_i16.to_le_bytes())?;
+            self.instances.push(&number.to_le_bytes())?;
+            self.class_codes.push(&class.to_le_bytes())?;
+            self.ids.push(&made.ids[place].to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, facts: &SlideFacts) -> io::Result<()> {
+        let plain = || json!({"encoding-type": "array", "encoding-version": "0.2.0"});
+        let texts = || json!({"encoding-type": "string-array", "encoding-version": "0.2.0"});
+        let frame = |columns: &[&str]| json!({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index", "column-order": columns});
+        let categorical =
+            || json!({"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": false});
+        let geo = ShapeEncoding::Wkb.geo(self.bounds, false);
+        self.shapes.finish(vec![
+            ("geo", geo),
+            ("pandas", pandas(&[("class_name", "unicode", "object"), (GEOMETRY, "bytes", "object")])),
+        ])?;
+        self.points.finish(Vec::new())?;
+        self.x.finish(plain())?;
+        self.spatial.finish(plain())?;
+        self.names.finish(texts())?;
+        self.region_codes.finish(plain())?;
+        self.instances.finish(plain())?;
+        self.class_codes.finish(plain())?;
+        self.ids.finish(plain())?;
+        let (table, obs) = (self.table, "obs");
+        let of_obs = |name: &str| table.join(obs).join(name);
+        zarr::group(&table.join(obs), frame(&["region", INSTANCE, "class_name", "cell_id"]))?;
+        zarr::group(&of_obs("region"), categorical())?;
+        zarr::texts(&of_obs("region/categories"), [CELLS].into_iter(), texts())?;
+        zarr::group(&of_obs("class_name"), categorical())?;
+        let names: Vec<String> =
+            (0..self.classes).map(|class| facts.class_name(ClassId(class as u16))).collect();
+        zarr::texts(&of_obs("class_name/categories"), names.iter().map(String::as_str), texts())?;
+        zarr::group(&table.join("var"), frame(&[]))?;
+        zarr::texts(&table.join("var/_index"), MEASURES.iter().map(|measure| measure.column), texts())?;
+        let dict = || json!({"encoding-type": "dict", "encoding-version": "0.1.0"});
+        for name in ["layers", "obsm", "obsp", "varm", "varp", "uns", "uns/spatialdata_attrs"] {
+            zarr::group(&table.join(name), dict())?;
+        }
+        for (name, value) in [("region", CELLS), ("region_key", "region"), ("instance_key", INSTANCE)] {
+            zarr::text(&table.join("uns/spatialdata_attrs").join(name), value)?;
+        }
+        Ok(())
+    }
+}
+
+fn begin_table(path: &Path, schema: &SchemaRef) -> io::Result<FileTable> {
+    Table::begin(BufWriter::new(File::create(path)?), schema)
+}
+
+/// Regions, with their holes, as shapes of their own.
+fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io::Result<()> {
+    let grid = Grid::DYADIC;
+    let areas = regions.iter().map(|region| (region, area_on_grid(&region.rings, grid)));
+    let areas: Vec<_> = areas.filter(|(_, parts)| !parts.is_empty()).collect();
+    if areas.is_empty() {
+        return Ok(());
+    }
+    let of_regions = folder.join("shapes/regions");
+    zarr::group(&of_regions, shapes_attributes(facts))?;
+    let schema: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new(INSTANCE, DataType::Int64, false),
+        Field::new("region_id", DataType::UInt64, false),
+        Field::new("kind", DataType::Utf8, false),
+        Field::new("area_um2", DataType::Float64, false),
+        Field::new("coverage", DataType::Float64, false),
+        Field::new("n_cells", DataType::UInt64, false),
+        ShapeEncoding::Wkb.field(),
+    ]));
+    let f64s = |value: fn(&RegionRow) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(areas.iter().map(|(region, _)| value(region))))
+    };
+    let u64s = |value: fn(&RegionRow) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(areas.iter().map(|(region, _)| value(region))))
+    };
+    let mut shapes = BinaryBuilder::new();
+    for (_, parts) in &areas {
+        let mut bytes = Vec::new();
+        wkb::push_area(&mut bytes, parts, grid);
+        shapes.append_value(&bytes);
+    }
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(numbered(0, areas.len())),
+        u64s(|region| region.id),
+        Arc::new(StringArray::from_iter_values(areas.iter().map(|(region, _)| &region.kind))),
+        f64s(|region| region.area_um2),
+        f64s(|region| region.coverage),
+        u64s(|region| region.n_cells),
+        Arc::new(shapes.finish()),
+    ];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(io::Error::other)?;
+    let mut table = begin_table(&of_regions.join("shapes.parquet"), &schema)?;
+    table.write(&batch)?;
+    let mut kinds: Vec<&str> =
+        areas.iter().map(|(_, parts)| if parts.len() == 1 { "Polygon" } else { "MultiPolygon" }).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let bounds = bounds_of(areas.iter().flat_map(|(_, parts)| parts.iter().flatten()), grid);
+    let pandas = pandas(&[
+        ("region_id", "uint64", "uint64"),
+        ("kind", "unicode", "object"),
+        ("area_um2", "float64", "float64"),
+        ("coverage", "float64", "float64"),
+        ("n_cells", "uint64", "uint64"),
+        (GEOMETRY, "bytes", "object"),
+    ]);
+    table.finish(vec![("geo", geo_metadata("WKB", &kinds, bounds, false)), ("pandas", pandas)])
+}
+
+/// Says that `instance_id` is the index: readers want an entry among the columns for it too.
+fn pandas(columns: &[(&str, &str, &str)]) -> Value {
+    let column = |(name, kind, numpy): &(&str, &str, &str)| json!({"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy, "metadata": null});
+    let mut all: Vec<Value> = columns.iter().map(column).collect();
+    all.push(column(&(INSTANCE, "int64", "int64")));
+    json!({
+        "index_columns": [INSTANCE], "column_indexes": [], "columns": all,
+        "creator": {"library": "slidemill", "version": env!("CARGO_PKG_VERSION")}, "pandas_version": "2.0.0",
+    })
+}
+
+fn shapes_attributes(facts: &SlideFacts) -> Value {
+    json!({
+        "encoding-type": "ngff:shapes", "axes": ["x", "y"], "coordinateTransformations": transformations(facts),
+        "spatialdata_attrs": {"version": "0.3"},
+    })
+}
+
+fn points_attributes(facts: &SlideFacts) -> Value {
+    json!({
+        "encoding-type": "ngff:points", "axes": ["x", "y"], "coordinateTransformations": transformations(facts),
+        "spatialdata_attrs": {"version": "0.2", "feature_key": "class_name", "instance_key": INSTANCE},
+    })
+}
+
+/// To level-0 px, as they are, and to µm.
+fn transformations(facts: &SlideFacts) -> Value {
+    let axis = |name: &str, unit: &str| json!({"name": name, "type": "space", "unit": unit});
+    let system = |name: &str, unit: &str| json!({"name": name, "axes": [axis("x", unit), axis("y", unit)]});
+    let um = facts.mpp.get();
+    json!([
+        {"type": "identity", "input": system("xy", "unit"), "output": system("global", "unit")},
+        {"type": "scale", "scale": [um, um], "input": system("xy", "unit"), "output": system("micrometer", "micrometer")},
+    ])
+}

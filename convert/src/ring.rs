@@ -1,0 +1,334 @@
+//! Rings on the grid of a format, simple there.
+//!
+//! Rounding to a grid can make a ring cross or touch itself, and programs refuse such rings, some of them with the whole
+//! file. So rings are rounded first and looked at afterwards, in whole steps of the grid, where every test is exact.
+//! What is not simple is repaired, and where that cannot be done its box stands for it; both are counted.
+
+use i_overlay::{
+    core::{fill_rule::FillRule, overlay::IntOverlayOptions, simplify::Simplify},
+    i_float::int::point::IntPoint,
+};
+use wsi_types::{Level0Box, Level0Point};
+
+/// The grid that coordinates of a format lie on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    steps_per_px: i64,
+}
+
+impl Grid {
+    /// Hundredths of a level-0 px: what formats of decimal text take.
+    pub const HUNDREDTHS: Self = Self { steps_per_px: 100 };
+    /// 1/64 of a level-0 px: exact as an `f32` up to 262,144 px, and as any `f64`.
+    pub const DYADIC: Self = Self { steps_per_px: 64 };
+
+    /// Coordinates beyond this are of no slide, px. Products of their differences stay within 64 bits.
+    pub const REACH_PX: f64 = 1e7;
+
+    /// Steps per level-0 px.
+    #[must_use]
+    pub fn steps_per_px(self) -> i64 {
+        self.steps_per_px
+    }
+
+    /// The nearest place on the grid; what lies out of reach counts as its edge.
+    #[must_use]
+    pub fn place(self, point: Level0Point) -> Place {
+        Place { x: self.steps(point.x), y: self.steps(point.y) }
+    }
+
+    /// The nearest number of steps.
+    #[must_use]
+    pub fn steps(self, px: f64) -> i64 {
+        (px.clamp(-Self::REACH_PX, Self::REACH_PX) * self.steps_per_px as f64).round() as i64
+    }
+
+    /// Steps as level-0 px; exact for [`Grid::DYADIC`].
+    #[must_use]
+    pub fn px(self, steps: i64) -> f64 {
+        steps as f64 / self.steps_per_px as f64
+    }
+
+    /// A place as a level-0 point.
+    #[must_use]
+    pub fn point(self, place: Place) -> Level0Point {
+        Level0Point::new(self.px(place.x), self.px(place.y))
+    }
+}
+
+/// A corner of a ring, in steps of a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// To the right.
+    pub x: i64,
+    /// Down.
+    pub y: i64,
+}
+
+impl Place {
+    fn minus(self, other: Self) -> Self {
+        Self { x: self.x - other.x, y: self.y - other.y }
+    }
+}
+
+/// A closed line whose first place is not repeated.
+pub type GridRing = Vec<Place>;
+
+/// What became of a ring on its way to a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It was simple, but for repeated points.
+    Kept,
+    /// Spikes were taken off, or the largest part of what it encloses was taken.
+    Repaired,
+    /// Its box stands for it.
+    Boxed,
+}
+
+/// `ring` on `grid`: simple, of an area above 0, and counter-clockwise in the sense of x right and y up. `bbox` is what
+/// stands for a ring that cannot be repaired.
+#[must_use]
+pub fn on_grid(ring: &[Level0Point], bbox: &Level0Box, grid: Grid) -> (GridRing, Fate) {
+    let mut places: GridRing = ring.iter().map(|&point| grid.place(point)).collect();
+    let is_finite = ring.iter().all(|point| point.x.is_finite() && point.y.is_finite());
+    drop_repeats(&mut places);
+    let spikes = is_finite && drop_spikes(&mut places);
+    let (mut places, fate) = if is_finite && is_simple(&places) {
+        (places, if spikes { Fate::Repaired } else { Fate::Kept })
+    } else if let Some(part) = largest_part(&places).filter(|_| is_finite) {
+        (part, Fate::Repaired)
+    } else {
+        (box_ring(bbox, grid), Fate::Boxed)
+    };
+    if twice_area(&places) < 0 {
+        places[1..].reverse();
+    }
+    (places, fate)
+}
+
+/// An area with holes on `grid`: parts, each an outer ring and its holes, valid in the sense of OGC. Even-odd rule.
+/// Empty when nothing is left of it.
+#[must_use]
+pub fn area_on_grid(rings: &[Vec<Level0Point>], grid: Grid) -> Vec<Vec<GridRing>> {
+    let places = rings.iter().map(|ring| ring.iter().map(|&point| grid.place(point)).collect::<GridRing>());
+    let places: Vec<GridRing> = places.filter(|ring| ring.len() > 2).collect();
+    parts(&places, FillRule::EvenOdd).unwrap_or_default()
+}
+
+/// Twice the area enclosed, in steps²; negative where the ring runs clockwise (x right, y up).
+#[must_use]
+pub fn twice_area(ring: &[Place]) -> i64 {
+    let Some(&origin) = ring.first() else { return 0 };
+    let turn = |(p, q): (Place, Place)| cross(p.minus(origin), q.minus(origin));
+    sides(ring).map(turn).sum()
+}
+
+/// Whether a ring has at least three corners, an area, and no side that meets another but its neighbours at their
+/// common corner.
+#[must_use]
+pub fn is_simple(ring: &[Place]) -> bool {
+    if ring.len() < 3 || twice_area(ring) == 0 {
+        return false;
+    }
+    turns_once(ring) || !sides_meet(ring)
+}
+
+/// The four corners of a box, at least one step wide and high.
+fn box_ring(bbox: &Level0Box, grid: Grid) -> GridRing {
+    let (min, mut max) = (grid.place(bbox.min), grid.place(bbox.max));
+    max.x = max.x.max(min.x + 1);
+    max.y = max.y.max(min.y + 1);
+    vec![min, Place { x: max.x, y: min.y }, max, Place { x: min.x, y: max.y }]
+}
+
+fn cross(a: Place, b: Place) -> i64 {
+    a.x * b.y - a.y * b.x
+}
+
+fn sides(ring: &[Place]) -> impl Iterator<Item = (Place, Place)> + '_ {
+    ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
+}
+
+fn drop_repeats(ring: &mut GridRing) {
+    ring.dedup();
+    while ring.len() > 1 && ring.first() == ring.last() {
+        ring.pop();
+    }
+}
+
+/// Takes off corners where the ring goes back the way it came. Whether there were any.
+fn drop_spikes(ring: &mut GridRing) -> bool {
+    let before = ring.len();
+    let mut at = 0;
+    let mut calm = 0;
+    while ring.len() > 2 && calm < ring.len() {
+        let count = ring.len();
+        let (a, b, c) = (ring[(at + count - 1) % count], ring[at % count], ring[(at + 1) % count]);
+        if is_spike(a, b, c) || b == c {
+            ring.remove(at % count);
+            // The corner before may be one now.
+            at = (at % count + ring.len() - 1) % ring.len();
+            calm = 0;
+        } else {
+            at = (at + 1) % count;
+            calm += 1;
+        }
+    }
+    ring.len() < before
+}
+
+fn is_spike(a: Place, b: Place, c: Place) -> bool {
+    let (there, back) = (b.minus(a), c.minus(b));
+    cross(there, back) == 0 && there.x * back.x + there.y * back.y < 0
+}
+
+/// Whether the ring goes round the middle of its box once and never back: then it cannot cross itself. Most nuclei do,
+/// and this takes one look at each corner.
+fn turns_once(ring: &[Place]) -> bool {
+    const MOST_STEPS: i64 = 1 << 29;
+    let Some(&first) = ring.first() else { return false };
+    let (mut min, mut max) = (first, first);
+    for place in ring {
+        min = Place { x: min.x.min(place.x), y: min.y.min(place.y) };
+        max = Place { x: max.x.max(place.x), y: max.y.max(place.y) };
+    }
+    if max.x - min.x > MOST_STEPS || max.y - min.y > MOST_STEPS {
+        return false;
+    }
+    // Doubled, so that the middle is a whole number.
+    let arm = |place: Place| Place { x: 2 * place.x - min.x - max.x, y: 2 * place.y - min.y - max.y };
+    let (mut left, mut right, mut levels) = (false, false, 0);
+    for (p, q) in sides(ring) {
+        let (p, q) = (arm(p), arm(q));
+        let turn = cross(p, q);
+        left |= turn >= 0;
+        right |= turn <= 0;
+        levels += u32::from((p.y <= 0) != (q.y <= 0));
+    }
+    left != right && levels == 2
+}
+
+/// Whether two sides that are no neighbours have a point in common.
+fn sides_meet(ring: &[Place]) -> bool {
+    let count = ring.len();
+    let mut order: Vec<usize> = (0..count).collect();
+    let side = |index: usize| (ring[index], ring[(index + 1) % count]);
+    let left = |index: usize| side(index).0.x.min(side(index).1.x);
+    let right = |index: usize| side(index).0.x.max(side(index).1.x);
+    order.sort_unstable_by_key(|&index| left(index));
+    let mut open: Vec<usize> = Vec::new();
+    for &index in &order {
+        open.retain(|&other| right(other) >= left(index));
+        let are_neighbours = |other: usize| (index + 1) % count == other || (other + 1) % count == index;
+        if open.iter().any(|&other| !are_neighbours(other) && meet(side(index), side(other))) {
+            return true;
+        }
+        open.push(index);
+    }
+    false
+}
+
+/// Whether two sides have a point in common, ends included.
+fn meet((a, b): (Place, Place), (c, d): (Place, Place)) -> bool {
+    if a.y.max(b.y) < c.y.min(d.y) || c.y.max(d.y) < a.y.min(b.y) {
+        return false;
+    }
+    let turn = |p: Place, q: Place, r: Place| cross(q.minus(p), r.minus(p)).signum();
+    let (to_c, to_d) = (turn(a, b, c), turn(a, b, d));
+    let (to_a, to_b) = (turn(c, d, a), turn(c, d, b));
+    if to_c != to_d && to_a != to_b {
+        return true;
+    }
+    let lies_on = |p: Place, q: Place, r: Place| {
+        (p.x.min(q.x)..=p.x.max(q.x)).contains(&r.x) && (p.y.min(q.y)..=p.y.max(q.y)).contains(&r.y)
+    };
+    (to_c == 0 && lies_on(a, b, c))
+        || (to_d == 0 && lies_on(a, b, d))
+        || (to_a == 0 && lies_on(c, d, a))
+        || (to_b == 0 && lies_on(c, d, b))
+}
+
+/// The outer ring of the largest part that the ring encloses by the even-odd rule; where that is nothing (a ring gone
+/// round twice), of what it goes around at all.
+fn largest_part(ring: &[Place]) -> Option<GridRing> {
+    let rules = [FillRule::EvenOdd, FillRule::NonZero];
+    rules.into_iter().find_map(|rule| {
+        let found = parts(&[ring.to_vec()], rule)?;
+        let outers = found.into_iter().filter_map(|part| part.into_iter().next());
+        outers.max_by_key(|outer| twice_area(outer).abs()).filter(|outer| is_simple(outer))
+    })
+}
+
+/// What rings enclose, on the same grid; `None` where they reach too far to be worked on.
+fn parts(rings: &[GridRing], rule: FillRule) -> Option<Vec<Vec<GridRing>>> {
+    const REACH: i64 = (1 << 30) - 1;
+    let all = || rings.iter().flatten();
+    let (left, top) = (all().map(|place| place.x).min()?, all().map(|place| place.y).min()?);
+    let near =
+        |value: i64, low: i64| i32::try_from(value - low).ok().filter(|&step| i64::from(step) <= REACH);
+    let moved = |ring: &GridRing| {
+        let corner = |place: &Place| Some(IntPoint::new(near(place.x, left)?, near(place.y, top)?));
+        ring.iter().map(corner).collect::<Option<Vec<_>>>()
+    };
+    let moved = rings.iter().map(moved).collect::<Option<Vec<_>>>()?;
+    let back = |point: &IntPoint<i32>| Place { x: i64::from(point.x) + left, y: i64::from(point.y) + top };
+    let shapes = moved.simplify(rule, IntOverlayOptions::ogc());
+    let ring = |contour: &Vec<IntPoint<i32>>| contour.iter().map(back).collect::<GridRing>();
+    Some(shapes.iter().map(|shape| shape.iter().map(ring).collect()).collect())
+}
+
+/// `ring` with fewer corners: none further than `tolerance` from it (Douglas and Peucker 1973), and its area within
+/// 1 %; the tolerance is halved until that holds. As it is when nothing can be left out.
+#[must_use]
+pub fn simplified(ring: &[Level0Point], tolerance: f64) -> Vec<Level0Point> {
+    const AREA_OFF: f64 = 0.01;
+    const TRIES: usize = 5;
+    let area = area_px(ring);
+    let mut tolerance = tolerance;
+    for _ in 0..TRIES {
+        let fewer = fewer_corners(ring, tolerance);
+        if fewer.len() >= 3 && (area_px(&fewer) - area).abs() <= AREA_OFF * area.abs() {
+            return fewer;
+        }
+        tolerance /= 2.0;
+    }
+    ring.to_vec()
+}
+
+fn area_px(ring: &[Level0Point]) -> f64 {
+    let Some(&origin) = ring.first() else { return 0.0 };
+    let next = ring.iter().cycle().skip(1);
+    ring.iter().zip(next).map(|(&p, &q)| (p - origin).cross(q - origin)).sum::<f64>() / 2.0
+}
+
+/// `ring` with no corner left out that is further than `tolerance` from what is left. From the first corner to the one
+/// furthest from it, both ways round.
+pub(crate) fn fewer_corners(ring: &[Level0Point], tolerance: f64) -> Vec<Level0Point> {
+    let Some(&first) = ring.first() else { return Vec::new() };
+    let far = |index: &usize| (ring[*index] - first).square_length();
+    let Some(opposite) = (1..ring.len()).max_by(|a, b| far(a).total_cmp(&far(b))) else {
+        return ring.to_vec();
+    };
+    let closed: Vec<Level0Point> = ring.iter().copied().chain([first]).collect();
+    let mut kept = vec![false; closed.len()];
+    kept[0] = true;
+    kept[opposite] = true;
+    let mut todo = vec![(0, opposite), (opposite, ring.len())];
+    while let Some((from, to)) = todo.pop() {
+        let off = |index: &usize| distance(closed[*index], closed[from], closed[to]);
+        let furthest = (from + 1..to).max_by(|a, b| off(a).total_cmp(&off(b)));
+        if let Some(index) = furthest.filter(|index| off(index) > tolerance) {
+            kept[index] = true;
+            todo.extend([(from, index), (index, to)]);
+        }
+    }
+    ring.iter().zip(kept).filter(|(_, kept)| *kept).map(|(&point, _)| point).collect()
+}
+
+/// From a point to the segment between two others.
+fn distance(point: Level0Point, a: Level0Point, b: Level0Point) -> f64 {
+    let along = b - a;
+    let length = along.square_length();
+    let share = if length > 0.0 { ((point - a).dot(along) / length).clamp(0.0, 1.0) } else { 0.0 };
+    (point - (a + along * share)).length()
+}

@@ -1,0 +1,176 @@
+//! What the tools' own libraries see in an export: the same cells by class, the same area, every shape valid, also beside
+//! rings that no format takes as they are.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use convert::{Choice, DicomSlide, Format, Settings};
+use serde_json::Value;
+use support::{MPP, Painted, ellipses, python, with_wrong_rings};
+
+/// What the library of a format sees.
+fn seen(python: &Path, format: Format, path: &Path) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/python/read_exports.py");
+    let output = Command::new(python).arg(script).arg(format.name()).arg(path).output().unwrap();
+    let (told, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {failed}", format.name());
+    serde_json::from_str(told.lines().last().unwrap()).unwrap()
+}
+
+/// Compares what a library sees with what was written and what was painted.
+fn assert_seen(environment: &str, format: Format) {
+    let Some(python) = python(environment) else { return };
+    for painted in [Painted::new(ellipses(1_500)), Painted::new(with_wrong_rings())] {
+        let (tally, path) = painted.export(format, &Choice::default(), &Settings::default());
+        let seen = seen(&python, format, &path);
+        assert_eq!(seen["classes"], serde_json::to_value(painted.counts()).unwrap(), "{}", format.name());
+        assert_eq!(seen["valid"], tally.cells(), "{}", format.name());
+        let area = seen["area_px2"].as_f64().unwrap() * MPP * MPP;
+        assert!(
+            (area / tally.area_um2 - 1.0).abs() < 1e-3,
+            "{}: {area} for {}",
+            format.name(),
+            tally.area_um2
+        );
+        if let Some(tissue) = seen["tissue_px2"].as_f64() {
+            assert!(
+                (tissue * MPP * MPP / painted.regions[0].area_um2 - 1.0).abs() < 1e-6,
+                "{}",
+                format.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn qupath_objects_survive_its_grid() {
+    assert_seen(".venv-exports", Format::QuPath);
+    assert_seen(".venv-exports", Format::GeoJsonGz);
+}
+
+#[test]
+fn geopandas_reads_the_geojson() {
+    assert_seen(".venv-exports", Format::GeoJson);
+}
+
+#[test]
+fn geopandas_reads_native_geometry() {
+    assert_seen(".venv-exports", Format::GeoArrow);
+}
+
+#[test]
+fn pycocotools_reads_the_instances() {
+    assert_seen(".venv-exports", Format::Coco);
+}
+
+#[test]
+fn tiatoolbox_opens_and_queries_the_store() {
+    assert_seen(".venv-exports", Format::AnnotationStore);
+}
+
+#[test]
+fn highdicom_reads_the_annotations() {
+    assert_seen(".venv-exports", Format::DicomAnn);
+}
+
+#[test]
+fn spatialdata_opens_the_store_with_its_table() {
+    let Some(python) = python(".venv-spatialdata") else { return };
+    assert_seen(".venv-spatialdata", Format::SpatialData);
+    let painted = Painted::new(ellipses(900));
+    let (_, path) = painted.export(Format::SpatialData, &Choice::default(), &Settings::default());
+    let seen = seen(&python, Format::SpatialData, &path);
+    assert!((seen["um_per_px"].as_f64().unwrap() - MPP).abs() < 1e-9);
+    assert_eq!(seen["points"], seen["classes"]);
+}
+
+#[test]
+fn highdicom_reads_the_report() {
+    let Some(python) = python(".venv-exports") else { return };
+    let painted = Painted::new(ellipses(900));
+    let (_, path) = painted.export(Format::DicomSr, &Choice::default(), &Settings::default());
+    let seen = seen(&python, Format::DicomSr, &path);
+    assert_eq!(seen["classes"], serde_json::to_value(painted.counts()).unwrap());
+    assert_eq!(seen["regions"], 1);
+    let area = seen["areas_mm2"][0].as_f64().unwrap();
+    assert!((area - painted.regions[0].area_um2 * 1e-6).abs() < 1e-6);
+}
+
+/// The validator of DICOM objects, where it is installed.
+fn dciodvfy(path: &Path) -> Option<Vec<String>> {
+    let output = Command::new("dciodvfy").arg(path).output();
+    let Ok(output) = output else {
+        eprintln!("skipped: there is no dciodvfy (Debian: apt-get install dicom3tools)");
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Some(text.lines().filter(|line| line.starts_with("Error")).map(str::to_owned).collect())
+}
+
+/// Known to be the validator's: highdicom's files get it too, and the attribute is absent.
+const VALIDATORS_OWN: &str = "CommonZCoordinateValue";
+
+#[test]
+fn dicom_objects_are_valid() {
+    let painted = Painted::new(ellipses(300));
+    for format in [Format::DicomAnn, Format::DicomSr] {
+        let (_, path) = painted.export(format, &Choice::default(), &Settings::default());
+        let Some(mut errors) = dciodvfy(&path) else { return };
+        errors.retain(|error| !error.contains(VALIDATORS_OWN));
+        assert!(errors.is_empty(), "{}: {errors:#?}", format.name());
+    }
+}
+
+/// A DICOM slide of the shared ones; its level 0 has 2220 × 2967 px.
+fn shared_slide() -> Option<PathBuf> {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/slides/dicom/cmu1_small_region_levels");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: the shared slides are not here");
+    None
+}
+
+#[test]
+fn a_dicom_slide_lends_its_study_and_image() {
+    let Some(folder) = shared_slide() else { return };
+    let mut painted = Painted::new(ellipses(300));
+    painted.facts.size_px = [2220, 2967];
+    let slide = DicomSlide::open(&folder, &painted.facts).unwrap().unwrap();
+    assert!(!slide.invented);
+    for format in [Format::DicomAnn, Format::DicomSr] {
+        let settings = Settings { dicom_slide: Some(slide.clone()), ..Settings::default() };
+        let (tally, path) = painted.export(format, &Choice::default(), &settings);
+        assert!(tally.notes.is_empty());
+        let bytes = std::fs::read(&path).unwrap();
+        let image = b"1.2.276.0.7230010.3.1.4.2425734838.4124713.1626788322.499659";
+        assert!(bytes.windows(image.len()).any(|window| window == image), "{}", format.name());
+        if let Some(mut errors) = dciodvfy(&path) {
+            errors.retain(|error| !error.contains(VALIDATORS_OWN));
+            assert!(errors.is_empty(), "{}: {errors:#?}", format.name());
+        }
+    }
+    painted.facts.size_px = [2220, 2968];
+    let refused = DicomSlide::open(&folder, &painted.facts).unwrap_err().to_string();
+    assert!(refused.contains("2220 × 2967") && refused.contains("expected one of 2220 × 2968"), "{refused}");
+}
+
+#[test]
+fn annotations_of_another_maker_are_read() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/ann.dcm");
+    if !golden.exists() {
+        eprintln!("skipped: the shared golden files are not here");
+        return;
+    }
+    let set = convert::into::read(&golden, &eval::truth::ReadSettings::default()).unwrap().set;
+    assert_eq!(set.objects.len(), 2000);
+    assert_eq!(convert::into::count_by_class(&set).get("nucleus"), Some(&2000));
+    assert!(set.objects.iter().all(|object| object.shape.area() > 0.0));
+}

@@ -1,0 +1,190 @@
+"""Reads exports with the libraries of the tools they are for, and prints what each saw as JSON.
+
+    python read_exports.py FORMAT PATH
+
+`classes`: cells by class; `area_px2`: of all cells; `valid`: shapes that the tool's own geometry takes; `tissue_px2`: of
+the regions, where the format holds them. Each format imports only what its tool needs, so that an environment may
+have one of them.
+"""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+def summary(classes, shapes, **more):
+    """Of shapely polygons."""
+    shapes = list(shapes)
+    return {
+        "classes": dict(Counter(str(name) for name in classes)),
+        "area_px2": sum(shape.area for shape in shapes),
+        "valid": sum(bool(shape.is_valid) and not shape.is_empty for shape in shapes),
+    } | more
+
+
+def qupath(path):
+    """What QuPath does on reading: one document per member, then the reduction to a grid of 0.01 px."""
+    import gzip
+    import zipfile
+
+    import shapely
+    import shapely.geometry
+
+    path = Path(path)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            texts = [archive.read(name) for name in archive.namelist()]
+    elif path.suffix == ".gz":
+        texts = [gzip.decompress(path.read_bytes())]
+    else:
+        texts = [path.read_bytes()]
+    cells, regions, identifiers = [], [], []
+    for text in texts:
+        collection = json.loads(text)
+        assert collection["type"] == "FeatureCollection"
+        assert len(collection["features"]) <= 50_000 or path.suffix != ".zip"
+        for feature in collection["features"]:
+            properties = feature["properties"]
+            kind = properties["classification"]
+            assert isinstance(kind["name"], str) and len(kind["color"]) == 3, kind
+            assert all(isinstance(value, (int, float)) for value in properties["measurements"].values())
+            identifiers.append(feature["id"])
+            shape = shapely.geometry.shape(feature["geometry"])
+            reduced = shapely.set_precision(shape, 0.01)
+            assert shape.is_valid and not reduced.is_empty, feature["id"]
+            # The grid is the one that was written: nothing moves.
+            assert abs(reduced.area - shape.area) < 1e-6, feature["id"]
+            (cells if properties["objectType"] == "detection" else regions).append((kind["name"], shape))
+    assert len(set(identifiers)) == len(identifiers)
+    return summary(
+        (name for name, _ in cells), (shape for _, shape in cells), tissue_px2=sum(shape.area for _, shape in regions)
+    )
+
+
+def geojson(path):
+    import geopandas
+
+    table = geopandas.read_file(path)
+    cells = table[table["objectType"] == "detection"]
+    names = [json.loads(value)["name"] if isinstance(value, str) else value["name"] for value in cells["classification"]]
+    regions = table[table["objectType"] == "annotation"]
+    return summary(names, cells.geometry, tissue_px2=regions.area.sum())
+
+
+def coco(path):
+    import shapely.geometry
+    from pycocotools.coco import COCO
+
+    data = COCO(path)
+    names = {category["id"]: category["name"] for category in data.loadCats(data.getCatIds())}
+    annotations = data.loadAnns(data.getAnnIds())
+    shapes = []
+    for annotation in annotations:
+        ((*numbers,),) = annotation["segmentation"]
+        shape = shapely.geometry.Polygon(list(zip(numbers[::2], numbers[1::2])))
+        x, y, width, height = annotation["bbox"]
+        assert abs(shape.area - annotation["area"]) < 0.02
+        assert max(abs(a - b) for a, b in zip(shape.bounds, (x, y, x + width, y + height))) < 1e-6
+        shapes.append(shape)
+    return summary((names[annotation["category_id"]] for annotation in annotations), shapes)
+
+
+def geoarrow(path):
+    import geopandas
+
+    table = geopandas.read_parquet(path)
+    assert table.crs is None
+    assert (table.total_bounds[2:] > 0).all()
+    return summary(table["class_name"], table.geometry)
+
+
+def annotation_store(path):
+    import sqlite3
+
+    class Connection(sqlite3.Connection):
+        """The store asks for this before it lists compile options; some builds of Python leave it out."""
+
+        def enable_load_extension(self, _):
+            pass
+
+    connect = sqlite3.connect
+    sqlite3.connect = lambda *args, **options: connect(*args, **{"factory": Connection, **options})
+    from tiatoolbox.annotation.storage import SQLiteStore
+
+    store = SQLiteStore(path)
+    annotations = list(store.values())
+    names = [annotation.properties["type"] for annotation in annotations]
+    quoted = names[0].replace("'", "\\'")
+    where = sum(1 for _ in store.query(where=f"props['type'] == '{quoted}'"))
+    assert where == names.count(names[0]), (where, names.count(names[0]))
+    first = annotations[0].geometry.bounds
+    assert len(store.query(first)) >= 1
+    return summary(names, (annotation.geometry for annotation in annotations))
+
+
+def dicom_ann(path):
+    import highdicom
+    import numpy
+    import shapely.geometry
+
+    annotations = highdicom.ann.annread(path)
+    names, shapes, scores = [], [], 0
+    for group in annotations.get_annotation_groups():
+        graphics = group.get_graphic_data(coordinate_type="2D")
+        assert group.number_of_annotations == len(graphics)
+        names += [group.label] * len(graphics)
+        shapes += [shapely.geometry.Polygon(numpy.asarray(points)) for points in graphics]
+        concepts, values, units = group.get_measurements()
+        assert [concept.meaning for concept in concepts] == ["Area", "Score of the model, 0 to 1"], concepts
+        assert values.shape == (len(graphics), 2) and numpy.isfinite(values).all()
+        scores += len(values)
+    assert scores == len(names)
+    return summary(names, shapes)
+
+
+def dicom_sr(path):
+    import highdicom
+
+    report = highdicom.sr.srread(path)
+    groups = report.content.get_planar_roi_measurement_groups()
+    areas = []
+    for group in groups:
+        (area,) = [item for item in group.get_measurements() if item.name.meaning == "Area"]
+        areas.append(float(area.value))
+    whole = report.content.get_image_measurement_groups()
+    (counts,) = [group.get_measurements() for group in whole]
+    classes = {item.name.meaning.removeprefix("Cells: "): int(item.value) for item in counts if item.unit.value == "{count}"}
+    return {"classes": classes, "regions": len(groups), "areas_mm2": areas}
+
+
+def spatialdata(path):
+    import numpy
+    import spatialdata
+
+    store = spatialdata.read_zarr(path)
+    cells, table = store["cells"], store["table"]
+    assert list(table.obs["instance_id"]) == list(cells.index)
+    assert list(table.var_names)[:2] == ["score", "area_um2"]
+    joined, _ = spatialdata.join_spatialelement_table(sdata=store, spatial_element_names="cells", table_name="table")
+    assert len(joined["cells"]) == len(cells)
+    um = spatialdata.transform(cells, to_coordinate_system="micrometer")
+    scale = numpy.sqrt(um.area.sum() / cells.area.sum())
+    points = store["centroids"].compute()
+    assert len(points) == len(cells)
+    assert numpy.allclose(points[["x", "y"]].to_numpy(), table.obsm["spatial"])
+    return summary(
+        table.obs["class_name"], cells.geometry, um_per_px=scale, tissue_px2=float(store["regions"].area.sum()),
+        points=dict(Counter(str(name) for name in points["class_name"])),
+    )
+
+
+if __name__ == "__main__":
+    readers = {
+        "qupath": qupath, "geojson": geojson, "geojson.gz": qupath, "coco": coco, "geoarrow": geoarrow,
+        "annotation-store": annotation_store, "dicom-ann": dicom_ann, "dicom-sr": dicom_sr, "spatialdata": spatialdata,
+    }
+    result = readers[sys.argv[1]](sys.argv[2])
+    # What libraries print on the way goes before it.
+    print(json.dumps(result))
