@@ -1,9 +1,4 @@
-//! Detections of overlapping windows into one exact table of cells and regions.
-//!
-//! [`Layout`] says where the windows of a plan lie on level 0; [`CellMerger`]
-//! takes what the model found in each, in any order, and hands out [`Cell`]s as
-//! soon as no awaited window can change them.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod arena;

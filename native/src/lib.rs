@@ -1,27 +1,4 @@
-//! Where the native libraries are, and what to do when they are not there.
-//!
-//! Neither ONNX Runtime nor OpenSlide is linked: both are opened while the program runs, so it builds with
-//! nothing but a C linker and the same binary works from a checkout, from a Python wheel and beside a
-//! system package. This crate only *finds* the files; `detector` and `wsi-reader` open them.
-//!
-//! # Where it looks, first hit wins
-//!
-//! 1. the library's own variable, `ORT_DYLIB_PATH` or `OPENSLIDE_LIB`: the file itself;
-//! 2. `SLIDEMILL_NATIVE_DIR`: a folder holding the libraries;
-//! 3. beside the program, in `native` beside it, and in `lib/slidemill` under its prefix;
-//! 4. the Python packages installed under the program's prefix (`onnxruntime`, `openslide_bin`);
-//! 5. `.native` in the checkout that the program was built in or is run from by cargo;
-//! 6. the Python packages, then `lib`, under `VIRTUAL_ENV` and `CONDA_PREFIX`;
-//! 7. the folders that the system's loader searches.
-//!
-//! A variable of 1 or 2 that is set (and not empty) decides: if it names nothing usable, that is the error,
-//! and the later places are not tried, because a night's run on another library than the one named would be
-//! worse than none. In every other place a file whose name says that it is too old is passed over.
-//!
-//! No path of the machine that built the program is compiled in: a program that loads code from a folder
-//! that only its builder had would let whoever creates that folder elsewhere choose the code
-//! (`docs/decisions/0012-native-libraries.md`).
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod environment;

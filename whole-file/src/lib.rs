@@ -1,10 +1,4 @@
-//! Files that appear whole or not at all.
-//!
-//! What is written goes to a temporary name in the same folder, to the disk, and then to its own name in one
-//! step. Whoever reads sees the old file or the new one; a run that is killed leaves the old one.
-//!
-//! Files that belong together are [staged](stage) one by one and get their names [together](put_in_place): the disk
-//! is waited for once, not for each.
+#![doc = include_str!("../README.md")]
 
 use std::{
     collections::BTreeSet,

@@ -1,8 +1,4 @@
-//! Whole-slide files as pyramids of tiles.
-//!
-//! [`Slide`] is what the rest of slidemill knows of a file; [`open()`] picks the
-//! backend by content.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod absent;

@@ -1,9 +1,4 @@
-//! The words every slidemill crate shares: coordinate frames, units, pyramids,
-//! windows, pixels and detections.
-//!
-//! Nothing here reads a file, calls C or allocates more than it is asked for.
-//! A coordinate's type says which grid it is on; see [`frame`].
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod detection;
