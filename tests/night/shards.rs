@@ -55,8 +55,10 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
     let mut slides = tiny_slides(folder.path(), 3, 50);
     let whole = folder.path().join("whole");
     undisturbed(&slides, &whole);
-    let missing = folder.path().join("not-there.svs");
-    slides.push(missing);
+    // What a list names and is not there fails as one slide; a path that was typed would end the command.
+    let list = folder.path().join("more.csv");
+    std::fs::write(&list, "path\nnot-there.svs\n").unwrap();
+    slides.push(list);
 
     let out = folder.path().join("out");
     let at_out = |command: &str| {
