@@ -169,14 +169,18 @@ fn an_interrupted_redo_goes_on() {
     assert!(anew.status.success() && !stderr(&anew).contains(AGAIN), "{}", stderr(&anew));
 }
 
-/// A pipe nobody writes to is a read that never returns.
+/// A MIRAX slide in whose data folder a file is a pipe that nobody writes to: a read that never returns. A pipe named as
+/// a slide would not be opened.
 fn endless(folder: &Path) -> Option<PathBuf> {
-    let pipe = folder.join("endless.svs");
-    let made = Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success());
-    if !made {
+    let (slide, data) = (folder.join("endless.mrxs"), folder.join("endless"));
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(&slide, "x").unwrap();
+    let made = Command::new("mkfifo").arg(data.join("Slidedat.ini")).status();
+    if !made.is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: no mkfifo");
+        return None;
     }
-    made.then_some(pipe)
+    Some(slide)
 }
 
 #[test]
@@ -189,7 +193,7 @@ fn a_slide_that_hangs_is_given_up_and_the_others_are_done() {
     let output = run(&paths(&slides), &out, &["--window", "128", "--slide-timeout", "3"]);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(65), "{text}");
-    assert!(text.contains("endless.svs: FAILED: given up after 2 tries: no window ended"), "{text}");
+    assert!(text.contains("endless.mrxs: FAILED: given up after 2 tries: no window ended"), "{text}");
     assert_two_done_one_named(&out, "no window ended within the slide timeout");
 }
 
@@ -235,7 +239,7 @@ fn a_crash_costs_its_slide_and_no_other() {
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(65), "{text}");
     assert!(
-        text.contains("endless.svs: FAILED: given up after 2 tries") && text.contains("signal 6"),
+        text.contains("endless.mrxs: FAILED: given up after 2 tries") && text.contains("signal 6"),
         "{text}"
     );
     assert_two_done_one_named(&out, "signal 6");
