@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use merger::{
-    Cell, CellMerger, Layout, MergeReport, MergeSettings, Metric, TableContext, WindowOutcome, write_cells,
+    Cell, CellMerger, Layout, MergeReport, MergeSettings, Metric, PerClass, TableContext, WindowOutcome,
+    write_cells,
 };
 use sim::{Settings, Simulation, simulate};
 use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex};
@@ -54,12 +55,23 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The rule that earlier figures were measured with.
+fn settings(metric: Metric) -> MergeSettings {
+    MergeSettings {
+        metric,
+        iou: PerClass::all(0.45),
+        min_score: PerClass::all(0.0),
+        rim_px: 0.0,
+        ..MergeSettings::default()
+    }
+}
+
 fn measure(mut simulation: Simulation, outlines: bool) -> Result<(), Failure> {
     let (raw, truth) = (simulation.raw(), simulation.found());
     let mpp = Mpp::new(0.25)?;
     let layout = Layout::new(&simulation.windows, simulation.slide, mpp)?.with_slide_id("bench");
     let metric = if outlines { Metric::MaskIou } else { Metric::Iou };
-    let settings = MergeSettings { metric, ..MergeSettings::default() };
+    let settings = settings(metric);
     let detections = std::mem::take(&mut simulation.detections);
     let windows = simulation.windows.iter().map(|window| window.index).zip(detections);
     let start = cpu_secs();
@@ -136,7 +148,7 @@ fn stacked(simulation: &Simulation, copies: u32) -> Result<(), Failure> {
     let start = cpu_secs();
     let (_, held) = merge(
         Arc::new(layout),
-        MergeSettings::default(),
+        settings(Metric::Iou),
         windows.iter().map(|window| window.index).zip(detections),
         |some| cells += some.len(),
     )?;

@@ -579,6 +579,15 @@ mod tests {
         assert!(of("tumor=0.5").unwrap_err().contains("no class \"tumor\", did you mean \"tumour\"?"));
     }
 
+    /// A program that merges by itself counted otherwise than the command.
+    #[test]
+    fn the_library_merges_by_default_as_a_run_does() {
+        let terms = detector::Manifest::without_model("m", &["a"], Mpp::new(0.5).ok()).merge_terms();
+        let models = ModelSet::new(&[DetectorSpec { model: None, mpp: None }], vec![terms]).unwrap();
+        let rules = rules(RunOptions::default()).unwrap().for_models(&models, None).unwrap();
+        assert_eq!(rules.each[0].merge, MergeSettings::default());
+    }
+
     /// The account named the threshold of the first model alone.
     #[test]
     fn the_thresholds_of_two_models_are_both_named() {

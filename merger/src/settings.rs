@@ -85,8 +85,8 @@ impl<T: Copy> PerClass<T> {
     }
 }
 
-/// Settings of the merge. `docs/decisions/0008` tells why the defaults are
-/// what they are.
+/// Settings of the merge. The defaults are those of `slidemill run` for a model
+/// that says nothing of its own (decisions 8 and 16).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MergeSettings {
@@ -121,13 +121,14 @@ impl Default for MergeSettings {
         Self {
             method: Method::Nms,
             metric: Metric::Iou,
-            iou: PerClass::all(0.45),
+            // In single precision, as models state it.
+            iou: PerClass::all(f64::from(0.7_f32)),
             cross_class_iou: 0.7,
             cross_class_view_iou: 0.45,
             border_px: 3.0,
-            min_score: PerClass::all(0.0),
+            min_score: PerClass::all(0.25),
             unseen_cut: UnseenCut::Keep,
-            rim_px: 0.0,
+            rim_px: 64.0,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use merger::{Cell, CellMerger, Layout, MergeReport, MergeSettings, WindowOutcome};
+use merger::{Cell, CellMerger, Layout, MergeReport, MergeSettings, PerClass, WindowOutcome};
 use serde::Deserialize;
 use wsi_types::{
     Detection, GridRect, Level0Box, Level0Point, ModelClass, Mpp, Placement, Score, Window, WindowBox,
@@ -23,7 +23,7 @@ struct Case {
     _comment: Option<String>,
     slide: [f64; 2],
     grid: Grid,
-    #[serde(default)]
+    #[serde(default = "settings", deserialize_with = "settings_over")]
     settings: MergeSettings,
     #[serde(default)]
     failed: Vec<u32>,
@@ -31,6 +31,27 @@ struct Case {
     counts: BTreeMap<String, u64>,
     detections: Vec<RawDetection>,
     expected: Vec<Expected>,
+}
+
+/// What a case has where it says nothing else; see the README of the cases.
+fn settings() -> MergeSettings {
+    MergeSettings {
+        iou: PerClass::all(0.45),
+        min_score: PerClass::all(0.0),
+        rim_px: 0.0,
+        ..MergeSettings::default()
+    }
+}
+
+/// What a case says, over [`settings`].
+fn settings_over<'de, D: serde::Deserializer<'de>>(case: D) -> Result<MergeSettings, D::Error> {
+    use serde::de::Error as _;
+    let said = serde_json::Map::deserialize(case)?;
+    let mut all = serde_json::to_value(settings()).map_err(D::Error::custom)?;
+    for (name, value) in said {
+        all[name] = value;
+    }
+    serde_json::from_value(all).map_err(D::Error::custom)
 }
 
 #[derive(Deserialize)]

@@ -90,6 +90,8 @@ fn scene() -> impl Strategy<Value = Scene> {
                 cross_class_iou: cross,
                 border_px: border,
                 unseen_cut: if drop { UnseenCut::Drop } else { UnseenCut::Keep },
+                min_score: PerClass::all(0.0),
+                rim_px: 0.0,
                 ..MergeSettings::default()
             };
             let mut scene = Scene { stride, columns, rows, detections: Vec::new(), settings };

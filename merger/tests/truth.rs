@@ -8,9 +8,19 @@ mod sim;
 
 use std::sync::Arc;
 
-use merger::{Cell, CellMerger, Layout, MergeReport, MergeSettings, UnseenCut, WindowOutcome};
+use merger::{Cell, CellMerger, Layout, MergeReport, MergeSettings, PerClass, UnseenCut, WindowOutcome};
 use sim::{Settings, Simulation, simulate};
 use wsi_types::Mpp;
+
+/// Boxes of the simulation overlap less than a model's, and none is seen in a rim alone.
+fn rules() -> MergeSettings {
+    MergeSettings {
+        iou: PerClass::all(0.45),
+        min_score: PerClass::all(0.0),
+        rim_px: 0.0,
+        ..MergeSettings::default()
+    }
+}
 
 fn merge(simulation: &Simulation, settings: &MergeSettings) -> (Vec<Cell>, MergeReport) {
     let layout = Layout::new(&simulation.windows, simulation.slide, Mpp::new(0.25).unwrap()).unwrap();
@@ -46,7 +56,7 @@ fn error(simulation: &Simulation, settings: &MergeSettings) -> f64 {
 fn the_count_is_within_one_in_ten_thousand() {
     for seed in 1..=3 {
         let simulation = simulate(&Settings { slide_px: 9000, seed, ..Settings::default() });
-        let off = error(&simulation, &MergeSettings::default());
+        let off = error(&simulation, &rules());
         assert!(off.abs() < 1e-4, "seed {seed}: {off}");
     }
 }
@@ -54,7 +64,7 @@ fn the_count_is_within_one_in_ten_thousand() {
 #[test]
 fn dropping_what_a_better_view_denies_costs_less_than_one_in_a_thousand() {
     let simulation = simulate(&Settings { slide_px: 9000, ..Settings::default() });
-    let settings = MergeSettings { unseen_cut: UnseenCut::Drop, ..MergeSettings::default() };
+    let settings = MergeSettings { unseen_cut: UnseenCut::Drop, ..rules() };
     let off = error(&simulation, &settings);
     assert!(off < 0.0 && off > -1e-3, "{off}");
 }
@@ -65,7 +75,7 @@ fn a_perfect_model_gives_a_perfect_count_on_any_grid() {
     for (window_px, stride_px) in [(2048, 1024), (2048, 1536), (2048, 1920), (1024, 640), (640, 400)] {
         let simulation = simulate(&Settings { window_px, stride_px, ..perfect });
         for unseen_cut in [UnseenCut::Drop, UnseenCut::Keep] {
-            let settings = MergeSettings { unseen_cut, ..MergeSettings::default() };
+            let settings = MergeSettings { unseen_cut, ..rules() };
             assert_eq!(merge(&simulation, &settings).0.len(), simulation.found(), "{window_px} {stride_px}");
         }
     }
@@ -76,12 +86,12 @@ fn the_grid_shows_only_where_merging_is_wrong() {
     let settings = Settings { slide_px: 12000, ..Settings::default() };
     let simulation = simulate(&settings);
     let layout = Layout::new(&simulation.windows, simulation.slide, Mpp::new(0.25).unwrap()).unwrap();
-    let (cells, _) = merge(&simulation, &MergeSettings::default());
+    let (cells, _) = merge(&simulation, &rules());
     let clean = merger::audit_seams(&layout, &cells);
     println!("{clean:?}");
     assert!(!clean.grid_shows && (clean.density_ratio - 1.0).abs() < 0.03, "{clean:?}");
     // Without the seam rule cut boxes stay beside the whole ones.
-    let careless = MergeSettings { border_px: 0.0, ..MergeSettings::default() };
+    let careless = MergeSettings { border_px: 0.0, ..rules() };
     let windows: Vec<_> = simulation.windows.iter().map(|window| grown(window, 40)).collect();
     let layout_without_borders = Layout::new(&windows, simulation.slide, Mpp::new(0.25).unwrap()).unwrap();
     let mut merger = CellMerger::new(Arc::new(layout_without_borders), careless);
