@@ -1,0 +1,370 @@
+//! `measures.toml`: which measures are wanted.
+
+use std::ops::Range as Span;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    error::{MeasureError, Result},
+    field::{Field, FieldShape},
+    grade::{Band, Scheme},
+    index::{Over, Selection},
+};
+
+/// The measures that a file asks for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Measures {
+    /// Fields with most cells.
+    pub hot_spots: Vec<HotSpotMeasure>,
+    /// Cells among others or on an area.
+    pub indices: Vec<Index>,
+    /// Bands over indices.
+    pub schemes: Vec<Scheme>,
+}
+
+/// Hot spots to be found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HotSpotMeasure {
+    /// Its name, of no other measure.
+    pub name: String,
+    /// The cells that are counted.
+    pub cells: Selection,
+    /// The field they are counted in.
+    pub field: Field,
+    /// How many fields, at most.
+    pub most: usize,
+    /// Region of interest by its class; the whole slide when absent.
+    pub within: Option<String>,
+}
+
+/// An index to be worked out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Index {
+    /// Its name, of no other measure.
+    pub name: String,
+    /// The cells that are counted.
+    pub of: Selection,
+    /// What they are divided by.
+    pub over: Over,
+    /// Where.
+    pub place: Place,
+}
+
+/// Where an index is worked out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// On the whole slide.
+    #[default]
+    Slide,
+    /// In the regions of a class.
+    Regions(String),
+    /// In the fields of a hot spot measure, each by itself.
+    HotSpot(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    hot_spot: Vec<HotSpotEntry>,
+    #[serde(default)]
+    index: Vec<IndexEntry>,
+    #[serde(default)]
+    grade: Vec<GradeEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct HotSpotEntry {
+    name: Spanned<String>,
+    cells: Selection,
+    #[serde(default)]
+    shape: FieldShape,
+    area_mm2: Option<Spanned<f64>>,
+    hpf: Option<Spanned<f64>>,
+    field_number_mm: Option<f64>,
+    objective: Option<f64>,
+    most: Option<Spanned<usize>>,
+    within: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct IndexEntry {
+    name: Spanned<String>,
+    of: Selection,
+    share_of: Option<Selection>,
+    ratio_to: Option<Selection>,
+    per_mm2: Option<Spanned<f64>>,
+    regions: Option<String>,
+    hot_spot: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct GradeEntry {
+    name: Spanned<String>,
+    index: Spanned<String>,
+    source: Spanned<String>,
+    bands: Vec<Spanned<Band>>,
+}
+
+impl Measures {
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::File`] names the line and the key of what is not known, is
+    /// out of range, contradicts itself, or refers to what is not there.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let reader = Reader { text };
+        let file: File = toml::from_str(text).map_err(|error| {
+            let problem = error.message().trim().replace('\n', ", ");
+            reader.fault(error.span().unwrap_or(0..0), problem)
+        })?;
+        let measures = Self {
+            hot_spots: file.hot_spot.iter().map(|entry| reader.hot_spot(entry)).collect::<Result<_>>()?,
+            indices: file.index.iter().map(|entry| reader.index(entry)).collect::<Result<_>>()?,
+            schemes: file.grade.iter().map(|entry| reader.scheme(entry)).collect::<Result<_>>()?,
+        };
+        reader.check_names(&file)?;
+        Ok(measures)
+    }
+
+    /// Adds a scheme that ships with this crate ([`crate::schemes`]).
+    ///
+    /// # Errors
+    ///
+    /// [`MeasureError::Value`] for an index that is not among these.
+    pub fn add_scheme(&mut self, scheme: Scheme) -> Result<()> {
+        if !self.indices.iter().any(|index| index.name == scheme.index) {
+            return Err(MeasureError::value("the index of a scheme", &scheme.index, "one of the indices"));
+        }
+        self.schemes.push(scheme);
+        Ok(())
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    /// An error at a place in the text.
+    fn fault(&self, span: Span<usize>, problem: impl Into<String>) -> MeasureError {
+        let before = self.text.get(..span.start.min(self.text.len())).unwrap_or(self.text);
+        MeasureError::File { line: before.matches('\n').count() + 1, problem: problem.into() }
+    }
+
+    /// What is wrong with a number, at its place.
+    fn at(&self, span: Span<usize>) -> impl FnOnce(MeasureError) -> MeasureError + '_ {
+        move |error| self.fault(span, error.to_string())
+    }
+
+    fn hot_spot(&self, entry: &HotSpotEntry) -> Result<HotSpotMeasure> {
+        let name = named(&entry.name, self)?;
+        let microscope = entry.field_number_mm.zip(entry.objective);
+        let alone = entry.field_number_mm.or(entry.objective).is_some();
+        let field = match (&entry.area_mm2, &entry.hpf, microscope) {
+            (Some(area), None, None) if !alone => {
+                Field::new(entry.shape, *area.get_ref()).map_err(self.at(area.span()))
+            }
+            (None, Some(count), Some((number, objective))) => {
+                Field::from_high_power(entry.shape, *count.get_ref(), number, objective)
+                    .map_err(self.at(count.span()))
+            }
+            _ => Err(self.fault(
+                entry.name.span(),
+                format!(
+                    "hot-spot {name:?} needs its field either as area-mm2, or as hpf with field-number-mm and \
+                     objective: \"10 HPF\" alone says no area"
+                ),
+            )),
+        }?;
+        let most = match &entry.most {
+            Some(most) if *most.get_ref() == 0 => {
+                return Err(self.fault(most.span(), "most is 0, expected at least 1"));
+            }
+            most => most.as_ref().map_or(1, |most| *most.get_ref()),
+        };
+        Ok(HotSpotMeasure { name, cells: entry.cells.clone(), field, most, within: entry.within.clone() })
+    }
+
+    fn index(&self, entry: &IndexEntry) -> Result<Index> {
+        let name = named(&entry.name, self)?;
+        let over = match (&entry.share_of, &entry.ratio_to, &entry.per_mm2) {
+            (Some(whole), None, None) if entry.of.is_part_of(whole) => Over::Share(whole.clone()),
+            (Some(_), None, None) => {
+                let problem =
+                    format!("in index {name:?}, of is no part of share-of; a ratio to others is ratio-to");
+                return Err(self.fault(entry.name.span(), problem));
+            }
+            (None, Some(others), None) => Over::Ratio(others.clone()),
+            (None, None, Some(mm2)) if *mm2.get_ref() > 0.0 && mm2.get_ref().is_finite() => {
+                Over::Area { mm2: *mm2.get_ref() }
+            }
+            (None, None, Some(mm2)) => {
+                let problem = format!("per-mm2 is {}, expected a positive number", mm2.get_ref());
+                return Err(self.fault(mm2.span(), problem));
+            }
+            _ => {
+                let problem = format!("index {name:?} needs one of share-of, ratio-to and per-mm2");
+                return Err(self.fault(entry.name.span(), problem));
+            }
+        };
+        let place = match (&entry.regions, &entry.hot_spot) {
+            (None, None) => Place::Slide,
+            (Some(class), None) => Place::Regions(class.clone()),
+            (None, Some(spot)) => Place::HotSpot(spot.get_ref().clone()),
+            (Some(_), Some(spot)) => {
+                let problem = format!("index {name:?} has both regions and hot-spot, expected one");
+                return Err(self.fault(spot.span(), problem));
+            }
+        };
+        Ok(Index { name, of: entry.of.clone(), over, place })
+    }
+
+    fn scheme(&self, entry: &GradeEntry) -> Result<Scheme> {
+        let name = named(&entry.name, self)?;
+        if entry.source.get_ref().trim().is_empty() {
+            return Err(self.fault(entry.source.span(), format!("grade {name:?} has an empty source")));
+        }
+        let scheme = Scheme {
+            name,
+            index: entry.index.get_ref().clone(),
+            source: entry.source.get_ref().clone(),
+            bands: entry.bands.iter().map(|band| band.get_ref().clone()).collect(),
+        };
+        match scheme.fault() {
+            Some((place, problem)) => {
+                let span = entry.bands.get(place).map_or_else(|| entry.name.span(), Spanned::span);
+                Err(self.fault(span, problem))
+            }
+            None => Ok(scheme),
+        }
+    }
+
+    /// Names are unique, and what is referred to is there.
+    fn check_names(&self, file: &File) -> Result<()> {
+        let spots = file.hot_spot.iter().map(|entry| &entry.name);
+        let indices = file.index.iter().map(|entry| &entry.name);
+        let mut seen: Vec<&str> = Vec::new();
+        for name in spots.chain(indices).chain(file.grade.iter().map(|entry| &entry.name)) {
+            if seen.contains(&name.get_ref().as_str()) {
+                let problem =
+                    format!("name {:?} is given twice, expected one measure of each name", name.get_ref());
+                return Err(self.fault(name.span(), problem));
+            }
+            seen.push(name.get_ref());
+        }
+        for spot in file.index.iter().filter_map(|entry| entry.hot_spot.as_ref()) {
+            if !file.hot_spot.iter().any(|known| known.name.get_ref() == spot.get_ref()) {
+                return Err(self.fault(spot.span(), format!("there is no hot-spot {:?}", spot.get_ref())));
+            }
+        }
+        for index in file.grade.iter().map(|entry| &entry.index) {
+            if !file.index.iter().any(|known| known.name.get_ref() == index.get_ref()) {
+                return Err(self.fault(index.span(), format!("there is no index {:?}", index.get_ref())));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn named(name: &Spanned<String>, reader: &Reader<'_>) -> Result<String> {
+    if name.get_ref().trim().is_empty() {
+        return Err(reader.fault(name.span(), "name is empty"));
+    }
+    Ok(name.get_ref().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const FILE: &str = r#"
+[[hot-spot]]
+name = "mitoses"
+cells = { class = ["mitosis"] }
+hpf = 10
+field-number-mm = 22
+objective = 40
+most = 3
+within = "tumour"
+
+[[index]]
+name = "Ki-67"
+of = { class = ["positive"] }
+share-of = { class = ["positive", "negative"] }
+
+[[index]]
+name = "mitotic count"
+of = { class = ["mitosis"], where = { score = { min = 0.5 } } }
+per-mm2 = 2
+hot-spot = "mitoses"
+
+[[grade]]
+name = "grade"
+index = "mitotic count"
+source = "our own"
+bands = [
+  { grade = "low", below = 2 },
+  { grade = "high", from = 2 },
+]
+"#;
+
+    #[test]
+    fn a_file_is_read_whole() {
+        let measures = Measures::from_toml(FILE).unwrap();
+        let spot = &measures.hot_spots[0];
+        assert_eq!((spot.most, spot.within.as_deref()), (3, Some("tumour")));
+        assert!((spot.field.area_mm2() - 2.3758).abs() < 1e-4);
+        assert!(matches!(&measures.indices[0].over, Over::Share(whole) if whole.class.len() == 2));
+        assert_eq!(measures.indices[1].over, Over::Area { mm2: 2.0 });
+        assert_eq!(measures.indices[1].place, Place::HotSpot("mitoses".to_owned()));
+        assert!(measures.indices[1].of.holds("mitosis", |_| Some(0.5)));
+        assert_eq!(measures.schemes[0].grade(2.0), Some("high"));
+        assert_eq!(Measures::from_toml("").unwrap(), Measures::default());
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_key() {
+        for (old, new, line, problem) in [
+            ("most = 3", "mots = 3", 8, "unknown field `mots`"),
+            ("most = 3", "most = 0", 8, "most is 0, expected at least 1"),
+            ("most = 3", "most = \"3\"", 8, "invalid type"),
+            ("hpf = 10", "hpf = -1", 5, "hpf is -1, expected a positive number"),
+            ("objective = 40", "area-mm2 = 2", 3, "either as area-mm2, or as hpf"),
+            ("share-of", "per-mm3", 14, "unknown field `per-mm3`"),
+            ("share-of = { class = [\"positive\", \"negative\"] }", "", 12, "needs one of share-of"),
+            ("\"positive\", \"negative\"", "\"negative\"", 12, "of is no part of share-of"),
+            ("per-mm2 = 2", "per-mm2 = 0", 19, "per-mm2 is 0"),
+            ("hot-spot = \"mitoses\"", "hot-spot = \"mitosis\"", 20, "there is no hot-spot \"mitosis\""),
+            ("name = \"Ki-67\"", "name = \"mitoses\"", 12, "is given twice"),
+            ("index = \"mitotic count\"", "index = \"x\"", 24, "there is no index \"x\""),
+            ("source = \"our own\"", "source = \" \"", 25, "empty source"),
+            ("source = \"our own\"", "", 22, "missing field `source`"),
+            ("from = 2", "from = 3", 28, "have a gap between them"),
+            ("name = \"grade\"", "name = \"\"", 23, "name is empty"),
+            ("[[grade]]", "[[grade", 22, ""),
+        ] {
+            assert!(FILE.contains(old), "{old}");
+            let error = Measures::from_toml(&FILE.replace(old, new)).unwrap_err();
+            let MeasureError::File { line: found, problem: said } = &error else { panic!("{error}") };
+            assert!(said.contains(problem), "{new}: {said}");
+            assert_eq!(*found, line, "{new}: {error}");
+        }
+    }
+
+    #[test]
+    fn schemes_are_added_to_the_index_they_are_over() {
+        let mut measures = Measures::from_toml(FILE).unwrap();
+        let mut scheme = measures.schemes[0].clone();
+        measures.add_scheme(scheme.clone()).unwrap();
+        assert_eq!(measures.schemes.len(), 2);
+        scheme.index = "nothing".to_owned();
+        assert!(measures.add_scheme(scheme).is_err());
+    }
+}
