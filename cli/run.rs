@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use dataset::Dataset;
+use dataset::{Dataset, RunAccount};
 use engine::{
     Engine, Event, Job, JobEnd, JobError, JobPlan, JobSlides, Redo, RunOptions, Settings, Shard, SlideEntry,
     Stop, Watch as _, find_slides, refuse_mistyped, try_writing,
@@ -48,6 +48,10 @@ pub struct Run {
     /// or that ended incomplete; interrupted, the same command goes on
     #[arg(long)]
     pub redo: bool,
+    /// End with 65 where a model gave as many answers in a window as it can, so that
+    /// objects may be missing; without it that is a warning
+    #[arg(long)]
+    pub strict: bool,
     /// One JSON event per line on standard output instead of progress bars
     #[arg(long)]
     pub json_logs: bool,
@@ -126,7 +130,15 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     if !dataset.accounts()?.is_empty() {
         report::write_report(&dataset)?;
     }
-    Ok(exit(&ended))
+    let is_full = args.strict && has_full_windows(&dataset)?;
+    Ok(if is_full && exit(&ended) == Exit::Done { Exit::Incomplete } else { exit(&ended) })
+}
+
+/// Whether a model gave as many answers as it can in some window of the dataset.
+fn has_full_windows(dataset: &Dataset) -> anyhow::Result<bool> {
+    let accounts = dataset.accounts()?;
+    let analyses = accounts.iter().filter_map(|path| RunAccount::read(path).ok()?.analysis);
+    Ok(analyses.into_iter().any(|analysis| analysis.windows.full > 0))
 }
 
 fn shard_failure(reason: String) -> anyhow::Error {

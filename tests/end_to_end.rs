@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use dataset::{Dataset, Outcome, RunAccount, read_cells};
 use support::{
-    SMALL_WINDOWS, accounts, cell_tables, run, slidemill, small_slide, stderr, tables, tiny_slides,
+    SMALL_WINDOWS, accounts, cell_tables, run, shared, slidemill, small_slide, stderr, tables, tiny_slides,
 };
 use tiff::encoder::{
     TiffEncoder,
@@ -447,4 +447,58 @@ fn a_slide_of_16_bits_is_analysed_along_a_stated_line() {
     });
     let found: Vec<_> = found.collect();
     assert!(found[0].len() > 5 && found[0] == found[1], "the same pixels, the same cells");
+}
+
+#[test]
+fn a_model_of_one_size_decides_the_windows_or_gets_them_in_pieces() {
+    let Some(models) = shared("cases/models") else { return };
+    let folder = folder();
+    let slide = folder.path().join("slide.tif");
+    small_slide(&slide, 9);
+    let model = models.join("m00_good_fixed640.onnx");
+    let model = model.to_str().expect("a path in UTF-8");
+    let made_with = |out: &Path, more: &[&str]| {
+        let output = run(&[&slide], out, &[&["--model", model, "--threads", "2"][..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let account = accounts(out).remove(0);
+        (account.settings["window_px"].clone(), account.cells(), stderr(&output))
+    };
+    let (window, _, said) = made_with(&folder.path().join("own"), &[]);
+    assert_eq!(window, "640");
+    assert!(said.contains("windows of 640 px"), "{said}");
+    // The model answers three boxes for each picture it is given, wherever that lies.
+    let (window, cells, _) = made_with(&folder.path().join("pieces"), &["--window", "1280"]);
+    assert!(window == "1280" && cells >= 9, "{window}, {cells}");
+
+    let refused = |more: &[&str]| {
+        let out = folder.path().join("refused");
+        let output = run(&[&slide], &out, &[&["--model", model][..], more].concat());
+        assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let small = refused(&["--window", "512"]);
+    assert!(small.contains("640 × 640 px") && small.contains("leave --window out"), "{small}");
+    let raw = refused(&["--window", "1280", "--keep-raw"]);
+    assert!(raw.contains("--keep-raw") && raw.contains("--window 640"), "{raw}");
+}
+
+#[test]
+fn a_fault_of_the_model_is_the_models_and_no_slides() {
+    let Some(models) = shared("cases/models") else { return };
+    let folder = folder();
+    let slide = folder.path().join("slide.tif");
+    small_slide(&slide, 9);
+    for (name, says) in [
+        ("m01_yolov5_one_class.onnx", "YOLOv5"),
+        ("m14_lfs_pointer.onnx", "git lfs pull"),
+        ("m17_opset_future.onnx", "opset 99"),
+        ("m27_boxes_0_to_1.onnx", "fractions of the window"),
+    ] {
+        let out = folder.path().join(name);
+        let model = models.join(name);
+        let output = run(&[&slide], &out, &["--model", model.to_str().expect("a path in UTF-8")]);
+        assert_eq!(output.status.code(), Some(64), "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{name}: {}", stderr(&output));
+        assert!(accounts(&out).is_empty(), "{name}: no slide is blamed");
+    }
 }

@@ -45,6 +45,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
         out: dataset.root().to_owned(),
         config: None,
         redo: true,
+        strict: false,
         json_logs: false,
         options: args::AllOptions(RunOptions { threads: args.threads, ..RunOptions::default() }),
     })?;

@@ -33,6 +33,7 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
 fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
     let mut text = format!("job       {}\n", extent(&plan.slides.iter().collect::<Vec<_>>()));
     text += &format!("settings  {}\n", plan.settings_sha256);
+    text += &format!("windows   {}\n", windows(plan));
     for slide in &plan.slides {
         if let Some(problem) = &slide.problem {
             text += &format!("WILL FAIL {}: {problem}\n", slide.path.display());
@@ -56,6 +57,14 @@ fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
     );
     text += &format!("then      slidemill gather {out}\n");
     text
+}
+
+/// The sides of windows, and who decided.
+fn windows(plan: &JobPlan) -> String {
+    let sides = plan.settings.get("window_px").unwrap_or("?");
+    let is_models = plan.options.window.is_none() && sides != "2048";
+    let why = if is_models { ", the size the model takes" } else { "" };
+    format!("{} px{why}", sides.replace('+', " and "))
 }
 
 fn extent(slides: &[&PlannedSlide]) -> String {

@@ -141,6 +141,9 @@ pub struct WindowCounts {
     pub done: usize,
     /// Without one.
     pub failed: usize,
+    /// With a result that is as long as the model can give: objects may be missing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub full: usize,
 }
 
 /// Windows that failed alike.
@@ -153,6 +156,10 @@ pub struct FailureCount {
     pub detector: usize,
     /// Their places in the plan.
     pub windows: Vec<u32>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn is_first(detector: &usize) -> bool {

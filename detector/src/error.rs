@@ -244,6 +244,12 @@ pub enum WindowFault {
         /// As answered.
         score: f32,
     },
+    /// What the pieces of a window saw could not be made one answer.
+    #[error("the pieces of the window cannot be merged: {reason}")]
+    Pieces {
+        /// In words.
+        reason: String,
+    },
 }
 
 impl WindowFault {
@@ -254,7 +260,7 @@ impl WindowFault {
     #[must_use]
     pub fn breaks_contract(&self) -> bool {
         match self {
-            Self::NotFinite { .. } => false,
+            Self::NotFinite { .. } | Self::Pieces { .. } => false,
             Self::BoxesInFractions { boxes } => *boxes >= Self::PROOF,
             Self::NoSuchClass { .. }
             | Self::NoOutput

@@ -115,6 +115,13 @@ impl Manifest {
         rows.filter(|_| self.head.is_end_to_end())
     }
 
+    /// Width and height that its input always has, px; `None`: it takes windows of many sizes.
+    #[must_use]
+    pub fn fixed_input(&self) -> Option<(u32, u32)> {
+        let side = |dim: &Dim| dim.fixed().and_then(|side| u32::try_from(side).ok());
+        Some((side(&self.input.width)?, side(&self.input.height)?))
+    }
+
     /// Whether windows of `width` × `height` px can be given to the model.
     ///
     /// # Errors
@@ -126,7 +133,7 @@ impl Manifest {
         let multiple = |size: usize| size > 0 && size.is_multiple_of(stride);
         let expected = if !fixed(&self.input.width, width) || !fixed(&self.input.height, height) {
             format!("{} × {} px only", self.input.width, self.input.height)
-        } else if !multiple(width) || !multiple(height) {
+        } else if self.fixed_input().is_none() && (!multiple(width) || !multiple(height)) {
             format!("multiples of {stride} px")
         } else {
             return Ok(());

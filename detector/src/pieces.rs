@@ -37,9 +37,13 @@ pub struct Piece {
 
 /// Makes the detections of a window out of those of its pieces.
 pub trait Stitch: Send + Sync {
-    /// The detections of a window of `width` × `height` px, in px of the window, each object once. A function of
-    /// the pieces alone, whatever their order.
-    fn stitch(&self, width: usize, height: usize, pieces: Vec<Piece>) -> Vec<Detection>;
+    /// The detections of a window of `width` × `height` px, in px of the window, each object once, best first. A
+    /// function of the pieces alone, whatever their order.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be merged, in words.
+    fn stitch(&self, width: usize, height: usize, pieces: Vec<Piece>) -> Result<Vec<Detection>, String>;
 }
 
 /// How windows of one size are cut.
@@ -198,8 +202,10 @@ impl Answers for PieceAnswers {
         let mut window_result = |window| {
             let seen: Vec<WindowResult> = results.by_ref().take(pieces.rects.len()).collect();
             let is_full = seen.iter().any(|result| result.is_full);
-            let outcome =
-                with_places(&pieces, seen).map(|all| stitch.stitch(pieces.window.0, pieces.window.1, all));
+            let (width, height) = pieces.window;
+            let outcome = with_places(&pieces, seen).and_then(|all| {
+                stitch.stitch(width, height, all).map_err(|reason| WindowFault::Pieces { reason })
+            });
             WindowResult { window, outcome, is_full }
         };
         windows.into_iter().map(&mut window_result).collect()
@@ -226,12 +232,12 @@ mod tests {
     struct Moved;
 
     impl Stitch for Moved {
-        fn stitch(&self, _: usize, _: usize, pieces: Vec<Piece>) -> Vec<Detection> {
+        fn stitch(&self, _: usize, _: usize, pieces: Vec<Piece>) -> Result<Vec<Detection>, String> {
             let moved = |Piece { rect, detections }: Piece| {
                 let by = euclid::vec2(rect.left as f32, rect.top as f32);
                 detections.into_iter().map(move |d| Detection { bbox: d.bbox.translate(by), ..d })
             };
-            pieces.into_iter().flat_map(moved).collect()
+            Ok(pieces.into_iter().flat_map(moved).collect())
         }
     }
 

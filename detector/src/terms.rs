@@ -26,6 +26,9 @@ pub struct MergeTerms {
     pub max_object_um: Option<f64>,
     /// Its coarsest stride in px: window sides are multiples of it.
     pub stride: u32,
+    /// Width and height that its input always has, px; `None`: it takes windows of many sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_input: Option<(u32, u32)>,
 }
 
 impl MergeTerms {
@@ -48,6 +51,7 @@ impl Manifest {
             cross_class_iou: self.cross_class_iou,
             max_object_um: self.max_object_um,
             stride: self.stride,
+            fixed_input: self.fixed_input(),
         }
     }
 

@@ -50,8 +50,9 @@ impl SlideAnswer {
     /// What the windows of a slide came to. A window that never came counts as failed for its neighbours.
     #[must_use]
     pub fn new(survey: &Survey, sightings: Sightings, rules: &SlideRules) -> Self {
-        let Gathered { each, done, failed } = sightings.finish();
-        let windows = WindowCounts { planned: survey.windows(), done, failed: failed.len() };
+        let Gathered { each, done, failed, full } = sightings.finish();
+        let windows =
+            WindowCounts { planned: survey.windows(), done, failed: failed.len(), full: full.len() };
         let slide_key = each.first().map_or(0, |first| first.layout.slide_key());
         let audits: Vec<_> = each.iter().map(|of| audit_seams(&of.layout, &of.cells)).collect();
         let of_detectors = each.iter().map(|of| of.cells.len() as u64).collect();
@@ -74,7 +75,7 @@ impl SlideAnswer {
         };
         let seen = seen(survey, &failed);
         Self {
-            warnings: warnings(&audits, &grid, rules),
+            warnings: full_windows(full).into_iter().chain(warnings(&audits, &grid, rules)).collect(),
             coverage: coverage(survey, seen.as_deref()),
             failures: count_failures(&failed),
             cells,
@@ -97,7 +98,7 @@ impl SlideAnswer {
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         let first = self.failures.first().filter(|_| self.outcome() == Outcome::Failed)?;
-        Some(format!("no window could be read: {}", first.reason))
+        Some(format!("no window gave a result: {}", first.reason))
     }
 }
 
@@ -186,6 +187,24 @@ impl Found {
             *self.dropped.entry(reason.to_owned()).or_default() += count;
         }
     }
+}
+
+/// Words of the warning of windows in which objects may be missing.
+pub(crate) const FULL_ANSWER: &str = "the model gave as many answers as it can";
+
+/// Names the windows in which the model gave as many answers as it can.
+fn full_windows(mut full: Vec<WindowKey>) -> Option<String> {
+    const NAMED: usize = 8;
+    full.sort_unstable();
+    let named: Vec<String> = full.iter().take(NAMED).map(|key| key.window.0.to_string()).collect();
+    let more = if full.len() > NAMED { ", …" } else { "" };
+    (!full.is_empty()).then(|| {
+        format!(
+            "in {} of its windows ({}{more}) {FULL_ANSWER}: objects may be missing there; use smaller windows (--window)",
+            full.len(),
+            named.join(", ")
+        )
+    })
 }
 
 fn warnings(audits: &[SeamAudit], grid: &RegionGrid, rules: &SlideRules) -> Vec<String> {
@@ -409,6 +428,22 @@ mod tests {
     }
 
     #[test]
+    fn windows_with_a_full_answer_are_counted_and_named() {
+        let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 0), found([])).unwrap();
+        seen.push(key(0, 1), WindowOutcome::Full(vec![square(100.0, 0, 0.9).into()])).unwrap();
+        let answer = SlideAnswer::new(&survey, seen, &rules);
+        let counts = WindowCounts { planned: 2, done: 2, failed: 0, full: 1 };
+        assert_eq!((answer.windows, answer.outcome(), answer.cells.len()), (counts, Outcome::Done, 1));
+        assert!(
+            answer.warnings[0].starts_with("in 1 of its windows (1) the model gave"),
+            "{:?}",
+            answer.warnings
+        );
+    }
+
+    #[test]
     fn a_slide_of_which_nothing_could_be_read_has_no_results_but_a_reason() {
         let (survey, rules) = (survey(1), rules(1, RunOptions::default()));
         let mut seen = sightings(&survey, &rules);
@@ -416,7 +451,7 @@ mod tests {
         seen.push(key(0, 1), WindowOutcome::Failed("torn".into())).unwrap();
         let answer = SlideAnswer::new(&survey, seen, &rules);
         assert_eq!(answer.outcome(), Outcome::Failed);
-        assert_eq!(answer.reason().as_deref(), Some("no window could be read: torn"));
+        assert_eq!(answer.reason().as_deref(), Some("no window gave a result: torn"));
         assert!(answer.regions.is_empty() && answer.cells.is_empty() && answer.coverage.fraction == 0.0);
     }
 

@@ -14,7 +14,7 @@ use tiler::ReadCounters;
 use wsi_types::WindowKey;
 
 use crate::{
-    answer::{SlideAnswer, by_threshold, cells_of},
+    answer::{FULL_ANSWER, SlideAnswer, by_threshold, cells_of},
     budget::free_bytes,
     desk::{Committed, Committer, Finished, Ledger, Raw},
     error::JobError,
@@ -245,6 +245,11 @@ pub(crate) fn with_room(error: JobError, work: &Work, needed: u64) -> JobError {
     }
 }
 
+/// The warnings that name windows in which objects may be missing.
+fn full_windows(warnings: &[String]) -> impl Iterator<Item = &String> {
+    warnings.iter().filter(|warning| warning.contains(FULL_ANSWER))
+}
+
 /// Says what became of a slide; whether it is bad or incomplete.
 pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
     const TAKEN: &str =
@@ -254,6 +259,10 @@ pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
         Committed::Lost(account, name) => (account, name, true),
     };
     let RunAccount { slide, outcome, analysis, elapsed_secs, reason, .. } = &*account;
+    let full = analysis.iter().filter(|analysis| !lost && analysis.windows.full > 0);
+    for message in full.flat_map(|_| full_windows(&account.warnings)) {
+        watch.tell(&Event::Warning { slide: slide.clone(), name: name.clone(), message: message.clone() });
+    }
     let event = match (analysis, outcome) {
         _ if lost => Event::SlideFailed { slide: slide.clone(), name, reason: TAKEN.into() },
         (Some(analysis), Outcome::Done | Outcome::Partial) => Event::SlideFinished {

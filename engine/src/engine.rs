@@ -11,14 +11,16 @@ use wsi_types::Mpp;
 
 use crate::{
     answer::SlideAnswer,
-    bundled::{self, Opening},
+    bundled,
     collect::{begun, so_far},
     error::{JobError, in_words},
     events::{Event, Watch},
     fingerprint,
-    models::ModelSet,
+    models::{ModelSet, SetModel},
+    opening::Opener,
     pipeline::{self, Step},
     prepare::{Facts, Preparation, Prepared, survey_settings},
+    rules::DetectorRules,
     settings::Settings,
     shared::Shared,
     sightings::Sightings,
@@ -66,11 +68,11 @@ impl Engine {
     pub fn open(settings: &Settings) -> Result<Self, JobError> {
         let models = settings.models()?;
         // Before models are opened, which takes longer.
-        settings.merging.for_models(&models, settings.window_iou)?;
-        let floor = score_floor(settings, &models);
-        let specs = settings.detectors.iter().zip(&models.each);
-        let opened = specs.map(|(spec, model)| -> Result<Box<dyn Detector>, JobError> {
-            Ok(Box::new(opening(settings, model.terms.nms_iou, floor).open(spec.model.as_deref())?))
+        let rules = settings.merging.for_models(&models, settings.window_iou)?;
+        let opener = Opener { settings, rules: &rules, score_floor: score_floor(settings, &models) };
+        let specs = settings.detectors.iter().zip(&models.each).zip(&rules.each);
+        let opened = specs.map(|((spec, model), of_detector)| {
+            opener.open(model, of_detector, |opening| opening.open(spec.model.as_deref()))
         });
         let opened = opened.collect::<Result<_, JobError>>()?;
         Self::new(settings, models, opened)
@@ -92,9 +94,13 @@ impl Engine {
             models.into_iter().map(Described::new).collect::<Result<_, JobError>>()?;
         let terms = described.iter().map(|model| model.manifest.merge_terms()).collect();
         let set = ModelSet::new(&settings.detectors, terms)?;
-        settings.merging.for_models(&set, settings.window_iou)?;
-        let floor = score_floor(settings, &set);
-        let opened = described.into_iter().map(|model| model.open(settings, floor));
+        let rules = settings.merging.for_models(&set, settings.window_iou)?;
+        let opener = Opener { settings, rules: &rules, score_floor: score_floor(settings, &set) };
+        let known = set.each.iter().zip(&rules.each);
+        let opened = described
+            .into_iter()
+            .zip(known)
+            .map(|(described, (model, of_detector))| described.open(&opener, model, of_detector));
         let opened = opened.collect::<Result<_, JobError>>()?;
         Self::new(settings, set, opened)
     }
@@ -262,25 +268,19 @@ impl Described {
         Ok(Self { manifest, model })
     }
 
-    fn open(self, settings: &Settings, score_floor: f32) -> Result<Box<dyn Detector>, JobError> {
-        let opening = opening(settings, self.manifest.nms_iou, score_floor);
+    fn open(
+        self,
+        opener: &Opener<'_>,
+        known: &SetModel,
+        of_detector: &DetectorRules,
+    ) -> Result<Box<dyn Detector>, JobError> {
         match self.model {
-            Model::File(path) => Ok(Box::new(opening.open(Some(&path))?)),
+            Model::File(path) => opener.open(known, of_detector, |opening| opening.open(Some(&path))),
             Model::Bytes { name, onnx, manifest } => {
-                Ok(Box::new(opening.open_bytes(&name, &onnx, &manifest)?))
+                opener.open(known, of_detector, |opening| opening.open_bytes(&name, &onnx, &manifest))
             }
             Model::Detector(detector) => Ok(detector),
         }
-    }
-}
-
-/// How a model whose own IoU within a window is `own_iou` is opened.
-fn opening(settings: &Settings, own_iou: f32, score_floor: f32) -> Opening<'_> {
-    Opening {
-        device: &settings.device,
-        session: settings.session(),
-        nms_iou: settings.window_iou.map_or(own_iou, |iou| iou as f32),
-        score_floor,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wsi_reader::{Scale, SlideInfo};
 
-use crate::{made_with::MadeWith, models::ModelSet, settings::Settings};
+use crate::{made_with::MadeWith, models::ModelSet, opening, settings::Settings};
 
 /// Everything that can change the results of a job, but for what is the slides' own.
 #[must_use]
@@ -16,6 +16,8 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
         ("model_sha256", models.facts().sha256),
         ("model_mpp", models.mpps()),
         ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
+        // In place of the settings' own: a model that takes one size only decides where nothing is given.
+        ("window_px", opening::windows(settings, models)),
     ];
     MadeWith::new(settings.detection_relevant().into_iter().chain(of_models))
 }

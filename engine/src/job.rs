@@ -10,7 +10,7 @@ use crate::{
     engine::Engine,
     error::JobError,
     events::{Event, Tally, Totals, Watch},
-    pipeline,
+    opening, pipeline,
     slides::SlideEntry,
     work::{Before, Stop, Work},
 };
@@ -67,7 +67,7 @@ impl<'a> Job<'a> {
         let model = engine.recipe.maker.models.facts();
         tally.tell(&Event::JobStarted {
             slides: slides.len(),
-            model: format!("{} {}", model.name, model.version),
+            model: format!("{} {}{}", model.name, model.version, own_windows(engine)),
             device: engine.device().to_owned(),
         });
         let ended = run_all(engine, &work, slides, &mut tally);
@@ -83,6 +83,16 @@ impl<'a> Job<'a> {
         }
         Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0 && !was_stopped, was_stopped })
     }
+}
+
+/// Says so where a model that takes one size only decides the size of windows.
+fn own_windows(engine: &Engine) -> String {
+    let models = &engine.recipe.maker.models;
+    let windows = opening::windows(engine.settings(), models);
+    if windows == engine.settings().window.to_string() {
+        return String::new();
+    }
+    format!(", windows of {windows} px as it takes")
 }
 
 /// Whether some slide is bad or incomplete.

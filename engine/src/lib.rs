@@ -16,6 +16,7 @@ mod job;
 mod list;
 mod made_with;
 mod models;
+mod opening;
 mod options;
 mod os_path;
 mod pictures;
@@ -30,6 +31,7 @@ mod shard;
 mod shared;
 mod sightings;
 mod slides;
+mod stitch;
 mod store;
 mod work;
 

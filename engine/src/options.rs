@@ -264,7 +264,8 @@ options! {
     }
     window: u32 {
         name: "window", SLIDES, "PX", One, Windows,
-        about: "Side of the square the model sees, in px at the model's mpp",
+        about: "Side of the windows in px at the model's mpp; a model that takes one smaller size gets them in pieces, and \
+            decides where nothing is given",
         remark: ", px at the model's mpp",
         default: || Defaults::WINDOW.to_string(),
         shown: |_, settings| Some(settings.window.to_string()),
@@ -784,7 +785,11 @@ mod tests {
     #[test]
     fn help_names_the_default_once() {
         let help = |name: &str| Knob::named(name).unwrap().help();
-        assert!(help("window").ends_with("in px at the model's mpp [default: 2048]"), "{}", help("window"));
+        assert!(
+            help("window").ends_with("decides where nothing is given [default: 2048]"),
+            "{}",
+            help("window")
+        );
         assert!(help("merge-iou").ends_with("[default: the model's own, or 0.7]"));
         assert!(!help("stains").contains("default"));
         assert!(KNOBS.iter().all(|knob| !knob.about.contains("[default")));

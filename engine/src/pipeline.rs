@@ -294,7 +294,8 @@ fn outcome(result: WindowResult, pixels: Option<(&ColourDeconvolution, &[u8], us
         stains: pixels.and_then(|(stains, pixels, width)| stains.of_detection(&detection, pixels, width)),
         detection,
     });
-    WindowOutcome::Detections(seen.collect())
+    let seen = seen.collect();
+    if result.is_full { WindowOutcome::Full(seen) } else { WindowOutcome::Detections(seen) }
 }
 
 /// What the windows of a batch gave, in order of window.

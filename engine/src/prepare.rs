@@ -21,6 +21,7 @@ use crate::{
     fingerprint,
     made_with::MadeWith,
     models::{ModelSet, SetModel},
+    opening,
     settings::{ByteSize, Settings},
     sightings::Sightings,
     slides::SlideEntry,
@@ -365,12 +366,16 @@ pub(crate) fn survey_settings(settings: &Settings, models: &ModelSet, given: Opt
 
 /// How these settings and this model cut slides into windows.
 fn plan_settings(settings: &Settings, model: &SetModel) -> PlanSettings {
+    // TensorRT builds its engines for one size of windows.
+    let takes_any_size =
+        model.terms.fixed_input.is_none() && !matches!(settings.device, detector::Device::TensorRt(_));
     PlanSettings {
-        window: settings.window,
+        window: opening::window(settings, model),
         overlap: settings.overlap,
         max_object_um: model.terms.max_object_um,
         max_enlarge: settings.max_enlarge,
-        multiple_of: model.terms.stride,
+        multiple_of: opening::multiple_of(settings, model),
+        shrink_margin: takes_any_size.then_some(PlanSettings::USUAL_SHRINK_MARGIN),
         ..PlanSettings::new(model.mpp)
     }
 }

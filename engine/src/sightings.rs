@@ -20,6 +20,7 @@ pub struct Sightings {
     each: Vec<Gathering>,
     done: usize,
     failed: Vec<(WindowKey, String)>,
+    full: Vec<WindowKey>,
 }
 
 impl Sightings {
@@ -29,7 +30,7 @@ impl Sightings {
         let each = layouts.iter().zip(&rules.each).map(|(layout, detector)| {
             Gathering::new(Arc::clone(layout), detector, Arc::clone(&rules.region_classes))
         });
-        Self { each: each.collect(), done: 0, failed: Vec::new() }
+        Self { each: each.collect(), done: 0, failed: Vec::new(), full: Vec::new() }
     }
 
     /// Takes what became of a window.
@@ -41,14 +42,16 @@ impl Sightings {
         let gathering = self.each.get_mut(key.detector.place());
         let gathering = gathering.ok_or(MergeError::UnknownWindow(key.to_bits()))?;
         let failed = match &outcome {
-            WindowOutcome::Detections(_) => None,
+            WindowOutcome::Detections(_) | WindowOutcome::Full(_) => None,
             WindowOutcome::Failed(reason) => Some(reason.clone()),
         };
+        let is_full = matches!(outcome, WindowOutcome::Full(_));
         gathering.push(key.window, outcome)?;
         match failed {
             Some(reason) => self.failed.push((key, reason)),
             None => self.done += 1,
         }
+        self.full.extend(is_full.then_some(key));
         Ok(())
     }
 
@@ -87,6 +90,7 @@ impl Sightings {
             each: self.each.into_iter().map(Gathering::finish).collect(),
             done: self.done,
             failed: self.failed,
+            full: self.full,
         }
     }
 }
@@ -99,6 +103,8 @@ pub(crate) struct Gathered {
     pub(crate) done: usize,
     /// Windows without, and why.
     pub(crate) failed: Vec<(WindowKey, String)>,
+    /// Windows of which the model gave as many answers as it can.
+    pub(crate) full: Vec<WindowKey>,
 }
 
 /// What all windows of one detector came to.
@@ -140,7 +146,7 @@ impl Gathering {
 
     fn push(&mut self, window: WindowIndex, outcome: WindowOutcome) -> Result<(), MergeError> {
         match outcome {
-            WindowOutcome::Detections(all) if !self.region_classes.is_empty() => {
+            WindowOutcome::Detections(all) | WindowOutcome::Full(all) if !self.region_classes.is_empty() => {
                 let (areas, objects): (Vec<_>, Vec<_>) = all.into_iter().partition(|seen| self.is_area(seen));
                 self.merger.push(window, WindowOutcome::Detections(objects))?;
                 self.paint(window, areas);

@@ -21,6 +21,9 @@ use crate::settings::MergeSettings;
 pub enum WindowOutcome {
     /// What the model found, in window px.
     Detections(Vec<Sighting>),
+    /// The same, but the model gave as many answers as it can: it may have seen
+    /// more.
+    Full(Vec<Sighting>),
     /// It could not be read or inferred, and why. Its neighbours then keep what
     /// they saw cut.
     Failed(String),
@@ -126,7 +129,7 @@ impl CellMerger {
             return Err(MergeError::Repeated(window.0));
         }
         let cells = match outcome {
-            WindowOutcome::Detections(detections) => {
+            WindowOutcome::Detections(detections) | WindowOutcome::Full(detections) => {
                 self.done[slot as usize] = true;
                 self.report.windows_done += 1;
                 self.place_all(slot, detections)

@@ -8,7 +8,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 1 | version, 3 |
-//! | 1 | outcome: 0 failed, 1 detections |
+//! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more |
 //! | 4 | detector and window, as [`WindowKey::to_bits`] |
 //! | to the end, failed | why, as UTF-8 |
 //! | to the end, detections, each | box as 4 × f32 (window px), class u16 (in the list of its model), score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
@@ -23,6 +23,7 @@ use crate::stain::StainOd;
 const VERSION: u8 = 3;
 const FAILED: u8 = 0;
 const DETECTIONS: u8 = 1;
+const FULL: u8 = 2;
 /// A point of an outline.
 const POINT_BYTES: usize = 8;
 const NOT_MEASURED: StainOd = StainOd { hematoxylin: f32::NAN, eosin: f32::NAN };
@@ -30,11 +31,17 @@ const NOT_MEASURED: StainOd = StainOd { hematoxylin: f32::NAN, eosin: f32::NAN }
 /// Appends the record of one window to `out`.
 pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u8>) {
     out.push(VERSION);
-    out.push(if matches!(outcome, WindowOutcome::Failed(_)) { FAILED } else { DETECTIONS });
+    out.push(match outcome {
+        WindowOutcome::Failed(_) => FAILED,
+        WindowOutcome::Detections(_) => DETECTIONS,
+        WindowOutcome::Full(_) => FULL,
+    });
     out.extend(window.to_bits().to_le_bytes());
     match outcome {
         WindowOutcome::Failed(reason) => out.extend(reason.as_bytes()),
-        WindowOutcome::Detections(all) => all.iter().for_each(|seen| put_sighting(out, seen)),
+        WindowOutcome::Detections(all) | WindowOutcome::Full(all) => {
+            all.iter().for_each(|seen| put_sighting(out, seen));
+        }
     }
 }
 
@@ -71,7 +78,8 @@ pub fn decode_window(record: &[u8]) -> Result<(WindowKey, WindowOutcome), MergeE
     let outcome = match kind {
         FAILED => WindowOutcome::Failed(reader.text()?),
         DETECTIONS => WindowOutcome::Detections(reader.detections()?),
-        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0 or 1"))),
+        FULL => WindowOutcome::Full(reader.detections()?),
+        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0, 1 or 2"))),
     };
     Ok((window, outcome))
 }
@@ -168,6 +176,7 @@ mod tests {
         prop_oneof![
             any::<String>().prop_map(WindowOutcome::Failed),
             proptest::collection::vec(sighting(), 0..5).prop_map(WindowOutcome::Detections),
+            proptest::collection::vec(sighting(), 0..5).prop_map(WindowOutcome::Full),
         ]
     }
 
@@ -181,7 +190,7 @@ mod tests {
         }
 
         #[test]
-        fn noise_never_panics(kind in 0..3_u8, noise in proptest::collection::vec(any::<u8>(), 0..120)) {
+        fn noise_never_panics(kind in 0..4_u8, noise in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = decode_window(&[&[VERSION, kind][..], &noise].concat());
             prop_assert!(decode_window(&[&[VERSION + 1, kind][..], &noise].concat()).is_err());
         }

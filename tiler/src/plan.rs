@@ -115,7 +115,7 @@ impl PlanSettings {
     /// Windows along one axis that may see the same px: with more, the overlap
     /// is a mistake.
     const MOST_LOOKS: u32 = 32;
-    /// Enough for [`shrink_margin`](Self::shrink_margin): the bundled models give
+    /// Enough for [`shrink_margin`](Self::shrink_margin): `nuclei-he` gives
     /// the same numbers bit by bit with this or any larger margin (with 128 px
     /// scores differ by 1e-7, with 64 px by up to 0.08).
     pub const USUAL_SHRINK_MARGIN: u32 = 192;

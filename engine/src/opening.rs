@@ -1,0 +1,102 @@
+//! Opens the models of a job for windows of the size they take, whole or in pieces.
+
+use std::sync::Arc;
+
+use detector::{Detector, InPieces, OnnxDetector, Pieces, SessionSettings, overlap_for};
+use wsi_types::ClassId;
+
+use crate::{
+    bundled::Opening,
+    error::JobError,
+    models::{ModelSet, SetModel},
+    rules::{DetectorRules, SlideRules},
+    settings::Settings,
+    stitch::SeamStitch,
+};
+
+/// Side of the windows of a model, px: as given, else that of its input where it takes one size only.
+#[must_use]
+pub(crate) fn window(settings: &Settings, model: &SetModel) -> u32 {
+    match model.terms.fixed_input {
+        Some((width, height)) if width == height && settings.options.window.is_none() => width,
+        _ => settings.window,
+    }
+}
+
+/// Sides of the windows of each model, px, for hashes and provenance.
+#[must_use]
+pub(crate) fn windows(settings: &Settings, models: &ModelSet) -> String {
+    models.joined(|model| window(settings, model).to_string())
+}
+
+/// What the sides of a model's windows must be multiples of, px: its stride, unless its input has one size that is
+/// none.
+#[must_use]
+pub(crate) fn multiple_of(settings: &Settings, model: &SetModel) -> u32 {
+    let is_fixed = model.terms.fixed_input.is_some();
+    let is_multiple = window(settings, model).is_multiple_of(model.terms.stride.max(1));
+    if is_fixed && !is_multiple { 1 } else { model.terms.stride }
+}
+
+/// What the models of a job are opened for: its settings, its rules, and the score from which detections are given.
+pub(crate) struct Opener<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) rules: &'a SlideRules,
+    pub(crate) score_floor: f32,
+}
+
+impl Opener<'_> {
+    /// Opens `model`, whose rules are `of_detector`, by `open`. Where its input is smaller than its windows it gets
+    /// them in pieces, merged by those rules.
+    ///
+    /// # Errors
+    ///
+    /// What `open` says, or [`JobError::Usage`] when windows of that size cannot be cut into pieces.
+    pub(crate) fn open(
+        &self,
+        model: &SetModel,
+        of_detector: &DetectorRules,
+        open: impl FnOnce(&Opening<'_>) -> Result<OnnxDetector, JobError>,
+    ) -> Result<Box<dyn Detector>, JobError> {
+        let side = window(self.settings, model) as usize;
+        let fixed = model.terms.fixed_input.map(|(width, height)| (width as usize, height as usize));
+        let Some(piece) = fixed.filter(|&piece| piece != (side, side)) else {
+            return Ok(Box::new(open(&self.opening(model, (side, side)))?));
+        };
+        if self.settings.keep_raw.is_some() {
+            return Err(JobError::usage(format!(
+                "--keep-raw cannot keep what the model sees in pieces: it takes {} × {} px and windows have {side} px; \
+                 give --window {} or leave one of them out",
+                piece.0, piece.1, piece.0
+            )));
+        }
+        let largest = model.terms.max_object_um.map(|um| um / model.mpp.get());
+        let overlap = overlap_for(piece.0.min(piece.1), largest);
+        let pieces =
+            Pieces::new((side, side), piece, overlap, model.terms.stride as usize).map_err(|error| {
+                JobError::usage(format!("{error}; leave --window out to take the model's own size"))
+            })?;
+        let region_classes: Arc<Vec<ClassId>> = Arc::clone(&self.rules.region_classes);
+        let stitch = SeamStitch::new(of_detector.clone(), region_classes, model.mpp);
+        let detector = open(&self.opening(model, piece))?;
+        Ok(Box::new(InPieces::new(Box::new(detector), pieces, Arc::new(stitch))))
+    }
+
+    /// How `model` is opened for inputs of that width and height, px.
+    fn opening(&self, model: &SetModel, input: (usize, usize)) -> Opening<'_> {
+        Opening {
+            device: &self.settings.device,
+            session: self.session(input),
+            nms_iou: self.settings.window_iou.map_or(model.terms.nms_iou, |iou| iou as f32),
+            score_floor: self.score_floor,
+        }
+    }
+
+    /// As many px at once as the settings say, be it in more and smaller inputs.
+    fn session(&self, input: (usize, usize)) -> SessionSettings {
+        let side = self.settings.window as usize;
+        let smaller = (side * side / (input.0 * input.1).max(1)).max(1);
+        let session = self.settings.session();
+        SessionSettings { batch: session.batch * smaller, window: input, ..session }
+    }
+}
