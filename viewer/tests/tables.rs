@@ -58,7 +58,10 @@ fn cells_come_back_in_the_order_of_their_rows_and_one_by_one() {
         row += 1;
         assert_eq!(whole["x_px"], seen.centroid.x);
         assert_eq!(whole["class_name"], names[usize::from(seen.class.0)].as_str());
-        let cell = cells.iter().find(|cell| cell.id.to_string() == whole["cell_id"]).unwrap();
+        let cell = cells
+            .iter()
+            .find(|cell| whole["cell_id"].as_str() == Some(cell.id.to_string().as_str()))
+            .unwrap();
         assert_eq!((cell.centroid, cell.class, cell.score.get()), (seen.centroid, seen.class, seen.score));
         assert_eq!(seen.ring.len(), cell.outline.as_ref().map_or(4, |outline| outline.len()));
         assert_eq!(whole["windows"], serde_json::json!(cell.windows));
