@@ -313,7 +313,7 @@ fn read_windows(
     threads: usize,
     height: u32,
 ) -> anyhow::Result<ReadCounters> {
-    let mpp = wsi_reader::resolve_scale(slide.info(), None)?.mpp;
+    let mpp = wsi_reader::resolve_scale(slide.info(), wsi_reader::GivenScale::default())?.mpp;
     let mask = TissueMask::full(slide.info());
     let settings = PlanSettings { overlap: Overlap::Px(WINDOW - stride), ..PlanSettings::new(mpp) };
     let plan = Arc::new(Plan::new(&slide.info().pyramid, mpp, &mask, &settings)?);

@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     report("factor 1.98, 2 threads", &slide, Mpp::new(0.2527)?, 2)?;
     for path in std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).map(PathBuf::from) {
         let slide = wsi_reader::open(&path)?;
-        let mpp = wsi_reader::resolve_scale(slide.info(), None)?.mpp;
+        let mpp = wsi_reader::resolve_scale(slide.info(), wsi_reader::GivenScale::default())?.mpp;
         report("slide", &slide, mpp, 1)?;
         report("slide, 2 threads", &slide, mpp, 2)?;
     }

@@ -6,6 +6,7 @@ mod judging;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use engine::GivenMpp;
 use wsi_reader::LinearMapping;
 use wsi_types::{Level0Box, Level0Point};
 
@@ -151,9 +152,13 @@ pub struct Info {
     /// Also show the file's own properties. They may name a patient
     #[arg(long)]
     pub properties: bool,
-    /// Microns per pixel of level 0, for slides that do not say it
+    /// Microns per pixel of level 0, for a slide that does not say it; or `estimate`,
+    /// from the size of its nuclei
     #[arg(long, value_name = "X")]
-    pub mpp: Option<f64>,
+    pub mpp: Option<GivenMpp>,
+    /// Microns per pixel of level 0 in place of what the slide says
+    #[arg(long, value_name = "X")]
+    pub override_mpp: Option<f64>,
     /// For slides of 16 bits or floats: the values that become black and white
     #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
     pub map_range: Option<LinearMapping>,
@@ -331,10 +336,13 @@ pub struct Doctor {
     /// Read a sample of the tiles only
     #[arg(long)]
     pub quick: bool,
-    /// Microns per pixel of level 0, for slides that do not say it; a slide list
-    /// may give each its own
+    /// Microns per pixel of level 0, for slides that do not say it, or `estimate`; a
+    /// slide list may give each its own
     #[arg(long, value_name = "X")]
-    pub mpp: Option<f64>,
+    pub mpp: Option<GivenMpp>,
+    /// Microns per pixel of level 0 in place of what the slides say
+    #[arg(long, value_name = "X")]
+    pub override_mpp: Option<f64>,
     /// For slides of 16 bits or floats: the values that become black and white
     #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
     pub map_range: Option<LinearMapping>,

@@ -22,7 +22,7 @@ use crate::{
 /// Find every cell of the given slides and write one dataset.
 ///
 /// SLIDES are files, folders, quoted globs, or a CSV list with the columns path,
-/// id, mpp and map_range (all but the first may be empty or left out). A run that was stopped or killed goes
+/// id, mpp, override_mpp and map_range (all but the first may be empty or left out). A run that was stopped or killed goes
 /// on where it was when the same command is given again; slides that are done are
 /// skipped.
 #[derive(Debug, Clone, clap::Args)]

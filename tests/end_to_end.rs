@@ -37,6 +37,68 @@ fn painted_cells_are_found_once_each() {
     assert!(score.all.recall() > 0.8 && score.all.precision() > 0.8, "{score:?}");
 }
 
+/// `--mpp` rescaled slides that state their own scale, in silence: half of the cells were gone.
+#[test]
+fn a_stated_scale_is_overridden_only_by_name_and_a_wrong_one_is_doubted() {
+    let folder = folder();
+    let slide = folder.path().join("slide.tif");
+    small_slide(&slide, 5);
+    let stated = wsi_reader::open(&slide).unwrap().info().scale.clone().unwrap().mpp.get();
+    let with = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let output = run(&[&slide], &out, &[&SMALL_WINDOWS[..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        (accounts(&out).remove(0), stderr(&output), fs::read_to_string(out.join("report.html")).unwrap())
+    };
+    let mpp = |account: &RunAccount| account.analysis.as_ref().unwrap().mpp;
+    let wrong = (stated * 4.0).to_string();
+
+    let (account, said, report) = with("filled", &["--mpp", &wrong]);
+    assert_eq!((mpp(&account), account.verdict().as_str()), (stated, "done"));
+    assert!(
+        account.warnings.iter().any(|warning| warning.contains("which is used")),
+        "{:?}",
+        account.warnings
+    );
+    assert!(said.contains("which is used") && !said.contains("DOUBTFUL"), "{said}");
+    assert!(!report.contains("to be doubted"));
+
+    let (account, said, report) = with("overridden", &["--override-mpp", &wrong, "--allow-enlarging"]);
+    assert_eq!(mpp(&account), stated * 4.0);
+    assert_eq!(account.analysis.as_ref().unwrap().mpp_source, "given by the user in place of the file's");
+    assert!(
+        account.warnings.iter().any(|warning| warning.contains("is overridden")),
+        "{:?}",
+        account.warnings
+    );
+    assert!(
+        account.verdict().starts_with("done, doubtful: the nuclei have the size"),
+        "{}",
+        account.verdict()
+    );
+    assert!(said.contains("DOUBTFUL") && said.contains("1 with results to be doubted"), "{said}");
+    assert!(report.contains("Its results are to be doubted"));
+}
+
+#[test]
+fn doctor_and_info_say_the_scale_that_the_nuclei_tell() {
+    let folder = folder();
+    let slide = folder.path().join("slide.tif");
+    small_slide(&slide, 5);
+    let stated = wsi_reader::open(&slide).unwrap().info().scale.clone().unwrap().mpp.get();
+    let says = |command: &str, more: &[&str]| {
+        let output = slidemill().arg(command).arg(&slide).args(more).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let wrong = (stated * 4.0).to_string();
+    for command in ["info", "doctor"] {
+        assert!(!says(command, &[]).contains("doubtful:"), "{}", says(command, &[]));
+        let doubted = says(command, &["--override-mpp", &wrong]);
+        assert!(doubted.contains("the nuclei have the size they have at about"), "{doubted}");
+    }
+    assert!(says("info", &[]).contains("nuclei      as large as at about"), "{}", says("info", &[]));
+}
+
 #[test]
 fn the_model_with_outlines_finds_the_same_cells_and_their_areas() {
     let folder = folder();

@@ -86,7 +86,7 @@ fn scripted(slide: &Path, truth: &Truth, settings: &Settings) -> Vec<Model> {
     let manifest = Manifest::without_model("scripted", &["nucleus"], Mpp::new(0.5).ok());
     let terms = vec![manifest.merge_terms(); settings.detectors.len()];
     let models = ModelSet::new(&settings.detectors, terms).unwrap();
-    let wanted = plan_settings(settings, &models, None);
+    let wanted = plan_settings(settings, &models, wsi_reader::GivenScale::default());
     let survey = Survey::new(wsi_reader::open(slide).unwrap(), &wanted).unwrap();
     let model = |(model, plan): (&SetModel, &Arc<Plan>)| {
         let (cells, plan) = (Arc::new(truth.cells.clone()), Arc::clone(plan));

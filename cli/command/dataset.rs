@@ -18,6 +18,7 @@ use eval::{
     },
 };
 use rayon::prelude::*;
+use wsi_reader::GivenScale;
 use wsi_types::{Mpp, RgbBuffer};
 
 use crate::{
@@ -100,9 +101,11 @@ fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(Objec
     let truth = reader.read("truth", &args.truth)?;
     truth.notes.iter().for_each(|note| eprintln!("slidemill: {note}"));
     let truth = truth.set;
+    let mpp = args.annotations.mpp.map(Mpp::new).transpose();
+    let mpp = mpp.map_err(|error| Failure::usage(format!("--mpp: {error}")))?;
     let (mut images, mut paths) = (Vec::new(), Vec::new());
     for entry in pictures(&args.images)? {
-        images.push(image(&entry, args.annotations.mpp)?);
+        images.push(image(&entry, mpp)?);
         paths.push(entry.path);
     }
     let mut all = ObjectSet { images: images.clone(), ..ObjectSet::default() };
@@ -163,10 +166,10 @@ fn is_picture(path: &Path) -> bool {
 }
 
 /// What is known of an image without its pixels.
-fn image(entry: &SlideEntry, mpp: Option<f64>) -> anyhow::Result<Image> {
+fn image(entry: &SlideEntry, mpp: Option<Mpp>) -> anyhow::Result<Image> {
     let slide = super::open(&entry.path, None)?;
     let base = slide.info().pyramid.base();
-    let given = entry.mpp.map(Mpp::get).or(mpp);
+    let given = GivenScale { otherwise: entry.mpp.or(mpp), instead: entry.override_mpp };
     Ok(Image {
         name: picture_name(&entry.path),
         size: Some((f64::from(base.width()), f64::from(base.height()))),

@@ -7,7 +7,9 @@ use std::{
 
 use engine::{ModelSet, RunOptions, Settings, SlideEntry, find_slides, plan_settings};
 use serde::Serialize;
-use tiler::{PlanCost, Survey, SurveyError, SurveySettings, Tissue, TissueMask, TissueNote};
+use tiler::{
+    Examination, PlanCost, Survey, SurveyError, SurveySettings, Tissue, TissueMask, TissueNote, TissueScale,
+};
 use wsi_reader::{
     Slide,
     doctor::{CheckOptions, Checkup, FaultKind, LevelCheck, check},
@@ -40,8 +42,13 @@ struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     warnings: Vec<String>,
+    /// Why results would be to be doubted.
+    doubts: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mpp: Option<f64>,
+    /// The scale that the nuclei tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tissue_scale: Option<TissueScale>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<PlanCost>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +61,12 @@ struct Finding {
 ///
 /// A usage failure when no slide is given.
 pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
-    let given = RunOptions { mpp: args.mpp, map_range: args.map_range, ..RunOptions::default() };
+    let given = RunOptions {
+        mpp: args.mpp,
+        override_mpp: args.override_mpp,
+        map_range: args.map_range,
+        ..RunOptions::default()
+    };
     let settings = Settings::on(&machine(), given)?;
     let models = settings.models()?;
     let found = find_slides(&args.slides)?;
@@ -87,7 +99,7 @@ fn examine(entry: &SlideEntry, settings: &Settings, models: &ModelSet, options: 
     let mut finding = Finding { path: entry.path.display().to_string(), ..Finding::default() };
     match entry.open(settings.map_range) {
         Ok(slide) => {
-            let wanted = plan_settings(settings, models, entry.mpp.or(settings.mpp));
+            let wanted = plan_settings(settings, models, entry.given_scale(settings));
             look_inside(slide, &wanted, options, &mut finding);
         }
         Err(error) => finding.problem = Some(error.to_string()),
@@ -107,26 +119,30 @@ fn look_inside(
     if let Some(mapping) = slide.info().mapping {
         finding.warnings.push(format!("mapped to 8 bits from {mapping}, as stated"));
     }
-    finding.mpp =
-        wsi_reader::resolve_scale(slide.info(), wanted.mpp.map(Mpp::get)).ok().map(|scale| scale.mpp.get());
+    finding.warnings.extend(wanted.scale.note(slide.info()));
     match Survey::new(Arc::clone(&slide), wanted) {
         Ok(survey) => {
+            finding.mpp = Some(survey.scale.mpp.get());
             finding.warnings.extend(notes(&survey.mask));
             finding.plan = Some(survey.plans[0].cost());
+            finding.examined(&survey.examination, Some(survey.scale.mpp));
         }
         Err(SurveyError::Plan { tissue, source }) => {
+            let scale = wanted.scale_of(slide.as_ref()).ok();
+            finding.mpp = scale.as_ref().map(|scale| scale.mpp.get());
             finding.warnings.extend(notes(&tissue.mask));
+            finding.examined(&tissue.examine(slide.as_ref()), scale.map(|scale| scale.mpp));
             finding.problem = Some(source.to_string());
         }
-        Err(SurveyError::Scale(problem)) => {
+        Err(error @ (SurveyError::Scale(_) | SurveyError::NoEstimate { .. })) => {
             // Its tissue can be looked at without a scale.
             let slide = wsi_reader::with_reduced_levels(slide);
-            finding.warnings.extend(notes(&Tissue::find(slide.as_ref(), None, wanted.tissue.as_ref()).mask));
-            finding.problem = Some(format!("{problem}; a run needs --mpp"));
+            let tissue = Tissue::find(slide.as_ref(), None, wanted.tissue.as_ref());
+            finding.warnings.extend(notes(&tissue.mask));
+            finding.examined(&tissue.examine(slide.as_ref()), None);
+            let size = finding.tissue_scale.map(|scale| format!("; its nuclei are as large as at {scale}"));
+            finding.problem = Some(format!("{error}{}; a run needs --mpp", size.unwrap_or_default()));
         }
-    }
-    if finding.plan.is_some_and(|cost| cost.windows == 0) {
-        finding.warnings.push("no tissue found: a run would look at nothing".into());
     }
     if checkup.unreadable() > 0 && finding.problem.is_none() {
         finding.problem = Some(unreadable(&checkup));
@@ -157,22 +173,16 @@ fn noted(note: &TissueNote, mask: &TissueMask) -> String {
 }
 
 fn notes(mask: &TissueMask) -> impl Iterator<Item = String> {
-    mask.notes().iter().map(|note| noted(note, mask))
+    // That the ground is dark is among the doubts.
+    mask.notes().iter().filter(|note| **note != TissueNote::DarkGround).map(|note| noted(note, mask))
 }
 
 fn warnings(checkup: &Checkup) -> Vec<String> {
-    let look = &checkup.look;
     let mut warnings = Vec::new();
     warnings.extend(absent(checkup));
     if checkup.damaged() > 0 {
         warnings
             .push(format!("{} show damage; their pixels may be wrong", counted(checkup.damaged(), "tile")));
-    }
-    if look.is_blurred() {
-        warnings.push("the tissue is out of focus".into());
-    }
-    if look.is_gray {
-        warnings.push("the slide has no colour; the bundled model knows H&E".into());
     }
     warnings
 }
@@ -212,7 +222,7 @@ impl Table {
             false => format!("in {}\n", self.folder.display()),
         };
         let width = self.name_width;
-        format!("{folder}      {:width$}   µm/px  tissue mm²  windows     tiles read\n", "slide")
+        format!("{folder}       {:width$}   µm/px  tissue mm²  windows     tiles read\n", "slide")
     }
 
     fn row(&self, entry: &SlideEntry, finding: &Finding) -> String {
@@ -220,14 +230,15 @@ impl Table {
         let tissue = finding.plan.map_or_else(|| "-".into(), |plan| format!("{:.2}", plan.tissue_mm2));
         let windows = finding.plan.map_or_else(|| "-".into(), |plan| grouped(plan.windows));
         let mut text = format!(
-            "{:4}  {:width$}  {mpp:>6}  {tissue:>10}  {windows:>7}  {:>13}\n",
+            "{:5}  {:width$}  {mpp:>6}  {tissue:>10}  {windows:>7}  {:>13}\n",
             finding.verdict(),
             shortened(&entry.path, &self.folder),
             finding.checkup.as_ref().map_or_else(|| "-".into(), tiles_read),
             width = self.name_width,
         );
-        for line in finding.problem.iter().chain(&finding.warnings) {
-            text += &detail(line);
+        let doubts = finding.doubts.iter().map(|doubt| format!("doubtful: {doubt}"));
+        for line in finding.problem.iter().cloned().chain(doubts).chain(finding.warnings.iter().cloned()) {
+            text += &detail(&line);
         }
         text
     }
@@ -251,11 +262,17 @@ fn detail(line: &str) -> String {
 }
 
 impl Finding {
+    fn examined(&mut self, examination: &Examination, used: Option<Mpp>) {
+        self.tissue_scale = examination.scale.ok();
+        self.doubts = examination.doubts(used).iter().map(ToString::to_string).collect();
+    }
+
     fn verdict(&self) -> &'static str {
-        match (&self.problem, self.warnings.is_empty()) {
-            (Some(_), _) => "BAD",
-            (None, false) => "note",
-            (None, true) => "ok",
+        match (&self.problem, self.doubts.is_empty(), self.warnings.is_empty()) {
+            (Some(_), ..) => "BAD",
+            (None, false, _) => "doubt",
+            (None, true, false) => "note",
+            (None, true, true) => "ok",
         }
     }
 }
@@ -293,11 +310,11 @@ fn shortened(path: &Path, folder: &Path) -> String {
 
 fn total(findings: &[Finding], threads: usize) -> String {
     let count = |verdict: &str| findings.iter().filter(|finding| finding.verdict() == verdict).count();
-    let (good, noted, bad) = (count("ok"), count("note"), count("BAD"));
+    let (good, noted, doubtful, bad) = (count("ok"), count("note"), count("doubt"), count("BAD"));
     let unopened = findings.iter().filter(|finding| finding.checkup.is_none()).count();
     let unscaled = findings.iter().filter(|f| f.checkup.is_some() && f.mpp.is_none()).count();
     let mut text = format!(
-        "\n{}: {good} ok, {noted} with a note, {bad} bad ({unopened} cannot be opened, {unscaled} need --mpp)\n",
+        "\n{}: {good} ok, {noted} with a note, {doubtful} doubtful, {bad} bad ({unopened} cannot be opened, {unscaled} need --mpp)\n",
         counted(findings.len(), "slide"),
     );
     let plans = || findings.iter().filter(|finding| finding.problem.is_none()).filter_map(|f| f.plan);
@@ -357,7 +374,7 @@ mod tests {
         let bad = Finding { problem: Some("the file does not say".into()), ..Finding::default() };
         let good = Finding { mpp: Some(0.5), ..Finding::default() };
         let text = total(&[bad, good], 2);
-        assert!(text.contains("2 slides: 1 ok, 0 with a note, 1 bad"), "{text}");
+        assert!(text.contains("2 slides: 1 ok, 0 with a note, 0 doubtful, 1 bad"), "{text}");
         assert!(!text.contains("a run of the others"), "nothing to plan: {text}");
     }
 }

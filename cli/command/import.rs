@@ -15,8 +15,8 @@ use merger::{
 };
 use sha2::{Digest as _, Sha256};
 use tiler::{TissueMask, TissueSettings};
-use wsi_reader::{Overview, Scale, Slide, resolve_scale};
-use wsi_types::{ClassId, Level0Point};
+use wsi_reader::{GivenScale, Overview, Scale, Slide, resolve_scale};
+use wsi_types::{ClassId, Level0Point, Mpp};
 
 use crate::{
     args::{self, Frame},
@@ -85,7 +85,9 @@ struct Target {
 impl Target {
     fn open(args: &args::Import) -> anyhow::Result<Self> {
         let slide = super::open(&args.slide, None)?;
-        let scale = resolve_scale(slide.info(), args.mpp).map_err(|problem| {
+        let mpp = args.mpp.map(Mpp::new).transpose();
+        let mpp = mpp.map_err(|error| Failure::usage(format!("--mpp: {error}")))?;
+        let scale = resolve_scale(slide.info(), GivenScale::otherwise(mpp)).map_err(|problem| {
             Failure::usage(format!("{problem}; give it with --mpp: {}", args.slide.display()))
         })?;
         let content = wsi_reader::content_id(&args.slide).map_err(|error| {
@@ -246,6 +248,7 @@ impl Target {
             settings,
             analysis: None,
             warnings: warnings(taken),
+            doubts: Vec::new(),
             elapsed_secs: 0.0,
         })
     }

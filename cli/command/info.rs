@@ -4,8 +4,8 @@ use std::{fmt::Write as _, sync::Arc};
 
 use engine::{RunOptions, Settings, plan_settings};
 use serde::Serialize;
-use tiler::{PlanCost, PlanError, Survey, SurveyError};
-use wsi_reader::{Scale, Slide, SlideInfo};
+use tiler::{Doubt, Examination, PlanCost, PlanError, Survey, SurveyError, Tissue, TissueScale};
+use wsi_reader::{GivenScale, Scale, Slide, SlideInfo};
 
 use crate::{
     args,
@@ -24,6 +24,11 @@ struct Report<'a> {
     /// Why there is no plan although the scale is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan_problem: Option<String>,
+    /// The scale that the nuclei tell; absent where they tell none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tissue_scale: Option<TissueScale>,
+    /// Why results of the slide are to be doubted, in words.
+    doubts: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     properties: Option<&'a std::collections::BTreeMap<String, String>>,
 }
@@ -35,18 +40,29 @@ struct Report<'a> {
 /// A usage failure when `--mpp` is no pixel size, an input failure when the
 /// slide cannot be opened.
 pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
-    let settings = Settings::new(RunOptions { mpp: args.mpp, ..RunOptions::default() })?;
+    let options = RunOptions { mpp: args.mpp, override_mpp: args.override_mpp, ..RunOptions::default() };
+    let settings = Settings::new(options)?;
+    let given = settings.given_scale();
     let slide = super::open(&args.slide, args.map_range)?;
     let mut info = slide.info().clone();
-    info.scale = wsi_reader::resolve_scale(&info, args.mpp);
-    let plan = cost(Arc::clone(&slide), &settings)?;
+    info.scale = wsi_reader::resolve_scale(&info, given);
+    let Seen { plan, scale, examination } = look(Arc::clone(&slide), &settings, given)?;
+    info.scale = scale.map_or(info.scale, Ok);
+    let doubts = examination.doubts(info.scale.as_ref().ok().map(|scale| scale.mpp));
     if args.json {
         let properties = args.properties.then_some(&info.properties);
         let plan_problem = plan.as_ref().and_then(|plan| plan.as_ref().err()).map(ToString::to_string);
-        let report = Report { info: &info, plan: plan.and_then(Result::ok), plan_problem, properties };
+        let tissue_scale = examination.scale.ok();
+        let doubts = doubts.iter().map(ToString::to_string).collect();
+        let plan = plan.and_then(Result::ok);
+        let report = Report { info: &info, plan, plan_problem, tissue_scale, doubts, properties };
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{}", describe(&info, plan.as_ref()));
+        print!("{}", describe_tissue(&examination, &doubts));
+        if let Some(note) = given.note(slide.info()) {
+            println!("{:<12}{note}", "note");
+        }
         if args.properties {
             for (name, value) in &info.properties {
                 println!("  {name} = {value}");
@@ -56,14 +72,43 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What a run with the bundled model would cost, or why there can be none.
-fn cost(slide: Arc<dyn Slide>, settings: &Settings) -> anyhow::Result<Option<Result<PlanCost, PlanError>>> {
+/// What was seen of a slide.
+struct Seen {
+    /// What a run with the bundled model would cost, or why there can be none; `None` without a scale.
+    plan: Option<Result<PlanCost, PlanError>>,
+    /// The scale a run would use, where there is one and a plan.
+    scale: Option<Scale>,
+    examination: Examination,
+}
+
+fn look(slide: Arc<dyn Slide>, settings: &Settings, given: GivenScale) -> anyhow::Result<Seen> {
     let models = settings.models()?;
-    Ok(match Survey::new(slide, &plan_settings(settings, &models, settings.mpp)) {
-        Ok(survey) => Some(Ok(survey.plans[0].cost())),
-        Err(SurveyError::Plan { source, .. }) => Some(Err(source)),
-        Err(SurveyError::Scale(_)) => None,
+    let wanted = plan_settings(settings, &models, given);
+    Ok(match Survey::new(Arc::clone(&slide), &wanted) {
+        Ok(survey) => Seen {
+            plan: Some(Ok(survey.plans[0].cost())),
+            scale: Some(survey.scale.clone()),
+            examination: survey.examination,
+        },
+        Err(SurveyError::Plan { source, tissue }) => {
+            let scale = wanted.scale_of(slide.as_ref()).ok();
+            Seen { plan: Some(Err(source)), scale, examination: tissue.examine(slide.as_ref()) }
+        }
+        Err(SurveyError::Scale(_) | SurveyError::NoEstimate { .. }) => {
+            let tissue = Tissue::find(slide.as_ref(), None, wanted.tissue.as_ref());
+            Seen { plan: None, scale: None, examination: tissue.examine(slide.as_ref()) }
+        }
     })
+}
+
+/// What the nuclei tell, and what is to be doubted.
+fn describe_tissue(examination: &Examination, doubts: &[Doubt]) -> String {
+    let nuclei = match examination.scale {
+        Ok(scale) => format!("as large as at {scale}"),
+        Err(why) => format!("tell no scale: {why}"),
+    };
+    let doubts = doubts.iter().map(|doubt| format!("{:<12}{doubt}\n", "doubtful"));
+    format!("{:<12}{nuclei}\n{}", "nuclei", doubts.collect::<String>())
 }
 
 fn describe(info: &SlideInfo, plan: Option<&Result<PlanCost, PlanError>>) -> String {

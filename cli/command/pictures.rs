@@ -21,10 +21,11 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let settings = Settings::on(&machine(), args.options.0)?;
     let models = settings.models()?;
     let slide = super::open(&args.slide, settings.map_range)?;
-    let survey = Survey::new(slide, &plan_settings(&settings, &models, settings.mpp)).map_err(|error| {
-        let hint = if matches!(error, SurveyError::Scale(_)) { "; give it with --mpp" } else { "" };
-        Failure::input(format!("{error}{hint}: {}", args.slide.display()))
-    })?;
+    let survey =
+        Survey::new(slide, &plan_settings(&settings, &models, settings.given_scale())).map_err(|error| {
+            let hint = if matches!(error, SurveyError::Scale(_)) { "; give it with --mpp" } else { "" };
+            Failure::input(format!("{error}{hint}: {}", args.slide.display()))
+        })?;
     let overview = Overview::whole(survey.slide.as_ref(), args.size);
     // Sharpest first: its windows are the smallest.
     write_png(&args.out, &tiler::draw_plan(&overview.pixels, &survey.mask, &survey.plans[0]))?;

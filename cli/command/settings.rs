@@ -41,7 +41,7 @@ mod tests {
     fn what_is_printed_is_a_settings_file_with_the_same_effect() {
         let flags = RunOptions {
             overlap: Some("12um".into()),
-            mpp: Some(0.25),
+            mpp: Some(engine::GivenMpp::Number(0.25)),
             mem: Some("1.5G".into()),
             ..Default::default()
         };

@@ -69,13 +69,23 @@ pub(super) fn line(event: &Event) -> Option<String> {
         }
         Event::Note { message } => message.clone(),
         Event::Windows { .. } => return None,
-        Event::SlideFinished { name, outcome, cells, analysed_mm2, failed_windows, elapsed_secs, .. } => {
+        Event::SlideFinished {
+            name,
+            outcome,
+            doubts,
+            cells,
+            analysed_mm2,
+            failed_windows,
+            elapsed_secs,
+            ..
+        } => {
+            let doubtful = if doubts.is_empty() { "" } else { ", DOUBTFUL" };
             let partial = match outcome {
                 Outcome::Done => String::new(),
                 _ => format!(", INCOMPLETE: {} failed", counted(*failed_windows, "window")),
             };
             format!(
-                "{name}: {} cells in {analysed_mm2:.2} mm², {}{partial}",
+                "{name}: {} cells in {analysed_mm2:.2} mm², {}{partial}{doubtful}",
                 grouped(*cells),
                 span(*elapsed_secs)
             )
@@ -97,6 +107,9 @@ fn summary(totals: &Totals) -> String {
         if count > 0 {
             parts.push(format!("{count} {word}"));
         }
+    }
+    if totals.doubtful > 0 {
+        parts.push(format!("{} with results to be doubted", totals.doubtful));
     }
     let stopped = if totals.interrupted { "stopped: " } else { "" };
     format!(

@@ -202,6 +202,7 @@ mod tests {
         let finished = Event::SlideFinished {
             slide: slide("a"),
             name: String::new(),
+            doubts: Vec::new(),
             outcome: Outcome::Done,
             cells: 1400,
             analysed_mm2: 2.0,

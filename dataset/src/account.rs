@@ -20,6 +20,18 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// In one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "incomplete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// `OUT/runs/<id>.json`. Holds no path and no file name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunAccount {
@@ -46,6 +58,10 @@ pub struct RunAccount {
     pub analysis: Option<Analysis>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// Why the results are to be doubted, whatever became of the windows: a scale that the nuclei contradict, a
+    /// slide that is not what the model was made for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
     /// Wall time of the run that ended it, in seconds.
     pub elapsed_secs: f64,
 }
@@ -234,6 +250,17 @@ impl RunAccount {
     /// When the file is not there or is no account.
     pub fn read(path: &Path) -> std::io::Result<Self> {
         serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+    }
+
+    /// How it ended, and why that is to be doubted: `done`, `done, doubtful: …`, `incomplete`, `failed`.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let word = self.outcome.word();
+        if self.doubts.is_empty() {
+            word.into()
+        } else {
+            format!("{word}, doubtful: {}", self.doubts.join("; "))
+        }
     }
 
     /// Cells of all classes.

@@ -4,6 +4,7 @@ use std::{error::Error, path::Path};
 
 use engine::{RunOptions, Settings, plan_settings};
 use tiler::Survey;
+use wsi_reader::GivenScale;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let slide = std::env::args().nth(1).ok_or("give a slide")?;
@@ -16,7 +17,8 @@ pub fn run(path: &Path) -> Result<usize, Box<dyn Error>> {
     let options = RunOptions { window: Some(512), detector: Some(scales.into()), ..RunOptions::default() };
     let settings = Settings::new(options)?;
     let models = settings.models()?;
-    let survey = Survey::new(wsi_reader::open(path)?, &plan_settings(&settings, &models, None))?;
+    let survey =
+        Survey::new(wsi_reader::open(path)?, &plan_settings(&settings, &models, GivenScale::default()))?;
     println!("{:.3} mm² of tissue at {}", survey.tissue_mm2(), survey.scale.mpp);
     for (model, plan) in models.each.iter().zip(&survey.plans) {
         let cost = plan.cost();

@@ -359,7 +359,12 @@ mod tests {
         let slide =
             MemorySlide::painted(&[(512, 256)], (128, 128), Mpp::new(0.5).ok(), |_, _, _| [200; 3]).unwrap();
         let plan = PlanSettings { window: 256, overlap: Overlap::Percent(0.0), ..PlanSettings::new(mpp) };
-        let settings = SurveySettings { mpp: None, tissue: None, plans: vec![plan; detectors] };
+        let settings = SurveySettings {
+            scale: wsi_reader::GivenScale::default(),
+            estimate_scale: false,
+            tissue: None,
+            plans: vec![plan; detectors],
+        };
         Survey::new(Arc::new(slide), &settings).unwrap()
     }
 

@@ -201,7 +201,8 @@ pub(crate) fn begun(watch: &mut dyn Watch, facts: &Facts, resumed: usize) {
         resumed,
         tissue_mm2: facts.survey.tissue_mm2(),
     });
-    for message in facts.warnings.clone() {
+    let doubts = facts.doubts.iter().map(|doubt| format!("doubtful: {doubt}"));
+    for message in facts.warnings.iter().cloned().chain(doubts) {
         watch.tell(&Event::Warning { slide: facts.id.clone(), name: facts.entry.name(), message });
     }
 }
@@ -258,7 +259,7 @@ pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
         Committed::Done(account, name) => (account, name, false),
         Committed::Lost(account, name) => (account, name, true),
     };
-    let RunAccount { slide, outcome, analysis, elapsed_secs, reason, .. } = &*account;
+    let RunAccount { slide, outcome, analysis, elapsed_secs, reason, doubts, .. } = &*account;
     let full = analysis.iter().filter(|analysis| !lost && analysis.windows.full > 0);
     for message in full.flat_map(|_| full_windows(&account.warnings)) {
         watch.tell(&Event::Warning { slide: slide.clone(), name: name.clone(), message: message.clone() });
@@ -269,6 +270,7 @@ pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
             slide: slide.clone(),
             name,
             outcome: *outcome,
+            doubts: doubts.clone(),
             cells: account.cells(),
             analysed_mm2: analysis.coverage.analysed_mm2,
             failed_windows: analysis.windows.failed,

@@ -6,8 +6,7 @@ use dataset::hex;
 use detector::{Detector, Manifest};
 use merger::ClassNames;
 use tiler::{Survey, SurveySettings};
-use wsi_reader::Slide;
-use wsi_types::Mpp;
+use wsi_reader::{GivenScale, Slide};
 
 use crate::{
     answer::SlideAnswer,
@@ -143,7 +142,7 @@ impl Engine {
     /// How it looks at slides: what [`Survey::new`] needs to plan one as this engine does.
     #[must_use]
     pub fn survey_settings(&self) -> SurveySettings {
-        plan_settings(self.settings(), &self.recipe.maker.models, self.settings().mpp)
+        plan_settings(self.settings(), &self.recipe.maker.models, self.settings().given_scale())
     }
 
     /// Plans a slide without running a model.
@@ -158,7 +157,7 @@ impl Engine {
     fn survey_of(&self, entry: &SlideEntry) -> Result<Survey, JobError> {
         let (settings, models) = (self.settings(), &self.recipe.maker.models);
         let slide = entry.open(settings.map_range).map_err(|error| bad_slide(entry, &error))?;
-        Survey::new(slide, &survey_settings(settings, models, entry.mpp.or(settings.mpp)))
+        Survey::new(slide, &survey_settings(settings, &models.each, entry.given_scale(settings)))
             .map_err(|error| bad_slide(entry, &error))
     }
 
@@ -184,6 +183,7 @@ impl Engine {
         let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info());
         let made_with = fingerprint::of_job(self.settings(), &self.recipe.maker.models).with(&own);
         let facts = Facts::new(&entry, &id, &content, survey, made_with, started)?;
+        let facts = facts.with_scale_note(entry.given_scale(self.settings()));
         let prepared = Prepared {
             todo: facts.all_windows(),
             sightings: Sightings::new(&facts.layouts, &self.recipe.maker.rules),
@@ -224,6 +224,7 @@ impl Engine {
         watch.tell(&Event::SlideFinished {
             slide: facts.id,
             name: facts.entry.name(),
+            doubts: facts.doubts,
             outcome: answer.outcome(),
             cells: answer.cells.len() as u64,
             analysed_mm2: answer.coverage.analysed_mm2,
@@ -242,8 +243,8 @@ impl Engine {
 
 /// How these settings and models look at slides whose scale may be `given`: what [`Survey::new`] needs.
 #[must_use]
-pub fn plan_settings(settings: &Settings, models: &ModelSet, given: Option<Mpp>) -> SurveySettings {
-    survey_settings(settings, models, given)
+pub fn plan_settings(settings: &Settings, models: &ModelSet, given: GivenScale) -> SurveySettings {
+    survey_settings(settings, &models.each, given)
 }
 
 fn bad_slide(entry: &SlideEntry, error: &dyn std::error::Error) -> JobError {

@@ -78,6 +78,8 @@ pub enum Event {
         name: String,
         /// Whole or partial.
         outcome: Outcome,
+        /// Why its results are to be doubted all the same.
+        doubts: Vec<String>,
         /// Cells written.
         cells: u64,
         /// Tissue analysed.
@@ -142,6 +144,9 @@ pub struct Totals {
     pub failed: usize,
     /// Slides done before.
     pub skipped: usize,
+    /// Of those with results, slides that are to be doubted.
+    #[serde(default)]
+    pub doubtful: usize,
     /// Cells written by this run.
     pub cells: u64,
     /// Tissue analysed by this run.
@@ -162,7 +167,8 @@ impl Totals {
     /// Adds an event up.
     pub fn note(&mut self, event: &Event) {
         match event {
-            Event::SlideFinished { outcome, cells, analysed_mm2, .. } => {
+            Event::SlideFinished { outcome, doubts, cells, analysed_mm2, .. } => {
+                self.doubtful += usize::from(!doubts.is_empty());
                 match outcome {
                     Outcome::Done => self.done += 1,
                     Outcome::Partial => self.partial += 1,
@@ -231,6 +237,7 @@ mod tests {
         tally.tell(&Event::SlideFinished {
             slide: id,
             name,
+            doubts: Vec::new(),
             outcome: Outcome::Partial,
             cells: 7,
             analysed_mm2: 0.5,

@@ -46,7 +46,7 @@ pub use finding::{JobSlides, find_slides, refuse_mistyped, slides_in};
 pub use job::{Job, JobEnd};
 pub use made_with::{Difference, Differences, MadeWith};
 pub use models::{DetectorSpec, ModelSet, SetModel};
-pub use options::{Arity, DetectorOption, KNOBS, Knob, Phase, RunOptions};
+pub use options::{Arity, DetectorOption, GivenMpp, KNOBS, Knob, Phase, RunOptions};
 pub use plan::{JobPlan, PlannedSlide};
 pub use remerge::remerge;
 pub use rules::{FuseRule, MergeRules, SlideRules};

@@ -1,5 +1,5 @@
 //! Lists of slides as people write them: CSV of any separator and encoding that is plain, with the columns `path` and,
-//! where wanted, `id`, `mpp` and `map_range`, under the names that other programs have for them.
+//! where wanted, `id`, `mpp`, `override_mpp` and `map_range`, under the names that other programs have for them.
 
 use std::{
     borrow::Cow,
@@ -15,10 +15,10 @@ use wsi_types::Mpp;
 use crate::{error::JobError, slides::SlideEntry};
 
 /// What a list should look like, for messages.
-const RIGHT: &str = "expected the columns path, id, mpp, map_range, all but path at will, such as path,mpp and below it a.svs,0.25";
+const RIGHT: &str = "expected the columns path, id, mpp, override_mpp, map_range, all but path at will, such as path,mpp and below it a.svs,0.25";
 
 /// The columns that are read, each with its own name first and those of other programs behind it.
-const COLUMNS: [&[&str]; 4] = [
+const COLUMNS: [&[&str]; 5] = [
     &[
         "path",
         "slide",
@@ -36,11 +36,13 @@ const COLUMNS: [&[&str]; 4] = [
     &["id", "slide_id", "slideid"],
     &["mpp", "mpp_x", "um_per_px", "um_per_pixel", "microns_per_pixel", "um/px", "µm/px"],
     &["map_range"],
+    &["override_mpp"],
 ];
 const PATH: usize = 0;
 const ID: usize = 1;
 const MPP: usize = 2;
 const MAP_RANGE: usize = 3;
+const OVERRIDE_MPP: usize = 4;
 /// Words in the name of a column that may mean the size of a pixel; not to be passed over.
 const SCALE_WORDS: [&str; 8] =
     ["mpp", "micron", "um_per", "pixel_size", "resolution", "spacing", "scale", "magnification"];
@@ -127,7 +129,7 @@ fn separated_by(bytes: &[u8]) -> (u8, &[u8]) {
 /// Where a list has its columns.
 #[derive(Debug)]
 struct Columns {
-    places: [Option<usize>; 4],
+    places: [Option<usize>; 5],
     unused: Vec<String>,
 }
 
@@ -137,7 +139,7 @@ impl Columns {
             header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let names: Vec<String> =
             shown.iter().map(|name| name.trim().to_lowercase().replace([' ', '-'], "_")).collect();
-        let mut places = [None; 4];
+        let mut places = [None; 5];
         for (place, synonyms) in places.iter_mut().zip(COLUMNS) {
             *place = column(&names, &shown, synonyms)?;
         }
@@ -169,6 +171,7 @@ impl Columns {
         let mut slide = SlideEntry::at(path_in(folder, path));
         slide.id = self.text(record, ID).map(SlideId::new).transpose()?;
         slide.mpp = self.text(record, MPP).map(|text| mpp(&text)).transpose()?;
+        slide.override_mpp = self.text(record, OVERRIDE_MPP).map(|text| mpp(&text)).transpose()?;
         slide.map_range = self.text(record, MAP_RANGE).map(|text| map_range(&text)).transpose()?;
         Ok(slide)
     }
@@ -332,6 +335,7 @@ mod tests {
     fn what_could_mean_two_things_is_refused_in_one_line() {
         for (text, expected) in [
             ("path,mpp\na.svs,0\n", "line 2: mpp is 0"),
+            ("path,override_mpp\na.svs,9\n", "line 2: mpp is 9"),
             ("path,mpp\na.svs,fine\n", "line 2: mpp is \"fine\""),
             ("path,id\na.svs,../x\n", "line 2: slide id"),
             ("path,map_range\na.svs,9:3\n", "\"9:3\" is no range"),

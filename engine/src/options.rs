@@ -130,7 +130,79 @@ macro_rules! typed {
         $(impl Typed for Vec<$many> { fn typed(values: &[OsString]) -> Result<Self, String> { each(values) } })*
     };
 }
-typed!(String, f64, f32, usize, u32, u64, bool, LinearMapping; String, f64, DetectorOption);
+typed!(String, f64, f32, usize, u32, u64, bool, LinearMapping, GivenMpp; String, f64, DetectorOption);
+
+/// The scale given for slides that do not say theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
+pub enum GivenMpp {
+    /// µm per level-0 px.
+    Number(f64),
+    /// What the nuclei of each tell.
+    Estimate,
+}
+
+impl GivenMpp {
+    /// The number, if it is one.
+    #[must_use]
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Self::Number(mpp) => Some(mpp),
+            Self::Estimate => None,
+        }
+    }
+}
+
+impl FromStr for GivenMpp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(mpp) => Ok(Self::Number(mpp)),
+            Err(_) if text == "estimate" => Ok(Self::Estimate),
+            Err(_) => {
+                Err(format!("{text:?} is no number of µm per pixel such as 0.25, nor the word estimate"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for GivenMpp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(mpp) => mpp.fmt(f),
+            Self::Estimate => f.write_str("estimate"),
+        }
+    }
+}
+
+/// How a settings file has it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum NumberOrWord {
+    Number(f64),
+    Word(String),
+}
+
+impl TryFrom<NumberOrWord> for GivenMpp {
+    type Error = String;
+
+    fn try_from(value: NumberOrWord) -> Result<Self, String> {
+        match value {
+            NumberOrWord::Number(mpp) => Ok(Self::Number(mpp)),
+            NumberOrWord::Word(word) => word.parse(),
+        }
+    }
+}
+
+impl From<GivenMpp> for NumberOrWord {
+    fn from(given: GivenMpp) -> Self {
+        match given {
+            GivenMpp::Number(mpp) => Self::Number(mpp),
+            GivenMpp::Estimate => Self::Word(given.to_string()),
+        }
+    }
+}
 
 impl Typed for PathBuf {
     fn typed(values: &[OsString]) -> Result<Self, String> {
@@ -243,14 +315,26 @@ options! {
         shown: |_, settings| Some(settings.batch.to_string()),
         sample: "3",
     }
-    mpp: f64 {
+    mpp: GivenMpp {
         name: "mpp", SLIDES, "X", One, Slide,
-        about: "Microns per pixel of level 0, for slides that do not say it. Overrides what they say; a slide list may \
-            give each its own",
-        remark: ", µm per level-0 px; the slide's own when not given",
+        about: "Microns per pixel of level 0, for slides that do not say it or say what cannot be right; the others keep \
+            theirs. `estimate` takes the size of their nuclei for it. A slide list may give each its own",
+        remark: ", µm per level-0 px of slides that do not say it, or \"estimate\"",
         default: String::new,
-        shown: |_, settings| settings.mpp.map(|mpp| mpp.get().to_string()),
+        shown: |options, _| options.mpp.map(|given| match given {
+            GivenMpp::Number(mpp) => mpp.to_string(),
+            GivenMpp::Estimate => quoted(given),
+        }),
         sample: "0.3",
+    }
+    override_mpp: f64 {
+        name: "override-mpp", SLIDES, "X", One, Slide,
+        about: "Microns per pixel of level 0 in place of what the slides say. Each slide whose scale is overridden is \
+            warned of; a slide list may give single slides theirs in a column override_mpp",
+        remark: ", µm per level-0 px, in place of what slides say",
+        default: String::new,
+        shown: |_, settings| settings.override_mpp.map(|mpp| mpp.get().to_string()),
+        sample: "0.4",
     }
     map_range: LinearMapping {
         name: "map-range", SLIDES, "LOW:HIGH", One, Slide,

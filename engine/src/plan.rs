@@ -14,6 +14,7 @@ use crate::{
     fingerprint,
     made_with::MadeWith,
     options::RunOptions,
+    prepare::survey_settings,
     settings::Settings,
     shard::Shard,
     slides::SlideEntry,
@@ -46,6 +47,9 @@ pub struct PlannedSlide {
     pub id: Option<SlideId>,
     /// Given by the user, µm per level-0 px.
     pub mpp: Option<f64>,
+    /// Given by the user in place of what the file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_mpp: Option<f64>,
     /// Given by the user: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
@@ -73,6 +77,7 @@ impl PlannedSlide {
             path,
             id: entry.id.clone(),
             mpp: entry.mpp.map(Mpp::get),
+            override_mpp: entry.override_mpp.map(Mpp::get),
             map_range: entry.map_range,
             bytes,
             area_mm2,
@@ -90,6 +95,7 @@ impl PlannedSlide {
         let mut entry = SlideEntry::at(self.path.clone());
         entry.id.clone_from(&self.id);
         entry.mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
+        entry.override_mpp = self.override_mpp.and_then(|value| Mpp::new(value).ok());
         entry.map_range = self.map_range;
         entry
     }
@@ -98,8 +104,9 @@ impl PlannedSlide {
 /// The area of a slide, or why it will fail.
 fn area_mm2(entry: &SlideEntry, settings: &Settings) -> Result<f64, String> {
     let slide = entry.open(settings.map_range).map_err(|error| in_words(&error))?;
-    let given = entry.mpp.or(settings.mpp).map(Mpp::get);
-    let scale = wsi_reader::resolve_scale(slide.info(), given).map_err(|problem| problem.to_string())?;
+    let scale = survey_settings(settings, &[], entry.given_scale(settings))
+        .scale_of(slide.as_ref())
+        .map_err(|error| error.to_string())?;
     let base = slide.info().pyramid.base();
     let side_mm = |px: u32| f64::from(px) * scale.mpp.get() / 1000.0;
     Ok(side_mm(base.width()) * side_mm(base.height()))

@@ -11,8 +11,8 @@ use std::{
 use dataset::{Outcome, RunAccount, SlideId, hex};
 use merger::{Layout, MergeError, decode_window};
 use tiler::{Plan, PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
-use wsi_reader::{OpenError, ScaleProblem};
-use wsi_types::{DetectorIndex, Mpp, WindowIndex, WindowKey};
+use wsi_reader::{GivenScale, MppSource, OpenError};
+use wsi_types::{DetectorIndex, WindowIndex, WindowKey};
 
 use crate::{
     budget::free_bytes,
@@ -20,7 +20,7 @@ use crate::{
     error::{in_words, panic_text},
     fingerprint,
     made_with::MadeWith,
-    models::{ModelSet, SetModel},
+    models::SetModel,
     opening,
     settings::{ByteSize, Settings},
     sightings::Sightings,
@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) made_with: MadeWith,
     /// What a person should know.
     pub(crate) warnings: Vec<String>,
+    /// Why its results are to be doubted.
+    pub(crate) doubts: Vec<String>,
     /// When work on it began.
     pub(crate) started: Instant,
 }
@@ -64,7 +66,26 @@ impl Facts {
         let layouts = survey.plans.iter().map(layout).collect::<Result<_, MergeError>>()?;
         let mut warnings = survey.remarks();
         warnings.sort();
-        Ok(Self { entry: entry.clone(), id: id.clone(), survey, layouts, made_with, warnings, started })
+        let doubts = survey.doubts().iter().map(ToString::to_string).collect();
+        Ok(Self {
+            entry: entry.clone(),
+            id: id.clone(),
+            survey,
+            layouts,
+            made_with,
+            warnings,
+            doubts,
+            started,
+        })
+    }
+
+    /// With what a person should know of where its scale is from.
+    pub(crate) fn with_scale_note(mut self, given: GivenScale) -> Self {
+        self.warnings.extend(given.note(self.survey.slide.info()));
+        if self.survey.scale.source == MppSource::Nuclei {
+            self.warnings.push(format!("its scale is estimated from its nuclei: {}", self.survey.scale.mpp));
+        }
+        self
     }
 
     /// Bytes on the disk that it may need, as estimated before it began.
@@ -74,7 +95,8 @@ impl Facts {
 
     /// What its account says of it.
     pub(crate) fn subject(&self) -> Subject<'_> {
-        Subject { id: &self.id, survey: &self.survey, made_with: &self.made_with, warnings: &self.warnings }
+        let Self { id, survey, made_with, warnings, doubts, .. } = self;
+        Subject { id, survey, made_with, warnings, doubts }
     }
 
     /// All windows of all detectors, as places in their plans.
@@ -164,7 +186,7 @@ pub(crate) enum SlideError {
     #[error("{problem}; give it with --mpp, or in the mpp column of a slide list{remarks}")]
     Scale {
         /// Why.
-        problem: ScaleProblem,
+        problem: SurveyError,
         /// What else is odd about the file, each after a semicolon.
         remarks: String,
     },
@@ -266,8 +288,8 @@ pub(crate) fn plan_slide(
     let started = Instant::now();
     let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
     let slide = entry.open(settings.map_range)?;
-    let given = entry.mpp.or(settings.mpp);
-    let scale = wsi_reader::resolve_scale(slide.info(), given.map(Mpp::get)).map_err(|problem| {
+    let wanted = survey_settings(settings, &models.each, entry.given_scale(settings));
+    let scale = wanted.scale_of(slide.as_ref()).map_err(|problem| {
         let remarks = slide.info().remarks.iter().map(|remark| format!("; {remark}")).collect();
         SlideError::Scale { problem, remarks }
     })?;
@@ -285,11 +307,11 @@ pub(crate) fn plan_slide(
     }
     desk.tidy()?;
 
-    let survey = Survey::new(slide, &survey_settings(settings, models, given))?;
+    let survey = Survey::new(slide, &wanted)?;
     if let Some(reason) = no_room(&survey, work) {
         return Ok(Preparation::NotRun(entry.clone(), NotRun::NoRoom { reason }));
     }
-    let mut facts = Facts::new(entry, id, content, survey, made_with, started)?;
+    let mut facts = Facts::new(entry, id, content, survey, made_with, started)?.with_scale_note(wanted.scale);
     facts.warnings.extend(notes);
     let origin = Origin {
         slide: entry.clone(),
@@ -354,13 +376,14 @@ fn too_little(survey: &Survey, needed: u64, found: u64, what: &str) -> String {
     )
 }
 
-/// How these settings and models look at a slide, whose scale may be `given`.
+/// How these settings and models look at a slide.
 #[must_use]
-pub(crate) fn survey_settings(settings: &Settings, models: &ModelSet, given: Option<Mpp>) -> SurveySettings {
+pub(crate) fn survey_settings(settings: &Settings, models: &[SetModel], given: GivenScale) -> SurveySettings {
     SurveySettings {
-        mpp: given,
+        scale: given,
+        estimate_scale: settings.estimate_mpp,
         tissue: settings.tissue_mask.then(TissueSettings::default),
-        plans: models.each.iter().map(|model| plan_settings(settings, model)).collect(),
+        plans: models.iter().map(|model| plan_settings(settings, model)).collect(),
     }
 }
 
@@ -416,9 +439,13 @@ fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRu
 #[cfg(test)]
 mod tests {
     use detector::Manifest;
+    use wsi_types::Mpp;
 
     use super::*;
-    use crate::{models::DetectorSpec, options::RunOptions};
+    use crate::{
+        models::{DetectorSpec, ModelSet},
+        options::RunOptions,
+    };
 
     fn models(specs: &[Option<f64>]) -> ModelSet {
         let spec =
@@ -434,8 +461,12 @@ mod tests {
     fn each_model_cuts_slides_at_its_own_scale() {
         let options = RunOptions { window: Some(512), ..RunOptions::default() };
         let settings = Settings::new(options).unwrap();
-        let wanted = survey_settings(&settings, &models(&[None, Some(0.25)]), Mpp::new(0.3).ok());
-        assert_eq!(wanted.mpp.map(Mpp::get), Some(0.3));
+        let wanted = survey_settings(
+            &settings,
+            &models(&[None, Some(0.25)]).each,
+            GivenScale::otherwise(Mpp::new(0.3).ok()),
+        );
+        assert_eq!(wanted.scale.otherwise.map(Mpp::get), Some(0.3));
         let mpps: Vec<_> = wanted.plans.iter().map(|plan| plan.model_mpp.get()).collect();
         assert_eq!(mpps, [0.5, 0.25]);
         let first = &wanted.plans[0];
@@ -446,8 +477,9 @@ mod tests {
     #[test]
     fn without_a_mask_the_whole_slide_is_looked_at() {
         let options = RunOptions { no_tissue_mask: Some(true), ..RunOptions::default() };
-        let wanted = survey_settings(&Settings::new(options).unwrap(), &models(&[None]), None);
-        assert_eq!((wanted.tissue, wanted.mpp), (None, None));
+        let wanted =
+            survey_settings(&Settings::new(options).unwrap(), &models(&[None]).each, GivenScale::default());
+        assert_eq!((wanted.tissue, wanted.scale), (None, GivenScale::default()));
     }
 
     #[test]
@@ -458,7 +490,8 @@ mod tests {
         let options = RunOptions { no_tissue_mask: Some(true), ..RunOptions::default() };
         let settings = Settings::new(options).unwrap();
         let bytes = |models: &ModelSet| {
-            needed_bytes(&Survey::new(Arc::clone(&slide), &survey_settings(&settings, models, None)).unwrap())
+            let wanted = survey_settings(&settings, &models.each, GivenScale::default());
+            needed_bytes(&Survey::new(Arc::clone(&slide), &wanted).unwrap())
         };
         // 2 mm² of tissue.
         assert_eq!(bytes(&models(&[None])), 6_000_000 + (1 << 20));

@@ -9,14 +9,14 @@ use std::{
 use detector::SessionSettings;
 use serde::Serialize;
 use tiler::Overlap;
-use wsi_reader::LinearMapping;
+use wsi_reader::{GivenScale, LinearMapping};
 use wsi_types::Mpp;
 
 use crate::{
     budget::{Machine, MemoryLimit},
     error::JobError,
     models::{DetectorSpec, MOST_DETECTORS, ModelSet},
-    options::{DetectorOption, RunOptions},
+    options::{DetectorOption, GivenMpp, RunOptions},
     rules::MergeRules,
 };
 
@@ -55,8 +55,12 @@ pub struct Settings {
     pub batch: usize,
     /// Between boxes of one window; `None`: the model's own.
     pub window_iou: Option<f64>,
-    /// Given by the user for all slides.
+    /// Given by the user for all slides that give no scale that can be used.
     pub mpp: Option<Mpp>,
+    /// Take the scale that the nuclei tell where neither user nor file gives one.
+    pub estimate_mpp: bool,
+    /// Given by the user in place of what slides say.
+    pub override_mpp: Option<Mpp>,
     /// How samples of more than 8 bits become 8, for all slides that have them.
     pub map_range: Option<LinearMapping>,
     /// Side of a window, in grid px.
@@ -84,6 +88,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What the user says of the scale of all slides.
+    #[must_use]
+    pub fn given_scale(&self) -> GivenScale {
+        GivenScale { otherwise: self.mpp, instead: self.override_mpp }
+    }
+
     /// Checks the options and fills in defaults, for the cores and memory of this machine.
     ///
     /// # Errors
@@ -119,7 +129,9 @@ impl Settings {
             device,
             batch: within("--batch", given.batch.unwrap_or(batch), 1..=256)?,
             window_iou: fraction("--window-iou", given.window_iou)?,
-            mpp: given.mpp.map(|value| mpp("--mpp", value)).transpose()?,
+            mpp: given.mpp.and_then(GivenMpp::number).map(|value| mpp("--mpp", value)).transpose()?,
+            estimate_mpp: given.mpp == Some(GivenMpp::Estimate),
+            override_mpp: given.override_mpp.map(|value| mpp("--override-mpp", value)).transpose()?,
             map_range: given.map_range,
             window: within("--window", given.window.unwrap_or(Defaults::WINDOW), 64..=16_384)?,
             overlap: parsed("--overlap", given.overlap.as_deref().unwrap_or(Defaults::OVERLAP))?,

@@ -9,10 +9,10 @@ use std::{
 use dataset::SlideId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use wsi_reader::{LinearMapping, OpenError, OpenOptions, Slide};
+use wsi_reader::{GivenScale, LinearMapping, OpenError, OpenOptions, Slide};
 use wsi_types::Mpp;
 
-use crate::os_path;
+use crate::{os_path, settings::Settings};
 
 /// One slide to be analysed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,11 @@ pub struct SlideEntry {
     pub path: PathBuf,
     /// Given by the user; otherwise the content decides.
     pub id: Option<SlideId>,
-    /// Given by the user for this slide.
+    /// Given by the user for this slide, should it give no scale that can be used.
     pub mpp: Option<Mpp>,
+    /// Given by the user in place of what this slide says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_mpp: Option<Mpp>,
     /// Given by the user for this slide: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
@@ -55,7 +58,14 @@ impl SlideEntry {
     /// The slide at a path.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), id: None, mpp: None, map_range: None, opened: Opened::default() }
+        Self {
+            path: path.into(),
+            id: None,
+            mpp: None,
+            override_mpp: None,
+            map_range: None,
+            opened: Opened::default(),
+        }
     }
 
     /// A slide that is open already, such as one in memory. Its id stands for its content: give another one to other
@@ -63,6 +73,17 @@ impl SlideEntry {
     #[must_use]
     pub fn from_slide(id: SlideId, slide: Arc<dyn Slide>) -> Self {
         Self { opened: Opened(Some(slide)), id: Some(id.clone()), ..Self::at(id.as_str()) }
+    }
+
+    /// What the user says of its scale; what `settings` say counts where nothing was said of this slide.
+    #[must_use]
+    pub fn given_scale(&self, settings: &Settings) -> GivenScale {
+        let of_all = settings.given_scale();
+        GivenScale {
+            otherwise: self.mpp.or(of_all.otherwise),
+            // A scale of its own is nearer than one for all.
+            instead: self.override_mpp.or(of_all.instead.filter(|_| self.mpp.is_none())),
+        }
     }
 
     /// Opens it; `map_range` counts where this slide has none of its own.
@@ -144,4 +165,24 @@ impl From<PathBuf> for SlideEntry {
 /// [`OpenError`], which does not name the path.
 pub fn open(path: &Path, map_range: Option<LinearMapping>) -> Result<Arc<dyn Slide>, OpenError> {
     wsi_reader::open_with(path, &OpenOptions { mapping: map_range, ..OpenOptions::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{GivenMpp, RunOptions};
+
+    #[test]
+    fn what_is_said_of_one_slide_comes_before_what_is_said_of_all() {
+        let mpp = |value| Mpp::new(value).ok();
+        let options =
+            RunOptions { mpp: Some(GivenMpp::Number(0.3)), override_mpp: Some(0.4), ..RunOptions::default() };
+        let settings = Settings::new(options).unwrap();
+        let mut entry = SlideEntry::at("a.svs");
+        assert_eq!(entry.given_scale(&settings), GivenScale { otherwise: mpp(0.3), instead: mpp(0.4) });
+        entry.mpp = mpp(0.25);
+        assert_eq!(entry.given_scale(&settings), GivenScale { otherwise: mpp(0.25), instead: None });
+        entry.override_mpp = mpp(0.5);
+        assert_eq!(entry.given_scale(&settings).instead, mpp(0.5));
+    }
 }

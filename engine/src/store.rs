@@ -43,6 +43,8 @@ pub struct Subject<'a> {
     pub made_with: &'a MadeWith,
     /// What a person should know of it.
     pub warnings: &'a [String],
+    /// Why its results are to be doubted.
+    pub doubts: &'a [String],
 }
 
 impl Maker {
@@ -60,6 +62,7 @@ impl Maker {
             settings: BTreeMap::new(),
             analysis: None,
             warnings: Vec::new(),
+            doubts: Vec::new(),
             elapsed_secs: 0.0,
         }
     }
@@ -102,6 +105,7 @@ impl Maker {
             fingerprint: of.made_with.fingerprint(),
             settings: of.made_with.clone().into(),
             warnings: of.warnings.iter().chain(&answer.warnings).cloned().collect(),
+            doubts: of.doubts.to_vec(),
             analysis: Some(analysis),
             ..self.failed(of.id, "")
         }

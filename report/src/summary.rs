@@ -16,6 +16,8 @@ use crate::error::ReportError;
 struct Line {
     slide: String,
     outcome: &'static str,
+    /// Why the slide's results are to be doubted.
+    doubts: Option<String>,
     /// None: in all that was analysed.
     region: Option<String>,
     class: Option<String>,
@@ -54,6 +56,7 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
         Line {
             slide: account.slide.to_string(),
             outcome,
+            doubts: (!account.doubts.is_empty()).then(|| account.doubts.join("; ")),
             region: None,
             class: class.map(|(name, _)| name.clone()),
             cells,
@@ -92,6 +95,7 @@ fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
         vec![
             Column::new("slide".into(), text(|line| Some(&line.slide))),
             Column::new("outcome".into(), text(|line| Some(line.outcome))),
+            Column::new("doubts".into(), text(|line| line.doubts.as_deref())),
             Column::new("region".into(), text(|line| line.region.as_deref())),
             Column::new("class".into(), text(|line| line.class.as_deref())),
             Column::new("cells".into(), lines.iter().map(|line| line.cells).collect::<Vec<_>>()),
@@ -113,6 +117,7 @@ fn parquet(lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("slide", text(|line| Some(&line.slide)), false),
         ("outcome", text(|line| Some(line.outcome)), false),
+        ("doubts", text(|line| line.doubts.as_deref()), true),
         ("region", text(|line| line.region.as_deref()), true),
         ("class", text(|line| line.class.as_deref()), true),
         ("cells", Arc::new(lines.iter().map(|line| line.cells).collect::<UInt64Array>()), true),

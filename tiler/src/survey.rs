@@ -9,18 +9,22 @@
 use std::{fmt, sync::Arc};
 
 use wsi_reader::{
-    AbsentTiles, Overview, Scale, ScaleProblem, Slide, SlideInfo, absent_tiles, resolve_scale,
-    with_reduced_levels,
+    AbsentTiles, GivenScale, MppSource, Overview, Scale, ScaleProblem, Slide, SlideInfo, absent_tiles,
+    resolve_scale, with_reduced_levels,
 };
 use wsi_types::{Level0Box, Mpp, RgbBuffer, Sampling};
 
-use crate::{Plan, PlanError, PlanSettings, TissueMask, TissueSettings};
+use crate::{
+    Doubt, Examination, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote, TissueSettings,
+};
 
 /// What a slide is surveyed for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SurveySettings {
-    /// µm per level-0 px as the user gives it; comes before what the file says.
-    pub mpp: Option<Mpp>,
+    /// What the user says of the scale.
+    pub scale: GivenScale,
+    /// Where neither file nor user gives a scale, take the one that the nuclei tell.
+    pub estimate_scale: bool,
     /// How tissue is found; `None`: the whole slide counts as tissue.
     pub tissue: Option<TissueSettings>,
     /// How each detector cuts the slide into windows, in order of the detectors.
@@ -62,6 +66,38 @@ impl Tissue {
         let (mask, picture) = TissueMask::compute_with_picture(slide, mpp, settings);
         Self { mask, picture }
     }
+
+    /// Looks at the tissue from near.
+    #[must_use]
+    pub fn examine(&self, slide: &dyn Slide) -> Examination {
+        Examination::new(slide, &self.picture, &self.mask)
+    }
+}
+
+impl SurveySettings {
+    /// The scale of a slide: what user and file say, else, where that was asked for, what its nuclei tell.
+    ///
+    /// # Errors
+    ///
+    /// [`SurveyError::Scale`] or [`SurveyError::NoEstimate`] where there is none.
+    pub fn scale_of(&self, slide: &dyn Slide) -> Result<Scale, SurveyError> {
+        match resolve_scale(slide.info(), self.scale) {
+            Err(problem) if self.estimate_scale => estimated(slide, problem),
+            resolved => Ok(resolved?),
+        }
+    }
+}
+
+/// The scale that the nuclei of a slide tell. Nobody knows how large its tissue is before, so the tissue is found as
+/// on a slide of 0.5 µm/px.
+fn estimated(slide: &dyn Slide, problem: ScaleProblem) -> Result<Scale, SurveyError> {
+    let tissue = Tissue::find(slide, None, Some(&TissueSettings::default()));
+    let found = tissue.examine(slide).scale;
+    let found = found.map_err(|source| SurveyError::NoEstimate { problem: problem.clone(), source })?;
+    // Two digits are more than it is good for, and the same on every machine.
+    let rounded = (found.mpp * 100.0).round() / 100.0;
+    let mpp = Mpp::new(rounded).map_err(|_| problem)?;
+    Ok(Scale { mpp, source: MppSource::Nuclei })
 }
 
 /// A slide, its scale, its tissue and one plan per detector.
@@ -77,6 +113,8 @@ pub struct Survey {
     pub picture: RgbBuffer,
     /// The windows of each detector, in order of the detectors.
     pub plans: Vec<Arc<Plan>>,
+    /// What it looks like from near, and the scale its nuclei tell.
+    pub examination: Examination,
 }
 
 /// Why a slide cannot be surveyed.
@@ -85,6 +123,14 @@ pub enum SurveyError {
     /// Neither the user nor the file gives a pixel size that can be used.
     #[error(transparent)]
     Scale(#[from] ScaleProblem),
+    /// The scale was to be estimated, and the slide gives no evidence.
+    #[error("{problem}, and its nuclei do not tell it: {source}")]
+    NoEstimate {
+        /// What is wrong with the file's.
+        problem: ScaleProblem,
+        /// Why there is no estimate.
+        source: NoTissueScale,
+    },
     /// The settings of a detector do not fit the slide.
     #[error("{source}")]
     Plan {
@@ -104,22 +150,28 @@ impl Survey {
     /// see [`TissueMask::notes`].
     pub fn new(slide: Arc<dyn Slide>, settings: &SurveySettings) -> Result<Self, SurveyError> {
         let slide = with_reduced_levels(slide);
-        let scale = resolve_scale(slide.info(), settings.mpp.map(Mpp::get))?;
+        let scale = settings.scale_of(slide.as_ref())?;
         let tissue = Tissue::find(slide.as_ref(), Some(scale.mpp), settings.tissue.as_ref());
         match plans(slide.info(), scale.mpp, &tissue.mask, &settings.plans) {
             Ok(plans) => {
+                let examination = tissue.examine(slide.as_ref());
                 let Tissue { mask, picture } = tissue;
-                Ok(Self { slide, scale, mask, picture, plans })
+                Ok(Self { slide, scale, mask, picture, plans, examination })
             }
             Err(source) => Err(SurveyError::Plan { tissue: Box::new(tissue), source }),
         }
+    }
+
+    /// Notes of the mask, less what is among the doubts.
+    fn notes(&self) -> impl Iterator<Item = &TissueNote> {
+        self.mask.notes().iter().filter(|note| **note != TissueNote::DarkGround)
     }
 
     /// What a person should know of the slide, in words: what of its file is not read, what is odd about its tissue, and
     /// tiles in tissue that the file does not store.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let mut remarks: Vec<String> = self.mask.notes().iter().map(ToString::to_string).collect();
+        let mut remarks: Vec<String> = self.notes().map(ToString::to_string).collect();
         remarks.extend(self.slide.info().remarks.iter().cloned());
         let AbsentTiles { tiles, .. } = self.absent();
         let (noun, are) = if tiles == 1 { ("tile", "is") } else { ("tiles", "are") };
@@ -147,6 +199,12 @@ impl Survey {
     pub fn absent_mm2(&self) -> f64 {
         let mm_per_px = self.scale.mpp.get() / 1000.0;
         self.absent().level0_px2 * mm_per_px * mm_per_px
+    }
+
+    /// Why results of the slide are to be doubted, whatever becomes of its windows.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<Doubt> {
+        self.examination.doubts(Some(self.scale.mpp))
     }
 
     /// Windows of all detectors.
@@ -206,7 +264,7 @@ mod tests {
     }
 
     fn whole(plans: Vec<PlanSettings>) -> SurveySettings {
-        SurveySettings { mpp: None, tissue: None, plans }
+        SurveySettings { scale: GivenScale::default(), estimate_scale: false, tissue: None, plans }
     }
 
     #[test]
@@ -222,13 +280,15 @@ mod tests {
     }
 
     #[test]
-    fn the_users_scale_comes_first_and_without_any_there_is_no_survey() {
+    fn the_users_scale_fills_in_or_overrides_and_without_any_there_is_no_survey() {
         let mut unknown = slide();
         unknown.info.scale = Err(ScaleProblem::Missing);
         let settings = whole(vec![planned(0.5, 256)]);
         assert!(matches!(Survey::new(Arc::new(unknown), &settings), Err(SurveyError::Scale(_))));
-        let given = SurveySettings { mpp: Some(mpp(0.5)), ..settings };
-        let survey = Survey::new(Arc::new(slide()), &given).unwrap();
+        let fill = SurveySettings { scale: GivenScale::otherwise(Some(mpp(0.5))), ..settings.clone() };
+        assert_eq!(Survey::new(Arc::new(slide()), &fill).unwrap().scale.mpp.get(), 0.25);
+        let instead = GivenScale { instead: Some(mpp(0.5)), otherwise: None };
+        let survey = Survey::new(Arc::new(slide()), &SurveySettings { scale: instead, ..settings }).unwrap();
         assert_eq!((survey.scale.mpp.get(), survey.windows()), (0.5, 12));
     }
 
@@ -259,6 +319,36 @@ mod tests {
             "2 tiles in or next to tissue are not stored in the file ({mm2} mm²) and read as background"
         );
         assert_eq!(survey.remarks(), ["a remark".to_owned(), words]);
+    }
+
+    #[test]
+    fn a_scale_is_estimated_only_where_that_was_asked_for_and_nothing_else_is_known() {
+        let cells = |scale| {
+            let paint = |_, x: u32, y: u32| {
+                let (dx, dy) = (f64::from(x % 24) - 11.5, f64::from(y % 24) - 11.5);
+                if dx * dx + dy * dy < 36.0 { [110, 70, 150] } else { [225, 170, 200] }
+            };
+            Arc::new(wsi_reader::MemorySlide::painted(&[(1200, 900)], (256, 256), scale, paint).unwrap())
+        };
+        let mut settings = whole(vec![planned(0.5, 256)]);
+        assert!(matches!(Survey::new(cells(None), &settings), Err(SurveyError::Scale(_))));
+        settings.estimate_scale = true;
+        let survey = Survey::new(cells(None), &settings).unwrap();
+        assert_eq!(survey.scale.source, MppSource::Nuclei);
+        // Nuclei of 12 px.
+        assert!((0.3..0.6).contains(&survey.scale.mpp.get()), "{:?}", survey.scale);
+        assert_eq!(survey.doubts(), []);
+        let stated = Survey::new(cells(Some(mpp(0.1))), &settings).unwrap();
+        assert_eq!(stated.scale.mpp.get(), 0.1);
+        assert!(matches!(stated.doubts()[..], [Doubt::Scale(_)]), "{:?}", stated.doubts());
+        let blank = Painted { paint: |_, _, _| [240; 3], ..slide() };
+        let blank =
+            Painted { info: SlideInfo { scale: Err(ScaleProblem::Missing), ..blank.info.clone() }, ..blank };
+        let refused = Survey::new(Arc::new(blank), &settings).err().unwrap().to_string();
+        assert_eq!(
+            refused,
+            "the file does not say its microns per pixel, and its nuclei do not tell it: no clear nuclei were found"
+        );
     }
 
     #[test]

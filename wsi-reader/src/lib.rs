@@ -29,5 +29,5 @@ pub use open::{OpenError, OpenOptions, Prefer, open, open_with};
 pub use overview::{Overview, OverviewFault, OverviewSettings};
 pub use reduced::with_reduced_levels;
 pub use region::read_region;
-pub use scale::resolve_scale;
+pub use scale::{GivenScale, resolve_scale};
 pub use slide::{AssociatedImage, MppSource, ReadError, Scale, ScaleProblem, Slide, SlideInfo, TileState};

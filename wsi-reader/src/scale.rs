@@ -18,20 +18,58 @@ pub(crate) const UM_PER_INCH: f64 = 25_400.0;
 /// of the usual row (10, 20, 40) is a factor of 2 away, the one mistake to catch.
 const MAX_OBJECTIVE_FACTOR: f64 = 1.6;
 
-/// The scale to use: the user's word if there is one, else the file's.
+/// What a user says of a slide's scale, µm per level-0 px.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct GivenScale {
+    /// Holds where the file gives no scale that can be used.
+    pub otherwise: Option<Mpp>,
+    /// Holds in place of what the file says.
+    pub instead: Option<Mpp>,
+}
+
+impl GivenScale {
+    /// What holds where the file gives no scale that can be used.
+    #[must_use]
+    pub fn otherwise(mpp: Option<Mpp>) -> Self {
+        Self { otherwise: mpp, instead: None }
+    }
+
+    /// What a person should know of the scale that is used for a slide: that what the
+    /// file says is overridden, or that what the user gave is not used.
+    #[must_use]
+    pub fn note(&self, info: &SlideInfo) -> Option<String> {
+        let stated = info.scale.as_ref().ok()?;
+        match (self.instead, self.otherwise) {
+            (Some(used), _) => Some(format!(
+                "the scale in the file, {} ({}), is overridden: {used} is used",
+                stated.mpp, stated.source
+            )),
+            (None, Some(given)) if differ(given, stated.mpp) => Some(format!(
+                "the file says {} ({}), which is used; the {given} given holds for slides that say none",
+                stated.mpp, stated.source
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// By more than the axes of one slide may.
+fn differ(one: Mpp, other: Mpp) -> bool {
+    (one.get() - other.get()).abs() > MAX_ANISOTROPY * other.get()
+}
+
+/// The scale to use: what the user gives in place of the file's, else the file's,
+/// else what the user gives where the file says nothing that can be used.
 ///
 /// # Errors
 ///
-/// [`ScaleProblem`] when the user's number is no pixel size, or, without one,
-/// what is wrong with the file's.
-pub fn resolve_scale(info: &SlideInfo, user: Option<f64>) -> Result<Scale, ScaleProblem> {
-    match user {
-        Some(value) => match Mpp::new(value) {
-            Ok(mpp) => Ok(Scale { mpp, source: MppSource::User }),
-            Err(source) => Err(ScaleProblem::Implausible { tag: "the given mpp".into(), source }),
-        },
-        None => info.scale.clone(),
+/// [`ScaleProblem`], what is wrong with the file's, where the user gives none.
+pub fn resolve_scale(info: &SlideInfo, given: GivenScale) -> Result<Scale, ScaleProblem> {
+    if let Some(mpp) = given.instead {
+        return Ok(Scale { mpp, source: MppSource::Override });
     }
+    let filled = |problem| given.otherwise.map(|mpp| Scale { mpp, source: MppSource::User }).ok_or(problem);
+    info.scale.clone().or_else(filled)
 }
 
 /// µm/px along both axes, as a file says them.
@@ -156,6 +194,28 @@ mod tests {
         {
             assert_eq!(um_per(unit), um, "{unit}");
         }
+    }
+
+    #[test]
+    fn what_is_given_fills_in_and_overrides_only_where_it_says_so() {
+        use wsi_types::LevelIndex;
+        let mpp = |value| Mpp::new(value).unwrap();
+        let slide = |scale| {
+            crate::MemorySlide::painted(&[(9, 9)], (9, 9), scale, |_: LevelIndex, _, _| [0; 3]).unwrap()
+        };
+        let (stated, silent) = (slide(Some(mpp(0.499))), slide(None));
+        let (stated, silent) = (crate::Slide::info(&stated), crate::Slide::info(&silent));
+        let used = |info, given| resolve_scale(info, given).map(|scale| (scale.mpp.get(), scale.source));
+        let fill = GivenScale::otherwise(Some(mpp(0.25)));
+        let instead = GivenScale { instead: Some(mpp(0.25)), ..GivenScale::otherwise(Some(mpp(0.3))) };
+        assert_eq!(used(stated, fill), Ok((0.499, MppSource::Painted)));
+        assert_eq!(used(silent, fill), Ok((0.25, MppSource::User)));
+        assert_eq!(used(stated, instead), Ok((0.25, MppSource::Override)));
+        assert_eq!(used(silent, GivenScale::default()), Err(ScaleProblem::Missing));
+        assert_eq!(GivenScale::otherwise(Some(mpp(0.5))).note(stated), None, "within 1 %");
+        assert!(fill.note(stated).unwrap().starts_with("the file says 0.499 µm/px (painted), which is used"));
+        assert!(instead.note(stated).unwrap().ends_with("is overridden: 0.25 µm/px is used"));
+        assert_eq!((fill.note(silent), instead.note(silent)), (None, None));
     }
 
     #[test]

@@ -199,8 +199,12 @@ pub enum MppSource {
     Dicom,
     /// TIFF `XResolution` in real units (72 and 96 dpi are not a scale).
     TiffResolution,
-    /// Given by the user for this run.
+    /// Given by the user, as the file gives none that can be used.
     User,
+    /// Given by the user in place of what the file says.
+    Override,
+    /// Estimated from the size of the nuclei, as the user asked for.
+    Nuclei,
     /// Made up with the slide: painted slides only.
     Painted,
 }
@@ -213,6 +217,8 @@ impl fmt::Display for MppSource {
             Self::Dicom => "DICOM PixelSpacing",
             Self::TiffResolution => "TIFF resolution",
             Self::User => "given by the user",
+            Self::Override => "given by the user in place of the file's",
+            Self::Nuclei => "estimated from the nuclei",
             Self::Painted => "painted",
         })
     }

@@ -79,7 +79,12 @@ impl StoredLineage {
             ..PlanSettings::new(model_mpp.map_err(|error| error.to_string())?)
         };
         let settings = SurveySettings {
-            mpp: Some(mpp.map_err(|error| error.to_string())?),
+            // As the run had it, wherever that was from.
+            scale: wsi_reader::GivenScale {
+                otherwise: None,
+                instead: Some(mpp.map_err(|error| error.to_string())?),
+            },
+            estimate_scale: false,
             tissue: self.setting::<bool>("tissue_mask")?.then(TissueSettings::default),
             plans: vec![plan],
         };

@@ -8,7 +8,11 @@ use dataset::{
 };
 use maud::{Markup, PreEscaped, html};
 
-use super::{charts, section::badge, slide::SlideReport};
+use super::{
+    charts,
+    section::{badge, doubtful},
+    slide::SlideReport,
+};
 use crate::{chart::COLOURS, error::ReportError, page::document};
 
 const SORT: &str = include_str!("sort.js");
@@ -57,7 +61,11 @@ fn summary(slides: &[SlideReport]) -> Markup {
         .map(|analysis| analysis.coverage.analysed_mm2)
         .sum();
     let cells: u64 = slides.iter().map(|slide| slide.account.cells()).sum();
-    let needing: Vec<_> = slides.iter().filter(|slide| slide.account.outcome != Outcome::Done).collect();
+    let is_plain =
+        |slide: &&SlideReport| slide.account.outcome == Outcome::Done && slide.account.doubts.is_empty();
+    let needing: Vec<_> = slides.iter().filter(|slide| !is_plain(slide)).collect();
+    let doubted: Vec<_> = slides.iter().filter(|slide| !slide.account.doubts.is_empty()).collect();
+    let doubted_cells: u64 = doubted.iter().map(|slide| slide.account.cells()).sum();
     html! {
         p.totals {
             span { b { (grouped(cells)) } " cells" }
@@ -66,6 +74,10 @@ fn summary(slides: &[SlideReport]) -> Markup {
             @for outcome in [Outcome::Done, Outcome::Partial, Outcome::Failed] {
                 @if count(outcome) > 0 { span { b { (count(outcome)) } " " (badge(outcome)) } }
             }
+        }
+        @if !doubted.is_empty() {
+            p.note { "Of these cells, " (grouped(doubted_cells)) " are on " (counted(doubted.len(), "slide"))
+                " whose results are to be doubted." }
         }
         @if !needing.is_empty() {
             p.problem { "To be looked at: "
@@ -158,7 +170,7 @@ fn row(slide: &SlideReport, columns: &[&str]) -> Markup {
     html! {
         tr {
             th scope="row" { a href=(format!("#{}", slide.anchor())) { (account.slide) } }
-            td { (badge(account.outcome)) }
+            td { (badge(account.outcome)) (doubtful(account)) }
             (number(coverage.map(|coverage| coverage.tissue_mm2), "more", |value| format!("{value:.2}")))
             (number(coverage.map(|coverage| coverage.fraction), "more", |value| format!("{:.1} %", 100.0 * value)))
             (number(total.map(|cells| cells as f64), "", |value| grouped(value as u64)))

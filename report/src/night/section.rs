@@ -1,7 +1,7 @@
 //! The section of one slide.
 
 use dataset::{
-    Analysis, Outcome,
+    Analysis, Outcome, RunAccount,
     wording::{grouped, span},
 };
 use maud::{Markup, PreEscaped, html};
@@ -26,9 +26,13 @@ impl SlideReport {
         let failures = account.analysis.as_ref().map(words::failures).unwrap_or_default();
         Ok(html! {
             section.slide id=(self.anchor()) {
-                h2 { (account.slide) " " (badge(account.outcome)) }
+                h2 { (account.slide) " " (badge(account.outcome)) (doubtful(account)) }
                 p.ending { (words::ending(account)) }
                 @if let Some(problem) = &self.problem { p.problem { (problem) "; run " code { "slidemill verify" } "." } }
+                @if !account.doubts.is_empty() {
+                    p.problem { "Its results are to be doubted:" }
+                    ul.problem { @for doubt in &account.doubts { li { (doubt) } } }
+                }
                 @if !failures.is_empty() { ul.problem { @for failure in &failures { li { (failure) } } } }
                 @if !account.warnings.is_empty() {
                     ul.warning { @for warning in &account.warnings { li { (warning) } } }
@@ -129,6 +133,11 @@ impl SlideReport {
 /// Done, incomplete or failed, in its colour and in a word.
 pub(super) fn badge(outcome: Outcome) -> Markup {
     html! { span class={ "badge " (words::outcome(outcome)) } { (words::outcome(outcome)) } }
+}
+
+/// That results are to be doubted, beside the badge.
+pub(super) fn doubtful(account: &RunAccount) -> Markup {
+    html! { @if !account.doubts.is_empty() { " " span.badge.incomplete { "doubtful" } } }
 }
 
 fn fact(name: &str, value: &str) -> Markup {

@@ -10,11 +10,7 @@ const FEWEST_SEAM_WINDOWS: u64 = 8;
 
 /// One word for a table.
 pub(super) fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Done => "done",
-        Outcome::Partial => "incomplete",
-        Outcome::Failed => "failed",
-    }
+    outcome.word()
 }
 
 /// How a slide ended.
