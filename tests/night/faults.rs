@@ -173,8 +173,8 @@ fn an_interrupted_redo_goes_on() {
 /// a slide would not be opened.
 fn endless(folder: &Path) -> Option<PathBuf> {
     let (slide, data) = (folder.join("endless.mrxs"), folder.join("endless"));
-    std::fs::create_dir(&data).unwrap();
-    std::fs::write(&slide, "x").unwrap();
+    std::fs::create_dir(&data).expect("a folder beside the slides");
+    std::fs::write(&slide, "x").expect("a file in it");
     let made = Command::new("mkfifo").arg(data.join("Slidedat.ini")).status();
     if !made.is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: no mkfifo");
