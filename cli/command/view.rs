@@ -22,6 +22,7 @@ use self::lineage::StoredLineage;
 use crate::{
     args,
     exit::{Exit, Failure},
+    stdout::print,
 };
 
 /// Serves the pages of a dataset until it is interrupted.
@@ -69,8 +70,9 @@ fn serve(args: &args::View, site: impl Answer) -> anyhow::Result<Exit> {
     let site = Keyed::new(site)?;
     let loopback = Loopback::listen(args.port)?;
     let address = format!("http://{}/{}/", loopback.address(), site.key());
-    println!("viewer    {address}");
-    println!("          for this machine alone; stop with Ctrl-C");
+    print("the address", |out| {
+        writeln!(out, "viewer    {address}\n          for this machine alone; stop with Ctrl-C")
+    })?;
     if args.open {
         open_browser(&address);
     }
@@ -122,15 +124,11 @@ fn export(
     let site = Site::new(slides.collect(), only.map(|id| id.as_str().to_owned()));
     let new_folder = NewFolder::at(folder)?;
     let size = viewer::export::size(&site)?;
-    println!(
-        "writes    about {} in {} files: {}",
-        ByteSize(size.bytes),
-        grouped(size.files),
-        folder.display()
-    );
+    let (bytes, files) = (ByteSize(size.bytes), grouped(size.files));
+    print("the size", |out| writeln!(out, "writes    about {bytes} in {files} files: {}", folder.display()))?;
     let done = viewer::export::export(&site, |name, bytes| anyhow::Ok(new_folder.write(name, bytes)?))?;
     new_folder.finish()?;
-    println!("page      {}", folder.join("index.html").display());
+    print("the page", |out| writeln!(out, "page      {}", folder.join("index.html").display()))?;
     if done.unreadable > 0 {
         eprintln!("slidemill: {} tiles of pixels cannot be read and are missing", done.unreadable);
         return Ok(Exit::Incomplete);

@@ -110,8 +110,10 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
 fn wrong_shards_and_a_lacking_plan_are_said() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
+    let slide = folder.path().join("x.svs");
+    std::fs::write(&slide, "no slide").unwrap();
     let of = |arguments: &[&str]| slidemill().args(arguments).arg("-o").arg(&out).output().unwrap();
-    let output = of(&["run", "x.svs", "--shard", "3/2"]);
+    let output = of(&["run", &slide.to_string_lossy(), "--shard", "3/2"]);
     assert_eq!(output.status.code(), Some(64));
     assert!(stderr(&output).contains("--shard: \"3/2\" is no part of a job"), "{}", stderr(&output));
     let output = of(&["run"]);

@@ -54,7 +54,7 @@ fn corners(slide: &dyn Slide, level: LevelIndex) -> Vec<TileId> {
 
 /// Grey levels by which two decoders may differ on one px, and over a tile: they
 /// round, and enlarge colours, each in its own way.
-const JPEG_DIFFERENCE: (u8, f64) = (8, 0.5);
+const JPEG_DIFFERENCE: (u8, f64) = (8, 1.0);
 
 /// Streams handed out as stored decode to the pixels of the tile, by a decoder that
 /// knows nothing of the file around.

@@ -146,9 +146,16 @@ impl Locks {
                 let _ = fs::remove_file(&path);
                 continue;
             }
-            let is_left = |holder: Holder| holder.host == host && !process_runs(holder.process);
-            if path.extension().is_some_and(|extension| extension == "lock") && read(&path).is_ok_and(is_left)
-            {
+            if is_probe(&path) {
+                let _ = fs::remove_file(&path);
+                continue;
+            }
+            if !read(&path).is_ok_and(|holder| holder.host == host && !process_runs(holder.process)) {
+                continue;
+            }
+            if is_moved_aside(&path) {
+                let _ = fs::remove_file(&path);
+            } else if path.extension().is_some_and(|extension| extension == "lock") {
                 // Another run may be faster: then it has it.
                 drop(self.take_at(&path, Instant::now()));
             }
@@ -193,7 +200,7 @@ impl Locks {
         if alive {
             return Err(held(found, age.min(STALE + watched)));
         }
-        let aside = path.with_extension(format!("stale-{:016x}", ours.nonce));
+        let aside = path.with_extension(format!("{STALE_NAME}{:016x}", ours.nonce));
         if let Err(error) = fs::rename(path, &aside)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -229,7 +236,8 @@ impl Locks {
     /// heartbeat of the future is of now.
     fn age_of(&self, path: &Path) -> Duration {
         let age = || -> io::Result<Duration> {
-            let just_now = changed(tempfile::NamedTempFile::new_in(&self.folder)?.path())?;
+            let probe = tempfile::Builder::new().prefix(PROBE).tempfile_in(&self.folder)?;
+            let just_now = changed(probe.path())?;
             Ok(just_now.duration_since(changed(path)?).unwrap_or_default())
         };
         age().unwrap_or_default()
@@ -289,6 +297,21 @@ fn claim(path: &Path, holder: &Holder) -> io::Result<File> {
 /// Whether a file system knows no hard links: FAT and some network shares.
 fn has_no_links(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+/// How the file begins that tells the file system's time.
+const PROBE: &str = ".probe-";
+
+/// Whether a file only told the time: it is needed for a moment, so one that is found was left or is about to go.
+fn is_probe(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PROBE))
+}
+
+const STALE_NAME: &str = "stale-";
+
+/// Whether a file is a lock that was moved aside to be taken over.
+fn is_moved_aside(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.to_string_lossy().starts_with(STALE_NAME))
 }
 
 const DRAFT: &str = "draft";

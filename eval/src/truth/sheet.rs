@@ -28,7 +28,9 @@ impl Sheet {
     /// [`Malformed`](crate::EvalError::Malformed) names the line of a row that has
     /// another number of columns than the header.
     pub fn new(text: &str, path: &Path) -> Result<Self> {
-        let start = Start::new(text);
+        // A reader of CSV that meets both counts the line of a row from before its "\n".
+        let text = text.replace("\r\n", "\n");
+        let start = Start::new(&text);
         let mut reader = start.reader();
         let header = reader.headers().map_err(|error| start.broken(&error, path))?.clone();
         let rows = reader.records().collect::<Result<_, _>>().map_err(|error| start.broken(&error, path))?;

@@ -148,9 +148,9 @@ mod tests {
         let packages = [
             package("merger", &["whole-file", "wsi-types"]),
             package("dataset", &["engine", "merger"]),
-            package("viewer", &["engine", "slidemill"]),
+            package("service", &["engine", "slidemill"]),
         ];
-        assert_eq!(forbidden(&packages), ["dataset knows engine", "viewer knows slidemill"]);
+        assert_eq!(forbidden(&packages), ["dataset knows engine", "service knows slidemill"]);
     }
 
     #[test]
