@@ -269,13 +269,13 @@ fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
 
 /// Writes a copy with one byte changed where [`wsi_reader::content_id`] does not look.
 fn damage_between_samples(good: &Path, damaged: &Path) {
-    let id = wsi_reader::content_id(good).unwrap();
-    let bytes = fs::read(good).unwrap();
+    let id = wsi_reader::content_id(good).expect("the slide can be read");
+    let bytes = fs::read(good).expect("the slide can be read");
     let is_unseen = |place: &usize| {
         let mut changed = bytes.clone();
         changed[*place] ^= 0x55;
-        fs::write(damaged, changed).unwrap();
-        wsi_reader::content_id(damaged).unwrap() == id
+        fs::write(damaged, changed).expect("it can be written");
+        wsi_reader::content_id(damaged).expect("the slide can be read") == id
     };
     assert!(
         (bytes.len() / 3..bytes.len()).step_by(3001).any(|place| is_unseen(&place)),
