@@ -28,7 +28,7 @@ pub struct Mistakes {
 ///
 /// # Errors
 ///
-/// As [`evaluate`].
+/// As [`evaluate`](crate::evaluate).
 pub fn mistakes(truth: ObjectSet, predictions: ObjectSet, settings: &EvaluationSettings) -> Result<Mistakes> {
     let sides = Sides::new(truth, predictions, settings)?;
     let study = Study::new(&sides, settings)?;

@@ -50,7 +50,7 @@ pub struct EvaluationSettings {
     /// Bins of the reliability diagram.
     pub calibration_bins: usize,
     /// Truth objects within so many px of the image's border are cut by it and
-    /// treated as [`Role::Crowd`]. `None` counts them all.
+    /// treated as [`Role::Crowd`](crate::objects::Role::Crowd). `None` counts them all.
     pub border_px: Option<f64>,
     /// Intervals; `None` for none.
     pub bootstrap: Option<BootstrapSettings>,
