@@ -191,7 +191,7 @@ fn name_slides(root: &Path, set: &mut ObjectSet) -> anyhow::Result<()> {
     if !root.join("runs").is_dir() {
         return Ok(());
     }
-    let names = slide_names(&dataset)?;
+    let names = slide_names::<String>(&dataset)?;
     for image in &mut set.images {
         let Ok(id) = SlideId::new(image.name.as_str()) else { continue };
         let account = RunAccount::read(&dataset.account(&id)).ok();
@@ -228,7 +228,13 @@ pub fn picture_name(path: &Path) -> String {
 
 /// Slide id to the path it was read from; empty where a dataset came without
 /// its private folder.
-fn slide_names(dataset: &Dataset) -> anyhow::Result<BTreeMap<String, String>> {
+///
+/// # Errors
+///
+/// An input failure when the list is there and cannot be read.
+pub(crate) fn slide_names<T: serde::de::DeserializeOwned>(
+    dataset: &Dataset,
+) -> anyhow::Result<BTreeMap<String, T>> {
     let path = dataset.names();
     if !path.exists() {
         return Ok(BTreeMap::new());
@@ -237,7 +243,7 @@ fn slide_names(dataset: &Dataset) -> anyhow::Result<BTreeMap<String, String>> {
         Failure::input(format!("the list of slides cannot be read: {error}: {}", path.display()))
     };
     let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
-    reader.deserialize::<(String, String)>().collect::<Result<_, _>>().map_err(broken)
+    reader.deserialize::<(String, T)>().collect::<Result<_, _>>().map_err(broken)
 }
 
 /// What was asked wrongly is a usage failure, what is in a file an input

@@ -20,6 +20,7 @@ use wsi_reader::{LinearMapping, Slide};
 
 use self::lineage::StoredLineage;
 use crate::{
+    annotations::slide_names,
     args,
     exit::{Exit, Failure},
     stdout::print,
@@ -33,7 +34,7 @@ use crate::{
 /// no results, an output failure when the address cannot be listened on.
 pub fn view(args: &args::View) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.results);
-    let mut paths = slide_paths(&dataset)?;
+    let mut paths = slide_names::<PathBuf>(&dataset)?;
     let first = args.slide.as_deref().map(|slide| named_slide(&dataset, slide, &mut paths)).transpose()?;
     let mut slides = shown_slides(&dataset, &paths)?;
     if let Some(first) = &first
@@ -88,7 +89,7 @@ fn compared(
     paths: &BTreeMap<String, PathBuf>,
 ) -> anyhow::Result<Pair> {
     let dataset = Dataset::at(other);
-    let mut known = slide_paths(&dataset)?;
+    let mut known = slide_names::<PathBuf>(&dataset)?;
     for (id, path) in paths {
         known.entry(id.clone()).or_insert_with(|| path.clone());
     }
@@ -147,19 +148,6 @@ fn open_browser(address: &str) {
     if let Err(error) = started {
         eprintln!("slidemill: cannot open a browser with {program}: {error}; open the address by hand");
     }
-}
-
-/// Where the file of each slide was when it was read.
-fn slide_paths(dataset: &Dataset) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let path = dataset.names();
-    if !path.exists() {
-        return Ok(BTreeMap::new());
-    }
-    let broken = |error: csv::Error| {
-        Failure::input(format!("the list of slides cannot be read: {error}: {}", path.display()))
-    };
-    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
-    reader.deserialize::<(String, PathBuf)>().collect::<Result<_, _>>().map_err(broken)
 }
 
 /// The id of a slide that was named by it or by its file, which then is where its
