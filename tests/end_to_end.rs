@@ -384,40 +384,50 @@ fn a_killed_run_goes_on_and_ends_in_the_same_bytes() {
     let slides = [slides[0].as_path(), slides[1].as_path()];
     let settings = ["--window", "256", "--threads", "2"];
     let undisturbed = folder.path().join("undisturbed");
-    let whole = std::time::Instant::now();
     assert!(run(&slides, &undisturbed, &settings).status.success());
-    let whole = whole.elapsed();
 
-    let out = folder.path().join("killed");
-    let (mut kills, mut resumed) = (0, false);
-    // Killed at a third, two thirds, … of the time a whole run takes, until one run gets to its end.
-    for attempt in 1.. {
-        let mut command = slidemill();
-        command.arg("run").args(slides).arg("-o").arg(&out).args(settings);
-        let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("the command starts");
-        let (ended, end) = std::sync::mpsc::channel();
-        let pid = child.id();
-        let waiting = std::thread::spawn(move || {
-            let mut text = String::new();
-            std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut text).unwrap();
-            let status = child.wait().unwrap();
-            let _ = ended.send(());
-            (status, text)
-        });
-        if end.recv_timeout(whole * attempt / 3).is_err() {
-            kill(pid);
-            kills += 1;
-        }
-        let (status, text) = waiting.join().unwrap();
-        resumed |= text.contains("already done");
-        if status.success() {
-            break;
-        }
+    // In the middle of a slide, and between two of them.
+    let in_a_slide = folder.path().join("in-a-slide");
+    let last = killed_and_gone_on(&slides, &in_a_slide, &settings, || {
+        any_file(&in_a_slide.join(".slidemill/ledger"), "windows.bin")
+    });
+    assert!(last.contains("already done"), "{last}");
+    let between = folder.path().join("between");
+    let last =
+        killed_and_gone_on(&slides, &between, &settings, || any_file(&between.join("cells"), ".parquet"));
+    assert!(last.contains("done before"), "{last}");
+
+    for out in [in_a_slide, between] {
+        assert_eq!(tables(&out), tables(&undisturbed));
+        let verified = slidemill().arg("verify").arg(&out).output().unwrap();
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     }
-    assert!(kills > 0 && resumed, "{kills} kills, resumed: {resumed}");
-    assert_eq!(tables(&out), tables(&undisturbed));
-    let verified = slidemill().arg("verify").arg(&out).output().unwrap();
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+/// What the last of two runs says: the first is killed as soon as `reached` holds.
+fn killed_and_gone_on(slides: &[&Path], out: &Path, settings: &[&str], reached: impl Fn() -> bool) -> String {
+    let mut command = slidemill();
+    command.arg("run").args(slides).arg("-o").arg(out).args(settings).stderr(std::process::Stdio::null());
+    fs::create_dir(out).unwrap();
+    let mut child = command.spawn().expect("the command starts");
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    while !reached() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+        let _ = never.recv_timeout(std::time::Duration::from_millis(1));
+    }
+    kill(child.id());
+    let _ = child.wait();
+    let last = run(slides, out, settings);
+    assert!(last.status.success(), "{}", stderr(&last));
+    stderr(&last)
+}
+
+/// Whether a file that is not empty and whose name ends in `suffix` lies under `folder`, which a run changes meanwhile.
+fn any_file(folder: &Path, suffix: &str) -> bool {
+    let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(suffix))
+        .any(|entry| entry.metadata().is_ok_and(|data| data.len() > 0))
 }
 
 /// Kills a supervisor and the worker it started, as a lost node does.
