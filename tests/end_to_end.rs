@@ -408,11 +408,14 @@ fn a_killed_run_goes_on_and_ends_in_the_same_bytes() {
 fn killed_and_gone_on(slides: &[&Path], out: &Path, settings: &[&str], reached: impl Fn() -> bool) -> String {
     let mut command = slidemill();
     command.arg("run").args(slides).arg("-o").arg(out).args(settings).stderr(std::process::Stdio::null());
-    fs::create_dir(out).unwrap();
+    fs::create_dir(out).expect("a folder can be made");
     let mut child = command.spawn().expect("the command starts");
     let (_keep, never) = std::sync::mpsc::channel::<()>();
     while !reached() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+        assert!(
+            child.try_wait().expect("the command is waited for").is_none(),
+            "it ended before it was killed"
+        );
         let _ = never.recv_timeout(std::time::Duration::from_millis(1));
     }
     kill(child.id());
