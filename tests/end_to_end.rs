@@ -166,6 +166,38 @@ fn a_finished_slide_is_skipped_and_other_settings_are_refused() {
     assert_ne!(tables(&out), before);
 }
 
+/// The slide was skipped as done before with the same model.
+#[test]
+fn an_edit_of_the_toml_beside_a_model_is_named() {
+    let folder = folder();
+    let (slide, model) = (folder.path().join("slide.tif"), folder.path().join("model.onnx"));
+    small_slide(&slide, 7);
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nuclei-he/nuclei-he.int8.onnx"), &model)
+        .unwrap();
+    let promise = |text: &str| fs::write(folder.path().join("model.toml"), text).unwrap();
+    let settings = [&["--model", model.to_str().expect("a path in UTF-8")][..], &SMALL_WINDOWS].concat();
+    let out = folder.path().join("out");
+    promise("nms_iou = 0.7");
+    assert!(run(&[&slide], &out, &settings).status.success());
+    let before = tables(&out);
+    for (text, named) in [
+        ("nms_iou = 0.65", "window_iou was 0.7, now 0.65"),
+        ("[[classes]]\nname = \"nucleus\"\nconf = 0.6", "class_score was not set, now nucleus=0.6"),
+        ("[[classes]]\nname = \"cell\"", "class_names was [\"nucleus\"], now [\"cell\"]"),
+        ("stride = 64", "model_stride_px was 16, now 64"),
+        ("[input]\ncolour_order = \"bgr\"", "model_pixels was rgb"),
+    ] {
+        promise(text);
+        let output = run(&[&slide], &out, &settings);
+        assert_eq!(output.status.code(), Some(65), "{text}: {}", stderr(&output));
+        assert!(stderr(&output).contains(named), "{text}: {}", stderr(&output));
+        assert_eq!(tables(&out), before, "{text}: results are not touched");
+    }
+    promise("name = \"another\"\nnms_iou = 0.7");
+    let renamed = run(&[&slide], &out, &settings);
+    assert!(renamed.status.success() && stderr(&renamed).contains("done before"), "{}", stderr(&renamed));
+}
+
 #[test]
 fn a_bad_slide_costs_itself_and_is_named() {
     let folder = folder();

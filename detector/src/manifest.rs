@@ -172,7 +172,8 @@ pub enum Task {
 }
 
 /// How a model answers; `nc` is the number of classes. Layouts are in [`crate::yolo`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Head {
     /// `[B, 4+nc, N]`.
     Detect,
@@ -211,6 +212,21 @@ impl Head {
     #[must_use]
     pub fn is_end_to_end(self) -> bool {
         matches!(self, Self::EndToEnd | Self::EndToEndSegment { .. } | Self::DetrRows)
+    }
+}
+
+/// By the words that `head` in a TOML takes, with the number of mask coefficients.
+impl std::fmt::Display for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Detect => f.write_str("detect"),
+            Self::Segment { coefficients } => write!(f, "segment, {coefficients} coefficients"),
+            Self::EndToEnd => f.write_str("end2end"),
+            Self::EndToEndSegment { coefficients } => write!(f, "end2end, {coefficients} coefficients"),
+            Self::Objectness { grid: false } => f.write_str("objectness"),
+            Self::Objectness { grid: true } => f.write_str("objectness-grid"),
+            Self::DetrRows => f.write_str("detr"),
+        }
     }
 }
 
@@ -341,8 +357,17 @@ pub enum ColourOrder {
     Bgr,
 }
 
+impl std::fmt::Display for ColourOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+        })
+    }
+}
+
 /// How bytes become numbers: `(byte × scale − mean) / std`, channel by channel, then the colour order.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
     /// Usually 1/255.
     pub scale: f64,
@@ -352,6 +377,14 @@ pub struct Normalisation {
     pub std: [f32; 3],
     /// The channel order the model wants.
     pub colour_order: ColourOrder,
+}
+
+/// Every number in full: `rgb × 0.00392156862745098, mean [0.0, 0.0, 0.0], std [1.0, 1.0, 1.0]`.
+impl std::fmt::Display for Normalisation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { scale, mean, std, colour_order } = self;
+        write!(f, "{colour_order} × {scale}, mean {mean:?}, std {std:?}")
+    }
 }
 
 impl Default for Normalisation {

@@ -1,12 +1,16 @@
-//! What merging must know of a model: enough to make cells of its detections without it.
+//! What a job must know of a model beside its weights: enough to tell whether two jobs give the same detections, and
+//! to make cells of them without it.
 
 use serde::{Deserialize, Serialize};
 use wsi_types::{ModelFacts, Mpp};
 
-use crate::Manifest;
+use crate::{
+    Manifest,
+    manifest::{Head, Normalisation},
+};
 
-/// The part of a [`Manifest`] that decides how detections become cells. A window ledger holds it, so that raw
-/// detections can be merged again where the model is not.
+/// The part of a [`Manifest`] that decides what is found. A window ledger holds it, so that raw detections can be merged
+/// again where the model is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MergeTerms {
     /// Name, version, hash.
@@ -29,6 +33,10 @@ pub struct MergeTerms {
     /// Width and height that its input always has, px; `None`: it takes windows of many sizes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed_input: Option<(u32, u32)>,
+    /// How it answers.
+    pub head: Head,
+    /// How bytes become its tensor.
+    pub normalisation: Normalisation,
 }
 
 impl MergeTerms {
@@ -39,7 +47,7 @@ impl MergeTerms {
 }
 
 impl Manifest {
-    /// What merging must know of the model.
+    /// What a job must know of the model beside its weights.
     #[must_use]
     pub fn merge_terms(&self) -> MergeTerms {
         MergeTerms {
@@ -52,6 +60,8 @@ impl Manifest {
             max_object_um: self.max_object_um,
             stride: self.stride,
             fixed_input: self.fixed_input(),
+            head: self.head,
+            normalisation: self.normalisation,
         }
     }
 
@@ -70,13 +80,13 @@ impl Manifest {
 mod tests {
     use super::*;
 
-    /// Ledgers of earlier runs hold exactly this.
+    /// Ledgers of earlier runs hold exactly this: another text needs another number of their format.
     #[test]
     fn terms_are_written_as_ledgers_have_them() {
         let mut manifest = Manifest::without_model("m", &["tumour", "stroma"], Mpp::new(0.5).ok());
         manifest.classes[1].conf = Some(0.5);
         let text = serde_json::to_string(&manifest.merge_terms()).unwrap();
-        let expected = r#"{"facts":{"name":"m","version":"","sha256":""},"mpp":0.5,"classes":[["tumour",null],["stroma",0.5]],"conf":0.25,"nms_iou":0.7,"cross_class_iou":null,"max_object_um":null,"stride":1}"#;
+        let expected = r#"{"facts":{"name":"m","version":"","sha256":""},"mpp":0.5,"classes":[["tumour",null],["stroma",0.5]],"conf":0.25,"nms_iou":0.7,"cross_class_iou":null,"max_object_um":null,"stride":1,"head":"detect","normalisation":{"scale":0.00392156862745098,"mean":[0.0,0.0,0.0],"std":[1.0,1.0,1.0],"colour_order":"rgb"}}"#;
         assert_eq!(text, expected);
         assert_eq!(serde_json::from_str::<MergeTerms>(&text).unwrap(), manifest.merge_terms());
     }

@@ -1,5 +1,7 @@
 //! What of settings, models and slide can change a result: the lists whose hash a fingerprint is.
 
+use std::fmt;
+
 use wsi_reader::{Scale, SlideInfo};
 
 use crate::{made_with::MadeWith, models::ModelSet, opening, settings::Settings};
@@ -10,16 +12,30 @@ pub(crate) fn of_job(settings: &Settings, models: &ModelSet) -> MadeWith {
     of_windows(settings, models).with(&of_cells(settings, models))
 }
 
-/// What of that can change what a window gives.
+/// What of that can change what a window gives: which windows there are, what the model is shown of them, and which of
+/// its answers are detections. Threads, batch and memory are not among it.
 pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
-    let of_models = [
+    MadeWith::new([
+        ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
         ("model_sha256", models.facts().sha256),
         ("model_mpp", models.mpps()),
-        ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
-        // In place of the settings' own: a model that takes one size only decides where nothing is given.
+        ("model_head", models.joined(|model| model.terms.head.to_string())),
+        ("model_classes", models.joined(|model| model.terms.classes.len().to_string())),
+        ("model_pixels", models.joined(|model| model.terms.normalisation.to_string())),
+        ("model_stride_px", models.joined(|model| model.terms.stride.to_string())),
         ("window_px", opening::windows(settings, models)),
-    ];
-    MadeWith::new(settings.detection_relevant().into_iter().chain(of_models))
+        ("window_iou", models.joined(|model| opening::window_iou(settings, model).to_string())),
+        ("max_object_um", models.joined(|model| or_none(opening::deciding_object_um(settings, model)))),
+        ("shrink_margin_px", models.joined(|model| or_none(opening::shrink_margin(settings, model)))),
+        ("overlap", settings.overlap.to_string()),
+        ("tissue_mask", settings.tissue_mask.to_string()),
+        ("max_enlarge", settings.max_enlarge.to_string()),
+        ("stains", settings.stains.to_string()),
+    ])
+}
+
+fn or_none(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 /// What of that counts after the windows.
@@ -33,4 +49,94 @@ pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWi
     // Of slides it applies to alone: the others are what they were without it.
     let mapping = info.mapping.map(|mapping| ("map_range", mapping.to_string()));
     MadeWith::new(always.into_iter().chain(mapping))
+}
+
+#[cfg(test)]
+mod tests {
+    use detector::{
+        Manifest, MergeTerms,
+        manifest::{ColourOrder, Head, Normalisation},
+    };
+    use wsi_types::{ModelFacts, Mpp};
+
+    use super::*;
+    use crate::{models::DetectorSpec, options::RunOptions};
+
+    fn plain() -> MergeTerms {
+        Manifest::without_model("m", &["tumour", "stroma"], Mpp::new(0.5).ok()).merge_terms()
+    }
+
+    /// Terms that differ from the plain ones in one field, and the name under which that is said.
+    fn each_term() -> Vec<(&'static str, MergeTerms)> {
+        // Without `..`: a field that is added needs a line below.
+        let MergeTerms {
+            facts,
+            mpp: _,
+            classes,
+            conf: _,
+            nms_iou: _,
+            cross_class_iou: _,
+            max_object_um: _,
+            stride: _,
+            fixed_input: _,
+            head: _,
+            normalisation,
+        } = plain();
+        let named = |first: &str| vec![(first.to_owned(), None), classes[1].clone()];
+        let of_class = vec![("tumour".to_owned(), Some(0.5)), classes[1].clone()];
+        let blue_first = Normalisation { colour_order: ColourOrder::Bgr, ..normalisation };
+        vec![
+            ("model_sha256", MergeTerms { facts: ModelFacts { sha256: "ab".into(), ..facts }, ..plain() }),
+            ("model_mpp", MergeTerms { mpp: Mpp::new(0.25).ok(), ..plain() }),
+            ("class_names", MergeTerms { classes: named("tumor"), ..plain() }),
+            ("class_score", MergeTerms { classes: of_class, ..plain() }),
+            ("model_classes", MergeTerms { classes: named("tumour")[..1].to_vec(), ..plain() }),
+            ("min_score", MergeTerms { conf: 0.3, ..plain() }),
+            ("window_iou", MergeTerms { nms_iou: 0.6, ..plain() }),
+            ("merge_iou", MergeTerms { nms_iou: 0.6, ..plain() }),
+            ("cross_class_iou", MergeTerms { cross_class_iou: Some(0.3), ..plain() }),
+            ("max_object_um", MergeTerms { max_object_um: Some(40.0), ..plain() }),
+            ("model_stride_px", MergeTerms { stride: 64, ..plain() }),
+            ("window_px", MergeTerms { fixed_input: Some((640, 640)), ..plain() }),
+            ("shrink_margin_px", MergeTerms { fixed_input: Some((640, 640)), ..plain() }),
+            ("model_head", MergeTerms { head: Head::DetrRows, ..plain() }),
+            ("model_pixels", MergeTerms { normalisation: blue_first, ..plain() }),
+        ]
+    }
+
+    fn models(terms: MergeTerms) -> ModelSet {
+        ModelSet::new(&[DetectorSpec { model: None, mpp: None }], vec![terms]).unwrap()
+    }
+
+    /// Thresholds, agreement and input of a model come from a TOML beside it: after an edit its slides were taken for
+    /// done.
+    #[test]
+    fn every_term_of_a_model_that_changes_results_is_named() {
+        let options = RunOptions { overlap: Some("auto".into()), ..RunOptions::default() };
+        let settings = Settings::new(options).unwrap();
+        for (name, terms) in each_term() {
+            let changed = of_job(&settings, &models(terms)).differences(&of_job(&settings, &models(plain())));
+            assert!(changed.iter().any(|difference| difference.name == name), "{name}: {changed}");
+        }
+    }
+
+    /// Merging again is offered for what only counts after the windows.
+    #[test]
+    fn thresholds_and_names_of_classes_count_after_the_windows() {
+        let settings = Settings::new(RunOptions::default()).unwrap();
+        for (name, terms) in each_term() {
+            let stays = of_windows(&settings, &models(terms)) == of_windows(&settings, &models(plain()));
+            let is_of_cells = ["class_names", "class_score", "min_score", "cross_class_iou"].contains(&name);
+            // The longest object decides nothing where the overlap is given.
+            assert_eq!(stays, is_of_cells || name == "max_object_um", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_model_is_called_changes_no_result() {
+        let settings = Settings::new(RunOptions::default()).unwrap();
+        let facts = ModelFacts { name: "other".into(), version: "2".into(), sha256: String::new() };
+        let renamed = models(MergeTerms { facts, ..plain() });
+        assert_eq!(of_job(&settings, &renamed), of_job(&settings, &models(plain())));
+    }
 }

@@ -82,9 +82,13 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = self.found.as_deref().unwrap_or("not set");
-        write!(f, "{} was {found}, now {}", self.name, self.wanted)
+        let found = or_not_set(self.found.as_deref().unwrap_or_default());
+        write!(f, "{} was {found}, now {}", self.name, or_not_set(&self.wanted))
     }
+}
+
+fn or_not_set(value: &str) -> &str {
+    if value.is_empty() { "not set" } else { value }
 }
 
 /// How two lists of settings differ, in order of name: `window_px was 512, now 1024; …`.
@@ -137,6 +141,8 @@ mod tests {
         let before = made(&[("window_px", "512"), ("mpp", "0.5"), ("gone", "1")]);
         let differences = now.differences(&before);
         assert_eq!(differences.to_string(), "stains was not set, now true; window_px was 512, now 1024");
+        let unset = made(&[("window_px", "")]).differences(&before);
+        assert_eq!(unset.to_string(), "window_px was 512, now not set");
         assert_eq!(now.differences(&now).in_brackets(), "");
         assert!(now.differences(&MadeWith::default()).is_empty(), "a list that says nothing");
     }

@@ -95,11 +95,13 @@ impl ModelSet {
         self.each.iter().map(|model| model.terms.clone()).collect()
     }
 
-    /// What `of` says of each model, said once where all agree.
+    /// What `of` says of each model, said once where all agree, else of each in its place.
     #[must_use]
     pub fn joined(&self, of: impl Fn(&SetModel) -> String) -> String {
         let mut parts: Vec<String> = self.each.iter().map(of).collect();
-        parts.dedup();
+        if let Some(first) = parts.first().filter(|first| parts.iter().all(|part| part == *first)).cloned() {
+            parts = vec![first];
+        }
         parts.join("+")
     }
 }
@@ -148,6 +150,16 @@ mod tests {
         let all = vec![terms("a", &["cell"], Some(0.25)), terms("a", &["cell"], Some(0.25))];
         let set = ModelSet::new(&[spec(None), spec(Some(0.5))], all).unwrap();
         assert_eq!((set.facts().name, set.mpps()), ("a".into(), "0.25+0.5".into()));
+    }
+
+    /// `a+b` for both was one fingerprint of two settings.
+    #[test]
+    fn two_of_three_models_that_are_alike_keep_their_places() {
+        let named = |names: [&str; 3]| {
+            let all = names.map(|name| terms(name, &["cell"], Some(0.25))).to_vec();
+            ModelSet::new(&[spec(None), spec(None), spec(None)], all).unwrap().facts().name
+        };
+        assert_eq!((named(["a", "a", "b"]), named(["a", "b", "b"])), ("a+a+b".into(), "a+b+b".into()));
     }
 
     #[test]

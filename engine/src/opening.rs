@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use detector::{Detector, InPieces, OnnxDetector, Pieces, SessionSettings, overlap_for};
+use tiler::{Overlap, PlanSettings};
 use wsi_types::ClassId;
 
 use crate::{
@@ -27,6 +28,35 @@ pub(crate) fn window(settings: &Settings, model: &SetModel) -> u32 {
 #[must_use]
 pub(crate) fn windows(settings: &Settings, models: &ModelSet) -> String {
     models.joined(|model| window(settings, model).to_string())
+}
+
+/// Width and height of the pieces in which a model gets its windows, px; `None`: it gets them whole.
+fn piece(settings: &Settings, model: &SetModel) -> Option<(usize, usize)> {
+    let side = window(settings, model) as usize;
+    let fixed = model.terms.fixed_input.map(|(width, height)| (width as usize, height as usize));
+    fixed.filter(|&piece| piece != (side, side))
+}
+
+/// The longest object that the model promises to see whole, µm, where it decides how windows or their pieces overlap.
+#[must_use]
+pub(crate) fn deciding_object_um(settings: &Settings, model: &SetModel) -> Option<f64> {
+    let decides = settings.overlap == Overlap::Auto || piece(settings, model).is_some();
+    model.terms.max_object_um.filter(|_| decides)
+}
+
+/// Background around slides that are shorter than a window, px; `None`: windows keep their size.
+#[must_use]
+pub(crate) fn shrink_margin(settings: &Settings, model: &SetModel) -> Option<u32> {
+    // TensorRT builds its engines for one size of windows.
+    let takes_any_size =
+        model.terms.fixed_input.is_none() && !matches!(settings.device, detector::Device::TensorRt(_));
+    takes_any_size.then_some(PlanSettings::USUAL_SHRINK_MARGIN)
+}
+
+/// IoU above which boxes of one window are one: as given, else the model's own.
+#[must_use]
+pub(crate) fn window_iou(settings: &Settings, model: &SetModel) -> f32 {
+    settings.window_iou.map_or(model.terms.nms_iou, |iou| iou as f32)
 }
 
 /// What the sides of a model's windows must be multiples of, px: its stride, unless its input has one size that is
@@ -59,8 +89,7 @@ impl Opener<'_> {
         open: impl FnOnce(&Opening<'_>) -> Result<OnnxDetector, JobError>,
     ) -> Result<Box<dyn Detector>, JobError> {
         let side = window(self.settings, model) as usize;
-        let fixed = model.terms.fixed_input.map(|(width, height)| (width as usize, height as usize));
-        let Some(piece) = fixed.filter(|&piece| piece != (side, side)) else {
+        let Some(piece) = piece(self.settings, model) else {
             return Ok(Box::new(open(&self.opening(model, (side, side)))?));
         };
         if self.settings.keep_raw.is_some() {
@@ -87,7 +116,7 @@ impl Opener<'_> {
         Opening {
             device: &self.settings.device,
             session: self.session(input),
-            nms_iou: self.settings.window_iou.map_or(model.terms.nms_iou, |iou| iou as f32),
+            nms_iou: window_iou(self.settings, model),
             score_floor: self.score_floor,
         }
     }

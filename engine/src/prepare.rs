@@ -389,16 +389,13 @@ pub(crate) fn survey_settings(settings: &Settings, models: &[SetModel], given: G
 
 /// How these settings and this model cut slides into windows.
 fn plan_settings(settings: &Settings, model: &SetModel) -> PlanSettings {
-    // TensorRT builds its engines for one size of windows.
-    let takes_any_size =
-        model.terms.fixed_input.is_none() && !matches!(settings.device, detector::Device::TensorRt(_));
     PlanSettings {
         window: opening::window(settings, model),
         overlap: settings.overlap,
         max_object_um: model.terms.max_object_um,
         max_enlarge: settings.max_enlarge,
         multiple_of: opening::multiple_of(settings, model),
-        shrink_margin: takes_any_size.then_some(PlanSettings::USUAL_SHRINK_MARGIN),
+        shrink_margin: opening::shrink_margin(settings, model),
         ..PlanSettings::new(model.mpp)
     }
 }

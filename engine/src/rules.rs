@@ -1,7 +1,7 @@
 //! How detections become cells and regions: the options, checked once, and what
 //! they mean for a model's classes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use detector::MergeTerms;
 use merger::{
@@ -174,7 +174,7 @@ impl MergeRules {
     /// Agreement above which detections of one class are one cell, of all
     /// classes the largest.
     fn largest_iou(&self, terms: &MergeTerms) -> f64 {
-        let all = self.merge_iou.unwrap_or_else(|| f64::from(terms.nms_iou));
+        let all = self.overall_iou(terms);
         self.class_iou.values().copied().fold(all, f64::max)
     }
 
@@ -242,42 +242,57 @@ impl MergeRules {
     }
 
     fn ious(&self, model: &SetModel, models: &ModelSet) -> Result<PerClass<f64>, JobError> {
-        let mut ious = PerClass::all(self.merge_iou.unwrap_or_else(|| f64::from(model.terms.nms_iou)));
+        let mut ious = PerClass::all(self.overall_iou(&model.terms));
         for (name, &iou) in &self.class_iou {
             ious.class.insert(class_id("--class-iou", name, models)?, iou);
         }
         Ok(ious)
     }
 
-    /// The user's threshold for all classes, or the model's for each; then the
-    /// user's for single ones.
+    fn overall_iou(&self, terms: &MergeTerms) -> f64 {
+        self.merge_iou.unwrap_or_else(|| f64::from(terms.nms_iou))
+    }
+
+    /// In the precision it was given in.
+    fn merge_iou_in_words(&self, terms: &MergeTerms) -> String {
+        self.merge_iou.map_or_else(|| terms.nms_iou.to_string(), |iou| iou.to_string())
+    }
+
     fn scores(&self, model: &SetModel, models: &ModelSet) -> Result<PerClass<f32>, JobError> {
-        let mut scores = PerClass::all(self.min_score.unwrap_or(model.terms.conf));
-        if self.min_score.is_none() {
-            let own = model.classes.iter().zip(&model.terms.classes);
-            scores.class = own.filter_map(|(&class, (_, conf))| Some((class, (*conf)?))).collect();
-        }
-        for (name, &score) in &self.class_score {
-            scores.class.insert(class_id("--class-score", name, models)?, score as f32);
+        let mut scores = PerClass::all(self.overall_score(&model.terms));
+        for (name, score) in self.class_scores(&model.terms) {
+            scores.class.insert(class_id("--class-score", &name, models)?, score);
         }
         Ok(scores)
+    }
+
+    /// The threshold of classes without one of their own: the user's, or the model's.
+    fn overall_score(&self, terms: &MergeTerms) -> f32 {
+        self.min_score.unwrap_or(terms.conf)
+    }
+
+    /// Thresholds of single classes: the model's, where the user gives none for all; then the user's.
+    fn class_scores(&self, terms: &MergeTerms) -> BTreeMap<String, f32> {
+        let own = terms.classes.iter().filter(|_| self.min_score.is_none());
+        let own = own.filter_map(|(name, conf)| Some((name.clone(), (*conf)?)));
+        let given = self.class_score.iter().map(|(name, &score)| (name.clone(), score as f32));
+        own.chain(given).collect()
     }
 
     /// What can change a result, by name, for hashes and provenance.
     #[must_use]
     pub fn result_relevant(&self, models: &ModelSet) -> Vec<(&'static str, String)> {
-        let min_score = |model: &SetModel| self.min_score.unwrap_or(model.terms.conf).to_string();
-        let cross_class = |model: &SetModel| self.cross_class_iou(&model.terms).to_string();
         let RegionSettings { closing_um, opening_um, largest_hole_um2, least_area_um2, simplify_um } =
             self.region;
         vec![
-            ("min_score", models.joined(min_score)),
-            ("class_score", class_pairs(&self.class_score).join(",")),
+            ("class_names", models.joined(|model| class_names(&model.terms))),
+            ("min_score", models.joined(|model| self.overall_score(&model.terms).to_string())),
+            ("class_score", models.joined(|model| class_pairs(&self.class_scores(&model.terms)).join(","))),
             ("merge", word(&self.method)),
             ("merge_metric", word(&self.metric)),
-            ("merge_iou", self.merge_iou.map_or_else(|| "model".to_owned(), |iou| iou.to_string())),
+            ("merge_iou", models.joined(|model| self.merge_iou_in_words(&model.terms))),
             ("class_iou", class_pairs(&self.class_iou).join(",")),
-            ("cross_class_iou", models.joined(cross_class)),
+            ("cross_class_iou", models.joined(|model| self.cross_class_iou(&model.terms).to_string())),
             ("rim_px", self.rim_px.to_string()),
             ("unseen_cut", word(&self.unseen_cut)),
             ("filter", describe_filter(&self.filter).join(",")),
@@ -401,8 +416,13 @@ fn one_of<T: DeserializeOwned + Default>(
 }
 
 /// `CLASS=NUMBER`, as typed.
-pub(crate) fn class_pairs(values: &BTreeMap<String, f64>) -> Vec<String> {
+pub(crate) fn class_pairs<Value: fmt::Display>(values: &BTreeMap<String, Value>) -> Vec<String> {
     values.iter().map(|(class, value)| format!("{class}={value}")).collect()
+}
+
+/// Names of a model's classes, in order; as JSON, for a name may hold a comma.
+fn class_names(terms: &MergeTerms) -> String {
+    serde_json::Value::from_iter(terms.class_names()).to_string()
 }
 
 /// The word that stands for a value.

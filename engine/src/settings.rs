@@ -164,20 +164,6 @@ impl Settings {
             cache_dir: None,
         }
     }
-
-    /// What can change a window's detections, by name, for hashes and provenance.
-    /// Threads, batch, memory and device are not among them.
-    #[must_use]
-    pub fn detection_relevant(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("window_px", self.window.to_string()),
-            ("overlap", self.overlap.to_string()),
-            ("tissue_mask", self.tissue_mask.to_string()),
-            ("max_enlarge", self.max_enlarge.to_string()),
-            ("stains", self.stains.to_string()),
-            ("window_iou", self.window_iou.map_or_else(|| "model".to_owned(), |iou| iou.to_string())),
-        ]
-    }
 }
 
 fn detectors(given: Option<&[DetectorOption]>, model: Option<&Path>) -> Result<Vec<DetectorSpec>, JobError> {

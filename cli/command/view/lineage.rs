@@ -72,10 +72,15 @@ impl StoredLineage {
         let path = self.path.as_ref().ok_or("the slide's file is needed and it is not known where it is")?;
         let slide = engine::open(path, self.mapping).map_err(|error| error.to_string())?;
         let [mpp, model_mpp] = [self.mpp, self.model_mpp].map(Mpp::new);
+        let (window, stride): (u32, u32) = (self.setting("window_px")?, self.setting("model_stride_px")?);
         let plan = PlanSettings {
-            window: self.setting("window_px")?,
+            window,
             overlap: self.setting("overlap")?,
             max_enlarge: self.setting("max_enlarge")?,
+            // Windows of a size that the model prescribes need not be multiples of its stride.
+            multiple_of: if window.is_multiple_of(stride.max(1)) { stride } else { 1 },
+            max_object_um: self.setting("max_object_um").ok(),
+            shrink_margin: self.setting("shrink_margin_px").ok(),
             ..PlanSettings::new(model_mpp.map_err(|error| error.to_string())?)
         };
         let settings = SurveySettings {
@@ -117,7 +122,11 @@ impl Lineage for StoredLineage {
         let mut found = Vec::new();
         let each = |index: WindowIndex, outcome: WindowOutcome| {
             let wanted = windows.contains(&index.0);
-            let (WindowOutcome::Detections(sightings), true) = (outcome, wanted) else { return };
+            let (WindowOutcome::Detections(sightings) | WindowOutcome::Full(sightings), true) =
+                (outcome, wanted)
+            else {
+                return;
+            };
             let Some(window) = plan.get(index.0 as usize) else { return };
             let placed = sightings.iter().map(|seen| placed(window, &seen.detection));
             found.extend(placed.filter(|(own, _)| iou(own, bbox) >= LEAST_IOU).map(|(_, raw)| raw));
@@ -192,6 +201,7 @@ pub(super) fn rule(settings: &BTreeMap<String, String>) -> String {
     else {
         return String::new();
     };
+    // In accounts of before, where the model's own was not noted.
     let least = if iou == "model" { "the model's own threshold" } else { iou };
     format!("{method}: detections of one class whose {metric} is at least {least} are one cell")
 }

@@ -35,7 +35,7 @@ use crate::{
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Larger than any window's detections: a length beyond it is garbage.
 const MAX_RECORD: u32 = 1 << 30;
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const HEAD: &str = "head.json";
 
 /// What a ledger is for.
