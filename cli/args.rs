@@ -5,7 +5,7 @@ mod judging;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use engine::GivenMpp;
 use wsi_reader::LinearMapping;
 use wsi_types::{Level0Box, Level0Point};
@@ -58,6 +58,8 @@ enum Command {
     Consensus(Box<Consensus>),
     Dataset(Box<TrainingSet>),
     Settings(ShowSettings),
+    Completions(Completions),
+    Manual(Manual),
 }
 
 /// Plan a job that several machines are to do: slides, sizes, settings, parts.
@@ -398,11 +400,39 @@ pub struct ShowSettings {
     pub options: AllOptions,
 }
 
+/// Print the completions of a shell: commands, options and their values by the Tab key.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    slidemill completions bash > ~/.local/share/bash-completion/completions/slidemill\n  \
+    slidemill completions zsh > \"${fpath[1]}/_slidemill\"\n  \
+    slidemill completions fish > ~/.config/fish/completions/slidemill.fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Write the manual pages, one for each command, to a folder.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Example:\n  slidemill manual ~/.local/share/man/man1 && man slidemill-run")]
+pub struct Manual {
+    /// Folder for the pages; made when it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// The command line as a whole, of which completions and manual are made.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads the command line, does the command, and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if is_long_version(&error) => return ended(command::version::version()),
         Err(error) => {
             // Help and version are no errors; clap prints each to its stream.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -410,7 +440,16 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    match dispatch(cli.command) {
+    ended(dispatch(cli.command))
+}
+
+/// `--version`, not `-V`, which is for scripts and opens no library.
+fn is_long_version(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::DisplayVersion && std::env::args_os().any(|word| word == "--version")
+}
+
+fn ended(result: anyhow::Result<Exit>) -> ExitCode {
+    match result {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("slidemill: {error:#}");
@@ -442,5 +481,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Consensus(consensus) => command::consensus::consensus(&consensus),
         Command::Dataset(dataset) => command::dataset::dataset(&dataset),
         Command::Settings(settings) => command::settings::settings(settings),
+        Command::Completions(completions) => command::completions::completions(&completions),
+        Command::Manual(manual) => command::manual::manual(&manual),
     }
 }

@@ -378,6 +378,55 @@ fn wrong_usage_says_what_is_expected() {
 }
 
 #[test]
+fn the_long_version_names_libraries_and_devices() {
+    let said = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = said(slidemill().arg("--version"));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], format!("slidemill {}", env!("CARGO_PKG_VERSION")));
+    assert!(lines[1].starts_with("ONNX Runtime 1.") && lines[1].contains("libonnxruntime"), "{text}");
+    assert!(lines[2].starts_with("OpenSlide 4."), "{text}");
+    assert_eq!(lines[3], "device cpu: can be used");
+    assert_eq!(said(slidemill().arg("-V")).trim_end(), lines[0]);
+
+    let text = said(slidemill().arg("--version").env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so"));
+    assert!(text.contains("correct or unset ORT_DYLIB_PATH") && !text.contains("device"), "{text}");
+    assert!(text.contains("OpenSlide 4."), "{text}");
+}
+
+#[test]
+fn completions_and_manual_know_every_command() {
+    let help = slidemill().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let list = help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).unwrap();
+    // Names stand at the margin of the list, what they do further in.
+    let listed = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let commands: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"run") && commands.len() > 20, "{commands:?}");
+
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = slidemill().args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+        assert!(script.contains("merge-iou"), "{shell}");
+    }
+
+    let folder = folder();
+    let pages = folder.path().join("man1");
+    assert!(slidemill().arg("manual").arg(&pages).status().unwrap().success());
+    for command in commands.into_iter().filter(|&command| command != "help") {
+        let page = fs::read_to_string(pages.join(format!("slidemill-{command}.1"))).unwrap();
+        assert!(page.contains(&format!("slidemill {command}").replace('-', "\\-")), "{command}: {page}");
+    }
+    assert!(pages.join("slidemill.1").is_file());
+}
+
+#[test]
 fn an_output_that_cannot_be_written_is_code_73() {
     let folder = folder();
     let slide = folder.path().join("slide.tif");

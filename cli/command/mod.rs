@@ -1,5 +1,6 @@
 //! The commands beside `run`, each in a file of its name.
 
+pub mod completions;
 pub mod consensus;
 pub mod dataset;
 pub mod demo;
@@ -10,6 +11,7 @@ pub mod export;
 pub mod gather;
 pub mod import;
 pub mod info;
+pub mod manual;
 pub mod merge;
 pub mod model;
 pub mod pictures;
@@ -18,6 +20,7 @@ pub mod report;
 pub mod settings;
 pub mod status;
 pub mod verify;
+pub mod version;
 pub mod view;
 
 use std::{path::Path, sync::Arc};

@@ -18,7 +18,7 @@ pub use detector::{Answers, BatchView, DetectSettings, Detector, WindowResult};
 pub use device::Device;
 pub use error::{DetectorError, WindowFault};
 pub use manifest::{ClassInfo, Manifest};
-pub use onnx::{OnnxDetector, SessionSettings};
+pub use onnx::{DeviceState, OnnxDetector, SessionSettings, devices};
 pub use pieces::{InPieces, Piece, PieceRect, Pieces, Stitch, overlap_for};
 pub use pump::{Done, Pump, Received};
 pub use report::{ModelReport, describe, describe_bytes};

@@ -1,5 +1,6 @@
 //! Models in ONNX files, run by ONNX Runtime.
 
+mod devices;
 mod foreign;
 mod load;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 
 use wsi_types::WindowIndex;
 
+pub use self::devices::{DeviceState, devices};
 pub(crate) use self::load::{Model, read_manifest_beside, read_model};
 pub use self::session::SessionSettings;
 use self::{

@@ -88,6 +88,11 @@ impl NotFound {
         })
     }
 
+    /// What is missing and what to do, in one line: the text without the places that were looked at.
+    pub fn summary(&self) -> String {
+        format!("cannot find {} ({}): {}", self.library, self.file_name, self.remedy())
+    }
+
     /// The command that fixes it.
     pub fn remedy(&self) -> String {
         let package = self.library.python_package();
@@ -104,7 +109,7 @@ impl NotFound {
 
 impl fmt::Display for NotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot find {} ({}): {}; looked at:", self.library, self.file_name, self.remedy())?;
+        write!(f, "{}; looked at:", self.summary())?;
         self.looked.iter().try_for_each(|look| write!(f, "\n  {look}"))
     }
 }

@@ -86,7 +86,7 @@ impl Library {
     }
 
     /// The version of a file, from its name or, where that is a symbolic link, from the name it leads to.
-    pub(crate) fn version_of(self, path: &Path, platform: Platform) -> Option<Version> {
+    pub fn version_of(self, path: &Path, platform: Platform) -> Option<Version> {
         let named = self.version_in(path.file_name()?.to_str()?, platform)?;
         let target = path.canonicalize().ok();
         let linked = target
@@ -121,6 +121,13 @@ impl fmt::Display for Library {
 /// before every other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub Vec<u32>);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<String> = self.0.iter().map(u32::to_string).collect();
+        f.write_str(&numbers.join("."))
+    }
+}
 
 impl Version {
     /// Reads `""` or, with the mark `.`, `".1.31.1"`. Anything else is no version.

@@ -21,7 +21,7 @@ pub mod slide;
 mod source;
 
 pub use absent::{AbsentTiles, absent_tiles};
-pub use backend::memory::MemorySlide;
+pub use backend::{memory::MemorySlide, openslide::openslide_version};
 pub use folder::{LeftOut, Listing, find_slides, is_slide_candidate, slide_files};
 pub use identity::{ContentId, content_id, full_content_id, same_content};
 pub use mapping::{LinearMapping, MappingError};

@@ -44,6 +44,20 @@ impl Default for SessionSettings {
 /// ONNX Runtime's process-wide state, or why there is none.
 static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
 
+/// Devices that this ONNX Runtime was built for, the CPU first; a driver or a library of them may still be missing.
+pub(super) fn built_for() -> Result<Vec<Device>, DetectorError> {
+    environment()?;
+    let has = |answer: ort::Result<bool>| answer.unwrap_or(false);
+    let optional = [
+        (has(ep::CUDA::is_available()), Device::Cuda(vec![0])),
+        (has(ep::TensorRT::is_available()), Device::TensorRt(vec![0])),
+        (has(ep::OpenVINO::is_available()), Device::OpenVino),
+        (has(ep::CoreML::is_available()), Device::CoreMl),
+    ];
+    let built = optional.into_iter().filter_map(|(is_built, device)| is_built.then_some(device));
+    Ok(std::iter::once(Device::Cpu).chain(built).collect())
+}
+
 pub(super) fn environment() -> Result<&'static Environment, DetectorError> {
     let opened = ENVIRONMENT.get_or_init(|| {
         let path = native::find(native::Library::OnnxRuntime).map_err(|e| e.to_string())?;

@@ -81,6 +81,16 @@ fn pixel_head(kind: i32, batch: Dimension) -> Vec<u8> {
     model(nodes, weights, kind, batch, 5)
 }
 
+#[test]
+fn the_cpu_can_be_used_wherever_the_runtime_is() {
+    if !runtime_is_there() {
+        return;
+    }
+    let devices = crate::devices().unwrap();
+    assert_eq!(devices[0].device, Device::Cpu);
+    assert!(devices[0].fault.is_none(), "{:?}", devices[0].fault);
+}
+
 const SIDE: usize = 32;
 
 fn settings(threads: usize, batch: usize) -> SessionSettings {

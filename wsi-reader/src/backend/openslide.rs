@@ -66,15 +66,30 @@ impl Colours {
     }
 }
 
+/// Opens the library, once per process.
+fn load_library() -> Result<(), OpenError> {
+    openslide_sys::load().map_err(|e| {
+        // One line: the places that were looked at are for `native::find_all`.
+        let text = e.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        OpenError::LibraryMissing { what: first.trim_end_matches("; looked at:").to_owned() }
+    })
+}
+
+/// The version of the OpenSlide library that is used, as it says it itself.
+///
+/// # Errors
+///
+/// [`OpenError::LibraryMissing`] when it is not found or cannot be opened.
+pub fn openslide_version() -> Result<String, OpenError> {
+    load_library()?;
+    OpenSlide::version().map_err(|e| OpenError::LibraryMissing { what: e.to_string() })
+}
+
 impl OpenSlideSlide {
     /// Opens a slide file.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        openslide_sys::load().map_err(|e| {
-            // One line: the places that were looked at are for `native::find_all`.
-            let text = e.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            OpenError::LibraryMissing { what: first.trim_end_matches("; looked at:").to_owned() }
-        })?;
+        load_library()?;
         let handle = OpenSlide::new(path).map_err(|e| open_error(&e, path))?;
         let levels = levels_of_one_area(&handle);
         let mut info = read_info(&handle, &levels, path)?;
