@@ -99,13 +99,12 @@ impl fmt::Display for Confusion {
     /// A row per truth class, a column per predicted one, both with what found
     /// no partner.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers = |counts: &[u64]| counts.iter().map(|n| Cell::right(n.to_string())).collect::<Vec<_>>();
         let names = self.classes.iter().map(|name| Cell::right(name.as_str()));
         let header = [Cell::left("")].into_iter().chain(names).chain([Cell::right("missed")]);
         let mut table = Table::new(header.collect());
         for ((name, pairs), missed) in self.classes.iter().zip(&self.pairs).zip(&self.missed) {
             let row = [Cell::left(name.as_str())].into_iter().chain(numbers(pairs));
-            table.push(row.chain(numbers(&[*missed])).collect());
+            table.push(row.chain([number(*missed)]).collect());
         }
         table.push([Cell::left("false marks")].into_iter().chain(numbers(&self.false_marks)).collect());
         table.fmt(f)?;
@@ -115,6 +114,14 @@ impl fmt::Display for Confusion {
             _ => Ok(()),
         }
     }
+}
+
+fn numbers(counts: &[u64]) -> impl Iterator<Item = Cell> {
+    counts.iter().map(|count| number(*count))
+}
+
+fn number(count: u64) -> Cell {
+    Cell::right(count.to_string())
 }
 
 /// Cohen's kappa (Educ. Psychol. Meas. 1960) of a square table of two raters'
@@ -127,13 +134,12 @@ pub fn cohen_kappa(table: &[Vec<u64>]) -> Option<f64> {
         return None;
     }
     let total = total as f64;
-    let share = |n: u64| n as f64 / total;
-    let observed: f64 = table.iter().enumerate().map(|(i, row)| share(row[i])).sum();
+    let observed: f64 = table.iter().enumerate().map(|(i, row)| row[i] as f64 / total).sum();
     let expected: f64 = (0..table.len())
         .map(|i| {
             let row: u64 = table[i].iter().sum();
             let column: u64 = table.iter().map(|row| row[i]).sum();
-            share(row) * share(column)
+            (row as f64 / total) * (column as f64 / total)
         })
         .sum();
     (expected < 1.0).then(|| (observed - expected) / (1.0 - expected))
@@ -153,11 +159,11 @@ pub fn fleiss_kappa(ratings: &[Vec<u32>]) -> Option<f64> {
     if rated.is_empty() {
         return None;
     }
-    let agreement = |(row, raters): &(&Vec<u32>, f64)| {
+    let agreements = rated.iter().map(|(row, raters)| {
         let same: f64 = row.iter().map(|&n| f64::from(n) * (f64::from(n) - 1.0)).sum();
         same / (raters * (raters - 1.0))
-    };
-    let observed = rated.iter().map(agreement).sum::<f64>() / rated.len() as f64;
+    });
+    let observed = agreements.sum::<f64>() / rated.len() as f64;
     let classes = rated.iter().map(|(row, _)| row.len()).max().unwrap_or(0);
     let expected: f64 = (0..classes)
         .map(|class| {
@@ -170,7 +176,6 @@ pub fn fleiss_kappa(ratings: &[Vec<u32>]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -162,7 +162,6 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::objects::{ImageId, Role, Shape};
 
@@ -179,13 +178,11 @@ mod tests {
 
     /// A set as COCO has it: names with numbers.
     fn numbered(images: &[(&str, i64)], classes: &[(&str, i64)]) -> ObjectSet {
-        let image = |&(name, number): &(&str, i64)| Image { number: Some(number), ..Image::named(name) };
-        let class = |&(name, number): &(&str, i64)| Class { name: name.to_owned(), numbers: vec![number] };
-        ObjectSet {
-            images: images.iter().map(image).collect(),
-            classes: classes.iter().map(class).collect(),
-            objects: Vec::new(),
-        }
+        let images =
+            images.iter().map(|&(name, number)| Image { number: Some(number), ..Image::named(name) });
+        let classes =
+            classes.iter().map(|&(name, number)| Class { name: name.to_owned(), numbers: vec![number] });
+        ObjectSet { images: images.collect(), classes: classes.collect(), objects: Vec::new() }
     }
 
     fn dot(image: u32, class: u16) -> Object {

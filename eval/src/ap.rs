@@ -65,6 +65,27 @@ impl AreaRange {
         [("small", 0.0, small), ("medium", small, large), ("large", large, f64::MAX)]
             .map(|(name, min, max)| Self { name: name.to_owned(), min, max, unit: AreaUnit::Px2 })
     }
+
+    /// `None` when `text` is no sound range.
+    fn parse(text: &str) -> Option<Self> {
+        let (name, limits) = text.split_once(':')?;
+        let (limits, unit) = [("um2", AreaUnit::Um2), ("µm²", AreaUnit::Um2), ("px2", AreaUnit::Px2)]
+            .into_iter()
+            .find_map(|(end, unit)| Some((limits.trim().strip_suffix(end)?, unit)))?;
+        let (min, max) = limits.split_once("..")?;
+        let (min, max) = (limit(min, 0.0)?, limit(max, f64::MAX)?);
+        let range = Self { name: name.trim().to_owned(), min, max, unit };
+        let sound = !range.name.is_empty() && min >= 0.0 && min < max && max.is_finite();
+        sound.then_some(range)
+    }
+}
+
+/// A number, or `absent` for an empty text.
+fn limit(text: &str, absent: f64) -> Option<f64> {
+    match text.trim() {
+        "" => Some(absent),
+        text => text.parse().ok(),
+    }
 }
 
 impl fmt::Display for AreaRange {
@@ -80,26 +101,11 @@ impl FromStr for AreaRange {
 
     /// `NAME:MIN..MAXum2` or `…px2`; a limit that is left out is none.
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || EvalError::Setting {
+        Self::parse(text).ok_or_else(|| EvalError::Setting {
             name: "an area range",
             found: format!("{text:?}"),
             expected: "NAME:MIN..MAX with um2 or px2 behind it, such as small:0..40um2 or large:80..um2",
-        };
-        let (name, limits) = text.split_once(':').ok_or_else(bad)?;
-        let (limits, unit) = [("um2", AreaUnit::Um2), ("µm²", AreaUnit::Um2), ("px2", AreaUnit::Px2)]
-            .into_iter()
-            .find_map(|(end, unit)| Some((limits.trim().strip_suffix(end)?, unit)))
-            .ok_or_else(bad)?;
-        let (min, max) = limits.split_once("..").ok_or_else(bad)?;
-        let number = |text: &str, absent: f64| match text.trim() {
-            "" => Ok(absent),
-            text => text.parse::<f64>().map_err(|_| bad()),
-        };
-        let range =
-            Self { name: name.trim().to_owned(), min: number(min, 0.0)?, max: number(max, f64::MAX)?, unit };
-        let sound =
-            !range.name.is_empty() && range.min >= 0.0 && range.min < range.max && range.max.is_finite();
-        if sound { Ok(range) } else { Err(bad()) }
+        })
     }
 }
 
@@ -159,7 +165,6 @@ fn recall_at(index: i32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ranking::Mark;
 

@@ -55,14 +55,18 @@ pub fn estimates(
         .into_par_iter()
         .map(|replicate| statistics(&draw(&groups, images.len(), settings.seed, replicate)))
         .collect();
-    let estimate = |(i, value): (usize, &Option<f64>)| {
-        let mut drawn: Vec<f64> = replicates.iter().filter_map(|figures| figures[i]).collect();
-        drawn.sort_by(f64::total_cmp);
-        let tail = (1.0 - settings.level) / 2.0;
-        let interval = quantile(&drawn, tail).zip(quantile(&drawn, 1.0 - tail));
-        value.map(|value| Estimate { value, interval })
-    };
-    values.iter().enumerate().map(estimate).collect()
+    let estimates = values.iter().enumerate().map(|(i, value)| {
+        let drawn = replicates.iter().filter_map(|figures| figures[i]).collect();
+        value.map(|value| Estimate { value, interval: middle_of(drawn, settings.level) })
+    });
+    estimates.collect()
+}
+
+/// The interval that holds the share `level` of what was drawn, with as much below it as above.
+fn middle_of(mut drawn: Vec<f64>, level: f64) -> Option<(f64, f64)> {
+    drawn.sort_by(f64::total_cmp);
+    let tail = (1.0 - level) / 2.0;
+    quantile(&drawn, tail).zip(quantile(&drawn, 1.0 - tail))
 }
 
 /// The images of each group, by name of the group.
@@ -101,7 +105,6 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn images(n: usize) -> Vec<Image> {
@@ -130,11 +133,11 @@ mod tests {
 
     #[test]
     fn the_same_for_any_number_of_threads() {
-        let run = |threads| {
+        let [one, three] = [1, 3].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| estimates(&images(7), Some(BootstrapSettings::default()), mean_of(7)))
-        };
-        assert_eq!(run(1), run(3));
+        });
+        assert_eq!(one, three);
     }
 
     #[test]

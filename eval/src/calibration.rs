@@ -20,6 +20,13 @@ pub struct Bin {
     pub hit_rate: f64,
 }
 
+impl Bin {
+    /// The distance between the share that is right and the mean score.
+    fn gap(&self) -> f64 {
+        (self.hit_rate - self.mean_score).abs()
+    }
+}
+
 /// How scores relate to being right, over all predictions given (so it depends
 /// on the lowest score the model wrote down).
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -39,7 +46,6 @@ pub struct Calibration {
 #[must_use]
 pub fn calibration(ranking: &Ranking, bins: usize) -> Calibration {
     let bins = bins.max(1);
-    let edge = |i: usize| i as f64 / bins as f64;
     let mut sums = vec![(0_u64, 0.0, 0.0); bins];
     let mut squares = 0.0;
     for mark in ranking.marks() {
@@ -53,17 +59,17 @@ pub fn calibration(ranking: &Ranking, bins: usize) -> Calibration {
     }
     let bins: Vec<Bin> = (sums.iter().enumerate())
         .map(|(i, &(count, scores, hits))| {
-            let mean = |sum: f64| if count == 0 { 0.0 } else { sum / count as f64 };
-            let (mean_score, hit_rate) = (mean(scores), mean(hits));
-            Bin { from: edge(i), to: edge(i + 1), count, mean_score, hit_rate }
+            let [from, to] = [i, i + 1].map(|edge| edge as f64 / bins as f64);
+            let [mean_score, hit_rate] =
+                [scores, hits].map(|sum| if count == 0 { 0.0 } else { sum / count as f64 });
+            Bin { from, to, count, mean_score, hit_rate }
         })
         .collect();
     let total = ranking.marks().len() as f64;
-    let gap = |bin: &Bin| (bin.hit_rate - bin.mean_score).abs();
     let known = total > 0.0;
     Calibration {
-        ece: known.then(|| bins.iter().map(|bin| gap(bin) * bin.count as f64).sum::<f64>() / total),
-        mce: bins.iter().filter(|bin| bin.count > 0).map(gap).reduce(f64::max),
+        ece: known.then(|| bins.iter().map(|bin| bin.gap() * bin.count as f64).sum::<f64>() / total),
+        mce: bins.iter().filter(|bin| bin.count > 0).map(Bin::gap).reduce(f64::max),
         brier: known.then(|| squares / total),
         bins,
     }
@@ -80,14 +86,12 @@ fn bin_of(score: f64, bins: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ranking::Mark;
 
     #[test]
     fn bins_are_closed_on_the_right() {
-        let bin = |score| bin_of(score, 10);
-        assert_eq!([0.0, 0.1, 0.11, 0.5, 0.3, 1.0].map(bin), [0, 0, 1, 4, 2, 9]);
+        assert_eq!([0.0, 0.1, 0.11, 0.5, 0.3, 1.0].map(|score| bin_of(score, 10)), [0, 0, 1, 4, 2, 9]);
     }
 
     #[test]

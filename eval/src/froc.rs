@@ -59,13 +59,12 @@ pub fn curve_for(ranking: &Ranking, draw: &Draw, units: f64, rates: &[f64]) -> V
 
 fn points<'a>(ranking: &'a Ranking, draw: &'a Draw, units: f64) -> impl Iterator<Item = FrocPoint> + 'a {
     let positives = ranking.positives_in(draw);
-    let point = move |step: crate::ranking::Step| FrocPoint {
+    let steps = (positives > 0.0 && units > 0.0).then(|| ranking.steps(draw));
+    steps.into_iter().flatten().map(move |step| FrocPoint {
         threshold: step.threshold,
         sensitivity: step.hits / positives,
         rate: step.false_marks / units,
-    };
-    let steps = (positives > 0.0 && units > 0.0).then(|| ranking.steps(draw));
-    steps.into_iter().flatten().map(point)
+    })
 }
 
 /// Sensitivity at a false-positive rate; 0 where even the surest marks exceed

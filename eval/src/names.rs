@@ -143,8 +143,8 @@ fn free_name(name: &str, taken: &mut std::collections::BTreeSet<String>) -> Stri
 }
 
 fn file_safe(name: &str) -> String {
-    let safe = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    name.chars().map(safe).collect()
+    let chars = name.chars();
+    chars.map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect()
 }
 
 #[cfg(test)]

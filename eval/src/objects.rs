@@ -557,7 +557,6 @@ pub fn counted_area_mm2(image: &Image, truth: &[Object]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn dot(image: u32, class: u16) -> Object {

@@ -40,8 +40,9 @@ impl Polygon {
     /// Every corner moved by `to`.
     #[must_use]
     pub fn mapped(&self, to: impl Fn(Level0Point) -> Level0Point) -> Self {
-        let moved = |ring: &Ring| ring.iter().map(|&corner| to(corner)).collect();
-        Self { rings: self.rings.iter().map(moved).collect() }
+        Self {
+            rings: self.rings.iter().map(|ring| ring.iter().map(|&corner| to(corner)).collect()).collect(),
+        }
     }
 
     /// The smallest upright box around all rings; empty at the origin when
@@ -171,8 +172,12 @@ pub fn covered_area(polygons: &[&Polygon], within: Level0Box) -> f64 {
     let frame = Polygon::from_box(within);
     let all: Vec<&Polygon> = std::iter::once(&frame).chain(polygons.iter().copied()).collect();
     let mut total = 0.0;
-    let covered = |inside: &[bool]| inside[0] && inside[1..].contains(&true);
-    sweep(&all, (within.min.y, within.max.y), covered, |t| total += t.area());
+    sweep(
+        &all,
+        (within.min.y, within.max.y),
+        |inside: &[bool]| inside[0] && inside[1..].contains(&true),
+        |t| total += t.area(),
+    );
     total
 }
 
@@ -388,7 +393,6 @@ fn clip_half(ring: &[Level0Point], depth: impl Fn(Level0Point) -> f64) -> Ring {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;
@@ -463,11 +467,11 @@ mod tests {
         (0.0..20.0, 0.0..20.0, prop::collection::vec(2.0..9.0, 3..14)).prop_map(
             |(x, y, radii): (f64, f64, Vec<f64>)| {
                 let turn = std::f64::consts::TAU / radii.len() as f64;
-                let corner = |(i, r): (usize, &f64)| {
+                let corners = radii.iter().enumerate().map(|(i, r)| {
                     let (sin, cos) = (turn * i as f64).sin_cos();
                     euclid::point2(x + r * cos, y + r * sin)
-                };
-                Polygon::from_ring(radii.iter().enumerate().map(corner).collect())
+                });
+                Polygon::from_ring(corners.collect())
             },
         )
     }

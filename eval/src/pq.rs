@@ -132,15 +132,19 @@ pub fn panoptic_sums(
 
 /// Share of a prediction inside crowds of its class and ignore areas.
 fn excused(scene: Scene<'_>, p: u32, class: ClassId) -> f64 {
-    let excuses = |t: &Object| match t.role {
-        Role::Object => false,
-        Role::Crowd => t.class == class,
-        Role::IgnoreArea => true,
-    };
     (scene.candidates.of(p).iter())
-        .filter(|c| excuses(&scene.truth[c.truth as usize]))
+        .filter(|c| excuses(&scene.truth[c.truth as usize], class))
         .map(|c| c.similarity)
         .sum()
+}
+
+/// Whether a prediction of `class` on a truth object counts as neither right nor wrong.
+fn excuses(truth: &Object, class: ClassId) -> bool {
+    match truth.role {
+        Role::Object => false,
+        Role::Crowd => truth.class == class,
+        Role::IgnoreArea => true,
+    }
 }
 
 /// Candidates with the ignored part of each prediction left out of the union.
@@ -177,7 +181,6 @@ fn without_ignored_area<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use wsi_types::Level0Box;
 
     use super::*;

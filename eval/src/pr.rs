@@ -68,11 +68,11 @@ impl OperatingPoint {
 #[must_use]
 pub fn curve(ranking: &Ranking, draw: &Draw) -> Vec<OperatingPoint> {
     let positives = ranking.positives_in(draw);
-    let point = |step: crate::ranking::Step| {
+    let points = ranking.steps(draw).map(|step| {
         let missed = positives - step.hits;
         OperatingPoint::new(step.threshold, Counts { hits: step.hits, false_marks: step.false_marks, missed })
-    };
-    ranking.steps(draw).map(point).collect()
+    });
+    points.collect()
 }
 
 /// The point of the highest F1, at the highest threshold among equals.
@@ -110,7 +110,6 @@ pub fn score_auc(ranking: &Ranking, draw: &Draw) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ranking::Mark;
 

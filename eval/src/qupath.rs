@@ -78,10 +78,9 @@ fn closed(ring: &Ring) -> Value {
 /// each other.
 pub(crate) fn colour(class: ClassId) -> [u8; 3] {
     let hue = (f64::from(class.0) * 137.507_764).rem_euclid(360.0) / 60.0;
-    let channel = |offset: f64| {
+    [5.0, 3.0, 1.0].map(|offset| {
         let k = (offset + hue).rem_euclid(6.0);
         let level = 1.0 - 0.75 * k.min(4.0 - k).clamp(0.0, 1.0);
         (level * 220.0).round() as u8
-    };
-    [channel(5.0), channel(3.0), channel(1.0)]
+    })
 }

@@ -38,9 +38,9 @@ mod tests {
     fn a_border_point_belongs_to_the_first_cluster_and_noise_to_none() {
         // On a line, eps 1: 0 1 2 . 3.5(noise) ; cores need three.
         let at: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 9.0, 2.5];
-        let near =
-            |i: usize| (0..at.len() as u32).filter(|&j| (at[i] - at[j as usize]).abs() <= 1.0).collect();
-        let neighbours: Vec<Vec<u32>> = (0..at.len()).map(near).collect();
+        let neighbours: Vec<Vec<u32>> = (at.iter())
+            .map(|one| (0..at.len() as u32).filter(|&j| (one - at[j as usize]).abs() <= 1.0).collect())
+            .collect();
         let labels = dbscan(&neighbours, 3);
         assert_eq!(labels[6], None);
         assert_eq!(labels[0], Some(0));

@@ -15,18 +15,16 @@ pub fn fuse(members: &[(usize, Object)], medoid: usize, weights: &[f64]) -> (Obj
     let mut fused = members[medoid].1.clone();
     let (class, share) = vote(members, weights);
     fused.class = class;
-    let any = |kind: fn(&Shape) -> bool| members.iter().any(|(_, object)| kind(&object.shape));
-    let weigh = |(annotator, object): &(usize, Object)| {
-        weights[*annotator] * f64::from(object.score_or_one()).max(f64::MIN_POSITIVE)
-    };
-    if any(|shape| matches!(shape, Shape::Point(_))) {
-        let centres = members.iter().map(|member| (member.1.shape.centroid(), weigh(member)));
-        fused.shape = Shape::Point(mean_point(centres));
-    } else if any(|shape| matches!(shape, Shape::Box(_))) {
-        let corners = |corner: fn(Level0Box) -> Level0Point| {
-            mean_point(members.iter().map(|member| (corner(member.1.shape.bounds()), weigh(member))))
-        };
-        fused.shape = Shape::Box(Level0Box::new(corners(|b| b.min), corners(|b| b.max)));
+    let weighed = members.iter().map(|(annotator, object)| {
+        let weight = weights[*annotator] * f64::from(object.score_or_one()).max(f64::MIN_POSITIVE);
+        (&object.shape, weight)
+    });
+    if weighed.clone().any(|(shape, _)| matches!(shape, Shape::Point(_))) {
+        fused.shape = Shape::Point(mean_point(weighed.map(|(shape, weight)| (shape.centroid(), weight))));
+    } else if weighed.clone().any(|(shape, _)| matches!(shape, Shape::Box(_))) {
+        let low = mean_point(weighed.clone().map(|(shape, weight)| (shape.bounds().min, weight)));
+        let high = mean_point(weighed.map(|(shape, weight)| (shape.bounds().max, weight)));
+        fused.shape = Shape::Box(Level0Box::new(low, high));
     }
     (fused, share)
 }
@@ -40,16 +38,19 @@ fn mean_point(points: impl Iterator<Item = (Level0Point, f64)>) -> Level0Point {
 
 /// The class of the most weight; the first in class order of equals.
 fn vote(members: &[(usize, Object)], weights: &[f64]) -> (ClassId, f64) {
-    let weight_of = |class: ClassId| -> f64 {
-        members.iter().filter(|(_, object)| object.class == class).map(|(one, _)| weights[*one]).sum()
-    };
     let mut classes: Vec<ClassId> = members.iter().map(|(_, object)| object.class).collect();
     classes.sort_unstable();
     classes.dedup();
     let winner = classes
         .into_iter()
-        .reduce(|best, class| if weight_of(class) > weight_of(best) { class } else { best })
-        .unwrap_or(ClassId(0));
+        .map(|class| (class, weight_of(class, members, weights)))
+        .reduce(|best, next| if next.1 > best.1 { next } else { best });
+    let (winner, weight) = winner.unwrap_or((ClassId(0), 0.0));
     let all: f64 = members.iter().map(|(one, _)| weights[*one]).sum();
-    (winner, weight_of(winner) / all)
+    (winner, weight / all)
+}
+
+/// The weights of those who chose a class, added.
+fn weight_of(class: ClassId, members: &[(usize, Object)], weights: &[f64]) -> f64 {
+    members.iter().filter(|(_, object)| object.class == class).map(|(one, _)| weights[*one]).sum()
 }

@@ -67,11 +67,13 @@ pub fn by_density(near: &Candidates, annotator_of: &[usize], min_samples: usize)
 }
 
 fn one_per_annotator(near: &Candidates, annotator_of: &[usize], group: Vec<u32>) -> Vec<Vec<u32>> {
-    let foreign_ties = |object: u32| -> f64 {
-        let foreign = |other: &&u32| annotator_of[**other as usize] != annotator_of[object as usize];
-        group.iter().filter(foreign).filter_map(|&other| closeness(near, object, other)).sum()
-    };
-    let mut ranked: Vec<(f64, u32)> = group.iter().map(|&object| (foreign_ties(object), object)).collect();
+    let mut ranked: Vec<(f64, u32)> = (group.iter())
+        .map(|&object| {
+            let annotator = annotator_of[object as usize];
+            let foreign = group.iter().copied().filter(|&other| annotator_of[other as usize] != annotator);
+            (ties(near, object, foreign), object)
+        })
+        .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let mut taken = Vec::new();
     let (mut kept, mut alone) = (Vec::new(), Vec::new());
@@ -97,15 +99,15 @@ fn closeness(near: &Candidates, a: u32, b: u32) -> Option<f64> {
 /// The place among `members` of the one most like the others.
 #[must_use]
 pub fn medoid(near: &Candidates, members: &[u32]) -> usize {
-    let ties = |object: u32| -> f64 {
-        members
-            .iter()
-            .filter(|&&other| other != object)
-            .filter_map(|&other| closeness(near, object, other))
-            .sum()
-    };
-    let ties: Vec<f64> = members.iter().map(|&object| ties(object)).collect();
+    let ties: Vec<f64> = (members.iter())
+        .map(|&object| ties(near, object, members.iter().copied().filter(|&other| other != object)))
+        .collect();
     (0..members.len()).reduce(|best, place| if ties[place] > ties[best] { place } else { best }).unwrap_or(0)
+}
+
+/// The closeness of an object to each of `others`, added.
+fn ties(near: &Candidates, object: u32, others: impl Iterator<Item = u32>) -> f64 {
+    others.filter_map(|other| closeness(near, object, other)).sum()
 }
 
 fn in_order(groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {

@@ -287,6 +287,13 @@ struct Group {
     medoid: usize,
 }
 
+impl Group {
+    /// The object that an annotator marked, if any.
+    fn object_by(&self, annotator: usize) -> Option<&Object> {
+        self.members.iter().find(|(one, _)| *one == annotator).map(|(_, object)| object)
+    }
+}
+
 impl Panel {
     fn new(annotators: Vec<Annotator>) -> Result<Self> {
         let mut reference = ObjectSet::default();
@@ -341,19 +348,24 @@ impl Panel {
             Grouping::CompleteLink => grouping::complete_link(&near, &annotator_of),
             Grouping::Density { min_samples } => grouping::by_density(&near, &annotator_of, min_samples),
         };
-        let group = |members: Vec<u32>| Group {
+        let groups = grouped.into_iter().map(|members| Group {
             image,
             medoid: grouping::medoid(&near, &members),
             members: members
                 .iter()
                 .map(|&m| (annotator_of[m as usize], marked[m as usize].clone()))
                 .collect(),
-        };
-        Ok(grouped.into_iter().map(group).collect())
+        });
+        Ok(groups.collect())
     }
 
     fn readers(&self, image: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.names.len()).filter(move |&annotator| self.looked[annotator][image])
+    }
+
+    /// The weights of some annotators, added.
+    fn weight(&self, annotators: &[usize]) -> f64 {
+        annotators.iter().map(|&one| self.weights[one]).sum()
     }
 
     fn pattern(&self, group: &Group) -> Pattern {
@@ -372,8 +384,7 @@ impl Panel {
     ) -> AgreedObject {
         let supporters: Vec<usize> = group.members.iter().map(|(annotator, _)| *annotator).collect();
         let readers: Vec<usize> = self.readers(group.image).collect();
-        let weight = |those: &[usize]| those.iter().map(|&one| self.weights[one]).sum::<f64>();
-        let agreement = weight(&supporters) / weight(&readers);
+        let agreement = self.weight(&supporters) / self.weight(&readers);
         let probability = model.map(|model| model.probability(&self.pattern(group)));
         let kept = match settings.keep {
             Keep::Majority => agreement > 0.5,
@@ -404,35 +415,41 @@ impl Panel {
         objects: &[AgreedObject],
         model: Option<&RaterModel>,
     ) -> Vec<AnnotatorReport> {
-        let report = |annotator: usize| {
-            let mut counts = Counts::default();
-            let (mut same_class, mut on_kept) = (0_u64, 0_u64);
-            for (group, agreed) in groups.iter().zip(objects) {
-                let theirs =
-                    group.members.iter().find(|(one, _)| *one == annotator).map(|(_, object)| object);
-                match (theirs, agreed.kept) {
-                    (Some(object), true) => {
-                        counts.hits += 1.0;
-                        on_kept += 1;
-                        same_class += u64::from(object.class == agreed.object.class);
-                    }
-                    (Some(_), false) => counts.false_marks += 1.0,
-                    (None, true) if self.looked[annotator][group.image] => counts.missed += 1.0,
-                    (None, _) => {}
+        let all = 0..self.names.len();
+        all.map(|annotator| self.annotator_report(annotator, groups, objects, model)).collect()
+    }
+
+    fn annotator_report(
+        &self,
+        annotator: usize,
+        groups: &[Group],
+        objects: &[AgreedObject],
+        model: Option<&RaterModel>,
+    ) -> AnnotatorReport {
+        let mut counts = Counts::default();
+        let (mut same_class, mut on_kept) = (0_u64, 0_u64);
+        for (group, agreed) in groups.iter().zip(objects) {
+            match (group.object_by(annotator), agreed.kept) {
+                (Some(object), true) => {
+                    counts.hits += 1.0;
+                    on_kept += 1;
+                    same_class += u64::from(object.class == agreed.object.class);
                 }
+                (Some(_), false) => counts.false_marks += 1.0,
+                (None, true) if self.looked[annotator][group.image] => counts.missed += 1.0,
+                (None, _) => {}
             }
-            AnnotatorReport {
-                name: self.names[annotator].clone(),
-                weight: self.weights[annotator],
-                images: self.looked[annotator].iter().filter(|looked| **looked).count(),
-                objects: self.sets[annotator].objects.iter().filter(|o| o.role == Role::Object).count(),
-                sensitivity: model.map(|model| model.sensitivity[annotator]),
-                precision: model.map(|model| model.precision[annotator]),
-                against_consensus: counts,
-                class_agreement: (on_kept > 0).then(|| same_class as f64 / on_kept as f64),
-            }
-        };
-        (0..self.names.len()).map(report).collect()
+        }
+        AnnotatorReport {
+            name: self.names[annotator].clone(),
+            weight: self.weights[annotator],
+            images: self.looked[annotator].iter().filter(|looked| **looked).count(),
+            objects: self.sets[annotator].objects.iter().filter(|o| o.role == Role::Object).count(),
+            sensitivity: model.map(|model| model.sensitivity[annotator]),
+            precision: model.map(|model| model.precision[annotator]),
+            against_consensus: counts,
+            class_agreement: (on_kept > 0).then(|| same_class as f64 / on_kept as f64),
+        }
     }
 
     fn pair_reports(&self, groups: &[Group]) -> Vec<PairReport> {
@@ -447,14 +464,10 @@ impl Panel {
         let mut counts = Counts::default();
         let shared = groups.iter().filter(|group| self.looked[a][group.image] && self.looked[b][group.image]);
         for group in shared {
-            let class_by = |annotator: usize| {
-                let mark = group.members.iter().find(|(one, _)| *one == annotator);
-                mark.map(|(_, object)| usize::from(object.class.0))
-            };
-            match (class_by(a), class_by(b)) {
+            match (group.object_by(a), group.object_by(b)) {
                 (Some(by_a), Some(by_b)) => {
                     counts.hits += 1.0;
-                    table[by_a][by_b] += 1;
+                    table[usize::from(by_a.class.0)][usize::from(by_b.class.0)] += 1;
                 }
                 (Some(_), None) => counts.missed += 1.0,
                 (None, Some(_)) => counts.false_marks += 1.0,
@@ -466,12 +479,12 @@ impl Panel {
 
     /// Class votes of each group.
     fn ratings(&self, groups: &[Group]) -> Vec<Vec<u32>> {
-        let votes = |group: &Group| {
+        let per_group = groups.iter().map(|group| {
             let mut votes = vec![0; self.classes.len()];
             group.members.iter().for_each(|(_, object)| votes[usize::from(object.class.0)] += 1);
             votes
-        };
-        groups.iter().map(votes).collect()
+        });
+        per_group.collect()
     }
 }
 
@@ -573,9 +586,8 @@ impl Consensus {
 
 /// Headings of columns, the first `words` of them over words.
 fn header_cells(names: &[&str], words: usize) -> Vec<Cell> {
-    let side =
-        |(place, name): (usize, &&str)| if place < words { Cell::left(*name) } else { Cell::right(*name) };
-    names.iter().enumerate().map(side).collect()
+    let places = names.iter().enumerate();
+    places.map(|(i, name)| if i < words { Cell::left(*name) } else { Cell::right(*name) }).collect()
 }
 
 fn shown(value: Option<f64>) -> String {

@@ -79,9 +79,8 @@ impl RaterModel {
             starts: vec![1.0 / annotators as f64; annotators],
             fooled: SURE,
         };
-        let share = |pattern: &Pattern| pattern.marks() as f64 / pattern.readers().count() as f64;
-        let mut real: Vec<f64> =
-            data.iter().map(|(pattern, _)| share(pattern).clamp(SURE, 1.0 - SURE)).collect();
+        let shares = data.iter().map(|(seen, _)| seen.marks() as f64 / seen.readers().count() as f64);
+        let mut real: Vec<f64> = shares.map(|share| share.clamp(SURE, 1.0 - SURE)).collect();
         for _ in 0..MOST_STEPS {
             model.maximise(&data, &real);
             let next: Vec<f64> = data.iter().map(|(pattern, _)| model.probability(pattern)).collect();
@@ -104,11 +103,11 @@ impl RaterModel {
     }
 
     fn ln_if_real(&self, pattern: &Pattern) -> f64 {
-        let one = |(j, marked): (usize, bool)| {
+        let by_reader = pattern.readers().map(|(j, marked)| {
             let p = self.sensitivity[j];
             if marked { p.ln() } else { (1.0 - p).ln() }
-        };
-        pattern.readers().map(one).sum::<f64>() - (1.0 - self.all_miss(pattern)).ln()
+        });
+        by_reader.sum::<f64>() - (1.0 - self.all_miss(pattern)).ln()
     }
 
     fn ln_if_false(&self, pattern: &Pattern) -> f64 {
@@ -149,7 +148,6 @@ impl RaterModel {
             all += count;
             all_real += is_real;
         }
-        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.5 };
         self.real = share(all_real, all).clamp(SURE, 1.0 - SURE);
         self.fooled = if annotators > 3 { share(fooled, could_be_fooled).clamp(SURE, 0.3) } else { SURE };
         for j in 0..annotators {
@@ -172,7 +170,12 @@ impl RaterModel {
             let miss = self.all_miss(pattern);
             self.missed_by_all += count * probability * miss / (1.0 - miss).max(SURE);
         }
-        let share = |(right, marks): (&f64, &f64)| if *marks > 0.0 { right / marks } else { 0.0 };
-        self.precision = right.iter().zip(&marks).map(share).collect();
+        let marked = right.iter().zip(&marks);
+        self.precision = marked.map(|(&right, &all)| if all > 0.0 { right / all } else { 0.0 }).collect();
     }
+}
+
+/// A part of a whole; a half where there is nothing to share.
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.5 }
 }

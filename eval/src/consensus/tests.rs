@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use rand_pcg::{Pcg64, rand_core::Rng};
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp};
 
@@ -62,8 +60,8 @@ fn true_cells(n: usize, random: &mut Random) -> ObjectSet {
     let mut set = empty_set();
     for place in 0..n * n {
         let (column, row) = ((place % n) as f64, (place / n) as f64);
-        let at = |index: f64, random: &mut Random| 40.0 + index * 60.0 + 8.0 * random.unit();
-        let centre = euclid::point2(at(column, random), at(row, random));
+        let [x, y] = [column, row].map(|index| 40.0 + index * 60.0 + 8.0 * random.unit());
+        let centre = euclid::point2(x, y);
         set.objects.push(object(centre, u16::from(place % 3 == 0)));
     }
     set
@@ -177,13 +175,13 @@ fn supporters(annotators: Vec<Annotator>, grouping: Grouping) -> Vec<Vec<usize>>
 #[test]
 fn a_touching_chain_stays_apart_and_nobody_is_twice_in_a_group() {
     // Each overlaps the next by 2/3 of a side; the ends do not overlap enough.
-    let chain = || vec![boxes(&[(100.0, 100.0)]), boxes(&[(108.0, 100.0)]), boxes(&[(118.0, 100.0)])];
-    assert_eq!(supporters(chain(), Grouping::CompleteLink), [vec![0, 1], vec![2]]);
-    let twice = || vec![boxes(&[(100.0, 100.0), (104.0, 100.0)]), boxes(&[(105.0, 100.0)])];
-    assert_eq!(supporters(twice(), Grouping::CompleteLink), [vec![0], vec![0, 1]]);
+    let chain = [boxes(&[(100.0, 100.0)]), boxes(&[(108.0, 100.0)]), boxes(&[(118.0, 100.0)])];
+    assert_eq!(supporters(chain.to_vec(), Grouping::CompleteLink), [vec![0, 1], vec![2]]);
+    let twice = [boxes(&[(100.0, 100.0), (104.0, 100.0)]), boxes(&[(105.0, 100.0)])];
+    assert_eq!(supporters(twice.to_vec(), Grouping::CompleteLink), [vec![0], vec![0, 1]]);
     let density = Grouping::Density { min_samples: 2 };
-    assert_eq!(supporters(twice(), density), [vec![0], vec![0, 1]]);
-    assert_eq!(supporters(chain(), density), [vec![0, 1, 2]]);
+    assert_eq!(supporters(twice.to_vec(), density), [vec![0], vec![0, 1]]);
+    assert_eq!(supporters(chain.to_vec(), density), [vec![0, 1, 2]]);
 }
 
 #[test]
@@ -209,24 +207,21 @@ fn two_annotators_get_no_rater_model_and_one_no_consensus() {
     assert!(matches!(one, Err(EvalError::Empty(_))));
 }
 
+/// One box, and a square with a hole that lies `offset` px to the right.
+fn outlined(offset: f64, name: &str) -> Annotator {
+    let mut one = boxes(&[(200.0, 200.0)]);
+    let square = [(10.0, 10.0), (30.0, 10.0), (30.0, 30.0), (10.0, 30.0)];
+    let hole = Polygon::from_box(Level0Box::new(euclid::point2(15.0, 15.0), euclid::point2(18.0, 18.0)));
+    let mut polygon = Polygon::from_ring(square.map(|(x, y)| euclid::point2(x + offset, y)).to_vec());
+    polygon.rings.extend(hole.rings);
+    let shape = Shape::Polygon(Box::new(polygon));
+    one.set.objects.push(Object { shape, ..one.set.objects[0].clone() });
+    one.name = name.to_owned();
+    one
+}
+
 #[test]
 fn qupath_reads_what_is_written_and_so_do_we() {
-    let ring = |offset: f64| -> crate::polygon::Ring {
-        [(10.0, 10.0), (30.0, 10.0), (30.0, 30.0), (10.0, 30.0)]
-            .map(|(x, y)| euclid::point2(x + offset, y))
-            .to_vec()
-    };
-    let outlined = |offset: f64, name: &str| {
-        let mut one = boxes(&[(200.0, 200.0)]);
-        let hole = Polygon::from_box(Level0Box::new(euclid::point2(15.0, 15.0), euclid::point2(18.0, 18.0)));
-        let mut polygon = Polygon::from_ring(ring(offset));
-        polygon.rings.extend(hole.rings);
-        one.set
-            .objects
-            .push(Object { shape: Shape::Polygon(Box::new(polygon)), ..one.set.objects[0].clone() });
-        one.name = name.to_owned();
-        one
-    };
     let settings = ConsensusSettings { criterion: Criterion::MaskIou(0.5), ..ConsensusSettings::default() };
     let consensus = agree(vec![outlined(0.0, "anna"), outlined(1.0, "ben")], &settings).unwrap();
     let mut text = Vec::new();

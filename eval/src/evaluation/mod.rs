@@ -146,7 +146,6 @@ pub fn evaluate(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use serde_json::Value;
     use wsi_types::{ClassId, Level0Box, Mpp};
 
@@ -411,9 +410,9 @@ mod tests {
         let settings =
             EvaluationSettings { area_ranges: AreaRange::coco().to_vec(), ..EvaluationSettings::default() };
         let found = evaluate(truth.clone(), scored(truth.clone(), 0.9), &settings).unwrap();
-        let percent = |ap: f64| (ap * 100.0).round();
+        let by_area = found.overall.by_area.iter();
         let sized: Vec<_> =
-            found.overall.by_area.iter().map(|area| (area.truth, area.ap.map(percent))).collect();
+            by_area.map(|area| (area.truth, area.ap.map(|ap| (ap * 100.0).round()))).collect();
         assert_eq!(sized, [(9, Some(100.0)), (1, Some(100.0)), (0, None)]);
         assert!(found.to_string().contains("AP medium"));
         let dot = Shape::Point(euclid::point2(1.0, 1.0));

@@ -193,22 +193,27 @@ pub struct FigureRow {
     pub high: Option<f64>,
 }
 
+impl FigureRow {
+    fn new(class: &str, figure: &'static str, estimate: Estimate) -> Self {
+        Self {
+            class: class.to_owned(),
+            figure,
+            value: estimate.value,
+            low: estimate.interval.map(|(low, _)| low),
+            high: estimate.interval.map(|(_, high)| high),
+        }
+    }
+}
+
 impl Evaluation {
     /// Every figure of every class in long form.
     #[must_use]
     pub fn rows(&self) -> Vec<FigureRow> {
-        let row = |class: &str, label: &'static str, estimate: Estimate| FigureRow {
-            class: class.to_owned(),
-            figure: label,
-            value: estimate.value,
-            low: estimate.interval.map(|(low, _)| low),
-            high: estimate.interval.map(|(_, high)| high),
-        };
         let named = self.classes.iter().chain([&self.overall]).map(|r| (r.class.as_str(), &r.figures));
         (named.chain([("mean", &self.mean)]))
             .flat_map(|(class, figures)| {
                 let labelled = Figures::LABELS.iter().zip(figures.values());
-                labelled.filter_map(move |(label, estimate)| Some(row(class, label, estimate?)))
+                labelled.filter_map(move |(label, estimate)| Some(FigureRow::new(class, label, estimate?)))
             })
             .collect()
     }
@@ -218,19 +223,21 @@ impl Study<'_> {
     pub(super) fn report(&self, sides: &Sides) -> Evaluation {
         let values = estimates(self.images, self.settings.bootstrap, |draw| self.figures(draw));
         let width = Figures::LABELS.len();
-        let figures = |row: usize| Figures::from_values(&values[row * width..][..width]);
+        let figures: Vec<Figures> = values.chunks(width).map(Figures::from_values).collect();
         let classes = self.names.len();
         let ranges = &self.settings.area_ranges;
         let by_area: Vec<(&AreaRange, Vec<Ladder>)> =
             ranges.iter().map(|range| (range, self.ladders(Some(range)))).collect();
-        let report = |class: usize| self.class_report(class, figures(class), &by_area);
         Evaluation {
             settings: self.settings.clone(),
             images: self.images.len(),
             area_mm2: self.areas_mm2.as_ref().map(|areas| areas.iter().sum()),
-            classes: (0..classes).into_par_iter().map(report).collect(),
-            overall: report(classes),
-            mean: figures(classes + 1),
+            classes: (0..classes)
+                .into_par_iter()
+                .map(|class| self.class_report(class, figures[class].clone(), &by_area))
+                .collect(),
+            overall: self.class_report(classes, figures[classes].clone(), &by_area),
+            mean: figures[classes + 1].clone(),
             confusion: self.confusion(),
             notes: sides.notes.clone(),
             not_run: sides.not_run.clone(),

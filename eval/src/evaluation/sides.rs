@@ -77,17 +77,13 @@ impl Sides {
         let have_objects = self.truth.objects.iter().any(|object| object.role == Role::Object)
             && !self.predictions.objects.is_empty();
         if have_objects && own > 0 && new.len() == predicted {
-            let names = |classes: &[crate::objects::Class]| {
-                classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", ")
-            };
-            return Err(EvalError::NoCommonClass {
-                truth: names(&self.truth.classes[..own]),
-                predictions: names(new),
-            });
+            let [truth, predictions] = [&self.truth.classes[..own], new]
+                .map(|side| side.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", "));
+            return Err(EvalError::NoCommonClass { truth, predictions });
         }
         for (class, place) in new.iter().zip(own..) {
-            let of_class = |object: &&crate::objects::Object| usize::from(object.class.0) == place;
-            let count = self.predictions.objects.iter().filter(of_class).count();
+            let predicted = self.predictions.objects.iter();
+            let count = predicted.filter(|object| usize::from(object.class.0) == place).count();
             if count > 0 && own > 0 {
                 let what = counted(count, "prediction");
                 let counts = if count == 1 { "counts" } else { "count" };

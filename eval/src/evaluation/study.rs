@@ -126,16 +126,23 @@ impl<'a> Study<'a> {
     /// What became of each prediction on every rung, and the number of truth
     /// objects that count by class.
     fn judge(&self, work: &Work<'_>, area: Option<&AreaRange>) -> (Vec<Verdict>, Vec<u32>) {
-        let outside =
-            |object: &Object| area.is_some_and(|range| !within(object, work.image, range, self.settings));
-        let ignored: Vec<bool> =
-            work.truth.iter().zip(&work.ignored).map(|(t, &ignored)| ignored || outside(t)).collect();
+        let ignored: Vec<bool> = (work.truth.iter().zip(&work.ignored))
+            .map(|(t, &ignored)| ignored || self.is_outside(t, work.image, area))
+            .collect();
         let question = Question { asked: &work.asked, ignored: &ignored, classes: Classes::Same };
         let mut verdicts = greedy_at(work.scene(), question, &self.rungs.thresholds);
-        let out_of_range = verdicts.iter_mut().zip(work.predictions).filter(|(_, p)| outside(p));
-        out_of_range.for_each(|(verdict, _)| verdict.ignored = !verdict.hit);
+        for (verdict, p) in verdicts.iter_mut().zip(work.predictions) {
+            if self.is_outside(p, work.image, area) {
+                verdict.ignored = !verdict.hit;
+            }
+        }
         let positives = work.positives(self.names.len(), &ignored);
         (verdicts, positives)
+    }
+
+    /// False where no range of areas is asked for.
+    fn is_outside(&self, object: &Object, image: &Image, area: Option<&AreaRange>) -> bool {
+        area.is_some_and(|range| !within(object, image, range, self.settings))
     }
 
     fn working_counts(&self) -> Vec<Vec<Counts>> {
@@ -149,8 +156,8 @@ impl<'a> Study<'a> {
 
     fn counts_of(&self, work: &Work<'_>) -> Vec<Counts> {
         let positives = work.positives(self.names.len(), &work.ignored);
-        let missed = |n| Counts { missed: f64::from(n), ..Counts::default() };
-        let mut counts: Vec<Counts> = positives.into_iter().map(missed).collect();
+        let mut counts: Vec<Counts> =
+            positives.into_iter().map(|n| Counts { missed: f64::from(n), ..Counts::default() }).collect();
         let outcomes = self.assign(work, Classes::Same);
         for (prediction, outcome) in work.predictions.iter().zip(outcomes) {
             let counts = &mut counts[usize::from(prediction.class.0)];
@@ -180,19 +187,25 @@ impl<'a> Study<'a> {
         if !self.settings.criterion.is_iou() {
             return Vec::new();
         }
-        let area = |object: &Object| area_px2(object, self.settings.criterion);
         let per_image = (self.works.par_iter())
-            .map(|work| panoptic_sums(work.scene(), &work.working, self.names.len(), area))
+            .map(|work| {
+                panoptic_sums(work.scene(), &work.working, self.names.len(), |object| {
+                    area_px2(object, self.settings.criterion)
+                })
+            })
             .collect();
         by_class(per_image, self.names.len(), pq::pooled)
     }
 
     /// All figures of one draw: classes, pooled, mean over classes.
     pub(super) fn figures(&self, draw: &Draw) -> Vec<Option<f64>> {
-        let row = |class: usize| self.class_figures(class, draw).into_values();
-        let rows: Vec<Vec<Option<f64>>> = (0..=self.names.len()).into_par_iter().map(row).collect();
-        let mean = |figure: usize| mean(rows[..self.names.len()].iter().filter_map(|row| row[figure]));
-        let means: Vec<Option<f64>> = (0..Figures::LABELS.len()).map(mean).collect();
+        let classes = (0..=self.names.len()).into_par_iter();
+        let rows: Vec<Vec<Option<f64>>> =
+            classes.map(|class| self.class_figures(class, draw).into_values()).collect();
+        let named = &rows[..self.names.len()];
+        let means: Vec<Option<f64>> = (0..Figures::LABELS.len())
+            .map(|figure| mean(named.iter().filter_map(|row| row[figure])))
+            .collect();
         rows.into_iter().chain([means]).flatten().collect()
     }
 
@@ -249,8 +262,9 @@ fn prepare<'a>(
     let lowest = settings.criterion.with_iou(settings.criterion.threshold().min(0.5));
     let candidates = Candidates::find(predictions, truth, lowest, image)?;
     let asked = within_cap(predictions, settings.max_predictions, classes);
-    let sure = |(p, asked): (&Object, &bool)| *asked && p.score_or_one() >= settings.min_score;
-    let working = predictions.iter().zip(&asked).map(sure).collect();
+    let working = (predictions.iter().zip(&asked))
+        .map(|(p, asked)| *asked && p.score_or_one() >= settings.min_score)
+        .collect();
     let ignored = truth.iter().map(|t| t.role != Role::Object).collect();
     Ok(Work { image, predictions, truth, candidates, asked, working, ignored })
 }

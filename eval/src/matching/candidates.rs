@@ -173,12 +173,14 @@ impl Clusters {
     }
 
     fn surest_first(&mut self, predictions: &[Object]) {
-        let score = |p: u32| predictions[p as usize].score_or_one();
         let mut start = 0;
         for &end in &self.ends {
             let end = end as usize;
             if end - start > 1 {
-                self.members[start..end].sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+                self.members[start..end].sort_by(|&a, &b| {
+                    let [a, b] = [a, b].map(|p| predictions[p as usize].score_or_one());
+                    b.total_cmp(&a)
+                });
             }
             start = end;
         }
@@ -229,24 +231,23 @@ fn near(
         close.sort_unstable();
         let touches_ignored = close.iter().any(|&t| truth[t as usize].object.role == Role::IgnoreArea);
         let floor = if touches_ignored && measure.is_iou() { f64::MIN_POSITIVE } else { measure.threshold };
-        let candidate = |&t: &u32| {
+        found.extend(close.iter().filter_map(|&t| {
             let other = &truth[t as usize];
             let floor = if other.object.role == Role::Object { floor } else { measure.excuse_floor() };
             let similarity = measure.similarity(&p, other, floor)?;
             Some((place, Candidate { truth: t, similarity }))
-        };
-        found.extend(close.iter().filter_map(candidate));
+        }));
     }
     found
 }
 
 /// Predictions in the order of a Hilbert curve over their centres.
 fn along_a_curve(objects: &[Object]) -> Vec<u32> {
-    let cell = |v: f64| (v.clamp(0.0, f64::from(u32::MAX)) / 16.0) as u32;
     let mut keys: Vec<(u64, u32)> = (objects.iter().zip(0..))
         .map(|(object, place)| {
-            let centre = object.shape.bounds().center();
-            (fast_hilbert::xy2h(cell(centre.x), cell(centre.y), 32), place)
+            let centre = object.shape.bounds().center().to_array();
+            let [x, y] = centre.map(|v| (v.clamp(0.0, f64::from(u32::MAX)) / 16.0) as u32);
+            (fast_hilbert::xy2h(x, y, 32), place)
         })
         .collect();
     keys.par_sort_unstable();

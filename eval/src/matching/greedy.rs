@@ -29,8 +29,8 @@ impl Verdict {
 pub fn by_falling_score(predictions: &[Object]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..predictions.len() as u32).collect();
     order.sort_by(|&a, &b| {
-        let score = |place: u32| predictions[place as usize].score_or_one();
-        score(b).total_cmp(&score(a))
+        let [a, b] = [a, b].map(|place| predictions[place as usize].score_or_one());
+        b.total_cmp(&a)
     });
     order
 }

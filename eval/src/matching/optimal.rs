@@ -14,42 +14,57 @@ use super::{Candidate, Outcome, Question, Scene};
 /// [`Outcome::Ignored`].
 #[must_use]
 pub fn optimal(scene: Scene<'_>, question: Question<'_>, threshold: f64) -> Vec<Outcome> {
-    let allowed = |p: u32, c: &Candidate| scene.may_match(p, c, threshold, question.classes);
-    let counted = |p: u32| {
-        let pairs = scene.candidates.of(p).iter();
-        pairs.filter(move |c| !question.ignored[c.truth as usize] && allowed(p, c))
-    };
-    let excused = |p: u32| {
-        let mut pairs = scene.candidates.of(p).iter();
-        pairs.any(|c| question.ignored[c.truth as usize] && allowed(p, c))
-    };
-    let asked = |p: &u32| question.asked[*p as usize];
-    scene.by_cluster(Outcome::Unasked, |cluster, decided| {
-        let mut push = |p: u32, truth: Option<u32>| {
-            let outcome = match truth {
-                Some(t) => Outcome::Hit(t),
-                None if excused(p) => Outcome::Ignored,
-                None => Outcome::False,
-            };
-            decided.push((p, outcome));
-        };
-        match *cluster {
-            // Most cells have no rival.
-            [p] if asked(&p) => {
-                let nearest = counted(p).min_by_key(|c| (Edges::cost(c.similarity), c.truth));
-                push(p, nearest.map(|c| c.truth));
-            }
-            [_] => {}
-            _ => {
-                let rows: Vec<u32> = cluster.iter().copied().filter(asked).collect();
-                let (edges, columns) = Edges::of(rows.iter().map(|&p| counted(p)));
-                let assigned = assign(&edges, columns.len());
-                for (p, column) in rows.into_iter().zip(assigned) {
-                    push(p, column.map(|column| columns[column as usize]));
-                }
+    let pairs = Pairs { scene, question, threshold };
+    scene.by_cluster(Outcome::Unasked, |cluster, decided| match *cluster {
+        // Most cells have no rival.
+        [p] if question.asked[p as usize] => {
+            let nearest = pairs.counted(p).min_by_key(|c| (Edges::cost(c.similarity), c.truth));
+            decided.push((p, pairs.outcome(p, nearest.map(|c| c.truth))));
+        }
+        [_] => {}
+        _ => {
+            let rows: Vec<u32> = cluster.iter().copied().filter(|&p| question.asked[p as usize]).collect();
+            let (edges, columns) = Edges::from_rows(rows.iter().map(|&p| pairs.counted(p)));
+            let assigned = assign(&edges, columns.len());
+            for (p, column) in rows.into_iter().zip(assigned) {
+                decided.push((p, pairs.outcome(p, column.map(|column| columns[column as usize]))));
             }
         }
     })
+}
+
+/// The pairs of a scene that a question allows.
+#[derive(Clone, Copy)]
+struct Pairs<'a> {
+    scene: Scene<'a>,
+    question: Question<'a>,
+    threshold: f64,
+}
+
+impl<'a> Pairs<'a> {
+    /// The truth objects that count with which prediction `p` may be matched.
+    fn counted(self, p: u32) -> impl Iterator<Item = &'a Candidate> {
+        let pairs = self.scene.candidates.of(p).iter();
+        pairs.filter(move |c| !self.question.ignored[c.truth as usize] && self.allows(p, c))
+    }
+
+    /// The outcome of prediction `p`, matched with a truth object or with none.
+    fn outcome(self, p: u32, matched: Option<u32>) -> Outcome {
+        match matched {
+            Some(t) => Outcome::Hit(t),
+            None if self.excuses(p) => Outcome::Ignored,
+            None => Outcome::False,
+        }
+    }
+
+    fn excuses(self, p: u32) -> bool {
+        let mut pairs = self.scene.candidates.of(p).iter();
+        pairs.any(|c| self.question.ignored[c.truth as usize] && self.allows(p, c))
+    }
+
+    fn allows(self, p: u32, candidate: &Candidate) -> bool {
+        self.scene.may_match(p, candidate, self.threshold, self.question.classes)
+    }
 }
 
 /// A sparse cost matrix, row by row. Costs are whole numbers, so that sums of
@@ -67,7 +82,7 @@ impl Edges {
     const ALONE: i64 = 1 << 56;
 
     /// Rows of pairs, and the truth object behind each column, by rising place.
-    fn of<'a, Row: Iterator<Item = &'a Candidate>>(
+    fn from_rows<'a, Row: Iterator<Item = &'a Candidate>>(
         rows: impl Iterator<Item = Row> + Clone,
     ) -> (Self, Vec<u32>) {
         let mut columns: Vec<u32> = rows.clone().flatten().map(|c| c.truth).collect();
@@ -75,8 +90,10 @@ impl Edges {
         columns.dedup();
         let mut edges = Self::default();
         for row in rows {
-            let place = |t: u32| columns.partition_point(|&column| column < t) as u32;
-            edges.push_row(row.map(|c| (place(c.truth), c.similarity)));
+            edges.push_row(row.map(|c| {
+                let place = columns.partition_point(|&column| column < c.truth) as u32;
+                (place, c.similarity)
+            }));
         }
         (edges, columns)
     }

@@ -1,4 +1,3 @@
-#![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 
 use wsi_types::{ClassId, Level0Box, Level0Point};

@@ -259,12 +259,12 @@ fn check(settings: &TrainingSettings) -> Result<()> {
 
 fn first_objects(set: &ObjectSet) -> Vec<usize> {
     let mut first = 0;
-    let before = |objects: &[Object]| {
+    let per_image = set.per_image().into_iter().map(|objects| {
         let this = first;
         first += objects.len();
         this
-    };
-    set.per_image().into_iter().map(before).collect()
+    });
+    per_image.collect()
 }
 
 fn report(
@@ -314,10 +314,9 @@ impl TrainingSet {
 
 impl fmt::Display for TrainingSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = ["split", "groups", "images", "tiles", "empty", "hidden"];
-        let names = header.iter().copied().chain(self.classes.iter().map(String::as_str));
-        let side = |(i, name): (usize, &str)| if i == 0 { Cell::left(name) } else { Cell::right(name) };
-        let mut table = Table::new(names.enumerate().map(side).collect());
+        let own = ["groups", "images", "tiles", "empty", "hidden"].into_iter();
+        let numbers = own.chain(self.classes.iter().map(String::as_str)).map(Cell::right);
+        let mut table = Table::new([Cell::left("split")].into_iter().chain(numbers).collect());
         for report in &self.splits {
             let own = [report.groups, report.images, report.tiles, report.empty_tiles].map(|n| n as u64);
             let numbers = own.into_iter().chain([report.hidden]).chain(report.labels.iter().copied());

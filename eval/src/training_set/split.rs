@@ -185,8 +185,8 @@ mod tests {
     #[test]
     fn folders_change_no_group() {
         for rule in [GroupRule::Given, GroupRule::Characters(2), GroupRule::Parts('_', 1)] {
-            let of = |name: &str| rule.of(&Image::named(name)).to_owned();
-            assert_eq!(of("site_a/x/05_1.svs"), of("05_1"), "{rule:?}");
+            let [deep, flat] = ["site_a/x/05_1.svs", "05_1"].map(Image::named);
+            assert_eq!(rule.of(&deep), rule.of(&flat), "{rule:?}");
         }
     }
 

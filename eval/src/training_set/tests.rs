@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 
 use wsi_types::Mpp;
@@ -24,11 +22,11 @@ fn annotated(images: usize) -> ObjectSet {
         for place in 0..300_u16 {
             let (column, row) = (f64::from(place % 20), f64::from(place / 20));
             let centre = (20.0 + column * 48.0 + row, 20.0 + row * 45.0);
-            let corner = |i: u32| {
+            let corners = (0..8).map(|i| {
                 let (sin, cos) = (f64::from(i) * std::f64::consts::TAU / 8.0).sin_cos();
                 euclid::point2(centre.0 + 14.0 * cos, centre.1 + 10.0 * sin)
-            };
-            let shape = Shape::Polygon(Box::new(Polygon::from_ring((0..8).map(corner).collect())));
+            });
+            let shape = Shape::Polygon(Box::new(Polygon::from_ring(corners.collect())));
             let class = ClassId(u16::from(place % 60 == 7));
             set.objects.push(Object {
                 id: u64::from(place),
@@ -53,7 +51,7 @@ fn read_back(tile: &Tile, side: u32, image: ImageId) -> Vec<Object> {
     let size = f64::from(side) * tile.scale;
     let objects = yolo::parse_labels(&text, size, size, Path::new("label.txt")).unwrap();
     let shift = tile.area.min.to_vector();
-    let placed = |object: Object| {
+    let placed = objects.into_iter().map(|object| {
         let shape = match object.shape {
             Shape::Box(bounds) => Shape::Box(bounds.translate(shift)),
             Shape::Polygon(mut polygon) => {
@@ -63,8 +61,8 @@ fn read_back(tile: &Tile, side: u32, image: ImageId) -> Vec<Object> {
             point => point,
         };
         Object { image, shape, score: Some(1.0), ..object }
-    };
-    objects.into_iter().map(placed).collect()
+    });
+    placed.collect()
 }
 
 #[test]
@@ -116,12 +114,13 @@ fn what_is_cut_too_far_is_hidden_and_not_forgotten() {
     let half =
         plan_training_set(annotated(1), &settings(Task::Detect, BorderRule::Visible(0.5)), &[]).unwrap();
     for (strict, lenient) in whole.tiles.iter().zip(&half.tiles) {
-        let all = |tile: &Tile| tile.labels.len() + tile.hidden.len();
-        assert_eq!(all(strict), all(lenient));
+        let [all, also_all] = [strict, lenient].map(|tile| tile.labels.len() + tile.hidden.len());
+        assert_eq!(all, also_all);
         assert!(strict.labels.len() <= lenient.labels.len());
     }
-    let hidden = |plan: &TrainingSet| plan.tiles.iter().map(|tile| tile.hidden.len()).sum::<usize>();
-    assert!(hidden(&whole) > hidden(&half) && hidden(&half) > 0);
+    let [more, fewer] =
+        [&whole, &half].map(|plan| plan.tiles.iter().map(|tile| tile.hidden.len()).sum::<usize>());
+    assert!(more > fewer && fewer > 0);
 }
 
 #[test]
@@ -147,9 +146,10 @@ fn rare_classes_weigh_more_and_their_tiles_come_more_often() {
         TrainingSettings { split: all_train, weight_cap: 5.0, ..settings(Task::Detect, BorderRule::Whole) };
     let plan = plan_training_set(annotated(1), &settings, &[]).unwrap();
     assert_eq!(plan.class_weights, [1.0, 5.0]);
-    let rare = |tile: &&Tile| tile.labels.iter().any(|label| label.class == ClassId(1));
-    assert!(plan.tiles.iter().filter(rare).all(|tile| tile.repeats == 5));
-    assert!(plan.tiles.iter().filter(|tile| !rare(tile)).all(|tile| tile.repeats == 1));
+    for tile in &plan.tiles {
+        let is_rare = tile.labels.iter().any(|label| label.class == ClassId(1));
+        assert_eq!(tile.repeats, if is_rare { 5 } else { 1 }, "{}", tile.name);
+    }
     let listed = plan.oversampled(Split::Train).count();
     assert_eq!(listed, plan.tiles.iter().map(|tile| tile.repeats as usize).sum::<usize>());
     assert!(yolo::data_yaml(&plan).contains("  1: \"mitosis, \\\"rare\\\"\"\n"));

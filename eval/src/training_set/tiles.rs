@@ -32,12 +32,12 @@ pub(super) fn tiles_of(
 ) -> Result<Vec<Tile>> {
     let scale = scale(image, settings)?;
     let shapes = shapes(image, objects, settings)?;
-    let leaf = |(shape, place): (&Shape, usize)| {
+    let leaves = shapes.iter().enumerate().map(|(place, shape)| {
         let bounds = shape.bounds();
         let corners = Rectangle::from_corners(bounds.min.to_array(), bounds.max.to_array());
         GeomWithData::new(corners, place)
-    };
-    let tree = RTree::bulk_load(shapes.iter().zip(0..).map(leaf).collect());
+    });
+    let tree = RTree::bulk_load(leaves.collect());
     let Some((width, height)) = image.size else {
         return Err(EvalError::Empty("an image's size is not known, so it cannot be tiled"));
     };
@@ -45,8 +45,10 @@ pub(super) fn tiles_of(
     for y in starts(height / scale, settings) {
         for x in starts(width / scale, settings) {
             let side = f64::from(settings.tile_px);
-            let corner = |x: f64, y: f64| Level0Point::new(x * scale, y * scale);
-            let area = Level0Box::new(corner(x, y), corner(x + side, y + side));
+            let area = Level0Box::new(
+                Level0Point::new(x * scale, y * scale),
+                Level0Point::new((x + side) * scale, (y + side) * scale),
+            );
             let mut tile = Tile {
                 name: format!("{name}_x{x}_y{y}"),
                 image: id,
@@ -85,11 +87,11 @@ fn shapes(image: &Image, objects: &[Object], settings: &TrainingSettings) -> Res
     };
     let mpp = image.mpp.ok_or_else(|| EvalError::NoMpp { image: image.name.clone() })?;
     let half = um / mpp.get() / 2.0;
-    let sized = |object: &Object| match object.shape {
+    let sized = objects.iter().map(|object| match object.shape {
         Shape::Point(centre) => Shape::Box(Level0Box::new(centre, centre).inflate(half, half)),
         ref other => other.clone(),
-    };
-    Ok(objects.iter().map(sized).collect())
+    });
+    Ok(sized.collect())
 }
 
 /// Left or top sides along one axis of `extent` tile px: a stride apart, the
@@ -150,34 +152,35 @@ fn outer_ring(shape: &Shape, tile: &Tile) -> TileRing {
     let polygon = shape.to_polygon().unwrap_or_default();
     let ring = polygon.largest_ring().map(|ring| clip_ring(ring, tile.area)).unwrap_or_default();
     let side = tile.area.width() / tile.scale;
-    // Clamped: where a side was cut, rounding may leave a hair outside.
-    let in_tile = |p: Level0Point| {
+    let in_tile = ring.into_iter().map(|p| {
+        // Clamped: where a side was cut, rounding may leave a hair outside.
         let p = (p - tile.area.min) / tile.scale;
         euclid::point2(p.x.clamp(0.0, side), p.y.clamp(0.0, side))
-    };
-    ring.into_iter().map(in_tile).collect()
+    });
+    in_tile.collect()
 }
 
 /// Drops training tiles without objects over the share asked for: those of the
 /// largest hash of their name, so the choice does not hang on their order. Tiles
 /// with a score in `hard` stay.
 pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, hard: &[f64], settings: &TrainingSettings) {
-    let is_empty = |tile: &Tile| tile.split == Split::Train && tile.labels.is_empty();
     let full = tiles.iter().filter(|tile| tile.split == Split::Train && !tile.labels.is_empty()).count();
     let most = (full as f64 * settings.empty_per_full).ceil() as usize;
-    let hash = |tile: &Tile| -> [u8; 32] {
-        let digest = Sha256::new().chain_update(settings.split.seed.to_le_bytes()).chain_update(&tile.name);
-        digest.finalize().into()
-    };
     let mut empty: Vec<([u8; 32], usize)> = tiles
         .iter()
         .enumerate()
-        .filter(|(i, tile)| is_empty(tile) && hard[*i] <= 0.0)
-        .map(|(i, tile)| (hash(tile), i))
+        .filter(|(i, tile)| tile.split == Split::Train && tile.labels.is_empty() && hard[*i] <= 0.0)
+        .map(|(i, tile)| (hash(tile, settings.split.seed), i))
         .collect();
     empty.sort_unstable();
     let mut keep = vec![true; tiles.len()];
     empty.iter().skip(most).for_each(|(_, place)| keep[*place] = false);
     let mut keep = keep.into_iter();
     tiles.retain(|_| keep.next().unwrap_or(true));
+}
+
+/// Puts tiles into an order that depends on their names and the seed alone.
+fn hash(tile: &Tile, seed: u64) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(&tile.name);
+    digest.finalize().into()
 }

@@ -8,10 +8,9 @@ use super::{Split, Tile};
 pub fn balanced_weights(counts: &[u64]) -> Vec<f64> {
     let total: u64 = counts.iter().sum();
     let present = counts.iter().filter(|count| **count > 0).count();
-    let weight = |&count: &u64| {
-        if count == 0 { 0.0 } else { total as f64 / (present as f64 * count as f64) }
-    };
-    counts.iter().map(weight).collect()
+    let weights = (counts.iter())
+        .map(|&count| if count == 0 { 0.0 } else { total as f64 / (present as f64 * count as f64) });
+    weights.collect()
 }
 
 /// The same with 1 for the most frequent class and at most `cap`: a class with

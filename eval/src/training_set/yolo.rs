@@ -73,8 +73,9 @@ fn class_number(word: &str) -> Option<ClassId> {
 
 fn shape(numbers: &[f64], width: f64, height: f64) -> Result<(Shape, Option<f32>), String> {
     if let [x, y, w, h] | [x, y, w, h, _] = *numbers {
-        let corner = |side: f64| euclid::point2((x + side * w) * width, (y + side * h) * height);
-        let bounds = Level0Box::new(corner(-0.5), corner(0.5));
+        let [min, max] =
+            [-0.5, 0.5].map(|side| euclid::point2((x + side * w) * width, (y + side * h) * height));
+        let bounds = Level0Box::new(min, max);
         return Ok((Shape::Box(bounds), numbers.get(4).map(|score| *score as f32)));
     }
     let (pairs, rest) = numbers.as_chunks::<2>();

@@ -18,10 +18,10 @@ const FORMAT: &str = "zip";
 /// about the image that the archive is called after; several are about those
 /// they are called after themselves.
 pub(super) fn read(source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
-    let failed = |error| EvalError::Read { source: error, path: source.path.to_owned() };
-    let archive = fs::read(source.path).map_err(failed)?;
-    let bad = |problem: String| malformed(FORMAT, "directory", problem, source.path);
-    let members = members(&archive).map_err(bad)?;
+    let archive = fs::read(source.path)
+        .map_err(|error| EvalError::Read { source: error, path: source.path.to_owned() })?;
+    let members =
+        members(&archive).map_err(|problem| malformed(FORMAT, "directory", problem, source.path))?;
     let wanted: Vec<&Member> = members.iter().filter(|member| member.is_wanted()).collect();
     let mut together = Together::default();
     for member in &wanted {
@@ -156,7 +156,6 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::io::Write;
 
     use flate2::{Compression, write::DeflateEncoder};

@@ -398,8 +398,10 @@ fn mask_outline([height, width]: [u32; 2], counts: &[u64]) -> Result<Polygon, St
             inside[(y * wide + x) as usize] = true;
         }
     }
-    let at = |x: u32, y: u32| u64::from(y - bounds.y0) * wide + u64::from(x - bounds.x0);
-    Ok(trace(bounds, |x, y| inside[at(x, y) as usize]))
+    Ok(trace(bounds, |x, y| {
+        let (x, y) = (u64::from(x - bounds.x0), u64::from(y - bounds.y0));
+        inside[(y * wide + x) as usize]
+    }))
 }
 
 /// Runs go down columns; one that goes on in the next column spans all rows.
@@ -421,7 +423,6 @@ fn bounds_of(runs: &[(u64, u64)], pixel: impl Fn(u64) -> (u32, u32), height: u32
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::objects::ObjectSet;
 

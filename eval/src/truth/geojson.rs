@@ -162,15 +162,21 @@ fn role_of(class: &str, properties: &Map<String, Value>, settings: &ReadSettings
 fn score_of(properties: &Map<String, Value>) -> Option<f32> {
     const NAMES: [&str; 5] =
         ["score", "probability", "confidence", "Detection probability", "detection_probability"];
-    let measured = |name: &str| match properties.get("measurements") {
-        Some(Value::Object(fields)) => fields.get(name),
-        Some(Value::Array(list)) => {
+    let found = NAMES
+        .iter()
+        .find_map(|name| properties.get(*name).or_else(|| measurement(properties, name))?.as_f64());
+    found.map(|score| score as f32).filter(|score| !score.is_nan())
+}
+
+/// A measurement by its name: QuPath writes them as fields, older versions as a list of names and values.
+fn measurement<'a>(properties: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    match properties.get("measurements")? {
+        Value::Object(fields) => fields.get(name),
+        Value::Array(list) => {
             list.iter().find(|item| item.get("name").and_then(Value::as_str) == Some(name))?.get("value")
         }
         _ => None,
-    };
-    let found = NAMES.iter().find_map(|name| properties.get(*name).or_else(|| measured(name))?.as_f64());
-    found.map(|score| score as f32).filter(|score| !score.is_nan())
+    }
 }
 
 /// Ignore areas belong to no class, so their label is no class of objects.
@@ -270,9 +276,8 @@ fn list(value: &Value) -> Result<&Vec<Value>, String> {
 
 fn point(value: &Value) -> Result<Level0Point, String> {
     let pair = list(value)?;
-    let axis = |i: usize| pair.get(i).and_then(Value::as_f64).filter(|v| v.is_finite());
-    match (axis(0), axis(1)) {
-        (Some(x), Some(y)) => Ok(euclid::point2(x, y)),
+    match [0, 1].map(|axis| pair.get(axis).and_then(Value::as_f64).filter(|v| v.is_finite())) {
+        [Some(x), Some(y)] => Ok(euclid::point2(x, y)),
         _ => Err(format!("position is {value}, expected two numbers")),
     }
 }
@@ -287,7 +292,6 @@ fn ring(value: &Value) -> Result<Ring, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn reading_as(text: &str, parts: Parts) -> Result<Reading> {

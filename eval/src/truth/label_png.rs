@@ -88,19 +88,17 @@ fn holds_labels((colour, depth): (png::ColorType, png::BitDepth)) -> bool {
 
 fn decode(path: &Path) -> Result<LabelMap> {
     let file = File::open(path).map_err(|source| EvalError::Read { source, path: path.to_owned() })?;
-    let bad = |problem: String| malformed(FORMAT, "header", problem, path);
-    let damaged = |error: png::DecodingError| malformed(FORMAT, "pixels", error.to_string(), path);
-    let mut reader = png::Decoder::new(BufReader::new(file)).read_info().map_err(damaged)?;
+    let mut reader =
+        png::Decoder::new(BufReader::new(file)).read_info().map_err(|error| damaged(&error, path))?;
     let (colour, depth) = reader.output_color_type();
     if !holds_labels((colour, depth)) {
-        return Err(bad(format!(
-            "picture is {colour:?} at {depth:?} bits, expected 8- or 16-bit gray labels"
-        )));
+        let problem = format!("picture is {colour:?} at {depth:?} bits, expected 8- or 16-bit gray labels");
+        return Err(malformed(FORMAT, "header", problem, path));
     }
     let size = reader.output_buffer_size().filter(|bytes| *bytes <= LARGEST_MAP);
-    let size = size.ok_or_else(|| bad("picture is too large".to_owned()))?;
+    let size = size.ok_or_else(|| malformed(FORMAT, "header", "picture is too large", path))?;
     let mut bytes = vec![0; size];
-    let info = reader.next_frame(&mut bytes).map_err(damaged)?;
+    let info = reader.next_frame(&mut bytes).map_err(|error| damaged(&error, path))?;
     bytes.truncate(info.buffer_size());
     let labels = match depth {
         png::BitDepth::Sixteen => {
@@ -109,6 +107,10 @@ fn decode(path: &Path) -> Result<LabelMap> {
         _ => bytes.into_iter().map(u16::from).collect(),
     };
     Ok(LabelMap { width: info.width, height: info.height, labels })
+}
+
+fn damaged(error: &png::DecodingError, path: &Path) -> EvalError {
+    malformed(FORMAT, "pixels", error.to_string(), path)
 }
 
 impl Extent {
@@ -145,7 +147,6 @@ fn extents(map: &LabelMap) -> Vec<Option<Extent>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn written(colour: png::ColorType, bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -186,15 +187,15 @@ mod tests {
     #[test]
     fn labels_become_outlines_boxes_or_centres() {
         let file = labels([300, 300, 0, 300, 0, 7]);
-        let read_as =
-            |detail| reading(file.path(), ReadSettings { detail, ..ReadSettings::default() }).unwrap().set;
-        let full = read_as(Detail::Full);
+        let [full, boxes, points] = [Detail::Full, Detail::Boxes, Detail::Points].map(|detail| {
+            reading(file.path(), ReadSettings { detail, ..ReadSettings::default() }).unwrap().set
+        });
         let ids: Vec<u64> = full.objects.iter().map(|object| object.id).collect();
         assert_eq!(ids, [7, 300]);
         assert_eq!(full.images[0].size, Some((3.0, 2.0)));
         assert_eq!(full.objects[1].shape.area(), 3.0);
-        assert_eq!(read_as(Detail::Boxes).objects[1].shape.area(), 4.0);
-        let Shape::Point(centre) = read_as(Detail::Points).objects[1].shape else { panic!("no point") };
+        assert_eq!(boxes.objects[1].shape.area(), 4.0);
+        let Shape::Point(centre) = points.objects[1].shape else { panic!("no point") };
         assert!((centre.x - 2.5 / 3.0).abs() < 1e-12 && (centre.y - 2.5 / 3.0).abs() < 1e-12);
         assert!((full.objects[1].shape.centroid() - centre).length() < 1e-12);
     }

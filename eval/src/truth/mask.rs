@@ -33,8 +33,8 @@ impl PixelBounds {
     /// As a level-0 box.
     #[must_use]
     pub fn to_box(self) -> wsi_types::Level0Box {
-        let corner = |x: u32, y: u32| euclid::point2(f64::from(x), f64::from(y));
-        wsi_types::Level0Box::new(corner(self.x0, self.y0), corner(self.x1, self.y1))
+        let [x0, y0, x1, y1] = [self.x0, self.y0, self.x1, self.y1].map(f64::from);
+        wsi_types::Level0Box::new(euclid::point2(x0, y0), euclid::point2(x1, y1))
     }
 }
 
@@ -142,7 +142,6 @@ fn turns(direction: usize) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;
@@ -175,14 +174,10 @@ mod tests {
         fn areas_are_numbers_of_pixels(a in prop::collection::vec(any::<bool>(), 48),
                                        b in prop::collection::vec(any::<bool>(), 48)) {
             let bounds = PixelBounds { x0: 0, y0: 0, x1: 8, y1: 6 };
-            let outline = |mask: &[bool]| {
-                let mask = mask.to_vec();
-                trace(bounds, move |x, y| mask[(y * 8 + x) as usize])
-            };
-            let count = |mask: &mut dyn Iterator<Item = bool>| mask.filter(|&inside| inside).count() as f64;
-            prop_assert_eq!(outline(&a).area(), count(&mut a.iter().copied()));
-            let both = count(&mut a.iter().zip(&b).map(|(a, b)| *a && *b));
-            prop_assert_eq!(shared_area(&outline(&a), &outline(&b)), both);
+            let [one, other] = [&a, &b].map(|mask| trace(bounds, |x, y| mask[(y * 8 + x) as usize]));
+            prop_assert_eq!(one.area(), a.iter().filter(|inside| **inside).count() as f64);
+            let both = a.iter().zip(&b).filter(|(a, b)| **a && **b).count() as f64;
+            prop_assert_eq!(shared_area(&one, &other), both);
         }
     }
 }

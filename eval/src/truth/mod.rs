@@ -338,7 +338,6 @@ fn malformed(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -384,15 +383,15 @@ mod tests {
             fs::create_dir(folder.path().join(id)).unwrap();
             fs::write(folder.path().join(id).join("001.csv"), text).unwrap();
         }
-        let read_at = |path: &Path| read(path, &ReadSettings::default()).unwrap();
-        let both = read_at(folder.path());
+        let settings = ReadSettings::default();
+        let both = read(folder.path(), &settings).unwrap();
         assert_eq!((both.set.images.len(), both.remarks.notes()), (2, Vec::new()));
         // Given one by one, too.
         let paths = ["a", "b"].map(|id| folder.path().join(id).join("001.csv"));
-        assert_eq!(read_all(&paths, &ReadSettings::default()).unwrap().set.images.len(), 2);
+        assert_eq!(read_all(&paths, &settings).unwrap().set.images.len(), 2);
         // Two files of one image are put together, and that is said.
         fs::write(folder.path().join("a/001.geojson"), "[]").unwrap();
-        let joined = read_at(folder.path());
+        let joined = read(folder.path(), &settings).unwrap();
         assert_eq!((joined.set.images.len(), joined.remarks.count(Remark::SharedImage)), (2, 1));
     }
 

@@ -49,7 +49,6 @@ pub(super) fn joined(parts: Vec<Polygon>) -> Shape {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn ring(points: &[(f64, f64)]) -> Ring {

@@ -152,11 +152,11 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
-        let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref());
+        let class_names = column(batch, "class_name");
         Ok(Self {
-            ids: column("cell_id").and_then(ids),
-            classes: ClassColumn::new(column("class_name"), column("class_id"), batch.num_rows())?,
-            scores: column("score").map(|array| numbers("score", array)).transpose()?,
+            ids: column(batch, "cell_id").and_then(ids),
+            classes: ClassColumn::new(class_names, column(batch, "class_id"), batch.num_rows())?,
+            scores: column(batch, "score").map(|array| numbers("score", array)).transpose()?,
             places: Places::new(batch, detail)?,
         })
     }
@@ -201,14 +201,13 @@ impl ClassColumn {
                 names: values.names,
             });
         }
-        let unnamed = |name: Option<&str>| name.unwrap_or(UNNAMED_CLASS).to_owned();
         if let Some(strings) = array.as_string_opt::<i32>() {
-            return Some(Self::distinct(strings.iter().map(unnamed)));
+            return Some(Self::distinct(strings.iter().map(name_or_unnamed)));
         }
         if let Some(strings) = array.as_string_opt::<i64>() {
-            return Some(Self::distinct(strings.iter().map(unnamed)));
+            return Some(Self::distinct(strings.iter().map(name_or_unnamed)));
         }
-        array.as_string_view_opt().map(|strings| Self::distinct(strings.iter().map(unnamed)))
+        array.as_string_view_opt().map(|strings| Self::distinct(strings.iter().map(name_or_unnamed)))
     }
 
     fn distinct(names: impl Iterator<Item = String>) -> Self {
@@ -242,8 +241,7 @@ enum Places<'a> {
 
 impl<'a> Places<'a> {
     fn new(batch: &'a RecordBatch, detail: Detail) -> Result<Self, Problem> {
-        let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref());
-        if let Some(geometry) = column("geometry").filter(|_| detail == Detail::Full) {
+        if let Some(geometry) = column(batch, "geometry").filter(|_| detail == Detail::Full) {
             return match geometry.data_type() {
                 DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Ok(Self::Wkb(geometry)),
                 DataType::Struct(_) => {
@@ -255,11 +253,11 @@ impl<'a> Places<'a> {
             };
         }
         if let Some(bbox) =
-            column("bbox").and_then(|array| array.as_struct_opt()).filter(|_| detail != Detail::Points)
+            column(batch, "bbox").and_then(|array| array.as_struct_opt()).filter(|_| detail != Detail::Points)
         {
             return Self::from_bbox(bbox);
         }
-        match (column("x_px"), column("y_px")) {
+        match (column(batch, "x_px"), column(batch, "y_px")) {
             (Some(x), Some(y)) => Ok(Self::Points(numbers("x_px", x)?, numbers("y_px", y)?)),
             _ => {
                 Err(("columns".to_owned(), "there is no x_px and y_px, expected a table of cells".to_owned()))
@@ -268,12 +266,12 @@ impl<'a> Places<'a> {
     }
 
     fn from_bbox(bbox: &'a StructArray) -> Result<Self, Problem> {
-        let side = |name: &str| {
+        let [x0, y0, x1, y1] = ["xmin", "ymin", "xmax", "ymax"].map(|name| {
             let column = bbox.column_by_name(name);
             let column = column.ok_or_else(|| ("bbox".to_owned(), format!("there is no field {name}")))?;
             numbers(name, column.as_ref())
-        };
-        Ok(Self::Boxes([side("xmin")?, side("ymin")?, side("xmax")?, side("ymax")?]))
+        });
+        Ok(Self::Boxes([x0?, y0?, x1?, y1?]))
     }
 
     /// As [`wkb::shape`]: what is no object is told from what is broken.
@@ -303,10 +301,18 @@ impl<'a> Places<'a> {
 
 /// The columns x and y of a struct.
 fn coordinates(array: &dyn Array) -> Result<(Vec<f64>, Vec<f64>), Problem> {
-    let other = || unexpected("geometry", array, "coordinates x and y");
-    let points = array.as_struct_opt().ok_or_else(other)?;
-    let axis = |name: &str| numbers(name, points.column_by_name(name).ok_or_else(other)?.as_ref());
-    Ok((axis("x")?, axis("y")?))
+    let points = array.as_struct_opt();
+    let axes = points.and_then(|points| points.column_by_name("x").zip(points.column_by_name("y")));
+    let (x, y) = axes.ok_or_else(|| unexpected("geometry", array, "coordinates x and y"))?;
+    Ok((numbers("x", x.as_ref())?, numbers("y", y.as_ref())?))
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a dyn Array> {
+    batch.column_by_name(name).map(|array| array.as_ref())
+}
+
+fn name_or_unnamed(name: Option<&str>) -> String {
+    name.unwrap_or(UNNAMED_CLASS).to_owned()
 }
 
 /// A ring of coordinates, without its repeated last point.
@@ -356,7 +362,6 @@ fn unexpected(column: &str, array: &dyn Array, expected: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
     use arrow_array::{ArrayRef, DictionaryArray, Float32Array, Float64Array, UInt64Array};
@@ -364,9 +369,15 @@ mod tests {
 
     use super::*;
 
+    fn f32s(values: [f32; 2]) -> ArrayRef {
+        Arc::new(Float32Array::from(values.to_vec()))
+    }
+
+    fn f64s(values: [Option<f64>; 2]) -> ArrayRef {
+        Arc::new(Float64Array::from(values.to_vec()))
+    }
+
     fn table() -> RecordBatch {
-        let f32s = |values: [f32; 2]| Arc::new(Float32Array::from(values.to_vec())) as ArrayRef;
-        let f64s = |values: [f64; 2]| Arc::new(Float64Array::from(values.to_vec())) as ArrayRef;
         let bbox = StructArray::try_from(vec![
             ("xmin", f32s([0.0, 10.0])),
             ("ymin", f32s([0.0, 10.0])),
@@ -379,8 +390,8 @@ mod tests {
             ("cell_id", Arc::new(UInt64Array::from(vec![7, 9])) as ArrayRef),
             ("class_name", Arc::new(names) as ArrayRef),
             ("score", f32s([0.5, 0.75])),
-            ("x_px", f64s([1.5, 15.0])),
-            ("y_px", f64s([2.0, 15.0])),
+            ("x_px", f64s([Some(1.5), Some(15.0)])),
+            ("y_px", f64s([Some(2.0), Some(15.0)])),
             ("bbox", Arc::new(bbox) as ArrayRef),
         ])
         .unwrap()
@@ -403,12 +414,10 @@ mod tests {
         let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let read_as = |detail| {
-            super::super::read(folder.path(), &ReadSettings { detail, ..ReadSettings::default() })
-                .unwrap()
-                .set
-        };
-        let set = read_as(Detail::Boxes);
+        let [set, points] = [Detail::Boxes, Detail::Points].map(|detail| {
+            let settings = ReadSettings { detail, ..ReadSettings::default() };
+            super::super::read(folder.path(), &settings).unwrap().set
+        });
         assert_eq!(
             (set.images[0].name.as_str(), set.images[0].mpp.map(Mpp::get)),
             ("site-a_001", Some(0.25))
@@ -418,7 +427,7 @@ mod tests {
         assert_eq!(set.objects[1].class, ClassId(0));
         assert_eq!((set.objects[1].id, set.objects[1].score), (9, Some(0.75)));
         assert_eq!(set.class_name(set.objects[1].class), "stroma");
-        assert_eq!(read_as(Detail::Points).objects[0].shape, Shape::Point(euclid::point2(1.5, 2.0)));
+        assert_eq!(points.objects[0].shape, Shape::Point(euclid::point2(1.5, 2.0)));
     }
 
     #[test]
@@ -430,10 +439,9 @@ mod tests {
 
     #[test]
     fn an_empty_place_is_an_error_of_its_row() {
-        let axis = |values: Vec<Option<f64>>| Arc::new(Float64Array::from(values)) as ArrayRef;
         let batch = RecordBatch::try_from_iter(vec![
-            ("x_px", axis(vec![Some(1.0), None])),
-            ("y_px", axis(vec![Some(1.0), Some(2.0)])),
+            ("x_px", f64s([Some(1.0), None])),
+            ("y_px", f64s([Some(1.0), Some(2.0)])),
         ])
         .unwrap();
         let mut set = ObjectSet::default();

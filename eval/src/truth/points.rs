@@ -9,7 +9,7 @@ use wsi_types::{Level0Box, Level0Point, Mpp};
 use super::{
     ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
     remarks::{Remark, Remarks},
-    sheet::{Sheet, column},
+    sheet::{Sheet, column, columns},
 };
 use crate::{
     EvalError,
@@ -65,26 +65,26 @@ enum Place {
 
 impl Columns {
     fn find(header: &StringRecord) -> Option<Self> {
-        let one = |names: &[&str]| column(header, names);
-        let both = |x: &[&str], y: &[&str]| one(x).zip(one(y));
         // A third axis means a volume, whose planes we cannot tell.
-        let flat = one(&["centroid 2"]).is_none() && one(&["bbox 4"]).is_none();
-        let in_rows = both(&["bbox 1"], &["bbox 0"]).zip(both(&["bbox 3"], &["bbox 2"])).filter(|_| flat);
-        let bounds = both(X0, Y0).zip(both(X1, Y1)).or(in_rows);
-        let place = (both(X, Y).map(|(x, y)| Place::Px(x, y)))
-            .or_else(|| both(X_UM, Y_UM).map(|(x, y)| Place::Um(x, y)))
+        let flat = column(header, &["centroid 2"]).is_none() && column(header, &["bbox 4"]).is_none();
+        let corners =
+            columns(header, &["bbox 1"], &["bbox 0"]).zip(columns(header, &["bbox 3"], &["bbox 2"]));
+        let in_rows = corners.filter(|_| flat);
+        let bounds = columns(header, X0, Y0).zip(columns(header, X1, Y1)).or(in_rows);
+        let place = (columns(header, X, Y).map(|(x, y)| Place::Px(x, y)))
+            .or_else(|| columns(header, X_UM, Y_UM).map(|(x, y)| Place::Um(x, y)))
             .or_else(|| {
-                let centre = both(&["centroid 1"], &["centroid 0"]).filter(|_| flat);
+                let centre = columns(header, &["centroid 1"], &["centroid 0"]).filter(|_| flat);
                 centre.map(|(x, y)| Place::PixelCentres(x, y))
             })
             .or_else(|| bounds.map(|_| Place::Bounds))?;
         Some(Self {
             place,
             bounds: bounds.map(|((x0, y0), (x1, y1))| [x0, y0, x1, y1]),
-            class: one(CLASS),
-            score: one(SCORE),
-            image: one(IMAGE),
-            label: one(LABEL),
+            class: column(header, CLASS),
+            score: column(header, SCORE),
+            image: column(header, IMAGE),
+            label: column(header, LABEL),
         })
     }
 
@@ -203,7 +203,6 @@ impl<'a> Row<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     use crate::{names::stem, objects::ObjectSet};
@@ -215,6 +214,10 @@ mod tests {
 
     fn parsed(text: &str, settings: &ReadSettings) -> Result<ObjectSet> {
         reading(text, settings).map(|reading| reading.set)
+    }
+
+    fn parsed_as(text: &str, detail: Detail) -> ObjectSet {
+        parsed(text, &ReadSettings { detail, ..ReadSettings::default() }).unwrap()
     }
 
     fn centre(set: &ObjectSet, object: usize) -> (f64, f64) {
@@ -247,9 +250,8 @@ mod tests {
     #[test]
     fn boxes_and_centres_may_stand_side_by_side() {
         let text = "id,x0,y0,x1,y1,cx,cy\n1,0,0,10,10,4,6\n";
-        let read_as = |detail| parsed(text, &ReadSettings { detail, ..ReadSettings::default() }).unwrap();
-        assert_eq!(centre(&read_as(Detail::Points), 0), (4.0, 6.0));
-        assert_eq!(read_as(Detail::Boxes).objects[0].shape.area(), 100.0);
+        assert_eq!(centre(&parsed_as(text, Detail::Points), 0), (4.0, 6.0));
+        assert_eq!(parsed_as(text, Detail::Boxes).objects[0].shape.area(), 100.0);
     }
 
     #[test]
@@ -270,11 +272,10 @@ mod tests {
     fn tables_of_scikit_image_count_rows_before_columns() {
         let text = ",label,bbox-0,bbox-1,bbox-2,bbox-3,centroid-0,centroid-1\n\
                     0,4,50,40,72,64,60.5,51.5\n1,9,50,130,73,155,61.0,142.0\n";
-        let read_as = |detail| parsed(text, &ReadSettings { detail, ..ReadSettings::default() }).unwrap();
-        let boxes = read_as(Detail::Boxes);
+        let boxes = parsed_as(text, Detail::Boxes);
         let bounds = boxes.objects[0].shape.bounds();
         assert_eq!((bounds.min.to_tuple(), bounds.max.to_tuple()), ((40.0, 50.0), (64.0, 72.0)));
-        assert_eq!(centre(&read_as(Detail::Points), 0), (52.0, 61.0));
+        assert_eq!(centre(&parsed_as(text, Detail::Points), 0), (52.0, 61.0));
         assert_eq!((boxes.objects[1].id, boxes.class_name(boxes.objects[1].class)), (9, UNNAMED_CLASS));
         let volume = "label,centroid-0,centroid-1,centroid-2\n1,2,3,4\n";
         assert!(!looks_like(volume));

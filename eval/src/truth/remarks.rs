@@ -138,9 +138,9 @@ impl Remarks {
     }
 
     fn left_out_parts(&self) -> Option<(String, &str)> {
-        let missing = || self.0.iter().filter(|(what, _)| what.is_left_out());
-        let (_, first) = missing().next()?;
-        let words: Vec<String> = missing().map(|(what, tally)| what.words(tally.count)).collect();
+        let missing: Vec<_> = self.0.iter().filter(|(what, _)| what.is_left_out()).collect();
+        let (_, first) = missing.first()?;
+        let words: Vec<String> = missing.iter().map(|(what, tally)| what.words(tally.count)).collect();
         Some((words.join(", "), &first.first))
     }
 }

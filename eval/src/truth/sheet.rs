@@ -62,8 +62,8 @@ impl Sheet {
         if self.separator == b',' {
             return false;
         }
-        let cells = || self.rows.iter().flat_map(|row| columns.iter().filter_map(|column| row.get(*column)));
-        cells().any(|cell| cell.contains(',')) && !cells().any(|cell| cell.contains('.'))
+        let cells = self.rows.iter().flat_map(|row| columns.iter().filter_map(|column| row.get(*column)));
+        cells.clone().any(|cell| cell.contains(',')) && !cells.clone().any(|cell| cell.contains('.'))
     }
 }
 
@@ -75,6 +75,11 @@ pub(super) fn column(header: &StringRecord, names: &[&str]) -> Option<usize> {
         let exact = header.iter().position(|column| column.trim() == *name);
         exact.or_else(|| plain.iter().position(|column| column == name))
     })
+}
+
+/// Both columns of a pair, or none.
+pub(super) fn columns(header: &StringRecord, x: &[&str], y: &[&str]) -> Option<(usize, usize)> {
+    column(header, x).zip(column(header, y))
 }
 
 /// A column's name without what tools change about it: case, `.`, `_`, `-` and
@@ -108,8 +113,8 @@ impl<'a> Start<'a> {
         {
             return Self { text: rest, separator: *separator, skipped: 1 };
         }
-        let count = |separator: &u8| first.bytes().filter(|byte| byte == separator).count();
-        let separator = b",\t;".iter().rev().max_by_key(|separator| count(separator)).copied();
+        let separator = (b",\t;".iter().rev().copied())
+            .max_by_key(|separator| first.bytes().filter(|byte| byte == separator).count());
         Self { text, separator: separator.unwrap_or(b','), skipped: 0 }
     }
 
@@ -126,7 +131,6 @@ impl<'a> Start<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

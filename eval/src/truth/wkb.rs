@@ -120,14 +120,12 @@ impl Reader<'_> {
     }
 
     fn ring(&mut self) -> Result<Ring, String> {
-        let corner = |point: Option<Level0Point>| point.ok_or_else(|| "WKB coordinate is NaN".to_owned());
-        (0..self.count()?).map(|_| self.point().and_then(corner)).collect()
+        (0..self.count()?).map(|_| self.point()?.ok_or_else(|| "WKB coordinate is NaN".to_owned())).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn square(little: bool) -> Vec<u8> {

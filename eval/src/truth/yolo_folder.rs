@@ -50,10 +50,9 @@ impl YoloFolder {
     /// Both sides are there, and what is beside the pictures are YOLO labels:
     /// people also keep GeoJSON or label PNGs so.
     fn exists(&self) -> bool {
-        let has_names = || NAMES.iter().any(|name| self.root.join(name).is_file());
         let [_, labels] = SIDES.map(|side| self.root.join(side).join(&self.part));
         SIDES.iter().all(|side| self.root.join(side).join(&self.part).is_dir())
-            && (has_names() || holds_text_alone(&labels))
+            && (NAMES.iter().any(|name| self.root.join(name).is_file()) || holds_text_alone(&labels))
     }
 
     /// All pictures with their labels; a picture without a label file has none.
@@ -222,9 +221,9 @@ fn unquoted(name: &str) -> String {
 /// Whether there are label files below a folder, and no annotations of another
 /// kind.
 fn holds_text_alone(folder: &Path) -> bool {
-    let is_text = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "txt");
-    collect_files(folder)
-        .is_ok_and(|files| files.iter().any(is_text) && !files.iter().any(|path| is_annotation_name(path)))
+    let Ok(files) = collect_files(folder) else { return false };
+    files.iter().any(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        && !files.iter().any(|path| is_annotation_name(path))
 }
 
 /// Whether a file of a data set is a picture by its name.

@@ -1,4 +1,3 @@
-#![allow(clippy::unwrap_used)]
 use std::fs;
 
 use wsi_types::ClassId;
@@ -29,11 +28,11 @@ fn read(path: &Path) -> Result<ObjectSet> {
 
 /// Class and sides of each object, sorted.
 fn boxes(set: &ObjectSet) -> Vec<(u16, [f64; 4])> {
-    let sides = |object: &Object| {
+    let sides = set.objects.iter().map(|object| {
         let b = object.shape.bounds();
         (object.class.0, [b.min.x, b.min.y, b.max.x, b.max.y].map(|side| (side * 1000.0).round() / 1000.0))
-    };
-    let mut boxes: Vec<_> = set.objects.iter().map(sides).collect();
+    });
+    let mut boxes: Vec<_> = sides.collect();
     boxes.sort_by(|a, b| a.partial_cmp(b).unwrap());
     boxes
 }

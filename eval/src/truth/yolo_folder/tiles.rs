@@ -144,24 +144,24 @@ impl Seen {
             return false;
         };
         let close = SAME_PX * self.scale.max(other.scale);
-        let near = |a: Level0Point, b: Level0Point| (a.x - b.x).abs() <= close && (a.y - b.y).abs() <= close;
-        near(a.min, b.min) && near(a.max, b.max)
+        let ([x0, y0], [x1, y1]) = ((a.min - b.min).to_array(), (a.max - b.max).to_array());
+        [x0, y0, x1, y1].iter().all(|apart| apart.abs() <= close)
     }
 }
 
 /// Joins what several tiles show of one object: the box of all its parts, or the
 /// outline of its largest.
 fn once(seen: Vec<Seen>) -> Vec<Object> {
-    let rectangle = |bounds: &Level0Box| (bounds.min.to_array(), bounds.max.to_array());
     let leaves = seen.iter().zip(0_u32..).map(|(seen, place)| {
-        let (low, high) = rectangle(&seen.bounds);
-        GeomWithData::new(Rectangle::from_corners(low, high), place)
+        let Level0Box { min, max } = seen.bounds;
+        GeomWithData::new(Rectangle::from_corners(min.to_array(), max.to_array()), place)
     });
     let tree = RTree::bulk_load(leaves.collect());
     let mut groups = Groups::alone(seen.len());
     for (one, place) in seen.iter().zip(0_u32..) {
-        let (low, high) = rectangle(&one.bounds);
-        for near in tree.locate_in_envelope_intersecting(AABB::from_corners(low, high)) {
+        let Level0Box { min, max } = one.bounds;
+        let bounds = AABB::from_corners(min.to_array(), max.to_array());
+        for near in tree.locate_in_envelope_intersecting(bounds) {
             if near.data < place && one.is_same_as(&seen[near.data as usize]) {
                 groups.join(place, near.data);
             }
