@@ -58,9 +58,9 @@ impl Arena {
     /// Takes the detections of a window, tied to nothing yet; their places are
     /// their numbers in `cells`.
     pub(crate) fn add(&mut self, slot: u32, cells: Vec<RawCell>) {
-        let link = |at| Link { root: at, next: at, open: 1, size: 1 };
         let count = cells.len() as u32;
-        let links = (0..count).map(|place| link(At { slot, place })).collect();
+        let alone = (0..count).map(|place| At { slot, place });
+        let links = alone.map(|at| Link { root: at, next: at, open: 1, size: 1 }).collect();
         self.held += cells.len();
         self.shelves[slot as usize] = Shelf { cells, links, held: count };
     }

@@ -126,7 +126,6 @@ impl CellFilter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::{cell, level0, ring};
 

@@ -14,6 +14,7 @@ use wsi_types::{ClassId, Level0Box, Mpp, Score};
 use crate::MergeError;
 use crate::cell::{Cell, content_order};
 use crate::geometry::{box_area, shared_area};
+use crate::settings::check;
 
 /// How the scores of one object become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -60,12 +61,9 @@ impl FusionSettings {
     ///
     /// [`MergeError::Setting`] names the first that is out of range.
     pub fn validate(&self, scales: usize) -> Result<(), MergeError> {
-        let check = |ok: bool, name, found: String, expected| {
-            if ok { Ok(()) } else { Err(MergeError::Setting { name, found, expected }) }
-        };
-        let usable = |weight: &f64| *weight > 0.0 && weight.is_finite();
+        let are_usable = self.weights.iter().all(|weight| *weight > 0.0 && weight.is_finite());
         check(
-            self.weights.len() == scales && self.weights.iter().all(usable),
+            self.weights.len() == scales && are_usable,
             "weights",
             format!("{:?}", self.weights),
             "one number above 0 for each scale",
@@ -130,11 +128,11 @@ fn fit(a: &Cell, b: &Cell, mpp: Mpp, settings: &FusionSettings) -> Option<f64> {
 
 /// Members of each object, as places in `views`.
 fn group(views: &[View<'_>], mpp: Mpp, settings: &FusionSettings) -> Vec<Vec<usize>> {
-    let boxed = |(index, view): (usize, &View<'_>)| {
-        let (min, max) = (view.cell.bbox.min, view.cell.bbox.max);
-        GeomWithData::new(Rectangle::from_corners([min.x, min.y], [max.x, max.y]), index)
-    };
-    let tree = RTree::bulk_load(views.iter().enumerate().map(boxed).collect::<Vec<_>>());
+    let leaves = views.iter().enumerate().map(|(index, view)| {
+        let Level0Box { min, max } = view.cell.bbox;
+        GeomWithData::new(Rectangle::from_corners(min.to_array(), max.to_array()), index)
+    });
+    let tree = RTree::bulk_load(leaves.collect::<Vec<_>>());
     let reach = settings.distance_um / mpp.get();
     let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
     for (low, view) in views.iter().enumerate() {
@@ -150,9 +148,7 @@ fn group(views: &[View<'_>], mpp: Mpp, settings: &FusionSettings) -> Vec<Vec<usi
     let mut of: Vec<usize> = (0..views.len()).collect();
     for (_, low, high) in pairs {
         let (a, b) = (of[low].min(of[high]), of[low].max(of[high]));
-        let is_there =
-            |index: &usize| groups[a].iter().any(|other| views[*index].scale == views[*other].scale);
-        if a != b && !groups[b].iter().any(is_there) {
+        if a != b && !share_a_scale(&groups[a], &groups[b], views) {
             let moved = std::mem::take(&mut groups[b]);
             moved.iter().for_each(|&index| of[index] = a);
             groups[a].extend(moved);
@@ -171,15 +167,7 @@ fn fuse(members: &[usize], views: &[View<'_>], scales: usize, settings: &FusionS
     seen.sort_by_key(|view| view.scale);
     let mut scores = vec![None; scales];
     seen.iter().for_each(|view| scores[view.scale] = Some(view.cell.score));
-    // The first of equals: the sharper scales come first in the settings.
-    let weighted = |view: &View<'_>| settings.weight(view.scale) * f64::from(view.cell.score.get());
-    let best = seen.iter().skip(1).fold(
-        seen[0],
-        |best, view| {
-            if weighted(view) > weighted(&best) { *view } else { best }
-        },
-    );
-    let mut cell = best.cell.clone();
+    let mut cell = best_of(&seen, settings).cell.clone();
     let (class, runner_up) = classes(&seen, settings);
     cell.class = class;
     cell.runner_up = runner_up.or(cell.runner_up.filter(|(other, _)| *other != class));
@@ -211,6 +199,21 @@ fn fused_score(scores: &[Option<Score>], settings: &FusionSettings) -> f64 {
     }
 }
 
+/// Whether two groups hold a cell of the same scale each.
+fn share_a_scale(a: &[usize], b: &[usize], views: &[View<'_>]) -> bool {
+    b.iter().any(|index| a.iter().any(|other| views[*index].scale == views[*other].scale))
+}
+
+/// The view of the highest weighted score; the first of equals, as the sharper scales come first in the settings.
+fn best_of<'a>(seen: &[View<'a>], settings: &FusionSettings) -> View<'a> {
+    let weighted = seen.iter().map(|view| {
+        let score = settings.weight(view.scale) * f64::from(view.cell.score.get());
+        (*view, score)
+    });
+    let best = weighted.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(seen[0], |(view, _)| view)
+}
+
 /// The class with the largest sum of weighted scores, and the second with its
 /// best score; of equals the one with the smaller number.
 fn classes(seen: &[View<'_>], settings: &FusionSettings) -> (ClassId, Option<(ClassId, Score)>) {
@@ -227,16 +230,17 @@ fn classes(seen: &[View<'_>], settings: &FusionSettings) -> (ClassId, Option<(Cl
 }
 
 fn mean_box(seen: &[View<'_>], settings: &FusionSettings) -> Level0Box {
-    let weight = |view: &View<'_>| {
-        settings.weight(view.scale) * f64::from(view.cell.score.get()).max(f64::from(f32::MIN_POSITIVE))
-    };
-    let total: f64 = seen.iter().map(weight).sum();
+    let weighted = seen.iter().map(|view| {
+        let score = f64::from(view.cell.score.get()).max(f64::from(f32::MIN_POSITIVE));
+        (&view.cell.bbox, settings.weight(view.scale) * score)
+    });
+    let total: f64 = weighted.clone().map(|(_, weight)| weight).sum();
     let origin = seen[0].cell.bbox;
-    let (min, max) =
-        seen.iter().fold((euclid::Vector2D::zero(), euclid::Vector2D::zero()), |(min, max), view| {
-            let by = weight(view) / total;
-            (min + (view.cell.bbox.min - origin.min) * by, max + (view.cell.bbox.max - origin.max) * by)
-        });
+    let start = (euclid::Vector2D::zero(), euclid::Vector2D::zero());
+    let (min, max) = weighted.fold(start, |(min, max), (bbox, weight)| {
+        let by = weight / total;
+        (min + (bbox.min - origin.min) * by, max + (bbox.max - origin.max) * by)
+    });
     Level0Box::new(origin.min + min, origin.max + max)
 }
 
@@ -276,7 +280,6 @@ pub fn apply_context(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::{cell, level0};
 
@@ -286,9 +289,11 @@ mod tests {
 
     fn fused(scales: &[Vec<Cell>], settings: &FusionSettings) -> Vec<(f64, f32, [bool; 2])> {
         settings.validate(scales.len()).unwrap();
-        let saw = |fused: &FusedCell| [fused.scores[0].is_some(), fused.scores[1].is_some()];
         let all = fuse_scales(scales, mpp(), settings);
-        all.iter().map(|fused| (fused.cell.bbox.min.x, fused.cell.score.get(), saw(fused))).collect()
+        let by_cell = all.iter().map(|FusedCell { cell, scores }| {
+            (cell.bbox.min.x, cell.score.get(), [scores[0].is_some(), scores[1].is_some()])
+        });
+        by_cell.collect()
     }
 
     #[test]
@@ -328,14 +333,15 @@ mod tests {
 
     #[test]
     fn order_of_cells_does_not_matter() {
-        let at = |step: u32, by: f64| {
-            let x = f64::from(step * 7 % 50) * 9.0 + by;
-            cell(level0(x, 0.0, x + 14.0, 14.0), (step % 3) as u16, 0.3 + f64::from(step % 5) as f32 / 10.0)
-        };
-        let mut scales = vec![
-            (0..40).map(|step| at(step, 0.0)).collect::<Vec<_>>(),
-            (0..40).map(|step| at(step, 2.5)).collect(),
-        ];
+        let scales = [0.0, 2.5].map(|by| {
+            let cells = (0..40).map(|step| {
+                let x = f64::from(step * 7 % 50) * 9.0 + by;
+                let score = 0.3 + f64::from(step % 5) as f32 / 10.0;
+                cell(level0(x, 0.0, x + 14.0, 14.0), (step % 3) as u16, score)
+            });
+            cells.collect::<Vec<_>>()
+        });
+        let mut scales = scales.to_vec();
         let expected = fuse_scales(&scales, mpp(), &FusionSettings::default());
         scales.iter_mut().for_each(|cells| cells.reverse());
         assert_eq!(fuse_scales(&scales, mpp(), &FusionSettings::default()), expected);

@@ -92,7 +92,6 @@ pub(crate) fn ring_bounds(ring: &[Level0Point]) -> Option<Level0Box> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::{level0, ring};
 

@@ -71,16 +71,15 @@ pub(crate) fn corner_fields() -> Fields {
 
 /// The column `bbox` of either table: a box for each row, rounded outward.
 pub(crate) fn covering<'a>(boxes: impl Iterator<Item = &'a Level0Box> + Clone) -> ArrayRef {
-    let side = |value: fn(&Level0Box) -> f32| -> ArrayRef {
-        Arc::new(Float32Array::from_iter_values(boxes.clone().map(value)))
-    };
-    let sides = vec![
-        side(|bbox| rounded_down(bbox.min.x)),
-        side(|bbox| rounded_down(bbox.min.y)),
-        side(|bbox| rounded_up(bbox.max.x)),
-        side(|bbox| rounded_up(bbox.max.y)),
+    let values: [fn(&Level0Box) -> f32; 4] = [
+        |bbox| rounded_down(bbox.min.x),
+        |bbox| rounded_down(bbox.min.y),
+        |bbox| rounded_up(bbox.max.x),
+        |bbox| rounded_up(bbox.max.y),
     ];
-    Arc::new(StructArray::new(corner_fields(), sides, None))
+    let sides = values
+        .map(|value| -> ArrayRef { Arc::new(Float32Array::from_iter_values(boxes.clone().map(value))) });
+    Arc::new(StructArray::new(corner_fields(), sides.into(), None))
 }
 
 /// The largest `f32` that is not above `value`: pruning by the covering must
@@ -112,8 +111,9 @@ pub(crate) fn encode_error(error: ParquetError, path: &Path) -> MergeError {
 /// Place along the curve over 2^20 × 2^20 level-0 px; what lies beyond (no
 /// slide does) counts as its edge.
 pub(crate) fn hilbert_key(point: Level0Point) -> u64 {
-    let step = |value: f64| value.clamp(0.0, f64::from((1_u32 << HILBERT_ORDER) - 1)) as u32;
-    fast_hilbert::xy2h(step(point.x), step(point.y), HILBERT_ORDER)
+    let most = f64::from((1_u32 << HILBERT_ORDER) - 1);
+    let [x, y] = point.to_array().map(|value| value.clamp(0.0, most) as u32);
+    fast_hilbert::xy2h(x, y, HILBERT_ORDER)
 }
 
 /// `None` when there are no cells.
@@ -153,9 +153,8 @@ pub(crate) fn key_values(
 /// The `geo` entry of GeoParquet 1.1. `crs` is null: these are pixels, not
 /// degrees.
 pub(crate) fn geo_metadata(bounds: Option<&Level0Box>) -> serde_json::Value {
-    let side = |name: &str| json!(["bbox", name]);
-    let covering =
-        json!({"xmin": side("xmin"), "ymin": side("ymin"), "xmax": side("xmax"), "ymax": side("ymax")});
+    let covering = ["xmin", "ymin", "xmax", "ymax"].map(|side| (side.to_owned(), json!(["bbox", side])));
+    let covering: serde_json::Map<_, _> = covering.into_iter().collect();
     let mut geometry = json!({
         "encoding": "WKB",
         "geometry_types": if bounds.is_some() { json!(["Polygon"]) } else { json!([]) },
@@ -215,16 +214,22 @@ pub(crate) fn properties(schema: &Schema, metadata: Vec<KeyValue>) -> WriterProp
 
 /// The columns of floats, those in a struct included.
 fn measured(schema: &Schema) -> Vec<ColumnPath> {
-    let is_float = |field: &Field| matches!(field.data_type(), DataType::Float32 | DataType::Float64);
-    let paths = |field: &Field| match field.data_type() {
-        DataType::Struct(parts) => {
-            let floats = parts.iter().filter(|part| is_float(part));
-            floats.map(|part| vec![field.name().clone(), part.name().clone()]).collect()
+    let mut paths = Vec::new();
+    for field in schema.fields() {
+        match field.data_type() {
+            DataType::Struct(parts) => {
+                let floats = parts.iter().filter(|part| is_float(part));
+                paths.extend(floats.map(|part| vec![field.name().clone(), part.name().clone()]));
+            }
+            _ if is_float(field) => paths.push(vec![field.name().clone()]),
+            _ => {}
         }
-        _ if is_float(field) => vec![vec![field.name().clone()]],
-        _ => Vec::new(),
-    };
-    schema.fields().iter().flat_map(|field| paths(field)).map(ColumnPath::new).collect()
+    }
+    paths.into_iter().map(ColumnPath::new).collect()
+}
+
+fn is_float(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Float32 | DataType::Float64)
 }
 
 /// Columns with few different values.

@@ -29,6 +29,14 @@ pub struct PlannedWindow {
     pub level0_per_px: f64,
 }
 
+impl PlannedWindow {
+    /// From where to where it reaches across an upright border, or else across a level one.
+    fn span(&self, upright: bool) -> (f64, f64) {
+        let (low, high) = (self.extent.min, self.extent.max);
+        if upright { (low.x, high.x) } else { (low.y, high.y) }
+    }
+}
+
 type Indexed = GeomWithData<Rectangle<[f64; 2]>, u32>;
 
 /// The windows of one slide on level 0, with their neighbours.
@@ -158,11 +166,13 @@ pub(crate) fn touched(window: &PlannedWindow, area: &Level0Box, border_px: f64) 
 
 fn planned(window: &Window, slide: &Level0Box) -> Result<PlannedWindow, MergeError> {
     let full = window.level0_box();
-    let refuse = |what: &str| MergeError::Layout(format!("window {} {what}", window.index.0));
+    let number = window.index.0;
     if !is_finite(&full) || !is_finite(slide) {
-        return Err(refuse("or the slide has no finite place"));
+        return Err(MergeError::Layout(format!("window {number} or the slide has no finite place")));
     }
-    let extent = full.intersection(slide).ok_or_else(|| refuse("does not touch the slide"))?;
+    let extent = full
+        .intersection(slide)
+        .ok_or_else(|| MergeError::Layout(format!("window {number} does not touch the slide")))?;
     let scale = window.placement.sx.abs().max(window.placement.sy.abs());
     // A grid is rounded to whole px, so the last window may end just short of
     // the slide's edge.
@@ -236,13 +246,9 @@ impl Borders {
 
 /// The part of the border of `window` on `side` beyond which `other` goes on.
 fn seam(window: &PlannedWindow, side: Sides, other: &PlannedWindow) -> Option<Border> {
-    let span = |window: &PlannedWindow, upright: bool| {
-        let (low, high) = (window.extent.min, window.extent.max);
-        if upright { (low.x, high.x) } else { (low.y, high.y) }
-    };
     let is_upright = side == Sides::LEFT || side == Sides::RIGHT;
-    let (own, theirs) = (span(window, is_upright), span(other, is_upright));
-    let (along, along_theirs) = (span(window, !is_upright), span(other, !is_upright));
+    let (own, theirs) = (window.span(is_upright), other.span(is_upright));
+    let (along, along_theirs) = (window.span(!is_upright), other.span(!is_upright));
     let (across, goes_on) = if side == Sides::LEFT || side == Sides::TOP {
         (own.0, theirs.0 < own.0 && own.0 <= theirs.1)
     } else {
@@ -279,7 +285,6 @@ fn slots_by_index(planned: &[PlannedWindow]) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::{grid_windows, level0};
 

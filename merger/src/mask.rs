@@ -38,24 +38,31 @@ impl Polygon {
         ring_area(&self.outer).abs() - self.holes.iter().map(|hole| ring_area(hole).abs()).sum::<f64>()
     }
 
+    /// The outer ring, then the holes.
+    pub fn rings(&self) -> impl Iterator<Item = &Ring> {
+        std::iter::once(&self.outer).chain(&self.holes)
+    }
+
+    /// The polygon with every corner put where `to` says.
+    #[must_use]
+    pub fn mapped(&self, to: impl Fn(Level0Point) -> Level0Point) -> Self {
+        let mut mapped = self.clone();
+        let rings = std::iter::once(&mut mapped.outer).chain(&mut mapped.holes);
+        rings.flatten().for_each(|corner| *corner = to(*corner));
+        mapped
+    }
+
     /// Length of all rings, px.
     #[must_use]
     pub fn perimeter(&self) -> f64 {
-        let length = |ring: &Ring| edges(ring).map(|(p, q)| (q - p).length()).sum::<f64>();
-        std::iter::once(&self.outer).chain(&self.holes).map(length).sum()
+        let lengths = self.rings().map(|ring| edges(ring).map(|(p, q)| (q - p).length()).sum::<f64>());
+        lengths.sum()
     }
 
     /// Whether `point` lies inside, holes left out (even-odd rule).
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
-        let crosses = |ring: &Ring| {
-            let right_of = |(p, q): &(Level0Point, Level0Point)| {
-                (p.y <= point.y) != (q.y <= point.y)
-                    && point.x < p.x + (point.y - p.y) / (q.y - p.y) * (q.x - p.x)
-            };
-            edges(ring).filter(right_of).count()
-        };
-        std::iter::once(&self.outer).chain(&self.holes).map(crosses).sum::<usize>() % 2 == 1
+        self.rings().flat_map(|ring| edges(ring)).filter(|side| is_right_of(point, side)).count() % 2 == 1
     }
 }
 
@@ -205,18 +212,15 @@ impl Mask {
         let rest = self.inverted();
         let parts = rest.parts();
         let mut open = vec![false; parts.sizes.len()];
-        let edge = |index: usize| {
-            let (x, y) = (index % self.width, index / self.width);
-            x == 0 || y == 0 || x + 1 == self.width || y + 1 == self.height
-        };
         for (index, &part) in parts.labels.iter().enumerate() {
-            if edge(index) {
+            let (x, y) = (index % self.width, index / self.width);
+            if x == 0 || y == 0 || x + 1 == self.width || y + 1 == self.height {
                 open[part as usize] = true;
             }
         }
-        let fills = |part: u32| part > 0 && !open[part as usize] && parts.size(part) <= most_px;
-        let bits = self.bits.iter().zip(&parts.labels).map(|(&bit, &part)| bit || fills(part)).collect();
-        Self { bits, ..*self }
+        let bits = (self.bits.iter().zip(&parts.labels))
+            .map(|(&bit, &part)| bit || (part > 0 && !open[part as usize] && parts.size(part) <= most_px));
+        Self { bits: bits.collect(), ..*self }
     }
 
     /// Without its parts of fewer than `least_px` pixels.
@@ -313,12 +317,18 @@ impl Mask {
         polygons
     }
 
+    /// Whether the pixel ahead of a corner is set, on one side of the way.
+    fn is_set_ahead(&self, (x, y): (isize, isize), heading: (isize, isize), side: (isize, isize)) -> bool {
+        let [across, down] = [heading.0 + side.0, heading.1 + side.1].map(|to| if to > 0 { 0 } else { -1 });
+        let (x, y) = (x + across, y + down);
+        x >= 0 && y >= 0 && self.get(x as usize, y as usize)
+    }
+
     /// Walks the border of a part from the top left corner of pixel (x, y), the
     /// part always on the right, back to the start. Gives the corners where it
     /// turns. Where two pixels meet at a corner only, it stays with its own.
     fn walk(&self, x: usize, y: usize, walked: &mut [bool]) -> Vec<(usize, usize)> {
         const EAST: (isize, isize) = (1, 0);
-        let pixel = |x: isize, y: isize| x >= 0 && y >= 0 && self.get(x as usize, y as usize);
         let start = (x as isize, y as isize);
         let (mut at, mut heading) = (start, EAST);
         let mut corners = Vec::new();
@@ -328,15 +338,11 @@ impl Mask {
             }
             at = (at.0 + heading.0, at.1 + heading.1);
             let right = (-heading.1, heading.0);
-            // The pixels ahead of this corner, on both sides of the way.
-            let ahead = |side: (isize, isize)| {
-                let low = |along: isize, across: isize| if along + across > 0 { 0 } else { -1 };
-                pixel(at.0 + low(heading.0, side.0), at.1 + low(heading.1, side.1))
-            };
-            let next = if !ahead(right) {
+            let left = (heading.1, -heading.0);
+            let next = if !self.is_set_ahead(at, heading, right) {
                 right
-            } else if ahead((-right.0, -right.1)) {
-                (-right.0, -right.1)
+            } else if self.is_set_ahead(at, heading, left) {
+                left
             } else {
                 heading
             };
@@ -364,16 +370,27 @@ fn for_each_span(
     let sides: Vec<(Level0Point, Level0Point)> = rings.iter().flat_map(|ring| edges(ring)).collect();
     let first = bounds.min.y.floor().max(0.0) as usize;
     let last = (bounds.max.y.ceil().max(0.0) as usize).min(height);
-    let pixel = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(width);
     let mut crossings = Vec::new();
     for row in first..last {
         let y = row as f64 + 0.5;
-        let crossing = |(p, q): &(Level0Point, Level0Point)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x);
+        let crossed = sides.iter().filter(|(p, q)| (p.y <= y) != (q.y <= y));
         crossings.clear();
-        crossings.extend(sides.iter().filter(|(p, q)| (p.y <= y) != (q.y <= y)).map(crossing));
+        crossings.extend(crossed.map(|(p, q)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x)));
         crossings.sort_unstable_by(f64::total_cmp);
-        crossings.chunks_exact(2).for_each(|ends| span(row, pixel(ends[0]), pixel(ends[1])));
+        for ends in crossings.chunks_exact(2) {
+            span(row, first_pixel_from(ends[0], width), first_pixel_from(ends[1], width));
+        }
     }
+}
+
+/// The first pixel of a row of `width` whose centre lies at `x` or right of it; `width` if there is none.
+pub(crate) fn first_pixel_from(x: f64, width: usize) -> usize {
+    ((x - 0.5).ceil().max(0.0) as usize).min(width)
+}
+
+/// Whether a ray from `point` to the left crosses a side, of which the upper end counts and the lower does not.
+pub(crate) fn is_right_of(point: Level0Point, (p, q): &(Level0Point, Level0Point)) -> bool {
+    (p.y <= point.y) != (q.y <= point.y) && point.x < p.x + (point.y - p.y) / (q.y - p.y) * (q.x - p.x)
 }
 
 /// Cuts a walk that passes a corner twice into rings that do not.
@@ -381,20 +398,23 @@ fn simple_rings(corners: Vec<(usize, usize)>) -> Vec<Ring> {
     let mut rings = Vec::new();
     let mut open: Vec<(usize, usize)> = Vec::new();
     let mut place = std::collections::BTreeMap::new();
-    let point = |&(x, y): &(usize, usize)| Level0Point::new(x as f64, y as f64);
     for corner in corners {
         if let Some(&from) = place.get(&corner) {
             let ring: Vec<(usize, usize)> = open.drain(from..).collect();
             ring.iter().for_each(|corner| {
                 place.remove(corner);
             });
-            rings.push(ring.iter().map(point).collect());
+            rings.push(ring_of_corners(&ring));
         }
         place.insert(corner, open.len());
         open.push(corner);
     }
-    rings.push(open.iter().map(point).collect());
+    rings.push(ring_of_corners(&open));
     rings
+}
+
+fn ring_of_corners(corners: &[(usize, usize)]) -> Ring {
+    corners.iter().map(|&(x, y)| Level0Point::new(x as f64, y as f64)).collect()
 }
 
 /// The lower envelope of parabolas, in buffers that are used again.
@@ -432,10 +452,9 @@ impl Envelope {
     }
 
     fn add(&mut self, place: usize) {
-        let raised = |at: usize| self.heights[at] + at as f64 * at as f64;
         let mut start = f64::NEG_INFINITY;
         while let Some(&top) = self.tops.last() {
-            start = (raised(place) - raised(top)) / (2.0 * (place as f64 - top as f64));
+            start = (self.raised(place) - self.raised(top)) / (2.0 * (place as f64 - top as f64));
             if start > self.starts[self.tops.len() - 1] {
                 break;
             }
@@ -445,6 +464,10 @@ impl Envelope {
         }
         self.tops.push(place);
         self.starts.push(start);
+    }
+
+    fn raised(&self, at: usize) -> f64 {
+        self.heights[at] + at as f64 * at as f64
     }
 }
 
@@ -465,9 +488,10 @@ pub fn simplified(ring: &[Level0Point], tolerance: f64) -> Ring {
     keep[far] = true;
     let mut spans = vec![(0, far), (far, closed.len() - 1)];
     while let Some((from, to)) = spans.pop() {
-        let off = |at: usize| squared_distance_to_segment(closed[at], closed[from], closed[to]);
-        let farthest = (from + 1..to).max_by(|&a, &b| off(a).total_cmp(&off(b)));
-        if let Some(at) = farthest.filter(|&at| off(at) > tolerance * tolerance) {
+        let farthest = (from + 1..to)
+            .map(|at| (at, squared_distance_to_segment(closed[at], closed[from], closed[to])))
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        if let Some((at, _)) = farthest.filter(|(_, off)| *off > tolerance * tolerance) {
             keep[at] = true;
             spans.extend([(from, at), (at, to)]);
         }
@@ -509,11 +533,10 @@ fn rings_keep_apart(polygon: &Polygon) -> bool {
     let right_way = ring_area(&polygon.outer) > 0.0 && polygon.holes.iter().all(|hole| ring_area(hole) < 0.0);
     let rings: Vec<&Ring> = std::iter::once(&polygon.outer).chain(&polygon.holes).collect();
     let sides: Vec<(Level0Point, Level0Point)> = rings.iter().flat_map(|ring| edges(ring)).collect();
-    let corners = |p: Level0Point| [p.x, p.y];
-    let segment = |(index, &(p, q)): (usize, &(Level0Point, Level0Point))| {
-        Segment::new(rstar::primitives::Line::new(corners(p), corners(q)), (index, 0))
-    };
-    let tree = rstar::RTree::bulk_load(sides.iter().enumerate().map(segment).collect::<Vec<_>>());
+    let segments = sides.iter().enumerate().map(|(index, (p, q))| {
+        Segment::new(rstar::primitives::Line::new(p.to_array(), q.to_array()), (index, 0))
+    });
+    let tree = rstar::RTree::bulk_load(segments.collect::<Vec<_>>());
     right_way
         && tree
             .intersection_candidates_with_other_tree(&tree)
@@ -523,8 +546,8 @@ fn rings_keep_apart(polygon: &Polygon) -> bool {
 
 /// Whether two sides cross, or one ends within the other.
 fn cross(a: (Level0Point, Level0Point), b: (Level0Point, Level0Point)) -> bool {
-    let side = |(p, q): (Level0Point, Level0Point), r: Level0Point| (q - p).cross(r - p);
-    let (b0, b1, a0, a1) = (side(a, b.0), side(a, b.1), side(b, a.0), side(b, a.1));
+    let [b0, b1] = [b.0, b.1].map(|end| (a.1 - a.0).cross(end - a.0));
+    let [a0, a1] = [a.0, a.1].map(|end| (b.1 - b.0).cross(end - b.0));
     if a.0 == b.0 || a.0 == b.1 || a.1 == b.0 || a.1 == b.1 {
         // Sharing a corner is what neighbours do, unless one lies on the other.
         let (shared_back, other_a, other_b) = if a.1 == b.0 {

@@ -190,7 +190,6 @@ fn eccentricity(ring: &[Level0Point]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::ring;
 
@@ -199,8 +198,8 @@ mod tests {
     }
 
     fn polygon(corners: u32, rx: f64, ry: f64) -> Vec<Level0Point> {
-        let angle = |i: u32| f64::from(i) * std::f64::consts::TAU / f64::from(corners);
-        (0..corners).map(|i| Level0Point::new(5e4 + rx * angle(i).cos(), 9e4 + ry * angle(i).sin())).collect()
+        let angles = (0..corners).map(|i| f64::from(i) * std::f64::consts::TAU / f64::from(corners));
+        angles.map(|angle| Level0Point::new(5e4 + rx * angle.cos(), 9e4 + ry * angle.sin())).collect()
     }
 
     #[test]
@@ -245,21 +244,21 @@ mod tests {
     #[test]
     fn the_widths_agree_with_trying_every_direction() {
         for seed in 0..20_u32 {
-            let radius = |i: u32| 5.0 + f64::from((i * 7 + seed * 13) % 11);
-            let points: Vec<Level0Point> = (0..17)
+            let points: Vec<Level0Point> = (0..17_u32)
                 .map(|i| {
+                    let radius = 5.0 + f64::from((i * 7 + seed * 13) % 11);
                     let angle = f64::from(i) * 0.37;
-                    Level0Point::new(radius(i) * angle.cos(), radius(i) * angle.sin())
+                    Level0Point::new(radius * angle.cos(), radius * angle.sin())
                 })
                 .collect();
             let hull = convex_hull(&points);
-            let width = |a: f64| {
-                let along: Vec<f64> = points.iter().map(|p| p.x * a.cos() + p.y * a.sin()).collect();
+            let widths = (0..31416).map(|i| {
+                let (sin, cos) = (f64::from(i) * 1e-4).sin_cos();
+                let along: Vec<f64> = points.iter().map(|p| p.x * cos + p.y * sin).collect();
                 along.iter().copied().fold(f64::MIN, f64::max)
                     - along.iter().copied().fold(f64::MAX, f64::min)
-            };
-            let least = (0..31416).map(|i| width(f64::from(i) * 1e-4)).fold(f64::MAX, f64::min);
-            close(min_width(&hull), least, 2e-3);
+            });
+            close(min_width(&hull), widths.fold(f64::MAX, f64::min), 2e-3);
             let farthest = points
                 .iter()
                 .flat_map(|p| points.iter().map(move |q| (*p - *q).length()))

@@ -19,9 +19,9 @@ struct Entry {
 
 impl Entry {
     fn new(area: &Level0Box, member: u32) -> Self {
-        let down = |value: f64| (value as f32).next_down();
-        let up = |value: f64| (value as f32).next_up();
-        Self { min: [down(area.min.x), down(area.min.y)], max: [up(area.max.x), up(area.max.y)], member }
+        let min = area.min.to_array().map(|value| (value as f32).next_down());
+        let max = area.max.to_array().map(|value| (value as f32).next_up());
+        Self { min, max, member }
     }
 
     fn meets(&self, other: &Self) -> bool {
@@ -34,6 +34,10 @@ impl Entry {
 
     fn middle(&self, axis: usize) -> f32 {
         0.5 * (self.min[axis] + self.max[axis])
+    }
+
+    fn longest_half(&self) -> f32 {
+        self.half(0).max(self.half(1))
     }
 
     fn half(&self, axis: usize) -> f32 {
@@ -70,10 +74,18 @@ pub(crate) struct NearIndex {
     large_entries: Vec<Entry>,
 }
 
+/// Those whose halves are at most `half` px long, and the others.
+fn parted(all: Vec<Entry>, half: f32) -> (Vec<Entry>, Vec<Entry>) {
+    if all.iter().all(|entry| entry.longest_half() <= half) {
+        return (all, Vec::new());
+    }
+    all.into_iter().partition(|entry| entry.longest_half() <= half)
+}
+
 impl NearIndex {
     /// An index over `boxes`, each with its member.
     pub(crate) fn new(boxes: impl Iterator<Item = (Level0Box, u32)>) -> Self {
-        let mut index = Self::of(boxes.map(|(area, member)| Entry::new(&area, member)).collect());
+        let mut index = Self::without_tree(boxes.map(|(area, member)| Entry::new(&area, member)).collect());
         index.plant();
         index
     }
@@ -81,7 +93,8 @@ impl NearIndex {
     /// An index over `boxes` that numbers them in the order in which it goes
     /// over them; and which box each number is.
     pub(crate) fn in_order(boxes: impl Iterator<Item = Level0Box>) -> (Self, Vec<u32>) {
-        let mut index = Self::of(boxes.zip(0..).map(|(area, number)| Entry::new(&area, number)).collect());
+        let mut index =
+            Self::without_tree(boxes.zip(0..).map(|(area, number)| Entry::new(&area, number)).collect());
         let entries = index.entries.iter_mut().chain(&mut index.large_entries);
         let order =
             entries.zip(0..).map(|(entry, place)| std::mem::replace(&mut entry.member, place)).collect();
@@ -90,7 +103,7 @@ impl NearIndex {
     }
 
     /// All but the tree.
-    fn of(all: Vec<Entry>) -> Self {
+    fn without_tree(all: Vec<Entry>) -> Self {
         let Some(first) = all.first() else { return Self::default() };
         let (mut low, mut high) = ([first.middle(0), first.middle(1)], [first.middle(0), first.middle(1)]);
         let mut halves = 0.0;
@@ -108,16 +121,14 @@ impl NearIndex {
     }
 
     fn with_buckets(all: Vec<Entry>, low: [f32; 2], high: [f32; 2], edge: f32) -> Self {
-        let is_small = |entry: &Entry| entry.half(0).max(entry.half(1)) <= SMALL_HALVES * edge;
-        let (small, large): (Vec<Entry>, Vec<Entry>) =
-            if all.iter().all(is_small) { (all, Vec::new()) } else { all.into_iter().partition(is_small) };
-        let count = |axis: usize| ((high[axis] - low[axis]) / edge) as usize + 1;
+        let (small, large) = parted(all, SMALL_HALVES * edge);
+        let [columns, rows] = [0, 1].map(|axis| ((high[axis] - low[axis]) / edge) as usize + 1);
         let mut index = Self {
             origin: low,
             buckets_per_px: 1.0 / edge,
-            columns: count(0),
-            rows: count(1),
-            reach: small.iter().map(|entry| entry.half(0).max(entry.half(1))).fold(0.0, f32::max),
+            columns,
+            rows,
+            reach: small.iter().map(Entry::longest_half).fold(0.0, f32::max),
             starts: Vec::new(),
             entries: Vec::new(),
             large: Large::default(),
@@ -133,17 +144,16 @@ impl NearIndex {
         if self.large_entries.is_empty() {
             return;
         }
-        let boxed =
-            |entry: &Entry| GeomWithData::new(Rectangle::from_corners(entry.min, entry.max), entry.member);
-        self.large = RTree::bulk_load(self.large_entries.iter().map(boxed).collect());
+        let leaves = (self.large_entries.iter())
+            .map(|entry| GeomWithData::new(Rectangle::from_corners(entry.min, entry.max), entry.member));
+        self.large = RTree::bulk_load(leaves.collect());
     }
 
     /// Sorts `small` into buckets by counting.
     fn fill(&mut self, small: &[Entry]) {
         let mut starts = vec![0_u32; self.columns * self.rows + 1];
-        let bucket = |entry: &Entry| self.row(entry.middle(1)) * self.columns + self.column(entry.middle(0));
         for entry in small {
-            starts[bucket(entry) + 1] += 1;
+            starts[self.bucket(entry) + 1] += 1;
         }
         for at in 1..starts.len() {
             starts[at] += starts[at - 1];
@@ -151,12 +161,17 @@ impl NearIndex {
         let mut next = starts.clone();
         let mut entries = small.to_vec();
         for entry in small {
-            let at = &mut next[bucket(entry)];
+            let at = &mut next[self.bucket(entry)];
             entries[*at as usize] = *entry;
             *at += 1;
         }
         self.starts = starts;
         self.entries = entries;
+    }
+
+    /// The bucket that the middle of an entry lies in.
+    fn bucket(&self, entry: &Entry) -> usize {
+        self.row(entry.middle(1)) * self.columns + self.column(entry.middle(0))
     }
 
     fn column(&self, x: f32) -> usize {
@@ -242,7 +257,6 @@ fn bucket(place: f32, count: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::testing::level0;
     use proptest::prelude::*;
@@ -270,9 +284,9 @@ mod tests {
 
         #[test]
         fn every_pair_that_shares_an_area_is_found_once(a in boxes(), b in boxes()) {
-            let index = |boxes: &[Level0Box]| NearIndex::new(boxes.iter().copied().zip(0..));
+            let [first, second] = [&a, &b].map(|boxes| NearIndex::new(boxes.iter().copied().zip(0..)));
             let mut found = Vec::new();
-            index(&a).pairs(&index(&b), &level0(0.0, 0.0, 2000.0, 2000.0), |i, j| found.push((i, j)));
+            first.pairs(&second, &level0(0.0, 0.0, 2000.0, 2000.0), |i, j| found.push((i, j)));
             found.retain(|&(i, j)| crate::geometry::shared_area(&a[i as usize], &b[j as usize]) > 0.0);
             found.sort_unstable();
             let mut expected = Vec::new();

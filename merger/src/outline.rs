@@ -69,10 +69,9 @@ impl PlacedOutline {
         let in_boxes = shared_area(&this.hull.bounds(), &that.hull.bounds());
         let most = lesser(in_boxes, lesser(first, second));
         let least = first + second - around.area();
-        let is_enough = |shared: f64| shared >= needed * (first + second - shared);
-        match (is_enough(least), is_enough(most)) {
-            (true, _) => Some(true),
-            (_, false) => Some(false),
+        match [least, most].map(|shared| shared >= needed * (first + second - shared)) {
+            [true, _] => Some(true),
+            [_, false] => Some(false),
             _ => None,
         }
     }
@@ -242,11 +241,12 @@ impl Spans {
         let mut corners: Vec<(Level0Point, usize)> = Vec::with_capacity(ring.ring.len() + 1);
         corners.extend(ring.points().map(|point| (point, lines.above(point.y))));
         corners.push(corners[0]);
-        let between = |p: usize, q: usize| -> Range<usize> { p.min(q)..p.max(q) };
         // One place further on, so that filling moves each start to where it belongs.
         let mut starts = vec![0_u32; lines.count + 2];
         for side in corners.windows(2) {
-            between(side[0].1, side[1].1).for_each(|line| starts[line + 2] += 1);
+            for line in between(side[0].1, side[1].1) {
+                starts[line + 2] += 1;
+            }
         }
         for line in 2..starts.len() {
             starts[line] += starts[line - 1];
@@ -255,8 +255,7 @@ impl Spans {
         for side in corners.windows(2) {
             let ((p, above_p), (q, above_q)) = (side[0], side[1]);
             let slope = (q.x - p.x) / (q.y - p.y);
-            let within = |x: f64| lesser(greater(x, left), right);
-            let (low, high) = (within(lesser(p.x, q.x)), within(greater(p.x, q.x)));
+            let [low, high] = [lesser(p.x, q.x), greater(p.x, q.x)].map(|x| lesser(greater(x, left), right));
             for line in between(above_p, above_q) {
                 let at = p.x + (lines.y(line) - p.y) * slope;
                 x[starts[line + 1] as usize] = lesser(greater(at, low), high);
@@ -284,18 +283,22 @@ impl Spans {
     }
 }
 
+/// The lines that a side crosses whose ends have `p` and `q` of them above.
+fn between(p: usize, q: usize) -> Range<usize> {
+    p.min(q)..p.max(q)
+}
+
 fn length(on_line: &[f64]) -> f64 {
     on_line.chunks_exact(2).map(|span| span[1] - span[0]).sum()
 }
 
 fn shared_length(a: &[f64], b: &[f64]) -> f64 {
-    let common = |p: &[f64], q: &[f64]| greater(lesser(p[1], q[1]) - greater(p[0], q[0]), 0.0);
-    a.chunks_exact(2).flat_map(|p| b.chunks_exact(2).map(move |q| common(p, q))).sum()
+    let pairs = a.chunks_exact(2).flat_map(|p| b.chunks_exact(2).map(move |q| (p, q)));
+    pairs.map(|(p, q)| greater(lesser(p[1], q[1]) - greater(p[0], q[0]), 0.0)).sum()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::geometry::{edges, ring_area};
     use crate::testing::level0;
@@ -308,6 +311,11 @@ mod tests {
     fn placed(points: &[(f32, f32)]) -> PlacedOutline {
         let ring = points.iter().map(|&(x, y)| WindowPoint::new(x, y)).collect();
         PlacedOutline::new(Placement::new(1.0, 1.0, 90_000.0, 70_000.0), ring).unwrap()
+    }
+
+    fn outline(points: &[(f32, f32)]) -> Option<PlacedOutline> {
+        let ring = points.iter().map(|&(x, y)| WindowPoint::new(x, y)).collect();
+        PlacedOutline::new(Placement::new(2.0, 2.0, 0.0, 0.0), ring)
     }
 
     fn everywhere() -> Level0Box {
@@ -324,7 +332,7 @@ mod tests {
         let size = 3.0..30.0_f32;
         (3..40_u8, 0.0..12.0_f32, 0.0..12.0_f32, size.clone(), size, 0.0..3.2_f32).prop_map(
             |(corners, x, y, a, b, turned)| {
-                let corner = |step: u8| {
+                let corners = (0..corners).map(|step| {
                     let (sine, cosine) =
                         (f32::from(step) / f32::from(corners) * std::f32::consts::TAU).sin_cos();
                     let (along, up) = (a * cosine, b * sine);
@@ -332,8 +340,8 @@ mod tests {
                         x + along * turned.cos() - up * turned.sin(),
                         y + along * turned.sin() + up * turned.cos(),
                     )
-                };
-                placed(&(0..corners).map(corner).collect::<Vec<_>>())
+                });
+                placed(&corners.collect::<Vec<_>>())
             },
         )
     }
@@ -344,10 +352,9 @@ mod tests {
         let side = ring_area(&clip).signum();
         let mut rest = subject.on_level0().into_vec();
         for (p, q) in edges(&clip) {
-            let inside = |point: Level0Point| side * (q - p).cross(point - p);
             let mut kept = Vec::new();
             for (a, b) in edges(&rest) {
-                let (of_a, of_b) = (inside(a), inside(b));
+                let [of_a, of_b] = [a, b].map(|point| side * (q - p).cross(point - p));
                 if of_a >= 0.0 {
                     kept.push(a);
                 }
@@ -375,10 +382,6 @@ mod tests {
 
     #[test]
     fn what_encloses_nothing_or_is_not_finite() {
-        let outline = |points: &[(f32, f32)]| {
-            let ring = points.iter().map(|&(x, y)| WindowPoint::new(x, y)).collect();
-            PlacedOutline::new(Placement::new(2.0, 2.0, 0.0, 0.0), ring)
-        };
         assert_eq!(outline(&[]), None);
         assert_eq!(outline(&[(0.0, 0.0), (1.0, 1.0)]), None);
         for bad in [f32::NAN, f32::INFINITY] {
@@ -392,15 +395,13 @@ mod tests {
     fn overlap_is_cut_to_the_zone() {
         let a = placed(&[(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0)]);
         let b = placed(&[(5.0, 5.0), (15.0, 5.0), (15.0, 15.0), (5.0, 15.0)]);
-        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found}");
         let all = overlap(&a, &b, &everywhere());
-        close(all.first, 100.0);
-        close(all.second, 100.0);
-        close(all.shared, 25.0);
         let zone = level0(90_000.0, 70_000.0, 90_007.5, 70_020.0);
         let half = overlap(&a, &b, &zone);
-        close(half.second, 25.0);
-        close(half.shared, 12.5);
+        let areas = [all.first, all.second, all.shared, half.second, half.shared];
+        for (found, expected) in areas.into_iter().zip([100.0, 100.0, 25.0, 25.0, 12.5]) {
+            assert!((found - expected).abs() < 1e-6, "{areas:?}");
+        }
         assert_eq!(a.agrees(&b, &zone, 0.01), None);
     }
 
@@ -418,8 +419,9 @@ mod tests {
             let spans = Spans::of(&ring, &lines, across);
             let points = ring.on_level0();
             // On which side of a line a corner lies that is on it is a matter of rounding.
-            let is_clear = |y: f64| points.iter().all(|point| (point.y - y).abs() > 1e-6);
-            for line in (0..lines.count).filter(|&line| is_clear(lines.y(line))) {
+            let clear = (0..lines.count)
+                .filter(|&line| points.iter().all(|point| (point.y - lines.y(line)).abs() > 1e-6));
+            for line in clear {
                 let y = lines.y(line);
                 let sides = edges(&points).filter(move |(p, q)| (p.y <= y) != (q.y <= y));
                 let x = sides.map(|(p, q)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x));

@@ -111,7 +111,6 @@ pub(crate) fn level0_from_window(placement: &Placement, point: WindowPoint) -> L
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::layout::Layout;
     use crate::testing::{detection, grid_windows, level0};

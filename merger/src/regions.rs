@@ -11,7 +11,7 @@ use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 use crate::MergeError;
 use crate::cell::Cell;
 use crate::geometry::{edges, ring_bounds, ring_centroid};
-use crate::mask::{Mask, Polygon, simplified_polygon};
+use crate::mask::{Mask, Polygon, is_right_of, simplified_polygon};
 use crate::place::RawCell;
 
 /// Where a mask lies on the slide.
@@ -41,10 +41,6 @@ impl MaskFrame {
         let (x, y) = self.level0_per_px;
         let off = point - self.origin;
         Level0Point::new(off.x / x, off.y / y)
-    }
-
-    fn mask_from_level0_ring(&self, ring: &[Level0Point]) -> Vec<Level0Point> {
-        ring.iter().map(|&point| self.mask_from_level0(point)).collect()
     }
 }
 
@@ -149,11 +145,7 @@ impl Region {
     /// Notes how much of it `analysed`, a mask in `frame`, holds. Where it is
     /// smaller than a pixel of that mask, the pixel at its centroid decides.
     pub fn note_coverage(&mut self, analysed: &Mask, frame: &MaskFrame) {
-        let in_mask = |ring: &Vec<Level0Point>| frame.mask_from_level0_ring(ring);
-        let polygon = Polygon {
-            outer: in_mask(&self.polygon.outer),
-            holes: self.polygon.holes.iter().map(in_mask).collect(),
-        };
+        let polygon = self.polygon.mapped(|point| frame.mask_from_level0(point));
         self.coverage = analysed.share_within(&polygon).unwrap_or_else(|| {
             let at = frame.mask_from_level0(self.centroid);
             f64::from(u8::from(analysed.get(at.x.max(0.0) as usize, at.y.max(0.0) as usize)))
@@ -173,25 +165,24 @@ pub fn regions_from_mask(
 ) -> Vec<Region> {
     let cleaned = cleaned(mask, frame, settings);
     let tolerance = settings.simplify_um / frame.um_per_px();
-    let region = |polygon: &Polygon| region(&simplified_polygon(polygon, tolerance), frame, kind, slide_key);
-    cleaned.polygons().iter().filter_map(region).collect()
+    let polygons = cleaned.polygons().into_iter().map(|polygon| simplified_polygon(&polygon, tolerance));
+    polygons.filter_map(|polygon| region(&polygon, frame, kind, slide_key)).collect()
 }
 
 /// The mask closed, opened, its small holes filled and its small parts left out.
 #[must_use]
 pub fn cleaned(mask: &Mask, frame: &MaskFrame, settings: &RegionSettings) -> Mask {
     let um = frame.um_per_px();
-    let px2 = |um2: f64| um2 / (um * um);
+    let um2_per_px = um * um;
     mask.closed(settings.closing_um / um)
         .opened(settings.opening_um / um)
-        .filled(px2(settings.largest_hole_um2).floor() as u64)
-        .without_small(px2(settings.least_area_um2).ceil() as u64)
+        .filled((settings.largest_hole_um2 / um2_per_px).floor() as u64)
+        .without_small((settings.least_area_um2 / um2_per_px).ceil() as u64)
 }
 
 fn region(polygon: &Polygon, frame: &MaskFrame, kind: &str, slide_key: u64) -> Option<Region> {
     let um = frame.mpp.get();
-    let place = |ring: &Vec<Level0Point>| ring.iter().map(|&point| frame.level0_from_mask(point)).collect();
-    let placed = Polygon { outer: place(&polygon.outer), holes: polygon.holes.iter().map(place).collect() };
+    let placed = polygon.mapped(|point| frame.level0_from_mask(point));
     let centroid = ring_centroid(&placed.outer)?;
     Some(Region {
         id: region_id(slide_key, kind, &placed.outer),
@@ -255,12 +246,12 @@ pub fn density_mask(
     let um = frame.um_per_px();
     let least = least_per_mm2 * disc_mm2.sum::<usize>() as f64 * um * um * 1e-6;
     Mask::from_fn(width, height, |x, y| {
-        let in_row = |row: usize| {
+        let in_rows = (y.saturating_sub(reach)..(y + reach + 1).min(height)).map(|row| {
             let half = halves[row.abs_diff(y)];
             let (from, to) = (x.saturating_sub(half), (x + half + 1).min(width));
             before[row * stride + to] - before[row * stride + from]
-        };
-        let count: u32 = (y.saturating_sub(reach)..(y + reach + 1).min(height)).map(in_row).sum();
+        });
+        let count: u32 = in_rows.sum();
         count > 0 && f64::from(count) >= least
     })
 }
@@ -294,7 +285,8 @@ impl RegionPainter {
         let ring = outline.as_deref().unwrap_or(&corners);
         let (width, height) = self.size;
         let mask = self.masks.entry(cell.class).or_insert_with(|| Mask::new(width, height));
-        mask.paint(&self.frame.mask_from_level0_ring(ring));
+        let drawn: Vec<Level0Point> = ring.iter().map(|&point| self.frame.mask_from_level0(point)).collect();
+        mask.paint(&drawn);
         let centroid = ring_centroid(ring).unwrap_or_else(|| cell.bbox.center());
         self.marks.push((cell.class, centroid, cell.score));
     }
@@ -320,12 +312,12 @@ impl RegionPainter {
         settings: &RegionSettings,
         slide_key: u64,
     ) -> Vec<Region> {
-        let of_class = |(&class, mask): (&ClassId, &Mask)| {
+        let by_class = self.masks.iter().flat_map(|(&class, mask)| {
             let mut regions = regions_from_mask(mask, &self.frame, &kind(class), settings, slide_key);
             self.note_scores(class, &mut regions);
             regions
-        };
-        self.masks.iter().flat_map(of_class).collect()
+        });
+        by_class.collect()
     }
 
     fn note_scores(&self, class: ClassId, regions: &mut [Region]) {
@@ -361,13 +353,13 @@ impl Slabs {
     /// About so many sides fall to a slab.
     const SIDES: usize = 8;
 
-    fn of(region: &Region) -> Self {
-        let rings = || std::iter::once(&region.polygon.outer).chain(&region.polygon.holes);
-        let count = (rings().map(Vec::len).sum::<usize>() / Self::SIDES).max(1);
+    fn new(region: &Region) -> Self {
+        let corners: usize = region.polygon.rings().map(Vec::len).sum();
+        let count = (corners / Self::SIDES).max(1);
         let (top, height) = (region.bbox.min.y, region.bbox.height());
         let slabs_per_px = if height > 0.0 { count as f64 / height } else { 0.0 };
         let mut slabs = Self { top, slabs_per_px, sides: vec![Vec::new(); count] };
-        for (p, q) in rings().flat_map(|ring| edges(ring)) {
+        for (p, q) in region.polygon.rings().flat_map(|ring| edges(ring)) {
             for slab in slabs.at(p.y.min(q.y))..=slabs.at(p.y.max(q.y)) {
                 slabs.sides[slab].push((p, q));
             }
@@ -381,11 +373,7 @@ impl Slabs {
 
     /// As [`Polygon::contains`].
     fn contains(&self, point: Level0Point) -> bool {
-        let right_of = |(p, q): &&(Level0Point, Level0Point)| {
-            (p.y <= point.y) != (q.y <= point.y)
-                && point.x < p.x + (point.y - p.y) / (q.y - p.y) * (q.x - p.x)
-        };
-        self.sides[self.at(point.y)].iter().filter(right_of).count() % 2 == 1
+        self.sides[self.at(point.y)].iter().filter(|side| is_right_of(point, side)).count() % 2 == 1
     }
 }
 
@@ -393,12 +381,12 @@ impl<'a> RegionFinder<'a> {
     /// A finder over `regions`.
     #[must_use]
     pub fn new(regions: &'a [Region]) -> Self {
-        let boxed = |(index, region): (usize, &Region)| {
-            let (min, max) = (region.bbox.min, region.bbox.max);
-            GeomWithData::new(Rectangle::from_corners([min.x, min.y], [max.x, max.y]), index)
-        };
-        let slabs = regions.iter().map(Slabs::of).collect();
-        Self { regions, slabs, tree: RTree::bulk_load(regions.iter().enumerate().map(boxed).collect()) }
+        let leaves = regions.iter().enumerate().map(|(index, region)| {
+            let Level0Box { min, max } = region.bbox;
+            GeomWithData::new(Rectangle::from_corners(min.to_array(), max.to_array()), index)
+        });
+        let slabs = regions.iter().map(Slabs::new).collect();
+        Self { regions, slabs, tree: RTree::bulk_load(leaves.collect()) }
     }
 
     /// Indices of the regions that hold `point`, the smallest first: a nest
@@ -435,7 +423,6 @@ pub fn assign_cells(regions: &mut [Region], cells: &mut [Cell]) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn frame() -> MaskFrame {

@@ -133,24 +133,27 @@ fn piece(a: &View<'_>, b: &View<'_>, settings: &MergeSettings) -> Option<Tie> {
 /// and the windows share no more than a border.
 fn facing(a: &View<'_>, b: &View<'_>, settings: &MergeSettings) -> Option<f64> {
     let reach = a.reach(settings).max(b.reach(settings));
-    let meet = |low: &View<'_>, high: &View<'_>, low_side: Sides, high_side: Sides, along_y: bool| {
-        let cut = low.cell.cut.contains(low_side) && high.cell.cut.contains(high_side);
-        let (low_end, high_start) = if along_y {
-            (low.window.extent.max.x, high.window.extent.min.x)
-        } else {
-            (low.window.extent.max.y, high.window.extent.min.y)
-        };
-        let range = |view: &View<'_>| {
-            let bbox = &view.cell.bbox;
-            if along_y { (bbox.min.y, bbox.max.y) } else { (bbox.min.x, bbox.max.x) }
-        };
-        let thin = (low_end - high_start).abs() <= 2.0 * reach;
-        (cut && thin).then(|| interval_iou(range(low), range(high)))
-    };
-    meet(a, b, Sides::RIGHT, Sides::LEFT, true)
-        .or_else(|| meet(b, a, Sides::RIGHT, Sides::LEFT, true))
-        .or_else(|| meet(a, b, Sides::BOTTOM, Sides::TOP, false))
-        .or_else(|| meet(b, a, Sides::BOTTOM, Sides::TOP, false))
+    meet_beside(a, b, reach)
+        .or_else(|| meet_beside(b, a, reach))
+        .or_else(|| meet_below(a, b, reach))
+        .or_else(|| meet_below(b, a, reach))
+}
+
+/// How well the heights of two pieces agree where `left` ends at its window's right side and `right` begins at
+/// its window's left.
+fn meet_beside(left: &View<'_>, right: &View<'_>, reach: f64) -> Option<f64> {
+    let cut = left.cell.cut.contains(Sides::RIGHT) && right.cell.cut.contains(Sides::LEFT);
+    let thin = (left.window.extent.max.x - right.window.extent.min.x).abs() <= 2.0 * reach;
+    let (left, right) = (&left.cell.bbox, &right.cell.bbox);
+    (cut && thin).then(|| interval_iou((left.min.y, left.max.y), (right.min.y, right.max.y)))
+}
+
+/// The same of the widths, where `upper` ends at its window's bottom and `lower` begins at its window's top.
+fn meet_below(upper: &View<'_>, lower: &View<'_>, reach: f64) -> Option<f64> {
+    let cut = upper.cell.cut.contains(Sides::BOTTOM) && lower.cell.cut.contains(Sides::TOP);
+    let thin = (upper.window.extent.max.y - lower.window.extent.min.y).abs() <= 2.0 * reach;
+    let (upper, lower) = (&upper.cell.bbox, &lower.cell.bbox);
+    (cut && thin).then(|| interval_iou((upper.min.x, upper.max.x), (lower.min.x, lower.max.x)))
 }
 
 /// Whether two detections agree at least as much as `needed`. Outlines are
@@ -236,6 +239,16 @@ impl Coverage<'_> {
     fn agreement(&self, a: &RawCell, b: &RawCell) -> f64 {
         agreement(&self.view(a), &self.view(b), self.settings.metric)
     }
+
+    /// The tie between two members of a component.
+    fn tie(&self, component: &[RawCell], low: u32, high: u32) -> Option<Tie> {
+        let [low, high] = [low, high].map(|index| self.view(&component[index as usize]));
+        tie(&low, &high, self.settings)
+    }
+
+    fn edge(&self, component: &[RawCell], low: u32, high: u32) -> Option<Edge> {
+        self.tie(component, low, high).map(|tie| Edge { low, high, tie })
+    }
 }
 
 /// Turns components into cells, one after another, in buffers that are used
@@ -306,18 +319,17 @@ struct Edge {
 /// All ties of a sorted component, by `low`, then `high`.
 fn find_ties(component: &[RawCell], coverage: &Coverage<'_>, ties: &mut Vec<Edge>) {
     let count = component.len() as u32;
-    let view = |index: u32| coverage.view(&component[index as usize]);
     if is_plain(component) {
-        plain_ties(count, |low, high| tie(&view(low), &view(high), coverage.settings), ties);
+        plain_ties(count, |low, high| coverage.tie(component, low, high), ties);
         return;
     }
-    let mut add = |low: u32, high: u32| {
-        ties.extend(tie(&view(low), &view(high), coverage.settings).map(|tie| Edge { low, high, tie }));
-    };
     if count <= FEW {
-        (0..count).for_each(|low| (low + 1..count).for_each(|high| add(low, high)));
+        for low in 0..count {
+            ties.extend((low + 1..count).filter_map(|high| coverage.edge(component, low, high)));
+        }
     } else {
-        near_pairs(component, coverage).into_iter().for_each(|(low, high)| add(low, high));
+        let near = near_pairs(component, coverage).into_iter();
+        ties.extend(near.filter_map(|(low, high)| coverage.edge(component, low, high)));
     }
     drop_ambiguous(component, coverage, ties);
 }
@@ -398,10 +410,13 @@ fn suppress_wholes(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
 }
 
 fn suppress(edge: &Edge, owner: &mut [u32]) {
-    let free = |index: u32| owner[index as usize] == index;
-    if free(edge.low) && free(edge.high) {
+    if is_free(edge.low, owner) && is_free(edge.high, owner) {
         owner[edge.high as usize] = edge.low;
     }
+}
+
+fn is_free(index: u32, owner: &[u32]) -> bool {
+    owner[index as usize] == index
 }
 
 /// Each cut detection goes to the owner of the whole one that it fits best.
@@ -434,14 +449,21 @@ fn suppress_pieces(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
     }
 }
 
+/// Whether two groups hold a piece from the same window each.
+fn share_a_window(a: &[u32], b: &[u32], component: &[RawCell]) -> bool {
+    b.iter().any(|piece| {
+        let window = component[*piece as usize].window;
+        a.iter().any(|other| component[*other as usize].window == window)
+    })
+}
+
 /// Puts pieces together, best agreement first, as long as no window is there
 /// twice: gives each the first of its group.
 fn join_pieces(component: &[RawCell], ties: &[Edge], owner: &[u32], group: &mut [u32]) {
-    let free = |index: u32| owner[index as usize] == index;
-    let mut pieces: Vec<(f64, u32, u32)> = ties
-        .iter()
+    let mut pieces: Vec<(f64, u32, u32)> = (ties.iter())
+        .filter(|edge| is_free(edge.low, owner) && is_free(edge.high, owner))
         .filter_map(|edge| match edge.tie {
-            Tie::Piece(found) if free(edge.low) && free(edge.high) => Some((found, edge.low, edge.high)),
+            Tie::Piece(found) => Some((found, edge.low, edge.high)),
             _ => None,
         })
         .collect();
@@ -450,12 +472,10 @@ fn join_pieces(component: &[RawCell], ties: &[Edge], owner: &[u32], group: &mut 
     }
     pieces.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
     let mut members: Vec<Vec<u32>> = (0..).take(component.len()).map(|index| vec![index]).collect();
-    let window = |index: &u32| component[*index as usize].window;
     for (_, low, high) in pieces {
         let (a, b) = (group[low as usize], group[high as usize]);
         let (into, from) = (a.min(b) as usize, a.max(b) as usize);
-        let is_there = |piece: &u32| members[into].iter().any(|other| window(piece) == window(other));
-        if a != b && !members[from].iter().any(is_there) {
+        if a != b && !share_a_window(&members[into], &members[from], component) {
             let moved = std::mem::take(&mut members[from]);
             moved.iter().for_each(|&piece| group[piece as usize] = into as u32);
             members[into].extend(moved);
@@ -561,11 +581,10 @@ fn count(cluster: &Cluster<'_>, counts: &mut MergeCounts) {
 fn refuted(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
     let layout = coverage.layout;
     let Some(area) = grow_where_cut(cluster).intersection(layout.slide()) else { return false };
-    let saw_it = |slot: u32| cluster.all().any(|cell| cell.window == layout.window(slot).index);
     layout.neighbours(coverage.slot(cluster.best())).iter().any(|&near| {
         coverage.done[near as usize]
             && layout.sees_whole(near, &area, coverage.settings.border_px)
-            && !saw_it(near)
+            && !cluster.all().any(|cell| cell.window == layout.window(near).index)
     })
 }
 
@@ -588,12 +607,11 @@ fn grow_where_cut(cluster: &Cluster<'_>) -> Level0Box {
     let area = union_box(cluster.keepers());
     let open = open_sides(cluster, &area);
     let by = area.width().max(area.height());
-    let grow = |side: Sides| if open.contains(side) { by } else { 0.0 };
+    let [left, top, right, bottom] = [Sides::LEFT, Sides::TOP, Sides::RIGHT, Sides::BOTTOM]
+        .map(|side| if open.contains(side) { by } else { 0.0 });
     let mut grown = area;
-    grown.min.x -= grow(Sides::LEFT);
-    grown.min.y -= grow(Sides::TOP);
-    grown.max.x += grow(Sides::RIGHT);
-    grown.max.y += grow(Sides::BOTTOM);
+    grown.min -= euclid::vec2(left, top);
+    grown.max += euclid::vec2(right, bottom);
     grown
 }
 
@@ -603,15 +621,20 @@ fn open_sides(cluster: &Cluster<'_>, area: &Level0Box) -> Sides {
     if cluster.is_whole() {
         return Sides::NONE;
     }
-    let ends_at = |piece: &RawCell, side: Sides| match side {
-        Sides::LEFT => piece.bbox.min.x == area.min.x,
-        Sides::TOP => piece.bbox.min.y == area.min.y,
-        Sides::RIGHT => piece.bbox.max.x == area.max.x,
-        _ => piece.bbox.max.y == area.max.y,
-    };
-    let is_open =
-        |side: Sides| cluster.keepers().any(|piece| piece.cut.contains(side) && ends_at(piece, side));
-    Sides::EACH.into_iter().filter(|&side| is_open(side)).fold(Sides::NONE, Sides::with)
+    let open = Sides::EACH.into_iter().filter(|&side| {
+        cluster.keepers().any(|piece| piece.cut.contains(side) && end(&piece.bbox, side) == end(area, side))
+    });
+    open.fold(Sides::NONE, Sides::with)
+}
+
+/// The coordinate at which a box ends on one side.
+fn end(bbox: &Level0Box, side: Sides) -> f64 {
+    match side {
+        Sides::LEFT => bbox.min.x,
+        Sides::TOP => bbox.min.y,
+        Sides::RIGHT => bbox.max.x,
+        _ => bbox.max.y,
+    }
 }
 
 /// The box around `cells`; an empty one around none.
@@ -623,11 +646,10 @@ fn union_box<'a>(cells: impl Iterator<Item = &'a RawCell>) -> Level0Box {
 fn mean_box<'a>(cells: impl Iterator<Item = &'a RawCell> + Clone) -> Level0Box {
     let total: f64 = cells.clone().map(|cell| f64::from(cell.score.get())).sum();
     let count = cells.clone().count() as f64;
-    let weight = |cell: &RawCell| if total > 0.0 { f64::from(cell.score.get()) / total } else { 1.0 / count };
     // Relative to the first: level-0 coordinates are large, differences small.
     let origin = cells.clone().next().map(|cell| cell.bbox).unwrap_or_default();
     let (min, max) = cells.fold((euclid::Vector2D::zero(), euclid::Vector2D::zero()), |(min, max), cell| {
-        let by = weight(cell);
+        let by = if total > 0.0 { f64::from(cell.score.get()) / total } else { 1.0 / count };
         (min + (cell.bbox.min - origin.min) * by, max + (cell.bbox.max - origin.max) * by)
     });
     Level0Box::new(origin.min + min, origin.max + max)
@@ -706,8 +728,9 @@ fn union_outline(rings: &[Box<[Level0Point]>], px: f64, gap: f64) -> Option<Box<
     // A rim as wide as the closing, so that it is not cut off.
     let rim = (gap / px).ceil() + 1.0;
     let origin = bounds.min - euclid::vec2(rim, rim) * px;
-    let size = |length: f64| (length / px).ceil() as usize + 2 * rim as usize + 1;
-    let mut mask = Mask::new(size(bounds.width()), size(bounds.height()));
+    let [width, height] =
+        bounds.size().to_array().map(|length| (length / px).ceil() as usize + 2 * rim as usize + 1);
+    let mut mask = Mask::new(width, height);
     for ring in rings {
         let drawn: Vec<Level0Point> = ring.iter().map(|&point| ((point - origin) / px).to_point()).collect();
         mask.paint(&drawn);
@@ -758,24 +781,22 @@ fn beyond(bbox: &Level0Box, side: Sides, reach: f64, coverage: &Coverage<'_>) ->
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::geometry::ring_area;
     use crate::testing::ring;
 
     #[test]
     fn halves_of_a_disc_make_a_disc() {
-        let half = |side: f64| {
-            let angle = |step: u32| (f64::from(step) / 32.0 - 0.5) * std::f64::consts::PI;
+        let halves = [-1.0, 1.0].map(|side| {
             let points: Vec<(f64, f64)> = (0..=32)
                 .map(|step| {
-                    (5000.0 + side * (0.4 + 40.0 * angle(step).cos()), 700.0 + 40.0 * angle(step).sin())
+                    let angle = (f64::from(step) / 32.0 - 0.5) * std::f64::consts::PI;
+                    (5000.0 + side * (0.4 + 40.0 * angle.cos()), 700.0 + 40.0 * angle.sin())
                 })
                 .collect();
             ring(&points).into_boxed_slice()
-        };
-        let (left, right) = (half(-1.0), half(1.0));
-        let whole = union_outline(&[left, right], 1.0, 3.0).unwrap();
+        });
+        let whole = union_outline(&halves, 1.0, 3.0).unwrap();
         let expected = std::f64::consts::PI * 1600.0;
         assert!((ring_area(&whole).abs() / expected - 1.0).abs() < 0.03, "{}", ring_area(&whole));
         let centre = ring_centroid(&whole).unwrap();

@@ -197,8 +197,8 @@ impl Bands {
         }
         let (mut shift, mut chi2) = (0.0, 0.0);
         for class in &all {
-            let of = |band: &Band| band.classes.get(class).copied().unwrap_or(0) as f64;
-            let (n, c) = (of(&self.near), of(&self.control));
+            let [n, c] =
+                [&self.near, &self.control].map(|band| band.classes.get(class).copied().unwrap_or(0) as f64);
             shift += (n / near - c / control).abs() / 2.0;
             let expected = (n + c) / (near + control);
             let off = n - expected * near;
@@ -219,31 +219,35 @@ fn unit_areas(layout: &Layout) -> Vec<Unit> {
     let um = layout.mpp().get();
     // No simple fraction of a band, so that its points fall on all distances.
     let step = BAND_UM / um / std::f64::consts::PI;
-    let unit = |(window, slot): (&crate::layout::PlannedWindow, u32)| {
-        let mut unit = Unit::default();
-        let (low, high) = (window.extent.min, window.extent.max);
-        let range = |low: f64, high: f64| (low / step).ceil() as i64..(high / step).ceil() as i64;
-        for row in range(low.y, high.y) {
-            for column in range(low.x, high.x) {
-                let point = Level0Point::new(column as f64 * step, row as f64 * step);
-                let distance = layout.seam_distance(slot, point) * um;
-                if distance < CONTROL_UM && first_slot_to_see(layout, slot, point) == slot {
-                    let near = if distance < BAND_UM { 1.0 } else { 0.0 };
-                    unit.near_area += near;
-                    unit.control_area += 1.0 - near;
-                }
+    (0..layout.windows().len() as u32).map(|slot| unit_area(layout, slot, step)).collect()
+}
+
+/// The areas of both bands in what a window is the first to see, in points of a grid of `step` px.
+fn unit_area(layout: &Layout, slot: u32, step: f64) -> Unit {
+    let um = layout.mpp().get();
+    let mut unit = Unit::default();
+    let extent = &layout.window(slot).extent;
+    let [left, top] = extent.min.to_array().map(|low| (low / step).ceil() as i64);
+    let [right, bottom] = extent.max.to_array().map(|high| (high / step).ceil() as i64);
+    for row in top..bottom {
+        for column in left..right {
+            let point = Level0Point::new(column as f64 * step, row as f64 * step);
+            let distance = layout.seam_distance(slot, point) * um;
+            if distance < CONTROL_UM && first_slot_to_see(layout, slot, point) == slot {
+                let near = if distance < BAND_UM { 1.0 } else { 0.0 };
+                unit.near_area += near;
+                unit.control_area += 1.0 - near;
             }
         }
-        unit
-    };
-    layout.windows().iter().zip(0..).map(unit).collect()
+    }
+    unit
 }
 
 /// The first of the windows around `slot` that see `point`; `slot` itself if
 /// none does.
 fn first_slot_to_see(layout: &Layout, slot: u32, point: Level0Point) -> u32 {
-    let sees = |near: &u32| layout.window(*near).extent.contains(point);
-    layout.neighbours(slot).iter().copied().find(sees).unwrap_or(slot)
+    let mut neighbours = layout.neighbours(slot).iter().copied();
+    neighbours.find(|&near| layout.window(near).extent.contains(point)).unwrap_or(slot)
 }
 
 fn first_to_see(layout: &Layout, cell: &Cell) -> u32 {

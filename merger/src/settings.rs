@@ -140,9 +140,6 @@ impl MergeSettings {
     ///
     /// [`MergeError::Setting`] names the first that is out of range.
     pub fn validate(&self) -> Result<(), MergeError> {
-        let check = |ok: bool, name, found: String, expected| {
-            if ok { Ok(()) } else { Err(MergeError::Setting { name, found, expected }) }
-        };
         for iou in self.iou.values() {
             check(iou > 0.0 && iou <= 1.0, "iou", iou.to_string(), "above 0, at most 1")?;
         }
@@ -165,9 +162,18 @@ impl MergeSettings {
     }
 }
 
+/// Refuses a setting that is not as `expected`.
+pub(crate) fn check(
+    ok: bool,
+    name: &'static str,
+    found: String,
+    expected: &'static str,
+) -> Result<(), MergeError> {
+    if ok { Ok(()) } else { Err(MergeError::Setting { name, found, expected }) }
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
 //! How much of each dye a pixel holds: colour deconvolution.
 
-use wsi_types::{Detection, Rgb, WindowPoint};
+use wsi_types::{Detection, Rgb};
+
+use crate::mask::first_pixel_from;
 
 /// Optical densities of hematoxylin and eosin, 0 for white.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -54,8 +56,9 @@ impl ColourDeconvolution {
     #[must_use]
     pub fn stains(&self, pixel: Rgb) -> Stains {
         let [red, green, blue] = pixel.map(|value| self.density[usize::from(value)]);
-        let dye = |at: usize| red * self.unmix[0][at] + green * self.unmix[1][at] + blue * self.unmix[2][at];
-        Stains { hematoxylin: dye(0), eosin: dye(1), residual: dye(2) }
+        let [hematoxylin, eosin, residual] = [0, 1, 2]
+            .map(|at| red * self.unmix[0][at] + green * self.unmix[1][at] + blue * self.unmix[2][at]);
+        Stains { hematoxylin, eosin, residual }
     }
 
     /// The mean over `pixels`; `None` when there are none.
@@ -84,16 +87,16 @@ impl ColourDeconvolution {
     pub fn of_detection(&self, detection: &Detection, pixels: &[u8], width: usize) -> Option<StainOd> {
         let (rows, _) = pixels.as_chunks::<3>();
         let height = rows.len() / width.max(1);
-        let row_of = |y: f64| (y.max(0.0) as usize).min(height);
+        let bbox = detection.bbox.cast::<f64>();
+        let [top, bottom] = [(bbox.min.y - 0.5).ceil(), (bbox.max.y + 0.5).floor()]
+            .map(|y| (y.max(0.0) as usize).min(height));
         let mut inside: Vec<Rgb> = Vec::new();
         let mut crossings = Vec::new();
-        for row in row_of((f64::from(detection.bbox.min.y) - 0.5).ceil())
-            ..row_of((f64::from(detection.bbox.max.y) + 0.5).floor())
-        {
+        for row in top..bottom {
             crossings_at(detection, row as f64 + 0.5, &mut crossings);
             for ends in crossings.chunks_exact(2) {
-                let pixel = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(width);
-                inside.extend(&rows[row * width..][pixel(ends[0])..pixel(ends[1])]);
+                let (from, to) = (first_pixel_from(ends[0], width), first_pixel_from(ends[1], width));
+                inside.extend(&rows[row * width..][from..to]);
             }
         }
         let mean = self.mean(inside)?;
@@ -106,8 +109,8 @@ impl ColourDeconvolution {
 fn crossings_at(detection: &Detection, y: f64, crossings: &mut Vec<f64>) {
     crossings.clear();
     if let Some(ring) = detection.outline.as_deref() {
-        let point = |at: &WindowPoint| at.cast::<f64>();
-        let sides = ring.iter().zip(ring.iter().cycle().skip(1)).map(|(p, q)| (point(p), point(q)));
+        let sides = ring.iter().zip(ring.iter().cycle().skip(1));
+        let sides = sides.map(|(p, q)| (p.cast::<f64>(), q.cast::<f64>()));
         crossings.extend(
             sides
                 .filter(|(p, q)| (p.y <= y) != (q.y <= y))
@@ -127,35 +130,34 @@ fn crossings_at(detection: &Detection, y: f64, crossings: &mut Vec<f64>) {
 
 /// By cofactors; the three dyes are not mixtures of each other, so it exists.
 fn inverse(m: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
-    let cofactor = |row: usize, column: usize| {
-        let at = |r: usize, c: usize| m[(row + r) % 3][(column + c) % 3];
-        at(1, 1) * at(2, 2) - at(1, 2) * at(2, 1)
-    };
-    let determinant: f64 = (0..3).map(|column| m[0][column] * cofactor(0, column)).sum();
-    std::array::from_fn(|row| std::array::from_fn(|column| cofactor(column, row) / determinant))
+    let determinant: f64 = (0..3).map(|column| m[0][column] * cofactor(m, 0, column)).sum();
+    std::array::from_fn(|row| std::array::from_fn(|column| cofactor(m, column, row) / determinant))
+}
+
+fn cofactor(m: &[[f64; 3]; 3], row: usize, column: usize) -> f64 {
+    let [[a, b], [c, d]] = [1, 2].map(|r| [1, 2].map(|c| m[(row + r) % 3][(column + c) % 3]));
+    a * d - b * c
 }
 
 #[cfg(test)]
 mod tests {
+    use wsi_types::WindowPoint;
+
     use super::*;
 
     #[test]
     fn pure_dyes_come_out_pure_and_white_is_nothing() {
         let unmix = ColourDeconvolution::default();
-        let painted = |dye: usize, amount: f64| {
-            let value =
-                |channel: usize| (255.0 * 10.0_f64.powf(-amount * absorbs()[dye][channel])).round() as u8;
-            [value(0), value(1), value(2)]
-        };
-        let near =
-            |found: f64, expected: f64| assert!((found - expected).abs() < 0.02, "{found}, {expected}");
-        let (blue, pink) = (unmix.stains(painted(0, 0.6)), unmix.stains(painted(1, 0.4)));
-        near(blue.hematoxylin, 0.6);
-        near(blue.eosin, 0.0);
-        near(pink.hematoxylin, 0.0);
-        near(pink.eosin, 0.4);
+        for [hematoxylin, eosin] in [[0.6, 0.0], [0.0, 0.4]] {
+            let found = unmix.stains([0, 1, 2].map(|channel| {
+                let absorbed = hematoxylin * absorbs()[0][channel] + eosin * absorbs()[1][channel];
+                (255.0 * 10.0_f64.powf(-absorbed)).round() as u8
+            }));
+            assert!((found.hematoxylin - hematoxylin).abs() < 0.02, "{}", found.hematoxylin);
+            assert!((found.eosin - eosin).abs() < 0.02, "{}", found.eosin);
+        }
         let white = unmix.stains([255, 255, 255]);
-        near(white.hematoxylin.abs() + white.eosin.abs() + white.residual.abs(), 0.0);
+        assert!(white.hematoxylin.abs() + white.eosin.abs() + white.residual.abs() < 0.02);
         assert!(unmix.mean([]).is_none());
     }
 
@@ -164,12 +166,11 @@ mod tests {
         let unmix = ColourDeconvolution::default();
         // A blue disc of 10 px around (20, 16) on white, in a window of 40 × 32 px.
         let blue = [100, 80, 160];
-        let is_blue = |x: usize, y: usize| {
-            let (dx, dy) = (x as f64 + 0.5 - 20.0, y as f64 + 0.5 - 16.0);
-            dx * dx + dy * dy < 100.0
-        };
-        let pixels: Vec<u8> = (0..32)
-            .flat_map(|y| (0..40).flat_map(move |x| if is_blue(x, y) { blue } else { [255; 3] }))
+        let pixels: Vec<u8> = (0..32 * 40)
+            .flat_map(|at| {
+                let (dx, dy) = (f64::from(at % 40) + 0.5 - 20.0, f64::from(at / 40) + 0.5 - 16.0);
+                if dx * dx + dy * dy < 100.0 { blue } else { [255; 3] }
+            })
             .collect();
         let pure = unmix.stains(blue).hematoxylin as f32;
         let mut disc = crate::testing::detection(10.0, 6.0, 30.0, 26.0, 0.9);

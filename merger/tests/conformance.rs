@@ -127,12 +127,11 @@ fn windows(grid: &Grid) -> Vec<Window> {
 
 fn detection(raw: &RawDetection) -> Detection {
     let [x0, y0, x1, y1] = [0, 1, 2, 3].map(|side| raw.bbox[side].get());
-    let point = |&[x, y]: &[f32; 2]| WindowPoint::new(x, y);
     Detection {
         bbox: WindowBox::new(WindowPoint::new(x0, y0), WindowPoint::new(x1, y1)),
         class: ModelClass(raw.class),
         score: Score::new(raw.score).unwrap(),
-        outline: raw.outline.as_ref().map(|ring| ring.iter().map(point).collect()),
+        outline: raw.outline.as_ref().map(|ring| ring.iter().map(|&[x, y]| WindowPoint::new(x, y)).collect()),
     }
 }
 

@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use merger::mask::{Mask, simplified_polygon};
+use merger::mask::{Mask, Polygon, simplified_polygon};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 
@@ -23,13 +23,13 @@ proptest! {
 
     #[test]
     fn dilation_is_a_disc_around_every_pixel(mask in mask(), radius in 0.5..6.0_f64) {
-        let near = |x: usize, y: usize| {
+        let expected = Mask::from_fn(mask.width(), mask.height(), |x, y| {
             (0..mask.height()).any(|v| (0..mask.width()).any(|u| {
                 let (dx, dy) = (u as f64 - x as f64, v as f64 - y as f64);
                 mask.get(u, v) && dx * dx + dy * dy <= radius * radius
             }))
-        };
-        prop_assert_eq!(mask.dilated(radius), Mask::from_fn(mask.width(), mask.height(), near));
+        });
+        prop_assert_eq!(mask.dilated(radius), expected);
     }
 
     #[test]
@@ -84,14 +84,9 @@ fn scikit_image_and_shapely_agree() {
     for size in [40_usize, 97, 160] {
         for fill in [0.35, 0.5, 0.65] {
             let noise: Vec<f64> = (0..size * size).map(|_| random.random::<f64>()).collect();
-            // Smoothed, so that there are blobs and holes.
-            let near = |x: usize, y: usize| {
-                let range = |at: usize| at.saturating_sub(2)..(at + 3).min(size);
-                let values =
-                    range(y).flat_map(|v| range(x).map(move |u| (u, v))).map(|(u, v)| noise[v * size + u]);
-                values.clone().sum::<f64>() / values.count() as f64
-            };
-            let mask = Mask::from_fn(size, size + 3, |x, y| y < size && near(x, y) < 0.42 + 0.16 * fill);
+            let mask = Mask::from_fn(size, size + 3, |x, y| {
+                y < size && mean_around(&noise, size, (x, y)) < 0.42 + 0.16 * fill
+            });
             cases.push(case(&mask));
         }
     }
@@ -102,26 +97,37 @@ fn scikit_image_and_shapely_agree() {
     assert!(output.status.success(), "{said}");
 }
 
+/// Noise smoothed over five pixels, so that there are blobs and holes.
+fn mean_around(noise: &[f64], size: usize, (x, y): (usize, usize)) -> f64 {
+    let [columns, rows] = [x, y].map(|at| at.saturating_sub(2)..(at + 3).min(size));
+    let values = rows.flat_map(|v| columns.clone().map(move |u| noise[v * size + u]));
+    values.clone().sum::<f64>() / values.count() as f64
+}
+
+fn rows(mask: &Mask) -> Vec<String> {
+    (0..mask.height())
+        .map(|y| (0..mask.width()).map(|x| if mask.get(x, y) { '1' } else { '0' }).collect())
+        .collect()
+}
+
+fn polygon_json(polygon: &Polygon) -> serde_json::Value {
+    let mut rings = polygon.rings().map(|ring| ring.iter().map(|point| [point.x, point.y]).collect());
+    let outer: Vec<_> = rings.next().unwrap();
+    serde_json::json!({
+        "outer": outer,
+        "holes": rings.collect::<Vec<Vec<_>>>(),
+        "area": polygon.area(),
+        "perimeter": polygon.perimeter(),
+    })
+}
+
 fn case(mask: &Mask) -> serde_json::Value {
-    let rows = |mask: &Mask| -> Vec<String> {
-        let bit = |x, y| if mask.get(x, y) { '1' } else { '0' };
-        (0..mask.height()).map(|y| (0..mask.width()).map(|x| bit(x, y)).collect()).collect()
-    };
     let parts = mask.parts();
     let labels: Vec<Vec<u32>> =
         (0..mask.height()).map(|y| (0..mask.width()).map(|x| parts.at(x, y)).collect()).collect();
-    let polygon = |polygon: &merger::mask::Polygon| {
-        let ring =
-            |ring: &merger::mask::Ring| ring.iter().map(|point| [point.x, point.y]).collect::<Vec<_>>();
-        serde_json::json!({
-            "outer": ring(&polygon.outer),
-            "holes": polygon.holes.iter().map(ring).collect::<Vec<_>>(),
-            "area": polygon.area(),
-            "perimeter": polygon.perimeter(),
-        })
-    };
     let polygons = mask.polygons();
-    let simpler: Vec<_> = polygons.iter().map(|exact| polygon(&simplified_polygon(exact, 1.5))).collect();
+    let simpler: Vec<_> =
+        polygons.iter().map(|exact| polygon_json(&simplified_polygon(exact, 1.5))).collect();
     serde_json::json!({
         "mask": rows(mask),
         "labels": labels,
@@ -131,7 +137,7 @@ fn case(mask: &Mask) -> serde_json::Value {
         "closed": rows(&mask.closed(4.0)),
         "filled": rows(&mask.filled(u64::MAX)),
         "without_small": rows(&mask.without_small(20)),
-        "polygons": polygons.iter().map(polygon).collect::<Vec<_>>(),
+        "polygons": polygons.iter().map(polygon_json).collect::<Vec<_>>(),
         "simpler": simpler,
     })
 }

@@ -44,8 +44,9 @@ impl Scene {
     }
 
     fn slide(&self) -> Level0Box {
-        let edge = |count: i64| ((count - 1) * self.stride + SIZE) as f64;
-        Level0Box::new(Level0Point::zero(), Level0Point::new(edge(self.columns), edge(self.rows)))
+        let [right, bottom] =
+            [self.columns, self.rows].map(|count| ((count - 1) * self.stride + SIZE) as f64);
+        Level0Box::new(Level0Point::zero(), Level0Point::new(right, bottom))
     }
 
     fn merge(&self, order: &[usize], stream: bool) -> (Vec<Cell>, MergeReport) {
@@ -121,9 +122,8 @@ fn look(
     let mut seen = Vec::new();
     for (index, &(x, y, w, h, class)) in objects.iter().enumerate() {
         let (luck, jitter, score) = noise[index * 9 + at];
-        let cut = |value: f32| value.clamp(0.0, SIZE as f32);
-        let (x0, x1) = (cut(x - left + jitter), cut(x + w - left));
-        let (y0, y1) = (cut(y - top), cut(y + h - top + jitter));
+        let corners = [x - left + jitter, x + w - left, y - top, y + h - top + jitter];
+        let [x0, x1, y0, y1] = corners.map(|value| value.clamp(0.0, SIZE as f32));
         if luck > 25 && x1 > x0 && y1 > y0 {
             let class = if luck < 50 { (class + 1) % 3 } else { class };
             seen.push(detection(x0, y0, x1, y1, class, score));
@@ -402,10 +402,9 @@ mod oracle {
             ties.sort_by(|x, y| y.0.total_cmp(&x.0).then((x.1, x.2).cmp(&(y.1, y.2))));
             let mut groups: Vec<Vec<usize>> = free.iter().map(|&at| vec![at]).collect();
             for (_, a, b) in ties {
-                let find = |at: usize| groups.iter().position(|group| group.contains(&at)).unwrap();
-                let (i, j) = (find(a), find(b));
-                let clash = |p: &usize| groups[j].iter().any(|q| self.all[*p].window == self.all[*q].window);
-                if i != j && !groups[i].iter().any(clash) {
+                let [i, j] = [a, b].map(|at| groups.iter().position(|group| group.contains(&at)).unwrap());
+                let mut pairs = groups[i].iter().flat_map(|&p| groups[j].iter().map(move |&q| (p, q)));
+                if i != j && !pairs.any(|(p, q)| self.all[p].window == self.all[q].window) {
                     let moved = groups[i.max(j)].clone();
                     groups[i.min(j)].extend(moved);
                     groups.remove(i.max(j));

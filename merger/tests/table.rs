@@ -37,11 +37,9 @@ fn cells(count: u32) -> Vec<Cell> {
             let (x, y) = (90_000.0 * random.random::<f64>(), 70_000.0 * random.random::<f64>());
             let (w, h) = (8.0 + 20.0 * random.random::<f64>(), 8.0 + 20.0 * random.random::<f64>());
             let bbox = Level0Box::new(Level0Point::new(x, y), Level0Point::new(x + w, y + h));
-            let diamond = || {
-                let middle = bbox.center();
-                [(middle.x, y), (x + w, middle.y), (middle.x, y + h), (x, middle.y)]
-                    .map(|(x, y)| Level0Point::new(x, y))
-            };
+            let middle = bbox.center();
+            let diamond = [(middle.x, y), (x + w, middle.y), (middle.x, y + h), (x, middle.y)]
+                .map(|(x, y)| Level0Point::new(x, y));
             let score = Score::new(random.random::<f32>()).unwrap();
             Cell {
                 id: u64::from(index / 2),
@@ -49,7 +47,7 @@ fn cells(count: u32) -> Vec<Cell> {
                 score,
                 bbox,
                 centroid: bbox.center(),
-                outline: (index % 5 == 0).then(|| diamond().into()),
+                outline: (index % 5 == 0).then(|| diamond.into()),
                 stains: (index % 4 == 0).then_some(StainOd { hematoxylin: 0.5, eosin: 0.25 }),
                 runner_up: (index % 7 == 0).then_some((ClassId(1), score)),
                 n_merged: (index % 4) as u16 + 1,
@@ -104,10 +102,9 @@ fn ids_are_unique_and_columns_say_what_cells_do() {
     cells.sort_by_key(|cell| cell.id);
     let mut rows = Vec::new();
     for batch in read(&path) {
-        let f64s = |name: &str| batch[name].as_primitive::<Float64Type>().clone();
-        let f32s = |name: &str| batch[name].as_primitive::<Float32Type>().clone();
-        let (x, x_um, area) = (f64s("x_px"), f64s("x_um"), f32s("area_um2"));
-        let (circularity, seam) = (f32s("circularity"), f32s("seam_dist_um"));
+        let [x, x_um] = ["x_px", "x_um"].map(|name| batch[name].as_primitive::<Float64Type>().clone());
+        let [area, circularity, seam] = ["area_um2", "circularity", "seam_dist_um"]
+            .map(|name| batch[name].as_primitive::<Float32Type>().clone());
         let ids = batch["cell_id"].as_primitive::<UInt64Type>().clone();
         for row in 0..batch.num_rows() {
             let present = (!circularity.is_null(row), !seam.is_null(row));
@@ -156,11 +153,11 @@ fn the_covering_holds_every_box_to_the_last_bit() {
     let mut found = Vec::new();
     for batch in read(&path) {
         let corners = batch["bbox"].as_struct().clone();
-        let corner =
-            |at: usize, row: usize| f64::from(corners.column(at).as_primitive::<Float32Type>().value(row));
+        let sides = [0, 1, 2, 3].map(|at| corners.column(at).as_primitive::<Float32Type>().clone());
         let ids = batch["cell_id"].as_primitive::<UInt64Type>().clone();
         found.extend(
-            (0..batch.num_rows()).map(|row| (ids.value(row), [0, 1, 2, 3].map(|at| corner(at, row)))),
+            (0..batch.num_rows())
+                .map(|row| (ids.value(row), sides.each_ref().map(|side| f64::from(side.value(row))))),
         );
     }
     found.sort_by_key(|row| row.0);

@@ -122,6 +122,6 @@ fn grown(window: &wsi_types::Window, by: i64) -> wsi_types::Window {
 /// Distance in µm from the cell to the nearest multiple of the stride, which is
 /// where all borders of the simulated plan lie.
 fn distance_to_stride(cell: &Cell) -> f32 {
-    let to_line = |value: f64| (value - (value / 1024.0).round() * 1024.0).abs();
-    (to_line(cell.centroid.x).min(to_line(cell.centroid.y)) * 0.25) as f32
+    let [x, y] = cell.centroid.to_array().map(|value| (value - (value / 1024.0).round() * 1024.0).abs());
+    (x.min(y) * 0.25) as f32
 }

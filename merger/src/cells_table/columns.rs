@@ -280,10 +280,9 @@ impl StoredRow for CellRow {
                 Float32,
                 "centroid to the nearest inner window border; null where the plan has none",
                 |block| {
-                    let known = |row: &Row<'_>| {
+                    block.maybe_f32(|row| {
                         Some(f64::from(row.cell.seam_dist_um)).filter(|distance| distance.is_finite())
-                    };
-                    block.maybe_f32(known)
+                    })
                 },
                 |array, rows| f32s_or_null(array, rows, |row, value| row.seam_dist_um = value),
             )

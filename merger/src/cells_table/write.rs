@@ -93,12 +93,12 @@ fn names_in_use(cells: &[Cell], context: &TableContext) -> ArrayRef {
 /// Indices of `cells` along a Hilbert curve through their centroids.
 fn hilbert_order(cells: &[Cell]) -> Vec<u32> {
     // Place and index in one number: numbers sort several times as fast as pairs.
-    let key = |(cell, index): (&Cell, u32)| u128::from(hilbert_key(cell.centroid)) << 32 | u128::from(index);
-    let mut keys: Vec<u128> = cells.iter().zip(0..).map(key).collect();
+    let mut keys: Vec<u128> = (cells.iter().zip(0_u32..))
+        .map(|(cell, index)| u128::from(hilbert_key(cell.centroid)) << 32 | u128::from(index))
+        .collect();
     keys.sort_unstable();
-    let content = |a: &u128, b: &u128| content_order(&cells[*a as u32 as usize], &cells[*b as u32 as usize]);
     for same in keys.chunk_by_mut(|a, b| a >> 32 == b >> 32).filter(|same| same.len() > 1) {
-        same.sort_unstable_by(content);
+        same.sort_unstable_by(|a, b| content_order(&cells[*a as u32 as usize], &cells[*b as u32 as usize]));
     }
     keys.into_iter().map(|key| key as u32).collect()
 }

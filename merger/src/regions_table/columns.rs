@@ -172,8 +172,8 @@ fn hole_counts(block: &Block<'_>) -> ArrayRef {
 }
 
 fn scores(block: &Block<'_>) -> ArrayRef {
-    let score = |region: &&Region| region.score.map(wsi_types::Score::get);
-    Arc::new(block.regions.iter().map(score).collect::<Float32Array>())
+    let scores = block.regions.iter().map(|region| region.score.map(wsi_types::Score::get));
+    Arc::new(scores.collect::<Float32Array>())
 }
 
 fn counts_by_class(block: &Block<'_>) -> ArrayRef {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use whole_file::{Staged, folder_of};
+use wsi_types::Level0Box;
 
 use super::columns::Block;
 use super::row::RegionRow;
@@ -46,13 +47,13 @@ pub fn stage_regions(
 ) -> Result<(WriteReport, Staged), MergeError> {
     let mut sorted: Vec<&Region> = regions.iter().collect();
     sorted.sort_by(|a, b| {
-        let key = |region: &Region| (hilbert_key(region.centroid), region.id);
-        key(a).cmp(&key(b)).then_with(|| a.kind.cmp(&b.kind))
+        let [key_a, key_b] = [a, b].map(|region| (hilbert_key(region.centroid), region.id));
+        key_a.cmp(&key_b).then_with(|| a.kind.cmp(&b.kind))
     });
-    let boxes = |regions: &[&Region]| bounds(regions.iter().map(|region| &region.bbox));
-    let groups: Vec<_> =
-        sorted.chunks(ROWS_PER_GROUP).filter_map(boxes).map(|bounds| corners_json(&bounds)).collect();
-    let metadata = key_values(context, sorted.len(), &groups, boxes(&sorted).as_ref());
+    let groups: Vec<_> = (sorted.chunks(ROWS_PER_GROUP).filter_map(bounds_of_regions))
+        .map(|bounds| corners_json(&bounds))
+        .collect();
+    let metadata = key_values(context, sorted.len(), &groups, bounds_of_regions(&sorted).as_ref());
     let schema = Arc::new(with_geo(schema_of::<RegionRow>(), &metadata));
     stage(folder, path, |out| {
         let mut writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(&schema, metadata)))
@@ -65,4 +66,8 @@ pub fn stage_regions(
         let row_groups = writer.finish().map_err(|error| encode_error(error, path))?.num_row_groups();
         Ok(WriteReport { rows: sorted.len() as u64, bytes: writer.bytes_written() as u64, row_groups })
     })
+}
+
+fn bounds_of_regions(regions: &[&Region]) -> Option<Level0Box> {
+    bounds(regions.iter().map(|region| &region.bbox))
 }
