@@ -82,7 +82,6 @@ pub(crate) fn row_candidates(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn decode(rows: &[f32], classes: usize) -> Result<Vec<Candidate>, WindowFault> {

@@ -42,18 +42,18 @@ impl Device {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbered = |f: &mut fmt::Formatter<'_>, name: &str, numbers: &[u32]| {
-            let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
-            write!(f, "{name}:{}", numbers.join(","))
+        let (name, numbers) = match self {
+            Self::Auto => ("auto", None),
+            Self::Cpu => ("cpu", None),
+            Self::Cuda(numbers) => ("cuda", Some(numbers)),
+            Self::TensorRt(numbers) => ("tensorrt", Some(numbers)),
+            Self::OpenVino => ("openvino", None),
+            Self::CoreMl => ("coreml", None),
         };
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(numbers) => numbered(f, "cuda", numbers),
-            Self::TensorRt(numbers) => numbered(f, "tensorrt", numbers),
-            Self::OpenVino => f.write_str("openvino"),
-            Self::CoreMl => f.write_str("coreml"),
-        }
+        f.write_str(name)?;
+        let Some(numbers) = numbers else { return Ok(()) };
+        let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+        write!(f, ":{}", numbers.join(","))
     }
 }
 
@@ -62,25 +62,30 @@ impl fmt::Display for Device {
 #[error("unknown device {0:?}, expected auto, cpu, cuda[:0[,1…]], tensorrt[:0[,1…]], openvino or coreml")]
 pub struct DeviceError(String);
 
+impl Device {
+    fn parse(text: &str) -> Option<Self> {
+        let lower = text.trim().to_ascii_lowercase();
+        let (name, numbers) = match lower.split_once(':') {
+            Some((name, numbers)) => (name, Some(gpu_numbers(numbers)?)),
+            None => (lower.as_str(), None),
+        };
+        match (name, numbers) {
+            ("cuda", numbers) => Some(Self::Cuda(numbers.unwrap_or_else(|| vec![0]))),
+            ("tensorrt", numbers) => Some(Self::TensorRt(numbers.unwrap_or_else(|| vec![0]))),
+            ("auto", None) => Some(Self::Auto),
+            ("cpu", None) => Some(Self::Cpu),
+            ("openvino", None) => Some(Self::OpenVino),
+            ("coreml", None) => Some(Self::CoreMl),
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for Device {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
-        let error = || DeviceError(text.to_owned());
-        let lower = text.trim().to_ascii_lowercase();
-        let (name, numbers) = match lower.split_once(':') {
-            Some((name, numbers)) => (name, Some(gpu_numbers(numbers).ok_or_else(error)?)),
-            None => (lower.as_str(), None),
-        };
-        match (name, numbers) {
-            ("cuda", numbers) => Ok(Self::Cuda(numbers.unwrap_or_else(|| vec![0]))),
-            ("tensorrt", numbers) => Ok(Self::TensorRt(numbers.unwrap_or_else(|| vec![0]))),
-            ("auto", None) => Ok(Self::Auto),
-            ("cpu", None) => Ok(Self::Cpu),
-            ("openvino", None) => Ok(Self::OpenVino),
-            ("coreml", None) => Ok(Self::CoreMl),
-            _ => Err(error()),
-        }
+        Self::parse(text).ok_or_else(|| DeviceError(text.to_owned()))
     }
 }
 
@@ -93,7 +98,6 @@ fn gpu_numbers(text: &str) -> Option<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -118,8 +118,8 @@ impl Manifest {
     /// Width and height that its input always has, px; `None`: it takes windows of many sizes.
     #[must_use]
     pub fn fixed_input(&self) -> Option<(u32, u32)> {
-        let side = |dim: &Dim| dim.fixed().and_then(|side| u32::try_from(side).ok());
-        Some((side(&self.input.width)?, side(&self.input.height)?))
+        let (width, height) = self.input.width.fixed().zip(self.input.height.fixed())?;
+        u32::try_from(width).ok().zip(u32::try_from(height).ok())
     }
 
     /// Whether windows of `width` × `height` px can be given to the model.
@@ -128,12 +128,11 @@ impl Manifest {
     ///
     /// [`crate::DetectorError::WindowSize`], with the size that would do.
     pub fn check_window(&self, width: usize, height: usize) -> Result<(), crate::DetectorError> {
-        let fixed = |dim: &Dim, size: usize| dim.fixed().is_none_or(|fixed| fixed == size as u64);
         let stride = self.stride.max(1) as usize;
-        let multiple = |size: usize| size > 0 && size.is_multiple_of(stride);
-        let expected = if !fixed(&self.input.width, width) || !fixed(&self.input.height, height) {
+        let fit = [width, height].iter().all(|&size| size > 0 && size.is_multiple_of(stride));
+        let expected = if !self.input.width.allows(width) || !self.input.height.allows(height) {
             format!("{} × {} px only", self.input.width, self.input.height)
-        } else if self.fixed_input().is_none() && (!multiple(width) || !multiple(height)) {
+        } else if self.fixed_input().is_none() && !fit {
             format!("multiples of {stride} px")
         } else {
             return Ok(());
@@ -276,6 +275,11 @@ impl Dim {
             Self::Fixed(size) => Some(*size),
             Self::Named(_) | Self::Unknown => None,
         }
+    }
+
+    /// Whether an input of this size fits.
+    fn allows(&self, size: usize) -> bool {
+        self.fixed().is_none_or(|fixed| fixed == size as u64)
     }
 
     /// `[1, 84, N]`.

@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     Answers, BatchView, DetectSettings, Detector, DetectorError, Device, Manifest, WindowFault, WindowResult,
-    manifest::{Dim, ManifestFile},
+    manifest::ManifestFile,
     yolo::{Decoder, Found, TensorView},
 };
 
@@ -60,6 +60,17 @@ pub struct OnnxDetector {
     decoder: Arc<Decoder>,
     /// One per device; at least one.
     lanes: Vec<Lane>,
+}
+
+/// A session on one device, warmed up where the first windows would take longer.
+fn open_lane(model: &Model, device: &Device, session: &SessionSettings) -> Result<Lane, DetectorError> {
+    let (width, height) = session.window;
+    let (runner, device) = OrtRunner::open(model, device, session)?;
+    let mut lane = Lane::new(Box::new(runner), &model.manifest, &device, session.batch);
+    if !device.is_cpu() {
+        lane.warm_up(width, height)?;
+    }
+    Ok(lane)
 }
 
 impl OnnxDetector {
@@ -110,18 +121,12 @@ impl OnnxDetector {
     ) -> Result<Self, DetectorError> {
         let (width, height) = session.window;
         model.manifest.check_window(width, height)?;
-        let lane = |device: &Device| -> Result<Lane, DetectorError> {
-            let (runner, device) = OrtRunner::open(model, device, session)?;
-            let mut lane = Lane::new(Box::new(runner), &model.manifest, &device, session.batch);
-            if !device.is_cpu() {
-                lane.warm_up(width, height)?;
-            }
-            Ok(lane)
-        };
+        let lanes = device.each();
+        let lanes = lanes.iter().map(|device| open_lane(model, device, session));
         let mut detector = Self {
             manifest: Arc::new(model.manifest.clone()),
             decoder: Arc::new(Decoder::new(&model.manifest, settings)),
-            lanes: device.each().iter().map(lane).collect::<Result<_, _>>()?,
+            lanes: lanes.collect::<Result<_, _>>()?,
         };
         detector.probe(width, height)?;
         Ok(detector)
@@ -132,11 +137,11 @@ impl OnnxDetector {
     fn probe(&mut self, width: usize, height: usize) -> Result<(), DetectorError> {
         const SIDE: usize = 256;
         let stride = self.manifest.stride.max(1) as usize;
-        let side = |size: usize, dim: &Dim| {
-            if dim.fixed().is_some() { size } else { size.min(SIDE.next_multiple_of(stride)) }
-        };
-        let (small_width, small_height) =
-            (side(width, &self.manifest.input.width), side(height, &self.manifest.input.height));
+        let input = &self.manifest.input;
+        let [small_width, small_height] =
+            [(width, &input.width), (height, &input.height)].map(|(size, dim)| {
+                if dim.fixed().is_some() { size } else { size.min(SIDE.next_multiple_of(stride)) }
+            });
         let pixels = vec![u8::MAX; small_width * small_height * 3];
         let windows = [WindowIndex(0)];
         let batch =
@@ -205,11 +210,11 @@ impl Detector for OnnxDetector {
 
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
         let Self { manifest, decoder, lanes } = *self;
-        let one = |lane| -> Box<dyn Detector> {
+        let each = lanes.into_iter().map(|lane| -> Box<dyn Detector> {
             let (manifest, decoder) = (Arc::clone(&manifest), Arc::clone(&decoder));
             Box::new(Self { manifest, decoder, lanes: vec![lane] })
-        };
-        lanes.into_iter().map(one).collect()
+        });
+        each.collect()
     }
 
     fn device_used(&self) -> String {

@@ -74,9 +74,9 @@ impl Pieces {
         }
         let columns = starts(window.0, piece.0, overlap, multiple_of);
         let rows = starts(window.1, piece.1, overlap, multiple_of);
-        let row =
-            |top| columns.iter().map(move |&left| PieceRect { left, top, width: piece.0, height: piece.1 });
-        Ok(Self { window, rects: rows.into_iter().flat_map(row).collect() })
+        let places = rows.into_iter().flat_map(|top| columns.iter().map(move |&left| (left, top)));
+        let rects = places.map(|(left, top)| PieceRect { left, top, width: piece.0, height: piece.1 });
+        Ok(Self { window, rects: rects.collect() })
     }
 
     /// The pieces of a window, row by row.
@@ -175,11 +175,11 @@ impl Detector for InPieces {
 
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
         let Self { inner, pieces, stitch, .. } = *self;
-        let one = |inner| -> Box<dyn Detector> {
+        let each = inner.split().into_iter().map(|inner| -> Box<dyn Detector> {
             let (pieces, stitch) = (Arc::clone(&pieces), Arc::clone(&stitch));
             Box::new(Self { inner, pieces, stitch, cut: Vec::new() })
-        };
-        inner.split().into_iter().map(one).collect()
+        });
+        each.collect()
     }
 
     fn device_used(&self) -> String {
@@ -199,7 +199,7 @@ impl Answers for PieceAnswers {
     fn decode(self: Box<Self>) -> Vec<WindowResult> {
         let Self { answers, windows, pieces, stitch } = *self;
         let mut results = answers.decode().into_iter();
-        let mut window_result = |window| {
+        let by_window = windows.into_iter().map(|window| {
             let seen: Vec<WindowResult> = results.by_ref().take(pieces.rects.len()).collect();
             let is_full = seen.iter().any(|result| result.is_full);
             let (width, height) = pieces.window;
@@ -207,21 +207,19 @@ impl Answers for PieceAnswers {
                 stitch.stitch(width, height, all).map_err(|reason| WindowFault::Pieces { reason })
             });
             WindowResult { window, outcome, is_full }
-        };
-        windows.into_iter().map(&mut window_result).collect()
+        });
+        by_window.collect()
     }
 }
 
 /// The pieces with what was seen in them; the first fault fails the window.
 fn with_places(pieces: &Pieces, seen: Vec<WindowResult>) -> Result<Vec<Piece>, WindowFault> {
-    let placed =
-        |(&rect, result): (&PieceRect, WindowResult)| Ok(Piece { rect, detections: result.outcome? });
-    pieces.rects.iter().zip(seen).map(placed).collect()
+    let placed = pieces.rects.iter().zip(seen);
+    placed.map(|(&rect, result)| Ok(Piece { rect, detections: result.outcome? })).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
     use wsi_types::WindowBox;
 
@@ -233,11 +231,11 @@ mod tests {
 
     impl Stitch for Moved {
         fn stitch(&self, _: usize, _: usize, pieces: Vec<Piece>) -> Result<Vec<Detection>, String> {
-            let moved = |Piece { rect, detections }: Piece| {
+            let moved = pieces.into_iter().flat_map(|Piece { rect, detections }| {
                 let by = euclid::vec2(rect.left as f32, rect.top as f32);
                 detections.into_iter().map(move |d| Detection { bbox: d.bbox.translate(by), ..d })
-            };
-            Ok(pieces.into_iter().flat_map(moved).collect())
+            });
+            Ok(moved.collect())
         }
     }
 
@@ -257,16 +255,12 @@ mod tests {
         let windows = [WindowIndex(7), WindowIndex(3)];
         let batch = BatchView { height: 48, width: 64, windows: &windows, pixels: &pixels };
         let results = detector.detect(batch).unwrap();
-        let boxes = |result: &WindowResult| -> Vec<WindowBox> {
+        assert_eq!(results.iter().map(|result| result.window.0).collect::<Vec<_>>(), [7, 3]);
+        for (result, (x, y)) in results.iter().zip([(38.0, 4.0), (6.0, 30.0)]) {
             let mut boxes: Vec<_> = result.outcome.as_ref().unwrap().iter().map(|d| d.bbox).collect();
             boxes.dedup();
-            boxes
-        };
-        let expected =
-            |x: f32, y: f32| WindowBox::new(euclid::point2(x, y), euclid::point2(x + 4.0, y + 5.0));
-        assert_eq!(results.iter().map(|result| result.window.0).collect::<Vec<_>>(), [7, 3]);
-        assert_eq!(boxes(&results[0]), [expected(38.0, 4.0)]);
-        assert_eq!(boxes(&results[1]), [expected(6.0, 30.0)]);
+            assert_eq!(boxes, [WindowBox::new(euclid::point2(x, y), euclid::point2(x + 4.0, y + 5.0))]);
+        }
     }
 
     #[test]
@@ -277,12 +271,12 @@ mod tests {
                 &self.0
             }
             fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
-                let answer = |(window, pixels): (WindowIndex, &[u8])| match pixels[0] {
+                let answers = batch.iter().map(|(window, pixels)| match pixels[0] {
                     0 => WindowResult { is_full: true, ..WindowResult::new(window, Ok(vec![])) },
                     1 => WindowResult::new(window, Err(WindowFault::NoOutput)),
                     _ => WindowResult::new(window, Ok(vec![])),
-                };
-                Ok(batch.iter().map(answer).collect())
+                });
+                Ok(answers.collect())
             }
             fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
                 vec![self]

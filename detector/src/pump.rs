@@ -213,7 +213,6 @@ fn decode<B>(raw: &Receiver<Raw<B>>, results: &Sender<Done<B>>, permits: &Sender
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use wsi_types::WindowIndex;
@@ -274,18 +273,18 @@ mod tests {
 
     #[test]
     fn a_batch_goes_to_the_detector_it_is_for() {
-        let scripted = |x: f32| {
-            let found = move |_, _: &[u8]| {
+        let both = [3.0, 7.0].map(|x| -> Box<dyn Detector> {
+            Box::new(ScriptedDetector::new(&["cell"], move |_, _: &[u8]| {
                 let corner = wsi_types::WindowPoint::new(x, 0.0);
                 let bbox = wsi_types::WindowBox::new(corner, corner + euclid::vec2(1.0, 1.0));
                 let (class, score) = (wsi_types::ModelClass(0), wsi_types::Score::new(0.5).unwrap());
                 vec![wsi_types::Detection { bbox, class, score, outline: None }]
-            };
-            Box::new(ScriptedDetector::new(&["cell"], found)) as Box<dyn Detector>
-        };
-        let odd = |batch: &OnePixel| DetectorIndex((batch.0[0].0 % 2) as u8);
-        let both = vec![scripted(3.0), scripted(7.0)];
-        let mut pump = Pump::start_several(both, send_all(6), view, odd).unwrap();
+            }))
+        });
+        let mut pump = Pump::start_several(both.into(), send_all(6), view, |batch: &OnePixel| {
+            DetectorIndex((batch.0[0].0 % 2) as u8)
+        })
+        .unwrap();
         for expected in [3.0, 7.0, 3.0, 7.0, 3.0, 7.0] {
             let results = pump.recv().unwrap().unwrap().results.unwrap();
             assert_eq!(results[0].outcome.as_ref().unwrap()[0].bbox.min.x, expected);

@@ -111,13 +111,12 @@ fn limit_note(manifest: &Manifest) -> Option<String> {
 impl fmt::Display for ModelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = &self.manifest;
-        let or_not = |value: Option<String>| value.unwrap_or_else(|| "not said".to_owned());
         let mut line = |key: &str, value: &dyn fmt::Display| writeln!(f, "{key:<14} {value}");
         line("model", &m.name)?;
-        line("version", &or_not(m.version.clone()))?;
-        line("description", &or_not(m.description.clone()))?;
-        line("licence", &or_not(m.licence.clone()))?;
-        line("attribution", &or_not(m.attribution.clone()))?;
+        line("version", &said(m.version.as_ref()))?;
+        line("description", &said(m.description.as_ref()))?;
+        line("licence", &said(m.licence.as_ref()))?;
+        line("attribution", &said(m.attribution.as_ref()))?;
         line("sha256", &m.sha256)?;
         line("size", &format!("{:.1} MB, {}", self.bytes as f64 / 1e6, m.precision))?;
         line("task", &task_line(m))?;
@@ -128,8 +127,8 @@ impl fmt::Display for ModelReport {
         line("input", &input_line(m))?;
         line("pixels", &pixels_line(m))?;
         line("window", &window_line(m))?;
-        line("mpp", &or_not(m.mpp.map(|mpp| mpp.to_string())))?;
-        line("largest object", &or_not(m.max_object_um.map(|um| format!("{um} µm"))))?;
+        line("mpp", &said(m.mpp))?;
+        line("largest object", &said(m.max_object_um.map(|um| format!("{um} µm"))))?;
         let across = m.cross_class_iou.map(|iou| format!(", {iou} across classes")).unwrap_or_default();
         line("thresholds", &format!("score {}, NMS IoU {}{across}", m.conf, m.nms_iou))?;
         line("classes", &m.classes.len())?;
@@ -144,6 +143,11 @@ impl fmt::Display for ModelReport {
         }
         Ok(())
     }
+}
+
+/// A value as the model's maker gave it.
+fn said(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "not said".to_owned(), |value| value.to_string())
 }
 
 fn task_line(m: &Manifest) -> &'static str {

@@ -35,8 +35,9 @@ where
 
     fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
         batch.check()?;
-        let answer = |(window, pixels)| WindowResult::new(window, Ok((self.answer)(window, pixels)));
-        Ok(batch.iter().map(answer).collect())
+        let answers =
+            batch.iter().map(|(window, pixels)| WindowResult::new(window, Ok((self.answer)(window, pixels))));
+        Ok(answers.collect())
     }
 
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
@@ -69,8 +70,9 @@ impl BlobDetector {
     }
 
     fn blobs(&self, pixels: &[u8], width: usize, height: usize) -> Vec<Detection> {
-        let is_dark = |p: &[u8; 3]| p.iter().map(|&c| u16::from(c)).sum::<u16>() < self.darkness;
-        let mut dark: Vec<bool> = pixels.as_chunks::<3>().0.iter().map(is_dark).collect();
+        let sums =
+            pixels.as_chunks::<3>().0.iter().map(|pixel| pixel.iter().copied().map(u16::from).sum::<u16>());
+        let mut dark: Vec<bool> = sums.map(|sum| sum < self.darkness).collect();
         let mut found = Vec::new();
         for start in 0..dark.len() {
             if dark[start] {
@@ -102,9 +104,9 @@ fn take_blob(dark: &mut [bool], width: usize, height: usize, start: usize) -> [u
 
 fn detection([x0, y0, x1, y1]: [usize; 4], width: usize, height: usize) -> Option<Detection> {
     let cut = x0 == 0 || y0 == 0 || x1 + 1 == width || y1 + 1 == height;
-    let point = |x: usize, y: usize| euclid::point2(x as f32, y as f32);
+    let [x0, y0, x1, y1] = [x0, y0, x1 + 1, y1 + 1].map(|side| side as f32);
     Some(Detection {
-        bbox: WindowBox::new(point(x0, y0), point(x1 + 1, y1 + 1)),
+        bbox: WindowBox::new(euclid::point2(x0, y0), euclid::point2(x1, y1)),
         class: ModelClass(0),
         score: Score::new(if cut { 0.5 } else { 1.0 })?,
         outline: None,
@@ -118,9 +120,10 @@ impl Detector for BlobDetector {
 
     fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
         batch.check()?;
-        let answer =
-            |(window, pixels)| WindowResult::new(window, Ok(self.blobs(pixels, batch.width, batch.height)));
-        Ok(batch.iter().map(answer).collect())
+        let answers = batch.iter().map(|(window, pixels)| {
+            WindowResult::new(window, Ok(self.blobs(pixels, batch.width, batch.height)))
+        });
+        Ok(answers.collect())
     }
 
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
@@ -130,7 +133,6 @@ impl Detector for BlobDetector {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// Dark squares (x, y, side) on white, 32 × 24 px.

@@ -96,8 +96,7 @@ const CLASS: &[&str] = &["name", "colour", "conf"];
 impl ManifestFile {
     /// Reads TOML. Keys we do not know are refused: a misspelt `mpp` must not become a guess.
     pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
-        let wrong = |e: toml::de::Error| DetectorError::manifest("manifest", e.to_string().trim_end());
-        let table: toml::Table = text.parse().map_err(wrong)?;
+        let table: toml::Table = text.parse().map_err(not_toml)?;
         check_keys("", &table, TOP)?;
         if let Some(toml::Value::Table(input)) = table.get("input") {
             check_keys("input.", input, INPUT)?;
@@ -107,8 +106,12 @@ impl ManifestFile {
                 check_keys("classes.", class, CLASS)?;
             }
         }
-        toml::from_str(text).map_err(wrong)
+        toml::from_str(text).map_err(not_toml)
     }
+}
+
+fn not_toml(error: toml::de::Error) -> DetectorError {
+    DetectorError::manifest("manifest", error.to_string().trim_end())
 }
 
 fn check_keys(prefix: &str, table: &toml::Table, known: &[&str]) -> Result<(), DetectorError> {
@@ -147,7 +150,6 @@ fn edits(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -173,9 +175,12 @@ mod tests {
         assert_eq!(file.classes.unwrap()[0].conf, Some(0.3));
     }
 
+    fn message(text: &str) -> String {
+        ManifestFile::parse(text).unwrap_err().to_string()
+    }
+
     #[test]
     fn misspelt_keys_name_the_nearest() {
-        let message = |text: &str| ManifestFile::parse(text).unwrap_err().to_string();
         assert_eq!(message("mmp = 0.25"), "mmp: unknown key, nearest known: mpp");
         assert_eq!(
             message("[input]\ncolor_order = 'rgb'"),

@@ -265,13 +265,14 @@ fn may_be(dim: &Dim, size: u64) -> bool {
 /// Places of the grids of strides 8, 16 and 32 over an input of one size.
 fn places(input: &ImageInput) -> Option<u64> {
     let (height, width) = (input.height.fixed()?, input.width.fixed()?);
-    let grid = |stride: u64| height.div_ceil(stride).checked_mul(width.div_ceil(stride));
-    [8, 16, 32].into_iter().try_fold(0u64, |sum, stride| sum.checked_add(grid(stride)?))
+    [8, 16, 32].into_iter().try_fold(0u64, |sum, stride| {
+        let grid = height.div_ceil(stride).checked_mul(width.div_ceil(stride))?;
+        sum.checked_add(grid)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::manifest::{Element, Layout};
 

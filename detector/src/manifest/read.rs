@@ -83,11 +83,9 @@ impl Metadata<'_> {
     }
 
     fn literal(&self, key: &str) -> Result<Option<Literal>, DetectorError> {
-        let parse = |text| Literal::parse(text).map_err(|e| DetectorError::manifest(key, e.to_string()));
-        match self.get(key).map(parse).transpose()? {
-            Some(Literal::None) | None => Ok(None),
-            some => Ok(some),
-        }
+        let Some(text) = self.get(key) else { return Ok(None) };
+        let literal = Literal::parse(text).map_err(|e| DetectorError::manifest(key, e.to_string()))?;
+        Ok(Some(literal).filter(|literal| !matches!(literal, Literal::None)))
     }
 
     fn number(&self, key: &str) -> Result<Option<f64>, DetectorError> {
@@ -160,8 +158,8 @@ fn mpp(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Option<Mpp>, Dete
         Some(value) => Some(value),
         None => metadata.number("mpp")?,
     };
-    let checked = |value| Mpp::new(value).map_err(|e| DetectorError::manifest("mpp", e.to_string()));
-    value.map(checked).transpose()
+    let mpp = value.map(Mpp::new).transpose();
+    mpp.map_err(|e| DetectorError::manifest("mpp", e.to_string()))
 }
 
 fn stride(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<u32, DetectorError> {
@@ -174,17 +172,16 @@ fn stride(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<u32, DetectorE
 }
 
 fn imgsz(metadata: &Metadata<'_>) -> Result<Option<[u32; 2]>, DetectorError> {
-    let side = |value: &Literal| value.as_index().and_then(|side| u32::try_from(side).ok());
-    let sides = match metadata.literal("imgsz")? {
+    let items = match metadata.literal("imgsz")? {
         None => return Ok(None),
-        Some(Literal::List(items)) => {
-            items.iter().map(side).collect::<Option<Vec<u32>>>().unwrap_or_default()
-        }
-        Some(one) => side(&one).into_iter().collect(),
+        Some(Literal::List(items)) => items,
+        Some(one) => vec![one],
     };
+    let sides: Vec<Option<u32>> =
+        items.iter().map(|item| item.as_index().and_then(|side| u32::try_from(side).ok())).collect();
     match sides[..] {
-        [side] => Ok(Some([side, side])),
-        [height, width] => Ok(Some([height, width])),
+        [Some(side)] => Ok(Some([side, side])),
+        [Some(height), Some(width)] => Ok(Some([height, width])),
         _ => Err(DetectorError::manifest("imgsz", "expected [height, width] in px")),
     }
 }
@@ -262,8 +259,10 @@ fn class_of_section(section: &ClassSection) -> Result<ClassInfo, DetectorError> 
 fn colour(text: &str) -> Result<[u8; 3], DetectorError> {
     let number = text.strip_prefix('#').filter(|hex| hex.len() == 6);
     let number = number.and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    let wrong = || DetectorError::manifest("classes.colour", format!("is {text}, expected #rrggbb"));
-    let [_, red, green, blue] = number.ok_or_else(wrong)?.to_be_bytes();
+    let Some(number) = number else {
+        return Err(DetectorError::manifest("classes.colour", format!("is {text}, expected #rrggbb")));
+    };
+    let [_, red, green, blue] = number.to_be_bytes();
     Ok([red, green, blue])
 }
 
@@ -345,13 +344,14 @@ fn dims(value: &ValueInfo) -> Vec<Dim> {
 
 /// The one input that is not a weight.
 fn image_input(graph: &Graph) -> Result<ImageInput, DetectorError> {
-    let wrong = |reason: String| DetectorError::UnknownInput { reason };
     // Before IR version 4, weights were listed as inputs too.
-    let is_weight = |value: &&ValueInfo| graph.initializer.iter().any(|tensor| tensor.name == value.name);
-    let inputs: Vec<&ValueInfo> = graph.input.iter().filter(|value| !is_weight(value)).collect();
+    let inputs: Vec<&ValueInfo> = (graph.input.iter())
+        .filter(|value| graph.initializer.iter().all(|tensor| tensor.name != value.name))
+        .collect();
     let [input] = inputs[..] else {
         let names: Vec<&str> = inputs.iter().map(|value| value.name.as_str()).take(8).collect();
-        return Err(wrong(format!("it has {} inputs ({}), expected one", inputs.len(), names.join(", "))));
+        let reason = format!("it has {} inputs ({}), expected one", inputs.len(), names.join(", "));
+        return Err(DetectorError::UnknownInput { reason });
     };
     let elem_type = input.tensor().map_or(0, |tensor| tensor.elem_type);
     let element = match elem_type {
@@ -360,7 +360,8 @@ fn image_input(graph: &Graph) -> Result<ImageInput, DetectorError> {
         element::UINT8 => Element::U8,
         other => {
             let name = element::name(other);
-            return Err(wrong(format!("{} is {name}, expected float, float16 or uint8", input.name)));
+            let reason = format!("{} is {name}, expected float, float16 or uint8", input.name);
+            return Err(DetectorError::UnknownInput { reason });
         }
     };
     let dims = dims(input);
@@ -371,7 +372,8 @@ fn image_input(graph: &Graph) -> Result<ImageInput, DetectorError> {
         [n, c, h, w] if c.fixed().is_none() => (Layout::Nchw, [n, h, w]),
         _ => {
             let expected = "expected [B, 3, H, W] or [B, H, W, 3]";
-            return Err(wrong(format!("{} has shape {}, {expected}", input.name, Dim::list(&dims))));
+            let reason = format!("{} has shape {}, {expected}", input.name, Dim::list(&dims));
+            return Err(DetectorError::UnknownInput { reason });
         }
     };
     let [batch, height, width] = [batch, height, width].map(Clone::clone);
@@ -379,21 +381,22 @@ fn image_input(graph: &Graph) -> Result<ImageInput, DetectorError> {
 }
 
 fn precision(graph: &Graph) -> Precision {
-    let quantised =
-        |op: &str| op.contains("QuantizeLinear") || op.starts_with("QLinear") || op.ends_with("Integer");
-    if graph.node.iter().any(|node| quantised(&node.op_type)) {
+    if graph.node.iter().any(|node| is_quantised(&node.op_type)) {
         return Precision::Int8;
     }
-    let bytes_of = |data_type| -> usize {
+    let [half, single]: [usize; 2] = [element::FLOAT16, element::FLOAT].map(|data_type| {
         let tensors = graph.initializer.iter().filter(|tensor| tensor.data_type == data_type);
         tensors.map(|tensor| tensor.raw_data.len()).sum()
-    };
-    if bytes_of(element::FLOAT16) > bytes_of(element::FLOAT) { Precision::Fp16 } else { Precision::Fp32 }
+    });
+    if half > single { Precision::Fp16 } else { Precision::Fp32 }
+}
+
+fn is_quantised(op: &str) -> bool {
+    op.contains("QuantizeLinear") || op.starts_with("QLinear") || op.ends_with("Integer")
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::onnx::proto::{Dimension, Entry};
 
@@ -402,15 +405,18 @@ mod tests {
     }
 
     fn model(outputs: &[&[i64]], metadata: &[(&str, &str)]) -> Model {
-        let output =
-            |(i, dims): (usize, &&[i64])| ValueInfo::new(&format!("output{i}"), element::FLOAT, fixed(dims));
+        let outputs = outputs.iter().enumerate().map(|(i, dims)| {
+            let name = format!("output{i}");
+            ValueInfo::new(&name, element::FLOAT, fixed(dims))
+        });
         let graph = Graph {
             input: vec![ValueInfo::new("images", element::FLOAT, fixed(&[1, 3, 640, 640]))],
-            output: outputs.iter().enumerate().map(output).collect(),
+            output: outputs.collect(),
             ..Graph::default()
         };
-        let entry = |&(key, value): &(&str, &str)| Entry { key: key.to_owned(), value: value.to_owned() };
-        Model { graph: Some(graph), metadata_props: metadata.iter().map(entry).collect(), ..Model::default() }
+        let entries =
+            (metadata.iter()).map(|&(key, value)| Entry { key: key.to_owned(), value: value.to_owned() });
+        Model { graph: Some(graph), metadata_props: entries.collect(), ..Model::default() }
     }
 
     fn read(model: &Model, toml: &str) -> Result<Manifest, DetectorError> {
@@ -440,8 +446,8 @@ mod tests {
         assert_eq!((manifest.head, manifest.task), (Head::Segment { coefficients: 32 }, Task::Segment));
         assert_eq!((manifest.stride, manifest.imgsz), (16, Some([640, 320])));
         assert_eq!(manifest.mpp.map(Mpp::get), Some(0.25));
-        let conf = |class| manifest.conf_of(wsi_types::ModelClass(class));
-        assert_eq!((conf(0), conf(1), manifest.nms_iou), (0.5, 0.2, 0.6));
+        assert_eq!([0, 1].map(|class| manifest.conf_of(wsi_types::ModelClass(class))), [0.5, 0.2]);
+        assert_eq!(manifest.nms_iou, 0.6);
         assert_eq!(manifest.cross_class_iou, Some(0.4));
         assert_eq!((manifest.name.as_str(), manifest.version), ("stem", None));
     }
@@ -468,10 +474,6 @@ mod tests {
 
     #[test]
     fn heads_are_told_apart_by_shape() {
-        let head = |outputs: &[&[i64]], metadata: &[(&str, &str)]| {
-            let metadata: Vec<_> = metadata.iter().copied().chain([THREE]).collect();
-            read(&model(outputs, &metadata), "").map(|manifest| manifest.head)
-        };
         assert_eq!(head(&[&[1, 7, 8400]], &[]).unwrap(), Head::Detect);
         assert_eq!(head(&[&[1, 300, 6]], &[]).unwrap(), Head::EndToEnd);
         assert_eq!(
@@ -499,12 +501,6 @@ mod tests {
 
     #[test]
     fn wrong_metadata_is_refused_by_key() {
-        let refused = |metadata: &[(&str, &str)], toml: &str| {
-            let with_names = metadata.iter().any(|(key, _)| *key == "names");
-            let names = (!with_names).then_some(THREE);
-            let metadata: Vec<_> = metadata.iter().copied().chain(names).collect();
-            read(&model(&[&[1, 7, 8400]], &metadata), toml).unwrap_err().to_string()
-        };
         assert!(refused(&[("names", "{}")], "").starts_with("names: there are no classes"));
         assert!(refused(&[("names", "{0: 'a', 2: 'b'}")], "").starts_with("names: key"));
         assert!(refused(&[("names", "{0: 'a', 0: 'b'}")], "").contains("twice"));
@@ -527,16 +523,32 @@ mod tests {
 
     #[test]
     fn inputs_that_are_no_image_are_refused() {
-        let with_input = |inputs: Vec<ValueInfo>| {
-            let mut model = model(&[&[1, 7, 8400]], &[THREE]);
-            model.graph.as_mut().unwrap().input = inputs;
-            read(&model, "").map(|manifest| manifest.input)
-        };
-        let value = |dims: &[i64], kind| ValueInfo::new("x", kind, fixed(dims));
-        assert_eq!(with_input(vec![value(&[1, 64, 64, 3], element::UINT8)]).unwrap().layout, Layout::Nhwc);
+        let pixels = ValueInfo::new("x", element::UINT8, fixed(&[1, 64, 64, 3]));
+        assert_eq!(with_input(vec![pixels]).unwrap().layout, Layout::Nhwc);
         assert!(with_input(vec![]).is_err());
-        assert!(with_input(vec![value(&[1, 4, 64, 64], element::FLOAT)]).is_err());
-        assert!(with_input(vec![value(&[1, 3, 64, 64], element::INT64)]).is_err());
-        assert!(with_input(vec![ValueInfo::new("x", element::FLOAT, vec![Dimension::default(); 4])]).is_ok());
+        let four_channels = ValueInfo::new("x", element::FLOAT, fixed(&[1, 4, 64, 64]));
+        assert!(with_input(vec![four_channels]).is_err());
+        let whole_numbers = ValueInfo::new("x", element::INT64, fixed(&[1, 3, 64, 64]));
+        assert!(with_input(vec![whole_numbers]).is_err());
+        let open = ValueInfo::new("x", element::FLOAT, vec![Dimension::default(); 4]);
+        assert!(with_input(vec![open]).is_ok());
+    }
+
+    fn with_input(inputs: Vec<ValueInfo>) -> Result<ImageInput, DetectorError> {
+        let mut model = model(&[&[1, 7, 8400]], &[THREE]);
+        model.graph.as_mut().unwrap().input = inputs;
+        read(&model, "").map(|manifest| manifest.input)
+    }
+
+    fn head(outputs: &[&[i64]], metadata: &[(&str, &str)]) -> Result<Head, DetectorError> {
+        let metadata: Vec<_> = metadata.iter().copied().chain([THREE]).collect();
+        read(&model(outputs, &metadata), "").map(|manifest| manifest.head)
+    }
+
+    fn refused(metadata: &[(&str, &str)], toml: &str) -> String {
+        let with_names = metadata.iter().any(|(key, _)| *key == "names");
+        let names = (!with_names).then_some(THREE);
+        let metadata: Vec<_> = metadata.iter().copied().chain(names).collect();
+        read(&model(&[&[1, 7, 8400]], &metadata), toml).unwrap_err().to_string()
     }
 }

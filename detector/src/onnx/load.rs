@@ -74,12 +74,13 @@ const NEWEST_OPSET: i64 = 28;
 
 /// Versions from the future, named before ONNX Runtime refuses them in its own words.
 fn check_versions(model: &proto::Model) -> Result<(), DetectorError> {
-    let too_new = |what: &'static str, found: i64, newest: i64| {
-        if found > newest { Err(DetectorError::TooNew { what, found, newest }) } else { Ok(()) }
-    };
-    too_new("IR version", model.ir_version, NEWEST_IR)?;
+    refuse_newer("IR version", model.ir_version, NEWEST_IR)?;
     let standard = model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
-    standard.map(|set| set.version).try_for_each(|opset| too_new("opset", opset, NEWEST_OPSET))
+    standard.map(|set| set.version).try_for_each(|opset| refuse_newer("opset", opset, NEWEST_OPSET))
+}
+
+fn refuse_newer(what: &'static str, found: i64, newest: i64) -> Result<(), DetectorError> {
+    if found > newest { Err(DetectorError::TooNew { what, found, newest }) } else { Ok(()) }
 }
 
 fn check_weights(graph: &proto::Graph) -> Result<(), DetectorError> {
@@ -95,20 +96,22 @@ fn check_weights(graph: &proto::Graph) -> Result<(), DetectorError> {
 
 /// Operators of domains that no build of ONNX Runtime has, found before it is even loaded.
 fn check_operators(model: &proto::Model, graph: &proto::Graph) -> Result<(), DetectorError> {
-    let known = |domain: &str| {
-        domain.is_empty()
-            || domain.starts_with("ai.onnx")
-            || domain.starts_with("com.microsoft")
-            || domain.starts_with("com.ms.")
-            || domain == "org.pytorch.aten"
-            || model.functions.iter().any(|function| function.domain == domain)
-    };
-    match graph.node.iter().find(|node| !known(&node.domain)) {
+    match graph.node.iter().find(|node| !is_known(&node.domain, model)) {
         None => Ok(()),
         Some(node) => {
             Err(DetectorError::CustomOperator { operator: node.op_type.clone(), domain: node.domain.clone() })
         }
     }
+}
+
+/// Whether ONNX Runtime has the operators of a domain, or the model brings them.
+fn is_known(domain: &str, model: &proto::Model) -> bool {
+    domain.is_empty()
+        || domain.starts_with("ai.onnx")
+        || domain.starts_with("com.microsoft")
+        || domain.starts_with("com.ms.")
+        || domain == "org.pytorch.aten"
+        || model.functions.iter().any(|function| function.domain == domain)
 }
 
 /// The bytes of a model file.
@@ -122,15 +125,16 @@ pub(crate) fn read_manifest_beside(model: &Path) -> Result<ManifestFile, Detecto
     if !path.is_file() {
         return Ok(ManifestFile::default());
     }
-    let read = || {
-        let bytes = read_at_most(&path, MAX_MANIFEST_BYTES, "the manifest")?;
-        let text = String::from_utf8(bytes).map_err(|_| DetectorError::Manifest {
-            key: "manifest".to_owned(),
-            reason: "not UTF-8".to_owned(),
-        })?;
-        ManifestFile::parse(&text)
-    };
-    read().map_err(|e| e.of_file(&path))
+    read_manifest(&path).map_err(|e| e.of_file(&path))
+}
+
+fn read_manifest(path: &Path) -> Result<ManifestFile, DetectorError> {
+    let bytes = read_at_most(path, MAX_MANIFEST_BYTES, "the manifest")?;
+    let text = String::from_utf8(bytes).map_err(|_| DetectorError::Manifest {
+        key: "manifest".to_owned(),
+        reason: "not UTF-8".to_owned(),
+    })?;
+    ManifestFile::parse(&text)
 }
 
 fn read_at_most(path: &Path, limit: u64, what: &'static str) -> Result<Vec<u8>, DetectorError> {

@@ -4,8 +4,6 @@
 //! `$SLIDEMILL_REFERENCE_DIR` (else `target/reference`); where they are absent the test says so and passes.
 //! Boxes must agree within 0.05 px of the picture and scores within 1e-4, one to one; masks with an IoU of
 //! at least 0.99.
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -71,18 +69,17 @@ impl Runs {
 }
 
 fn folder() -> PathBuf {
-    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/reference");
-    std::env::var_os("SLIDEMILL_REFERENCE_DIR").map_or_else(ours, PathBuf::from)
+    std::env::var_os("SLIDEMILL_REFERENCE_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/reference"), PathBuf::from)
 }
 
 fn cases(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return vec![] };
     let mut cases: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     // Other references lie there too; ours come with the pixels that were given.
-    let is_ours = |path: &Path| {
+    cases.retain(|path| {
         path.extension().is_some_and(|extension| extension == "json") && path.with_extension("rgb").exists()
-    };
-    cases.retain(|path| is_ours(path));
+    });
     cases.sort();
     cases
 }
@@ -133,13 +130,13 @@ impl Reference {
     /// on each axis, and centred, an odd pixel of border going to the right and bottom; boxes are cut at the
     /// picture.
     fn to_picture(&self) -> impl Fn([f32; 4]) -> [f32; 4] {
-        let axis = |input: usize, side: usize| {
+        let sizes = [(self.width, self.picture_width), (self.height, self.picture_height)];
+        let [x, y] = sizes.map(|(input, side)| {
             let scaled = (side as f32 * self.gain).round();
             let pad = ((input as f32 - scaled) / 2.0 - 0.1).round();
             let gain = scaled / side as f32;
             move |at: f32| ((at - pad) / gain).clamp(0.0, side as f32)
-        };
-        let (x, y) = (axis(self.width, self.picture_width), axis(self.height, self.picture_height));
+        });
         move |[x0, y0, x1, y1]| [x(x0), y(y0), x(x1), y(y1)]
     }
 
@@ -155,12 +152,12 @@ fn distance(a: &[f32; 4], b: &[f32; 4]) -> f32 {
 }
 
 fn mask_iou(mask: &Mask, runs: &Runs) -> f64 {
-    let is_ours = |&(row, column): &(usize, usize)| {
+    let theirs = runs.pixels();
+    let shared = theirs.iter().filter(|&&(row, column)| {
         let (row, column) = (row.wrapping_sub(mask.top), column.wrapping_sub(mask.left));
         row < mask.height && column < mask.width && mask.field[row * mask.width + column] > 0.0
-    };
-    let theirs = runs.pixels();
-    let shared = theirs.iter().filter(|pixel| is_ours(pixel)).count();
+    });
+    let shared = shared.count();
     let ours = mask.field.iter().filter(|&&value| value > 0.0).count();
     let union = ours + theirs.len() - shared;
     if union == 0 { 1.0 } else { shared as f64 / union as f64 }
@@ -178,14 +175,13 @@ fn compare(reference: &Reference, found: &[Found]) -> Result<Worst, String> {
     let mut worst = Worst::default();
     let mut free = vec![true; found.len()];
     for (i, bbox) in reference.boxes.iter().enumerate() {
-        let near = |j: &usize| {
-            free[*j]
-                && found[*j].class == reference.classes[i]
-                && distance(&found[*j].bbox, bbox) <= MAX_BOX_PX
-                && (found[*j].score - reference.scores[i]).abs() <= MAX_SCORE
-        };
         let nearest = (0..found.len())
-            .filter(near)
+            .filter(|&j| {
+                free[j]
+                    && found[j].class == reference.classes[i]
+                    && distance(&found[j].bbox, bbox) <= MAX_BOX_PX
+                    && (found[j].score - reference.scores[i]).abs() <= MAX_SCORE
+            })
             .min_by(|&a, &b| distance(&found[a].bbox, bbox).total_cmp(&distance(&found[b].bbox, bbox)));
         let j = nearest.ok_or_else(|| {
             let closest =

@@ -45,13 +45,11 @@ pub(crate) fn prepend(
 fn free_name(graph: &Graph) -> String {
     let mut name = INPUT.to_owned();
     // Every name we add starts with this one.
-    let taken = |name: &str| {
-        let nodes = graph.node.iter().flat_map(|node| &node.output);
-        let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
-        let inputs = graph.input.iter().map(|value| &value.name);
-        nodes.chain(initializers).chain(inputs).any(|other| other.starts_with(name))
-    };
-    while taken(&name) {
+    let nodes = graph.node.iter().flat_map(|node| &node.output);
+    let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
+    let inputs = graph.input.iter().map(|value| &value.name);
+    let taken = nodes.chain(initializers).chain(inputs);
+    while taken.clone().any(|other| other.starts_with(&name)) {
         name.push('_');
     }
     name
@@ -207,7 +205,6 @@ fn splice_graph(graph: &[u8], replaced: &str, front: &Front) -> Result<Vec<u8>, 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::onnx::proto::Model;
 
@@ -254,6 +251,11 @@ mod tests {
         assert!(bytes.ends_with(b"kept"));
     }
 
+    fn types(input: ImageInput, normalisation: &Normalisation) -> Vec<String> {
+        let graph = prepended(&input, normalisation).0.graph.unwrap();
+        graph.node.iter().map(|node| node.op_type.clone()).collect()
+    }
+
     #[test]
     fn each_node_is_there_only_where_needed() {
         let imagenet = Normalisation {
@@ -261,10 +263,6 @@ mod tests {
             std: [0.229, 0.224, 0.225],
             colour_order: ColourOrder::Bgr,
             ..Normalisation::default()
-        };
-        let types = |input: ImageInput, normalisation: &Normalisation| -> Vec<String> {
-            let graph = prepended(&input, normalisation).0.graph.unwrap();
-            graph.node.iter().map(|node| node.op_type.clone()).collect()
         };
         assert_eq!(
             types(input(Layout::Nchw, Element::F16), &imagenet),

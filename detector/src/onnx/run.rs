@@ -125,7 +125,6 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use wsi_types::WindowIndex;
 
     use super::*;
@@ -164,8 +163,7 @@ mod tests {
         let pixels: Vec<u8> = (0..windows).flat_map(|i| [i as u8; 3]).collect();
         let parts = lane.run(BatchView { height: 1, width: 1, windows: &indices, pixels: &pixels });
         let values = parts.map(|parts| {
-            let of = |part: &Part| part.outputs[0].floats()[..part.windows.len()].to_vec();
-            parts.iter().flat_map(of).collect()
+            parts.iter().flat_map(|part| part.outputs[0].floats()[..part.windows.len()].to_vec()).collect()
         });
         let ran = ran.lock().unwrap().clone();
         (values, ran)

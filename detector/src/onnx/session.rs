@@ -110,11 +110,11 @@ impl Runner for OrtRunner {
         let pixels = TensorRef::from_array_view((shape, batch.pixels)).map_err(run_error)?;
         let mut answered =
             self.session.run(ort::inputs![self.input.as_str() => pixels]).map_err(run_error)?;
-        let output = |name: &String| {
-            let missing = || RunError::Other(format!("there is no output {name}"));
-            OrtTensor::output(name, answered.remove(name).ok_or_else(missing)?)
-        };
-        self.outputs.iter().map(output).collect()
+        let outputs = self.outputs.iter().map(|name| match answered.remove(name) {
+            Some(value) => OrtTensor::output(name, value),
+            None => Err(RunError::Other(format!("there is no output {name}"))),
+        });
+        outputs.collect()
     }
 }
 
@@ -223,34 +223,40 @@ fn providers(
     device: &Device,
     settings: &SessionSettings,
 ) -> Result<Vec<ExecutionProviderDispatch>, DetectorError> {
-    let has = |available: ort::Result<bool>| -> Result<(), DetectorError> {
-        match available {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(unavailable(device, "this ONNX Runtime was built without it".to_owned())),
-            Err(e) => Err(unavailable(device, e.to_string())),
-        }
-    };
-    let number = |numbers: &[u32]| numbers.first().map_or(0, |&n| i32::try_from(n).unwrap_or(i32::MAX));
     match device {
         Device::Auto | Device::Cpu => Ok(vec![]),
         Device::Cuda(numbers) => {
-            has(ep::CUDA::is_available())?;
-            Ok(vec![cuda(number(numbers))])
+            need(device, ep::CUDA::is_available())?;
+            Ok(vec![cuda(first_of(numbers))])
         }
         Device::TensorRt(numbers) => {
-            has(ep::TensorRT::is_available())?;
+            need(device, ep::TensorRT::is_available())?;
+            let number = first_of(numbers);
             // What TensorRT cannot run stays on the same GPU.
-            Ok(vec![tensorrt(model, number(numbers), settings), cuda(number(numbers))])
+            Ok(vec![tensorrt(model, number, settings), cuda(number)])
         }
         Device::OpenVino => {
-            has(ep::OpenVINO::is_available())?;
+            need(device, ep::OpenVINO::is_available())?;
             Ok(vec![openvino(settings)])
         }
         Device::CoreMl => {
-            has(ep::CoreML::is_available())?;
+            need(device, ep::CoreML::is_available())?;
             Ok(vec![ep::CoreML::default().build()])
         }
     }
+}
+
+fn need(device: &Device, available: ort::Result<bool>) -> Result<(), DetectorError> {
+    match available {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(unavailable(device, "this ONNX Runtime was built without it".to_owned())),
+        Err(e) => Err(unavailable(device, e.to_string())),
+    }
+}
+
+/// A session runs on one GPU, the first of those given.
+fn first_of(numbers: &[u32]) -> i32 {
+    numbers.first().map_or(0, |&n| i32::try_from(n).unwrap_or(i32::MAX))
 }
 
 fn cuda(number: i32) -> ExecutionProviderDispatch {
@@ -277,12 +283,12 @@ fn tensorrt(model: &Model, number: i32, settings: &SessionSettings) -> Execution
         return provider.build();
     }
     let (width, height) = settings.window;
-    let shape = |batch: usize| format!("{}:{batch}x{height}x{width}x3", model.input);
     let most = model.manifest.input.batch.fixed().map_or(settings.batch.max(1), |batch| batch as usize);
+    let [least, most] = [1, most].map(|batch| format!("{}:{batch}x{height}x{width}x3", model.input));
     provider
-        .with_profile_min_shapes(shape(1))
-        .with_profile_opt_shapes(shape(most))
-        .with_profile_max_shapes(shape(most))
+        .with_profile_min_shapes(least)
+        .with_profile_opt_shapes(&most)
+        .with_profile_max_shapes(&most)
         .build()
 }
 

@@ -1,6 +1,4 @@
 //! Models made in code, run by the real ONNX Runtime. Where it is absent the tests say so and pass.
-#![allow(clippy::unwrap_used)]
-
 use prost::Message;
 use wsi_types::{Detection, WindowIndex};
 
@@ -42,12 +40,13 @@ fn model(nodes: Vec<Node>, weights: Vec<Tensor>, kind: i32, batch: Dimension, ro
         input: vec![ValueInfo::new("images", kind, image)],
         output: vec![ValueInfo::new("output0", kind, head)],
     };
-    let entry = |key: &str, value: &str| Entry { key: key.to_owned(), value: value.to_owned() };
+    let metadata = [("names", "{0: 'cell'}"), ("stride", "4"), ("task", "detect")]
+        .map(|(key, value)| Entry { key: key.to_owned(), value: value.to_owned() });
     let model = proto::Model {
         ir_version: 8,
         graph: Some(graph),
         opset_import: vec![OperatorSet { domain: String::new(), version: 17 }],
-        metadata_props: vec![entry("names", "{0: 'cell'}"), entry("stride", "4"), entry("task", "detect")],
+        metadata_props: metadata.into(),
         ..proto::Model::default()
     };
     model.encode_to_vec()
@@ -118,10 +117,10 @@ fn detect(model: &[u8], session: &SessionSettings, windows: &[Vec<u8>]) -> Vec<W
 }
 
 fn boxes(detections: &[Detection]) -> Vec<([f32; 4], f32)> {
-    let of = |d: &Detection| {
-        ([d.bbox.min.x, d.bbox.min.y, d.bbox.max.x, d.bbox.max.y], (d.score.get() * 255.0).round())
-    };
-    detections.iter().map(of).collect()
+    let each = detections
+        .iter()
+        .map(|d| ([d.bbox.min.x, d.bbox.min.y, d.bbox.max.x, d.bbox.max.y], (d.score.get() * 255.0).round()));
+    each.collect()
 }
 
 /// Three windows: two boxes and a duplicate, nothing, one box.
@@ -284,24 +283,28 @@ fn ort_has_cuda() -> bool {
     other
 }
 
+fn refused(bytes: &[u8]) -> DetectorError {
+    open(bytes, &settings(1, 1)).err().unwrap()
+}
+
+fn changed(model: &proto::Model, change: fn(&mut Graph)) -> Vec<u8> {
+    let mut model = model.clone();
+    change(model.graph.as_mut().unwrap());
+    model.encode_to_vec()
+}
+
 #[test]
 fn models_that_cannot_be_loaded_say_why() {
-    let refused = |bytes: &[u8]| open(bytes, &settings(1, 1)).err().unwrap();
     assert!(matches!(refused(b""), DetectorError::NotOnnx { .. }));
     assert!(matches!(refused(b"\x89PNG\r\n\x1a\n not a model"), DetectorError::NotOnnx { .. }));
     let good = pixel_head(element::FLOAT, named("batch"));
     assert!(matches!(refused(&good[..good.len() / 2]), DetectorError::NotOnnx { .. }));
 
     let decoded = proto::Model::decode(&good[..]).unwrap();
-    let with = |change: fn(&mut Graph)| {
-        let mut model = decoded.clone();
-        change(model.graph.as_mut().unwrap());
-        model.encode_to_vec()
-    };
-    let custom = with(|graph| graph.node[1].domain = "mmdeploy".to_owned());
+    let custom = changed(&decoded, |graph| graph.node[1].domain = "mmdeploy".to_owned());
     let DetectorError::CustomOperator { operator, domain } = refused(&custom) else { panic!("custom") };
     assert_eq!((operator.as_str(), domain.as_str()), ("Reshape", "mmdeploy"));
-    let external = with(|graph| {
+    let external = changed(&decoded, |graph| {
         graph.initializer[0].data_location = 1;
         let value = "model.onnx.data".to_owned();
         graph.initializer[0].external_data = vec![Entry { key: "location".to_owned(), value }];
@@ -310,7 +313,7 @@ fn models_that_cannot_be_loaded_say_why() {
         matches!(refused(&external), DetectorError::ExternalData { files } if files == "model.onnx.data")
     );
     if runtime_is_there() {
-        let unknown = with(|graph| graph.node[1].op_type = "NoSuchOperator".to_owned());
+        let unknown = changed(&decoded, |graph| graph.node[1].op_type = "NoSuchOperator".to_owned());
         let message = refused(&unknown).to_string();
         assert!(message.contains("cannot load the model") && message.contains("NoSuchOperator"), "{message}");
     }

@@ -40,25 +40,28 @@ pub(crate) fn fields(message: &[u8]) -> Result<Vec<Field>, WireError> {
 }
 
 fn field_at(message: &[u8], at: usize) -> Result<Field, WireError> {
-    let error = |reason| WireError { at, reason };
-    let (key, start) = varint(message, at).ok_or(error("the key is cut off"))?;
-    let number = u32::try_from(key >> 3).map_err(|_| error("the field number is too large"))?;
+    field_or_reason(message, at).map_err(|reason| WireError { at, reason })
+}
+
+fn field_or_reason(message: &[u8], at: usize) -> Result<Field, &'static str> {
+    let (key, start) = varint(message, at).ok_or("the key is cut off")?;
+    let number = u32::try_from(key >> 3).map_err(|_| "the field number is too large")?;
     if number == 0 {
-        return Err(error("field number 0"));
+        return Err("field number 0");
     }
     let payload = match key & 7 {
-        0 => start..varint(message, start).ok_or(error("a number is cut off"))?.1,
+        0 => start..varint(message, start).ok_or("a number is cut off")?.1,
         1 => start..start.saturating_add(8),
         5 => start..start.saturating_add(4),
         2 => {
-            let (length, start) = varint(message, start).ok_or(error("a length is cut off"))?;
-            let length = usize::try_from(length).map_err(|_| error("a length is too large"))?;
-            start..start.checked_add(length).ok_or(error("a length is too large"))?
+            let (length, start) = varint(message, start).ok_or("a length is cut off")?;
+            let length = usize::try_from(length).map_err(|_| "a length is too large")?;
+            start..start.checked_add(length).ok_or("a length is too large")?
         }
-        _ => return Err(error("unknown wire type")),
+        _ => return Err("unknown wire type"),
     };
     if payload.end > message.len() {
-        return Err(error("the field reaches past the end"));
+        return Err("the field reaches past the end");
     }
     Ok(Field { number, whole: at..payload.end, payload })
 }
@@ -92,7 +95,6 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;

@@ -69,15 +69,15 @@ impl Decoder {
         width: usize,
         height: usize,
     ) -> Result<Found, WindowFault> {
-        let outlined = |(candidate, mask): (Candidate, Option<Mask>)| Detection {
+        let instances = self.instances(outputs, place, width, height)?;
+        let is_full = self.is_full(outputs, instances.len());
+        let detections = instances.into_iter().map(|(candidate, mask)| Detection {
             bbox: candidate.bbox,
             class: ModelClass(candidate.class),
             score: candidate.score,
             outline: mask.and_then(|mask| outline(&mask, self.settings.outline_tolerance_px)),
-        };
-        let instances = self.instances(outputs, place, width, height)?;
-        let is_full = self.is_full(outputs, instances.len());
-        Ok(Found { detections: instances.into_iter().map(outlined).collect(), is_full })
+        });
+        Ok(Found { detections: detections.collect(), is_full })
     }
 
     /// Whether `answers` are all that the model can give for a window: it may have seen more.
@@ -116,12 +116,12 @@ impl Decoder {
         };
         let prototypes = Prototypes::new(tensor, place, coefficients)?;
         let mut weights = vec![0.0; coefficients];
-        let masked = |candidate: Candidate| {
+        let masked = candidates.into_iter().map(|candidate| {
             answers.weights(candidate.anchor as usize, &mut weights);
             let mask = prototypes.mask(&weights, &candidate.bbox, width, height)?;
             Ok((candidate, Some(mask)))
-        };
-        candidates.into_iter().map(masked).collect()
+        });
+        masked.collect()
     }
 
     /// The answers of one window, checked for shape.
@@ -133,27 +133,26 @@ impl Decoder {
         height: usize,
     ) -> Result<Answers<'a>, WindowFault> {
         let (classes, coefficients) = (self.classes, self.head.coefficients());
-        let rows = |columns: usize| match boxes.window(place) {
-            Some((&[rows, found], data)) if found == columns => Ok((rows, data)),
-            _ => Err(boxes.fault(format!("[batch, answers, {columns}]"))),
-        };
         match self.head {
             Head::EndToEnd | Head::EndToEndSegment { .. } => {
                 let columns = end2end::COLUMNS + coefficients;
-                Ok(Answers::Rows { data: rows(columns)?.1, columns })
+                Ok(Answers::Rows { data: rows(boxes, place, columns)?.1, columns })
             }
             Head::DetrRows => {
-                let (_, data) = rows(detr::BOX_COLUMNS + classes)?;
+                let (_, data) = rows(boxes, place, detr::BOX_COLUMNS + classes)?;
                 Ok(Answers::Queries { data, window: Fractions::new(width, height) })
             }
             Head::Objectness { grid } => {
-                let (anchors, data) = rows(objectness::COLUMNS + classes)?;
-                let places = || {
-                    let fault =
-                        || boxes.fault(format!("a row per place of the grids over {width} × {height} px"));
-                    Place::all(width, height, anchors).ok_or_else(fault)
+                let (anchors, data) = rows(boxes, place, objectness::COLUMNS + classes)?;
+                if !grid {
+                    return Ok(Answers::Places { data, places: None });
+                }
+                let places = Place::all(width, height, anchors);
+                let Some(places) = places else {
+                    let expected = format!("a row per place of the grids over {width} × {height} px");
+                    return Err(boxes.fault(expected));
                 };
-                Ok(Answers::Places { data, places: grid.then(places).transpose()? })
+                Ok(Answers::Places { data, places: Some(places) })
             }
             Head::Detect | Head::Segment { .. } => self.columns(boxes, place),
         }
@@ -161,15 +160,14 @@ impl Decoder {
 
     fn columns<'a>(&self, boxes: &TensorView<'a>, place: usize) -> Result<Answers<'a>, WindowFault> {
         let rows = 4 + self.classes + self.head.coefficients();
-        let fault = || boxes.fault(format!("[batch, {rows}, anchors]"));
-        match boxes.window(place) {
-            Some((&[found, anchors], data)) if found == rows => {
-                let head = RawHead::new(data, self.classes, anchors).ok_or_else(fault)?;
-                let weights = &data[(4 + self.classes) * anchors..];
-                Ok(Answers::Columns { head, weights, anchors })
-            }
-            _ => Err(fault()),
+        if let Some((&[found, anchors], data)) = boxes.window(place)
+            && found == rows
+            && let Some(head) = RawHead::new(data, self.classes, anchors)
+        {
+            let weights = &data[(4 + self.classes) * anchors..];
+            return Ok(Answers::Columns { head, weights, anchors });
         }
+        Err(boxes.fault(format!("[batch, {rows}, anchors]")))
     }
 }
 
@@ -180,12 +178,19 @@ const FULL: f64 = 0.98;
 fn check_px(candidates: &[Candidate]) -> Result<(), WindowFault> {
     // A box centred within 0 to 1 and as wide as that reaches half as far out on either side.
     const REACH: f32 = 1.5;
-    let is_fraction = |candidate: &Candidate| {
-        let WindowBox { min, max, .. } = candidate.bbox;
-        [min.x, min.y, max.x, max.y].iter().all(|side| side.abs() <= REACH)
-    };
-    let all = !candidates.is_empty() && candidates.iter().all(is_fraction);
-    if all { Err(WindowFault::BoxesInFractions { boxes: candidates.len() }) } else { Ok(()) }
+    let sides = candidates
+        .iter()
+        .flat_map(|Candidate { bbox: WindowBox { min, max, .. }, .. }| [min.x, min.y, max.x, max.y]);
+    let are_fractions = !candidates.is_empty() && sides.into_iter().all(|side| side.abs() <= REACH);
+    if are_fractions { Err(WindowFault::BoxesInFractions { boxes: candidates.len() }) } else { Ok(()) }
+}
+
+/// The number of rows that a head answers for one window, and the rows, each of `columns` numbers.
+fn rows<'a>(boxes: &TensorView<'a>, place: usize, columns: usize) -> Result<(usize, &'a [f32]), WindowFault> {
+    match boxes.window(place) {
+        Some((&[rows, found], data)) if found == columns => Ok((rows, data)),
+        _ => Err(boxes.fault(format!("[batch, answers, {columns}]"))),
+    }
 }
 
 /// What a model found in one window.
@@ -246,7 +251,6 @@ impl Answers<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn decoder(head: Head, classes: &[&str]) -> Decoder {

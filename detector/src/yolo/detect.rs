@@ -95,8 +95,9 @@ impl<'a> RawHead<'a> {
 
     /// `None` only for a score that is no number, and those were refused before.
     fn candidate(&self, anchor: usize, score: f32) -> Option<Candidate> {
-        let of_class = |class: &usize| self.row(Self::BOX_ROWS + class)[anchor];
-        let class = (0..self.classes).find(|class| of_class(class) == score).unwrap_or_default();
+        let class = (0..self.classes)
+            .find(|class| self.row(Self::BOX_ROWS + class)[anchor] == score)
+            .unwrap_or_default();
         let [x, y, width, height] = [0, 1, 2, 3].map(|row| self.row(row)[anchor]);
         let (half_width, half_height) = (width.max(0.0) * 0.5, height.max(0.0) * 0.5);
         Some(Candidate {
@@ -124,7 +125,6 @@ pub(crate) fn all_finite(values: &[f32]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;
@@ -184,8 +184,9 @@ mod tests {
         /// The blocks must not show: every anchor count gives what a plain loop gives.
         #[test]
         fn blocks_do_not_show(anchors in 1usize..5000, classes in 1usize..4, seed in any::<u32>()) {
-            let noise = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 16_777_216.0;
-            let rows: Vec<f32> = (0..(4 + classes) * anchors).map(noise).collect();
+            let noise = (0..(4 + classes) * anchors)
+                .map(|i| (i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8);
+            let rows: Vec<f32> = noise.map(|bits| bits as f32 / 16_777_216.0).collect();
             let mut found = Vec::new();
             RawHead::new(&rows, classes, anchors).unwrap().candidates(0.9, &mut found).unwrap();
             let plain: Vec<(u32, f32)> = (0..anchors)

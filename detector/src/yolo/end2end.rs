@@ -45,13 +45,15 @@ pub fn candidates(
 
 fn class_of(value: f32, classes: usize) -> Result<u16, WindowFault> {
     let whole = value.fract() == 0.0 && value >= 0.0 && (value as usize) < classes;
-    let fault = || WindowFault::NoSuchClass { class: value.to_string(), last: classes.saturating_sub(1) };
-    whole.then_some(value as u16).ok_or_else(fault)
+    if !whole {
+        let last = classes.saturating_sub(1);
+        return Err(WindowFault::NoSuchClass { class: value.to_string(), last });
+    }
+    Ok(value as u16)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn decode(rows: &[f32]) -> Result<Vec<Candidate>, WindowFault> {

@@ -51,24 +51,26 @@ pub fn suppress(
 /// Best score first; then top to bottom, left to right, small before large, class.
 #[must_use]
 pub fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
-    let key = |c: &Candidate| [c.bbox.min.y, c.bbox.min.x, c.bbox.max.y, c.bbox.max.x];
-    let by_box = || {
-        let pairs = key(a).into_iter().zip(key(b));
-        pairs.fold(Ordering::Equal, |order, (x, y)| order.then_with(|| x.total_cmp(&y)))
-    };
-    b.score.cmp(&a.score).then_with(by_box).then_with(|| a.class.cmp(&b.class))
+    b.score.cmp(&a.score).then_with(|| by_box(a, b)).then_with(|| a.class.cmp(&b.class))
+}
+
+fn by_box(a: &Candidate, b: &Candidate) -> Ordering {
+    let [a, b] = [a, b].map(|c| [c.bbox.min.y, c.bbox.min.x, c.bbox.max.y, c.bbox.max.x]);
+    a.iter().zip(&b).fold(Ordering::Equal, |order, (x, y)| order.then_with(|| x.total_cmp(y)))
 }
 
 /// Intersection over union, 0 to 1; 0 for boxes that only touch, and for two empty boxes.
 #[must_use]
 pub fn overlap(a: &WindowBox, b: &WindowBox) -> f32 {
-    let side = |lo: f32, hi: f32| (hi - lo).max(0.0);
-    let width = side(a.min.x.max(b.min.x), a.max.x.min(b.max.x));
-    let height = side(a.min.y.max(b.min.y), a.max.y.min(b.max.y));
-    let shared = width * height;
-    let area = |c: &WindowBox| side(c.min.x, c.max.x) * side(c.min.y, c.max.y);
-    let union = area(a) + area(b) - shared;
+    let shared = area(a.min.x.max(b.min.x), a.min.y.max(b.min.y), a.max.x.min(b.max.x), a.max.y.min(b.max.y));
+    let [first, second] = [a, b].map(|c| area(c.min.x, c.min.y, c.max.x, c.max.y));
+    let union = first + second - shared;
     if union > 0.0 { shared / union } else { 0.0 }
+}
+
+/// 0 for a box that is inside out.
+fn area(x0: f32, y0: f32, x1: f32, y1: f32) -> f32 {
+    (x1 - x0).max(0.0) * (y1 - y0).max(0.0)
 }
 
 /// Kept boxes by size class and place. Size class `k` holds boxes whose longer side is in
@@ -105,8 +107,7 @@ impl Grid {
         let levels = (FINEST..=COARSEST).map(|k| {
             let cell = (1usize << k) as f32;
             // Boxes outside the window are clamped into the border cells.
-            let cells = |side: usize| (side >> k).clamp(1, 1024);
-            let (columns, rows) = (cells(width), cells(height));
+            let [columns, rows] = [width, height].map(|side| (side >> k).clamp(1, 1024));
             Level { cell, columns, rows, heads: vec![NONE; columns * rows] }
         });
         Self { levels: levels.collect(), kept: Vec::new(), used: Vec::new() }
@@ -175,9 +176,10 @@ impl Level {
         let like = (side / iou.max(f32::MIN_POSITIVE)).min(f32::MAX);
         let is_coarsest = self.cell >= (1u32 << COARSEST) as f32;
         let longest = if is_coarsest { like } else { like.min(self.cell * 2.0) };
-        let apart = |other: f32| (side + other) * 0.5 - iou * side.max(other);
+        let [far, near] =
+            [longest, side.min(longest)].map(|other| (side + other) * 0.5 - iou * side.max(other));
         // More for the rounding of the IoU itself, and of corners far from the origin.
-        apart(longest).max(apart(side.min(longest))) * 1.001 + 0.05
+        far.max(near) * 1.001 + 0.05
     }
 }
 
@@ -197,7 +199,6 @@ fn centre(bbox: &WindowBox) -> (f32, f32) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use wsi_types::Score;
@@ -214,8 +215,8 @@ mod tests {
         candidates.sort_by(best_first);
         let mut kept: Vec<Candidate> = Vec::new();
         for c in candidates {
-            let same = |k: &Candidate| class_agnostic || k.class == c.class;
-            if !kept.iter().any(|k| same(k) && overlap(&k.bbox, &c.bbox) > iou) {
+            let mut rivals = kept.iter().filter(|k| class_agnostic || k.class == c.class);
+            if !rivals.any(|k| overlap(&k.bbox, &c.bbox) > iou) {
                 kept.push(c);
             }
         }

@@ -89,11 +89,11 @@ impl Place {
     #[must_use]
     pub fn all(width: usize, height: usize, rows: usize) -> Option<Vec<Self>> {
         let sets = [&[8, 16, 32][..], &[8, 16, 32, 64]];
-        let count = |strides: &[usize]| -> usize {
-            strides.iter().map(|&stride| width.div_ceil(stride) * height.div_ceil(stride)).sum()
-        };
-        let strides = sets.into_iter().find(|strides| count(strides) == rows)?;
-        let grid = |&stride: &usize| {
+        let strides = sets.into_iter().find(|strides| {
+            let places = strides.iter().map(|&stride| width.div_ceil(stride) * height.div_ceil(stride));
+            places.sum::<usize>() == rows
+        })?;
+        let all = strides.iter().flat_map(|&stride| {
             let (columns, rows) = (width.div_ceil(stride), height.div_ceil(stride));
             (0..rows).flat_map(move |row| {
                 (0..columns).map(move |column| Self {
@@ -102,8 +102,8 @@ impl Place {
                     stride: stride as f32,
                 })
             })
-        };
-        Some(strides.iter().flat_map(grid).collect())
+        });
+        Some(all.collect())
     }
 
     fn decode(&self, [x, y, width, height]: [f32; 4]) -> [f32; 4] {
@@ -118,7 +118,6 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn decode(rows: &[f32], classes: usize) -> Result<Vec<Candidate>, WindowFault> {

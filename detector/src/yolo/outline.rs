@@ -68,11 +68,11 @@ impl Runs {
     }
 
     fn push_row(&mut self, offset: usize, row: &[f32]) {
-        let inside = |value: &f32| *value > 0.0;
         let mut x = 0;
-        while let Some(gap) = row[x..].iter().position(inside) {
+        while let Some(gap) = row[x..].iter().position(|&value| is_inside(value)) {
             let start = x + gap;
-            x = row[start..].iter().position(|value| !inside(value)).map_or(row.len(), |len| start + len);
+            let length = row[start..].iter().position(|&value| !is_inside(value));
+            x = length.map_or(row.len(), |length| start + length);
             let parent = self.0.len();
             self.0.push(Run { start: offset + start, end: offset + x, parent });
         }
@@ -176,9 +176,14 @@ fn crossing(mask: &Mask, inside: (i64, i64), outside: (i64, i64)) -> WindowPoint
         (Some(a), Some(b)) if b <= 0.0 => a / (a - b),
         _ => 0.5,
     };
-    let along = |from: i64, to: i64| from as f32 + 0.5 + (to - from) as f32 * share;
+    let [x, y] = [(inside.0, outside.0), (inside.1, outside.1)]
+        .map(|(from, to)| from as f32 + 0.5 + (to - from) as f32 * share);
     let (left, top) = (mask.left as f32, mask.top as f32);
-    euclid::point2(left + along(inside.0, outside.0), top + along(inside.1, outside.1))
+    euclid::point2(left + x, top + y)
+}
+
+fn is_inside(value: f32) -> bool {
+    value > 0.0
 }
 
 fn value(mask: &Mask, (x, y): (i64, i64)) -> Option<f32> {
@@ -224,7 +229,6 @@ fn distance_to_segment(p: WindowPoint, a: WindowPoint, b: WindowPoint) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;

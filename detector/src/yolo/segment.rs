@@ -165,7 +165,6 @@ pub struct Mask {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn bbox(x0: f32, y0: f32, x1: f32, y1: f32) -> WindowBox {
