@@ -40,12 +40,13 @@ impl Cells {
         let window = (i64::from(lattice.window.0), i64::from(lattice.window.1));
         let (along_x, along_y) = resampler.axes();
         let tiles = lattice.tiles;
-        let seams = |tile: u32| resampler.keeps_pixels().then(|| whole_tiles(i64::from(tile)));
+        let [seams_x, seams_y] = [tiles.tile_width, tiles.tile_height]
+            .map(|tile| resampler.keeps_pixels().then(|| whole_tiles(i64::from(tile))));
         Self {
-            xs: Cuts::new(lattice.columns, (stride, window.0), seams(tiles.tile_width), |grid| {
+            xs: Cuts::new(lattice.columns, (stride, window.0), seams_x, |grid| {
                 tile_span(along_x.footprint(grid), tiles.tile_width)
             }),
-            ys: Cuts::new(lattice.rows, (stride, window.1), seams(tiles.tile_height), |grid| {
+            ys: Cuts::new(lattice.rows, (stride, window.1), seams_y, |grid| {
                 tile_span(along_y.footprint(grid), tiles.tile_height)
             }),
             stride,
@@ -148,8 +149,9 @@ impl Cuts {
 
     /// The pieces between two cuts.
     fn pieces(&self, grid: Range<i64>) -> Range<u32> {
-        let index = |at: i64| self.edges.partition_point(|&edge| edge < at) as u32;
-        index(grid.start)..index(grid.end)
+        let [start, end] =
+            [grid.start, grid.end].map(|at| self.edges.partition_point(|&edge| edge < at) as u32);
+        start..end
     }
 
     fn pieces_of_tile(&self, tile: u32) -> Range<u32> {
@@ -166,8 +168,11 @@ impl Cuts {
 /// Tiles of `size` px that share a pixel with `px`. Empty spans lie past the
 /// last tile, so spans stay sorted.
 fn tile_span(px: Range<i64>, size: u32) -> Range<u32> {
-    let tile = |at: i64| (at / i64::from(size)) as u32;
-    if px.is_empty() { u32::MAX..u32::MAX } else { tile(px.start)..tile(px.end - 1) + 1 }
+    if px.is_empty() {
+        return u32::MAX..u32::MAX;
+    }
+    let [first, last] = [px.start, px.end - 1].map(|at| (at / i64::from(size)) as u32);
+    first..last + 1
 }
 
 fn product(rows: Range<u32>, columns: Range<u32>) -> impl Iterator<Item = (u32, u32)> {

@@ -66,13 +66,15 @@ impl Examination {
         let tissue_share = share(mask.bits().iter().copied());
         // Tissue too thin for the mask may still hold nuclei.
         let fields = if dark_ground { Vec::new() } else { dense_fields(slide, picture, &densities) };
-        let stained = || fields.iter().flat_map(pixels).filter(|&pixel| is_stained(pixel));
+        let [brown_share, coloured_share] = [is_brown, is_coloured].map(|is: fn(Rgb) -> bool| {
+            share(fields.iter().flat_map(pixels).filter(|&pixel| is_stained(pixel)).map(is))
+        });
         let appearance = Appearance {
             tissue_share,
             dark_ground,
             ink_share: share(tissue_pixels(picture, mask).map(is_ink)),
-            brown_share: share(stained().map(is_brown)),
-            coloured_share: share(stained().map(is_coloured)),
+            brown_share,
+            coloured_share,
             sharpness: median(fields.iter().filter_map(sharpness)),
         };
         let scale = if appearance.is_stained_otherwise() {
@@ -193,8 +195,8 @@ fn pixels(picture: &RgbBuffer) -> impl Iterator<Item = Rgb> {
 /// Px of a picture of the whole slide that lie on tissue.
 fn tissue_pixels<'a>(picture: &'a RgbBuffer, mask: &'a TissueMask) -> impl Iterator<Item = Rgb> + 'a {
     let (base, (dx, dy)) = (mask.level0_size(), mask.downsample());
-    let step = |level0: u32, px: usize, mask_px: f64| f64::from(level0) / px.max(1) as f64 / mask_px;
-    let (step_x, step_y) = (step(base.0, picture.width(), dx), step(base.1, picture.height(), dy));
+    let [step_x, step_y] = [(base.0, picture.width(), dx), (base.1, picture.height(), dy)]
+        .map(|(level0, px, mask_px)| f64::from(level0) / px.max(1) as f64 / mask_px);
     (0..picture.height()).flat_map(move |y| {
         let row = ((y as f64 + 0.5) * step_y) as u32;
         let line = picture.row(y).as_chunks::<3>().0.iter().enumerate();
@@ -221,21 +223,18 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use wsi_reader::MemorySlide;
-    use wsi_types::LevelIndex;
 
     use super::*;
     use crate::TissueSettings;
 
     /// A square of tissue on glass, 1000 of 1600 × 1200 px.
     fn slide(glass: Rgb, tissue: impl Fn(u32, u32) -> Rgb + Send + Sync + 'static) -> MemorySlide {
-        let paint = move |_: LevelIndex, x: u32, y: u32| match (x, y) {
+        let slide = MemorySlide::painted(&[(1600, 1200)], (256, 256), None, move |_, x, y| match (x, y) {
             (100..1100, 100..1100) => tissue(x, y),
             _ => glass,
-        };
-        MemorySlide::painted(&[(1600, 1200)], (256, 256), None, paint).unwrap()
+        });
+        slide.unwrap()
     }
 
     fn examined(slide: &MemorySlide) -> Examination {
@@ -269,33 +268,33 @@ mod tests {
         assert!(matches!(doubts[..], [Doubt::Scale(_)]), "{doubts:?}");
     }
 
+    fn only_doubt(glass: Rgb, tissue: fn(u32, u32) -> Rgb) -> Doubt {
+        let doubts = examined(&slide(glass, tissue)).doubts(Mpp::new(4.0).ok());
+        assert_eq!(doubts.len(), 1, "{doubts:?}: nothing is said of the scale");
+        doubts[0]
+    }
+
     #[test]
     fn other_slides_are_named_for_what_they_are() {
-        let of = |glass: Rgb, tissue: fn(u32, u32) -> Rgb| {
-            let examination = examined(&slide(glass, tissue));
-            let doubts = examination.doubts(Mpp::new(4.0).ok());
-            assert_eq!(doubts.len(), 1, "{doubts:?}: nothing is said of the scale");
-            doubts[0]
-        };
-        assert_eq!(
-            of([0, 1, 4], |x, y| if (x / 30 + y / 30) % 2 == 0 { [10, 20, 180] } else { [0, 1, 4] }),
-            Doubt::DarkGround
-        );
-        assert_eq!(of(GLASS, |_, _| GLASS), Doubt::NoTissue);
-        assert!(matches!(of(GLASS, |_, _| [30, 60, 190]), Doubt::Ink { share } if share > 0.9));
-        let grey = of(GLASS, |x, y| if cells(x, y, 1, NUCLEUS) == NUCLEUS { [90; 3] } else { [180; 3] });
+        let dark =
+            only_doubt([0, 1, 4], |x, y| if (x / 30 + y / 30) % 2 == 0 { [10, 20, 180] } else { [0, 1, 4] });
+        assert_eq!(dark, Doubt::DarkGround);
+        assert_eq!(only_doubt(GLASS, |_, _| GLASS), Doubt::NoTissue);
+        let inked = only_doubt(GLASS, |_, _| [30, 60, 190]);
+        assert!(matches!(inked, Doubt::Ink { share } if share > 0.9));
+        let grey =
+            only_doubt(GLASS, |x, y| if cells(x, y, 1, NUCLEUS) == NUCLEUS { [90; 3] } else { [180; 3] });
         assert!(matches!(grey, Doubt::NoColour { share } if share < 0.001));
-        let brown = of(GLASS, |x, y| cells(x, y, 4, [91, 58, 28]));
+        let brown = only_doubt(GLASS, |x, y| cells(x, y, 4, [91, 58, 28]));
         assert!(matches!(brown, Doubt::Brown { share } if (0.04..0.06).contains(&share)), "{brown:?}");
     }
 
     #[test]
     fn doubts_are_said_with_their_values() {
-        let said = |doubt: Doubt| doubt.to_string();
-        assert!(said(Doubt::Brown { share: 0.048 }).starts_with("4.8 % of the stained px are brown"));
-        assert!(
-            said(Doubt::OutOfFocus { sharpness: 0.123 }).contains("sharpness 0.12, expected at least 0.15")
-        );
-        assert!(said(Doubt::Ink { share: 0.66 }).starts_with("66 % of what was found"));
+        let brown = Doubt::Brown { share: 0.048 }.to_string();
+        assert!(brown.starts_with("4.8 % of the stained px are brown"));
+        let blurred = Doubt::OutOfFocus { sharpness: 0.123 }.to_string();
+        assert!(blurred.contains("sharpness 0.12, expected at least 0.15"));
+        assert!(Doubt::Ink { share: 0.66 }.to_string().starts_with("66 % of what was found"));
     }
 }

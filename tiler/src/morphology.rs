@@ -129,19 +129,18 @@ struct Piece {
 /// Px to the nearest flag of the same row.
 fn distances_along(line: &[bool]) -> Vec<u16> {
     let mut distances = vec![u16::MAX; line.len()];
-    let mut since = u16::MAX;
-    let mut step = |distance: &mut u16, flag: bool| {
-        since = if flag { 0 } else { since.saturating_add(1) };
-        *distance = since.min(*distance);
-    };
-    distances.iter_mut().zip(line).for_each(|(distance, &flag)| step(distance, flag));
-    since = u16::MAX;
-    let mut step = |distance: &mut u16, flag: bool| {
-        since = if flag { 0 } else { since.saturating_add(1) };
-        *distance = since.min(*distance);
-    };
-    distances.iter_mut().zip(line).rev().for_each(|(distance, &flag)| step(distance, flag));
+    note_steps(distances.iter_mut().zip(line));
+    note_steps(distances.iter_mut().zip(line).rev());
     distances
+}
+
+/// Lowers each distance to the number of steps since the last flag.
+fn note_steps<'a>(line: impl Iterator<Item = (&'a mut u16, &'a bool)>) {
+    let mut since = u16::MAX;
+    for (distance, &flag) in line {
+        since = if flag { 0 } else { since.saturating_add(1) };
+        *distance = since.min(*distance);
+    }
 }
 
 #[cfg(test)]
@@ -158,8 +157,7 @@ mod tests {
     }
 
     fn bits(picture: &[&str]) -> Bits {
-        let flag = |x: usize, y: usize| picture[y].as_bytes()[x] == b'#';
-        Bits::from_fn(picture[0].len(), picture.len(), flag)
+        Bits::from_fn(picture[0].len(), picture.len(), |x, y| picture[y].as_bytes()[x] == b'#')
     }
 
     #[test]

@@ -108,13 +108,17 @@ mod lines {
 mod tests {
     use super::*;
 
+    /// Byte `i` of a row, never 0.
+    fn made(number: usize, i: usize) -> u8 {
+        (number * 100 + i * 7 + 1) as u8 | 1
+    }
+
     #[test]
     fn rows_of_any_length_arrive_at_any_place() {
         for start in 0..70 {
             for length in [0, 1, 15, 63, 64, 65, 127, 128, 200, 300] {
                 let mut to = vec![0; 700];
                 let places = to[start..start + 2 * length].chunks_exact_mut(length.max(1));
-                let made = |number: usize, i: usize| (number * 100 + i * 7 + 1) as u8 | 1;
                 fill_rows(places, &mut vec![0; length], |number, row| {
                     row.iter_mut().enumerate().for_each(|(i, byte)| *byte = made(number, i));
                 });

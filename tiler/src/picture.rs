@@ -57,9 +57,8 @@ fn faded(pixel: Rgb) -> Rgb {
 fn outline(picture: &mut RgbBuffer, mask: &TissueMask, area: &Level0Box) {
     let (step_x, step_y) = level0_per_px(picture, mask);
     let (right, bottom) = (picture.width() - 1, picture.height() - 1);
-    let place = |at: f64, step: f64, last: usize| ((at / step).max(0.0) as usize).min(last);
-    let (x0, x1) = (place(area.min.x, step_x, right), place(area.max.x, step_x, right));
-    let (y0, y1) = (place(area.min.y, step_y, bottom), place(area.max.y, step_y, bottom));
+    let [x0, x1] = [area.min.x, area.max.x].map(|x| ((x / step_x).max(0.0) as usize).min(right));
+    let [y0, y1] = [area.min.y, area.max.y].map(|y| ((y / step_y).max(0.0) as usize).min(bottom));
     for y in [y0, y1] {
         picture.row_mut(y).as_chunks_mut::<3>().0[x0..=x1].fill(WINDOW);
     }

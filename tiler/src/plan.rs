@@ -33,29 +33,31 @@ pub enum Overlap {
     Auto,
 }
 
+impl Overlap {
+    fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("auto") {
+            return Some(Self::Auto);
+        }
+        if let Some(digits) = text.strip_suffix('%') {
+            return at_least_zero(digits).filter(|percent| *percent < 100.0).map(Self::Percent);
+        }
+        if let Some(digits) = text.strip_suffix("px") {
+            return digits.trim_end().parse().ok().map(Self::Px);
+        }
+        let digits = ["um", "\u{b5}m", "\u{3bc}m"].iter().find_map(|unit| text.strip_suffix(unit))?;
+        at_least_zero(digits).map(Self::Micron)
+    }
+}
+
+fn at_least_zero(digits: &str) -> Option<f64> {
+    digits.trim_end().parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)
+}
+
 impl FromStr for Overlap {
     type Err = PlanError;
 
     fn from_str(text: &str) -> Result<Self, PlanError> {
-        let refuse = || PlanError::NotAnOverlap(text.chars().take(40).collect());
-        let trimmed = text.trim();
-        let number =
-            |unit: &[&str]| unit.iter().find_map(|unit| trimmed.strip_suffix(unit)).map(str::trim_end);
-        let at_least_zero = |digits: &str| {
-            digits.parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0).ok_or_else(refuse)
-        };
-        if trimmed.eq_ignore_ascii_case("auto") {
-            Ok(Self::Auto)
-        } else if let Some(digits) = number(&["%"]) {
-            let percent = at_least_zero(digits)?;
-            (percent < 100.0).then_some(Self::Percent(percent)).ok_or_else(refuse)
-        } else if let Some(digits) = number(&["px"]) {
-            digits.parse().map(Self::Px).map_err(|_| refuse())
-        } else if let Some(digits) = number(&["um", "\u{b5}m", "\u{3bc}m"]) {
-            at_least_zero(digits).map(Self::Micron)
-        } else {
-            Err(refuse())
-        }
+        Self::parse(text.trim()).ok_or_else(|| PlanError::NotAnOverlap(text.chars().take(40).collect()))
     }
 }
 
@@ -111,6 +113,11 @@ pub struct PlanSettings {
     pub shrink_margin: Option<u32>,
 }
 
+/// A length in whole px of a grid, rounded up.
+fn whole_px(um: f64, grid_um: f64) -> f64 {
+    (um / grid_um - 1e-9).ceil()
+}
+
 impl PlanSettings {
     /// Windows along one axis that may see the same px: with more, the overlap
     /// is a mistake.
@@ -150,12 +157,13 @@ impl PlanSettings {
         if self.window == 0 || !self.window.is_multiple_of(multiple) {
             return Err(PlanError::WindowNotMultiple { window: self.window, multiple_of: multiple });
         }
-        let from_um = |um: f64| (um / grid_um - 1e-9).ceil();
         let overlap = match (self.overlap, self.max_object_um) {
             (Overlap::Percent(percent), _) => (f64::from(self.window) * percent / 100.0).ceil(),
             (Overlap::Px(px), _) => f64::from(px),
-            (Overlap::Micron(um), _) => from_um(um),
-            (Overlap::Auto, Some(largest)) if largest.is_finite() && largest >= 0.0 => from_um(2.0 * largest),
+            (Overlap::Micron(um), _) => whole_px(um, grid_um),
+            (Overlap::Auto, Some(largest)) if largest.is_finite() && largest >= 0.0 => {
+                whole_px(2.0 * largest, grid_um)
+            }
             (Overlap::Auto, _) => return Err(PlanError::NoObjectSize),
         };
         let stride = (f64::from(self.window) - overlap).max(0.0) as u32 / multiple * multiple;
@@ -197,8 +205,8 @@ impl Lattice {
         window: (u32, u32),
         stride: u32,
     ) -> Result<Self, PlanError> {
-        let count = |length: u32, window: u32| length.saturating_sub(window).div_ceil(stride) + 1;
-        let (columns, rows) = (count(sampling.width, window.0), count(sampling.height, window.1));
+        let [columns, rows] = [(sampling.width, window.0), (sampling.height, window.1)]
+            .map(|(length, window)| length.saturating_sub(window).div_ceil(stride) + 1);
         let places = u64::from(columns) * u64::from(rows);
         if places > Self::MAX_PLACES {
             return Err(PlanError::TooManyWindows { places, limit: Self::MAX_PLACES });
@@ -220,8 +228,7 @@ impl Lattice {
     }
 
     fn window_at(&self, column: u32, row: u32, index: u32) -> Window {
-        let start = |place: u32| i64::from(place) * i64::from(self.stride);
-        let (x, y) = (start(column), start(row));
+        let [x, y] = [column, row].map(|place| i64::from(place) * i64::from(self.stride));
         let size = euclid::size2(i64::from(self.window.0), i64::from(self.window.1));
         let (sx, sy) = self.sampling.level0_per_grid;
         Window {
@@ -233,16 +240,16 @@ impl Lattice {
 
     /// Column and row of a window of this lattice.
     pub(crate) fn place(&self, window: &Window) -> (u32, u32) {
-        let place = |start: i64| (start / i64::from(self.stride)) as u32;
-        (place(window.rect.min_x()), place(window.rect.min_y()))
+        let start = window.rect.origin / i64::from(self.stride);
+        (start.x as u32, start.y as u32)
     }
 
     fn holds(&self, column: i64, row: i64) -> bool {
-        let key = |window: &Window| {
+        let found = self.windows.binary_search_by_key(&(row, column), |window| {
             let (column, row) = self.place(window);
             (i64::from(row), i64::from(column))
-        };
-        self.windows.binary_search_by_key(&(row, column), key).is_ok()
+        });
+        found.is_ok()
     }
 }
 
@@ -330,8 +337,9 @@ impl Plan {
         let window = self.windows().get(index.0 as usize)?;
         let (column, row) = self.lattice.place(window);
         let (column, row) = (i64::from(column), i64::from(row));
-        let shares = |dx: i64, dy: i64| self.overlap_px() > 0 && self.lattice.holds(column + dx, row + dy);
-        Some(Sides { left: shares(-1, 0), top: shares(0, -1), right: shares(1, 0), bottom: shares(0, 1) })
+        let [left, top, right, bottom] = [(-1, 0), (0, -1), (1, 0), (0, 1)]
+            .map(|(dx, dy)| self.overlap_px() > 0 && self.lattice.holds(column + dx, row + dy));
+        Some(Sides { left, top, right, bottom })
     }
 
     pub(crate) fn lattice(&self) -> &Lattice {
@@ -470,16 +478,15 @@ pub enum PlanError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::testing::{info_of, mpp};
 
     fn pyramid(width: u32, height: u32) -> Pyramid {
-        let grid = |width, height| TileGrid { width, height, tile_width: 240, tile_height: 200 };
-        Pyramid::new([grid(width, height), grid(width.div_ceil(4), height.div_ceil(4))]).unwrap()
+        let levels = [(width, height), (width.div_ceil(4), height.div_ceil(4))]
+            .map(|(width, height)| TileGrid { width, height, tile_width: 240, tile_height: 200 });
+        Pyramid::new(levels).unwrap()
     }
 
     fn settings(window: u32, overlap: &str) -> PlanSettings {
@@ -507,13 +514,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<PlanSettings>(&json).unwrap(), settings(512, "12um"));
     }
 
+    fn stride(overlap: &str, max_object_um: Option<f64>) -> Result<u32, PlanError> {
+        PlanSettings { max_object_um, multiple_of: 32, ..settings(2048, overlap) }.stride(0.25)
+    }
+
     #[test]
     fn stride_is_rounded_down_to_the_models_own() {
-        let stride = |overlap: &str, largest: Option<f64>| {
-            let settings =
-                PlanSettings { max_object_um: largest, multiple_of: 32, ..settings(2048, overlap) };
-            settings.stride(0.25)
-        };
         assert_eq!(stride("50%", None), Ok(1024));
         assert_eq!(stride("256px", None), Ok(1792));
         assert_eq!(stride("12um", None), Ok(1984)); // 48 px shared, 64 after rounding
@@ -532,25 +538,27 @@ mod tests {
         let plan = Plan::new(&pyramid, mpp(0.5), &mask, &settings(1024, "50%")).unwrap();
         let starts: Vec<_> = plan.windows().iter().map(|w| (w.rect.min_x(), w.rect.min_y())).collect();
         assert_eq!(starts, [(0, 0), (512, 0), (1024, 0), (1536, 0)]);
-        let sides = |i| plan.sides(WindowIndex(i)).unwrap();
-        assert_eq!(sides(0), Sides { left: false, top: false, right: true, bottom: false });
-        assert_eq!(sides(3), Sides { left: true, top: false, right: false, bottom: false });
-        assert_eq!(plan.sides(WindowIndex(4)), None);
+        let [first, last, none] = [0, 3, 4].map(|i| plan.sides(WindowIndex(i)));
+        assert_eq!(first, Some(Sides { left: false, top: false, right: true, bottom: false }));
+        assert_eq!(last, Some(Sides { left: true, top: false, right: false, bottom: false }));
+        assert_eq!(none, None);
         let apart = Plan::new(&pyramid, mpp(0.5), &mask, &settings(1024, "0%")).unwrap();
         assert_eq!(apart.sides(WindowIndex(0)).map(|s| s.right), Some(false));
     }
 
+    /// The number of windows over a slide of 0.5 µm/px, and the size of the first.
+    fn windows(width: u32, height: u32, margin: Option<u32>) -> (usize, (usize, usize)) {
+        let pyramid = pyramid(width, height);
+        let mask = TissueMask::full(&info_of(&pyramid));
+        let settings = PlanSettings { shrink_margin: margin, multiple_of: 32, ..settings(1024, "50%") };
+        let plan = Plan::new(&pyramid, mpp(0.5), &mask, &settings).unwrap();
+        let sizes: Vec<_> = plan.windows().iter().map(Window::size).collect();
+        assert_eq!(plan.cost().inferred_px, sizes.iter().map(|(w, h)| (w * h) as u64).sum::<u64>());
+        (sizes.len(), sizes[0])
+    }
+
     #[test]
     fn windows_shrink_to_slides_that_are_smaller() {
-        let windows = |width: u32, height: u32, margin: Option<u32>| {
-            let pyramid = pyramid(width, height);
-            let mask = TissueMask::full(&info_of(&pyramid));
-            let settings = PlanSettings { shrink_margin: margin, multiple_of: 32, ..settings(1024, "50%") };
-            let plan = Plan::new(&pyramid, mpp(0.5), &mask, &settings).unwrap();
-            let sizes: Vec<_> = plan.windows().iter().map(Window::size).collect();
-            assert_eq!(plan.cost().inferred_px, sizes.iter().map(|(w, h)| (w * h) as u64).sum::<u64>());
-            (sizes.len(), sizes[0])
-        };
         assert_eq!(windows(500, 300, Some(64)), (1, (576, 384)));
         assert_eq!(windows(500, 300, None), (1, (1024, 1024)));
         // Never larger than asked for, and each axis for itself.
@@ -576,16 +584,14 @@ mod tests {
     fn settings_that_do_not_fit_are_refused() {
         let pyramid = pyramid(5000, 4000);
         let mask = TissueMask::full(&info_of(&pyramid));
-        let plan =
-            |mpp_value: f64, settings: &PlanSettings| Plan::new(&pyramid, mpp(mpp_value), &mask, settings);
-        assert!(matches!(plan(1.0, &settings(1024, "50%")), Err(PlanError::Sampling(_))));
+        let coarse = Plan::new(&pyramid, mpp(1.0), &mask, &settings(1024, "50%"));
+        assert!(matches!(coarse, Err(PlanError::Sampling(_))));
         let share = PlanSettings { min_tissue: 1.5, ..settings(1024, "50%") };
-        assert_eq!(plan(0.5, &share), Err(PlanError::NotAFraction(1.5)));
-        assert!(matches!(
-            plan(0.5, &settings(1024, "1023px")),
-            Err(PlanError::OverlapTooLarge { least_step: 32, .. })
-        ));
-        assert!(matches!(plan(0.5, &settings(2, "0%")), Err(PlanError::TooManyWindows { .. })));
+        let [share, overlap, windows] = [share, settings(1024, "1023px"), settings(2, "0%")]
+            .map(|settings| Plan::new(&pyramid, mpp(0.5), &mask, &settings));
+        assert_eq!(share, Err(PlanError::NotAFraction(1.5)));
+        assert!(matches!(overlap, Err(PlanError::OverlapTooLarge { least_step: 32, .. })));
+        assert!(matches!(windows, Err(PlanError::TooManyWindows { .. })));
         let other = TissueMask::full(&info_of(&self::pyramid(5000, 4001)));
         let settings = settings(1024, "50%");
         assert!(matches!(
@@ -618,11 +624,8 @@ mod tests {
                     prop_assert!(plan.windows().iter().any(|w| w.level0_box().contains(point)), "{point:?}");
                 }
             }}}
-            let ordered = plan.windows().windows(2).all(|pair| {
-                let key = |w: &Window| (w.rect.min_y(), w.rect.min_x());
-                key(&pair[0]) < key(&pair[1])
-            });
-            prop_assert!(ordered);
+            let places = plan.windows().iter().map(|w| (w.rect.min_y(), w.rect.min_x()));
+            prop_assert!(places.is_sorted_by(|a, b| a < b));
             prop_assert!(plan.windows().iter().zip(0..).all(|(w, i)| w.index == WindowIndex(i)));
             // None without tissue.
             for w in plan.windows() { prop_assert!(mask.tissue_fraction(&w.level0_box()) > 0.0); }

@@ -114,8 +114,10 @@ impl Reading {
     fn run_job(&self, slide: &dyn Slide, index: u32) {
         let job = self.schedule.jobs()[index as usize];
         let ids: Vec<TileId> = self.schedule.cells().tiles(job.cell).collect();
-        let uses = |id: TileId| self.schedule.jobs_of_tile(job.run, id).count() as u32;
-        let Some(tiles) = self.tiles.obtain(slide, job.run, &ids, &self.memory, uses) else { return };
+        let tiles = self.tiles.obtain(slide, job.run, &ids, &self.memory, |id| {
+            self.schedule.jobs_of_tile(job.run, id).count() as u32
+        });
+        let Some(tiles) = tiles else { return };
         let cell = self.make(job.cell, &ids, tiles);
         if !matches!(cell, Cell::Stored(_)) {
             self.tiles.release(job.run, &ids, &self.memory);
@@ -124,11 +126,11 @@ impl Reading {
     }
 
     fn make(&self, cell: CellId, ids: &[TileId], tiles: Vec<Tile>) -> Cell {
-        let failed = |(&id, tile): (&TileId, &Tile)| match tile {
+        let failed = ids.iter().zip(&tiles).filter_map(|(&id, tile)| match tile {
             Tile::Failed(reason) => Some((id, Arc::clone(reason))),
             Tile::Pixels(_) | Tile::Absent => None,
-        };
-        let failed: Vec<_> = ids.iter().zip(&tiles).filter_map(failed).collect();
+        });
+        let failed: Vec<_> = failed.collect();
         if !failed.is_empty() {
             return Cell::Failed(failed.into());
         }
@@ -157,13 +159,12 @@ impl Reading {
         if tiles.iter().all(|tile| matches!(tile, Tile::Absent)) {
             return out.as_chunks_mut::<3>().0.fill(resampler.background());
         }
-        let blank = |id: &TileId| {
-            let size = resampler.tiles().tile_rect(id.column, id.row).size.to_usize();
-            RgbBuffer::filled(size.width, size.height, resampler.background())
-        };
         let absent: BTreeMap<TileId, RgbBuffer> = (ids.iter().zip(tiles))
             .filter(|(_, tile)| matches!(tile, Tile::Absent))
-            .map(|(id, _)| (*id, blank(id)))
+            .map(|(id, _)| {
+                let size = resampler.tiles().tile_rect(id.column, id.row).size.to_usize();
+                (*id, RgbBuffer::filled(size.width, size.height, resampler.background()))
+            })
             .collect();
         let pixels: Vec<&RgbBuffer> = (ids.iter().zip(tiles))
             .filter_map(

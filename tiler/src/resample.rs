@@ -164,8 +164,8 @@ impl Resampler {
 
     /// Bytes of a full tile.
     pub(crate) fn tile_bytes(&self) -> u64 {
-        let side = |size: u32, level: u32| u64::from(size.min(level));
-        side(self.grid.tile_width, self.grid.width) * side(self.grid.tile_height, self.grid.height) * 3
+        let TileGrid { width, height, tile_width, tile_height } = self.grid;
+        u64::from(tile_width.min(width)) * u64::from(tile_height.min(height)) * 3
     }
 
     pub(crate) fn background(&self) -> Rgb {
@@ -482,8 +482,6 @@ fn weigh_one(px: &[u16], weights: &[u16]) -> Rgb {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use proptest::prelude::*;
 
     use super::*;
@@ -493,14 +491,10 @@ mod tests {
     const BACKGROUND: Rgb = [9, 99, 199];
 
     fn resampler(scale: (f64, f64)) -> Resampler {
-        let cells = |size: u32, scale: f64| ((f64::from(size) / scale - 1e-6).ceil() as u32).max(1);
-        let sampling = Sampling {
-            level: LevelIndex(0),
-            level_per_grid: scale,
-            level0_per_grid: scale,
-            width: cells(GRID.width, scale.0),
-            height: cells(GRID.height, scale.1),
-        };
+        let [width, height] = [(GRID.width, scale.0), (GRID.height, scale.1)]
+            .map(|(size, scale)| ((f64::from(size) / scale - 1e-6).ceil() as u32).max(1));
+        let sampling =
+            Sampling { level: LevelIndex(0), level_per_grid: scale, level0_per_grid: scale, width, height };
         Resampler::new(&sampling, GRID, BACKGROUND)
     }
 
@@ -508,16 +502,20 @@ mod tests {
         GridRect::new(euclid::point2(x, y), euclid::size2(width, height))
     }
 
+    /// From the first to the last of some places.
+    fn span(places: impl Iterator<Item = u32> + Clone) -> std::ops::Range<u32> {
+        places.clone().min().unwrap_or(0)..places.max().map_or(0, |last| last + 1)
+    }
+
     /// Reads exactly the tiles of the footprint.
     fn fill(resampler: &Resampler, rect: &GridRect) -> Vec<u8> {
         let foot = resampler.footprint(rect);
         let ids: Vec<(u32, u32)> = GRID.tiles_in(&foot).collect();
-        let span = |of: fn(&(u32, u32)) -> u32| {
-            ids.iter().map(of).min().unwrap_or(0)..ids.iter().map(of).max().map_or(0, |last| last + 1)
-        };
+        let columns = span(ids.iter().map(|id| id.0));
+        let rows = span(ids.iter().map(|id| id.1));
         let tiles: Vec<RgbBuffer> = ids.iter().map(|&(column, row)| tile(column, row)).collect();
         let tiles: Vec<&RgbBuffer> = tiles.iter().collect();
-        let patch = Patch::new(&GRID, span(|id| id.0), span(|id| id.1), &tiles).unwrap();
+        let patch = Patch::new(&GRID, columns, rows, &tiles).unwrap();
         let mut out = vec![0; (rect.width() * rect.height() * 3) as usize];
         resampler.fill(rect, &patch, &mut out);
         out
@@ -535,20 +533,22 @@ mod tests {
         buffer
     }
 
+    /// The part that level px `px` has in grid px `at`.
+    fn share(scale: f64, px: f64, at: f64) -> f64 {
+        if scale >= 1.0 {
+            let (low, high) = (at * scale, (at + 1.0) * scale);
+            return (high.min(px + 1.0) - low.max(px)).max(0.0);
+        }
+        let centre = (at + 0.5) * scale - 0.5;
+        (1.0 - (centre - px).abs()).max(0.0)
+    }
+
     /// What each level px counts in one grid px along one axis, slowly.
     fn shares(scale: f64, size: u32, at: i64) -> Vec<(u32, f64)> {
-        let share = |px: u32| {
-            let px = f64::from(px);
-            if scale >= 1.0 {
-                let (low, high) = (at as f64 * scale, (at + 1) as f64 * scale);
-                (high.min(px + 1.0) - low.max(px)).max(0.0)
-            } else {
-                let centre = (at as f64 + 0.5) * scale - 0.5;
-                (1.0 - (centre - px).abs()).max(0.0)
-            }
-        };
-        let shares: Vec<(u32, f64)> =
-            (0..size).map(|px| (px, share(px))).filter(|(_, share)| *share > 1e-6).collect();
+        let shares: Vec<(u32, f64)> = (0..size)
+            .map(|px| (px, share(scale, f64::from(px), at as f64)))
+            .filter(|(_, share)| *share > 1e-6)
+            .collect();
         let total: f64 = shares.iter().map(|(_, share)| share).sum();
         shares.into_iter().map(|(px, share)| (px, share / total)).collect()
     }

@@ -100,9 +100,9 @@ fn add_weighted(out: &mut [f32], line: &[f32], weight: f32) {
 /// Weights that sum to 1, out to three sigma.
 fn gaussian(sigma: f64) -> Vec<f32> {
     let reach = (3.0 * sigma).ceil().max(1.0) as i32;
-    let weight = |at: i32| (-f64::from(at * at) / (2.0 * sigma * sigma)).exp();
-    let sum: f64 = (-reach..=reach).map(weight).sum();
-    (-reach..=reach).map(|at| (weight(at) / sum) as f32).collect()
+    let weights = (-reach..=reach).map(|at| (-f64::from(at * at) / (2.0 * sigma * sigma)).exp());
+    let sum: f64 = weights.clone().sum();
+    weights.map(|weight| (weight / sum) as f32).collect()
 }
 
 /// How strongly blobs of one size answer, on average over the picture.
@@ -179,8 +179,8 @@ mod tests {
     fn discs(side: usize, diameter: f64) -> Plane {
         let pitch = diameter * 2.5;
         let values = (0..side * side).map(|at| {
-            let from_centre = |along: usize| (along as f64 + 0.5).rem_euclid(pitch) - pitch / 2.0;
-            let (x, y) = (from_centre(at % side), from_centre(at / side));
+            let [x, y] =
+                [at % side, at / side].map(|along| (along as f64 + 0.5).rem_euclid(pitch) - pitch / 2.0);
             let outside = (x * x + y * y).sqrt() - diameter / 2.0;
             (0.5 - outside).clamp(0.0, 1.0) as f32 * 0.6
         });
@@ -203,12 +203,11 @@ mod tests {
     #[test]
     fn the_answer_at_the_best_width_does_not_depend_on_size() {
         // Lindeberg's normalisation: a disc of contrast c answers 2 c / e.
-        let most = |diameter| {
+        let [small, large] = [10.0, 40.0].map(|diameter| {
             let answers = blob_answers(discs(500, diameter));
             let best = answers.iter().max_by(|a, b| a.fourth.total_cmp(&b.fourth)).copied();
             best.map_or(0.0, |best| best.fourth / best.second)
-        };
-        let (small, large) = (most(10.0), most(40.0));
+        });
         assert!((small / large - 1.0).abs() < 0.25, "{small} and {large}");
     }
 

@@ -144,10 +144,11 @@ impl Schedule {
         let tile_bytes = self.cells.resampler().tile_bytes();
         for (tile, first, last) in self.tiles() {
             let run = self.jobs[first].run;
-            let last_window = |job: u32| self.jobs[job as usize].last;
-            let until = match stored {
-                true => self.jobs_of_tile(run, tile).map(last_window).max().unwrap_or(0),
-                false => self.jobs[last].first,
+            let until = if stored {
+                let users = self.jobs_of_tile(run, tile);
+                users.map(|job| self.jobs[job as usize].last).max().unwrap_or(0)
+            } else {
+                self.jobs[last].first
             };
             tiles.hold(self.jobs[first].first.saturating_sub(ahead), until, tile_bytes);
         }
@@ -200,8 +201,9 @@ pub fn reading_order(plan: &Plan, wanted: &[WindowIndex], settings: &StreamSetti
     let mut bands = 1;
     loop {
         let order = banded(plan, wanted, columns.div_ceil(bands));
-        let fits = |bytes| estimate_peak_bytes(plan, &order, settings) <= bytes;
-        if settings.memory_bytes.is_none_or(fits) || bands >= columns {
+        let fits =
+            settings.memory_bytes.is_none_or(|bytes| estimate_peak_bytes(plan, &order, settings) <= bytes);
+        if fits || bands >= columns {
             return order;
         }
         bands += bands.div_ceil(2);

@@ -104,14 +104,14 @@ impl WindowStream {
     ) -> Self {
         let schedule = schedule_of(&plan, &wanted, slide.info().background);
         let reading = Arc::new(Reading::new(schedule, settings));
-        let spawn = |number: usize| {
+        let workers = (0..settings.threads).filter_map(|number| {
             let (reading, slide) = (Arc::clone(&reading), Arc::clone(&slide));
             let thread = std::thread::Builder::new().name(format!("tile-reader-{number}"));
             // A thread the system refuses is one less; with none, `next_into`
             // reads by itself.
             thread.spawn(move || reading.work(&*slide)).ok()
-        };
-        let workers = (0..settings.threads).filter_map(spawn).collect();
+        });
+        let workers = workers.collect();
         Self { reading, slide, workers }
     }
 
@@ -159,13 +159,11 @@ impl Drop for WindowStream {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
 
-    use wsi_types::{GridRect, RgbBuffer};
+    use wsi_types::RgbBuffer;
 
     use super::*;
     use crate::{
@@ -219,12 +217,9 @@ mod tests {
         let lattice = plan.lattice();
         let resampler = Resampler::new(&lattice.sampling, lattice.tiles, slide.info.background);
         let level = lattice.sampling.level;
-        let tiles_of = |rect: &GridRect| -> Vec<(u32, u32)> {
-            lattice.tiles.tiles_in(&resampler.footprint(rect)).collect()
-        };
         let mut windows = Vec::new();
         for window in plan.windows() {
-            let ids = tiles_of(&window.rect);
+            let ids: Vec<(u32, u32)> = lattice.tiles.tiles_in(&resampler.footprint(&window.rect)).collect();
             let mut tiles = vec![RgbBuffer::default(); ids.len()];
             for (&(column, row), tile) in ids.iter().zip(&mut tiles) {
                 slide.read_tile(TileId { level, row, column }, tile).unwrap();
@@ -288,10 +283,13 @@ mod tests {
         }
     }
 
+    fn tile(column: u32, row: u32) -> TileId {
+        TileId { level: LevelIndex(0), row, column }
+    }
+
     #[test]
     fn a_failed_tile_costs_its_windows_and_nothing_else() {
         let mut slide = Painted::new(&[(700, 500)]);
-        let tile = |column, row| TileId { level: LevelIndex(0), row, column };
         slide.failing.extend([tile(5, 3), tile(6, 3)]);
         slide.panicking.insert(tile(1, 8));
         let (failing, panicking) = (slide.failing.clone(), slide.panicking.clone());
@@ -358,7 +356,6 @@ mod tests {
 
     #[test]
     fn absent_tiles_are_background_and_never_decoded() {
-        let tile = |column, row| TileId { level: LevelIndex(0), row, column };
         let absent: BTreeSet<TileId> =
             (0..6).flat_map(|column| (0..11).map(move |row| tile(column, row))).collect();
         let slide = Arc::new(Painted { absent: absent.clone(), ..Painted::new(&[(700, 500)]) });
@@ -390,14 +387,12 @@ mod tests {
 
     #[test]
     fn memory_does_not_grow_with_height() {
-        let peak = |height: u32| {
+        let [(_, bound), (tall, tall_bound)] = [600, 4800].map(|height| {
             let slide = Arc::new(Painted::new(&[(800, height)]));
             let plan = plan(&slide, "50%", 0.5);
             let (_, counters) = read(&slide, &plan, all(&plan), settings(2, 2));
             (counters.peak_bytes, estimate_peak_bytes(&plan, &all(&plan), &settings(2, 2)))
-        };
-        let (_, bound) = peak(600);
-        let (tall, tall_bound) = peak(4800);
+        });
         assert_eq!(tall_bound, bound);
         assert!(tall <= bound, "{tall} of {bound}");
         // Two window rows of the slide's width, and some tiles.
@@ -410,11 +405,12 @@ mod tests {
         let plan = plan(&slide, "50%", 0.5);
         let (in_order, _) = read(&slide, &plan, all(&plan), settings(1, 1));
         let whole = estimate_peak_bytes(&plan, &all(&plan), &settings(1, 1));
-        let within = |memory_bytes| StreamSettings { threads: 2, ahead_windows: 1, memory_bytes };
-        assert_eq!(reading_order(&plan, &all(&plan), &within(Some(whole))), all(&plan));
-        assert_eq!(reading_order(&plan, &all(&plan), &within(None)), all(&plan));
+        let free = StreamSettings { threads: 2, ahead_windows: 1, memory_bytes: None };
+        let enough = StreamSettings { memory_bytes: Some(whole), ..free };
+        assert_eq!(reading_order(&plan, &all(&plan), &enough), all(&plan));
+        assert_eq!(reading_order(&plan, &all(&plan), &free), all(&plan));
         let budget = whole / 3;
-        let settings = within(Some(budget));
+        let settings = StreamSettings { memory_bytes: Some(budget), ..free };
         let order = reading_order(&plan, &all(&plan), &settings);
         assert_ne!(order, all(&plan));
         let (mut banded, counters) = read(&slide, &plan, order, settings);

@@ -321,21 +321,22 @@ mod tests {
         assert_eq!(survey.remarks(), ["a remark".to_owned(), words]);
     }
 
+    /// Nuclei of 12 px, in rows.
+    fn cells(scale: Option<Mpp>) -> Arc<wsi_reader::MemorySlide> {
+        let slide = wsi_reader::MemorySlide::painted(&[(1200, 900)], (256, 256), scale, |_, x, y| {
+            let (dx, dy) = (f64::from(x % 24) - 11.5, f64::from(y % 24) - 11.5);
+            if dx * dx + dy * dy < 36.0 { [110, 70, 150] } else { [225, 170, 200] }
+        });
+        Arc::new(slide.unwrap())
+    }
+
     #[test]
     fn a_scale_is_estimated_only_where_that_was_asked_for_and_nothing_else_is_known() {
-        let cells = |scale| {
-            let paint = |_, x: u32, y: u32| {
-                let (dx, dy) = (f64::from(x % 24) - 11.5, f64::from(y % 24) - 11.5);
-                if dx * dx + dy * dy < 36.0 { [110, 70, 150] } else { [225, 170, 200] }
-            };
-            Arc::new(wsi_reader::MemorySlide::painted(&[(1200, 900)], (256, 256), scale, paint).unwrap())
-        };
         let mut settings = whole(vec![planned(0.5, 256)]);
         assert!(matches!(Survey::new(cells(None), &settings), Err(SurveyError::Scale(_))));
         settings.estimate_scale = true;
         let survey = Survey::new(cells(None), &settings).unwrap();
         assert_eq!(survey.scale.source, MppSource::Nuclei);
-        // Nuclei of 12 px.
         assert!((0.3..0.6).contains(&survey.scale.mpp.get()), "{:?}", survey.scale);
         assert_eq!(survey.doubts(), []);
         let stated = Survey::new(cells(Some(mpp(0.1))), &settings).unwrap();

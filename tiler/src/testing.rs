@@ -1,7 +1,5 @@
 //! A painted slide for tests: every px is a function of its level and place.
 
-#![allow(clippy::unwrap_used)]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Mutex,

@@ -182,8 +182,8 @@ impl TileCache {
             if state.stopped {
                 return None;
             }
-            let tile = |id: &TileId| state.slots.get(&(run, *id)).and_then(|slot| slot.tile.clone());
-            if let Some(tiles) = ids.iter().map(tile).collect() {
+            let tiles = ids.iter().map(|id| state.slots.get(&(run, *id))?.tile.clone());
+            if let Some(tiles) = tiles.collect() {
                 return Some(tiles);
             }
             state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -142,8 +142,9 @@ impl TissueMask {
         }
         let base = info.pyramid.base();
         let step = MaskPx::of(&info.pyramid, mpp).downsample;
-        let count = |size: u32| ((f64::from(size) / step).ceil() as usize).max(1);
-        let mut bits = Bits::new(count(base.width()), count(base.height()), false);
+        let [width, height] =
+            [base.width(), base.height()].map(|size| ((f64::from(size) / step).ceil() as usize).max(1));
+        let mut bits = Bits::new(width, height, false);
         for polygon in polygons {
             fill_polygon(&mut bits, step, polygon);
         }
@@ -218,13 +219,14 @@ impl TissueMask {
     /// Whether any tissue px of the mask shares area with a level-0 box.
     #[must_use]
     pub fn has_tissue(&self, area: &Level0Box) -> bool {
-        let first = |at: f64, step: f64, count: usize| ((at / step).floor().max(0.0) as usize).min(count);
-        let end = |at: f64, step: f64, count: usize| ((at / step).ceil().max(0.0) as usize).min(count);
         let (dx, dy) = self.downsample;
-        let (x0, y0) = (first(area.min.x, dx, self.bits.width), first(area.min.y, dy, self.bits.height));
-        let (x1, y1) = (end(area.max.x, dx, self.bits.width), end(area.max.y, dy, self.bits.height));
-        let sum = |x: usize, y: usize| u64::from(self.sums[y * (self.bits.width + 1) + x]);
-        x1 > x0 && y1 > y0 && sum(x1, y1) + sum(x0, y0) > sum(x1, y0) + sum(x0, y1)
+        let (width, height) = (self.bits.width, self.bits.height);
+        let [x0, x1] =
+            [(area.min.x / dx).floor(), (area.max.x / dx).ceil()].map(|x| (x.max(0.0) as usize).min(width));
+        let [y0, y1] =
+            [(area.min.y / dy).floor(), (area.max.y / dy).ceil()].map(|y| (y.max(0.0) as usize).min(height));
+        let [[a, b], [c, d]] = [y0, y1].map(|y| [x0, x1].map(|x| u64::from(self.sums[y * (width + 1) + x])));
+        x1 > x0 && y1 > y0 && d + a > b + c
     }
 
     /// The area of the tissue that lies on the slide.
@@ -250,9 +252,10 @@ impl TissueMask {
         let y = y.clamp(0.0, self.bits.height as f64);
         let (left, top) = ((x as usize).min(self.bits.width - 1), (y as usize).min(self.bits.height - 1));
         let (fx, fy) = (x - left as f64, y - top as f64);
-        let at = |x: usize, y: usize| f64::from(self.sums[y * (self.bits.width + 1) + x]);
-        let above = at(left, top) * (1.0 - fx) + at(left + 1, top) * fx;
-        let below = at(left, top + 1) * (1.0 - fx) + at(left + 1, top + 1) * fx;
+        let [above, below] = [top, top + 1].map(|y| {
+            let line = &self.sums[y * (self.bits.width + 1)..];
+            f64::from(line[left]) * (1.0 - fx) + f64::from(line[left + 1]) * fx
+        });
         above * (1.0 - fy) + below * fy
     }
 }
@@ -350,8 +353,8 @@ impl MaskPx {
     /// last ones may reach past it.
     fn overview(&self, pyramid: &Pyramid, background: Rgb) -> OverviewSettings {
         let base = pyramid.base();
-        let side = |level0: u32| ((f64::from(level0) / self.downsample - 1e-6).ceil() as u32).max(1);
-        let (width, height) = (side(base.width()), side(base.height()));
+        let [width, height] = [base.width(), base.height()]
+            .map(|level0| ((f64::from(level0) / self.downsample - 1e-6).ceil() as u32).max(1));
         let across = euclid::size2(f64::from(width), f64::from(height)) * self.downsample;
         OverviewSettings {
             area: Level0Box::from_size(across),
@@ -429,11 +432,10 @@ impl Glass {
 
     /// The bright end of each channel.
     fn of(overview: &RgbBuffer) -> Self {
-        let bright = |channel: usize| {
+        Self([0, 1, 2].map(|channel| {
             let histogram = Histogram::of(pixels(overview).map(|pixel| pixel[channel]));
             histogram.quantile(0.95).max(Self::DARKEST)
-        };
-        Self([bright(0), bright(1), bright(2)])
+        }))
     }
 
     /// How coloured, 0 to 255, as seen through this glass.
@@ -447,8 +449,9 @@ impl Glass {
 
     /// Mean optical density over the channels, 255 for a density of 1 or more.
     fn density(&self, pixel: Rgb) -> u8 {
-        let density = |c: usize| (f64::from(self.0[c]) / f64::from(pixel[c].max(1))).log10().max(0.0);
-        ((density(0) + density(1) + density(2)) / 3.0 * 255.0).round().min(255.0) as u8
+        let [red, green, blue] = [0, 1, 2]
+            .map(|channel| (f64::from(self.0[channel]) / f64::from(pixel[channel].max(1))).log10().max(0.0));
+        ((red + green + blue) / 3.0 * 255.0).round().min(255.0) as u8
     }
 }
 
@@ -543,16 +546,20 @@ fn fill_polygon(bits: &mut Bits, step: f64, rings: &[Vec<Level0Point>]) {
         let mut crossings: Vec<f64> = rings.iter().flat_map(|ring| crossings(ring, centre)).collect();
         crossings.sort_by(f64::total_cmp);
         for pair in crossings.as_chunks::<2>().0 {
-            let column = |x: f64| ((x / step - 0.5).ceil().max(0.0) as usize).min(bits.width);
-            let (from, until) = (column(pair[0]), column(pair[1]));
+            let [from, until] = pair.map(|x| ((x / step - 0.5).ceil().max(0.0) as usize).min(bits.width));
             any |= from < until;
             bits.flags[y * bits.width..][from..until.max(from)].fill(true);
         }
     }
-    let first = rings.iter().flatten().next().filter(|_| !any).map(|point| (point.x / step, point.y / step));
-    let inside =
-        |&(x, y): &(f64, f64)| x >= 0.0 && y >= 0.0 && x < bits.width as f64 && y < bits.height as f64;
-    if let Some((x, y)) = first.filter(inside) {
+    if any {
+        return;
+    }
+    if let Some(Level0Point { x, y, .. }) = rings.iter().flatten().next().map(|&point| point / step)
+        && x >= 0.0
+        && y >= 0.0
+        && x < bits.width as f64
+        && y < bits.height as f64
+    {
         bits.flags[y as usize * bits.width + x as usize] = true;
     }
 }
@@ -568,8 +575,6 @@ fn crossings(ring: &[Level0Point], y: f64) -> impl Iterator<Item = f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use proptest::prelude::*;
     use wsi_types::LevelIndex;
 
@@ -718,15 +723,13 @@ mod tests {
     #[test]
     fn polygons_have_holes_and_are_never_lost() {
         let info = painted(glass).info;
-        let square = |x: f64, y: f64, side: f64| -> Vec<Level0Point> {
-            [(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)]
-                .map(|(dx, dy)| euclid::point2(x + dx, y + dy))
-                .into()
-        };
-        let polygons = [
-            vec![square(100.0, 100.0, 400.0), square(200.0, 200.0, 100.0)],
-            vec![square(2001.0, 900.0, 0.5)],
-        ];
+        let [outer, hole, dot] =
+            [(100.0, 100.0, 400.0), (200.0, 200.0, 100.0), (2001.0, 900.0, 0.5)].map(|(x, y, side)| {
+                [(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)]
+                    .map(|(dx, dy)| Level0Point::new(x + dx, y + dy))
+                    .to_vec()
+            });
+        let polygons = [vec![outer, hole], vec![dot]];
         let mask = TissueMask::from_polygons(&info, Some(mpp(0.5)), &polygons).unwrap();
         let px = mask.area_um2(mpp(0.5)).0 / 0.25;
         assert!((px - 150_016.0).abs() < 1.0, "{px}");

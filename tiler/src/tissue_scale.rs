@@ -187,10 +187,9 @@ impl Reading {
         // nuclei and finer than them; weighing by size balances both.
         let cubes: Vec<f64> = answers.iter().map(|answer| answer.third * answer.sigma.powf(0.25)).collect();
         let fourths: Vec<f64> = answers.iter().map(|answer| answer.fourth).collect();
-        let diameter = |log_sigma: f64| log_sigma + 0.5 * 8f64.ln();
-        let top = diameter(log_top(answers, &cubes)?);
-        let flank = diameter(log_flank(answers, &fourths)?);
-        let middle = diameter(log_middle(answers, &fourths)?);
+        let log_sigmas =
+            [log_top(answers, &cubes)?, log_flank(answers, &fourths)?, log_middle(answers, &fourths)?];
+        let [top, flank, middle] = log_sigmas.map(|log_sigma| log_sigma + 0.5 * 8f64.ln());
         if top.min(middle) < LEAST_PX.ln() {
             return None;
         }
@@ -210,10 +209,9 @@ impl Reading {
 fn nuclear_hill(answers: &[BlobAnswer]) -> &[BlobAnswer] {
     let hill: Vec<f64> = answers.iter().map(|answer| answer.fourth).collect();
     let Some(greatest) = top(&hill) else { return answers };
-    let is_hill = |&at: &usize| {
+    let finer = (1..greatest).find(|&at| {
         hill[at] >= hill[at - 1] && hill[at] > hill[at + 1] && hill[at] >= NEARLY_AS_HIGH * hill[greatest]
-    };
-    let finer = (1..greatest).find(is_hill);
+    });
     let finer = finer.filter(|&at| answers[greatest].sigma > FAR_APART * answers[at].sigma);
     let valley = finer.and_then(|finer| (finer..greatest).min_by(|&a, &b| hill[a].total_cmp(&hill[b])));
     valley.map_or(answers, |valley| &answers[..=valley])
@@ -285,8 +283,6 @@ fn log_middle(answers: &[BlobAnswer], hill: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use wsi_reader::{MemorySlide, Overview};
     use wsi_types::{LevelIndex, Rgb, TileId};
 
@@ -305,8 +301,8 @@ mod tests {
     }
 
     fn slide_of(diameter: f64) -> MemorySlide {
-        let paint = move |_: LevelIndex, x: u32, y: u32| nuclei(x, y, diameter);
-        MemorySlide::painted(&[(1600, 1200)], (256, 256), None, paint).unwrap()
+        MemorySlide::painted(&[(1600, 1200)], (256, 256), None, move |_, x, y| nuclei(x, y, diameter))
+            .unwrap()
     }
 
     fn estimate(slide: &MemorySlide) -> Result<TissueScale, NoTissueScale> {
@@ -332,11 +328,12 @@ mod tests {
         assert_eq!(estimate(&slide).unwrap(), estimate(&slide).unwrap());
     }
 
+    fn plain(paint: fn(LevelIndex, u32, u32) -> Rgb) -> Result<TissueScale, NoTissueScale> {
+        estimate(&MemorySlide::painted(&[(1200, 900)], (256, 256), None, paint).unwrap())
+    }
+
     #[test]
     fn no_nuclei_are_no_evidence() {
-        let plain = |paint: fn(LevelIndex, u32, u32) -> Rgb| {
-            estimate(&MemorySlide::painted(&[(1200, 900)], (256, 256), None, paint).unwrap())
-        };
         assert_eq!(plain(|_, _, _| [255; 3]), Err(NoTissueScale::NoNuclei));
         assert_eq!(plain(|_, _, _| [220, 160, 200]), Err(NoTissueScale::NoNuclei));
         // Chequered px by px: grain, however strong.
@@ -346,40 +343,38 @@ mod tests {
 
     #[test]
     fn fields_that_cannot_be_read_are_left_out() {
-        let broken = |rows: u32, columns: u32| {
+        let [all, one] = [(5, 7), (1, 1)].map(|(rows, columns)| {
             let tiles = (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)));
             slide_of(14.0).with_failing(tiles.map(|(row, column)| TileId {
                 level: LevelIndex(0),
                 row,
                 column,
             }))
-        };
+        });
         assert_eq!(
-            TissueScale::estimate(&broken(5, 7), &Overview::whole(&slide_of(14.0), 400).pixels),
+            TissueScale::estimate(&all, &Overview::whole(&slide_of(14.0), 400).pixels),
             Err(NoTissueScale::Unread)
         );
         let whole = estimate(&slide_of(14.0)).unwrap();
-        let part = estimate(&broken(1, 1)).unwrap();
+        let part = estimate(&one).unwrap();
         assert!((part.mpp / whole.mpp - 1.0).abs() < 0.1, "{part} and {whole}");
     }
 
     #[test]
     fn medians_are_by_weight() {
-        let median = |values: &[(f64, f64)]| weighted_median(values.iter().copied());
-        assert_eq!(median(&[(3.0, 1.0), (1.0, 1.0), (2.0, 1.0)]), 2.0);
-        assert_eq!(median(&[(1.0, 1.0), (2.0, 1.0)]), 1.5);
-        assert_eq!(median(&[(1.0, 5.0), (2.0, 1.0), (9.0, 1.0)]), 1.0);
-        assert_eq!(median(&[]), 0.0);
+        assert_eq!(weighted_median([(3.0, 1.0), (1.0, 1.0), (2.0, 1.0)].into_iter()), 2.0);
+        assert_eq!(weighted_median([(1.0, 1.0), (2.0, 1.0)].into_iter()), 1.5);
+        assert_eq!(weighted_median([(1.0, 5.0), (2.0, 1.0), (9.0, 1.0)].into_iter()), 1.0);
+        assert_eq!(weighted_median(std::iter::empty()), 0.0);
     }
 
     #[test]
     fn nuclei_are_told_from_the_nests_they_lie_in() {
-        let answer = |sigma: f64, fourth: f64| BlobAnswer { sigma, second: 0.0, third: 0.0, fourth };
         let heights = [0.2, 0.6, 0.9, 0.6, 0.3, 0.4, 0.8, 1.0, 0.5];
         let answers: Vec<_> = heights
             .iter()
             .zip([1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0])
-            .map(|(&height, sigma)| answer(sigma, height))
+            .map(|(&fourth, sigma)| BlobAnswer { sigma, second: 0.0, third: 0.0, fourth })
             .collect();
         assert_eq!(nuclear_hill(&answers), &answers[..5]);
         let mut low = answers.clone();
@@ -392,12 +387,11 @@ mod tests {
     #[test]
     fn only_what_is_off_by_more_than_tissue_varies_is_doubted() {
         let tissue = TissueScale { mpp: 0.25, uncertainty: 1.0, fields: 3 };
-        let doubt = |used: f64| tissue.doubt(Mpp::new(used).unwrap());
-        assert_eq!(doubt(0.25 * 1.49), None);
-        assert_eq!(doubt(0.25 / 1.49), None);
-        let doubted = doubt(1.0).unwrap();
-        assert_eq!(doubted.factor(), 4.0);
-        assert_eq!(doubt(0.0625).unwrap().factor(), 4.0);
+        let [coarser, finer, doubted, doubted_too] =
+            [0.25 * 1.49, 0.25 / 1.49, 1.0, 0.0625].map(|used| tissue.doubt(Mpp::new(used).unwrap()));
+        assert_eq!((coarser, finer), (None, None));
+        let (doubted, doubted_too) = (doubted.unwrap(), doubted_too.unwrap());
+        assert_eq!((doubted.factor(), doubted_too.factor()), (4.0, 4.0));
         assert_eq!(
             doubted.to_string(),
             "the nuclei have the size they have at about 0.25 µm/px (0.17 to 0.38), the scale used is 1 µm/px: \

@@ -30,8 +30,8 @@ fn share(mask: &TissueMask) -> f64 {
 /// A part of the slide, in shares of its sides.
 fn part(mask: &TissueMask, x0: f64, y0: f64, x1: f64, y1: f64) -> Level0Box {
     let (width, height) = mask.level0_size();
-    let at = |x: f64, y: f64| euclid::point2(x * f64::from(width), y * f64::from(height));
-    Level0Box::new(at(x0, y0), at(x1, y1))
+    let (width, height) = (f64::from(width), f64::from(height));
+    Level0Box::new(euclid::point2(x0 * width, y0 * height), euclid::point2(x1 * width, y1 * height))
 }
 
 #[test]

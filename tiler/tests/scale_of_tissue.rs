@@ -95,12 +95,10 @@ fn examine(path: &Path) -> Examination {
 /// On two threads, in the order of the cases.
 fn examine_all(cases: &[Case]) -> Vec<Examination> {
     let (first, second) = cases.split_at(cases.len() / 2);
-    let all = |part: &[Case]| part.iter().map(|case| examine(&case.path)).collect::<Vec<_>>();
     thread::scope(|scope| {
-        let other = scope.spawn(|| all(second));
-        let mut found = all(first);
-        found.extend(other.join().unwrap());
-        found
+        let [one, other] = [first, second]
+            .map(|part| scope.spawn(move || part.iter().map(|case| examine(&case.path)).collect::<Vec<_>>()));
+        one.join().unwrap().into_iter().chain(other.join().unwrap()).collect()
     })
 }
 
