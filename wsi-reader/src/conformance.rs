@@ -237,11 +237,11 @@ pub struct Difference {
 #[must_use]
 pub fn difference(a: &RgbBuffer, b: &RgbBuffer) -> Difference {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()), "pictures of one size");
-    let apart = || a.bytes().iter().zip(b.bytes()).map(|(x, y)| x.abs_diff(*y));
+    let apart = a.bytes().iter().zip(b.bytes()).map(|(x, y)| x.abs_diff(*y));
     let samples = a.bytes().len().max(1) as f64;
     Difference {
-        max: apart().max().unwrap_or(0),
-        mean: apart().map(f64::from).sum::<f64>() / samples,
-        over_4_ppm: apart().filter(|&d| d > 4).count() as f64 / samples * 1e6,
+        max: apart.clone().max().unwrap_or(0),
+        mean: apart.clone().map(f64::from).sum::<f64>() / samples,
+        over_4_ppm: apart.filter(|&d| d > 4).count() as f64 / samples * 1e6,
     }
 }

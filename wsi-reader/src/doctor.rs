@@ -263,14 +263,15 @@ fn examine(slide: &dyn Slide, tile: TileId, pixels: &mut RgbBuffer) -> Finding {
 pub fn look(slide: &dyn Slide) -> Look {
     let view = Overview::whole(slide, OVERVIEW_SIDE);
     let pixels = view.pixels.bytes().as_chunks::<3>().0;
-    let share = |is: fn(Rgb) -> bool| {
-        pixels.iter().filter(|&&pixel| is(pixel)).count() as f64 / pixels.len().max(1) as f64
-    };
+    let [tissue_share, coloured_share, dark_share] =
+        [is_tissue, is_coloured, is_dark].map(|is: fn(Rgb) -> bool| {
+            pixels.iter().filter(|&&pixel| is(pixel)).count() as f64 / pixels.len().max(1) as f64
+        });
     let tissue: Vec<TileId> = tissue_tiles(slide, &view.pixels, view.downsample);
     Look {
-        tissue_share: share(is_tissue),
-        is_gray: share(is_coloured) < 0.001,
-        dark_share: share(is_dark),
+        tissue_share,
+        is_gray: coloured_share < 0.001,
+        dark_share,
         sharpness: median(tissue.iter().filter_map(|&tile| {
             let mut buffer = RgbBuffer::default();
             slide.read_tile(tile, &mut buffer).ok()?;
@@ -291,12 +292,14 @@ fn tissue_tiles(slide: &dyn Slide, overview: &RgbBuffer, downsample: (f64, f64))
         }
     }
     let step = places.len().div_ceil(FOCUS_TILES).max(1);
-    let tile_at = |&(x, y): &(usize, usize)| TileId {
-        level: LevelIndex(0),
-        row: (((y as f64 + 0.5) * downsample.1) as u32 / grid.tile_height).min(grid.rows() - 1),
-        column: (((x as f64 + 0.5) * downsample.0) as u32 / grid.tile_width).min(grid.columns() - 1),
-    };
-    let mut tiles: Vec<TileId> = places.iter().skip(step / 2).step_by(step).map(tile_at).collect();
+    let spread = places.iter().skip(step / 2).step_by(step);
+    let mut tiles: Vec<TileId> = spread
+        .map(|&(x, y)| TileId {
+            level: LevelIndex(0),
+            row: (((y as f64 + 0.5) * downsample.1) as u32 / grid.tile_height).min(grid.rows() - 1),
+            column: (((x as f64 + 0.5) * downsample.0) as u32 / grid.tile_width).min(grid.columns() - 1),
+        })
+        .collect();
     tiles.dedup();
     tiles
 }
@@ -334,9 +337,9 @@ struct Gray {
 impl Gray {
     /// Rec. 601 luma.
     fn of(picture: &RgbBuffer) -> Self {
-        let luma = |&[r, g, b]: &Rgb| f64::from(r) * 0.299 + f64::from(g) * 0.587 + f64::from(b) * 0.114;
-        let values = picture.bytes().as_chunks::<3>().0.iter().map(luma).collect();
-        Self { width: picture.width(), values }
+        let pixels = picture.bytes().as_chunks::<3>().0.iter().map(|pixel| pixel.map(f64::from));
+        let luma = pixels.map(|[r, g, b]| r * 0.299 + g * 0.587 + b * 0.114);
+        Self { width: picture.width(), values: luma.collect() }
     }
 
     fn height(&self) -> usize {
@@ -350,11 +353,11 @@ impl Gray {
     /// Means of two by two; an odd last row or column is dropped.
     fn halved(&self) -> Self {
         let (width, height) = (self.width / 2, self.height() / 2);
-        let mean = |x: usize, y: usize| {
+        let places = (0..height).flat_map(|y| (0..width).map(move |x| (2 * x, 2 * y)));
+        let means = places.map(|(x, y)| {
             (self.at(x, y) + self.at(x + 1, y) + self.at(x, y + 1) + self.at(x + 1, y + 1)) / 4.0
-        };
-        let values = (0..height).flat_map(|y| (0..width).map(move |x| (2 * x, 2 * y)));
-        Self { width, values: values.map(|(x, y)| mean(x, y)).collect() }
+        });
+        Self { width, values: means.collect() }
     }
 
     fn laplacian(&self) -> impl Iterator<Item = f64> {
@@ -401,7 +404,6 @@ fn is_dark(pixel: Rgb) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::backend::memory::MemorySlide;
 
@@ -411,15 +413,13 @@ mod tests {
 
     #[test]
     fn faults_are_named_whatever_the_threads() {
-        let slide = || {
-            MemorySlide::painted(&[(1000, 700), (500, 350)], (100, 100), None, |_, x, y| {
-                if (x / 8 + y / 8) % 2 == 0 { [180, 60, 140] } else { [230, 180, 210] }
-            })
-            .unwrap()
-            .with_failing([at(0, 3, 4), at(1, 0, 0)])
-        };
-        let one = check(&slide(), &CheckOptions::full(1), &|_, _| {});
-        let many = check(&slide(), &CheckOptions::full(4), &|_, _| {});
+        let slide = MemorySlide::painted(&[(1000, 700), (500, 350)], (100, 100), None, |_, x, y| {
+            if (x / 8 + y / 8) % 2 == 0 { [180, 60, 140] } else { [230, 180, 210] }
+        })
+        .unwrap()
+        .with_failing([at(0, 3, 4), at(1, 0, 0)]);
+        let one = check(&slide, &CheckOptions::full(1), &|_, _| {});
+        let many = check(&slide, &CheckOptions::full(4), &|_, _| {});
         assert_eq!((one.unreadable(), one.damaged()), (2, 0));
         assert_eq!(one.levels[0].faults[0].tile, at(0, 3, 4));
         assert_eq!(one.levels[0].faults[0].reason, "painted to fail");
@@ -427,7 +427,7 @@ mod tests {
         assert_eq!(one.levels[1].faults, many.levels[1].faults);
         let quick = CheckOptions { threads: 2, tiles_per_level: Some(10) };
         let counter = std::sync::atomic::AtomicU64::new(0);
-        let quick = check(&slide(), &quick, &|_, total| {
+        let quick = check(&slide, &quick, &|_, total| {
             counter.fetch_add(1, Ordering::Relaxed);
             assert_eq!(total, 20);
         });
@@ -482,17 +482,20 @@ mod tests {
 
     /// Each px the mean of the square of `2 * reach + 1` px around it, twice.
     fn blurred(picture: &RgbBuffer, reach: usize) -> RgbBuffer {
-        let once = |from: &RgbBuffer| {
-            let mut out = from.clone();
-            for (x, y) in (0..256).flat_map(|y| (0..256).map(move |x| (x, y))) {
-                let span = |at: usize| at.saturating_sub(reach)..(at + reach + 1).min(256);
-                let square = || span(y).flat_map(|v| span(x).map(move |u| (u, v)));
-                let sum: usize = square().map(|(u, v)| usize::from(from.pixel(u, v)[0])).sum();
-                out.row_mut(y)[x * 3..x * 3 + 3].fill((sum / square().count()) as u8);
-            }
-            out
-        };
-        once(&once(picture))
+        blurred_once(&blurred_once(picture, reach), reach)
+    }
+
+    /// Each pixel the mean of the square around it.
+    fn blurred_once(from: &RgbBuffer, reach: usize) -> RgbBuffer {
+        let mut out = from.clone();
+        for (x, y) in (0..256).flat_map(|y| (0..256).map(move |x| (x, y))) {
+            let [across, down] = [x, y].map(|at: usize| at.saturating_sub(reach)..(at + reach + 1).min(256));
+            let pixels = across.len() * down.len();
+            let square = down.flat_map(|v| across.clone().map(move |u| (u, v)));
+            let sum: usize = square.map(|(u, v)| usize::from(from.pixel(u, v)[0])).sum();
+            out.row_mut(y)[x * 3..x * 3 + 3].fill((sum / pixels) as u8);
+        }
+        out
     }
 
     #[test]

@@ -157,12 +157,12 @@ fn kind_of(path: &Path) -> Kind {
         return Kind::Slide;
     }
     let suffix = suffix(path);
-    let by_name = || match suffix.as_str() {
+    let by_name = match suffix.as_str() {
         "" => Kind::Other("without a suffix".into()),
         suffix => Kind::Other(format!(".{suffix}")),
     };
     let Ok(source) = Source::open(path) else {
-        return if MAYBE_SUFFIXES.contains(&suffix.as_str()) { Kind::Slide } else { by_name() };
+        return if MAYBE_SUFFIXES.contains(&suffix.as_str()) { Kind::Slide } else { by_name };
     };
     let head = source.head(132).unwrap_or_default();
     if dicom::is_dicom(&head) {
@@ -175,7 +175,7 @@ fn kind_of(path: &Path) -> Kind {
     if looks_like_tiff(&head) {
         return if looks_like_tiled_slide(source) { Kind::Slide } else { Kind::Other("strip TIFF".into()) };
     }
-    if ["tif", "tiff"].contains(&suffix.as_str()) { Kind::Slide } else { by_name() }
+    if ["tif", "tiff"].contains(&suffix.as_str()) { Kind::Slide } else { by_name }
 }
 
 /// A walk through folders.
@@ -274,12 +274,11 @@ pub(crate) fn dicom_series(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn names(root: &Path, slides: &[PathBuf]) -> Vec<String> {
-        let name = |p: &PathBuf| p.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
-        slides.iter().map(name).collect()
+        let names = slides.iter().map(|path| path.strip_prefix(root).unwrap().to_string_lossy());
+        names.map(|name| name.replace('\\', "/")).collect()
     }
 
     #[test]
@@ -333,9 +332,10 @@ mod tests {
             assert!(slides.iter().any(|slide| slide == name), "{slides:?}");
         }
         assert_eq!(found.left_out.to_string(), "left out: 1 file: 1 link to nothing");
-        let refusal = |name: &str| crate::open(&at(name)).map(|_| ()).unwrap_err().to_string();
-        assert_eq!(refusal("gone.svs"), "a link to a file or folder that is not there");
-        assert_eq!(refusal("p2"), "a link to a file or folder that is not there");
+        for name in ["gone.svs", "p2"] {
+            let refusal = crate::open(&at(name)).map(|_| ()).unwrap_err().to_string();
+            assert_eq!(refusal, "a link to a file or folder that is not there", "{name}");
+        }
     }
 
     #[cfg(unix)]

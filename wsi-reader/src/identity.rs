@@ -236,7 +236,6 @@ fn of_source(source: Source) -> io::Result<ContentId> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn id(bytes: Vec<u8>) -> ContentId {

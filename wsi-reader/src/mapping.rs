@@ -42,9 +42,8 @@ impl FromStr for LinearMapping {
     type Err = MappingError;
 
     fn from_str(text: &str) -> Result<Self, MappingError> {
-        let number = |text: &str| text.trim().parse::<f64>().ok();
-        let both = text.split_once(':').and_then(|(low, high)| Some((number(low)?, number(high)?)));
-        both.and_then(|(low, high)| Self::new(low, high))
+        let both = text.split_once(':');
+        both.and_then(|(low, high)| Self::new(low.trim().parse().ok()?, high.trim().parse().ok()?))
             .ok_or_else(|| MappingError { found: text.chars().take(40).collect() })
     }
 }
@@ -71,7 +70,6 @@ impl fmt::Display for LinearMapping {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -47,13 +47,13 @@ impl OverviewSettings {
         let base = info.pyramid.base();
         let (width, height) = (base.width(), base.height());
         let longer = width.max(height);
-        let scaled = |side: u32| {
+        let size = [width, height].map(|side| {
             let exact = u64::from(side) * u64::from(max_side.clamp(1, MAX_SIDE).min(longer));
             ((exact + u64::from(longer) / 2) / u64::from(longer)).max(1) as u32
-        };
+        });
         Self {
             area: Level0Box::from_size(euclid::size2(f64::from(width), f64::from(height))),
-            size: (scaled(width), scaled(height)),
+            size: size.into(),
             unreadable: info.background,
             threads: 1,
         }
@@ -125,8 +125,9 @@ impl Overview {
 /// The coarsest level with at most `downsample` level-0 px per px, but for the
 /// rounding of its size; level 0 where none is that sharp.
 fn sharp_enough(pyramid: &Pyramid, downsample: f64) -> LevelIndex {
-    let sharp = |level: &Level| level.mean_downsample() <= downsample * 1.0001;
-    LevelIndex(pyramid.levels().iter().rposition(sharp).unwrap_or(0) as u16)
+    let mut levels = pyramid.levels().iter();
+    let sharp = levels.rposition(|level| level.mean_downsample() <= downsample * 1.0001);
+    LevelIndex(sharp.unwrap_or(0) as u16)
 }
 
 /// One picture in the making.
@@ -242,9 +243,9 @@ impl Axis {
 
     /// Picture px that some level px have a part in.
     fn touched(&self, level: &Range<i64>) -> Range<usize> {
-        let at = |level: i64| (level as f64 - self.origin) / self.scale;
-        let first = (at(level.start) + SLIVER).floor().clamp(0.0, self.size as f64) as usize;
-        let end = (at(level.end) - SLIVER).ceil().clamp(0.0, self.size as f64) as usize;
+        let [start, end] = [level.start, level.end].map(|at| (at as f64 - self.origin) / self.scale);
+        let first = (start + SLIVER).floor().clamp(0.0, self.size as f64) as usize;
+        let end = (end - SLIVER).ceil().clamp(0.0, self.size as f64) as usize;
         first..end.max(first)
     }
 
@@ -263,12 +264,12 @@ impl Axis {
         let high = (self.origin + self.scale * (px + 1) as f64).min(level.end as f64);
         let start = ((low + SLIVER).floor() as i64).clamp(level.start, level.end - 1);
         let end = ((high - SLIVER).ceil() as i64).clamp(start + 1, level.end);
-        let share = |at: i64| {
+        let [first, last] = [start, end - 1].map(|at| {
             let part = high.min((at + 1) as f64) - low.max(at as f64);
             ((part * f64::from(self.one)).round() as u32).clamp(1, self.one)
-        };
+        });
         let inside = (start - level.start) as usize..(end - level.start) as usize;
-        Span { px, inside, first: share(start), one: self.one, last: share(end - 1) }
+        Span { px, inside, first, one: self.one, last }
     }
 }
 
@@ -407,25 +408,24 @@ impl Band {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::backend::memory::MemorySlide;
 
     /// A slide of 8 px squares, light and dark; tiles of 64 px.
     fn chequered(width: u32, height: u32) -> MemorySlide {
-        let paint = |_, x: u32, y: u32| {
+        let slide = MemorySlide::painted(&[(width, height)], (64, 64), None, |_, x, y| {
             if (x / 8 + y / 8).is_multiple_of(2) { [200, 100, 50] } else { [0, 0, 0] }
-        };
-        MemorySlide::painted(&[(width, height)], (64, 64), None, paint).unwrap()
+        });
+        slide.unwrap()
     }
 
     fn noisy(width: u32, height: u32) -> MemorySlide {
-        let paint = |_, x: u32, y: u32| {
+        let slide = MemorySlide::painted(&[(width, height)], (64, 48), None, |_, x, y| {
             let mix = x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca6b);
             let [r, g, b, _] = (mix ^ (mix >> 15)).wrapping_mul(0x2c1b_3c6d).to_be_bytes();
             [r, g, b]
-        };
-        MemorySlide::painted(&[(width, height)], (64, 48), None, paint).unwrap()
+        });
+        slide.unwrap()
     }
 
     fn settings(area: [f64; 4], size: (u32, u32)) -> OverviewSettings {
@@ -435,6 +435,11 @@ mod tests {
     }
 
     /// The definition itself, px by px.
+    /// The part of pixel `at` that lies between `low` and `high`.
+    fn share(low: f64, high: f64, at: usize) -> f64 {
+        (high.min(at as f64 + 1.0) - low.max(at as f64)).max(0.0)
+    }
+
     fn slowly(slide: &MemorySlide, settings: &OverviewSettings) -> RgbBuffer {
         let base = slide.info().pyramid.base();
         let mut level = RgbBuffer::default();
@@ -442,8 +447,6 @@ mod tests {
         let whole = LevelRect::from_size(size);
         crate::read_region(slide, LevelIndex(0), whole, &mut level).unwrap();
         let (sx, sy) = settings.downsample();
-        let share =
-            |low: f64, high: f64, at: usize| (high.min(at as f64 + 1.0) - low.max(at as f64)).max(0.0);
         let (width, height) = (settings.size.0 as usize, settings.size.1 as usize);
         let mut picture = RgbBuffer::filled(width, height, slide.info().background);
         for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
@@ -475,8 +478,8 @@ mod tests {
             let settings = settings(area, size);
             let expected = slowly(&slide, &settings);
             let one = Overview::read(&slide, &settings);
-            let apart = |(a, b): (&u8, &u8)| a.abs_diff(*b);
-            let most = one.pixels.bytes().iter().zip(expected.bytes()).map(apart).max().unwrap();
+            let pairs = one.pixels.bytes().iter().zip(expected.bytes());
+            let most = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
             assert!(most <= 1, "{area:?} as {size:?}: {most} grey levels");
             let many = Overview::read(&slide, &OverviewSettings { threads: 3, ..settings });
             assert_eq!(one.pixels, many.pixels);

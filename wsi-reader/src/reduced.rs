@@ -171,7 +171,6 @@ pub fn average(whole: &RgbBuffer, side: usize, out: &mut RgbBuffer) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use wsi_types::Mpp;
 
     use super::*;
@@ -199,8 +198,10 @@ mod tests {
     }
 
     fn slide(sizes: &[(u32, u32)]) -> MemorySlide {
-        let paint = |_, x: u32, y: u32| [(x * 7 % 256) as u8, (y * 5 % 256) as u8, ((x ^ y) % 256) as u8];
-        MemorySlide::painted(sizes, (64, 48), Mpp::new(0.25).ok(), paint).unwrap()
+        let slide = MemorySlide::painted(sizes, (64, 48), Mpp::new(0.25).ok(), |_, x, y| {
+            [x * 7 % 256, y * 5 % 256, (x ^ y) % 256].map(|value| value as u8)
+        });
+        slide.unwrap()
     }
 
     #[test]
@@ -220,19 +221,20 @@ mod tests {
         let stored = slide(&[(131, 101)]);
         let wide = with_reduced_levels(Arc::new(Cheap(slide(&[(131, 101)]))));
         // The last tile: 3 × 5 px of level 0.
-        let tile = |level| TileId { level: LevelIndex(level), row: 2, column: 2 };
+        let [stored_tile, half_tile] =
+            [0, 1].map(|level| TileId { level: LevelIndex(level), row: 2, column: 2 });
         let (mut whole, mut half) = (RgbBuffer::default(), RgbBuffer::default());
-        stored.read_tile(tile(0), &mut whole).unwrap();
-        wide.read_tile(tile(1), &mut half).unwrap();
+        stored.read_tile(stored_tile, &mut whole).unwrap();
+        wide.read_tile(half_tile, &mut half).unwrap();
         assert_eq!((whole.width(), whole.height(), half.width(), half.height()), (3, 5, 2, 3));
-        let mean = |pixels: &[(usize, usize)], c: usize| {
-            let sum: usize = pixels.iter().map(|&(x, y)| usize::from(whole.pixel(x, y)[c])).sum();
-            ((sum + pixels.len() / 2) / pixels.len()) as u8
-        };
-        for c in 0..3 {
-            assert_eq!(half.pixel(0, 0)[c], mean(&[(0, 0), (1, 0), (0, 1), (1, 1)], c));
-            assert_eq!(half.pixel(1, 1)[c], mean(&[(2, 2), (2, 3)], c));
-            assert_eq!(half.pixel(1, 2)[c], mean(&[(2, 4)], c));
+        let sources: [(_, &[(usize, usize)]); 3] =
+            [((0, 0), &[(0, 0), (1, 0), (0, 1), (1, 1)]), ((1, 1), &[(2, 2), (2, 3)]), ((1, 2), &[(2, 4)])];
+        for ((x, y), pixels) in sources {
+            for c in 0..3 {
+                let sum: usize = pixels.iter().map(|&(x, y)| usize::from(whole.pixel(x, y)[c])).sum();
+                let mean = (sum + pixels.len() / 2) / pixels.len();
+                assert_eq!(usize::from(half.pixel(x, y)[c]), mean, "{x}, {y}");
+            }
         }
     }
 

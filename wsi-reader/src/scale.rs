@@ -3,7 +3,7 @@
 //! Nothing is guessed: a value that is missing or cannot be right is a
 //! [`ScaleProblem`], and the run asks for `--mpp`.
 
-use wsi_types::{Mpp, MppError, ObjectivePower};
+use wsi_types::{Mpp, ObjectivePower};
 
 use crate::slide::{MppSource, Scale, ScaleProblem, SlideInfo};
 
@@ -68,8 +68,9 @@ pub fn resolve_scale(info: &SlideInfo, given: GivenScale) -> Result<Scale, Scale
     if let Some(mpp) = given.instead {
         return Ok(Scale { mpp, source: MppSource::Override });
     }
-    let filled = |problem| given.otherwise.map(|mpp| Scale { mpp, source: MppSource::User }).ok_or(problem);
-    info.scale.clone().or_else(filled)
+    info.scale
+        .clone()
+        .or_else(|problem| given.otherwise.map(|mpp| Scale { mpp, source: MppSource::User }).ok_or(problem))
 }
 
 /// µm/px along both axes, as a file says them.
@@ -85,17 +86,20 @@ pub(crate) struct Axes<'a> {
 impl Axes<'_> {
     /// Checks both numbers, that they agree, and that they fit the objective.
     pub(crate) fn scale(self, objective: Option<ObjectivePower>) -> Result<Scale, ScaleProblem> {
-        let wrong = |source: MppError| ScaleProblem::Implausible { tag: self.tag.to_owned(), source };
-        let (x, y) = (Mpp::new(self.x).map_err(wrong)?, Mpp::new(self.y).map_err(wrong)?);
+        let (x, y) = (self.mpp(self.x)?, self.mpp(self.y)?);
         let mean = f64::midpoint(x.get(), y.get());
         if (x.get() - y.get()).abs() > MAX_ANISOTROPY * mean {
             return Err(ScaleProblem::Anisotropic { x: x.get(), y: y.get() });
         }
-        let mpp = Mpp::new(mean).map_err(wrong)?;
+        let mpp = self.mpp(mean)?;
         if let Some(objective) = objective {
             fits(mpp, objective)?;
         }
         Ok(Scale { mpp, source: self.source })
+    }
+
+    fn mpp(&self, value: f64) -> Result<Mpp, ScaleProblem> {
+        Mpp::new(value).map_err(|source| ScaleProblem::Implausible { tag: self.tag.to_owned(), source })
     }
 }
 
@@ -142,8 +146,8 @@ pub(crate) fn um_per(unit: &str) -> Option<f64> {
 /// something other than an ASCII letter before its `m`.
 fn is_micrometre(unit: &str) -> bool {
     let Some(prefix) = unit.strip_suffix('m') else { return false };
-    let is_mark = |letter: char| letter == '?' || !letter.is_ascii();
-    prefix.eq_ignore_ascii_case(r"\u00b5") || (!prefix.is_empty() && prefix.chars().all(is_mark))
+    let is_mark = !prefix.is_empty() && prefix.chars().all(|letter| letter == '?' || !letter.is_ascii());
+    prefix.eq_ignore_ascii_case(r"\u00b5") || is_mark
 }
 
 /// The magnification a property holds, if it is one.
@@ -154,7 +158,6 @@ pub(crate) fn objective(text: &str) -> Option<ObjectivePower> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn axes(x: f64, y: f64) -> Axes<'static> {

@@ -29,6 +29,15 @@ fn mpp(slide: &dyn Slide) -> Option<(f64, MppSource)> {
     slide.info().scale.as_ref().ok().map(|scale| (scale.mpp.get(), scale.source))
 }
 
+fn page(width: u32, height: u32) -> PageSpec {
+    PageSpec::new(painted(width, height))
+}
+
+/// A page that calls itself a smaller copy of another.
+fn reduced(width: u32, height: u32) -> PageSpec {
+    page(width, height).with(|p| p.subfile = 1)
+}
+
 fn level0(slide: &dyn Slide) -> RgbBuffer {
     whole_level(slide, LevelIndex(0)).unwrap()
 }
@@ -101,8 +110,7 @@ fn the_largest_page_is_level_0_whatever_the_order() {
 
 #[test]
 fn pages_in_any_order_give_one_pyramid() {
-    let reduced = |w: u32, h: u32| PageSpec::new(painted(w, h)).with(|p| p.subfile = 1);
-    let pages = [PageSpec::new(painted(400, 300)), reduced(200, 150), reduced(100, 75)];
+    let pages = [page(400, 300), reduced(200, 150), reduced(100, 75)];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let file = File::of(&order.map(|place| pages[place].clone()));
         assert_eq!(sizes(&*file.slide), [(400, 300), (200, 150), (100, 75)], "{order:?}");
@@ -121,8 +129,6 @@ fn further_planes_and_scenes_are_named() {
             "2 more pictures of 1024 × 1024 px are not read (focal planes, time points or scenes): only the first is"
         ]
     );
-    let page = |w: u32, h: u32| PageSpec::new(painted(w, h));
-    let reduced = |w: u32, h: u32| page(w, h).with(|p| p.subfile = 1);
     // Two focal planes, each with its pyramid behind it: the levels of the second are not those of the first.
     let planes = [page(400, 300), reduced(200, 150), page(400, 300), reduced(100, 75)];
     let file = File::of(&planes);
@@ -205,24 +211,25 @@ impl File {
 }
 
 /// No pixel of any level, reduced level, overview or picture that is no label holds the ink.
+fn is_clean(pixels: &RgbBuffer) -> bool {
+    pixels.bytes().as_chunks::<3>().0.iter().all(|&[r, g, b]| r < 220 || g > 60 || b < 220)
+}
+
 fn assert_no_ink(slide: &Arc<dyn Slide>, what: &str) {
-    let clean = |pixels: &RgbBuffer| {
-        pixels.bytes().as_chunks::<3>().0.iter().all(|&[r, g, b]| r < 220 || g > 60 || b < 220)
-    };
     let wide = with_reduced_levels(Arc::clone(slide));
     for view in [slide, &wide] {
         for level in 0..view.info().pyramid.levels().len() as u16 {
-            assert!(clean(&whole_level(&**view, LevelIndex(level)).unwrap()), "{what}: level {level}");
+            assert!(is_clean(&whole_level(&**view, LevelIndex(level)).unwrap()), "{what}: level {level}");
         }
         for side in [20, 60, 400] {
-            assert!(clean(&Overview::whole(&**view, side).pixels), "{what}: overview of {side} px");
+            assert!(is_clean(&Overview::whole(&**view, side).pixels), "{what}: overview of {side} px");
         }
     }
     for image in &slide.info().associated {
         let mut pixels = RgbBuffer::default();
         slide.read_associated(&image.name, &mut pixels).unwrap();
         assert_eq!(
-            clean(&pixels),
+            is_clean(&pixels),
             !["label", "macro"].contains(&image.name.as_str()),
             "{what}: {}",
             image.name
@@ -234,14 +241,13 @@ fn assert_no_ink(slide: &Arc<dyn Slide>, what: &str) {
 /// a level, never in an overview, only under their own names.
 #[test]
 fn labels_and_macros_never_show() {
-    let ink = |w: usize, h: usize| RgbBuffer::filled(w, h, INK);
     // As a level would be, square, wide, larger than the slide.
     for (w, h) in [(200, 150), (100, 75), (120, 120), (180, 60), (640, 480)] {
         for tile in [Some((64, 48)), None] {
             for (label_at, macro_at) in [(0, 0), (1, 2), (3, 0)] {
                 for maker in Maker::ALL {
-                    let label = PageSpec::new(ink(w, h)).with(|p| p.tile = tile);
-                    let wide = PageSpec::new(ink(w + 16, h)).with(|p| p.tile = tile);
+                    let [label, wide] = [w, w + 16]
+                        .map(|w| PageSpec::new(RgbBuffer::filled(w, h, INK)).with(|p| p.tile = tile));
                     let mut pages = maker.slide();
                     let named = [("label", label, label_at), ("macro", wide, macro_at)];
                     let mut order: Vec<&str> = vec![""; pages.len()];
@@ -280,7 +286,7 @@ impl Maker {
 
     fn slide(self) -> Vec<PageSpec> {
         let sizes = [(400, 300), (200, 150), (100, 75)];
-        let page = |(w, h): (u32, u32)| {
+        let pages = sizes.map(|(w, h)| {
             let text = match self {
                 Self::Aperio | Self::AperioWithoutNames => {
                     format!("Aperio Image Library v11.2.1 \r\n400x300 -> {w}x{h}|AppMag = 40|MPP = 0.25")
@@ -294,8 +300,8 @@ impl Maker {
                 Self::Ome | Self::Generic => String::new(),
             };
             PageSpec::new(painted(w, h)).with(|p| p.description = text)
-        };
-        sizes.map(page).to_vec()
+        });
+        pages.to_vec()
     }
 
     fn beside(self, name: &str, page: PageSpec) -> PageSpec {

@@ -197,9 +197,8 @@ fn a_plane_that_is_missing_beside_another_is_no_background() {
 fn first_tile(path: &Path) -> (Vec<u8>, std::ops::Range<usize>) {
     let bytes = std::fs::read(path).unwrap();
     let mut decoder = Decoder::new(std::io::Cursor::new(&bytes)).unwrap();
-    let first = |values: Vec<u64>| values[0] as usize;
-    let at = first(decoder.get_tag_u64_vec(Tag::TileOffsets).unwrap());
-    let count = first(decoder.get_tag_u64_vec(Tag::TileByteCounts).unwrap());
+    let [at, count] =
+        [Tag::TileOffsets, Tag::TileByteCounts].map(|tag| decoder.get_tag_u64_vec(tag).unwrap()[0] as usize);
     (bytes, at..at + count)
 }
 

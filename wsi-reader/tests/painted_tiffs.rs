@@ -166,10 +166,10 @@ fn missing_tiles_are_background_and_broken_ones_are_named() {
     bytes[second] = 0;
     let (_file, slide) = opened(&bytes);
     let mut out = RgbBuffer::default();
-    let tile = |column: u32| TileId { level: LevelIndex(0), row: 0, column };
-    assert!(matches!(slide.read_tile(tile(1), &mut out), Err(ReadError::Tile { .. })));
-    assert_eq!(slide.read_tile(tile(0), &mut out), Ok(()));
-    assert_eq!(slide.read_tile(tile(2), &mut out), Ok(()));
+    let [before, broken, after] =
+        [0, 1, 2].map(|column| slide.read_tile(TileId { level: LevelIndex(0), row: 0, column }, &mut out));
+    assert!(matches!(broken, Err(ReadError::Tile { .. })));
+    assert_eq!((before, after), (Ok(()), Ok(())));
 }
 
 /// Byte counts whose sum overflows 64 bits: found by mutation.
@@ -191,10 +191,8 @@ fn impossible_byte_counts_are_a_defect_not_a_panic() {
 #[test]
 fn sixteen_bits_need_a_stated_mapping() {
     for flavour in Flavour::ALL {
-        let wide = |photometric: u16, samples: usize| {
-            page().with(|p| (p.bits, p.photometric, p.samples, p.compression) = (16, photometric, samples, 8))
-        };
-        let file = file(&write(flavour, &[wide(2, 3)]));
+        let wide = page().with(|p| (p.bits, p.photometric, p.samples, p.compression) = (16, 2, 3, 8));
+        let file = file(&write(flavour, &[wide]));
         let refusal = open(&file.path).map(|_| ()).unwrap_err().to_string();
         assert!(refusal.contains("16-bit samples") && refusal.contains("--map-range"), "{refusal}");
         let options = OpenOptions { mapping: LinearMapping::new(0.0, 65_535.0), ..OpenOptions::default() };
@@ -283,13 +281,13 @@ fn aperio_pages_are_told_apart_and_labels_come_only_by_name() {
 
 #[test]
 fn print_resolutions_are_no_scale() {
-    let scale = |per_cm: u32| {
+    let [fine, print, coarse] = [20_000, 118, 10].map(|per_cm| {
         let (_file, slide) = opened(&write(Flavour::PLAIN, &[page().with(|p| p.per_cm = Some(per_cm))]));
         slide.info().scale.clone()
-    };
-    assert_eq!(scale(20_000).unwrap().mpp.get(), 0.5);
-    assert!(matches!(scale(118), Err(ScaleProblem::PrintResolution { .. })));
-    assert!(matches!(scale(10), Err(ScaleProblem::Implausible { .. })));
+    });
+    assert_eq!(fine.unwrap().mpp.get(), 0.5);
+    assert!(matches!(print, Err(ScaleProblem::PrintResolution { .. })));
+    assert!(matches!(coarse, Err(ScaleProblem::Implausible { .. })));
 }
 
 #[test]

@@ -97,11 +97,10 @@ fn every_file_has_the_outcome_it_should() {
         let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
         found += &format!("{name}: {}\n", outcome(&path));
     }
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
-    let (found, expected) = (lines(&found), lines(OUTCOMES));
-    let only =
-        |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>().join("\n");
-    assert!(found == expected, "found:\n{}\nexpected:\n{}", only(&found, &expected), only(&expected, &found));
+    let [found, expected] = [&found[..], OUTCOMES].map(|text| text.lines().collect::<BTreeSet<_>>());
+    let surplus: Vec<_> = found.difference(&expected).collect();
+    let missing: Vec<_> = expected.difference(&found).collect();
+    assert!(found == expected, "found:\n{surplus:#?}\nexpected:\n{missing:#?}");
 }
 
 /// A whole level by one OpenSlide read at the origin, where its grid and the
@@ -180,10 +179,9 @@ impl Agreement {
 fn assert_facts_agree(name: &str, ours: &SlideInfo, theirs: &SlideInfo) {
     // OpenSlide reads no SubIFDs, and no OME-XML.
     if ours.format != "ome-tiff" {
-        let sizes = |info: &SlideInfo| {
-            info.pyramid.levels().iter().map(|l| (l.width(), l.height())).collect::<Vec<_>>()
-        };
-        assert_eq!(sizes(ours), sizes(theirs), "{name}: levels");
+        let [our_sizes, their_sizes] = [ours, theirs]
+            .map(|info| info.pyramid.levels().iter().map(|l| (l.width(), l.height())).collect::<Vec<_>>());
+        assert_eq!(our_sizes, their_sizes, "{name}: levels");
         assert_eq!(scale_word(ours), scale_word(theirs), "{name}: scale");
     }
     assert_eq!(ours.objective, theirs.objective, "{name}: objective");
@@ -257,8 +255,8 @@ fn mean_colours(slide: &dyn Slide) -> [f64; 3] {
 #[test]
 fn a_dicom_slide_has_the_colours_of_the_tiff_it_was_made_from() {
     let Some(root) = shared_slides() else { return };
-    let means = |name: &str| mean_colours(&*open(&root.join(name)).unwrap());
-    let (dicom, tiff) = (means("dicom/cmu1_small_region_levels"), means("real/CMU-1-Small-Region.svs"));
+    let [dicom, tiff] = ["dicom/cmu1_small_region_levels", "real/CMU-1-Small-Region.svs"]
+        .map(|name| mean_colours(&*open(&root.join(name)).unwrap()));
     for (dicom, tiff) in dicom.iter().zip(tiff) {
         assert!((dicom - tiff).abs() < 1.0, "{dicom} {tiff}");
     }

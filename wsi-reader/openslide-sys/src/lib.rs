@@ -9,7 +9,10 @@
 // Foreign functions are this crate's whole purpose.
 #![allow(unsafe_code)]
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use libloading::Library;
 
@@ -67,7 +70,7 @@ pub fn has_v4() -> bool {
 pub mod sys {
     use std::ffi::{c_char, c_void};
 
-    use super::{Library, LoadError, OnceLock};
+    use super::{Library, LoadError, OnceLock, Path};
 
     /// An open slide.
     #[repr(C)]
@@ -189,11 +192,13 @@ pub mod sys {
 
     fn open_library() -> Result<Api, LoadError> {
         let path = native::find(native::Library::OpenSlide).map_err(LoadError::NotFound)?;
-        let broken =
-            |error: libloading::Error| LoadError::Broken { path: path.clone(), reason: error.to_string() };
+        load_from(&path).map_err(|error| LoadError::Broken { path, reason: error.to_string() })
+    }
+
+    fn load_from(path: &Path) -> Result<Api, libloading::Error> {
         // SAFETY: OpenSlide's initialisers only set up its own tables.
-        let library = unsafe { Library::new(&path) }.map_err(broken)?;
-        let core = Core::load(&library).map_err(broken)?;
+        let library = unsafe { Library::new(path) }?;
+        let core = Core::load(&library)?;
         let v4 = V4::load(&library).ok();
         Ok(Api { core, v4, _library: library })
     }

@@ -49,7 +49,6 @@ pub(crate) fn upright(stored: RgbBuffer, orientation: u16) -> RgbBuffer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// A picture of letters, one per pixel.
@@ -76,13 +75,14 @@ mod tests {
         }
     }
 
+    fn exif(value: u8) -> Vec<u8> {
+        let mut bytes = b"Exif\0\0II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        bytes.extend([value, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
     #[test]
     fn only_orientations_are_orientations() {
-        let exif = |value: u8| {
-            let mut bytes = b"Exif\0\0II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
-            bytes.extend([value, 0, 0, 0, 0, 0, 0, 0]);
-            bytes
-        };
         assert_eq!(
             [0, 1, 6, 8, 9].map(|value| orientation(exif(value))),
             [None, Some(1), Some(6), Some(8), None]

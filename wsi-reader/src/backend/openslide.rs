@@ -59,10 +59,10 @@ enum Colours {
 
 impl Colours {
     fn of(info: &SlideInfo, path: &Path) -> Self {
-        let said = |name: &str| info.properties.get(name).map(String::as_str);
-        let claims_rgb = info.format == "dicom" && said("dicom.PhotometricInterpretation") == Some("RGB");
-        let contradicted = || Source::open(path).is_ok_and(|source| frames_say_ycbcr(&source));
-        if claims_rgb && contradicted() { Self::YCbCr } else { Self::Rgb }
+        let said = info.properties.get("dicom.PhotometricInterpretation");
+        let claims_rgb = info.format == "dicom" && said.is_some_and(|said| said == "RGB");
+        let is_contradicted = claims_rgb && Source::open(path).is_ok_and(|source| frames_say_ycbcr(&source));
+        if is_contradicted { Self::YCbCr } else { Self::Rgb }
     }
 }
 
@@ -202,17 +202,10 @@ fn read_info(handle: &OpenSlide, levels: &[u32], path: &Path) -> Result<SlideInf
         .into_iter()
         .filter_map(|name| handle.property_value(&name).ok().map(|value| (name, value)))
         .collect();
-    let tile_side = |level: u32, axis: &str| {
-        properties
-            .get(&format!("openslide.level[{level}].tile-{axis}"))
-            .and_then(|text| text.parse::<u32>().ok())
-            .filter(|side| (16..=MAX_TILE).contains(side))
-            .unwrap_or(DEFAULT_TILE)
-    };
     let sizes = handle.all_level_dimensions();
     let grids = levels.iter().filter_map(|&level| {
         let size = sizes.get(level as usize)?;
-        let (tile_width, tile_height) = (tile_side(level, "width"), tile_side(level, "height"));
+        let [tile_width, tile_height] = ["width", "height"].map(|axis| tile_side(&properties, level, axis));
         Some(TileGrid { width: size.w, height: size.h, tile_width, tile_height })
     });
     let pyramid = Pyramid::new(grids).map_err(|e| OpenError::Broken { what: e.to_string() })?;
@@ -254,20 +247,31 @@ fn read_info(handle: &OpenSlide, levels: &[u32], path: &Path) -> Result<SlideInf
 /// level px it blends neighbours. So the read starts at the nearest px before
 /// `start` that a whole level-0 address hits best.
 fn aligned(start: u32, downsample: f64) -> (u32, u32) {
-    let miss = |px: u32| {
-        let exact = f64::from(px) * downsample;
-        ((exact.round() - exact) / downsample).abs()
-    };
     let mut best = start;
     for px in (start.saturating_sub(MAX_LEAD)..=start).rev() {
-        if miss(best) < 1e-4 {
+        if miss(best, downsample) < 1e-4 {
             break;
         }
-        if miss(px) < miss(best) {
+        if miss(px, downsample) < miss(best, downsample) {
             best = px;
         }
     }
     ((f64::from(best) * downsample).round() as u32, start - best)
+}
+
+/// The distance in level px from a level px to the nearest whole px of level 0.
+fn miss(px: u32, downsample: f64) -> f64 {
+    let exact = f64::from(px) * downsample;
+    ((exact.round() - exact) / downsample).abs()
+}
+
+/// The width or height of a level's tiles, px.
+fn tile_side(properties: &facts::Properties, level: u32, axis: &str) -> u32 {
+    properties
+        .get(&format!("openslide.level[{level}].tile-{axis}"))
+        .and_then(|text| text.parse::<u32>().ok())
+        .filter(|side| (16..=MAX_TILE).contains(side))
+        .unwrap_or(DEFAULT_TILE)
 }
 
 /// A block to read: level-0 address, size, and the px to cut off before it.
@@ -351,12 +355,15 @@ impl Slide for OpenSlideSlide {
             .iter()
             .find(|image| image.name == name)
             .ok_or_else(|| ReadError::NoSuchImage { name: name.to_owned() })?;
-        let failed = |reason: String| ReadError::Attachment { what: format!("{name} image"), reason };
+        let what = format!("{name} image");
         let pixels = u64::from(image.width) * u64::from(image.height);
         if pixels > MAX_ASSOCIATED_PIXELS {
-            return Err(failed(format!("it claims {pixels} px, at most {MAX_ASSOCIATED_PIXELS} are read")));
+            let reason = format!("it claims {pixels} px, at most {MAX_ASSOCIATED_PIXELS} are read");
+            return Err(ReadError::Attachment { what, reason });
         }
-        let (size, argb) = self.read(|handle| handle.read_associated_buffer(name)).map_err(failed)?;
+        let (size, argb) = self
+            .read(|handle| handle.read_associated_buffer(name))
+            .map_err(|reason| ReadError::Attachment { what, reason })?;
         out.reset(size.w as usize, size.h as usize);
         write_rgb(&argb, size.w as usize, (0, 0), Colours::Rgb, [255; 3], out);
         Ok(())

@@ -117,11 +117,10 @@ fn check_size(width: u64, height: u64, max_pixels: u64) -> Result<(), OpenError>
 }
 
 fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
-    let broken = |e: png::DecodingError| OpenError::Broken { what: format!("its PNG data: {e}") };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND);
     decoder.ignore_checksums(false);
-    let mut reader = decoder.read_info().map_err(broken)?;
+    let mut reader = decoder.read_info().map_err(broken_png)?;
     let (width, height) = (reader.info().width, reader.info().height);
     check_size(u64::from(width), u64::from(height), max_pixels)?;
     let (colour, depth) = reader.output_color_type();
@@ -131,9 +130,9 @@ fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
     let size =
         reader.output_buffer_size().ok_or_else(|| OpenError::Broken { what: "its PNG size".into() })?;
     let mut samples = vec![0; size];
-    reader.next_frame(&mut samples).map_err(broken)?;
+    reader.next_frame(&mut samples).map_err(broken_png)?;
     // To the end: the checksum of the last pixels stands behind them.
-    reader.finish().map_err(broken)?;
+    reader.finish().map_err(broken_png)?;
     let exif = reader.info().exif_metadata.as_deref().map(<[u8]>::to_vec);
     let white = [255; 3];
     let rgb: Vec<u8> = match colour {
@@ -157,8 +156,19 @@ fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
         .ok_or_else(|| OpenError::Broken { what: "its PNG data: fewer pixels than it claims".into() })
 }
 
+fn broken_png(error: png::DecodingError) -> OpenError {
+    OpenError::Broken { what: format!("its PNG data: {error}") }
+}
+
+fn broken_jpeg(what: String) -> OpenError {
+    OpenError::Broken { what }
+}
+
+fn jpeg_words(error: zune_jpeg::errors::DecodeErrors) -> String {
+    format!("its JPEG data: {}", one_line(&error))
+}
+
 fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
-    let broken = |what: String| OpenError::Broken { what };
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::new_fast()
         .set_strict_mode(true)
@@ -167,23 +177,22 @@ fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
         .jpeg_set_max_scans(64)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let words = |e: zune_jpeg::errors::DecodeErrors| format!("its JPEG data: {}", one_line(&e));
     let (width, height) = guarded(|| {
-        decoder.decode_headers().map_err(words)?;
+        decoder.decode_headers().map_err(jpeg_words)?;
         Ok(decoder.dimensions().unwrap_or_default())
     })
-    .map_err(broken)?;
+    .map_err(broken_jpeg)?;
     check_size(width as u64, height as u64, max_pixels)?;
     let mut rgb = vec![0; width * height * 3];
     match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => {
             decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
             let mut gray = vec![0; width * height];
-            guarded(|| decoder.decode_into(&mut gray).map_err(words)).map_err(broken)?;
+            guarded(|| decoder.decode_into(&mut gray).map_err(jpeg_words)).map_err(broken_jpeg)?;
             rgb.as_chunks_mut::<3>().0.iter_mut().zip(&gray).for_each(|(pixel, &v)| *pixel = [v; 3]);
         }
         Some(ColorSpace::YCbCr | ColorSpace::RGB) => {
-            guarded(|| decoder.decode_into(&mut rgb).map_err(words)).map_err(broken)?;
+            guarded(|| decoder.decode_into(&mut rgb).map_err(jpeg_words)).map_err(broken_jpeg)?;
         }
         other => {
             return Err(OpenError::Unsupported {
@@ -194,7 +203,7 @@ fn decode_jpeg(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
     let exif = decoder.exif().cloned();
     RgbBuffer::from_bytes(width, height, rgb)
         .map(|pixels| Decoded { pixels, exif })
-        .ok_or_else(|| broken("its JPEG size".into()))
+        .ok_or_else(|| broken_jpeg("its JPEG size".into()))
 }
 
 impl Slide for PictureSlide {

@@ -52,7 +52,6 @@ impl Description {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn scale_of(pairs: &str) -> Result<f64, ScaleProblem> {
@@ -61,11 +60,14 @@ mod tests {
             .map(|s| s.mpp.get())
     }
 
+    fn message(pairs: &str) -> String {
+        scale_of(pairs).unwrap_err().to_string()
+    }
+
     #[test]
     fn every_way_to_have_no_scale_has_its_own_words() {
         assert_eq!(scale_of("|AppMag = 20|MPP = 0.4990"), Ok(0.499));
         assert_eq!(scale_of("|AppMag = 20"), Err(ScaleProblem::Missing));
-        let message = |pairs: &str| scale_of(pairs).unwrap_err().to_string();
         assert_eq!(
             message("|MPP = unknown"),
             r#"MPP holds "unknown", expected microns per pixel such as 0.25"#

@@ -66,7 +66,6 @@ fn pixel_data(source: &Source) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use jpeg_encoder::{ColorType, Encoder};
 
     use super::*;

@@ -36,20 +36,21 @@ fn fact<'a>(description: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn the_unit_is_that_of_the_description() {
         let resolution = Resolution::per_unit(4.0);
-        let of = |unit: &str| scale(&format!("ImageJ=1.53k\nunit={unit}\nloop=false\n"), resolution);
         for micron in ["micron", "um", "µm", r"\u00B5m"] {
-            assert_eq!(of(micron).unwrap().mpp.get(), 0.25, "{micron}");
+            let found = scale(&format!("ImageJ=1.53k\nunit={micron}\nloop=false\n"), resolution);
+            assert_eq!(found.unwrap().mpp.get(), 0.25, "{micron}");
         }
-        assert_eq!(of("nm"), Resolution::per_unit(4000.0).in_unit(1.0).scale(None));
-        assert_eq!(of("pixel"), Err(ScaleProblem::Missing));
+        let [nm, pixel, furlong] = ["nm", "pixel", "furlong"]
+            .map(|unit| scale(&format!("ImageJ=1.53k\nunit={unit}\nloop=false\n"), resolution));
+        assert_eq!(nm, Resolution::per_unit(4000.0).in_unit(1.0).scale(None));
+        assert_eq!(pixel, Err(ScaleProblem::Missing));
         assert_eq!(
-            of("furlong").unwrap_err().to_string(),
+            furlong.unwrap_err().to_string(),
             r#"ImageJ's unit is in "furlong", expected a unit of length such as µm, nm or mm"#
         );
         assert_eq!(scale("unit=micron", resolution), Err(ScaleProblem::Missing));

@@ -54,24 +54,17 @@ pub(crate) fn parse(xml: &str) -> Option<Vec<Image>> {
 /// One image; `first_page` is where its pages begin if it does not say so.
 fn image(root: roxmltree::Node<'_, '_>, node: roxmltree::Node<'_, '_>, first_page: usize) -> Option<Image> {
     let pixels = node.children().find(|n| n.has_tag_name_local("Pixels"))?;
-    let length = |name: &str| {
-        let unit = format!("{name}Unit");
-        Some(Length {
-            value: pixels.attribute(name)?.to_owned(),
-            unit: pixels.attribute(unit.as_str()).unwrap_or("µm").to_owned(),
-        })
-    };
     let wanted =
         node.children().find(|n| n.has_tag_name_local("ObjectiveSettings")).and_then(|n| n.attribute("ID"));
-    let objectives = || root.descendants().filter(|n| n.has_tag_name_local("Objective"));
-    let objective = objectives()
+    let mut objectives = root.descendants().filter(|n| n.has_tag_name_local("Objective"));
+    let objective = (objectives.clone())
         .find(|n| wanted.is_some() && n.attribute("ID") == wanted)
-        .or_else(|| objectives().next())
+        .or_else(|| objectives.next())
         .and_then(|n| n.attribute("NominalMagnification"))
         .and_then(scale::objective);
     Some(Image {
-        x: length("PhysicalSizeX"),
-        y: length("PhysicalSizeY"),
+        x: length(pixels, "PhysicalSizeX", "PhysicalSizeXUnit"),
+        y: length(pixels, "PhysicalSizeY", "PhysicalSizeYUnit"),
         objective,
         role: node.attribute("Name").and_then(role_in),
         pages: pages(pixels, first_page),
@@ -80,13 +73,22 @@ fn image(root: roxmltree::Node<'_, '_>, node: roxmltree::Node<'_, '_>, first_pag
 
 /// The pages that the `TiffData` of an image name. Without a number of planes one is meant; without `TiffData`'s
 /// `IFD` either, all of the image.
+fn length(pixels: roxmltree::Node<'_, '_>, value: &str, unit: &str) -> Option<Length> {
+    Some(Length {
+        value: pixels.attribute(value)?.to_owned(),
+        unit: pixels.attribute(unit).unwrap_or("µm").to_owned(),
+    })
+}
+
+fn number(node: roxmltree::Node<'_, '_>, name: &str) -> Option<usize> {
+    node.attribute(name)?.trim().parse().ok()
+}
+
 fn pages(pixels: roxmltree::Node<'_, '_>, first_page: usize) -> BTreeSet<usize> {
-    let number =
-        |node: roxmltree::Node<'_, '_>, name: &str| node.attribute(name)?.trim().parse::<usize>().ok();
     // The samples of one channel, such as red, green and blue, share a page.
     let channels = pixels.children().filter(|n| n.has_tag_name_local("Channel")).count().max(1);
-    let size = |name: &str| number(pixels, name).unwrap_or(1);
-    let planes = channels.saturating_mul(size("SizeZ")).saturating_mul(size("SizeT"));
+    let [depth, times] = ["SizeZ", "SizeT"].map(|name| number(pixels, name).unwrap_or(1));
+    let planes = channels.saturating_mul(depth).saturating_mul(times);
     let ranges: Vec<Range<usize>> = pixels
         .children()
         .filter(|n| n.has_tag_name_local("TiffData"))
@@ -140,7 +142,6 @@ impl Length {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn scale_of(attributes: &str) -> Result<Scale, ScaleProblem> {

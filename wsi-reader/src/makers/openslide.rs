@@ -30,9 +30,10 @@ pub(crate) fn scale(properties: &Properties) -> Result<Scale, ScaleProblem> {
             None => Resolution::of_properties(properties).scale(objective(properties)),
         };
     }
-    let axis = |name: &str| properties.get(name).map(|text| scale::number(name, text)).transpose();
-    let x = axis("openslide.mpp-x")?.ok_or(ScaleProblem::Missing)?;
-    let y = axis("openslide.mpp-y")?.unwrap_or(x);
+    let [x, y] = ["openslide.mpp-x", "openslide.mpp-y"]
+        .map(|name| properties.get(name).map(|text| scale::number(name, text)).transpose());
+    let x = x?.ok_or(ScaleProblem::Missing)?;
+    let y = y?.unwrap_or(x);
     match vendor {
         "generic-tiff" => tiff_resolution::scale_of(x, y, objective(properties)),
         // MIRAX states the bare objective; a camera adapter of 1.6 may sit behind it.
@@ -49,26 +50,25 @@ pub(crate) fn objective(properties: &Properties) -> Option<ObjectivePower> {
 
 /// The scanned part of level 0.
 pub(crate) fn bounds(properties: &Properties) -> Option<Level0Box> {
-    let value = |name: &str| properties.get(name)?.trim().parse::<f64>().ok().filter(|v| v.is_finite());
-    let (x, y) = (value("openslide.bounds-x")?, value("openslide.bounds-y")?);
-    let (width, height) = (value("openslide.bounds-width")?, value("openslide.bounds-height")?);
+    let [x, y, width, height] = ["x", "y", "width", "height"].map(|name| {
+        let text = properties.get(&format!("openslide.bounds-{name}"))?;
+        text.trim().parse::<f64>().ok().filter(|v| v.is_finite())
+    });
+    let (x, y, width, height) = (x?, y?, width?, height?);
     (width > 0.0 && height > 0.0)
         .then(|| Level0Box::new(euclid::point2(x, y), euclid::point2(x + width, y + height)))
 }
 
 /// `RRGGBB`, or white.
 pub(crate) fn background(properties: &Properties) -> Rgb {
-    let parse = |text: &str| {
-        let value = u32::from_str_radix(text.trim_start_matches('#'), 16).ok()?;
-        let [_, r, g, b] = value.to_be_bytes();
-        Some([r, g, b])
-    };
-    properties.get("openslide.background-color").and_then(|text| parse(text)).unwrap_or([255; 3])
+    let text = properties.get("openslide.background-color");
+    let value = text.and_then(|text| u32::from_str_radix(text.trim_start_matches('#'), 16).ok());
+    let [_, r, g, b] = value.unwrap_or(0xff_ff_ff).to_be_bytes();
+    [r, g, b]
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn properties(pairs: &[(&str, &str)]) -> Properties {

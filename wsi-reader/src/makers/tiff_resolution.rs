@@ -26,14 +26,15 @@ pub(crate) struct Resolution {
 impl Resolution {
     pub(crate) fn read(file: &TiffFile, directory: &Directory) -> Self {
         // 0 is how "unknown" is written.
-        let real = |tag: u16| file.real(directory, tag).ok().flatten().filter(|&value| value != 0.0);
+        let [x, y] =
+            [282, 283].map(|tag| file.real(directory, tag).ok().flatten().filter(|&value| value != 0.0));
         // TIFF 6.0: 1 no absolute unit, 2 inch (the default), 3 centimetre.
         let unit_um = match file.first(directory, 296).ok().flatten() {
             None | Some(2) => Some(UM_PER_INCH),
             Some(3) => Some(10_000.0),
             Some(_) => None,
         };
-        Self { unit_um, x: real(282), y: real(283) }
+        Self { unit_um, x, y }
     }
 
     /// The same numbers in a unit of `um` µm.
@@ -49,13 +50,14 @@ impl Resolution {
 
     /// What OpenSlide hands on of a file's tags as text.
     pub(crate) fn of_properties(properties: &BTreeMap<String, String>) -> Self {
-        let real = |name: &str| properties.get(name)?.parse().ok().filter(|&value: &f64| value != 0.0);
+        let [x, y] = ["tiff.XResolution", "tiff.YResolution"]
+            .map(|name| properties.get(name)?.parse().ok().filter(|&value: &f64| value != 0.0));
         let unit_um = match properties.get("tiff.ResolutionUnit").map(String::as_str) {
             Some("inch") => Some(UM_PER_INCH),
             Some("centimeter") => Some(10_000.0),
             _ => None,
         };
-        Self { unit_um, x: real("tiff.XResolution"), y: real("tiff.YResolution") }
+        Self { unit_um, x, y }
     }
 
     /// The scale, unless it is missing or a print setting.
@@ -69,8 +71,8 @@ impl Resolution {
 /// The scale of pixels that are `x` by `y` µm by the TIFF's word.
 pub(crate) fn scale_of(x: f64, y: f64, objective: Option<ObjectivePower>) -> Result<Scale, ScaleProblem> {
     let dpi = UM_PER_INCH / x;
-    let is_print = |print: &f64| (dpi / print - 1.0).abs() < 0.005;
-    if x > *Mpp::PLAUSIBLE.end() && PRINT_DPI.iter().any(is_print) {
+    let is_print = PRINT_DPI.iter().any(|print| (dpi / print - 1.0).abs() < 0.005);
+    if is_print && x > *Mpp::PLAUSIBLE.end() {
         return Err(ScaleProblem::PrintResolution { dpi: (dpi * 100.0).round() / 100.0 });
     }
     Axes { tag: "the TIFF resolution", x, y, source: MppSource::TiffResolution }.scale(objective)
@@ -114,7 +116,6 @@ pub(crate) fn properties(file: &TiffFile, directory: &Directory) -> BTreeMap<Str
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

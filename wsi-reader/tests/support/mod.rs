@@ -52,13 +52,11 @@ pub fn shared_cases(folder: &str) -> Option<PathBuf> {
 /// by one pixel shows.
 pub fn paint(x: u32, y: u32) -> Rgb {
     let (x, y) = (f64::from(x), f64::from(y));
-    let wave =
-        |period: f64, phase: f64| ((x / period + phase).sin() * (y / period - phase).cos() + 1.0) / 2.0;
-    [
-        (90.0 + 150.0 * wave(23.0, 0.3)) as u8,
-        (70.0 + 160.0 * wave(31.0, 1.1)) as u8,
-        (110.0 + 130.0 * wave(41.0, 2.0)) as u8,
-    ]
+    let waves = [(90.0, 150.0, 23.0, 0.3), (70.0, 160.0, 31.0, 1.1), (110.0, 130.0, 41.0, 2.0)];
+    waves.map(|(least, range, period, phase)| {
+        let wave = ((x / period + phase).sin() * (y / period - phase).cos() + 1.0) / 2.0;
+        (least + range * wave) as u8
+    })
 }
 
 /// A picture of any size by [`paint`].

@@ -15,12 +15,12 @@ const END: usize = 257;
 
 /// Codes of 9 to 12 bits, most significant bit first; the width grows one code early.
 pub fn lzw(data: &[u8]) -> Reference {
-    let bit = |at: usize| usize::from(data[at / 8] >> (7 - at % 8) & 1);
     let (mut out, mut table): (Vec<u8>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     let (mut at, mut width, mut before) = (0, 9, None::<Vec<u8>>);
     let mut is_begun = false;
     while at + width <= data.len() * 8 {
-        let code = (at..at + width).fold(0, |code, at| code << 1 | bit(at));
+        let bits = (at..at + width).map(|at| usize::from(data[at / 8] >> (7 - at % 8) & 1));
+        let code = bits.fold(0, |code, bit| code << 1 | bit);
         at += width;
         if !is_begun && code != CLEAR {
             return Reference::Broken;
@@ -34,11 +34,11 @@ pub fn lzw(data: &[u8]) -> Reference {
             END => return Reference::Whole(out),
             _ => {}
         }
-        let known = |code: usize| match code {
+        let known = match code {
             0..CLEAR => Some(vec![code as u8]),
             _ => table.get(code - END - 1).cloned(),
         };
-        let text = match (known(code), &before) {
+        let text = match (known, &before) {
             (Some(text), _) => text,
             // The code that is being made: what came before and its first byte again.
             (None, Some(before)) if code == table.len() + END + 1 => [&before[..], &before[..1]].concat(),

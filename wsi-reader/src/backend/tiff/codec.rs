@@ -436,10 +436,13 @@ fn undo_difference(row: &mut [u8], samples: usize, sample_bytes: usize, big_endi
         }
         return;
     }
-    let value = |pair: [u8; 2]| if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
     for i in (2 * samples..row.len().saturating_sub(1)).step_by(2) {
         let left = i - 2 * samples;
-        let sum = value([row[i], row[i + 1]]).wrapping_add(value([row[left], row[left + 1]]));
+        let [this, before] = [i, left].map(|at| {
+            let pair = [row[at], row[at + 1]];
+            if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+        });
+        let sum = this.wrapping_add(before);
         let pair = if big_endian { sum.to_be_bytes() } else { sum.to_le_bytes() };
         row[i..i + 2].copy_from_slice(&pair);
     }

@@ -157,10 +157,9 @@ impl TiffFile {
     /// its end.
     fn directory(&self, offset: u64) -> Result<(Directory, u64)> {
         let (count_bytes, entry_bytes, next_bytes) = if self.big { (8, 20, 8) } else { (2, 12, 4) };
-        let outside = || {
+        let head = self.source.bytes_at(offset, count_bytes).map_err(|_| {
             Broken(format!("it should stand at byte {offset}, but the file ends at {}", self.source.len()))
-        };
-        let head = self.source.bytes_at(offset, count_bytes).map_err(|_| outside())?;
+        })?;
         let count = if self.big { self.u64_in(&head, 0) } else { self.u16_in(&head, 0).map(u64::from) };
         let count = count.unwrap_or(0);
         if count == 0 || count > MAX_ENTRIES {

@@ -183,8 +183,6 @@ fn decode_stream(
     samples: &mut Vec<u8>,
     target: &mut Target<'_>,
 ) -> Result<(), String> {
-    let broken =
-        |error: zune_jpeg::errors::DecodeErrors| format!("its JPEG data is broken: {}", one_line(&error));
     // Strict: a stream that ends early is damage to report, not grey to count.
     let options = DecoderOptions::new_fast()
         .set_strict_mode(true)
@@ -226,6 +224,10 @@ fn decode_stream(
         target.take_corner(samples, found.0);
     }
     Ok(())
+}
+
+fn broken(error: zune_jpeg::errors::DecodeErrors) -> String {
+    format!("its JPEG data is broken: {}", one_line(&error))
 }
 
 /// The colours of a JPEG stream, for people.

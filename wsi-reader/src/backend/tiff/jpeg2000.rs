@@ -63,6 +63,6 @@ fn decode_stream(
 /// Reads the sampling of the second component from the SIZ segment (ISO/IEC
 /// 15444-1, A.5.1), which follows the start marker.
 fn has_subsampled_chroma(codestream: &[u8]) -> bool {
-    let component = |index: usize| codestream.get(42 + 3 * index + 1..42 + 3 * index + 3);
-    codestream.starts_with(b"\xff\x4f\xff\x51") && component(1) != component(0)
+    let [luma, chroma] = [0, 1].map(|index| codestream.get(42 + 3 * index + 1..42 + 3 * index + 3));
+    codestream.starts_with(b"\xff\x4f\xff\x51") && chroma != luma
 }

@@ -12,7 +12,7 @@ use fearless_simd::{Level, Simd, SimdFrom, dispatch, i16x8, i32x4};
 
 use super::{
     codec::Target,
-    jpeg_header::{Component, Header, Huffman, Refused},
+    jpeg_header::{Header, Huffman, Refused},
 };
 
 /// Bits looked up at once.
@@ -86,10 +86,10 @@ pub(crate) fn decode(
 pub(super) fn checked_sampling(header: &Header) -> Result<(usize, usize), Refused> {
     let components = header.components();
     let (h, v) = header.most_sampling();
-    let halves = |c: &Component| {
-        (c.horizontal == h || c.horizontal * 2 == h) && (c.vertical == v || c.vertical * 2 == v)
-    };
-    if !matches!(components.len(), 1 | 3) || h > 2 || v > 2 || !components.iter().all(halves) {
+    let are_halves = components
+        .iter()
+        .all(|c| (c.horizontal == h || c.horizontal * 2 == h) && (c.vertical == v || c.vertical * 2 == v));
+    if !matches!(components.len(), 1 | 3) || h > 2 || v > 2 || !are_halves {
         return Err(Refused::OtherKind);
     }
     // The first component must be the sharp one; a single one fills its MCU alone.
@@ -395,7 +395,6 @@ pub(super) fn decode_planes<T: Transform>(
     planes: &mut [Plane; 3],
     data: &[u8],
 ) -> Result<(), Refused> {
-    let damage = |words: &str| Err(Refused::Damage(words.to_owned()));
     let components = header.components();
     let single = components.len() == 1;
     let (h, v) = if single { (1, 1) } else { header.most_sampling() };
@@ -456,6 +455,10 @@ pub(super) fn decode_planes<T: Transform>(
         return damage("its JPEG data goes on after its last block");
     }
     Ok(())
+}
+
+fn damage(words: &str) -> Result<(), Refused> {
+    Err(Refused::Damage(words.to_owned()))
 }
 
 /// Where the next block of a component stands in the entropy-coded data.
@@ -564,7 +567,7 @@ struct Wide<S: Simd>(i32x4<S>, i32x4<S>);
 
 impl<S: Simd> Wide<S> {
     #[inline(always)]
-    fn of(simd: S, x: i16x8<S>, y: i16x8<S>, (a, b): (i16, i16)) -> Self {
+    fn new(simd: S, x: i16x8<S>, y: i16x8<S>, (a, b): (i16, i16)) -> Self {
         let factors = i16x8::simd_from(simd, [a, b, a, b, a, b, a, b]);
         let (low, high) = (simd.zip_low_i16x8(x, y), simd.zip_high_i16x8(x, y));
         Self(simd.pairwise_dot_product_i16x8(low, factors), simd.pairwise_dot_product_i16x8(high, factors))
@@ -592,18 +595,19 @@ impl<S: Simd> Wide<S> {
 /// its rotations as sums of two products.
 #[inline(always)]
 fn pass<S: Simd>(simd: S, v: [i16x8<S>; 8], bits: u32) -> [i16x8<S>; 8] {
-    let rotate = |x: i16x8<S>, y: i16x8<S>, a: i16, b: i16| Wide::of(simd, x, y, (a, b));
-    let (even3, even2) = (rotate(v[2], v[6], 10_703, 4433), rotate(v[2], v[6], 4433, -10_704));
-    let (even0, even1) = (rotate(v[0], v[4], 8192, 8192), rotate(v[0], v[4], 8192, -8192));
+    let (even3, even2) =
+        (Wide::new(simd, v[2], v[6], (10_703, 4433)), Wide::new(simd, v[2], v[6], (4433, -10_704)));
+    let (even0, even1) =
+        (Wide::new(simd, v[0], v[4], (8192, 8192)), Wide::new(simd, v[0], v[4], (8192, -8192)));
     let (a0, a3) = (even0.plus(even3), even0.minus(even3));
     let (a1, a2) = (even1.plus(even2), even1.minus(even2));
 
     let (z3, z4) = (v[7] + v[3], v[5] + v[1]);
-    let (w3, w4) = (rotate(z3, z4, -6436, 9633), rotate(z3, z4, 9633, 6437));
-    let b0 = rotate(v[7], v[1], -4927, -7373).plus(w3);
-    let b3 = rotate(v[7], v[1], -7373, 4926).plus(w4);
-    let b1 = rotate(v[5], v[3], -4176, -20_995).plus(w4);
-    let b2 = rotate(v[5], v[3], -20_995, 4177).plus(w3);
+    let (w3, w4) = (Wide::new(simd, z3, z4, (-6436, 9633)), Wide::new(simd, z3, z4, (9633, 6437)));
+    let b0 = Wide::new(simd, v[7], v[1], (-4927, -7373)).plus(w3);
+    let b3 = Wide::new(simd, v[7], v[1], (-7373, 4926)).plus(w4);
+    let b1 = Wide::new(simd, v[5], v[3], (-4176, -20_995)).plus(w4);
+    let b2 = Wide::new(simd, v[5], v[3], (-20_995, 4177)).plus(w3);
 
     [
         a0.plus(b3).descaled(simd, bits),
@@ -638,8 +642,7 @@ fn transposed<S: Simd>(simd: S, v: [i16x8<S>; 8]) -> [i16x8<S>; 8] {
 #[inline(always)]
 fn inverse_dct<S: Simd>(simd: S, block: &[i16; 64], out: &mut [u8], stride: usize) {
     let rows = block.as_chunks::<8>().0;
-    let load = |i: usize| i16x8::simd_from(simd, rows[i]);
-    let v = [load(0), load(1), load(2), load(3), load(4), load(5), load(6), load(7)];
+    let v = [0, 1, 2, 3, 4, 5, 6, 7].map(|i| i16x8::simd_from(simd, rows[i]));
     let v = transposed(simd, pass(simd, v, CONST_BITS - PASS_BITS));
     let v = transposed(simd, pass(simd, v, CONST_BITS + PASS_BITS + 3));
     let mut at = 0_usize;
@@ -714,37 +717,34 @@ impl Colours {
 /// libjpeg's triangle filter.
 #[inline(always)]
 fn upsample(plane: &Plane, y: usize, (across, down): (bool, bool), sums: &mut Vec<u16>, out: &mut Vec<u8>) {
-    let line = |y: usize| plane.row(y);
     out.resize(plane.width * 2 + 2, 0);
     // libjpeg filters rows only where there are at least 3 samples across.
     let smooth = plane.width > 2;
     let near = y / if down { 2 } else { 1 };
     let far = if y % 2 == 1 { near + 1 } else { near.saturating_sub(1) };
+    let (near, far) = (plane.row(near), plane.row(far));
     match (across, down) {
-        (false, false) => out[..plane.width].copy_from_slice(line(near)),
+        (false, false) => out[..plane.width].copy_from_slice(near),
         (false, true) => {
             let bias = if y % 2 == 1 { 2 } else { 1 };
-            for ((out, &near), &far) in out.iter_mut().zip(line(near)).zip(line(far)) {
+            for ((out, &near), &far) in out.iter_mut().zip(near).zip(far) {
                 *out = ((u16::from(near) * 3).wrapping_add(u16::from(far)).wrapping_add(bias) >> 2) as u8;
             }
         }
         (true, _) if !smooth => {
-            for (pair, &value) in out.as_chunks_mut::<2>().0.iter_mut().zip(line(near)) {
+            for (pair, &value) in out.as_chunks_mut::<2>().0.iter_mut().zip(near) {
                 *pair = [value; 2];
             }
         }
         (true, false) => {
             sums.clear();
-            sums.extend(line(near).iter().map(|&near| u16::from(near)));
+            sums.extend(near.iter().map(|&near| u16::from(near)));
             spread(sums, out, |this, next| this.wrapping_mul(3).wrapping_add(next), (1, 2), 2);
         }
         (true, true) => {
             sums.clear();
             sums.extend(
-                line(near)
-                    .iter()
-                    .zip(line(far))
-                    .map(|(&near, &far)| (u16::from(near) * 3).wrapping_add(u16::from(far))),
+                near.iter().zip(far).map(|(&near, &far)| (u16::from(near) * 3).wrapping_add(u16::from(far))),
             );
             spread(sums, out, |this, next| this.wrapping_mul(3).wrapping_add(next), (8, 7), 4);
         }
@@ -829,7 +829,6 @@ pub(crate) fn rgb_from_ycc(y: u8, cb: u8, cr: u8) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
     use zune_core::bytestream::ZCursor;
 
@@ -839,8 +838,7 @@ mod tests {
         let pixels: Vec<u8> = (0..u32::from(width) * u32::from(height))
             .flat_map(|i| {
                 let (x, y) = (i % u32::from(width), i / u32::from(width));
-                let wave = |period: u32| (120 + x * 900 / period % 70 + y * 700 / period % 60) as u8;
-                [wave(97), wave(61), wave(173)]
+                [97, 61, 173].map(|period| (120 + x * 900 / period % 70 + y * 700 / period % 60) as u8)
             })
             .collect();
         let mut out = Vec::new();
@@ -874,8 +872,7 @@ mod tests {
                     let stream = stream(width, height, 80, sampling, restart);
                     let ours = decoded(&stream, width.into(), height.into()).unwrap();
                     let theirs = zune_jpeg::JpegDecoder::new(ZCursor::new(&stream)).decode().unwrap();
-                    let apart = |(a, b): (&u8, &u8)| a.abs_diff(*b);
-                    let most = ours.iter().zip(&theirs).map(apart).max().unwrap();
+                    let most = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
                     assert!(most <= 8, "{width} x {height} {sampling:?} {restart}: {most}");
                 }
             }

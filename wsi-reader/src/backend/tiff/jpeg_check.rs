@@ -4,6 +4,8 @@
 //!
 //! ITU-T T.81: tables in annex B, decoding in annex F.2.
 
+use std::sync::Arc;
+
 use super::jpeg_header::{Component, Header, Huffman, Refused};
 
 /// Damage in words, or `None` for a sound stream. `shared` is what the page's
@@ -53,6 +55,12 @@ impl Codes {
     }
 }
 
+/// The codes of table `number`.
+fn codes(tables: &[Option<Arc<Huffman>>; 4], number: usize) -> Result<Codes, String> {
+    let table = tables[number].as_deref().ok_or("its JPEG data names a table it does not hold")?;
+    Codes::new(table).ok_or_else(|| "a JPEG Huffman table contradicts itself".to_owned())
+}
+
 /// A header with its tables built.
 struct Walk<'a> {
     header: &'a Header,
@@ -62,17 +70,11 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn of(header: &'a Header) -> Result<Self, String> {
-        let build = |tables: &[Option<std::sync::Arc<Huffman>>; 4], number: usize| {
-            let table = tables[number].as_deref().ok_or("its JPEG data names a table it does not hold")?;
-            Codes::new(table).ok_or("a JPEG Huffman table contradicts itself")
-        };
-        let of_all = |pick: &dyn Fn(&Component) -> Result<Codes, &'static str>| {
-            header.components().iter().map(pick).collect::<Result<Vec<_>, _>>().map_err(str::to_owned)
-        };
+        let components = header.components().iter();
         Ok(Self {
             header,
-            dc: of_all(&|component| build(&header.dc, component.dc))?,
-            ac: of_all(&|component| build(&header.ac, component.ac))?,
+            dc: components.clone().map(|one| codes(&header.dc, one.dc)).collect::<Result<_, _>>()?,
+            ac: components.map(|one| codes(&header.ac, one.ac)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -246,7 +248,6 @@ impl Bits<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
     use super::*;

@@ -80,8 +80,10 @@ impl Header {
 
     /// Most blocks per MCU of any component, across and down.
     pub(crate) fn most_sampling(&self) -> (usize, usize) {
-        let most = |side: fn(&Component) -> usize| self.components().iter().map(side).max().unwrap_or(1);
-        (most(|c| c.horizontal), most(|c| c.vertical))
+        let components = self.components().iter();
+        let across = components.clone().map(|c| c.horizontal).max();
+        let down = components.map(|c| c.vertical).max();
+        (across.unwrap_or(1), down.unwrap_or(1))
     }
 
     /// Reads the segments of a stream after its start marker. Gives the place

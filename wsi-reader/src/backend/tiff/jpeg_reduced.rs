@@ -124,9 +124,6 @@ fn soften_by<const PARTS: u32>(
     weighed: &mut Vec<u32>,
     out: &mut Vec<u8>,
 ) {
-    let lean = |this: u32, before: u32, after: u32| {
-        (PARTS - 2).wrapping_mul(this).wrapping_add(before).wrapping_add(after)
-    };
     let here = plane.row(y);
     out.resize(here.len(), 0);
     if !across && !down {
@@ -137,7 +134,7 @@ fn soften_by<const PARTS: u32>(
     if down {
         let (above, below) = (plane.row(y.saturating_sub(1)), plane.row(y + 1));
         for (((sum, &here), &above), &below) in weighed.iter_mut().zip(here).zip(above).zip(below) {
-            *sum = lean(here.into(), above.into(), below.into());
+            *sum = lean::<PARTS>(here.into(), above.into(), below.into());
         }
     } else {
         for (sum, &here) in weighed.iter_mut().zip(here) {
@@ -161,15 +158,18 @@ fn soften_by<const PARTS: u32>(
 /// Leans each sum on its neighbours across.
 #[inline(always)]
 fn spread<const PARTS: u32>(sums: &[u32], out: &mut [u8], rounded: impl Fn(u32) -> u32) {
-    let lean = |this: u32, before: u32, after: u32| {
-        (PARTS - 2).wrapping_mul(this).wrapping_add(before).wrapping_add(after)
-    };
     let last = sums.len() - 1;
     for (out, three) in out[1..].iter_mut().zip(sums.windows(3)) {
-        *out = rounded(lean(three[1], three[0], three[2])) as u8;
+        *out = rounded(lean::<PARTS>(three[1], three[0], three[2])) as u8;
     }
-    out[last] = rounded(lean(sums[last], sums[last.saturating_sub(1)], sums[last])) as u8;
-    out[0] = rounded(lean(sums[0], sums[0], sums[last.min(1)])) as u8;
+    out[last] = rounded(lean::<PARTS>(sums[last], sums[last.saturating_sub(1)], sums[last])) as u8;
+    out[0] = rounded(lean::<PARTS>(sums[0], sums[0], sums[last.min(1)])) as u8;
+}
+
+/// The sum of a value and its neighbours, one part from each of these.
+#[inline(always)]
+fn lean<const PARTS: u32>(this: u32, before: u32, after: u32) -> u32 {
+    (PARTS - 2).wrapping_mul(this).wrapping_add(before).wrapping_add(after)
 }
 
 struct Reduced<'a, S> {
@@ -326,7 +326,6 @@ const fn cosines<const N: usize>() -> [[f32; N]; N] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
     use super::*;
@@ -336,13 +335,13 @@ mod tests {
 
     /// Soft colours with sharp edges, well inside the range of a byte.
     fn stream(sampling: SamplingFactor, gray: bool) -> Vec<u8> {
-        let value = |x: usize, y: usize, c: usize| {
+        let channels = if gray { 1 } else { 3 };
+        let places = (0..SIDE * SIDE).flat_map(|i| (0..channels).map(move |c| (i % SIDE, i / SIDE, c)));
+        let values = places.map(|(x, y, c)| {
             let edge = if (x / 5 + y / 7).is_multiple_of(2) { 40 } else { 0 };
             (70 + (x * (c + 1) + y * 2) % 60 + edge) as u8
-        };
-        let channels = if gray { 1 } else { 3 };
-        let pixels: Vec<u8> =
-            (0..SIDE * SIDE).flat_map(|i| (0..channels).map(move |c| value(i % SIDE, i / SIDE, c))).collect();
+        });
+        let pixels: Vec<u8> = values.collect();
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out, 90);
         encoder.set_sampling_factor(sampling);
@@ -370,17 +369,18 @@ mod tests {
         let (factor, side) = (1 << shift, SIDE >> shift);
         let mut out = Vec::new();
         for (y, x, c) in (0..side).flat_map(|y| (0..side).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
-            let px = |i: usize| (y * factor + i / factor) * SIDE + x * factor + i % factor;
-            let sum: usize = (0..factor * factor).map(|i| usize::from(pixels[px(i) * 3 + c])).sum();
+            let places =
+                (0..factor * factor).map(|i| (y * factor + i / factor) * SIDE + x * factor + i % factor);
+            let sum: usize = places.map(|at| usize::from(pixels[at * 3 + c])).sum();
             out.push(((sum + factor * factor / 2) / (factor * factor)) as u8);
         }
         out
     }
 
     fn apart(a: &[u8], b: &[u8], channel: usize) -> (u8, f64) {
-        let off = || a.iter().zip(b).skip(channel).step_by(3).map(|(a, b)| a.abs_diff(*b));
-        let sum: f64 = off().map(f64::from).sum();
-        (off().max().unwrap(), sum / off().count() as f64)
+        let off: Vec<u8> = a.iter().zip(b).skip(channel).step_by(3).map(|(a, b)| a.abs_diff(*b)).collect();
+        let sum: f64 = off.iter().copied().map(f64::from).sum();
+        (*off.iter().max().unwrap(), sum / off.len() as f64)
     }
 
     #[test]

@@ -336,8 +336,7 @@ fn same_size(a: &Page, b: &Page) -> bool {
 
 /// Same colours and depth, so one pyramid.
 fn alike(a: &Page, b: &Page) -> bool {
-    let kind = |page: &Page| (page.samples, page.bits.clone(), page.sample_format);
-    kind(a) == kind(b)
+    (a.samples, &a.bits, a.sample_format) == (b.samples, &b.bits, b.sample_format)
 }
 
 /// Whether a smaller page is the whole of the larger one, reduced: its sides are
@@ -348,8 +347,9 @@ fn shows_same_area(base: &Page, page: &Page) -> bool {
         return false;
     }
     let downsample = f64::from(base.width.max(base.height)) / f64::from(page.width.max(page.height));
-    let off = |whole: u32, part: u32| (f64::from(whole) / downsample - f64::from(part)).abs();
-    off(base.width, page.width) <= 2.0 && off(base.height, page.height) <= 2.0
+    [(base.width, page.width), (base.height, page.height)]
+        .iter()
+        .all(|&(whole, part)| (f64::from(whole) / downsample - f64::from(part)).abs() <= 2.0)
 }
 
 fn format_of(description: &str) -> Format {

@@ -100,9 +100,6 @@ impl Page {
             }
             (width, rows.min(height))
         };
-        let small = |value: Option<u32>, default: u16| {
-            value.map_or(default, |v| u16::try_from(v).unwrap_or(u16::MAX))
-        };
         let samples = small(number(tag::SAMPLES_PER_PIXEL)?, 1);
         Ok(Self {
             width,
@@ -218,13 +215,12 @@ impl ChunkIndex {
             return Err(Broken(format!("{expected} tiles, at most {MAX_CHUNKS} are read")));
         }
         // Some writers put the places of tiles under the names for strips.
-        let either = |tiles: u16, strips: u16| {
-            if page.tiled && page.directory.has(tiles) { tiles } else { strips }
-        };
-        let values = |tag: u16| file.unsigned(&page.directory, tag);
-        let offsets = values(either(tag::TILE_OFFSETS, tag::STRIP_OFFSETS))?
+        let [places, counts] =
+            [(tag::TILE_OFFSETS, tag::STRIP_OFFSETS), (tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS)]
+                .map(|(tiles, strips)| if page.tiled && page.directory.has(tiles) { tiles } else { strips });
+        let offsets = (file.unsigned(&page.directory, places)?)
             .ok_or_else(|| Broken("the places of its tiles are missing".into()))?;
-        let counts = match values(either(tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS))? {
+        let counts = match file.unsigned(&page.directory, counts)? {
             Some(counts) => counts,
             // TIFF 6.0 demands counts; without compression they can be told.
             None if page.compression == 1 => (0..expected).map(|c| page.raw_bytes(c)).collect(),
@@ -402,6 +398,10 @@ fn palette(file: &TiffFile, page: &Page) -> Option<Vec<Rgb>> {
     if entries < 256 {
         return None;
     }
-    let byte = |index: usize| (map[index] >> 8) as u8;
-    Some((0..256).map(|i| [byte(i), byte(entries + i), byte(2 * entries + i)]).collect())
+    let places = (0..256).map(|i| [i, entries + i, 2 * entries + i]);
+    Some(places.map(|place| place.map(|at| (map[at] >> 8) as u8)).collect())
+}
+
+fn small(value: Option<u32>, default: u16) -> u16 {
+    value.map_or(default, |v| u16::try_from(v).unwrap_or(u16::MAX))
 }
