@@ -102,14 +102,13 @@ impl Bed {
     const SQUARE_UM: f64 = 20.0;
 
     fn new(size_um: (f64, f64)) -> Self {
-        let count = |side: f64| (side / Self::SQUARE_UM) as usize + 1;
-        let (columns, rows) = (count(size_um.0), count(size_um.1));
+        let [columns, rows] = [size_um.0, size_um.1].map(|side| (side / Self::SQUARE_UM) as usize + 1);
         Self { cells: Vec::new(), columns, rows, squares: vec![Vec::new(); columns * rows] }
     }
 
     fn square_of(&self, point: PointUm) -> (usize, usize) {
-        let index = |v: f64, count: usize| ((v / Self::SQUARE_UM).max(0.0) as usize).min(count - 1);
-        (index(point.x, self.columns), index(point.y, self.rows))
+        let square = (point / Self::SQUARE_UM).to_array().map(|v| v.max(0.0) as usize);
+        (square[0].min(self.columns - 1), square[1].min(self.rows - 1))
     }
 
     /// Plants a nucleus if it stays `gap` µm from all others; a negative gap
@@ -153,12 +152,12 @@ impl Planter<'_> {
     /// touches them.
     fn plant_seams(&mut self, step: f64) {
         let (width, height) = self.tissue.size_um;
-        let lines = |across: f64| 1..(across / step).ceil() as u32;
-        for line in lines(width) {
+        let [upright, level] = [width, height].map(|across| 1..(across / step).ceil() as u32);
+        for line in upright {
             let across = f64::from(line) * step;
             self.plant_seam(height, |along, off| PointUm::new(across + off, along));
         }
-        for line in lines(height) {
+        for line in level {
             let across = f64::from(line) * step;
             self.plant_seam(width, |along, off| PointUm::new(along, across + off));
         }
@@ -364,8 +363,9 @@ fn is_hollow(feature: &Feature, depth: f64) -> bool {
 /// The direction of a structure's outline near a point, of length 1.
 fn along_outline(feature: &Feature, point: PointUm) -> VectorUm {
     const STEP: f64 = 0.5;
-    let depth = |dx: f64, dy: f64| feature.shape.depth_um(point + VectorUm::new(dx, dy));
-    let rise = VectorUm::new(depth(STEP, 0.0) - depth(-STEP, 0.0), depth(0.0, STEP) - depth(0.0, -STEP));
+    let [right, left, below, above] = [(STEP, 0.0), (-STEP, 0.0), (0.0, STEP), (0.0, -STEP)]
+        .map(|(dx, dy)| feature.shape.depth_um(point + VectorUm::new(dx, dy)));
+    let rise = VectorUm::new(right - left, below - above);
     if rise.length() > 1e-9 { VectorUm::new(-rise.y, rise.x).normalize() } else { VectorUm::new(1.0, 0.0) }
 }
 
@@ -386,13 +386,13 @@ mod tests {
     fn overlap_um(a: &PaintedCell, b: &PaintedCell) -> f64 {
         let way = (b.centre - a.centre).to_f64() * MPP;
         let distance = way.length();
-        let reach = |cell: &PaintedCell| {
+        let [reach_a, reach_b] = [a, b].map(|cell| {
             let unit = VectorUm::new(way.x, way.y) / distance;
             let (along, across) = (unit.dot(cell.axis), unit.cross(cell.axis));
             let (x, y) = (along / cell.radii_um.0, across / cell.radii_um.1);
             1.0 / (x * x + y * y).sqrt()
-        };
-        reach(a) + reach(b) - distance
+        });
+        reach_a + reach_b - distance
     }
 
     #[test]

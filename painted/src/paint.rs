@@ -118,8 +118,9 @@ impl<'a> Painter<'a> {
     /// Empty cells between thin membranes, up to the stroma around the lobule.
     fn fatty(&self, point: (f32, f32), ground: &Ground) -> Stain {
         let (x, y) = point;
-        let bend = |shift: f32| (self.grain.soft(x / 13.0 + shift, y / 13.0) - 0.5) * 7.0;
-        let fat = self.tissue.fat_at(PointUm::new(f64::from(x + bend(0.0)), f64::from(y + bend(40.0))));
+        let [bend_x, bend_y] =
+            [0.0, 40.0].map(|shift| (self.grain.soft(x / 13.0 + shift, y / 13.0) - 0.5) * 7.0);
+        let fat = self.tissue.fat_at(PointUm::new(f64::from(x + bend_x), f64::from(y + bend_y)));
         if !fat.inside && !fat.beyond {
             return self.stroma(point, ground);
         }
@@ -303,9 +304,6 @@ impl<'a> Painter<'a> {
         let margin = MARGIN_PX as usize;
         let side = canvas.side - 2 * margin;
         let light: Vec<[f32; 3]> = canvas.stains.iter().map(|&stain| self.light.through(stain)).collect();
-        let blur = |taps: [[f32; 3]; 3]| -> [f32; 3] {
-            std::array::from_fn(|c| ((taps[0][c] + taps[2][c]) + taps[1][c] * 2.0) * 0.25)
-        };
         let across: Vec<[f32; 3]> = light
             .chunks_exact(canvas.side)
             .flat_map(|row| row.array_windows::<3>().map(|taps| blur(*taps)))
@@ -337,10 +335,15 @@ impl<'a> Painter<'a> {
 }
 
 /// Adds noise of about ±2 grey levels, half of it common to all channels.
+/// A quarter, a half and a quarter of three neighbours.
+fn blur(taps: [[f32; 3]; 3]) -> [f32; 3] {
+    std::array::from_fn(|c| ((taps[0][c] + taps[2][c]) + taps[1][c] * 2.0) * 0.25)
+}
+
 fn with_noise(seen: [f32; 3], bits: u32) -> [u8; 3] {
-    let part = |shift: u32| ((bits >> shift) & 0xFF) as f32 * (1.0 / 128.0) - 1.0;
-    let common = part(24) * 1.6;
-    [seen[0] + part(0) * 1.3, seen[1] + part(8) * 1.3, seen[2] + part(16) * 1.3]
+    let [red, green, blue, common] = bits.to_le_bytes().map(|part| f32::from(part) * (1.0 / 128.0) - 1.0);
+    let common = common * 1.6;
+    [seen[0] + red * 1.3, seen[1] + green * 1.3, seen[2] + blue * 1.3]
         .map(|value| (value + common + 0.5) as u8)
 }
 
@@ -473,8 +476,9 @@ impl Canvas {
 
     /// The middle of a pixel, µm.
     fn point(&self, x: usize, y: usize) -> (f32, f32) {
-        let along = |origin: i32, i: usize| (origin.wrapping_add(i as i32) as f32 + 0.5) * MPP_F32;
-        (along(self.origin_px.0, x), along(self.origin_px.1, y))
+        let [x, y] = [(self.origin_px.0, x), (self.origin_px.1, y)]
+            .map(|(origin, i)| (origin.wrapping_add(i as i32) as f32 + 0.5) * MPP_F32);
+        (x, y)
     }
 
     fn middle(&self) -> PointUm {
@@ -494,13 +498,13 @@ impl Canvas {
 
     /// Repaints the upright square around `centre` as far as it lies here.
     fn repaint_around(&mut self, centre: PointUm, reach_um: f64, paint: impl Fn((f32, f32), Stain) -> Stain) {
-        let span = |middle: f64, origin: i32| {
-            let clamp = |v: f64| (v.clamp(0.0, self.side as f64)) as usize;
+        let sides = [(centre.x, self.origin_px.0), (centre.y, self.origin_px.1)];
+        let [columns, rows] = sides.map(|(middle, origin)| {
             let from = (middle - reach_um) / MPP - f64::from(origin);
             let to = (middle + reach_um) / MPP - f64::from(origin);
-            clamp(from.floor())..clamp(to.ceil())
-        };
-        let (columns, rows) = (span(centre.x, self.origin_px.0), span(centre.y, self.origin_px.1));
+            let [from, to] = [from.floor(), to.ceil()].map(|v| v.clamp(0.0, self.side as f64) as usize);
+            from..to
+        });
         for y in rows {
             for x in columns.clone() {
                 let point = self.point(x, y);
@@ -525,11 +529,12 @@ impl GroundNodes {
             (canvas.origin_px.0.div_euclid(GROUND_STEP_PX), canvas.origin_px.1.div_euclid(GROUND_STEP_PX));
         let columns = canvas.side / GROUND_STEP_PX as usize + 3;
         let near = tissue.features_near(canvas.middle(), canvas.side as f64 * MPP);
-        let at = |i: i32| f64::from(i) * f64::from(GROUND_STEP_PX) * MPP;
         let nodes = (0..columns * columns)
             .map(|i| {
                 let (column, row) = ((i % columns) as i32, (i / columns) as i32);
-                tissue.ground(PointUm::new(at(first.0 + column), at(first.1 + row)), &near)
+                let [x, y] = [first.0 + column, first.1 + row]
+                    .map(|node| f64::from(node) * f64::from(GROUND_STEP_PX) * MPP);
+                tissue.ground(PointUm::new(x, y), &near)
             })
             .collect();
         Self { first, origin_px: canvas.origin_px, columns, nodes }
@@ -583,12 +588,12 @@ impl<'a> CellGrid<'a> {
     const REACH_PX: f64 = 48.0;
 
     fn new(cells: &'a [PaintedCell], size_um: (f64, f64)) -> Self {
-        let count = |side: f64| (side / MPP / Self::SQUARE_PX) as usize + 1;
-        let (columns, rows) = (count(size_um.0), count(size_um.1));
+        let [columns, rows] = [size_um.0, size_um.1].map(|side| (side / MPP / Self::SQUARE_PX) as usize + 1);
         let mut squares = vec![Vec::new(); columns * rows];
         for (i, cell) in cells.iter().enumerate() {
-            let index = |v: f64, count: usize| ((v / Self::SQUARE_PX) as usize).min(count - 1);
-            squares[index(cell.centre.y, rows) * columns + index(cell.centre.x, columns)].push(i as u32);
+            let [x, y] = [(cell.centre.x, columns), (cell.centre.y, rows)]
+                .map(|(v, count)| ((v / Self::SQUARE_PX) as usize).min(count - 1));
+            squares[y * columns + x].push(i as u32);
         }
         Self { cells, columns, squares }
     }
@@ -596,13 +601,14 @@ impl<'a> CellGrid<'a> {
     /// Cells that may show on a canvas, in the order of planting.
     fn near(&self, canvas: &Canvas) -> Vec<&'a PaintedCell> {
         let rows = self.squares.len() / self.columns;
-        let span = |origin: i32, count: usize| {
-            let square = |v: f64| ((v / Self::SQUARE_PX).max(0.0) as usize).min(count - 1);
+        let sides = [(canvas.origin_px.0, self.columns), (canvas.origin_px.1, rows)];
+        let [columns, rows] = sides.map(|(origin, count)| {
             let from = f64::from(origin) - Self::REACH_PX;
-            square(from)..=square(f64::from(origin) + canvas.side as f64 + Self::REACH_PX)
-        };
-        let columns = span(canvas.origin_px.0, self.columns);
-        let mut found: Vec<u32> = span(canvas.origin_px.1, rows)
+            let to = f64::from(origin) + canvas.side as f64 + Self::REACH_PX;
+            let [from, to] = [from, to].map(|v| ((v / Self::SQUARE_PX).max(0.0) as usize).min(count - 1));
+            from..=to
+        });
+        let mut found: Vec<u32> = rows
             .flat_map(|row| columns.clone().map(move |column| row * self.columns + column))
             .flat_map(|square| self.squares[square].iter().copied())
             .collect();

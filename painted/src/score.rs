@@ -158,13 +158,13 @@ mod tests {
     use crate::{micron::VectorUm, truth::PaintedCell};
 
     fn truth(cells: &[(f64, f64, CellKind)]) -> Truth {
-        let cell = |&(x, y, kind): &(f64, f64, CellKind)| PaintedCell {
+        let cells = cells.iter().map(|&(x, y, kind)| PaintedCell {
             centre: Level0Point::new(x, y),
             radii_um: (3.0, 3.0),
             axis: VectorUm::new(1.0, 0.0),
             kind,
-        };
-        Truth { cells: cells.iter().map(cell).collect(), seam_step_px: 2048.0 }
+        });
+        Truth { cells: cells.collect(), seam_step_px: 2048.0 }
     }
 
     fn points(found: &[(f64, f64)]) -> Vec<Level0Point> {
@@ -194,8 +194,9 @@ mod tests {
         // One find lies between two painted cells, nearer to the second.
         let kinds = [(100.0, 100.0, CellKind::Lymphocyte), (110.0, 100.0, CellKind::Tumour)];
         let got = score(&truth(&kinds), &points(&[(106.0, 100.0)])).unwrap();
-        let matched = |kind| got.by_kind.iter().find(|row| row.0 == kind).map(|row| row.2);
-        assert_eq!((matched(CellKind::Lymphocyte), matched(CellKind::Tumour)), (Some(0), Some(1)));
+        let matched = [CellKind::Lymphocyte, CellKind::Tumour]
+            .map(|kind| got.by_kind.iter().find(|row| row.0 == kind).map(|row| row.2));
+        assert_eq!(matched, [Some(0), Some(1)]);
     }
 
     #[test]

@@ -274,14 +274,14 @@ mod tests {
     #[test]
     fn threads_change_no_byte_and_the_seed_does() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let bytes = |threads: usize, settings: &PaintSettings| {
+        let runs = [(1, small()), (3, small()), (1, PaintSettings { seed: 7, ..small() })];
+        let [one, three, other] = runs.map(|(threads, settings)| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            let (path, _) = pool.install(|| painted(folder.path(), settings));
+            let (path, _) = pool.install(|| painted(folder.path(), &settings));
             fs::read(path).expect("written")
-        };
-        let one = bytes(1, &small());
-        assert_eq!(one, bytes(3, &small()));
-        assert_ne!(one, bytes(1, &PaintSettings { seed: 7, ..small() }));
+        });
+        assert_eq!(one, three);
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -29,12 +29,11 @@ impl Stain {
     /// From this towards `other`.
     #[inline]
     pub(crate) fn blend(self, other: Self, share: f32) -> Self {
-        let mix = |a: f32, b: f32| a + (b - a) * share;
         Self {
-            haematoxylin: mix(self.haematoxylin, other.haematoxylin),
-            eosin: mix(self.eosin, other.eosin),
-            red_cells: mix(self.red_cells, other.red_cells),
-            ink: mix(self.ink, other.ink),
+            haematoxylin: mix(self.haematoxylin, other.haematoxylin, share),
+            eosin: mix(self.eosin, other.eosin, share),
+            red_cells: mix(self.red_cells, other.red_cells, share),
+            ink: mix(self.ink, other.ink, share),
         }
     }
 
@@ -99,6 +98,11 @@ impl Light {
         let (here, next) = (self.transmitted[index], self.transmitted[index + 1]);
         here + (next - here) * (place - index as f32)
     }
+}
+
+/// From `a` towards `b` by a share of the way.
+fn mix(a: f32, b: f32, share: f32) -> f32 {
+    a + (b - a) * share
 }
 
 #[cfg(test)]

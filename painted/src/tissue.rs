@@ -175,8 +175,9 @@ impl Tissue {
     pub(crate) fn fibre_direction(&self, point: PointUm) -> VectorUm {
         const STEP: f64 = 3.0;
         let near = self.features_near(point, 2.0 * STEP);
-        let phase = |dx: f64, dy: f64| self.fibre_phase_um(point + VectorUm::new(dx, dy), &near);
-        let rise = VectorUm::new(phase(STEP, 0.0) - phase(-STEP, 0.0), phase(0.0, STEP) - phase(0.0, -STEP));
+        let [right, left, below, above] = [(STEP, 0.0), (-STEP, 0.0), (0.0, STEP), (0.0, -STEP)]
+            .map(|(dx, dy)| self.fibre_phase_um(point + VectorUm::new(dx, dy), &near));
+        let rise = VectorUm::new(right - left, below - above);
         if rise.length() > 1e-6 {
             VectorUm::new(-rise.y, rise.x).normalize()
         } else {
@@ -186,10 +187,10 @@ impl Tissue {
 
     /// Structures whose fibres reach within `margin` of a point.
     pub(crate) fn features_near(&self, point: PointUm, margin: f64) -> Vec<&Feature> {
-        let reaches = |feature: &&Feature| {
+        let near = self.features.iter().filter(|feature| {
             (feature.shape.centre - point).length() < feature.shape.reach_um() + FIBRES_BEND_UM + margin
-        };
-        self.features.iter().filter(reaches).collect()
+        });
+        near.collect()
     }
 
     /// All smooth facts about a point; `near` are the structures around it.
@@ -223,8 +224,7 @@ impl Tissue {
     /// Fat cells around a point.
     pub(crate) fn fat_at(&self, point: PointUm) -> FatPoint {
         let (inside, beyond, membrane_um) = self.fat_cells.around(point);
-        let is_fat = |centre: PointUm| self.fat_um(centre) > 0.0;
-        FatPoint { inside: is_fat(inside), beyond: is_fat(beyond), membrane_um }
+        FatPoint { inside: self.fat_um(inside) > 0.0, beyond: self.fat_um(beyond) > 0.0, membrane_um }
     }
 
     /// How far inside the pen stroke, µm; negative outside.
@@ -238,12 +238,12 @@ impl Tissue {
         if self.edge_um(point) < 9.0 || self.ink_um(point) > -12.0 || self.is_in_fat(point) {
             return Place::Empty;
         }
-        let inside = |feature: &&Feature| {
+        let around = self.features.iter().find(|feature| {
             let reach = feature.shape.reach_um();
             (feature.shape.centre - point).square_length() < reach * reach
                 && feature.shape.depth_um(point) > -4.0
-        };
-        match self.features.iter().find(inside) {
+        });
+        match around {
             None => Place::Stroma,
             Some(feature) => Place::Feature(feature, feature.shape.depth_um(point)),
         }
@@ -300,10 +300,9 @@ impl Tissue {
         if self.edge_um(centre) < reach * 0.8 || self.fat_um(centre) > -reach - 30.0 {
             return false;
         }
-        let clear_of =
-            |other: &Feature| (other.shape.centre - centre).length() > other.shape.reach_um() + reach + 14.0;
         let around = (0..16).map(|i| new.shape.point_at(sixteenth(i), 0.0));
-        self.features.iter().all(clear_of)
+        let others = self.features.iter().map(|feature| &feature.shape);
+        others.into_iter().all(|other| (other.centre - centre).length() > other.reach_um() + reach + 14.0)
             && around.into_iter().all(|p| self.edge_um(p) > 14.0 && self.ink_um(p) < -20.0)
             && !new.is_empty_at(nearest_corner(centre, window_step_um))
     }
@@ -317,8 +316,9 @@ impl Tissue {
             let first = self.red_cells.len();
             for _ in 0..(reach * reach * 0.25) as usize {
                 let point = dice.point(feature.shape.centre - half, feature.shape.centre + half);
-                let free = |other: &PointUm| (*other - point).length() > SPACING_UM;
-                if feature.shape.depth_um(point) > wall_um + 3.5 && self.red_cells[first..].iter().all(free) {
+                let is_free =
+                    self.red_cells[first..].iter().all(|&other| (other - point).length() > SPACING_UM);
+                if is_free && feature.shape.depth_um(point) > wall_um + 3.5 {
                     self.red_cells.push(point);
                 }
             }
@@ -430,11 +430,12 @@ impl FatCells {
     /// The centre of one fat cell.
     fn centre(self, column: i32, row: i32) -> PointUm {
         let shift = if row.rem_euclid(2) == 0 { 0.0 } else { 0.5 };
-        let jitter =
-            |purpose: i32| f64::from(self.jitter.at(column.wrapping_mul(2).wrapping_add(purpose), row)) - 0.5;
+        let [jitter_x, jitter_y] = [0, 1].map(|purpose| {
+            f64::from(self.jitter.at(column.wrapping_mul(2).wrapping_add(purpose), row)) - 0.5
+        });
         PointUm::new(
-            (f64::from(column) + shift + jitter(0) * 0.45) * Self::PITCH_UM,
-            (f64::from(row) + jitter(1) * 0.45) * Self::ROW_UM,
+            (f64::from(column) + shift + jitter_x * 0.45) * Self::PITCH_UM,
+            (f64::from(row) + jitter_y * 0.45) * Self::ROW_UM,
         )
     }
 

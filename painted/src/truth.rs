@@ -58,10 +58,11 @@ impl PaintedCell {
     #[must_use]
     pub fn level0_box(&self) -> Level0Box {
         let (long, short) = (self.radii_um.0 / MPP, self.radii_um.1 / MPP);
-        let reach = |along: f64, across: f64| {
-            ((long * along) * (long * along) + (short * across) * (short * across)).sqrt()
-        };
-        let half = euclid::vec2(reach(self.axis.x, self.axis.y), reach(self.axis.y, self.axis.x));
+        let [width, height] =
+            [(self.axis.x, self.axis.y), (self.axis.y, self.axis.x)].map(|(along, across)| {
+                ((long * along) * (long * along) + (short * across) * (short * across)).sqrt()
+            });
+        let half = euclid::vec2(width, height);
         Level0Box::new(self.centre - half, self.centre + half)
     }
 }
@@ -96,8 +97,8 @@ impl Truth {
     #[must_use]
     pub fn seam_distance_um(&self, point: Level0Point) -> f64 {
         let step = self.seam_step_px;
-        let along = |v: f64| (v - (v / step).round() * step).abs();
-        along(point.x).min(along(point.y)) * MPP
+        let [x, y] = point.to_array().map(|v| (v - (v / step).round() * step).abs());
+        x.min(y) * MPP
     }
 
     /// Places worth showing at full size: for each kind but the stromal, the
@@ -113,12 +114,13 @@ impl Truth {
     fn busiest_on_seam(&self, kind: CellKind) -> Option<Level0Point> {
         const AROUND_UM: f64 = 28.0;
         let reach = (AROUND_UM / MPP) * (AROUND_UM / MPP);
-        let neighbours = |centre: Level0Point| {
-            self.cells.iter().filter(|other| (other.centre - centre).square_length() < reach).count()
-        };
         let candidates = self.cells.iter().filter(|cell| cell.kind == kind && self.is_on_seam(cell));
         // The first of equals: `max_by_key` would take the last.
-        candidates.rev().max_by_key(|cell| neighbours(cell.centre)).map(|cell| cell.centre)
+        let busiest = candidates.rev().max_by_key(|cell| {
+            let near = self.cells.iter().filter(|other| (other.centre - cell.centre).square_length() < reach);
+            near.count()
+        });
+        busiest.map(|cell| cell.centre)
     }
 
     fn crosses(&self, from: f64, to: f64) -> bool {
