@@ -106,10 +106,11 @@ impl Loopback {
     /// [`ViewError::Listen`] when the port is taken or not allowed.
     pub fn listen(port: u16) -> Result<Self, ViewError> {
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let failed = |source| ViewError::Listen { address: wanted.to_string(), source };
-        let listener = TcpListener::bind(wanted).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        let listening = TcpListener::bind(wanted).and_then(|listener| {
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address })
+        });
+        listening.map_err(|source| ViewError::Listen { address: wanted.to_string(), source })
     }
 
     /// Where it listens.
@@ -242,10 +243,10 @@ fn judge(request: &httparse::Request<'_, '_>, port: u16) -> Head {
             "this page is only for the machine it runs on: use the address that was printed",
         );
     }
-    let own = |origin: &str| {
+    let is_own = header(request, "origin").is_none_or(|origin| {
         origin.strip_prefix("http://").is_some_and(|host| names.iter().any(|name| name == host))
-    };
-    if !header(request, "origin").is_none_or(own) {
+    });
+    if !is_own {
         return refused(403, "pages of other origins get nothing here");
     }
     let method = match request.method {

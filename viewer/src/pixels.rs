@@ -77,8 +77,7 @@ impl Pixels {
     #[must_use]
     pub fn without_sharper(mut self, downsample: f64) -> Self {
         let last = self.levels.len().saturating_sub(1);
-        let sharp = |level: &ViewLevel| level.downsample.0 * 1.001 < downsample;
-        let left_out = self.levels.iter().take_while(|level| sharp(level)).count();
+        let left_out = self.levels.iter().take_while(|level| level.downsample.0 * 1.001 < downsample).count();
         self.levels.drain(..left_out.min(last));
         self
     }
@@ -129,9 +128,9 @@ impl Pixels {
         }
         let rect = view.grid().tile_rect(tile.column, tile.row).to_f64().to_box2d();
         let (x, y) = view.downsample;
-        let corner = |point: euclid::Point2D<f64, _>| euclid::point2(point.x * x, point.y * y);
+        let [min, max] = [rect.min, rect.max].map(|corner| euclid::point2(corner.x * x, corner.y * y));
         let settings = OverviewSettings {
-            area: Level0Box::new(corner(rect.min), corner(rect.max)),
+            area: Level0Box::new(min, max),
             size: (rect.width() as u32, rect.height() as u32),
             unreadable: UNREADABLE,
             threads: 1,
@@ -159,12 +158,13 @@ impl ViewLevel {
     fn from_stored(index: usize, level: &Level) -> Self {
         let TileGrid { width, height, tile_width, tile_height } = level.tiles;
         let usable = USABLE_SIDES.contains(&tile_width) && USABLE_SIDES.contains(&tile_height);
-        let side = |stored: u32| if usable { stored } else { MADE_SIDE };
+        let [tile_width, tile_height] =
+            [tile_width, tile_height].map(|stored| if usable { stored } else { MADE_SIDE });
         Self {
             width,
             height,
-            tile_width: side(tile_width),
-            tile_height: side(tile_height),
+            tile_width,
+            tile_height,
             downsample: level.downsample,
             stored: usable.then_some(LevelIndex(index as u16)),
         }
@@ -172,10 +172,11 @@ impl ViewLevel {
 
     /// A level whose px are `factor` times as wide as those of `self`.
     fn reduced(&self, factor: f64) -> Self {
-        let part = |side: u32| ((f64::from(side) / factor).ceil() as u32).max(1);
+        let [width, height] =
+            [self.width, self.height].map(|side| ((f64::from(side) / factor).ceil() as u32).max(1));
         Self {
-            width: part(self.width),
-            height: part(self.height),
+            width,
+            height,
             tile_width: MADE_SIDE,
             tile_height: MADE_SIDE,
             downsample: (self.downsample.0 * factor, self.downsample.1 * factor),
@@ -228,12 +229,16 @@ impl Kept {
 }
 
 fn encode(pixels: &RgbBuffer, tile: TileId) -> Result<Vec<u8>, ReadError> {
-    let failed = |reason: String| ReadError::Tile { tile, reason };
-    let side = |px: usize| u16::try_from(px).map_err(|_| failed(format!("{px} px are too many for a JPEG")));
+    encoded(pixels).map_err(|reason| ReadError::Tile { tile, reason })
+}
+
+fn encoded(pixels: &RgbBuffer) -> Result<Vec<u8>, String> {
+    let [width, height] = [pixels.width(), pixels.height()]
+        .map(|px| u16::try_from(px).map_err(|_| format!("{px} px are too many for a JPEG")));
     let mut bytes = Vec::new();
     jpeg_encoder::Encoder::new(&mut bytes, JPEG_QUALITY)
-        .encode(pixels.bytes(), side(pixels.width())?, side(pixels.height())?, jpeg_encoder::ColorType::Rgb)
-        .map_err(|error| failed(error.to_string()))?;
+        .encode(pixels.bytes(), width?, height?, jpeg_encoder::ColorType::Rgb)
+        .map_err(|error| error.to_string())?;
     Ok(bytes)
 }
 
@@ -244,10 +249,10 @@ mod tests {
     use super::*;
 
     fn slide(sizes: &[(u32, u32)], tile: (u32, u32)) -> Pixels {
-        let paint = |_, x: u32, y: u32| {
+        let slide = MemorySlide::painted(sizes, tile, None, |_, x, y| {
             if (x / 64 + y / 64).is_multiple_of(2) { [220, 120, 180] } else { [90, 40, 130] }
-        };
-        Pixels::new(Arc::new(MemorySlide::painted(sizes, tile, None, paint).unwrap()))
+        });
+        Pixels::new(Arc::new(slide.unwrap()))
     }
 
     #[test]

@@ -131,8 +131,12 @@ impl Site {
     /// Of these slides; the page opens on `first`, or on the list.
     #[must_use]
     pub fn new(slides: Vec<ShownSlide>, first: Option<String>) -> Self {
-        let entry = |shown| Entry { shown, pixels: OnceLock::new(), tiles: Mutex::new(None) };
-        Self { slides: slides.into_iter().map(entry).collect(), first }
+        let entries = (slides.into_iter()).map(|shown| Entry {
+            shown,
+            pixels: OnceLock::new(),
+            tiles: Mutex::new(None),
+        });
+        Self { slides: entries.collect(), first }
     }
 
     /// The slide that its page opens on.
@@ -160,8 +164,10 @@ impl Site {
     ///
     /// [`ViewError`] when it cannot be made.
     pub fn tiles(&self, id: &str) -> Result<Arc<TileFile>, ViewError> {
-        let missing = || ViewError::TileFile { reason: format!("there is no slide {id}") };
-        self.slide(id).ok_or_else(missing)?.tiles()
+        match self.slide(id) {
+            Some(entry) => entry.tiles(),
+            None => Err(ViewError::TileFile { reason: format!("there is no slide {id}") }),
+        }
     }
 
     fn slide(&self, id: &str) -> Option<&Entry> {
@@ -169,11 +175,11 @@ impl Site {
     }
 
     fn list(&self) -> Value {
-        let slide = |entry: &Entry| {
+        let slides = self.slides.iter().map(|entry| {
             let ShownSlide { id, name, facts, .. } = &entry.shown;
             json!({"id": id, "name": name, "facts": facts})
-        };
-        json!({"first": self.first, "slides": self.slides.iter().map(slide).collect::<Vec<_>>()})
+        });
+        json!({"first": self.first, "slides": slides.collect::<Vec<_>>()})
     }
 
     /// Keeps what was drawn by hand.

@@ -106,24 +106,23 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         .or_else(|| column.as_primitive_opt::<UInt32Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<Float32Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<Float64Type>().map(|values| json!(values.value(row))));
-    let text = || column.as_string_opt::<i32>().map(|texts| json!(texts.value(row)));
-    let entry = || {
-        let texts = column.as_dictionary_opt::<UInt16Type>()?;
-        let key = usize::from(texts.keys().value(row));
-        Some(value(texts.values(), key))
-    };
-    let list = || {
-        let items = column.as_list_opt::<i32>()?.value(row);
-        Some((0..items.len()).map(|index| value(&items, index)).collect())
-    };
-    let parts = || {
-        let parts = column.as_struct_opt()?;
-        let named = parts.column_names().into_iter().zip(parts.columns());
-        Some(Value::Object(
-            named.map(|(name, part)| (name.to_owned(), value(part, row))).collect::<Map<_, _>>(),
-        ))
-    };
-    number.or_else(text).or_else(entry).or_else(list).or_else(parts).unwrap_or(Value::Null)
+    number
+        .or_else(|| column.as_string_opt::<i32>().map(|texts| json!(texts.value(row))))
+        .or_else(|| {
+            let texts = column.as_dictionary_opt::<UInt16Type>()?;
+            Some(value(texts.values(), usize::from(texts.keys().value(row))))
+        })
+        .or_else(|| {
+            let items = column.as_list_opt::<i32>()?.value(row);
+            Some((0..items.len()).map(|index| value(&items, index)).collect())
+        })
+        .or_else(|| {
+            let parts = column.as_struct_opt()?;
+            let named = parts.column_names().into_iter().zip(parts.columns());
+            let named = named.map(|(name, part)| (name.to_owned(), value(part, row)));
+            Some(Value::Object(named.collect::<Map<_, _>>()))
+        })
+        .unwrap_or(Value::Null)
 }
 
 /// A region as a page draws it.

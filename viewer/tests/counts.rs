@@ -22,6 +22,11 @@ fn facts() -> TableFacts {
     TableFacts { sha256: "0a".repeat(32), bytes: 4711 }
 }
 
+fn is_on_slide(cell: &Painted) -> bool {
+    let [width, height] = SIZE.map(f64::from);
+    (0.0..width).contains(&cell.centroid.x) && (0.0..height).contains(&cell.centroid.y)
+}
+
 fn write(cells: &[Painted], pending: usize) -> (tempfile::TempDir, TileFile) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiles.smt");
@@ -64,26 +69,26 @@ fn painted() -> impl Strategy<Value = Painted> {
 
 /// A box with corners on multiples of `step` px.
 fn boxes(step: u32) -> impl Strategy<Value = [u32; 4]> {
-    let side = move |most: u32| (0..=most / step, 0..=most / step);
-    (side(SIZE[0]), side(SIZE[1])).prop_map(move |((a, b), (c, d))| {
+    let [across, down] = SIZE.map(|most| (0..=most / step, 0..=most / step));
+    (across, down).prop_map(move |((a, b), (c, d))| {
         [a.min(b) * step, c.min(d) * step, a.max(b) * step, c.max(d) * step]
     })
 }
 
 /// What a query over the table would count.
 fn expected(cells: &[Painted], [x0, y0, x1, y1]: [u32; 4], class: u16, threshold: f32) -> usize {
-    let within = |value: f64, from: u32, to: u32| value >= f64::from(from) && value < f64::from(to);
-    let counts = |cell: &&Painted| {
+    let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(f64::from);
+    let counted = cells.iter().filter(|cell| {
         cell.class == class
             && cell.score >= threshold
-            && within(cell.centroid.x, x0, x1)
-            && within(cell.centroid.y, y0, y1)
-    };
-    cells.iter().filter(counts).count()
+            && (x0..x1).contains(&cell.centroid.x)
+            && (y0..y1).contains(&cell.centroid.y)
+    });
+    counted.count()
 }
 
 fn counted_points(tiles: &TileFile, [x0, y0, x1, y1]: [u32; 4], class: u16, step: u8) -> usize {
-    let within = |value: u64, from: u32, to: u32| value >= u64::from(from) * 16 && value < u64::from(to) * 16;
+    let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(|side| u64::from(side) * 16);
     let header = tiles.header();
     let cells = header
         .points
@@ -92,7 +97,7 @@ fn counted_points(tiles: &TileFile, [x0, y0, x1, y1]: [u32; 4], class: u16, step
         .flat_map(|(points, outlines)| tiles.cells(points, outlines).unwrap());
     cells
         .filter(|cell| cell.class.0 == class && cell.step >= step)
-        .filter(|cell| within(cell.place[0], x0, x1) && within(cell.place[1], y0, y1))
+        .filter(|cell| (x0..x1).contains(&cell.place[0]) && (y0..y1).contains(&cell.place[1]))
         .count()
 }
 
@@ -124,12 +129,8 @@ proptest! {
     fn what_is_kept_of_a_cell_is_where_it_was(cells in proptest::collection::vec(painted(), 1..80), pending in 1..9000_usize) {
         let (_folder, tiles) = write(&cells, pending);
         let header = tiles.header();
-        let outside = |cell: &&Painted| {
-            let inside = |value: f64, side: u32| value >= 0.0 && value < f64::from(side);
-            !(inside(cell.centroid.x, SIZE[0]) && inside(cell.centroid.y, SIZE[1]))
-        };
         prop_assert_eq!(header.rows, cells.len() as u64);
-        prop_assert_eq!(header.outside, cells.iter().filter(outside).count() as u64);
+        prop_assert_eq!(header.outside, cells.iter().filter(|cell| !is_on_slide(cell)).count() as u64);
         let totals: u64 = header.classes.iter().flat_map(|class| &class.steps).sum();
         prop_assert_eq!(totals, header.rows - header.outside);
         let mut seen = vec![0; cells.len()];
@@ -149,7 +150,7 @@ proptest! {
                 }
             }
         }
-        let once: Vec<i32> = cells.iter().map(|cell| i32::from(!outside(&cell))).collect();
+        let once: Vec<i32> = cells.iter().map(|cell| i32::from(is_on_slide(cell))).collect();
         prop_assert_eq!(seen, once, "each cell on the slide is kept once");
         for tile in &header.density {
             prop_assert!(tile.column <= SIZE[0] / DENSITY_SIDE && tile.row <= SIZE[1] / DENSITY_SIDE);
@@ -183,19 +184,17 @@ proptest! {
 
 #[test]
 fn the_same_cells_give_the_same_bytes() {
-    let ring = |at: Level0Point| {
-        [(0.0, 0.0), (9.0, 1.0), (3.5, 8.25)].map(|(x, y)| at + euclid::vec2(x, y)).to_vec()
-    };
     let cells: Vec<Painted> = (0..500)
         .map(|index| {
             let centroid =
                 Level0Point::new(f64::from(index * 7919 % 40_000), f64::from(index * 104_729 % 30_000));
-            Painted { class: (index % 3) as u16, score: index as f32 / 500.0, centroid, ring: ring(centroid) }
+            let ring = [(0.0, 0.0), (9.0, 1.0), (3.5, 8.25)].map(|(x, y)| centroid + euclid::vec2(x, y));
+            Painted { class: (index % 3) as u16, score: index as f32 / 500.0, centroid, ring: ring.to_vec() }
         })
         .collect();
-    let bytes = || {
+    let [first, second] = [(), ()].map(|()| {
         let (folder, _tiles) = write(&cells, 4096);
         std::fs::read(folder.path().join("tiles.smt")).unwrap()
-    };
-    assert_eq!(bytes(), bytes());
+    });
+    assert_eq!(first, second);
 }

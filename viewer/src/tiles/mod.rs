@@ -126,8 +126,9 @@ impl From<TileEntry> for [u64; 5] {
 impl From<[u64; 5]> for TileEntry {
     fn from([column, row, offset, bytes, cells]: [u64; 5]) -> Self {
         // Numbers of another size are no tile of the file; reading it then says so.
-        let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        Self { column: narrow(column), row: narrow(row), offset, bytes: narrow(bytes), cells: narrow(cells) }
+        let [column, row, bytes, cells] =
+            [column, row, bytes, cells].map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+        Self { column, row, offset, bytes, cells }
     }
 }
 
@@ -136,10 +137,9 @@ impl From<[u64; 5]> for TileEntry {
 #[must_use]
 pub fn score_step(score: f32) -> u8 {
     let near = (score * f32::from(SCORE_STEPS)).clamp(0.0, f32::from(SCORE_STEPS)) as u8;
-    let reaches = |step: &u8| threshold(*step) <= score;
     // The product is rounded: the step may be its neighbour.
     let candidates = near.saturating_sub(1)..=near.saturating_add(1).min(SCORE_STEPS);
-    candidates.rev().find(reaches).unwrap_or(0)
+    candidates.rev().find(|&step| threshold(step) <= score).unwrap_or(0)
 }
 
 /// The threshold that a step stands for.

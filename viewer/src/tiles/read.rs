@@ -159,12 +159,8 @@ fn density_cells(tile: &TileEntry, bytes: &[u8]) -> Option<Vec<BinnedCell>> {
         bins.push([bin_corner(tile.column, bin % BINS)?, bin_corner(tile.row, bin / BINS)?]);
     }
     let (classes, steps) = (taker.bytes(count)?, taker.bytes(count)?);
-    let cell = |((bin, &class), &step): (([u32; 2], &u8), &u8)| BinnedCell {
-        bin,
-        class: ClassId(class.into()),
-        step,
-    };
-    Some(bins.into_iter().zip(classes).zip(steps).map(cell).collect())
+    let cells = bins.into_iter().zip(classes).zip(steps);
+    Some(cells.map(|((bin, &class), &step)| BinnedCell { bin, class: ClassId(class.into()), step }).collect())
 }
 
 /// Level-0 px of a bin of a tile along one axis; `None` where no slide reaches.
@@ -186,31 +182,31 @@ fn drawn_cells(tile: &TileEntry, points: &[u8], outlines: &[u8]) -> Option<Vec<D
         rows.push(row);
     }
     let vertices = (0..count).map(|_| taker.varint()).collect::<Option<Vec<u64>>>()?;
-    let corner = |tile: u32| u64::from(tile) * u64::from(TILE_SIDE) * 16;
-    let place =
-        |index: usize| [corner(tile.column) + u64::from(x[index]), corner(tile.row) + u64::from(y[index])];
+    let [left, top] = [tile.column, tile.row].map(|place| u64::from(place) * u64::from(TILE_SIDE) * 16);
+    let places: Vec<[u64; 2]> =
+        x.iter().zip(&y).map(|(&x, &y)| [left + u64::from(x), top + u64::from(y)]).collect();
     let axes = [0, 1].map(|axis| {
-        let starts = (0..count).map(|index| place(index)[axis] as i64 / 4);
+        let starts = places.iter().map(|place| place[axis] as i64 / 4);
         vertices.iter().zip(starts).map(|(&n, start)| along(&mut taker, n, start)).collect::<Option<Vec<_>>>()
     });
     let [xs, ys] = axes;
     let rings = xs?.into_iter().zip(ys?);
-    let cell = |(index, (xs, ys)): (usize, (Vec<i64>, Vec<i64>))| DrawnCell {
+    let cells = rings.enumerate().map(|(index, (xs, ys))| DrawnCell {
         row: rows[index],
-        place: place(index),
+        place: places[index],
         class: ClassId(classes[index].into()),
         step: steps[index],
         ring: xs.into_iter().zip(ys).map(|(x, y)| [x, y]).collect(),
-    };
-    Some(rings.enumerate().map(cell).collect())
+    });
+    Some(cells.collect())
 }
 
 /// One coordinate of a ring.
 fn along(taker: &mut Taker<'_>, vertices: u64, start: i64) -> Option<Vec<i64>> {
     let mut at = start;
-    let mut next = |_| {
+    let places = (0..vertices).map(|_| {
         at = at.wrapping_add(taker.signed()?);
         Some(at)
-    };
-    (0..vertices).map(&mut next).collect()
+    });
+    places.collect()
 }

@@ -87,7 +87,7 @@ impl<W: Write> TileWriter<W> {
     /// [`ViewError::Write`] when nothing can be written.
     pub fn new(mut out: W, table: TableFacts, size: [u32; 2], classes: &[String]) -> Result<Self, ViewError> {
         out.write_all(MAGIC).map_err(write_error)?;
-        let named = |name: &String| ClassTotals { name: name.clone(), steps: no_cells() };
+        let classes = classes.iter().map(|name| ClassTotals { name: name.clone(), steps: no_cells() });
         Ok(Self {
             out,
             offset: MAGIC.len() as u64,
@@ -97,7 +97,7 @@ impl<W: Write> TileWriter<W> {
                 size,
                 rows: 0,
                 outside: 0,
-                classes: classes.iter().map(named).collect(),
+                classes: classes.collect(),
                 reach_px: 0.0,
                 typical_px: 0.0,
                 outlined: false,
@@ -152,11 +152,11 @@ impl<W: Write> TileWriter<W> {
     }
 
     fn measure(&mut self, cell: &CellMark<'_>) {
-        let far = |point: &Level0Point| {
-            let away = *point - cell.centroid;
+        let distances = cell.ring.iter().map(|&point| {
+            let away = point - cell.centroid;
             away.x.abs().max(away.y.abs())
-        };
-        self.header.reach_px = cell.ring.iter().map(far).fold(self.header.reach_px, f64::max);
+        });
+        self.header.reach_px = distances.fold(self.header.reach_px, f64::max);
         self.header.outlined |= cell.ring.len() != 4;
         self.sides_px += (cell.bbox.width() * cell.bbox.height()).max(0.0).sqrt();
     }
@@ -242,10 +242,10 @@ struct Place {
 impl Place {
     /// `None` for a point that is not on the slide.
     fn of(point: Level0Point, size: [u32; 2]) -> Option<Self> {
-        let inside = |value: f64, side: u32| value >= 0.0 && value < f64::from(side);
-        let parts = |value: f64| (value * POINT_PARTS).floor() as u64;
-        (inside(point.x, size[0]) && inside(point.y, size[1]))
-            .then(|| Self { x: parts(point.x), y: parts(point.y) })
+        let [width, height] = size.map(f64::from);
+        let is_inside = (0.0..width).contains(&point.x) && (0.0..height).contains(&point.y);
+        let [x, y] = point.to_array().map(|value| (value * POINT_PARTS).floor() as u64);
+        is_inside.then_some(Self { x, y })
     }
 
     /// Row and column of a tile of `side` level-0 px, and what is left of the place.
@@ -282,9 +282,8 @@ impl CellTile {
         put_varint(row - self.last_row, &mut self.rows);
         self.last_row = row;
         put_varint(ring.len() as u64, &mut self.vertices);
-        let quarters = |parts: u64| parts as i64 / POINT_PARTS_PER_OUTLINE_PART;
         let per_px = POINT_PARTS / POINT_PARTS_PER_OUTLINE_PART as f64;
-        let (mut x, mut y) = (quarters(place.x), quarters(place.y));
+        let [mut x, mut y] = [place.x, place.y].map(|parts| parts as i64 / POINT_PARTS_PER_OUTLINE_PART);
         for point in ring {
             let (next_x, next_y) = ((point.x * per_px).round() as i64, (point.y * per_px).round() as i64);
             put_signed(next_x.wrapping_sub(x), &mut self.dx);
