@@ -281,7 +281,6 @@ fn named(name: &Spanned<String>, reader: &Reader<'_>) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const FILE: &str = r#"

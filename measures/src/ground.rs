@@ -96,8 +96,8 @@ impl Ground {
         match &self.0 {
             Kind::Everywhere => std::f64::consts::PI * radius * radius,
             Kind::Rings(rings) => {
-                let of_ring = |ring: &Vec<Level0Point>| circle_and_ring(ring, centre, radius);
-                rings.rings.iter().map(of_ring).sum::<f64>().max(0.0)
+                let areas = rings.rings.iter().map(|ring| circle_and_ring(ring, centre, radius));
+                areas.sum::<f64>().max(0.0)
             }
             Kind::Grid(grid) => grid.area_of_circle(centre, radius),
         }
@@ -109,8 +109,7 @@ impl Ground {
         match &self.0 {
             Kind::Everywhere => bounds.area(),
             Kind::Rings(rings) => {
-                let of_ring = |ring: &Vec<Level0Point>| shoelace(&clipped(ring, bounds));
-                rings.rings.iter().map(of_ring).sum::<f64>().max(0.0)
+                rings.rings.iter().map(|ring| shoelace(&clipped(ring, bounds))).sum::<f64>().max(0.0)
             }
             Kind::Grid(grid) => grid.area_of_box(bounds),
         }
@@ -152,9 +151,9 @@ impl Rings {
                 ring.reverse();
             }
         }
-        let heights = || rings.iter().flatten().map(|corner| corner.y);
-        let top = heights().fold(f64::INFINITY, f64::min);
-        let bottom = heights().fold(f64::NEG_INFINITY, f64::max);
+        let heights = rings.iter().flatten().map(|corner| corner.y);
+        let top = heights.clone().fold(f64::INFINITY, f64::min);
+        let bottom = heights.fold(f64::NEG_INFINITY, f64::max);
         let count = rings.iter().map(Vec::len).sum::<usize>().clamp(1, Self::MOST_ROWS);
         let height = ((bottom - top) / count as f64).max(f64::MIN_POSITIVE);
         let mut by_row = Self { rings, top, height, rows: vec![Vec::new(); count] };
@@ -332,7 +331,6 @@ fn circle_and_box(bounds: Level0Box, centre: Level0Point, radius: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::f64::consts::PI;
 
     use proptest::prelude::*;
@@ -412,11 +410,11 @@ mod tests {
         fn areas_are_those_of_counting(radii in prop::collection::vec(5.0..20.0, 3..9),
                                        x in -15.0..15.0, y in -15.0..15.0, reach in 2.0..15.0) {
             let turn = std::f64::consts::TAU / radii.len() as f64;
-            let corner = |(place, radius): (usize, &f64)| {
+            let corners = radii.iter().enumerate().map(|(place, radius)| {
                 let (sin, cos) = (turn * place as f64).sin_cos();
                 point(radius * cos, radius * sin)
-            };
-            let ground = Ground::from_rings(vec![radii.iter().enumerate().map(corner).collect()]).unwrap();
+            });
+            let ground = Ground::from_rings(vec![corners.collect()]).unwrap();
             let (centre, step): (_, f64) = (point(x, y), reach / 100.0);
             let (mut in_circle, mut in_box) = (0_u32, 0_u32);
             for row in -100..100 {
@@ -429,10 +427,10 @@ mod tests {
                 }
             }
             let slack = reach * reach * 0.05;
-            let counted = |count: u32| f64::from(count) * step * step;
-            prop_assert!((ground.area_of_circle(centre, reach) - counted(in_circle)).abs() < slack);
+            let [in_circle, in_box] = [in_circle, in_box].map(|count| f64::from(count) * step * step);
+            prop_assert!((ground.area_of_circle(centre, reach) - in_circle).abs() < slack);
             let bounds = Level0Box::new(centre, centre).inflate(reach, reach);
-            prop_assert!((ground.area_of_box(bounds) - counted(in_box)).abs() < slack);
+            prop_assert!((ground.area_of_box(bounds) - in_box).abs() < slack);
         }
     }
 }

@@ -55,9 +55,8 @@ impl Selection {
     pub fn is_part_of(&self, other: &Self) -> bool {
         let classes = other.class.is_empty()
             || (!self.class.is_empty() && self.class.iter().all(|class| other.class.contains(class)));
-        let within =
-            |(name, outer): (&String, &Range)| self.ranges.get(name).is_some_and(|own| own.is_within(outer));
-        classes && other.ranges.iter().all(within)
+        let mut ranges = other.ranges.iter();
+        classes && ranges.all(|(name, outer)| self.ranges.get(name).is_some_and(|own| own.is_within(outer)))
     }
 }
 

@@ -60,8 +60,7 @@ pub fn poisson(count: u64, level: Level) -> (f64, f64) {
 #[must_use]
 pub fn ratio(first: u64, second: u64, level: Level) -> (f64, f64) {
     let (low, high) = wilson(first, first + second, level);
-    let odds = |share: f64| if share < 1.0 { share / (1.0 - share) } else { f64::INFINITY };
-    (odds(low), odds(high))
+    [low, high].map(|share| if share < 1.0 { share / (1.0 - share) } else { f64::INFINITY }).into()
 }
 
 /// The number below which a standard normal variable lies with probability `p` of
@@ -163,7 +162,6 @@ fn ln_gamma(a: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn close(found: (f64, f64), expected: (f64, f64), name: &str) {

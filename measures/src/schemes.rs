@@ -16,7 +16,6 @@ pub fn neuroendocrine_who_2019() -> Result<Measures> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

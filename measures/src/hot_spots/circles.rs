@@ -136,14 +136,14 @@ impl Plane {
             let cells: u64 = heaps.iter().map(|&heap| self.heaps[heap as usize].cells).sum();
             Self::bins_near(*bin).for_each(|near| *bounds.entry(near).or_default() += cells);
         }
-        let square = |(bin, bound): ((i64, i64), u64)| Square {
+        let squares = bounds.into_iter().map(|(bin, bound)| Square {
             area: self.square_of(bin),
             inside: 0,
             touching: Vec::new(),
             bound,
             bin: Some(bin),
-        };
-        bounds.into_iter().map(square).collect()
+        });
+        squares.collect()
     }
 
     /// A first square with its circles.
@@ -227,9 +227,10 @@ impl Plane {
             near.iter().map(|heap| heap.at).filter(|at| holds(centre, self.radius, *at)).collect();
         let mut middle = centre;
         for step in 1..=STEPS {
-            let distance = |at: &Level0Point| (*at - middle).square_length();
-            let Some(far) = held.iter().max_by(|a, b| distance(a).total_cmp(&distance(b))) else { break };
-            middle += (*far - middle) / f64::from(step + 1);
+            let offsets = held.iter().map(|&at| at - middle);
+            let farthest = offsets.max_by(|a, b| a.square_length().total_cmp(&b.square_length()));
+            let Some(off) = farthest else { break };
+            middle += off / f64::from(step + 1);
         }
         let holds_all: u64 =
             near.iter().filter(|heap| holds(middle, self.radius, heap.at)).map(|heap| heap.cells).sum();
@@ -254,9 +255,8 @@ impl Ord for Square {
     /// The most promising last, as the queue wants it; of equals the topmost, then
     /// the leftmost.
     fn cmp(&self, other: &Self) -> Ordering {
-        let place = |square: &Self| (square.area.min.y, square.area.min.x);
-        let ((y, x), (other_y, other_x)) = (place(self), place(other));
-        let by_place = other_y.total_cmp(&y).then(other_x.total_cmp(&x));
+        let (at, other_at) = (self.area.min, other.area.min);
+        let by_place = other_at.y.total_cmp(&at.y).then(other_at.x.total_cmp(&at.x));
         self.bound.cmp(&other.bound).then(by_place)
     }
 }

@@ -138,7 +138,6 @@ fn heaps(cells: &[Level0Point]) -> Vec<Heap> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::error::MeasureError;
 
@@ -243,8 +242,9 @@ mod tests {
             (0..300).map(|i| point(f64::from(i * 37 % 211), f64::from(i * 91 % 197))).collect();
         let reversed: Vec<Level0Point> = cells.iter().rev().copied().collect();
         for shape in SHAPES {
-            let of = |cells: &[Level0Point]| spots(cells, shape, 20.0, &Ground::everywhere(), 4);
-            assert_eq!(of(&cells), of(&reversed));
+            let [first, second] =
+                [&cells, &reversed].map(|cells| spots(cells, shape, 20.0, &Ground::everywhere(), 4));
+            assert_eq!(first, second);
         }
     }
 

@@ -33,13 +33,12 @@ pub(super) fn holds(centre: Level0Point, half: f64, cell: Level0Point) -> bool {
 
 fn corner_of(centre: Level0Point, half: f64) -> Place {
     // The centre may lie half a step between.
-    let corner = |at: f64| ((2.0 * at * STEPS).round() as i64 - side(half)).div_euclid(2);
-    (corner(centre.x), corner(centre.y))
+    let corner = centre.to_array().map(|at| ((2.0 * at * STEPS).round() as i64 - side(half)).div_euclid(2));
+    corner.into()
 }
 
 fn centre_of((x, y): Place, side: i64) -> Level0Point {
-    let centre = |corner: i64| (corner as f64 + side as f64 / 2.0) / STEPS;
-    Level0Point::new(centre(x), centre(y))
+    Level0Point::from([x, y].map(|corner| (corner as f64 + side as f64 / 2.0) / STEPS))
 }
 
 fn covers((x, y): Place, side: i64, (cell_x, cell_y): Place) -> bool {
