@@ -216,7 +216,6 @@ fn sync_folders(_folders: &BTreeSet<PathBuf>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn names(folder: &Path) -> Vec<std::ffi::OsString> {

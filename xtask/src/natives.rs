@@ -155,8 +155,6 @@ impl Drop for Scratch {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use native::Place;
 
     use super::*;
