@@ -135,6 +135,7 @@ fn exit_of_job(error: &JobError) -> Exit {
 fn exit_of_dataset(error: &DatasetError) -> Exit {
     match error {
         DatasetError::NoAccounts { .. }
+        | DatasetError::PictureFile { .. }
         | DatasetError::Account { .. }
         | DatasetError::List { .. }
         | DatasetError::Table(_) => Exit::Incomplete,

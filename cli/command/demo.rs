@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use dataset::{
-    CellRow, Dataset, RunAccount, read_cells,
+    CellRow, Dataset, RunAccount, SeenTissue, read_cells,
     wording::{grouped, span},
 };
 use engine::RunOptions;
 use painted::{PaintSettings, Score, Truth};
-use report::draw::{self, Montage};
+use report::draw::{self, Ground, Montage};
 use wsi_types::RgbBuffer;
 
 use crate::{
@@ -61,7 +61,10 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     println!("\n{}", describe(&painted::score(&truth, &centres)?));
 
     let picture = args.out.join("demo.png");
-    draw::write_png(&picture, &draw_found(&path, &truth, &cells)?)?;
+    let analysis = account.analysis.context("the run left no results")?;
+    let seen = SeenTissue::read(&dataset.coverage(&account.slide))?;
+    let ground = Ground::from_coverage(&seen, analysis.slide_px);
+    draw::write_png(&picture, &draw_found(&path, &truth, &cells, &ground)?)?;
 
     println!("slide     {}", path.display());
     println!("cells     {}", table.display());
@@ -100,10 +103,10 @@ fn describe(score: &Score) -> String {
 }
 
 /// Overview with density, and one crop per kind of cell, all with boxes.
-fn draw_found(path: &Path, truth: &Truth, cells: &[CellRow]) -> anyhow::Result<RgbBuffer> {
+fn draw_found(path: &Path, truth: &Truth, cells: &[CellRow], ground: &Ground) -> anyhow::Result<RgbBuffer> {
     let slide = super::open(path, None)?;
     let boxes: Vec<_> = cells.iter().map(|cell| (cell.bbox, cell.class_id)).collect();
     let crops = truth.places_to_show();
-    let what = Montage { cells: &boxes, crops: &crops, class_names: &[], height: 760 };
+    let what = Montage { cells: &boxes, ground, crops: &crops, class_names: &[], height: 760 };
     Ok(draw::montage(slide.as_ref(), &what))
 }

@@ -8,10 +8,10 @@ use dataset::{
     Analysis, Coverage, Dataset, FileFacts, ModelFacts, Outcome, RegionCount, RunAccount, SlideId, TISSUE,
     ThresholdCount, Tissue, hex, sha256_of, stage_pictures, wording::grouped,
 };
+use engine::tissue_regions;
 use eval::truth::{ReadSettings, Reading};
 use merger::{
-    Cell, ClassNames, MaskFrame, Region, RegionSettings, TableContext, assign_cells, mask::Mask,
-    regions_from_mask, stage_cells, stage_regions,
+    Cell, ClassNames, Region, RegionSettings, TableContext, assign_cells, stage_cells, stage_regions,
 };
 use sha2::{Digest as _, Sha256};
 use tiler::{TissueMask, TissueSettings};
@@ -189,23 +189,8 @@ impl Target {
     }
 
     fn tissue(&self, mask: &TissueMask) -> Vec<Region> {
-        let frame =
-            MaskFrame { origin: Level0Point::zero(), level0_per_px: mask.downsample(), mpp: self.scale.mpp };
-        let bits = Mask::from_fn(mask.width() as usize, mask.height() as usize, |x, y| {
-            mask.is_tissue(x as u32, y as u32)
-        });
-        let as_it_is = RegionSettings {
-            closing_um: 0.0,
-            opening_um: 0.0,
-            largest_hole_um2: 0.0,
-            least_area_um2: 0.0,
-            ..RegionSettings::default()
-        };
         let key = Sha256::digest(&self.content).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let mut regions = regions_from_mask(&bits, &frame, TISSUE, &as_it_is, key);
-        let all = Mask::from_fn(mask.width() as usize, mask.height() as usize, |_, _| true);
-        regions.iter_mut().for_each(|region| region.note_coverage(&all, &frame));
-        regions
+        tissue_regions(mask, self.scale.mpp, &RegionSettings::default(), key)
     }
 
     fn pictures(&self, mask: &TissueMask) -> anyhow::Result<[whole_file::Staged; 2]> {

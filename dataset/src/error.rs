@@ -35,6 +35,14 @@ pub enum DatasetError {
     /// A table cannot be read, or is none of ours.
     #[error(transparent)]
     Table(#[from] merger::MergeError),
+    /// A picture of the dataset cannot be read, or is none of ours.
+    #[error("cannot read {what}: {reason}")]
+    PictureFile {
+        /// Which picture.
+        what: &'static str,
+        /// As the system or the decoder says it.
+        reason: String,
+    },
     /// A picture cannot be encoded.
     #[error("cannot encode {what}: {reason}")]
     Picture {

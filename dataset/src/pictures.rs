@@ -1,7 +1,11 @@
 //! `OUT/overviews`: each slide small, and what of it was analysed, for the
 //! report and for whoever wants to look.
 
-use std::io::BufWriter;
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter},
+    path::Path,
+};
 
 use whole_file::Staged;
 use wsi_types::RgbBuffer;
@@ -50,6 +54,51 @@ impl Tissue<'_> {
             *place = (*place).max(share);
         }
         (width, height, shares)
+    }
+}
+
+/// What the coverage picture of a slide shows: tissue that a window with a result saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTissue {
+    size: (usize, usize),
+    seen: Vec<bool>,
+}
+
+impl SeenTissue {
+    /// Reads the coverage picture of a slide back.
+    ///
+    /// # Errors
+    ///
+    /// [`DatasetError::PictureFile`] when it cannot be read, or is not as [`stage_pictures`] writes it.
+    pub fn read(path: &Path) -> Result<Self, DatasetError> {
+        Self::decode(path).map_err(|error| DatasetError::PictureFile {
+            what: "the coverage picture",
+            reason: error.to_string(),
+        })
+    }
+
+    fn decode(path: &Path) -> Result<Self, png::DecodingError> {
+        let mut reader = png::Decoder::new(BufReader::new(File::open(path)?)).read_info()?;
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap_or_default()];
+        let frame = reader.next_frame(&mut pixels)?;
+        let size = (frame.width as usize, frame.height as usize);
+        let is_ours = frame.color_type == png::ColorType::Indexed && frame.bit_depth == png::BitDepth::Eight;
+        if !is_ours || pixels.len() != size.0 * size.1 {
+            return Err(io::Error::other("its pixels are not places in a palette, one byte each").into());
+        }
+        Ok(Self { size, seen: pixels.iter().map(|&share| share == Share::Analysed as u8).collect() })
+    }
+
+    /// Width and height, px; it spans the whole slide.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// Whether each px was seen, row by row.
+    #[must_use]
+    pub fn seen(&self) -> &[bool] {
+        &self.seen
     }
 }
 
@@ -125,9 +174,33 @@ mod tests {
         let ((width, height), pixels) = decoded(&coverage_png(&partly, 720).unwrap());
         assert_eq!((width, height), (534, 267));
         assert_eq!(pixels[..2], [Share::Missing as u8, Share::Nothing as u8]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("coverage.png");
+        std::fs::write(&path, coverage_png(&partly, 720).unwrap()).unwrap();
+        let read = SeenTissue::read(&path).unwrap();
+        assert_eq!(read.size(), (534, 267));
+        assert!(!read.seen().contains(&true), "its first px has something missing, the others no tissue");
         let wholly = Tissue { seen: None, ..partly };
+        std::fs::write(&path, coverage_png(&wholly, 720).unwrap()).unwrap();
+        assert_eq!(SeenTissue::read(&path).unwrap().seen().iter().filter(|&&seen| seen).count(), 1);
         let (_, whole) = decoded(&coverage_png(&wholly, 720).unwrap());
         assert_eq!(whole[..2], [Share::Analysed as u8, Share::Nothing as u8]);
+    }
+
+    #[test]
+    fn a_picture_that_is_no_coverage_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("coverage.png");
+        let refusal = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            SeenTissue::read(&path).unwrap_err().to_string()
+        };
+        assert!(refusal(b"no picture").starts_with("cannot read the coverage picture: "));
+        let mut grey = Vec::new();
+        let mut writer = png::Encoder::new(&mut grey, 2, 1).write_header().unwrap();
+        writer.write_image_data(&[1, 2]).unwrap();
+        writer.finish().unwrap();
+        assert!(refusal(&grey).contains("not places in a palette"));
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub use made_with::{Difference, Differences, MadeWith};
 pub use models::{DetectorSpec, ModelSet, SetModel};
 pub use options::{Arity, DetectorOption, GivenMpp, KNOBS, Knob, Phase, RunOptions};
 pub use plan::{JobPlan, PlannedSlide};
+pub use regions::tissue_regions;
 pub use remerge::remerge;
 pub use rules::{FuseRule, MergeRules, SlideRules};
 pub use settings::{ByteSize, Settings};

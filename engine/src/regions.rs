@@ -3,7 +3,9 @@
 
 pub use dataset::{DENSE, TISSUE};
 use merger::{
-    Cell, ClassNames, MaskFrame, Region, RegionPainter, RegionSettings, mask::Mask, regions::density_mask,
+    Cell, ClassNames, MaskFrame, Region, RegionPainter, RegionSettings,
+    mask::Mask,
+    regions::{cleaned, density_mask, sieved},
 };
 use tiler::TissueMask;
 use wsi_types::{Level0Box, Level0Point, Mpp};
@@ -36,7 +38,12 @@ impl RegionGrid {
         let step = (PX_UM / mpp.get()).max((area / MOST_PX).sqrt());
         let count = |length: f64| ((length / step).ceil() as usize).max(1);
         Self {
-            frame: MaskFrame { origin: Level0Point::zero(), level0_per_px: (step, step), mpp },
+            frame: MaskFrame {
+                origin: Level0Point::zero(),
+                level0_per_px: (step, step),
+                mpp,
+                slide_end: extent.max,
+            },
             size: (count(extent.max.x), count(extent.max.y)),
         }
     }
@@ -73,38 +80,54 @@ impl RegionGrid {
         }
         mask
     }
+
+    /// The px whose centres are tissue.
+    #[must_use]
+    pub fn tissue(&self, tissue: &TissueMask) -> Mask {
+        let (dx, dy) = self.frame.level0_per_px;
+        let (mask_dx, mask_dy) = tissue.downsample();
+        Mask::from_fn(self.size.0, self.size.1, |x, y| {
+            let (at_x, at_y) = ((x as f64 + 0.5) * dx / mask_dx, (y as f64 + 0.5) * dy / mask_dy);
+            tissue.is_tissue(at_x as u32, at_y as u32)
+        })
+    }
 }
 
-/// The pieces of tissue, all that the mask has: windows looked at them too.
+/// The pieces of tissue. Specks below the least area of a region are none, though windows looked at them too.
 #[must_use]
-pub fn tissue_regions(mask: &TissueMask, mpp: Mpp, simplify_um: f64, slide_key: u64) -> Vec<Region> {
-    let frame = MaskFrame { origin: Level0Point::zero(), level0_per_px: mask.downsample(), mpp };
+pub fn tissue_regions(mask: &TissueMask, mpp: Mpp, settings: &RegionSettings, slide_key: u64) -> Vec<Region> {
+    let (width, height) = mask.level0_size();
+    let frame = MaskFrame {
+        origin: Level0Point::zero(),
+        level0_per_px: mask.downsample(),
+        mpp,
+        slide_end: Level0Point::new(f64::from(width), f64::from(height)),
+    };
     let bits = Mask::from_fn(mask.width() as usize, mask.height() as usize, |x, y| {
         mask.is_tissue(x as u32, y as u32)
     });
-    let as_it_is = RegionSettings {
-        closing_um: 0.0,
-        opening_um: 0.0,
-        largest_hole_um2: 0.0,
-        least_area_um2: 0.0,
-        simplify_um,
-    };
-    merger::regions_from_mask(&bits, &frame, TISSUE, &as_it_is, slide_key)
+    let pieces = sieved(&bits, &frame, settings);
+    merger::outlined(&pieces, &frame, TISSUE, settings.simplify_um, slide_key)
 }
 
-/// Where many of `cells` lie.
+/// Where many of `cells` lie on `ground`, a mask of the grid: tissue that was seen. Cleaning a region does not carry
+/// it past the ground.
 #[must_use]
 pub fn dense_regions(
     cells: &[Cell],
     dense: &DenseOf,
     grid: &RegionGrid,
+    ground: &Mask,
     settings: &RegionSettings,
     slide_key: u64,
 ) -> Vec<Region> {
     let counted = |cell: &&Cell| dense.classes.is_empty() || dense.classes.contains(&cell.class);
     let centroids = cells.iter().filter(counted).map(|cell| cell.centroid);
-    let mask = density_mask(centroids, &grid.frame, grid.size, dense.radius_um, dense.per_mm2);
-    merger::regions_from_mask(&mask, &grid.frame, DENSE, settings, slide_key)
+    let found = density_mask(centroids, &grid.frame, ground, dense.radius_um, dense.per_mm2);
+    let mut cleaned = cleaned(&found, &grid.frame, settings);
+    cleaned.keep_within(ground);
+    let parts = sieved(&cleaned, &grid.frame, settings);
+    merger::outlined(&parts, &grid.frame, DENSE, settings.simplify_um, slide_key)
 }
 
 /// What the regions of one slide are made from.
@@ -128,14 +151,16 @@ pub struct Sources<'a> {
 #[must_use]
 pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell]) -> Vec<Region> {
     let Sources { tissue, painted, grid, class_names, slide_key, .. } = sources;
-    let mut regions = tissue_regions(tissue, grid.frame.mpp, rules.region.simplify_um, *slide_key);
+    let mut regions = tissue_regions(tissue, grid.frame.mpp, &rules.region, *slide_key);
     regions.extend(painted.regions(|class| class_names.name(class).into_owned(), &rules.region, *slide_key));
-    if let Some(dense) = &rules.dense {
-        regions.extend(dense_regions(cells, dense, grid, &rules.region, *slide_key));
-    }
     let mut analysed = Mask::from_fn(grid.size.0, grid.size.1, |_, _| true);
     for boxes in &sources.seen {
         analysed.keep_within(&grid.covered_by(boxes.iter().copied()));
+    }
+    if let Some(dense) = &rules.dense {
+        let mut ground = grid.tissue(tissue);
+        ground.keep_within(&analysed);
+        regions.extend(dense_regions(cells, dense, grid, &ground, &rules.region, *slide_key));
     }
     for region in &mut regions {
         region.note_coverage(&analysed, &grid.frame);
@@ -163,6 +188,76 @@ mod tests {
         let expected = "regions of this slide are worked on squares of 8.8 µm, not 4 µm: it is larger than \
             16 million of those";
         assert_eq!(large.note().as_deref(), Some(expected));
+    }
+
+    /// A slide of 1000 × 600 px at 0.5 µm, with the tissue that `is_tissue` says by px of 10 level-0 px.
+    fn tissue(is_tissue: impl Fn(u32, u32) -> bool) -> TissueMask {
+        let mpp = Mpp::new(0.5).ok();
+        let slide =
+            wsi_reader::MemorySlide::painted(&[(1000, 600)], (256, 256), mpp, |_, _, _| [200; 3]).unwrap();
+        let flags = (0..60).flat_map(|y| (0..100).map(move |x| (x, y))).map(|(x, y)| is_tissue(x, y));
+        TissueMask::from_bits(wsi_reader::Slide::info(&slide), 100, 60, flags.collect()).unwrap()
+    }
+
+    #[test]
+    fn a_speck_is_no_piece_of_tissue() {
+        // 30,000 µm² and 400 µm².
+        let mask = tissue(|x, y| (x < 40 && y < 30) || (x >= 96 && y >= 56));
+        let mpp = Mpp::new(0.5).unwrap();
+        let pieces = tissue_regions(&mask, mpp, &RegionSettings::default(), 7);
+        assert_eq!(pieces.iter().map(|piece| piece.area_um2).collect::<Vec<_>>(), [30_000.0]);
+        let all = RegionSettings { least_area_um2: 0.0, ..RegionSettings::default() };
+        assert_eq!(tissue_regions(&mask, mpp, &all, 7).len(), 2);
+    }
+
+    /// Closing carried dense places over the glass beside the tissue, and at borders there were none.
+    #[test]
+    fn a_dense_place_is_all_of_the_evenly_dense_tissue_and_no_glass() {
+        // Two pieces, 20 µm apart.
+        let mask = tissue(|x, _| x < 40 || (44..80).contains(&x));
+        let mpp = Mpp::new(0.5).unwrap();
+        let extent = Level0Box::from_size(euclid::size2(1000.0, 600.0));
+        let grid = RegionGrid::over(&extent, mpp);
+        // A cell per 100 µm²: 10,000 per mm².
+        let centroids = (0..50 * 30)
+            .map(|i| Level0Point::new(f64::from(i % 50) * 20.0 + 10.0, f64::from(i / 50) * 20.0 + 10.0));
+        let ground = grid.tissue(&mask);
+        let cells: Vec<Cell> = centroids.map(cell_at).collect();
+        let dense = DenseOf { per_mm2: 7000.0, radius_um: 40.0, classes: Vec::new() };
+        let settings = RegionSettings { simplify_um: 0.0, ..RegionSettings::default() };
+        let found = dense_regions(&cells, &dense, &grid, &ground, &settings, 7);
+        let pieces = tissue_regions(&mask, mpp, &settings, 7);
+        assert_eq!(found.len(), 2);
+        for (found, piece) in found.iter().zip(&pieces) {
+            assert!(
+                (found.area_um2 / piece.area_um2 - 1.0).abs() < 0.03,
+                "{} {}",
+                found.area_um2,
+                piece.area_um2
+            );
+        }
+    }
+
+    fn cell_at(centroid: Level0Point) -> Cell {
+        let score = wsi_types::Score::new(0.9).unwrap();
+        Cell {
+            id: 0,
+            class: wsi_types::ClassId(0),
+            score,
+            bbox: Level0Box::new(centroid, centroid),
+            centroid,
+            outline: None,
+            stains: None,
+            runner_up: None,
+            n_merged: 1,
+            score_min: score,
+            score_max: score,
+            windows: Vec::new(),
+            seam_dist_um: f32::INFINITY,
+            edge_flag: 0,
+            region: None,
+            detector_scores: Box::default(),
+        }
     }
 
     #[test]

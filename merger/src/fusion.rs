@@ -351,8 +351,12 @@ mod tests {
     fn a_region_vetoes_what_lies_outside_it() {
         use crate::mask::Mask;
         use crate::regions::{MaskFrame, RegionSettings, regions_from_mask};
-        let frame =
-            MaskFrame { origin: wsi_types::Level0Point::zero(), level0_per_px: (16.0, 16.0), mpp: mpp() };
+        let frame = MaskFrame {
+            origin: wsi_types::Level0Point::zero(),
+            level0_per_px: (16.0, 16.0),
+            mpp: mpp(),
+            slide_end: wsi_types::Level0Point::new(1600.0, 1600.0),
+        };
         let mask = Mask::from_fn(100, 100, |x, _| x < 50);
         let regions = regions_from_mask(&mask, &frame, "tumour", &RegionSettings::default(), 1);
         let mut cells = vec![

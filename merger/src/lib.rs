@@ -45,7 +45,9 @@ pub use outline::PlacedOutline;
 pub use place::{RawCell, Sighting, place};
 pub use raw::{decode_window, encode_window};
 pub use reader::{Provenance, ReadSettings, TableHeader, TableReader};
-pub use regions::{MaskFrame, Region, RegionPainter, RegionSettings, assign_cells, regions_from_mask};
+pub use regions::{
+    MaskFrame, Region, RegionPainter, RegionSettings, assign_cells, outlined, regions_from_mask,
+};
 pub use regions_table::{RegionRow, stage_regions, write_regions};
 pub use seam_audit::{SeamAudit, audit_seams};
 pub use settings::{MergeSettings, Method, Metric, PerClass, UnseenCut};

@@ -23,6 +23,8 @@ pub struct MaskFrame {
     pub level0_per_px: (f64, f64),
     /// µm per level-0 px.
     pub mpp: Mpp,
+    /// The slide's lower right corner, level-0 px. The last mask px may reach past it; outlines do not.
+    pub slide_end: Level0Point,
 }
 
 impl MaskFrame {
@@ -34,7 +36,7 @@ impl MaskFrame {
 
     fn level0_from_mask(&self, point: Level0Point) -> Level0Point {
         let (x, y) = self.level0_per_px;
-        self.origin + euclid::vec2(point.x * x, point.y * y)
+        (self.origin + euclid::vec2(point.x * x, point.y * y)).min(self.slide_end)
     }
 
     fn mask_from_level0(&self, point: Level0Point) -> Level0Point {
@@ -163,21 +165,34 @@ pub fn regions_from_mask(
     settings: &RegionSettings,
     slide_key: u64,
 ) -> Vec<Region> {
-    let cleaned = cleaned(mask, frame, settings);
-    let tolerance = settings.simplify_um / frame.um_per_px();
-    let polygons = cleaned.polygons().into_iter().map(|polygon| simplified_polygon(&polygon, tolerance));
-    polygons.filter_map(|polygon| region(&polygon, frame, kind, slide_key)).collect()
+    outlined(&cleaned(mask, frame, settings), frame, kind, settings.simplify_um, slide_key)
+}
+
+/// Outlines the parts of `mask` as they are; an outline may be `simplify_um` off. `slide_key` as in
+/// [`regions_from_mask`].
+#[must_use]
+pub fn outlined(mask: &Mask, frame: &MaskFrame, kind: &str, simplify_um: f64, slide_key: u64) -> Vec<Region> {
+    let tolerance = simplify_um / frame.um_per_px();
+    let simple = mask.polygons().into_iter().map(|polygon| simplified_polygon(&polygon, tolerance));
+    simple.filter_map(|polygon| region(&polygon, frame, kind, slide_key)).collect()
 }
 
 /// The mask closed, opened, its small holes filled and its small parts left out.
 #[must_use]
 pub fn cleaned(mask: &Mask, frame: &MaskFrame, settings: &RegionSettings) -> Mask {
     let um = frame.um_per_px();
-    let um2_per_px = um * um;
-    mask.closed(settings.closing_um / um)
+    let filled = mask
+        .closed(settings.closing_um / um)
         .opened(settings.opening_um / um)
-        .filled((settings.largest_hole_um2 / um2_per_px).floor() as u64)
-        .without_small((settings.least_area_um2 / um2_per_px).ceil() as u64)
+        .filled((settings.largest_hole_um2 / (um * um)).floor() as u64);
+    sieved(&filled, frame, settings)
+}
+
+/// The mask without its parts below the least area.
+#[must_use]
+pub fn sieved(mask: &Mask, frame: &MaskFrame, settings: &RegionSettings) -> Mask {
+    let um = frame.um_per_px();
+    mask.without_small((settings.least_area_um2 / (um * um)).ceil() as u64)
 }
 
 fn region(polygon: &Polygon, frame: &MaskFrame, kind: &str, slide_key: u64) -> Option<Region> {
@@ -211,49 +226,119 @@ fn region_id(slide_key: u64, kind: &str, outer: &[Level0Point]) -> u64 {
     hash.finalize().iter().take(8).fold(0, |id, &byte| (id << 8) | u64::from(byte))
 }
 
-/// Where at least `least_per_mm2` cells lie within `radius_um`, per area of the
-/// disc: a mask of `width` × `height` pixels in `frame`.
+/// Where at least `least_per_mm2` cells lie within `radius_um`, per area of `ground` in that disc: near a border of
+/// what was seen, a disc holds less of it and fewer cells are enough. Only px of `ground` (a mask in `frame`) are in
+/// the answer, and only cells on it count.
 #[must_use]
 pub fn density_mask(
     centroids: impl Iterator<Item = Level0Point>,
     frame: &MaskFrame,
-    (width, height): (usize, usize),
+    ground: &Mask,
     radius_um: f64,
     least_per_mm2: f64,
 ) -> Mask {
-    // Cells left of each pixel, row by row: a disc is a sum over its rows.
-    let stride = width + 1;
-    let mut before = vec![0_u32; stride * height];
+    let (width, height) = (ground.width(), ground.height());
+    let um = frame.um_per_px();
+    let disc = Disc::new(radius_um / um);
+    let mut cells = RowSums::new(width, height);
     for centroid in centroids {
         let at = frame.mask_from_level0(centroid);
-        let (x, y) = (at.x.floor(), at.y.floor());
-        if x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64 {
-            before[y as usize * stride + x as usize + 1] += 1;
+        if at.x >= 0.0 && at.y >= 0.0 && ground.get(at.x as usize, at.y as usize) {
+            cells.add(at.x as usize, at.y as usize);
         }
     }
-    for row in before.chunks_exact_mut(stride) {
-        let mut sum = 0;
-        for count in row {
-            sum += *count;
-            *count = sum;
-        }
-    }
-    let radius = radius_um / frame.um_per_px();
-    let reach = radius.floor() as usize;
-    let halves: Vec<usize> =
-        (0..=reach).map(|dy| (radius * radius - (dy * dy) as f64).max(0.0).sqrt() as usize).collect();
-    let disc_mm2 = halves.iter().enumerate().map(|(dy, half)| (2 * half + 1) * if dy == 0 { 1 } else { 2 });
-    let um = frame.um_per_px();
-    let least = least_per_mm2 * disc_mm2.sum::<usize>() as f64 * um * um * 1e-6;
+    let (cells, seen) = (cells.summed(), RowSums::from_mask(ground));
+    // Of a sliver of tissue a single cell would make a dense place.
+    let least_seen = disc.px() as f64 * LEAST_SEEN;
+    let least_per_px = least_per_mm2 * um * um * 1e-6;
     Mask::from_fn(width, height, |x, y| {
-        let in_rows = (y.saturating_sub(reach)..(y + reach + 1).min(height)).map(|row| {
-            let half = halves[row.abs_diff(y)];
-            let (from, to) = (x.saturating_sub(half), (x + half + 1).min(width));
-            before[row * stride + to] - before[row * stride + from]
-        });
-        let count: u32 = in_rows.sum();
-        count > 0 && f64::from(count) >= least
+        if !ground.get(x, y) {
+            return false;
+        }
+        let count = disc.sum(&cells, x, y);
+        let area = f64::from(disc.sum(&seen, x, y)).max(least_seen);
+        count > 0 && f64::from(count) >= least_per_px * area
     })
+}
+
+/// The share of a disc that counts as seen at least.
+const LEAST_SEEN: f64 = 0.25;
+
+/// Sums along the rows of a picture of whole numbers, so that those of a span are found in one step.
+struct RowSums {
+    width: usize,
+    /// Per row, one more than it has px: what lies left of each.
+    before: Vec<u32>,
+}
+
+impl RowSums {
+    fn new(width: usize, height: usize) -> Self {
+        Self { width, before: vec![0; (width + 1) * height] }
+    }
+
+    fn from_mask(mask: &Mask) -> Self {
+        let mut sums = Self::new(mask.width(), mask.height());
+        for y in 0..mask.height() {
+            (0..mask.width()).filter(|&x| mask.get(x, y)).for_each(|x| sums.add(x, y));
+        }
+        sums.summed()
+    }
+
+    /// One more at a px, before the picture is [summed](Self::summed).
+    fn add(&mut self, x: usize, y: usize) {
+        self.before[y * (self.width + 1) + x + 1] += 1;
+    }
+
+    fn summed(mut self) -> Self {
+        for row in self.before.chunks_exact_mut(self.width + 1) {
+            let mut sum = 0;
+            for count in row {
+                sum += *count;
+                *count = sum;
+            }
+        }
+        self
+    }
+
+    fn rows(&self) -> usize {
+        self.before.len() / (self.width + 1)
+    }
+
+    /// The sum of a row from `first` to before `end`; both may lie past its end.
+    fn within(&self, row: usize, first: usize, end: usize) -> u32 {
+        let row = &self.before[row * (self.width + 1)..];
+        row[end.min(self.width)] - row[first.min(self.width)]
+    }
+}
+
+/// A disc of whole px around the middle of one.
+struct Disc {
+    /// Px to each side of the middle, for the middle row and each below it.
+    halves: Vec<usize>,
+}
+
+impl Disc {
+    fn new(radius: f64) -> Self {
+        let rows = 0..=radius.floor() as usize;
+        let halves = rows.map(|dy| (radius * radius - (dy * dy) as f64).max(0.0).sqrt() as usize);
+        Self { halves: halves.collect() }
+    }
+
+    fn px(&self) -> usize {
+        let rows = self.halves.iter().enumerate();
+        rows.map(|(dy, half)| (2 * half + 1) * if dy == 0 { 1 } else { 2 }).sum()
+    }
+
+    /// What the disc around px (x, y) holds.
+    fn sum(&self, sums: &RowSums, x: usize, y: usize) -> u32 {
+        let reach = self.halves.len() - 1;
+        let rows = y.saturating_sub(reach)..(y + reach + 1).min(sums.rows());
+        let in_row = |row: usize| {
+            let half = self.halves[row.abs_diff(y)];
+            sums.within(row, x.saturating_sub(half), x + half + 1)
+        };
+        rows.map(in_row).sum()
+    }
 }
 
 /// Detections that are areas and not objects, such as those of a tissue model:
@@ -430,7 +515,12 @@ mod tests {
             origin: Level0Point::new(1000.0, 500.0),
             level0_per_px: (16.0, 16.0),
             mpp: Mpp::new(0.25).unwrap(),
+            slide_end: Level0Point::new(1000.0 + 140.0 * 16.0, 500.0 + 130.0 * 16.0),
         }
+    }
+
+    fn everywhere() -> Mask {
+        Mask::from_fn(140, 130, |_, _| true)
     }
 
     fn disc(cx: f64, cy: f64, radius: f64) -> impl Fn(usize, usize) -> bool {
@@ -463,12 +553,49 @@ mod tests {
             Level0Point::new(1200.0 + 20.0 * f64::from(column), 700.0 + 20.0 * f64::from(row))
         });
         let lone = [Level0Point::new(3000.0, 2000.0)];
-        let mask = density_mask(dense.chain(lone), &frame(), (140, 130), 30.0, 5000.0);
+        let mask = density_mask(dense.chain(lone), &frame(), &everywhere(), 30.0, 5000.0);
         let settings = RegionSettings { least_area_um2: 5_000.0, ..RegionSettings::default() };
         let regions = regions_from_mask(&mask, &frame(), "cluster", &settings, 7);
         assert_eq!(regions.len(), 1);
         assert!(regions[0].polygon.contains(Level0Point::new(1500.0, 1000.0)));
         assert!(!regions[0].polygon.contains(Level0Point::new(3000.0, 2000.0)));
+    }
+
+    /// A cell in every fourth px of `ground`.
+    fn even_cells(ground: &Mask) -> Vec<Level0Point> {
+        let places = (0..130).flat_map(|y| (0..140).map(move |x| (x, y)));
+        places
+            .filter(|&(x, y)| x % 2 == 0 && y % 2 == 0 && ground.get(x, y))
+            .map(|(x, y)| frame().level0_from_mask(Level0Point::new(x as f64 + 0.5, y as f64 + 0.5)))
+            .collect()
+    }
+
+    /// The density was that of the whole disc, be half of it glass or past the slide: it faded at every border.
+    #[test]
+    fn evenly_dense_tissue_is_dense_up_to_its_border_and_no_further() {
+        let tissue = Mask::from_fn(140, 130, |x, y| x < 60 && y < 90);
+        // A quarter of a cell per 16 µm²: 15,625 per mm².
+        let mask = density_mask(even_cells(&tissue).into_iter(), &frame(), &tissue, 40.0, 12_000.0);
+        assert_eq!(mask, tissue);
+        let none = density_mask(even_cells(&tissue).into_iter(), &frame(), &tissue, 40.0, 20_000.0);
+        assert_eq!(none.area(), 0);
+    }
+
+    #[test]
+    fn a_cell_on_a_sliver_of_tissue_is_no_dense_place() {
+        let sliver = Mask::from_fn(140, 130, |x, y| (x, y) == (50, 50));
+        let cell = even_cells(&sliver);
+        assert_eq!(cell.len(), 1);
+        let mask = density_mask(cell.into_iter(), &frame(), &sliver, 40.0, 12_000.0);
+        assert_eq!(mask.area(), 0, "one cell in a quarter of a disc of 40 µm is 796 per mm²");
+    }
+
+    #[test]
+    fn outlines_end_where_the_slide_does() {
+        let frame = MaskFrame { slide_end: Level0Point::new(3235.0, 2570.5), ..frame() };
+        let regions = outlined(&everywhere(), &frame, "tissue", 4.0, 7);
+        assert_eq!(regions[0].bbox.max, frame.slide_end);
+        assert_eq!(regions[0].area_um2, 2235.0 * 2070.5 * 0.0625);
     }
 
     #[test]

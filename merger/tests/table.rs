@@ -199,6 +199,7 @@ fn regions_are_written_with_their_holes_and_cells() {
         origin: Level0Point::zero(),
         level0_per_px: (400.0, 400.0),
         mpp: Mpp::new(0.2527).unwrap(),
+        slide_end: Level0Point::new(96_000.0, 80_000.0),
     };
     let mask = Mask::from_fn(240, 200, |x, y| {
         x % 120 > 10 && y % 100 > 10 && !((40..70).contains(&x) && (40..70).contains(&y))

@@ -9,6 +9,7 @@ use super::{
     colours::class_colour,
     density::{self, Density},
     detections::draw_cells,
+    ground::Ground,
     view::{PictureBox, PicturePoint, View},
 };
 
@@ -17,6 +18,8 @@ use super::{
 pub struct Montage<'a> {
     /// All cells of the slide.
     pub cells: &'a [(Level0Box, ClassId)],
+    /// The tissue that was seen.
+    pub ground: &'a Ground,
     /// Middles of the parts shown at full size, one below the other, on level 0.
     pub crops: &'a [Level0Point],
     /// By class; a legend is drawn when there is more than one.
@@ -91,7 +94,8 @@ fn overview(slide: &dyn Slide, what: &Montage<'_>, crops: &[View]) -> RgbBuffer 
     let view = View::read(slide, None, (width.max(height) / scale).floor() as usize);
     let mut canvas = Canvas::new(view.picture.clone());
     let scale_bar = um_per_px(slide, &view);
-    let density = Density::of(&view, what.cells.iter().map(|cell| cell.0.center()), scale_bar.unwrap_or(1.0));
+    let centres = what.cells.iter().map(|cell| cell.0.center());
+    let density = Density::of(&view, what.ground, centres, scale_bar.unwrap_or(1.0));
     let top = density.top();
     density.veil(&mut canvas, (0, 0), &view, top);
     for (i, crop) in crops.iter().enumerate() {
@@ -169,6 +173,7 @@ mod tests {
         let cell = Level0Box::new(euclid::point2(390.0, 290.0), euclid::point2(410.0, 310.0));
         let what = Montage {
             cells: &[(cell, ClassId(0))],
+            ground: &Ground::whole([1600, 1000]),
             crops: &[Level0Point::new(400.0, 300.0), Level0Point::new(0.0, 0.0)],
             class_names: &["nucleus".into()],
             height: 500,

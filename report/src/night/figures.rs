@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use dataset::{Analysis, CellRow, for_each_cell};
+use dataset::{Analysis, CellRow, SeenTissue, for_each_cell};
 use wsi_types::{ClassId, Level0Point};
 
 use crate::{
-    draw::{DensityMap, density_map},
+    draw::{DensityMap, Ground, density_map},
     error::ReportError,
 };
 
@@ -37,17 +37,21 @@ pub(super) struct ClassFigures {
 /// All classes on one slide, and where the cells lie.
 pub(super) struct Figures {
     pub(super) classes: Vec<ClassFigures>,
-    /// `None` for an account that does not say how large the slide is.
+    /// `None` for an account that does not say how large the slide is, and without a picture of what was seen.
     pub(super) density: Option<DensityMap>,
 }
 
 impl Figures {
-    /// Counts the cells of a table.
+    /// Counts the cells of a table; densities are of the tissue that was `seen`.
     ///
     /// # Errors
     ///
     /// When it cannot be read.
-    pub(super) fn count(table: &Path, analysis: &Analysis) -> Result<Self, ReportError> {
+    pub(super) fn count(
+        table: &Path,
+        analysis: &Analysis,
+        seen: Option<&SeenTissue>,
+    ) -> Result<Self, ReportError> {
         let mut classes: Vec<ClassFigures> = Vec::new();
         let mut places: Vec<Option<usize>> = Vec::new();
         let mut centres: Vec<Level0Point> = Vec::new();
@@ -62,8 +66,10 @@ impl Figures {
             centres.push(cell.centroid);
         })?;
         classes.sort_by_key(|class| class.colour);
-        let density = (analysis.slide_px[0] > 0)
-            .then(|| density_map(analysis.slide_px, analysis.mpp, centres.into_iter()))
+        let ground = seen.filter(|_| analysis.slide_px[0] > 0);
+        let ground = ground.map(|seen| Ground::from_coverage(seen, analysis.slide_px));
+        let density = ground
+            .map(|ground| density_map(analysis.slide_px, analysis.mpp, &ground, centres.into_iter()))
             .transpose()?;
         Ok(Self { classes, density })
     }

@@ -28,7 +28,7 @@ impl SlideReport {
             section.slide id=(self.anchor()) {
                 h2 { (account.slide) " " (badge(account.outcome)) (doubtful(account)) }
                 p.ending { (words::ending(account)) }
-                @if let Some(problem) = &self.problem { p.problem { (problem) "; run " code { "slidemill verify" } "." } }
+                @for problem in &self.problems { p.problem { (problem) "; run " code { "slidemill verify" } "." } }
                 @if !account.doubts.is_empty() {
                     p.problem { "Its results are to be doubted:" }
                     ul.problem { @for doubt in &account.doubts { li { (doubt) } } }

@@ -1,9 +1,8 @@
 //! All that the report shows of one slide.
 
-use dataset::{Dataset, Outcome, RunAccount};
+use dataset::{Dataset, Outcome, RunAccount, SeenTissue};
 
 use super::figures::Figures;
-use crate::error::ReportError;
 
 /// A slide as the report shows it.
 pub(super) struct SlideReport {
@@ -14,30 +13,36 @@ pub(super) struct SlideReport {
     pub(super) overview: Option<Vec<u8>>,
     /// PNG.
     pub(super) coverage: Option<Vec<u8>>,
-    /// What of the above could not be had.
-    pub(super) problem: Option<String>,
+    /// What of the above cannot be shown, and why.
+    pub(super) problems: Vec<String>,
 }
 
 impl SlideReport {
     /// Reads all that is shown of a slide.
     pub(super) fn read(dataset: &Dataset, account: RunAccount) -> Self {
-        let (figures, problem) = match Self::figures(dataset, &account).transpose() {
-            Ok(figures) => (figures, None),
-            Err(error) => (None, Some(format!("the cell table cannot be used: {error}"))),
-        };
-        Self {
+        let mut slide = Self {
             overview: std::fs::read(dataset.overview(&account.slide)).ok(),
             coverage: std::fs::read(dataset.coverage(&account.slide)).ok(),
             account,
-            figures,
-            problem,
+            figures: None,
+            problems: Vec::new(),
+        };
+        if let Some(analysis) = slide.account.analysis.as_ref().filter(|_| slide.has_results()) {
+            let seen = SeenTissue::read(&dataset.coverage(&slide.account.slide));
+            let table = dataset.cells(&slide.account.slide);
+            let figures = Figures::count(&table, analysis, seen.as_ref().ok());
+            slide.problems.extend(seen.err().map(|error| format!("there is no density map: {error}")));
+            match figures {
+                Ok(figures) => slide.figures = Some(figures),
+                Err(error) => slide.problems.push(format!("the cell table cannot be used: {error}")),
+            }
         }
+        slide
     }
 
-    fn figures(dataset: &Dataset, account: &RunAccount) -> Option<Result<Figures, ReportError>> {
-        let analysis = account.analysis.as_ref().filter(|_| account.outcome != Outcome::Failed)?;
-        let table = dataset.cells(&account.slide);
-        Some(Figures::count(&table, analysis))
+    /// Whether there are cells to show.
+    pub(super) fn has_results(&self) -> bool {
+        self.account.outcome != Outcome::Failed && self.account.analysis.is_some()
     }
 
     /// Cells per mm² of analysed tissue, where there is some.
