@@ -5,8 +5,13 @@ mod judging;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    builder::{PathBufValueParser, TypedValueParser},
+    error::ErrorKind,
+};
 use engine::GivenMpp;
+use report::draw::PictureFile;
 use wsi_reader::LinearMapping;
 use wsi_types::{Level0Box, Level0Point};
 
@@ -187,9 +192,9 @@ pub struct Model {
 pub struct Tissue {
     /// A slide file, or the folder of a DICOM slide
     pub slide: PathBuf,
-    /// Picture to write
-    #[arg(short, long, value_name = "OUT.png")]
-    pub out: PathBuf,
+    /// Picture to write: PNG, or JPEG where it ends in .jpg
+    #[arg(short, long, value_name = "OUT.png", value_parser = picture_file())]
+    pub out: PictureFile,
     /// Longer side of the picture in px
     #[arg(long, default_value_t = 1600)]
     pub size: u32,
@@ -203,9 +208,9 @@ pub struct Tissue {
 pub struct Thumbnail {
     /// A slide file, or the folder of a DICOM slide
     pub slide: PathBuf,
-    /// Picture to write
-    #[arg(short, long, value_name = "OUT.png")]
-    pub out: PathBuf,
+    /// Picture to write: PNG, or JPEG where it ends in .jpg
+    #[arg(short, long, value_name = "OUT.png", value_parser = picture_file())]
+    pub out: PictureFile,
     /// Longer side of the picture in px
     #[arg(long, default_value_t = 1024)]
     pub size: u32,
@@ -216,9 +221,9 @@ pub struct Thumbnail {
 
 /// Draw what a run found over the slide: cells, regions, or which scale saw what.
 ///
-/// The picture has a scale bar and a legend with the counts of the whole slide, which
-/// are printed too. Cells are boxes where they are large enough to be seen, dots
-/// elsewhere. The label is never read.
+/// The picture has a scale bar and a legend with the counts of what it shows: the whole
+/// slide, or --area. They are printed too. Cells are outlines, or boxes where the model
+/// drew none; dots where they are too small to be seen as such. The label is never read.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill draw results slide.svs -o cells.png\n  \
     slidemill draw results slide.svs -o regions.png --show regions\n  \
@@ -228,9 +233,9 @@ pub struct Draw {
     pub results: PathBuf,
     /// The slide: a file, or the folder of a DICOM slide
     pub slide: PathBuf,
-    /// Picture to write
-    #[arg(short, long, value_name = "OUT.png")]
-    pub out: PathBuf,
+    /// Picture to write: PNG, or JPEG where it ends in .jpg
+    #[arg(short, long, value_name = "OUT.png", value_parser = picture_file())]
+    pub out: PictureFile,
     /// cells by class; regions with their holes; scales: the cells of several
     /// --detector by who saw them
     #[arg(long, value_enum, default_value = "cells")]
@@ -288,6 +293,10 @@ pub struct View {
     /// Leave out levels sharper than this many µm/px, which are most of the size
     #[arg(long, value_name = "X", requires = "export")]
     pub from_mpp: Option<f64>,
+}
+
+fn picture_file() -> impl TypedValueParser<Value = PictureFile> {
+    PathBufValueParser::new().try_map(PictureFile::new)
 }
 
 /// What a picture shows.

@@ -14,10 +14,9 @@ use dataset::{CellRow, Dataset, read_cells};
 use detector::{BatchView, Detector, DetectorError, Manifest, WindowResult};
 use engine::{Engine, Job, Model, ModelSet, RunOptions, SetModel, Settings, Stop, plan_settings};
 use painted::{PaintedCell, Truth};
-use report::draw::class_colour;
 use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
 use tiler::{Plan, Survey};
-use wsi_types::{ClassId, Detection, ModelClass, Mpp, Score, WindowBox, WindowIndex};
+use wsi_types::{ClassId, Detection, ModelClass, Mpp, Score, WindowBox, WindowIndex, class_colour};
 
 /// Answers what was painted, as far as a detector at its scale can see it: the sharp one cells up to
 /// [`SMALL_UM`], the coarse one larger ones, and both those in between.

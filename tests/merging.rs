@@ -9,9 +9,8 @@ use std::{
 };
 
 use dataset::{Analysis, Dataset, TISSUE, read_cells, read_regions, wording::grouped};
-use report::draw::class_colour;
 use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
-use wsi_types::ClassId;
+use wsi_types::{ClassId, class_colour};
 
 /// Other rules than the defaults, in every part.
 const STRICT: [&str; 8] =
@@ -177,10 +176,22 @@ fn cells_and_regions_are_drawn() {
     assert_eq!((width.max(height), width > height), (400, true));
     assert!(of_colour(class_colour(ClassId(0))) > 200, "cells and their line in the legend");
 
+    // A part is counted by itself.
+    let part = draw(&["--area", "0,0,800,600"]);
+    assert!(part.status.success(), "{}", stderr(&part));
+    let shown = read_cells(&Dataset::at(&out).cells(&accounts(&out)[0].slide)).unwrap();
+    let shown = shown.iter().filter(|cell| cell.centroid.x < 800.0 && cell.centroid.y < 600.0).count() as u64;
+    assert!(shown > 0 && shown < accounts(&out)[0].cells(), "{shown}");
+    let told = String::from_utf8_lossy(&part.stdout).into_owned();
+    assert!(told.contains(&format!("nucleus {}\n", grouped(shown))), "{told}");
+
     let drawn = draw(&["--show", "regions", "--area", "0,0,800,600", "--size", "200"]);
     assert!(drawn.status.success(), "{}", stderr(&drawn));
     let told = String::from_utf8_lossy(&drawn.stdout).into_owned();
     assert!(told.contains("dense: ") && told.contains("tissue: "), "{told}");
+    let tissue_mm2: f64 =
+        told.lines().find_map(|line| line.split_once("tissue: ")?.1.split(' ').nth(2)?.parse().ok()).unwrap();
+    assert!(tissue_mm2 <= 800.0 * 600.0 * 0.0625e-6 + 0.005, "{told}");
     assert_eq!((read_png(&picture).1, read_png(&picture).2), (200, 150));
 
     let elsewhere = folder.path().join("other.tif");
@@ -189,6 +200,7 @@ fn cells_and_regions_are_drawn() {
         (&["--show", "scales"][..], 65, "a run with several --detector"),
         (&["--area", "9000,9000,10,10"], 64, "outside of the slide, which has"),
         (&["--area", "1,2,3"], 64, "expected X,Y,WIDTH,HEIGHT"),
+        (&["-o", "picture.tif"], 64, "expected a name that ends in .png, .jpg or .jpeg"),
         (&["--show", "cell"], 64, "possible values: cells, regions, scales"),
         (&["--id", "nobody"], 65, "no results of slide nobody are here, but of s"),
     ] {

@@ -9,7 +9,7 @@ use dataset::{
 };
 use engine::RunOptions;
 use painted::{PaintSettings, Score, Truth};
-use report::draw::{self, Ground, Montage};
+use report::draw::{self, Ground, Montage, PictureFile};
 use wsi_types::RgbBuffer;
 
 use crate::{
@@ -64,7 +64,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     let analysis = account.analysis.context("the run left no results")?;
     let seen = SeenTissue::read(&dataset.coverage(&account.slide))?;
     let ground = Ground::from_coverage(&seen, analysis.slide_px);
-    draw::write_png(&picture, &draw_found(&path, &truth, &cells, &ground)?)?;
+    PictureFile::new(picture.clone())?.write(&draw_found(&path, &truth, &cells, &ground)?)?;
 
     println!("slide     {}", path.display());
     println!("cells     {}", table.display());

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dataset::{
-    Analysis, Dataset, DatasetError, RegionRow, RunAccount, SlideId, TISSUE, detector_bit, for_each_cell,
-    read_regions, seen_by, wording::grouped,
+    Analysis, CellRow, Dataset, DatasetError, RegionRow, RunAccount, SlideId, TISSUE, detector_bit,
+    for_each_cell, read_regions, seen_by, wording::grouped,
 };
-use report::draw::{self, Area, Layers, class_colour};
-use wsi_types::{ClassId, Level0Box, Rgb};
+use report::draw::{Area, Drawing, Legend};
+use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, class_colour, palette::TISSUE_COLOUR, region_colour};
 
 use crate::{
     args::{self, DrawWhat},
@@ -34,17 +34,24 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
             base.height()
         )));
     }
-    let layers = match args.show {
-        DrawWhat::Cells => cells(&dataset, &id).map_err(Into::into),
-        DrawWhat::Regions => regions(&dataset, &id).map_err(Into::into),
-        DrawWhat::Scales => scales(&dataset, &id, &analysis),
+    let mut shown = Shown {
+        dataset: &dataset,
+        id: &id,
+        analysis: &analysis,
+        area,
+        drawing: Drawing::new(slide.as_ref(), area, args.size as usize),
     };
-    let layers = layers.map_err(|error| Failure::input(format!("{error:#}: {}", args.results.display())))?;
-    draw::write_png(&args.out, &draw::draw_layers(slide.as_ref(), &layers, area, args.size as usize))?;
-    for (_, text) in &layers.legend {
+    let legend = match args.show {
+        DrawWhat::Cells => shown.cells().map_err(Into::into),
+        DrawWhat::Regions => shown.regions().map_err(Into::into),
+        DrawWhat::Scales => shown.scales(),
+    };
+    let legend = legend.map_err(|error| Failure::input(format!("{error:#}: {}", args.results.display())))?;
+    args.out.write(&shown.drawing.finish(&legend))?;
+    for (_, text) in &legend {
         println!("{text}");
     }
-    println!("picture   {}", args.out.display());
+    println!("picture   {}", args.out.path().display());
     Ok(Exit::Done)
 }
 
@@ -89,73 +96,140 @@ fn known_ids(dataset: &Dataset) -> anyhow::Result<String> {
     })
 }
 
-fn cells(dataset: &Dataset, id: &SlideId) -> Result<Layers, DatasetError> {
-    let mut counts: BTreeMap<ClassId, (Arc<str>, u64)> = BTreeMap::new();
-    let mut boxes = Vec::new();
-    for_each_cell(&dataset.cells(id), &["class_id", "class_name", "bbox"], |cell| {
-        counts.entry(cell.class_id).or_insert_with(|| (Arc::clone(&cell.class_name), 0)).1 += 1;
-        boxes.push((cell.bbox, class_colour(cell.class_id)));
-    })?;
-    let legend = counts
-        .iter()
-        .map(|(&class, (name, count))| (class_colour(class), format!("{name} {}", grouped(*count))))
-        .collect();
-    Ok(Layers { legend, boxes, ..Layers::default() })
-}
-
-/// Of tissue, which lies below all else.
-const TISSUE_COLOUR: Rgb = [60, 72, 96];
+/// Of the veil over tissue, and over other regions.
 const TISSUE_VEIL: f64 = 0.06;
 const VEIL: f64 = 0.38;
 
-fn regions(dataset: &Dataset, id: &SlideId) -> Result<Layers, DatasetError> {
-    let mut regions = read_regions(&dataset.regions(id))?;
-    // Tissue at the bottom, then large before small.
-    regions.sort_by(|a, b| {
-        let is_other = |region: &RegionRow| region.kind != TISSUE;
-        is_other(a)
-            .cmp(&is_other(b))
-            .then(b.area_um2.total_cmp(&a.area_um2))
-            .then(a.region_id.cmp(&b.region_id))
-    });
-    let mut kinds: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
-    for region in &regions {
-        let kind = kinds.entry(&region.kind).or_default();
-        *kind = (kind.0 + 1, kind.1 + region.area_um2);
-    }
-    let others = kinds.keys().filter(|&&kind| kind != TISSUE);
-    let colours: BTreeMap<&str, Rgb> =
-        others.zip(0..).map(|(&kind, place)| (kind, class_colour(ClassId(place)))).collect();
-    let colour = |kind: &str| colours.get(kind).copied().unwrap_or(TISSUE_COLOUR);
-    let area = |region: &RegionRow| Area {
-        rings: region.rings.clone(),
-        colour: colour(&region.kind),
-        veil: if region.kind == TISSUE { TISSUE_VEIL } else { VEIL },
-    };
-    let line = |(&kind, &(count, um2)): (&&str, &(u64, f64))| {
-        (colour(kind), format!("{kind}: {} of {:.2} mm²", grouped(count), um2 * 1e-6))
-    };
-    let legend = kinds.iter().map(line).collect();
-    Ok(Layers { areas: regions.iter().map(area).collect(), legend, ..Layers::default() })
+/// The results of a slide on their way into a picture.
+struct Shown<'a> {
+    dataset: &'a Dataset,
+    id: &'a SlideId,
+    analysis: &'a Analysis,
+    /// The part that is shown; none: the whole slide.
+    area: Option<Level0Box>,
+    drawing: Drawing,
 }
 
-fn scales(dataset: &Dataset, id: &SlideId, analysis: &Analysis) -> anyhow::Result<Layers> {
-    anyhow::ensure!(
-        analysis.detectors.len() > 1,
-        "the cells of slide {id} are of one detector; --show scales is for a run with several --detector"
-    );
-    let everyone = (0..analysis.detectors.len()).fold(0, |bits, place| bits | detector_bit(place));
-    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
-    let mut boxes = Vec::new();
-    for_each_cell(&dataset.cells(id), &["bbox", "detector_scores"], |cell| {
-        let seen = seen_by(cell);
-        *counts.entry(seen).or_default() += 1;
-        boxes.push((cell.bbox, colour_of_seen(seen, everyone)));
-    })?;
-    let line = |(&seen, &count): (&u32, &u64)| {
-        (colour_of_seen(seen, everyone), format!("{} {}", who_saw(seen, everyone, analysis), grouped(count)))
-    };
-    Ok(Layers { legend: counts.iter().rev().map(line).collect(), boxes, ..Layers::default() })
+impl Shown<'_> {
+    fn cells(&mut self) -> Result<Vec<Legend>, DatasetError> {
+        let mut counts: BTreeMap<ClassId, (Arc<str>, u64)> = BTreeMap::new();
+        self.draw_each(&["class_id", "class_name"], |cell| {
+            let class = cell.class_id;
+            counts.entry(class).or_insert_with(|| (Arc::clone(&cell.class_name), 0)).1 += 1;
+            class_colour(class)
+        })?;
+        let line = |(&class, (name, count)): (&ClassId, &(Arc<str>, u64))| {
+            (class_colour(class), format!("{name} {}", grouped(*count)))
+        };
+        Ok(counts.iter().map(line).collect())
+    }
+
+    fn scales(&mut self) -> anyhow::Result<Vec<Legend>> {
+        let analysis = self.analysis;
+        anyhow::ensure!(
+            analysis.detectors.len() > 1,
+            "the cells of slide {} are of one detector; --show scales is for a run with several --detector",
+            self.id
+        );
+        let everyone = (0..analysis.detectors.len()).fold(0, |bits, place| bits | detector_bit(place));
+        let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+        self.draw_each(&["detector_scores"], |cell| {
+            let seen = seen_by(cell);
+            *counts.entry(seen).or_default() += 1;
+            colour_of_seen(seen, everyone)
+        })?;
+        let line = |(&seen, &count): (&u32, &u64)| {
+            let text = format!("{} {}", who_saw(seen, everyone, analysis), grouped(count));
+            (colour_of_seen(seen, everyone), text)
+        };
+        Ok(counts.iter().rev().map(line).collect())
+    }
+
+    /// Draws every cell whose centroid is shown in the colour that `colour` says, which sees the further `columns`.
+    fn draw_each(
+        &mut self,
+        columns: &[&str],
+        mut colour: impl FnMut(&CellRow) -> Rgb,
+    ) -> Result<(), DatasetError> {
+        let columns = [columns, &["x_px", "y_px", "bbox", "geometry", "perimeter_um"]].concat();
+        for_each_cell(&self.dataset.cells(self.id), &columns, |cell| {
+            if self.area.is_none_or(|area| area.contains(cell.centroid)) {
+                // Only outlines have a perimeter; the geometry of other cells is their box.
+                let outline = cell.perimeter_um.map(|_| cell.outline.as_slice());
+                self.drawing.cell(cell.bbox, outline, colour(cell));
+            }
+        })
+    }
+
+    fn regions(&mut self) -> Result<Vec<Legend>, DatasetError> {
+        let mut regions = read_regions(&self.dataset.regions(self.id))?;
+        regions.retain(|region| self.shown_um2(region) > 0.0);
+        // Tissue at the bottom, then large before small.
+        regions.sort_by(|a, b| {
+            let [a_on_top, b_on_top] = [a, b].map(|region| region.kind != TISSUE);
+            (a_on_top.cmp(&b_on_top))
+                .then(b.area_um2.total_cmp(&a.area_um2))
+                .then(a.region_id.cmp(&b.region_id))
+        });
+        let mut kinds: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
+        for region in &regions {
+            let (count, area_um2) = kinds.entry(&region.kind).or_default();
+            *count += 1;
+            *area_um2 += self.shown_um2(region);
+        }
+        let others = kinds.keys().filter(|&&kind| kind != TISSUE);
+        let colours: BTreeMap<&str, Rgb> =
+            others.zip(0..).map(|(&kind, place)| (kind, region_colour(place))).collect();
+        for region in &regions {
+            let (colour, veil) = colours
+                .get(region.kind.as_str())
+                .map_or((TISSUE_COLOUR, TISSUE_VEIL), |&colour| (colour, VEIL));
+            self.drawing.area(&Area { rings: region.rings.clone(), colour, veil });
+        }
+        let line = |(&kind, &(count, um2)): (&&str, &(u64, f64))| {
+            let colour = colours.get(kind).copied().unwrap_or(TISSUE_COLOUR);
+            (colour, format!("{kind}: {} of {:.2} mm²", grouped(count), um2 * 1e-6))
+        };
+        Ok(kinds.iter().map(line).collect())
+    }
+
+    /// How much of a region is shown.
+    fn shown_um2(&self, region: &RegionRow) -> f64 {
+        let Some(area) = self.area else { return region.area_um2 };
+        let mut rings = region.rings.iter().map(|ring| area_within(ring, &area));
+        let outer = rings.next().unwrap_or_default();
+        (outer - rings.sum::<f64>()).max(0.0) * self.analysis.mpp * self.analysis.mpp
+    }
+}
+
+/// The area of a ring within a box, px²: the ring is cut at one side after the other (Sutherland and Hodgman 1974).
+fn area_within(ring: &[Level0Point], area: &Level0Box) -> f64 {
+    let left = cut(ring, |point| point.x - area.min.x);
+    let across = cut(&left, |point| area.max.x - point.x);
+    let top = cut(&across, |point| point.y - area.min.y);
+    let rest = cut(&top, |point| area.max.y - point.y);
+    let twice: f64 = corners(&rest).map(|(from, to)| from.to_vector().cross(to.to_vector())).sum();
+    twice.abs() / 2.0
+}
+
+/// The part of a ring where `inside` is not negative: how far a point is within a line.
+fn cut(ring: &[Level0Point], inside: impl Fn(Level0Point) -> f64) -> Vec<Level0Point> {
+    let mut kept = Vec::with_capacity(ring.len());
+    for (from, to) in corners(ring) {
+        let (at_from, at_to) = (inside(from), inside(to));
+        if at_from >= 0.0 {
+            kept.push(from);
+        }
+        if (at_from >= 0.0) != (at_to >= 0.0) {
+            kept.push(from.lerp(to, at_from / (at_from - at_to)));
+        }
+    }
+    kept
+}
+
+/// Each corner of a ring with the next.
+fn corners(ring: &[Level0Point]) -> impl Iterator<Item = (Level0Point, Level0Point)> {
+    ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
 }
 
 /// The first colour for what all saw, the next ones for what only some did.
@@ -178,6 +252,19 @@ fn who_saw(seen: u32, everyone: u32, analysis: &Analysis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_area_of_a_region_is_that_which_is_shown() {
+        let diamond = [(0.0, 10.0), (10.0, 0.0), (20.0, 10.0), (10.0, 20.0)];
+        let diamond = diamond.map(|(x, y)| Level0Point::new(x, y));
+        let shown = |min: (f64, f64), max: (f64, f64)| {
+            area_within(&diamond, &Level0Box::new(Level0Point::from(min), Level0Point::from(max)))
+        };
+        assert_eq!(shown((-5.0, -5.0), (30.0, 30.0)), 200.0);
+        assert_eq!(shown((0.0, 0.0), (10.0, 10.0)), 50.0);
+        assert_eq!(shown((5.0, 5.0), (15.0, 15.0)), 100.0);
+        assert_eq!(shown((30.0, 0.0), (40.0, 20.0)), 0.0);
+    }
 
     #[test]
     fn what_all_saw_and_what_each_saw_alone_have_colours_of_their_own() {

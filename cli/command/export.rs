@@ -11,8 +11,7 @@ use convert::{
 use dataset::{Analysis, Dataset, RunAccount, SlideId, wording::grouped};
 use engine::ByteSize;
 use eval::{polygon::Polygon, truth::ReadSettings};
-use report::draw::class_colour;
-use wsi_types::{ClassId, Level0Point, Mpp};
+use wsi_types::{ClassId, Level0Point, Mpp, class_colour};
 
 use crate::{
     args::{self, Frame},

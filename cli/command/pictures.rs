@@ -1,7 +1,6 @@
-//! `slidemill tissue` and `slidemill thumbnail`: PNGs of a slide.
+//! `slidemill tissue` and `slidemill thumbnail`: pictures of a slide.
 
 use engine::{Settings, plan_settings};
-use report::draw::write_png;
 use tiler::{Survey, SurveyError};
 use wsi_reader::Overview;
 
@@ -28,10 +27,10 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
         })?;
     let overview = Overview::whole(survey.slide.as_ref(), args.size);
     // Sharpest first: its windows are the smallest.
-    write_png(&args.out, &tiler::draw_plan(&overview.pixels, &survey.mask, &survey.plans[0]))?;
+    args.out.write(&tiler::draw_plan(&overview.pixels, &survey.mask, &survey.plans[0]))?;
     let windows: Vec<_> = survey.plans.iter().map(|plan| plan.windows().len().to_string()).collect();
     let (tissue_mm2, windows) = (survey.tissue_mm2(), windows.join(" + "));
-    println!("{tissue_mm2:.2} mm² of tissue, {windows} windows: {}", args.out.display());
+    println!("{tissue_mm2:.2} mm² of tissue, {windows} windows: {}", args.out.path().display());
     Ok(Exit::Done)
 }
 
@@ -44,7 +43,7 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
 pub fn thumbnail(args: &args::Thumbnail) -> anyhow::Result<Exit> {
     let slide = super::open(&args.slide, args.map_range)?;
     let overview = Overview::whole(slide.as_ref(), args.size);
-    write_png(&args.out, &overview.pixels)?;
+    args.out.write(&overview.pixels)?;
     for fault in &overview.faults {
         eprintln!("slidemill: {}", fault.error);
     }

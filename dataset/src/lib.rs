@@ -24,6 +24,6 @@ pub use id::SlideId;
 pub use merger::{CellReader, CellRow, ReadSettings, RegionReader, RegionRow, SeamAudit};
 pub use new_folder::NewFolder;
 pub use paths::Dataset;
-pub use pictures::{SeenTissue, Tissue, stage_pictures};
+pub use pictures::{SeenTissue, Tissue, jpeg_bytes, stage_pictures};
 pub use tables::{detector_bit, for_each_cell, read_cells, read_regions, seen_by};
 pub use verify::Findings;

@@ -119,24 +119,25 @@ pub fn stage_pictures(
     let coverage = coverage_png(tissue, side_px)
         .map_err(|error| DatasetError::Picture { what: "the coverage", reason: error.to_string() })?;
     Ok([
-        dataset.stage(id, &dataset.overview(id), &jpeg(overview)?)?,
+        dataset.stage(id, &dataset.overview(id), &jpeg_bytes("the overview", overview)?)?,
         dataset.stage(id, &dataset.coverage(id), &coverage)?,
     ])
 }
 
-fn jpeg(picture: &RgbBuffer) -> Result<Vec<u8>, DatasetError> {
+/// A picture as the bytes of a JPEG file; `what` it is, for errors.
+///
+/// # Errors
+///
+/// [`DatasetError::Picture`] when it has no pixels or a side of more than 65,535.
+pub fn jpeg_bytes(what: &'static str, picture: &RgbBuffer) -> Result<Vec<u8>, DatasetError> {
     let (Ok(width), Ok(height)) = (u16::try_from(picture.width()), u16::try_from(picture.height())) else {
-        return Err(no_overview("it is too large for JPEG"));
+        return Err(DatasetError::Picture { what, reason: "it is too large for JPEG".into() });
     };
     let mut bytes = Vec::new();
     jpeg_encoder::Encoder::new(&mut bytes, JPEG_QUALITY)
         .encode(picture.bytes(), width, height, jpeg_encoder::ColorType::Rgb)
-        .map_err(no_overview)?;
+        .map_err(|error| DatasetError::Picture { what, reason: error.to_string() })?;
     Ok(bytes)
-}
-
-fn no_overview(reason: impl ToString) -> DatasetError {
-    DatasetError::Picture { what: "the overview", reason: reason.to_string() }
 }
 
 fn coverage_png(tissue: &Tissue<'_>, side_px: usize) -> Result<Vec<u8>, png::EncodingError> {
@@ -205,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_picture_that_jpeg_cannot_hold_is_refused() {
-        let message = jpeg(&RgbBuffer::filled(65_536, 1, [0; 3])).unwrap_err().to_string();
+        let message =
+            jpeg_bytes("the overview", &RgbBuffer::filled(65_536, 1, [0; 3])).unwrap_err().to_string();
         assert_eq!(message, "cannot encode the overview: it is too large for JPEG");
     }
 }

@@ -1,7 +1,9 @@
 //! What all charts share: SVG whose colours are placeholders that the page's style
 //! sheet gives a meaning for light, dark and paper; see [`colour_rules`].
 
+use maud::{Markup, html};
 use plotters::prelude::*;
+use wsi_types::{css_colour, palette::CLASS_COLOURS};
 
 use crate::error::ReportError;
 
@@ -9,8 +11,6 @@ use crate::error::ReportError;
 pub(crate) const INK: RGBColor = RGBColor(0, 0, 1);
 pub(crate) const MUTED: RGBColor = RGBColor(0, 0, 2);
 pub(crate) const GRID: RGBColor = RGBColor(0, 0, 3);
-/// Class colours the style sheet has, `--class-0` and so on.
-pub(crate) const COLOURS: usize = 8;
 
 pub(crate) const FONT: (&str, i32) = ("sans-serif", 16);
 
@@ -21,17 +21,22 @@ pub(crate) type Chart<'a, 'b> = ChartContext<
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
 >;
 
+/// Of the classes counted from 0; the same on every ground.
 pub(crate) fn class_colour(class: usize) -> RGBColor {
-    RGBColor(0, 1, (class % COLOURS) as u8)
+    let [red, green, blue] = CLASS_COLOURS[class % CLASS_COLOURS.len()];
+    RGBColor(red, green, blue)
+}
+
+/// The key of a class in a legend.
+pub(crate) fn key(class: usize, name: &str) -> Markup {
+    let colour = css_colour(CLASS_COLOURS[class % CLASS_COLOURS.len()]);
+    html! { span.key { span.swatch style=(format!("background:{colour}")) {} " " (name) " " } }
 }
 
 /// Style rules that turn the placeholders into the page's colours.
 pub(crate) fn colour_rules() -> String {
-    let named = [(INK, "--ink".to_owned()), (MUTED, "--muted".to_owned()), (GRID, "--grid".to_owned())];
-    let classes = (0..COLOURS).map(|class| (class_colour(class), format!("--class-{class}")));
-    named
+    [(INK, "--ink"), (MUTED, "--muted"), (GRID, "--grid")]
         .into_iter()
-        .chain(classes)
         .map(|(RGBColor(r, g, b), name)| {
             let hex = format!("#{r:02X}{g:02X}{b:02X}");
             format!("svg.chart [fill=\"{hex}\"]{{fill:var({name})}}svg.chart [stroke=\"{hex}\"]{{stroke:var({name})}}\n")

@@ -18,6 +18,15 @@ pub enum ReportError {
     /// A picture cannot be encoded.
     #[error("cannot encode the picture: {0}")]
     Picture(String),
+    /// The name of a picture does not say its format.
+    #[error(
+        "cannot tell the format of the picture, expected a name that ends in .png, .jpg or .jpeg: {}",
+        path.display()
+    )]
+    PictureSuffix {
+        /// As given.
+        path: PathBuf,
+    },
     /// A picture cannot be written.
     #[error("cannot write the picture: {reason}: {}", path.display())]
     WritePicture {

@@ -13,7 +13,7 @@ use eval::{
 };
 use maud::{Markup, PreEscaped, html};
 
-use crate::{chart::COLOURS, error::ReportError, page::document};
+use crate::{chart::key, error::ReportError, page::document};
 
 /// What this page has and the morning's report has not.
 const OWN_STYLE: &str = "main table{width:auto;min-width:min(100%,34rem)}caption{text-align:left;font-weight:600;padding:.4rem 0}\
@@ -60,7 +60,7 @@ fn reports(found: &Evaluation) -> Vec<&ClassReport> {
 }
 
 fn coloured(found: &Evaluation) -> Vec<charts::Coloured<'_>> {
-    reports(found).into_iter().enumerate().map(|(place, report)| (place % COLOURS, report)).collect()
+    reports(found).into_iter().enumerate().collect()
 }
 
 fn summary(found: &Evaluation) -> Markup {
@@ -164,7 +164,7 @@ fn legend(classes: &[charts::Coloured<'_>]) -> Markup {
     html! {
         @if classes.len() > 1 {
             p { @for (colour, class) in classes {
-                span.key { span.swatch style=(format!("background:var(--class-{colour})")) {} " " (class.class) "  " }
+                (key(*colour, &class.class))
             } }
         }
     }
@@ -221,7 +221,7 @@ fn confusion(confusion: &Confusion) -> Markup {
                 tr { th { "false marks" } @for n in &confusion.false_marks { td.number { (n) } } td {} }
             }
         } }
-        p { @for (name, value) in agreed { @if let Some(value) = value { (name) " " b { (format!("{value:.3}")) } "  " } } }
+        p { @for (name, value) in agreed { @if let Some(value) = value { span.key { (name) " " b { (format!("{value:.3}")) } } " " } } }
     }
 }
 

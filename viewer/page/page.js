@@ -8,9 +8,6 @@ const STEPS = 101; // score steps, 0 to 100
 const DENSITY_BIN = 32; // level-0 px along a bin of densities
 const TISSUE = "tissue";
 
-// The report's colours by class; lighter ones in the dark.
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#b0568f", "#4a9bd1", "#c98a00", "#6b7280", "#7a3db8"];
-const TISSUE_COLOUR = "#3c4860";
 
 const $ = (id) => document.getElementById(id);
 const here = { view: null, header: null, regions: [], windows: null, viewer: null };
@@ -125,7 +122,7 @@ function styleOf() {
     fill: shown.fill,
     step: shown.step,
     classes: shown.classes,
-    colours: COLOURS,
+    colours: here.view.colours.classes,
     line: 1.4 * window.devicePixelRatio,
     regions: regionLooks(),
     windows: shown.windows,
@@ -142,9 +139,10 @@ function regionLooks() {
 }
 
 function lookOf(kind) {
-  if (kind === TISSUE) return { colour: TISSUE_COLOUR, veil: 0.04, dash: [5, 3] };
+  if (kind === TISSUE) return { colour: here.view.colours.tissue, veil: 0.04, dash: [5, 3] };
   const others = Object.keys(shown.regions).filter((other) => other !== TISSUE);
-  return { colour: COLOURS[(others.indexOf(kind) + 3) % COLOURS.length], veil: 0.22, dash: [] };
+  const colours = here.view.colours.regions;
+  return { colour: colours[others.indexOf(kind) % colours.length], veil: 0.22, dash: [] };
 }
 
 /** Another style: pieces stay in place until their successors come. */
@@ -441,10 +439,11 @@ function fillPanel() {
 
 function fillClasses() {
   const body = $("classes").tBodies[0];
+  const colours = here.view.colours.classes;
   body.replaceChildren();
   here.header.classes.forEach((kind, index) => {
     const row = body.insertRow();
-    row.insertCell().append(check(kind.name, COLOURS[index % COLOURS.length], "", shown.classes[index], (on) => {
+    row.insertCell().append(check(kind.name, colours[index % colours.length], "", shown.classes[index], (on) => {
       shown.classes[index] = on;
       showScores();
       showCounts();

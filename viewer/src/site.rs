@@ -9,7 +9,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wsi_reader::Slide;
-use wsi_types::Level0Box;
+use wsi_types::{
+    Level0Box, css_colour,
+    palette::{CLASS_COLOURS, TISSUE_COLOUR},
+    region_colour,
+};
 
 use crate::{
     ViewError, drawing,
@@ -124,7 +128,28 @@ struct ViewFacts<'a> {
     levels: &'a [ViewLevel],
     /// Why there are no pixels.
     no_pixels: Option<&'a str>,
+    colours: Colours,
     facts: &'a Value,
+}
+
+/// The colours of the page's overlays, as style sheets write them.
+#[derive(Serialize)]
+struct Colours {
+    /// By class; those beyond the last start again.
+    classes: Vec<String>,
+    /// By kind of regions beside tissue, likewise.
+    regions: Vec<String>,
+    tissue: String,
+}
+
+impl Colours {
+    fn new() -> Self {
+        Self {
+            classes: CLASS_COLOURS.map(css_colour).to_vec(),
+            regions: (0..CLASS_COLOURS.len()).map(|place| css_colour(region_colour(place))).collect(),
+            tissue: css_colour(TISSUE_COLOUR),
+        }
+    }
 }
 
 impl Site {
@@ -323,6 +348,7 @@ impl Entry {
             mpp: *mpp,
             levels: pixels.map_or(&[], |pixels| pixels.levels()),
             no_pixels: pixels.err(),
+            colours: Colours::new(),
             facts,
         })
     }

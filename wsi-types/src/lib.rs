@@ -5,6 +5,7 @@ pub mod detection;
 pub mod frame;
 pub mod key;
 pub mod model;
+pub mod palette;
 pub mod pixels;
 pub mod pyramid;
 pub mod tile;
@@ -18,6 +19,7 @@ pub use frame::{
 };
 pub use key::{DetectorIndex, ModelClass, WindowKey};
 pub use model::ModelFacts;
+pub use palette::{class_colour, css_colour, region_colour};
 pub use pixels::{Rgb, RgbBuffer};
 pub use pyramid::{Level, LevelIndex, Pyramid, PyramidError, Sampling, SamplingError};
 pub use tile::{TileGrid, TileId};

@@ -2,13 +2,12 @@
 //! ones were found.
 
 use wsi_reader::Slide;
-use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, RgbBuffer};
+use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, RgbBuffer, class_colour};
 
 use super::{
     canvas::{Canvas, PAPER},
-    colours::class_colour,
     density::{self, Density},
-    detections::draw_cells,
+    drawing::draw_boxes,
     ground::Ground,
     view::{PictureBox, PicturePoint, View},
 };
@@ -75,7 +74,7 @@ fn full_size(slide: &dyn Slide, centre: Level0Point, side: usize) -> View {
 
 fn crop_panel(slide: &dyn Slide, what: &Montage<'_>, crop: &View, index: usize) -> RgbBuffer {
     let mut canvas = Canvas::new(crop.picture.clone());
-    draw_cells(&mut canvas, crop, what.cells.iter().copied());
+    draw_boxes(&mut canvas, crop, what.cells);
     canvas.label(PicturePoint::new(0.0, TEXT_PX * 2.1), TEXT_PX, &letter(index));
     if let Some(um_per_px) = um_per_px(slide, crop) {
         canvas.scale_bar(um_per_px);

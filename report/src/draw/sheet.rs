@@ -1,11 +1,10 @@
 //! Pictures side by side with outlines on them, to see at a glance what a data
 //! set teaches.
 
-use wsi_types::{ClassId, Rgb, RgbBuffer};
+use wsi_types::{ClassId, Rgb, RgbBuffer, class_colour};
 
 use super::{
     canvas::{Canvas, INK, PAPER},
-    colours::class_colour,
     font,
     spans::for_each_span,
     view::{PictureBox, PicturePoint},

@@ -13,7 +13,7 @@ use super::{
     section::{badge, doubtful},
     slide::SlideReport,
 };
-use crate::{chart::COLOURS, error::ReportError, page::document};
+use crate::{chart::key, error::ReportError, page::document};
 
 const SORT: &str = include_str!("sort.js");
 /// Classes with a column of their own; more are in the slides' sections only.
@@ -123,10 +123,7 @@ fn cohort_chart(slides: &[SlideReport]) -> Result<Markup, ReportError> {
                 @if names.len() > 1 {
                     @for (name, colour) in &names {
                         @if let Some(colour) = colour {
-                            span.key {
-                                span.swatch style=(format!("background:var(--class-{})", colour % COLOURS)) {}
-                                " " (name) " "
-                            }
+                            (key(*colour, name))
                         }
                     }
                 }

@@ -1,0 +1,132 @@
+//! The colours of classes and regions: the same in drawings, reports, charts, exports and the viewer.
+
+use crate::{detection::ClassId, pixels::Rgb};
+
+/// Colours of classes by number; those beyond the last start again.
+///
+/// One set for all grounds, so that a class looks alike wherever it is met. The tests hold what it was searched for: any
+/// two are apart for normal sight and for each kind of colour blindness (simulated after Machado et al. 2009, compared in
+/// Oklab), all stand out from white and from dark pages, and the first four from hematoxylin and eosin.
+pub const CLASS_COLOURS: [Rgb; 8] = [
+    [18, 165, 156],
+    [95, 52, 243],
+    [193, 188, 13],
+    [187, 0, 0],
+    [10, 197, 255],
+    [149, 38, 164],
+    [101, 93, 97],
+    [169, 114, 227],
+];
+
+/// Of tissue, which lies below all else.
+pub const TISSUE_COLOUR: Rgb = [60, 72, 96];
+
+/// Regions begin here in the colours, so that the first kind is not that of the first cells.
+const FIRST_REGION: usize = 3;
+
+/// The colour of a class.
+#[must_use]
+pub fn class_colour(class: ClassId) -> Rgb {
+    CLASS_COLOURS[usize::from(class.0) % CLASS_COLOURS.len()]
+}
+
+/// The colour of a kind of regions, by its place among those beside tissue.
+#[must_use]
+pub fn region_colour(place: usize) -> Rgb {
+    CLASS_COLOURS[(place + FIRST_REGION) % CLASS_COLOURS.len()]
+}
+
+/// A colour as style sheets and SVG write it: `#12a59c`.
+#[must_use]
+pub fn css_colour([red, green, blue]: Rgb) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Vector = [f64; 3];
+    type Matrix = [Vector; 3];
+
+    /// What an eye makes of light, in linear RGB: normal, deutan, protan, tritan (Machado et al. 2009, severity 1).
+    const SIGHTS: [Matrix; 4] = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ];
+
+    fn times(matrix: &Matrix, vector: Vector) -> Vector {
+        matrix.map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum())
+    }
+
+    /// Undoes the curve of sRGB.
+    fn linear(colour: Rgb) -> Vector {
+        colour.map(|value| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    /// Oklab of linear RGB (Ottosson 2020): distances in it are those that people see, black to white being 1.
+    fn oklab(rgb: Vector) -> Vector {
+        const CONES: Matrix = [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ];
+        const LAB: Matrix = [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ];
+        times(&LAB, times(&CONES, rgb.map(|value| value.clamp(0.0, 1.0))).map(f64::cbrt))
+    }
+
+    fn apart(a: Rgb, b: Rgb, sight: &Matrix) -> f64 {
+        let [a, b] = [a, b].map(|colour| oklab(times(sight, linear(colour))));
+        a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+    }
+
+    /// As WCAG 2 defines it.
+    fn contrast(a: Rgb, b: Rgb) -> f64 {
+        let [a, b] = [a, b].map(|colour| {
+            let [red, green, blue] = linear(colour);
+            0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+        });
+        (a / b).max(b / a)
+    }
+
+    #[test]
+    fn any_two_classes_are_told_apart_by_the_colour_blind() {
+        for (place, &first) in CLASS_COLOURS.iter().enumerate() {
+            for &second in &CLASS_COLOURS[place + 1..] {
+                let least = SIGHTS.iter().map(|sight| apart(first, second, sight)).fold(f64::MAX, f64::min);
+                assert!(least > 0.1, "{} and {}: {least}", css_colour(first), css_colour(second));
+            }
+        }
+    }
+
+    #[test]
+    fn colours_stand_out_from_paper_from_dark_pages_and_from_tissue() {
+        let [eosin, hematoxylin] = [[228, 170, 205], [105, 70, 145]];
+        for (place, &colour) in CLASS_COLOURS.iter().enumerate() {
+            assert!(contrast(colour, [255; 3]) > 1.9, "{} on white", css_colour(colour));
+            assert!(contrast(colour, [27, 31, 38]) > 2.2, "{} on a dark page", css_colour(colour));
+            let tissue = [eosin, hematoxylin].map(|tissue| apart(colour, tissue, &SIGHTS[0]));
+            assert!(
+                place >= 4 || tissue.iter().all(|&apart| apart > 0.15),
+                "{} on tissue: {tissue:?}",
+                css_colour(colour)
+            );
+        }
+    }
+
+    #[test]
+    fn colours_are_written_as_style_sheets_do() {
+        assert_eq!(css_colour([18, 165, 9]), "#12a509");
+        assert_eq!(class_colour(ClassId(8)), class_colour(ClassId(0)));
+        assert_ne!(region_colour(0), class_colour(ClassId(0)));
+    }
+}
