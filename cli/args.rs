@@ -375,15 +375,20 @@ pub struct Status {
     pub json: bool,
 }
 
-/// Write OUT/report.html and the summaries anew; a run does so at its end.
+/// Write OUT/report.html and the summaries again; a run does so at its end.
 ///
-/// One file that needs no network, for a screen, a phone or paper: the cohort as a
-/// table, then each slide with its picture, density, coverage, charts, and what
-/// failed. It holds no file name and no label.
+/// It needs no network, and is for a screen, a phone or paper: what is to be looked at,
+/// the cohort as a table, then each slide with its picture, density, coverage and
+/// charts. Above 50 slides these are on pages of their own, in OUT/report. It holds no
+/// file name and no label.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Report {
     /// Folder of the dataset
     pub out: PathBuf,
+    /// Also write a report that says the names of the files, for you alone, to
+    /// OUT/.slidemill/report.html
+    #[arg(long)]
+    pub private: bool,
 }
 
 /// Check a dataset against its accounts: checksums of tables and pictures, rows,

@@ -22,7 +22,10 @@ use anyhow::Context as _;
 use dataset::{Dataset, host_name};
 use engine::{JobError, Marks, sweep};
 
-use crate::exit::{self, Exit};
+use crate::{
+    exit::{self, Exit},
+    progress::Log,
+};
 
 /// Set in the child.
 const CHILD: &str = "SLIDEMILL_CHILD";
@@ -78,6 +81,7 @@ pub fn supervise(dataset: &Dataset) -> anyhow::Result<Exit> {
             "the worker process died before its first slide: {reason}"
         );
         eprintln!("slidemill: {reason}; going on with one slide at a time");
+        Log::open(dataset).line(&format!("{reason}; going on with one slide at a time"));
     }
 }
 

@@ -8,14 +8,17 @@ use engine::{
     Engine, Event, Job, JobEnd, JobError, JobPlan, JobSlides, Redo, RunOptions, Settings, Shard, SlideEntry,
     Stop, Watch as _, find_slides, refuse_mistyped, try_writing,
 };
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM, SIGUSR1},
+    iterator::Signals,
+};
 
 use crate::{
     exit::{Exit, Failure},
     isolate,
     knobs::AllOptions,
     machine,
-    progress::Progress,
+    progress::{Problem, Progress, Screen, counted},
     report,
 };
 
@@ -103,7 +106,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         found = find_slides(&args.slides)?;
         let slides = std::mem::take(&mut found.slides);
         let mine = match shard {
-            Some(shard) => shard.keep(slides, file_bytes),
+            Some(shard) => shard.keep(slides, SlideEntry::bytes),
             None => slides,
         };
         (mine, options)
@@ -112,8 +115,10 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     make_folder(&dataset)?;
 
     let engine = Engine::open(&settings)?;
-    let stop = stop_on_signals()?;
-    let mut progress = Progress::new(args.json_logs, &dataset);
+    let sizes = slides.iter().map(|entry| (entry.name(), entry.bytes()));
+    let mut progress = Progress::new(args.json_logs, &dataset).expecting(sizes);
+    let stop = Stop::new();
+    stop_on_signals(&stop, progress.screen())?;
     for message in found.remarks() {
         progress.tell(&Event::Note { message });
     }
@@ -130,6 +135,9 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     if !dataset.accounts()?.is_empty() {
         report::write_report(&dataset)?;
     }
+    if !args.json_logs {
+        tell_end(progress.problems(), &dataset);
+    }
     let is_full = args.strict && has_full_windows(&dataset)?;
     Ok(if is_full && exit(&ended) == Exit::Done { Exit::Incomplete } else { exit(&ended) })
 }
@@ -145,9 +153,23 @@ fn shard_failure(reason: String) -> anyhow::Error {
     Failure::usage(format!("--shard: {reason}"))
 }
 
-/// What parts of a list without a plan are balanced by.
-fn file_bytes(entry: &SlideEntry) -> u64 {
-    std::fs::metadata(&entry.path).map_or(0, |facts| facts.len())
+/// Slides with problems that are named at the end of a run; the others are in the report.
+const NAMED: usize = 20;
+
+/// Names the slides that somebody has to look after, and the report.
+fn tell_end(problems: &[Problem], dataset: &Dataset) {
+    if !problems.is_empty() {
+        eprintln!("To be looked at: {}", counted(problems.len(), "slide"));
+    }
+    for Problem { name, reason } in problems.iter().take(NAMED) {
+        eprintln!("  {name}: {reason}");
+    }
+    if problems.len() > NAMED {
+        eprintln!("  and {} more, which the report names", problems.len() - NAMED);
+    }
+    if dataset.report().exists() {
+        eprintln!("report    {}", dataset.report().display());
+    }
 }
 
 fn exit(ended: &JobEnd) -> Exit {
@@ -167,17 +189,24 @@ fn make_folder(dataset: &Dataset) -> anyhow::Result<()> {
     })
 }
 
-/// The first Ctrl-C or SIGTERM asks for an orderly end, the second quits now:
-/// the ledger on disk is whole at any moment.
-fn stop_on_signals() -> anyhow::Result<Stop> {
-    let stop = Stop::new();
-    for signal in [SIGINT, SIGTERM] {
-        let code = i32::from(Exit::Again.code());
-        signal_hook::flag::register_conditional_shutdown(signal, code, stop.flag())
-            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
-            .context("cannot listen to signals")?;
-    }
-    // From the supervisor: see `isolate`.
-    signal_hook::flag::register(SIGUSR1, stop.flag()).context("cannot listen to signals")?;
-    Ok(stop)
+/// The first Ctrl-C or SIGTERM asks for an orderly end and says so at once, the second quits now: the ledger on disk is
+/// whole at any moment. SIGUSR1 is the supervisor's way to ask; see `isolate`.
+fn stop_on_signals(stop: &Stop, screen: Screen) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("cannot listen to signals")?;
+    let stop = stop.clone();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if !stop.is_asked() {
+                    stop.ask();
+                    screen.say("Stopping after the windows at work; Ctrl-C once more quits at once.");
+                } else if signal != SIGUSR1 {
+                    screen.clear();
+                    std::process::exit(i32::from(Exit::Again.code()));
+                }
+            }
+        })
+        .context("cannot start a thread")?;
+    Ok(())
 }

@@ -194,13 +194,22 @@ fn cells_and_regions_are_drawn() {
     assert!(tissue_mm2 <= 800.0 * 600.0 * 0.0625e-6 + 0.005, "{told}");
     assert_eq!((read_png(&picture).1, read_png(&picture).2), (200, 150));
 
+    let mut command = slidemill();
+    command.arg("draw").arg(&out).arg(&slide).args(["-o", "picture.tif"]);
+    let refused = command.output().unwrap();
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(
+        stderr(&refused).contains("expected a name that ends in .png, .jpg or .jpeg"),
+        "{}",
+        stderr(&refused)
+    );
+
     let elsewhere = folder.path().join("other.tif");
     small_slide(&elsewhere, 29);
     for (more, code, expected) in [
         (&["--show", "scales"][..], 65, "a run with several --detector"),
         (&["--area", "9000,9000,10,10"], 64, "outside of the slide, which has"),
         (&["--area", "1,2,3"], 64, "expected X,Y,WIDTH,HEIGHT"),
-        (&["-o", "picture.tif"], 64, "expected a name that ends in .png, .jpg or .jpeg"),
         (&["--show", "cell"], 64, "possible values: cells, regions, scales"),
         (&["--id", "nobody"], 65, "no results of slide nobody are here, but of s"),
     ] {

@@ -17,5 +17,8 @@ mod notebook;
 mod report;
 #[path = "night/shards.rs"]
 mod shards;
+#[cfg(target_os = "linux")]
+#[path = "night/terminal.rs"]
+mod terminal;
 #[path = "night/verify.rs"]
 mod verify;

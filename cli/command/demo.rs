@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use dataset::{
     CellRow, Dataset, RunAccount, SeenTissue, read_cells,
-    wording::{grouped, span},
+    wording::{counted, span},
 };
 use engine::RunOptions;
 use painted::{PaintSettings, Score, Truth};
@@ -32,11 +32,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     eprintln!("Painting a slide …");
     let truth = painted::paint_slide(&path, &PaintSettings { seed: args.seed, ..PaintSettings::default() })?;
     truth.write_csv(&args.out.join("painted.csv"))?;
-    eprintln!(
-        "Painted {} cells in {}.",
-        grouped(truth.cells.len() as u64),
-        span(clock.elapsed().as_secs_f64())
-    );
+    eprintln!("Painted {} in {}.", counted(truth.cells.len(), "cell"), span(clock.elapsed().as_secs_f64()));
 
     let dataset = Dataset::at(args.out.join("results"));
     let exit = run::run(args::Run {

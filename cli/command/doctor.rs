@@ -20,7 +20,7 @@ use crate::{
     args,
     exit::Exit,
     machine,
-    progress::{counted, grouped, span},
+    progress::{counted, fixed, grouped, span},
 };
 
 /// Seconds one core takes for a window of the bundled model (fp32, 2048 px); see
@@ -194,9 +194,9 @@ fn absent(checkup: &Checkup) -> Option<String> {
         (0, _) => None,
         (absent, checked) if absent == checked => Some("the file holds no pixels, only their places".into()),
         (absent, checked) => Some(format!(
-            "{} of {} tiles looked at are left out of the file and show as background",
+            "the file leaves out {} of {} looked at, which show as background",
             grouped(absent),
-            grouped(checked)
+            counted(checked as usize, "tile")
         )),
     }
 }
@@ -227,7 +227,7 @@ impl Table {
 
     fn row(&self, entry: &SlideEntry, finding: &Finding) -> String {
         let mpp = finding.mpp.map_or_else(|| "-".into(), |mpp| format!("{mpp:.4}"));
-        let tissue = finding.plan.map_or_else(|| "-".into(), |plan| format!("{:.2}", plan.tissue_mm2));
+        let tissue = finding.plan.map_or_else(|| "-".into(), |plan| fixed(plan.tissue_mm2, 2));
         let windows = finding.plan.map_or_else(|| "-".into(), |plan| grouped(plan.windows));
         let mut text = format!(
             "{:5}  {:width$}  {mpp:>6}  {tissue:>10}  {windows:>7}  {:>13}\n",
@@ -322,8 +322,9 @@ fn total(findings: &[Finding], threads: usize) -> String {
     let tissue: f64 = plans().map(|plan| plan.tissue_mm2).sum();
     if windows > 0 {
         text += &format!(
-            "a run of the others with the bundled model: {tissue:.1} mm² of tissue, {}, roughly {} on {} of a \
+            "a run of the others with the bundled model: {} mm² of tissue, {}, roughly {} on {} of a \
              CPU and up to {:.0} MB of results\n",
+            fixed(tissue, 1),
             counted(windows as usize, "window"),
             span(windows as f64 * CORE_SECS_PER_WINDOW / threads as f64),
             counted(threads, "core"),

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use dataset::{
     Analysis, CellRow, Dataset, DatasetError, RegionRow, RunAccount, SlideId, TISSUE, detector_bit,
-    for_each_cell, read_regions, seen_by, wording::grouped,
+    for_each_cell, read_regions, seen_by,
+    wording::{fixed, grouped, number},
 };
 use report::draw::{Area, Drawing, Legend};
 use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, class_colour, palette::TISSUE_COLOUR, region_colour};
@@ -188,7 +189,7 @@ impl Shown<'_> {
         }
         let line = |(&kind, &(count, um2)): (&&str, &(u64, f64))| {
             let colour = colours.get(kind).copied().unwrap_or(TISSUE_COLOUR);
-            (colour, format!("{kind}: {} of {:.2} mm²", grouped(count), um2 * 1e-6))
+            (colour, format!("{kind}: {} of {} mm²", grouped(count), fixed(um2 * 1e-6, 2)))
         };
         Ok(kinds.iter().map(line).collect())
     }
@@ -239,7 +240,7 @@ fn colour_of_seen(seen: u32, everyone: u32) -> Rgb {
 
 /// In words; `seen` by bits.
 fn who_saw(seen: u32, everyone: u32, analysis: &Analysis) -> String {
-    let name = |place: usize| format!("{} µm/px", analysis.detectors[place].mpp);
+    let name = |place: usize| format!("{} µm/px", number(analysis.detectors[place].mpp));
     let saw = |place: &usize| seen & detector_bit(*place) != 0;
     let names: Vec<String> = (0..analysis.detectors.len()).filter(saw).map(name).collect();
     match names.as_slice() {

@@ -8,7 +8,10 @@ use std::{
 use convert::{
     Area, CellTable, Choice, DicomSlide, Format, Settings, SlideFacts, Source, Tally, into, read_regions,
 };
-use dataset::{Analysis, Dataset, RunAccount, SlideId, wording::grouped};
+use dataset::{
+    Analysis, Dataset, RunAccount, SlideId,
+    wording::{counted, grouped},
+};
 use engine::ByteSize;
 use eval::{polygon::Polygon, truth::ReadSettings};
 use wsi_types::{ClassId, Level0Point, Mpp, class_colour};
@@ -263,14 +266,14 @@ fn facts(cells: &CellTable, table: &Path, id: &SlideId, analysis: &Analysis) -> 
 }
 
 fn line(format: Format, tally: &Tally, path: &Path) -> String {
-    let mut line = format!("{:<17} {} cells", format.name(), grouped(tally.cells()));
+    let mut line = format!("{:<17} {}", format.name(), counted(tally.cells() as usize, "cell"));
     if tally.regions > 0 {
-        line.push_str(&format!(", {} regions", grouped(tally.regions)));
+        line.push_str(&format!(", {}", counted(tally.regions as usize, "region")));
     }
     line.push_str(&format!(", {}", ByteSize(tally.bytes)));
     if tally.repaired + tally.boxed > 0 {
-        let (repaired, boxed) = (grouped(tally.repaired), grouped(tally.boxed));
-        line.push_str(&format!(" ({repaired} outlines repaired, {boxed} written as boxes)"));
+        let (repaired, boxed) = (counted(tally.repaired as usize, "outline"), grouped(tally.boxed));
+        line.push_str(&format!(" ({repaired} repaired, {boxed} as a box)"));
     }
     line.push_str(&format!("  {}", path.display()));
     line

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use convert::into::{self, Placing, TakenOver, take_over};
 use dataset::{
     Analysis, Coverage, Dataset, FileFacts, ModelFacts, Outcome, RegionCount, RunAccount, SlideId, TISSUE,
-    ThresholdCount, Tissue, hex, sha256_of, stage_pictures, wording::grouped,
+    ThresholdCount, Tissue, clock, hex, sha256_of, stage_pictures, wording::grouped,
 };
 use engine::tissue_regions;
 use eval::truth::{ReadSettings, Reading};
@@ -234,6 +234,7 @@ impl Target {
             analysis: None,
             warnings: warnings(taken),
             doubts: Vec::new(),
+            ended: Some(clock::timestamp()),
             elapsed_secs: 0.0,
         })
     }

@@ -10,7 +10,7 @@ use wsi_reader::{GivenScale, Scale, Slide, SlideInfo};
 use crate::{
     args,
     exit::Exit,
-    progress::{counted, grouped},
+    progress::{counted, fixed, grouped},
 };
 
 /// Everything `info` knows, as `--json` prints it.
@@ -160,7 +160,8 @@ fn describe(info: &SlideInfo, plan: Option<&Result<PlanCost, PlanError>>) -> Str
     line("images", if images.is_empty() { "none".into() } else { images.join(", ") });
     line(
         "profile",
-        info.icc_profile_bytes.map_or_else(|| "none".into(), |bytes| format!("ICC, {bytes} bytes")),
+        info.icc_profile_bytes
+            .map_or_else(|| "none".into(), |bytes| format!("ICC, {}", counted(bytes as usize, "byte"))),
     );
     for remark in &info.remarks {
         line("note", remark.clone());
@@ -178,10 +179,10 @@ fn describe_cost(cost: &PlanCost) -> String {
         .inferred_per_tissue_px
         .map_or_else(String::new, |ratio| format!(", {ratio:.2} px per tissue px"));
     format!(
-        "{} with the bundled model, {:.2} mm² of tissue in {:.2} mm², {} Mpx to infer{ratio}",
+        "{} with the bundled model, {} mm² of tissue in {} mm², {} Mpx to infer{ratio}",
         counted(cost.windows as usize, "window"),
-        cost.tissue_mm2,
-        cost.slide_mm2,
+        fixed(cost.tissue_mm2, 2),
+        fixed(cost.slide_mm2, 2),
         grouped(cost.inferred_px.div_ceil(1_000_000)),
     )
 }

@@ -1,5 +1,6 @@
 //! `slidemill tissue` and `slidemill thumbnail`: pictures of a slide.
 
+use dataset::wording::{counted, fixed};
 use engine::{Settings, plan_settings};
 use tiler::{Survey, SurveyError};
 use wsi_reader::Overview;
@@ -28,9 +29,9 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let overview = Overview::whole(survey.slide.as_ref(), args.size);
     // Sharpest first: its windows are the smallest.
     args.out.write(&tiler::draw_plan(&overview.pixels, &survey.mask, &survey.plans[0]))?;
-    let windows: Vec<_> = survey.plans.iter().map(|plan| plan.windows().len().to_string()).collect();
-    let (tissue_mm2, windows) = (survey.tissue_mm2(), windows.join(" + "));
-    println!("{tissue_mm2:.2} mm² of tissue, {windows} windows: {}", args.out.path().display());
+    let windows: Vec<_> = survey.plans.iter().map(|plan| counted(plan.windows().len(), "window")).collect();
+    let (tissue_mm2, windows) = (fixed(survey.tissue_mm2(), 2), windows.join(" + "));
+    println!("{tissue_mm2} mm² of tissue, {windows}: {}", args.out.path().display());
     Ok(Exit::Done)
 }
 

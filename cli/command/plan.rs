@@ -6,7 +6,7 @@ use engine::{ByteSize, JobPlan, PlannedSlide, RunOptions, balance, find_slides};
 use crate::{
     args,
     exit::{Exit, Failure},
-    progress::counted,
+    progress::{counted, fixed},
 };
 
 /// Writes the plan of a job and shows it.
@@ -70,5 +70,5 @@ fn windows(plan: &JobPlan) -> String {
 fn extent(slides: &[&PlannedSlide]) -> String {
     let area: f64 = slides.iter().map(|slide| slide.area_mm2).sum();
     let bytes: u64 = slides.iter().map(|slide| slide.bytes).sum();
-    format!("{}, {area:.1} mm², {}", counted(slides.len(), "slide"), ByteSize(bytes))
+    format!("{}, {} mm², {}", counted(slides.len(), "slide"), fixed(area, 1), ByteSize(bytes))
 }

@@ -1,18 +1,31 @@
-//! `slidemill report`: the morning report and the summaries, from what is there.
+//! `slidemill report`: the report and the summaries again, from what is under OUT.
+
+use std::path::{Path, PathBuf};
 
 use dataset::Dataset;
+use report::FileNames;
 
-use crate::{args, exit::Exit};
+use crate::{annotations::slide_names, args, exit::Exit};
 
-/// Writes `report.html` and both summaries anew.
+/// Writes the report of all slides that have an account.
 ///
 /// # Errors
 ///
-/// When there is nothing to report, or the files cannot be written.
+/// An input failure when there is no account, an output failure when the report
+/// cannot be written.
 pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out);
-    report::write_report(&dataset)?;
+    let shared = report::write_report(&dataset)?;
     report::write_summary(&dataset)?;
-    println!("{}", dataset.report().display());
+    println!("{}", shared.display());
+    if args.private {
+        let paths = slide_names::<PathBuf>(&dataset)?;
+        let names: FileNames = paths.into_iter().map(|(id, path)| (id, file_name(&path))).collect();
+        println!("{}", report::write_private_report(&dataset, &names)?.display());
+    }
     Ok(Exit::Done)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -1,6 +1,6 @@
 //! `slidemill settings`: the effective settings, as a file that can be used.
 
-use engine::{KNOBS, Knob, RunOptions, Settings};
+use engine::{KNOBS, Knob, Phase, RunOptions, Settings};
 
 use crate::{args, exit::Exit, machine};
 
@@ -28,14 +28,43 @@ fn line(knob: &Knob, flags: &RunOptions, file: &RunOptions, settings: &Settings)
         (_, true) => "file",
         _ => "default",
     };
+    // What this machine is taken for holds for this machine alone: a file that names it would pin it on the next.
+    let is_machines = knob.phase == Phase::Machine && origin == "default";
     let value = (knob.shown)(&settings.options, settings);
-    let (mark, value) = value.map_or(("# ", "…".to_owned()), |value| ("", value));
+    let mark = if value.is_none() || is_machines { "# " } else { "" };
+    let value = value.unwrap_or_else(|| "…".to_owned());
     format!("{:<33} # {origin}{}", format!("{mark}{} = {value}", knob.name), knob.remark)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The text of a file that does not say where its values are from.
+    fn without_origins(text: &str) -> String {
+        ["# flag", "# file", "# default"]
+            .iter()
+            .fold(text.to_owned(), |text, origin| text.replace(origin, "#"))
+    }
+
+    #[test]
+    fn what_this_machine_decides_is_shown_and_not_set() {
+        let settings = Settings::new(RunOptions::default()).unwrap();
+        let text = describe(&RunOptions::default(), &RunOptions::default(), &settings);
+        let of_machine = KNOBS.iter().filter(|knob| knob.phase == Phase::Machine).map(|knob| knob.name);
+        let names: Vec<&str> = of_machine.collect();
+        assert!(
+            names.contains(&"threads") && names.contains(&"mem") && names.contains(&"device"),
+            "{names:?}"
+        );
+        let set: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+        assert!(set.iter().all(|name| !names.contains(name)), "{text}");
+        assert!(text.contains("# threads = "), "{text}");
+        let given = RunOptions { threads: Some(3), ..RunOptions::default() };
+        let settings = Settings::new(given.clone()).unwrap();
+        assert!(describe(&given, &RunOptions::default(), &settings).contains("\nthreads = 3"));
+    }
 
     #[test]
     fn what_is_printed_is_a_settings_file_with_the_same_effect() {
@@ -50,11 +79,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slidemill.toml");
         std::fs::write(&path, &text).unwrap();
-        let again = Settings::new(RunOptions::from_file(&path).unwrap()).unwrap();
-        assert_eq!(
-            describe(&RunOptions::default(), &RunOptions::default(), &again).replace("default", ""),
-            text.replace("default", "").replace("flag", "")
-        );
+        let file = RunOptions::from_file(&path).unwrap();
+        let again = describe(&RunOptions::default(), &file, &Settings::new(file.clone()).unwrap());
+        assert_eq!(without_origins(&again), without_origins(&text));
         assert!(text.contains("mpp = 0.25") && text.contains("# flag"));
     }
 }

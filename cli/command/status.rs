@@ -9,7 +9,7 @@ use crate::{
     args,
     dataset::Dataset,
     exit::{Exit, Failure},
-    progress::{JobState, JobStatus, counted, grouped, rate, span},
+    progress::{JobState, JobStatus, counted, fixed, rate, span},
 };
 
 /// Without a sign of life for this long, a running job is likely gone.
@@ -88,19 +88,19 @@ fn describe(status: &JobStatus) -> String {
         totals.skipped
     );
     text += &format!(
-        "so far   {} cells in {:.2} mm² of tissue, {}\n",
-        grouped(totals.cells),
-        totals.analysed_mm2,
+        "so far   {} in {} mm² of tissue, {}\n",
+        counted(totals.cells as usize, "cell"),
+        fixed(totals.analysed_mm2, 2),
         span(totals.elapsed_secs)
     );
     if let Some(current) = &status.current {
         text += &format!(
-            "at work  {}: {} of {}, {} failed, {} cells{}\n",
+            "at work  {}: {} of {}, {} failed, {}{}\n",
             current.slide,
             current.done,
             counted(current.windows, "window"),
             current.failed,
-            grouped(current.cells),
+            counted(current.cells as usize, "cell"),
             status.windows_per_sec.map_or_else(String::new, |pace| format!(", {}", rate(pace)))
         );
     }

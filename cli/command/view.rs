@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use dataset::{Analysis, Dataset, NewFolder, Outcome, RunAccount, SlideId, wording::grouped};
+use dataset::{
+    Analysis, Dataset, NewFolder, Outcome, RunAccount, SlideId,
+    wording::{counted, grouped},
+};
 use engine::ByteSize;
 use serde_json::json;
 use viewer::{
@@ -125,13 +128,14 @@ fn export(
     let site = Site::new(slides.collect(), only.map(|id| id.as_str().to_owned()));
     let new_folder = NewFolder::at(folder)?;
     let size = viewer::export::size(&site)?;
-    let (bytes, files) = (ByteSize(size.bytes), grouped(size.files));
-    print("the size", |out| writeln!(out, "writes    about {bytes} in {files} files: {}", folder.display()))?;
+    let (bytes, files) = (ByteSize(size.bytes), counted(size.files as usize, "file"));
+    print("the size", |out| writeln!(out, "writes    about {bytes} in {files}: {}", folder.display()))?;
     let done = viewer::export::export(&site, |name, bytes| anyhow::Ok(new_folder.write(name, bytes)?))?;
     new_folder.finish()?;
     print("the page", |out| writeln!(out, "page      {}", folder.join("index.html").display()))?;
     if done.unreadable > 0 {
-        eprintln!("slidemill: {} tiles of pixels cannot be read and are missing", done.unreadable);
+        let tiles = counted(done.unreadable as usize, "tile");
+        eprintln!("slidemill: left out, because they cannot be read: {tiles} of pixels");
         return Ok(Exit::Incomplete);
     }
     Ok(Exit::Done)
@@ -234,8 +238,9 @@ fn shown(dataset: &Dataset, account: &RunAccount, path: Option<&PathBuf>) -> Opt
 fn facts(dataset: &Dataset, account: &RunAccount, analysis: &Analysis) -> serde_json::Value {
     let ending = match account.outcome {
         Outcome::Partial => format!(
-            "Incomplete: {} of {} windows have no result.",
-            analysis.windows.failed, analysis.windows.planned
+            "Incomplete: no result from {} of {}.",
+            grouped(analysis.windows.failed as u64),
+            counted(analysis.windows.planned, "window")
         ),
         _ => String::new(),
     };

@@ -15,9 +15,8 @@ pub(super) struct Bars {
     slide: ProgressBar,
 }
 
-impl Default for Bars {
-    fn default() -> Self {
-        let screen = MultiProgress::new();
+impl Bars {
+    pub(super) fn on(screen: MultiProgress) -> Self {
         let bar = |what| screen.add(ProgressBar::new(0).with_style(style(what)));
         let (job, slide) = (bar("slides"), bar("windows"));
         Self { screen, job, slide }
@@ -59,6 +58,14 @@ impl View for Bars {
             // Printing above the bars can fail only when the terminal is gone.
             let _ = self.screen.println(text);
         }
+    }
+}
+
+/// A job that ends with an error leaves no bars behind.
+impl Drop for Bars {
+    fn drop(&mut self) {
+        // It can fail only when the terminal is gone.
+        let _ = self.screen.clear();
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dataset::Outcome;
 
-use super::{Event, Totals, View, counted, grouped, pace::Pace, span};
+use super::{Event, Totals, View, counted, fixed, grouped, pace::Pace, span};
 
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -65,7 +65,11 @@ pub(super) fn line(event: &Event) -> Option<String> {
         }
         Event::SlideStarted { name, windows, resumed, tissue_mm2, .. } => {
             let resumed = if *resumed > 0 { format!(", {resumed} already done") } else { String::new() };
-            format!("{name}: {tissue_mm2:.2} mm² of tissue, {}{resumed}", counted(*windows, "window"))
+            format!(
+                "{name}: {} mm² of tissue, {}{resumed}",
+                fixed(*tissue_mm2, 2),
+                counted(*windows, "window")
+            )
         }
         Event::Note { message } => message.clone(),
         Event::Windows { .. } => return None,
@@ -85,8 +89,9 @@ pub(super) fn line(event: &Event) -> Option<String> {
                 _ => format!(", INCOMPLETE: {} failed", counted(*failed_windows, "window")),
             };
             format!(
-                "{name}: {} cells in {analysed_mm2:.2} mm², {}{partial}{doubtful}",
-                grouped(*cells),
+                "{name}: {} in {} mm², {}{partial}{doubtful}",
+                counted(*cells as usize, "cell"),
+                fixed(*analysed_mm2, 2),
                 span(*elapsed_secs)
             )
         }
@@ -113,10 +118,10 @@ fn summary(totals: &Totals) -> String {
     }
     let stopped = if totals.interrupted { "stopped: " } else { "" };
     format!(
-        "{stopped}{}; {} cells in {:.2} mm² of tissue, {}",
+        "{stopped}{}; {} in {} mm² of tissue, {}",
         parts.join(", "),
-        grouped(totals.cells),
-        totals.analysed_mm2,
+        counted(totals.cells as usize, "cell"),
+        fixed(totals.analysed_mm2, 2),
         span(totals.elapsed_secs)
     )
 }

@@ -4,19 +4,45 @@
 mod bars;
 mod json;
 mod lines;
+mod log;
 mod pace;
+mod screen;
 mod status;
 
 use std::{io::IsTerminal as _, time::Instant};
 
-use dataset::Dataset;
+use dataset::{Dataset, Outcome};
 use engine::{Event, Totals, Watch};
 
-pub use dataset::wording::{counted, grouped, span};
+pub use dataset::wording::{counted, fixed, grouped, span};
+pub use log::Log;
 pub use pace::rate;
+pub use screen::Screen;
 pub use status::{JobState, JobStatus, SlideStatus};
 
 use pace::Pace;
+
+/// A slide that somebody has to look after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Its file name.
+    pub name: String,
+    /// What is wrong, in words.
+    pub reason: String,
+}
+
+impl Problem {
+    fn new(event: &Event) -> Option<Self> {
+        let (name, reason) = match event {
+            Event::SlideFailed { name, reason, .. } => (name, reason.clone()),
+            Event::SlideFinished { name, outcome, failed_windows, .. } if *outcome != Outcome::Done => {
+                (name, format!("incomplete, {} failed", counted(*failed_windows, "window")))
+            }
+            _ => return None,
+        };
+        Some(Self { name: name.clone(), reason })
+    }
+}
 
 /// One way of showing events.
 trait View: Send {
@@ -27,6 +53,9 @@ trait View: Send {
 /// Tells events to whoever watches.
 pub struct Progress {
     view: Box<dyn View>,
+    screen: Screen,
+    log: Log,
+    problems: Vec<Problem>,
     status: status::StatusFile,
     totals: Totals,
     pace: Pace,
@@ -37,20 +66,45 @@ impl Progress {
     /// Bars on a terminal, a line now and then without one, JSON on request.
     #[must_use]
     pub fn new(json: bool, dataset: &Dataset) -> Self {
-        let view: Box<dyn View> = if json {
-            Box::new(json::JsonLines)
+        let bars = indicatif::MultiProgress::new();
+        let (view, screen): (Box<dyn View>, Screen) = if json {
+            (Box::new(json::JsonLines), Screen::default())
         } else if std::io::stderr().is_terminal() {
-            Box::new(bars::Bars::default())
+            (Box::new(bars::Bars::on(bars.clone())), Screen::with_bars(bars))
         } else {
-            Box::new(lines::Lines::default())
+            (Box::new(lines::Lines::default()), Screen::default())
         };
+        let mut log = Log::open(dataset);
+        log.begin();
         Self {
             view,
+            screen,
+            log,
+            problems: Vec::new(),
             status: status::StatusFile::new(dataset),
             totals: Totals::default(),
             pace: Pace::new(Instant::now()),
             started: Instant::now(),
         }
+    }
+
+    /// Knows how many bytes each slide of the job has on the disk, by file name: time left is told from them.
+    #[must_use]
+    pub fn expecting(mut self, slides: impl Iterator<Item = (String, u64)>) -> Self {
+        self.pace.expect(slides);
+        self
+    }
+
+    /// The terminal, for others who have something to say.
+    #[must_use]
+    pub fn screen(&self) -> Screen {
+        self.screen.clone()
+    }
+
+    /// The slides that somebody has to look after, as they ended.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
     }
 }
 
@@ -62,6 +116,10 @@ impl Watch for Progress {
             self.totals = *totals;
         }
         self.pace.note(event, Instant::now());
+        self.problems.extend(Problem::new(event));
+        if let Some(text) = lines::line(event) {
+            self.log.line(&text);
+        }
         self.view.show(event, &self.totals, &self.pace);
         self.status.note(event, &self.totals, &self.pace);
     }

@@ -1,8 +1,10 @@
 //! How fast a job goes, and how much longer it will take.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
-use super::{Event, SlideStatus, Totals, grouped, span};
+use dataset::SlideId;
+
+use super::{Event, SlideStatus, Totals, counted, fixed, span};
 
 /// Windows of this run without which nothing is said of the time left.
 const FEWEST_WINDOWS: usize = 4;
@@ -13,6 +15,40 @@ pub(super) struct Pace {
     slides: usize,
     since: Instant,
     current: Option<Current>,
+    to_come: ToCome,
+    /// Tissue, in mm², that this run analysed on the slides before the one at work.
+    worked_mm2: f64,
+}
+
+/// The slides that have not begun, whose tissue is told from the sizes of their files.
+#[derive(Debug, Default)]
+struct ToCome {
+    /// By file name; slides of one name are taken in any order.
+    bytes: BTreeMap<String, Vec<u64>>,
+    left_bytes: u64,
+    /// Of the slides that began: what tissue there was in how many bytes.
+    begun_bytes: u64,
+    begun_mm2: f64,
+}
+
+impl ToCome {
+    /// Slides whose sizes are not known have the same.
+    fn alike(slides: usize) -> Self {
+        Self { left_bytes: slides as u64, ..Self::default() }
+    }
+
+    /// A slide is no longer to come; its bytes.
+    fn take(&mut self, name: &str) -> u64 {
+        let bytes = if self.bytes.is_empty() { Some(1) } else { self.bytes.get_mut(name).and_then(Vec::pop) };
+        let bytes = bytes.unwrap_or_default();
+        self.left_bytes = self.left_bytes.saturating_sub(bytes);
+        bytes
+    }
+
+    /// Tissue that is to be expected.
+    fn mm2(&self) -> f64 {
+        self.left_bytes as f64 * self.begun_mm2 / self.begun_bytes.max(1) as f64
+    }
 }
 
 /// The slide at work.
@@ -29,14 +65,38 @@ struct Current {
 impl Current {
     /// How much of it is done.
     fn share(&self) -> f64 {
-        if self.status.windows == 0 { 1.0 } else { self.status.done as f64 / self.status.windows as f64 }
+        self.share_of(self.status.done)
+    }
+
+    /// The tissue that this run analysed when so many windows are done, in mm².
+    fn worked_mm2(&self, done: usize) -> f64 {
+        self.tissue_mm2 * (self.share_of(done) - self.share_of(self.resumed))
+    }
+
+    fn share_of(&self, windows: usize) -> f64 {
+        if self.status.windows == 0 { 1.0 } else { windows as f64 / self.status.windows as f64 }
     }
 }
 
 impl Pace {
     /// Of a job that begins now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { slides: 0, since: now, current: None }
+        Self { slides: 0, since: now, current: None, to_come: ToCome::default(), worked_mm2: 0.0 }
+    }
+
+    /// Knows how many bytes each slide has on the disk, by file name.
+    pub(super) fn expect(&mut self, slides: impl Iterator<Item = (String, u64)>) {
+        for (name, bytes) in slides {
+            self.to_come.left_bytes += bytes;
+            self.to_come.bytes.entry(name).or_default().push(bytes);
+        }
+    }
+
+    /// The slide at work has no window left.
+    fn close(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.worked_mm2 += current.worked_mm2(current.status.windows);
+        }
     }
 
     /// Takes what happened at `now`.
@@ -45,8 +105,15 @@ impl Pace {
             Event::JobStarted { slides, .. } => {
                 self.slides = *slides;
                 self.since = now;
+                if self.to_come.bytes.is_empty() {
+                    self.to_come = ToCome::alike(*slides);
+                }
             }
             Event::SlideStarted { slide, name, windows, resumed, tissue_mm2 } => {
+                // The one before may not be committed yet.
+                self.close();
+                self.to_come.begun_bytes += self.to_come.take(name);
+                self.to_come.begun_mm2 += tissue_mm2;
                 let status = SlideStatus {
                     slide: slide.clone(),
                     windows: *windows,
@@ -70,10 +137,13 @@ impl Pace {
                 }
             }
             // The next one may have begun before this one was committed.
-            Event::SlideFinished { slide, .. } | Event::SlideFailed { slide, .. } => {
-                self.current.take_if(|current| current.status.slide == *slide);
+            Event::SlideFinished { slide, .. } if self.is_current(slide) => self.close(),
+            Event::SlideFailed { slide, .. } if self.is_current(slide) => self.current = None,
+            // It never began.
+            Event::SlideSkipped { name, .. } | Event::SlideFailed { name, .. } => {
+                self.to_come.take(name);
             }
-            Event::JobFinished(_) => self.current = None,
+            Event::JobFinished(_) => self.close(),
             _ => {}
         }
     }
@@ -118,26 +188,31 @@ impl Pace {
         Some((current.windows - current.done.min(current.windows)) as f64 / self.windows_per_sec(now)?)
     }
 
-    /// Seconds until the job ends, if the slides to come are like those so far; not
+    fn is_current(&self, slide: &SlideId) -> bool {
+        self.current.as_ref().is_some_and(|current| current.status.slide == *slide)
+    }
+
+    /// Seconds until the job ends, if the tissue to come takes as long as that so far; not
     /// less than for the slide at work.
-    pub(super) fn job_left_secs(&self, totals: &Totals, now: Instant) -> Option<f64> {
-        let (share, here) = self.current.as_ref().map_or((0.0, 0.0), |current| {
-            let windows = current.status.windows.max(1) as f64;
-            (current.share(), (current.status.done - current.resumed) as f64 / windows)
-        });
-        // Slides that failed or were done before took no time.
-        let worked = (totals.done + totals.partial) as f64 + here;
-        let to_come = (self.slides as f64 - totals.ended() as f64 - share).max(0.0);
-        let enough = totals.done + totals.partial > 0 || self.windows_per_sec(now).is_some();
+    pub(super) fn job_left_secs(&self, now: Instant) -> Option<f64> {
+        let current = self.current.as_ref();
+        let at_work = current.map_or(0.0, |current| current.worked_mm2(current.status.done));
+        let left = current.map_or(0.0, |current| current.tissue_mm2 * (1.0 - current.share()));
+        let worked = self.worked_mm2 + at_work;
+        let is_enough = self.worked_mm2 > 0.0 || self.windows_per_sec(now).is_some();
         let at_least = self.slide_left_secs(now).unwrap_or_default();
-        (enough && worked > 0.0).then(|| ((now - self.since).as_secs_f64() / worked * to_come).max(at_least))
+        let per_mm2 = (now - self.since).as_secs_f64() / worked;
+        (is_enough && worked > 0.0).then(|| (per_mm2 * (left + self.to_come.mm2())).max(at_least))
     }
 
     /// The job in words: `2 h 05 min left, 12 345 cells in 4.56 mm²`.
     pub(super) fn of_job(&self, totals: &Totals, now: Instant) -> String {
-        let left =
-            self.job_left_secs(totals, now).map_or_else(String::new, |secs| format!("{} left, ", span(secs)));
-        format!("{left}{} cells in {:.2} mm²", grouped(self.cells(totals)), self.mm2(totals))
+        let left = self.job_left_secs(now).map_or_else(String::new, |secs| format!("{} left, ", span(secs)));
+        format!(
+            "{left}{} in {} mm²",
+            counted(self.cells(totals) as usize, "cell"),
+            fixed(self.mm2(totals), 2)
+        )
     }
 
     /// The slide at work in words: `3.2 windows/s, 12 s left, 2 FAILED`.
@@ -181,12 +256,35 @@ mod tests {
         Event::Windows { slide: slide(name), done, failed: 1, windows: 40, cells: 700 }
     }
 
+    fn skipped(name: &str) -> Event {
+        Event::SlideSkipped { slide: slide(name), name: format!("{name}.svs"), reason: String::new() }
+    }
+
+    /// A biopsy said that a hundred resections take as long as it did.
+    #[test]
+    fn time_left_is_that_of_the_area_that_is_left() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut pace = Pace::new(start);
+        let sizes = [("small.svs", 10), ("large.svs", 1000), ("done.svs", 5000)];
+        pace.expect(sizes.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
+        pace.note(&Event::JobStarted { slides: 3, model: String::new(), device: String::new() }, start);
+        pace.note(&started("small", 10, 0), start);
+        pace.note(&windows("small", 10), at(10));
+        pace.note(&skipped("done"), at(10));
+        // 10 bytes with 2 mm² took 10 s; 1000 bytes are to come.
+        assert_eq!(pace.job_left_secs(at(10)), Some(1000.0));
+        // It has less tissue than its size told.
+        pace.note(&started("large", 40, 0), at(10));
+        assert_eq!(pace.job_left_secs(at(10)), Some(10.0));
+    }
+
     #[test]
     fn what_is_left_follows_from_what_this_run_did() {
         let start = Instant::now();
         let at = |secs| start + Duration::from_secs(secs);
         let mut pace = Pace::new(start);
-        let mut totals = Totals::default();
+        let totals = Totals::default();
         pace.note(&Event::JobStarted { slides: 4, model: String::new(), device: String::new() }, start);
         assert_eq!(pace.of_job(&totals, at(1)), "0 cells in 0.00 mm²");
         // Half of it was done before.
@@ -195,10 +293,9 @@ mod tests {
         assert_eq!(pace.of_slide(at(10)), "1.0 windows/s, 10 s left, 1 FAILED");
         assert_eq!((pace.cells(&totals), pace.mm2(&totals)), (700, 1.5));
         // A quarter of a slide in 10 s; three and a quarter are to come.
-        assert_eq!(pace.job_left_secs(&totals, at(10)), Some(130.0));
+        assert_eq!(pace.job_left_secs(at(10)), Some(130.0));
         // The next slide begins before this one is committed.
         pace.note(&started("b", 40, 0), at(20));
-        (totals.done, totals.cells, totals.analysed_mm2) = (1, 1400, 2.0);
         let finished = Event::SlideFinished {
             slide: slide("a"),
             name: String::new(),
@@ -211,11 +308,12 @@ mod tests {
         };
         pace.note(&finished, at(21));
         assert_eq!((pace.name(), pace.of_slide(at(21)).as_str()), ("b.svs", ""));
-        assert_eq!(pace.job_left_secs(&totals, at(21)), Some(63.0));
+        // Half a slide in 21 s; three are to come.
+        assert_eq!(pace.job_left_secs(at(21)), Some(126.0));
         // The last one is slower than those before it.
-        pace.note(&windows("b", 4), at(60));
-        totals.done = 3;
-        assert_eq!(pace.job_left_secs(&totals, at(60)), pace.slide_left_secs(at(60)));
+        ["c", "d"].iter().for_each(|name| pace.note(&skipped(name), at(21)));
+        pace.note(&windows("b", 4), at(400));
+        assert_eq!(pace.job_left_secs(at(400)), pace.slide_left_secs(at(400)));
         assert_eq!(rate(0.25), "15.0 windows/min");
     }
 }

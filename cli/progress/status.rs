@@ -128,8 +128,7 @@ impl StatusFile {
         status.slides = pace.slides();
         status.current = pace.current().cloned();
         let at = Instant::now();
-        (status.windows_per_sec, status.left_secs) =
-            (pace.windows_per_sec(at), pace.job_left_secs(totals, at));
+        (status.windows_per_sec, status.left_secs) = (pace.windows_per_sec(at), pace.job_left_secs(at));
         if let Event::JobFinished(totals) = event {
             status.left_secs = None;
             status.state = if totals.interrupted { JobState::Interrupted } else { JobState::Finished };

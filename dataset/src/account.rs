@@ -62,7 +62,10 @@ pub struct RunAccount {
     /// slide that is not what the model was made for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
-    /// Wall time of the run that ended it, in seconds.
+    /// When it ended, UTC: `2026-11-22T07:05:59Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Time that the run which ended it worked on it, in seconds; not the time it waited for its turn.
     pub elapsed_secs: f64,
 }
 
@@ -195,6 +198,14 @@ pub struct Coverage {
     /// so what was there is not known.
     #[serde(default, skip_serializing_if = "is_none_mm2")]
     pub absent_mm2: f64,
+}
+
+impl Coverage {
+    /// Cells per mm² of analysed tissue, where there is some.
+    #[must_use]
+    pub fn per_mm2(&self, cells: u64) -> Option<f64> {
+        (self.analysed_mm2 > 0.0).then(|| cells as f64 / self.analysed_mm2)
+    }
 }
 
 fn is_none_mm2(area: &f64) -> bool {

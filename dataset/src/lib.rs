@@ -3,6 +3,7 @@
 
 mod account;
 mod checksum;
+pub mod clock;
 mod error;
 mod host;
 mod id;
@@ -11,7 +12,6 @@ mod paths;
 mod pictures;
 mod tables;
 mod verify;
-pub mod wording;
 
 pub use account::{
     Analysis, Coverage, DENSE, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, RegionCount,
@@ -27,3 +27,4 @@ pub use paths::Dataset;
 pub use pictures::{SeenTissue, Tissue, jpeg_bytes, stage_pictures};
 pub use tables::{detector_bit, for_each_cell, read_cells, read_regions, seen_by};
 pub use verify::Findings;
+pub use wsi_types::wording;

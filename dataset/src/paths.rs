@@ -210,6 +210,12 @@ impl Dataset {
         self.private().join("plan.json")
     }
 
+    /// What the job that this dataset is written by says; private, for it names slides and the machine.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.private().join("log").join(format!("{}.log", self.writer))
+    }
+
     /// How the runs stand that write here, a file for each.
     #[must_use]
     pub fn status(&self) -> PathBuf {

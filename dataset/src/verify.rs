@@ -15,7 +15,7 @@ use crate::{
     id::SlideId,
     paths::Dataset,
     tables::for_each_cell,
-    wording::counted,
+    wording::{counted, grouped},
 };
 
 /// What a look at a dataset gave.
@@ -106,8 +106,10 @@ fn check_file(dataset: &Dataset, facts: &FileFacts) -> Result<(), String> {
         sha256_of(&path).map_err(|error| format!("{} cannot be read: {error}", facts.path))?;
     if (bytes, &sha256) != (facts.bytes, &facts.sha256) {
         return Err(format!(
-            "{} has changed: {bytes} bytes, {} when it was written",
-            facts.path, facts.bytes
+            "{} has changed: {}, {} when it was written",
+            facts.path,
+            counted(bytes as usize, "byte"),
+            grouped(facts.bytes)
         ));
     }
     Ok(())
@@ -118,7 +120,7 @@ fn check_cells(table: &Path, expected: &BTreeMap<String, u64>) -> Result<(), Str
     for_each_cell(table, &["cell_id"], |cell| ids.push(cell.cell_id)).map_err(|error| error.to_string())?;
     let (rows, expected) = (ids.len() as u64, expected.values().sum::<u64>());
     if rows != expected {
-        return Err(format!("has {rows} cells, {expected} when it was written"));
+        return Err(format!("has {}, {expected} when it was written", counted(rows as usize, "cell")));
     }
     ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -129,11 +131,11 @@ fn check_cells(table: &Path, expected: &BTreeMap<String, u64>) -> Result<(), Str
 
 /// Regions as counted, each once, and none named by a cell that is not there.
 fn check_regions(dataset: &Dataset, account: &RunAccount) -> Result<(), String> {
-    let counted = account.analysis.iter().flat_map(|analysis| &analysis.regions);
-    let expected: u64 = counted.map(|kind| kind.regions).sum();
+    let kinds = account.analysis.iter().flat_map(|analysis| &analysis.regions);
+    let expected: u64 = kinds.map(|kind| kind.regions).sum();
     let regions = region_ids(&dataset.regions(&account.slide)).map_err(|error| error.to_string())?;
     if regions.len() as u64 != expected {
-        return Err(format!("has {} regions, {expected} when it was written", regions.len()));
+        return Err(format!("has {}, {expected} when it was written", counted(regions.len(), "region")));
     }
     let known: BTreeSet<u64> = regions.iter().copied().collect();
     if known.len() < regions.len() {

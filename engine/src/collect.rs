@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex};
+use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex, wording::counted};
 use merger::{Cell, WindowOutcome, decode_window, encode_window};
 use tiler::ReadCounters;
 use wsi_types::WindowKey;
@@ -115,7 +115,8 @@ impl<'a> Collector<'a> {
     }
 
     fn begin(&mut self, prepared: Prepared) -> Result<(), JobError> {
-        let Prepared { facts, mut sightings, held, .. } = prepared;
+        let Prepared { mut facts, mut sightings, held, .. } = prepared;
+        facts.time.resume();
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
         self.needed = facts.needed_bytes();
         note_name(&self.work.results, &facts.id, &facts.entry)?;
@@ -214,8 +215,9 @@ fn over_budget(scratch: Option<u64>, run: &SlideRun) -> Option<String> {
     let scratch = scratch.filter(|&scratch| scratch < bytes)?;
     let needed = bytes / ended.max(1) as u64 * windows as u64;
     Some(format!(
-        "the raw detections of {ended} of {windows} windows have {}, --scratch allows {}: about {} are needed; \
-         with that the same command goes on from here",
+        "the raw detections of {ended} of {} have {}, --scratch allows {}: about {} are needed; with that the same \
+         command goes on from here",
+        counted(windows, "window"),
         ByteSize(bytes),
         ByteSize(scratch),
         ByteSize(needed)
@@ -306,7 +308,7 @@ fn replaced(recipe: &Recipe, facts: &Facts, held: Held) -> Result<Finished, JobE
     held.ledger.remove()?;
     let reason = "the file was replaced or changed while it was read; run it again";
     let mut account = recipe.maker.failed(&facts.id, reason);
-    account.elapsed_secs = facts.started.elapsed().as_secs_f64();
+    account.elapsed_secs = facts.time.secs();
     Ok(Finished { account, name: facts.entry.name(), files: Vec::new(), raw: Raw::None, desk: held.desk })
 }
 
@@ -331,7 +333,7 @@ pub(crate) fn finish(
     let by_threshold = by_threshold(&answer.cells, &maker.rules, floor, merged_at)?;
     let (mut account, files) =
         maker.stage(&work.results, &facts.subject(), &mut answer, by_threshold, tiles)?;
-    account.elapsed_secs = facts.started.elapsed().as_secs_f64();
+    account.elapsed_secs = facts.time.secs();
     let raw = if keeps { Raw::Kept(ledger) } else { Raw::Spent(ledger) };
     Ok(Finished { account, name: facts.entry.name(), files, raw, desk })
 }

@@ -1,6 +1,6 @@
 //! Models at hand, and what they answer of a slide.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc};
 
 use dataset::hex;
 use detector::{Detector, Manifest};
@@ -26,6 +26,7 @@ use crate::{
     slides::SlideEntry,
     store::Maker,
     work::{Recipe, Stop, score_floor},
+    work_time::WorkTime,
 };
 
 /// Settings and opened models. Any number of slides and jobs can be run with one engine, from any thread; two
@@ -176,13 +177,13 @@ impl Engine {
         watch: &mut dyn Watch,
     ) -> Result<SlideAnswer, JobError> {
         let entry = slide.into();
-        let started = Instant::now();
+        let time = WorkTime::start();
         let content = hex(&entry.content().map_err(|error| bad_slide(&entry, &error))?);
         let survey = self.survey_of(&entry)?;
         let (id, _) = entry.identity();
         let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info());
         let made_with = fingerprint::of_job(self.settings(), &self.recipe.maker.models).with(&own);
-        let facts = Facts::new(&entry, &id, &content, survey, made_with, started)?;
+        let facts = Facts::new(&entry, &id, &content, survey, made_with, time)?;
         let facts = facts.with_scale_note(entry.given_scale(self.settings()));
         let prepared = Prepared {
             todo: facts.all_windows(),
@@ -229,7 +230,7 @@ impl Engine {
             cells: answer.cells.len() as u64,
             analysed_mm2: answer.coverage.analysed_mm2,
             failed_windows: answer.windows.failed,
-            elapsed_secs: facts.started.elapsed().as_secs_f64(),
+            elapsed_secs: facts.time.secs(),
         });
         Ok(answer)
     }

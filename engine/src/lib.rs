@@ -34,6 +34,7 @@ mod slides;
 mod stitch;
 mod store;
 mod work;
+mod work_time;
 
 pub use answer::SlideAnswer;
 pub use budget::{Machine, MemoryLimit};

@@ -5,7 +5,6 @@ use std::{
     error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 use dataset::{Outcome, RunAccount, SlideId, hex};
@@ -27,6 +26,7 @@ use crate::{
     slides::SlideEntry,
     store::Subject,
     work::{Before, Work},
+    work_time::WorkTime,
 };
 
 /// What is known of a slide that is to be read.
@@ -45,8 +45,8 @@ pub(crate) struct Facts {
     pub(crate) warnings: Vec<String>,
     /// Why its results are to be doubted.
     pub(crate) doubts: Vec<String>,
-    /// When work on it began.
-    pub(crate) started: Instant,
+    /// Time that was spent on it.
+    pub(crate) time: WorkTime,
 }
 
 impl Facts {
@@ -57,7 +57,7 @@ impl Facts {
         content: &str,
         survey: Survey,
         made_with: MadeWith,
-        started: Instant,
+        time: WorkTime,
     ) -> Result<Self, MergeError> {
         let layout = |plan: &Arc<Plan>| {
             let layout = Layout::new(plan.windows(), survey.extent(), survey.scale.mpp)?;
@@ -67,16 +67,7 @@ impl Facts {
         let mut warnings = survey.remarks();
         warnings.sort();
         let doubts = survey.doubts().iter().map(ToString::to_string).collect();
-        Ok(Self {
-            entry: entry.clone(),
-            id: id.clone(),
-            survey,
-            layouts,
-            made_with,
-            warnings,
-            doubts,
-            started,
-        })
+        Ok(Self { entry: entry.clone(), id: id.clone(), survey, layouts, made_with, warnings, doubts, time })
     }
 
     /// With what a person should know of where its scale is from.
@@ -285,7 +276,7 @@ pub(crate) fn plan_slide(
     mark: Mark,
     notes: Vec<String>,
 ) -> Result<Preparation, SlideError> {
-    let started = Instant::now();
+    let time = WorkTime::start();
     let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
     let slide = entry.open(settings.map_range)?;
     let wanted = survey_settings(settings, &models.each, entry.given_scale(settings));
@@ -311,7 +302,7 @@ pub(crate) fn plan_slide(
     if let Some(reason) = no_room(&survey, work) {
         return Ok(Preparation::NotRun(entry.clone(), NotRun::NoRoom { reason }));
     }
-    let mut facts = Facts::new(entry, id, content, survey, made_with, started)?.with_scale_note(wanted.scale);
+    let mut facts = Facts::new(entry, id, content, survey, made_with, time)?.with_scale_note(wanted.scale);
     facts.warnings.extend(notes);
     let origin = Origin {
         slide: entry.clone(),
@@ -322,6 +313,7 @@ pub(crate) fn plan_slide(
     let head = LedgerHead::new(of_windows, facts.survey.windows(), work.recipe.score_floor(), origin);
     let Replayed { ledger, sightings, todo } = replay(work, &facts, &desk, &head)?;
     let held = Some(Held { ledger, desk, mark });
+    facts.time.pause();
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, sightings, held })))
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dataset::{Dataset, Outcome, RunAccount, SlideId, hex};
+use dataset::{Dataset, Outcome, RunAccount, SlideId, hex, wording::counted};
 
 use crate::{
     budget::Machine,
@@ -117,7 +117,8 @@ impl Kept {
 
     /// Answers what the windows of a slide gave by the new rules, and commits it.
     fn store(&self, work: &Work, prepared: Prepared, watch: &mut dyn Watch) -> Result<bool, JobError> {
-        let Prepared { facts, sightings, held, .. } = prepared;
+        let Prepared { mut facts, sightings, held, .. } = prepared;
+        facts.time.resume();
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
         note_name(&work.results, &facts.id, &facts.entry)?;
         begun(watch, &facts, sightings.ended());
@@ -150,8 +151,8 @@ impl Kept {
             let missing: usize = prepared.todo.iter().map(Vec::len).sum();
             if missing > 0 {
                 return Err(format!(
-                    "the raw detections of {missing} windows are missing; `slidemill run … --keep-raw --redo` makes \
-                     them again"
+                    "the raw detections of {} are missing; `slidemill run … --keep-raw --redo` makes them again",
+                    counted(missing, "window")
                 ));
             }
         }

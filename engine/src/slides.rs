@@ -1,7 +1,7 @@
 //! One slide of a job: a path with what was said of it, or a slide that a program has opened itself.
 
 use std::{
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -55,6 +55,14 @@ impl PartialEq for Opened {
 }
 
 impl SlideEntry {
+    /// Bytes on the disk, with those of the folder that some formats have beside their file; 0 where they cannot be told.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let path = &self.path;
+        let beside = path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("mrxs"));
+        bytes_at(path) + if beside { bytes_at(&path.with_extension("")) } else { 0 }
+    }
+
     /// The slide at a path.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
@@ -165,6 +173,16 @@ impl From<PathBuf> for SlideEntry {
 /// [`OpenError`], which does not name the path.
 pub fn open(path: &Path, map_range: Option<LinearMapping>) -> Result<Arc<dyn Slide>, OpenError> {
     wsi_reader::open_with(path, &OpenOptions { mapping: map_range, ..OpenOptions::default() })
+}
+
+/// Of a file, or of the files in a folder.
+fn bytes_at(path: &Path) -> u64 {
+    let files = fs::read_dir(path).into_iter().flatten().flatten();
+    file_length(fs::metadata(path)) + files.map(|entry| file_length(entry.metadata())).sum::<u64>()
+}
+
+fn file_length(facts: io::Result<fs::Metadata>) -> u64 {
+    facts.map_or(0, |facts| if facts.is_file() { facts.len() } else { 0 })
 }
 
 #[cfg(test)]

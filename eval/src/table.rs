@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-/// "1 image", "2 images".
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
+pub(crate) use wsi_types::wording::counted;
 
 /// One cell and its side.
 #[derive(Debug, Clone)]

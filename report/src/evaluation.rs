@@ -13,7 +13,11 @@ use eval::{
 };
 use maud::{Markup, PreEscaped, html};
 
-use crate::{chart::key, error::ReportError, page::document};
+use crate::{
+    chart::key,
+    error::ReportError,
+    page::{document, strong},
+};
 
 /// What this page has and the morning's report has not.
 const OWN_STYLE: &str = "main table{width:auto;min-width:min(100%,34rem)}caption{text-align:left;font-weight:600;padding:.4rem 0}\
@@ -73,7 +77,7 @@ fn summary(found: &Evaluation) -> Markup {
             }
             span { b { (found.overall.truth) } " annotated" }
             span { b { (found.overall.counts.predicted) } " predicted" }
-            span { b { (found.images) } @if found.images == 1 { " image" } @else { " images" } }
+            span { (strong(found.images, "image")) }
             @if let Some(area) = found.area_mm2 { span { b { (format!("{area:.3}")) } " mm²" } }
         }
         p { "Matched by " code { (found.settings.criterion) } ", "

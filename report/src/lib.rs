@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod chart;
-mod clock;
 pub mod draw;
 mod error;
 mod evaluation;
@@ -12,5 +11,5 @@ mod summary;
 
 pub use error::ReportError;
 pub use evaluation::evaluation_page;
-pub use night::write_report;
+pub use night::{FileNames, write_private_report, write_report};
 pub use summary::write_summary;

@@ -1,24 +1,39 @@
-//! `OUT/report.html`: the morning report, one file that needs no network.
+//! `OUT/report.html`: the morning report, pages that need no network.
 //!
-//! Made from what is under `OUT` alone: run accounts, cell tables, overviews. It
-//! names slides by id and holds no path, no property of a slide file and no
-//! label. But for the time it states, equal inputs give equal bytes.
+//! Made from what is under `OUT` alone: run accounts, cell tables, overviews. The shared one names slides by id and
+//! holds no path, no property of a slide file and no label; the private one says the names of files too. But for the
+//! time it states, equal inputs give equal bytes.
+//!
+//! Up to [`SLIDES_PER_PAGE`] slides are one file. Of more, the first page has the tables alone, and their pictures and
+//! charts are on pages of so many slides, made and written one after the other: neither the first page nor memory
+//! grows with the pictures.
 
 mod charts;
 mod cohort;
 mod figures;
+mod pages;
 mod regions;
 mod section;
 mod slide;
 mod words;
 
-use dataset::{Dataset, DatasetError};
+use std::{collections::BTreeMap, path::PathBuf};
+
+use dataset::{Dataset, DatasetError, Outcome, RunAccount, clock};
 use rayon::prelude::*;
 
-use crate::{clock, error::ReportError};
+use crate::error::ReportError;
+use cohort::{Cohort, CohortSlide};
+use pages::Pages;
 use slide::SlideReport;
 
-/// Writes the report of all slides that have an account.
+/// Slides whose pictures and charts are on one page.
+pub(crate) const SLIDES_PER_PAGE: usize = 50;
+
+/// Names of the files of slides by id, for a report that stays in the laboratory.
+pub type FileNames = BTreeMap<String, String>;
+
+/// Writes the shared report of all slides that have an account, and gives its path.
 ///
 /// A table or picture that cannot be read is said in its slide's section: one
 /// broken file does not take the report of a night.
@@ -27,17 +42,63 @@ use slide::SlideReport;
 ///
 /// When there is no account or one cannot be read, or the report cannot be
 /// written.
-pub fn write_report(dataset: &Dataset) -> Result<(), ReportError> {
-    let accounts = dataset.read_accounts()?;
+pub fn write_report(dataset: &Dataset) -> Result<PathBuf, ReportError> {
+    write(dataset, &Pages::shared(dataset), None)
+}
+
+/// Writes the report that names files, under `OUT/.slidemill` and for its owner alone; gives its path.
+///
+/// # Errors
+///
+/// As [`write_report`].
+pub fn write_private_report(dataset: &Dataset, names: &FileNames) -> Result<PathBuf, ReportError> {
+    write(dataset, &Pages::private(dataset), Some(names))
+}
+
+fn write(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Result<PathBuf, ReportError> {
+    let accounts = in_order(dataset.read_accounts()?);
     if accounts.is_empty() {
         return Err(ReportError::Dataset(DatasetError::NoAccounts {
             purpose: ", so there is nothing to report",
             root: dataset.root().to_owned(),
         }));
     }
-    let slides: Vec<_> =
-        accounts.into_par_iter().map(|account| SlideReport::read(dataset, account)).collect();
-    let html = cohort::render(&slides, &clock::now())?;
-    let path = dataset.report();
-    dataset.write(&path, html.as_bytes()).map_err(|reason| ReportError::write("the report", reason, path))
+    let now = clock::now();
+    let cohort = Cohort { now: &now, names, slides: Vec::new() };
+    let (failed, shown): (Vec<_>, Vec<_>) =
+        accounts.into_iter().partition(|account| account.outcome == Outcome::Failed);
+    let first = if shown.len() <= SLIDES_PER_PAGE {
+        let slides = read(dataset, shown);
+        let sections = slides.iter().map(|slide| slide.section(names)).collect::<Result<Vec<_>, _>>()?;
+        let own = slides.into_iter().map(|slide| CohortSlide::new(slide, String::new()));
+        let cohort =
+            Cohort { slides: own.chain(failed.into_iter().map(CohortSlide::failed)).collect(), ..cohort };
+        pages.clear_from(0)?;
+        cohort.page(&sections)?
+    } else {
+        let mut own = Vec::with_capacity(shown.len());
+        let count = shown.len().div_ceil(SLIDES_PER_PAGE);
+        for (place, accounts) in shown.chunks(SLIDES_PER_PAGE).enumerate() {
+            let slides = read(dataset, accounts.to_vec());
+            let sections = slides.iter().map(|slide| slide.section(names)).collect::<Result<Vec<_>, _>>()?;
+            let range = place * SLIDES_PER_PAGE + 1..=place * SLIDES_PER_PAGE + slides.len();
+            pages.write_further(place, &pages::further(&cohort, place, count, range, &sections))?;
+            let href = pages.href(place);
+            own.extend(slides.into_iter().map(|slide| CohortSlide::new(slide, href.clone())));
+        }
+        pages.clear_from(count)?;
+        own.extend(failed.into_iter().map(CohortSlide::failed));
+        Cohort { slides: own, ..cohort }.page(&[])?
+    };
+    pages.write_first(&first)
+}
+
+fn read(dataset: &Dataset, accounts: Vec<RunAccount>) -> Vec<SlideReport> {
+    accounts.into_par_iter().map(|account| SlideReport::read(dataset, account)).collect()
+}
+
+/// Slides that somebody has to look at first: doubtful ones, then incomplete ones, then the others; each by id.
+fn in_order(mut accounts: Vec<RunAccount>) -> Vec<RunAccount> {
+    accounts.sort_by_key(|account| (account.doubts.is_empty(), account.outcome != Outcome::Partial));
+    accounts
 }

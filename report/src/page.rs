@@ -1,5 +1,6 @@
 //! The frame of every page.
 
+use dataset::wording::counted;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::chart::colour_rules;
@@ -26,4 +27,11 @@ pub(crate) fn document(title: &str, style: &str, body: &Markup) -> Markup {
             body { (body) }
         }
     }
+}
+
+/// A count with its noun, the number in large: `1 cell`, `2 cells`.
+pub(crate) fn strong(number: usize, noun: &str) -> Markup {
+    let text = counted(number, noun);
+    let (digits, noun) = text.split_once(' ').unwrap_or((&text, ""));
+    html! { b { (digits) } " " (noun) }
 }

@@ -1,8 +1,10 @@
 //! The morning report of a run.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
-use super::support::{SMALL_WINDOWS, run, shared, slidemill, small_slide, stderr};
+use dataset::{Dataset, RunAccount, SlideId};
+
+use super::support::{SMALL_WINDOWS, accounts, run, shared, slidemill, small_slide, stderr};
 
 /// The report without the times it states.
 fn timeless(html: &str) -> String {
@@ -27,10 +29,17 @@ fn a_run_ends_with_a_report_that_names_what_failed() {
     let output = run(&[&slides], &out, &SMALL_WINDOWS);
     assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
 
+    let told = stderr(&output);
+    assert!(told.contains("To be looked at: 1 slide\n  broken.svs: not a slide"), "{told}");
+    assert!(told.ends_with(&format!("report    {}\n", out.join("report.html").display())), "{told}");
+
     let html = fs::read_to_string(out.join("report.html")).unwrap();
-    assert_eq!(html.matches("<section class=\"slide\"").count(), 3);
+    assert_eq!(html.matches("<section class=\"slide\"").count(), 2, "the failed one is a line of a table");
     assert_eq!(html.matches("href=\"data:image/jpeg;base64,").count(), 2, "each picture is there once");
-    assert!(html.contains("No results: not a slide") && html.contains("To be looked at"), "{html}");
+    assert!(
+        html.contains("<h2>Without results</h2>") && html.contains("<td class=\"why\">not a slide"),
+        "{html}"
+    );
     // The name space of SVG is a name, not an address.
     let asked = html.replace("http://www.w3.org/2000/svg", "");
     for foreign in ["http://", "https://", "src=", "@import", "url("] {
@@ -44,6 +53,106 @@ fn a_run_ends_with_a_report_that_names_what_failed() {
     assert!(again.status.success(), "{}", stderr(&again));
     let anew = fs::read_to_string(out.join("report.html")).unwrap();
     assert_eq!(timeless(&anew), timeless(&html));
+}
+
+/// The log tells names and the machine, so it is private; accounts tell when, and no more.
+#[test]
+fn a_job_keeps_a_private_log_and_dates_its_accounts() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = folder.path().join("Muster-Erika.tif");
+    small_slide(&slide, 23);
+    let out = folder.path().join("out");
+    assert!(run(&[&slide], &out, &SMALL_WINDOWS).status.success());
+    let logs: Vec<_> =
+        fs::read_dir(out.join(".slidemill/log")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [log] = &logs[..] else { panic!("{logs:?}") };
+    let text = fs::read_to_string(log).unwrap();
+    assert!(text.contains(&format!("on {}, process ", dataset::host_name())), "{text}");
+    assert!(text.lines().last().unwrap().contains("Z 1 slide done; "), "{text}");
+    assert!(text.contains("Z Muster-Erika.tif: "), "{text}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(log).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let account = &accounts(&out)[0];
+    let ended = account.ended.clone().unwrap();
+    assert!(
+        ended.len() == "2026-11-22T07:05:59Z".len() && ended.starts_with("20") && ended.ends_with('Z'),
+        "{ended}"
+    );
+    assert!(account.elapsed_secs > 0.0);
+    let json = fs::read_to_string(Dataset::at(&out).account(&account.slide)).unwrap();
+    assert!(!json.contains(&dataset::host_name()), "{json}");
+}
+
+#[test]
+fn a_private_report_names_files_and_the_shared_one_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = folder.path().join("Muster-Erika.tif");
+    small_slide(&slide, 24);
+    let out = folder.path().join("out");
+    assert!(run(&[&slide], &out, &SMALL_WINDOWS).status.success());
+    let output = slidemill().arg("report").arg(&out).arg("--private").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let private = out.join(".slidemill/report.html");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(private.to_str().unwrap()));
+    let html = fs::read_to_string(&private).unwrap();
+    assert!(html.contains("Muster-Erika.tif") && html.contains("<b>Private.</b>"), "{html}");
+    assert!(!html.contains(folder.path().to_str().unwrap()), "its folder is in the report");
+    assert!(!fs::read_to_string(out.join("report.html")).unwrap().contains("Muster"));
+}
+
+/// Two thousand slides were one file of 79 MB.
+#[test]
+fn a_large_report_has_a_small_first_page_and_every_slide_on_a_further_one() {
+    const SLIDES: usize = 2000;
+    let folder = tempfile::tempdir().unwrap();
+    let slide = folder.path().join("slide.tif");
+    small_slide(&slide, 25);
+    let out = folder.path().join("out");
+    assert!(run(&[&slide], &out, &SMALL_WINDOWS).status.success());
+    let dataset = Dataset::at(&out);
+    let original = accounts(&out).remove(0);
+    for place in 1..SLIDES {
+        let id = SlideId::new(format!("s{place:016x}")).unwrap();
+        let copies = [
+            (dataset.cells(&original.slide), dataset.cells(&id)),
+            (dataset.overview(&original.slide), dataset.overview(&id)),
+            (dataset.coverage(&original.slide), dataset.coverage(&id)),
+        ];
+        for (from, to) in copies {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::hard_link(from, to).unwrap();
+        }
+        let doubts = if place == SLIDES - 1 { vec!["its scale".to_owned()] } else { Vec::new() };
+        let account = RunAccount { slide: id.clone(), doubts, ..original.clone() };
+        fs::write(dataset.account(&id), serde_json::to_vec(&account).unwrap()).unwrap();
+    }
+    let output = slidemill().arg("report").arg(&out).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let first = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(first.len() <= 10_000_000, "{} bytes", first.len());
+    assert_eq!(fs::read_dir(out.join("report")).unwrap().count(), SLIDES.div_ceil(50));
+    let rows = first.split_once("<tbody>").unwrap().1;
+    let rows = rows.split_once("id=\"cohort\"").unwrap().1;
+    let mut pages = BTreeMap::new();
+    for link in rows.split("href=\"").skip(1) {
+        let (page, anchor) = link.split_once('"').unwrap().0.split_once('#').unwrap();
+        let html =
+            pages.entry(page.to_owned()).or_insert_with(|| fs::read_to_string(out.join(page)).unwrap());
+        assert!(
+            html.contains(&format!("<section class=\"slide\" id=\"{anchor}\"")),
+            "{anchor} is not on {page}"
+        );
+    }
+    assert_eq!(pages.len(), SLIDES.div_ceil(50));
+    assert!(
+        pages["report/slides-001.html"].contains(&format!("slide-s{:016x}", SLIDES - 1)),
+        "doubtful ones come first"
+    );
+    let largest = pages.values().map(String::len).max().unwrap();
+    assert!(largest <= 10_000_000, "{largest} bytes");
 }
 
 #[test]

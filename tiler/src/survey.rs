@@ -12,7 +12,10 @@ use wsi_reader::{
     AbsentTiles, GivenScale, MppSource, Overview, Scale, ScaleProblem, Slide, SlideInfo, absent_tiles,
     resolve_scale, with_reduced_levels,
 };
-use wsi_types::{Level0Box, Mpp, RgbBuffer, Sampling};
+use wsi_types::{
+    Level0Box, Mpp, RgbBuffer, Sampling,
+    wording::{counted, fixed},
+};
 
 use crate::{
     Doubt, Examination, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote, TissueSettings,
@@ -174,10 +177,11 @@ impl Survey {
         let mut remarks: Vec<String> = self.notes().map(ToString::to_string).collect();
         remarks.extend(self.slide.info().remarks.iter().cloned());
         let AbsentTiles { tiles, .. } = self.absent();
-        let (noun, are) = if tiles == 1 { ("tile", "is") } else { ("tiles", "are") };
+        let are = if tiles == 1 { "is" } else { "are" };
         let absent = format!(
-            "{tiles} {noun} in or next to tissue {are} not stored in the file ({:.3} mm²) and read as background",
-            self.absent_mm2()
+            "{} in or next to tissue {are} not stored in the file ({} mm²) and read as background",
+            counted(tiles as usize, "tile"),
+            fixed(self.absent_mm2(), 3)
         );
         remarks.extend((tiles > 0).then_some(absent));
         remarks

@@ -20,6 +20,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use wsi_types::wording::counted;
+
 use crate::{
     backend::tiff::{looks_like_tiff, looks_like_tiled_slide},
     makers::dicom,
@@ -77,7 +79,7 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files: u64 = self.0.values().sum();
         let kinds: Vec<String> = self.0.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        write!(f, "left out: {files} file{}: {}", if files == 1 { "" } else { "s" }, kinds.join(", "))
+        write!(f, "left out: {}: {}", counted(files as usize, "file"), kinds.join(", "))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod pyramid;
 pub mod tile;
 pub mod unit;
 pub mod window;
+pub mod wording;
 
 pub use detection::{ClassId, Detection, Outline, Score};
 pub use frame::{

@@ -1,5 +1,6 @@
 //! Physical units: microns per pixel, objective power, areas.
 
+use crate::wording::number;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,7 @@ impl Mpp {
 
 impl fmt::Display for Mpp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} µm/px", self.0)
+        write!(f, "{} µm/px", number(self.0))
     }
 }
 

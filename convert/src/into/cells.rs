@@ -2,7 +2,7 @@
 
 use eval::objects::{Object, ObjectSet, Role, Shape};
 use merger::Cell;
-use wsi_types::{ClassId, Level0Box, Level0Point, Score};
+use wsi_types::{ClassId, Level0Box, Level0Point, Score, wording::counted};
 
 use crate::{
     error::{ConvertError, Result},
@@ -61,9 +61,10 @@ pub fn take_over(set: ObjectSet, placing: &Placing, slide_id: &str) -> Result<Ta
     if taken.outside * 2 > count {
         let [width, height] = placing.slide_px;
         return Err(ConvertError::Refused(format!(
-            "{} of {count} objects lie outside the slide of {width} × {height} px: their coordinates are of another slide, \
-             frame or scale (--frame, --scale)",
-            taken.outside
+            "outside the slide of {width} × {height} px lie {} of {}: their coordinates are of another slide, frame or \
+             scale (--frame, --scale)",
+            taken.outside,
+            counted(count as usize, "object")
         )));
     }
     Ok(taken)

@@ -527,8 +527,8 @@ impl fmt::Display for Consensus {
         let kept = self.objects.iter().filter(|object| object.kept).count();
         writeln!(
             f,
-            "{} objects in {}; {kept} kept, {} to review; same by {}",
-            self.objects.len(),
+            "{} in {}; {kept} kept, {} to review; same by {}",
+            counted(self.objects.len(), "object"),
             counted(self.images.len(), "image"),
             self.disputed().count(),
             self.settings.criterion

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use wsi_types::wording::grouped;
+
 /// Something met while reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remark {
@@ -40,9 +42,8 @@ impl Remark {
 
     /// In words, of `count` of them.
     fn words(self, count: u64) -> String {
-        let of = |one: &str, many: &str| {
-            if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
-        };
+        let of =
+            |one: &str, many: &str| format!("{} {}", grouped(count), if count == 1 { one } else { many });
         match self {
             Self::Line => of("line (a ruler?)", "lines (rulers?)"),
             Self::Collection => of("geometry collection", "geometry collections"),

@@ -1,19 +1,24 @@
-//! The page: what holds for the cohort, then each slide.
+//! The first page: what is to be looked at, then all slides as one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataset::{
-    Outcome,
-    wording::{counted, grouped, span},
+    Outcome, RunAccount,
+    wording::{counted, fixed, grouped, span},
 };
 use maud::{Markup, PreEscaped, html};
 
 use super::{
-    charts,
-    section::{badge, doubtful},
+    FileNames, charts,
+    section::{badge, doubtful, thumbnail},
     slide::SlideReport,
+    words,
 };
-use crate::{chart::key, error::ReportError, page::document};
+use crate::{
+    chart::key,
+    error::ReportError,
+    page::{document, strong},
+};
 
 const SORT: &str = include_str!("sort.js");
 /// Classes with a column of their own; more are in the slides' sections only.
@@ -21,165 +26,308 @@ const CLASS_COLUMNS: usize = 6;
 /// Slides that fit in a bar chart side by side.
 const BARS: usize = 120;
 
-/// The whole report.
-///
-/// # Errors
-///
-/// When a chart cannot be drawn.
-pub(super) fn render(slides: &[SlideReport], now: &str) -> Result<String, ReportError> {
-    let sections = slides.iter().map(SlideReport::section).collect::<Result<Vec<_>, ReportError>>()?;
-    let title = format!("slidemill report: {}", counted(slides.len(), "slide"));
-    let page = document(
-        &title,
-        "",
-        &html! {
+/// All slides of a report.
+pub(super) struct Cohort<'a> {
+    /// Date and time of the report.
+    pub(super) now: &'a str,
+    /// What the files of slides are called, in a private report.
+    pub(super) names: Option<&'a FileNames>,
+    /// In the order they are shown.
+    pub(super) slides: Vec<CohortSlide>,
+}
+
+/// What the first page shows of a slide.
+pub(super) struct CohortSlide {
+    account: RunAccount,
+    /// Name, colour and cells of each class.
+    classes: Vec<(String, usize, u64)>,
+    /// Where its section is; none for a failed slide.
+    href: Option<String>,
+    /// Its picture, where that is on the same page.
+    thumbnail: Option<Markup>,
+}
+
+impl CohortSlide {
+    /// Of a slide whose section is on this `page`; empty: on the first.
+    pub(super) fn new(slide: SlideReport, page: String) -> Self {
+        let thumbnail = if page.is_empty() { thumbnail(&slide) } else { None };
+        let classes = slide.figures.iter().flat_map(|figures| &figures.classes);
+        Self {
+            classes: classes.map(|class| (class.name.clone(), class.colour, class.cells)).collect(),
+            href: Some(format!("{page}#{}", slide.anchor())),
+            thumbnail,
+            account: slide.account,
+        }
+    }
+
+    /// Of a slide without results.
+    pub(super) fn failed(account: RunAccount) -> Self {
+        Self { account, classes: Vec::new(), href: None, thumbnail: None }
+    }
+
+    fn is_failed(&self) -> bool {
+        self.account.outcome == Outcome::Failed
+    }
+
+    fn density(&self, cells: u64) -> Option<f64> {
+        self.account.analysis.as_ref()?.coverage.per_mm2(cells)
+    }
+}
+
+impl Cohort<'_> {
+    /// The page, with the sections of slides where they are on it.
+    ///
+    /// # Errors
+    ///
+    /// When a chart cannot be drawn.
+    pub(super) fn page(&self, sections: &[Markup]) -> Result<String, ReportError> {
+        let count = counted(self.slides.len(), "slide");
+        let body = html! {
             header {
-                h1 { (counted(slides.len(), "slide")) }
-                (summary(slides))
-                p.note { "Written " time { (now) } " by slidemill " (env!("CARGO_PKG_VERSION"))
-                    ". For research use. Not a medical device." }
+                h1 { (count) }
+                (self.summary())
+                (self.mark())
             }
             main {
                 section.cohort {
-                    (cohort_chart(slides)?)
-                    (table(slides))
-                    (methods(slides))
+                    (self.to_be_looked_at())
+                    (self.failed())
+                    (self.chart()?)
+                    (self.table())
+                    (self.methods())
                 }
                 @for section in sections { (section) }
             }
             script { (PreEscaped(SORT)) }
-        },
-    );
-    Ok(page.into_string())
-}
+        };
+        Ok(document(&format!("slidemill report: {count}"), "", &body).into_string())
+    }
 
-fn summary(slides: &[SlideReport]) -> Markup {
-    let count = |outcome| slides.iter().filter(|slide| slide.account.outcome == outcome).count();
-    let analysed: f64 = slides
-        .iter()
-        .filter_map(|slide| slide.account.analysis.as_ref())
-        .map(|analysis| analysis.coverage.analysed_mm2)
-        .sum();
-    let cells: u64 = slides.iter().map(|slide| slide.account.cells()).sum();
-    let is_plain =
-        |slide: &&SlideReport| slide.account.outcome == Outcome::Done && slide.account.doubts.is_empty();
-    let needing: Vec<_> = slides.iter().filter(|slide| !is_plain(slide)).collect();
-    let doubted: Vec<_> = slides.iter().filter(|slide| !slide.account.doubts.is_empty()).collect();
-    let doubted_cells: u64 = doubted.iter().map(|slide| slide.account.cells()).sum();
-    html! {
-        p.totals {
-            span { b { (grouped(cells)) } " cells" }
-            span { b { (format!("{analysed:.2}")) } " mm² of tissue analysed" }
-            @if analysed > 0.0 { span { b { (charts::per_mm2(cells as f64 / analysed)) } " cells per mm²" } }
-            @for outcome in [Outcome::Done, Outcome::Partial, Outcome::Failed] {
-                @if count(outcome) > 0 { span { b { (count(outcome)) } " " (badge(outcome)) } }
+    /// When it was written, and for whom.
+    pub(super) fn mark(&self) -> Markup {
+        html! {
+            @if self.names.is_some() {
+                p.problem { b { "Private." } " This report says the names of files. It is not to be passed on; "
+                    "the shared one is " code { "report.html" } " in the folder of the dataset." }
             }
+            p.note { "Written " time { (self.now) } " by slidemill " (env!("CARGO_PKG_VERSION"))
+                ". For research use. Not a medical device." }
         }
-        @if !doubted.is_empty() {
-            p.note { "Of these cells, " (grouped(doubted_cells)) " are on " (counted(doubted.len(), "slide"))
-                " whose results are to be doubted." }
-        }
-        @if !needing.is_empty() {
-            p.problem { "To be looked at: "
-                @for (index, slide) in needing.iter().enumerate() {
-                    @if index > 0 { ", " }
-                    a href=(format!("#{}", slide.anchor())) { (slide.account.slide) }
+    }
+
+    fn summary(&self) -> Markup {
+        let count = |outcome| self.slides.iter().filter(|slide| slide.account.outcome == outcome).count();
+        let coverages = self.slides.iter().filter_map(|slide| slide.account.analysis.as_ref());
+        let analysed: f64 = coverages.map(|analysis| analysis.coverage.analysed_mm2).sum();
+        let cells: u64 = self.slides.iter().map(|slide| slide.account.cells()).sum();
+        let doubted: Vec<_> = self.slides.iter().filter(|slide| !slide.account.doubts.is_empty()).collect();
+        let doubted_cells: u64 = doubted.iter().map(|slide| slide.account.cells()).sum();
+        html! {
+            p.totals {
+                span { (strong(cells as usize, "cell")) }
+                span { b { (fixed(analysed, 2)) } " mm² of tissue analysed" }
+                @if analysed > 0.0 { span { b { (charts::per_mm2(cells as f64 / analysed)) } " cells per mm²" } }
+                @for outcome in [Outcome::Done, Outcome::Partial, Outcome::Failed] {
+                    @if count(outcome) > 0 { span { b { (grouped(count(outcome) as u64)) } " " (badge(outcome)) } }
                 }
             }
+            @if !doubted.is_empty() {
+                p.note { "Of these cells, " (grouped(doubted_cells)) " are on " (counted(doubted.len(), "slide"))
+                    " whose results are to be doubted." }
+            }
         }
     }
-}
 
-/// Names of all classes of all slides, each with its colour.
-fn classes(slides: &[SlideReport]) -> BTreeMap<&str, Option<usize>> {
-    let mut classes = BTreeMap::new();
-    for slide in slides {
-        for name in slide.account.analysis.iter().flat_map(|analysis| analysis.cells.keys()) {
-            classes.entry(name.as_str()).or_insert(None);
-        }
-        for class in slide.figures.iter().flat_map(|figures| &figures.classes) {
-            classes.insert(class.name.as_str(), Some(class.colour));
+    /// Slides with results that somebody has to look at, with the reasons.
+    fn to_be_looked_at(&self) -> Markup {
+        let is_plain = |account: &RunAccount| account.outcome == Outcome::Done && account.doubts.is_empty();
+        let slides: Vec<_> =
+            self.slides.iter().filter(|slide| !slide.is_failed() && !is_plain(&slide.account)).collect();
+        html! {
+            @if !slides.is_empty() {
+                h2 { "To be looked at" }
+                div.scroll { table.reasons {
+                    thead { tr { th { "Slide" } th { "Outcome" } th { "Why" } } }
+                    tbody { @for slide in slides {
+                        tr {
+                            th scope="row" { (self.called(slide)) }
+                            td { (badge(slide.account.outcome)) (doubtful(&slide.account)) }
+                            td.why {
+                                @if slide.account.outcome == Outcome::Partial { div { (words::ending(&slide.account)) } }
+                                @for doubt in &slide.account.doubts { div { (doubt) } }
+                            }
+                        }
+                    } }
+                } }
+            }
         }
     }
-    classes
-}
 
-fn cohort_chart(slides: &[SlideReport]) -> Result<Markup, ReportError> {
-    let bars: Vec<Vec<(usize, f64)>> = slides
-        .iter()
-        .map(|slide| {
-            let classes = slide.figures.iter().flat_map(|figures| &figures.classes);
-            classes.filter_map(|class| Some((class.colour, slide.density(class.cells)?))).collect()
-        })
-        .collect();
-    if !(2..=BARS).contains(&bars.len()) {
-        return Ok(html! {});
+    fn failed(&self) -> Markup {
+        let slides: Vec<_> = self.slides.iter().filter(|slide| slide.is_failed()).collect();
+        html! {
+            @if !slides.is_empty() {
+                h2 { "Without results" }
+                div.scroll { table.reasons {
+                    thead { tr { th { "Slide" } th { "Why" } } }
+                    tbody { @for slide in slides {
+                        tr {
+                            th scope="row" { (self.called(slide)) }
+                            td.why { (slide.account.reason.as_deref().unwrap_or("no reason was kept")) }
+                        }
+                    } }
+                } }
+            }
+        }
     }
-    let names = classes(slides);
-    Ok(html! {
-        figure.wide {
-            figcaption {
-                "Cells per mm² of analysed tissue "
-                @if names.len() > 1 {
-                    @for (name, colour) in &names {
-                        @if let Some(colour) = colour {
-                            (key(*colour, name))
+
+    /// What a slide goes by, linked to its section.
+    fn called(&self, slide: &CohortSlide) -> Markup {
+        let id = &slide.account.slide;
+        let name = self.names.and_then(|names| names.get(id.as_str()));
+        let text = html! { @if let Some(name) = name { (name) " " span.note { (id) } } @else { (id) } };
+        html! { @if let Some(href) = &slide.href { a href=(href) { (text) } } @else { (text) } }
+    }
+
+    /// Names of all classes of all slides, each with its colour.
+    fn classes(&self) -> BTreeMap<&str, Option<usize>> {
+        let mut classes = BTreeMap::new();
+        for slide in &self.slides {
+            for name in slide.account.analysis.iter().flat_map(|analysis| analysis.cells.keys()) {
+                classes.entry(name.as_str()).or_insert(None);
+            }
+            for (name, colour, _) in &slide.classes {
+                classes.insert(name.as_str(), Some(*colour));
+            }
+        }
+        classes
+    }
+
+    fn chart(&self) -> Result<Markup, ReportError> {
+        let with_results = self.slides.iter().filter(|slide| !slide.is_failed());
+        let bars: Vec<Vec<(usize, f64)>> = with_results
+            .map(|slide| {
+                let classes = slide.classes.iter();
+                classes.filter_map(|&(_, colour, cells)| Some((colour, slide.density(cells)?))).collect()
+            })
+            .collect();
+        if !(2..=BARS).contains(&bars.len()) {
+            return Ok(html! {});
+        }
+        let names = self.classes();
+        Ok(html! {
+            figure.wide {
+                figcaption {
+                    "Cells per mm² of analysed tissue "
+                    @if names.len() > 1 {
+                        @for (name, colour) in &names {
+                            @if let Some(colour) = colour { (key(*colour, name)) }
                         }
                     }
                 }
+                div.on-wide { (PreEscaped(charts::cohort_bars(&bars, 2)?)) }
+                div.on-narrow { (PreEscaped(charts::cohort_bars(&bars, 1)?)) }
             }
-            div.on-wide { (PreEscaped(charts::cohort_bars(&bars, 2)?)) }
-            div.on-narrow { (PreEscaped(charts::cohort_bars(&bars, 1)?)) }
-        }
-    })
-}
+        })
+    }
 
-fn table(slides: &[SlideReport]) -> Markup {
-    let names: Vec<&str> = classes(slides).into_keys().collect();
-    let columns = if (2..=CLASS_COLUMNS).contains(&names.len()) { &names[..] } else { &[] };
-    html! {
-        div.scroll {
-            table #cohort {
-                thead {
-                    tr {
-                        th { button { "Slide" } }
-                        th { button { "Outcome" } }
-                        th.number.more { button { "Tissue mm²" } }
-                        th.number.more { button { "Coverage" } }
-                        th.number { button { "Cells" } }
-                        @for name in columns { th.number.more { button { (name) } } }
-                        th.number { button { "Cells per mm²" } }
-                        th.number.more { button { "Warnings" } }
-                        th.number.more { button { "Time" } }
+    /// All slides with results: each column sorts and filters.
+    fn table(&self) -> Markup {
+        let names: Vec<&str> = self.classes().into_keys().collect();
+        let columns = if (2..=CLASS_COLUMNS).contains(&names.len()) { &names[..] } else { &[] };
+        let heads = ["#", "Slide", "Outcome", "Tissue mm²", "Coverage", "Cells"].into_iter();
+        let heads: Vec<&str> =
+            heads.chain(columns.iter().copied()).chain(["Cells per mm²", "Warnings", "Time"]).collect();
+        let slides = self.slides.iter().filter(|slide| !slide.is_failed()).zip(1_u32..);
+        html! {
+            p.note { span #shown role="status" {} }
+            div.scroll {
+                table #cohort {
+                    thead {
+                        tr { @for head in &heads {
+                            th.number[!holds_text(head)].more[!is_on_phones(head)] { button { (head) } }
+                        } }
+                        tr.filters { @for head in &heads {
+                            th.more[!is_on_phones(head)] {
+                                input type="search" placeholder=(if holds_text(head) { "has" } else { "1..5" })
+                                    aria-label={ "Filter by " (head) };
+                            }
+                        } }
+                    }
+                    tbody { @for (slide, place) in slides { (self.row(slide, place, columns)) } }
+                }
+            }
+        }
+    }
+
+    fn row(&self, slide: &CohortSlide, place: u32, columns: &[&str]) -> Markup {
+        let account = &slide.account;
+        let analysis = account.analysis.as_ref();
+        let coverage = analysis.map(|analysis| analysis.coverage);
+        let total = analysis.map(|_| account.cells());
+        html! {
+            tr {
+                (number(Some(f64::from(place)), "more", |value| format!("{value}")))
+                th scope="row" { @if let Some(picture) = &slide.thumbnail { (picture) " " } (self.called(slide)) }
+                td { (badge(account.outcome)) (doubtful(account)) }
+                (number(coverage.map(|coverage| coverage.tissue_mm2), "more", |value| fixed(value, 2)))
+                (number(coverage.map(|coverage| coverage.fraction), "more", |value| format!("{:.1} %", 100.0 * value)))
+                (number(total.map(|cells| cells as f64), "", |value| grouped(value as u64)))
+                @for name in columns {
+                    @let cells = analysis.and_then(|analysis| analysis.cells.get(*name));
+                    (number(cells.map(|&cells| cells as f64), "more", |value| grouped(value as u64)))
+                }
+                (number(total.and_then(|cells| slide.density(cells)), "", charts::per_mm2))
+                (number(Some(account.warnings.len() as f64), "more", |value| format!("{value}")))
+                (number(Some(account.elapsed_secs), "more", span))
+            }
+        }
+    }
+
+    /// Models and settings, each with the number of slides it was used for when
+    /// that is not all.
+    fn methods(&self) -> Markup {
+        /// In every account, and different in each.
+        const OF_ONE_SLIDE: [&str; 2] = ["slide_content", "mpp"];
+        let mut models = BTreeSet::new();
+        let mut settings: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for CohortSlide { account, .. } in &self.slides {
+            let (model, device) = (&account.model, &account.device);
+            models.insert(format!("{} {} on {device}, SHA-256 {}", model.name, model.version, model.sha256));
+            for (name, value) in &account.settings {
+                if !OF_ONE_SLIDE.contains(&name.as_str()) {
+                    settings.entry(name).or_default().insert(value);
+                }
+            }
+        }
+        html! {
+            details {
+                summary { "Model, settings, and how to read this" }
+                p { "Cells per mm² are cells over the tissue that was analysed, not over the whole slide. Scores are the \
+                     model's confidence; nothing is known of cells below the threshold that was used, unless raw detections \
+                     were kept. Density is smoothed over a few hundredths of the slide's side, and is per area of tissue \
+                     that was seen. Slides are named by an id made from their content; "
+                    code { ".slidemill/slides.csv" } " beside this report says which is which file, and "
+                    code { "slidemill report --private" } " writes a report that names them." }
+                ul { @for model in models { li.hash { (model) } } }
+                dl.facts {
+                    @for (name, values) in settings {
+                        div { dt { (name.replace('_', " ")) } dd.hash { (values.into_iter().collect::<Vec<_>>().join(", ")) } }
                     }
                 }
-                tbody { @for slide in slides { (row(slide, columns)) } }
             }
         }
     }
 }
 
-fn row(slide: &SlideReport, columns: &[&str]) -> Markup {
-    let account = &slide.account;
-    let analysis = account.analysis.as_ref().filter(|_| account.outcome != Outcome::Failed);
-    let coverage = analysis.map(|analysis| analysis.coverage);
-    let total = analysis.map(|_| account.cells());
-    html! {
-        tr {
-            th scope="row" { a href=(format!("#{}", slide.anchor())) { (account.slide) } }
-            td { (badge(account.outcome)) (doubtful(account)) }
-            (number(coverage.map(|coverage| coverage.tissue_mm2), "more", |value| format!("{value:.2}")))
-            (number(coverage.map(|coverage| coverage.fraction), "more", |value| format!("{:.1} %", 100.0 * value)))
-            (number(total.map(|cells| cells as f64), "", |value| grouped(value as u64)))
-            @for name in columns {
-                @let cells = analysis.and_then(|analysis| analysis.cells.get(*name));
-                (number(cells.map(|&cells| cells as f64), "more", |value| grouped(value as u64)))
-            }
-            (number(total.and_then(|cells| slide.density(cells)), "", charts::per_mm2))
-            (number(Some(account.warnings.len() as f64), "more", |value| format!("{value}")))
-            (number(Some(account.elapsed_secs), "more", span))
-        }
-    }
+/// Whether a column of the table holds words.
+fn holds_text(head: &str) -> bool {
+    matches!(head, "Slide" | "Outcome")
+}
+
+/// Whether a column of the table has room on a small screen.
+fn is_on_phones(head: &str) -> bool {
+    matches!(head, "Slide" | "Outcome" | "Cells" | "Cells per mm²")
 }
 
 /// A number as text, and as what the table is sorted by.
@@ -188,40 +336,6 @@ fn number(value: Option<f64>, class: &str, text: impl Fn(f64) -> String) -> Mark
         @match value {
             Some(value) => td class={ "number " (class) } data-value=(value) { (text(value)) },
             None => td class={ "number " (class) } { "–" },
-        }
-    }
-}
-
-/// Models and settings, each with the number of slides it was used for when
-/// that is not all.
-fn methods(slides: &[SlideReport]) -> Markup {
-    /// In every account, and different in each.
-    const OF_ONE_SLIDE: [&str; 2] = ["slide_content", "mpp"];
-    let mut models = BTreeSet::new();
-    let mut settings: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for slide in slides {
-        let (model, device) = (&slide.account.model, &slide.account.device);
-        models.insert(format!("{} {} on {device}, SHA-256 {}", model.name, model.version, model.sha256));
-        for (name, value) in &slide.account.settings {
-            if !OF_ONE_SLIDE.contains(&name.as_str()) {
-                settings.entry(name).or_default().insert(value);
-            }
-        }
-    }
-    html! {
-        details {
-            summary { "Model, settings, and how to read this" }
-            p { "Cells per mm² are cells over the tissue that was analysed, not over the whole slide. Scores are the \
-                 model's confidence; nothing is known of cells below the threshold that was used, unless raw detections were \
-                 kept. Density is smoothed \
-                 over a few hundredths of the slide's side. Slides are named by an id made from their content; "
-                code { ".slidemill/slides.csv" } " beside this report says which is which file." }
-            ul { @for model in models { li.hash { (model) } } }
-            dl.facts {
-                @for (name, values) in settings {
-                    div { dt { (name.replace('_', " ")) } dd.hash { (values.into_iter().collect::<Vec<_>>().join(", ")) } }
-                }
-            }
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use dataset::{
     Analysis, Outcome, RunAccount,
-    wording::{grouped, span},
+    wording::{fixed, grouped, number, span},
 };
 use maud::{Markup, PreEscaped, html};
 
 use super::{
-    charts,
+    FileNames, charts,
     figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
     regions,
     slide::SlideReport,
@@ -16,17 +16,20 @@ use super::{
 use crate::{draw::density_gradient, error::ReportError};
 
 impl SlideReport {
-    /// All that is known of the slide.
+    /// All that is known of the slide; in a private report with the name of its file.
     ///
     /// # Errors
     ///
     /// When a chart cannot be drawn.
-    pub(super) fn section(&self) -> Result<Markup, ReportError> {
+    pub(super) fn section(&self, names: Option<&FileNames>) -> Result<Markup, ReportError> {
         let account = &self.account;
         let failures = account.analysis.as_ref().map(words::failures).unwrap_or_default();
         Ok(html! {
             section.slide id=(self.anchor()) {
-                h2 { (account.slide) " " (badge(account.outcome)) (doubtful(account)) }
+                h2 {
+                    @if let Some(name) = names.and_then(|names| names.get(account.slide.as_str())) { (name) " " }
+                    (account.slide) " " (badge(account.outcome)) (doubtful(account))
+                }
                 p.ending { (words::ending(account)) }
                 @for problem in &self.problems { p.problem { (problem) "; run " code { "slidemill verify" } "." } }
                 @if !account.doubts.is_empty() {
@@ -55,7 +58,7 @@ impl SlideReport {
         let (Some(overview), [width, height]) = (&self.overview, analysis.slide_px) else {
             return html! { p.note { "There is no picture of this slide." } };
         };
-        let id = format!("picture-{}", self.account.slide);
+        let id = self.picture_id();
         let view = format!("0 0 {width} {height}");
         let name = &self.account.slide;
         let slide = html! {
@@ -105,6 +108,10 @@ impl SlideReport {
         }
     }
 
+    fn picture_id(&self) -> String {
+        format!("picture-{}", self.account.slide)
+    }
+
     /// The least score of the run, where it was one for all classes.
     fn threshold(&self) -> Option<f64> {
         self.account.settings.get("min_score")?.parse().ok()
@@ -115,19 +122,31 @@ impl SlideReport {
         let cells = account.cells();
         html! {
             dl.facts {
-                (fact("Tissue", &format!("{:.2} mm²", coverage.tissue_mm2)))
-                (fact("Analysed", &format!("{:.2} mm², {:.1}\u{a0}%", coverage.analysed_mm2, 100.0 * coverage.fraction)))
+                (fact("Tissue", &format!("{} mm²", fixed(coverage.tissue_mm2, 2))))
+                (fact("Analysed", &format!("{} mm², {:.1}\u{a0}%", fixed(coverage.analysed_mm2, 2), 100.0 * coverage.fraction)))
                 (fact("Cells", &grouped(cells)))
                 @if let Some(density) = self.density(cells) { (fact("Cells per mm²", &charts::per_mm2(density))) }
                 @if let Some(figures) = &self.figures { (sizes(figures)) }
-                (fact("Pixel", &format!("{} µm, {}", (analysis.mpp * 1e4).round() / 1e4, analysis.mpp_source)))
+                (fact("Pixel", &format!("{} µm, {}", number(analysis.mpp), analysis.mpp_source)))
                 (fact("Windows", &format!("{} done, {} failed", grouped(analysis.windows.done as u64), analysis.windows.failed)))
                 (fact("Tiles", &format!("{} decoded, {} unreadable", grouped(analysis.tiles.decoded), analysis.tiles.failed)))
                 (fact("Time", &span(account.elapsed_secs)))
+                @if let Some(ended) = &account.ended { (fact("Ended", &ended.replace('T', " ").replace('Z', " UTC"))) }
             }
             @if let Some(seams) = words::seams(analysis) { p.note { (seams) } }
         }
     }
+}
+
+/// The picture of a slide, small, on the page that has it in the slide's section.
+pub(super) fn thumbnail(slide: &SlideReport) -> Option<Markup> {
+    let [width, height] = slide.account.analysis.as_ref()?.slide_px;
+    slide.overview.as_ref()?;
+    Some(html! {
+        svg.thumbnail viewBox=(format!("0 0 {width} {height}")) aria-hidden="true" {
+            use href=(format!("#{}", slide.picture_id())) {}
+        }
+    })
 }
 
 /// Done, incomplete or failed, in its colour and in a word.

@@ -47,8 +47,7 @@ impl SlideReport {
 
     /// Cells per mm² of analysed tissue, where there is some.
     pub(super) fn density(&self, cells: u64) -> Option<f64> {
-        let analysed = self.account.analysis.as_ref()?.coverage.analysed_mm2;
-        (analysed > 0.0).then(|| cells as f64 / analysed)
+        self.account.analysis.as_ref()?.coverage.per_mm2(cells)
     }
 
     /// What its id is as a place in the page.

@@ -2,7 +2,7 @@
 
 use dataset::{
     Analysis, FailureCount, Outcome, RunAccount,
-    wording::{counted, grouped},
+    wording::{counted, fixed, grouped},
 };
 
 /// Windows with cells at their seams below which nothing is said of the grid.
@@ -34,13 +34,13 @@ fn incomplete(analysis: &Analysis) -> String {
     let coverage = &analysis.coverage;
     let missing_mm2 = coverage.tissue_mm2 - coverage.analysed_mm2;
     format!(
-        "Incomplete: {} of {} have no result. {:.3} mm² of tissue ({:.2} %) was not seen by any other window; \
-         counts per mm² are over the {:.2} mm² that were.",
+        "Incomplete: {} of {} have no result. {} mm² of tissue ({} %) was not seen by any other window; \
+         counts per mm² are over the {} mm² that were.",
         grouped(analysis.windows.failed as u64),
         counted(analysis.windows.planned, "window"),
-        missing_mm2,
-        100.0 * (1.0 - coverage.fraction),
-        coverage.analysed_mm2,
+        fixed(missing_mm2, 3),
+        fixed(100.0 * (1.0 - coverage.fraction), 2),
+        fixed(coverage.analysed_mm2, 2),
     )
 }
 
@@ -64,13 +64,13 @@ pub(super) fn seams(analysis: &Analysis) -> Option<String> {
     };
     Some(format!(
         "{verdict} Within {:.0} µm of where windows meet, cells are {:.3} times as dense (z {:.1}) and {:.3} times \
-         as large (z {:.1}) as farther away; {} cells against {}.",
+         as large (z {:.1}) as farther away; {} against {}.",
         audit.band_um,
         audit.density_ratio,
         audit.density_z,
         audit.size_ratio,
         audit.size_z,
-        grouped(audit.near_cells),
+        counted(audit.near_cells as usize, "cell"),
         grouped(audit.control_cells),
     ))
 }

@@ -12,6 +12,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use wsi_types::wording::counted;
+
 use super::{
     Refusal,
     directory::{Broken, Directory, MAX_DIRECTORIES, TiffFile},
@@ -271,10 +273,11 @@ fn not_read(base: &Picture, rest: &[Picture]) -> Vec<String> {
     let planes = rest.iter().filter(|picture| is_another_plane(base, picture)).count();
     if planes > 0 {
         let (width, height) = (base.page.width, base.page.height);
-        let (are, pictures) = if planes == 1 { ("is", "picture") } else { ("are", "pictures") };
+        let are = if planes == 1 { "is" } else { "are" };
         remarks.push(format!(
-            "{planes} more {pictures} of {width} × {height} px {are} not read (focal planes, time points or \
-             scenes): only the first is"
+            "{} of {width} × {height} px {are} not read (focal planes, time points or \
+             scenes): only the first is",
+            counted(planes, "more picture")
         ));
     }
     let others: Vec<&Page> =

@@ -3,9 +3,25 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Date and time of day, UTC: `2026-11-22 07:05 UTC`.
-pub(super) fn now() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    date_and_time(since.as_secs())
+#[must_use]
+pub fn now() -> String {
+    date_and_time(secs_now())
+}
+
+/// Date and time of day to the second, UTC, as RFC 3339 has it: `2026-11-22T07:05:59Z`.
+#[must_use]
+pub fn timestamp() -> String {
+    rfc_3339(secs_now())
+}
+
+fn secs_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn rfc_3339(secs: u64) -> String {
+    let (year, month, day) = date(secs / 86_400);
+    let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 fn date_and_time(secs: u64) -> String {

@@ -1,0 +1,49 @@
+//! `OUT/.slidemill/log`: what a job said, with the time of each line, for whoever comes in the morning.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+};
+
+use dataset::{Dataset, clock, host_name};
+
+/// The log of a job. Its lines name slides, so it is private; they are appended as they come, also by a worker process
+/// that takes over from one that died. A log that cannot be written does not stop a job.
+pub struct Log {
+    file: Option<File>,
+}
+
+impl Log {
+    /// Of the job that writes to `dataset`.
+    #[must_use]
+    pub fn open(dataset: &Dataset) -> Self {
+        let path = dataset.log();
+        let made = fs::create_dir_all(whole_file::folder_of(&path));
+        Self { file: made.and_then(|()| private().open(path)).ok() }
+    }
+
+    /// Says which machine and process the lines that follow are of.
+    pub fn begin(&mut self) {
+        let version = env!("CARGO_PKG_VERSION");
+        self.line(&format!("slidemill {version} on {}, process {}", host_name(), std::process::id()));
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, text: &str) {
+        let line = format!("{} {text}\n", clock::timestamp());
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(line.as_bytes()));
+        if written.is_err() {
+            // A full disk stops the job elsewhere, in words.
+            self.file = None;
+        }
+    }
+}
+
+/// How a file is opened that only its owner may read.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}

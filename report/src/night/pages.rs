@@ -1,0 +1,153 @@
+//! The files of a report.
+
+use std::{
+    fs, io,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
+
+use dataset::{Dataset, wording::grouped};
+use maud::{Markup, html};
+
+use super::cohort::Cohort;
+use crate::{error::ReportError, page::document};
+
+/// Where the pages of a report lie.
+pub(super) struct Pages<'a> {
+    dataset: &'a Dataset,
+    first: PathBuf,
+    /// Beside the first page.
+    folder: PathBuf,
+    is_private: bool,
+}
+
+/// Its last part, which links have too.
+const FOLDER: &str = "report";
+
+impl<'a> Pages<'a> {
+    pub(super) fn shared(dataset: &'a Dataset) -> Self {
+        Self { dataset, first: dataset.report(), folder: dataset.root().join(FOLDER), is_private: false }
+    }
+
+    pub(super) fn private(dataset: &'a Dataset) -> Self {
+        let folder = dataset.private();
+        Self { dataset, first: folder.join("report.html"), folder: folder.join(FOLDER), is_private: true }
+    }
+
+    /// Writes the page that people open, and gives its path.
+    pub(super) fn write_first(&self, html: &str) -> Result<PathBuf, ReportError> {
+        self.write(&self.first, html)?;
+        Ok(self.first.clone())
+    }
+
+    /// Writes the page of some slides; the first is 0.
+    pub(super) fn write_further(&self, place: usize, html: &str) -> Result<(), ReportError> {
+        self.write(&self.folder.join(file_name(place)), html)
+    }
+
+    /// The address of a further page, as the first page has it.
+    pub(super) fn href(&self, place: usize) -> String {
+        format!("{FOLDER}/{}", file_name(place))
+    }
+
+    /// Removes further pages from `place` on, which an earlier report of more slides left.
+    pub(super) fn clear_from(&self, place: usize) -> Result<(), ReportError> {
+        let cleared = remove_pages(&self.folder, place);
+        cleared.map_err(|reason| ReportError::write("the pages of the report", reason, self.folder.clone()))
+    }
+
+    fn write(&self, path: &Path, html: &str) -> Result<(), ReportError> {
+        let written = if self.is_private {
+            write_for_owner(path, html.as_bytes())
+        } else {
+            self.dataset.write(path, html.as_bytes())
+        };
+        written.map_err(|reason| ReportError::write("the report", reason, path.to_owned()))
+    }
+}
+
+fn file_name(place: usize) -> String {
+    format!("slides-{:03}.html", place + 1)
+}
+
+fn remove_pages(folder: &Path, from: usize) -> io::Result<()> {
+    for place in from.. {
+        match fs::remove_file(folder.join(file_name(place))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            removed => removed?,
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A file that nobody else may read, from its first byte on.
+fn write_for_owner(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(whole_file::folder_of(path))?;
+    whole_file::write(path, |out| {
+        #[cfg(unix)]
+        out.get_ref().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        io::Write::write_all(out, bytes)
+    })?
+}
+
+/// The page of the slides `range` of a cohort, counted from 1.
+pub(super) fn further(
+    cohort: &Cohort<'_>,
+    place: usize,
+    count: usize,
+    range: RangeInclusive<usize>,
+    sections: &[Markup],
+) -> String {
+    let title = format!("Slides {} to {}", grouped(*range.start() as u64), grouped(*range.end() as u64));
+    let ways = html! {
+        nav {
+            a href="../report.html" { "All slides" }
+            @if place > 0 { a href=(file_name(place - 1)) rel="prev" { "Before" } }
+            @if place + 1 < count { a href=(file_name(place + 1)) rel="next" { "Next" } }
+        }
+    };
+    let body = html! {
+        header { h1 { (title) } (cohort.mark()) (ways) }
+        main { @for section in sections { (section) } }
+        (ways)
+    };
+    document(&format!("slidemill report: {title}"), "", &body).into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_larger_report_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let pages = Pages::shared(&dataset);
+        (0..3).for_each(|place| pages.write_further(place, "page").unwrap());
+        pages.clear_from(1).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path().join(FOLDER))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["slides-001.html"]);
+        pages.clear_from(0).unwrap();
+        assert!(!folder.path().join(FOLDER).exists());
+        pages.clear_from(0).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_page_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let path = Pages::private(&dataset).write_first("names").unwrap();
+        assert!(path.starts_with(dataset.private()));
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
