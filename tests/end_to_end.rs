@@ -6,7 +6,8 @@ use std::{fs, path::Path};
 
 use dataset::{Dataset, Outcome, RunAccount, read_cells};
 use support::{
-    SMALL_WINDOWS, accounts, cell_tables, run, shared, slidemill, small_slide, stderr, tables, tiny_slides,
+    SMALL_WINDOWS, accounts, any_file, cell_tables, run, run_until, shared, slidemill, small_slide, stderr,
+    tables, tiny_slides,
 };
 use tiff::encoder::{
     TiffEncoder,
@@ -487,39 +488,10 @@ fn a_killed_run_goes_on_and_ends_in_the_same_bytes() {
 
 /// What the last of two runs says: the first is killed as soon as `reached` holds.
 fn killed_and_gone_on(slides: &[&Path], out: &Path, settings: &[&str], reached: impl Fn() -> bool) -> String {
-    let mut command = slidemill();
-    command.arg("run").args(slides).arg("-o").arg(out).args(settings).stderr(std::process::Stdio::null());
-    fs::create_dir(out).expect("a folder can be made");
-    let mut child = command.spawn().expect("the command starts");
-    let (_keep, never) = std::sync::mpsc::channel::<()>();
-    while !reached() {
-        assert!(
-            child.try_wait().expect("the command is waited for").is_none(),
-            "it ended before it was killed"
-        );
-        let _ = never.recv_timeout(std::time::Duration::from_millis(1));
-    }
-    kill(child.id());
-    let _ = child.wait();
+    run_until(slides, out, settings, reached);
     let last = run(slides, out, settings);
     assert!(last.status.success(), "{}", stderr(&last));
     stderr(&last)
-}
-
-/// Whether a file that is not empty and whose name ends in `suffix` lies under `folder`, which a run changes meanwhile.
-fn any_file(folder: &Path, suffix: &str) -> bool {
-    let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
-    entries
-        .filter(|entry| entry.file_name().to_string_lossy().ends_with(suffix))
-        .any(|entry| entry.metadata().is_ok_and(|data| data.len() > 0))
-}
-
-/// Kills a supervisor and the worker it started, as a lost node does.
-fn kill(pid: u32) {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    for pid in children.split_whitespace().chain([pid.to_string().as_str()]) {
-        let _ = std::process::Command::new("kill").args(["-9", pid]).status();
-    }
 }
 
 #[test]

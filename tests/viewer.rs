@@ -17,7 +17,9 @@ use base64::Engine as _;
 use dataset::{CellRow, Dataset, read_cells};
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use support::{SMALL_WINDOWS, accounts, python, run, shared, slidemill, small_slide, stderr};
+use support::{
+    SMALL_WINDOWS, accounts, any_file, python, run, run_until, shared, slidemill, small_slide, stderr,
+};
 use wsi_types::{LevelIndex, RgbBuffer, TileId};
 
 /// A running viewer; gone with it.
@@ -147,14 +149,17 @@ fn what_is_served_is_the_slide_and_its_tables() {
     let header = viewing.json(&format!("slide/{id}/cells.json"));
     let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).expect("cells can be read");
     assert_eq!(header["rows"], cells.len());
-    let last = viewing.json(&format!("slide/{id}/cell/{}.json", cells.len() - 1));
+    let table = header["table"]["sha256"].as_str().expect("a hash");
+    let last = viewing.json(&format!("slide/{id}/cell/{table}/{}.json", cells.len() - 1));
     let expected = cells.last().expect("there are cells");
     assert_eq!(
         last["cell_id"].as_str().map_or(last["cell_id"].to_string(), str::to_owned),
         expected.cell_id.to_string()
     );
     assert_eq!(last["x_px"], expected.centroid.x);
-    assert_eq!(viewing.get(&format!("slide/{id}/cell/{}.json", cells.len())).0, 500, "past the last row");
+    let past = format!("slide/{id}/cell/{table}/{}.json", cells.len());
+    assert_eq!(viewing.get(&past).0, 500, "past the last row");
+    assert_eq!(viewing.get(&format!("slide/{id}/cell/0123/0.json")).0, 404, "a row of another table");
     let regions = viewing.json(&format!("slide/{id}/regions.json"));
     assert!(
         regions.as_array().is_some_and(|regions| regions.iter().any(|region| region["kind"] == "tissue"))
@@ -302,6 +307,94 @@ fn the_counts_in_view_are_those_of_the_table_at_every_zoom() {
         }
         assert_eq!(seen["click"]["class"], "nucleus", "{}", seen["click"]);
     }
+}
+
+/// A slide of which a killed job analysed some windows, and its file.
+fn begun(folder: &Path, more: &[&str]) -> (PathBuf, PathBuf) {
+    let (slide, out) = (folder.join("slide.tif"), folder.join("out"));
+    small_slide(&slide, 43);
+    run_until(&[&slide], &out, more, || any_file(&out.join(".slidemill/ledger"), "windows.bin"));
+    (out, slide)
+}
+
+const MANY_WINDOWS: [&str; 6] = ["--window", "256", "--threads", "2", "--batch", "1"];
+
+#[test]
+fn a_slide_at_work_is_shown_as_far_as_it_got_and_then_as_it_ended() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, slide) = begun(folder.path(), &MANY_WINDOWS);
+    let viewing = Viewing::start(&out, &[]);
+    let list = viewing.json("slides.json");
+    let id = list["slides"][0]["id"].as_str().expect("an id");
+    let preliminary = &list["slides"][0]["facts"]["preliminary"];
+    let (ended, planned) = (preliminary["ended"].as_u64().expect("a count"), preliminary["planned"].as_u64());
+    assert!(ended > 0 && planned.is_some_and(|planned| ended < planned), "{preliminary}");
+    let first = viewing.json(&format!("slide/{id}/cells.json"));
+    let windows = viewing.json(&format!("slide/{id}/windows.json"));
+    assert_eq!(windows["boxes"].as_array().map(Vec::len), planned.map(|planned| planned as usize));
+    assert_eq!(windows["failed"], json!([]), "windows to come have not failed");
+    assert_eq!(viewing.json(&format!("slide/{id}/view.json"))["no_pixels"], Value::Null);
+
+    let output = run(&[&slide], &out, &MANY_WINDOWS);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let account = accounts(&out).remove(0);
+    let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).expect("cells can be read");
+    // It looks again only after a pause.
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    while !viewing.json("slides.json")["slides"][0]["facts"]["preliminary"].is_null() {
+        let _ = never.recv_timeout(std::time::Duration::from_millis(100));
+    }
+    let header = viewing.json(&format!("slide/{id}/cells.json"));
+    assert_eq!(header["rows"], cells.len());
+    assert!(first["rows"].as_u64() < header["rows"].as_u64(), "{} rows at first", first["rows"]);
+}
+
+/// All windows of a slide are in its ledger, only its account is lacking: what is shown is what a job would write.
+#[test]
+fn the_last_preliminary_cells_are_those_of_the_table() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (slide, out) = (folder.path().join("slide.tif"), folder.path().join("out"));
+    small_slide(&slide, 44);
+    let output = run(&[&slide], &out, &[&SMALL_WINDOWS[..], &["--keep-raw"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let dataset = Dataset::at(&out);
+    let account = accounts(&out).remove(0);
+    let cells = read_cells(&dataset.cells(&account.slide)).expect("cells can be read");
+    fs::remove_file(dataset.account(&account.slide)).expect("the account can be removed");
+
+    let mut onlooker = engine::Onlooker::new(&dataset, engine::Machine::here());
+    let [preliminary] = &onlooker.look().expect("it can be looked at")[..] else {
+        panic!("one slide at work")
+    };
+    let table = preliminary.dataset.cells(&account.slide);
+    assert_eq!(read_cells(&table).expect("cells can be read"), cells);
+    assert_eq!(preliminary.account.analysis.as_ref().map(|analysis| analysis.windows.failed), Some(0));
+    drop(onlooker);
+    assert!(!table.exists(), "what is preliminary goes with who looked");
+}
+
+#[test]
+fn a_page_follows_a_job_to_its_end() {
+    let Some(browser) = browser() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, slide) = begun(folder.path(), &MANY_WINDOWS);
+    let viewing = Viewing::start(&out, &[]);
+    let address = viewing.address.clone();
+    let sign = folder.path().join("page is open");
+    let job = json!({"watch": sign});
+    let looking = std::thread::spawn(move || look(&browser, &address, "software", job));
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    while !sign.exists() {
+        assert!(!looking.is_finished(), "the page did not open");
+        let _ = never.recv_timeout(std::time::Duration::from_millis(50));
+    }
+    let output = run(&[&slide], &out, &MANY_WINDOWS);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let seen = looking.join().expect("the page follows");
+    let words = seen["watch"]["before"].as_str().expect("words");
+    assert!(words.starts_with("Preliminary: ") && words.contains(" windows are analysed"), "{words}");
+    let account = accounts(&out).remove(0);
+    assert_eq!(seen["watch"]["cells"], account.cells(), "the whole slide is in view");
 }
 
 #[test]

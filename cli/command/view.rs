@@ -1,6 +1,7 @@
 //! `slidemill view`: slides, cells and regions in a browser on this machine.
 
 mod lineage;
+mod night;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,7 @@ use viewer::{
 };
 use wsi_reader::{LinearMapping, Slide};
 
-use self::lineage::StoredLineage;
+use self::{lineage::StoredLineage, night::Night};
 use crate::{
     annotations::slide_names,
     args,
@@ -39,7 +40,12 @@ pub fn view(args: &args::View) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.results);
     let mut paths = slide_names::<PathBuf>(&dataset)?;
     let first = args.slide.as_deref().map(|slide| named_slide(&dataset, slide, &mut paths)).transpose()?;
-    let mut slides = shown_slides(&dataset, &paths)?;
+    let mut night = Night::new(&dataset, paths.clone());
+    let mut slides = match args.against.is_none() && args.export.is_none() {
+        true => night.slides_now()?,
+        false => shown_slides(&dataset, &paths)?,
+    };
+    refuse_none(&slides, &dataset)?;
     if let Some(first) = &first
         && !slides.iter().any(|slide| slide.id == first.as_str())
     {
@@ -58,7 +64,7 @@ pub fn view(args: &args::View) -> anyhow::Result<Exit> {
     }
     let site = Site::new(slides, first.map(String::from));
     match &args.against {
-        None => serve(args, site),
+        None => serve(args, site.watching(Box::new(night))),
         Some(other) => serve(args, compared(args, site, other, &paths)?),
     }
 }
@@ -96,7 +102,9 @@ fn compared(
     for (id, path) in paths {
         known.entry(id.clone()).or_insert_with(|| path.clone());
     }
-    let second = Site::new(shown_slides(&dataset, &known)?, None);
+    let slides = shown_slides(&dataset, &known)?;
+    refuse_none(&slides, &dataset)?;
+    let second = Site::new(slides, None);
     let Some(first) = common_slide(&site, &second) else {
         let which = site.first().map_or_else(|| "slide".to_owned(), |first| format!("slide {first}"));
         let (one, other) = (args.results.display(), other.display());
@@ -108,8 +116,9 @@ fn compared(
 
 /// The slide that the first page opens on, or its first one, if the second has it too.
 fn common_slide(one: &Site, other: &Site) -> Option<String> {
-    let mut common = one.ids().filter(|id| other.ids().any(|other| other == *id));
-    common.find(|id| one.first().is_none_or(|first| first == *id)).map(str::to_owned)
+    let others = other.ids();
+    let mut common = one.ids().into_iter().filter(|id| others.contains(id));
+    common.find(|id| one.first().is_none_or(|first| first == id))
 }
 
 /// Writes the pages as a folder.
@@ -162,7 +171,7 @@ fn named_slide(
     paths: &mut BTreeMap<String, PathBuf>,
 ) -> anyhow::Result<SlideId> {
     if let Ok(id) = SlideId::new(slide)
-        && dataset.account(&id).exists()
+        && (dataset.account(&id).exists() || dataset.ledger(&id).exists())
     {
         return Ok(id);
     }
@@ -199,13 +208,17 @@ fn shown_slides(dataset: &Dataset, paths: &BTreeMap<String, PathBuf>) -> anyhow:
     for account in dataset.read_accounts()? {
         slides.extend(shown(dataset, &account, paths.get(account.slide.as_str())));
     }
+    Ok(slides)
+}
+
+fn refuse_none(slides: &[ShownSlide], dataset: &Dataset) -> anyhow::Result<()> {
     if slides.is_empty() {
         return Err(Failure::input(format!(
             "no slide with cells is here; `slidemill run SLIDES -o OUT` makes such a dataset: {}",
             dataset.root().display()
         )));
     }
-    Ok(slides)
+    Ok(())
 }
 
 /// `None` for a slide without results.
@@ -251,7 +264,7 @@ fn facts(dataset: &Dataset, account: &RunAccount, analysis: &Analysis) -> serde_
         "tissue_mm2": analysis.coverage.tissue_mm2,
         "analysed_mm2": analysis.coverage.analysed_mm2,
         "windows": if analysis.detectors.is_empty() { json!(analysis.windows) } else { json!(null) },
-        "raw_kept": lineage::raw_file(dataset, &account.slide).exists(),
+        "raw_kept": engine::windows_file(dataset, &account.slide).exists(),
         "rule": lineage::rule(&account.settings),
     })
 }

@@ -33,6 +33,7 @@ mod sightings;
 mod slides;
 mod stitch;
 mod store;
+mod watched;
 mod work;
 mod work_time;
 
@@ -56,4 +57,5 @@ pub use settings::{ByteSize, Settings};
 pub use shard::{Shard, balance};
 pub use sightings::Sightings;
 pub use slides::{SlideEntry, open};
+pub use watched::{NOT_YET, Onlooker, Preliminary, for_each_window, windows_file};
 pub use work::Stop;

@@ -90,6 +90,13 @@ impl Facts {
         Subject { id, survey, made_with, warnings, doubts }
     }
 
+    /// All windows of all detectors.
+    pub(crate) fn all_keys(&self) -> impl Iterator<Item = WindowKey> {
+        DetectorIndex::all(self.survey.plans.len()).zip(&self.survey.plans).flat_map(|(detector, plan)| {
+            plan.windows().iter().map(move |window| WindowKey::new(detector, window.index))
+        })
+    }
+
     /// All windows of all detectors, as places in their plans.
     pub(crate) fn all_windows(&self) -> Vec<Vec<WindowIndex>> {
         self.survey

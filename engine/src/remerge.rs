@@ -12,12 +12,9 @@ use crate::{
     error::{JobError, in_words},
     events::{Event, Tally, Watch},
     job::JobEnd,
-    models::ModelSet,
     options::{Phase, RunOptions},
     prepare::{NotRun, Preparation, Prepared, SlideError, plan_slide},
-    settings::Settings,
     slides::SlideEntry,
-    store::Maker,
     work::{Before, Recipe, Stop, Work},
 };
 
@@ -85,22 +82,19 @@ impl Kept {
 
     /// What was done to the slide, with other rules for what comes after the model.
     fn recipe(&self, wanted: &RunOptions, machine: &Machine) -> Result<Recipe, JobError> {
-        let Origin { options, models, .. } = &self.head.origin;
+        let options = &self.head.origin.options;
         let floor = self.head.score_floor;
         let options =
             RunOptions { keep_raw: Some(true), raw_floor: Some(floor), ..wanted.clone().or(options.clone()) };
-        let settings = Settings::on(machine, options)?;
-        let models = ModelSet::new(&settings.detectors, models.clone())?;
-        let rules = settings.merging.for_models(&models, settings.window_iou)?;
-        let lowest = settings.merging.score_floor(&models);
+        let recipe = Recipe::of_ledger(&self.head, options, &self.account.device, machine)?;
+        let lowest = recipe.settings.merging.score_floor(&recipe.maker.models);
         if lowest < floor {
             return Err(JobError::usage(format!(
                 "detections were kept from score {floor} on, {lowest} asks for lower ones: run again with \
                  --keep-raw --raw-floor {lowest} --redo"
             )));
         }
-        let maker = Maker { models, device: self.account.device.clone(), rules };
-        Ok(Recipe { settings, maker })
+        Ok(recipe)
     }
 
     /// Whether the slide ended incomplete. One that cannot be merged keeps the results that are there.
@@ -162,7 +156,7 @@ impl Kept {
 
 /// The hash that the id of a slide was made from: that of its samples, or that of all it holds where it shares those
 /// with another slide of its job.
-fn content_of(slide: &SlideEntry, id: &SlideId) -> Result<[u8; 32], String> {
+pub(crate) fn content_of(slide: &SlideEntry, id: &SlideId) -> Result<[u8; 32], String> {
     let sampled = slide.content().map_err(|error| in_words(&error))?;
     if slide.id.is_some() || SlideId::from_content(&sampled) == *id {
         return Ok(sampled);

@@ -12,8 +12,11 @@ use std::{
 use dataset::{Dataset, SlideId};
 
 use crate::{
-    desk::{Desks, Marks, Redo},
+    budget::Machine,
+    desk::{Desks, LedgerHead, Marks, Redo},
+    error::JobError,
     models::ModelSet,
+    options::RunOptions,
     settings::Settings,
     slides::SlideEntry,
     store::Maker,
@@ -29,6 +32,23 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
+    /// That of the windows in a ledger, with these options in place of its own; `device` in words.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Usage`] for settings that do not go together.
+    pub(crate) fn of_ledger(
+        head: &LedgerHead,
+        options: RunOptions,
+        device: &str,
+        machine: &Machine,
+    ) -> Result<Self, JobError> {
+        let settings = Settings::on(machine, options)?;
+        let models = ModelSet::new(&settings.detectors, head.origin.models.clone())?;
+        let rules = settings.merging.for_models(&models, settings.window_iou)?;
+        Ok(Self { settings, maker: Maker { models, device: device.to_owned(), rules } })
+    }
+
     /// See [`score_floor`].
     pub(crate) fn score_floor(&self) -> f32 {
         score_floor(&self.settings, &self.maker.models)

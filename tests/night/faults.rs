@@ -14,7 +14,7 @@ use dataset::Outcome;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 
-use super::support::{accounts, paint, run, slidemill, small_slide, stderr, tables, tiny_slides};
+use super::support::{accounts, kill, paint, run, slidemill, small_slide, stderr, tables, tiny_slides};
 
 /// Many windows for a tiny slide.
 const SETTINGS: [&str; 4] = ["--window", "64", "--threads", "1"];
@@ -70,9 +70,9 @@ fn kill_after(mut child: Child, delay: Duration, worker: bool) -> (bool, Output)
     });
     let killed = end.recv_timeout(delay).is_err();
     if killed {
-        workers(pid).into_iter().for_each(|worker| signal(worker, "KILL"));
-        if !worker {
-            signal(pid, "KILL");
+        match worker {
+            true => workers(pid).into_iter().for_each(|worker| signal(worker, "KILL")),
+            false => kill(pid),
         }
     }
     (killed, waiting.join().expect("the waiting thread ends"))
@@ -153,7 +153,7 @@ fn an_interrupted_redo_goes_on() {
         let pid = child.id();
         let _guard = KilledWith(pid);
         wait_until(|| some_are_done() || !is_running(pid));
-        workers(pid).into_iter().chain([pid]).for_each(|pid| signal(pid, "KILL"));
+        kill(pid);
         drop(child.wait_with_output());
         some_are_done()
     });

@@ -6,7 +6,9 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
 };
 
 use dataset::{Dataset, RunAccount};
@@ -18,7 +20,7 @@ pub(crate) fn slidemill() -> Command {
     for name in ["SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_NODE"] {
         command.env_remove(name);
     }
-    command.stdin(std::process::Stdio::null());
+    command.stdin(Stdio::null());
     command
 }
 
@@ -26,6 +28,46 @@ pub(crate) fn slidemill() -> Command {
 pub(crate) fn run(slides: &[&Path], out: &Path, more: &[&str]) -> Output {
     let output = slidemill().arg("run").args(slides).arg("-o").arg(out).args(more).output();
     output.expect("the command starts")
+}
+
+/// Runs slides into the new folder `out`, and kills the command as soon as `reached` holds.
+pub(crate) fn run_until(slides: &[&Path], out: &Path, more: &[&str], reached: impl Fn() -> bool) {
+    let mut command = slidemill();
+    command.arg("run").args(slides).arg("-o").arg(out).args(more).stderr(Stdio::null());
+    fs::create_dir(out).expect("a folder can be made");
+    let mut child = command.spawn().expect("the command starts");
+    let (_keep, never) = mpsc::channel::<()>();
+    while !reached() {
+        let ended = child.try_wait().expect("the command is waited for");
+        assert!(ended.is_none(), "it ended before it was killed");
+        let _ = never.recv_timeout(Duration::from_millis(1));
+    }
+    kill(child.id());
+    let _ = child.wait();
+}
+
+/// Whether a file that is not empty and whose name ends in `suffix` lies under `folder`, which a run changes meanwhile.
+pub(crate) fn any_file(folder: &Path, suffix: &str) -> bool {
+    let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(suffix))
+        .any(|entry| entry.metadata().is_ok_and(|data| data.len() > 0))
+}
+
+/// Kills a supervisor and the worker it started, as a lost node does.
+pub(crate) fn kill(pid: u32) {
+    let pid = pid.to_string();
+    // Otherwise it starts another worker when the first is gone.
+    signal("-STOP", &pid);
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for pid in children.split_whitespace().chain([pid.as_str()]) {
+        signal("-9", pid);
+    }
+}
+
+fn signal(name: &str, pid: &str) {
+    // It may be gone.
+    let _ = Command::new("kill").args([name, pid]).status();
 }
 
 /// Windows small enough for a small slide to have many.

@@ -432,6 +432,12 @@ function fillPanel() {
   $("name").textContent = view.name ?? view.id;
   const [width, height] = view.size;
   const outside = header?.outside ? ` ${grouped(header.outside)} cells have their centroid outside of the slide and are not shown.` : "";
+  const { preliminary } = view.facts;
+  $("preliminary").hidden = !preliminary;
+  if (preliminary) {
+    const { ended, planned } = preliminary;
+    $("preliminary").textContent = `Preliminary: ${grouped(ended)} of ${grouped(planned)} windows are analysed. Counts will change.`;
+  }
   $("about").textContent =
     (view.name ? `${view.id} · ` : "") +
     `${grouped(width)} × ${grouped(height)} px at ${digits(view.mpp, 4)} µm/px.${view.facts.ending ? ` ${view.facts.ending}` : ""}${outside}`;
@@ -569,9 +575,18 @@ async function pickAt(point) {
   highlighted = cell;
   redraw();
   if (!cell || exported) return showFacts(cell ? exportedFacts(cell) : []);
-  const row = await json(`slide/${here.view.id}/cell/${cell.row}.json`);
-  showFacts(rowFacts(row));
-  await tellLineage(cell, row);
+  try {
+    const row = await json(rowPath("cell", cell));
+    showFacts(rowFacts(row));
+    await tellLineage(cell, row);
+  } catch (error) {
+    notice(`The cell cannot be told: ${error.message}`);
+  }
+}
+
+/** A row is one of the table that is shown, whose hash is part of the address. */
+function rowPath(what, cell) {
+  return `slide/${here.view.id}/${what}/${here.header.table.sha256}/${cell.row}.json`;
 }
 
 /** Why it is one cell: the windows that saw it, and what each saw where that was kept. */
@@ -581,7 +596,7 @@ async function tellLineage(cell, row) {
   cell.windows = row.windows.map((index) => boxes[index]);
   redraw();
   if (!here.view.facts.raw_kept || row.detector_scores) return;
-  const raw = await json(`slide/${here.view.id}/raw/${cell.row}.json`);
+  const raw = await json(rowPath("raw", cell));
   if (highlighted !== cell) return;
   cell.raw = raw;
   showFacts([...rowFacts(row), ...raw.map(rawFact)]);
@@ -934,13 +949,52 @@ async function chooseSlide() {
   const wanted = new URLSearchParams(location.hash.slice(1)).get("slide") ?? list.first;
   const chosen = wanted ? list.slides.find((slide) => slide.id === wanted) : list.slides[0];
   if (!chosen) throw new Error(`Slide ${wanted} is not in this dataset.`);
-  $("slides").hidden = list.slides.length < 2;
-  $("slides").replaceChildren(...list.slides.map((slide) => {
-    const option = new Option(slide.name ?? slide.id, slide.id);
-    option.selected = slide === chosen;
-    return option;
-  }));
+  fillSlides(list.slides, chosen.id);
+  if (list.changing) setInterval(lookAgain, LOOK_EVERY);
   return chosen.id;
+}
+
+function fillSlides(slides, chosen) {
+  const names = slides.map(({ id, name, facts }) => `${name ?? id}${facts.preliminary ? " (at work)" : ""}`);
+  const before = [...$("slides").options].map((option) => option.text);
+  if (names.join("\n") === before.join("\n")) return;
+  $("slides").hidden = slides.length < 2;
+  $("slides").replaceChildren(...slides.map(({ id }, index) => new Option(names[index], id, false, id === chosen)));
+}
+
+// ---- a job at work ----
+
+const LOOK_EVERY = 4000; // ms
+let isLooking = false;
+
+/** Takes over what a job has done since; a page that nobody sees waits. */
+async function lookAgain() {
+  if (isLooking || document.hidden || !here.header) return;
+  isLooking = true;
+  try {
+    const list = await json("slides.json");
+    fillSlides(list.slides, here.view.id);
+    if (list.not_seen) notice(`It cannot be seen how far the job is: ${list.not_seen}`);
+    const now = list.slides.find((slide) => slide.id === here.view.id);
+    if (now && now.table !== here.header.table.sha256) await takeOver(now.facts);
+  } catch (error) {
+    notice(`The page is not kept up to date: ${error.message}`);
+  } finally {
+    isLooking = false;
+  }
+}
+
+/** Cells as they are now; place, threshold and classes stay, and what is drawn does until its successor comes. */
+async function takeOver(facts) {
+  const { id } = here.view;
+  here.header = await json(`slide/${id}/cells.json`);
+  here.view.facts = facts;
+  here.windows = null;
+  // A worker of its own, so that no tile of other cells is taken for one of these.
+  worker.port.terminate();
+  startWorker();
+  openCells();
+  await showRegions(id);
 }
 
 /** Without pixels, cells are shown on an empty stage of the slide's size. */
@@ -958,18 +1012,25 @@ function emptySource(view) {
   return source;
 }
 
-async function showCells(id, header) {
+async function showCells(header) {
   here.header = await header;
-  shown.classes = here.header.classes.map(() => true);
   const asked = Number(new URLSearchParams(location.hash.slice(1)).get("score"));
   shown.step = Math.min(Math.max(Math.round(100 * asked) || 0, 0), STEPS - 1);
-  const fetchFrom = exported ? null : new URL(`slide/${id}/tiles/${here.header.table.sha256}/`, location.href).href;
+  openCells();
+}
+
+/** Hands the cells to the worker and fills the panel. */
+function openCells() {
+  shown.classes = here.header.classes.map((_, index) => shown.classes[index] ?? true);
+  const tiles = `slide/${here.view.id}/tiles/${here.header.table.sha256}/`;
+  const fetchFrom = exported ? null : new URL(tiles, location.href).href;
   worker.port.postMessage({ kind: "open", header: here.header, fetchFrom });
   worker.port.postMessage({ kind: "style", style: styleOf() });
   fillPanel();
   fillClasses();
   showScores();
   showCounts();
+  countedView = "";
   countNow();
   redraw();
 }
@@ -1001,7 +1062,7 @@ async function start() {
   await opened;
   goTo(new URLSearchParams(location.hash.slice(1)), true);
   showScale();
-  await showCells(id, header);
+  await showCells(header);
   await showRegions(id);
   startPlaces();
   if (!framed) await startDrawing();

@@ -61,7 +61,7 @@ impl LevelTiles {
 fn pixel_levels(site: &Site) -> Vec<LevelTiles> {
     let mut all = Vec::new();
     for id in site.ids() {
-        for (level, (columns, rows)) in site.pixel_grids(id).into_iter().enumerate() {
+        for (level, (columns, rows)) in site.pixel_grids(&id).into_iter().enumerate() {
             all.push(LevelTiles { folder: format!("slide/{id}/pixels/{level}"), columns, rows });
         }
     }
@@ -85,7 +85,7 @@ pub fn size(site: &Site) -> Result<ExportSize, ViewError> {
         size.bytes += bytes * count / sampled.max(1);
     }
     for id in site.ids() {
-        let header = site.tiles(id)?;
+        let header = site.tiles(&id)?;
         for tile in
             header.header().density.iter().chain(&header.header().points).chain(&header.header().outlines)
         {
@@ -117,7 +117,7 @@ pub fn export<E: From<ViewError>>(
     }
     put("data.js", data_script(site)?.as_bytes(), &mut exported)?;
     for id in site.ids() {
-        let tiles = site.tiles(id)?;
+        let tiles = site.tiles(&id)?;
         let header = tiles.header();
         for (band, entries) in
             [("density", &header.density), ("points", &header.points), ("outlines", &header.outlines)]

@@ -19,4 +19,6 @@ pub mod tiles;
 
 pub use error::ViewError;
 pub use places::{Place, places};
-pub use site::{Keyed, Lineage, OpenSlide, Pair, RawDetection, ShownSlide, Site, WindowMap, tile_file};
+pub use site::{
+    Changing, Keyed, Lineage, OpenSlide, Pair, RawDetection, ShownSlide, Site, WindowMap, tile_file,
+};

@@ -3,7 +3,8 @@
 use std::{
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -105,17 +106,75 @@ pub struct ShownSlide {
     pub facts: Value,
 }
 
+/// Slides that become more, and change, while they are looked at.
+pub trait Changing: Send {
+    /// All slides as they are now; `None` when nothing has changed since they were asked for last.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not known, in words.
+    fn slides(&mut self) -> Result<Option<Vec<ShownSlide>>, String>;
+}
+
 /// A slide, and what of it is open.
 struct Entry {
     shown: ShownSlide,
-    pixels: OnceLock<Result<Arc<Pixels>, String>>,
+    /// Of the slide, whatever its cells.
+    pixels: Arc<OnceLock<Result<Pixels, String>>>,
     tiles: Mutex<Option<Arc<TileFile>>>,
+    /// That of the cells it had until now: a page may still show them.
+    earlier: Option<Arc<TileFile>>,
 }
 
 /// The pages of a dataset. Any server may ask it.
 pub struct Site {
-    slides: Vec<Entry>,
+    slides: RwLock<Vec<Arc<Entry>>>,
     first: Option<String>,
+    changing: Option<Mutex<Watching>>,
+}
+
+/// Who is asked for slides that change, and when next.
+struct Watching {
+    source: Box<dyn Changing>,
+    /// Not sooner, so that looking takes a small part of the machine's time.
+    next: Instant,
+    /// Why the last look failed.
+    failed: Option<String>,
+}
+
+/// Between two looks at slides that change.
+const LEAST_PAUSE: Duration = Duration::from_secs(3);
+/// The same, as a multiple of the time that a look takes.
+const PAUSE_PER_LOOK: u32 = 8;
+
+impl Watching {
+    /// The slides, where it is time to look and they have changed.
+    fn look(&mut self) -> Option<Vec<ShownSlide>> {
+        let began = Instant::now();
+        if began < self.next {
+            return None;
+        }
+        let found = self.source.slides();
+        self.next = Instant::now() + LEAST_PAUSE.max(began.elapsed() * PAUSE_PER_LOOK);
+        match found {
+            Ok(slides) => {
+                self.failed = None;
+                slides
+            }
+            Err(reason) => {
+                self.failed = Some(reason);
+                None
+            }
+        }
+    }
+}
+
+impl ShownSlide {
+    /// As the list of slides has it; a page sees by the table's hash that its cells are others now.
+    fn listed(&self) -> Value {
+        let Self { id, name, facts, table, .. } = self;
+        json!({"id": id, "name": name, "facts": facts, "table": table.sha256})
+    }
 }
 
 /// What the page needs before its first picture.
@@ -156,12 +215,15 @@ impl Site {
     /// Of these slides; the page opens on `first`, or on the list.
     #[must_use]
     pub fn new(slides: Vec<ShownSlide>, first: Option<String>) -> Self {
-        let entries = (slides.into_iter()).map(|shown| Entry {
-            shown,
-            pixels: OnceLock::new(),
-            tiles: Mutex::new(None),
-        });
-        Self { slides: entries.collect(), first }
+        let entries = slides.into_iter().map(|shown| Arc::new(Entry::new(shown))).collect();
+        Self { slides: RwLock::new(entries), first, changing: None }
+    }
+
+    /// The same, of slides that `source` tells about while they are looked at.
+    #[must_use]
+    pub fn watching(self, source: Box<dyn Changing>) -> Self {
+        let watching = Watching { source, next: Instant::now(), failed: None };
+        Self { changing: Some(Mutex::new(watching)), ..self }
     }
 
     /// The slide that its page opens on.
@@ -171,16 +233,23 @@ impl Site {
     }
 
     /// Ids of its slides.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.slides.iter().map(|entry| entry.shown.id.as_str())
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.entries().iter().map(|entry| entry.shown.id.clone()).collect()
+    }
+
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        self.slides.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Columns and rows of tiles of each level of a slide's pixels, sharpest first; none
     /// where there are no pixels.
     #[must_use]
     pub fn pixel_grids(&self, id: &str) -> Vec<(u32, u32)> {
-        let pixels = self.slide(id).and_then(|entry| entry.pixels().ok());
-        pixels.map_or_else(Vec::new, |pixels| pixels.levels().iter().map(ViewLevel::tiles).collect())
+        let Some(entry) = self.slide(id) else { return Vec::new() };
+        entry
+            .pixels()
+            .map_or_else(|_| Vec::new(), |pixels| pixels.levels().iter().map(ViewLevel::tiles).collect())
     }
 
     /// The tile file of a slide, made when it is not there or of another table.
@@ -195,16 +264,25 @@ impl Site {
         }
     }
 
-    fn slide(&self, id: &str) -> Option<&Entry> {
-        self.slides.iter().find(|entry| entry.shown.id == id)
+    fn slide(&self, id: &str) -> Option<Arc<Entry>> {
+        self.entries().into_iter().find(|entry| entry.shown.id == id)
     }
 
     fn list(&self) -> Value {
-        let slides = self.slides.iter().map(|entry| {
-            let ShownSlide { id, name, facts, .. } = &entry.shown;
-            json!({"id": id, "name": name, "facts": facts})
-        });
-        json!({"first": self.first, "slides": slides.collect::<Vec<_>>()})
+        let failed = self.look_again();
+        let slides: Vec<Value> = self.entries().iter().map(|entry| entry.shown.listed()).collect();
+        json!({"first": self.first, "slides": slides, "changing": self.changing.is_some(), "not_seen": failed})
+    }
+
+    /// Takes over what has changed; why that is not known, if so. Another request that is at it is not waited for.
+    fn look_again(&self) -> Option<String> {
+        let mut watching = self.changing.as_ref()?.try_lock().ok()?;
+        if let Some(found) = watching.look() {
+            let before = self.entries();
+            let entries = found.into_iter().map(|shown| Entry::after(&before, shown)).collect();
+            *self.slides.write().unwrap_or_else(PoisonError::into_inner) = entries;
+        }
+        watching.failed.clone()
     }
 
     /// Keeps what was drawn by hand.
@@ -313,17 +391,33 @@ impl<A: Answer> Answer for Keyed<A> {
 }
 
 impl Entry {
+    fn new(shown: ShownSlide) -> Self {
+        Self { shown, pixels: Arc::default(), tiles: Mutex::new(None), earlier: None }
+    }
+
+    /// The entry that shows a slide now, where `before` were shown: one with the same cells stays, and opened pixels do.
+    fn after(before: &[Arc<Self>], shown: ShownSlide) -> Arc<Self> {
+        let Some(old) = before.iter().find(|old| old.shown.id == shown.id) else {
+            return Arc::new(Self::new(shown));
+        };
+        if old.shown.table == shown.table && old.shown.cells == shown.cells {
+            return Arc::clone(old);
+        }
+        let earlier = old.tiles.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Arc::new(Self { pixels: Arc::clone(&old.pixels), earlier, ..Self::new(shown) })
+    }
+
     fn page(&self, path: &[&str]) -> Response {
         match path {
             ["view.json"] => self.facts(),
             ["cells.json"] => answered(self.tiles().map(|tiles| json_response(tiles.header()))),
             ["regions.json"] => answered(self.regions().map(|regions| json_response(&regions))),
-            ["cell", row] => match row.strip_suffix(".json").and_then(|row| row.parse().ok()) {
+            ["cell", made_from, row] => match self.row(made_from, row) {
                 Some(row) => answered(table::row(&self.shown.cells, row).map(|cell| json_response(&cell))),
                 None => not_here(),
             },
             ["windows.json"] => told(self.shown.lineage.windows()),
-            ["raw", row] => match row.strip_suffix(".json").and_then(|row| row.parse().ok()) {
+            ["raw", made_from, row] => match self.row(made_from, row) {
                 Some(row) => answered(self.raw(row)),
                 None => not_here(),
             },
@@ -354,11 +448,10 @@ impl Entry {
     }
 
     fn pixels(&self) -> Result<&Pixels, &str> {
-        let opened = self.pixels.get_or_init(|| self.open());
-        opened.as_deref().map_err(String::as_str)
+        self.pixels.get_or_init(|| self.open()).as_ref().map_err(String::as_str)
     }
 
-    fn open(&self) -> Result<Arc<Pixels>, String> {
+    fn open(&self) -> Result<Pixels, String> {
         let slide = (self.shown.open)()?;
         let base = slide.info().pyramid.base();
         let (found, expected) = ([base.width(), base.height()], self.shown.size);
@@ -369,7 +462,7 @@ impl Entry {
             ));
         }
         let sharpest = self.shown.sharpest_mpp / self.shown.mpp;
-        Ok(Arc::new(Pixels::new(slide).without_sharper(sharpest)))
+        Ok(Pixels::new(slide).without_sharper(sharpest))
     }
 
     /// `place` is `<column>_<row>.jpg`.
@@ -389,7 +482,8 @@ impl Entry {
     /// The hash of the table is part of the address: what is kept is never of another.
     fn cell_tile(&self, made_from: &str, band: &str, index: &str) -> Option<Response> {
         let index: usize = index.parse().ok()?;
-        let tiles = match self.tiles() {
+        let earlier = self.earlier.as_ref().filter(|earlier| earlier.header().table.sha256 == made_from);
+        let tiles = match earlier.map_or_else(|| self.tiles(), |earlier| Ok(Arc::clone(earlier))) {
             Ok(tiles) => tiles,
             Err(error) => return Some(failure(&error)),
         };
@@ -402,6 +496,11 @@ impl Entry {
         };
         let entry = entries.get(index).filter(|_| header.table.sha256 == made_from)?;
         Some(answered(tiles.stored(entry).map(|bytes| Response::ok(BINARY, Keep::Forever, bytes))))
+    }
+
+    /// The number of a row, `<row>.json`, of the table that the page knows: that of another would be of another cell.
+    fn row(&self, made_from: &str, row: &str) -> Option<u64> {
+        row.strip_suffix(".json").filter(|_| made_from == self.shown.table.sha256)?.parse().ok()
     }
 
     /// What the windows that saw the cell in `row` found at its place.

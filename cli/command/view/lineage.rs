@@ -1,20 +1,14 @@
 //! How the cells of a stored slide came about: the plan made again, and the raw
 //! detections that were kept.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, BufReader, Read},
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 use dataset::{Analysis, Dataset, RunAccount, SlideId};
 use merger::WindowOutcome;
 use tiler::{PlanSettings, Survey, SurveySettings, TissueSettings};
 use viewer::{Lineage, RawDetection, WindowMap};
 use wsi_reader::LinearMapping;
-use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Window, WindowIndex, WindowPoint};
+use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Window, WindowPoint};
 
 /// The least agreement with a cell's box (shared area over common area) at which a raw
 /// detection is shown with it.
@@ -22,6 +16,17 @@ const LEAST_IOU: f64 = 0.3;
 
 /// What is known of the making of a slide's cells.
 pub(super) struct StoredLineage {
+    dataset: Dataset,
+    id: SlideId,
+    /// Windows without a result.
+    failed: Vec<u32>,
+    /// How to plan the slide again; `None` where its windows are known.
+    plan: Option<PlanAgain>,
+    windows: OnceLock<Result<Vec<Window>, String>>,
+}
+
+/// What a plan was made from.
+struct PlanAgain {
     /// Where the slide is.
     path: Option<PathBuf>,
     mapping: Option<LinearMapping>,
@@ -29,10 +34,8 @@ pub(super) struct StoredLineage {
     mpp: f64,
     model_mpp: f64,
     detectors: usize,
+    /// Windows it must come to.
     planned: usize,
-    failed: Vec<u32>,
-    raw: PathBuf,
-    windows: OnceLock<Result<Vec<Window>, String>>,
 }
 
 impl StoredLineage {
@@ -42,7 +45,7 @@ impl StoredLineage {
         analysis: &Analysis,
         path: Option<PathBuf>,
     ) -> Self {
-        Self {
+        let plan = PlanAgain {
             path,
             mapping: account.settings.get("map_range").and_then(|text| text.parse().ok()),
             settings: account.settings.clone(),
@@ -50,24 +53,48 @@ impl StoredLineage {
             model_mpp: analysis.model_mpp,
             detectors: analysis.detectors.len().max(1),
             planned: analysis.windows.planned,
+        };
+        Self {
+            dataset: dataset.clone(),
+            id: account.slide.clone(),
             failed: analysis.failures.iter().flat_map(|failure| failure.windows.iter().copied()).collect(),
-            raw: raw_file(dataset, &account.slide),
+            plan: Some(plan),
             windows: OnceLock::new(),
         }
     }
 
-    /// The windows of the plan, which is made again; it must come out as large.
-    fn plan(&self) -> Result<&[Window], String> {
-        let windows = self.windows.get_or_init(|| self.planned_again());
-        windows.as_deref().map_err(Clone::clone)
+    /// Of a slide at work, whose windows are known, per detector.
+    pub(super) fn of_windows(
+        dataset: &Dataset,
+        id: &SlideId,
+        windows: &[Vec<Window>],
+        failed: Vec<u32>,
+    ) -> Self {
+        let windows = match windows {
+            [only] => Ok(only.clone()),
+            several => Err(of_several(several.len())),
+        };
+        Self { dataset: dataset.clone(), id: id.clone(), failed, plan: None, windows: windows.into() }
     }
 
-    fn planned_again(&self) -> Result<Vec<Window>, String> {
+    /// The windows of the plan, which is made again; it must come out as large.
+    fn plan(&self) -> Result<&[Window], String> {
+        let windows = self.windows.get_or_init(|| match &self.plan {
+            Some(plan) => plan.windows(),
+            None => Err("the windows are not known".into()),
+        });
+        windows.as_deref().map_err(Clone::clone)
+    }
+}
+
+fn of_several(detectors: usize) -> String {
+    format!("the cells are of {detectors} detectors, each with windows of its own")
+}
+
+impl PlanAgain {
+    fn windows(&self) -> Result<Vec<Window>, String> {
         if self.detectors > 1 {
-            return Err(format!(
-                "the cells are of {} detectors, each with windows of its own",
-                self.detectors
-            ));
+            return Err(of_several(self.detectors));
         }
         let path = self.path.as_ref().ok_or("the slide's file is needed and it is not known where it is")?;
         let slide = engine::open(path, self.mapping).map_err(|error| error.to_string())?;
@@ -120,27 +147,19 @@ impl Lineage for StoredLineage {
     fn raw(&self, windows: &[u32], bbox: &Level0Box) -> Result<Vec<RawDetection>, String> {
         let plan = self.plan()?;
         let mut found = Vec::new();
-        let each = |index: WindowIndex, outcome: WindowOutcome| {
-            let wanted = windows.contains(&index.0);
-            let (WindowOutcome::Detections(sightings) | WindowOutcome::Full(sightings), true) =
-                (outcome, wanted)
-            else {
-                return;
-            };
-            let Some(window) = plan.get(index.0 as usize) else { return };
-            let placed = sightings.iter().map(|seen| placed(window, &seen.detection));
-            found.extend(placed.filter(|(own, _)| iou(own, bbox) >= LEAST_IOU).map(|(_, raw)| raw));
-        };
-        for_each_record(&self.raw, each)
-            .map_err(|error| format!("raw detections cannot be read: {error}"))?;
+        engine::for_each_window(&self.dataset, &self.id, |key, outcome| {
+            let window = plan.get(key.window.0 as usize).filter(|_| windows.contains(&key.window.0));
+            if let (Some(window), WindowOutcome::Detections(seen) | WindowOutcome::Full(seen)) =
+                (window, outcome)
+            {
+                let placed = seen.iter().map(|seen| placed(window, &seen.detection));
+                found.extend(placed.filter(|(own, _)| iou(own, bbox) >= LEAST_IOU).map(|(_, raw)| raw));
+            }
+        })
+        .map_err(|error| format!("raw detections cannot be read: {error}"))?;
         found.sort_by(|a, b| a.window.cmp(&b.window).then(b.score.total_cmp(&a.score)));
         Ok(found)
     }
-}
-
-/// Where the raw detections of a slide lie, if they were kept.
-pub(super) fn raw_file(dataset: &Dataset, id: &SlideId) -> PathBuf {
-    dataset.ledger(id).join("windows.bin")
 }
 
 /// A detection in level-0 px: its box, and what the page draws.
@@ -168,29 +187,6 @@ fn iou(a: &Level0Box, b: &Level0Box) -> f64 {
     let shared = a.intersection(b).map_or(0.0, |both| both.area());
     let common = a.area() + b.area() - shared;
     if common > 0.0 { shared / common } else { 0.0 }
-}
-
-/// The records of a window ledger, up to the first that is not whole; as
-/// the engine writes them. Nothing is mended: a run may be writing there.
-fn for_each_record(path: &Path, mut each: impl FnMut(WindowIndex, WindowOutcome)) -> io::Result<()> {
-    let mut reader = match File::open(path) {
-        Ok(file) => BufReader::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let (mut head, mut payload) = ([0; 8], Vec::new());
-    while reader.read_exact(&mut head).is_ok() {
-        let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
-        let (length, checksum) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([c0, c1, c2, c3]));
-        payload.clear();
-        reader.by_ref().take(length.into()).read_to_end(&mut payload)?;
-        if payload.len() != length as usize || crc32fast::hash(&payload) != checksum {
-            break;
-        }
-        let Ok((key, outcome)) = merger::decode_window(&payload) else { break };
-        each(key.window, outcome);
-    }
-    Ok(())
 }
 
 /// The rule that joined what several windows saw, in words; empty where the account

@@ -37,6 +37,7 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_RECORD: u32 = 1 << 30;
 const FORMAT: u32 = 4;
 const HEAD: &str = "head.json";
+const WINDOWS: &str = "windows.bin";
 
 /// What a ledger is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +84,11 @@ impl LedgerHead {
     pub fn read(folder: &Path) -> Option<Self> {
         let head: Self = serde_json::from_slice(&fs::read(folder.join(HEAD)).ok()?).ok()?;
         (head.format == FORMAT).then_some(head)
+    }
+
+    /// Where the records of the ledger in `folder` lie.
+    pub(crate) fn windows_file(folder: &Path) -> PathBuf {
+        folder.join(WINDOWS)
     }
 
     /// Whether records under `found` are those that this head would have. Where
@@ -169,7 +175,7 @@ impl Ledger {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(folder.join("windows.bin"))
+            .open(folder.join(WINDOWS))
             .map_err(io_error("open"))?;
         let end = read_records(&mut file, &mut replay).map_err(io_error("read"))?;
         file.set_len(end).map_err(io_error("mend"))?;
@@ -302,7 +308,7 @@ fn found_head(path: &Path) -> io::Result<Found> {
 fn start(folder: &Path, head: &LedgerHead) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Records of a head that never got written belong to nobody.
-    let _ = fs::remove_file(folder.join("windows.bin"));
+    let _ = fs::remove_file(folder.join(WINDOWS));
     let text = serde_json::to_vec(head)?;
     let ((), staged) = whole_file::stage(folder, &folder.join(HEAD), |out| out.write_all(&text))??;
     staged.put_in_place_for_now()
@@ -318,6 +324,16 @@ pub fn discard(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Hands each whole record of a ledger to `each`, which says whether it could be read, and changes nothing: a job may
+/// be writing there.
+///
+/// # Errors
+///
+/// When the file cannot be read.
+pub(crate) fn for_each_whole_record(mut file: File, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    read_records(&mut file, &mut each).map(|_| ())
 }
 
 /// Reads records from the start; gives the end of the last good one.

@@ -18,7 +18,10 @@ use std::{
 
 use dataset::{Dataset, SlideId, host_name};
 
-pub(crate) use self::commit::{Committed, Committer, Finished, Raw};
+pub(crate) use self::{
+    commit::{Committed, Committer, Finished, Raw},
+    ledger::for_each_whole_record,
+};
 pub use self::{
     ledger::{Ledger, LedgerError, LedgerHead, Origin},
     lock::LockError,
@@ -151,6 +154,11 @@ impl Desk {
 
 fn tidying(doing: &'static str) -> impl FnOnce(io::Error) -> TidyError {
     move |source| TidyError { doing, source }
+}
+
+/// Where this process keeps what it makes of slides at work to look at them.
+pub(crate) fn onlooker_folder(dataset: &Dataset) -> PathBuf {
+    dataset.private().join(format!("{}{}", names::ONLOOKER, dataset.writer()))
 }
 
 /// Makes the private folder, and tells whether a job could write there.

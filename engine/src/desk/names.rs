@@ -7,6 +7,7 @@
 //! | `spent/<id>/` | a slide | its account stands |
 //! | `locks/<id>.lock` | a slide | nobody is at work on it |
 //! | `in-hand-<writer>/` | a job | it ends |
+//! | `onlooker-<writer>/` | a process that looks at a job | it ends |
 //! | `probe-<writer>` | a job | at once |
 //! | `writing-<writer>/` | a job | it ends |
 //! | `redo-<command>/` | a command | it ends by itself |
@@ -19,6 +20,8 @@ pub(super) const LOCKS: &str = "locks";
 pub(super) const REDO: &str = "redo-";
 /// Marks of slides at work of one job: a prefix.
 pub(super) const IN_HAND: &str = "in-hand-";
+/// What a process makes of slides at work to look at them: a prefix.
+pub(super) const ONLOOKER: &str = "onlooker-";
 /// A file that only tells that the folder can be written to: a prefix.
 pub(super) const PROBE: &str = "probe-";
 /// Where a job writes what is not of a slide; the dataset names it.
@@ -27,7 +30,7 @@ const WRITING: &str = "writing-";
 /// Folders with a folder for each slide that is of use only while the slide is at work.
 pub(super) const OF_SLIDES: [&str; 2] = ["staged", "spent"];
 /// Prefixes of what is of use only while a job is; its writer follows, `<host>-<process>`.
-const OF_JOBS: [&str; 3] = [IN_HAND, PROBE, WRITING];
+const OF_JOBS: [&str; 4] = [IN_HAND, ONLOOKER, PROBE, WRITING];
 
 /// Whether an entry of the private folder was left by a process of `host` that is gone, as `runs` says.
 pub(super) fn is_left(name: &str, host: &str, runs: impl Fn(u32) -> bool) -> bool {
@@ -43,7 +46,7 @@ mod tests {
     #[test]
     fn only_what_dead_processes_of_this_host_left_is_swept() {
         let runs = |process| process == 1;
-        for left in ["in-hand-node-7-42", "probe-node-7-42", "writing-node-7-42"] {
+        for left in ["in-hand-node-7-42", "onlooker-node-7-42", "probe-node-7-42", "writing-node-7-42"] {
             assert!(is_left(left, "node-7", runs), "{left}");
         }
         for stays in [

@@ -8,7 +8,10 @@
 // `pan`       a place {x, y, downsample} to pan from for a while: gives what a frame costs
 // `draw`      a place {x, y, downsample} to draw a point, a box and a polygon at
 // `follow`    a place {x, y, downsample} for the first of two runs: gives what both then show
+// `watch`     a file that is made when the page shows a slide at work: gives what the page says then, and the
+//             cells it counts when the slide has ended
 // `shots`     [{file, width, height, dark, hash, keys}]: screenshots that a person looks at
+import { writeFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const job = JSON.parse(process.argv[2]);
@@ -172,6 +175,16 @@ async function pan(page) {
   };
 }
 
+async function watch() {
+  const page = await open();
+  await settled(page);
+  const before = await page.locator("#preliminary").textContent();
+  writeFileSync(job.watch, "");
+  await page.waitForFunction(() => document.querySelector("#preliminary").hidden, null, { timeout: 120000 });
+  const { classes } = await settled(page);
+  return { before, cells: classes.reduce((sum, { cells }) => sum + cells, 0) };
+}
+
 async function shots() {
   for (const { file, width, height, dark, hash, keys, clickMiddle, touch } of job.shots) {
     const page = await open(
@@ -209,6 +222,7 @@ try {
     }
   }
   if (job.follow) seen.follow = await follow();
+  if (job.watch) seen.watch = await watch();
   if (job.shots) await shots();
 } catch (error) {
   problems.push(String(error));
