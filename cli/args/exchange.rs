@@ -17,7 +17,7 @@ pub struct Export {
     /// Folder of the dataset
     pub out: PathBuf,
     /// Formats: qupath (a zip of GeoJSON), geojson, geojson.gz, annotation-store,
-    /// spatialdata, dicom-ann, dicom-sr, coco, geoarrow
+    /// spatialdata, dicom-ann, dicom-sr, coco, label-studio, cvat, geoarrow
     #[arg(long = "as", value_name = "FORMAT", value_delimiter = ',', required = true)]
     pub formats: Vec<String>,
     /// Folder to write to; made when it is not there [default: OUT/exports]
@@ -68,9 +68,9 @@ pub enum Frame {
 /// Take the cells of another tool as a dataset of ours.
 ///
 /// Knows QuPath's GeoJSON and zips, TIAToolbox stores, DICOM bulk annotations, SpatialData
-/// stores, COCO, the JSON of CellViT, HoVer-Net and HoVer-NeXt, CSV, and pictures of
-/// labels (PNG, TIFF), by what the file holds. Shapes are measured, tissue is found, and
-/// report, verify, draw, eval and export work on the result.
+/// stores, COCO, the JSON of CellViT, HoVer-Net and HoVer-NeXt, tasks of Label Studio, XML
+/// of CVAT, CSV, and pictures of labels (PNG, TIFF), by what the file holds. Shapes are
+/// measured, tissue is found, and report, verify, draw, eval and export work on the result.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill import cells.geojson --slide slide.svs -o imported\n  \
     slidemill import cellvit/cells.json --slide slide.svs -o imported --frame level0\n  \

@@ -9,12 +9,12 @@ use convert::{
     Area, CellTable, Choice, DicomSlide, Format, Settings, SlideFacts, Source, Tally, into, read_regions,
 };
 use dataset::{
-    Analysis, Dataset, RunAccount, SlideId,
+    Analysis, Dataset, RegionRow, RunAccount, SlideId,
     wording::{counted, grouped},
 };
 use engine::ByteSize;
 use eval::{polygon::Polygon, truth::ReadSettings};
-use wsi_types::{ClassId, Level0Point, Mpp, class_colour};
+use wsi_types::{Level0Point, class_colour};
 
 use crate::{
     args::{self, Frame},
@@ -137,7 +137,7 @@ fn read_area(path: &Path) -> anyhow::Result<GivenArea> {
 struct Slide {
     facts: SlideFacts,
     cells: CellTable,
-    regions: Vec<convert::RegionRow>,
+    regions: Vec<RegionRow>,
     dicom: Option<DicomSlide>,
     /// What no output may take the place of.
     inputs: Vec<PathBuf>,
@@ -245,22 +245,19 @@ impl Slide {
 
 /// What the table and the account say of a slide.
 fn facts(cells: &CellTable, table: &Path, id: &SlideId, analysis: &Analysis) -> anyhow::Result<SlideFacts> {
-    let of_table = cells.facts();
-    let mpp = Mpp::new(of_table.mpp_um_per_px).map_err(|error| {
-        Failure::input(format!("the cell table's scale is wrong: {error}: {}", table.display()))
-    })?;
-    let corner = of_table.bounds.map_or_else(Level0Point::zero, |bounds| bounds.min);
+    let (header, origin) = (cells.header(), cells.origin());
+    let corner = origin.bounds.map_or_else(Level0Point::zero, |bounds| bounds.min);
     let written = fs::metadata(table).and_then(|about| about.modified());
-    let classes = 0..of_table.class_names.len();
+    let classes = header.class_names.iter().map(|(class, _)| class_colour(class));
     Ok(SlideFacts {
         id: id.to_string(),
         size_px: analysis.slide_px,
-        mpp,
+        mpp: header.mpp,
         scanned_from: [corner.x.round() as i64, corner.y.round() as i64],
-        class_names: of_table.class_names.clone(),
-        class_colours: classes.map(|class| class_colour(ClassId(class as u16))).collect(),
-        model: of_table.model.clone(),
-        fingerprint: of_table.fingerprint.clone(),
+        class_names: header.class_names.as_slice().to_vec(),
+        class_colours: classes.collect(),
+        model: origin.model.clone(),
+        fingerprint: origin.fingerprint.clone(),
         made_at: written.map_err(|error| Failure::input(format!("{error}: {}", table.display())))?,
     })
 }

@@ -188,6 +188,7 @@ impl Target {
         Ok(account)
     }
 
+    /// Pieces of tissue, all of which counts as looked at.
     fn tissue(&self, mask: &TissueMask) -> Vec<Region> {
         let key = Sha256::digest(&self.content).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         tissue_regions(mask, self.scale.mpp, &RegionSettings::default(), key)

@@ -47,8 +47,6 @@ pub struct Area {
     bounds: Level0Box,
     /// Per band, the sides that touch it, of each polygon on its own.
     bands: Vec<Vec<Side>>,
-    /// Per polygon, for boxes that it may hold.
-    boxes: Vec<Level0Box>,
     /// A hash over all corners.
     digest: String,
 }
@@ -66,14 +64,13 @@ impl Area {
     /// The union of `polygons`, each by the even-odd rule. `None` where they enclose nothing.
     #[must_use]
     pub fn new(polygons: &[Polygon]) -> Option<Self> {
-        let boxes: Vec<Level0Box> = polygons.iter().map(Polygon::bounds).collect();
-        let bounds =
-            boxes.iter().copied().reduce(|all, next| all.union(&next)).filter(|all| !all.is_empty())?;
+        let boxes = polygons.iter().map(Polygon::bounds);
+        let bounds = boxes.reduce(|all, next| all.union(&next)).filter(|all| !all.is_empty())?;
         let corners = polygons.iter().flat_map(|polygon| polygon.rings.iter().flatten());
         let bytes: Vec<u8> =
             corners.flat_map(|corner| [corner.x.to_le_bytes(), corner.y.to_le_bytes()].concat()).collect();
         let digest = ids::uuid(&[&bytes]);
-        let mut area = Self { bounds, bands: vec![Vec::new(); BANDS], boxes, digest };
+        let mut area = Self { bounds, bands: vec![Vec::new(); BANDS], digest };
         for (place, polygon) in (0_u32..).zip(polygons) {
             for ring in &polygon.rings {
                 for (&from, &to) in ring.iter().zip(ring.iter().cycle().skip(1)) {
@@ -110,16 +107,10 @@ impl Area {
         inside
     }
 
-    /// Whether a box may hold something of it.
+    /// The box around all of it, in level-0 px.
     #[must_use]
-    pub fn touches(&self, bounds: &Level0Box) -> bool {
-        let apart = |own: &Level0Box| {
-            own.max.x < bounds.min.x
-                || bounds.max.x < own.min.x
-                || own.max.y < bounds.min.y
-                || bounds.max.y < own.min.y
-        };
-        self.boxes.iter().any(|own| !apart(own))
+    pub fn bounds(&self) -> Level0Box {
+        self.bounds
     }
 
     fn band(&self, y: f64) -> usize {
@@ -150,9 +141,7 @@ mod tests {
                 let point = Level0Point::new(x, y);
                 let expected = polygons.iter().any(|polygon| polygon.contains(point));
                 prop_assert_eq!(area.contains(point), expected);
-                if expected {
-                    prop_assert!(area.touches(&Level0Box::new(point, point)));
-                }
+                prop_assert!(!expected || area.bounds().contains_inclusive(point));
             }
         }
     }

@@ -29,6 +29,14 @@ pub enum ConvertError {
         /// Which file.
         path: PathBuf,
     },
+    /// A table of ours cannot be read.
+    #[error("{source}: {path}")]
+    Table {
+        /// Which table, and what is wrong.
+        source: merger::MergeError,
+        /// Where it lies.
+        path: PathBuf,
+    },
     /// An output cannot be written.
     #[error("cannot write {what}: {source}: {path}")]
     Write {

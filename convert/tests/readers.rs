@@ -70,6 +70,16 @@ fn pycocotools_reads_the_instances() {
 }
 
 #[test]
+fn tasks_of_label_studio_are_as_its_schema_says() {
+    assert_seen(".venv-exports", Format::LabelStudio);
+}
+
+#[test]
+fn xml_of_cvat_is_as_its_schema_says() {
+    assert_seen(".venv-exports", Format::Cvat);
+}
+
+#[test]
 fn tiatoolbox_opens_and_queries_the_store() {
     assert_seen(".venv-exports", Format::AnnotationStore);
 }

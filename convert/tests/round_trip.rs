@@ -99,9 +99,15 @@ fn nothing_chosen_is_an_empty_file_that_is_read() {
 fn points_are_centroids_where_a_format_has_them() {
     let painted = Painted::new(ellipses(500));
     let settings = Settings { points: true, ..Settings::default() };
-    for format in
-        [Format::QuPath, Format::GeoJsonGz, Format::DicomAnn, Format::AnnotationStore, Format::GeoArrow]
-    {
+    for format in [
+        Format::QuPath,
+        Format::GeoJsonGz,
+        Format::DicomAnn,
+        Format::AnnotationStore,
+        Format::LabelStudio,
+        Format::Cvat,
+        Format::GeoArrow,
+    ] {
         let (tally, path) = painted.export(format, &Choice::default(), &settings);
         assert_eq!(tally.cells(), 500, "{}", format.name());
         verify(format, &painted.facts, &settings, &tally, &path).unwrap();

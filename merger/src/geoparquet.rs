@@ -62,15 +62,17 @@ pub(crate) fn with_geo(schema: Schema, metadata: &[KeyValue]) -> Schema {
     schema.with_metadata(entries.collect())
 }
 
-pub(crate) fn corner_fields() -> Fields {
+/// The fields of the column `bbox`: `xmin`, `ymin`, `xmax`, `ymax`, in level-0 px.
+#[must_use]
+pub fn corner_fields() -> Fields {
     ["xmin", "ymin", "xmax", "ymax"]
         .map(|name| Field::new(name, DataType::Float32, false))
         .into_iter()
         .collect()
 }
 
-/// The column `bbox` of either table: a box for each row, rounded outward.
-pub(crate) fn covering<'a>(boxes: impl Iterator<Item = &'a Level0Box> + Clone) -> ArrayRef {
+/// The column `bbox` of a table: a box for each row, in level-0 px, rounded outward.
+pub fn covering<'a>(boxes: impl Iterator<Item = &'a Level0Box> + Clone) -> ArrayRef {
     let values: [fn(&Level0Box) -> f32; 4] = [
         |bbox| rounded_down(bbox.min.x),
         |bbox| rounded_down(bbox.min.y),
@@ -126,14 +128,15 @@ pub(crate) fn corners_json(bounds: &Level0Box) -> serde_json::Value {
 }
 
 /// The file's own metadata: what GeoParquet asks for, and the story of its
-/// making.
+/// making. `of_table` is what only this kind of table tells.
 pub(crate) fn key_values(
     context: &TableContext,
     rows: usize,
     group_bounds: &[serde_json::Value],
     bounds: Option<&Level0Box>,
+    of_table: &[(&'static str, serde_json::Value)],
 ) -> Vec<KeyValue> {
-    let ours = [
+    let of_all = [
         ("schema_version", json!(SCHEMA_VERSION)),
         ("slide_id", json!(context.slide_id)),
         ("mpp_um_per_px", json!(context.mpp.get())),
@@ -141,32 +144,56 @@ pub(crate) fn key_values(
         ("rows", json!(rows)),
         ("row_group_bounds_px", json!(group_bounds)),
     ];
+    let ours = [&of_all[..], of_table].concat();
     let provenance = InOrder { ours: &ours, theirs: &context.provenance };
     // Maps of strings to JSON values cannot fail to serialise.
     let slidemill = serde_json::to_string(&provenance).unwrap_or_default();
     vec![
-        KeyValue::new("geo".to_owned(), geo_metadata(bounds).to_string()),
+        KeyValue::new("geo".to_owned(), polygons_within(bounds).to_string()),
         KeyValue::new("slidemill".to_owned(), slidemill),
     ]
 }
 
-/// The `geo` entry of GeoParquet 1.1. `crs` is null: these are pixels, not
-/// degrees.
-pub(crate) fn geo_metadata(bounds: Option<&Level0Box>) -> serde_json::Value {
-    let covering = ["xmin", "ymin", "xmax", "ymax"].map(|side| (side.to_owned(), json!(["bbox", side])));
-    let covering: serde_json::Map<_, _> = covering.into_iter().collect();
-    let mut geometry = json!({
-        "encoding": "WKB",
-        "geometry_types": if bounds.is_some() { json!(["Polygon"]) } else { json!([]) },
-        "crs": null,
-        "edges": "planar",
-        "orientation": "counterclockwise",
-        "covering": {"bbox": covering},
-    });
-    if let Some(bounds) = bounds {
-        geometry["bbox"] = corners_json(bounds);
+/// The `geo` entry of either table.
+pub(crate) fn polygons_within(bounds: Option<&Level0Box>) -> serde_json::Value {
+    let kinds: &[&str] = if bounds.is_some() { &["Polygon"] } else { &[] };
+    GeometryColumn { encoding: "WKB", kinds, bounds: bounds.copied(), has_covering: true }.geo()
+}
+
+/// The column `geometry` of a GeoParquet file, as its metadata tells of it. Outer rings run counter-clockwise (x right,
+/// y up).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GeometryColumn<'a> {
+    /// `WKB`, or a native encoding such as `polygon`.
+    pub encoding: &'a str,
+    /// Kinds of geometry that occur, none in an empty table.
+    pub kinds: &'a [&'a str],
+    /// The box around all rows, in level-0 px.
+    pub bounds: Option<Level0Box>,
+    /// Whether the file has a column `bbox`, as [`covering`] makes it.
+    pub has_covering: bool,
+}
+
+impl GeometryColumn<'_> {
+    /// The `geo` entry of GeoParquet 1.1. `crs` is null: these are pixels, not degrees.
+    #[must_use]
+    pub fn geo(&self) -> serde_json::Value {
+        let mut column = json!({
+            "encoding": self.encoding,
+            "geometry_types": self.kinds,
+            "crs": null,
+            "edges": "planar",
+            "orientation": "counterclockwise",
+        });
+        if self.has_covering {
+            let [xmin, ymin, xmax, ymax] = ["xmin", "ymin", "xmax", "ymax"].map(|name| json!(["bbox", name]));
+            column["covering"] = json!({"bbox": {"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax}});
+        }
+        if let Some(bounds) = &self.bounds {
+            column["bbox"] = corners_json(bounds);
+        }
+        json!({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
     }
-    json!({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}})
 }
 
 /// A JSON object whose keys keep their order.

@@ -18,6 +18,7 @@ pub mod merge;
 pub mod morphology;
 mod near;
 pub mod outline;
+mod outline_grid;
 pub mod place;
 pub mod raw;
 mod reader;
@@ -38,13 +39,14 @@ pub use class_names::ClassNames;
 pub use column::{Column, StoredRow, columns_as_markdown, schema_of};
 pub use error::MergeError;
 pub use filters::CellFilter;
-pub use geoparquet::{ROWS_PER_GROUP, TableContext, WriteReport};
+pub use geoparquet::{GeometryColumn, ROWS_PER_GROUP, TableContext, WriteReport, corner_fields, covering};
 pub use layout::Layout;
 pub use merge::{CellMerger, MergeReport, WindowOutcome};
 pub use outline::PlacedOutline;
+pub use outline_grid::OUTLINE_STEP_PX;
 pub use place::{RawCell, Sighting, place};
 pub use raw::{decode_window, encode_window};
-pub use reader::{Provenance, ReadSettings, TableHeader, TableReader};
+pub use reader::{Provenance, ROWS_PER_BATCH, ReadSettings, RowBatch, TableHeader, TableReader};
 pub use regions::{
     MaskFrame, Region, RegionPainter, RegionSettings, assign_cells, outlined, regions_from_mask,
 };

@@ -2,8 +2,8 @@
 //! batch takes, whatever the size of the slide.
 
 use std::fs::File;
-use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
@@ -14,8 +14,8 @@ use crate::MergeError;
 use crate::class_names::ClassNames;
 use crate::column::{Column, StoredRow};
 
-/// Rows per batch.
-const ROWS_PER_BATCH: usize = 8192;
+/// Rows per batch, unless another number is asked for.
+pub const ROWS_PER_BATCH: usize = 8192;
 
 /// What was noted of a table's making, by name.
 pub type Provenance = serde_json::Map<String, serde_json::Value>;
@@ -79,6 +79,8 @@ pub struct ReadSettings<'a> {
     /// Only row groups that reach into this part of level 0. They may hold rows
     /// beside it too.
     pub within: Option<Level0Box>,
+    /// Most rows in a batch; `None` for [`ROWS_PER_BATCH`].
+    pub rows_per_batch: Option<usize>,
 }
 
 /// Hands out the rows of a table, batch by batch in their order. Not more than one
@@ -99,9 +101,36 @@ pub struct ReadSettings<'a> {
 /// ```
 pub struct TableReader<R: StoredRow> {
     header: TableHeader,
-    columns: Vec<Column<R>>,
+    columns: Arc<[Column<R>]>,
     batches: ParquetRecordBatchReader,
-    rows: PhantomData<R>,
+}
+
+/// Rows of a table that are decompressed, but not taken apart yet: the dearer part, which several threads can do at
+/// once.
+pub struct RowBatch<R: StoredRow> {
+    columns: Arc<[Column<R>]>,
+    batch: RecordBatch,
+}
+
+impl<R: StoredRow> RowBatch<R> {
+    /// The rows, in the table's order.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError::BadTable`] when a column is not as ours.
+    pub fn rows(&self) -> Result<Vec<R>, MergeError> {
+        let mut rows = Vec::new();
+        rows.resize_with(self.batch.num_rows(), R::default);
+        for column in self.columns.iter() {
+            // A table of an older version lacks some of those that may be null.
+            let Some(array) = self.batch.column_by_name(column.name) else { continue };
+            (column.read)(array.as_ref(), &mut rows).ok_or_else(|| {
+                let (name, found) = (column.name, array.data_type());
+                bad::<R>(format!("has a column {name:?} that cannot be read as ours, of type {found}"))
+            })?;
+        }
+        Ok(rows)
+    }
 }
 
 impl<R: StoredRow> TableReader<R> {
@@ -126,9 +155,10 @@ impl<R: StoredRow> TableReader<R> {
         let names = columns.iter().map(|column| column.name);
         let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let groups = row_groups(&builder, &header, settings.within);
-        let builder = builder.with_projection(mask).with_batch_size(ROWS_PER_BATCH).with_row_groups(groups);
+        let rows = settings.rows_per_batch.unwrap_or(ROWS_PER_BATCH);
+        let builder = builder.with_projection(mask).with_batch_size(rows).with_row_groups(groups);
         let batches = builder.build().map_err(|error| bad::<R>(format!("cannot be read: {error}")))?;
-        Ok(Self { header, columns, batches, rows: PhantomData })
+        Ok(Self { header, columns: columns.into(), batches })
     }
 
     /// What the table says of itself.
@@ -137,18 +167,10 @@ impl<R: StoredRow> TableReader<R> {
         &self.header
     }
 
-    fn rows_of(&self, batch: &RecordBatch) -> Result<Vec<R>, MergeError> {
-        let mut rows = Vec::new();
-        rows.resize_with(batch.num_rows(), R::default);
-        for column in &self.columns {
-            // A table of an older version lacks some of those that may be null.
-            let Some(array) = batch.column_by_name(column.name) else { continue };
-            (column.read)(array.as_ref(), &mut rows).ok_or_else(|| {
-                let (name, found) = (column.name, array.data_type());
-                bad::<R>(format!("has a column {name:?} that cannot be read as ours, of type {found}"))
-            })?;
-        }
-        Ok(rows)
+    /// The next rows, not taken apart yet.
+    pub fn next_batch(&mut self) -> Option<Result<RowBatch<R>, MergeError>> {
+        let batch = self.batches.next()?.map_err(|error| bad::<R>(format!("is broken: {error}")));
+        Some(batch.map(|batch| RowBatch { columns: Arc::clone(&self.columns), batch }))
     }
 }
 
@@ -156,9 +178,7 @@ impl<R: StoredRow> Iterator for TableReader<R> {
     type Item = Result<Vec<R>, MergeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batches.next()?;
-        let batch = batch.map_err(|error| bad::<R>(format!("is broken: {error}")));
-        Some(batch.and_then(|batch| self.rows_of(&batch)))
+        Some(self.next_batch()?.and_then(|batch| batch.rows()))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -115,11 +116,39 @@ fn ids_are_unique_and_columns_say_what_cells_do() {
     assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0));
     for (cell, &(id, x, x_um, area, present)) in cells.iter().zip(&rows) {
         assert_eq!((cell.id, cell.centroid.x, cell.centroid.x * 0.2527), (id, x, x_um));
-        let box_um2 = cell.bbox.area() * 0.2527 * 0.2527;
-        let share = if cell.outline.is_some() { 0.5 } else { std::f64::consts::FRAC_PI_4 };
-        assert!((f64::from(area) / (box_um2 * share) - 1.0).abs() < 1e-5);
+        let ellipse_px2 = cell.bbox.area() * std::f64::consts::FRAC_PI_4;
+        let area_px2 = cell.outline.as_deref().map_or(ellipse_px2, ring_area);
+        assert!((f64::from(area) / (area_px2 * 0.2527 * 0.2527) - 1.0).abs() < 1e-5);
         assert_eq!(present, (cell.outline.is_some(), cell.seam_dist_um.is_finite()));
     }
+}
+
+/// By the shoelace formula, px².
+fn ring_area(ring: &[Level0Point]) -> f64 {
+    let next = ring.iter().cycle().skip(1);
+    (ring.iter().zip(next).map(|(p, q)| p.to_vector().cross(q.to_vector())).sum::<f64>() / 2.0).abs()
+}
+
+#[test]
+fn outlines_lie_on_a_grid_and_keep_place_area_and_id() {
+    let mut drawn = cells(3000);
+    merger::cell::settle_ids(&mut drawn);
+    let (_folder, path) = written(&mut drawn.clone());
+    let slidemill: serde_json::Value = serde_json::from_str(&metadata(&path, "slidemill")).unwrap();
+    assert_eq!(slidemill["outline_step_px"], 0.0625);
+    let rows = rows(&path, ReadSettings::default());
+    let rows: BTreeMap<u64, CellRow> = rows.into_iter().map(|row| (row.cell_id, row)).collect();
+    assert_eq!(rows.len(), drawn.len());
+    let (mut before, mut after) = (0.0, 0.0);
+    for cell in &drawn {
+        let (row, Some(ring)) = (&rows[&cell.id], cell.outline.as_deref()) else { continue };
+        assert_eq!(row.centroid, cell.centroid);
+        assert!(row.outline.iter().all(|corner| *corner * 16.0 == (*corner * 16.0).round()));
+        assert!(row.outline.iter().all(|corner| row.bbox.contains_inclusive(*corner)));
+        before += ring_area(ring);
+        after += ring_area(&row.outline);
+    }
+    assert!(before > 0.0 && (after / before - 1.0).abs() < 1e-3, "{before} px² became {after}");
 }
 
 #[test]

@@ -4,18 +4,17 @@ use std::{borrow::Cow, io::Read as _, path::Path};
 
 use eval::{
     objects::{Object, ObjectSet, Role, Shape},
+    polygon::Polygon,
     truth::UNNAMED_CLASS,
 };
 use flate2::read::ZlibDecoder;
+use merger::wkb::{Geometry, Rings, geometry};
 use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::{Map, Value};
 use wsi_types::Level0Point;
 
 use super::names;
-use crate::{
-    error::{Result, malformed},
-    wkb,
-};
+use crate::error::{Result, malformed};
 
 const WHAT: &str = "the annotation store";
 
@@ -67,7 +66,7 @@ fn annotation(
 ) -> std::result::Result<(String, Option<f32>, Shape), String> {
     let text = |error: rusqlite::Error| error.to_string();
     let shape = match row.get_ref(3).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(text)? {
-        Some(packed) => wkb::shape(&unpacked(packed, compression)?)?,
+        Some(packed) => shape(&unpacked(packed, compression)?)?,
         None => Shape::Point(Level0Point::new(row.get(1).map_err(text)?, row.get(2).map_err(text)?)),
     };
     let properties: Option<String> = row.get(4).map_err(text)?;
@@ -81,6 +80,23 @@ fn annotation(
     let score = names::SCORE.iter().find_map(|name| properties.get(*name)?.as_f64());
     let score = score.map(|score| score as f32).filter(|score| !score.is_nan());
     Ok((class.unwrap_or_else(|| UNNAMED_CLASS.to_owned()), score, shape))
+}
+
+/// As it is: what encloses nothing is no reason to lose a cell here.
+fn shape(bytes: &[u8]) -> std::result::Result<Shape, String> {
+    match geometry(bytes).map_err(|error| error.to_string())? {
+        Geometry::Point(Some(point)) => Ok(Shape::Point(point)),
+        Geometry::Polygon(rings) => Ok(polygon(rings)),
+        Geometry::MultiPolygon(parts) => Ok(polygon(parts.concat())),
+        Geometry::Point(None) => Err("its geometry is an empty point".to_owned()),
+        Geometry::Line | Geometry::Collection => {
+            Err("its geometry is neither a point nor a polygon".to_owned())
+        }
+    }
+}
+
+fn polygon(rings: Rings) -> Shape {
+    Shape::Polygon(Box::new(Polygon { rings }))
 }
 
 /// Unpacked, up to what no outline is larger than.

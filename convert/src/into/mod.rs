@@ -8,15 +8,17 @@
 //! | SpatialData store | a folder with `zarr.json` or `.zattrs` and `shapes` |
 //! | CellViT, HoVer-Net | JSON with `cells` or `nuc` |
 //! | HoVer-NeXt | JSON of numbered `[class, [y, x]]` |
-//! | label TIFF | a TIFF of one gray channel |
-//! | GeoJSON, COCO, CSV, label PNG, slidemill tables | as [`eval::truth`] does |
+//! | Label Studio | a JSON list of tasks with `data` and `predictions` or `annotations` |
+//! | CVAT for images | XML with `annotations` |
+//! | GeoJSON, COCO, CSV, label PNG and TIFF, slidemill tables | as [`eval::truth`] does |
 //!
 //! Files are known by what they hold, never by their names.
 
 mod annotation_store;
 mod cells;
+mod cvat;
 mod dicom_ann;
-mod label_tiff;
+mod label_studio;
 mod names;
 mod nuclei_json;
 mod spatialdata;
@@ -56,9 +58,11 @@ pub fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
         zipped::read(path, settings)
     } else if head.get(128..) == Some(b"DICM") {
         dicom_ann::read(path).map(all_taken)
-    } else if label_tiff::is_tiff(&head) {
-        label_tiff::read(path).map(all_taken)
     } else if let Some(set) = nuclei_json::read(path, &head)? {
+        Ok(all_taken(set))
+    } else if let Some(set) = label_studio::read(path, &head)? {
+        Ok(all_taken(set))
+    } else if let Some(set) = cvat::read(path, &head)? {
         Ok(all_taken(set))
     } else {
         Ok(truth::read(path, settings)?)

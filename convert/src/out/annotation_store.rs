@@ -13,7 +13,7 @@ use crate::{
     error::{ConvertError, Result, unwritable},
     ids,
     ring::{Grid, twice_area},
-    source::{MEASURES, SlideFacts},
+    source::{SlideFacts, known_measures},
     tally::Tally,
 };
 
@@ -92,8 +92,8 @@ struct Annotation {
 
 /// What is known of a cell; TIAViz colours by `type`.
 fn properties(facts: &SlideFacts, Outlined { row, .. }: &Outlined) -> String {
-    let mut text = format!("{{\"type\":{}", quoted(&facts.class_name(row.class)));
-    for (measure, value) in MEASURES.iter().zip(row.measures).filter(|(_, value)| value.is_finite()) {
+    let mut text = format!("{{\"type\":{}", quoted(&facts.class_name(row.class_id)));
+    for (measure, value) in known_measures(row) {
         text.push_str(&format!(",\"{}\":{value}", measure.column));
     }
     text.push('}');
@@ -104,7 +104,8 @@ impl Annotations<'_> {
     fn annotation(&self, cell: &Outlined) -> io::Result<Annotation> {
         let Outlined { row, ring } = cell;
         let grid = Grid::DYADIC;
-        let key = dataset::hex(&ids::uuid_bytes(&[self.facts.id.as_bytes(), b"cell", &row.id.to_le_bytes()]));
+        let key =
+            dataset::hex(&ids::uuid_bytes(&[self.facts.id.as_bytes(), b"cell", &row.cell_id.to_le_bytes()]));
         let (centre, properties) = ((row.centroid.x, row.centroid.y), properties(self.facts, cell));
         if self.points {
             let sides = [centre.0, centre.0, centre.1, centre.1];

@@ -68,7 +68,7 @@ impl Maker for Annotations {
             text.extend_from_slice(if id == 1 { b"" } else { b",\n" });
             push_annotation(&mut text, cell, id);
         }
-        let classes = part.cells.iter().map(|cell| usize::from(cell.row.class.0) + 1);
+        let classes = part.cells.iter().map(|cell| usize::from(cell.row.class_id.0) + 1);
         Ok((text, classes.max().unwrap_or(0)))
     }
 }
@@ -77,7 +77,7 @@ fn push_annotation(out: &mut Vec<u8>, Outlined { row, ring }: &Outlined, id: u64
     let origin = Place::default();
     let head = format!(
         "{{\"id\":{id},\"image_id\":{IMAGE},\"category_id\":{},\"iscrowd\":0,\"segmentation\":[[",
-        u32::from(row.class.0) + 1
+        u32::from(row.class_id.0) + 1
     );
     out.extend_from_slice(head.as_bytes());
     for (place, at) in ring.iter().zip(0..) {
@@ -96,9 +96,9 @@ fn push_annotation(out: &mut Vec<u8>, Outlined { row, ring }: &Outlined, id: u64
     out.extend_from_slice(b"],\"area\":");
     // Twice the area, in steps of which 10,000 are a px²: to the nearest hundredth of one.
     push_hundredths(out, (twice_area(ring) + 100) / 200);
-    if row.score().is_finite() {
+    if row.score.is_finite() {
         out.extend_from_slice(b",\"score\":");
-        push_measure(out, row.score());
+        push_measure(out, row.score);
     }
     out.push(b'}');
 }

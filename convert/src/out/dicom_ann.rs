@@ -184,7 +184,7 @@ impl Maker for Coordinates {
             um * um
         };
         for Outlined { row, ring } in part.cells {
-            let class = made.entry(row.class).or_insert_with(|| MadeClass::new(row.class));
+            let class = made.entry(row.class_id).or_insert_with(|| MadeClass::new(row.class_id));
             if self.points {
                 class.push(row.centroid.x, self.doubles);
                 class.push(row.centroid.y, self.doubles);
@@ -195,12 +195,12 @@ impl Maker for Coordinates {
             }
             class.values.push(if self.points { 2 } else { 2 * ring.len() as u32 });
             let area = if self.points {
-                row.measures[1]
+                row.area_um2
             } else {
                 (twice_area(ring) as f64 / 2.0 * um2_per_step2) as f32
             };
             class.areas.extend(area.to_le_bytes());
-            class.scores.extend(row.score().to_le_bytes());
+            class.scores.extend(row.score.to_le_bytes());
         }
         Ok(made.into_values().collect())
     }

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use merger::RegionRow;
 use wsi_types::{ClassId, Level0Box, Level0Point};
 
 use super::{Maker, Part, Settings, Source, refused, stream, write_file};
@@ -16,7 +17,7 @@ use crate::{
     error::{Result, unwritable},
     ids,
     ring::{Fate, Grid, fewer_corners, on_grid},
-    source::{RegionRow, SlideFacts},
+    source::SlideFacts,
     tally::Tally,
 };
 
@@ -287,7 +288,7 @@ impl Report<'_> {
     }
 
     fn region(&self, region: &RegionRow) -> (Items, Fate) {
-        let mut items = self.tracked(&format!("{}-{}", region.kind, region.id), &region.kind);
+        let mut items = self.tracked(&format!("{}-{}", region.kind, region.region_id), &region.kind);
         items.push(measured(AREA, region.area_um2 * 1e-6, MM2));
         items.push(measured(
             Code("coverage", OUR_CODES, "Share that was analysed"),

@@ -10,6 +10,7 @@ use arrow_array::{
     ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StructArray, builder::BinaryBuilder,
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use merger::{GeometryColumn, ROWS_PER_GROUP};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, Encoding, ZstdLevel},
@@ -19,13 +20,11 @@ use parquet::{
     },
     schema::types::ColumnPath,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
+use wsi_types::Level0Box;
 
 use super::{Outlined, wkb};
 use crate::ring::{Grid, GridRing, Place};
-
-/// Rows per row group, as in our own table.
-const ROWS_PER_GROUP: usize = 131_072;
 
 /// A Parquet file that is written batch by batch.
 pub(crate) struct Table<W: Write + Send> {
@@ -142,38 +141,15 @@ impl ShapeEncoding {
     }
 
     /// What GeoParquet wants to be told of the file.
-    pub(crate) fn geo(self, bounds: Option<[f64; 4]>, with_covering: bool) -> Value {
+    pub(crate) fn geo(self, bounds: Option<Level0Box>, has_covering: bool) -> Value {
         let (encoding, kind) = match self {
             Self::Wkb => ("WKB", "Polygon"),
             Self::Polygon => ("polygon", "Polygon"),
             Self::Point => ("point", "Point"),
         };
-        let kinds = if bounds.is_some() { vec![kind] } else { Vec::new() };
-        geo_metadata(encoding, &kinds, bounds, with_covering)
+        let kinds: &[&str] = if bounds.is_some() { &[kind] } else { &[] };
+        GeometryColumn { encoding, kinds, bounds, has_covering }.geo()
     }
-}
-
-/// The `geo` entry of GeoParquet 1.1; `crs` is null, as these are px.
-pub(crate) fn geo_metadata(
-    encoding: &str,
-    kinds: &[&str],
-    bounds: Option<[f64; 4]>,
-    with_covering: bool,
-) -> Value {
-    let mut column = json!({
-        "encoding": encoding, "geometry_types": kinds, "crs": null, "edges": "planar",
-        "orientation": "counterclockwise",
-    });
-    if let Some(bounds) = bounds {
-        column["bbox"] = json!(bounds);
-    }
-    if with_covering {
-        let side = |name: &str| json!(["bbox", name]);
-        column["covering"] = json!({"bbox": {
-            "xmin": side("xmin"), "ymin": side("ymin"), "xmax": side("xmax"), "ymax": side("ymax"),
-        }});
-    }
-    json!({"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}})
 }
 
 fn coordinates() -> Fields {
@@ -212,8 +188,8 @@ pub(crate) fn numbered(first: u64, count: usize) -> Int64Array {
     Int64Array::from_iter_values((first as i64..).take(count))
 }
 
-/// The box around rings, in px; `None` where there are none.
-pub(crate) fn bounds_of<'a>(rings: impl Iterator<Item = &'a GridRing>, grid: Grid) -> Option<[f64; 4]> {
+/// The box around rings, in level-0 px; `None` where there are none.
+pub(crate) fn bounds_of<'a>(rings: impl Iterator<Item = &'a GridRing>, grid: Grid) -> Option<Level0Box> {
     let corners = rings.flatten().copied();
     let (low, high) = corners.fold(None, |bounds: Option<(Place, Place)>, place| {
         let (low, high) = bounds.unwrap_or((place, place));
@@ -222,13 +198,13 @@ pub(crate) fn bounds_of<'a>(rings: impl Iterator<Item = &'a GridRing>, grid: Gri
             Place { x: high.x.max(place.x), y: high.y.max(place.y) },
         ))
     })?;
-    Some([grid.px(low.x), grid.px(low.y), grid.px(high.x), grid.px(high.y)])
+    Some(Level0Box::new(grid.point(low), grid.point(high)))
 }
 
 /// The box around two boxes, each of which may be missing.
-pub(crate) fn joined(a: Option<[f64; 4]>, b: Option<[f64; 4]>) -> Option<[f64; 4]> {
+pub(crate) fn joined(a: Option<Level0Box>, b: Option<Level0Box>) -> Option<Level0Box> {
     match (a, b) {
-        (Some(a), Some(b)) => Some([a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]),
+        (Some(a), Some(b)) => Some(a.union(&b)),
         (a, b) => a.or(b),
     }
 }

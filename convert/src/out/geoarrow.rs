@@ -4,11 +4,13 @@
 use std::{path::Path, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float32Array, RecordBatch, StringArray, StructArray, UInt16Array, UInt64Array,
+    ArrayRef, DictionaryArray, Float32Array, RecordBatch, StringArray, UInt16Array, UInt64Array,
     types::UInt16Type,
 };
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use merger::{corner_fields, covering};
 use serde_json::json;
+use wsi_types::Level0Box;
 
 use super::{
     Maker, Outlined, Part, Settings, Source,
@@ -18,7 +20,7 @@ use super::{
 use crate::{
     error::{ConvertError, Result, unwritable},
     ring::Grid,
-    source::{MEASURES, SlideFacts},
+    source::{MEASURES, SlideFacts, measures},
     tally::Tally,
 };
 
@@ -61,16 +63,9 @@ fn schema(shapes: ShapeEncoding) -> SchemaRef {
     ];
     fields.extend(MEASURES.iter().map(|measure| Field::new(measure.column, DataType::Float32, true)));
     fields.push(Field::new("region_id", DataType::UInt64, true));
-    fields.push(field("bbox", DataType::Struct(sides())));
+    fields.push(field("bbox", DataType::Struct(corner_fields())));
     fields.push(shapes.field());
     Arc::new(Schema::new(fields))
-}
-
-fn sides() -> Fields {
-    ["xmin", "ymin", "xmax", "ymax"]
-        .map(|name| Field::new(name, DataType::Float32, false))
-        .into_iter()
-        .collect()
 }
 
 struct Rows<'a> {
@@ -79,9 +74,17 @@ struct Rows<'a> {
     schema: SchemaRef,
 }
 
+impl Rows<'_> {
+    /// Around the shape as it is written.
+    fn box_of(&self, cell: &Outlined) -> Level0Box {
+        let of_ring = bounds_of(std::iter::once(&cell.ring), self.grid());
+        of_ring.unwrap_or(Level0Box::new(cell.row.centroid, cell.row.centroid))
+    }
+}
+
 impl Maker for Rows<'_> {
     /// Rows, and the box around them.
-    type Made = (RecordBatch, Option<[f64; 4]>);
+    type Made = (RecordBatch, Option<Level0Box>);
 
     fn grid(&self) -> Grid {
         Grid::DYADIC
@@ -90,8 +93,8 @@ impl Maker for Rows<'_> {
     fn make(&self, part: &Part<'_>) -> Result<Self::Made> {
         let cells = part.cells;
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from_iter_values(cells.iter().map(|cell| cell.row.id))),
-            Arc::new(UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class.0))),
+            Arc::new(UInt64Array::from_iter_values(cells.iter().map(|cell| cell.row.cell_id))),
+            Arc::new(UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class_id.0))),
             class_names(self.facts, cells),
             Arc::new(arrow_array::Float64Array::from_iter_values(
                 cells.iter().map(|cell| cell.row.centroid.x),
@@ -100,20 +103,15 @@ impl Maker for Rows<'_> {
                 cells.iter().map(|cell| cell.row.centroid.y),
             )),
         ];
-        let known = |value: f32| (!value.is_nan()).then_some(value);
+        let measured: Vec<_> = cells.iter().map(|cell| measures(&cell.row)).collect();
         columns.extend((0..MEASURES.len()).map(|place| -> ArrayRef {
-            Arc::new(cells.iter().map(|cell| known(cell.row.measures[place])).collect::<Float32Array>())
+            Arc::new(measured.iter().map(|values| values[place]).collect::<Float32Array>())
         }));
-        columns.push(Arc::new(cells.iter().map(|cell| cell.row.region).collect::<UInt64Array>()));
-        columns.push(boxes(cells, self.shapes, self.grid()));
+        columns.push(Arc::new(cells.iter().map(|cell| cell.row.region_id).collect::<UInt64Array>()));
+        let boxes: Vec<Level0Box> = cells.iter().map(|cell| self.box_of(cell)).collect();
+        columns.push(covering(boxes.iter()));
         columns.push(self.shapes.column(cells, self.grid()));
-        let bounds = match self.shapes {
-            ShapeEncoding::Point => cells.iter().fold(None, |bounds, cell| {
-                let (x, y) = (cell.row.centroid.x, cell.row.centroid.y);
-                joined(bounds, Some([x, y, x, y]))
-            }),
-            _ => bounds_of(cells.iter().map(|cell| &cell.ring), self.grid()),
-        };
+        let bounds = boxes.into_iter().reduce(|all, bbox| all.union(&bbox));
         // Columns are made to fit the schema.
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
         batch.map(|batch| (batch, bounds)).map_err(|error| ConvertError::Refused(error.to_string()))
@@ -122,35 +120,9 @@ impl Maker for Rows<'_> {
 
 /// Names of classes, each once.
 pub(super) fn class_names(facts: &SlideFacts, cells: &[Outlined]) -> ArrayRef {
-    let largest = cells.iter().map(|cell| usize::from(cell.row.class.0) + 1).max().unwrap_or(0);
+    let largest = cells.iter().map(|cell| usize::from(cell.row.class_id.0) + 1).max().unwrap_or(0);
     let classes = 0..largest.max(facts.class_names.len());
     let names = classes.map(|class| facts.class_name(wsi_types::ClassId(class as u16)));
-    let keys = UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class.0));
+    let keys = UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class_id.0));
     Arc::new(DictionaryArray::<UInt16Type>::new(keys, Arc::new(StringArray::from_iter_values(names))))
-}
-
-/// Around the shapes as they are written, rounded outwards: pruning by them must never lose a row.
-fn boxes(cells: &[Outlined], shapes: ShapeEncoding, grid: Grid) -> ArrayRef {
-    let around = |cell: &Outlined| {
-        let (x, y) = (cell.row.centroid.x, cell.row.centroid.y);
-        let of_ring = bounds_of(std::iter::once(&cell.ring), grid);
-        of_ring.filter(|_| shapes != ShapeEncoding::Point).unwrap_or([x, y, x, y])
-    };
-    let boxes: Vec<[f64; 4]> = cells.iter().map(around).collect();
-    let side = |place: usize, rounded: fn(f64) -> f32| -> ArrayRef {
-        Arc::new(Float32Array::from_iter_values(boxes.iter().map(|sides| rounded(sides[place]))))
-    };
-    let columns =
-        vec![side(0, rounded_down), side(1, rounded_down), side(2, rounded_up), side(3, rounded_up)];
-    Arc::new(StructArray::new(sides(), columns, None))
-}
-
-fn rounded_down(value: f64) -> f32 {
-    let near = value as f32;
-    if f64::from(near) > value { near.next_down() } else { near }
-}
-
-fn rounded_up(value: f64) -> f32 {
-    let near = value as f32;
-    if f64::from(near) < value { near.next_up() } else { near }
 }

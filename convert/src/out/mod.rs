@@ -2,10 +2,12 @@
 
 mod annotation_store;
 mod coco;
+mod cvat;
 mod dicom_ann;
 mod dicom_sr;
 mod geo_table;
 mod geoarrow;
+mod label_studio;
 mod qupath;
 mod spatialdata;
 mod text;
@@ -19,6 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use merger::{CellRow, RegionRow, RowBatch};
 use qupath::Packing;
 use rayon::prelude::*;
 use wsi_types::ClassId;
@@ -28,7 +31,7 @@ use crate::{
     dicom::slide::DicomSlide,
     error::{ConvertError, Result, unwritable},
     ring::{Fate, Grid, GridRing, on_grid, simplified, twice_area},
-    source::{CellRow, CellTable, RegionRow, SlideFacts},
+    source::{CellTable, SlideFacts},
     tally::Tally,
 };
 
@@ -51,13 +54,17 @@ pub enum Format {
     GeoArrow,
     /// COCO instances.
     Coco,
+    /// Label Studio tasks, on pictures of parts of the slide.
+    LabelStudio,
+    /// CVAT for images 1.1, on the same pictures.
+    Cvat,
     /// A DICOM structured report.
     DicomSr,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::QuPath,
         Self::GeoJson,
         Self::GeoJsonGz,
@@ -66,6 +73,8 @@ impl Format {
         Self::SpatialData,
         Self::GeoArrow,
         Self::Coco,
+        Self::LabelStudio,
+        Self::Cvat,
         Self::DicomSr,
     ];
 
@@ -81,6 +90,8 @@ impl Format {
             Self::SpatialData => "spatialdata",
             Self::GeoArrow => "geoarrow",
             Self::Coco => "coco",
+            Self::LabelStudio => "label-studio",
+            Self::Cvat => "cvat",
             Self::DicomSr => "dicom-sr",
         }
     }
@@ -97,6 +108,8 @@ impl Format {
             Self::SpatialData => ".sd.zarr",
             Self::GeoArrow => ".geoarrow.parquet",
             Self::Coco => ".coco.json",
+            Self::LabelStudio => ".label-studio.json",
+            Self::Cvat => ".cvat.xml",
             Self::DicomSr => "-sr.dcm",
         }
     }
@@ -174,11 +187,20 @@ pub fn export(format: Format, source: &Source<'_>, settings: &Settings, folder: 
         Format::SpatialData => spatialdata::write(source, settings, &path),
         Format::GeoArrow => geoarrow::write(source, settings, &path),
         Format::Coco => coco::write(source, settings, &path),
+        Format::LabelStudio => label_studio::write(source, settings, &path),
+        Format::Cvat => cvat::write(source, settings, &path),
         Format::DicomSr => dicom_sr::write(source, settings, &path),
     }?;
     if format == Format::QuPath {
         qupath::write_script(folder)?;
         tally.notes.push(format!("drag it onto the slide in QuPath, or run {} there", qupath::SCRIPT_NAME));
+    }
+    if matches!(format, Format::LabelStudio | Format::Cvat) {
+        tally.notes.push(
+            "its pictures are parts of level 0, called <slide>_<left>_<top>_<width>_<height>.png: docs/exports.md says \
+             how to cut them"
+                .to_owned(),
+        );
     }
     tally.bytes = size_of(&path).map_err(unwritable("the export", &path))?;
     tally.files.push(path);
@@ -242,33 +264,44 @@ pub(crate) fn stream<M: Maker>(
         if batch.is_empty() {
             return Ok(counts.tally(source.facts));
         }
-        let outlined = |batch| {
-            let rows = source.cells.rows_of(batch, source.choice)?;
-            Ok(rows.into_iter().map(|row| outlined(row, grid, settings)).unzip())
-        };
-        let parts: Vec<(Vec<Outlined>, Vec<Fate>)> = batch.par_iter().map(outlined).collect::<Result<_>>()?;
+        let parts: Vec<(Vec<Outlined>, Vec<Fate>)> =
+            batch.par_iter().map(|batch| outlined(source, batch, grid, settings)).collect::<Result<_>>()?;
         let mut starts = Vec::with_capacity(parts.len());
         for (cells, fates) in &parts {
             starts.push((index, first));
             (index, first) = (index + 1, first + cells.len() as u64);
             counts.note(cells, fates, grid, settings);
         }
-        let make = |((cells, _), &(index, first)): (&(Vec<Outlined>, _), &(usize, u64))| {
-            maker.make(&Part { index, first, cells })
-        };
-        let made = parts.par_iter().zip(&starts).map(make).collect::<Result<Vec<_>>>()?;
+        let made = parts
+            .par_iter()
+            .zip(&starts)
+            .map(|((cells, _), &(index, first))| maker.make(&Part { index, first, cells }))
+            .collect::<Result<Vec<_>>>()?;
         drop(parts);
         made.into_iter().try_for_each(&mut take)?;
     }
 }
 
-fn outlined(row: CellRow, grid: Grid, settings: &Settings) -> (Outlined, Fate) {
+/// The chosen cells of a batch, and what became of their outlines.
+fn outlined(
+    source: &Source<'_>,
+    batch: &RowBatch<CellRow>,
+    grid: Grid,
+    settings: &Settings,
+) -> Result<(Vec<Outlined>, Vec<Fate>)> {
+    let rows = source.cells.rows_of(batch, source.choice)?;
+    Ok(rows.into_iter().map(|row| outline(row, grid, settings)).unzip())
+}
+
+fn outline(mut row: CellRow, grid: Grid, settings: &Settings) -> (Outlined, Fate) {
+    // The ring on the grid stands for it from here on.
+    let drawn = std::mem::take(&mut row.outline);
     if settings.points {
         return (Outlined { row, ring: GridRing::new() }, Fate::Kept);
     }
     let (ring, fate) = match settings.simplify_px {
-        Some(tolerance) => on_grid(&simplified(&row.ring, tolerance), &row.bbox, grid),
-        None => on_grid(&row.ring, &row.bbox, grid),
+        Some(tolerance) => on_grid(&simplified(&drawn, tolerance), &row.bbox, grid),
+        None => on_grid(&drawn, &row.bbox, grid),
     };
     (Outlined { row, ring }, fate)
 }
@@ -286,7 +319,7 @@ struct Counts {
 impl Counts {
     fn note(&mut self, cells: &[Outlined], fates: &[Fate], grid: Grid, settings: &Settings) {
         for cell in cells {
-            *self.by_class.entry(cell.row.class).or_default() += 1;
+            *self.by_class.entry(cell.row.class_id).or_default() += 1;
         }
         if settings.points {
             return;

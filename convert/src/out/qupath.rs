@@ -13,6 +13,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use merger::RegionRow;
 use wsi_types::ClassId;
 
 use super::{
@@ -24,7 +25,7 @@ use crate::{
     error::{ConvertError, Result, unwritable},
     ids,
     ring::{Grid, Place, area_on_grid},
-    source::{MEASURES, RegionRow, SlideFacts, kinds_beyond_classes},
+    source::{SlideFacts, kinds_beyond_classes, known_measures},
     tally::Tally,
     zip,
 };
@@ -122,14 +123,13 @@ impl<'a> Features<'a> {
     }
 
     fn cell(&self, out: &mut Vec<u8>, Outlined { row, ring }: &Outlined) {
-        self.begin(out, b"cell", row.id);
+        self.begin(out, b"cell", row.cell_id);
         out.extend_from_slice(b"{\"type\":\"Polygon\",\"coordinates\":[");
         push_closed_ring(out, ring, self.corner);
         out.extend_from_slice(b"]},\"properties\":{\"objectType\":\"detection\",");
-        out.extend_from_slice(self.classification(row.class).as_bytes());
+        out.extend_from_slice(self.classification(row.class_id).as_bytes());
         out.extend_from_slice(b",\"measurements\":{");
-        let known = MEASURES.iter().zip(row.measures).filter(|(_, value)| value.is_finite());
-        for ((measure, value), at) in known.zip(0..) {
+        for ((measure, value), at) in known_measures(row).zip(0..) {
             out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
             out.extend_from_slice(measure.qupath.as_bytes());
             out.extend_from_slice(b"\":");
@@ -149,7 +149,7 @@ impl<'a> Features<'a> {
             if !out.is_empty() {
                 out.extend_from_slice(b",\n");
             }
-            self.begin(&mut out, b"region", region.id);
+            self.begin(&mut out, b"region", region.region_id);
             push_area(&mut out, &parts, self.corner);
             out.extend_from_slice(b",\"properties\":{\"objectType\":\"annotation\",\"isLocked\":true,");
             out.extend_from_slice(self.kind(&region.kind).as_bytes());
@@ -248,7 +248,7 @@ impl Maker for Points {
     fn make(&self, part: &Part<'_>) -> Result<Self::Made> {
         let mut texts: BTreeMap<ClassId, Vec<u8>> = BTreeMap::new();
         for Outlined { row, .. } in part.cells {
-            let text = texts.entry(row.class).or_default();
+            let text = texts.entry(row.class_id).or_default();
             text.extend_from_slice(b",[");
             push_point(text, Grid::HUNDREDTHS.place(row.centroid), self.corner);
             text.push(b']');

@@ -13,12 +13,13 @@ use std::{
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array, builder::BinaryBuilder};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use dataset::NewFolder;
+use merger::{GeometryColumn, RegionRow};
 use serde_json::{Value, json};
-use wsi_types::ClassId;
+use wsi_types::{ClassId, Level0Box};
 
 use super::{
     Maker, Part, Settings, Source,
-    geo_table::{FileTable, GEOMETRY, ShapeEncoding, Table, bounds_of, geo_metadata, joined, numbered},
+    geo_table::{FileTable, GEOMETRY, ShapeEncoding, Table, bounds_of, joined, numbered},
     geoarrow::class_names,
     refused, stream, wkb,
     zarr::{self, Array, Items, text_item},
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     error::{ConvertError, Result, unwritable},
     ring::{Grid, area_on_grid},
-    source::{MEASURES, RegionRow, SlideFacts},
+    source::{MEASURES, SlideFacts, measures},
     tally::Tally,
 };
 
@@ -63,7 +64,7 @@ fn fill(source: &Source<'_>, settings: &Settings, folder: &Path, path: &Path) ->
 struct Made {
     shapes: RecordBatch,
     points: RecordBatch,
-    bounds: Option<[f64; 4]>,
+    bounds: Option<Level0Box>,
     first: u64,
     ids: Vec<u64>,
     classes: Vec<ClassId>,
@@ -104,9 +105,12 @@ impl Maker for Rows<'_> {
             points: batch(points_schema(), points)?,
             bounds: bounds_of(cells.iter().map(|cell| &cell.ring), self.grid()),
             first: part.first,
-            ids: cells.iter().map(|cell| cell.row.id).collect(),
-            classes: cells.iter().map(|cell| cell.row.class).collect(),
-            measures: cells.iter().map(|cell| cell.row.measures).collect(),
+            ids: cells.iter().map(|cell| cell.row.cell_id).collect(),
+            classes: cells.iter().map(|cell| cell.row.class_id).collect(),
+            measures: cells
+                .iter()
+                .map(|cell| measures(&cell.row).map(|value| value.unwrap_or(f32::NAN)))
+                .collect(),
             centroids: cells.iter().map(|cell| [cell.row.centroid.x, cell.row.centroid.y]).collect(),
         })
     }
@@ -135,7 +139,7 @@ fn points_schema() -> SchemaRef {
 /// All elements that grow cell by cell.
 struct Store {
     shapes: FileTable,
-    bounds: Option<[f64; 4]>,
+    bounds: Option<Level0Box>,
     points: FileTable,
     x: Array,
     spatial: Array,
@@ -289,7 +293,7 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
     }
     let columns: Vec<ArrayRef> = vec![
         Arc::new(numbered(0, areas.len())),
-        u64s(|region| region.id),
+        u64s(|region| region.region_id),
         Arc::new(StringArray::from_iter_values(areas.iter().map(|(region, _)| &region.kind))),
         f64s(|region| region.area_um2),
         f64s(|region| region.coverage),
@@ -312,7 +316,8 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
         ("n_cells", "uint64", "uint64"),
         (GEOMETRY, "bytes", "object"),
     ]);
-    table.finish(vec![("geo", geo_metadata("WKB", &kinds, bounds, false)), ("pandas", pandas)])
+    let geo = GeometryColumn { encoding: "WKB", kinds: &kinds, bounds, has_covering: false }.geo();
+    table.finish(vec![("geo", geo), ("pandas", pandas)])
 }
 
 /// Says that `instance_id` is the index: readers want an entry among the columns for it too.

@@ -39,7 +39,7 @@ fn push_head(out: &mut Vec<u8>, kind: u32, parts: usize) {
 
 #[cfg(test)]
 mod tests {
-    use eval::objects::Shape;
+    use merger::wkb::{Geometry, geometry};
 
     use super::*;
     use crate::ring::Place;
@@ -53,12 +53,12 @@ mod tests {
         ];
         let mut bytes = Vec::new();
         push_area(&mut bytes, &parts, Grid::DYADIC);
-        let Shape::Polygon(area) = crate::wkb::shape(&bytes).unwrap() else { panic!("no area") };
-        assert_eq!(area.rings.len(), 3);
-        assert_eq!(area.rings[1][1], wsi_types::Level0Point::new(1.0, 10.0));
+        let Ok(Geometry::MultiPolygon(areas)) = geometry(&bytes) else { panic!("no areas") };
+        assert_eq!(areas.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(areas[0][1][1], wsi_types::Level0Point::new(1.0, 10.0));
         bytes.clear();
         push_area(&mut bytes, &parts[1..], Grid::DYADIC);
-        let Shape::Polygon(area) = crate::wkb::shape(&bytes).unwrap() else { panic!("no area") };
-        assert_eq!(area.area(), 40.5);
+        let Ok(Geometry::Polygon(rings)) = geometry(&bytes) else { panic!("no area") };
+        assert_eq!(eval::polygon::Polygon { rings }.area(), 40.5);
     }
 }

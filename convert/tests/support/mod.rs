@@ -8,10 +8,8 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use convert::{
-    CellTable, Choice, Format, RegionRow, Settings, SlideFacts, Source, Tally, export, read_regions,
-};
-use merger::{Cell, Region, TableContext, mask::Polygon, write_cells, write_regions};
+use convert::{CellTable, Choice, Format, Settings, SlideFacts, Source, Tally, export, read_regions};
+use merger::{Cell, Region, RegionRow, TableContext, mask::Polygon, write_cells, write_regions};
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
 pub(crate) const MPP: f64 = 0.25;

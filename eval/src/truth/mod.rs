@@ -7,6 +7,7 @@
 //! | COCO JSON | `annotations`, or a list of results | boxes, outlines, RLE masks |
 //! | CSV, TSV | a header with x and y; those of QuPath and of scikit-image's `regionprops_table` | points, boxes |
 //! | label PNG | 8- or 16-bit gray | pixel masks |
+//! | label TIFF | one channel of 8, 16 or 32 bits | pixel masks |
 //! | YOLO data set | a folder with `images/` and `labels/`, or a part of either | boxes, outlines |
 //!
 //! All give level-0 px. A file that does not name its image gives it its own
@@ -17,7 +18,7 @@
 mod archive;
 mod coco;
 mod geojson;
-mod label_png;
+mod labels;
 pub mod mask;
 mod outline;
 mod parquet_cells;
@@ -201,10 +202,10 @@ fn read_folder(folder: &Path, settings: &ReadSettings) -> Result<Reading> {
 fn label_maps(folder: &Path, settings: &ReadSettings) -> Result<Option<Reading>> {
     let mut together = Together::default();
     for file in collect_files(folder)?.iter().filter(|file| has_ending(file, &[".png"])) {
-        if !label_png::may_be_labels(file)? {
+        if !labels::may_be_labels(file)? {
             return Ok(None);
         }
-        together.add(label_png::read(&Source::new(file), settings)?, file)?;
+        together.add(labels::read_png(&Source::new(file), settings)?, file)?;
         together.remarks.add(Remark::PicturesAsLabels, 1, || file.display().to_string());
     }
     Ok((together.files > 0).then(|| together.finish()))
@@ -300,7 +301,8 @@ fn read_file(path: &Path, settings: &ReadSettings) -> Result<Reading> {
     let source = Source::new(path);
     match &head[..length] {
         [b'P', b'A', b'R', b'1', ..] => parquet_cells::read(&source, settings),
-        [0x89, b'P', b'N', b'G', ..] => label_png::read(&source, settings),
+        [0x89, b'P', b'N', b'G', ..] => labels::read_png(&source, settings),
+        head if labels::is_tiff(head) => labels::read_tiff(&source, settings),
         [b'P', b'K', 3 | 5, 4 | 6, ..] => archive::read(&source, settings),
         [0x1f, 0x8b, ..] => {
             let mut bytes = Vec::new();

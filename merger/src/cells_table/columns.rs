@@ -258,7 +258,7 @@ impl StoredRow for CellRow {
             Column::<Self>::new(
                 "geometry",
                 Binary,
-                "WKB polygon in level-0 px: the outline, or the box",
+                "WKB polygon in level-0 px: the outline, on a grid of 1/16 px, or the box",
                 geometry,
                 |array, rows| {
                     polygons(array, rows, |row, rings| {

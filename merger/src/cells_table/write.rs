@@ -20,14 +20,15 @@ use crate::geoparquet::{
     properties, with_geo,
 };
 use crate::morphology::Shape;
+use crate::outline_grid::{OUTLINE_STEP_PX, round_outlines};
 
 /// Rows turned into columns at a time: they stay in the cache while every
 /// column goes over them.
 const ROWS_PER_BLOCK: usize = 2048;
 
 /// Writes the cells of one slide as `path`, whole or not at all. Their ids are
-/// made unique first ([`settle_ids`]); their order in the slice does not matter
-/// and stays.
+/// made unique first ([`settle_ids`]), and their outlines come to lie on a grid of
+/// [`OUTLINE_STEP_PX`]; their order in the slice does not matter and stays.
 ///
 /// # Errors
 ///
@@ -54,6 +55,7 @@ pub fn stage_cells(
     context: &TableContext,
 ) -> Result<(WriteReport, Staged), MergeError> {
     settle_ids(cells);
+    round_outlines(cells);
     let order = hilbert_order(cells);
     let metadata = file_metadata(cells, &order, context);
     let columns = CellRow::columns();
@@ -110,5 +112,6 @@ fn file_metadata(cells: &[Cell], order: &[u32], context: &TableContext) -> Vec<K
         .filter_map(|group| bounds(group.iter().map(|&index| &cells[index as usize].bbox)))
         .map(|bounds| corners_json(&bounds))
         .collect();
-    key_values(context, cells.len(), &group_bounds, all.as_ref())
+    let own = [("outline_step_px", OUTLINE_STEP_PX.into())];
+    key_values(context, cells.len(), &group_bounds, all.as_ref(), &own)
 }

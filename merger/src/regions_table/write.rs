@@ -53,7 +53,7 @@ pub fn stage_regions(
     let groups: Vec<_> = (sorted.chunks(ROWS_PER_GROUP).filter_map(bounds_of_regions))
         .map(|bounds| corners_json(&bounds))
         .collect();
-    let metadata = key_values(context, sorted.len(), &groups, bounds_of_regions(&sorted).as_ref());
+    let metadata = key_values(context, sorted.len(), &groups, bounds_of_regions(&sorted).as_ref(), &[]);
     let schema = Arc::new(with_geo(schema_of::<RegionRow>(), &metadata));
     stage(folder, path, |out| {
         let mut writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(&schema, metadata)))

@@ -17,7 +17,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("tiler", &["wsi-reader", "wsi-types"]),
     ("detector", &["native", "wsi-types"]),
     ("merger", &["whole-file", "wsi-types"]),
-    ("eval", &["wsi-types"]),
+    ("eval", &["merger", "wsi-types"]),
     ("measures", &["wsi-types"]),
     ("painted", &["eval", "whole-file", "wsi-types"]),
     ("dataset", &["merger", "whole-file", "wsi-types"]),
