@@ -10,6 +10,9 @@ use crate::library::{Library, Version};
 /// The variable that names a folder holding both libraries.
 pub(crate) const FOLDER_VARIABLE: &str = "SLIDEMILL_NATIVE_DIR";
 
+/// Where slidemill's wheel has its own libraries, under `site-packages`.
+const OWN_PACKAGE: &str = "slidemill/native";
+
 /// Why a place is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -21,6 +24,8 @@ pub enum Source {
     Program,
     /// A Python package under the program's prefix.
     ProgramPython,
+    /// In slidemill's own Python package under the program's prefix.
+    OwnPython,
     /// `.native` in a checkout.
     Checkout,
     /// Under the environment that this variable names.
@@ -44,6 +49,7 @@ impl fmt::Display for Source {
             }
             Self::Program => f.write_str("beside the program"),
             Self::ProgramPython => f.write_str("Python package beside the program"),
+            Self::OwnPython => f.write_str("in slidemill's own Python package"),
             Self::Checkout => f.write_str("checkout"),
             Self::System => f.write_str("system"),
         }
@@ -70,7 +76,12 @@ pub(crate) fn places(library: Library, environment: &Environment) -> Vec<Place> 
     add(Source::FolderVariable(FOLDER_VARIABLE), named_by(FOLDER_VARIABLE, environment));
     add(Source::Program, beside_program(environment));
     let prefix = environment.prefix();
-    add(Source::ProgramPython, prefix.map_or_else(Vec::new, |prefix| python_folders(prefix, library)));
+    add(
+        Source::ProgramPython,
+        prefix.map_or_else(Vec::new, |prefix| python_folders(prefix, library.site_folder())),
+    );
+    // After the packages: who installs an ONNX Runtime for a GPU wants that one.
+    add(Source::OwnPython, prefix.map_or_else(Vec::new, |prefix| python_folders(prefix, OWN_PACKAGE)));
     let checkouts = environment.checkouts();
     add(Source::Checkout, checkouts.into_iter().map(|root| root.join(".native")).collect());
     for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
@@ -95,7 +106,7 @@ fn beside_program(environment: &Environment) -> Vec<PathBuf> {
 /// (conda keeps both there).
 fn environment_folders(variable: &str, library: Library, environment: &Environment) -> Vec<PathBuf> {
     let Some(root) = environment.variable(variable).map(Path::new) else { return Vec::new() };
-    let mut folders = python_folders(root, library);
+    let mut folders = python_folders(root, library.site_folder());
     folders.push(match environment.platform {
         Platform::Windows => root.join("Library/bin"),
         _ => root.join("lib"),
@@ -103,17 +114,17 @@ fn environment_folders(variable: &str, library: Library, environment: &Environme
     folders
 }
 
-/// Where Python keeps the library's package under `prefix`, newest Python first.
+/// Where Python keeps `package` under `prefix`, newest Python first.
 ///
 /// Debian says `dist-packages`, Fedora `lib64`, and Windows has no folder per version. Where no Python is,
 /// nothing is listed.
-fn python_folders(prefix: &Path, library: Library) -> Vec<PathBuf> {
+fn python_folders(prefix: &Path, package: &str) -> Vec<PathBuf> {
     let unix = ["lib", "lib64"].into_iter().flat_map(|lib| pythons_in(&prefix.join(lib)));
     let windows = [prefix.join("Lib")].into_iter().filter(|folder| folder.join("site-packages").is_dir());
     unix.chain(windows)
         .flat_map(|python| ["site-packages", "dist-packages"].map(|packages| python.join(packages)))
         .filter(|packages| packages.is_dir())
-        .map(|packages| packages.join(library.site_folder()))
+        .map(|packages| packages.join(package))
         .collect()
 }
 

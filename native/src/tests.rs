@@ -54,6 +54,7 @@ fn each_place_yields_to_the_one_before_it() {
         "conda/lib/libonnxruntime.so.1.25.0",
         "venv/lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.26.0",
         "checkout/.native/libonnxruntime.so.1.31.1",
+        "usr/lib/python3.11/site-packages/slidemill/native/libonnxruntime.so.1.31.0",
         "usr/lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.23.2",
         "usr/lib/slidemill/libonnxruntime.so",
         "usr/bin/native/libonnxruntime.so.1.22.0",

@@ -9,7 +9,9 @@
 mod arrows;
 mod browser;
 mod natives;
+mod package;
 mod pins;
+mod portable;
 mod python;
 mod references;
 mod step;
@@ -31,6 +33,8 @@ Usage: cargo xtask <command> [arguments]
             the arguments go to the test runner (-p merger, a test's name, ...)
   arrows    which crate knows which, how large each is, circles of imports
   check     formatting, arrows, lints, documentation, licences, then test: what CI runs
+  wheel     a wheel in target/dist for `pip install`; --try: then installed in a new environment, and its demo run
+  tarball   the command with its libraries, manual and completions in target/dist
   help      this text
 ";
 
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
         "demo" => root().and_then(|root| tasks::demo(&root, &rest)),
         "test" => root().and_then(|root| tasks::test(&root, &rest)),
         "arrows" => root().and_then(|root| arrows::check(&root)),
+        "wheel" => root().and_then(|root| package::wheel(&root, &rest)),
+        "tarball" => root().and_then(|root| package::tarball(&root)),
         "check" => root().and_then(|root| tasks::check(&root)),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -18,6 +18,20 @@ use crate::step;
 const UNZIP: &str =
     "import sys, zipfile; open(sys.argv[3], 'wb').write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))";
 
+/// Writes the members of a zip file that are texts of licences to a folder.
+const UNZIP_LICENCES: &str = "
+import pathlib, sys, zipfile
+members = zipfile.ZipFile(sys.argv[1])
+for name in members.namelist():
+    below = name.partition('.dist-info/licenses/')[2].removeprefix('licenses/')
+    if not below and name.rpartition('/')[2] in ('LICENSE', 'ThirdPartyNotices.txt'):
+        below = name.rpartition('/')[2]
+    if below and not below.endswith('/'):
+        file = pathlib.Path(sys.argv[2], below.replace('/', '-'))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(members.read(name))
+";
+
 /// Makes both libraries available to whatever is built in the checkout at `root`.
 ///
 /// # Errors
@@ -79,11 +93,35 @@ fn lasting(looked: &[Looked]) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
+/// The pinned library in `folder`, and the texts of its licences in a folder of its name under `licences`: what
+/// whoever passes the library on passes on with it.
+///
+/// # Errors
+/// When no wheel exists for this machine, a download fails, or its content is not what was pinned.
+pub(crate) fn with_licences(library: Library, folder: &Path, licences: &Path) -> Result<()> {
+    let pin = pins::pin_for(library)
+        .with_context(|| format!("no {library} wheel is pinned for this machine: it cannot be passed on"))?;
+    install(pin, folder, &folder.join(pin.file_name()))?;
+    let scratch = Scratch::new(folder)?;
+    let python = Python::at_least(6)?.with_pip(&scratch.0.join("venv"))?;
+    let wheel = pinned_wheel(pin, &python, &scratch.0)?;
+    let mut unzip = python.command();
+    unzip.args(["-c", UNZIP_LICENCES]).arg(&wheel).arg(licences.join(library.python_package()));
+    step::run_quietly(&mut unzip, "the wheel has the pinned content but cannot be unpacked")?;
+    Ok(())
+}
+
+/// Downloads the pinned wheel into `scratch` and checks it.
+fn pinned_wheel(pin: &Pin, python: &Python, scratch: &Path) -> Result<PathBuf> {
+    let wheel = download(pin, python, scratch)?;
+    expect(&wheel, pin.wheel)?;
+    Ok(wheel)
+}
+
 /// Downloads the pinned wheel into `scratch`, checks it, and takes the library out of it.
 fn unpack(pin: &Pin, scratch: &Path) -> Result<PathBuf> {
     let python = Python::at_least(6)?.with_pip(&scratch.join("venv"))?;
-    let wheel = download(pin, &python, scratch)?;
-    expect(&wheel, pin.wheel)?;
+    let wheel = pinned_wheel(pin, &python, scratch)?;
     let library = scratch.join(pin.file_name());
     let mut unzip = python.command();
     unzip.args(["-c", UNZIP]).arg(&wheel).arg(pin.member).arg(&library);

@@ -21,6 +21,9 @@ const OLDEST_PYTHON: u32 = 11;
 /// Lists of pinned packages, complete, so that pip resolves nothing.
 const REQUIREMENTS: [&str; 2] = ["requirements.txt", "requirements-ultralytics.txt"];
 
+/// What runs the tests of the Python package; no reference depends on it.
+const PACKAGE_TESTS: &str = "requirements-package.txt";
+
 /// Makes the environment and the references in the checkout at `root`, as far as they are missing or old.
 ///
 /// # Errors
@@ -30,7 +33,7 @@ pub(crate) fn prepare(root: &Path) -> Result<()> {
     let sources = root.join("tests/python");
     let python = environment(&folder)?;
     let lists = REQUIREMENTS.map(|name| sources.join(name));
-    for list in &lists {
+    for list in lists.iter().chain([&sources.join(PACKAGE_TESTS)]) {
         install(&python, list, &folder)?;
     }
     write_references(&python, &lists, &reference_scripts(&sources)?, &root.join("target/reference"))?;

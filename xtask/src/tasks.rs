@@ -1,18 +1,19 @@
 //! The commands that build and run the project. One profile, `release`, serves them all, so that nothing is
 //! compiled twice.
 
-use std::env::{self, consts::EXE_SUFFIX};
+use std::env;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use crate::package::built_program;
 use crate::step::{run, say, succeeds};
 use crate::{arrows, browser, natives, references};
 
 /// What a compiler's failure most often means on a fresh machine.
-const BUILD_FIX: &str = "the compiler's message is above; a missing linker or <stdio.h> means no C tools \
+pub(crate) const BUILD_FIX: &str = "the compiler's message is above; a missing linker or <stdio.h> means no C tools \
                          (Debian and Ubuntu: `apt-get install gcc libc6-dev`)";
 
 /// `cargo xtask demo`: everything up to a painted slide, analysed.
@@ -23,9 +24,7 @@ pub(crate) fn demo(root: &Path, arguments: &[OsString]) -> Result<()> {
     natives::fetch(root)?;
     // The whole workspace, so that features unify as in the tests and nothing is compiled twice.
     run(cargo(root).args(["build", "--release", "--workspace"]), BUILD_FIX)?;
-    let here = env::current_exe().context("the system does not say where cargo built xtask")?;
-    let program = here.with_file_name(format!("slidemill{EXE_SUFFIX}"));
-    run(Command::new(program).arg("demo").args(arguments), "its message is above")
+    run(Command::new(built_program()?).arg("demo").args(arguments), "its message is above")
 }
 
 /// `cargo xtask test`: every test of the workspace; `arguments` go to the test runner.
@@ -85,7 +84,7 @@ fn licences(root: &Path) -> Result<()> {
 }
 
 /// The cargo that runs this program, in the checkout.
-fn cargo(root: &Path) -> Command {
+pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
     command
