@@ -61,12 +61,12 @@ fn main() -> anyhow::Result<()> {
 
 /// The best time of some rounds.
 fn best(mut work: impl FnMut()) -> Duration {
-    let round = |_| {
+    let rounds = (0..ROUNDS * 4).map(|_| {
         let start = Instant::now();
         work();
         start.elapsed()
-    };
-    (0..ROUNDS * 4).map(round).min().unwrap_or_default()
+    });
+    rounds.min().unwrap_or_default()
 }
 
 fn report(what: &str, time: Duration) {
@@ -99,11 +99,10 @@ fn raw_head(anchors: usize, classes: usize) -> Vec<f32> {
     let mut rows: Vec<f32> = Vec::with_capacity((4 + classes) * anchors);
     rows.extend((0..2 * anchors).map(|_| rng.random_range(0.0..2048.0f32)));
     rows.extend((0..2 * anchors).map(|_| rng.random_range(8.0..40.0f32)));
-    let low = move |_| {
+    rows.extend((0..classes * anchors).map(|_| {
         let passes = rng.random_range(0..100 * classes) == 0;
         if passes { rng.random_range(0.25..1.0f32) } else { rng.random_range(0.0..0.01f32) }
-    };
-    rows.extend((0..classes * anchors).map(low));
+    }));
     rows
 }
 
@@ -120,8 +119,8 @@ fn crowd() {
     let mut columns = Vec::new();
     for i in 0..100_000 {
         let [x, y, width, height] = objects[i % objects.len()];
-        let mut jitter = || rng.random_range(-1.5..1.5f32);
-        columns.push([x + jitter(), y + jitter(), width + jitter(), height + jitter(), 0.5 + jitter() * 0.1]);
+        let [dx, dy, dw, dh, off] = [(); 5].map(|()| rng.random_range(-1.5..1.5f32));
+        columns.push([x + dx, y + dy, width + dw, height + dh, 0.5 + off * 0.1]);
     }
     let rows: Vec<f32> = (0..5).flat_map(|row| columns.iter().map(move |column| column[row])).collect();
     let mut found = Vec::new();
@@ -288,11 +287,8 @@ fn run_bare(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
         .commit_from_file(&arm.model)?;
     let plane = arm.side * arm.side;
     let windows = pixels.chunks_exact(plane * 3);
-    let channel = |window: &[u8], c: usize| -> Vec<f32> {
-        window.iter().skip(c).step_by(3).map(|&byte| f32::from(byte) / 255.0).collect()
-    };
-    let floats: Vec<f32> =
-        windows.flat_map(|window| (0..3).flat_map(|c| channel(window, c)).collect::<Vec<_>>()).collect();
+    let planes = windows.flat_map(|window| (0..3).map(move |channel| window.iter().skip(channel).step_by(3)));
+    let floats: Vec<f32> = planes.flatten().map(|&byte| f32::from(byte) / 255.0).collect();
     let tensor = ort::value::Tensor::from_array(([arm.batch, 3, arm.side, arm.side], floats))?;
     best_run(|| {
         black_box(session.run(ort::inputs![&tensor])?);

@@ -44,10 +44,8 @@ fn cells(seed: u64) -> ObjectSet {
         let (column, row) = ((id % SIDE) as f64, (id / SIDE) as f64);
         let size = 20.0 + 20.0 * unit(&mut place);
         let class = ClassId((place.next_u32() % 3) as u16);
-        let corner = |at: f64, random: &mut Pcg64, shake: &mut Pcg64| {
-            48.0 * at + 8.0 * unit(random) + 6.0 * unit(shake) - 3.0
-        };
-        let (x, y) = (corner(column, &mut place, &mut shake), corner(row, &mut place, &mut shake));
+        let [x, y] =
+            [column, row].map(|at| 48.0 * at + 8.0 * unit(&mut place) + 6.0 * unit(&mut shake) - 3.0);
         let bounds = Level0Box::new(euclid::point2(x, y), euclid::point2(x + size, y + size));
         let score = Some(unit(&mut shake) as f32);
         let shape = Shape::Box(bounds);

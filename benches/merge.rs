@@ -30,26 +30,27 @@ const SLIDES_PX: [u32; 3] = [8_200, 25_600, 56_500];
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let after = |flag: &str| {
-        let at = arguments.iter().position(|argument| argument == flag);
-        at.and_then(|at| arguments.get(at + 1))
-    };
-    let dump = after("--dump").map(PathBuf::from);
-    let alone = after("--slide-px").map(|edge| edge.parse::<u32>()).transpose()?;
+    let [dump, alone] = ["--dump", "--slide-px"].map(|flag| {
+        let at = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(at + 1)
+    });
+    let [is_full, outlines] =
+        ["--full", "--outlines"].map(|flag| arguments.iter().any(|argument| argument == flag));
+    let dump = dump.map(PathBuf::from);
+    let alone = alone.map(|edge| edge.parse::<u32>()).transpose()?;
     println!("      raw |    cells |   off the truth | merge µs/box |  held | peak MB | write M rows/s | MB");
     let slides = match alone {
         Some(edge) => vec![edge],
-        None => SLIDES_PX[..if has("--full") { 3 } else { 2 }].to_vec(),
+        None => SLIDES_PX[..if is_full { 3 } else { 2 }].to_vec(),
     };
     for slide_px in slides {
-        let simulation = simulate(&Settings { slide_px, outlines: has("--outlines"), ..Settings::default() });
+        let simulation = simulate(&Settings { slide_px, outlines, ..Settings::default() });
         if let Some(folder) = &dump {
             write_boxes(&folder.join(format!("{slide_px}.f32")), &simulation)?;
         }
-        measure(simulation, has("--outlines"))?;
+        measure(simulation, outlines)?;
     }
-    if has("--full") {
+    if is_full {
         stacked(&simulate(&Settings { slide_px: SLIDES_PX[2], ..Settings::default() }), 10)?;
     }
     Ok(())
@@ -128,18 +129,16 @@ fn write(cells: &mut [Cell], mpp: Mpp) -> Result<(f64, f64), Failure> {
 fn stacked(simulation: &Simulation, copies: u32) -> Result<(), Failure> {
     let count = simulation.windows.len() as u32;
     let height = simulation.slide.height();
-    let moved = |copy: u32, window: &Window| Window {
-        index: WindowIndex(copy * count + window.index.0),
-        rect: window.rect,
-        placement: Placement::new(
-            1.0,
-            1.0,
-            window.placement.tx,
-            window.placement.ty + f64::from(copy) * 2.0 * height,
-        ),
-    };
     let windows: Vec<Window> = (0..copies)
-        .flat_map(|copy| simulation.windows.iter().map(move |window| moved(copy, window)))
+        .flat_map(|copy| simulation.windows.iter().map(move |window| (copy, window)))
+        .map(|(copy, window)| {
+            let Placement { tx, ty, .. } = window.placement;
+            Window {
+                index: WindowIndex(copy * count + window.index.0),
+                rect: window.rect,
+                placement: Placement::new(1.0, 1.0, tx, ty + f64::from(copy) * 2.0 * height),
+            }
+        })
         .collect();
     let bottom = Level0Point::new(simulation.slide.max.x, 2.0 * height * f64::from(copies));
     let layout = Layout::new(&windows, Level0Box::new(Level0Point::zero(), bottom), Mpp::new(0.25)?)?;
@@ -167,8 +166,10 @@ fn cpu_secs() -> f64 {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
-    let wall = || START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64();
-    nanos.map_or_else(wall, |nanos| nanos / 1e9)
+    nanos.map_or_else(
+        || START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64(),
+        |nanos| nanos / 1e9,
+    )
 }
 
 /// The most memory this process ever held, MB; 0 where the system does not say.

@@ -100,12 +100,13 @@ fn small_slides(folder: &Path, large: &Path, rounds: usize) -> anyhow::Result<()
         many = many.least(run(&small, folder, &[])?);
         one = one.least(run(large, folder, &[])?);
     }
-    let more = |many: Duration, one: Duration| (many.as_secs_f64() - one.as_secs_f64()) / SMALL_SLIDES as f64;
+    let [wall, processor] = [(many.wall, one.wall), (many.processor, one.processor)]
+        .map(|(many, one)| (many.as_secs_f64() - one.as_secs_f64()) / SMALL_SLIDES as f64);
     println!(
         "{SMALL_SLIDES} slides of one window, beyond one slide of {SMALL_SLIDES}: {:.1} ms of wall time and {:.1} ms of \
          processor time for each",
-        more(many.wall, one.wall) * 1e3,
-        more(many.processor, one.processor) * 1e3
+        wall * 1e3,
+        processor * 1e3
     );
     Ok(())
 }

@@ -155,12 +155,10 @@ fn report_memory(slide: &Arc<dyn Slide>) -> anyhow::Result<()> {
 
 /// `VmHWM` of this process; where there is none, NaN.
 fn peak_memory_mb() -> f64 {
-    let read = || {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    read().map_or(f64::NAN, |kib| kib * 1024.0 / 1e6)
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib * 1024.0 / 1e6)
 }
 
 /// Seconds.
@@ -188,22 +186,24 @@ fn once<T>(work: impl FnOnce() -> T) -> Time {
 }
 
 fn best<T>(mut work: impl FnMut() -> T) -> Time {
-    let least =
-        |a: Time, b: Time| Time { clock: a.clock.min(b.clock), processor: a.processor.min(b.processor) };
-    (1..ROUNDS).fold(once(&mut work), |so_far, _| least(so_far, once(&mut work)))
+    let mut least = once(&mut work);
+    for _ in 1..ROUNDS {
+        let next = once(&mut work);
+        least.clock = least.clock.min(next.clock);
+        least.processor = least.processor.min(next.processor);
+    }
+    least
 }
 
 /// Processor time of the process so far: user and system ticks of
 /// `/proc/self/stat`; where there is none, NaN.
 fn processor_secs() -> f64 {
     const TICKS_PER_SEC: f64 = 100.0;
-    let read = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
-        Some((ticks(11)? + ticks(12)?) / TICKS_PER_SEC)
-    };
-    read().unwrap_or(f64::NAN)
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let [user, system] = [11, 12].map(|index| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok()));
+    user.zip(system).map_or(f64::NAN, |(user, system)| (user + system) / TICKS_PER_SEC)
 }
 
 /// Level 0's compressed tiles, in memory.
@@ -223,9 +223,7 @@ impl Stored {
         let counts = tiff.get_tag_u64_vec(Tag::TileByteCounts)?;
         let tables = tiff.find_tag(Tag::Unknown(347))?.map(|value| value.into_u8_vec()).transpose()?;
         let rgb = tiff.get_tag_u32(Tag::PhotometricInterpretation)? == 2;
-        let side = |tag| tiff_side(&mut tiff, tag);
-        let tile_bytes =
-            [Tag::TileWidth, Tag::TileLength].into_iter().map(side).product::<anyhow::Result<usize>>()? * 3;
+        let tile_bytes = tiff_side(&mut tiff, Tag::TileWidth)? * tiff_side(&mut tiff, Tag::TileLength)? * 3;
         Ok(Self {
             file: std::fs::read(path)?,
             places: offsets.into_iter().zip(counts).map(|(o, c)| (o as usize, c as usize)).collect(),
@@ -333,9 +331,10 @@ fn read_windows(
 }
 
 fn read_region(handle: &OpenSlide, width: u32, height: u32, stride: u32) -> anyhow::Result<()> {
-    let starts = |size: u32| (0..size.saturating_sub(WINDOW - stride).max(1)).step_by(stride as usize);
-    for y in starts(height) {
-        for x in starts(width) {
+    let [columns, rows] =
+        [width, height].map(|size| (0..size.saturating_sub(WINDOW - stride).max(1)).step_by(stride as usize));
+    for y in rows {
+        for x in columns.clone() {
             let region = Region { address: Address { x, y }, level: 0, size: Size { w: WINDOW, h: WINDOW } };
             black_box(handle.read_region(&region)?);
         }

@@ -101,8 +101,9 @@ impl Copied {
     fn new(side: u32) -> anyhow::Result<Self> {
         let grid = TileGrid { width: side, height: side, tile_width: 256, tile_height: 256 };
         let mut tile = RgbBuffer::filled(256, 256, [200, 120, 170]);
-        let noise = |i: usize| (i.wrapping_mul(0x9e37_79b9) >> 16) as u8;
-        tile.bytes_mut().iter_mut().enumerate().for_each(|(i, byte)| *byte ^= noise(i) & 31);
+        for (i, byte) in tile.bytes_mut().iter_mut().enumerate() {
+            *byte ^= (i.wrapping_mul(0x9e37_79b9) >> 16) as u8 & 31;
+        }
         let background: Rgb = [255; 3];
         let info = SlideInfo {
             backend: "memory",

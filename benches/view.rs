@@ -28,19 +28,19 @@ const CLASSES: [&str; 3] = ["epithelial", "lymphocyte", "stromal"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let value = |name: &str| {
+    let [count, kept, slide] = ["--cells", "--leave", "--slide"].map(|name| {
         let at = arguments.iter().position(|word| word == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let count = value("--cells").and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
-    let kept = value("--leave").map(PathBuf::from);
+        arguments.get(at + 1)
+    });
+    let count = count.and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let kept = kept.map(PathBuf::from);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = kept.clone().unwrap_or_else(|| folder.path().to_owned());
     let table = out.join("cells/slide=sbench/part-0.parquet");
     fs::create_dir_all(table.parent().expect("it lies in a folder")).expect("the folder can be made");
     write_table(&table, count);
     if kept.is_some() {
-        write_account(&out, &table, count, value("--slide").map(PathBuf::from));
+        write_account(&out, &table, count, slide.map(PathBuf::from));
     }
     let tiles = folder.path().join("tiles.smt");
     for round in 1..=3 {
@@ -69,22 +69,18 @@ fn write_table(path: &Path, count: usize) {
     let mut dice = rand_pcg::Pcg64Mcg::seed_from_u64(1);
     let clusters: Vec<(f64, f64, f64)> = (0..120)
         .map(|_| {
-            let side = |most: u32| f64::from(most);
-            (
-                dice.random_range(0.0..side(SIZE[0])),
-                dice.random_range(0.0..side(SIZE[1])),
-                dice.random_range(600.0..5000.0),
-            )
+            let [x, y] = SIZE.map(|most| dice.random_range(0.0..f64::from(most)));
+            (x, y, dice.random_range(600.0..5000.0))
         })
         .collect();
     let mut cells: Vec<Cell> = (0..count)
         .map(|index| {
             let (x, y, spread) = clusters[dice.random_range(0..clusters.len())];
-            let mut near = |middle: f64, most: u32| {
+            let [x, y] = [(x, SIZE[0]), (y, SIZE[1])].map(|(middle, most)| {
                 let away: f64 = (0..4).map(|_| dice.random_range(-1.0..1.0)).sum::<f64>() / 2.0;
                 (middle + away * spread).rem_euclid(f64::from(most))
-            };
-            let centroid = Level0Point::new(near(x, SIZE[0]), near(y, SIZE[1]));
+            });
+            let centroid = Level0Point::new(x, y);
             cell(index as u64, centroid, &mut dice)
         })
         .collect();
@@ -100,13 +96,13 @@ fn write_table(path: &Path, count: usize) {
 fn cell(id: u64, centroid: Level0Point, dice: &mut rand_pcg::Pcg64Mcg) -> Cell {
     let (radius, dents): (f64, f64) = (dice.random_range(10.0..20.0), dice.random_range(0.0..0.25));
     let turn: f64 = dice.random_range(0.0..TAU);
-    let grid = |value: f64| (value * 16.0).round() / 16.0;
     let outline: Vec<Level0Point> = (0..VERTICES)
         .map(|vertex| {
             let angle = TAU * vertex as f64 / VERTICES as f64;
             let radius = radius * (1.0 + dents * (3.0 * angle + turn).sin()) + dice.random_range(-0.5..0.5);
             let (sin, cos) = angle.sin_cos();
-            Level0Point::new(grid(centroid.x + radius * cos), grid(centroid.y + radius * sin))
+            let corner = [centroid.x + radius * cos, centroid.y + radius * sin];
+            Level0Point::from(corner.map(|value| (value * 16.0).round() / 16.0))
         })
         .collect();
     let score = Score::new(dice.random_range(0.25..1.0)).expect("a score");

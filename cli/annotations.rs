@@ -154,14 +154,11 @@ impl Groups {
         let sheet = Sheet::new(&text, path).map_err(wrong)?;
         let (image, group) =
             (column(&sheet, "an image", IMAGE, path)?, column(&sheet, "a group", GROUP, path)?);
-        let cell =
-            |row: &csv::StringRecord, column: usize| row.get(column).unwrap_or_default().trim().to_owned();
-        let images: Vec<String> = sheet.rows.iter().map(|row| cell(row, image)).collect();
-        Ok(Self {
-            index: NameIndex::new(images.iter().map(String::as_str)),
-            groups: sheet.rows.iter().map(|row| cell(row, group)).collect(),
-            path: path.to_owned(),
-        })
+        let [images, groups] = [image, group].map(|column| {
+            let cells = sheet.rows.iter().map(|row| row.get(column).unwrap_or_default().trim().to_owned());
+            cells.collect::<Vec<String>>()
+        });
+        Ok(Self { index: NameIndex::new(images.iter().map(String::as_str)), groups, path: path.to_owned() })
     }
 
     fn group_of(&self, image: &str) -> anyhow::Result<String> {
@@ -274,10 +271,11 @@ mod tests {
         std::fs::write(&path, "sep=;\nImage;Patient\na/001.svs;anna\nb/001.svs;ben\n002;carla\n")
             .expect("a file");
         let groups = Groups::read(&path).expect("groups");
-        let group_of = |image| groups.group_of(image).map_err(|error| error.to_string());
-        assert_eq!(group_of("/data/b/001.geojson").as_deref(), Ok("ben"));
-        assert_eq!(group_of("002.csv").as_deref(), Ok("carla"));
-        assert!(group_of("001").unwrap_err().contains("several rows for \"001\""));
-        assert!(group_of("003").unwrap_err().contains("no row for \"003\""));
+        let [ben, carla, several, none] = ["/data/b/001.geojson", "002.csv", "001", "003"]
+            .map(|image| groups.group_of(image).map_err(|error| error.to_string()));
+        assert_eq!(ben.as_deref(), Ok("ben"));
+        assert_eq!(carla.as_deref(), Ok("carla"));
+        assert!(several.unwrap_err().contains("several rows for \"001\""));
+        assert!(none.unwrap_err().contains("no row for \"003\""));
     }
 }

@@ -318,8 +318,6 @@ impl std::str::FromStr for DrawArea {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || format!("{text:?}, expected X,Y,WIDTH,HEIGHT in px of level 0, such as 4096,2048,1500,1000");
         let numbers: Result<Vec<f64>, _> = text.split(',').map(|part| part.trim().parse::<f64>()).collect();
         match numbers.as_deref() {
             Ok(&[x, y, width, height])
@@ -330,7 +328,9 @@ impl std::str::FromStr for DrawArea {
                 let corner = Level0Point::new(x, y);
                 Ok(Self(Level0Box::new(corner, corner + euclid::vec2(width, height))))
             }
-            _ => Err(expected()),
+            _ => Err(format!(
+                "{text:?}, expected X,Y,WIDTH,HEIGHT in px of level 0, such as 4096,2048,1500,1000"
+            )),
         }
     }
 }

@@ -98,11 +98,11 @@ struct Blob {
 }
 
 fn blobs(random: &mut impl Rng, edge: f64) -> Vec<Blob> {
-    let blob = |random: &mut dyn FnMut() -> f64| Blob {
-        centre: Level0Point::new(edge * random(), edge * random()),
-        radius: edge * (0.08 + 0.17 * random()),
-    };
-    (0..9).map(|_| blob(&mut || random.random::<f64>())).collect()
+    let blobs = (0..9).map(|_| {
+        let [x, y, radius] = [(); 3].map(|()| random.random::<f64>());
+        Blob { centre: Level0Point::new(edge * x, edge * y), radius: edge * (0.08 + 0.17 * radius) }
+    });
+    blobs.collect()
 }
 
 fn in_tissue(tissue: &[Blob], point: Level0Point) -> bool {
@@ -116,9 +116,8 @@ fn place_cells(random: &mut impl Rng, edge: f64, tissue: &[Blob]) -> Vec<(Level0
     let mut cells = Vec::new();
     for row in -steps..steps {
         for column in 0..steps {
-            let mut around =
-                |at: i32| (f64::from(at) + 0.5) * PITCH_PX + 10.0 * (random.random::<f64>() - 0.5);
-            let (along, up) = (around(column), around(row));
+            let [along, up] = [column, row]
+                .map(|at| (f64::from(at) + 0.5) * PITCH_PX + 10.0 * (random.random::<f64>() - 0.5));
             let centre = Level0Point::new(along * cosine - up * sine, along * sine + up * cosine);
             if !in_tissue(tissue, centre) {
                 continue;
@@ -126,8 +125,8 @@ fn place_cells(random: &mut impl Rng, edge: f64, tissue: &[Blob]) -> Vec<(Level0
             let (w, h) = (14.0 + 14.0 * random.random::<f64>(), 14.0 + 14.0 * random.random::<f64>());
             let class = ClassId((random.random::<f64>() * f64::from(CLASSES)) as u16);
             let bbox = boxed(centre.x - w / 2.0, centre.y - h / 2.0, centre.x + w / 2.0, centre.y + h / 2.0);
-            let on_slide = |value: f64| value > 0.0 && value < edge;
-            if [bbox.min.x, bbox.min.y, bbox.max.x, bbox.max.y].into_iter().all(on_slide) {
+            let sides = [bbox.min.x, bbox.min.y, bbox.max.x, bbox.max.y];
+            if sides.iter().all(|&value| value > 0.0 && value < edge) {
                 cells.push((bbox, class, false));
             }
         }
@@ -140,22 +139,23 @@ fn boxed(x0: f64, y0: f64, x1: f64, y1: f64) -> Level0Box {
 }
 
 /// Windows with tissue, row by row.
+/// Whether any of 32 × 32 points of a window lies in tissue.
+fn has_tissue(tissue: &[Blob], (x, y): (i64, i64), size: i64) -> bool {
+    (0..32 * 32).any(|at| {
+        let [column, row] = [at % 32, at / 32].map(|step| step * size / 32 + size / 64);
+        in_tissue(tissue, Level0Point::new((x + column) as f64, (y + row) as f64))
+    })
+}
+
 fn plan(settings: &Settings, tissue: &[Blob]) -> Vec<Window> {
     let (size, stride) = (i64::from(settings.window_px), i64::from(settings.stride_px));
-    let along = |start: i64| start + size < i64::from(settings.slide_px) + stride;
-    let starts: Vec<i64> = (0..).map(|step| step * stride).take_while(|&start| along(start)).collect();
-    let has_tissue = |x: i64, y: i64| {
-        let probe = |step: i64| step * size / 32 + size / 64;
-        (0..32).any(|row| {
-            (0..32).any(|column| {
-                let point = Level0Point::new((x + probe(column)) as f64, (y + probe(row)) as f64);
-                in_tissue(tissue, point)
-            })
-        })
-    };
+    let starts: Vec<i64> = (0..)
+        .map(|step| step * stride)
+        .take_while(|start| start + size < i64::from(settings.slide_px) + stride)
+        .collect();
     let places = starts.iter().flat_map(|&y| starts.iter().map(move |&x| (x, y)));
     places
-        .filter(|&(x, y)| has_tissue(x, y))
+        .filter(|&place| has_tissue(tissue, place, size))
         .zip(0..)
         .map(|((x, y), index)| Window {
             index: WindowIndex(index),
@@ -187,12 +187,11 @@ impl Buckets {
 
     /// Those that may share a pixel with `area`.
     fn near(&self, area: &Level0Box) -> Vec<u32> {
-        let first = |value: f64| (((value - 32.0) / BUCKET_PX).max(0.0) as usize).min(self.columns - 1);
-        let last = |value: f64| (((value + 32.0) / BUCKET_PX).max(0.0) as usize).min(self.columns - 1);
-        (first(area.min.y)..=last(area.max.y))
-            .flat_map(|row| {
-                (first(area.min.x)..=last(area.max.x)).map(move |column| row * self.columns + column)
-            })
+        let sides = [area.min.x - 32.0, area.min.y - 32.0, area.max.x + 32.0, area.max.y + 32.0];
+        let [left, top, right, bottom] =
+            sides.map(|side| ((side / BUCKET_PX).max(0.0) as usize).min(self.columns - 1));
+        (top..=bottom)
+            .flat_map(|row| (left..=right).map(move |column| row * self.columns + column))
             .flat_map(|bucket| self.cells[bucket].iter().copied())
             .collect()
     }
@@ -226,16 +225,13 @@ fn detect(
     class: ClassId,
     extent: &Level0Box,
 ) -> Detection {
-    let mut off = || settings.jitter_px * normal(random);
-    let (x0, y0) = (visible.min.x + off(), visible.min.y + off());
-    let (x1, y1) = (visible.max.x + off(), visible.max.y + off());
-    let local = |value: f64, low: f64, high: f64| (value.clamp(low, high) - low) as f32;
-    let x = |value: f64| local(value, extent.min.x, extent.max.x);
-    let y = |value: f64| local(value, extent.min.y, extent.max.y);
-    let bbox = WindowBox::new(
-        WindowPoint::new(x(x0.min(x1 - 1.0)), y(y0.min(y1 - 1.0))),
-        WindowPoint::new(x(x1), y(y1)),
-    );
+    let [x0, y0, x1, y1] = [visible.min.x, visible.min.y, visible.max.x, visible.max.y]
+        .map(|side| side + settings.jitter_px * normal(random));
+    let [x0, x1] =
+        [x0.min(x1 - 1.0), x1].map(|x| (x.clamp(extent.min.x, extent.max.x) - extent.min.x) as f32);
+    let [y0, y1] =
+        [y0.min(y1 - 1.0), y1].map(|y| (y.clamp(extent.min.y, extent.max.y) - extent.min.y) as f32);
+    let bbox = WindowBox::new(WindowPoint::new(x0, y0), WindowPoint::new(x1, y1));
     let flipped = random.random::<f64>() < settings.flips;
     let other = 1 + (random.random::<f64>() * f64::from(CLASSES - 1)) as u16;
     let class = if flipped { ClassId((class.0 + other) % CLASSES) } else { class };

@@ -233,14 +233,13 @@ pub struct Consensus {
 }
 
 fn keep(text: &str) -> Result<Keep, String> {
-    let bad = || format!("cannot keep by {text:?}, expected majority, 2, 60% or p0.9");
-    let number = |text: &str| text.parse::<f64>().map_err(|_| bad());
-    match (text, text.strip_suffix('%'), text.strip_prefix('p')) {
-        ("majority", ..) => Ok(Keep::Majority),
-        (_, Some(percent), _) => Ok(Keep::Share(number(percent)? / 100.0)),
-        (_, _, Some(probability)) => Ok(Keep::Probability(number(probability)?)),
-        _ => text.parse().ok().filter(|least| *least > 0).map(Keep::AtLeast).ok_or_else(bad),
-    }
+    let keep = match (text, text.strip_suffix('%'), text.strip_prefix('p')) {
+        ("majority", ..) => Some(Keep::Majority),
+        (_, Some(percent), _) => percent.parse().ok().map(|percent: f64| Keep::Share(percent / 100.0)),
+        (_, _, Some(probability)) => probability.parse().ok().map(Keep::Probability),
+        _ => text.parse().ok().filter(|least| *least > 0).map(Keep::AtLeast),
+    };
+    keep.ok_or_else(|| format!("cannot keep by {text:?}, expected majority, 2, 60% or p0.9"))
 }
 
 fn weight(text: &str) -> Result<(String, f64), String> {
@@ -360,12 +359,8 @@ fn border(text: &str) -> Result<BorderRule, String> {
 }
 
 fn group_by(text: &str) -> Result<GroupRule, String> {
-    let separator = |text: &str| {
-        let mut characters = text.chars();
-        characters.next().filter(|_| characters.next().is_none())
-    };
     let first = text.strip_prefix("first:").and_then(|n| n.parse().ok()).filter(|n| *n > 0);
-    let before = text.strip_prefix("before:").and_then(separator);
+    let before = text.strip_prefix("before:").and_then(|one| one.parse::<char>().ok());
     (first.map(GroupRule::Characters))
         .or_else(|| before.map(|separator| GroupRule::Parts(separator, 1)))
         .ok_or_else(|| "expected first:N or before:C, such as first:12 or before:_".to_owned())

@@ -181,8 +181,7 @@ fn image(entry: &SlideEntry, mpp: Option<Mpp>) -> anyhow::Result<Image> {
 /// Detail that was never scanned cannot be taught.
 fn refuse_enlarging(set: &ObjectSet, settings: &TrainingSettings) -> anyhow::Result<()> {
     let Some(wanted) = settings.mpp else { return Ok(()) };
-    let coarser = |image: &&Image| image.mpp.is_some_and(|own| own.get() > wanted * 1.01);
-    match set.images.iter().find(coarser) {
+    match set.images.iter().find(|image| image.mpp.is_some_and(|own| own.get() > wanted * 1.01)) {
         Some(image) => Err(Failure::usage(format!(
             "--tile-mpp is {wanted}, and an image has only {:.4} µm/px, so it would be enlarged: {}",
             image.mpp.map_or(f64::NAN, Mpp::get),

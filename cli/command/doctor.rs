@@ -12,7 +12,7 @@ use tiler::{
 };
 use wsi_reader::{
     Slide,
-    doctor::{CheckOptions, Checkup, FaultKind, LevelCheck, check},
+    doctor::{CheckOptions, Checkup, FaultKind, check},
 };
 use wsi_types::{Mpp, TileId};
 
@@ -189,8 +189,8 @@ fn warnings(checkup: &Checkup) -> Vec<String> {
 
 /// Tiles the file leaves out, which scanners do where there is only glass.
 fn absent(checkup: &Checkup) -> Option<String> {
-    let sum = |of: fn(&LevelCheck) -> u64| checkup.levels.iter().map(of).sum::<u64>();
-    match (sum(|level| level.absent), sum(|level| level.checked)) {
+    let absent: u64 = checkup.levels.iter().map(|level| level.absent).sum();
+    match (absent, tiles_checked(checkup)) {
         (0, _) => None,
         (absent, checked) if absent == checked => Some("the file holds no pixels, only their places".into()),
         (absent, checked) => Some(format!(
@@ -211,8 +211,8 @@ struct Table {
 impl Table {
     fn new(slides: &[SlideEntry]) -> Self {
         let folder = common_folder(slides);
-        let name_width = |entry: &SlideEntry| shortened(&entry.path, &folder).chars().count();
-        let name_width = slides.iter().map(name_width).max().unwrap_or(0).max("slide".len());
+        let names = slides.iter().map(|entry| shortened(&entry.path, &folder));
+        let name_width = names.map(|name| name.chars().count()).max().unwrap_or(0).max("slide".len());
         Self { folder, name_width }
     }
 
@@ -279,11 +279,15 @@ impl Finding {
 
 /// `123`, or `200 of 4 000` where only a sample was read.
 fn tiles_read(checkup: &Checkup) -> String {
-    let sum = |of: fn(&LevelCheck) -> u64| checkup.levels.iter().map(of).sum::<u64>();
-    match (sum(|level| level.checked), sum(|level| level.tiles)) {
-        (checked, all) if checked == all => grouped(all),
-        (checked, all) => format!("{} of {}", grouped(checked), grouped(all)),
+    let all: u64 = checkup.levels.iter().map(|level| level.tiles).sum();
+    match tiles_checked(checkup) {
+        checked if checked == all => grouped(all),
+        checked => format!("{} of {}", grouped(checked), grouped(all)),
     }
+}
+
+fn tiles_checked(checkup: &Checkup) -> u64 {
+    checkup.levels.iter().map(|level| level.checked).sum()
 }
 
 /// The folder all slides lie in; empty when there is none.
@@ -309,17 +313,17 @@ fn shortened(path: &Path, folder: &Path) -> String {
 }
 
 fn total(findings: &[Finding], threads: usize) -> String {
-    let count = |verdict: &str| findings.iter().filter(|finding| finding.verdict() == verdict).count();
-    let (good, noted, doubtful, bad) = (count("ok"), count("note"), count("doubt"), count("BAD"));
+    let [good, noted, doubtful, bad] = ["ok", "note", "doubt", "BAD"]
+        .map(|verdict| findings.iter().filter(|finding| finding.verdict() == verdict).count());
     let unopened = findings.iter().filter(|finding| finding.checkup.is_none()).count();
     let unscaled = findings.iter().filter(|f| f.checkup.is_some() && f.mpp.is_none()).count();
     let mut text = format!(
         "\n{}: {good} ok, {noted} with a note, {doubtful} doubtful, {bad} bad ({unopened} cannot be opened, {unscaled} need --mpp)\n",
         counted(findings.len(), "slide"),
     );
-    let plans = || findings.iter().filter(|finding| finding.problem.is_none()).filter_map(|f| f.plan);
-    let windows: u64 = plans().map(|plan| plan.windows).sum();
-    let tissue: f64 = plans().map(|plan| plan.tissue_mm2).sum();
+    let plans = findings.iter().filter(|finding| finding.problem.is_none()).filter_map(|f| f.plan);
+    let windows: u64 = plans.clone().map(|plan| plan.windows).sum();
+    let tissue: f64 = plans.map(|plan| plan.tissue_mm2).sum();
     if windows > 0 {
         text += &format!(
             "a run of the others with the bundled model: {} mm² of tissue, {}, roughly {} on {} of a \

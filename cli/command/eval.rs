@@ -119,12 +119,10 @@ fn print(found: &Evaluation, json: bool) -> anyhow::Result<()> {
 /// Every figure in long form, with the settings in the file's metadata.
 fn write_parquet(found: &Evaluation, path: &Path) -> anyhow::Result<()> {
     let rows = found.rows();
-    let text = |of: &dyn Fn(&eval::evaluation::FigureRow) -> &str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(of)))
-    };
+    let classes: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.class)));
     let batch = RecordBatch::try_from_iter_with_nullable([
-        ("class", text(&|row| row.class.as_str()), false),
-        ("figure", text(&|row| row.figure), false),
+        ("class", classes, false),
+        ("figure", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.figure))), false),
         ("value", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.value))), false),
         ("low", Arc::new(rows.iter().map(|row| row.low).collect::<Float64Array>()), true),
         ("high", Arc::new(rows.iter().map(|row| row.high).collect::<Float64Array>()), true),

@@ -53,14 +53,17 @@ pub fn import(args: &args::Import) -> anyhow::Result<Exit> {
 }
 
 fn check_numbers(args: &args::Import) -> anyhow::Result<()> {
-    let above_zero = |value: f64| value > 0.0 && value.is_finite();
-    if !above_zero(args.scale) {
+    if !is_above_zero(args.scale) {
         return Err(Failure::usage(format!("--scale is {}, expected above 0, such as 2", args.scale)));
     }
-    match args.radius_um.filter(|&radius| !above_zero(radius)) {
+    match args.radius_um.filter(|&radius| !is_above_zero(radius)) {
         Some(radius) => Err(Failure::usage(format!("--radius-um is {radius}, expected above 0, such as 4"))),
         None => Ok(()),
     }
+}
+
+fn is_above_zero(value: f64) -> bool {
+    value > 0.0 && value.is_finite()
 }
 
 /// What programs detected; of files that hold only annotations, these.
@@ -241,8 +244,8 @@ impl Target {
     }
 
     fn analysis(&self, cells: &[Cell], names: &[String], regions: &[Region]) -> Analysis {
-        let mm2 = |area: fn(&Region) -> f64| regions.iter().map(area).sum::<f64>() * 1e-6;
-        let tissue_mm2 = mm2(|region| region.area_um2);
+        let tissue_mm2 = regions.iter().map(|region| region.area_um2).sum::<f64>() * 1e-6;
+        let analysed_mm2 = regions.iter().map(Region::analysed_um2).sum::<f64>() * 1e-6;
         let mut in_tissue: BTreeMap<ClassId, u64> = BTreeMap::new();
         for (class, count) in regions.iter().flat_map(|region| &region.cells) {
             *in_tissue.entry(*class).or_default() += count;
@@ -259,7 +262,7 @@ impl Target {
                 kind: TISSUE.to_owned(),
                 regions: regions.len() as u64,
                 area_mm2: tissue_mm2,
-                analysed_mm2: mm2(Region::analysed_um2),
+                analysed_mm2,
                 cells: counts(in_tissue, names),
             }],
             ..Analysis::default()
@@ -325,10 +328,10 @@ fn counts(cells: impl IntoIterator<Item = (ClassId, u64)>, names: &[String]) -> 
 /// Cells with at least a score, in steps of 0.05.
 fn by_threshold(cells: &[Cell], names: &[String]) -> Vec<ThresholdCount> {
     const STEPS: u32 = 20;
-    let at = |step: u32| {
-        let min_score = step as f32 / STEPS as f32;
+    let thresholds = (0..STEPS).map(|step| step as f32 / STEPS as f32);
+    let by_threshold = thresholds.map(|min_score| {
         let kept = cells.iter().filter(|cell| cell.score.get() >= min_score);
         ThresholdCount { min_score, cells: counts(kept.map(|cell| (cell.class, 1)), names) }
-    };
-    (0..STEPS).map(at).collect()
+    });
+    by_threshold.collect()
 }

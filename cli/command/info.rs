@@ -189,6 +189,7 @@ fn describe_cost(cost: &PlanCost) -> String {
 
 fn millimetres(info: &SlideInfo) -> String {
     let Ok(scale) = &info.scale else { return String::new() };
-    let side = |px: u32| scale.mpp.times(f64::from(px)) / 1000.0;
-    format!(", {:.2} × {:.2} mm", side(info.pyramid.base().width()), side(info.pyramid.base().height()))
+    let base = info.pyramid.base();
+    let [width, height] = [base.width(), base.height()].map(|px| scale.mpp.times(f64::from(px)) / 1000.0);
+    format!(", {width:.2} × {height:.2} mm")
 }

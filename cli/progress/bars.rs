@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Event, Totals, View, lines::line, pace::Pace};
+use engine::{Event, Totals};
+
+use super::{lines::line, pace::Pace, view::View};
 
 /// Room for the name of a slide: with the bar and the words it is about 80.
 const NAME_COLUMNS: usize = 16;
@@ -17,8 +19,8 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn on(screen: MultiProgress) -> Self {
-        let bar = |what| screen.add(ProgressBar::new(0).with_style(style(what)));
-        let (job, slide) = (bar("slides"), bar("windows"));
+        let [job, slide] =
+            ["slides", "windows"].map(|what| screen.add(ProgressBar::new(0).with_style(style(what))));
         Self { screen, job, slide }
     }
 }

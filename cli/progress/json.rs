@@ -2,9 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine::{Event, Totals};
 use serde::Serialize;
 
-use super::{Event, Totals, View, pace::Pace};
+use super::{pace::Pace, view::View};
 
 pub(super) struct JsonLines;
 

@@ -3,9 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use dataset::Outcome;
+use dataset::{
+    Outcome,
+    wording::{counted, fixed, grouped, span},
+};
+use engine::{Event, Totals};
 
-use super::{Event, Totals, View, counted, fixed, grouped, pace::Pace, span};
+use super::{pace::Pace, view::View};
 
 const QUIET: Duration = Duration::from_secs(60);
 

@@ -8,6 +8,7 @@ mod log;
 mod pace;
 mod screen;
 mod status;
+mod view;
 
 use std::{io::IsTerminal as _, time::Instant};
 
@@ -16,11 +17,12 @@ use engine::{Event, Totals, Watch};
 
 pub use dataset::wording::{counted, fixed, grouped, span};
 pub use log::Log;
-pub use pace::rate;
+pub use pace::{SlideStatus, rate};
 pub use screen::Screen;
-pub use status::{JobState, JobStatus, SlideStatus};
+pub use status::{JobState, JobStatus};
 
 use pace::Pace;
+use view::View;
 
 /// A slide that somebody has to look after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +44,6 @@ impl Problem {
         };
         Some(Self { name: name.clone(), reason })
     }
-}
-
-/// One way of showing events.
-trait View: Send {
-    /// `totals` and `pace` have the event in them.
-    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace);
 }
 
 /// Tells events to whoever watches.

@@ -2,12 +2,30 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use dataset::SlideId;
-
-use super::{Event, SlideStatus, Totals, counted, fixed, span};
+use dataset::{
+    SlideId,
+    wording::{counted, fixed, span},
+};
+use engine::{Event, Totals};
+use serde::{Deserialize, Serialize};
 
 /// Windows of this run without which nothing is said of the time left.
 const FEWEST_WINDOWS: usize = 4;
+
+/// The slide at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlideStatus {
+    /// Which.
+    pub slide: SlideId,
+    /// In its plan.
+    pub windows: usize,
+    /// Done so far.
+    pub done: usize,
+    /// Failed so far.
+    pub failed: usize,
+    /// Final cells so far.
+    pub cells: u64,
+}
 
 /// What is known from the events so far.
 #[derive(Debug)]

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use dataset::{Dataset, SlideId, host_name};
+use dataset::{Dataset, host_name};
+use engine::{Event, Totals};
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Totals, pace::Pace};
+use super::pace::{Pace, SlideStatus};
 
 /// How often the file is rewritten at most, but for the end.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -52,21 +53,6 @@ pub struct JobStatus {
     pub left_secs: Option<f64>,
 }
 
-/// The slide at work.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SlideStatus {
-    /// Which.
-    pub slide: SlideId,
-    /// In its plan.
-    pub windows: usize,
-    /// Done so far.
-    pub done: usize,
-    /// Failed so far.
-    pub failed: usize,
-    /// Final cells so far.
-    pub cells: u64,
-}
-
 impl JobStatus {
     /// Reads what the runs left in a folder, in order of host and process.
     ///
@@ -75,8 +61,8 @@ impl JobStatus {
     /// When there is no such folder.
     pub fn read_all(folder: &Path) -> std::io::Result<Vec<Self>> {
         // A power cut may have left one unwritten.
-        let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
-        Ok(files(folder)?.iter().filter_map(read).collect())
+        let texts = files(folder)?.into_iter().filter_map(|path| std::fs::read(path).ok());
+        Ok(texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect())
     }
 
     /// Seconds since the file was written.

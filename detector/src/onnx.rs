@@ -3,6 +3,7 @@
 mod devices;
 mod foreign;
 mod load;
+mod output;
 #[cfg(test)]
 mod parity;
 mod preprocess;
@@ -21,10 +22,7 @@ use wsi_types::WindowIndex;
 pub use self::devices::{DeviceState, devices};
 pub(crate) use self::load::{Model, read_manifest_beside, read_model};
 pub use self::session::SessionSettings;
-use self::{
-    run::{Lane, Output},
-    session::OrtRunner,
-};
+use self::{output::Output, run::Lane, session::OrtRunner};
 use crate::{
     Answers, BatchView, DetectSettings, Detector, DetectorError, Device, Manifest, WindowFault, WindowResult,
     manifest::ManifestFile,

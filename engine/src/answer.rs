@@ -376,10 +376,9 @@ mod tests {
     }
 
     fn sightings(survey: &Survey, rules: &SlideRules) -> Sightings {
-        let layout = |plan: &Arc<tiler::Plan>| {
-            Arc::new(Layout::new(plan.windows(), survey.extent(), survey.scale.mpp).unwrap())
-        };
-        Sightings::new(&survey.plans.iter().map(layout).collect::<Vec<_>>(), rules)
+        let layouts = (survey.plans.iter())
+            .map(|plan| Arc::new(Layout::new(plan.windows(), survey.extent(), survey.scale.mpp).unwrap()));
+        Sightings::new(&layouts.collect::<Vec<_>>(), rules)
     }
 
     fn key(detector: u8, window: u32) -> WindowKey {
@@ -533,8 +532,9 @@ mod tests {
         let counts = counts.unwrap();
         assert_eq!(asked, [0.15, 0.2]);
         assert_eq!((counts[0].min_score, counts.len()), (0.15, 17));
-        let at = |score: f32| counts.iter().find(|count| count.min_score == score).unwrap().cells["cell"];
-        assert_eq!((at(0.25), at(0.45), at(0.85)), (2, 1, 0));
+        let cells = [0.25, 0.45, 0.85]
+            .map(|score| counts.iter().find(|count| count.min_score == score).unwrap().cells["cell"]);
+        assert_eq!(cells, [2, 1, 0]);
     }
 
     #[test]

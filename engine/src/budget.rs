@@ -58,9 +58,10 @@ fn memory_limit(scheduler: Option<u64>) -> Option<MemoryLimit> {
 
 /// Slurm gives megabytes, per node or per CPU.
 fn slurm_bytes(variable: impl Fn(&str) -> Option<String>) -> Option<u64> {
-    let number = |name| variable(name)?.parse::<u64>().ok().filter(|&number| number > 0);
-    let per_cpu = || Some(number("SLURM_MEM_PER_CPU")? * number("SLURM_CPUS_PER_TASK").unwrap_or(1));
-    Some(number("SLURM_MEM_PER_NODE").or_else(per_cpu)? << 20)
+    let [per_node, per_cpu, cpus] = ["SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_PER_TASK"]
+        .map(|name| variable(name)?.parse::<u64>().ok().filter(|&number| number > 0));
+    let of_cpus = per_cpu.map(|megabytes| megabytes * cpus.unwrap_or(1));
+    Some(per_node.or(of_cpus)? << 20)
 }
 
 fn machine_bytes(meminfo: &str) -> Option<u64> {
@@ -112,13 +113,12 @@ pub(crate) fn free_bytes(folder: &Path) -> io::Result<u64> {
 mod tests {
     use super::*;
 
+    fn of(pairs: &[(&str, &str)]) -> Option<u64> {
+        slurm_bytes(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
     #[test]
     fn slurm_is_believed_per_node_or_per_cpu() {
-        let of = |pairs: &[(&str, &str)]| {
-            slurm_bytes(|name| {
-                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-            })
-        };
         assert_eq!(of(&[("SLURM_MEM_PER_NODE", "8192")]), Some(8 << 30));
         assert_eq!(of(&[("SLURM_MEM_PER_CPU", "2048"), ("SLURM_CPUS_PER_TASK", "4")]), Some(8 << 30));
         assert_eq!(of(&[("SLURM_MEM_PER_NODE", "0")]), None);

@@ -278,11 +278,11 @@ mod tests {
 
     fn rows(bytes: &[u8]) -> Vec<(String, Option<String>, Option<f64>)> {
         let read = read_text(bytes).unwrap();
-        let row = |slide: SlideEntry| {
+        let rows = read.slides.into_iter().map(|slide| {
             let id = slide.id.map(|id| id.as_str().to_owned());
             (slide.path.to_string_lossy().into_owned(), id, slide.mpp.map(Mpp::get))
-        };
-        read.slides.into_iter().map(row).collect()
+        });
+        rows.collect()
     }
 
     #[test]

@@ -164,10 +164,10 @@ mod tests {
 
     #[test]
     fn a_model_without_an_mpp_is_refused_until_one_is_given() {
-        let unknown = || vec![terms("a", &["cell"], None)];
-        let refused = ModelSet::new(&[spec(None)], unknown()).unwrap_err().to_string();
+        let unknown = [terms("a", &["cell"], None)];
+        let refused = ModelSet::new(&[spec(None)], unknown.to_vec()).unwrap_err().to_string();
         assert!(refused.contains("does not say at which µm/px"), "{refused}");
-        assert_eq!(ModelSet::new(&[spec(Some(0.5))], unknown()).unwrap().mpps(), "0.5");
+        assert_eq!(ModelSet::new(&[spec(Some(0.5))], unknown.to_vec()).unwrap().mpps(), "0.5");
         assert!(ModelSet::new(&[], Vec::new()).is_err());
     }
 }

@@ -789,8 +789,10 @@ mod tests {
     /// What counts with one option given by its sample, beside what it needs to be accepted.
     fn with_sample(knob: &Knob) -> Settings {
         let mut options = RunOptions::default();
-        let split = |text: &str| -> Vec<OsString> { text.split(',').map(OsString::from).collect() };
-        let values = if knob.arity == Arity::List { split(knob.sample) } else { vec![knob.sample.into()] };
+        let values: Vec<OsString> = match knob.arity {
+            Arity::List => knob.sample.split(',').map(OsString::from).collect(),
+            _ => vec![knob.sample.into()],
+        };
         (knob.set)(&mut options, &values).unwrap();
         if knob.name.starts_with("fuse") || knob.name.starts_with("context") {
             let two = ["mpp=0.25", "mpp=0.5"].map(|text| text.parse().unwrap());
@@ -877,22 +879,20 @@ mod tests {
 
     #[test]
     fn help_names_the_default_once() {
-        let help = |name: &str| Knob::named(name).unwrap().help();
-        assert!(
-            help("window").ends_with("decides where nothing is given [default: 2048]"),
-            "{}",
-            help("window")
-        );
-        assert!(help("merge-iou").ends_with("[default: the model's own, or 0.7]"));
-        assert!(!help("stains").contains("default"));
+        let [window, merge_iou, stains] =
+            ["window", "merge-iou", "stains"].map(|name| Knob::named(name).unwrap().help());
+        assert!(window.ends_with("decides where nothing is given [default: 2048]"), "{window}");
+        assert!(merge_iou.ends_with("[default: the model's own, or 0.7]"));
+        assert!(!stains.contains("default"));
         assert!(KNOBS.iter().all(|knob| !knob.about.contains("[default")));
     }
 
     #[test]
     fn a_wrong_value_says_why() {
-        let check = |name: &str, value: &str| (Knob::named(name).unwrap().check)(value);
-        assert_eq!(check("min-score", "high").unwrap_err(), "invalid float literal");
-        assert!(check("detector", "mp=3").unwrap_err().contains("did you mean \"mpp\"?"));
-        assert!(check("threads", "2").is_ok());
+        let [score, detector, threads] = [("min-score", "high"), ("detector", "mp=3"), ("threads", "2")]
+            .map(|(name, value)| (Knob::named(name).unwrap().check)(value));
+        assert_eq!(score.unwrap_err(), "invalid float literal");
+        assert!(detector.unwrap_err().contains("did you mean \"mpp\"?"));
+        assert!(threads.is_ok());
     }
 }

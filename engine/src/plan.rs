@@ -108,8 +108,9 @@ fn area_mm2(entry: &SlideEntry, settings: &Settings) -> Result<f64, String> {
         .scale_of(slide.as_ref())
         .map_err(|error| error.to_string())?;
     let base = slide.info().pyramid.base();
-    let side_mm = |px: u32| f64::from(px) * scale.mpp.get() / 1000.0;
-    Ok(side_mm(base.width()) * side_mm(base.height()))
+    let [width_mm, height_mm] =
+        [base.width(), base.height()].map(|px| f64::from(px) * scale.mpp.get() / 1000.0);
+    Ok(width_mm * height_mm)
 }
 
 impl JobPlan {

@@ -9,7 +9,7 @@ use std::{
 
 use dataset::{Outcome, RunAccount, SlideId, hex};
 use merger::{Layout, MergeError, decode_window};
-use tiler::{Plan, PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
+use tiler::{PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
 use wsi_reader::{GivenScale, MppSource, OpenError};
 use wsi_types::{DetectorIndex, WindowIndex, WindowKey};
 
@@ -59,11 +59,11 @@ impl Facts {
         made_with: MadeWith,
         time: WorkTime,
     ) -> Result<Self, MergeError> {
-        let layout = |plan: &Arc<Plan>| {
+        let layouts = survey.plans.iter().map(|plan| {
             let layout = Layout::new(plan.windows(), survey.extent(), survey.scale.mpp)?;
             Ok(Arc::new(layout.with_slide_id(content)))
-        };
-        let layouts = survey.plans.iter().map(layout).collect::<Result<_, MergeError>>()?;
+        });
+        let layouts = layouts.collect::<Result<_, MergeError>>()?;
         let mut warnings = survey.remarks();
         warnings.sort();
         let doubts = survey.doubts().iter().map(ToString::to_string).collect();
@@ -444,12 +444,12 @@ mod tests {
     };
 
     fn models(specs: &[Option<f64>]) -> ModelSet {
-        let spec =
-            |&mpp: &Option<f64>| DetectorSpec { model: None, mpp: mpp.and_then(|mpp| Mpp::new(mpp).ok()) };
         let mut manifest = Manifest::without_model("m", &["cell"], Mpp::new(0.5).ok());
         manifest.max_object_um = Some(30.0);
         manifest.stride = 32;
-        let specs: Vec<_> = specs.iter().map(spec).collect();
+        let specs: Vec<_> = (specs.iter())
+            .map(|&mpp| DetectorSpec { model: None, mpp: mpp.and_then(|mpp| Mpp::new(mpp).ok()) })
+            .collect();
         ModelSet::new(&specs, vec![manifest.merge_terms(); specs.len()]).unwrap()
     }
 

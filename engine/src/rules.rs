@@ -525,11 +525,11 @@ fn filter(pairs: &[String]) -> Result<CellFilter, JobError> {
 
 fn parse_range(text: &str) -> Option<Range> {
     let (min, max) = text.split_once("..")?;
-    let end = |text: &str| match text.trim() {
+    let [min, max] = [min, max].map(|end| match end.trim() {
         "" => Some(None),
         number => number.parse::<f64>().ok().filter(|number| number.is_finite()).map(Some),
-    };
-    let range = Range { min: end(min)?, max: end(max)? };
+    });
+    let range = Range { min: min?, max: max? };
     let in_order = range.min.zip(range.max).is_none_or(|(min, max)| min <= max);
     (in_order && range != Range::default()).then_some(range)
 }
@@ -538,12 +538,13 @@ fn parse_range(text: &str) -> Option<Range> {
 #[must_use]
 pub fn describe_filter(filter: &CellFilter) -> Vec<String> {
     let mut filter = *filter;
-    let end = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-    let described = |measure: &'static str| {
+    let described = CellFilter::MEASURES.into_iter().filter_map(|measure| {
         let range = filter.range_mut(measure).copied().filter(|range| *range != Range::default())?;
-        Some(format!("{measure}={}..{}", end(range.min), end(range.max)))
-    };
-    CellFilter::MEASURES.into_iter().filter_map(described).collect()
+        let [min, max] =
+            [range.min, range.max].map(|end| end.map_or_else(String::new, |value| value.to_string()));
+        Some(format!("{measure}={min}..{max}"))
+    });
+    described.collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Areas and overlaps of boxes and outlines on level 0.
 
 use rstar::AABB;
-use wsi_types::{Level0Box, Level0Point};
+use wsi_types::{Level0Box, Level0Point, Placement, WindowPoint};
 
 /// Whether all four numbers are finite.
 pub(crate) fn is_finite(area: &Level0Box) -> bool {
@@ -62,6 +62,11 @@ pub(crate) fn ring_area(ring: &[Level0Point]) -> f64 {
     // Relative to the first point: level-0 coordinates are large, cells small.
     let Some(&origin) = ring.first() else { return 0.0 };
     edges(ring).map(|(p, q)| (p - origin).cross(q - origin)).sum::<f64>() / 2.0
+}
+
+/// The only arithmetic between the two frames.
+pub(crate) fn level0_from_window(placement: &Placement, point: WindowPoint) -> Level0Point {
+    placement.transform_point(point.cast())
 }
 
 /// The point at which a ring's area balances; the mean of its points when it

@@ -10,8 +10,7 @@ use std::ops::Range;
 
 use wsi_types::{Level0Box, Level0Point, Outline, Placement};
 
-use crate::geometry::{contains_box, greater, lesser, shared_area};
-use crate::place::level0_from_window;
+use crate::geometry::{contains_box, greater, lesser, level0_from_window, shared_area};
 
 /// The outline of a detection. It stays as the model drew it: only those of
 /// cells are wanted in level-0 px.

@@ -1,10 +1,8 @@
 //! From window px to level-0 px: the only file that does.
 
-use wsi_types::{
-    ClassId, Detection, Level0Box, Level0Point, Placement, Score, WindowBox, WindowIndex, WindowPoint,
-};
+use wsi_types::{ClassId, Detection, Level0Box, Placement, Score, WindowBox, WindowIndex};
 
-use crate::geometry::{box_area, is_finite};
+use crate::geometry::{box_area, is_finite, level0_from_window};
 use crate::layout::{PlannedWindow, touched};
 use crate::outline::PlacedOutline;
 use crate::sides::Sides;
@@ -102,11 +100,6 @@ pub fn place(
 
 fn level0_box_from_window(placement: &Placement, bbox: &WindowBox) -> Level0Box {
     Level0Box::new(level0_from_window(placement, bbox.min), level0_from_window(placement, bbox.max))
-}
-
-/// The only arithmetic between the two frames.
-pub(crate) fn level0_from_window(placement: &Placement, point: WindowPoint) -> Level0Point {
-    placement.transform_point(point.cast())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use wsi_types::{GridRect, TileId};
 
-use crate::{plan::Lattice, resample::Resampler};
+use crate::{lattice::Lattice, resample::Resampler};
 
 /// Longest side of a cell, in grid px: the tiles of one stay in a core's cache
 /// until they are pasted.

@@ -2,9 +2,12 @@
 
 pub mod batch;
 mod cells;
+mod error;
 pub mod examination;
 mod fields;
+mod lattice;
 mod morphology;
+mod order;
 mod past_cache;
 pub mod picture;
 pub mod plan;
@@ -23,10 +26,11 @@ pub mod tissue_mask;
 pub mod tissue_scale;
 
 pub use batch::{Batch, Batcher};
+pub use error::PlanError;
 pub use examination::{Appearance, Doubt, Examination};
+pub use order::{estimate_peak_bytes, reading_order};
 pub use picture::draw_plan;
-pub use plan::{Overlap, Plan, PlanCost, PlanError, PlanSettings, Sides};
-pub use schedule::{estimate_peak_bytes, reading_order};
+pub use plan::{Overlap, Plan, PlanCost, PlanSettings, Sides};
 pub use stream::{ReadCounters, StreamSettings, WindowFault, WindowStream};
 pub use survey::{Survey, SurveyError, SurveySettings, Tissue};
 pub use tissue_mask::{TilerError, TissueMask, TissueNote, TissueSettings};

@@ -10,11 +10,9 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use wsi_types::{
-    GridRect, Level0Box, Mpp, Placement, Pyramid, Sampling, SamplingError, TileGrid, Window, WindowIndex,
-};
+use wsi_types::{Level0Box, Mpp, Pyramid, Sampling, Window, WindowIndex};
 
-use crate::{TissueMask, schedule::Schedule};
+use crate::{TissueMask, error::PlanError, lattice::Lattice, schedule::Schedule};
 
 /// How much of a window its neighbour sees too.
 ///
@@ -175,81 +173,6 @@ impl PlanSettings {
             });
         }
         Ok(stride)
-    }
-}
-
-/// Windows of one size on a regular lattice over one resampled grid: the part of
-/// a plan that reading needs.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Lattice {
-    pub(crate) sampling: Sampling,
-    /// The tiles of the level that is read.
-    pub(crate) tiles: TileGrid,
-    /// Width and height of a window.
-    pub(crate) window: (u32, u32),
-    pub(crate) stride: u32,
-    pub(crate) columns: u32,
-    pub(crate) rows: u32,
-    /// Those that are read, row by row.
-    pub(crate) windows: Vec<Window>,
-}
-
-impl Lattice {
-    /// More windows than this are a mistake in the settings, not a plan.
-    const MAX_PLACES: u64 = 1 << 22;
-
-    /// A lattice without windows.
-    pub(crate) fn new(
-        sampling: Sampling,
-        tiles: TileGrid,
-        window: (u32, u32),
-        stride: u32,
-    ) -> Result<Self, PlanError> {
-        let [columns, rows] = [(sampling.width, window.0), (sampling.height, window.1)]
-            .map(|(length, window)| length.saturating_sub(window).div_ceil(stride) + 1);
-        let places = u64::from(columns) * u64::from(rows);
-        if places > Self::MAX_PLACES {
-            return Err(PlanError::TooManyWindows { places, limit: Self::MAX_PLACES });
-        }
-        Ok(Self { sampling, tiles, window, stride, columns, rows, windows: Vec::new() })
-    }
-
-    /// Keeps the windows that `keep` likes.
-    pub(crate) fn keep(mut self, keep: impl Fn(&Window) -> bool) -> Self {
-        for row in 0..self.rows {
-            for column in 0..self.columns {
-                let window = self.window_at(column, row, self.windows.len() as u32);
-                if keep(&window) {
-                    self.windows.push(window);
-                }
-            }
-        }
-        self
-    }
-
-    fn window_at(&self, column: u32, row: u32, index: u32) -> Window {
-        let [x, y] = [column, row].map(|place| i64::from(place) * i64::from(self.stride));
-        let size = euclid::size2(i64::from(self.window.0), i64::from(self.window.1));
-        let (sx, sy) = self.sampling.level0_per_grid;
-        Window {
-            index: WindowIndex(index),
-            rect: GridRect::new(euclid::point2(x, y), size),
-            placement: Placement::new(sx, sy, x as f64 * sx, y as f64 * sy),
-        }
-    }
-
-    /// Column and row of a window of this lattice.
-    pub(crate) fn place(&self, window: &Window) -> (u32, u32) {
-        let start = window.rect.origin / i64::from(self.stride);
-        (start.x as u32, start.y as u32)
-    }
-
-    fn holds(&self, column: i64, row: i64) -> bool {
-        let found = self.windows.binary_search_by_key(&(row, column), |window| {
-            let (column, row) = self.place(window);
-            (i64::from(row), i64::from(column))
-        });
-        found.is_ok()
     }
 }
 
@@ -422,63 +345,11 @@ fn check(pyramid: &Pyramid, mask: &TissueMask, settings: &PlanSettings) -> Resul
     Ok(())
 }
 
-/// Why there is no plan.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum PlanError {
-    /// The slide is not sharp enough for the model.
-    #[error(transparent)]
-    Sampling(#[from] SamplingError),
-    /// Text that is no overlap.
-    #[error("{0:?} is no overlap, expected percent below 100, pixels or microns (50%, 256px, 12um) or auto")]
-    NotAnOverlap(String),
-    /// `auto` without a model that says how large its objects are.
-    #[error("overlap auto needs the size of the model's largest object, give it in µm or px instead")]
-    NoObjectSize,
-    /// Hardly anything is left of the window.
-    #[error(
-        "an overlap of {overlap_px} px leaves too small a step between windows of {window} px, \
-         expected a step of at least {least_step} px"
-    )]
-    OverlapTooLarge {
-        /// As asked, in grid px.
-        overlap_px: u32,
-        /// Side of the window.
-        window: u32,
-        /// The smallest step allowed.
-        least_step: u32,
-    },
-    /// The model cannot take such a window.
-    #[error("windows of {window} px do not fit the model, expected a multiple of {multiple_of}")]
-    WindowNotMultiple {
-        /// Side of the window.
-        window: u32,
-        /// The model's stride.
-        multiple_of: u32,
-    },
-    /// A stride so small that the plan has no end.
-    #[error("the plan would have {places} windows, expected at most {limit}: make the overlap smaller")]
-    TooManyWindows {
-        /// Windows on the slide, with or without tissue.
-        places: u64,
-        /// The most there may be.
-        limit: u64,
-    },
-    /// The least tissue share is out of range.
-    #[error("the least tissue share is {0}, expected 0 to 1")]
-    NotAFraction(f64),
-    /// Mask and slide have different level-0 sizes.
-    #[error("the mask is of a slide of {}x{} px, this one has {}x{}", mask.0, mask.1, slide.0, slide.1)]
-    MaskOfAnotherSlide {
-        /// Level-0 size the mask was made for.
-        mask: (u32, u32),
-        /// Level-0 size of the slide.
-        slide: (u32, u32),
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use wsi_types::TileGrid;
 
     use super::*;
     use crate::testing::{info_of, mpp};

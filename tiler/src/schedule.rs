@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use wsi_types::{TileId, Window, WindowIndex};
+use wsi_types::{Rgb, TileId, Window, WindowIndex};
 
 use crate::{
-    StreamSettings,
     cells::{CellId, Cells},
-    plan::{Lattice, Plan},
+    lattice::Lattice,
     resample::Resampler,
 };
 
@@ -16,7 +15,7 @@ use crate::{
 ///
 /// Windows come in *runs* of ascending index. Cells and tiles are shared within
 /// a run and dropped at its end: an order that goes back (see
-/// [`reading_order`]) wants less memory, not more.
+/// [`reading_order`](crate::reading_order)) wants less memory, not more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) run: u32,
@@ -48,6 +47,13 @@ impl Schedule {
             schedule.add(at);
         }
         schedule
+    }
+
+    /// The schedule of some windows of a lattice; indices outside it are left out.
+    pub(crate) fn from_wanted(lattice: &Lattice, wanted: &[WindowIndex], background: Rgb) -> Self {
+        let windows = wanted.iter().filter_map(|index| lattice.windows.get(index.0 as usize));
+        let resampler = Resampler::new(&lattice.sampling, lattice.tiles, background);
+        Self::new(lattice, windows.copied().collect(), resampler)
     }
 
     /// For all windows of a lattice, in their own order.
@@ -178,51 +184,4 @@ impl Ledger {
         });
         held.max().unwrap_or(0).max(0) as u64
     }
-}
-
-/// The most bytes of pixels that reading `wanted` can hold at once. It depends
-/// on the width of the tissue and the height of a window, not on the height of
-/// the slide. The buffer of the caller's own window is not counted.
-#[must_use]
-pub fn estimate_peak_bytes(plan: &Plan, wanted: &[WindowIndex], settings: &StreamSettings) -> u64 {
-    schedule_of(plan, wanted, [0; 3]).peak_bytes(settings.ahead_windows)
-}
-
-/// The order in which windows of a plan can be read within
-/// [`StreamSettings::memory_bytes`].
-///
-/// That is the order of the plan, row by row, where it fits. Otherwise the slide
-/// is read in vertical bands, as few as will do, each row by row; what two
-/// bands share is then decoded in both. When even bands of one column do not
-/// fit, those are what comes back: [`estimate_peak_bytes`] says what they need.
-#[must_use]
-pub fn reading_order(plan: &Plan, wanted: &[WindowIndex], settings: &StreamSettings) -> Vec<WindowIndex> {
-    let columns = plan.lattice().columns;
-    let mut bands = 1;
-    loop {
-        let order = banded(plan, wanted, columns.div_ceil(bands));
-        let fits =
-            settings.memory_bytes.is_none_or(|bytes| estimate_peak_bytes(plan, &order, settings) <= bytes);
-        if fits || bands >= columns {
-            return order;
-        }
-        bands += bands.div_ceil(2);
-    }
-}
-
-/// Row by row within bands of `width` columns.
-fn banded(plan: &Plan, wanted: &[WindowIndex], width: u32) -> Vec<WindowIndex> {
-    let windows = wanted.iter().filter_map(|index| plan.windows().get(index.0 as usize));
-    let mut order: Vec<(u32, WindowIndex)> =
-        windows.map(|window| (plan.lattice().place(window).0 / width, window.index)).collect();
-    order.sort_unstable();
-    order.into_iter().map(|(_, index)| index).collect()
-}
-
-/// The schedule of some windows of a plan; indices outside the plan are left
-/// out.
-pub(crate) fn schedule_of(plan: &Plan, wanted: &[WindowIndex], background: wsi_types::Rgb) -> Schedule {
-    let lattice = plan.lattice();
-    let order = wanted.iter().filter_map(|index| lattice.windows.get(index.0 as usize)).copied().collect();
-    Schedule::new(lattice, order, Resampler::new(&lattice.sampling, lattice.tiles, background))
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use wsi_reader::Slide;
 use wsi_types::{LevelIndex, TileId, WindowIndex};
 
-use crate::{plan::Plan, reading::Reading, schedule::schedule_of};
+use crate::{plan::Plan, reading::Reading, schedule::Schedule};
 
 /// How a stream reads. None of it changes a single byte of what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl WindowStream {
         wanted: Vec<WindowIndex>,
         settings: StreamSettings,
     ) -> Self {
-        let schedule = schedule_of(&plan, &wanted, slide.info().background);
+        let schedule = Schedule::from_wanted(plan.lattice(), &wanted, slide.info().background);
         let reading = Arc::new(Reading::new(schedule, settings));
         let workers = (0..settings.threads).filter_map(|number| {
             let (reading, slide) = (Arc::clone(&reading), Arc::clone(&slide));

@@ -6,9 +6,8 @@ use std::thread;
 use wsi_types::{LevelIndex, LevelRect, RgbBuffer, TileId};
 
 use crate::{
-    reduced::read_and_average,
     region::read_region,
-    slide::{ReadError, Slide},
+    slide::{ReadError, Slide, read_and_average},
 };
 
 /// Largest level that is read whole, px.

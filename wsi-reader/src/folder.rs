@@ -24,8 +24,8 @@ use wsi_types::wording::counted;
 
 use crate::{
     backend::tiff::{looks_like_tiff, looks_like_tiled_slide},
+    error::{OpenError, io_error},
     makers::dicom,
-    open::{OpenError, io_error},
     source::Source,
 };
 

@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     backend::tiff::index_bytes,
+    error::{OpenError, io_error},
     folder::{dicom_series, entries},
     makers::dicom,
-    open::{OpenError, io_error, regular_or_folder},
+    open::regular_or_folder,
     source::Source,
 };
 

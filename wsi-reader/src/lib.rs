@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod absent;
+mod average;
 pub mod backend;
 #[doc(hidden)]
 pub mod conformance;
 pub mod doctor;
+pub mod error;
 mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -22,10 +24,11 @@ mod source;
 
 pub use absent::{AbsentTiles, absent_tiles};
 pub use backend::{memory::MemorySlide, openslide::openslide_version};
+pub use error::OpenError;
 pub use folder::{LeftOut, Listing, find_slides, is_slide_candidate, slide_files};
 pub use identity::{ContentId, content_id, full_content_id, same_content};
 pub use mapping::{LinearMapping, MappingError};
-pub use open::{OpenError, OpenOptions, Prefer, open, open_with};
+pub use open::{OpenOptions, Prefer, open, open_with};
 pub use overview::{Overview, OverviewFault, OverviewSettings};
 pub use reduced::with_reduced_levels;
 pub use region::read_region;

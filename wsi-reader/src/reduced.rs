@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wsi_types::{Level, LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
 
+pub use crate::average::average;
 use crate::slide::{ReadError, Slide, SlideInfo, TileState};
 
 /// A slide with the levels between its own that its tiles give at less cost: at a
@@ -130,42 +131,6 @@ impl Slide for ReducedSlide {
 
     fn verify_tile(&self, tile: TileId) -> Vec<String> {
         self.source(tile).map_or_else(Vec::new, |(stored, _)| self.slide.verify_tile(stored))
-    }
-}
-
-/// [`Slide::read_tile_reduced`] for tiles that are decoded whole.
-pub(crate) fn read_and_average<S: Slide + ?Sized>(
-    slide: &S,
-    tile: TileId,
-    shift: u32,
-    out: &mut RgbBuffer,
-) -> Result<(), ReadError> {
-    let mut whole = RgbBuffer::default();
-    slide.read_tile(tile, &mut whole)?;
-    average(&whole, 1 << shift.min(3), out);
-    Ok(())
-}
-
-/// Means of squares of `side` px (1 to 4096), rounded half up; of what there is of
-/// them at the right and the bottom.
-pub fn average(whole: &RgbBuffer, side: usize, out: &mut RgbBuffer) {
-    out.reset(whole.width().div_ceil(side), whole.height().div_ceil(side));
-    let mut sums = vec![[0_u32; 3]; out.width()];
-    for y in 0..out.height() {
-        let rows = y * side..((y + 1) * side).min(whole.height());
-        sums.fill([0; 3]);
-        for row in rows.clone() {
-            for (sum, square) in sums.iter_mut().zip(whole.row(row).chunks(side * 3)) {
-                for pixel in square.as_chunks::<3>().0 {
-                    (0..3).for_each(|c| sum[c] = sum[c].wrapping_add(u32::from(pixel[c])));
-                }
-            }
-        }
-        for (x, pixel) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            let columns = side.min(whole.width() - x * side);
-            let count = (columns * rows.len()) as u32;
-            *pixel = sums[x].map(|sum| ((sum + count / 2) / count) as u8);
-        }
     }
 }
 

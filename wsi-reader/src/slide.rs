@@ -7,7 +7,7 @@ use wsi_types::{
     Level, Level0Box, LevelIndex, LevelRect, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId,
 };
 
-use crate::{mapping::LinearMapping, reduced};
+use crate::{average::average, mapping::LinearMapping};
 
 /// An open slide. Any number of threads may read it at once.
 pub trait Slide: Send + Sync {
@@ -39,7 +39,7 @@ pub trait Slide: Send + Sync {
     ///
     /// [`ReadError`] as for [`Slide::read_tile`].
     fn read_tile_reduced(&self, tile: TileId, shift: u32, out: &mut RgbBuffer) -> Result<(), ReadError> {
-        reduced::read_and_average(self, tile, shift, out)
+        read_and_average(self, tile, shift, out)
     }
 
     /// One tile as a whole JPEG stream, not decoded: where the file holds it as one,
@@ -356,4 +356,17 @@ impl ReadError {
             Self::NoSuchTile { .. } | Self::NoSuchImage { .. } => self.to_string(),
         }
     }
+}
+
+/// [`Slide::read_tile_reduced`] for tiles that are decoded whole.
+pub(crate) fn read_and_average<S: Slide + ?Sized>(
+    slide: &S,
+    tile: TileId,
+    shift: u32,
+    out: &mut RgbBuffer,
+) -> Result<(), ReadError> {
+    let mut whole = RgbBuffer::default();
+    slide.read_tile(tile, &mut whole)?;
+    average(&whole, 1 << shift.min(3), out);
+    Ok(())
 }

@@ -11,16 +11,16 @@ use anyhow::{Result, bail};
 use crate::step::say;
 use crates::Package;
 
-/// Crates whose files import each other in no circle; those of the others are shown.
-const WITHOUT_CIRCLES: [&str; 3] = ["dataset", "painted", "report"];
+/// Crates some files of which import each other in a circle still: those are shown, all others refused. The list may
+/// only become shorter.
+const WITH_CIRCLES: [&str; 3] = ["convert", "engine", "eval"];
 /// The share of all lines that one crate should not pass.
 const LARGEST_SHARE: f64 = 0.15;
 
 /// Compares the workspace under `root` with the floor plan.
 ///
 /// # Errors
-/// When a crate knows one that it must not know, or files of a crate that is to be free of it import each other
-/// in a circle; each is named.
+/// When a crate knows one that it must not know, or files of a crate import each other in a circle; each is named.
 pub(crate) fn check(root: &Path) -> Result<()> {
     say("arrows between crates, circles between files");
     let packages = crates::packages(root)?;
@@ -42,10 +42,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         );
         for circle in circles {
             let files = format!("{} files import each other: {}", circle.len(), circle.join(", "));
-            if WITHOUT_CIRCLES.contains(&package.name.as_str()) {
-                problems.push(format!("{}: {files}", package.name));
-            } else {
+            if WITH_CIRCLES.contains(&package.name.as_str()) {
                 eprintln!("        {files}");
+            } else {
+                problems.push(format!("{}: {files}", package.name));
             }
         }
     }

@@ -8,7 +8,7 @@ use merger::WindowOutcome;
 use tiler::{PlanSettings, Survey, SurveySettings, TissueSettings};
 use viewer::{Lineage, RawDetection, WindowMap};
 use wsi_reader::LinearMapping;
-use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Window, WindowPoint};
+use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Window};
 
 /// The least agreement with a cell's box (shared area over common area) at which a raw
 /// detection is shown with it.
@@ -137,11 +137,9 @@ impl PlanAgain {
 
 impl Lineage for StoredLineage {
     fn windows(&self) -> Result<WindowMap, String> {
-        let corners = |window: &Window| {
-            let bbox = window.level0_box();
-            [bbox.min.x, bbox.min.y, bbox.max.x, bbox.max.y]
-        };
-        Ok(WindowMap { boxes: self.plan()?.iter().map(corners).collect(), failed: self.failed.clone() })
+        let boxes = self.plan()?.iter().map(Window::level0_box);
+        let boxes = boxes.map(|bbox| [bbox.min.x, bbox.min.y, bbox.max.x, bbox.max.y]);
+        Ok(WindowMap { boxes: boxes.collect(), failed: self.failed.clone() })
     }
 
     fn raw(&self, windows: &[u32], bbox: &Level0Box) -> Result<Vec<RawDetection>, String> {
@@ -164,15 +162,14 @@ impl Lineage for StoredLineage {
 
 /// A detection in level-0 px: its box, and what the page draws.
 fn placed(window: &Window, detection: &Detection) -> (Level0Box, RawDetection) {
-    let place = |point: WindowPoint| window.placement.transform_point(point.to_f64());
-    let bbox = Level0Box::new(place(detection.bbox.min), place(detection.bbox.max));
-    let corners = || {
-        let (min, max) = (bbox.min, bbox.max);
-        vec![min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)]
-    };
+    let [min, max] = [detection.bbox.min, detection.bbox.max]
+        .map(|corner| window.placement.transform_point(corner.to_f64()));
+    let bbox = Level0Box::new(min, max);
     let ring = match &detection.outline {
-        Some(outline) => outline.iter().map(|&point| place(point)).collect(),
-        None => corners(),
+        Some(outline) => {
+            outline.iter().map(|point| window.placement.transform_point(point.to_f64())).collect()
+        }
+        None => vec![min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)],
     };
     let raw = RawDetection {
         window: window.index.0,
@@ -192,8 +189,8 @@ fn iou(a: &Level0Box, b: &Level0Box) -> f64 {
 /// The rule that joined what several windows saw, in words; empty where the account
 /// does not tell it.
 pub(super) fn rule(settings: &BTreeMap<String, String>) -> String {
-    let known = |name: &str| settings.get(name).map(String::as_str);
-    let (Some(method), Some(metric), Some(iou)) = (known("merge"), known("merge_metric"), known("merge_iou"))
+    let [Some(method), Some(metric), Some(iou)] =
+        ["merge", "merge_metric", "merge_iou"].map(|name| settings.get(name).map(String::as_str))
     else {
         return String::new();
     };

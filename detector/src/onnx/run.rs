@@ -1,49 +1,14 @@
 //! Running batches that fit: in parts when the model, the device or its memory wants smaller ones.
 
-use std::borrow::Cow;
-
-use super::Part;
-use crate::{BatchView, DetectorError, Device, Manifest, onnx::session::OrtTensor};
-
-/// One output of one run.
-pub(crate) struct Output {
-    pub name: String,
-    pub shape: Vec<usize>,
-    pub data: Data,
-}
-
-/// Where the numbers of an output are.
-pub(crate) enum Data {
-    /// In memory of ONNX Runtime.
-    Ort(OrtTensor),
-    /// In our own.
-    #[cfg(test)]
-    Owned(Vec<f32>),
-}
-
-impl Output {
-    /// The numbers as f32; converted only when the model answers in fp16.
-    pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
-        match &self.data {
-            Data::Ort(tensor) => tensor.floats(),
-            #[cfg(test)]
-            Data::Owned(values) => Cow::Borrowed(values),
-        }
-    }
-}
+use super::{
+    Part,
+    output::{Output, RunError},
+};
+use crate::{BatchView, DetectorError, Device, Manifest};
 
 /// Runs a model over as many windows as it is given.
 pub(crate) trait Runner: Send {
     fn run(&mut self, batch: BatchView<'_>) -> Result<Vec<Output>, RunError>;
-}
-
-/// Why a run failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RunError {
-    /// A smaller batch may do.
-    OutOfMemory(String),
-    /// Nothing we know of helps.
-    Other(String),
 }
 
 /// A model on one device, with the batch that it can take.
@@ -128,6 +93,7 @@ mod tests {
     use wsi_types::WindowIndex;
 
     use super::*;
+    use crate::onnx::output::Data;
 
     /// Answers the first byte of each window; runs out of memory above `fits` windows.
     struct Fake {

@@ -3,19 +3,20 @@
 //! The library is opened while the program runs (crate `native` says where it is); one environment serves
 //! the process. What was measured and why the options are as they are: `docs/decisions/0006`.
 
-use std::{borrow::Cow, path::PathBuf, sync::OnceLock};
+use std::{path::PathBuf, sync::OnceLock};
 
-use half::slice::HalfFloatSliceExt;
 use ort::{
     environment::Environment,
     ep::{self, ExecutionProvider, ExecutionProviderDispatch},
     session::{Session, builder::GraphOptimizationLevel},
-    value::{DynValue, TensorElementType, TensorRef, ValueType},
+    value::TensorRef,
 };
 
 use super::{
-    Model, quiet,
-    run::{Data, Output, RunError, Runner},
+    Model,
+    output::{OrtTensor, Output, RunError},
+    quiet,
+    run::Runner,
 };
 use crate::{BatchView, DetectorError, Device, Manifest, manifest::Dim};
 
@@ -127,37 +128,6 @@ fn run_error(error: ort::Error) -> RunError {
         RunError::OutOfMemory(reason)
     } else {
         RunError::Other(reason)
-    }
-}
-
-/// Floats in memory of ONNX Runtime, given back when dropped.
-pub(crate) struct OrtTensor(DynValue);
-
-impl OrtTensor {
-    fn output(name: &str, value: DynValue) -> Result<Output, RunError> {
-        let (kind, shape) = match value.dtype() {
-            ValueType::Tensor { ty, shape, .. } => {
-                (*ty, shape.iter().map(|&side| side.max(0) as usize).collect())
-            }
-            other => return Err(RunError::Other(format!("output {name} is {other:?}, expected a tensor"))),
-        };
-        match kind {
-            TensorElementType::Float32 | TensorElementType::Float16 => {
-                Ok(Output { name: name.to_owned(), shape, data: Data::Ort(Self(value)) })
-            }
-            other => Err(RunError::Other(format!("output {name} is {other}, expected float or float16"))),
-        }
-    }
-
-    /// The numbers as f32; empty for nothing but a tensor of floats, which [`OrtTensor::output`] refuses.
-    pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
-        if let Ok((_, values)) = self.0.try_extract_tensor::<f32>() {
-            return Cow::Borrowed(values);
-        }
-        let halves = self.0.try_extract_tensor::<half::f16>().map_or(&[][..], |(_, values)| values);
-        let mut floats = vec![0.0; halves.len()];
-        halves.convert_to_f32_slice(&mut floats);
-        Cow::Owned(floats)
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use wsi_types::{Level0Box, Level0Point, Level0Px};
 
-use super::{Heap, heaps};
+use super::heap::{Heap, heaps};
 
 type Level0Vector = euclid::Vector2D<f64, Level0Px>;
 

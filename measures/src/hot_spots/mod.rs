@@ -7,6 +7,7 @@
 //! squares by a sweep with a segment tree (`squares.rs`).
 
 mod circles;
+mod heap;
 mod squares;
 
 use wsi_types::{Level0Box, Level0Point, Mpp};
@@ -119,21 +120,6 @@ fn spot(centre: Level0Point, cells: u64, mpp: Mpp, field: Field, ground: &Ground
     let area_mm2 = (exists_px2 * mpp.get() * mpp.get() * 1e-6).min(field.area_mm2());
     let share = area_mm2 / field.area_mm2();
     HotSpot { centre, shape: field.shape(), reach_px, cells, area_mm2, share }
-}
-
-/// Cells at one place, told apart for a bound on counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Heap {
-    at: Level0Point,
-    cells: u64,
-}
-
-/// Cells by place, each place once, from top to bottom.
-fn heaps(cells: &[Level0Point]) -> Vec<Heap> {
-    let mut sorted = cells.to_vec();
-    sorted.sort_by(|a, b| a.y.total_cmp(&b.y).then(a.x.total_cmp(&b.x)));
-    let same = sorted.chunk_by(|a, b| a == b);
-    same.map(|heap| Heap { at: heap[0], cells: heap.len() as u64 }).collect()
 }
 
 #[cfg(test)]

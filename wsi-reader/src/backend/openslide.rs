@@ -14,8 +14,8 @@ use wsi_types::{Level, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 use crate::{
     backend::tiff::jpeg_baseline::rgb_from_ycc,
+    error::OpenError,
     makers::{dicom_colour::frames_say_ycbcr, openslide as facts},
-    open::OpenError,
     slide::{AssociatedImage, ReadError, Slide, SlideInfo},
     source::Source,
 };

@@ -11,7 +11,7 @@ use super::{
     tiff::{colours_in_words, guarded, jpeg_defect, one_line, over},
 };
 use crate::{
-    open::OpenError,
+    error::OpenError,
     region::copy_rect,
     slide::{ReadError, ScaleProblem, Slide, SlideInfo},
     source::Source,

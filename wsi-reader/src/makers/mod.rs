@@ -14,7 +14,10 @@ use wsi_types::ObjectivePower;
 
 use self::tiff_resolution::Resolution;
 use crate::{
-    backend::tiff::{Format, Layout, directory::TiffFile},
+    backend::tiff::{
+        directory::TiffFile,
+        layout::{Format, Layout},
+    },
     slide::{Scale, ScaleProblem},
 };
 

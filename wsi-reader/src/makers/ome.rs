@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, ops::Range};
 use wsi_types::ObjectivePower;
 
 use crate::{
-    backend::tiff::role_in,
+    backend::tiff::role::role_in,
     scale::{self, Axes, um_per},
     slide::{MppSource, Scale, ScaleProblem},
 };

@@ -5,10 +5,11 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 use zune_jpeg::JpegDecoder;
 
 use super::{
-    codec::{Scratch, Target, guarded},
     jpeg_baseline::{self, Colours},
     jpeg_header::{Header, Refused},
     jpeg_reduced,
+    scratch::Scratch,
+    target::{Target, guarded},
 };
 
 /// Scans of a progressive stream; more is an attack on time.

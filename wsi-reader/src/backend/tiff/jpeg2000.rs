@@ -3,9 +3,10 @@
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
 use super::{
-    codec::{Scratch, Target, guarded},
     jpeg::spread_gray,
     jpeg_baseline::rgb_from_ycc,
+    scratch::Scratch,
+    target::{Target, guarded},
 };
 
 /// Decodes `scratch.stored` into `target`. `ycc`: the components are YCbCr, as

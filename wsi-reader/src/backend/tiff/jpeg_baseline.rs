@@ -11,8 +11,8 @@ use std::sync::Arc;
 use fearless_simd::{Level, Simd, SimdFrom, dispatch, i16x8, i32x4};
 
 use super::{
-    codec::Target,
     jpeg_header::{Header, Huffman, Refused},
+    target::Target,
 };
 
 /// Bits looked up at once.

@@ -19,12 +19,12 @@
 use fearless_simd::{Level, Simd, dispatch};
 
 use super::{
-    codec::Target,
     jpeg_baseline::{
         Colours, NATURAL, Plane, Scan, Tables, Transform, Whole, Workspace, checked_sampling, decode_planes,
         paint_gray,
     },
     jpeg_header::{Header, Refused},
+    target::Target,
 };
 
 /// Decodes the entropy-coded `data` of a stream with this header, each side

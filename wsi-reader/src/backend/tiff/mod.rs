@@ -14,29 +14,37 @@ pub(crate) mod jpeg_baseline;
 mod jpeg_check;
 pub(crate) mod jpeg_header;
 mod jpeg_reduced;
-mod layout;
+pub(crate) mod layout;
 mod page;
+mod refusal;
+pub(crate) mod role;
+mod scratch;
+mod target;
+mod unpack;
 
 use std::collections::BTreeMap;
 
 use wsi_types::{LevelIndex, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 use self::{
-    codec::{Decoder, Scratch, Target, with_scratch},
+    codec::Decoder,
     directory::{Broken, TiffFile},
+    layout::{Format, Layout},
     page::{ChunkIndex, Page, Samples, is_raw, tag},
+    scratch::{Scratch, with_scratch},
+    target::Target,
 };
 pub(crate) use self::{
-    codec::{guarded, over},
+    codec::over,
     directory::looks_like_tiff,
     jpeg::{colours_in_words, one_line},
-    layout::{Format, Layout, role_in},
+    refusal::Refusal,
+    target::guarded,
 };
 use crate::{
     makers,
     mapping::LinearMapping,
-    reduced,
-    slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState},
+    slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState, read_and_average},
     source::Source,
 };
 
@@ -45,37 +53,6 @@ const WHITE: Rgb = [255; 3];
 const HEADER_BYTES: u64 = 8;
 /// Rows of one slide tile made of strips, at least.
 const STRIP_TILE_ROWS: u32 = 256;
-
-/// Why this backend does not read a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Another reader knows this maker's format better.
-    LeftToOpenSlide {
-        /// `hamamatsu`, `philips`, …
-        vendor: &'static str,
-        /// What to tell of the slide that the other reader does not know.
-        remarks: Vec<String>,
-    },
-    /// Well formed, but something we do not read. `for_all`: nor would another
-    /// backend read it truthfully.
-    Unsupported { feature: String, for_all: bool },
-    /// The header contradicts itself or the file.
-    Broken(String),
-    /// Larger than the limit for files that are decoded at once.
-    TooLarge { what: String },
-}
-
-impl From<Broken> for Refusal {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken.0)
-    }
-}
-
-impl From<page::Unsupported> for Refusal {
-    fn from(page::Unsupported { feature, for_all }: page::Unsupported) -> Self {
-        Self::Unsupported { feature, for_all }
-    }
-}
 
 /// What the caller wants of this backend.
 #[derive(Debug, Clone, Copy)]
@@ -195,7 +172,7 @@ impl Slide for TiffSlide {
                 return Ok(());
             }
         }
-        reduced::read_and_average(self, tile, shift, out)
+        read_and_average(self, tile, shift, out)
     }
 
     fn stored_jpeg(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
@@ -248,17 +225,6 @@ fn refuse_turned(layout: &Layout) -> Result<(), Refusal> {
 
 /// Pixels of a label, macro or thumbnail.
 const MAX_ASSOCIATED_PIXELS: u64 = 1 << 26;
-
-impl Refusal {
-    /// The reason in words.
-    pub(crate) fn reason(&self) -> String {
-        match self {
-            Self::LeftToOpenSlide { vendor, .. } => format!("a {vendor} slide, which OpenSlide reads"),
-            Self::Unsupported { feature, .. } => feature.clone(),
-            Self::Broken(what) | Self::TooLarge { what } => what.clone(),
-        }
-    }
-}
 
 impl Picture {
     fn new(file: &TiffFile, page: &Page, options: &TiffOptions) -> Result<Self, Refusal> {

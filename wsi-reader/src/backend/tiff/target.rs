@@ -1,0 +1,28 @@
+//! The place of decoded pixels, and the guard around foreign decoders.
+
+use std::panic;
+
+/// Where decoded pixels go: `height` rows of `width` px, 3 bytes each. What is
+/// decoded beyond it (the part of an edge tile outside the level) is dropped.
+pub(crate) struct Target<'a> {
+    pub(crate) pixels: &'a mut [u8],
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl Target<'_> {
+    /// Copies the top left corner of `width` px wide rows of RGB.
+    pub(crate) fn take_corner(&mut self, rgb: &[u8], width: usize) {
+        for (to, from) in self.pixels.chunks_exact_mut(self.width * 3).zip(rgb.chunks_exact(width * 3)) {
+            let bytes = to.len();
+            to.copy_from_slice(&from[..bytes]);
+        }
+    }
+}
+
+/// Runs a foreign decoder on bytes that may be hostile. Ours return errors; a
+/// panic in theirs must cost one tile, not the night.
+pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    panic::catch_unwind(panic::AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err("the decoder gave up on its bytes".into()))
+}
