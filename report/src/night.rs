@@ -11,27 +11,26 @@
 mod charts;
 mod cohort;
 mod figures;
+mod names;
 mod pages;
 mod regions;
 mod section;
 mod slide;
 mod words;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use dataset::{Dataset, DatasetError, Outcome, RunAccount, clock};
 use rayon::prelude::*;
 
 use crate::error::ReportError;
 use cohort::{Cohort, CohortSlide};
+pub use names::FileNames;
 use pages::Pages;
 use slide::SlideReport;
 
 /// Slides whose pictures and charts are on one page.
 pub(crate) const SLIDES_PER_PAGE: usize = 50;
-
-/// Names of the files of slides by id, for a report that stays in the laboratory.
-pub type FileNames = BTreeMap<String, String>;
 
 /// Writes the shared report of all slides that have an account, and gives its path.
 ///

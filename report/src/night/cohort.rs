@@ -9,7 +9,8 @@ use dataset::{
 use maud::{Markup, PreEscaped, html};
 
 use super::{
-    FileNames, charts,
+    charts,
+    names::FileNames,
     section::{badge, doubtful, thumbnail},
     slide::SlideReport,
     words,

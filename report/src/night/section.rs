@@ -7,8 +7,9 @@ use dataset::{
 use maud::{Markup, PreEscaped, html};
 
 use super::{
-    FileNames, charts,
+    charts,
     figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
+    names::FileNames,
     regions,
     slide::SlideReport,
     words,
