@@ -227,7 +227,7 @@ pub struct Thumbnail {
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill draw results slide.svs -o cells.png\n  \
     slidemill draw results slide.svs -o regions.png --show regions\n  \
-    slidemill draw results slide.svs -o scales.png --show scales --area 4096,2048,1500,1000")]
+    slidemill draw results slide.svs -o scales.png --show scales --area 1024,512,1500,1000")]
 pub struct Draw {
     /// Folder of the dataset
     pub results: PathBuf,

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill run slides/ -o results\n  \
     slidemill run \"slides/*.svs\" -o results --mpp 0.25 --overlap auto\n  \
-    slidemill run slides/ -o /shared/results --shard 2/8\n  \
+    slidemill run slides/ -o results --shard 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
     /// Slides: files, folders, globs, or a CSV list; none: those of the plan in OUT

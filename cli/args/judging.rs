@@ -264,7 +264,7 @@ fn weight(text: &str) -> Result<(String, f64), String> {
 #[command(
     after_help = "Examples:\n  slidemill dataset slides/ --truth annotations/ -o train --tile-mpp 0.5\n  \
     slidemill dataset tnbc/ --truth tnbc/ -o train --task segment --mpp 0.25 --group-by before:_\n  \
-    slidemill dataset crops/ --truth crops/ -o train --mpp 0.5 --dot-um 8 --border centre --group-by first:12"
+    slidemill dataset crops/ --truth crops/ -o train --mpp 0.5 --dot-um 8 --group-by first:12"
 )]
 pub struct TrainingSet {
     /// Annotated slides or pictures: files, folders, globs, or a CSV list

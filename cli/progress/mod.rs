@@ -40,6 +40,9 @@ impl Problem {
             Event::SlideFinished { name, outcome, failed_windows, .. } if *outcome != Outcome::Done => {
                 (name, format!("incomplete, {} failed", counted(*failed_windows, "window")))
             }
+            Event::SlideFinished { name, doubts, .. } if !doubts.is_empty() => {
+                (name, format!("doubtful: {}", doubts.join("; ")))
+            }
             _ => return None,
         };
         Some(Self { name: name.clone(), reason })

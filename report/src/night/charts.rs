@@ -123,7 +123,7 @@ pub(super) fn cohort_bars(slides: &[Vec<(usize, f64)>], pages: u32) -> Result<St
             .axis_style(MUTED)
             .label_style(FONT.into_font().color(&MUTED))
             .y_label_formatter(&|value| grouped(value.round() as u64))
-            .x_desc("slides, in order of id")
+            .x_desc("slides, in the order of the table")
             .draw()?;
         for (index, slide) in slides.iter().enumerate() {
             let mut base = 0.0;

@@ -121,7 +121,8 @@ impl Cohort<'_> {
         let coverages = self.slides.iter().filter_map(|slide| slide.account.analysis.as_ref());
         let analysed: f64 = coverages.map(|analysis| analysis.coverage.analysed_mm2).sum();
         let cells: u64 = self.slides.iter().map(|slide| slide.account.cells()).sum();
-        let doubted: Vec<_> = self.slides.iter().filter(|slide| !slide.account.doubts.is_empty()).collect();
+        let with_results = self.slides.iter().filter(|slide| !slide.is_failed());
+        let doubted: Vec<_> = with_results.filter(|slide| !slide.account.doubts.is_empty()).collect();
         let doubted_cells: u64 = doubted.iter().map(|slide| slide.account.cells()).sum();
         html! {
             p.totals {
