@@ -104,7 +104,7 @@ impl Reader {
                 Err(Failure::input(format!("{side}: --strict is given and this would be {left_out}")))
             }
             Some(left_out) => {
-                eprintln!("slidemill: {side}: {left_out}");
+                errln!("slidemill: {side}: {left_out}");
                 Ok(())
             }
             None => Ok(()),
@@ -205,8 +205,8 @@ fn name_slides(root: &Path, set: &mut ObjectSet) -> anyhow::Result<()> {
         let name = names.get(account.slide.as_str()).map_or(account.slide.as_str(), String::as_str);
         match account.outcome {
             Outcome::Done => {}
-            Outcome::Partial => eprintln!("slidemill: not all of it was analysed: {name}"),
-            Outcome::Failed => eprintln!("slidemill: it failed and has no results: {name}"),
+            Outcome::Partial => errln!("slidemill: not all of it was analysed: {name}"),
+            Outcome::Failed => errln!("slidemill: it failed and has no results: {name}"),
         }
     }
     Ok(())

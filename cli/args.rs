@@ -466,7 +466,7 @@ fn ended(result: anyhow::Result<Exit>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("slidemill: {error:#}");
+            errln!("slidemill: {error:#}");
             exit_of(&error).into()
         }
     }

@@ -124,7 +124,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 
 fn exit_of_job(error: &JobError) -> Exit {
     match error {
-        JobError::Usage(_) => Exit::Usage,
+        JobError::Usage(_) | JobError::SilentModel { .. } => Exit::Usage,
         JobError::Input(_) => Exit::Incomplete,
         JobError::Output(_) => Exit::CannotWrite,
         JobError::Again(_) | JobError::Silent { .. } => Exit::Again,

@@ -5,7 +5,11 @@
 //! for each slide it is at work on. When it dies, the parent turns those marks
 //! into strikes and starts another child, which goes on from the ledgers. With a
 //! strike in the job the child takes one slide at a time, so the next strike
-//! hits the guilty one; a slide with two is given up.
+//! hits the guilty one; a slide with two is given up. A child that dies without a
+//! slide at work is started again too, a few times in a row. Where a limit of the
+//! machine ended it, the job ends: no slide is to blame.
+
+mod limits;
 
 use std::{
     env,
@@ -16,19 +20,28 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
 use dataset::{Dataset, host_name};
 use engine::{JobError, Marks, sweep};
 
+use self::limits::Used;
 use crate::{
-    exit::{self, Exit},
+    exit::{self, Exit, Failure},
     progress::Log,
 };
 
 /// Set in the child.
 const CHILD: &str = "SLIDEMILL_CHILD";
+
+/// Workers in a row that may die without a slide at work and without one having ended: another would fare no better.
+const IDLE_DEATHS: u32 = 6;
+
+/// How often the worker's memory is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Whether this process is the child.
 #[must_use]
@@ -45,10 +58,15 @@ pub fn job_name() -> String {
 }
 
 /// Ends this process because nothing happened for too long: a read that never
-/// returns cannot be taken back, but its process can.
+/// returns cannot be taken back, but its process can. For a model that never ends no
+/// slide is to blame, and another process would fare no better.
 pub fn give_up(silent: &JobError) -> ! {
-    eprintln!("slidemill: {silent}");
-    let code = if is_child() { exit::HUNG } else { i32::from(Exit::Again.code()) };
+    errln!("slidemill: {silent}");
+    let code = match silent {
+        JobError::SilentModel { .. } => i32::from(Exit::Usage.code()),
+        _ if is_child() => exit::HUNG,
+        _ => i32::from(Exit::Again.code()),
+    };
     std::process::exit(code)
 }
 
@@ -61,12 +79,13 @@ pub fn supervise(dataset: &Dataset) -> anyhow::Result<Exit> {
     let marks = Marks::new(dataset);
     marks.forget().context("cannot remove the marks of slides at work")?;
     let mut stop = Forwarding::default();
+    let mut deaths = Deaths::new(dataset);
     loop {
         // Also what the last child left, if it was killed.
         sweep(dataset);
         let mut child = spawn()?;
         stop.to(&child)?;
-        let status = child.wait().context("cannot wait for the worker process")?;
+        let (status, used) = wait_for(&mut child)?;
         if let Some(exit) = ended(status) {
             marks.forget().context("cannot remove the marks of slides at work")?;
             let _ = fs::remove_dir_all(dataset.writing());
@@ -76,13 +95,68 @@ pub fn supervise(dataset: &Dataset) -> anyhow::Result<Exit> {
         if stop.asked() {
             return Ok(Exit::Again);
         }
-        anyhow::ensure!(
-            marks.strike(&reason).context("cannot note which slides were at work")? > 0,
-            "the worker process died before its first slide: {reason}"
-        );
-        eprintln!("slidemill: {reason}; going on with one slide at a time");
-        Log::open(dataset).line(&format!("{reason}; going on with one slide at a time"));
+        if let Some(limit) = limits::reached(status, used) {
+            return Err(Failure::again(format!("{limit}; raise it, and the same command goes on from here")));
+        }
+        let struck = marks.strike(&reason).context("cannot note which slides were at work")?;
+        if deaths.are_too_many(struck, dataset) {
+            return Err(Failure::again(format!(
+                "{IDLE_DEATHS} worker processes in a row died without a slide at work: {reason}"
+            )));
+        }
+        let how = if struck > 0 { "with one slide at a time" } else { "with another one" };
+        errln!("slidemill: {reason}; going on {how}");
+        Log::open(dataset).line(&format!("{reason}; going on {how}"));
     }
+}
+
+/// Waits for the end of a worker; also says what it used.
+fn wait_for(child: &mut Child) -> anyhow::Result<(ExitStatus, Used)> {
+    let ticks_before = limits::children_ticks();
+    let (ended, end) = crossbeam_channel::bounded::<()>(0);
+    let process = child.id();
+    let watching = thread::Builder::new().name("memory of the worker".into()).spawn(move || {
+        let mut peak = 0;
+        while end.recv_timeout(LOOK) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            peak = peak.max(limits::peak_of(process).unwrap_or_default());
+        }
+        peak
+    });
+    let status = child.wait().context("cannot wait for the worker process")?;
+    drop(ended);
+    let address_space = watching.ok().and_then(|thread| thread.join().ok()).unwrap_or_default();
+    let cpu_ticks = limits::children_ticks().saturating_sub(ticks_before);
+    Ok((status, Used { cpu_ticks, address_space }))
+}
+
+/// Worker processes that died with nothing to show for it.
+struct Deaths {
+    idle: u32,
+    ended: EndedSlides,
+}
+
+/// How many slides have an account, and when that last changed.
+type EndedSlides = (usize, Option<SystemTime>);
+
+impl Deaths {
+    fn new(dataset: &Dataset) -> Self {
+        Self { idle: 0, ended: ended_slides(dataset) }
+    }
+
+    /// Counts one more, of a worker that had `struck` slides at work.
+    fn are_too_many(&mut self, struck: usize, dataset: &Dataset) -> bool {
+        let ended = ended_slides(dataset);
+        let was_idle = struck == 0 && ended == self.ended;
+        self.idle = if was_idle { self.idle + 1 } else { 0 };
+        self.ended = ended;
+        self.idle >= IDLE_DEATHS
+    }
+}
+
+fn ended_slides(dataset: &Dataset) -> EndedSlides {
+    let accounts = dataset.accounts().unwrap_or_default();
+    let changed = accounts.iter().filter_map(|path| fs::metadata(path).ok()?.modified().ok()).max();
+    (accounts.len(), changed)
 }
 
 /// The exit of a child that ended by itself; `None` when it died or hung.

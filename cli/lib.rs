@@ -4,6 +4,13 @@
 //! follow one pixel, start at [`run`].
 
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+// First: what follows uses their macros.
+#[macro_use]
+mod stderr;
+#[macro_use]
+mod stdout;
 
 pub mod annotations;
 pub mod args;
@@ -11,9 +18,9 @@ pub mod command;
 pub mod exit;
 pub mod isolate;
 pub mod knobs;
+mod plain;
 pub mod progress;
 pub mod run;
-mod stdout;
 
 /// What this process may use, within what a scheduler's variables say.
 fn machine() -> engine::Machine {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use dataset::{Dataset, RunAccount};
 use engine::{
     Engine, Event, Job, JobEnd, JobError, JobPlan, JobSlides, Redo, RunOptions, Settings, Shard, SlideEntry,
-    Stop, Watch as _, find_slides, refuse_mistyped, try_writing,
+    Stop, Watch as _, find_slides, refuse_mistyped, refuse_own_files, try_writing,
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1},
@@ -75,6 +75,8 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
     }
     refuse_mistyped(&args.slides)?;
     let dataset = Dataset::at(&args.out).written_by(isolate::job_name());
+    let read = args.slides.iter().filter(|slides| slides.is_file()).chain(&args.config);
+    refuse_own_files(&dataset, read.map(PathBuf::as_path))?;
     if args.slides.is_empty() && !dataset.plan().exists() {
         JobPlan::read(&dataset)?;
     }
@@ -114,7 +116,10 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let settings = Settings::on(&machine(), options)?;
     make_folder(&dataset)?;
 
-    let engine = Engine::open(&settings)?;
+    let engine = match Engine::open(&settings) {
+        Err(silent @ JobError::SilentModel { .. }) => isolate::give_up(&silent),
+        opened => opened?,
+    };
     let sizes = slides.iter().map(|entry| (entry.name(), entry.bytes()));
     let mut progress = Progress::new(args.json_logs, &dataset).expecting(sizes);
     let stop = Stop::new();
@@ -128,7 +133,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         None => job,
     };
     let ended = match job.run(&slides, &mut progress, &stop) {
-        Err(silent @ JobError::Silent { .. }) => isolate::give_up(&silent),
+        Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) => isolate::give_up(&silent),
         ended => ended?,
     };
     report::write_summary(&dataset)?;
@@ -159,22 +164,22 @@ const NAMED: usize = 20;
 /// Names the slides that somebody has to look after, and the report.
 fn tell_end(problems: &[Problem], dataset: &Dataset) {
     if !problems.is_empty() {
-        eprintln!("To be looked at: {}", counted(problems.len(), "slide"));
+        errln!("To be looked at: {}", counted(problems.len(), "slide"));
     }
     for Problem { name, reason } in problems.iter().take(NAMED) {
-        eprintln!("  {name}: {reason}");
+        errln!("  {name}: {reason}");
     }
     if problems.len() > NAMED {
-        eprintln!("  and {} more, which the report names", problems.len() - NAMED);
+        errln!("  and {} more, which the report names", problems.len() - NAMED);
     }
     if dataset.report().exists() {
-        eprintln!("report    {}", dataset.report().display());
+        errln!("report    {}", dataset.report().display());
     }
 }
 
 fn exit(ended: &JobEnd) -> Exit {
     if ended.was_stopped {
-        eprintln!("Stopped. All finished windows are kept: the same command goes on from here.");
+        errln!("Stopped. All finished windows are kept: the same command goes on from here.");
         Exit::Again
     } else if ended.is_complete {
         Exit::Done

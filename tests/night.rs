@@ -3,11 +3,16 @@
 mod support;
 
 #[cfg(target_os = "linux")]
+#[path = "night/away.rs"]
+mod away;
+#[cfg(target_os = "linux")]
 #[path = "night/clock.rs"]
 mod clock;
 #[cfg(target_os = "linux")]
 #[path = "night/faults.rs"]
 mod faults;
+#[path = "night/inputs.rs"]
+mod inputs;
 #[cfg(target_os = "linux")]
 #[path = "night/limits.rs"]
 mod limits;

@@ -63,7 +63,7 @@ fn annotators(args: &args::Consensus, reader: &Reader) -> anyhow::Result<Vec<Ann
         .map(|(name, path)| {
             let annotated = reader.read(&name, std::slice::from_ref(&path))?;
             let set = annotated.set;
-            annotated.notes.iter().for_each(|note| eprintln!("slidemill: {note}"));
+            annotated.notes.iter().for_each(|note| errln!("slidemill: {note}"));
             tell_of_areas(&name, &set);
             Ok(Annotator { weight: weight(&name), name, set })
         })
@@ -74,7 +74,7 @@ fn annotators(args: &args::Consensus, reader: &Reader) -> anyhow::Result<Vec<Ann
 fn tell_of_areas(name: &str, set: &ObjectSet) {
     let areas = set.objects.iter().filter(|object| object.role != Role::Object).count();
     if areas > 0 {
-        eprintln!("slidemill: {name}: crowds and ignore areas, {areas} in all, take no part");
+        errln!("slidemill: {name}: crowds and ignore areas, {areas} in all, take no part");
     }
 }
 

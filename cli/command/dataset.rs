@@ -10,7 +10,7 @@ use engine::{SlideEntry, slides_in};
 use eval::{
     EvaluationSettings,
     evaluation::{UnknownImages, mistakes},
-    names::shortest_unlike,
+    names::{for_spreadsheet, shortest_unlike},
     objects::{Detail, Image, ImageId, Object, ObjectSet, align},
     training_set::{
         Split, SplitMethod, SplitSettings, Tile, TrainingSet, TrainingSettings, hard_negatives,
@@ -99,7 +99,7 @@ fn settings(args: &args::TrainingSet) -> anyhow::Result<TrainingSettings> {
 /// The images that have annotations, with their objects and where they are.
 fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(ObjectSet, Vec<PathBuf>)> {
     let truth = reader.read("truth", &args.truth)?;
-    truth.notes.iter().for_each(|note| eprintln!("slidemill: {note}"));
+    truth.notes.iter().for_each(|note| errln!("slidemill: {note}"));
     let truth = truth.set;
     let mpp = args.annotations.mpp.map(Mpp::new).transpose();
     let mpp = mpp.map_err(|error| Failure::usage(format!("--mpp: {error}")))?;
@@ -112,7 +112,7 @@ fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(Objec
     let found = align(&mut all, truth.clone()).map_err(failure)?;
     if !found.unknown_images.is_empty() {
         let what = counted(found.unknown_images.len(), "annotated image");
-        eprintln!("slidemill: {what} without a picture, left out; the first: {}", found.unknown_images[0]);
+        errln!("slidemill: {what} without a picture, left out; the first: {}", found.unknown_images[0]);
     }
     let mut present = found.present.iter().copied();
     paths.retain(|_| present.next().unwrap_or(false));
@@ -123,7 +123,7 @@ fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(Objec
     }
     if images.len() < found.present.len() {
         let what = counted(found.present.len() - images.len(), "image");
-        eprintln!("slidemill: {what} without annotations, left out");
+        errln!("slidemill: {what} without annotations, left out");
     }
     let mut set = ObjectSet { images, ..ObjectSet::default() };
     let mut set = align(&mut set, truth).map_err(failure)?.set;
@@ -245,7 +245,7 @@ fn cut_image(
         let pixels = match pixels_of(tile, slide.as_ref(), side, keep_unlabelled) {
             Ok(pixels) => pixels,
             Err(error) => {
-                eprintln!("slidemill: tile {} is left out: {error}: {}", tile.name, path.display());
+                errln!("slidemill: tile {} is left out: {error}: {}", tile.name, path.display());
                 unreadable.insert(at);
                 continue;
             }
@@ -323,7 +323,7 @@ fn tiles_csv(dataset: &TrainingSet, paths: &[PathBuf]) -> anyhow::Result<Vec<u8>
             tile.labels.len().to_string(),
             tile.weight.to_string(),
             tile.repeats.to_string(),
-            names[tile.image.0 as usize].clone(),
+            for_spreadsheet(&names[tile.image.0 as usize]).into_owned(),
         ])?;
     }
     Ok(writer.into_inner()?)

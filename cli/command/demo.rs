@@ -29,10 +29,10 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     })?;
     let path = args.out.join("painted.tif");
     let clock = std::time::Instant::now();
-    eprintln!("Painting a slide …");
+    errln!("Painting a slide …");
     let truth = painted::paint_slide(&path, &PaintSettings { seed: args.seed, ..PaintSettings::default() })?;
     truth.write_csv(&args.out.join("painted.csv"))?;
-    eprintln!("Painted {} in {}.", counted(truth.cells.len(), "cell"), span(clock.elapsed().as_secs_f64()));
+    errln!("Painted {} in {}.", counted(truth.cells.len(), "cell"), span(clock.elapsed().as_secs_f64()));
 
     let dataset = Dataset::at(args.out.join("results"));
     let exit = run::run(args::Run {
@@ -54,7 +54,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     let table = dataset.cells(&account.slide);
     let cells = read_cells(&table)?;
     let centres: Vec<_> = cells.iter().map(|cell| cell.centroid).collect();
-    println!("\n{}", describe(&painted::score(&truth, &centres)?));
+    outln!("\n{}", describe(&painted::score(&truth, &centres)?))?;
 
     let picture = args.out.join("demo.png");
     let analysis = account.analysis.context("the run left no results")?;
@@ -62,11 +62,11 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     let ground = Ground::from_coverage(&seen, analysis.slide_px);
     PictureFile::new(picture.clone())?.write(&draw_found(&path, &truth, &cells, &ground)?)?;
 
-    println!("slide     {}", path.display());
-    println!("cells     {}", table.display());
-    println!("picture   {}", picture.display());
-    println!("to open   python: polars.read_parquet({:?})", table.display().to_string());
-    println!("          or geopandas.read_parquet, duckdb, pyarrow: the file is GeoParquet");
+    outln!("slide     {}", path.display())?;
+    outln!("cells     {}", table.display())?;
+    outln!("picture   {}", picture.display())?;
+    outln!("to open   python: polars.read_parquet({:?})", table.display().to_string())?;
+    outln!("          or geopandas.read_parquet, duckdb, pyarrow: the file is GeoParquet")?;
     Ok(Exit::Done)
 }
 

@@ -76,21 +76,21 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     let options = if args.quick { CheckOptions::quick(threads) } else { CheckOptions::full(threads) };
     let table = Table::new(&slides);
     if !args.json {
-        print!("{}", table.head());
+        out!("{}", table.head())?;
     }
     let mut findings = Vec::new();
     for entry in &slides {
         let finding = examine(entry, &settings, &models, &options);
         if !args.json {
-            print!("{}", table.row(entry, &finding));
+            out!("{}", table.row(entry, &finding))?;
         }
         findings.push(finding);
     }
     let bad = findings.iter().filter(|finding| finding.problem.is_some()).count();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        outln!("{}", serde_json::to_string_pretty(&findings)?)?;
     } else {
-        print!("{}", total(&findings, threads));
+        out!("{}", total(&findings, threads))?;
     }
     Ok(if bad > 0 { Exit::Incomplete } else { Exit::Done })
 }

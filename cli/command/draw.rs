@@ -8,6 +8,7 @@ use dataset::{
     wording::{fixed, grouped, number},
 };
 use report::draw::{Area, Drawing, Legend};
+use whole_file::Inputs;
 use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, class_colour, palette::TISSUE_COLOUR, region_colour};
 
 use crate::{
@@ -25,6 +26,9 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
     let slide = super::open(&args.slide, args.map_range)?;
     let dataset = Dataset::at(&args.results);
     let (id, analysis) = results_of(args, &dataset)?;
+    let mut inputs = Inputs::new(wsi_reader::files_of_slide(&args.slide));
+    inputs.extend([dataset.cells(&id), dataset.regions(&id), dataset.account(&id)]);
+    super::spare(&inputs, args.out.path())?;
     let area = args.area.map(|area| area.0);
     let base = slide.info().pyramid.base();
     let whole = Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())));
@@ -50,9 +54,9 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
     let legend = legend.map_err(|error| Failure::input(format!("{error:#}: {}", args.results.display())))?;
     args.out.write(&shown.drawing.finish(&legend))?;
     for (_, text) in &legend {
-        println!("{text}");
+        outln!("{text}")?;
     }
-    println!("picture   {}", args.out.path().display());
+    outln!("picture   {}", args.out.path().display())?;
     Ok(Exit::Done)
 }
 

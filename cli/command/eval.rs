@@ -9,11 +9,13 @@ use eval::{
     evaluate,
     evaluation::{AbsentImages, Assignment, Mistakes, UnknownImages, mistakes},
     objects::{Detail, ImageId},
+    truth,
 };
 use parquet::{
     arrow::ArrowWriter,
     file::{metadata::KeyValue, properties::WriterProperties},
 };
+use whole_file::Inputs;
 
 use crate::{
     annotations::{Annotated, Reader, failure},
@@ -33,16 +35,18 @@ const NAMED: usize = 10;
 /// for what cannot be written.
 pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
     let mut settings = settings(args);
+    let inputs = inputs(args)?;
+    [&args.parquet, &args.html].into_iter().flatten().try_for_each(|path| super::spare(&inputs, path))?;
     let reader = Reader::new(&args.annotations, detail(&settings))?;
-    let truth = reader.read_grouped("truth", &args.truth)?;
+    let annotated = reader.read_grouped("truth", &args.truth)?;
     let predictions = reader.read("predictions", &args.pred)?;
     settings.absent_images = args.absent.unwrap_or_else(|| absent_images(&predictions));
     if let Some(folder) = &args.mistakes {
-        let found = mistakes(truth.set.clone(), predictions.set.clone(), &settings).map_err(failure)?;
-        write_mistakes(&found, folder)?;
+        let found = mistakes(annotated.set.clone(), predictions.set.clone(), &settings).map_err(failure)?;
+        write_mistakes(&found, folder, &inputs)?;
     }
-    let mut found = evaluate(truth.set, predictions.set, &settings).map_err(failure)?;
-    found.notes.splice(0..0, truth.notes.into_iter().chain(predictions.notes));
+    let mut found = evaluate(annotated.set, predictions.set, &settings).map_err(failure)?;
+    found.notes.splice(0..0, annotated.notes.into_iter().chain(predictions.notes));
     name_not_run(&found);
     if let Some(path) = &args.parquet {
         write_parquet(&found, path)?;
@@ -54,6 +58,15 @@ pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
     }
     print(&found, args.json)?;
     Ok(Exit::Done)
+}
+
+/// What is read, and must not be written over.
+fn inputs(args: &args::Eval) -> anyhow::Result<Inputs> {
+    let mut inputs = Inputs::new(&args.annotations.groups);
+    for path in args.truth.iter().chain(&args.pred) {
+        inputs.extend(truth::files(path).map_err(failure)?);
+    }
+    Ok(inputs)
 }
 
 /// Where predictions name no image without objects, one that is absent may have
@@ -69,10 +82,10 @@ fn name_not_run(found: &Evaluation) {
         AbsentImages::Missed => "all missed (--absent skip leaves it out)",
     };
     for name in found.not_run.iter().take(NAMED) {
-        eprintln!("slidemill: truth without predictions, {outcome}: {name}");
+        errln!("slidemill: truth without predictions, {outcome}: {name}");
     }
     if found.not_run.len() > NAMED {
-        eprintln!("slidemill: and {} more truth images without predictions", found.not_run.len() - NAMED);
+        errln!("slidemill: and {} more truth images without predictions", found.not_run.len() - NAMED);
     }
 }
 
@@ -144,12 +157,13 @@ fn write_parquet(found: &Evaluation, path: &Path) -> anyhow::Result<()> {
 }
 
 /// One file per image, also for those without mistakes.
-fn write_mistakes(found: &Mistakes, folder: &Path) -> anyhow::Result<()> {
+fn write_mistakes(found: &Mistakes, folder: &Path, inputs: &Inputs) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| {
         Failure::output(format!("cannot make the folder of mistakes: {error}: {}", folder.display()))
     })?;
     for (name, image) in found.truth.file_names().into_iter().zip(0..) {
         let path = folder.join(format!("{name}.geojson"));
+        super::spare(inputs, &path)?;
         whole_file::write(&path, |file| found.write_geojson(ImageId(image), file))
             .and_then(|written| written)
             .map_err(|error| {

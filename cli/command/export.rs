@@ -14,6 +14,7 @@ use dataset::{
 };
 use engine::ByteSize;
 use eval::{polygon::Polygon, truth::ReadSettings};
+use whole_file::Inputs;
 use wsi_types::{Level0Point, class_colour};
 
 use crate::{
@@ -40,7 +41,7 @@ pub fn export(args: &args::Export) -> anyhow::Result<Exit> {
     let mut incomplete = false;
     for (id, analysis) in &results {
         let Some(analysis) = analysis else {
-            eprintln!("slidemill: slide {id} has no results, nothing is exported of it");
+            errln!("slidemill: slide {id} has no results, nothing is exported of it");
             incomplete = true;
             continue;
         };
@@ -140,7 +141,7 @@ struct Slide {
     regions: Vec<RegionRow>,
     dicom: Option<DicomSlide>,
     /// What no output may take the place of.
-    inputs: Vec<PathBuf>,
+    inputs: Inputs,
 }
 
 impl Slide {
@@ -157,10 +158,10 @@ impl Slide {
             Some(path) => DicomSlide::open(path, &facts)?,
             None => None,
         };
-        let given = [args.within.clone(), args.slide.clone().filter(|path| path.is_file())];
-        let inputs =
-            [table, regions.clone(), dataset.account(id)].into_iter().chain(given.into_iter().flatten());
-        Ok(Self { facts, cells, dicom, regions: read_regions(&regions)?, inputs: inputs.collect() })
+        let mut inputs = Inputs::new([&table, &regions, &dataset.account(id)]);
+        inputs.extend(&args.within);
+        inputs.extend(args.slide.iter().flat_map(|slide| wsi_reader::files_of_slide(slide)));
+        Ok(Self { facts, cells, dicom, regions: read_regions(&regions)?, inputs })
     }
 
     fn choice(&self, args: &args::Export, area: Option<&GivenArea>) -> anyhow::Result<Choice> {
@@ -211,33 +212,20 @@ impl Slide {
         folder: &Path,
     ) -> anyhow::Result<()> {
         let path = format.path(folder, &self.facts);
-        self.spare_inputs(&path)?;
+        super::spare(&self.inputs, &path)?;
         let source = Source { facts: &self.facts, cells: &self.cells, regions: &self.regions, choice };
         let settings =
             Settings { points: args.points, simplify_px: args.simplify, dicom_slide: self.dicom.clone() };
         let tally = convert::export(format, &source, &settings, folder)?;
-        println!("{}", line(format, &tally, &path));
+        outln!("{}", line(format, &tally, &path))?;
         for note in &tally.notes {
-            println!("  note: {note}");
+            outln!("  note: {note}")?;
         }
         if args.verify && format.holds_cells() {
             convert::verify(format, &self.facts, &settings, &tally, &path)?;
-            println!("  read back: the same cells by class, the same area");
+            outln!("  read back: the same cells by class, the same area")?;
         } else if args.verify {
-            println!("  not read back: it holds counts and regions, no cells to compare");
-        }
-        Ok(())
-    }
-
-    /// Refuses to write over what is read, under whatever name.
-    fn spare_inputs(&self, path: &Path) -> anyhow::Result<()> {
-        let Ok(there) = path.canonicalize() else { return Ok(()) };
-        let is_input = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == there);
-        if self.inputs.iter().any(is_input) {
-            return Err(Failure::usage(format!(
-                "that would write over what is read; give another --into: {}",
-                path.display()
-            )));
+            outln!("  not read back: it holds counts and regions, no cells to compare")?;
         }
         Ok(())
     }

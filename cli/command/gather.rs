@@ -26,17 +26,17 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
             Ok(_) => None,
         };
         if let Some(problem) = problem {
-            println!("{} {problem}: {}", planned.slide, planned.path.display());
+            outln!("{} {problem}: {}", planned.slide, planned.path.display())?;
             missing += 1;
         }
     }
     if missing > 0 {
-        println!(
+        outln!(
             "{} of {} to be run: `slidemill run -o {}` goes on",
             missing,
             counted(seen.len(), "slide"),
             args.out.display()
-        );
+        )?;
     }
     if dataset.accounts()?.is_empty() {
         return Ok(Exit::Incomplete);
@@ -44,8 +44,8 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     report::write_summary(&dataset)?;
     report::write_report(&dataset)?;
     let findings = Findings::collect(&dataset)?;
-    verify::print(&findings);
-    println!("{}", dataset.report().display());
+    verify::print(&findings)?;
+    outln!("{}", dataset.report().display())?;
     Ok(if missing == 0 && findings.is_complete() { Exit::Done } else { Exit::Incomplete })
 }
 

@@ -9,12 +9,13 @@ use dataset::{
     ThresholdCount, Tissue, clock, hex, sha256_of, stage_pictures, wording::grouped,
 };
 use engine::tissue_regions;
-use eval::truth::{ReadSettings, Reading};
+use eval::truth::{self, ReadSettings, Reading};
 use merger::{
     Cell, ClassNames, Region, RegionSettings, TableContext, assign_cells, stage_cells, stage_regions,
 };
 use sha2::{Digest as _, Sha256};
 use tiler::{TissueMask, TissueSettings};
+use whole_file::Inputs;
 use wsi_reader::{GivenScale, Overview, Scale, Slide, resolve_scale};
 use wsi_types::{ClassId, Level0Point, Mpp};
 
@@ -41,14 +42,14 @@ pub fn import(args: &args::Import) -> anyhow::Result<Exit> {
     report::write_report(&target.dataset)?;
     report::write_summary(&target.dataset)?;
     let analysis = account.analysis.unwrap_or_default();
-    println!("slide     {}", target.id);
+    outln!("slide     {}", target.id)?;
     for (class, count) in &analysis.cells {
-        println!("cells     {} {class}", grouped(*count));
+        outln!("cells     {} {class}", grouped(*count))?;
     }
     for note in &account.warnings {
-        println!("note      {note}");
+        outln!("note      {note}")?;
     }
-    println!("dataset   {}", args.out.display());
+    outln!("dataset   {}", args.out.display())?;
     Ok(Exit::Done)
 }
 
@@ -180,7 +181,10 @@ impl Target {
         }
         account.analysis = Some(analysis);
         let told = dataset.stage(id, &dataset.account(id), &serde_json::to_vec_pretty(&account)?)?;
+        let mut inputs = Inputs::new(wsi_reader::files_of_slide(&args.slide));
+        inputs.extend(truth::files(&args.cells).unwrap_or_default());
         for file in files.iter().chain([&told]) {
+            super::spare(&inputs, file.path())?;
             make(whole_file::folder_of(file.path()))?;
         }
         whole_file::put_in_place(files, vec![told]).map_err(|error| {

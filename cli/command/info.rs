@@ -56,16 +56,16 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
         let doubts = doubts.iter().map(ToString::to_string).collect();
         let plan = plan.and_then(Result::ok);
         let report = Report { info: &info, plan, plan_problem, tissue_scale, doubts, properties };
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        print!("{}", describe(&info, plan.as_ref()));
-        print!("{}", describe_tissue(&examination, &doubts));
+        out!("{}", describe(&info, plan.as_ref()))?;
+        out!("{}", describe_tissue(&examination, &doubts))?;
         if let Some(note) = given.note(slide.info()) {
-            println!("{:<12}{note}", "note");
+            outln!("{:<12}{note}", "note")?;
         }
         if args.properties {
             for (name, value) in &info.properties {
-                println!("  {name} = {value}");
+                outln!("  {name} = {value}")?;
             }
         }
     }

@@ -25,6 +25,7 @@ pub mod view;
 
 use std::{path::Path, sync::Arc};
 
+use whole_file::Inputs;
 use wsi_reader::{LinearMapping, Slide};
 
 use crate::exit::Failure;
@@ -38,7 +39,16 @@ pub fn open(path: &Path, map_range: Option<LinearMapping>) -> anyhow::Result<Arc
     engine::open(path, map_range).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
 }
 
+/// Refuses an output in the place of what the command reads.
+///
+/// # Errors
+///
+/// A usage failure with the path last.
+pub(crate) fn spare(inputs: &Inputs, output: &Path) -> anyhow::Result<()> {
+    inputs.spare(output).map_err(Failure::usage)
+}
+
 /// Says on standard error what of folders and lists is not read.
 fn tell(found: &engine::JobSlides) {
-    found.remarks().for_each(|line| eprintln!("slidemill: {line}"));
+    found.remarks().for_each(|line| errln!("slidemill: {line}"));
 }

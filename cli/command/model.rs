@@ -9,6 +9,6 @@ use crate::{args, exit::Exit};
 /// An input failure when slidemill cannot run the model.
 pub fn model(args: &args::Model) -> anyhow::Result<Exit> {
     let report = engine::describe(args.model.as_deref())?;
-    println!("{report}");
+    outln!("{report}")?;
     Ok(Exit::Done)
 }

@@ -3,7 +3,8 @@
 use dataset::wording::{counted, fixed};
 use engine::{Settings, plan_settings};
 use tiler::{Survey, SurveyError};
-use wsi_reader::Overview;
+use whole_file::Inputs;
+use wsi_reader::{Overview, files_of_slide};
 
 use crate::{
     args,
@@ -19,6 +20,9 @@ use crate::{
 /// the picture cannot be written.
 pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let settings = Settings::on(&machine(), args.options.0)?;
+    let mut inputs = Inputs::new(files_of_slide(&args.slide));
+    inputs.extend(settings.detectors.iter().filter_map(|detector| detector.model.as_ref()));
+    super::spare(&inputs, args.out.path())?;
     let models = settings.models()?;
     let slide = super::open(&args.slide, settings.map_range)?;
     let survey =
@@ -31,7 +35,7 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     args.out.write(&tiler::draw_plan(&overview.pixels, &survey.mask, &survey.plans[0]))?;
     let windows: Vec<_> = survey.plans.iter().map(|plan| counted(plan.windows().len(), "window")).collect();
     let (tissue_mm2, windows) = (fixed(survey.tissue_mm2(), 2), windows.join(" + "));
-    println!("{tissue_mm2} mm² of tissue, {windows}: {}", args.out.path().display());
+    outln!("{tissue_mm2} mm² of tissue, {windows}: {}", args.out.path().display())?;
     Ok(Exit::Done)
 }
 
@@ -42,11 +46,12 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
 /// An input failure when the slide cannot be read, an output failure when the
 /// picture cannot be written.
 pub fn thumbnail(args: &args::Thumbnail) -> anyhow::Result<Exit> {
+    super::spare(&Inputs::new(files_of_slide(&args.slide)), args.out.path())?;
     let slide = super::open(&args.slide, args.map_range)?;
     let overview = Overview::whole(slide.as_ref(), args.size);
     args.out.write(&overview.pixels)?;
     for fault in &overview.faults {
-        eprintln!("slidemill: {}", fault.error);
+        errln!("slidemill: {}", fault.error);
     }
     Ok(if overview.faults.is_empty() { Exit::Done } else { Exit::Incomplete })
 }

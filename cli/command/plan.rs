@@ -25,7 +25,7 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
     let plan = JobPlan::new(&found.slides, args.options.0.or(file))?;
     let dataset = Dataset::at(&args.out);
     plan.write(&dataset)?;
-    print!("{}", describe(&plan, args.shards, &args.out.display().to_string()));
+    out!("{}", describe(&plan, args.shards, &args.out.display().to_string()))?;
     let is_bad = plan.slides.iter().any(|slide| slide.problem.is_some());
     Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
 }

@@ -17,11 +17,11 @@ pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out);
     let shared = report::write_report(&dataset)?;
     report::write_summary(&dataset)?;
-    println!("{}", shared.display());
+    outln!("{}", shared.display())?;
     if args.private {
         let paths = slide_names::<PathBuf>(&dataset)?;
         let names: FileNames = paths.into_iter().map(|(id, path)| (id, file_name(&path))).collect();
-        println!("{}", report::write_private_report(&dataset, &names)?.display());
+        outln!("{}", report::write_private_report(&dataset, &names)?.display())?;
     }
     Ok(Exit::Done)
 }

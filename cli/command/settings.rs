@@ -12,7 +12,7 @@ use crate::{args, exit::Exit, machine};
 pub fn settings(args: args::ShowSettings) -> anyhow::Result<Exit> {
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let effective = Settings::on(&machine(), args.options.0.clone().or(file.clone()))?;
-    print!("{}", describe(&args.options.0, &file, &effective));
+    out!("{}", describe(&args.options.0, &file, &effective))?;
     Ok(Exit::Done)
 }
 

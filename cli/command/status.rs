@@ -31,11 +31,11 @@ pub fn status(args: &args::Status) -> anyhow::Result<Exit> {
         Failure::input(format!("cannot show the status: {found}: {}", args.out.display()))
     })?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&jobs)?);
+        outln!("{}", serde_json::to_string_pretty(&jobs)?)?;
     } else {
-        println!("{}", ended(&dataset)?);
+        outln!("{}", ended(&dataset)?)?;
         for job in &jobs {
-            print!("\n{}", describe(job));
+            out!("\n{}", describe(job))?;
         }
     }
     Ok(Exit::Done)

@@ -12,21 +12,26 @@ use crate::{args, exit::Exit};
 /// When there is no dataset.
 pub fn verify(args: &args::Verify) -> anyhow::Result<Exit> {
     let findings = Findings::collect(&Dataset::at(&args.out))?;
-    print(&findings);
+    print(&findings)?;
     Ok(if findings.problems.is_empty() { Exit::Done } else { Exit::Incomplete })
 }
 
 /// Says all that was found, line by line.
-pub(super) fn print(findings: &Findings) {
+///
+/// # Errors
+///
+/// An output failure when it cannot be printed.
+pub(super) fn print(findings: &Findings) -> anyhow::Result<()> {
     for line in findings.lacking.iter().chain(&findings.problems) {
-        println!("{line}");
+        outln!("{line}")?;
     }
     if findings.problems.is_empty() {
-        println!("{}: every file is as it was written", counted(findings.slides.len(), "slide"));
+        outln!("{}: every file is as it was written", counted(findings.slides.len(), "slide"))?;
     } else {
-        println!(
+        outln!(
             "{} found; `slidemill run … --redo` on the slides named writes them anew",
             counted(findings.problems.len(), "problem")
-        );
+        )?;
     }
+    Ok(())
 }

@@ -144,7 +144,7 @@ fn export(
     print("the page", |out| writeln!(out, "page      {}", folder.join("index.html").display()))?;
     if done.unreadable > 0 {
         let tiles = counted(done.unreadable as usize, "tile");
-        eprintln!("slidemill: left out, because they cannot be read: {tiles} of pixels");
+        errln!("slidemill: left out, because they cannot be read: {tiles} of pixels");
         return Ok(Exit::Incomplete);
     }
     Ok(Exit::Done)
@@ -159,7 +159,7 @@ fn open_browser(address: &str) {
     };
     let started = std::process::Command::new(program).args(first.into_iter().flatten()).arg(address).spawn();
     if let Err(error) = started {
-        eprintln!("slidemill: cannot open a browser with {program}: {error}; open the address by hand");
+        errln!("slidemill: cannot open a browser with {program}: {error}; open the address by hand");
     }
 }
 

@@ -1,10 +1,12 @@
 //! Two bars on a terminal: the job, and the slide at work.
 
-use std::time::Instant;
+use std::{io, time::Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use engine::{Event, Totals};
+
+use crate::plain::{plain, plain_name};
 
 use super::{lines::line, pace::Pace, view::View};
 
@@ -33,7 +35,7 @@ fn style(what: &str) -> ProgressStyle {
 }
 
 impl View for Bars {
-    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace) {
+    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace) -> io::Result<()> {
         let now = Instant::now();
         match event {
             Event::JobStarted { slides, .. } => {
@@ -42,7 +44,7 @@ impl View for Bars {
             }
             Event::SlideStarted { name, windows, .. } => {
                 self.slide.set_length(*windows as u64);
-                self.slide.set_prefix(shortened(name, NAME_COLUMNS));
+                self.slide.set_prefix(shortened(&plain_name(name), NAME_COLUMNS));
             }
             Event::JobFinished(_) => {
                 self.slide.finish_and_clear();
@@ -56,10 +58,7 @@ impl View for Bars {
         }
         self.job.set_position(totals.ended() as u64);
         self.job.set_message(pace.of_job(totals, now));
-        if let Some(text) = line(event) {
-            // Printing above the bars can fail only when the terminal is gone.
-            let _ = self.screen.println(text);
-        }
+        line(event).map_or(Ok(()), |text| self.screen.println(plain(&text)))
     }
 }
 

@@ -1,6 +1,9 @@
 //! One event per line on standard output, for log collectors.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    io::{self, Write as _},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use engine::{Event, Totals};
 use serde::Serialize;
@@ -18,10 +21,9 @@ struct Line<'a> {
 }
 
 impl View for JsonLines {
-    fn show(&mut self, event: &Event, _: &Totals, _: &Pace) {
+    fn show(&mut self, event: &Event, _: &Totals, _: &Pace) -> io::Result<()> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        if let Ok(line) = serde_json::to_string(&Line { time, event }) {
-            println!("{line}");
-        }
+        let line = serde_json::to_string(&Line { time, event })?;
+        writeln!(io::stdout().lock(), "{line}")
     }
 }

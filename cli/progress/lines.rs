@@ -1,13 +1,18 @@
 //! Plain lines where there is no terminal: one per slide and at most one a
 //! minute between.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use dataset::{
     Outcome,
     wording::{counted, fixed, grouped, span},
 };
 use engine::{Event, Totals};
+
+use crate::stderr::try_saying;
 
 use super::{pace::Pace, view::View};
 
@@ -24,9 +29,9 @@ impl Default for Lines {
 }
 
 impl View for Lines {
-    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace) {
+    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace) -> io::Result<()> {
         let text = match event {
-            Event::Windows { .. } if self.last.elapsed() < QUIET => return,
+            Event::Windows { .. } if self.last.elapsed() < QUIET => return Ok(()),
             Event::Windows { .. } => {
                 self.last = Instant::now();
                 minute(totals, pace, self.last)
@@ -39,9 +44,7 @@ impl View for Lines {
             }
             _ => String::new(),
         };
-        if let Some(text) = text {
-            eprintln!("{place}{text}");
-        }
+        text.map_or(Ok(()), |text| try_saying(format_args!("{place}{text}")))
     }
 }
 
@@ -61,8 +64,13 @@ fn minute(totals: &Totals, pace: &Pace, now: Instant) -> Option<String> {
     ))
 }
 
-/// One event in words, for a terminal or a log that stays in the laboratory.
+/// One event in one line of words, for a terminal or a log that stays in the laboratory.
 pub(super) fn line(event: &Event) -> Option<String> {
+    // A name may hold the end of a line, and must not make up another.
+    words(event).map(|words| words.replace('\n', "\\n"))
+}
+
+fn words(event: &Event) -> Option<String> {
     Some(match event {
         Event::JobStarted { slides, model, device } => {
             format!("{} with {model} on {device}", counted(*slides, "slide"))

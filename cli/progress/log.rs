@@ -1,11 +1,9 @@
 //! `OUT/.slidemill/log`: what a job said, with the time of each line, for whoever comes in the morning.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::Write as _,
-};
+use std::{fs::File, io::Write as _};
 
 use dataset::{Dataset, clock, host_name};
+use whole_file::private_options;
 
 /// The log of a job. Its lines name slides, so it is private; they are appended as they come, also by a worker process
 /// that takes over from one that died. A log that cannot be written does not stop a job.
@@ -18,8 +16,9 @@ impl Log {
     #[must_use]
     pub fn open(dataset: &Dataset) -> Self {
         let path = dataset.log();
-        let made = fs::create_dir_all(whole_file::folder_of(&path));
-        Self { file: made.and_then(|()| private().open(path)).ok() }
+        let made = dataset.make_folder(whole_file::folder_of(&path));
+        let opened = made.and_then(|()| private_options().create(true).append(true).open(path));
+        Self { file: opened.ok() }
     }
 
     /// Says which machine and process the lines that follow are of.
@@ -37,13 +36,4 @@ impl Log {
             self.file = None;
         }
     }
-}
-
-/// How a file is opened that only its owner may read.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }

@@ -10,7 +10,10 @@ mod screen;
 mod status;
 mod view;
 
-use std::{io::IsTerminal as _, time::Instant};
+use std::{
+    io::{self, IsTerminal as _},
+    time::Instant,
+};
 
 use dataset::{Dataset, Outcome};
 use engine::{Event, Totals, Watch};
@@ -56,6 +59,8 @@ pub struct Progress {
     log: Log,
     problems: Vec<Problem>,
     status: status::StatusFile,
+    /// Whether the log says that what is told is lost.
+    is_loss_noted: bool,
     totals: Totals,
     pace: Pace,
     started: Instant,
@@ -81,6 +86,7 @@ impl Progress {
             log,
             problems: Vec::new(),
             status: status::StatusFile::new(dataset),
+            is_loss_noted: false,
             totals: Totals::default(),
             pace: Pace::new(Instant::now()),
             started: Instant::now(),
@@ -98,6 +104,14 @@ impl Progress {
     #[must_use]
     pub fn screen(&self) -> Screen {
         self.screen.clone()
+    }
+
+    /// Says once in the log that what is told is lost: its reader is gone, or there is no room. The job goes on.
+    fn note_lost(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.is_loss_noted, true) {
+            self.log
+                .line(&format!("what this job tells cannot be written, and is lost: {error}; it goes on"));
+        }
     }
 
     /// The slides that somebody has to look after, as they ended.
@@ -119,7 +133,9 @@ impl Watch for Progress {
         if let Some(text) = lines::line(event) {
             self.log.line(&text);
         }
-        self.view.show(event, &self.totals, &self.pace);
+        if let Err(error) = self.view.show(event, &self.totals, &self.pace) {
+            self.note_lost(&error);
+        }
         self.status.note(event, &self.totals, &self.pace);
     }
 }

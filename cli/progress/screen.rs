@@ -18,8 +18,8 @@ impl Screen {
     /// A line above the bars.
     pub fn say(&self, text: &str) {
         match &self.bars {
-            Some(bars) => bars.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bars) => bars.suspend(|| errln!("{text}")),
+            None => errln!("{text}"),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Ways of showing events.
 
+use std::io;
+
 use engine::{Event, Totals};
 
 use super::pace::Pace;
@@ -7,5 +9,9 @@ use super::pace::Pace;
 /// One way of showing events.
 pub(super) trait View: Send {
     /// `totals` and `pace` have the event in them.
-    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace);
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be shown: nobody reads it any more, or there is no room.
+    fn show(&mut self, event: &Event, totals: &Totals, pace: &Pace) -> io::Result<()>;
 }

@@ -160,6 +160,9 @@ pub struct WindowCounts {
     pub done: usize,
     /// Without one.
     pub failed: usize,
+    /// Of those that failed, windows that a disk or file server did not give: the same command reads them again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread: usize,
     /// With a result that is as long as the model can give: objects may be missing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub full: usize,
@@ -272,6 +275,12 @@ impl RunAccount {
         } else {
             format!("{word}, doubtful: {}", self.doubts.join("; "))
         }
+    }
+
+    /// Whether windows failed for a reason that may pass, so that the same command can complete the slide.
+    #[must_use]
+    pub fn may_be_completed(&self) -> bool {
+        self.analysis.as_ref().is_some_and(|analysis| analysis.windows.unread > 0)
     }
 
     /// Cells of all classes.

@@ -4,11 +4,25 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use whole_file::Staged;
 
 use crate::{account::RunAccount, error::DatasetError, host::host_name, id::SlideId};
+
+/// Names in the root of a dataset that nothing else may have.
+const OWN: [&str; 9] = [
+    "cells",
+    "regions",
+    "runs",
+    "overviews",
+    ".slidemill",
+    "report.html",
+    "report",
+    "summary.csv",
+    "summary.parquet",
+];
 
 /// The folder a run writes to.
 #[derive(Debug, Clone)]
@@ -80,6 +94,19 @@ impl Dataset {
         self.root.join("report.html")
     }
 
+    /// Whether a file lies where only this dataset's own files belong, links resolved: what a job reads must not, for
+    /// it would be written over.
+    #[must_use]
+    pub fn owns(&self, path: &Path) -> bool {
+        let (Ok(root), Ok(path)) = (fs::canonicalize(&self.root), fs::canonicalize(path)) else {
+            return false;
+        };
+        let Some(first) = path.strip_prefix(&root).ok().and_then(|inner| inner.iter().next()) else {
+            return false;
+        };
+        OWN.iter().any(|name| first == *name)
+    }
+
     /// Paths of all run accounts there are, in order of id.
     ///
     /// # Errors
@@ -118,6 +145,43 @@ impl Dataset {
     #[must_use]
     pub fn private(&self) -> PathBuf {
         self.root.join(".slidemill")
+    }
+
+    /// Makes the dataset's folder and its private corner, which only its owner may enter: what lies there names files.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be made, or a link or file is in its place.
+    pub fn make_private(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.root)?;
+        whole_file::make_private_folder(&self.private())
+    }
+
+    /// Makes a folder of this dataset, and those above it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, or a link on the way to it would lead elsewhere.
+    pub fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        if folder.starts_with(self.private()) {
+            self.make_private()?;
+        }
+        let above = folder.ancestors().take_while(|above| *above != self.root);
+        let is_link = |path: &&Path| fs::symlink_metadata(path).is_ok_and(|facts| facts.is_symlink());
+        match above.filter(|above| above.starts_with(&self.root)).find(is_link) {
+            Some(_) => Err(io::Error::other("a link lies in the place of a folder of results; remove it")),
+            None => fs::create_dir_all(folder),
+        }
+    }
+
+    /// A file of the private corner, to be added to.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened or made, or is a link.
+    pub fn append_private(&self, name: &str) -> io::Result<fs::File> {
+        self.make_private()?;
+        whole_file::private_options().create(true).append(true).open(self.private().join(name))
     }
 
     /// The window ledger of one slide.
@@ -160,13 +224,45 @@ impl Dataset {
         put: impl FnOnce(Staged) -> io::Result<()>,
     ) -> io::Result<()> {
         let folder = self.writing();
-        fs::create_dir_all(&folder)?;
-        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-        let ((), staged) = whole_file::stage(&folder, path, |out| out.write_all(bytes))??;
+        self.make_folder(&folder)?;
+        self.make_folder(path.parent().unwrap_or(&self.root))?;
+        let ((), staged) = if path.starts_with(self.private()) {
+            whole_file::stage_private(&folder, path, |out| out.write_all(bytes))??
+        } else {
+            whole_file::stage(&folder, path, |out| out.write_all(bytes))??
+        };
         put(staged)?;
         // Another thread of this job may be writing there.
         let _ = fs::remove_dir(&folder);
         Ok(())
+    }
+
+    /// Writes what `make` makes of the accounts as the whole of `path`. A slower job does not put what it made of fewer
+    /// accounts in the place of what another made since: then it is made again, a few times, and left to those that
+    /// still add accounts.
+    ///
+    /// # Errors
+    ///
+    /// The outer error is that of `make`, the inner one says that the file could not be written.
+    pub fn write_current<E>(
+        &self,
+        path: &Path,
+        make: impl Fn() -> Result<Vec<u8>, E>,
+    ) -> Result<io::Result<()>, E> {
+        const ROUNDS: usize = 5;
+        for _ in 0..ROUNDS {
+            let (accounts, there) = (self.account_states(), state(path));
+            let bytes = make()?;
+            if state(path) == there || self.account_states() == accounts {
+                return Ok(self.write(path, &bytes));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn account_states(&self) -> Vec<(PathBuf, FileState)> {
+        let accounts = self.accounts().unwrap_or_default();
+        accounts.into_iter().map(|path| (path.clone(), state(&path))).collect()
     }
 
     /// Where the results of one slide lie until they all get their names.
@@ -189,7 +285,8 @@ impl Dataset {
     /// When it cannot be written.
     pub fn stage(&self, id: &SlideId, path: &Path, bytes: &[u8]) -> Result<Staged, DatasetError> {
         let folder = self.staged(id);
-        let written = fs::create_dir_all(&folder)
+        let written = self
+            .make_folder(&folder)
             .and_then(|()| whole_file::stage(&folder, path, |out| out.write_all(bytes))?);
         written.map(|((), staged)| staged).map_err(|reason| DatasetError::Write {
             what: "a result".into(),
@@ -224,5 +321,87 @@ impl Dataset {
 
     fn part(&self, table: &str, id: &SlideId) -> PathBuf {
         self.root.join(table).join(format!("slide={id}")).join("part-0.parquet")
+    }
+}
+
+/// What tells a file from the one that takes its place.
+type FileState = Option<(u64, SystemTime)>;
+
+fn state(path: &Path) -> FileState {
+    let facts = fs::metadata(path).ok()?;
+    Some((facts.len(), facts.modified().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a job whose report takes long, another job having ended meanwhile.
+    #[test]
+    fn what_is_made_of_fewer_accounts_does_not_replace_what_is_newer() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let id = |name: &str| SlideId::new(name).unwrap();
+        let made = |by: &str| {
+            let accounts = dataset.accounts().unwrap().len();
+            format!("{by}: {accounts}").into_bytes()
+        };
+        dataset.write(&dataset.account(&id("one")), b"{}").unwrap();
+        let rounds = std::cell::Cell::new(0);
+        let slow = || {
+            let bytes = made("slow");
+            if rounds.replace(rounds.get() + 1) == 0 {
+                dataset.write(&dataset.account(&id("two")), b"{}").unwrap();
+                dataset.write(&dataset.report(), &made("the other job, quick")).unwrap();
+            }
+            Ok::<_, io::Error>(bytes)
+        };
+        dataset.write_current(&dataset.report(), slow).unwrap().unwrap();
+        assert_eq!(fs::read(dataset.report()).unwrap(), b"slow: 2");
+        assert_eq!(rounds.get(), 2);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn private_files_are_private_and_links_lead_nowhere() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (folder.path().join("out"), folder.path().join("elsewhere"));
+        fs::create_dir_all(&elsewhere).unwrap();
+        let dataset = Dataset::at(&root);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        dataset.write(&dataset.plan(), b"paths").unwrap();
+        assert_eq!((mode(&dataset.private()), mode(&dataset.plan())), (0o700, 0o600));
+        let account = dataset.account(&SlideId::new("x").unwrap());
+        dataset.write(&account, b"{}").unwrap();
+        assert!(mode(&account) & 0o044 != 0, "colleagues read results");
+
+        symlink(&elsewhere, root.join("cells")).unwrap();
+        let table = dataset.cells(&SlideId::new("x").unwrap());
+        let refused = dataset.write(&table, b"rows").unwrap_err();
+        assert!(refused.to_string().contains("a link lies in the place"), "{refused}");
+        symlink(elsewhere.join("names"), dataset.names()).unwrap();
+        assert!(dataset.append_private("slides.csv").is_err());
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn its_own_places_are_known_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("out");
+        for inner in ["overviews", "slides"] {
+            fs::create_dir_all(root.join(inner)).unwrap();
+        }
+        for file in ["out/overviews/x.jpg", "out/slides/x.jpg", "out/summary.csv", "summary.csv"] {
+            fs::write(folder.path().join(file), "x").unwrap();
+        }
+        let owns = |file: &str| Dataset::at(&root).owns(&folder.path().join(file));
+        assert!(owns("out/overviews/x.jpg") && owns("out/summary.csv") && owns("out/slides/../summary.csv"));
+        assert!(!owns("out/slides/x.jpg") && !owns("summary.csv") && !owns("out/overviews/missing.jpg"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(root.join("overviews"), folder.path().join("elsewhere")).unwrap();
+            assert!(owns("elsewhere/x.jpg"));
+        }
     }
 }

@@ -11,9 +11,9 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -51,6 +51,7 @@ pub enum Received<B> {
 /// A detector at work. Dropping it stops the threads after the batches in flight.
 pub struct Pump<B> {
     results: Receiver<Done<B>>,
+    at_work: AtWork,
     threads: Vec<(&'static str, JoinHandle<()>)>,
 }
 
@@ -92,12 +93,14 @@ impl<B: Send + 'static> Pump<B> {
         let (raw_in, raw) = bounded(in_flight);
         let (results_in, results) = bounded(1);
         let source = Arc::new(Mutex::new(Source { batches, next: 0 }));
+        let at_work = AtWork::new(lanes.len());
         let mut threads = vec![spawn("decode", move || decode(&raw, &results_in, &permit_in))?];
-        for lane in lanes {
+        for (number, detectors) in lanes.into_iter().enumerate() {
             let (source, permits, raw_in) = (Arc::clone(&source), permits.clone(), raw_in.clone());
+            let lane = Lane { detectors, at_work: at_work.clone(), number };
             threads.push(spawn("infer", move || infer(lane, view, route, &source, &permits, &raw_in))?);
         }
-        Ok(Self { results, threads })
+        Ok(Self { results, at_work, threads })
     }
 
     /// The next finished batch, in the order the batches were given; `None` after the last.
@@ -125,6 +128,12 @@ impl<B: Send + 'static> Pump<B> {
         }
     }
 
+    /// Whether a model has had a batch for at least so long.
+    #[must_use]
+    pub fn is_model_silent(&self, patience: Duration) -> bool {
+        self.at_work.longest().is_some_and(|time| time >= patience)
+    }
+
     fn join(&mut self) -> Result<(), DetectorError> {
         let joined = self
             .threads
@@ -141,6 +150,38 @@ fn spawn(
 ) -> Result<(&'static str, JoinHandle<()>), DetectorError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map(|handle| (name, handle)).map_err(|_| DetectorError::Thread { thread: name })
+}
+
+/// Since when the model of each lane has had its batch.
+#[derive(Debug, Clone)]
+struct AtWork(Arc<Mutex<Vec<Option<Instant>>>>);
+
+impl AtWork {
+    fn new(lanes: usize) -> Self {
+        Self(Arc::new(Mutex::new(vec![None; lanes])))
+    }
+
+    /// Notes that a lane begins with a batch, or ended it.
+    fn note(&self, lane: usize, since: Option<Instant>) {
+        if let Some(of_lane) = self.lanes().get_mut(lane) {
+            *of_lane = since;
+        }
+    }
+
+    fn longest(&self) -> Option<Duration> {
+        self.lanes().iter().flatten().map(Instant::elapsed).max()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Vec<Option<Instant>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One part of each detector.
+struct Lane {
+    detectors: Vec<Box<dyn Detector>>,
+    at_work: AtWork,
+    number: usize,
 }
 
 /// Where the lanes take their batches, numbered in the order taken.
@@ -169,7 +210,7 @@ fn lanes_of(detectors: Vec<Box<dyn Detector>>) -> Vec<Vec<Box<dyn Detector>>> {
 }
 
 fn infer<B>(
-    mut lane: Vec<Box<dyn Detector>>,
+    mut lane: Lane,
     view: View<B>,
     route: Route<B>,
     source: &Mutex<Source<B>>,
@@ -185,9 +226,11 @@ fn infer<B>(
             source.batches.recv().map(|batch| (source.next - 1, batch))
         };
         let Ok((number, batch)) = taken else { return };
-        let place = route(&batch).place().min(lane.len().saturating_sub(1));
-        let Some(detector) = lane.get_mut(place) else { return };
+        let place = route(&batch).place().min(lane.detectors.len().saturating_sub(1));
+        let Some(detector) = lane.detectors.get_mut(place) else { return };
+        lane.at_work.note(lane.number, Some(Instant::now()));
         let answers = detector.infer(view(&batch));
+        lane.at_work.note(lane.number, None);
         if raw.send(Raw { number, batch, answers }).is_err() {
             return;
         }
@@ -302,8 +345,10 @@ mod tests {
         let mut pump = Pump::start(Box::new(detector), send_all(1), view).unwrap();
         let soon = Duration::from_millis(20);
         assert!(matches!(pump.recv_timeout(soon).unwrap(), Received::Silent));
+        assert!(pump.is_model_silent(Duration::ZERO) && !pump.is_model_silent(Duration::MAX));
         go_in.send(()).unwrap();
         assert!(pump.recv().unwrap().is_some());
+        assert!(!pump.is_model_silent(Duration::ZERO));
         assert!(matches!(pump.recv_timeout(Duration::from_secs(60)).unwrap(), Received::End));
     }
 

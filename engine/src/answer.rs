@@ -50,9 +50,9 @@ impl SlideAnswer {
     /// What the windows of a slide came to. A window that never came counts as failed for its neighbours.
     #[must_use]
     pub fn new(survey: &Survey, sightings: Sightings, rules: &SlideRules) -> Self {
-        let Gathered { each, done, failed, full } = sightings.finish();
+        let Gathered { each, done, failed, unread, full } = sightings.finish();
         let windows =
-            WindowCounts { planned: survey.windows(), done, failed: failed.len(), full: full.len() };
+            WindowCounts { planned: survey.windows(), done, failed: failed.len(), unread, full: full.len() };
         let slide_key = each.first().map_or(0, |first| first.layout.slide_key());
         let audits: Vec<_> = each.iter().map(|of| audit_seams(&of.layout, &of.cells)).collect();
         let of_detectors = each.iter().map(|of| of.cells.len() as u64).collect();
@@ -438,7 +438,7 @@ mod tests {
         seen.push(key(0, 0), found([])).unwrap();
         seen.push(key(0, 1), WindowOutcome::Full(vec![square(100.0, 0, 0.9).into()])).unwrap();
         let answer = SlideAnswer::new(&survey, seen, &rules);
-        let counts = WindowCounts { planned: 2, done: 2, failed: 0, full: 1 };
+        let counts = WindowCounts { planned: 2, done: 2, full: 1, ..WindowCounts::default() };
         assert_eq!((answer.windows, answer.outcome(), answer.cells.len()), (counts, Outcome::Done, 1));
         assert!(
             answer.warnings[0].starts_with("in 1 of its windows (1) the model gave"),

@@ -1,12 +1,7 @@
 //! Collects what the windows of a slide gave, and ends the slide: answer, write,
 //! account, commit.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    path::Path,
-};
+use std::collections::BTreeSet;
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex, wording::counted};
 use merger::{Cell, WindowOutcome, decode_window, encode_window};
@@ -119,7 +114,7 @@ impl<'a> Collector<'a> {
         facts.time.resume();
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
         self.needed = facts.needed_bytes();
-        note_name(&self.work.results, &facts.id, &facts.entry)?;
+        self.work.names.note(&facts.id, &facts.entry)?;
         begun(self.watch, &facts, sightings.ended());
         sightings.settle();
         self.current = Some(SlideRun { facts, sightings, held, record: Vec::new() });
@@ -182,8 +177,9 @@ pub(crate) fn not_run(
             Ok(false)
         }
         NotRun::NoRoom { reason } => Err(JobError::output(reason)),
+        NotRun::Exhausted { reason } => Err(JobError::again(reason)),
         NotRun::Refused { id, reason, account } => {
-            note_name(&work.results, &id, entry)?;
+            work.names.note(&id, entry)?;
             if account {
                 write_account(&work.results, &work.recipe.maker.failed(&id, reason.as_str()))?;
             }
@@ -286,9 +282,12 @@ pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
 
 impl SlideRun {
     fn take(&mut self, window: WindowKey, outcome: WindowOutcome) -> Result<(), JobError> {
-        self.record.clear();
-        encode_window(window, &outcome, &mut self.record);
-        self.held.ledger.append(&self.record)?;
+        // Another run may read what the device did not give this one.
+        if !matches!(outcome, WindowOutcome::Unread(_)) {
+            self.record.clear();
+            encode_window(window, &outcome, &mut self.record);
+            self.held.ledger.append(&self.record)?;
+        }
         Ok(self.sightings.push(window, outcome)?)
     }
 
@@ -334,7 +333,7 @@ pub(crate) fn finish(
     let (mut account, files) =
         maker.stage(&work.results, &facts.subject(), &mut answer, by_threshold, tiles)?;
     account.elapsed_secs = facts.time.secs();
-    let raw = if keeps { Raw::Kept(ledger) } else { Raw::Spent(ledger) };
+    let raw = if keeps || account.may_be_completed() { Raw::Kept(ledger) } else { Raw::Spent(ledger) };
     Ok(Finished { account, name: facts.entry.name(), files, raw, desk })
 }
 
@@ -370,33 +369,4 @@ fn write_account(dataset: &Dataset, account: &RunAccount) -> Result<(), JobError
     dataset.write(&path, &text).map_err(|error| {
         JobError::output(format!("cannot write the run account: {error}: {}", path.display()))
     })
-}
-
-/// Adds a line to the private list of names, once.
-///
-/// # Errors
-///
-/// [`JobError::Output`] when it cannot be written.
-pub(crate) fn note_name(dataset: &Dataset, id: &SlideId, entry: &SlideEntry) -> Result<(), JobError> {
-    let path = dataset.names();
-    add_name(&path, id, entry).map_err(|error| {
-        JobError::output(format!("cannot write the list of slides: {error}: {}", path.display()))
-    })
-}
-
-fn add_name(path: &Path, id: &SlideId, entry: &SlideEntry) -> io::Result<()> {
-    let known = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "id,path\n".into(),
-        Err(error) => return Err(error),
-    };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([id.as_str(), &entry.path.to_string_lossy()])?;
-    let line = String::from_utf8_lossy(&writer.into_inner().map_err(io::Error::other)?).into_owned();
-    if known.contains(&line) {
-        return Ok(());
-    }
-    let start = if path.exists() { "" } else { known.as_str() };
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(format!("{start}{line}").as_bytes())
 }

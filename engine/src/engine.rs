@@ -1,7 +1,8 @@
 //! Models at hand, and what they answer of a slide.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use dataset::hex;
 use detector::{Detector, Manifest};
 use merger::ClassNames;
@@ -64,8 +65,28 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`JobError::Usage`] when settings and models disagree, a model cannot be used, or its device not be had.
+    /// [`JobError::Usage`] when settings and models disagree, a model cannot be used, or its device not be had;
+    /// [`JobError::SilentModel`] when it does not come back from its first window.
     pub fn open(settings: &Settings) -> Result<Self, JobError> {
+        // Some devices build their own engine of the model first, which takes many minutes.
+        const TIMES: u32 = 6;
+        let patience = Duration::from_secs(settings.slide_timeout_secs) * TIMES;
+        let settings = settings.clone();
+        let (opened_in, opened) = bounded(1);
+        pipeline::spawn("open the models", move || {
+            // Nobody takes it who gave up waiting.
+            let _ = opened_in.send(Self::open_here(&settings));
+        })?;
+        match opened.recv_timeout(patience) {
+            Ok(opened) => opened,
+            Err(RecvTimeoutError::Timeout) => Err(JobError::SilentModel { patience }),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(JobError::fault("the thread that opens the models ended early"))
+            }
+        }
+    }
+
+    fn open_here(settings: &Settings) -> Result<Self, JobError> {
         let models = settings.models()?;
         // Before models are opened, which takes longer.
         let rules = settings.merging.for_models(&models, settings.window_iou)?;

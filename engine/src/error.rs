@@ -21,9 +21,18 @@ pub enum JobError {
     /// A resource ran out: the same job goes on from where it was.
     #[error("{0}")]
     Again(String),
-    /// A read, or the model, never came back. Its thread is left behind; only the end of the process ends it.
+    /// A read never came back. Its thread is left behind; only the end of the process ends it.
     #[error("no window ended for {} s: the slide at work is given up", .patience.as_secs())]
     Silent {
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// The model never came back. Its thread is left behind; only the end of the process ends it.
+    #[error(
+        "the model did not answer within {} s: it may never end, or be too slow here (--slide-timeout gives it longer)",
+        .patience.as_secs()
+    )]
+    SilentModel {
         /// How long was waited.
         patience: Duration,
     },

@@ -1,6 +1,6 @@
 //! A job: many slides into one dataset, so that it can be killed at any moment and go on.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use dataset::Dataset;
 
@@ -56,6 +56,7 @@ impl<'a> Job<'a> {
     /// [`JobEnd::is_complete`].
     pub fn run(self, slides: &[SlideEntry], watch: &mut dyn Watch, stop: &Stop) -> Result<JobEnd, JobError> {
         let Self { engine, results, before } = self;
+        refuse_own_files(&results, slides.iter().map(|slide| slide.path.as_path()))?;
         let redo = match &before {
             Before::Redo(redo) => Some(redo.clone()),
             Before::Stay | Before::Remerge => None,
@@ -71,7 +72,7 @@ impl<'a> Job<'a> {
             device: engine.device().to_owned(),
         });
         let ended = run_all(engine, &work, slides, &mut tally);
-        if let Err(silent @ JobError::Silent { .. }) = ended {
+        if let Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) = ended {
             // It has not ended: whoever can end what hangs may start it again.
             return Err(silent);
         }
@@ -82,6 +83,24 @@ impl<'a> Job<'a> {
             redo.forget();
         }
         Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0 && !was_stopped, was_stopped })
+    }
+}
+
+/// Refuses to read what the job itself may write over.
+///
+/// # Errors
+///
+/// [`JobError::Usage`] that names the first such file.
+pub fn refuse_own_files<'p>(
+    results: &Dataset,
+    read: impl IntoIterator<Item = &'p Path>,
+) -> Result<(), JobError> {
+    match read.into_iter().find(|path| results.owns(path)) {
+        Some(path) => Err(JobError::usage(format!(
+            "a file that is read lies where results are written; move it, or give another OUT: {}",
+            path.display()
+        ))),
+        None => Ok(()),
     }
 }
 

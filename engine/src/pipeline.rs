@@ -11,7 +11,8 @@
 //! order never depends on timing. A stage whose successor is gone ends.
 //!
 //! A read that never returns cannot be taken back. When nothing comes for too long
-//! the caller gets [`JobError::Silent`], and the threads that hang are left behind.
+//! the caller gets [`JobError::Silent`], or [`JobError::SilentModel`] where the model has it, and the threads that hang
+//! are left behind.
 
 use std::{
     collections::VecDeque,
@@ -93,7 +94,7 @@ pub(crate) fn slides_of(work: Arc<Work>, slides: Vec<SlideEntry>) -> Source {
 ///
 /// # Errors
 ///
-/// What `collect` says, what stops the model, or [`JobError::Silent`].
+/// What `collect` says, what stops the model, [`JobError::Silent`] or [`JobError::SilentModel`].
 pub(crate) fn run(
     settings: &Settings,
     detectors: Vec<Box<dyn Detector>>,
@@ -127,7 +128,8 @@ pub(crate) fn run(
     // Closed, so that stages that wait for us end.
     drop((spare_in, ended_in));
     match result {
-        Err(silent @ JobError::Silent { .. }) => Err(silent),
+        // Threads that hang cannot be waited for.
+        Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) => Err(silent),
         other => threads.into_iter().map(join).fold(other, Result::and),
     }
 }
@@ -146,6 +148,9 @@ fn drain(
         let done = match pump.recv_timeout(patience)? {
             Received::Done(done) => done,
             Received::End => return Ok(()),
+            Received::Silent if pump.is_model_silent(patience / 2) => {
+                return Err(JobError::SilentModel { patience });
+            }
             Received::Silent => return Err(JobError::Silent { patience }),
         };
         let results = done.results.map_err(|error| {
@@ -169,7 +174,7 @@ fn drain(
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, JobError> {
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, JobError> {
     let thread = thread::Builder::new().name(name.into()).spawn(work);
     thread.map_err(|error| JobError::again(format!("cannot start a thread: {error}")))
 }
@@ -298,13 +303,18 @@ fn outcome(result: WindowResult, pixels: Option<(&ColourDeconvolution, &[u8], us
     if result.is_full { WindowOutcome::Full(seen) } else { WindowOutcome::Detections(seen) }
 }
 
+/// What became of a window without pixels.
+fn unread(fault: WindowFault) -> WindowOutcome {
+    if fault.of_device { WindowOutcome::Unread(fault.reason) } else { WindowOutcome::Failed(fault.reason) }
+}
+
 /// What the windows of a batch gave, in order of window.
 fn in_order(
     detector: DetectorIndex,
     inferred: Vec<(WindowIndex, WindowOutcome)>,
     faults: Vec<WindowFault>,
 ) -> Vec<(WindowKey, WindowOutcome)> {
-    let unread = faults.into_iter().map(|fault| (fault.window, WindowOutcome::Failed(fault.reason)));
+    let unread = faults.into_iter().map(|fault| (fault.window, unread(fault)));
     let ended = unread.chain(inferred).map(|(window, outcome)| (WindowKey::new(detector, window), outcome));
     let mut ended: Vec<_> = ended.collect();
     ended.sort_by_key(|(key, _)| *key);

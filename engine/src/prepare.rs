@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     error::Error,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -157,6 +158,11 @@ pub(crate) enum NotRun {
         /// Who.
         reason: String,
     },
+    /// A limit of this process or machine is reached: no slide would fare better.
+    Exhausted {
+        /// In words.
+        reason: String,
+    },
     /// There is no room for its results, nor for any other's.
     NoRoom {
         /// In words.
@@ -205,7 +211,32 @@ pub(crate) enum SlideError {
     Ledger(#[from] LedgerError),
     /// It cannot be marked.
     #[error("cannot mark the slide as being at work: {0}")]
-    Mark(std::io::Error),
+    Mark(#[source] io::Error),
+}
+
+impl SlideError {
+    /// What ran out, where the machine is to blame and not the slide.
+    fn exhausted(&self) -> Option<String> {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(limit) = error.downcast_ref::<io::Error>().and_then(limit_of) {
+                return Some(format!("{limit}; the same command goes on ({})", in_words(self)));
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+/// The limit that an error of the system tells of.
+fn limit_of(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error()? {
+        11 => Some("no more threads or processes can be started here: raise the limit (ulimit -u)"),
+        12 => Some("no more memory can be had here: raise the limit (ulimit -v), or lower --mem"),
+        23 | 24 => Some("too many files are open: raise the limit (ulimit -n)"),
+        27 => Some("a file would be larger than may be written here: raise the limit (ulimit -f)"),
+        _ => None,
+    }
 }
 
 /// Looks at one slide of the job. Never fails as a whole: what is wrong with a
@@ -242,7 +273,10 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
         Ok(Err(SlideError::Lock(error @ LockError::Held { .. }))) => {
             Preparation::NotRun(entry.clone(), NotRun::Busy { id, reason: error.to_string() })
         }
-        Ok(Err(error)) => refused(entry, id, in_words(&error as &dyn Error)),
+        Ok(Err(error)) => match error.exhausted() {
+            Some(reason) => Preparation::NotRun(entry.clone(), NotRun::Exhausted { reason }),
+            None => refused(entry, id, in_words(&error)),
+        },
         Err(panic) => {
             let said = panic_text(panic.as_ref());
             refused(entry, id, format!("internal error, please report it: {said}"))
@@ -304,6 +338,11 @@ pub(crate) fn plan_slide(
         return Ok(Preparation::NotRun(entry.clone(), ended));
     }
     desk.tidy()?;
+    let is_to_be_completed = RunAccount::read(&work.results.account(id)).is_ok_and(|account| {
+        work.before != Before::Remerge
+            && account.may_be_completed()
+            && account.fingerprint == made_with.fingerprint()
+    });
 
     let survey = Survey::new(slide, &wanted)?;
     if let Some(reason) = no_room(&survey, work) {
@@ -318,7 +357,14 @@ pub(crate) fn plan_slide(
         models: models.terms(),
     };
     let head = LedgerHead::new(of_windows, facts.survey.windows(), work.recipe.score_floor(), origin);
-    let Replayed { ledger, sightings, todo } = replay(work, &facts, &desk, &head)?;
+    let Replayed { ledger, sightings, todo } = match replay(work, &facts, &desk, &head) {
+        // What the device did not give then may have been tissue, or none: the windows are others.
+        Err(LedgerError::OtherRun(_)) if is_to_be_completed => {
+            desk.start_over()?;
+            replay(work, &facts, &desk, &head)?
+        }
+        replayed => replayed?,
+    };
     let held = Some(Held { ledger, desk, mark });
     facts.time.pause();
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, sightings, held })))
@@ -410,9 +456,13 @@ fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRu
     if !stays || account.outcome == Outcome::Failed {
         return None;
     }
+    let is_same = account.fingerprint == made_with.fingerprint();
+    if is_same && account.may_be_completed() {
+        return None;
+    }
     work.desks.clear_spent(id);
     let id = id.clone();
-    if account.fingerprint == made_with.fingerprint() {
+    if is_same {
         let reason = match account.outcome {
             _ if matches!(work.before, Before::Redo(_)) => {
                 "done again by this command before it was interrupted"

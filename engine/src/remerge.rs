@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, hex, wording::counted};
+use merger::{MergeError, WindowOutcome};
+use wsi_types::{DetectorIndex, WindowKey};
 
 use crate::{
     budget::Machine,
-    collect::{begun, finish, not_run, note_name, tell, with_room},
+    collect::{begun, finish, not_run, tell, with_room},
     desk::{Committer, LedgerError, LedgerHead, LockError, Origin},
     error::{JobError, in_words},
     events::{Event, Tally, Watch},
-    job::JobEnd,
+    job::{JobEnd, refuse_own_files},
+    name_list::NameList,
     options::{Phase, RunOptions},
     prepare::{NotRun, Preparation, Prepared, SlideError, plan_slide},
     slides::SlideEntry,
@@ -39,6 +42,7 @@ pub fn remerge(
             from.root().display()
         )));
     }
+    refuse_own_files(into, kept.iter().map(|kept| kept.head.origin.slide.path.as_path()))?;
     // What is wrong with the settings is wrong for every slide: said once, before anything is written.
     let wanted = wanted.clone().only(Phase::Cells);
     let recipes = kept.iter().map(|kept| kept.recipe(&wanted, machine)).collect::<Result<Vec<_>, _>>()?;
@@ -52,8 +56,10 @@ pub fn remerge(
         });
     }
     let mut incomplete = false;
+    let names = Arc::new(NameList::new(into));
     for (kept, recipe) in kept.iter().zip(recipes) {
-        let work = Work::new(Arc::new(recipe), into.clone(), from, Before::Remerge, Stop::new());
+        let work = Work::new(Arc::new(recipe), into.clone(), from, Before::Remerge, Stop::new())
+            .with_names(Arc::clone(&names));
         incomplete |= kept.merge(&work, from, &mut tally)?;
     }
     let totals = tally.finish(false);
@@ -114,7 +120,7 @@ impl Kept {
         let Prepared { mut facts, sightings, held, .. } = prepared;
         facts.time.resume();
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
-        note_name(&work.results, &facts.id, &facts.entry)?;
+        work.names.note(&facts.id, &facts.entry)?;
         begun(watch, &facts, sightings.ended());
         // What reading took is what it was.
         let tiles = self.account.analysis.as_ref().map(|analysis| analysis.tiles).unwrap_or_default();
@@ -125,6 +131,11 @@ impl Kept {
             .and_then(|()| committer.finish())
             .map_err(|error| with_room(error, work, needed))?;
         Ok(committed.into_iter().fold(false, |incomplete, slide| incomplete | tell(watch, slide)))
+    }
+
+    /// Windows that a device did not give the run.
+    fn unread(&self) -> usize {
+        self.account.analysis.as_ref().map_or(0, |analysis| analysis.windows.unread)
     }
 
     /// The slide with all its raw detections, or why it cannot be merged.
@@ -139,11 +150,13 @@ impl Kept {
         }
         let content = content_of(slide, id)?;
         let mark = work.marks.take(&slide.path).map_err(|error| in_words(&SlideError::Mark(error)))?;
-        let preparation = plan_slide(slide, work, id, &hex(&content), mark, Vec::new())
+        let mut preparation = plan_slide(slide, work, id, &hex(&content), mark, Vec::new())
             .map_err(|error| told_for_merging(&error))?;
-        if let Preparation::Ready(prepared) = &preparation {
+        if let Preparation::Ready(prepared) = &mut preparation {
             let missing: usize = prepared.todo.iter().map(Vec::len).sum();
-            if missing > 0 {
+            if missing > 0 && missing == self.unread() {
+                note_unread(prepared).map_err(|error| in_words(&error))?;
+            } else if missing > 0 {
                 return Err(format!(
                     "the raw detections of {} are missing; `slidemill run … --keep-raw --redo` makes them again",
                     counted(missing, "window")
@@ -152,6 +165,17 @@ impl Kept {
         }
         Ok(preparation)
     }
+}
+
+/// Notes the windows that a device did not give the run as what they are.
+fn note_unread(prepared: &mut Prepared) -> Result<(), MergeError> {
+    for (detector, windows) in DetectorIndex::all(prepared.todo.len()).zip(&prepared.todo) {
+        for &window in windows {
+            let reason = "the disk or file server did not give it to the run".to_owned();
+            prepared.sightings.push(WindowKey::new(detector, window), WindowOutcome::Unread(reason))?;
+        }
+    }
+    Ok(())
 }
 
 /// The hash that the id of a slide was made from: that of its samples, or that of all it holds where it shares those

@@ -20,6 +20,8 @@ pub struct Sightings {
     each: Vec<Gathering>,
     done: usize,
     failed: Vec<(WindowKey, String)>,
+    /// Of those that failed, windows that may be read another time.
+    unread: usize,
     full: Vec<WindowKey>,
 }
 
@@ -30,7 +32,7 @@ impl Sightings {
         let each = layouts.iter().zip(&rules.each).map(|(layout, detector)| {
             Gathering::new(Arc::clone(layout), detector, Arc::clone(&rules.region_classes))
         });
-        Self { each: each.collect(), done: 0, failed: Vec::new(), full: Vec::new() }
+        Self { each: each.collect(), done: 0, failed: Vec::new(), unread: 0, full: Vec::new() }
     }
 
     /// Takes what became of a window.
@@ -43,8 +45,9 @@ impl Sightings {
         let gathering = gathering.ok_or(MergeError::UnknownWindow(key.to_bits()))?;
         let failed = match &outcome {
             WindowOutcome::Detections(_) | WindowOutcome::Full(_) => None,
-            WindowOutcome::Failed(reason) => Some(reason.clone()),
+            WindowOutcome::Failed(reason) | WindowOutcome::Unread(reason) => Some(reason.clone()),
         };
+        let is_unread = matches!(outcome, WindowOutcome::Unread(_));
         let is_full = matches!(outcome, WindowOutcome::Full(_));
         gathering.push(key.window, outcome)?;
         match failed {
@@ -52,6 +55,7 @@ impl Sightings {
             None => self.done += 1,
         }
         self.full.extend(is_full.then_some(key));
+        self.unread += usize::from(is_unread);
         Ok(())
     }
 
@@ -90,6 +94,7 @@ impl Sightings {
             each: self.each.into_iter().map(Gathering::finish).collect(),
             done: self.done,
             failed: self.failed,
+            unread: self.unread,
             full: self.full,
         }
     }
@@ -103,6 +108,8 @@ pub(crate) struct Gathered {
     pub(crate) done: usize,
     /// Windows without, and why.
     pub(crate) failed: Vec<(WindowKey, String)>,
+    /// Of these, windows that may be read another time.
+    pub(crate) unread: usize,
     /// Windows of which the model gave as many answers as it can.
     pub(crate) full: Vec<WindowKey>,
 }

@@ -16,6 +16,7 @@ use crate::{
     desk::{Desks, LedgerHead, Marks, Redo},
     error::JobError,
     models::ModelSet,
+    name_list::NameList,
     options::RunOptions,
     settings::Settings,
     slides::SlideEntry,
@@ -109,6 +110,8 @@ pub(crate) struct Work {
     pub(crate) desks: Desks,
     /// Marks of slides at work.
     pub(crate) marks: Marks,
+    /// Which id is which file.
+    pub(crate) names: Arc<NameList>,
     /// What is done with results that are there already.
     pub(crate) before: Before,
     /// Set when the job should end after the windows in flight.
@@ -133,12 +136,18 @@ impl Work {
         Self {
             desks: Desks::new(&results, ledgers, redo),
             marks: Marks::new(&results),
+            names: Arc::new(NameList::new(&results)),
             claimed: Mutex::default(),
             recipe,
             results,
             before,
             stop,
         }
+    }
+
+    /// The same, with a list of names that is read already.
+    pub(crate) fn with_names(self, names: Arc<NameList>) -> Self {
+        Self { names, ..self }
     }
 
     /// Notes that this job has the slide; the path of one with the same content that it has already.

@@ -217,7 +217,7 @@ impl Detector for Hangs {
 }
 
 #[test]
-fn what_never_comes_back_is_an_error_and_leaves_its_mark() {
+fn a_model_that_never_comes_back_is_to_blame_and_no_slide() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = Dataset::at(folder.path());
     let settings = Settings::new(RunOptions { slide_timeout: Some(1), ..settings().options }).unwrap();
@@ -226,9 +226,9 @@ fn what_never_comes_back_is_an_error_and_leaves_its_mark() {
     let hangs = Model::Detector(Box::new(Hangs(manifest, Mutex::new(waits))));
     let engine = Engine::with_models(&settings, [hangs]).unwrap();
     let ended = Job::new(&engine, dataset.clone()).run(&[entry("a")], &mut (), &Stop::new());
-    let Err(error @ JobError::Silent { .. }) = ended else { panic!("{ended:?}") };
-    assert_eq!(error.to_string(), "no window ended for 1 s: the slide at work is given up");
-    assert_eq!(Marks::new(&dataset).strike("hung").unwrap(), 1);
+    let Err(error @ JobError::SilentModel { .. }) = ended else { panic!("{ended:?}") };
+    assert!(error.to_string().starts_with("the model did not answer within 1 s"), "{error}");
+    assert_eq!(Marks::new(&dataset).strike("hung").unwrap(), 0);
 }
 
 #[test]

@@ -36,6 +36,21 @@ pub fn composed(name: &str) -> Cow<'_, str> {
     if is_nfc(name) { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
 
+/// How a text of a CSV file begins that spreadsheets would run as a formula.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// A text as it is written to a CSV file: with an apostrophe before it where a spreadsheet would run it.
+#[must_use]
+pub fn for_spreadsheet(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+/// The text that [`for_spreadsheet`] was given.
+#[must_use]
+pub fn from_spreadsheet(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|inner| inner.starts_with(FORMULA)).unwrap_or(text)
+}
+
 /// Stem, folder, the folder above it, …; composed.
 fn trail(name: &str) -> Vec<String> {
     let mut parts = name.rsplit(['/', '\\']).filter(|part| !part.is_empty() && *part != ".");
@@ -150,6 +165,16 @@ fn file_safe(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_is_a_formula_and_each_comes_back() {
+        for text in ["=1+1", "+x", "-", "@SUM(A1)", "\tx", "\r=x", "plain", "a=b", "'quoted", "", "ä"] {
+            let written = for_spreadsheet(text);
+            assert!(!written.starts_with(FORMULA), "{text:?}");
+            assert_eq!(from_spreadsheet(&written), text);
+        }
+        assert_eq!(for_spreadsheet("=1+1"), "'=1+1");
+    }
 
     #[test]
     fn names_lose_folders_and_known_extensions_only() {

@@ -27,6 +27,8 @@ pub enum WindowOutcome {
     /// It could not be read or inferred, and why. Its neighbours then keep what
     /// they saw cut.
     Failed(String),
+    /// The same, for a reason that may pass: a disk or file server failed.
+    Unread(String),
 }
 
 impl WindowOutcome {
@@ -134,7 +136,7 @@ impl CellMerger {
                 self.report.windows_done += 1;
                 self.place_all(slot, detections)
             }
-            WindowOutcome::Failed(_) => {
+            WindowOutcome::Failed(_) | WindowOutcome::Unread(_) => {
                 self.report.windows_failed.push(window.0);
                 Vec::new()
             }

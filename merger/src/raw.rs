@@ -32,13 +32,13 @@ const NOT_MEASURED: StainOd = StainOd { hematoxylin: f32::NAN, eosin: f32::NAN }
 pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u8>) {
     out.push(VERSION);
     out.push(match outcome {
-        WindowOutcome::Failed(_) => FAILED,
+        WindowOutcome::Failed(_) | WindowOutcome::Unread(_) => FAILED,
         WindowOutcome::Detections(_) => DETECTIONS,
         WindowOutcome::Full(_) => FULL,
     });
     out.extend(window.to_bits().to_le_bytes());
     match outcome {
-        WindowOutcome::Failed(reason) => out.extend(reason.as_bytes()),
+        WindowOutcome::Failed(reason) | WindowOutcome::Unread(reason) => out.extend(reason.as_bytes()),
         WindowOutcome::Detections(all) | WindowOutcome::Full(all) => {
             all.iter().for_each(|seen| put_sighting(out, seen));
         }

@@ -42,7 +42,8 @@ pub(crate) const SLIDES_PER_PAGE: usize = 50;
 /// When there is no account or one cannot be read, or the report cannot be
 /// written.
 pub fn write_report(dataset: &Dataset) -> Result<PathBuf, ReportError> {
-    write(dataset, &Pages::shared(dataset), None)
+    let pages = Pages::shared(dataset);
+    pages.write_first(|| first_page(dataset, &pages, None))
 }
 
 /// Writes the report that names files, under `OUT/.slidemill` and for its owner alone; gives its path.
@@ -51,10 +52,12 @@ pub fn write_report(dataset: &Dataset) -> Result<PathBuf, ReportError> {
 ///
 /// As [`write_report`].
 pub fn write_private_report(dataset: &Dataset, names: &FileNames) -> Result<PathBuf, ReportError> {
-    write(dataset, &Pages::private(dataset), Some(names))
+    let pages = Pages::private(dataset);
+    pages.write_first(|| first_page(dataset, &pages, Some(names)))
 }
 
-fn write(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Result<PathBuf, ReportError> {
+/// The page that people open; further ones are written on the way.
+fn first_page(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Result<String, ReportError> {
     let accounts = in_order(dataset.read_accounts()?);
     if accounts.is_empty() {
         return Err(ReportError::Dataset(DatasetError::NoAccounts {
@@ -66,14 +69,14 @@ fn write(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Result<
     let cohort = Cohort { now: &now, names, slides: Vec::new() };
     let (failed, shown): (Vec<_>, Vec<_>) =
         accounts.into_iter().partition(|account| account.outcome == Outcome::Failed);
-    let first = if shown.len() <= SLIDES_PER_PAGE {
+    if shown.len() <= SLIDES_PER_PAGE {
         let slides = read(dataset, shown);
         let sections = slides.iter().map(|slide| slide.section(names)).collect::<Result<Vec<_>, _>>()?;
         let own = slides.into_iter().map(|slide| CohortSlide::new(slide, String::new()));
         let cohort =
             Cohort { slides: own.chain(failed.into_iter().map(CohortSlide::failed)).collect(), ..cohort };
         pages.clear_from(0)?;
-        cohort.page(&sections)?
+        cohort.page(&sections)
     } else {
         let mut own = Vec::with_capacity(shown.len());
         let count = shown.len().div_ceil(SLIDES_PER_PAGE);
@@ -87,9 +90,8 @@ fn write(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Result<
         }
         pages.clear_from(count)?;
         own.extend(failed.into_iter().map(CohortSlide::failed));
-        Cohort { slides: own, ..cohort }.page(&[])?
-    };
-    pages.write_first(&first)
+        Cohort { slides: own, ..cohort }.page(&[])
+    }
 }
 
 fn read(dataset: &Dataset, accounts: Vec<RunAccount>) -> Vec<SlideReport> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use dataset::{Dataset, Outcome, RunAccount, TISSUE};
+use eval::names::for_spreadsheet;
 use parquet::{arrow::ArrowWriter, errors::ParquetError};
 use polars::prelude::{Column, CsvWriter, DataFrame, PolarsError, SerWriter as _};
 
@@ -33,14 +34,25 @@ struct Line {
 ///
 /// When an account cannot be read, or a summary not be written.
 pub fn write_summary(dataset: &Dataset) -> Result<(), ReportError> {
-    let lines: Vec<Line> = dataset.read_accounts()?.iter().flat_map(lines_of).collect();
-    let csv = csv(&lines).map_err(|error| ReportError::encode("the summary", &error))?;
-    let parquet = parquet(&lines).map_err(|error| ReportError::encode("the summary", &error))?;
-    for (name, bytes) in [("summary.csv", csv), ("summary.parquet", parquet)] {
-        let path = dataset.root().join(name);
-        dataset.write(&path, &bytes).map_err(|reason| ReportError::write("the summary", reason, path))?;
-    }
-    Ok(())
+    write_one(dataset, "summary.csv", |lines| {
+        csv(lines).map_err(|error| ReportError::encode("the summary", &error))
+    })?;
+    write_one(dataset, "summary.parquet", |lines| {
+        parquet(lines).map_err(|error| ReportError::encode("the summary", &error))
+    })
+}
+
+fn write_one(
+    dataset: &Dataset,
+    name: &str,
+    encode: impl Fn(&[Line]) -> Result<Vec<u8>, ReportError>,
+) -> Result<(), ReportError> {
+    let path = dataset.root().join(name);
+    let make = || {
+        let lines: Vec<Line> = dataset.read_accounts()?.iter().flat_map(lines_of).collect();
+        encode(&lines)
+    };
+    dataset.write_current(&path, make)?.map_err(|reason| ReportError::write("the summary", reason, path))
 }
 
 fn lines_of(account: &RunAccount) -> Vec<Line> {
@@ -88,7 +100,9 @@ fn per_mm2(cells: u64, area_mm2: f64) -> Option<f64> {
 }
 
 fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
-    let text = |of: fn(&Line) -> Option<&str>| lines.iter().map(of).collect::<Vec<_>>();
+    let text = |of: fn(&Line) -> Option<&str>| {
+        lines.iter().map(|line| of(line).map(for_spreadsheet)).collect::<Vec<_>>()
+    };
     let number = |of: fn(&Line) -> Option<f64>| lines.iter().map(of).collect::<Vec<_>>();
     let mut frame = DataFrame::new(
         lines.len(),

@@ -17,25 +17,25 @@ use rand_pcg::Pcg64Mcg;
 use super::support::{accounts, kill, paint, run, slidemill, small_slide, stderr, tables, tiny_slides};
 
 /// Many windows for a tiny slide.
-const SETTINGS: [&str; 4] = ["--window", "64", "--threads", "1"];
+pub(super) const SETTINGS: [&str; 4] = ["--window", "64", "--threads", "1"];
 
-fn start(slides: &[PathBuf], out: &Path, more: &[&str]) -> Child {
+pub(super) fn start(slides: &[PathBuf], out: &Path, more: &[&str]) -> Child {
     let mut command = slidemill();
     command.arg("run").args(slides).arg("-o").arg(out).args(SETTINGS).args(more);
     command.stderr(Stdio::piped()).spawn().expect("the command starts")
 }
 
-fn paths(slides: &[PathBuf]) -> Vec<&Path> {
+pub(super) fn paths(slides: &[PathBuf]) -> Vec<&Path> {
     slides.iter().map(PathBuf::as_path).collect()
 }
 
 /// The worker processes of a supervisor.
-fn workers(pid: u32) -> Vec<u32> {
+pub(super) fn workers(pid: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-fn signal(pid: u32, name: &str) {
+pub(super) fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
@@ -246,7 +246,7 @@ fn a_crash_costs_its_slide_and_no_other() {
 }
 
 /// Ends a job with the test that started it.
-struct KilledWith(u32);
+pub(super) struct KilledWith(pub(super) u32);
 
 impl Drop for KilledWith {
     fn drop(&mut self) {
@@ -434,7 +434,7 @@ fn permission_lost_stops_cleanly_and_the_same_command_goes_on() {
     assert_eq!(tables(&out), tables(&undisturbed));
 }
 
-fn is_running(pid: u32) -> bool {
+pub(super) fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z")
 }
@@ -455,7 +455,7 @@ pub(super) fn shim_of(folder: &Path, source: &str) -> Option<PathBuf> {
 /// Reads that fail as those of a dying disk do: a library laid before the
 /// system's own answers some of them with EIO.
 #[test]
-fn reads_that_fail_cost_their_windows_and_are_named() {
+fn reads_that_fail_cost_their_windows_until_the_disk_is_well_again() {
     const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -463,13 +463,15 @@ fn reads_that_fail_cost_their_windows_and_are_named() {
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+static int failed;
 ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
     static ssize_t (*real)(int, void *, size_t, off64_t);
     if (!real) real = dlsym(RTLD_NEXT, "pread64");
     struct stat64 facts;
     const char *inode = getenv("BAD_INODE"), *from = getenv("BAD_FROM"), *to_end = getenv("BAD_TO");
     if (inode && from && to_end && !fstat64(fd, &facts) && facts.st_ino == strtoull(inode, 0, 10)
-        && at + (off64_t)count > strtoll(from, 0, 10) && at < strtoll(to_end, 0, 10)) {
+        && at + (off64_t)count > strtoll(from, 0, 10) && at < strtoll(to_end, 0, 10)
+        && __sync_fetch_and_add(&failed, 1) < atoi(getenv("BAD_TIMES"))) {
         errno = EIO;
         return -1;
     }
@@ -481,25 +483,33 @@ ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
     let slide = folder.path().join("slide.tif");
     paint(&slide, 120, 1280.0, 768.0);
     let facts = fs::metadata(&slide).unwrap();
-    let out = folder.path().join("out");
+    let settings = ["--window", "512", "--threads", "2"];
+    let undisturbed = folder.path().join("undisturbed");
+    assert!(run(&[&slide], &undisturbed, &settings).status.success());
     // A few tiles of level 0, which is most of the file, between two of the blocks
     // that make the slide's identity.
     let block = |number: u64| (64 << 10) + (facts.len() - (144 << 10)) * number / 31;
     let bad = block(9) + (16 << 10)..block(10);
     assert!(bad.end > bad.start + 4096, "the slide is too small: {} bytes", facts.len());
-    let of = |fails: bool| {
+    let failing = |times: u32, out: &Path| {
         let mut command = slidemill();
-        command.arg("run").arg(&slide).arg("-o").arg(&out).args(["--window", "512", "--threads", "2"]);
-        if fails {
-            command
-                .env("LD_PRELOAD", &shim)
-                .env("BAD_INODE", facts.ino().to_string())
-                .env("BAD_FROM", bad.start.to_string())
-                .env("BAD_TO", bad.end.to_string());
-        }
+        command.arg("run").arg(&slide).arg("-o").arg(out).args(settings);
+        command
+            .env("LD_PRELOAD", &shim)
+            .env("BAD_INODE", facts.ino().to_string())
+            .env("BAD_FROM", bad.start.to_string())
+            .env("BAD_TO", bad.end.to_string())
+            .env("BAD_TIMES", times.to_string());
         command.output().unwrap()
     };
-    let output = of(true);
+    // For a moment: it costs nothing.
+    let out = folder.path().join("moment");
+    let output = failing(3, &out);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(tables(&out), tables(&undisturbed));
+
+    let out = folder.path().join("out");
+    let output = failing(u32::MAX >> 1, &out);
     assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     let account = &accounts(&out)[0];
     let analysis = account.analysis.as_ref().unwrap_or_else(|| panic!("{:?}", account.reason));
@@ -508,15 +518,13 @@ ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
     assert!(analysis.failures[0].reason.contains("Input/output error"), "{:?}", analysis.failures);
     assert!(analysis.coverage.fraction < 1.0);
     assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("Incomplete"));
-    // The disk is well again: what failed is done anew when asked.
-    let output = slidemill()
-        .arg("run")
-        .arg(&slide)
-        .arg("-o")
-        .arg(&out)
-        .args(["--window", "512", "--threads", "2", "--redo"])
-        .output()
-        .unwrap();
+    assert_eq!(analysis.windows.unread, analysis.windows.failed);
+    assert!(analysis.failures[0].reason.contains("the file may be sound"), "{:?}", analysis.failures);
+    // The disk is well again: the same command reads what is missing, and no more.
+    let output = run(&[&slide], &out, &settings);
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("already done"), "{}", stderr(&output));
     assert_eq!(accounts(&out)[0].outcome, Outcome::Done);
+    assert_eq!(tables(&out), tables(&undisturbed));
+    assert_nothing_is_left(&out);
 }

@@ -20,7 +20,7 @@ use crate::{
     resample::Patch,
     schedule::{Job, Schedule},
     strip::{self, Piece},
-    tile_cache::{Memory, Tile, TileCache},
+    tile_cache::{Memory, Tile, TileCache, TileFault},
 };
 
 pub(crate) struct Reading {
@@ -64,7 +64,7 @@ enum Cell {
     /// are handed back with the cell. Saves writing and reading every px once.
     Stored(Arc<[Tile]>),
     /// Its tiles that failed, row by row, and why.
-    Failed(Arc<[(TileId, Arc<str>)]>),
+    Failed(Arc<[(TileId, TileFault)]>),
 }
 
 impl Reading {
@@ -127,7 +127,7 @@ impl Reading {
 
     fn make(&self, cell: CellId, ids: &[TileId], tiles: Vec<Tile>) -> Cell {
         let failed = ids.iter().zip(&tiles).filter_map(|(&id, tile)| match tile {
-            Tile::Failed(reason) => Some((id, Arc::clone(reason))),
+            Tile::Failed(fault) => Some((id, fault.clone())),
             Tile::Pixels(_) | Tile::Absent => None,
         });
         let failed: Vec<_> = failed.collect();
@@ -210,7 +210,7 @@ impl Reading {
         let (width, height) = window.size();
         assert_eq!(out.len(), width * height * 3, "a buffer of one window");
         let jobs: Vec<(u32, CellId)> = self.schedule.jobs_of(at).collect();
-        let mut failed: BTreeMap<TileId, Arc<str>> = BTreeMap::new();
+        let mut failed: BTreeMap<TileId, TileFault> = BTreeMap::new();
         for strip in jobs.chunk_by(|(_, a), (_, b)| a.row == b.row) {
             let cells: Vec<(CellId, Cell)> =
                 strip.iter().map(|&(job, id)| (id, self.cell(helper, job))).collect();
@@ -377,7 +377,14 @@ fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a,
 }
 
 /// What keeps a window from being whole, if anything does.
-fn fault(window: WindowIndex, failed: &BTreeMap<TileId, Arc<str>>) -> Option<WindowFault> {
-    let (&tile, reason) = failed.first_key_value()?;
-    Some(WindowFault { window, level: tile.level, tile, failed: failed.len(), reason: reason.to_string() })
+fn fault(window: WindowIndex, failed: &BTreeMap<TileId, TileFault>) -> Option<WindowFault> {
+    let (&tile, first) = failed.first_key_value()?;
+    Some(WindowFault {
+        window,
+        level: tile.level,
+        tile,
+        failed: failed.len(),
+        reason: first.reason.to_string(),
+        of_device: failed.values().any(|fault| fault.of_device),
+    })
 }

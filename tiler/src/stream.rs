@@ -78,6 +78,8 @@ pub struct WindowFault {
     pub failed: usize,
     /// Why the first one failed.
     pub reason: String,
+    /// Whether a disk or file server is to blame: another time the window may be read.
+    pub of_device: bool,
 }
 
 /// Hands out windows in the order wanted while threads read ahead.

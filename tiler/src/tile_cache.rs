@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use wsi_reader::Slide;
+use wsi_reader::{ReadError, Slide};
 use wsi_types::{RgbBuffer, TileGrid, TileId};
 
 /// A tile, or why there is none.
@@ -25,7 +25,28 @@ pub(crate) enum Tile {
     Pixels(Arc<RgbBuffer>),
     /// The file holds nothing: background.
     Absent,
-    Failed(Arc<str>),
+    Failed(TileFault),
+}
+
+/// Why a tile could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TileFault {
+    /// In words.
+    pub(crate) reason: Arc<str>,
+    /// Whether a disk or file server is to blame, and not the file.
+    pub(crate) of_device: bool,
+}
+
+impl From<String> for TileFault {
+    fn from(reason: String) -> Self {
+        Self { reason: reason.into(), of_device: false }
+    }
+}
+
+impl From<ReadError> for TileFault {
+    fn from(error: ReadError) -> Self {
+        Self { reason: error.to_string().into(), of_device: matches!(error, ReadError::Device { .. }) }
+    }
 }
 
 /// Bytes of pixels that a reading holds.
@@ -146,27 +167,27 @@ impl TileCache {
                 state.decoded.tiles += 1;
                 Tile::Pixels(Arc::new(buffer))
             }
-            Err(reason) => {
+            Err(fault) => {
                 state.decoded.failed += 1;
                 state.spare.push(buffer);
                 memory.give_back(self.tile_bytes);
-                Tile::Failed(reason.into())
+                Tile::Failed(fault)
             }
         }
     }
 
-    fn decode(&self, slide: &dyn Slide, id: TileId, buffer: &mut RgbBuffer) -> Result<(), String> {
+    fn decode(&self, slide: &dyn Slide, id: TileId, buffer: &mut RgbBuffer) -> Result<(), TileFault> {
         match catch_unwind(AssertUnwindSafe(|| slide.read_tile(id, buffer))) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(panic) => return Err(format!("the reader panicked: {}", panic_text(&*panic))),
+            Ok(read) => read?,
+            Err(panic) => return Err(format!("the reader panicked: {}", panic_text(&*panic)).into()),
         }
         let (width, height) = (buffer.width(), buffer.height());
         let expected = self.tiles.tile_rect(id.column, id.row).size.to_usize();
         if (width, height) == (expected.width, expected.height) {
             return Ok(());
         }
-        Err(format!("the reader gave {width}x{height} px, expected {}x{}", expected.width, expected.height))
+        let (wanted_width, wanted_height) = (expected.width, expected.height);
+        Err(format!("the reader gave {width}x{height} px, expected {wanted_width}x{wanted_height}").into())
     }
 
     fn publish(&self, key: Key, tile: Tile) {

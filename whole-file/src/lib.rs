@@ -1,5 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod inputs;
+mod private;
+
+pub use inputs::{Inputs, OverInput};
+pub use private::{make_private_folder, private_options, write_private_for_now};
+
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
@@ -100,7 +106,27 @@ pub fn stage<T, E>(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, E>,
 ) -> io::Result<Result<(T, Staged), E>> {
-    let temporary = temporary_in(folder)?;
+    stage_in(shared_temporary(folder)?, path, write)
+}
+
+/// The same for a file that only its owner may read, whatever the umask.
+///
+/// # Errors
+///
+/// As [`stage`].
+pub fn stage_private<T, E>(
+    folder: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, E>,
+) -> io::Result<Result<(T, Staged), E>> {
+    stage_in(temporary_builder().tempfile_in(folder)?, path, write)
+}
+
+fn stage_in<T, E>(
+    temporary: tempfile::NamedTempFile,
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, E>,
+) -> io::Result<Result<(T, Staged), E>> {
     let filled = fill(temporary.as_file(), write)?;
     Ok(filled.map(|value| (value, Staged { temporary, path: path.to_owned() })))
 }
@@ -185,11 +211,16 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A temporary file in `folder`, readable by whom the umask allows (the crate's own default is the owner alone,
-/// which would hide results from colleagues).
-fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn temporary_builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX).suffix(".tmp");
+    builder
+}
+
+/// A temporary file in `folder`, readable by whom the umask allows (the crate's own default is the owner alone,
+/// which would hide results from colleagues).
+fn shared_temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = temporary_builder();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

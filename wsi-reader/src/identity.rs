@@ -14,7 +14,7 @@ use crate::{
     folder::{dicom_series, entries},
     makers::dicom,
     open::regular_or_folder,
-    source::Source,
+    source::{Source, watching_the_device},
 };
 
 /// Bytes hashed at either end of a file.
@@ -98,6 +98,16 @@ pub fn same_content(one: &Path, other: &Path) -> Result<bool, OpenError> {
         (Parts::File(one), Parts::File(other)) => same_bytes(&one, &other).map_err(io_error),
         (one @ Parts::Set(_), other @ Parts::Set(_)) => Ok(one.id(Way::Whole)? == other.id(Way::Whole)?),
         (Parts::File(_), Parts::Set(_)) | (Parts::Set(_), Parts::File(_)) => Ok(false),
+    }
+}
+
+/// All files that the slide at a path consists of; none where there is no slide.
+#[must_use]
+pub fn files_of_slide(path: &Path) -> Vec<PathBuf> {
+    match Parts::at(path) {
+        Ok(Parts::File(file)) => vec![file],
+        Ok(Parts::Set(files)) => files,
+        Err(_) => Vec::new(),
     }
 }
 
@@ -231,8 +241,10 @@ fn of_source(source: Source) -> io::Result<ContentId> {
     }
     hash.update(source.bytes_at(length - END, END)?);
     // A broken TIFF still has an identity: then the index adds nothing.
-    index_bytes(source, |part| hash.update(part));
-    Ok(ContentId(hash.finalize().into()))
+    match watching_the_device(|| index_bytes(source, |part| hash.update(part))) {
+        ((), Some(fault)) => Err(fault),
+        ((), None) => Ok(ContentId(hash.finalize().into())),
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub use absent::{AbsentTiles, absent_tiles};
 pub use backend::{memory::MemorySlide, openslide::openslide_version};
 pub use error::OpenError;
 pub use folder::{LeftOut, Listing, find_slides, is_slide_candidate, slide_files};
-pub use identity::{ContentId, content_id, full_content_id, same_content};
+pub use identity::{ContentId, content_id, files_of_slide, full_content_id, same_content};
 pub use mapping::{LinearMapping, MappingError};
 pub use open::{OpenOptions, Prefer, open, open_with};
 pub use overview::{Overview, OverviewFault, OverviewSettings};

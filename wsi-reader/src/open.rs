@@ -13,7 +13,7 @@ use crate::{
     makers::dicom::is_dicom,
     mapping::LinearMapping,
     slide::Slide,
-    source::Source,
+    source::{Source, watching_the_device},
 };
 
 /// Which backend may read a slide.
@@ -69,6 +69,14 @@ pub fn open(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
 ///
 /// [`OpenError`], one line that says what was found and expected.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+    match watching_the_device(|| open_whatever(path, options)) {
+        // What was not read may be taken for damage, or be missing from what was opened.
+        (_, Some(source)) => Err(OpenError::Io { source }),
+        (opened, None) => opened,
+    }
+}
+
+fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
     if regular_or_folder(path)?.is_dir() {
         return open_folder(path, options);
     }

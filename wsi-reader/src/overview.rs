@@ -182,7 +182,8 @@ impl Reading<'_> {
         };
         thread::scope(|scope| {
             for _ in 1..self.settings.threads.min(tiles.len()) {
-                scope.spawn(work);
+                // A thread the system refuses is one less.
+                let _ = thread::Builder::new().spawn_scoped(scope, work);
             }
             work();
         });

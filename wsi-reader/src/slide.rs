@@ -325,6 +325,15 @@ pub enum ReadError {
         /// What was found and what was expected.
         reason: String,
     },
+    /// The system does not give the tile's bytes: a disk or file server fails, or a limit is reached. The file may be
+    /// sound: another time it may be read.
+    #[error("cannot read tile column {} row {} of level {}: {reason}", tile.column, tile.row, tile.level.0)]
+    Device {
+        /// Which.
+        tile: TileId,
+        /// What the system says.
+        reason: String,
+    },
     /// No such tile in the pyramid.
     #[error("no tile column {} row {} on level {}", tile.column, tile.row, tile.level.0)]
     NoSuchTile {
@@ -352,7 +361,9 @@ impl ReadError {
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
-            Self::Tile { reason, .. } | Self::Attachment { reason, .. } => reason.clone(),
+            Self::Tile { reason, .. } | Self::Device { reason, .. } | Self::Attachment { reason, .. } => {
+                reason.clone()
+            }
             Self::NoSuchTile { .. } | Self::NoSuchImage { .. } => self.to_string(),
         }
     }

@@ -1,13 +1,28 @@
 //! Bytes of a file at a place: positioned reads, so that any number of threads
 //! read at once without a lock or a shared seek.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    cell::RefCell,
+    fs::File,
+    io,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
+
+/// Tries of a read that the device fails: a disk or a file server that failed once may be well again.
+const TRIES: u32 = 4;
+/// The wait before the second try; each further one is four times as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// Reads of one file that failed at every try, after which none is tried again: the device is not well again soon.
+const HOPELESS: u32 = 16;
 
 /// Where bytes come from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// A file and its length when it was opened.
-    File { file: File, len: u64 },
+    /// A file, its length when it was opened, and how many of its reads failed at every try.
+    File { file: File, len: u64, hopeless: AtomicU32 },
     /// Bytes in memory: tests and fuzzing.
     Memory(Vec<u8>),
 }
@@ -20,7 +35,7 @@ impl Source {
         }
         let file = File::open(path)?;
         let len = file.metadata()?.len();
-        Ok(Self::File { file, len })
+        Ok(Self::File { file, len, hopeless: AtomicU32::new(0) })
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -41,7 +56,9 @@ impl Source {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match self {
-            Self::File { file, .. } => read_exact_at(file, offset, out),
+            Self::File { file, hopeless, .. } => {
+                patiently(hopeless, || read_exact_at(file, offset, out)).inspect_err(note)
+            }
             Self::Memory(bytes) => {
                 let start = offset as usize;
                 out.copy_from_slice(&bytes[start..start + out.len()]);
@@ -67,6 +84,61 @@ impl Source {
     }
 }
 
+thread_local! {
+    /// What a device said last on this thread.
+    static DEVICE_FAULT: RefCell<Option<io::Error>> = const { RefCell::new(None) };
+}
+
+/// What `read` gives, and the fault of a device if there was one on the way, be it that `read` took it for damage of the
+/// file or went on without what it did not get.
+pub(crate) fn watching_the_device<T>(read: impl FnOnce() -> T) -> (T, Option<io::Error>) {
+    DEVICE_FAULT.take();
+    let given = read();
+    (given, DEVICE_FAULT.take())
+}
+
+/// A fault of the device in words.
+pub(crate) fn device_fault(said: &impl std::fmt::Display) -> String {
+    format!("the system did not give it, the file may be sound: {said}")
+}
+
+fn note(error: &io::Error) {
+    if is_of_the_device(error) {
+        DEVICE_FAULT.set(error.raw_os_error().map(io::Error::from_raw_os_error));
+    }
+}
+
+/// Whether a disk, a file server or the way to it failed, not the file: another time the same read may do.
+fn is_of_the_device(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        HostUnreachable, NetworkDown, NetworkUnreachable, ResourceBusy, StaleNetworkFileHandle, TimedOut,
+    };
+    const EIO: i32 = 5;
+    let kinds =
+        [HostUnreachable, NetworkDown, NetworkUnreachable, ResourceBusy, StaleNetworkFileHandle, TimedOut];
+    error.raw_os_error() == Some(EIO) || kinds.contains(&error.kind())
+}
+
+/// Reads again, a bounded number of times, where the device failed.
+fn patiently(hopeless: &AtomicU32, mut read: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    let mut tried = read();
+    for _ in 1..TRIES {
+        match &tried {
+            Err(error) if is_of_the_device(error) && hopeless.load(Ordering::Relaxed) < HOPELESS => {}
+            _ => return tried,
+        }
+        tracing::debug!("the device failed a read: it is tried again");
+        thread::park_timeout(pause);
+        pause *= 4;
+        tried = read();
+    }
+    if tried.is_err() {
+        hopeless.fetch_add(1, Ordering::Relaxed);
+    }
+    tried
+}
+
 #[cfg(unix)]
 fn read_exact_at(file: &File, offset: u64, out: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
@@ -83,4 +155,45 @@ fn read_exact_at(file: &File, mut offset: u64, mut out: &mut [u8]) -> io::Result
         out = &mut out[read..];
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing(times: u32, code: i32) -> impl FnMut() -> io::Result<()> {
+        let mut left = times;
+        move || {
+            if left == 0 {
+                return Ok(());
+            }
+            left -= 1;
+            Err(io::Error::from_raw_os_error(code))
+        }
+    }
+
+    #[test]
+    fn a_device_that_fails_for_a_moment_costs_nothing() {
+        let hopeless = AtomicU32::new(0);
+        assert!(patiently(&hopeless, failing(TRIES - 1, 5)).is_ok());
+        assert_eq!(hopeless.load(Ordering::Relaxed), 0);
+        assert!(patiently(&hopeless, failing(TRIES, 5)).is_err());
+        assert_eq!(hopeless.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_no_device_is_to_blame_for_and_dead_devices_are_not_tried_again() {
+        const EBADF: i32 = 9;
+        assert!(patiently(&AtomicU32::new(0), failing(1, EBADF)).is_err());
+        assert!(patiently(&AtomicU32::new(HOPELESS), failing(1, 5)).is_err());
+    }
+
+    #[test]
+    fn a_fault_of_the_device_is_noticed_where_it_is_passed_over() {
+        let fault = |code| note(&io::Error::from_raw_os_error(code));
+        let ((), seen) = watching_the_device(|| fault(5));
+        assert_eq!(seen.and_then(|error| error.raw_os_error()), Some(5));
+        let ((), seen) = watching_the_device(|| fault(9));
+        assert!(seen.is_none());
+    }
 }

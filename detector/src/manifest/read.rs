@@ -1,5 +1,7 @@
 //! Reading a manifest out of a decoded ONNX model and the TOML beside it.
 
+use std::collections::BTreeMap;
+
 use wsi_types::Mpp;
 
 use super::{
@@ -245,7 +247,24 @@ fn classes(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Vec<ClassInfo
     if let Some(place) = classes.iter().position(|class| class.name.is_empty()) {
         return Err(DetectorError::manifest(key, format!("class {place} has no name")));
     }
+    refuse_twins(key, &classes)?;
     Ok(classes)
+}
+
+/// Counts and tables go by names: two classes of one name would be counted as one.
+fn refuse_twins(key: &str, classes: &[ClassInfo]) -> Result<(), DetectorError> {
+    let mut places = BTreeMap::new();
+    for (place, class) in classes.iter().enumerate() {
+        if let Some(first) = places.insert(class.name.as_str(), place) {
+            let reason = format!(
+                "classes {first} and {place} are both named {:?}, expected a name for each; name them in a TOML beside \
+                 the model, one [[classes]] each",
+                class.name
+            );
+            return Err(DetectorError::manifest(key, reason));
+        }
+    }
+    Ok(())
 }
 
 fn class_of_section(section: &ClassSection) -> Result<ClassInfo, DetectorError> {
@@ -506,6 +525,8 @@ mod tests {
         assert!(refused(&[("names", "{0: 'a', 0: 'b'}")], "").contains("twice"));
         assert!(refused(&[("names", "{0: 1}")], "").contains("not a name"));
         assert!(refused(&[("names", "{0: ''}")], "").contains("class 0 has no name"));
+        let twins = refused(&[("names", "{0: 'a', 1: 'b', 2: 'a'}")], "");
+        assert!(twins.contains("classes 0 and 2 are both named \"a\""), "{twins}");
         assert!(refused(&[("task", "pose")], "").starts_with("task: is pose"));
         assert!(refused(&[("mpp", "40")], "").starts_with("mpp: "));
         assert!(refused(&[("mpp", "a")], "").starts_with("mpp: character 0"));

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::File,
     io,
     path::{Path, PathBuf},
     thread::JoinHandle,
@@ -176,7 +176,7 @@ fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, Job
 fn put_in_place(dataset: &Dataset, files: Vec<Staged>, accounts: Vec<Staged>) -> io::Result<()> {
     let folders = files.iter().chain(&accounts).filter_map(|staged| staged.path().parent());
     let folders: BTreeSet<PathBuf> = folders.map(Path::to_owned).collect();
-    folders.iter().try_for_each(fs::create_dir_all)?;
+    folders.iter().try_for_each(|folder| dataset.make_folder(folder))?;
     // Results nobody can assign to a slide are of little use.
     if let Ok(names) = File::open(dataset.names()) {
         names.sync_data()?;

@@ -14,7 +14,7 @@
 //! it and all after it are dropped, and those windows are done again.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -170,7 +170,7 @@ impl Ledger {
             Found::Other => return Err(LedgerError::OtherRun(Differences::default())),
             Found::Nothing => start(folder, head).map_err(io_error("start"))?,
         }
-        let mut file = OpenOptions::new()
+        let mut file = whole_file::private_options()
             .read(true)
             .write(true)
             .create(true)
@@ -310,7 +310,7 @@ fn start(folder: &Path, head: &LedgerHead) -> io::Result<()> {
     // Records of a head that never got written belong to nobody.
     let _ = fs::remove_file(folder.join(WINDOWS));
     let text = serde_json::to_vec(head)?;
-    let ((), staged) = whole_file::stage(folder, &folder.join(HEAD), |out| out.write_all(&text))??;
+    let ((), staged) = whole_file::stage_private(folder, &folder.join(HEAD), |out| out.write_all(&text))??;
     staged.put_in_place_for_now()
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Made as a hard link to a file that already says who holds it (or, where there are
 //! no links, with `O_EXCL`): network file systems honour these where they do not
-//! honour byte-range locks. A lock whose process is gone from this very host is
-//! stale and taken over; so is one of another host whose heartbeat stopped.
+//! honour byte-range locks. A lock whose process is known to be gone is stale and
+//! taken over; so is one whose heartbeat stopped where that cannot be known: of
+//! another host, container or boot, or without a holder that can be read.
 //!
 //! No two clocks are compared: a heartbeat is the file's time of change as the
 //! file system sets it, and how old it is is read off a file changed just now.
@@ -12,7 +13,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
@@ -24,8 +25,12 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use whole_file::private_options;
 
-use super::names;
+use super::{
+    names,
+    process::{Birth, Life, life, process_runs},
+};
 
 use dataset::{Dataset, SlideId, host_name};
 
@@ -36,6 +41,9 @@ const STALE: Duration = Duration::from_secs(600);
 /// How long this process must have seen no heartbeat itself: three, and the minute
 /// that network file systems may show an old time.
 const WATCHED: Duration = Duration::from_secs(120);
+
+/// How long without a change makes what is of use only for a while a thing that was left, whoever made it.
+const FORGOTTEN: Duration = Duration::from_secs(48 * 3600);
 
 /// The nonces of all locks that this process holds: another job of it is at work on those slides.
 static OURS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
@@ -53,6 +61,27 @@ pub struct Holder {
     pub process: u32,
     /// Tells two processes of one id apart.
     pub nonce: u64,
+    /// Which process of that number it is, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<Birth>,
+}
+
+impl Holder {
+    fn of_this_process() -> Self {
+        let born = Birth::of_this_process();
+        Self { host: host_name(), process: std::process::id(), nonce: nonce(), born }
+    }
+
+    /// What `other` knows of it.
+    fn life_seen_by(&self, other: &Self) -> Life {
+        if self.host != other.host {
+            return Life::Unknown;
+        }
+        if (self.process, &self.born) == (other.process, &other.born) {
+            return if ours().contains(&self.nonce) { Life::Runs } else { Life::Gone };
+        }
+        life(self.process, self.born.as_ref(), other.born.as_ref())
+    }
 }
 
 /// Why a lock is not ours.
@@ -139,27 +168,29 @@ impl Locks {
 
     /// Removes what runs of this host left that were killed.
     pub fn sweep(&self) {
-        let host = host_name();
+        let here = Holder::of_this_process();
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            if is_left_draft(&path, &host) {
+            let is_left = is_probe(&path)
+                || is_left_draft(&path, &here.host)
+                || (is_moved_aside(&path) && self.is_forgotten(&path));
+            let is_gone = || read(&path).is_ok_and(|holder| holder.life_seen_by(&here) == Life::Gone);
+            if is_left {
                 let _ = fs::remove_file(&path);
+            } else if !is_gone() {
                 continue;
-            }
-            if is_probe(&path) {
-                let _ = fs::remove_file(&path);
-                continue;
-            }
-            if !read(&path).is_ok_and(|holder| holder.host == host && !process_runs(holder.process)) {
-                continue;
-            }
-            if is_moved_aside(&path) {
+            } else if is_moved_aside(&path) {
                 let _ = fs::remove_file(&path);
             } else if path.extension().is_some_and(|extension| extension == "lock") {
                 // Another run may be faster: then it has it.
                 drop(self.take_at(&path, Instant::now()));
             }
         }
+    }
+
+    /// Whether a file or folder in the private folder has not changed for so long that nobody can be at work with it.
+    pub(super) fn is_forgotten(&self, path: &Path) -> bool {
+        self.age_of(path) >= FORGOTTEN
     }
 
     /// Whether some run has the lock of a slide, be it alive or not.
@@ -173,7 +204,7 @@ impl Locks {
     }
 
     fn take_at(&self, path: &Path, now: Instant) -> Result<SlideLock, LockError> {
-        let holder = Holder { host: host_name(), process: std::process::id(), nonce: nonce() };
+        let holder = Holder::of_this_process();
         fs::create_dir_all(&self.folder)?;
         let file = match claim(path, &holder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -190,12 +221,10 @@ impl Locks {
         let found = read(path).ok();
         let age = self.age_of(path);
         let watched = self.watched(path, found.as_ref(), now);
-        let alive = match &found {
-            Some(holder) if holder.host == ours.host && holder.process == ours.process => {
-                self::ours().contains(&holder.nonce)
-            }
-            Some(holder) if holder.host == ours.host => process_runs(holder.process),
-            _ => age < STALE || watched < WATCHED,
+        let alive = match found.as_ref().map_or(Life::Unknown, |holder| holder.life_seen_by(ours)) {
+            Life::Runs => true,
+            Life::Gone => false,
+            Life::Unknown => age < STALE || watched < WATCHED,
         };
         if alive {
             return Err(held(found, age.min(STALE + watched)));
@@ -281,12 +310,12 @@ impl Drop for SlideLock {
 fn claim(path: &Path, holder: &Holder) -> io::Result<File> {
     let content = serde_json::to_vec(holder)?;
     let draft = path.with_file_name(draft_name(holder));
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&draft)?;
+    let mut file = private_options().write(true).create_new(true).open(&draft)?;
     let linked = file.write_all(&content).and_then(|()| fs::hard_link(&draft, path));
     let _ = fs::remove_file(&draft);
     match linked {
         Err(error) if has_no_links(&error) => {
-            let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+            let mut file = private_options().write(true).create_new(true).open(path)?;
             file.write_all(&content)?;
             Ok(file)
         }
@@ -301,10 +330,13 @@ fn has_no_links(error: &io::Error) -> bool {
 
 /// How the file begins that tells the file system's time.
 const PROBE: &str = ".probe-";
+/// How it began in datasets of earlier versions.
+const EARLIER_PROBE: &str = ".tmp";
 
 /// Whether a file only told the time: it is needed for a moment, so one that is found was left or is about to go.
 fn is_probe(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PROBE))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(PROBE) || name.starts_with(EARLIER_PROBE)
 }
 
 const STALE_NAME: &str = "stale-";
@@ -340,16 +372,8 @@ fn read(path: &Path) -> io::Result<Holder> {
 
 fn held(holder: Option<Holder>, age: Duration) -> LockError {
     let Holder { host, process, .. } =
-        holder.unwrap_or(Holder { host: "an unknown host".into(), process: 0, nonce: 0 });
+        holder.unwrap_or(Holder { host: "an unknown host".into(), process: 0, nonce: 0, born: None });
     LockError::Held { host, process, age_secs: age.as_secs() }
-}
-
-/// Whether a process of this host is alive. Where that cannot be known it is
-/// taken to be, and the heartbeat decides.
-#[must_use]
-pub fn process_runs(process: u32) -> bool {
-    let proc = Path::new("/proc");
-    !proc.join("self").exists() || proc.join(process.to_string()).exists()
 }
 
 /// A number no other process has, from the standard library's own randomness.
@@ -360,6 +384,8 @@ fn nonce() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     fn locks(folder: &tempfile::TempDir) -> (Locks, PathBuf) {
@@ -368,7 +394,12 @@ mod tests {
     }
 
     fn write(path: &Path, host: String, process: u32) {
-        fs::write(path, serde_json::to_vec(&Holder { host, process, nonce: 1 }).unwrap()).unwrap();
+        write_born(path, host, process, None);
+    }
+
+    fn write_born(path: &Path, host: String, process: u32, born: Option<Birth>) {
+        let holder = Holder { host, process, nonce: 1, born };
+        fs::write(path, serde_json::to_vec(&holder).unwrap()).unwrap();
     }
 
     fn beat_at(path: &Path, at: SystemTime) {
@@ -414,7 +445,8 @@ mod tests {
 
         // Of a process killed before it had the lock, of one at work, and of another host.
         let draft = |host: &str, process: u32| {
-            let draft = folder.path().join(draft_name(&Holder { host: host.into(), process, nonce: 7 }));
+            let draft =
+                folder.path().join(draft_name(&Holder { host: host.into(), process, nonce: 7, born: None }));
             fs::write(&draft, "").unwrap();
             draft
         };
@@ -440,6 +472,47 @@ mod tests {
         beat_at(&path, SystemTime::now() - STALE * 2);
         assert!(is_held(&locks.take_at(&path, now + WATCHED * 2)), "this is a heartbeat too");
         assert!(locks.take_at(&path, now + WATCHED * 4).is_ok());
+    }
+
+    /// After a restart, or in a container, another process has the number.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_number_that_is_in_use_again_keeps_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (locks, path) = locks(&folder);
+        let now = Instant::now();
+        let here = Birth::of_this_process().unwrap();
+        // Process 1 always runs, and began before this one.
+        write_born(&path, host_name(), 1, Some(here));
+        drop(locks.take_at(&path, now).unwrap());
+
+        let elsewhere = serde_json::json!({ "world": "an earlier boot", "ticks": 7 });
+        write_born(&path, host_name(), 1, serde_json::from_value(elsewhere).unwrap());
+        assert!(is_held(&locks.take_at(&path, now)), "it may be a container of this name");
+        beat_at(&path, SystemTime::now() - STALE * 6);
+        assert!(is_held(&locks.take_at(&path, now)));
+        drop(locks.take_at(&path, now + WATCHED).unwrap());
+
+        // Of a version that did not note which process it was.
+        write(&path, host_name(), 1);
+        beat_at(&path, SystemTime::now() - STALE * 6);
+        assert!(is_held(&locks.take_at(&path, now)));
+        assert!(locks.take_at(&path, now + WATCHED).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_read_is_taken_over_by_its_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let (locks, path) = locks(&folder);
+        let now = Instant::now();
+        for content in ["", "{\"host\":", "{}"] {
+            fs::write(&path, content).unwrap();
+            assert!(is_held(&locks.take_at(&path, now)), "{content:?} may be about to be written");
+            beat_at(&path, SystemTime::now() - STALE * 2);
+            assert!(is_held(&locks.take_at(&path, now + WATCHED)));
+            drop(locks.take_at(&path, now + WATCHED * 3).unwrap());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     /// The clock of a machine or of a file server jumps by hours, either way.
@@ -483,6 +556,12 @@ mod tests {
         let others = [("b.lock", host_name(), 1), ("c.lock", "elsewhere".into(), u32::MAX)];
         for (name, host, process) in others {
             write(&folder.path().join(name), host, process);
+        }
+        let aside = folder.path().join("d.stale-0000000000000007");
+        write(&aside, "elsewhere".into(), 7);
+        beat_at(&aside, SystemTime::now() - FORGOTTEN - HEARTBEAT);
+        for name in [".probe-x7", ".tmpAbC"] {
+            fs::write(folder.path().join(name), "").unwrap();
         }
         locks.sweep();
         let mut left: Vec<_> =

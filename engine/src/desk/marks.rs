@@ -8,6 +8,7 @@ use std::{
 
 use dataset::{Dataset, hex};
 use sha2::{Digest as _, Sha256};
+use whole_file::{private_options, write_private_for_now};
 
 use super::names;
 
@@ -40,7 +41,7 @@ impl Marks {
     pub fn take(&self, slide: &Path) -> io::Result<Mark> {
         fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(key(slide)).with_extension("mark");
-        fs::write(&path, b"")?;
+        write_private_for_now(&path, b"")?;
         Ok(Mark { path })
     }
 
@@ -67,7 +68,7 @@ impl Marks {
         let marks = self.files("mark")?;
         for mark in &marks {
             let path = mark.with_extension("strikes");
-            let mut strikes = fs::OpenOptions::new().create(true).append(true).open(path)?;
+            let mut strikes = private_options().create(true).append(true).open(path)?;
             writeln!(strikes, "{reason}")?;
             fs::remove_file(mark)?;
         }

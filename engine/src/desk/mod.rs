@@ -9,6 +9,7 @@ mod ledger;
 mod lock;
 mod marks;
 mod names;
+mod process;
 mod redo;
 
 use std::{
@@ -30,7 +31,8 @@ pub use self::{
 };
 use self::{
     ledger::{discard, take_back},
-    lock::{Locks, SlideLock, process_runs},
+    lock::{Locks, SlideLock},
+    process::process_runs,
 };
 
 /// The desks of a dataset, as one job sees them.
@@ -109,10 +111,19 @@ impl Desk {
         discard(&self.staged).map_err(tidying("remove results that were not committed"))?;
         take_back(&self.spent, &self.ledger).map_err(tidying("take the window ledger back"))?;
         if let Some(redo) = self.redo.as_ref().filter(|redo| !redo.has_begun(&self.id)) {
-            discard(&self.ledger).map_err(tidying("remove the old window ledger"))?;
+            self.start_over()?;
             redo.note_begun(&self.id).map_err(tidying("note that the slide is done again"))?;
         }
         Ok(())
+    }
+
+    /// Removes the windows that are kept of the slide.
+    ///
+    /// # Errors
+    ///
+    /// [`TidyError`] when they cannot be removed.
+    pub(crate) fn start_over(&self) -> Result<(), TidyError> {
+        discard(&self.ledger).map_err(tidying("remove the old window ledger"))
     }
 
     /// Opens the ledger, or starts one; hands each whole record to `replay`, which says whether it could be read.
@@ -187,7 +198,9 @@ pub fn sweep(dataset: &Dataset) {
     }
     let host = host_name();
     for (name, path) in entries(&dataset.private()) {
-        if names::is_left(&name, &host, process_runs) {
+        let is_left = names::is_left(&name, &host, process_runs)
+            || (names::is_of_a_job(&name) && locks.is_forgotten(&path));
+        if is_left {
             // What cannot be removed is in nobody's way.
             let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
@@ -303,7 +316,15 @@ mod tests {
             fs::write(folder.join("x"), "").unwrap();
         }
         dataset.write(&dataset.account(&SlideId::new("over").unwrap()), b"{}").unwrap();
+        // Of another host, three days ago.
+        let forgotten = at("in-hand-elsewhere-7".into());
+        fs::create_dir_all(&forgotten).unwrap();
+        let three_days = std::time::Duration::from_secs(3 * 86_400);
+        let then = std::time::SystemTime::now() - three_days;
+        fs::File::open(&forgotten).unwrap().set_modified(then).unwrap();
+        fs::create_dir_all(at("locks".into())).unwrap();
         sweep(&dataset);
+        assert!(!forgotten.exists());
         assert!(left.iter().chain(&over).all(|path| !path.exists()));
         assert!(others.iter().chain(&needed).all(|path| path.exists()));
     }

@@ -32,6 +32,11 @@ pub(super) const OF_SLIDES: [&str; 2] = ["staged", "spent"];
 /// Prefixes of what is of use only while a job is; its writer follows, `<host>-<process>`.
 const OF_JOBS: [&str; 4] = [IN_HAND, ONLOOKER, PROBE, WRITING];
 
+/// Whether an entry of the private folder is of use only while some job is.
+pub(super) fn is_of_a_job(name: &str) -> bool {
+    OF_JOBS.iter().any(|start| name.starts_with(start))
+}
+
 /// Whether an entry of the private folder was left by a process of `host` that is gone, as `runs` says.
 pub(super) fn is_left(name: &str, host: &str, runs: impl Fn(u32) -> bool) -> bool {
     let writer = OF_JOBS.iter().find_map(|start| name.strip_prefix(start));

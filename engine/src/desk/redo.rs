@@ -12,6 +12,7 @@ use std::{
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use whole_file::write_private_for_now;
 
 use dataset::{Dataset, SlideId, hex};
 
@@ -49,7 +50,7 @@ impl Redo {
     /// When that cannot be written.
     pub fn note_begun(&self, id: &SlideId) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        fs::write(self.mark(id, "begun"), b"")
+        write_private_for_now(&self.mark(id, "begun"), b"")
     }
 
     /// Whether this command did a slide again before it was interrupted.
@@ -61,7 +62,7 @@ impl Redo {
     /// Notes that a slide was done. That it cannot be written only means that the
     /// slide may be done once more.
     pub fn note_done(&self, id: &SlideId) {
-        let _ = fs::write(self.mark(id, "done"), b"");
+        let _ = write_private_for_now(&self.mark(id, "done"), b"");
     }
 
     /// The job ended by itself: the next `--redo` begins from the first slide.

@@ -30,6 +30,7 @@ mod wkb;
 mod yolo_folder;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -164,6 +165,25 @@ pub fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
     Ok(reading)
 }
 
+/// The files that [`read`] would look into: a folder's that may hold annotations.
+///
+/// # Errors
+///
+/// [`EvalError::Read`] when a folder cannot be listed.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    if let Some(data_set) = yolo_folder::YoloFolder::at(path) {
+        return collect_files(data_set.root());
+    }
+    let mut files = annotation_files(path)?;
+    if files.is_empty() {
+        files = collect_files(path)?;
+    }
+    Ok(files)
+}
+
 /// Reads several files or folders as one. Images and classes of one name become
 /// one.
 ///
@@ -219,22 +239,25 @@ fn annotation_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// All files below a folder, by name order.
+/// All regular files below a folder, by name order. Links are followed, each folder is visited once.
 fn collect_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    collect(folder, &mut files)?;
+    collect(folder, &mut BTreeSet::new(), &mut files)?;
     Ok(files)
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+fn collect(folder: &Path, visited: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
+    if fs::canonicalize(folder).is_ok_and(|place| !visited.insert(place)) {
+        return Ok(());
+    }
     let mut entries = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>())
         .map_err(|source| EvalError::Read { source, path: folder.to_owned() })?;
     entries.sort();
     for entry in entries {
         if entry.is_dir() {
-            collect(&entry, files)?;
-        } else {
+            collect(&entry, visited, files)?;
+        } else if entry.is_file() {
             files.push(entry);
         }
     }

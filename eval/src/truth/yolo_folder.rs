@@ -47,6 +47,11 @@ impl YoloFolder {
         [Some(whole), part].into_iter().flatten().find(Self::exists)
     }
 
+    /// The folder of the whole data set.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Both sides are there, and what is beside the pictures are YOLO labels:
     /// people also keep GeoJSON or label PNGs so.
     fn exists(&self) -> bool {

@@ -18,7 +18,6 @@ pub(super) struct Pages<'a> {
     first: PathBuf,
     /// Beside the first page.
     folder: PathBuf,
-    is_private: bool,
 }
 
 /// Its last part, which links have too.
@@ -26,17 +25,21 @@ const FOLDER: &str = "report";
 
 impl<'a> Pages<'a> {
     pub(super) fn shared(dataset: &'a Dataset) -> Self {
-        Self { dataset, first: dataset.report(), folder: dataset.root().join(FOLDER), is_private: false }
+        Self { dataset, first: dataset.report(), folder: dataset.root().join(FOLDER) }
     }
 
     pub(super) fn private(dataset: &'a Dataset) -> Self {
         let folder = dataset.private();
-        Self { dataset, first: folder.join("report.html"), folder: folder.join(FOLDER), is_private: true }
+        Self { dataset, first: folder.join("report.html"), folder: folder.join(FOLDER) }
     }
 
-    /// Writes the page that people open, and gives its path.
-    pub(super) fn write_first(&self, html: &str) -> Result<PathBuf, ReportError> {
-        self.write(&self.first, html)?;
+    /// Writes the page that people open, unless another job made one of more accounts meanwhile, and gives its path.
+    pub(super) fn write_first(
+        &self,
+        make: impl Fn() -> Result<String, ReportError>,
+    ) -> Result<PathBuf, ReportError> {
+        let written = self.dataset.write_current(&self.first, || make().map(String::into_bytes))?;
+        written.map_err(|reason| ReportError::write("the report", reason, self.first.clone()))?;
         Ok(self.first.clone())
     }
 
@@ -57,12 +60,9 @@ impl<'a> Pages<'a> {
     }
 
     fn write(&self, path: &Path, html: &str) -> Result<(), ReportError> {
-        let written = if self.is_private {
-            write_for_owner(path, html.as_bytes())
-        } else {
-            self.dataset.write(path, html.as_bytes())
-        };
-        written.map_err(|reason| ReportError::write("the report", reason, path.to_owned()))
+        self.dataset
+            .write(path, html.as_bytes())
+            .map_err(|reason| ReportError::write("the report", reason, path.to_owned()))
     }
 }
 
@@ -83,16 +83,6 @@ fn remove_pages(folder: &Path, from: usize) -> io::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// A file that nobody else may read, from its first byte on.
-fn write_for_owner(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(whole_file::folder_of(path))?;
-    whole_file::write(path, |out| {
-        #[cfg(unix)]
-        out.get_ref().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        io::Write::write_all(out, bytes)
-    })?
 }
 
 /// The page of the slides `range` of a cohort, counted from 1.

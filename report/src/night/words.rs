@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_with_its_area() {
         let analysis = Analysis {
-            windows: WindowCounts { planned: 112, done: 109, failed: 3, full: 0 },
+            windows: WindowCounts { planned: 112, done: 109, failed: 3, unread: 0, full: 0 },
             coverage: Coverage { tissue_mm2: 2.0, analysed_mm2: 1.9, fraction: 0.95, absent_mm2: 0.0 },
             failures: vec![FailureCount {
                 reason: "tile holds 0 bytes".into(),

@@ -5,6 +5,7 @@
 //! and only the tile that fails on a fresh handle is reported.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -17,7 +18,7 @@ use crate::{
     error::OpenError,
     makers::{dicom_colour::frames_say_ycbcr, openslide as facts},
     slide::{AssociatedImage, ReadError, Slide, SlideInfo},
-    source::Source,
+    source::{Source, device_fault},
 };
 
 /// Side of a block read at once where the format does not say its tiles, px.
@@ -164,8 +165,31 @@ fn words(error: &OpenSlideError, path: &Path) -> String {
     }
 }
 
+/// What the system says where the file is not to blame, and its number for it: OpenSlide hands on the words alone.
+const SYSTEM_FAULTS: [(&str, i32); 4] = [
+    ("Input/output error", 5),
+    ("Cannot allocate memory", 12),
+    ("Too many open files", 24),
+    ("Connection timed out", 110),
+];
+
+fn system_fault(words: &str) -> Option<io::Error> {
+    let (_, code) = SYSTEM_FAULTS.iter().find(|(said, _)| words.contains(said))?;
+    Some(io::Error::from_raw_os_error(*code))
+}
+
+fn read_error(tile: TileId, reason: String) -> ReadError {
+    match system_fault(&reason) {
+        Some(fault) => ReadError::Device { tile, reason: device_fault(&fault) },
+        None => ReadError::Tile { tile, reason },
+    }
+}
+
 fn open_error(error: &OpenSlideError, path: &Path) -> OpenError {
     let words = words(error, path);
+    if let Some(source) = system_fault(&words) {
+        return OpenError::Io { source };
+    }
     match error {
         OpenSlideError::UnsupportedFile(_) => OpenError::NotASlide { found: words },
         // What OpenSlide says of sound DICOM and TIFF files it cannot show.
@@ -341,7 +365,7 @@ impl Slide for OpenSlideSlide {
         let block = block(level, *number, rect);
         let argb = self
             .read(|handle| handle.read_region(&block.region))
-            .map_err(|reason| ReadError::Tile { tile, reason })?;
+            .map_err(|reason| read_error(tile, reason))?;
         out.reset(rect.width() as usize, rect.height() as usize);
         let lead = (block.lead.0 as usize, block.lead.1 as usize);
         write_rgb(&argb, block.region.size.w as usize, lead, self.colours, self.info.background, out);

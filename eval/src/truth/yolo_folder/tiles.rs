@@ -13,6 +13,7 @@ use crate::{
     EvalError,
     error::Result,
     groups::Groups,
+    names::from_spreadsheet,
     objects::{Object, ObjectSet, SetBuilder, Shape},
     truth::malformed,
 };
@@ -62,7 +63,7 @@ pub(super) fn places(root: &Path) -> Result<Option<Places>> {
             })
         };
         let place = Place {
-            image: row.get(image).unwrap_or_default().to_owned(),
+            image: from_spreadsheet(row.get(image).unwrap_or_default()).to_owned(),
             corner: Level0Vector::new(number(x)?, number(y)?),
             scale: number(scale)?,
         };

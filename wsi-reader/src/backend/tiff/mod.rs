@@ -45,7 +45,7 @@ use crate::{
     makers,
     mapping::LinearMapping,
     slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState, read_and_average},
-    source::Source,
+    source::{Source, device_fault, watching_the_device},
 };
 
 const WHITE: Rgb = [255; 3];
@@ -154,7 +154,7 @@ impl Slide for TiffSlide {
     fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError> {
         let (picture, rect) = self.picture(tile)?;
         out.reset(rect.width() as usize, rect.height() as usize);
-        picture.read_tile(&self.file, tile, out).map_err(|reason| ReadError::Tile { tile, reason })
+        read(tile, || picture.read_tile(&self.file, tile, out))
     }
 
     fn reduces(&self, level: LevelIndex) -> u32 {
@@ -167,8 +167,7 @@ impl Slide for TiffSlide {
         if (1..=picture.reduces()).contains(&shift) && rect.width() % whole == 0 && rect.height() % whole == 0
         {
             out.reset((rect.width() >> shift) as usize, (rect.height() >> shift) as usize);
-            let outcome = picture.read_tile_reduced(&self.file, tile, shift, out);
-            if outcome.map_err(|reason| ReadError::Tile { tile, reason })? {
+            if read(tile, || picture.read_tile_reduced(&self.file, tile, shift, out))? {
                 return Ok(());
             }
         }
@@ -177,7 +176,7 @@ impl Slide for TiffSlide {
 
     fn stored_jpeg(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
         let (picture, _) = self.picture(tile)?;
-        picture.stored_jpeg(&self.file, tile).map_err(|reason| ReadError::Tile { tile, reason })
+        read(tile, || picture.stored_jpeg(&self.file, tile))
     }
 
     fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError> {
@@ -208,6 +207,15 @@ impl Slide for TiffSlide {
     fn verify_tile(&self, tile: TileId) -> Vec<String> {
         let Ok((picture, _)) = self.picture(tile) else { return Vec::new() };
         picture.verify_tile(&self.file, tile)
+    }
+}
+
+/// Reads of a tile, and tells a fault of the device from one of the file.
+fn read<T>(tile: TileId, read: impl FnOnce() -> Result<T, String>) -> Result<T, ReadError> {
+    match watching_the_device(read) {
+        (Ok(value), _) => Ok(value),
+        (Err(_), Some(fault)) => Err(ReadError::Device { tile, reason: device_fault(&fault) }),
+        (Err(reason), None) => Err(ReadError::Tile { tile, reason }),
     }
 }
 

@@ -1,0 +1,55 @@
+//! Text that a terminal shows and does not obey: file names and class names may hold escape sequences.
+
+use std::{borrow::Cow, io};
+
+/// Whether a terminal might act on a character instead of showing it: control characters but for the ends of lines and
+/// tabs, and those that turn the direction of writing.
+fn is_acted_on(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    turns || (c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+/// `text` with such characters written out, as `\u{1b}`.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_acted_on) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| if is_acted_on(c) { c.escape_unicode().to_string() } else { c.into() });
+    Cow::Owned(shown.collect())
+}
+
+/// A name within a line: the end of a line is written out, too.
+pub(crate) fn plain_name(name: &str) -> String {
+    plain(name).replace('\n', "\\n").replace('\t', "\\t")
+}
+
+/// Writes what it is given as [`plain`] text. Each write must hold whole characters, as those of `write!` do.
+pub(crate) struct Plain<W>(pub(crate) W);
+
+impl<W: io::Write> io::Write for Plain<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(plain(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        let mut shown = Vec::new();
+        let name = "a\u{1b}[2Jb\rc\u{7}\u{9b}31m\u{202e}gnp.svs";
+        writeln!(Plain(&mut shown), "{name}: ä µ\tdone").unwrap();
+        let expected = "a\\u{1b}[2Jb\\u{d}c\\u{7}\\u{9b}31m\\u{202e}gnp.svs: ä µ\tdone\n";
+        assert_eq!(String::from_utf8(shown).unwrap(), expected);
+        assert_eq!(plain_name("a\nFAILED"), "a\\nFAILED");
+    }
+}
