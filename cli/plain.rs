@@ -5,16 +5,17 @@ use std::{borrow::Cow, io};
 /// Whether a terminal might act on a character instead of showing it: control characters but for the ends of lines and
 /// tabs, and those that turn the direction of writing.
 fn is_acted_on(c: char) -> bool {
-    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
-/// `text` with such characters written out, as `\u{1b}`.
+/// `text` with such characters written out as `\u001b`, which within JSON still is the character.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(is_acted_on) {
         return Cow::Borrowed(text);
     }
-    let shown = text.chars().map(|c| if is_acted_on(c) { c.escape_unicode().to_string() } else { c.into() });
+    let shown =
+        text.chars().map(|c| if is_acted_on(c) { format!("\\u{:04x}", u32::from(c)) } else { c.into() });
     Cow::Owned(shown.collect())
 }
 
@@ -48,7 +49,7 @@ mod tests {
         let mut shown = Vec::new();
         let name = "a\u{1b}[2Jb\rc\u{7}\u{9b}31m\u{202e}gnp.svs";
         writeln!(Plain(&mut shown), "{name}: ä µ\tdone").unwrap();
-        let expected = "a\\u{1b}[2Jb\\u{d}c\\u{7}\\u{9b}31m\\u{202e}gnp.svs: ä µ\tdone\n";
+        let expected = "a\\u001b[2Jb\\u000dc\\u0007\\u009b31m\\u202egnp.svs: ä µ\tdone\n";
         assert_eq!(String::from_utf8(shown).unwrap(), expected);
         assert_eq!(plain_name("a\nFAILED"), "a\\nFAILED");
     }

@@ -40,9 +40,8 @@ pub(super) fn reached(status: ExitStatus, used: Used) -> Option<String> {
 fn limit(signal: i32, used: Used, allowed: impl Fn(Resource) -> Option<u64>) -> Option<String> {
     let is = |wanted: Signal| signal == wanted.as_raw();
     let cpu = allowed(Resource::Cpu);
-    if is(Signal::XCPU)
-        || (is(Signal::KILL) && cpu.is_some_and(|secs| used.cpu_ticks + TICKS >= secs * TICKS))
-    {
+    let is_spent = cpu.is_some_and(|secs| used.cpu_ticks * 10 >= secs * TICKS * 9);
+    if is(Signal::XCPU) || (is(Signal::KILL) && is_spent) {
         let secs = cpu.map_or_else(String::new, |secs| format!(" of {secs} s"));
         return Some(format!("the limit{secs} of processor time for one process is reached (ulimit -t)"));
     }

@@ -9,7 +9,7 @@ use std::{
 
 use dataset::{Dataset, Outcome, SlideId, read_cells};
 use detector::{BatchView, BlobDetector, Detector, DetectorError, Manifest, ScriptedDetector, WindowResult};
-use engine::{Engine, Event, Job, JobError, Marks, Model, RunOptions, Settings, SlideEntry, Stop, Watch};
+use engine::{Engine, Event, Job, JobError, Model, RunOptions, Settings, SlideEntry, Stop, Watch};
 use wsi_reader::{MemorySlide, Slide};
 use wsi_types::Mpp;
 
@@ -217,7 +217,7 @@ impl Detector for Hangs {
 }
 
 #[test]
-fn a_model_that_never_comes_back_is_to_blame_and_no_slide() {
+fn a_model_that_never_comes_back_is_to_blame() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = Dataset::at(folder.path());
     let settings = Settings::new(RunOptions { slide_timeout: Some(1), ..settings().options }).unwrap();
@@ -228,7 +228,6 @@ fn a_model_that_never_comes_back_is_to_blame_and_no_slide() {
     let ended = Job::new(&engine, dataset.clone()).run(&[entry("a")], &mut (), &Stop::new());
     let Err(error @ JobError::SilentModel { .. }) = ended else { panic!("{ended:?}") };
     assert!(error.to_string().starts_with("the model did not answer within 1 s"), "{error}");
-    assert_eq!(Marks::new(&dataset).strike("hung").unwrap(), 0);
 }
 
 #[test]

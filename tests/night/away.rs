@@ -12,7 +12,7 @@ use dataset::Outcome;
 
 use super::{
     faults::{KilledWith, SETTINGS, is_running, paths, signal, start, wait_until, workers},
-    support::{accounts, python, run, slidemill, stderr, tables, tiny_slides},
+    support::{accounts, paint, python, run, slidemill, stderr, tables, tiny_slides},
 };
 
 /// `run` through a shell that first does `before` and adds `after` to the command.
@@ -70,35 +70,23 @@ fn a_worker_that_dies_between_slides_is_started_again() {
     let child = start(&slides, &out, &[]);
     let pid = child.id();
     let _guard = KilledWith(pid);
-    let status = || fs::read_dir(out.join(".slidemill/status")).map_or(0, Iterator::count) > 0;
-    let locked = || fs::read_dir(out.join(".slidemill/locks")).map_or(0, Iterator::count) > 0;
-    let ledger = || out.join(".slidemill/ledger").exists();
-    let account = || fs::read_dir(out.join("runs")).map_or(0, Iterator::count) > 0;
-    let summary = || out.join("summary.csv").exists();
-    let at_once = || true;
-    let points: [(&str, &dyn Fn() -> bool); 7] = [
-        ("start", &at_once),
-        ("start again", &at_once),
-        ("status", &status),
-        ("lock", &locked),
-        ("ledger", &ledger),
-        ("account", &account),
-        ("summary", &summary),
-    ];
+    // Five times as it begins; once with a slide at work, which must not happen to one slide twice; once as it ends.
+    let points = [None, None, None, None, None, Some(".slidemill/ledger"), Some("summary.csv")];
     let mut killed = Vec::new();
-    for (point, is_reached) in points {
+    for point in points {
         let worker = || workers(pid).first().copied().filter(|worker| !killed.contains(worker));
+        let is_reached = || point.is_none_or(|file| out.join(file).exists());
         wait_until(|| !is_running(pid) || (worker().is_some() && is_reached()));
         if let Some(worker) = worker() {
             signal(worker, "KILL");
             wait_until(|| !workers(pid).contains(&worker));
-            eprintln!("killed at {point}");
             killed.push(worker);
         }
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(killed.len() >= 5, "{killed:?}");
+    // The last is too late where the job is quick.
+    assert!(killed.len() >= 6, "{killed:?}");
     assert!(stderr(&output).contains("going on with another one"), "{}", stderr(&output));
     assert_eq!(tables(&out), tables(&undisturbed));
 }
@@ -124,7 +112,8 @@ fn a_worker_that_never_comes_far_is_given_up() {
 #[test]
 fn limits_of_the_process_are_no_fault_of_a_slide() {
     let folder = tempfile::tempdir().unwrap();
-    let slides = tiny_slides(folder.path(), 2, 340);
+    let slides = vec![folder.path().join("slide.tif")];
+    paint(&slides[0], 340, 1280.0, 1024.0);
     let undisturbed = folder.path().join("undisturbed");
     assert!(run(&paths(&slides), &undisturbed, &SETTINGS).status.success());
     for (limit, said) in [("ulimit -t 1;", "(ulimit -t)"), ("ulimit -f 2;", "(ulimit -f)")] {

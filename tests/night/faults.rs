@@ -78,12 +78,22 @@ fn kill_after(mut child: Child, delay: Duration, worker: bool) -> (bool, Output)
     (killed, waiting.join().expect("the waiting thread ends"))
 }
 
+/// What the dice of tests by chance start from: `SLIDEMILL_SEED`, for other cases than those of every day.
+pub(super) fn seed() -> u64 {
+    std::env::var("SLIDEMILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(6)
+}
+
+/// How often a test by chance tries: ten times as often with `SLIDEMILL_LONG=1`.
+pub(super) fn times(usual: usize) -> usize {
+    if std::env::var_os("SLIDEMILL_LONG").is_some() { 10 * usual } else { usual }
+}
+
 /// SIGKILL at seeded moments, of the whole job and of its worker alone, over and
 /// over until a run gets to its end; then anew. `SLIDEMILL_LONG=1` makes it ten
 /// times as many.
 #[test]
 fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
-    let kills_wanted = if std::env::var_os("SLIDEMILL_LONG").is_some() { 300 } else { 30 };
+    let kills_wanted = times(30);
     let folder = tempfile::tempdir().unwrap();
     let slides = tiny_slides(folder.path(), 3, 60);
     let undisturbed = folder.path().join("undisturbed");
@@ -93,7 +103,7 @@ fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
     let whole = began.elapsed();
     let expected = tables(&undisturbed);
 
-    let mut dice = Pcg64Mcg::seed_from_u64(6);
+    let mut dice = Pcg64Mcg::seed_from_u64(seed());
     let (mut kills, mut of_workers, mut resumed, mut jobs) = (0, 0, 0, 0);
     while kills < kills_wanted {
         jobs += 1;
@@ -120,7 +130,7 @@ fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
 }
 
 /// What only a job at work needs.
-fn assert_nothing_is_left(out: &Path) {
+pub(super) fn assert_nothing_is_left(out: &Path) {
     let private = |name: &str| fs::read_dir(out.join(".slidemill").join(name)).map_or(0, Iterator::count);
     assert_eq!(["ledger", "locks", "spent", "staged"].map(private), [0; 4], "{}", out.display());
     assert!(temporaries(out).is_empty(), "{:?}", temporaries(out));

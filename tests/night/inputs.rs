@@ -11,9 +11,10 @@ use dataset::Dataset;
 
 use super::support::{SMALL_WINDOWS, accounts, run, slidemill, small_slide, stderr};
 
-/// Every file below a folder with its bytes.
+/// Every file below a folder with its bytes, but for the private ones, among which is the status of jobs.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let all = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    let is_public = |entry: &walkdir::DirEntry| entry.file_name() != ".slidemill";
+    let all = walkdir::WalkDir::new(folder).into_iter().filter_entry(is_public).filter_map(Result::ok);
     let files = all.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
     files.map(|path| (path.clone(), fs::read(&path).expect("a file can be read"))).collect()
 }
