@@ -35,7 +35,8 @@ fn a_job_goes_on_when_nobody_reads_what_it_says() {
     let assert_done = |what: &str, out: &Path, status: std::process::ExitStatus, is_said: bool| {
         assert_eq!(status.code(), Some(0), "{what}");
         assert_eq!(tables(out), expected, "{what}");
-        let log = fs::read_to_string(out.join(".slidemill/log.txt")).unwrap_or_default();
+        let logs = fs::read_dir(out.join(".slidemill/log")).unwrap();
+        let log: String = logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap()).collect();
         assert_eq!(log.contains("cannot be written, and is lost"), is_said, "{what}: {log}");
     };
 
