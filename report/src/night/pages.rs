@@ -136,7 +136,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset::at(folder.path());
-        let path = Pages::private(&dataset).write_first("names").unwrap();
+        let path = Pages::private(&dataset).write_first(|| Ok("names".into())).unwrap();
         assert!(path.starts_with(dataset.private()));
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }
