@@ -79,12 +79,12 @@ fn kill_after(mut child: Child, delay: Duration, worker: bool) -> (bool, Output)
 }
 
 /// What the dice of tests by chance start from: `SLIDEMILL_SEED`, for other cases than those of every day.
-pub(super) fn seed() -> u64 {
+fn seed() -> u64 {
     std::env::var("SLIDEMILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(6)
 }
 
 /// How often a test by chance tries: ten times as often with `SLIDEMILL_LONG=1`.
-pub(super) fn times(usual: usize) -> usize {
+fn times(usual: usize) -> usize {
     if std::env::var_os("SLIDEMILL_LONG").is_some() { 10 * usual } else { usual }
 }
 
@@ -130,7 +130,7 @@ fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
 }
 
 /// What only a job at work needs.
-pub(super) fn assert_nothing_is_left(out: &Path) {
+fn assert_nothing_is_left(out: &Path) {
     let private = |name: &str| fs::read_dir(out.join(".slidemill").join(name)).map_or(0, Iterator::count);
     assert_eq!(["ledger", "locks", "spent", "staged"].map(private), [0; 4], "{}", out.display());
     assert!(temporaries(out).is_empty(), "{:?}", temporaries(out));
