@@ -10,7 +10,10 @@ use engine::{NOT_YET, Onlooker, Preliminary};
 use serde_json::json;
 use viewer::{Changing, ShownSlide};
 
-use super::{lineage::StoredLineage, shown, shown_slides};
+use super::{
+    lineage::StoredLineage,
+    shown::{shown, shown_slides},
+};
 use crate::{annotations::slide_names, machine};
 
 /// Looks at a dataset again and again.
