@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use merger::{CellReader, CellRow, MergeError, ReadSettings, RegionReader, RegionRow, RowBatch, TableHeader};
+use merger::{
+    CellReader, CellRow, MergeError, ReadSettings, RegionReader, RegionRow, RowBatch, TableHeader, id::MAX_ID,
+};
 use serde::Deserialize;
 use wsi_types::{ClassId, Level0Box, Mpp};
 
@@ -178,6 +180,8 @@ impl CellTable {
     pub(crate) fn rows_of(&self, batch: &RowBatch<CellRow>, choice: &Choice) -> Result<Vec<CellRow>> {
         let mut rows = batch.rows().map_err(of_table(&self.path))?;
         rows.retain(|cell| choice.takes(cell.class_id, cell.score, cell.centroid));
+        let ids = rows.iter().flat_map(|cell| [Some(cell.cell_id), cell.region_id]).flatten();
+        keep_their_digits(ids).map_err(|problem| malformed("the cell table", problem, &self.path))?;
         Ok(rows)
     }
 }
@@ -211,7 +215,21 @@ pub fn read_regions(path: &Path) -> Result<Vec<RegionRow>> {
     }
     let reader = RegionReader::open(path, ReadSettings::default()).map_err(of_table(path))?;
     let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(of_table(path))?;
-    Ok(batches.concat())
+    let regions = batches.concat();
+    keep_their_digits(regions.iter().map(|region| region.region_id))
+        .map_err(|problem| malformed("the regions table", problem, path))?;
+    Ok(regions)
+}
+
+/// Whether other programs keep ids as they are.
+fn keep_their_digits(ids: impl Iterator<Item = u64>) -> std::result::Result<(), String> {
+    match ids.max() {
+        Some(largest) if largest > MAX_ID => Err(format!(
+            "it holds ids of an older slidemill, up to {largest}, which other programs would round; make it again with \
+             `slidemill merge`, or with `slidemill run … --redo`"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Kinds of regions and classes of cells by name, with a number each that no two share: classes first.
@@ -222,4 +240,17 @@ pub fn kinds_beyond_classes(facts: &SlideFacts, regions: &[RegionRow]) -> BTreeM
     kinds.dedup();
     let unknown = kinds.into_iter().filter(|kind| facts.class_named(kind).is_none());
     unknown.zip(facts.class_names.len()..).map(|(kind, place)| (kind.to_owned(), place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// GeoJSON, R and JavaScript would round them.
+    #[test]
+    fn ids_of_older_tables_that_others_would_round_are_refused() {
+        assert_eq!(keep_their_digits([7, MAX_ID].into_iter()), Ok(()));
+        let refused = keep_their_digits([7, u64::MAX - 1].into_iter()).unwrap_err();
+        assert!(refused.contains("older slidemill") && refused.contains("slidemill merge"), "{refused}");
+    }
 }

@@ -1,17 +1,18 @@
 //! A cell: one object of the slide, whatever the number of windows that saw it.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use wsi_types::{ClassId, Level0Box, Level0Point, Score};
 
+use crate::id::{MAX_ID, id_from, next_id};
 use crate::stain::StainOd;
 
 /// One object, counted once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     /// From the slide's content id, the class and the place: the same every
-    /// time. Unique within a slide once [`settle_ids`] has seen all its cells.
+    /// time, at most [`MAX_ID`](crate::id::MAX_ID). Unique within a slide once [`settle_ids`] has seen all its cells.
     pub id: u64,
     /// What it is.
     pub class: ClassId,
@@ -71,7 +72,7 @@ const ID_STEPS_PER_PX: f64 = 8.0;
 pub(crate) fn cell_id(slide_key: u64, class: ClassId, centroid: Level0Point) -> u64 {
     let steps = |value: f64| (value * ID_STEPS_PER_PX).round() as i64 as u64;
     let with_class = mix(slide_key ^ u64::from(class.0));
-    mix(mix(with_class ^ steps(centroid.x)).wrapping_add(steps(centroid.y)))
+    id_from(mix(mix(with_class ^ steps(centroid.x)).wrapping_add(steps(centroid.y))))
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): one to one, and
@@ -87,6 +88,10 @@ fn mix(value: u64) -> u64 {
 /// several cells with one id the first by [`content_order`] keeps it, the
 /// others are given the next free ones.
 pub fn settle_ids(cells: &mut [Cell]) {
+    // Programs that make cells of their own need not know how large ids may be.
+    for cell in cells.iter_mut().filter(|cell| cell.id > MAX_ID) {
+        cell.id = id_from(cell.id);
+    }
     if are_unique(cells.iter().map(|cell| cell.id).collect()) {
         return;
     }
@@ -97,16 +102,12 @@ pub fn settle_ids(cells: &mut [Cell]) {
     });
     let repeated: Vec<u32> =
         ids.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect();
-    let mut added: Vec<u64> = Vec::new();
+    let mut taken: BTreeSet<u64> = ids.iter().map(|entry| entry.0).collect();
     for index in repeated {
         let cell = &mut cells[index as usize];
-        let taken = |id: u64, added: &[u64]| {
-            ids.binary_search_by_key(&id, |entry| entry.0).is_ok() || added.contains(&id)
-        };
-        while taken(cell.id, &added) {
-            cell.id = mix(cell.id);
+        while !taken.insert(cell.id) {
+            cell.id = next_id(cell.id);
         }
-        added.push(cell.id);
     }
 }
 

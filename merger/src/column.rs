@@ -2,14 +2,15 @@
 //! filled and how it is read back.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type};
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow_array::types::{Float32Type, Float64Type, UInt16Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, StringArray, UInt16Array};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use wsi_types::{Level0Box, Level0Point};
 
-use crate::wkb;
+use crate::{id::whole_numbers, wkb};
 
 /// A row of a table as it is read back: [`CellRow`](crate::CellRow) or
 /// [`RegionRow`](crate::RegionRow).
@@ -105,6 +106,24 @@ fn type_in_words(kind: &DataType) -> String {
     }
 }
 
+/// The type of texts of which a table has few.
+pub(crate) fn repeated_text() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8))
+}
+
+/// A column that has the same text in each of its rows.
+pub(crate) fn same_text(text: &str, rows: usize) -> ArrayRef {
+    let values = Arc::new(StringArray::from_iter_values([text]));
+    Arc::new(DictionaryArray::<UInt16Type>::new(UInt16Array::from_value(0, rows), values))
+}
+
+/// Looks only at the type of a column of texts: a table is of one slide, which its
+/// header names.
+pub(crate) fn texts<R>(array: &dyn Array, _: &mut [R]) -> Option<()> {
+    let is_text = array.as_string_opt::<i32>().is_some();
+    (is_text || array.as_dictionary_opt::<UInt16Type>().is_some()).then_some(())
+}
+
 /// Puts numbers without gaps into rows.
 pub(crate) fn numbers<T: ArrowPrimitiveType, R>(
     array: &dyn Array,
@@ -126,6 +145,27 @@ pub(crate) fn numbers_or_null<T: ArrowPrimitiveType, R>(
     Some(())
 }
 
+/// Puts ids or counts into rows.
+pub(crate) fn whole<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, u64)) -> Option<()> {
+    numbers::<UInt64Type, R>(&whole_numbers(array)?, rows, put)
+}
+
+/// Puts ids with gaps into rows.
+pub(crate) fn whole_or_null<R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Option<u64>),
+) -> Option<()> {
+    numbers_or_null::<UInt64Type, R>(&whole_numbers(array)?, rows, put)
+}
+
+/// Puts lists of counts into rows.
+pub(crate) fn whole_lists<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, Vec<u64>)) -> Option<()> {
+    let lists = array.as_list_opt::<i32>()?;
+    let values = whole_numbers(lists.values())?;
+    put_lists(lists.value_offsets(), values.values(), rows, put)
+}
+
 /// Puts lists of numbers without gaps into rows.
 pub(crate) fn lists<T: ArrowPrimitiveType, R>(
     array: &dyn Array,
@@ -133,8 +173,16 @@ pub(crate) fn lists<T: ArrowPrimitiveType, R>(
     put: impl Fn(&mut R, Vec<T::Native>),
 ) -> Option<()> {
     let lists = array.as_list_opt::<i32>()?;
-    let values = lists.values().as_primitive_opt::<T>()?.values();
-    for (row, ends) in rows.iter_mut().zip(lists.value_offsets().windows(2)) {
+    put_lists(lists.value_offsets(), lists.values().as_primitive_opt::<T>()?.values(), rows, put)
+}
+
+fn put_lists<T: Clone, R>(
+    offsets: &[i32],
+    values: &[T],
+    rows: &mut [R],
+    put: impl Fn(&mut R, Vec<T>),
+) -> Option<()> {
+    for (row, ends) in rows.iter_mut().zip(offsets.windows(2)) {
         put(row, values[ends[0] as usize..ends[1] as usize].to_vec());
     }
     Some(())

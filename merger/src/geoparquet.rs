@@ -25,7 +25,7 @@ use crate::files::io_error;
 /// Rows per row group.
 pub const ROWS_PER_GROUP: usize = 131_072;
 /// The version of the columns; raised when one changes its meaning.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 const HILBERT_ORDER: u8 = 20;
 
 /// What a table must know beside its cells.

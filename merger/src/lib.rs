@@ -12,6 +12,7 @@ pub mod filters;
 pub mod fusion;
 mod geometry;
 mod geoparquet;
+pub mod id;
 pub mod layout;
 pub mod mask;
 pub mod merge;

@@ -7,7 +7,9 @@ import sys
 import duckdb
 import geopandas
 import numpy as np
+import pandas
 import polars
+import pyarrow
 import pyarrow.parquet as pq
 
 path = sys.argv[1]
@@ -20,6 +22,26 @@ assert rows == duckdb.sql(f"select count(*) from '{path}'").fetchall()[0][0]
 assert frame.crs is None and table.column_names == lazy.columns
 # geopandas takes the covering as such and does not show it.
 assert frame.columns.tolist() == [name for name in table.column_names if name != "bbox"]
+
+
+def keeps_ids(name):
+    """Ids are the same in every reader, also in those that know no numbers but doubles."""
+    ids = table[name].drop_null().to_pylist()
+    assert table.schema.field(name).type == pyarrow.int64() and all(0 <= id < 2**53 for id in ids)
+    assert lazy[name].drop_nulls().to_list() == ids
+    assert [row[0] for row in duckdb.sql(f"select {name} from '{path}' where {name} is not null").fetchall()] == ids
+    # Where some are missing, pandas has doubles; GeoJSON, JavaScript and R have nothing else.
+    assert [int(id) for id in frame[name].dropna().astype("float64")] == ids
+    nullable = pandas.read_parquet(path, columns=[name], dtype_backend="numpy_nullable")[name]
+    assert nullable.dtype == "Int64" and nullable.dropna().tolist() == ids
+    features = json.loads(frame[[name, "geometry"]].to_json(), parse_int=float)["features"]
+    found = [feature["properties"][name] for feature in features]
+    assert [int(id) for id in found if id is not None] == ids
+
+
+for column in ["cell_id", "region_id"]:
+    if column in table.column_names:
+        keeps_ids(column)
 
 if "region_id" in table.column_names and "n_holes" in table.column_names:
     mpp = json.loads(pq.read_metadata(path).metadata[b"slidemill"])["mpp_um_per_px"]

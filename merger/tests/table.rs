@@ -7,15 +7,19 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, UInt64Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::types::{Float32Type, Float64Type, Int64Type};
+use arrow_array::{Array, RecordBatch, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
 use merger::{
     Cell, CellReader, CellRow, MergeError, ROWS_PER_GROUP, ReadSettings, RegionRow, StainOd, TableContext,
     columns_as_markdown, schema_of, write_cells,
 };
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use rand::{RngExt, SeedableRng};
@@ -106,7 +110,7 @@ fn ids_are_unique_and_columns_say_what_cells_do() {
         let [x, x_um] = ["x_px", "x_um"].map(|name| batch[name].as_primitive::<Float64Type>().clone());
         let [area, circularity, seam] = ["area_um2", "circularity", "seam_dist_um"]
             .map(|name| batch[name].as_primitive::<Float32Type>().clone());
-        let ids = batch["cell_id"].as_primitive::<UInt64Type>().clone();
+        let ids = batch["cell_id"].as_primitive::<Int64Type>().clone();
         for row in 0..batch.num_rows() {
             let present = (!circularity.is_null(row), !seam.is_null(row));
             rows.push((ids.value(row), x.value(row), x_um.value(row), area.value(row), present));
@@ -115,7 +119,7 @@ fn ids_are_unique_and_columns_say_what_cells_do() {
     rows.sort_by_key(|row| row.0);
     assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0));
     for (cell, &(id, x, x_um, area, present)) in cells.iter().zip(&rows) {
-        assert_eq!((cell.id, cell.centroid.x, cell.centroid.x * 0.2527), (id, x, x_um));
+        assert_eq!((cell.id as i64, cell.centroid.x, cell.centroid.x * 0.2527), (id, x, x_um));
         let ellipse_px2 = cell.bbox.area() * std::f64::consts::FRAC_PI_4;
         let area_px2 = cell.outline.as_deref().map_or(ellipse_px2, ring_area);
         assert!((f64::from(area) / (area_px2 * 0.2527 * 0.2527) - 1.0).abs() < 1e-5);
@@ -183,7 +187,7 @@ fn the_covering_holds_every_box_to_the_last_bit() {
     for batch in read(&path) {
         let corners = batch["bbox"].as_struct().clone();
         let sides = [0, 1, 2, 3].map(|at| corners.column(at).as_primitive::<Float32Type>().clone());
-        let ids = batch["cell_id"].as_primitive::<UInt64Type>().clone();
+        let ids = batch["cell_id"].as_primitive::<Int64Type>().clone();
         found.extend(
             (0..batch.num_rows())
                 .map(|row| (ids.value(row), sides.each_ref().map(|side| f64::from(side.value(row))))),
@@ -316,6 +320,33 @@ fn cells_come_back_as_they_were_written() {
         }
     }
     assert_eq!(rows.len(), cells.len());
+}
+
+/// Version 1 of the tables held ids unsigned, of 64 bits.
+#[test]
+fn older_tables_are_read_with_their_ids() {
+    let mut cells = cells(3);
+    let (folder, path) = written(&mut cells);
+    let file = std::fs::File::open(&path).unwrap();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let (schema, facts) = (builder.schema().clone(), metadata(&path, "slidemill"));
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let large = u64::MAX - 7;
+    let fields = schema.fields().iter().map(|field| match field.name().as_str() {
+        "cell_id" => Field::new("cell_id", DataType::UInt64, false),
+        _ => field.as_ref().clone(),
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let mut columns = batch.columns().to_vec();
+    columns[0] = Arc::new(UInt64Array::from(vec![large, 1, 2]));
+    let old = folder.path().join("old.parquet");
+    let mut writer =
+        ArrowWriter::try_new(std::fs::File::create(&old).unwrap(), schema.clone(), None).unwrap();
+    writer.write(&RecordBatch::try_new(schema, columns).unwrap()).unwrap();
+    writer.append_key_value_metadata(KeyValue::new("slidemill".into(), facts));
+    writer.close().unwrap();
+    let ids: Vec<u64> = rows(&old, ReadSettings::default()).iter().map(|row| row.cell_id).collect();
+    assert_eq!(ids, [large, 1, 2]);
 }
 
 #[test]

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    types::{UInt16Type, UInt32Type},
+};
 use dataset::{Dataset, Outcome, RunAccount, TISSUE};
 use eval::names::for_spreadsheet;
 use parquet::{arrow::ArrowWriter, errors::ParquetError};
@@ -107,11 +110,11 @@ fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
     let mut frame = DataFrame::new(
         lines.len(),
         vec![
-            Column::new("slide".into(), text(|line| Some(&line.slide))),
+            Column::new("slide_id".into(), text(|line| Some(&line.slide))),
             Column::new("outcome".into(), text(|line| Some(line.outcome))),
             Column::new("doubts".into(), text(|line| line.doubts.as_deref())),
             Column::new("region".into(), text(|line| line.region.as_deref())),
-            Column::new("class".into(), text(|line| line.class.as_deref())),
+            Column::new("class_name".into(), text(|line| line.class.as_deref())),
             Column::new("cells".into(), lines.iter().map(|line| line.cells).collect::<Vec<_>>()),
             Column::new("tissue_mm2".into(), number(|line| line.tissue_mm2)),
             Column::new("analysed_mm2".into(), number(|line| line.analysed_mm2)),
@@ -128,13 +131,17 @@ fn parquet(lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
         |of: fn(&Line) -> Option<&str>| Arc::new(lines.iter().map(of).collect::<StringArray>()) as ArrayRef;
     let number =
         |of: fn(&Line) -> Option<f64>| Arc::new(lines.iter().map(of).collect::<Float64Array>()) as ArrayRef;
+    let slides = lines.iter().map(|line| Some(line.slide.as_str()));
+    let classes = lines.iter().map(|line| line.class.as_deref());
+    let cells = lines.iter().map(|line| line.cells.map(u64::cast_signed));
     let batch = RecordBatch::try_from_iter_with_nullable([
-        ("slide", text(|line| Some(&line.slide)), false),
+        // As the tables have them: some readers join no plain text with a dictionary.
+        ("slide_id", Arc::new(slides.collect::<DictionaryArray<UInt32Type>>()) as ArrayRef, false),
         ("outcome", text(|line| Some(line.outcome)), false),
         ("doubts", text(|line| line.doubts.as_deref()), true),
         ("region", text(|line| line.region.as_deref()), true),
-        ("class", text(|line| line.class.as_deref()), true),
-        ("cells", Arc::new(lines.iter().map(|line| line.cells).collect::<UInt64Array>()), true),
+        ("class_name", Arc::new(classes.collect::<DictionaryArray<UInt16Type>>()), true),
+        ("cells", Arc::new(cells.collect::<Int64Array>()), true),
         ("tissue_mm2", number(|line| line.tissue_mm2), true),
         ("analysed_mm2", number(|line| line.analysed_mm2), true),
         ("cells_per_mm2", number(|line| line.cells_per_mm2), true),

@@ -6,7 +6,7 @@ use std::{fs::File, path::Path};
 use arrow_array::{
     Array, ArrayRef,
     cast::AsArray as _,
-    types::{Float32Type, Float64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
+    types::{Float32Type, Float64Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
 };
 use merger::{CellReader, ReadSettings, RegionReader, RegionRow};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -89,7 +89,7 @@ pub fn row(path: &Path, row: u64) -> Result<Value, ViewError> {
     Ok(Value::Object(columns.map(|(field, column)| (field.name().clone(), value(column, 0))).collect()))
 }
 
-/// What JavaScript counts exactly.
+/// What JavaScript counts exactly. Ids of tables of version 1 may be larger.
 const MOST_EXACT: u64 = 1 << 53;
 
 fn value(column: &ArrayRef, row: usize) -> Value {
@@ -101,6 +101,7 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         return if value <= MOST_EXACT { json!(value) } else { json!(value.to_string()) };
     }
     let number = None
+        .or_else(|| column.as_primitive_opt::<Int64Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<UInt8Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<UInt16Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<UInt32Type>().map(|values| json!(values.value(row))))

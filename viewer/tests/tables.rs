@@ -1,7 +1,7 @@
 //! Tables as the merger writes them come back as the viewer shows them.
 #![allow(clippy::unwrap_used)]
 
-use merger::{Cell, ClassNames, TableContext, write_cells};
+use merger::{Cell, ClassNames, TableContext, id::MAX_ID, write_cells};
 use viewer::table;
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
@@ -11,7 +11,7 @@ fn cell(number: u32, outline: Option<Vec<Level0Point>>) -> Cell {
     let half = euclid::vec2(6.0, 5.0);
     let score = Score::new(0.3 + number as f32 / 1000.0).unwrap();
     Cell {
-        id: u64::MAX - u64::from(number),
+        id: MAX_ID - u64::from(number),
         class: ClassId((number % 2) as u16),
         score,
         bbox: Level0Box::new(centroid - half, centroid + half),
@@ -58,10 +58,7 @@ fn cells_come_back_in_the_order_of_their_rows_and_one_by_one() {
         row += 1;
         assert_eq!(whole["x_px"], seen.centroid.x);
         assert_eq!(whole["class_name"], names[usize::from(seen.class.0)].as_str());
-        let cell = cells
-            .iter()
-            .find(|cell| whole["cell_id"].as_str() == Some(cell.id.to_string().as_str()))
-            .unwrap();
+        let cell = cells.iter().find(|cell| whole["cell_id"].as_u64() == Some(cell.id)).unwrap();
         assert_eq!((cell.centroid, cell.class, cell.score.get()), (seen.centroid, seen.class, seen.score));
         assert_eq!(seen.ring.len(), cell.outline.as_ref().map_or(4, |outline| outline.len()));
         assert_eq!(whole["windows"], serde_json::json!(cell.windows));

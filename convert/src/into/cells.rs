@@ -1,7 +1,7 @@
 //! Objects of another tool become cells of ours.
 
 use eval::objects::{Object, ObjectSet, Role, Shape};
-use merger::Cell;
+use merger::{Cell, id::id_from};
 use wsi_types::{ClassId, Level0Box, Level0Point, Score, wording::counted};
 
 use crate::{
@@ -139,12 +139,12 @@ fn middle_of(ring: &[Level0Point]) -> Level0Point {
     eval::polygon::Polygon::from_ring(ring.to_vec()).centroid()
 }
 
-/// From slide, class and place, to an eighth of a px.
+/// From slide, class and place, to an eighth of a px; no larger than every reader keeps.
 fn cell_id(slide_id: &str, class: ClassId, centroid: Level0Point) -> u64 {
     const STEPS_PER_PX: f64 = 8.0;
     let step = |value: f64| ((value * STEPS_PER_PX).round() as i64).to_le_bytes();
     let parts = [slide_id.as_bytes(), &class.0.to_le_bytes(), &step(centroid.x), &step(centroid.y)];
-    ids::uuid_bytes(&parts).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    ids::uuid_bytes(&parts).first_chunk().map_or(0, |bytes| id_from(u64::from_le_bytes(*bytes)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float32Array, RecordBatch, StringArray, UInt16Array, UInt64Array,
+    ArrayRef, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, UInt16Array,
     types::UInt16Type,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -55,14 +55,14 @@ fn schema(shapes: ShapeEncoding) -> SchemaRef {
     let field = |name: &str, kind: DataType| Field::new(name, kind, false);
     let names = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
     let mut fields = vec![
-        field("cell_id", DataType::UInt64),
+        field("cell_id", DataType::Int64),
         field("class_id", DataType::UInt16),
         field("class_name", names),
         field("x_px", DataType::Float64),
         field("y_px", DataType::Float64),
     ];
     fields.extend(MEASURES.iter().map(|measure| Field::new(measure.column, DataType::Float32, true)));
-    fields.push(Field::new("region_id", DataType::UInt64, true));
+    fields.push(Field::new("region_id", DataType::Int64, true));
     fields.push(field("bbox", DataType::Struct(corner_fields())));
     fields.push(shapes.field());
     Arc::new(Schema::new(fields))
@@ -93,7 +93,7 @@ impl Maker for Rows<'_> {
     fn make(&self, part: &Part<'_>) -> Result<Self::Made> {
         let cells = part.cells;
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from_iter_values(cells.iter().map(|cell| cell.row.cell_id))),
+            Arc::new(Int64Array::from_iter_values(cells.iter().map(|cell| cell.row.cell_id.cast_signed()))),
             Arc::new(UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class_id.0))),
             class_names(self.facts, cells),
             Arc::new(arrow_array::Float64Array::from_iter_values(
@@ -107,7 +107,8 @@ impl Maker for Rows<'_> {
         columns.extend((0..MEASURES.len()).map(|place| -> ArrayRef {
             Arc::new(measured.iter().map(|values| values[place]).collect::<Float32Array>())
         }));
-        columns.push(Arc::new(cells.iter().map(|cell| cell.row.region_id).collect::<UInt64Array>()));
+        let regions = cells.iter().map(|cell| cell.row.region_id.map(u64::cast_signed));
+        columns.push(Arc::new(regions.collect::<Int64Array>()));
         let boxes: Vec<Level0Box> = cells.iter().map(|cell| self.box_of(cell)).collect();
         columns.push(covering(boxes.iter()));
         columns.push(self.shapes.column(cells, self.grid()));

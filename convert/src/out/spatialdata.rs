@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array, builder::BinaryBuilder};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, builder::BinaryBuilder};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use dataset::NewFolder;
 use merger::{GeometryColumn, RegionRow};
@@ -191,7 +191,7 @@ impl Store {
             region_codes: Array::begin(&obs.join("region/codes"), Items::Int16, None)?,
             instances: Array::begin(&obs.join(INSTANCE), Items::Int64, None)?,
             class_codes: Array::begin(&obs.join("class_name/codes"), Items::Int16, None)?,
-            ids: Array::begin(&obs.join("cell_id"), Items::UInt64, None)?,
+            ids: Array::begin(&obs.join("cell_id"), Items::Int64, None)?,
             table,
             classes: facts.class_names.len(),
         })
@@ -272,18 +272,18 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
     zarr::group(&of_regions, shapes_attributes(facts))?;
     let schema: SchemaRef = Arc::new(Schema::new(vec![
         Field::new(INSTANCE, DataType::Int64, false),
-        Field::new("region_id", DataType::UInt64, false),
+        Field::new("region_id", DataType::Int64, false),
         Field::new("kind", DataType::Utf8, false),
         Field::new("area_um2", DataType::Float64, false),
         Field::new("coverage", DataType::Float64, false),
-        Field::new("n_cells", DataType::UInt64, false),
+        Field::new("n_cells", DataType::Int64, false),
         ShapeEncoding::Wkb.field(),
     ]));
     let f64s = |value: fn(&RegionRow) -> f64| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(areas.iter().map(|(region, _)| value(region))))
     };
-    let u64s = |value: fn(&RegionRow) -> u64| -> ArrayRef {
-        Arc::new(UInt64Array::from_iter_values(areas.iter().map(|(region, _)| value(region))))
+    let whole = |value: fn(&RegionRow) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(areas.iter().map(|(region, _)| value(region).cast_signed())))
     };
     let mut shapes = BinaryBuilder::new();
     for (_, parts) in &areas {
@@ -293,11 +293,11 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
     }
     let columns: Vec<ArrayRef> = vec![
         Arc::new(numbered(0, areas.len())),
-        u64s(|region| region.region_id),
+        whole(|region| region.region_id),
         Arc::new(StringArray::from_iter_values(areas.iter().map(|(region, _)| &region.kind))),
         f64s(|region| region.area_um2),
         f64s(|region| region.coverage),
-        u64s(|region| region.n_cells),
+        whole(|region| region.n_cells),
         Arc::new(shapes.finish()),
     ];
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(io::Error::other)?;
@@ -309,11 +309,11 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
     kinds.dedup();
     let bounds = bounds_of(areas.iter().flat_map(|(_, parts)| parts.iter().flatten()), grid);
     let pandas = pandas(&[
-        ("region_id", "uint64", "uint64"),
+        ("region_id", "int64", "int64"),
         ("kind", "unicode", "object"),
         ("area_um2", "float64", "float64"),
         ("coverage", "float64", "float64"),
-        ("n_cells", "uint64", "uint64"),
+        ("n_cells", "int64", "int64"),
         (GEOMETRY, "bytes", "object"),
     ]);
     let geo = GeometryColumn { encoding: "WKB", kinds: &kinds, bounds, has_covering: false }.geo();

@@ -44,7 +44,6 @@ pub(crate) enum Items {
     Float64,
     Int16,
     Int64,
-    UInt64,
     /// Already length and bytes each.
     Text,
 }
@@ -56,7 +55,6 @@ impl Items {
             Self::Float64 => "float64",
             Self::Int16 => "int16",
             Self::Int64 => "int64",
-            Self::UInt64 => "uint64",
             Self::Text => "string",
         }
     }
@@ -66,7 +64,7 @@ impl Items {
         match self {
             Self::Int16 => 2,
             Self::Float32 | Self::Text => 4,
-            Self::Float64 | Self::Int64 | Self::UInt64 => 8,
+            Self::Float64 | Self::Int64 => 8,
         }
     }
 

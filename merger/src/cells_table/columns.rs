@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, Float32Builder, ListBuilder, UInt32Builder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::types::{Float32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type};
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, Float32Array, Float64Array, PrimitiveArray,
-    StringArray, UInt8Array, UInt16Array, UInt64Array,
+    Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, Float32Array, Float64Array, Int64Array,
+    PrimitiveArray, UInt8Array, UInt16Array,
 };
 use arrow_schema::{DataType, Field};
 use wsi_types::{ClassId, Score};
@@ -16,6 +16,7 @@ use super::row::CellRow;
 use crate::cell::Cell;
 use crate::column::{
     Column, StoredRow, boxes, f32s, f32s_or_null, f64s, lists, numbers, numbers_or_null, polygons,
+    repeated_text, same_text, texts, whole, whole_or_null,
 };
 use crate::geometry::box_area;
 use crate::geoparquet::{TableContext, corner_fields, covering};
@@ -76,22 +77,25 @@ impl StoredRow for CellRow {
     const TABLE: &'static str = "the cell table";
 
     fn columns() -> Vec<Column<Self>> {
-        use DataType::{Binary, Float32, Float64, UInt8, UInt16, UInt32, UInt64};
-        let dictionary = || DataType::Dictionary(Box::new(UInt16), Box::new(DataType::Utf8));
+        use DataType::{Binary, Float32, Float64, Int64, UInt8, UInt16, UInt32};
         vec![
             Column::<Self>::new(
                 "cell_id",
-                UInt64,
-                "from slide content, class and place: the same every time",
-                |block| Arc::new(UInt64Array::from_iter_values(block.rows.iter().map(|row| row.cell.id))),
-                |array, rows| numbers::<UInt64Type, _>(array, rows, |row, id| row.cell_id = id),
+                Int64,
+                "from slide content, class and place: the same every time, below 2^53",
+                |block| {
+                    Arc::new(Int64Array::from_iter_values(
+                        block.rows.iter().map(|row| row.cell.id.cast_signed()),
+                    ))
+                },
+                |array, rows| whole(array, rows, |row, id| row.cell_id = id),
             ),
             Column::<Self>::new(
                 "slide_id",
-                dictionary(),
+                repeated_text(),
                 "the slide's id in the dataset",
-                slide_ids,
-                one_slide,
+                |block| same_text(&block.context.slide_id, block.rows.len()),
+                texts,
             ),
             Column::<Self>::new(
                 "class_id",
@@ -106,7 +110,7 @@ impl StoredRow for CellRow {
             ),
             Column::<Self>::new(
                 "class_name",
-                dictionary(),
+                repeated_text(),
                 "the class's name",
                 class_names,
                 read_class_names,
@@ -332,10 +336,10 @@ impl StoredRow for CellRow {
             .or_null(),
             Column::<Self>::new(
                 "region_id",
-                UInt64,
+                Int64,
                 "the smallest region that the centroid lies in",
-                |block| block.maybe::<UInt64Type>(|row| row.cell.region),
-                |array, rows| numbers_or_null::<UInt64Type, _>(array, rows, |row, id| row.region_id = id),
+                |block| block.maybe::<Int64Type>(|row| row.cell.region.map(u64::cast_signed)),
+                |array, rows| whole_or_null(array, rows, |row, id| row.region_id = id),
             )
             .or_null(),
             Column::<Self>::new(
@@ -358,20 +362,9 @@ impl StoredRow for CellRow {
     }
 }
 
-fn slide_ids(block: &Block<'_>) -> ArrayRef {
-    let keys = UInt16Array::from_value(0, block.rows.len());
-    let value: ArrayRef = Arc::new(StringArray::from_iter_values([&block.context.slide_id]));
-    dictionary(keys, value)
-}
-
 fn class_names(block: &Block<'_>) -> ArrayRef {
     let keys = UInt16Array::from_iter_values(block.rows.iter().map(|row| row.cell.class.0));
-    dictionary(keys, Arc::clone(block.class_names))
-}
-
-/// Keys all lie within `values`, which hold every class there is.
-fn dictionary(keys: UInt16Array, values: ArrayRef) -> ArrayRef {
-    Arc::new(DictionaryArray::<UInt16Type>::new(keys, values))
+    Arc::new(DictionaryArray::<UInt16Type>::new(keys, Arc::clone(block.class_names)))
 }
 
 fn corners(block: &Block<'_>) -> ArrayRef {
@@ -412,11 +405,6 @@ fn geometry(block: &Block<'_>) -> ArrayRef {
         polygons.append_value(&bytes);
     }
     Arc::new(polygons.finish())
-}
-
-/// A table is of one slide, which its header names.
-fn one_slide(array: &dyn Array, _: &mut [CellRow]) -> Option<()> {
-    array.as_dictionary_opt::<UInt16Type>().map(drop)
 }
 
 fn read_class_names(array: &dyn Array, rows: &mut [CellRow]) -> Option<()> {

@@ -1,18 +1,22 @@
 //! The columns of the regions table: what each means, how it is filled and read
 //! back.
 
-use std::iter;
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, ListBuilder, UInt64Builder};
+use arrow_array::builder::{BinaryBuilder, Int64Builder, ListBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{UInt32Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, StringArray, UInt32Array, UInt64Array};
+use arrow_array::types::UInt32Type;
+use arrow_array::{
+    Array, ArrayRef, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array,
+};
 use arrow_schema::{DataType, Field};
 use wsi_types::ClassId;
 
 use super::row::RegionRow;
-use crate::column::{Column, StoredRow, boxes, f32s_or_null, f64s, lists, numbers, polygons};
+use crate::column::{
+    Column, StoredRow, boxes, f32s_or_null, f64s, numbers, polygons, repeated_text, same_text, texts, whole,
+    whole_lists,
+};
 use crate::geoparquet::{TableContext, corner_fields, covering};
 use crate::regions::Region;
 use crate::wkb::put_polygon;
@@ -24,8 +28,9 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn u64(&self, value: fn(&Region) -> u64) -> ArrayRef {
-        Arc::new(UInt64Array::from_iter_values(self.regions.iter().map(|region| value(region))))
+    /// Ids or counts.
+    fn whole(&self, value: fn(&Region) -> u64) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(self.regions.iter().map(|region| value(region).cast_signed())))
     }
 
     fn f64(&self, value: fn(&Region) -> f64) -> ArrayRef {
@@ -38,16 +43,22 @@ impl StoredRow for RegionRow {
     const TABLE: &'static str = "the regions table";
 
     fn columns() -> Vec<Column<Self>> {
-        use DataType::{Binary, Float32, Float64, UInt32, UInt64, Utf8};
+        use DataType::{Binary, Float32, Float64, Int64, UInt32, Utf8};
         vec![
             Column::<Self>::new(
                 "region_id",
-                UInt64,
-                "from slide content, kind and place: the same every time",
-                |block| block.u64(|region| region.id),
-                |array, rows| numbers::<UInt64Type, _>(array, rows, |row, id| row.region_id = id),
+                Int64,
+                "from slide content, kind and place: the same every time, below 2^53",
+                |block| block.whole(|region| region.id),
+                |array, rows| whole(array, rows, |row, id| row.region_id = id),
             ),
-            Column::<Self>::new("slide_id", Utf8, "the slide's id in the dataset", slide_ids, one_slide),
+            Column::<Self>::new(
+                "slide_id",
+                repeated_text(),
+                "the slide's id in the dataset",
+                |block| same_text(&block.context.slide_id, block.regions.len()),
+                texts,
+            ),
             Column::<Self>::new(
                 "kind",
                 Utf8,
@@ -110,10 +121,10 @@ impl StoredRow for RegionRow {
             }),
             Column::<Self>::new(
                 "n_cells",
-                UInt64,
+                Int64,
                 "cells whose centroid lies in it",
-                |block| block.u64(Region::cell_count),
-                |array, rows| numbers::<UInt64Type, _>(array, rows, |row, cells| row.n_cells = cells),
+                |block| block.whole(Region::cell_count),
+                |array, rows| whole(array, rows, |row, cells| row.n_cells = cells),
             ),
             Column::<Self>::new(
                 "cells_per_mm2",
@@ -124,12 +135,10 @@ impl StoredRow for RegionRow {
             ),
             Column::<Self>::new(
                 "n_cells_by_class",
-                DataType::List(Arc::new(Field::new("item", UInt64, false))),
+                DataType::List(Arc::new(Field::new("item", Int64, false))),
                 "those by class, in the order of `class_names` in the metadata",
                 counts_by_class,
-                |array, rows| {
-                    lists::<UInt64Type, _>(array, rows, |row, counts| row.n_cells_by_class = counts)
-                },
+                |array, rows| whole_lists(array, rows, |row, counts| row.n_cells_by_class = counts),
             ),
             Column::<Self>::new(
                 "bbox",
@@ -143,16 +152,6 @@ impl StoredRow for RegionRow {
             }),
         ]
     }
-}
-
-fn slide_ids(block: &Block<'_>) -> ArrayRef {
-    let id = block.context.slide_id.as_str();
-    Arc::new(StringArray::from_iter_values(iter::repeat_n(id, block.regions.len())))
-}
-
-/// A table is of one slide, which its header names.
-fn one_slide(array: &dyn Array, _: &mut [RegionRow]) -> Option<()> {
-    array.as_string_opt::<i32>().map(drop)
 }
 
 fn kinds(block: &Block<'_>) -> ArrayRef {
@@ -177,14 +176,14 @@ fn scores(block: &Block<'_>) -> ArrayRef {
 }
 
 fn counts_by_class(block: &Block<'_>) -> ArrayRef {
-    let item = Field::new("item", DataType::UInt64, false);
-    let mut lists = ListBuilder::new(UInt64Builder::new()).with_field(item);
+    let item = Field::new("item", DataType::Int64, false);
+    let mut lists = ListBuilder::new(Int64Builder::new()).with_field(item);
     let named = block.context.class_names.len();
     for region in block.regions {
         let largest = region.cells.keys().map(|class| usize::from(class.0) + 1).max().unwrap_or(0);
         for class in 0..named.max(largest) {
             let count = region.cells.get(&ClassId(class as u16)).copied();
-            lists.values().append_value(count.unwrap_or(0));
+            lists.values().append_value(count.unwrap_or(0).cast_signed());
         }
         lists.append(true);
     }
