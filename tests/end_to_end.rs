@@ -475,8 +475,7 @@ fn a_killed_run_goes_on_and_ends_in_the_same_bytes() {
     });
     assert!(last.contains("already done"), "{last}");
     let between = folder.path().join("between");
-    let last =
-        killed_and_gone_on(&slides, &between, &settings, || any_file(&between.join("cells"), ".parquet"));
+    let last = killed_and_gone_on(&slides, &between, &settings, || any_file(&between.join("runs"), ".json"));
     assert!(last.contains("done before"), "{last}");
 
     for out in [in_a_slide, between] {

@@ -322,7 +322,7 @@ fn an_export_never_takes_the_place_of_what_it_reads() {
     let place = folder.path().to_str().unwrap();
     let output = export(&out, &["--as", "geojson", "--into", place, "--within", within.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
-    assert!(stderr(&output).contains("write over what is read"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("write over a file that is read"), "{}", stderr(&output));
     assert_eq!(fs::read(&within).unwrap(), before);
 }
 

@@ -160,7 +160,11 @@ pub(crate) fn whole_or_null<R>(
 }
 
 /// Puts lists of counts into rows.
-pub(crate) fn whole_lists<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, Vec<u64>)) -> Option<()> {
+pub(crate) fn whole_lists<R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Vec<u64>),
+) -> Option<()> {
     let lists = array.as_list_opt::<i32>()?;
     let values = whole_numbers(lists.values())?;
     put_lists(lists.value_offsets(), values.values(), rows, put)

@@ -61,7 +61,7 @@ pub fn take_over(set: ObjectSet, placing: &Placing, slide_id: &str) -> Result<Ta
     if taken.outside * 2 > count {
         let [width, height] = placing.slide_px;
         return Err(ConvertError::Refused(format!(
-            "outside the slide of {width} × {height} px lie {} of {}: their coordinates are of another slide, frame or \
+            "{} of {} lie outside the slide of {width} × {height} px: their coordinates are of another slide, frame or \
              scale (--frame, --scale)",
             taken.outside,
             counted(count as usize, "object")

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use arrow_array::builder::{BinaryBuilder, Int64Builder, ListBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use arrow_array::{
-    Array, ArrayRef, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array,
-};
+use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field};
 use wsi_types::ClassId;
 
