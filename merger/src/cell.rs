@@ -12,7 +12,7 @@ use crate::stain::StainOd;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     /// From the slide's content id, the class and the place: the same every
-    /// time, at most [`MAX_ID`](crate::id::MAX_ID). Unique within a slide once [`settle_ids`] has seen all its cells.
+    /// time, at most [`MAX_ID`]. Unique within a slide once [`settle_ids`] has seen all its cells.
     pub id: u64,
     /// What it is.
     pub class: ClassId,
