@@ -52,6 +52,24 @@ fn ours() -> MutexGuard<'static, BTreeSet<u64>> {
     OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A holder that the other jobs of this process know to be alive, for as long as this is kept. There before the lock is:
+/// one that names a holder nobody knows is taken over.
+#[derive(Debug)]
+struct Known(u64);
+
+impl Known {
+    fn new(holder: &Holder) -> Self {
+        ours().insert(holder.nonce);
+        Self(holder.nonce)
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        ours().remove(&self.0);
+    }
+}
+
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -111,6 +129,8 @@ pub struct SlideLock {
     holder: Holder,
     stop: Option<Sender<()>>,
     heart: Option<JoinHandle<()>>,
+    /// Goes after the file.
+    _known: Known,
 }
 
 impl SlideLock {
@@ -121,7 +141,7 @@ impl SlideLock {
         read(&self.path).is_ok_and(|holder| holder == self.holder)
     }
 
-    fn held(path: &Path, holder: Holder, file: File) -> io::Result<Self> {
+    fn held(path: &Path, holder: Holder, known: Known, file: File) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let heart = std::thread::Builder::new().name("lock heartbeat".into()).spawn(move || {
             while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
@@ -129,8 +149,7 @@ impl SlideLock {
                 let _ = touch(&file);
             }
         })?;
-        ours().insert(holder.nonce);
-        Ok(Self { path: path.to_owned(), holder, stop: Some(stop), heart: Some(heart) })
+        Ok(Self { path: path.to_owned(), holder, stop: Some(stop), heart: Some(heart), _known: known })
     }
 }
 
@@ -205,6 +224,7 @@ impl Locks {
 
     fn take_at(&self, path: &Path, now: Instant) -> Result<SlideLock, LockError> {
         let holder = Holder::of_this_process();
+        let known = Known::new(&holder);
         fs::create_dir_all(&self.folder)?;
         let file = match claim(path, &holder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -212,7 +232,7 @@ impl Locks {
             }
             other => other?,
         };
-        Ok(SlideLock::held(path, holder, file)?)
+        Ok(SlideLock::held(path, holder, known, file)?)
     }
 
     /// Moves a stale lock aside, which only one of several contenders can do, then
@@ -301,7 +321,6 @@ impl Drop for SlideLock {
         if self.is_ours() {
             let _ = fs::remove_file(&self.path);
         }
-        ours().remove(&self.holder.nonce);
     }
 }
 
