@@ -190,9 +190,9 @@ fn spawn() -> anyhow::Result<Child> {
 }
 
 /// Hands SIGTERM on to the child: the first as SIGUSR1, which only asks it to
-/// stop. Schedulers and `timeout` signal every process of a job, and a second
-/// SIGTERM would make the child quit at once. Ctrl-C reaches it by itself, being
-/// in the same process group; here it only is remembered.
+/// stop, the next as SIGUSR2, which makes it quit. Schedulers and `timeout` signal
+/// every process of a job: the child counts what reaches it by itself apart.
+/// Ctrl-C does, being for the whole process group; here it only is remembered.
 #[derive(Default)]
 struct Forwarding {
     asked: Arc<AtomicBool>,
@@ -215,7 +215,7 @@ impl Forwarding {
                 for signal in signals.forever() {
                     let again = asked.swap(true, Ordering::Relaxed);
                     if signal == consts::SIGTERM {
-                        let handed = if again { Signal::TERM } else { Signal::USR1 };
+                        let handed = if again { Signal::USR2 } else { Signal::USR1 };
                         // A child that is gone needs no signal.
                         let _ = rustix::process::kill_process(child, handed);
                     }

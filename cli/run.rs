@@ -9,7 +9,7 @@ use engine::{
     Stop, Watch as _, find_slides, refuse_mistyped, refuse_own_files, try_writing,
 };
 use signal_hook::{
-    consts::{SIGINT, SIGTERM, SIGUSR1},
+    consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2},
     iterator::Signals,
 };
 
@@ -195,20 +195,25 @@ fn make_folder(dataset: &Dataset) -> anyhow::Result<()> {
 }
 
 /// The first Ctrl-C or SIGTERM asks for an orderly end and says so at once, the second quits now: the ledger on disk is
-/// whole at any moment. SIGUSR1 is the supervisor's way to ask; see `isolate`.
+/// whole at any moment. SIGUSR1 and SIGUSR2 are the supervisor's way to ask and to quit: a scheduler that signals it and
+/// this process has signalled once, in whatever order they come. See `isolate`.
 fn stop_on_signals(stop: &Stop, screen: Screen) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("cannot listen to signals")?;
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2]).context("cannot listen to signals")?;
     let stop = stop.clone();
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
+            let mut direct = 0;
             for signal in signals.forever() {
+                direct += u32::from(matches!(signal, SIGINT | SIGTERM));
+                if signal == SIGUSR2 || direct > 1 {
+                    screen.clear();
+                    std::process::exit(i32::from(Exit::Again.code()));
+                }
                 if !stop.is_asked() {
                     stop.ask();
                     screen.say("Stopping after the windows at work; Ctrl-C once more quits at once.");
-                } else if signal != SIGUSR1 {
-                    screen.clear();
-                    std::process::exit(i32::from(Exit::Again.code()));
                 }
             }
         })
