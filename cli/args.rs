@@ -57,6 +57,7 @@ enum Command {
     Status(Status),
     Report(Report),
     Verify(Verify),
+    Forget(Forget),
     Export(Box<Export>),
     Import(Box<Import>),
     Eval(Box<Eval>),
@@ -391,7 +392,7 @@ pub struct Report {
     pub private: bool,
 }
 
-/// Check a dataset against its accounts: checksums of tables and pictures, rows,
+/// Check a dataset against its accounts and its manifest: checksums of all files, rows,
 /// ids, counts.
 ///
 /// Says what is missing or changed, and which slides are to be run again: exit code
@@ -401,6 +402,21 @@ pub struct Report {
 pub struct Verify {
     /// Folder of the dataset
     pub out: PathBuf,
+}
+
+/// Take slides out of a dataset: tables, account, pictures and raw detections, their lines in summaries, report and lists.
+///
+/// For a slide that is no longer wanted, or whose file was replaced by another. The slide's own file stays, and so does
+/// what the private log of earlier jobs says of it.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill forget results 2024-0117.svs\n  \
+    slidemill forget results s0123456789abcdef case-7")]
+pub struct Forget {
+    /// Folder of the dataset
+    pub out: PathBuf,
+    /// Slides by id, path or file name
+    #[arg(required = true, value_name = "SLIDE")]
+    pub slides: Vec<String>,
 }
 
 /// Print the effective settings of a run, as a settings file that can be used.
@@ -489,6 +505,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Status(status) => command::status::status(&status),
         Command::Report(report) => command::report::report(&report),
         Command::Verify(verify) => command::verify::verify(&verify),
+        Command::Forget(forget) => command::forget::forget(&forget),
         Command::Export(export) => command::export::export(&export),
         Command::Import(import) => command::import::import(&import),
         Command::Eval(eval) => command::eval::eval(&eval),

@@ -136,10 +136,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) => isolate::give_up(&silent),
         ended => ended?,
     };
-    report::write_summary(&dataset)?;
-    if !dataset.accounts()?.is_empty() {
-        report::write_report(&dataset)?;
-    }
+    report::write_overall(&dataset)?;
     if !args.json_logs {
         tell_end(progress.problems(), &dataset);
     }

@@ -2,12 +2,16 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use dataset::{Dataset, Outcome, RunAccount, read_cells};
+use dataset::{Dataset, Findings, Outcome, RunAccount, SlideId, read_cells};
+use sha2::Digest as _;
 use support::{
-    SMALL_WINDOWS, accounts, any_file, cell_tables, run, run_until, shared, slidemill, small_slide, stderr,
-    tables, tiny_slides,
+    SMALL_WINDOWS, accounts, any_file, cell_tables, paint, run, run_until, shared, slidemill, small_slide,
+    stderr, tables, tiny_slides,
 };
 use tiff::encoder::{
     TiffEncoder,
@@ -314,6 +318,153 @@ fn damage_between_samples(good: &Path, damaged: &Path) {
         (bytes.len() / 3..bytes.len()).step_by(3001).any(|place| is_unseen(&place)),
         "no place is unseen"
     );
+}
+
+/// Summaries, report, lists, plan and ledgers were not looked at, and accounts only where they were no JSON.
+#[test]
+fn every_changed_byte_and_every_missing_file_is_noticed() {
+    let folder = folder();
+    let slides = tiny_slides(folder.path(), 2, 70);
+    let out = folder.path().join("out");
+    let plan =
+        slidemill().arg("plan").args(&slides).arg("-o").arg(&out).args(["--keep-raw"]).output().unwrap();
+    assert!(plan.status.success(), "{}", stderr(&plan));
+    assert!(run(&[], &out, &["--threads", "2"]).status.success());
+    let dataset = Dataset::at(&out);
+    assert!(Findings::collect(&dataset).unwrap().is_complete());
+
+    let files = files_that_stay(&out);
+    for needed in [
+        "manifest.json",
+        "slides.csv",
+        "plan.json",
+        "head.json",
+        "windows.bin",
+        "summary.parquet",
+        "report.html",
+    ] {
+        assert!(files.iter().any(|path| path.ends_with(needed)), "{needed} in {files:?}");
+    }
+    for path in files {
+        let bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        for place in [0, last / 3, last / 2, last - last / 5, last] {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 0x10;
+            fs::write(&path, flipped).unwrap();
+            assert!(is_noticed(&dataset), "byte {place} of {}", path.display());
+        }
+        fs::remove_file(&path).unwrap();
+        // Datasets of before have no manifest: that is said, and no fault.
+        let is_said = path == dataset.manifest() && !Findings::collect(&dataset).unwrap().is_complete();
+        assert!(is_said || is_noticed(&dataset), "without {}", path.display());
+        fs::write(&path, bytes).unwrap();
+    }
+    let [one, other] = [0, 1].map(|place| dataset.accounts().unwrap()[place].clone());
+    fs::copy(one, other).unwrap();
+    assert!(is_noticed(&dataset), "an account under another name");
+}
+
+/// Whether `verify` ends with a fault.
+fn is_noticed(dataset: &Dataset) -> bool {
+    Findings::collect(dataset).map_or(true, |findings| !findings.problems.is_empty())
+}
+
+/// The files of a dataset but those that only matter while a job is at work.
+fn files_that_stay(out: &Path) -> Vec<PathBuf> {
+    let passing = ["status", "locks", "tiles", "log"].map(|name| out.join(".slidemill").join(name));
+    let files = walkdir::WalkDir::new(out)
+        .into_iter()
+        .map(|entry| entry.expect("the output can be listed").into_path());
+    files.filter(|path| path.is_file() && !passing.iter().any(|folder| path.starts_with(folder))).collect()
+}
+
+/// It was called done before, whatever had become of its table.
+#[test]
+fn a_slide_whose_table_is_cut_short_is_done_again() {
+    let folder = folder();
+    let slide = folder.path().join("slide.tif");
+    paint(&slide, 8, 256.0, 192.0);
+    let out = folder.path().join("out");
+    assert!(run(&[&slide], &out, &["--threads", "2"]).status.success());
+    let before = tables(&out);
+    let table = Dataset::at(&out).cells(&accounts(&out)[0].slide);
+    let bytes = fs::read(&table).unwrap();
+    fs::write(&table, &bytes[..bytes.len() / 2]).unwrap();
+    let again = run(&[&slide], &out, &["--threads", "2"]);
+    assert!(again.status.success() && stderr(&again).contains("done again"), "{}", stderr(&again));
+    assert_eq!(tables(&out), before);
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_another_is_told_and_the_other_can_be_forgotten() {
+    let folder = folder();
+    let (slide, out) = (folder.path().join("slide.tif"), folder.path().join("out"));
+    paint(&slide, 81, 256.0, 192.0);
+    assert!(run(&[&slide], &out, &["--threads", "2", "--keep-raw"]).status.success());
+    let old = accounts(&out)[0].slide.to_string();
+    paint(&slide, 82, 256.0, 192.0);
+    let second = run(&[&slide], &out, &["--threads", "2", "--keep-raw"]);
+    let said = format!("still here and counted as {old}");
+    assert!(second.status.success() && stderr(&second).contains(&said), "{}", stderr(&second));
+    assert_eq!(accounts(&out).len(), 2);
+
+    let forget = |slide: &str| slidemill().arg("forget").arg(&out).arg(slide).output().unwrap();
+    let unclear = forget("slide.tif");
+    assert_eq!(unclear.status.code(), Some(64));
+    assert!(stderr(&unclear).contains("is the name of 2 slides"), "{}", stderr(&unclear));
+    assert_eq!(forget("nobody").status.code(), Some(64));
+    assert!(forget(&old).status.success());
+    let left = files_that_stay(&out);
+    let named = left.iter().find(|path| path.to_string_lossy().contains(&old));
+    assert_eq!((accounts(&out).len(), named), (1, None));
+    for file in ["summary.csv", "report.html", ".slidemill/slides.csv", ".slidemill/manifest.json"] {
+        assert!(!fs::read_to_string(out.join(file)).unwrap().contains(&old), "{file}");
+    }
+    assert!(Findings::collect(&Dataset::at(&out)).unwrap().is_complete());
+    assert!(forget("slide.tif").status.success(), "the name is of one slide now");
+    assert!(accounts(&out).is_empty() && !out.join("report.html").exists());
+}
+
+/// It became two rows, and was counted twice.
+#[test]
+fn a_slide_that_a_list_calls_otherwise_stays_one_slide() {
+    let folder = folder();
+    let (slide, out) = (folder.path().join("slide.tif"), folder.path().join("out"));
+    paint(&slide, 83, 256.0, 192.0);
+    assert!(run(&[&slide], &out, &["--threads", "2"]).status.success());
+    let id = accounts(&out)[0].slide.to_string();
+    let list = folder.path().join("list.csv");
+    fs::write(&list, "path,id\nslide.tif,case-7\n").unwrap();
+    let named = run(&[&list], &out, &["--threads", "2"]);
+    assert_eq!(named.status.code(), Some(65), "{}", stderr(&named));
+    assert!(stderr(&named).contains(&format!("here already as {id}")), "{}", stderr(&named));
+    assert_eq!(accounts(&out).len(), 1);
+}
+
+/// Their ids were hashes of the file name: guessable, shared by files of one name, and there for ever.
+#[test]
+fn failures_of_slides_that_cannot_be_read_tell_no_name_and_end_with_success() {
+    let folder = folder();
+    let out = folder.path().join("out");
+    let paths = ["a", "b"].map(|part| folder.path().join(part).join("2024-0117.tif"));
+    for path in &paths {
+        fs::create_dir(path.parent().unwrap()).unwrap();
+    }
+    let list = folder.path().join("list.csv");
+    fs::write(&list, "path\na/2024-0117.tif\nb/2024-0117.tif\n").unwrap();
+    assert_eq!(run(&[&list], &out, &["--threads", "2"]).status.code(), Some(65));
+    let failed: Vec<_> = accounts(&out).into_iter().map(|account| account.slide).collect();
+    let tried = sha2::Sha256::digest("2024-0117.tif").into();
+    assert_eq!(failed.len(), 2, "two files of one name");
+    assert!(!failed.contains(&SlideId::from_content(&tried)));
+    for (path, seed) in paths.iter().zip(84..) {
+        paint(path, seed, 256.0, 192.0);
+    }
+    let ended = run(&[&list], &out, &["--threads", "2"]);
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    let slides: Vec<_> = accounts(&out).into_iter().map(|account| account.slide).collect();
+    assert!(slides.len() == 2 && slides.iter().all(|slide| !failed.contains(slide)), "{slides:?}");
 }
 
 /// ONNX Runtime kept a device id and a store of events there.

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataset::{Analysis, Dataset, TISSUE, read_cells, read_regions, wording::grouped};
+use dataset::{Analysis, Dataset, Findings, TISSUE, read_cells, read_regions, wording::grouped};
 use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
 use wsi_types::{ClassId, class_colour};
 
@@ -232,12 +232,50 @@ fn raw_detections_of_another_run_say_what_differs() {
     let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
     json["settings"]["slidemill"] = "0.0.1".into();
     json["fingerprint"] = "another".into();
-    fs::write(&head, json.to_string()).unwrap();
+    json.as_object_mut().unwrap().remove("seal");
+    fs::write(&head, dataset::sealed(&json).unwrap()).unwrap();
     let output = merge(&out, &["--min-score", "0.4"]);
     assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     let expected = format!("of another run (slidemill was 0.0.1, now {})", env!("CARGO_PKG_VERSION"));
     assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
     assert_eq!(tables(&out), before, "results are not touched");
+}
+
+/// They were passed over, and the dataset had tables of two thresholds and a green end.
+#[test]
+fn slides_that_cannot_be_merged_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (seed, more) in [(31, &["--keep-raw"][..]), (32, &["--keep-raw"]), (33, &[])] {
+        let slide = folder.path().join(format!("{seed}.tif"));
+        small_slide(&slide, seed);
+        run_at_512(&slide, &out, more);
+    }
+    let dataset = Dataset::at(&out);
+    let mut kept = accounts(&out);
+    kept.retain(|account| dataset.ledger(&account.slide).exists());
+    let damaged = kept.pop().unwrap().slide;
+    let head = dataset.ledger(&damaged).join("head.json");
+    let mut bytes = fs::read(&head).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&head, bytes).unwrap();
+
+    let strict = folder.path().join("strict");
+    let into = strict.to_str().unwrap();
+    for (more, becomes) in [
+        (&["--into", into, "--min-score", "0.6"][..], "it is not in the new dataset"),
+        (&["--min-score", "0.6"], "its tables stay as they were made"),
+    ] {
+        let output = merge(&out, more);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        for why in ["no raw detections were kept", "the head of its raw detections is damaged"] {
+            assert!(said.contains(&format!("not merged: {why}; {becomes}")), "{said}");
+        }
+    }
+    assert_eq!((accounts(&strict).len(), accounts(&out).len()), (1, 3));
+    let findings = Findings::collect(&dataset).unwrap();
+    assert!(findings.lacking.iter().any(|line| line.contains("min_score")), "{findings:?}");
 }
 
 #[test]

@@ -41,8 +41,7 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     if dataset.accounts()?.is_empty() {
         return Ok(Exit::Incomplete);
     }
-    report::write_summary(&dataset)?;
-    report::write_report(&dataset)?;
+    report::write_overall(&dataset)?;
     let findings = Findings::collect(&dataset)?;
     verify::print(&findings)?;
     outln!("{}", dataset.report().display())?;

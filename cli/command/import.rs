@@ -39,8 +39,7 @@ pub fn import(args: &args::Import) -> anyhow::Result<Exit> {
         return Err(Failure::input(format!("it holds no cells: {}", args.cells.display())));
     }
     let account = target.write(args, taken, remarks.notes())?;
-    report::write_report(&target.dataset)?;
-    report::write_summary(&target.dataset)?;
+    report::write_overall(&target.dataset)?;
     let analysis = account.analysis.unwrap_or_default();
     outln!("slide     {}", target.id)?;
     for (class, count) in &analysis.cells {
@@ -180,7 +179,7 @@ impl Target {
             files.push(picture);
         }
         account.analysis = Some(analysis);
-        let told = dataset.stage(id, &dataset.account(id), &serde_json::to_vec_pretty(&account)?)?;
+        let told = dataset.stage(id, &dataset.account(id), &dataset::sealed(&account)?)?;
         let mut inputs = Inputs::new(wsi_reader::files_of_slide(&args.slide));
         inputs.extend(truth::files(&args.cells).unwrap_or_default());
         for file in files.iter().chain([&told]) {

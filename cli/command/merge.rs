@@ -6,7 +6,7 @@ use engine::{RunOptions, remerge};
 
 use crate::{args, exit::Exit, isolate, machine, progress::Progress, report};
 
-/// Merges all slides of a dataset whose raw detections were kept.
+/// Merges all slides of a dataset whose raw detections were kept; names the others, and ends incomplete then.
 ///
 /// # Errors
 ///
@@ -18,6 +18,6 @@ pub fn merge(args: args::Merge) -> anyhow::Result<Exit> {
     let into = Dataset::at(args.into.as_ref().unwrap_or(&args.out)).written_by(isolate::job_name());
     let mut progress = Progress::new(args.json_logs, &into);
     let ended = remerge(&from, &into, &args.options.0.or(file), &machine(), &mut progress)?;
-    report::write_summary(&into)?;
+    report::write_overall(&into)?;
     Ok(if ended.is_complete { Exit::Done } else { Exit::Incomplete })
 }

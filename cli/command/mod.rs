@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod draw;
 pub mod eval;
 pub mod export;
+pub mod forget;
 pub mod gather;
 pub mod import;
 pub mod info;

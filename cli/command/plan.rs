@@ -1,6 +1,6 @@
 //! `slidemill plan`: what a job consists of, and how it falls into parts.
 
-use dataset::Dataset;
+use dataset::{Dataset, Manifest};
 use engine::{ByteSize, JobPlan, PlannedSlide, RunOptions, balance, find_slides};
 
 use crate::{
@@ -22,9 +22,10 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let found = find_slides(&args.slides)?;
     super::tell(&found);
-    let plan = JobPlan::new(&found.slides, args.options.0.or(file))?;
     let dataset = Dataset::at(&args.out);
+    let plan = JobPlan::new(&found.slides, args.options.0.or(file), &dataset)?;
     plan.write(&dataset)?;
+    Manifest::write(&dataset)?;
     out!("{}", describe(&plan, args.shards, &args.out.display().to_string()))?;
     let is_bad = plan.slides.iter().any(|slide| slide.problem.is_some());
     Ok(if is_bad { Exit::Incomplete } else { Exit::Done })

@@ -1,4 +1,4 @@
-//! `slidemill report`: the report and the summaries again, from what is under OUT.
+//! `slidemill report`: the report, the summaries and the manifest again, from what is under OUT.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use report::FileNames;
 
 use crate::{annotations::slide_names, args, exit::Exit};
 
-/// Writes the report of all slides that have an account.
+/// Writes the report of all slides that have an account, the summaries and the manifest.
 ///
 /// # Errors
 ///
@@ -15,9 +15,12 @@ use crate::{annotations::slide_names, args, exit::Exit};
 /// cannot be written.
 pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out);
-    let shared = report::write_report(&dataset)?;
-    report::write_summary(&dataset)?;
-    outln!("{}", shared.display())?;
+    if dataset.accounts()?.is_empty() {
+        // Says that there is nothing to report.
+        report::write_report(&dataset)?;
+    }
+    report::write_overall(&dataset)?;
+    outln!("{}", dataset.report().display())?;
     if args.private {
         let paths = slide_names::<PathBuf>(&dataset)?;
         let names: FileNames = paths.into_iter().map(|(id, path)| (id, file_name(&path))).collect();

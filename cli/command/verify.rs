@@ -29,7 +29,7 @@ pub(super) fn print(findings: &Findings) -> anyhow::Result<()> {
         outln!("{}: every file is as it was written", counted(findings.slides.len(), "slide"))?;
     } else {
         outln!(
-            "{} found; `slidemill run … --redo` on the slides named writes them anew",
+            "{} found; `slidemill run … --redo` writes the slides named again, `slidemill report` summaries and report",
             counted(findings.problems.len(), "problem")
         )?;
     }

@@ -1,11 +1,11 @@
 //! The run account of one slide: what was and was not analysed, and why.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use merger::SeamAudit;
 use serde::{Deserialize, Serialize};
 
-use crate::id::SlideId;
+use crate::{id::SlideId, seal::Seal};
 pub use wsi_types::ModelFacts;
 
 /// How a slide ended.
@@ -261,9 +261,28 @@ impl RunAccount {
     ///
     /// # Errors
     ///
-    /// When the file is not there or is no account.
-    pub fn read(path: &Path) -> std::io::Result<Self> {
-        serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+    /// When the file is not there, is no account, or is not as it was written.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let text = fs::read(path)?;
+        // Accounts of before have no seal.
+        if Seal::of(&text) == Seal::Broken {
+            return Err(io::Error::other("it has changed since it was written: its checksum is another"));
+        }
+        serde_json::from_slice(&text).map_err(io::Error::other)
+    }
+
+    /// The first table or picture that is not there as large as it was written, in words.
+    #[must_use]
+    pub fn lost_file(&self, root: &Path) -> Option<String> {
+        self.analysis.iter().flat_map(|analysis| &analysis.files).find_map(|file| {
+            match fs::metadata(root.join(&file.path)) {
+                Ok(facts) if facts.len() == file.bytes => None,
+                Ok(facts) => {
+                    Some(format!("{} has {} bytes instead of {}", file.path, facts.len(), file.bytes))
+                }
+                Err(error) => Some(format!("{} cannot be read: {error}", file.path)),
+            }
+        })
     }
 
     /// How it ended, and why that is to be doubted: `done`, `done, doubtful: …`, `incomplete`, `failed`.

@@ -20,7 +20,19 @@ pub fn hex(bytes: &[u8]) -> String {
 ///
 /// When it cannot be read.
 pub fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = fs::File::open(path)?;
+    digest(fs::File::open(path)?)
+}
+
+/// The same of the first `bytes` of a file, or of all where it has fewer.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub(crate) fn sha256_of_start(path: &Path, bytes: u64) -> io::Result<(u64, String)> {
+    digest(fs::File::open(path)?.take(bytes))
+}
+
+fn digest(mut file: impl io::Read) -> io::Result<(u64, String)> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;

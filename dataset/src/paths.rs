@@ -301,6 +301,24 @@ impl Dataset {
         self.private().join("slides.csv")
     }
 
+    /// What ids of slides that cannot be read are made with: private.
+    #[must_use]
+    pub fn secret(&self) -> PathBuf {
+        self.private().join("secret")
+    }
+
+    /// The tile file of one slide, from which the viewer counts.
+    #[must_use]
+    pub fn tiles(&self, id: &SlideId) -> PathBuf {
+        self.private().join("tiles").join(format!("{id}.smt"))
+    }
+
+    /// Every file of the dataset with its checksum: private.
+    #[must_use]
+    pub fn manifest(&self) -> PathBuf {
+        self.private().join("manifest.json")
+    }
+
     /// What the job consists of: private.
     #[must_use]
     pub fn plan(&self) -> PathBuf {

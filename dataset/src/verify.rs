@@ -1,4 +1,4 @@
-//! Is the dataset what its accounts say?
+//! Is the dataset what its accounts and its manifest say?
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,9 +10,10 @@ use merger::{MergeError, ReadSettings, RegionReader};
 
 use crate::{
     account::{FileFacts, Outcome, RunAccount},
-    checksum::sha256_of,
+    checksum::{sha256_of, sha256_of_start},
     error::DatasetError,
     id::SlideId,
+    manifest::{Manifest, ManifestFile, files_of, relative},
     paths::Dataset,
     tables::for_each_cell,
     wording::{counted, grouped},
@@ -30,7 +31,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Recomputes checksums, rows, ids and counts of a whole dataset.
+    /// Recomputes checksums, rows, ids and counts of a whole dataset, and compares every file with the manifest.
     ///
     /// # Errors
     ///
@@ -45,21 +46,78 @@ impl Findings {
             return Err(DatasetError::NoAccounts { purpose: "", root: dataset.root().to_owned() });
         }
         let mut found = Self { slides: Vec::new(), problems: Vec::new(), lacking: Vec::new() };
+        let mut settings = Vec::new();
         for path in &accounts {
             match RunAccount::read(path) {
                 Ok(account) => {
-                    let of_slide = |what: String| format!("{}: {what}", account.slide);
-                    found.problems.extend(check_slide(dataset, &account).into_iter().map(of_slide));
-                    found.lacking.extend(lacking(&account).map(of_slide));
-                    found.slides.push(account.slide);
+                    found.add_slide(dataset, path, &account);
+                    settings.push((account.slide, account.settings));
                 }
                 Err(error) => {
                     found.problems.push(format!("the account cannot be read: {error}: {}", path.display()));
                 }
             }
         }
+        found.lacking.extend(counted_twice(&settings));
+        found.lacking.extend(mixed_settings(settings));
         found.problems.extend(strangers(dataset, &found.slides)?);
+        found.compare_with_manifest(dataset)?;
         Ok(found)
+    }
+
+    fn add_slide(&mut self, dataset: &Dataset, path: &Path, account: &RunAccount) {
+        let id = &account.slide;
+        if *path != dataset.account(id) {
+            let name = relative(dataset, path);
+            self.problems.push(format!("{name} is the account of another slide, {id}"));
+            return;
+        }
+        self.problems.extend(check_slide(dataset, account).into_iter().map(|what| format!("{id}: {what}")));
+        self.lacking.extend(lacking(account).map(|what| format!("{id}: {what}")));
+        self.slides.push(id.clone());
+    }
+
+    fn compare_with_manifest(&mut self, dataset: &Dataset) -> Result<(), DatasetError> {
+        let unlisted = |reason| DatasetError::List {
+            what: "the files of the dataset",
+            reason,
+            path: dataset.root().to_owned(),
+        };
+        let manifest = match Manifest::read(dataset) {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => {
+                self.lacking.push(
+                    "there is no manifest: summaries, report and lists are not checked; `slidemill report` writes it"
+                        .into(),
+                );
+                return Ok(());
+            }
+            Err(error) => {
+                self.problems.push(format!("the manifest cannot be read: {error}"));
+                return Ok(());
+            }
+        };
+        let files = files_of(dataset).map_err(unlisted)?;
+        let there: BTreeSet<String> = files.iter().map(|path| relative(dataset, path)).collect();
+        for (name, file) in &manifest.files {
+            let changed = if !there.contains(name) {
+                Some(format!("{name} is in the manifest and not there"))
+            } else if is_told_by_account(name) {
+                None
+            } else {
+                changed_since(dataset, name, file)
+            };
+            self.problems.extend(changed);
+        }
+        let newer = there.iter().filter(|name| !manifest.files.contains_key(*name)).count();
+        if newer > 0 {
+            self.lacking.push(format!(
+                "{} newer than the manifest, and than summaries and report: a job is at work or was cut off; the same \
+                 command goes on, `slidemill report` brings them up to date",
+                if newer == 1 { "1 file is".to_owned() } else { format!("{newer} files are") }
+            ));
+        }
+        Ok(())
     }
 
     /// Whether every slide is done, and all is as it was written.
@@ -80,6 +138,74 @@ fn lacking(account: &RunAccount) -> Option<String> {
             Some(format!("no results, {reason}"))
         }
     }
+}
+
+/// Accounts carry a checksum of their own, and those of their tables and pictures: what a job wrote since is no fault.
+fn is_told_by_account(name: &str) -> bool {
+    ["cells/", "regions/", "overviews/", "runs/"].iter().any(|folder| name.starts_with(folder))
+}
+
+/// What of a file is not as the manifest has it.
+fn changed_since(dataset: &Dataset, name: &str, file: &ManifestFile) -> Option<String> {
+    let path = dataset.root().join(name);
+    // Jobs add lines to the list of slides as they go.
+    let is_longer =
+        path == dataset.names() && fs::metadata(&path).is_ok_and(|facts| facts.len() > file.bytes);
+    let found = if is_longer { sha256_of_start(&path, file.bytes) } else { sha256_of(&path) };
+    match found {
+        Ok((bytes, sha256)) if bytes == file.bytes && sha256 == file.sha256 => None,
+        Ok(_) => Some(format!("{name} is not as it was written")),
+        Err(error) => Some(format!("{name} cannot be read: {error}")),
+    }
+}
+
+/// Slides of one content under two ids.
+fn counted_twice(all: &[(SlideId, BTreeMap<String, String>)]) -> Vec<String> {
+    let mut first: BTreeMap<&String, &SlideId> = BTreeMap::new();
+    let mut said = Vec::new();
+    for (id, settings) in all {
+        let Some(content) = settings.get("slide_content") else { continue };
+        match first.get(content) {
+            Some(other) => said.push(format!(
+                "{id}: the same slide as {other}, and counted twice; `slidemill forget` takes one of them out"
+            )),
+            None => drop(first.insert(content, id)),
+        }
+    }
+    said
+}
+
+/// What is a slide's own among the settings.
+const OF_SLIDE: [&str; 3] = ["slide_content", "mpp", "map_range"];
+
+/// Slides that were made with other settings than most, and which those are.
+fn mixed_settings(mut all: Vec<(SlideId, BTreeMap<String, String>)>) -> Vec<String> {
+    all.retain(|(_, settings)| !settings.is_empty());
+    for (_, settings) in &mut all {
+        settings.retain(|name, _| !OF_SLIDE.contains(&name.as_str()));
+    }
+    let mut counts: BTreeMap<&BTreeMap<String, String>, usize> = BTreeMap::new();
+    for (_, settings) in &all {
+        *counts.entry(settings).or_default() += 1;
+    }
+    let Some(most) = counts.into_iter().max_by_key(|(_, count)| *count).map(|(settings, _)| settings) else {
+        return Vec::new();
+    };
+    let others = all.iter().filter(|(_, settings)| settings != most);
+    others
+        .map(|(id, settings)| {
+            let names: BTreeSet<&String> = settings.keys().chain(most.keys()).collect();
+            let differ = names.into_iter().filter(|name| settings.get(*name) != most.get(*name));
+            let said: Vec<_> = differ
+                .map(|name| {
+                    let [own, theirs] =
+                        [settings, most].map(|list| list.get(name).map_or("not set", String::as_str));
+                    format!("{name} {own}, most have {theirs}")
+                })
+                .collect();
+            format!("{id}: made with other settings than most slides here ({})", said.join("; "))
+        })
+        .collect()
 }
 
 fn check_slide(dataset: &Dataset, account: &RunAccount) -> Vec<String> {
@@ -204,4 +330,31 @@ fn list(folder: &Path) -> io::Result<Vec<String>> {
         return Ok(Vec::new());
     }
     fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slide(id: &str, settings: &[(&str, &str)]) -> (SlideId, BTreeMap<String, String>) {
+        let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        (SlideId::new(id).unwrap(), settings.collect())
+    }
+
+    #[test]
+    fn slides_of_other_settings_and_slides_under_two_ids_are_named() {
+        let all = vec![
+            slide("a", &[("slide_content", "1"), ("min_score", "0.3")]),
+            slide("b", &[("slide_content", "2"), ("min_score", "0.6"), ("mpp", "0.5")]),
+            slide("c", &[("slide_content", "1"), ("min_score", "0.3"), ("mpp", "0.25")]),
+            slide("failed", &[]),
+        ];
+        let twice = counted_twice(&all);
+        assert!(twice.len() == 1 && twice[0].starts_with("c: the same slide as a"), "{twice:?}");
+        let mixed = mixed_settings(all);
+        assert_eq!(
+            mixed,
+            ["b: made with other settings than most slides here (min_score 0.6, most have 0.3)"]
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! Collects what the windows of a slide gave, and ends the slide: answer, write,
 //! account, commit.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, io};
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex, wording::counted};
 use merger::{Cell, WindowOutcome, decode_window, encode_window};
@@ -114,8 +114,18 @@ impl<'a> Collector<'a> {
         facts.time.resume();
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
         self.needed = facts.needed_bytes();
-        self.work.names.note(&facts.id, &facts.entry)?;
+        let results = &self.work.results;
+        let others = self.work.names.note(&facts.id, &facts.entry)?;
+        clear_failure(results, &facts.entry).map_err(|error| {
+            let root = results.root().display();
+            JobError::output(format!("cannot remove the account of an earlier failure: {error}: {root}"))
+        })?;
         begun(self.watch, &facts, sightings.ended());
+        // Not in the account, which would say so when they are forgotten.
+        for message in superseded(results, others) {
+            let (slide, name) = (facts.id.clone(), facts.entry.name());
+            self.watch.tell(&Event::Warning { slide, name, message });
+        }
         sightings.settle();
         self.current = Some(SlideRun { facts, sightings, held, record: Vec::new() });
         Ok(())
@@ -168,6 +178,8 @@ pub(crate) fn not_run(
 ) -> Result<bool, JobError> {
     match why {
         NotRun::Skip { id, outcome, reason, aside } => {
+            // A copy is in the list under the id of its twin.
+            work.names.note(&id, entry)?;
             let name = format!("{}{aside}", entry.name());
             watch.tell(&Event::SlideSkipped { slide: id, name, reason });
             Ok(outcome != Outcome::Done)
@@ -365,8 +377,33 @@ fn was_replaced(facts: &Facts) -> bool {
 
 fn write_account(dataset: &Dataset, account: &RunAccount) -> Result<(), JobError> {
     let path = dataset.account(&account.slide);
-    let text = serde_json::to_vec_pretty(account).map_err(JobError::fault)?;
+    let text = dataset::sealed(account).map_err(JobError::fault)?;
     dataset.write(&path, &text).map_err(|error| {
         JobError::output(format!("cannot write the run account: {error}: {}", path.display()))
     })
+}
+
+/// Says so where another file was at the path of a slide before, whose results are still there.
+fn superseded(dataset: &Dataset, others: Vec<SlideId>) -> impl Iterator<Item = String> {
+    let with_results = others.into_iter().filter(|id| {
+        RunAccount::read(&dataset.account(id)).is_ok_and(|account| account.outcome != Outcome::Failed)
+    });
+    with_results.map(|id| {
+        format!(
+            "another file was in this place before, whose results are still here and counted as {id}; `slidemill forget \
+             OUT {id}` takes them out"
+        )
+    })
+}
+
+/// Removes what was said of a slide while it could not be read.
+fn clear_failure(dataset: &Dataset, entry: &SlideEntry) -> io::Result<()> {
+    let unreadable = if dataset.secret().exists() { Some(entry.id_of_unreadable(dataset)?) } else { None };
+    for id in unreadable.into_iter().chain([entry.id_by_name_of_before()]).filter(|_| entry.id.is_none()) {
+        let path = dataset.account(&id);
+        if RunAccount::read(&path).is_ok_and(|account| account.outcome == Outcome::Failed) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }

@@ -199,9 +199,9 @@ impl Engine {
     ) -> Result<SlideAnswer, JobError> {
         let entry = slide.into();
         let time = WorkTime::start();
-        let content = hex(&entry.content().map_err(|error| bad_slide(&entry, &error))?);
+        let content = entry.content().map_err(|error| bad_slide(&entry, &error))?;
+        let (id, content) = (entry.id_with(&content), hex(&content));
         let survey = self.survey_of(&entry)?;
-        let (id, _) = entry.identity();
         let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info());
         let made_with = fingerprint::of_job(self.settings(), &self.recipe.maker.models).with(&own);
         let facts = Facts::new(&entry, &id, &content, survey, made_with, time)?;

@@ -1,9 +1,10 @@
 //! `OUT/.slidemill/slides.csv`: which id is which file. Private.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Write as _},
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -11,14 +12,17 @@ use dataset::{Dataset, SlideId};
 
 use crate::{error::JobError, slides::SlideEntry};
 
-const HEADER: &str = "id,path\n";
+const HEADER: [&str; 2] = ["id", "path"];
+
+/// One line of the list: which id is which path.
+type Line = (SlideId, String);
 
 /// The list of a dataset, as one job adds to it. It is read once: a job of many slides takes time in proportion to them.
 #[derive(Debug)]
 pub(crate) struct NameList {
     dataset: Dataset,
-    /// The lines there are, once they were read.
-    known: Mutex<Option<BTreeSet<String>>>,
+    /// The ids noted at each path, once they were read.
+    known: Mutex<Option<BTreeMap<String, Vec<SlideId>>>>,
 }
 
 impl NameList {
@@ -26,47 +30,102 @@ impl NameList {
         Self { dataset: dataset.clone(), known: Mutex::default() }
     }
 
-    /// Adds a slide, once.
+    /// Adds a slide, once. Gives the ids under which other files were noted at its path.
     ///
     /// # Errors
     ///
-    /// [`JobError::Output`] when it cannot be written.
-    pub(crate) fn note(&self, id: &SlideId, entry: &SlideEntry) -> Result<(), JobError> {
-        self.add(id, entry).map_err(|error| {
-            let path = self.dataset.names();
-            JobError::output(format!("cannot write the list of slides: {error}: {}", path.display()))
-        })
+    /// [`JobError::Output`] when the list cannot be read or written.
+    pub(crate) fn note(&self, id: &SlideId, entry: &SlideEntry) -> Result<Vec<SlideId>, JobError> {
+        self.add(id, &entry.path.to_string_lossy()).map_err(|error| self.failure("write", &error))
     }
 
-    fn add(&self, id: &SlideId, entry: &SlideEntry) -> io::Result<()> {
+    fn add(&self, id: &SlideId, path: &str) -> io::Result<Vec<SlideId>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = match &mut *known {
-            Some(lines) => lines,
-            unread => unread.insert(self.read()?),
+        let ids_by_path = match &mut *known {
+            Some(ids_by_path) => ids_by_path,
+            unread => unread.insert(self.ids_by_path()?),
         };
-        let line = line_of(id, entry)?;
-        if lines.contains(&line) {
-            return Ok(());
+        let ids = ids_by_path.entry(path.to_owned()).or_default();
+        if !ids.contains(id) {
+            self.append(id, path)?;
+            ids.push(id.clone());
         }
-        let header = if lines.is_empty() { HEADER } else { "" };
-        self.dataset.append_private("slides.csv")?.write_all(format!("{header}{line}").as_bytes())?;
-        lines.extend([HEADER.to_owned(), line]);
-        Ok(())
+        Ok(ids.iter().filter(|other| *other != id).cloned().collect())
     }
 
-    fn read(&self) -> io::Result<BTreeSet<String>> {
-        match fs::read_to_string(self.dataset.names()) {
-            Ok(text) => Ok(text.split_inclusive('\n').map(str::to_owned).collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-            Err(error) => Err(error),
+    /// A line that is damaged names no slide, and stops no job.
+    fn ids_by_path(&self) -> io::Result<BTreeMap<String, Vec<SlideId>>> {
+        let mut ids: BTreeMap<String, Vec<SlideId>> = BTreeMap::new();
+        for (id, path) in lines_of(&self.text()?).filter_map(Result::ok) {
+            ids.entry(path).or_default().push(id);
         }
+        Ok(ids)
+    }
+
+    /// Several jobs may be noting slides: each adds lines of its own.
+    fn append(&self, id: &SlideId, path: &str) -> io::Result<()> {
+        let mut file = self.dataset.append_private("slides.csv")?;
+        let header = (file.metadata()?.len() == 0).then_some(HEADER);
+        file.write_all(&text_of(header.into_iter().chain([[id.as_str(), path]]))?)
+    }
+
+    /// Ids of the slides of that path or file name.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Output`] when the list cannot be read.
+    pub(crate) fn called(&self, name: &str) -> Result<Vec<SlideId>, JobError> {
+        let called = self.lines()?.into_iter().filter(|line| is_called(line, name)).map(|(id, _)| id);
+        Ok(called.collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    /// Takes slides out of the list.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Output`] when the list cannot be read or written.
+    pub(crate) fn remove(&self, ids: &[SlideId]) -> Result<(), JobError> {
+        let lines = self.lines()?;
+        let left = lines.iter().filter(|(id, _)| !ids.contains(id)).map(|(id, path)| [id.as_str(), path]);
+        text_of([HEADER].into_iter().chain(left))
+            .and_then(|text| self.dataset.write(&self.dataset.names(), &text))
+            .map_err(|error| self.failure("write", &error))
+    }
+
+    /// All lines, each of which must name a slide: what is written again must lose none.
+    fn lines(&self) -> Result<Vec<Line>, JobError> {
+        let text = self.text().map_err(|error| self.failure("read", &error))?;
+        lines_of(&text).collect::<csv::Result<_>>().map_err(|error| self.failure("read", &error))
+    }
+
+    /// The list as it is on the disk; one that is not there is empty.
+    fn text(&self) -> io::Result<Vec<u8>> {
+        match fs::read(self.dataset.names()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            text => text,
+        }
+    }
+
+    fn failure(&self, doing: &str, error: &dyn std::error::Error) -> JobError {
+        let path = self.dataset.names();
+        JobError::output(format!("cannot {doing} the list of slides: {error}: {}", path.display()))
     }
 }
 
-fn line_of(id: &SlideId, entry: &SlideEntry) -> io::Result<String> {
+fn lines_of(text: &[u8]) -> impl Iterator<Item = csv::Result<Line>> {
+    csv::Reader::from_reader(text).into_deserialize()
+}
+
+fn text_of<'a>(lines: impl IntoIterator<Item = [&'a str; 2]>) -> io::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([id.as_str(), &entry.path.to_string_lossy()])?;
-    Ok(String::from_utf8_lossy(&writer.into_inner().map_err(io::Error::other)?).into_owned())
+    for line in lines {
+        writer.write_record(line)?;
+    }
+    writer.into_inner().map_err(io::Error::other)
+}
+
+fn is_called((_, path): &Line, name: &str) -> bool {
+    path == name || Path::new(path).file_name().is_some_and(|file| file == name)
 }
 
 #[cfg(test)]
@@ -92,5 +151,36 @@ mod tests {
         fs::write(dataset.names(), "").unwrap();
         note(&list, "a", "/x/a.svs");
         assert_eq!(fs::read_to_string(dataset.names()).unwrap(), "", "what is known is not read again");
+    }
+
+    #[test]
+    fn files_at_one_path_are_told_apart_by_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let list = NameList::new(&dataset);
+        let id = |text: &str| SlideId::new(text).unwrap();
+        let note = |name: &str, path: &str| list.note(&id(name), &SlideEntry::at(path)).unwrap();
+        assert_eq!(note("a", "x/1, \"one\".svs"), []);
+        assert_eq!(note("a", "x/1, \"one\".svs"), []);
+        assert_eq!(note("copy", "y/2.svs"), []);
+        assert_eq!(note("b", "x/1, \"one\".svs"), [id("a")]);
+        assert_eq!(list.called("2.svs").unwrap(), [id("copy")]);
+        assert_eq!(list.called("1, \"one\".svs").unwrap(), [id("a"), id("b")]);
+        assert_eq!(list.called("svs").unwrap(), []);
+        list.remove(&[id("a"), id("b")]).unwrap();
+        assert_eq!(fs::read_to_string(dataset.names()).unwrap(), "id,path\ncopy,y/2.svs\n");
+    }
+
+    #[test]
+    fn a_damaged_line_stops_no_job_and_is_not_written_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        dataset.make_private().unwrap();
+        fs::write(dataset.names(), "id,path\na,/x/a.svs\nb,/x/bc,/x/c.svs\n").unwrap();
+        let id = |text: &str| SlideId::new(text).unwrap();
+        assert_eq!(NameList::new(&dataset).note(&id("d"), &SlideEntry::at("/x/a.svs")).unwrap(), [id("a")]);
+        let refused = NameList::new(&dataset).remove(&[id("a")]).unwrap_err().to_string();
+        assert!(refused.contains("cannot read the list of slides"), "{refused}");
+        assert!(fs::read_to_string(dataset.names()).unwrap().contains("b,/x/bc,/x/c.svs"));
     }
 }

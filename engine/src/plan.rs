@@ -3,7 +3,7 @@
 
 use std::{io::ErrorKind, path::PathBuf};
 
-use dataset::{Dataset, SlideId};
+use dataset::{Dataset, SlideId, id_of_unreadable};
 use serde::{Deserialize, Serialize};
 use wsi_reader::LinearMapping;
 use wsi_types::Mpp;
@@ -62,7 +62,7 @@ pub struct PlannedSlide {
 }
 
 impl PlannedSlide {
-    fn new(entry: &SlideEntry, settings: &Settings) -> Self {
+    fn new(entry: &SlideEntry, settings: &Settings, dataset: &Dataset) -> Result<Self, JobError> {
         let path = std::fs::canonicalize(&entry.path)
             .or_else(|_| std::path::absolute(&entry.path))
             .unwrap_or_else(|_| entry.path.clone());
@@ -71,8 +71,15 @@ impl PlannedSlide {
             Err(reason) => (0.0, Some(reason)),
         };
         let bytes = std::fs::metadata(&path).map_or(0, |facts| facts.len());
-        let slide = entry.identity().0;
-        Self {
+        let slide = match entry.content() {
+            Ok(content) => Ok(entry.id_with(&content)),
+            // As the run of this plan calls it, which gets that path.
+            Err(_) => entry.id.clone().map_or_else(|| id_of_unreadable(dataset, &path), Ok),
+        };
+        let slide = slide.map_err(|error| {
+            JobError::output(format!("cannot name a slide that cannot be read: {error}: {}", path.display()))
+        })?;
+        Ok(Self {
             slide,
             path,
             id: entry.id.clone(),
@@ -82,7 +89,7 @@ impl PlannedSlide {
             bytes,
             area_mm2,
             problem,
-        }
+        })
     }
 
     /// What it is to be balanced by.
@@ -114,12 +121,12 @@ fn area_mm2(entry: &SlideEntry, settings: &Settings) -> Result<f64, String> {
 }
 
 impl JobPlan {
-    /// Looks at all slides of a job.
+    /// Looks at all slides of a job that will write to `dataset`.
     ///
     /// # Errors
     ///
-    /// A usage failure when the options or the model cannot be used.
-    pub fn new(slides: &[SlideEntry], mut options: RunOptions) -> Result<Self, JobError> {
+    /// A usage failure when the options or the model cannot be used, an output failure when the dataset cannot be written.
+    pub fn new(slides: &[SlideEntry], mut options: RunOptions, dataset: &Dataset) -> Result<Self, JobError> {
         // Other machines start in other folders.
         options.model = options.model.map(bundled::from_any_folder);
         for detector in options.detector.iter_mut().flatten() {
@@ -132,7 +139,10 @@ impl JobPlan {
             settings_sha256: made_with.fingerprint(),
             settings: made_with,
             options,
-            slides: slides.iter().map(|entry| PlannedSlide::new(entry, &settings)).collect(),
+            slides: slides
+                .iter()
+                .map(|entry| PlannedSlide::new(entry, &settings, dataset))
+                .collect::<Result<_, _>>()?,
         })
     }
 

@@ -242,50 +242,70 @@ fn limit_of(error: &io::Error) -> Option<&'static str> {
 /// Looks at one slide of the job. Never fails as a whole: what is wrong with a
 /// slide costs that slide.
 pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
-    let mut id = entry.id_by_name();
+    let mut id = entry.id.clone();
     if let Some(reason) = work.marks.given_up(&entry.path) {
-        return refused(entry, id, reason);
+        return refused(entry, id, work, reason);
     }
     let prepared = catch_unwind(AssertUnwindSafe(|| {
         let mark = work.marks.take(&entry.path).map_err(SlideError::Mark)?;
         let mut content = entry.content()?;
-        if entry.id.is_none() {
-            id = SlideId::from_content(&content);
-        }
-        let mut first = work.claim(entry, &id);
+        let mut own = entry.id_with(&content);
+        id = Some(own.clone());
+        let mut first = work.claim(entry, &own);
         let mut notes = Vec::new();
         if let Some(other) = &first
             && entry.id.is_none()
             && !entry.is_copy_of(other)?
         {
             content = entry.full_content()?;
-            id = SlideId::from_content(&content);
+            own = SlideId::from_content(&content);
+            id = Some(own.clone());
             notes.push(LIKE_ANOTHER.to_owned());
-            first = work.claim(entry, &id);
+            first = work.claim(entry, &own);
         }
-        match first {
-            Some(first) => Ok(copy_of(entry, &id, &first)),
-            None => plan_slide(entry, work, &id, &hex(&content), mark, notes),
+        let content = hex(&content);
+        match (first, work.known_as(&content, &own)) {
+            (Some(first), _) => Ok(copy_of(entry, &own, &first)),
+            (None, Some(other)) => Ok(under_another_id(entry, &own, other)),
+            (None, None) => plan_slide(entry, work, &own, &content, mark, notes),
         }
     }));
     match prepared {
         Ok(Ok(preparation)) => preparation,
-        Ok(Err(SlideError::Lock(error @ LockError::Held { .. }))) => {
-            Preparation::NotRun(entry.clone(), NotRun::Busy { id, reason: error.to_string() })
-        }
-        Ok(Err(error)) => match error.exhausted() {
-            Some(reason) => Preparation::NotRun(entry.clone(), NotRun::Exhausted { reason }),
-            None => refused(entry, id, in_words(&error)),
+        Ok(Err(error)) => match (id, error) {
+            (Some(id), SlideError::Lock(error @ LockError::Held { .. })) => {
+                Preparation::NotRun(entry.clone(), NotRun::Busy { id, reason: error.to_string() })
+            }
+            (id, error) => match error.exhausted() {
+                Some(reason) => Preparation::NotRun(entry.clone(), NotRun::Exhausted { reason }),
+                None => refused(entry, id, work, in_words(&error)),
+            },
         },
         Err(panic) => {
             let said = panic_text(panic.as_ref());
-            refused(entry, id, format!("internal error, please report it: {said}"))
+            refused(entry, id, work, format!("internal error, please report it: {said}"))
         }
     }
 }
 
-fn refused(entry: &SlideEntry, id: SlideId, reason: String) -> Preparation {
-    Preparation::NotRun(entry.clone(), NotRun::Refused { id, reason, account: true })
+/// A slide that cannot be analysed; `id` where its content could be read.
+fn refused(entry: &SlideEntry, id: Option<SlideId>, work: &Work, reason: String) -> Preparation {
+    let why = match id.map_or_else(|| entry.id_of_unreadable(&work.results), Ok) {
+        Ok(id) => NotRun::Refused { id, reason, account: true },
+        Err(error) => {
+            NotRun::NoRoom { reason: format!("cannot name a slide that cannot be read: {error}; {reason}") }
+        }
+    };
+    Preparation::NotRun(entry.clone(), why)
+}
+
+/// One slide is one row of the results, whatever a list calls it.
+fn under_another_id(entry: &SlideEntry, id: &SlideId, other: SlideId) -> Preparation {
+    let reason = format!(
+        "this slide is here already as {other}, and would be counted twice as {id}; keep that id, or take it out with \
+         `slidemill forget OUT {other}` first"
+    );
+    Preparation::NotRun(entry.clone(), NotRun::Refused { id: other, reason, account: false })
 }
 
 /// Ids are made from samples of a file, which a damaged copy shares with the good one.
@@ -350,6 +370,7 @@ pub(crate) fn plan_slide(
     }
     let mut facts = Facts::new(entry, id, content, survey, made_with, time)?.with_scale_note(wanted.scale);
     facts.warnings.extend(notes);
+    facts.warnings.extend(lost_results(work, id));
     let origin = Origin {
         slide: entry.clone(),
         id: id.clone(),
@@ -445,6 +466,13 @@ fn plan_settings(settings: &Settings, model: &SetModel) -> PlanSettings {
     }
 }
 
+/// Says so where a table or picture of an earlier run is not there as it was written.
+fn lost_results(work: &Work, id: &SlideId) -> Option<String> {
+    let account = RunAccount::read(&work.results.account(id)).ok()?;
+    let lost = account.lost_file(work.results.root())?;
+    Some(format!("done again: of the results that were here {lost}"))
+}
+
 /// Whether results of this slide are there already.
 fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRun> {
     let account = RunAccount::read(&work.results.account(id)).ok()?;
@@ -457,7 +485,8 @@ fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRu
         return None;
     }
     let is_same = account.fingerprint == made_with.fingerprint();
-    if is_same && account.may_be_completed() {
+    let has_lost = account.lost_file(work.results.root()).is_some();
+    if is_same && (account.may_be_completed() || has_lost) {
         return None;
     }
     work.desks.clear_spent(id);

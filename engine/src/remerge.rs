@@ -1,7 +1,7 @@
 //! Cells and regions again, from the raw detections that a job kept, with other thresholds, rules and filters: for
 //! each ledger, answer, store. No model is run.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, hex, wording::counted};
 use merger::{MergeError, WindowOutcome};
@@ -35,7 +35,7 @@ pub fn remerge(
     machine: &Machine,
     watch: &mut dyn Watch,
 ) -> Result<JobEnd, JobError> {
-    let kept = kept(from)?;
+    let Found { kept, left } = found(from)?;
     if kept.is_empty() {
         return Err(JobError::input(format!(
             "no raw detections of a finished slide are here; `slidemill run --keep-raw` keeps them: {}",
@@ -50,10 +50,19 @@ pub fn remerge(
     if let Some(first) = recipes.first() {
         let model = first.maker.models.facts();
         tally.tell(&Event::JobStarted {
-            slides: recipes.len(),
+            slides: recipes.len() + left.len(),
             model: format!("{} {}", model.name, model.version),
             device: "detections that were kept".into(),
         });
+    }
+    let becomes = if from.root() == into.root() {
+        "its tables stay as they were made"
+    } else {
+        "it is not in the new dataset"
+    };
+    for (id, why) in left {
+        let reason = format!("not merged: {why}; {becomes}");
+        tally.tell(&Event::SlideFailed { name: id.to_string(), slide: id, reason });
     }
     let mut incomplete = false;
     let names = Arc::new(NameList::new(into));
@@ -72,18 +81,49 @@ struct Kept {
     account: RunAccount,
 }
 
-fn kept(dataset: &Dataset) -> Result<Vec<Kept>, JobError> {
+/// The slides of a dataset.
+#[derive(Default)]
+struct Found {
+    /// Those that can be merged again.
+    kept: Vec<Kept>,
+    /// Those that cannot, and why.
+    left: Vec<(SlideId, String)>,
+}
+
+fn found(dataset: &Dataset) -> Result<Found, JobError> {
     let accounts = dataset.accounts().map_err(|error| {
         JobError::input(format!("cannot list run accounts: {error}: {}", dataset.root().display()))
     })?;
-    Ok(accounts.iter().filter_map(|path| Kept::read(dataset, path)).collect())
+    let mut found = Found::default();
+    for path in accounts {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let id = SlideId::new(stem).map_err(|error| {
+            JobError::input(format!("a file is no run account: {error}: {}", path.display()))
+        })?;
+        match Kept::read(dataset, &path) {
+            Ok(kept) => found.kept.push(kept),
+            Err(why) => found.left.push((id, why)),
+        }
+    }
+    Ok(found)
 }
 
 impl Kept {
-    fn read(dataset: &Dataset, account: &std::path::Path) -> Option<Self> {
-        let account = RunAccount::read(account).ok()?;
-        let head = LedgerHead::read(&dataset.ledger(&account.slide))?;
-        (account.outcome != Outcome::Failed).then_some(Self { head, account })
+    /// What was kept of the slide of an account, or why nothing can be used.
+    fn read(dataset: &Dataset, path: &Path) -> Result<Self, String> {
+        let account =
+            RunAccount::read(path).map_err(|error| format!("its account cannot be read: {error}"))?;
+        if *path != dataset.account(&account.slide) {
+            return Err(format!("its account is that of another slide, {}", account.slide));
+        }
+        if account.outcome == Outcome::Failed {
+            return Err(format!(
+                "it has no results ({})",
+                account.reason.as_deref().unwrap_or("no reason was kept")
+            ));
+        }
+        let head = LedgerHead::read(&dataset.ledger(&account.slide)).map_err(|error| error.to_string())?;
+        Ok(Self { head, account })
     }
 
     /// What was done to the slide, with other rules for what comes after the model.

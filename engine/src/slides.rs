@@ -2,11 +2,11 @@
 
 use std::{
     fmt, fs, io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 
-use dataset::SlideId;
+use dataset::{Dataset, SlideId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wsi_reader::{GivenScale, LinearMapping, OpenError, OpenOptions, Slide};
@@ -137,20 +137,26 @@ impl SlideEntry {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
     }
 
-    /// Names a slide whose content cannot be read.
-    pub(crate) fn id_by_name(&self) -> SlideId {
-        self.id.clone().unwrap_or_else(|| SlideId::from_content(&Sha256::digest(self.name()).into()))
+    /// The id that a job gives it: the user's, or that of its content.
+    pub(crate) fn id_with(&self, content: &[u8; 32]) -> SlideId {
+        self.id.clone().unwrap_or_else(|| SlideId::from_content(content))
     }
 
-    /// The id a job gives it, and the hash of its content where that can be read.
-    #[must_use]
-    pub fn identity(&self) -> (SlideId, Option<[u8; 32]>) {
-        match self.content() {
-            Ok(content) => {
-                (self.id.clone().unwrap_or_else(|| SlideId::from_content(&content)), Some(content))
-            }
-            Err(_) => (self.id_by_name(), None),
+    /// The id that a job writing to `dataset` gives it as long as its content cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// When the secret of the dataset cannot be read or made.
+    pub(crate) fn id_of_unreadable(&self, dataset: &Dataset) -> io::Result<SlideId> {
+        match &self.id {
+            Some(id) => Ok(id.clone()),
+            None => dataset::id_of_unreadable(dataset, &path::absolute(&self.path)?),
         }
+    }
+
+    /// The id that jobs gave a slide without one before: anyone could try names against it.
+    pub(crate) fn id_by_name_of_before(&self) -> SlideId {
+        SlideId::from_content(&Sha256::digest(self.name()).into())
     }
 }
 

@@ -17,7 +17,7 @@ use wsi_types::{Window, WindowKey};
 use crate::{
     answer::SlideAnswer,
     budget::Machine,
-    desk::{LedgerHead, for_each_whole_record, onlooker_folder},
+    desk::{HeadError, LedgerHead, for_each_whole_record, onlooker_folder},
     error::{JobError, in_words},
     fingerprint,
     prepare::{Facts, SlideError, survey_settings},
@@ -166,7 +166,7 @@ impl Watched {
 
 impl Known {
     fn read(dataset: &Dataset, id: &SlideId, machine: &Machine) -> Result<Self, String> {
-        let head = LedgerHead::read(&dataset.ledger(id)).ok_or("the ledger has no head yet")?;
+        let head = LedgerHead::read(&dataset.ledger(id)).map_err(|error| no_head(&error))?;
         let recipe = Recipe::of_ledger(&head, head.origin.options.clone(), "a job at work", machine)
             .map_err(|error| error.to_string())?;
         let facts = facts_of(&head, &recipe)?;
@@ -203,6 +203,14 @@ impl Known {
         let windows = facts.survey.plans.iter().map(|plan| plan.windows().to_vec()).collect();
         let path = self.head.origin.slide.path.clone();
         Ok(Some(Preliminary { dataset: own.clone(), account, path, windows }))
+    }
+}
+
+/// A job that has just begun a slide has not written its head: nothing is wrong.
+fn no_head(error: &HeadError) -> String {
+    match error {
+        HeadError::None => "the ledger has no head yet".into(),
+        _ => error.to_string(),
     }
 }
 

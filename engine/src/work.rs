@@ -4,12 +4,12 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use dataset::{Dataset, SlideId};
+use dataset::{Dataset, Outcome, RunAccount, SlideId};
 
 use crate::{
     budget::Machine,
@@ -118,6 +118,8 @@ pub(crate) struct Work {
     pub(crate) stop: Stop,
     /// Slides of this job so far, by id: the path that came first.
     claimed: Mutex<BTreeMap<SlideId, PathBuf>>,
+    /// Slides that have results from before, by content.
+    known: OnceLock<BTreeMap<String, Vec<SlideId>>>,
 }
 
 impl Work {
@@ -138,6 +140,7 @@ impl Work {
             marks: Marks::new(&results),
             names: Arc::new(NameList::new(&results)),
             claimed: Mutex::default(),
+            known: OnceLock::new(),
             recipe,
             results,
             before,
@@ -156,4 +159,24 @@ impl Work {
         let first = claimed.entry(id.clone()).or_insert_with(|| entry.path.clone());
         (*first != entry.path).then(|| first.clone())
     }
+
+    /// The id under which results of the same content were there when the job began, if not under this one.
+    pub(crate) fn known_as(&self, content: &str, id: &SlideId) -> Option<SlideId> {
+        let known = self.known.get_or_init(|| ids_by_content(&self.results));
+        let ids = known.get(content).filter(|ids| !ids.contains(id))?;
+        ids.iter().find(|other| self.results.account(other).exists()).cloned()
+    }
+}
+
+/// Accounts that cannot be read are the business of their own slides.
+fn ids_by_content(dataset: &Dataset) -> BTreeMap<String, Vec<SlideId>> {
+    let accounts = dataset.accounts().unwrap_or_default();
+    let mut ids: BTreeMap<String, Vec<SlideId>> = BTreeMap::new();
+    for mut account in accounts.iter().filter_map(|path| RunAccount::read(path).ok()) {
+        let content = account.settings.remove("slide_content");
+        if let Some(content) = content.filter(|_| account.outcome != Outcome::Failed) {
+            ids.entry(content).or_default().push(account.slide);
+        }
+    }
+    ids
 }

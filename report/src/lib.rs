@@ -6,10 +6,12 @@ pub mod draw;
 mod error;
 mod evaluation;
 mod night;
+mod overall;
 mod page;
 mod summary;
 
 pub use error::ReportError;
 pub use evaluation::evaluation_page;
-pub use night::{FileNames, write_private_report, write_report};
+pub use night::{FileNames, remove_private_report, write_private_report, write_report};
+pub use overall::write_overall;
 pub use summary::write_summary;

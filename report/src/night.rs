@@ -56,6 +56,20 @@ pub fn write_private_report(dataset: &Dataset, names: &FileNames) -> Result<Path
     pages.write_first(|| first_page(dataset, &pages, Some(names)))
 }
 
+/// Removes the report of slides that are no longer there.
+pub(crate) fn remove_report(dataset: &Dataset) -> Result<(), ReportError> {
+    Pages::shared(dataset).remove()
+}
+
+/// Removes the report that names files, where there is one.
+///
+/// # Errors
+///
+/// When it cannot be removed.
+pub fn remove_private_report(dataset: &Dataset) -> Result<(), ReportError> {
+    Pages::private(dataset).remove()
+}
+
 /// The page that people open; further ones are written on the way.
 fn first_page(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Result<String, ReportError> {
     let accounts = in_order(dataset.read_accounts()?);

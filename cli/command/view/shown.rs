@@ -46,7 +46,7 @@ pub(super) fn shown(dataset: &Dataset, account: &RunAccount, path: Option<&PathB
         table: TableFacts { sha256: table.sha256.clone(), bytes: table.bytes },
         cells,
         regions: dataset.regions(id),
-        tiles: dataset.private().join("tiles").join(format!("{id}.smt")),
+        tiles: dataset.tiles(id),
         overview: dataset.overview(id),
         coverage: dataset.coverage(id),
         drawing: dataset.root().join("annotations").join(format!("{id}.geojson")),

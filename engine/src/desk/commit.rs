@@ -158,7 +158,7 @@ fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, Job
             Raw::None => {}
         }
         files.extend(own);
-        let text = serde_json::to_vec_pretty(&account).map_err(JobError::fault)?;
+        let text = dataset::sealed(&account).map_err(JobError::fault)?;
         accounts.push(dataset.stage(&account.slide, &dataset.account(&account.slide), &text)?);
         held.push((account, name, desk));
     }

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataset::SlideId;
+use dataset::{Seal, SlideId};
 use detector::MergeTerms;
 use serde::{Deserialize, Serialize};
 
@@ -78,12 +78,18 @@ impl LedgerHead {
         Self { fingerprint: settings.fingerprint(), windows, score_floor, format: FORMAT, settings, origin }
     }
 
-    /// Reads the head of the ledger in `folder`; `None` when there is none, or
-    /// one of another version.
-    #[must_use]
-    pub fn read(folder: &Path) -> Option<Self> {
-        let head: Self = serde_json::from_slice(&fs::read(folder.join(HEAD)).ok()?).ok()?;
-        (head.format == FORMAT).then_some(head)
+    /// Reads the head of the ledger in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`HeadError`] when there is none that can be used.
+    pub fn read(folder: &Path) -> Result<Self, HeadError> {
+        match found_head(&folder.join(HEAD)).map_err(HeadError::Unreadable)? {
+            Found::Head(head) => Ok(*head),
+            Found::Other => Err(HeadError::OtherVersion),
+            Found::Damaged => Err(HeadError::Damaged),
+            Found::Nothing => Err(HeadError::None),
+        }
     }
 
     /// Where the records of the ledger in `folder` lie.
@@ -109,6 +115,23 @@ impl LedgerHead {
         }
         changes
     }
+}
+
+/// Why there is no head of a ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// There is no ledger.
+    #[error("no raw detections were kept")]
+    None,
+    /// Another version of slidemill wrote it.
+    #[error("its raw detections were kept by another version of slidemill")]
+    OtherVersion,
+    /// It is not what was written.
+    #[error("the head of its raw detections is damaged")]
+    Damaged,
+    /// The system does not let us.
+    #[error("the head of its raw detections cannot be read: {0}")]
+    Unreadable(io::Error),
 }
 
 /// Why a ledger cannot be used.
@@ -168,7 +191,8 @@ impl Ledger {
             Found::Head(found) if head.holds_for(&found) => {}
             Found::Head(found) => return Err(LedgerError::OtherRun(head.changes_from(&found))),
             Found::Other => return Err(LedgerError::OtherRun(Differences::default())),
-            Found::Nothing => start(folder, head).map_err(io_error("start"))?,
+            // Without its head nobody knows what the records are of: the windows are done again.
+            Found::Damaged | Found::Nothing => start(folder, head).map_err(io_error("start"))?,
         }
         let mut file = whole_file::private_options()
             .read(true)
@@ -289,7 +313,9 @@ enum Found {
     Head(Box<LedgerHead>),
     /// Of another version.
     Other,
-    /// No file, or one that a power cut left unwritten.
+    /// Not what was written: a power cut may leave it so.
+    Damaged,
+    /// No file.
     Nothing,
 }
 
@@ -298,18 +324,22 @@ fn found_head(path: &Path) -> io::Result<Found> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         other => other?,
     };
-    if let Ok(head) = serde_json::from_slice(&bytes) {
-        return Ok(Found::Head(head));
-    }
     let is_json = serde_json::from_slice::<serde_json::Value>(&bytes).is_ok();
-    Ok(if is_json { Found::Other } else { Found::Nothing })
+    let head = serde_json::from_slice::<LedgerHead>(&bytes).ok().filter(|head| head.format == FORMAT);
+    Ok(match (Seal::of(&bytes), head) {
+        (Seal::Whole, Some(head)) => Found::Head(Box::new(head)),
+        // Heads of before had no seal.
+        (Seal::Whole, None) => Found::Other,
+        (Seal::Missing, None) if is_json => Found::Other,
+        (Seal::Broken | Seal::Missing, _) => Found::Damaged,
+    })
 }
 
 fn start(folder: &Path, head: &LedgerHead) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Records of a head that never got written belong to nobody.
     let _ = fs::remove_file(folder.join(WINDOWS));
-    let text = serde_json::to_vec(head)?;
+    let text = dataset::sealed(head)?;
     let ((), staged) = whole_file::stage_private(folder, &folder.join(HEAD), |out| out.write_all(&text))??;
     staged.put_in_place_for_now()
 }
@@ -453,6 +483,21 @@ mod tests {
         }
         fs::write(folder.path().join(HEAD), "{\"format\":0}").unwrap();
         assert!(matches!(Ledger::open(folder.path(), &head(), |_| true), Err(LedgerError::OtherRun(_))));
+    }
+
+    #[test]
+    fn a_changed_head_is_damaged_whichever_byte_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Ledger::open(folder.path(), &head(), |_| true).unwrap());
+        assert_eq!(LedgerHead::read(folder.path()).unwrap(), head());
+        let whole = fs::read(folder.path().join(HEAD)).unwrap();
+        for place in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 1;
+            fs::write(folder.path().join(HEAD), flipped).unwrap();
+            assert!(LedgerHead::read(folder.path()).is_err(), "byte {place}");
+        }
+        assert!(matches!(LedgerHead::read(&folder.path().join("none")), Err(HeadError::None)));
     }
 
     #[test]

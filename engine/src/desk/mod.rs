@@ -24,7 +24,7 @@ pub(crate) use self::{
     ledger::for_each_whole_record,
 };
 pub use self::{
-    ledger::{Ledger, LedgerError, LedgerHead, Origin},
+    ledger::{HeadError, Ledger, LedgerError, LedgerHead, Origin},
     lock::LockError,
     marks::{Mark, Marks},
     redo::Redo,
@@ -81,7 +81,7 @@ impl Desks {
 
     /// The head of the ledger of a slide, where there is one.
     pub(crate) fn head(&self, id: &SlideId) -> Option<LedgerHead> {
-        LedgerHead::read(&self.ledgers.ledger(id))
+        LedgerHead::read(&self.ledgers.ledger(id)).ok()
     }
 
     /// Puts away what a job left that was cut off between the account of a slide and its end.

@@ -12,7 +12,7 @@
 //! | `writing-<writer>/` | a job | it ends |
 //! | `redo-<command>/` | a command | it ends by itself |
 //!
-//! Beside them lie `status/`, `slides.csv` and `plan.json`, which stay.
+//! Beside them lie `status/`, `log/`, `tiles/`, `slides.csv`, `plan.json`, `manifest.json` and `secret`, which stay.
 
 /// Locks of slides.
 pub(super) const LOCKS: &str = "locks";

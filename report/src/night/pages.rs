@@ -59,6 +59,17 @@ impl<'a> Pages<'a> {
         cleared.map_err(|reason| ReportError::write("the pages of the report", reason, self.folder.clone()))
     }
 
+    /// Removes the whole report, where there is one.
+    pub(super) fn remove(&self) -> Result<(), ReportError> {
+        self.clear_from(0)?;
+        match fs::remove_file(&self.first) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ReportError::write("the report", error, self.first.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn write(&self, path: &Path, html: &str) -> Result<(), ReportError> {
         self.dataset
             .write(path, html.as_bytes())
