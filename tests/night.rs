@@ -11,6 +11,8 @@ mod clock;
 #[cfg(target_os = "linux")]
 #[path = "night/faults.rs"]
 mod faults;
+#[path = "night/help.rs"]
+mod help;
 #[path = "night/inputs.rs"]
 mod inputs;
 #[cfg(target_os = "linux")]
