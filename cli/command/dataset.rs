@@ -9,9 +9,10 @@ use std::{
 use engine::{SlideEntry, slides_in};
 use eval::{
     EvaluationSettings,
+    align::align,
     evaluation::{UnknownImages, mistakes},
     names::{for_spreadsheet, shortest_unlike},
-    objects::{Detail, Image, ImageId, Object, ObjectSet, align},
+    objects::{Detail, Image, ImageId, Object, ObjectSet},
     training_set::{
         Split, SplitMethod, SplitSettings, Tile, TrainingSet, TrainingSettings, hard_negatives,
         plan_training_set, yolo,

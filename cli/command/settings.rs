@@ -17,12 +17,13 @@ pub fn settings(args: args::ShowSettings) -> anyhow::Result<Exit> {
 }
 
 fn describe(flags: &RunOptions, file: &RunOptions, settings: &Settings) -> String {
-    let lines: Vec<String> = KNOBS.iter().map(|knob| line(knob, flags, file, settings)).collect();
+    let in_full = settings.in_full();
+    let lines: Vec<String> = KNOBS.iter().map(|knob| line(knob, flags, file, &in_full)).collect();
     lines.join("\n") + "\n"
 }
 
 /// One line of the file: name, value, where that is from, and a remark. A comment when there is no value.
-fn line(knob: &Knob, flags: &RunOptions, file: &RunOptions, settings: &Settings) -> String {
+fn line(knob: &Knob, flags: &RunOptions, file: &RunOptions, in_full: &RunOptions) -> String {
     let origin = match ((knob.is_given)(flags), (knob.is_given)(file)) {
         (true, _) => "flag",
         (_, true) => "file",
@@ -30,7 +31,7 @@ fn line(knob: &Knob, flags: &RunOptions, file: &RunOptions, settings: &Settings)
     };
     // What this machine is taken for holds for this machine alone: a file that names it would pin it on the next.
     let is_machines = knob.phase == Phase::Machine && origin == "default";
-    let value = (knob.shown)(&settings.options, settings);
+    let value = (knob.shown)(in_full);
     let mark = if value.is_none() || is_machines { "# " } else { "" };
     let value = value.unwrap_or_else(|| "…".to_owned());
     format!("{:<33} # {origin}{}", format!("{mark}{} = {value}", knob.name), knob.remark)

@@ -1,13 +1,12 @@
 //! The options of a job, each declared once: name, help, default, what it changes, how it is typed and how it is
 //! shown. Flags, settings file, `slidemill settings`, fingerprint and help all come from this list.
 //!
-//! An option is added here, with its field, and in [`Settings`], where it is checked and used.
+//! An option is added here, with its field, and in [`Settings`](crate::Settings), where it is checked and used.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use detector::Manifest;
@@ -15,9 +14,12 @@ use serde::{Deserialize, Serialize};
 use wsi_reader::LinearMapping;
 
 use crate::{
+    byte_size::size_text,
+    checks::{nearest, word},
+    defaults::Defaults,
     error::JobError,
-    rules::{MergeRules, class_pairs, describe_filter, word},
-    settings::{Defaults, Settings, nearest, size_text},
+    fuse_rule::FuseRule,
+    typed::{DetectorOption, GivenMpp, Typed},
 };
 
 /// What an option can change.
@@ -74,8 +76,8 @@ pub struct Knob {
     pub is_given: fn(&RunOptions) -> bool,
     /// Takes what was typed.
     pub set: fn(&mut RunOptions, &[OsString]) -> Result<(), String>,
-    /// The value that counts, in TOML; `None` where there is none to show.
-    pub shown: fn(&RunOptions, &Settings) -> Option<String>,
+    /// Its value in TOML, where it has one.
+    pub shown: fn(&RunOptions) -> Option<String>,
     /// Values other than the default, for tests.
     pub sample: &'static str,
 }
@@ -103,113 +105,6 @@ impl fmt::Debug for Knob {
     }
 }
 
-/// A type that options have.
-trait Typed: Sized {
-    /// From what was typed; at least one value.
-    fn typed(values: &[OsString]) -> Result<Self, String>;
-}
-
-/// One value of a type that is read from text.
-fn one<T: FromStr<Err: fmt::Display>>(values: &[OsString]) -> Result<T, String> {
-    text(values.first().map_or(OsStr::new(""), OsString::as_os_str))?
-        .parse()
-        .map_err(|error: T::Err| error.to_string())
-}
-
-fn each<T: FromStr<Err: fmt::Display>>(values: &[OsString]) -> Result<Vec<T>, String> {
-    values.iter().map(|value| one(std::slice::from_ref(value))).collect()
-}
-
-fn text(value: &OsStr) -> Result<&str, String> {
-    value.to_str().ok_or_else(|| format!("{} is no text", value.display()))
-}
-
-macro_rules! typed {
-    ($($one:ty),*; $($many:ty),*) => {
-        $(impl Typed for $one { fn typed(values: &[OsString]) -> Result<Self, String> { one(values) } })*
-        $(impl Typed for Vec<$many> { fn typed(values: &[OsString]) -> Result<Self, String> { each(values) } })*
-    };
-}
-typed!(String, f64, f32, usize, u32, u64, bool, LinearMapping, GivenMpp; String, f64, DetectorOption);
-
-/// The scale given for slides that do not say theirs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "NumberOrWord", into = "NumberOrWord")]
-pub enum GivenMpp {
-    /// µm per level-0 px.
-    Number(f64),
-    /// What the nuclei of each tell.
-    Estimate,
-}
-
-impl GivenMpp {
-    /// The number, if it is one.
-    #[must_use]
-    pub fn number(self) -> Option<f64> {
-        match self {
-            Self::Number(mpp) => Some(mpp),
-            Self::Estimate => None,
-        }
-    }
-}
-
-impl FromStr for GivenMpp {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(mpp) => Ok(Self::Number(mpp)),
-            Err(_) if text == "estimate" => Ok(Self::Estimate),
-            Err(_) => {
-                Err(format!("{text:?} is no number of µm per pixel such as 0.25, nor the word estimate"))
-            }
-        }
-    }
-}
-
-impl fmt::Display for GivenMpp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(mpp) => mpp.fmt(f),
-            Self::Estimate => f.write_str("estimate"),
-        }
-    }
-}
-
-/// How a settings file has it.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum NumberOrWord {
-    Number(f64),
-    Word(String),
-}
-
-impl TryFrom<NumberOrWord> for GivenMpp {
-    type Error = String;
-
-    fn try_from(value: NumberOrWord) -> Result<Self, String> {
-        match value {
-            NumberOrWord::Number(mpp) => Ok(Self::Number(mpp)),
-            NumberOrWord::Word(word) => word.parse(),
-        }
-    }
-}
-
-impl From<GivenMpp> for NumberOrWord {
-    fn from(given: GivenMpp) -> Self {
-        match given {
-            GivenMpp::Number(mpp) => Self::Number(mpp),
-            GivenMpp::Estimate => Self::Word(given.to_string()),
-        }
-    }
-}
-
-impl Typed for PathBuf {
-    fn typed(values: &[OsString]) -> Result<Self, String> {
-        Ok(values.first().map(PathBuf::from).unwrap_or_default())
-    }
-}
-
 /// Declares the options: a struct with a field for each, and the list of them.
 macro_rules! options {
     ($($field:ident: $type:ty {
@@ -217,7 +112,6 @@ macro_rules! options {
         about: $about:literal,
         remark: $remark:literal,
         default: $default:expr,
-        shown: $shown:expr,
         sample: $sample:literal $(, negative: $negative:literal)? $(,)?
     })*) => {
         /// The options of a job, as typed or as a settings file holds them. Each is optional here: nothing is checked
@@ -259,7 +153,7 @@ macro_rules! options {
                 options.$field = Some(<$type as Typed>::typed(values)?);
                 Ok(())
             },
-            shown: $shown,
+            shown: |options| options.$field.as_ref().map(Typed::toml),
             sample: $sample,
         }),*];
     };
@@ -285,7 +179,6 @@ options! {
             tissue)",
         remark: ", the bundled model when not given",
         default: || crate::bundled::DEFAULT.into(),
-        shown: |_, settings| settings.model.as_ref().map(|path| quoted(path.display())),
         sample: "nuclei-he-int8",
     }
     detector: Vec<DetectorOption> {
@@ -295,7 +188,6 @@ options! {
             that of --model",
         remark: ", several scales or models; the model at its own mpp when not given",
         default: String::new,
-        shown: |options, _| Some(listed(options.detector.as_ref()?.iter().map(ToString::to_string))),
         sample: "mpp=0.3",
     }
     device: String {
@@ -304,7 +196,6 @@ options! {
             and cannot be had is an error",
         remark: "",
         default: || Defaults::DEVICE.into(),
-        shown: |_, settings| Some(quoted(&settings.device)),
         sample: "cpu",
     }
     batch: usize {
@@ -312,7 +203,6 @@ options! {
         about: "Windows per model call",
         remark: ", windows",
         default: || format!("{} on CPU, {} elsewhere", Defaults::BATCH_CPU, Defaults::BATCH_GPU),
-        shown: |_, settings| Some(settings.batch.to_string()),
         sample: "3",
     }
     mpp: GivenMpp {
@@ -321,10 +211,6 @@ options! {
             theirs. `estimate` takes the size of their nuclei for it. A slide list may give each its own",
         remark: ", µm per level-0 px of slides that do not say it, or \"estimate\"",
         default: String::new,
-        shown: |options, _| options.mpp.map(|given| match given {
-            GivenMpp::Number(mpp) => mpp.to_string(),
-            GivenMpp::Estimate => quoted(given),
-        }),
         sample: "0.3",
     }
     override_mpp: f64 {
@@ -333,7 +219,6 @@ options! {
             warned of; a slide list may give single slides theirs in a column override_mpp",
         remark: ", µm per level-0 px, in place of what slides say",
         default: String::new,
-        shown: |_, settings| settings.override_mpp.map(|mpp| mpp.get().to_string()),
         sample: "0.4",
     }
     map_range: LinearMapping {
@@ -342,7 +227,6 @@ options! {
             such as 0:4095; what lies between becomes 8 bits along a straight line. A slide list may give each its own",
         remark: ", values that become black and white; for slides of more than 8 bits",
         default: String::new,
-        shown: |_, settings| settings.map_range.map(quoted),
         sample: "0:4095",
         negative: true,
     }
@@ -352,7 +236,6 @@ options! {
             decides where nothing is given",
         remark: ", px at the model's mpp",
         default: || Defaults::WINDOW.to_string(),
-        shown: |_, settings| Some(settings.window.to_string()),
         sample: "1024",
     }
     overlap: String {
@@ -360,7 +243,6 @@ options! {
         about: "Overlap of neighbouring windows: 50%, 256px, 12um, or auto (twice the largest object the model promises)",
         remark: "",
         default: || Defaults::OVERLAP.into(),
-        shown: |_, settings| Some(quoted(settings.overlap)),
         sample: "auto",
     }
     no_tissue_mask: bool {
@@ -368,7 +250,6 @@ options! {
         about: "Analyse the whole slide, not only where the tissue mask finds tissue",
         remark: "",
         default: String::new,
-        shown: |_, settings| Some((!settings.tissue_mask).to_string()),
         sample: "true",
     }
     allow_enlarging: bool {
@@ -377,7 +258,6 @@ options! {
             expect missed cells",
         remark: "",
         default: String::new,
-        shown: |_, settings| Some((settings.max_enlarge > Defaults::ENLARGE).to_string()),
         sample: "true",
     }
     window_iou: f64 {
@@ -386,7 +266,6 @@ options! {
             anything else",
         remark: ", the model's own when not given",
         default: model_iou,
-        shown: |_, settings| settings.window_iou.map(|iou| iou.to_string()),
         sample: "0.8",
     }
     stains: bool {
@@ -395,7 +274,6 @@ options! {
             and Johnston 2001)",
         remark: "",
         default: String::new,
-        shown: |_, settings| Some(settings.stains.to_string()),
         sample: "true",
     }
     threads: usize {
@@ -403,7 +281,6 @@ options! {
         about: "Threads for reading and for the model",
         remark: "",
         default: || "the cores this process may use: SLURM_CPUS_PER_TASK, else cgroup and affinity".into(),
-        shown: |_, settings| Some(settings.threads.to_string()),
         sample: "3",
     }
     mem: String {
@@ -414,7 +291,6 @@ options! {
             let usual = size_text(Defaults::MEMORY);
             format!("{usual}, or a quarter of what the scheduler, cgroup and machine allow where that is less")
         },
-        shown: |_, settings| Some(quoted(size_text(settings.memory))),
         sample: "300M",
     }
     scratch: String {
@@ -422,7 +298,6 @@ options! {
         about: "Disk that a slide at work may take under OUT; a run stops before a slide that would need more",
         remark: ", what the disk allows when not given",
         default: || "what is free".into(),
-        shown: |_, settings| settings.scratch.map(|bytes| quoted(size_text(bytes))),
         sample: "300M",
     }
     slide_timeout: u64 {
@@ -430,7 +305,6 @@ options! {
         about: "Give a slide up when no window of it ends for this many seconds",
         remark: ", seconds",
         default: || Defaults::SLIDE_TIMEOUT_SECS.to_string(),
-        shown: |_, settings| Some(settings.slide_timeout_secs.to_string()),
         sample: "60",
     }
     keep_raw: bool {
@@ -438,7 +312,6 @@ options! {
         about: "Keep the raw detections of finished slides, for `slidemill merge`",
         remark: "",
         default: String::new,
-        shown: |_, settings| Some(settings.keep_raw.is_some().to_string()),
         sample: "true",
     }
     raw_floor: f32 {
@@ -447,7 +320,6 @@ options! {
             tried",
         remark: ", score, with keep-raw",
         default: || Defaults::RAW_FLOOR.to_string(),
-        shown: |_, settings| settings.keep_raw.map(|floor| floor.to_string()),
         sample: "0.1",
     }
     min_score: f32 {
@@ -455,7 +327,6 @@ options! {
         about: "Lowest score of a cell that is counted, 0 to 1",
         remark: ", the model's own when not given",
         default: || format!("the model's own, or {}", Manifest::DEFAULT_CONF),
-        shown: |_, settings| settings.merging.min_score.map(|score| score.to_string()),
         sample: "0.4",
     }
     class_score: Vec<String> {
@@ -463,7 +334,6 @@ options! {
         about: "The same for some classes: tumour=0.4,stroma=0.3",
         remark: ", exceptions by class",
         default: String::new,
-        shown: |_, settings| texts(&class_pairs(&settings.merging.class_score)),
         sample: "nucleus=0.4",
     }
     merge: String {
@@ -472,7 +342,6 @@ options! {
             their mean",
         remark: ", nms, nmm or wbf",
         default: || word(&merger::Method::default()),
-        shown: |_, settings| Some(quoted(word(&settings.merging.method))),
         sample: "wbf",
     }
     merge_metric: String {
@@ -481,7 +350,6 @@ options! {
             outlines)",
         remark: ", iou, ios or mask-iou",
         default: || word(&merger::Metric::default()),
-        shown: |_, settings| Some(quoted(word(&settings.merging.metric))),
         sample: "ios",
     }
     merge_iou: f64 {
@@ -489,7 +357,6 @@ options! {
         about: "Detections of one class that agree more than this are one cell; at most window-iou",
         remark: ", the model's own when not given",
         default: model_iou,
-        shown: |_, settings| settings.merging.merge_iou.map(|iou| iou.to_string()),
         sample: "0.5",
     }
     class_iou: Vec<String> {
@@ -497,7 +364,6 @@ options! {
         about: "The same for some classes: tumour=0.4,stroma=0.3",
         remark: ", exceptions by class",
         default: String::new,
-        shown: |_, settings| texts(&class_pairs(&settings.merging.class_iou)),
         sample: "nucleus=0.4",
     }
     cross_class_iou: f64 {
@@ -506,7 +372,6 @@ options! {
             kept as runner-up",
         remark: ", the model's own or 0.7 when not given",
         default: || format!("the model's own, or {}", merger::MergeSettings::default().cross_class_iou),
-        shown: |_, settings| settings.merging.cross_class_iou.map(|iou| iou.to_string()),
         sample: "0.5",
     }
     rim: f64 {
@@ -514,8 +379,7 @@ options! {
         about: "A cell nearer than this to the border of every window that saw it is dropped where another window sees its \
             place deeper and found nothing; px at the model's mpp, 0 keeps what any window saw",
         remark: ", px at the model's mpp",
-        default: || MergeRules::DEFAULT_RIM_PX.to_string(),
-        shown: |_, settings| Some(settings.merging.rim_px.to_string()),
+        default: || Defaults::RIM_PX.to_string(),
         sample: "32",
     }
     unseen_cut: String {
@@ -523,7 +387,6 @@ options! {
         about: "A piece cut by a window's border that no better view confirms: keep (flagged) or drop",
         remark: ", keep or drop",
         default: || word(&merger::UnseenCut::default()),
-        shown: |_, settings| Some(quoted(word(&settings.merging.unseen_cut))),
         sample: "drop",
     }
     filter: Vec<String> {
@@ -533,7 +396,6 @@ options! {
             eosin_od (--stains)",
         remark: ", ranges in the units of the table",
         default: String::new,
-        shown: |_, settings| texts(&describe_filter(&settings.merging.filter)),
         sample: "area_um2=10..500",
     }
     fuse: String {
@@ -542,8 +404,7 @@ options! {
             nothing counts as 0), noisy-or, max, or context (regions of the further detectors weigh the cells of the \
             first)",
         remark: ", of several detectors: wbf, noisy-or, max or context",
-        default: || crate::rules::FuseRule::default().to_string(),
-        shown: |_, settings| of_several(settings).then(|| quoted(settings.merging.fuse)),
+        default: || FuseRule::default().to_string(),
         sample: "max",
     }
     fuse_weights: Vec<f64> {
@@ -551,7 +412,6 @@ options! {
         about: "Weight of each detector, above 0: 1,0.8",
         remark: ", of each detector",
         default: || "1 each".into(),
-        shown: |_, settings| of_several(settings).then(|| format!("{:?}", settings.merging.fusion.weights)),
         sample: "1,0.8",
     }
     fuse_iou: f64 {
@@ -559,7 +419,6 @@ options! {
         about: "Cells of two detectors that overlap by at least this intersection over union are one",
         remark: "",
         default: || fusion_defaults().iou.to_string(),
-        shown: |_, settings| Some(settings.merging.fusion.iou.to_string()),
         sample: "0.5",
     }
     fuse_distance_um: f64 {
@@ -567,7 +426,6 @@ options! {
         about: "So are cells whose centroids are at most this far apart, µm; 0: only by overlap",
         remark: ", µm",
         default: || fusion_defaults().distance_um.to_string(),
-        shown: |_, settings| Some(settings.merging.fusion.distance_um.to_string()),
         sample: "2",
     }
     fuse_score: f32 {
@@ -575,23 +433,20 @@ options! {
         about: "Lowest score of a fused cell",
         remark: ", after fusing",
         default: || fusion_defaults().min_score.to_string(),
-        shown: |_, settings| Some(settings.merging.fusion.min_score.to_string()),
         sample: "0.3",
     }
     context_weight: f64 {
         name: "context-weight", SEVERAL, "W", One, Cells,
         about: "With context: a cell's score becomes score^(1-W) x region^W",
         remark: ", with fuse = context",
-        default: || MergeRules::DEFAULT_CONTEXT_WEIGHT.to_string(),
-        shown: |_, settings| Some(settings.merging.context_weight.to_string()),
+        default: || Defaults::CONTEXT_WEIGHT.to_string(),
         sample: "0.4",
     }
     context_outside: f64 {
         name: "context-outside", SEVERAL, "S", One, Cells,
         about: "With context: what stands for the region's score outside of all regions; 0 is a veto",
         remark: ", score outside of all regions",
-        default: || MergeRules::DEFAULT_CONTEXT_OUTSIDE.to_string(),
-        shown: |_, settings| Some(settings.merging.context_outside.to_string()),
+        default: || Defaults::CONTEXT_OUTSIDE.to_string(),
         sample: "0.1",
     }
     region_class: Vec<String> {
@@ -601,7 +456,6 @@ options! {
             those",
         remark: ", classes that are areas",
         default: String::new,
-        shown: |_, settings| texts(&settings.merging.region_class),
         sample: "nucleus",
     }
     dense_per_mm2: f64 {
@@ -609,15 +463,13 @@ options! {
         about: "Also make regions of kind \"dense\" where at least this many cells lie per mm²",
         remark: ", cells per mm²; no dense regions when not given",
         default: String::new,
-        shown: |_, settings| Some(settings.merging.dense.as_ref()?.per_mm2.to_string()),
         sample: "3000",
     }
     dense_radius_um: f64 {
         name: "dense-radius-um", REGIONS, "UM", One, Cells,
         about: "Radius in which density is counted, µm",
         remark: ", µm",
-        default: || MergeRules::DEFAULT_RADIUS_UM.to_string(),
-        shown: |_, settings| Some(settings.merging.dense.as_ref()?.radius_um.to_string()),
+        default: || Defaults::DENSE_RADIUS_UM.to_string(),
         sample: "40",
     }
     dense_class: Vec<String> {
@@ -625,7 +477,6 @@ options! {
         about: "Classes counted for density",
         remark: ", all when not given",
         default: || "all".into(),
-        shown: |_, settings| texts(&settings.merging.dense.as_ref()?.classes),
         sample: "nucleus",
     }
     region_closing_um: f64 {
@@ -633,7 +484,6 @@ options! {
         about: "Gaps in regions that no disc of this radius fits into are closed, µm",
         remark: ", µm",
         default: || merger::RegionSettings::default().closing_um.to_string(),
-        shown: |_, settings| Some(settings.merging.region.closing_um.to_string()),
         sample: "10",
     }
     region_opening_um: f64 {
@@ -641,7 +491,6 @@ options! {
         about: "Then what no disc of this radius fits into is taken away, µm",
         remark: ", µm",
         default: || merger::RegionSettings::default().opening_um.to_string(),
-        shown: |_, settings| Some(settings.merging.region.opening_um.to_string()),
         sample: "10",
     }
     region_hole_um2: f64 {
@@ -649,7 +498,6 @@ options! {
         about: "Then holes up to this area are filled, µm²",
         remark: ", µm²",
         default: || merger::RegionSettings::default().largest_hole_um2.to_string(),
-        shown: |_, settings| Some(settings.merging.region.largest_hole_um2.to_string()),
         sample: "10",
     }
     region_min_um2: f64 {
@@ -657,7 +505,6 @@ options! {
         about: "Then regions below this area are left out, µm²",
         remark: ", µm²",
         default: || merger::RegionSettings::default().least_area_um2.to_string(),
-        shown: |_, settings| Some(settings.merging.region.least_area_um2.to_string()),
         sample: "10",
     }
     region_simplify_um: f64 {
@@ -665,7 +512,6 @@ options! {
         about: "Outlines of regions may be off by this, µm",
         remark: ", µm",
         default: || merger::RegionSettings::default().simplify_um.to_string(),
-        shown: |_, settings| Some(settings.merging.region.simplify_um.to_string()),
         sample: "2",
     }
 }
@@ -676,25 +522,6 @@ fn model_iou() -> String {
 
 fn fusion_defaults() -> merger::fusion::FusionSettings {
     merger::fusion::FusionSettings::default()
-}
-
-/// As a text of TOML.
-fn quoted(value: impl fmt::Display) -> String {
-    format!("{:?}", value.to_string())
-}
-
-fn listed(items: impl Iterator<Item = String>) -> String {
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
-}
-
-/// A list of texts; `None` when it is empty.
-fn texts(values: &[String]) -> Option<String> {
-    (!values.is_empty()).then(|| format!("{values:?}"))
-}
-
-/// Whether there is something to fuse: its rule is refused for a single detector.
-fn of_several(settings: &Settings) -> bool {
-    settings.merging.fusion.weights.len() > 1
 }
 
 impl RunOptions {
@@ -736,55 +563,10 @@ impl RunOptions {
     }
 }
 
-/// One of several detectors, as typed or as a settings file holds it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DetectorOption {
-    /// As `--model`.
-    pub model: Option<PathBuf>,
-    /// µm per px at which it looks; the model's own when not given.
-    pub mpp: Option<f64>,
-}
-
-impl DetectorOption {
-    const KEYS: [&str; 2] = ["model", "mpp"];
-}
-
-impl FromStr for DetectorOption {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut option = Self::default();
-        for part in text.split(',') {
-            match part.split_once('=') {
-                Some(("model", path)) => option.model = Some(path.into()),
-                Some(("mpp", number)) => {
-                    option.mpp =
-                        Some(number.parse().map_err(|_| format!("mpp is {number:?}, expected a number"))?);
-                }
-                Some((key, _)) => {
-                    return Err(format!("unknown part {key:?}{}", nearest(key, Self::KEYS.into_iter())));
-                }
-                None => return Err(format!("{part:?} is not KEY=VALUE, expected such as mpp=0.5")),
-            }
-        }
-        Ok(option)
-    }
-}
-
-impl fmt::Display for DetectorOption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let model = self.model.as_ref().map(|path| format!("model = {:?}", path.display().to_string()));
-        let mpp = self.mpp.map(|mpp| format!("mpp = {mpp}"));
-        let parts: Vec<String> = model.into_iter().chain(mpp).collect();
-        write!(f, "{{ {} }}", parts.join(", "))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fingerprint;
+    use crate::{fingerprint, settings::Settings};
 
     /// What counts with one option given by its sample, beside what it needs to be accepted.
     fn with_sample(knob: &Knob) -> Settings {
@@ -845,7 +627,7 @@ mod tests {
         for knob in KNOBS {
             assert!((knob.is_given)(&with_sample(knob).options), "{}", knob.name);
             let settings = with_sample(knob);
-            let shown = (knob.shown)(&settings.options, &settings);
+            let shown = (knob.shown)(&settings.in_full());
             let shown = shown.unwrap_or_else(|| panic!("{} shows nothing", knob.name));
             let read = RunOptions::from_toml(&format!("{} = {shown}", knob.name)).unwrap();
             assert!((knob.is_given)(&read), "{} = {shown}", knob.name);

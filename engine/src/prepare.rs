@@ -16,13 +16,14 @@ use wsi_types::{DetectorIndex, WindowIndex, WindowKey};
 
 use crate::{
     budget::free_bytes,
+    byte_size::ByteSize,
     desk::{Desk, Ledger, LedgerError, LedgerHead, LockError, Mark, Origin, TidyError},
     error::{in_words, panic_text},
     fingerprint,
     made_with::MadeWith,
     models::SetModel,
     opening,
-    settings::{ByteSize, Settings},
+    settings::Settings,
     sightings::Sightings,
     slides::SlideEntry,
     store::Subject,

@@ -6,17 +6,18 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use detector::MergeTerms;
 use merger::{
     CellFilter, ClassNames, MergeSettings, Method, Metric, PerClass, RegionSettings, UnseenCut,
-    filters::Range,
-    fusion::{Fuse, FusionSettings},
+    fusion::FusionSettings,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wsi_types::ClassId;
 
 use crate::{
+    checks::{fraction, nearest, one_of, within, word},
+    defaults::Defaults,
     error::JobError,
+    filter,
+    fuse_rule::FuseRule,
     models::{ModelSet, SetModel},
     options::RunOptions,
-    settings::{fraction, nearest, within},
 };
 
 /// The checked rules. Classes are still names: which number each has, a model
@@ -59,45 +60,6 @@ pub struct MergeRules {
     pub region: RegionSettings,
 }
 
-/// How cells of several detectors become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FuseRule {
-    /// [`Fuse::Wbf`].
-    #[default]
-    Wbf,
-    /// [`Fuse::NoisyOr`].
-    NoisyOr,
-    /// [`Fuse::Max`].
-    Max,
-    /// The cells of the first detector, weighed by the regions of the others.
-    Context,
-}
-
-impl FuseRule {
-    /// How scores become one; `None` for context, where cells are of one detector.
-    #[must_use]
-    pub fn scores(self) -> Option<Fuse> {
-        match self {
-            Self::Wbf => Some(Fuse::Wbf),
-            Self::NoisyOr => Some(Fuse::NoisyOr),
-            Self::Max => Some(Fuse::Max),
-            Self::Context => None,
-        }
-    }
-}
-
-impl std::fmt::Display for FuseRule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Wbf => "wbf",
-            Self::NoisyOr => "noisy-or",
-            Self::Max => "max",
-            Self::Context => "context",
-        })
-    }
-}
-
 /// What counts as many cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {
@@ -110,13 +72,6 @@ pub struct Dense {
 }
 
 impl MergeRules {
-    /// Px at the model's mpp: deeper than this inside a window, scores of neighbouring windows were measured not to
-    /// depend on their borders (`docs/decisions/0016`).
-    pub(crate) const DEFAULT_RIM_PX: f64 = 64.0;
-    pub(crate) const DEFAULT_RADIUS_UM: f64 = 50.0;
-    pub(crate) const DEFAULT_CONTEXT_WEIGHT: f64 = 0.5;
-    pub(crate) const DEFAULT_CONTEXT_OUTSIDE: f64 = 0.0;
-
     /// Checks the options, for a run with so many `detectors`, and fills in
     /// defaults.
     ///
@@ -133,7 +88,7 @@ impl MergeRules {
         let min_score = fraction("--min-score", options.min_score.map(f64::from))?;
         let (weight, outside) = (options.context_weight, options.context_outside);
         Ok(Self {
-            filter: filter(options.filter.as_deref().unwrap_or_default())?,
+            filter: filter::parse(options.filter.as_deref().unwrap_or_default())?,
             fusion: fusion(options, fuse, detectors)?,
             fuse,
             min_score: min_score.map(|score| score as f32),
@@ -143,10 +98,10 @@ impl MergeRules {
             merge_iou: fraction("--merge-iou", options.merge_iou)?,
             class_iou: by_class("--class-iou", options.class_iou.as_deref())?,
             cross_class_iou: fraction("--cross-class-iou", options.cross_class_iou)?,
-            rim_px: within("--rim", options.rim.unwrap_or(Self::DEFAULT_RIM_PX), 0.0..=1024.0)?,
+            rim_px: within("--rim", options.rim.unwrap_or(Defaults::RIM_PX), 0.0..=1024.0)?,
             unseen_cut: one_of("--unseen-cut", options.unseen_cut.as_deref(), &["keep", "drop"])?,
-            context_weight: fraction("--context-weight", weight)?.unwrap_or(Self::DEFAULT_CONTEXT_WEIGHT),
-            context_outside: fraction("--context-outside", outside)?.unwrap_or(Self::DEFAULT_CONTEXT_OUTSIDE),
+            context_weight: fraction("--context-weight", weight)?.unwrap_or(Defaults::CONTEXT_WEIGHT),
+            context_outside: fraction("--context-outside", outside)?.unwrap_or(Defaults::CONTEXT_OUTSIDE),
             region_class: options.region_class.clone().unwrap_or_default(),
             dense: dense(options)?,
             region: region([
@@ -157,6 +112,41 @@ impl MergeRules {
                 ("--region-simplify-um", options.region_simplify_um),
             ])?,
         })
+    }
+
+    /// The options of merging with every default filled in, none of the others.
+    pub(crate) fn in_full(&self) -> RunOptions {
+        let several = self.fusion.weights.len() > 1;
+        let dense = self.dense.as_ref();
+        RunOptions {
+            min_score: self.min_score,
+            class_score: listed(class_pairs(&self.class_score)),
+            merge: Some(word(&self.method)),
+            merge_metric: Some(word(&self.metric)),
+            merge_iou: self.merge_iou,
+            class_iou: listed(class_pairs(&self.class_iou)),
+            cross_class_iou: self.cross_class_iou,
+            rim: Some(self.rim_px),
+            unseen_cut: Some(word(&self.unseen_cut)),
+            filter: listed(filter::describe(&self.filter)),
+            fuse: several.then(|| self.fuse.to_string()),
+            fuse_weights: several.then(|| self.fusion.weights.clone()),
+            fuse_iou: Some(self.fusion.iou),
+            fuse_distance_um: Some(self.fusion.distance_um),
+            fuse_score: Some(self.fusion.min_score),
+            context_weight: Some(self.context_weight),
+            context_outside: Some(self.context_outside),
+            region_class: listed(self.region_class.clone()),
+            dense_per_mm2: dense.map(|dense| dense.per_mm2),
+            dense_radius_um: dense.map(|dense| dense.radius_um),
+            dense_class: dense.and_then(|dense| listed(dense.classes.clone())),
+            region_closing_um: Some(self.region.closing_um),
+            region_opening_um: Some(self.region.opening_um),
+            region_hole_um2: Some(self.region.largest_hole_um2),
+            region_min_um2: Some(self.region.least_area_um2),
+            region_simplify_um: Some(self.region.simplify_um),
+            ..RunOptions::default()
+        }
     }
 
     /// Lowest score that some class of some model is counted from.
@@ -295,7 +285,7 @@ impl MergeRules {
             ("cross_class_iou", models.joined(|model| self.cross_class_iou(&model.terms).to_string())),
             ("rim_px", self.rim_px.to_string()),
             ("unseen_cut", word(&self.unseen_cut)),
-            ("filter", describe_filter(&self.filter).join(",")),
+            ("filter", filter::describe(&self.filter).join(",")),
             ("fuse", self.describe_fusion()),
             ("region_class", self.region_class.join(",")),
             ("dense", self.dense.as_ref().map_or_else(String::new, Dense::describe)),
@@ -308,9 +298,7 @@ impl MergeRules {
             ),
         ]
     }
-}
 
-impl MergeRules {
     /// Empty for a single detector.
     fn describe_fusion(&self) -> String {
         let FusionSettings { weights, iou, distance_um, min_score, .. } = &self.fusion;
@@ -404,31 +392,19 @@ pub struct DenseOf {
     pub classes: Vec<ClassId>,
 }
 
-/// The value a word stands for, or the default; `known` are all words.
-fn one_of<T: DeserializeOwned + Default>(
-    option: &str,
-    word: Option<&str>,
-    known: &[&str],
-) -> Result<T, JobError> {
-    let Some(word) = word else { return Ok(T::default()) };
-    serde_json::from_value(serde_json::Value::String(word.to_owned()))
-        .map_err(|_| JobError::usage(format!("{option} is {word:?}, expected {}", known.join(", "))))
+/// `None` for an empty list, as if it were not given.
+fn listed(values: Vec<String>) -> Option<Vec<String>> {
+    (!values.is_empty()).then_some(values)
 }
 
 /// `CLASS=NUMBER`, as typed.
-pub(crate) fn class_pairs<Value: fmt::Display>(values: &BTreeMap<String, Value>) -> Vec<String> {
+fn class_pairs<Value: fmt::Display>(values: &BTreeMap<String, Value>) -> Vec<String> {
     values.iter().map(|(class, value)| format!("{class}={value}")).collect()
 }
 
 /// Names of a model's classes, in order; as JSON, for a name may hold a comma.
 fn class_names(terms: &MergeTerms) -> String {
     serde_json::Value::from_iter(terms.class_names()).to_string()
-}
-
-/// The word that stands for a value.
-pub(crate) fn word(value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).ok();
-    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// `CLASS=NUMBER` pairs, numbers between 0 and 1.
@@ -484,7 +460,7 @@ fn dense(options: &RunOptions) -> Result<Option<Dense>, JobError> {
             ))),
         };
     };
-    let radius_um = options.dense_radius_um.unwrap_or(MergeRules::DEFAULT_RADIUS_UM);
+    let radius_um = options.dense_radius_um.unwrap_or(Defaults::DENSE_RADIUS_UM);
     Ok(Some(Dense {
         per_mm2: within("--dense-per-mm2", per_mm2, 1.0..=1e6)?,
         radius_um: within("--dense-radius-um", radius_um, 4.0..=2000.0)?,
@@ -507,46 +483,6 @@ fn region(given: [(&str, Option<f64>); 5]) -> Result<RegionSettings, JobError> {
     Ok(region)
 }
 
-/// `MEASURE=MIN..MAX` pairs; either end may be left out.
-fn filter(pairs: &[String]) -> Result<CellFilter, JobError> {
-    let mut filter = CellFilter::default();
-    for text in pairs {
-        let (measure, range) = text.split_once('=').unwrap_or((text, ""));
-        let slot = filter.range_mut(measure).ok_or_else(|| {
-            let hint = nearest(measure, CellFilter::MEASURES.into_iter());
-            JobError::usage(format!("--filter: unknown measure {measure:?}{hint}"))
-        })?;
-        *slot = parse_range(range).ok_or_else(|| {
-            JobError::usage(format!("--filter is {text:?}, expected a range such as {measure}=10..500"))
-        })?;
-    }
-    Ok(filter)
-}
-
-fn parse_range(text: &str) -> Option<Range> {
-    let (min, max) = text.split_once("..")?;
-    let [min, max] = [min, max].map(|end| match end.trim() {
-        "" => Some(None),
-        number => number.parse::<f64>().ok().filter(|number| number.is_finite()).map(Some),
-    });
-    let range = Range { min: min?, max: max? };
-    let in_order = range.min.zip(range.max).is_none_or(|(min, max)| min <= max);
-    (in_order && range != Range::default()).then_some(range)
-}
-
-/// The ranges of a filter as they are typed.
-#[must_use]
-pub fn describe_filter(filter: &CellFilter) -> Vec<String> {
-    let mut filter = *filter;
-    let described = CellFilter::MEASURES.into_iter().filter_map(|measure| {
-        let range = filter.range_mut(measure).copied().filter(|range| *range != Range::default())?;
-        let [min, max] =
-            [range.min, range.max].map(|end| end.map_or_else(String::new, |value| value.to_string()));
-        Some(format!("{measure}={min}..{max}"))
-    });
-    described.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use wsi_types::Mpp;
@@ -565,8 +501,8 @@ mod tests {
     #[test]
     fn ranges_are_read_and_shown_as_typed() {
         let found = filtered("area_um2=10..500").unwrap();
-        assert_eq!(describe_filter(&found.filter), ["area_um2=10..500"]);
-        assert_eq!(describe_filter(&filtered("solidity=0.8..").unwrap().filter), ["solidity=0.8.."]);
+        assert_eq!(filter::describe(&found.filter), ["area_um2=10..500"]);
+        assert_eq!(filter::describe(&filtered("solidity=0.8..").unwrap().filter), ["solidity=0.8.."]);
         for wrong in ["area_um2", "area_um2=", "area_um2=..", "area_um2=9..3", "area_um2=a..b"] {
             assert!(filtered(wrong).unwrap_err().contains("expected a range"), "{wrong}");
         }

@@ -1,44 +1,23 @@
 //! Raw options become checked [`Settings`] once; later code trusts them.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::path::{Path, PathBuf};
 
 use detector::SessionSettings;
-use serde::Serialize;
 use tiler::Overlap;
 use wsi_reader::{GivenScale, LinearMapping};
 use wsi_types::Mpp;
 
 use crate::{
     budget::{Machine, MemoryLimit},
+    byte_size::{ByteSize, size_text},
+    checks::{fraction, parsed, within},
+    defaults::Defaults,
     error::JobError,
     models::{DetectorSpec, MOST_DETECTORS, ModelSet},
-    options::{DetectorOption, GivenMpp, RunOptions},
+    options::RunOptions,
     rules::MergeRules,
+    typed::{DetectorOption, GivenMpp},
 };
-
-/// What holds where no option is given.
-pub(crate) struct Defaults;
-
-impl Defaults {
-    pub(crate) const DEVICE: &str = "auto";
-    pub(crate) const BATCH_CPU: usize = 1;
-    pub(crate) const BATCH_GPU: usize = 4;
-    pub(crate) const WINDOW: u32 = 2048;
-    pub(crate) const OVERLAP: &str = "50%";
-    /// Enlarging by up to a tenth bridges scanners that differ a little.
-    pub(crate) const ENLARGE: f64 = 1.1;
-    /// With `--allow-enlarging`.
-    const ALLOWED_ENLARGE: f64 = 4.0;
-    pub(crate) const MEMORY: u64 = 2 << 30;
-    pub(crate) const SLIDE_TIMEOUT_SECS: u64 = 600;
-    /// Low enough for any threshold a person would try, and a small multiple of
-    /// the detections of an ordinary run.
-    pub(crate) const RAW_FLOOR: f64 = 0.05;
-}
 
 /// The checked settings of a run.
 #[derive(Debug, Clone)]
@@ -146,6 +125,33 @@ impl Settings {
         })
     }
 
+    /// The options with every default filled in; `None` where there is nothing to fill in.
+    #[must_use]
+    pub fn in_full(&self) -> RunOptions {
+        RunOptions {
+            model: self.model.clone(),
+            detector: self.options.detector.clone(),
+            device: Some(self.device.to_string()),
+            batch: Some(self.batch),
+            mpp: self.options.mpp,
+            override_mpp: self.override_mpp.map(Mpp::get),
+            map_range: self.map_range,
+            window: Some(self.window),
+            overlap: Some(self.overlap.to_string()),
+            no_tissue_mask: Some(!self.tissue_mask),
+            allow_enlarging: Some(self.max_enlarge > Defaults::ENLARGE),
+            window_iou: self.window_iou,
+            stains: Some(self.stains),
+            threads: Some(self.threads),
+            mem: Some(size_text(self.memory)),
+            scratch: self.scratch.map(size_text),
+            slide_timeout: Some(self.slide_timeout_secs),
+            keep_raw: Some(self.keep_raw.is_some()),
+            raw_floor: self.keep_raw,
+            ..self.merging.in_full()
+        }
+    }
+
     /// What the models that are named promise.
     ///
     /// # Errors
@@ -191,58 +197,6 @@ fn raw_floor(keep: Option<bool>, floor: Option<f32>) -> Result<Option<f32>, JobE
     Ok(Some(within("--raw-floor", floor, 0.0..=1.0)? as f32))
 }
 
-/// `, did you mean "…"?` with the known name that `word` is likely a slip of; for
-/// other words the known names, where they are few.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    /// Slips of one or two letters lie above, other words below.
-    const NEAR: f64 = 0.8;
-    const FEW: usize = 12;
-    let known: Vec<&str> = known.collect();
-    let likeness = known.iter().map(|name| (strsim::jaro_winkler(name, word), *name));
-    match likeness.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((near, name)) if near >= NEAR => format!(", did you mean {name:?}?"),
-        Some(_) if known.len() <= FEW => format!(", expected one of {}", known.join(", ")),
-        _ => String::new(),
-    }
-}
-
-/// A size in bytes: `800M`, `2G`, `1.5GiB`; powers of 1024.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ByteSize(pub u64);
-
-impl FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?} is not a size, expected a number with K, M, G or T such as 2G");
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let factor = match text[digits.len()..].trim_end_matches("iB").trim_end_matches('B') {
-            "" => 1.0,
-            "K" | "k" => 1024.0,
-            "M" | "m" => 1024.0 * 1024.0,
-            "G" | "g" => 1024.0 * 1024.0 * 1024.0,
-            "T" | "t" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-            _ => return Err(expected()),
-        };
-        let number: f64 = digits.trim().parse().map_err(|_| expected())?;
-        let bytes = number * factor;
-        if bytes.is_finite() && bytes >= 1.0 { Ok(Self(bytes as u64)) } else { Err(expected()) }
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut value, mut unit) = (self.0 as f64, "B");
-        for larger in ["kB", "MB", "GB", "TB"] {
-            if value < 1024.0 {
-                break;
-            }
-            (value, unit) = (value / 1024.0, larger);
-        }
-        if unit == "B" { write!(f, "{value} B") } else { write!(f, "{value:.1} {unit}") }
-    }
-}
-
 /// Bytes for pixels read ahead: what is asked for, if it is allowed, else a
 /// share of what is.
 fn memory(asked: Option<&str>, limit: Option<MemoryLimit>) -> Result<u64, JobError> {
@@ -260,40 +214,12 @@ fn memory(asked: Option<&str>, limit: Option<MemoryLimit>) -> Result<u64, JobErr
     }
 }
 
-/// A number between 0 and 1, where one is given.
-pub(crate) fn fraction(name: &str, value: Option<f64>) -> Result<Option<f64>, JobError> {
-    value.map(|value| within(name, value, 0.0..=1.0)).transpose()
-}
-
 fn mpp(name: &str, value: f64) -> Result<Mpp, JobError> {
     Mpp::new(value).map_err(|error| JobError::usage(format!("{name}: {error}")))
 }
 
 fn size(name: &str, text: &str) -> Result<u64, JobError> {
     parsed::<ByteSize>(name, text).map(|size| size.0)
-}
-
-/// A size in a unit that reads back as the very same number of bytes.
-pub(crate) fn size_text(bytes: u64) -> String {
-    let exact = [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
-    let exact = exact.into_iter().find(|(_, unit)| bytes.is_multiple_of(*unit));
-    exact.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
-}
-
-fn parsed<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, JobError> {
-    text.parse().map_err(|error| JobError::usage(format!("{name}: {error}")))
-}
-
-pub(crate) fn within<T: PartialOrd + fmt::Display + Copy>(
-    name: &str,
-    value: T,
-    range: std::ops::RangeInclusive<T>,
-) -> Result<T, JobError> {
-    if range.contains(&value) {
-        Ok(value)
-    } else {
-        Err(JobError::usage(format!("{name} is {value}, expected {} to {}", range.start(), range.end())))
-    }
 }
 
 #[cfg(test)]
@@ -312,17 +238,5 @@ mod tests {
             error.contains("5.0 GB") && error.contains("the cgroup allows this process 4.0 GB"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn sizes_are_read_and_shown() {
-        assert_eq!("2G".parse(), Ok(ByteSize(2 << 30)));
-        assert_eq!("1.5MiB".parse(), Ok(ByteSize(3 << 19)));
-        assert!(
-            "2X".parse::<ByteSize>().is_err()
-                && "".parse::<ByteSize>().is_err()
-                && "-1G".parse::<ByteSize>().is_err()
-        );
-        assert_eq!(ByteSize(3 << 19).to_string(), "1.5 MB");
     }
 }

@@ -194,7 +194,7 @@ fn file_length(facts: io::Result<fs::Metadata>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{GivenMpp, RunOptions};
+    use crate::{options::RunOptions, typed::GivenMpp};
 
     #[test]
     fn what_is_said_of_one_slide_comes_before_what_is_said_of_all() {

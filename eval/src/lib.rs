@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agreement;
-mod align;
+pub mod align;
 pub mod ap;
 pub mod bootstrap;
 pub mod calibration;

@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp};
 
+pub use crate::names::stem;
 use crate::{
     EvalError,
     error::Result,
     names::composed,
     polygon::{Polygon, covered_area},
 };
-pub use crate::{
-    align::{Aligned, align},
-    names::stem,
-};
+
+/// The class of objects whose file does not know classes.
+pub const UNNAMED_CLASS: &str = "object";
 
 /// The place of an image in [`ObjectSet::images`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -252,7 +252,7 @@ pub struct ObjectSet {
     pub images: Vec<Image>,
     /// Classes; [`Object::class`] is a place in this list.
     pub classes: Vec<Class>,
-    /// In the order of their files; sorted by image once [`align`]ed.
+    /// In the order of their files; sorted by image once [aligned](crate::align).
     pub objects: Vec<Object>,
 }
 
@@ -318,7 +318,7 @@ impl ObjectSet {
     /// Whether the source of this set knows no classes.
     #[must_use]
     pub fn is_unclassed(&self) -> bool {
-        self.classes.iter().all(|class| class.name == crate::truth::UNNAMED_CLASS)
+        self.classes.iter().all(|class| class.name == UNNAMED_CLASS)
     }
 
     /// The image an object belongs to.
@@ -395,7 +395,7 @@ impl ObjectSet {
     }
 
     /// The objects of each image, in the order of [`ObjectSet::images`]. The
-    /// set must be sorted by image, as [`align`] leaves it.
+    /// set must be sorted by image, as [`align`](crate::align::align) leaves it.
     #[must_use]
     pub fn per_image(&self) -> Vec<&[Object]> {
         let mut rest = self.objects.as_slice();

@@ -1,9 +1,4 @@
-//! Slides, cells and regions in a browser.
-//!
-//! [`tiles`] is a file derived from a cell table, in a form that a browser draws and
-//! counts; [`Site`] answers what the page in `page/` asks for, whatever server asks
-//! it; [`http`] is a server for one person at the same machine.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod drawing;

@@ -1,13 +1,9 @@
-//! The project's own commands, run as `cargo xtask <command>`.
-//!
-//! They need Rust, a C linker and Python 3 with `pip` or `venv`, no root and no other tool. Each step says
-//! in one line what it does; a step that fails names the command and what to do about it. Running a command
-//! again does only what is missing.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod arrows;
 mod browser;
+mod build;
 mod natives;
 mod package;
 mod pins;

@@ -3,7 +3,7 @@
 //! The wheel holds the command with its models, an ONNX Runtime for CPUs and the Python package of `python/`; OpenSlide
 //! comes as a dependency (`docs/decisions/0045-the-wheel.md`). The tarball has both libraries beside the command.
 
-use std::env::{self, consts};
+use std::env::consts;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use native::Library;
 
+use crate::build::{self, program_name};
 use crate::natives;
 use crate::portable::Glibc;
 use crate::python::Python;
 use crate::step::{run, run_quietly, say};
-use crate::tasks::{BUILD_FIX, cargo};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The Python package needs this Python (3.N).
@@ -100,25 +100,11 @@ pub(crate) fn tarball(root: &Path) -> Result<()> {
 
 /// The command, built and without debugging symbols, in `folder`; gives the glibc that it needs.
 fn program_in(root: &Path, folder: &Path) -> Result<Glibc> {
-    // The whole workspace, so that features unify as in the tests and nothing is compiled twice.
-    run(cargo(root).args(["build", "--release", "--workspace"]), BUILD_FIX)?;
+    let built = build::program(root)?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let program = folder.join(program_name());
-    run_quietly(Command::new("strip").arg("-o").arg(&program).arg(built_program()?), "install binutils")?;
+    run_quietly(Command::new("strip").arg("-o").arg(&program).arg(built), "install binutils")?;
     Glibc::needed_by(&program)
-}
-
-/// The command where cargo builds it: beside this program.
-///
-/// # Errors
-/// When the system does not say where this program is.
-pub(crate) fn built_program() -> Result<PathBuf> {
-    let here = env::current_exe().context("the system does not say where cargo built xtask")?;
-    Ok(here.with_file_name(program_name()))
-}
-
-fn program_name() -> String {
-    format!("slidemill{}", consts::EXE_SUFFIX)
 }
 
 /// Our licences, and the card of the models, which says whom to name.

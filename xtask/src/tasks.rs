@@ -1,20 +1,15 @@
 //! The commands that build and run the project. One profile, `release`, serves them all, so that nothing is
 //! compiled twice.
 
-use std::env;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::package::built_program;
+use crate::build::{cargo, program};
 use crate::step::{run, say, succeeds};
 use crate::{arrows, browser, natives, references};
-
-/// What a compiler's failure most often means on a fresh machine.
-pub(crate) const BUILD_FIX: &str = "the compiler's message is above; a missing linker or <stdio.h> means no C tools \
-                         (Debian and Ubuntu: `apt-get install gcc libc6-dev`)";
 
 /// `cargo xtask demo`: everything up to a painted slide, analysed.
 ///
@@ -22,9 +17,7 @@ pub(crate) const BUILD_FIX: &str = "the compiler's message is above; a missing l
 /// When a step fails.
 pub(crate) fn demo(root: &Path, arguments: &[OsString]) -> Result<()> {
     natives::fetch(root)?;
-    // The whole workspace, so that features unify as in the tests and nothing is compiled twice.
-    run(cargo(root).args(["build", "--release", "--workspace"]), BUILD_FIX)?;
-    run(Command::new(built_program()?).arg("demo").args(arguments), "its message is above")
+    run(Command::new(program(root)?).arg("demo").args(arguments), "its message is above")
 }
 
 /// `cargo xtask test`: every test of the workspace; `arguments` go to the test runner.
@@ -81,13 +74,6 @@ fn licences(root: &Path) -> Result<()> {
         cargo(root).args(["deny", "check", "bans", "licenses", "sources"]),
         "deny.toml says what is allowed and why",
     )
-}
-
-/// The cargo that runs this program, in the checkout.
-pub(crate) fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root);
-    command
 }
 
 #[cfg(test)]

@@ -22,9 +22,10 @@ use raters::{Pattern, RaterModel};
 use crate::{
     EvalError,
     agreement::{cohen_kappa, fleiss_kappa},
+    align::align,
     error::Result,
     matching::{Candidates, Criterion},
-    objects::{Class, Image, ImageId, Object, ObjectSet, Role, align},
+    objects::{Class, Image, ImageId, Object, ObjectSet, Role},
     pr::Counts,
     table::{Cell, Table, counted},
 };

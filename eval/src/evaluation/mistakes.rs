@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{EvaluationSettings, Sides, Study};
+use super::{settings::EvaluationSettings, sides::Sides, study::Study};
 use crate::{
     error::Result,
     matching::{Classes, Outcome},

@@ -1,6 +1,9 @@
 //! The report as a table for terminals.
 
-use super::report::{ClassReport, Evaluation, Figures};
+use super::{
+    figures::Figures,
+    report::{ClassReport, Evaluation},
+};
 use crate::{
     bootstrap::Estimate,
     table::{Cell, Table, counted},

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{AbsentImages, EvaluationSettings, UnknownImages};
+use super::settings::{AbsentImages, EvaluationSettings, UnknownImages};
 use crate::{
     EvalError,
+    align::{Aligned, align},
     error::Result,
     names::stem,
-    objects::{Aligned, Image, ObjectSet, Role, align},
+    objects::UNNAMED_CLASS,
+    objects::{Image, ObjectSet, Role},
     table::counted,
-    truth::UNNAMED_CLASS,
 };
 
 /// Fewer groups than this say little about how figures vary between them.

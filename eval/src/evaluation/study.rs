@@ -4,8 +4,9 @@ use rayon::prelude::*;
 use wsi_types::ClassId;
 
 use super::{
-    Assignment, EvaluationSettings, Sides,
-    report::{Drawn, Figures},
+    figures::{Drawn, Figures},
+    settings::{Assignment, EvaluationSettings},
+    sides::Sides,
 };
 use crate::{
     EvalError,

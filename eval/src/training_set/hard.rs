@@ -1,6 +1,9 @@
 //! Where a model was fooled before.
 
-use super::{Split, Tile, TrainingSet};
+use super::{
+    split::Split,
+    tile::{Tile, TrainingSet},
+};
 use crate::objects::Object;
 
 /// Training tiles by how surely an earlier model was wrong in them: the places

@@ -3,186 +3,28 @@
 //! [`Tile::area`] at [`Tile::scale`] and writes [`yolo`] lines beside it.
 
 mod hard;
+mod settings;
 mod split;
+mod tile;
 mod tiles;
 mod weights;
 pub mod yolo;
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-use wsi_types::{ClassId, Level0Box, WindowPx};
-
-pub use hard::hard_negatives;
-pub use split::{GroupRule, Split, SplitMethod, SplitSettings};
-use tiles::Piece;
-pub use weights::{balanced_weights, capped};
-
+use self::tiles::Piece;
+pub use self::{
+    hard::hard_negatives,
+    settings::{BorderRule, Task, TrainingSettings},
+    split::{GroupRule, Split, SplitMethod, SplitSettings},
+    tile::{Label, SplitReport, Tile, TileBox, TileRing, TrainingSet},
+    weights::{balanced_weights, capped},
+};
 use crate::{
     EvalError,
     error::Result,
     objects::{Image, ImageId, Object, ObjectSet},
-    table::{Cell, Table},
 };
-
-/// A box in one tile, in its px, ends excluded.
-pub type TileBox = euclid::Box2D<f64, WindowPx>;
-/// A closed ring in one tile, in its px; the last point joins the first.
-pub type TileRing = Vec<euclid::Point2D<f64, WindowPx>>;
-
-/// What is asked of a data set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainingSettings {
-    /// Boxes or outlines.
-    pub task: Task,
-    /// µm per px of the tiles; `None` keeps each image's own pixels.
-    pub mpp: Option<f64>,
-    /// Side of a tile in its px.
-    pub tile_px: u32,
-    /// What neighbouring tiles share, in their px.
-    pub overlap_px: u32,
-    /// What becomes of objects that a tile's border cuts.
-    pub border: BorderRule,
-    /// Side of the box that stands for a dot, in µm. Without it dots are an
-    /// error: a detector needs sizes.
-    pub dot_um: Option<f64>,
-    /// How images are divided.
-    pub split: SplitSettings,
-    /// Training tiles without objects, at most so many for each with objects.
-    /// Validation and test keep all of theirs, so that their false positives
-    /// are honest.
-    pub empty_per_full: f64,
-    /// No class weight, and no number of repeats, is larger than this times
-    /// the smallest.
-    pub weight_cap: f64,
-}
-
-impl Default for TrainingSettings {
-    fn default() -> Self {
-        Self {
-            task: Task::Detect,
-            mpp: None,
-            tile_px: 640,
-            overlap_px: 64,
-            border: BorderRule::Visible(0.5),
-            dot_um: None,
-            split: SplitSettings::default(),
-            empty_per_full: 0.1,
-            weight_cap: 10.0,
-        }
-    }
-}
-
-/// What a model is to learn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// Boxes: `class cx cy w h`.
-    #[default]
-    Detect,
-    /// Outlines: `class x1 y1 x2 y2 …`. Holes are left out, and of separate
-    /// parts the largest stays: the format holds one ring.
-    Segment,
-}
-
-/// Which objects at a tile's border are labelled there, clipped to the tile.
-/// The others are listed in [`Tile::hidden`], for the caller to paint over: an
-/// object in sight without a label teaches the model not to see it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BorderRule {
-    /// At least this share of the object's area is in the tile.
-    Visible(f64),
-    /// Its centre of mass is in the tile: without overlap, each object is
-    /// labelled exactly once.
-    Centre,
-    /// All of it is in the tile.
-    Whole,
-}
-
-/// The plan of a data set.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TrainingSet {
-    /// What was asked.
-    pub settings: TrainingSettings,
-    /// Class names, in the order of the label files' numbers.
-    pub classes: Vec<String>,
-    /// Weight of each class in a loss: inverse frequency among training
-    /// labels, capped, 1 for the most frequent class. 0 for classes without
-    /// training labels.
-    pub class_weights: Vec<f64>,
-    /// All tiles, by image, then row by row.
-    pub tiles: Vec<Tile>,
-    /// One row per split.
-    pub splits: Vec<SplitReport>,
-    /// What the user should know.
-    pub notes: Vec<String>,
-}
-
-/// One picture of the data set.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Tile {
-    /// A name that no other tile has and that is safe for files: the image's
-    /// stem, with folders where others have the same, and the tile's place in
-    /// tile px.
-    pub name: String,
-    /// The image it is cut from.
-    #[serde(skip)]
-    pub image: ImageId,
-    /// The part of level 0 it shows; may reach past the image, where the caller
-    /// fills in background.
-    #[serde(skip)]
-    pub area: Level0Box,
-    /// Level-0 px per tile px.
-    pub scale: f64,
-    /// Where it belongs.
-    pub split: Split,
-    /// The objects to learn.
-    #[serde(skip)]
-    pub labels: Vec<Label>,
-    /// What is in sight without a label: objects cut too far, crowds, ignore
-    /// areas.
-    #[serde(skip)]
-    pub hidden: Vec<TileRing>,
-    /// The largest class weight among its labels; 1 without labels.
-    pub weight: f64,
-    /// How often it stands in the oversampled list.
-    pub repeats: u32,
-}
-
-/// One labelled object in one tile.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Label {
-    /// Its place in [`ObjectSet::objects`] of the sorted set.
-    pub object: usize,
-    /// Its class.
-    pub class: ClassId,
-    /// The part of its box in the tile.
-    pub bounds: TileBox,
-    /// The part of its outer ring in the tile, when it has one and the task is
-    /// to segment.
-    pub ring: Option<TileRing>,
-}
-
-/// What one split holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SplitReport {
-    /// Which.
-    pub split: Split,
-    /// Patients, slides or fields.
-    pub groups: usize,
-    /// Images.
-    pub images: usize,
-    /// Tiles.
-    pub tiles: usize,
-    /// Tiles without labels.
-    pub empty_tiles: usize,
-    /// Labels by class; an object in two tiles counts twice.
-    pub labels: Vec<u64>,
-    /// Objects in sight without a label.
-    pub hidden: u64,
-}
 
 /// Plans the data set of all images of `set`, whose objects are sorted by image
 /// first. Training tiles that hold `false_marks` of an earlier model (see
@@ -200,7 +42,7 @@ pub fn plan_training_set(
     settings: &TrainingSettings,
     false_marks: &[Object],
 ) -> Result<TrainingSet> {
-    check(settings)?;
+    settings.check()?;
     if let Some(objects) = set.crowds_alone() {
         return Err(EvalError::CrowdsAlone { side: "truth".to_owned(), objects });
     }
@@ -230,31 +72,6 @@ pub fn plan_training_set(
         tiles,
         splits,
     })
-}
-
-fn check(settings: &TrainingSettings) -> Result<()> {
-    let bad = |name, found: String, expected| Err(EvalError::Setting { name, found, expected });
-    if settings.tile_px == 0 {
-        return bad("tile_px", "0".to_owned(), "at least 1");
-    }
-    if settings.overlap_px >= settings.tile_px {
-        return bad("overlap_px", settings.overlap_px.to_string(), "less than tile_px");
-    }
-    if let BorderRule::Visible(share) = settings.border
-        && !(share > 0.0 && share <= 1.0)
-    {
-        return bad("border.visible", share.to_string(), "over 0 and at most 1");
-    }
-    if settings.mpp.is_some_and(|mpp| !(mpp > 0.0 && mpp.is_finite())) {
-        return bad("mpp", format!("{:?}", settings.mpp), "a positive number");
-    }
-    if settings.weight_cap.is_nan() || settings.weight_cap < 1.0 {
-        return bad("weight_cap", settings.weight_cap.to_string(), "at least 1");
-    }
-    if settings.empty_per_full.is_nan() || settings.empty_per_full < 0.0 {
-        return bad("empty_per_full", settings.empty_per_full.to_string(), "at least 0");
-    }
-    settings.split.check()
 }
 
 fn first_objects(set: &ObjectSet) -> Vec<usize> {
@@ -302,33 +119,6 @@ fn notes(splits: &[SplitReport], settings: &TrainingSettings) -> Vec<String> {
             )
         })
         .collect()
-}
-
-impl TrainingSet {
-    /// The names of a split's tiles, each as often as it should be seen.
-    pub fn oversampled(&self, split: Split) -> impl Iterator<Item = &str> {
-        let tiles = self.tiles.iter().filter(move |tile| tile.split == split);
-        tiles.flat_map(|tile| std::iter::repeat_n(tile.name.as_str(), tile.repeats as usize))
-    }
-}
-
-impl fmt::Display for TrainingSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let own = ["groups", "images", "tiles", "empty", "hidden"].into_iter();
-        let numbers = own.chain(self.classes.iter().map(String::as_str)).map(Cell::right);
-        let mut table = Table::new([Cell::left("split")].into_iter().chain(numbers).collect());
-        for report in &self.splits {
-            let own = [report.groups, report.images, report.tiles, report.empty_tiles].map(|n| n as u64);
-            let numbers = own.into_iter().chain([report.hidden]).chain(report.labels.iter().copied());
-            let cells = numbers.map(|n| Cell::right(n.to_string()));
-            table.push([Cell::left(report.split.to_string())].into_iter().chain(cells).collect());
-        }
-        let blank = (0..5).map(|_| Cell::right(""));
-        let weights = self.class_weights.iter().map(|weight| Cell::right(format!("{weight:.2}")));
-        table.push([Cell::left("weight")].into_iter().chain(blank).chain(weights).collect());
-        table.fmt(f)?;
-        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
-    }
 }
 
 #[cfg(test)]

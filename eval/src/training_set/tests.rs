@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use wsi_types::Mpp;
+use wsi_types::{ClassId, Mpp};
 
 use super::*;
 use crate::{

@@ -6,7 +6,11 @@ use rstar::{AABB, RTree, primitives::GeomWithData, primitives::Rectangle};
 use sha2::{Digest, Sha256};
 use wsi_types::{Level0Box, Level0Point};
 
-use super::{BorderRule, Label, Split, Task, Tile, TileBox, TileRing, TrainingSettings};
+use super::{
+    settings::{BorderRule, Task, TrainingSettings},
+    split::Split,
+    tile::{Label, Tile, TileBox, TileRing},
+};
 use crate::{
     EvalError,
     error::Result,

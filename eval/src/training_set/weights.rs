@@ -1,6 +1,6 @@
 //! Rare classes count more.
 
-use super::{Split, Tile};
+use super::{split::Split, tile::Tile};
 
 /// Inverse frequencies, N / (classes × n): scikit-learn's `balanced`. Classes
 /// without objects get 0 and are not among the classes.

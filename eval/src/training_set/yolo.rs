@@ -4,7 +4,7 @@ use std::{fmt::Write, path::Path};
 
 use wsi_types::{ClassId, Level0Box};
 
-use super::{Label, Tile, TrainingSet};
+use super::tile::{Label, Tile, TrainingSet};
 use crate::{
     EvalError,
     error::Result,

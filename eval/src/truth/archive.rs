@@ -9,7 +9,12 @@ use std::{
 
 use flate2::{Crc, read::DeflateDecoder};
 
-use super::{ReadSettings, Reading, Source, TEXTS, Together, has_ending, image_name, malformed, read_bytes};
+use super::{
+    bytes::read_bytes,
+    files::{Source, TEXTS, has_ending, image_name, malformed},
+    reading::{Reading, Together},
+    settings::ReadSettings,
+};
 use crate::{EvalError, error::Result};
 
 const FORMAT: &str = "zip";

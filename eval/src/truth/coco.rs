@@ -7,10 +7,12 @@ use serde_json::{Value, value::RawValue};
 use wsi_types::{ClassId, Level0Box};
 
 use super::{
-    ReadSettings, Reading, Source, malformed,
+    files::{Source, malformed},
     mask::{PixelBounds, trace},
     outline::is_sliver,
+    reading::Reading,
     remarks::{Remark, Remarks},
+    settings::ReadSettings,
     text::without_nan,
 };
 use crate::{
@@ -471,7 +473,7 @@ mod tests {
         let results =
             parsed(r#"[{"image_id":9,"category_id":1,"bbox":[1,1,3,3],"score":0.5}]"#, Detail::Boxes);
         let mut truth = parsed(DATA, Detail::Boxes).unwrap();
-        let aligned = crate::objects::align(&mut truth, results.unwrap()).unwrap();
+        let aligned = crate::align::align(&mut truth, results.unwrap()).unwrap();
         assert_eq!(aligned.set.objects[0].image, ImageId(1));
         assert_eq!(aligned.set.class_name(aligned.set.objects[0].class), "tumour");
     }

@@ -5,14 +5,16 @@ use serde_json::{Map, Value, value::RawValue};
 use wsi_types::Level0Point;
 
 use super::{
-    Parts, ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
+    files::{Source, malformed},
     outline::{area, joined},
+    reading::Reading,
     remarks::{Remark, Remarks},
+    settings::{Parts, ReadSettings},
     text::without_nan,
 };
 use crate::{
     error::Result,
-    objects::{Detail, Object, ObjectSet, Role, SetBuilder, Shape},
+    objects::{Detail, Object, ObjectSet, Role, SetBuilder, Shape, UNNAMED_CLASS},
     polygon::{Polygon, Ring},
 };
 

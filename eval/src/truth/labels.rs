@@ -9,14 +9,16 @@ use tiff::{
 use wsi_types::ClassId;
 
 use super::{
-    Parts, ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
+    files::{Source, malformed},
     mask::{PixelBounds, trace},
+    reading::Reading,
     remarks::{Remark, Remarks},
+    settings::{Parts, ReadSettings},
 };
 use crate::{
     EvalError,
     error::Result,
-    objects::{Detail, ImageId, Object, ObjectSet, Role, Shape},
+    objects::{Detail, ImageId, Object, ObjectSet, Role, Shape, UNNAMED_CLASS},
 };
 
 const PNG: &str = "label PNG";

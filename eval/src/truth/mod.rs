@@ -11,140 +11,47 @@
 //! | YOLO data set | a folder with `images/` and `labels/`, or a part of either | boxes, outlines |
 //!
 //! All give level-0 px. A file that does not name its image gives it its own
-//! path, by which [`align`](crate::objects::align) finds the image again; `label.png`
+//! path, by which [`align`](crate::align::align) finds the image again; `label.png`
 //! and the like take that of their folder. What is no object is left out, counted
 //! and told in [`Reading::remarks`].
 
 mod archive;
+mod bytes;
 mod coco;
+mod files;
 mod geojson;
 mod labels;
 pub mod mask;
 mod outline;
 mod parquet_cells;
 mod points;
+mod reading;
 pub mod remarks;
+mod settings;
 pub mod sheet;
 mod text;
 mod wkb;
 mod yolo_folder;
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::Read,
     path::{Path, PathBuf},
 };
 
-use wsi_types::Mpp;
-
-pub use self::text::{Encoding, read_text};
 use self::{
-    remarks::{Remark, Remarks},
-    text::decoded,
+    bytes::read_bytes,
+    files::{Source, collect_files, has_ending, is_annotation_name},
+    reading::Together,
+    remarks::Remark,
 };
-use crate::{
-    EvalError,
-    error::Result,
-    names::stem,
-    objects::{Detail, ObjectSet, SetBuilder},
+pub use self::{
+    reading::Reading,
+    settings::{Parts, ReadSettings},
+    text::{Encoding, read_text},
 };
-
-/// The class of objects whose file does not know classes.
-pub const UNNAMED_CLASS: &str = "object";
-
-/// How files are read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReadSettings {
-    /// What to keep of shapes; [`Criterion::detail`](crate::matching::Criterion::detail)
-    /// says what a criterion needs.
-    pub detail: Detail,
-    /// Pixel size of images whose file does not say it.
-    pub mpp: Option<Mpp>,
-    /// Classes that mean "nobody annotated here". QuPath's `Ignore*` is known.
-    pub ignore_classes: Vec<String>,
-    /// Takes the nucleus of a QuPath cell that has both outlines.
-    pub nuclei: bool,
-    /// What separate parts of one shape are.
-    pub parts: Parts,
-    /// Takes what is marked `iscrowd` for single objects: CVAT marks all that was
-    /// drawn with its brush so.
-    pub crowds_are_objects: bool,
-    /// Takes of QuPath's objects only those that a program detected, and none that are annotations.
-    pub detections_only: bool,
-}
-
-impl Default for ReadSettings {
-    fn default() -> Self {
-        Self {
-            detail: Detail::Full,
-            mpp: None,
-            ignore_classes: vec!["Ignore*".to_owned(), "Ignore".to_owned(), "ignore".to_owned()],
-            nuclei: false,
-            parts: Parts::default(),
-            crowds_are_objects: false,
-            detections_only: false,
-        }
-    }
-}
-
-/// What the separate parts of a GeoJSON multi-polygon, or of a mask with one
-/// number, are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Parts {
-    /// Objects each, where an annotation's class is one of cells: QuPath merges
-    /// all annotations of a class into one. Else parts of one object.
-    #[default]
-    ByClass,
-    /// Parts of one object.
-    Whole,
-    /// Objects each.
-    Objects,
-}
-
-/// What a file or folder holds.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Reading {
-    /// The objects.
-    pub set: ObjectSet,
-    /// What was left out or had to be decided.
-    pub remarks: Remarks,
-    /// Whether images that were looked at may be missing from the set because
-    /// nothing was found in them: COCO results name an image only where they have
-    /// an object.
-    pub omits_empty_images: bool,
-}
-
-impl Reading {
-    /// Without remarks, of a format that names every image.
-    fn of_all_images(set: ObjectSet) -> Self {
-        Self { set, ..Self::default() }
-    }
-}
-
-/// Several files as one.
-#[derive(Default)]
-struct Together {
-    set: SetBuilder,
-    remarks: Remarks,
-    omits_empty_images: bool,
-    files: usize,
-}
-
-impl Together {
-    fn add(&mut self, reading: Reading, path: &Path) -> Result<()> {
-        let joined = self.set.append(reading.set)?;
-        self.remarks.extend(reading.remarks);
-        self.remarks.add(Remark::SharedImage, joined as u64, || path.display().to_string());
-        self.omits_empty_images |= reading.omits_empty_images;
-        self.files += 1;
-        Ok(())
-    }
-
-    fn finish(self) -> Reading {
-        Reading { set: self.set.finish(), remarks: self.remarks, omits_empty_images: self.omits_empty_images }
-    }
-}
+pub use crate::objects::UNNAMED_CLASS;
+use crate::{EvalError, error::Result};
 
 /// Reads a file, or every annotation file of a folder, by name order.
 ///
@@ -239,83 +146,6 @@ fn annotation_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// All regular files below a folder, by name order. Links are followed, each folder is visited once.
-fn collect_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    collect(folder, &mut BTreeSet::new(), &mut files)?;
-    Ok(files)
-}
-
-fn collect(folder: &Path, visited: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
-    if fs::canonicalize(folder).is_ok_and(|place| !visited.insert(place)) {
-        return Ok(());
-    }
-    let mut entries = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>())
-        .map_err(|source| EvalError::Read { source, path: folder.to_owned() })?;
-    entries.sort();
-    for entry in entries {
-        if entry.is_dir() {
-            collect(&entry, visited, files)?;
-        } else if entry.is_file() {
-            files.push(entry);
-        }
-    }
-    Ok(())
-}
-
-/// Endings of annotation files of text.
-const TEXTS: [&str; 4] = [".geojson", ".json", ".csv", ".tsv"];
-
-/// Pictures lie beside their annotations, so a PNG must call itself a label.
-fn is_annotation_name(path: &Path) -> bool {
-    let name = file_name(path).to_ascii_lowercase();
-    let picture = name.ends_with(".png") && (name.contains("label") || name.contains("mask"));
-    let hidden = name.starts_with('.');
-    !hidden && (picture || has_ending(path, &TEXTS) || has_ending(path, &[".geojson.gz", ".zip", ".parquet"]))
-}
-
-fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    let name = file_name(path).to_ascii_lowercase();
-    endings.iter().any(|ending| name.ends_with(ending))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// A file, for errors, and the image it is about unless it says so itself.
-struct Source<'a> {
-    path: &'a Path,
-    image: String,
-}
-
-impl<'a> Source<'a> {
-    fn new(path: &'a Path) -> Self {
-        Self { path, image: image_name(path) }
-    }
-
-    /// A place in the file, for remarks.
-    fn at(&self, place: impl std::fmt::Display) -> String {
-        format!("{place}: {}", self.path.display())
-    }
-}
-
-/// The name of the image that a file without one is about: its path, without
-/// extension. Of `label.png` and the like that of its folder.
-fn image_name(path: &Path) -> String {
-    const GENERIC: [&str; 8] =
-        ["label", "labels", "mask", "points", "annotations", "nuclei", "cells", "objects"];
-    let name = file_name(path);
-    let own = stem(&name);
-    let folder = path.parent().filter(|folder| folder.file_name().is_some());
-    match folder {
-        Some(folder) if GENERIC.contains(&own) => folder.to_string_lossy().into_owned(),
-        Some(folder) => folder.join(own).to_string_lossy().into_owned(),
-        None => own.to_owned(),
-    }
-}
-
 fn read_file(path: &Path, settings: &ReadSettings) -> Result<Reading> {
     let failed = |source| EvalError::Read { source, path: path.to_owned() };
     let mut head = [0; 8];
@@ -337,40 +167,10 @@ fn read_file(path: &Path, settings: &ReadSettings) -> Result<Reading> {
     }
 }
 
-/// JSON of two kinds, or a table.
-fn read_bytes(bytes: Vec<u8>, source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
-    let (text, encoding) = decoded(bytes, source.path)?;
-    let mut reading = match text.trim_start().chars().next() {
-        Some('{' | '[') if coco::looks_like(&text) => coco::read(&text, source, settings),
-        Some('{' | '[') => geojson::read(&text, source, settings),
-        Some(_) if points::looks_like(&text) => points::read(&text, source, settings),
-        _ => Err(EvalError::UnknownFormat { path: source.path.to_owned() }),
-    }?;
-    let guessed = u64::from(encoding == Encoding::Windows1252);
-    reading.remarks.add(Remark::Windows1252, guessed, || source.path.display().to_string());
-    Ok(reading)
-}
-
-/// An error about one place of one file.
-fn malformed(
-    format: &'static str,
-    place: impl Into<String>,
-    problem: impl Into<String>,
-    path: &Path,
-) -> EvalError {
-    EvalError::Malformed { format, place: place.into(), problem: problem.into(), path: path.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn generic_names_take_that_of_their_folder() {
-        assert_eq!(image_name(Path::new("tnbc/dev/05_1/label.png")), "tnbc/dev/05_1");
-        assert_eq!(image_name(Path::new("truth/slide-7.geojson.gz")), "truth/slide-7");
-        assert_eq!(image_name(Path::new("label.png")), "label");
-    }
+    use crate::names::stem;
 
     #[test]
     fn what_is_no_annotation_is_said_to_be_none() {

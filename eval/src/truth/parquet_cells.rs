@@ -18,14 +18,16 @@ use serde::Deserialize;
 use wsi_types::{ClassId, Level0Box, Mpp};
 
 use super::{
-    ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
+    files::{Source, malformed},
+    reading::Reading,
     remarks::{Remark, Remarks},
+    settings::ReadSettings,
     wkb,
 };
 use crate::{
     EvalError,
     error::Result,
-    objects::{Detail, Object, ObjectSet, Role, Shape},
+    objects::{Detail, Object, ObjectSet, Role, Shape, UNNAMED_CLASS},
     polygon::{Polygon, Ring},
 };
 

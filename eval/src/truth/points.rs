@@ -7,14 +7,16 @@ use csv::StringRecord;
 use wsi_types::{Level0Box, Level0Point, Mpp};
 
 use super::{
-    ReadSettings, Reading, Source, UNNAMED_CLASS, malformed,
+    files::{Source, malformed},
+    reading::Reading,
     remarks::{Remark, Remarks},
+    settings::ReadSettings,
     sheet::{Sheet, column, columns},
 };
 use crate::{
     EvalError,
     error::Result,
-    objects::{Detail, Object, Role, SetBuilder, Shape},
+    objects::{Detail, Object, Role, SetBuilder, Shape, UNNAMED_CLASS},
 };
 
 const FORMAT: &str = "CSV";

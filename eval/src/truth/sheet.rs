@@ -5,7 +5,7 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::malformed;
+use super::files::malformed;
 use crate::error::Result;
 
 /// A table read whole: its header, and its rows with the lines they stand in.

@@ -7,11 +7,17 @@
 //! judged by, what those images are annotated with. Its `images/` or `labels/`,
 //! or a split of them, given by themselves, are pictures as of anyone else.
 
+mod picture;
 mod tiles;
 
 use std::path::{Path, PathBuf};
 
-use super::{ReadSettings, collect_files, has_ending, is_annotation_name, malformed, text::read_text};
+use self::picture::{FORMAT, Picture};
+use super::{
+    files::{collect_files, has_ending, is_annotation_name, malformed},
+    settings::ReadSettings,
+    text::read_text,
+};
 use crate::{
     EvalError,
     error::Result,
@@ -19,7 +25,6 @@ use crate::{
     training_set::yolo::parse_labels,
 };
 
-const FORMAT: &str = "YOLO data set";
 const SIDES: [&str; 2] = ["images", "labels"];
 const NAMES: [&str; 2] = ["data.yaml", "data.yml"];
 
@@ -97,24 +102,6 @@ impl YoloFolder {
         };
         let objects = parse_labels(&text, size.0, size.1, &labels)?;
         Ok(Some(Picture { path, size, objects }))
-    }
-}
-
-/// One picture with its labels, in its px.
-struct Picture {
-    path: PathBuf,
-    size: (f64, f64),
-    objects: Vec<Object>,
-}
-
-impl Picture {
-    /// Without folder and extension.
-    fn name(&self) -> String {
-        self.path
-            .with_extension("")
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default()
     }
 }
 

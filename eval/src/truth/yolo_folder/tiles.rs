@@ -8,14 +8,14 @@ use std::{
 use rstar::{AABB, RTree, primitives::GeomWithData, primitives::Rectangle};
 use wsi_types::{Level0Box, Level0Point, Level0Px};
 
-use super::{FORMAT, Picture, read_text};
+use super::picture::{FORMAT, Picture};
 use crate::{
     EvalError,
     error::Result,
     groups::Groups,
     names::from_spreadsheet,
     objects::{Object, ObjectSet, SetBuilder, Shape},
-    truth::malformed,
+    truth::{files::malformed, text::read_text},
 };
 
 type Level0Vector = euclid::Vector2D<f64, Level0Px>;
@@ -99,7 +99,7 @@ pub(super) fn on_level0(pictures: Vec<Picture>, places: &Places, root: &Path) ->
 }
 
 fn unknown(picture: &Path, root: &Path) -> EvalError {
-    let problem = format!("it has no row for the picture {:?}", crate::truth::file_name(picture));
+    let problem = format!("it has no row for the picture {:?}", crate::truth::files::file_name(picture));
     malformed(FORMAT, "tiles.csv", problem, &PathBuf::from(root))
 }
 

@@ -1,0 +1,44 @@
+//! The ranges that a cell must lie in to stay, as typed.
+
+use merger::{CellFilter, filters::Range};
+
+use crate::{checks::nearest, error::JobError};
+
+/// `MEASURE=MIN..MAX` pairs; either end may be left out.
+pub(crate) fn parse(pairs: &[String]) -> Result<CellFilter, JobError> {
+    let mut filter = CellFilter::default();
+    for text in pairs {
+        let (measure, range) = text.split_once('=').unwrap_or((text, ""));
+        let slot = filter.range_mut(measure).ok_or_else(|| {
+            let hint = nearest(measure, CellFilter::MEASURES.into_iter());
+            JobError::usage(format!("--filter: unknown measure {measure:?}{hint}"))
+        })?;
+        *slot = parse_range(range).ok_or_else(|| {
+            JobError::usage(format!("--filter is {text:?}, expected a range such as {measure}=10..500"))
+        })?;
+    }
+    Ok(filter)
+}
+
+fn parse_range(text: &str) -> Option<Range> {
+    let (min, max) = text.split_once("..")?;
+    let [min, max] = [min, max].map(|end| match end.trim() {
+        "" => Some(None),
+        number => number.parse::<f64>().ok().filter(|number| number.is_finite()).map(Some),
+    });
+    let range = Range { min: min?, max: max? };
+    let in_order = range.min.zip(range.max).is_none_or(|(min, max)| min <= max);
+    (in_order && range != Range::default()).then_some(range)
+}
+
+/// The ranges of a filter as they are typed.
+pub(crate) fn describe(filter: &CellFilter) -> Vec<String> {
+    let mut filter = *filter;
+    let described = CellFilter::MEASURES.into_iter().filter_map(|measure| {
+        let range = filter.range_mut(measure).copied().filter(|range| *range != Range::default())?;
+        let [min, max] =
+            [range.min, range.max].map(|end| end.map_or_else(String::new, |value| value.to_string()));
+        Some(format!("{measure}={min}..{max}"))
+    });
+    described.collect()
+}

@@ -1,0 +1,54 @@
+//! How annotation files are read.
+
+use wsi_types::Mpp;
+
+use crate::objects::Detail;
+
+/// How files are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadSettings {
+    /// What to keep of shapes; [`Criterion::detail`](crate::matching::Criterion::detail)
+    /// says what a criterion needs.
+    pub detail: Detail,
+    /// Pixel size of images whose file does not say it.
+    pub mpp: Option<Mpp>,
+    /// Classes that mean "nobody annotated here". QuPath's `Ignore*` is known.
+    pub ignore_classes: Vec<String>,
+    /// Takes the nucleus of a QuPath cell that has both outlines.
+    pub nuclei: bool,
+    /// What separate parts of one shape are.
+    pub parts: Parts,
+    /// Takes what is marked `iscrowd` for single objects: CVAT marks all that was
+    /// drawn with its brush so.
+    pub crowds_are_objects: bool,
+    /// Takes of QuPath's objects only those that a program detected, and none that are annotations.
+    pub detections_only: bool,
+}
+
+impl Default for ReadSettings {
+    fn default() -> Self {
+        Self {
+            detail: Detail::Full,
+            mpp: None,
+            ignore_classes: vec!["Ignore*".to_owned(), "Ignore".to_owned(), "ignore".to_owned()],
+            nuclei: false,
+            parts: Parts::default(),
+            crowds_are_objects: false,
+            detections_only: false,
+        }
+    }
+}
+
+/// What the separate parts of a GeoJSON multi-polygon, or of a mask with one
+/// number, are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parts {
+    /// Objects each, where an annotation's class is one of cells: QuPath merges
+    /// all annotations of a class into one. Else parts of one object.
+    #[default]
+    ByClass,
+    /// Parts of one object.
+    Whole,
+    /// Objects each.
+    Objects,
+}
