@@ -5,13 +5,13 @@
 //! cargo bench --bench detect [-- MODEL.onnx [SIDE [THREADS [DEVICE]]]]
 //! ```
 //!
-//! DEVICE is `cpu` or, with an ONNX Runtime that has it, `openvino`; the bare session always runs on the CPU
-//! provider of the same library.
+//! DEVICE is `cpu` or, with an ONNX Runtime that has it, `cuda`, where both run on the GPU, or `openvino`, where the
+//! bare session runs on the CPU provider of the same library.
 //!
 //! The bare session gets float tensors made beforehand and its answers are dropped; `detector` gets bytes and
 //! gives detections. The two run in turn, each in a process of its own (one ONNX Runtime environment per
 //! process), and the best of the rounds counts: these machines are noisy. Seconds are those of the processor,
-//! all threads together, where the system tells them (Linux), else of the clock.
+//! all threads together, where the system tells them (Linux), else of the clock; on a GPU always of the clock.
 
 use std::{
     hint::black_box,
@@ -26,7 +26,10 @@ use detector::{
     manifest::Head,
     yolo::{Decoder, TensorView, detect::RawHead, nms},
 };
-use ort::session::{Session, builder::GraphOptimizationLevel};
+use ort::{
+    ep,
+    session::{Session, builder::GraphOptimizationLevel},
+};
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use wsi_types::WindowIndex;
@@ -221,11 +224,11 @@ fn arm_of_child(arm: Arm, bare: bool) -> anyhow::Result<()> {
 }
 
 /// The best of two runs after one to warm up.
-fn best_run(mut run: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
+fn best_run(device: &Device, mut run: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
     run()?;
     let mut best = Duration::MAX;
     for _ in 0..2 {
-        let start = Moment::now();
+        let start = Moment::now(device);
         run()?;
         best = best.min(start.elapsed());
     }
@@ -239,8 +242,10 @@ struct Moment {
 }
 
 impl Moment {
-    fn now() -> Self {
-        Self { clock: Instant::now(), processor: processor_time() }
+    /// A processor that waits for a GPU uses no time.
+    fn now(device: &Device) -> Self {
+        let processor = processor_time().filter(|_| !is_gpu(device));
+        Self { clock: Instant::now(), processor }
     }
 
     fn elapsed(&self) -> Duration {
@@ -249,6 +254,10 @@ impl Moment {
             _ => self.clock.elapsed(),
         }
     }
+}
+
+fn is_gpu(device: &Device) -> bool {
+    matches!(device, Device::Cuda(_) | Device::TensorRt(_))
 }
 
 /// What all threads of this process have used so far.
@@ -271,7 +280,7 @@ fn run_detector(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
     let mut detector = OnnxDetector::open(&arm.model, &arm.device, &DetectSettings::default(), &session)?;
     let windows: Vec<WindowIndex> = (0..arm.batch as u32).map(WindowIndex).collect();
     let batch = BatchView { height: arm.side, width: arm.side, windows: &windows, pixels };
-    best_run(|| {
+    best_run(&arm.device, || {
         black_box(detector.detect(batch)?);
         Ok(())
     })
@@ -279,18 +288,24 @@ fn run_detector(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
 
 fn run_bare(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
     let environment = ort::init_from(native::find(native::Library::OnnxRuntime)?)?.build()?;
-    let mut session = Session::builder(&environment)?
+    let mut builder = Session::builder(&environment)?
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(|e| anyhow::anyhow!("{e}"))?
         .with_intra_threads(arm.threads)
-        .map_err(|e| anyhow::anyhow!("{e}"))?
-        .commit_from_file(&arm.model)?;
+        .map_err(|e| anyhow::anyhow!("{e}"))?;
+    if let Device::Cuda(_) = arm.device {
+        let cuda = ep::CUDA::default().with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic);
+        builder = builder
+            .with_execution_providers([cuda.build().error_on_failure()])
+            .map_err(|e| anyhow::anyhow!("{e}"))?;
+    }
+    let mut session = builder.commit_from_file(&arm.model)?;
     let plane = arm.side * arm.side;
     let windows = pixels.chunks_exact(plane * 3);
     let planes = windows.flat_map(|window| (0..3).map(move |channel| window.iter().skip(channel).step_by(3)));
     let floats: Vec<f32> = planes.flatten().map(|&byte| f32::from(byte) / 255.0).collect();
     let tensor = ort::value::Tensor::from_array(([arm.batch, 3, arm.side, arm.side], floats))?;
-    best_run(|| {
+    best_run(&arm.device, || {
         black_box(session.run(ort::inputs![&tensor])?);
         Ok(())
     })

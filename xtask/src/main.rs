@@ -4,6 +4,8 @@
 mod arrows;
 mod browser;
 mod build;
+mod files;
+mod gpu_day;
 mod natives;
 mod package;
 mod pins;
@@ -12,6 +14,7 @@ mod python;
 mod references;
 mod step;
 mod tasks;
+mod wheels;
 
 use std::env;
 use std::ffi::OsString;
@@ -31,6 +34,7 @@ Usage: cargo xtask <command> [arguments]
   check     formatting, arrows, lints, documentation, licences, then test: what CI runs
   wheel     a wheel in target/dist for `pip install`; --try: then installed in a new environment, and its demo run
   tarball   the command with its libraries, manual and completions in target/dist
+  gpu-day   what a bare machine with a GPU needs, in target/gpu-day: --slide FILE, --model FILE, --sm NUMBER
   help      this text
 ";
 
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         "arrows" => root().and_then(|root| arrows::check(&root)),
         "wheel" => root().and_then(|root| package::wheel(&root, &rest)),
         "tarball" => root().and_then(|root| package::tarball(&root)),
+        "gpu-day" => root().and_then(|root| gpu_day::pack(&root, &rest)),
         "check" => root().and_then(|root| tasks::check(&root)),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -8,15 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use native::{Library, Looked, Outcome, Source};
-use sha2::{Digest, Sha256};
 
 use crate::pins::{self, Pin};
 use crate::python::Python;
 use crate::step;
-
-/// Writes one member of a zip file to a path.
-const UNZIP: &str =
-    "import sys, zipfile; open(sys.argv[3], 'wb').write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))";
+use crate::wheels::{self, Wheel};
 
 /// Writes the members of a zip file that are texts of licences to a folder.
 const UNZIP_LICENCES: &str = "
@@ -58,7 +54,7 @@ fn fetch_one(library: Library, folder: &Path) -> Result<()> {
         );
     };
     let wanted = folder.join(pin.file_name());
-    if !wanted.is_file() || sha256(&wanted)? != pin.content {
+    if !wanted.is_file() || wheels::sha256(&wanted)? != pin.content {
         step::say(&format!("{library} {}: fetching the wheel for {}", pin.version, pin.platform));
         install(pin, folder, &wanted)?;
     }
@@ -111,65 +107,25 @@ pub(crate) fn with_licences(library: Library, folder: &Path, licences: &Path) ->
     Ok(())
 }
 
-/// Downloads the pinned wheel into `scratch` and checks it.
-fn pinned_wheel(pin: &Pin, python: &Python, scratch: &Path) -> Result<PathBuf> {
-    let wheel = download(pin, python, scratch)?;
-    expect(&wheel, pin.wheel)?;
-    Ok(wheel)
-}
-
 /// Downloads the pinned wheel into `scratch`, checks it, and takes the library out of it.
 fn unpack(pin: &Pin, scratch: &Path) -> Result<PathBuf> {
     let python = Python::at_least(6)?.with_pip(&scratch.join("venv"))?;
     let wheel = pinned_wheel(pin, &python, scratch)?;
     let library = scratch.join(pin.file_name());
-    let mut unzip = python.command();
-    unzip.args(["-c", UNZIP]).arg(&wheel).arg(pin.member).arg(&library);
-    step::run_quietly(&mut unzip, "the wheel has the pinned content but cannot be unpacked")?;
-    expect(&library, pin.content)?;
+    wheels::unzip(&python, &wheel, pin.member, &library)?;
+    wheels::expect(&library, pin.content)?;
     Ok(library)
 }
 
-/// Downloads with pip, so that the user's own index, proxy and certificates serve. The version of Python is
-/// given so that the wheel is the same whichever one runs here.
-fn download(pin: &Pin, python: &Python, scratch: &Path) -> Result<PathBuf> {
-    let folder = scratch.join("wheel");
-    let mut pip = python.pip("download");
-    pip.args(["--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.12"]);
-    pip.args(["--platform", pin.platform]).arg("--dest").arg(&folder).arg(pin.requirement());
+/// Downloads the pinned wheel into `scratch` and checks it.
+fn pinned_wheel(pin: &Pin, python: &Python, scratch: &Path) -> Result<PathBuf> {
+    let requirement = pin.requirement();
+    let wheel = Wheel { requirement: &requirement, platform: pin.platform, sha256: pin.wheel };
     let fix = format!(
         "check the network and pip's index, or set {} to a library that you have",
         pin.library.file_variable()
     );
-    step::run_quietly(&mut pip, &fix)?;
-    let mut files = fs::read_dir(&folder).context("pip left no wheel")?;
-    let wheel = files.next().context("pip left no wheel")??;
-    Ok(wheel.path())
-}
-
-/// # Errors
-/// When the file's SHA-256 is another than the pinned one.
-fn expect(file: &Path, pinned: &str) -> Result<()> {
-    let found = sha256(file)?;
-    if found != pinned {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        bail!(
-            "{name} has SHA-256 {found}, pinned is {pinned}: the package index serves another file; \
-             nothing was installed"
-        );
-    }
-    Ok(())
-}
-
-/// The SHA-256 of a file, in lower-case hexadecimal.
-fn sha256(path: &Path) -> Result<String> {
-    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(hex(&Sha256::digest(content)))
-}
-
-/// Bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    wheel.download(python, scratch, &fix)
 }
 
 /// A folder in `.native`, so that moving a file out of it is one rename; removed when dropped.
@@ -220,17 +176,6 @@ mod tests {
         let variable = look(Source::FileVariable("OPENSLIDE_LIB"), Outcome::Absent);
         let error = lasting(&[variable, look(Source::System, found("system"))]).unwrap_err();
         assert!(error.to_string().starts_with("OPENSLIDE_LIB names no such library"), "{error}");
-    }
-
-    #[test]
-    fn another_content_than_the_pinned_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("library.so");
-        fs::write(&file, b"abc").unwrap();
-        // FIPS 180-2, appendix B.1.
-        expect(&file, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
-        let error = expect(&file, "00").unwrap_err().to_string();
-        assert!(error.starts_with("library.so has SHA-256 ba7816bf"), "{error}");
     }
 
     #[test]

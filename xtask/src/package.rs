@@ -6,13 +6,14 @@
 use std::env::consts;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use native::Library;
 
 use crate::build::{self, program_name};
+use crate::files::{copy, copy_tree, empty, tell, write};
 use crate::natives;
 use crate::portable::Glibc;
 use crate::python::Python;
@@ -47,7 +48,7 @@ pub(crate) fn wheel(root: &Path, arguments: &[OsString]) -> Result<()> {
     copy_tree(&root.join("python"), &package)?;
     // The version is read from there.
     copy(&root.join("Cargo.toml"), &stage.join("Cargo.toml"))?;
-    let platform = program_in(root, &package.join("bin"))?.platform()?;
+    let platform = build::program_in(root, &package.join("bin"))?.platform()?;
     let library = package.join("src/slidemill/native");
     natives::with_licences(Library::OnnxRuntime, &library, &package.join("licenses"))?;
     licences(root, &package)?;
@@ -71,7 +72,7 @@ pub(crate) fn tarball(root: &Path) -> Result<()> {
     let stage = empty(&root.join("target/tarball"))?;
     let name = format!("slidemill-{VERSION}-{}-{}", consts::OS, consts::ARCH);
     let folder = stage.join(&name);
-    let glibc = program_in(root, &folder)?;
+    let glibc = build::program_in(root, &folder)?;
     for library in Library::ALL {
         natives::with_licences(library, &folder.join("native"), &folder.join("licenses"))?;
     }
@@ -96,15 +97,6 @@ pub(crate) fn tarball(root: &Path) -> Result<()> {
     let Glibc(major, minor) = glibc.max(Glibc::OF_LIBRARIES);
     say(&format!("it needs glibc {major}.{minor} or newer"));
     Ok(())
-}
-
-/// The command, built and without debugging symbols, in `folder`; gives the glibc that it needs.
-fn program_in(root: &Path, folder: &Path) -> Result<Glibc> {
-    let built = build::program(root)?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let program = folder.join(program_name());
-    run_quietly(Command::new("strip").arg("-o").arg(&program).arg(built), "install binutils")?;
-    Glibc::needed_by(&program)
 }
 
 /// Our licences, and the card of the models, which says whom to name.
@@ -139,47 +131,6 @@ fn without_variables(command: &mut Command) -> &mut Command {
     command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent")
 }
 
-fn tell(made: &Path) -> Result<()> {
-    let facts = fs::metadata(made).with_context(|| format!("not made: {}", made.display()))?;
-    say(&format!("{} ({:.1} MB)", made.display(), facts.len() as f64 / 1e6));
-    Ok(())
-}
-
-/// The folder, made new.
-fn empty(folder: &Path) -> Result<PathBuf> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder.to_path_buf())
-}
-
-/// Copies a folder without what Python left in it.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    let entries = fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))?;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot list {}", from.display()))?;
-        let (path, name) = (entry.path(), entry.file_name());
-        if path.is_file() {
-            copy(&path, &to.join(name))?;
-        } else if !name.to_string_lossy().starts_with(['.', '_']) {
-            copy_tree(&path, &to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    write(to, &fs::read(from).with_context(|| format!("cannot read {}", from.display()))?)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -191,18 +142,5 @@ mod tests {
         assert!(is_tried(&["--try".into()]).unwrap());
         assert!(!is_tried(&[]).unwrap());
         assert!(is_tried(&["--tyr".into()]).unwrap_err().to_string().contains("--try"));
-    }
-
-    #[test]
-    fn what_python_left_is_not_copied() {
-        let folder = tempfile::tempdir().unwrap();
-        let from = folder.path().join("from");
-        write(&from.join("src/slidemill/__init__.py"), b"1").unwrap();
-        write(&from.join("src/slidemill/__pycache__/a.pyc"), b"2").unwrap();
-        write(&from.join(".mypy_cache/b"), b"3").unwrap();
-        let to = folder.path().join("to");
-        copy_tree(&from, &to).unwrap();
-        assert!(to.join("src/slidemill/__init__.py").is_file());
-        assert!(!to.join("src/slidemill/__pycache__").exists() && !to.join(".mypy_cache").exists());
     }
 }

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::natives::hex;
 use crate::python::Python;
 use crate::step;
+use crate::wheels::hex;
 
 /// The pinned packages need this Python (3.N).
 const OLDEST_PYTHON: u32 = 11;

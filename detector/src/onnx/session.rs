@@ -235,6 +235,8 @@ fn cuda(number: i32) -> ExecutionProviderDispatch {
         // TF32 would cut the mantissa to 10 bits: other boxes than the trainer's.
         .with_tf32(false)
         .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
+        // The default tries every algorithm on the first batch of each shape, and may choose another one each time.
+        .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
         .build()
 }
 
