@@ -286,7 +286,9 @@ impl std::fmt::Display for Shapes<'_> {
         writeln!(f, "  segment   [B, {rows}+M, N] and prototypes [B, M, H/4, W/4]")?;
         writeln!(f, "  end2end   [B, K, 6], or [B, K, 6+M] and prototypes")?;
         writeln!(f, "  yolov5    [B, N, {}], where a TOML beside the model says so", rows + 1)?;
-        write!(f, "  detr      [B, Q, {rows}], where the model or a TOML beside it says so")
+        writeln!(f, "  detr      [B, Q, {rows}], where the model or a TOML beside it says so")?;
+        writeln!(f, "  detr      pred_boxes [B, Q, 4] and logits [B, Q, {classes}], or dets and labels")?;
+        write!(f, "  detr-final boxes [B, K, 4], scores and labels [B, K], or dets [B, K, 5] and labels")
     }
 }
 

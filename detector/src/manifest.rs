@@ -4,9 +4,11 @@
 //! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
 //! `conf`, `nms_iou`, `cross_class_iou`, `licence`, `attribution` are ours), and a TOML beside it.
 
+mod evidence;
 mod file;
 mod head;
 mod literal;
+mod named;
 mod read;
 
 use serde::{Deserialize, Serialize};
@@ -53,8 +55,10 @@ pub struct Manifest {
     pub normalisation: Normalisation,
     /// The tensor it wants.
     pub input: ImageInput,
-    /// Name and shape of each output.
+    /// Name and shape of each output that is read, in the order of the head.
     pub outputs: Vec<(String, Vec<Dim>)>,
+    /// Names of outputs that are not read.
+    pub unread: Vec<String>,
     /// The version of ONNX's standard operators it was exported with; `None`: it does not say.
     pub opset: Option<i64>,
     /// What its weights are made of.
@@ -96,6 +100,7 @@ impl Manifest {
             normalisation: Normalisation::default(),
             input: ImageInput::any_rgb(),
             outputs: Vec::new(),
+            unread: Vec::new(),
             opset: None,
             precision: Precision::Fp32,
             sha256: String::new(),
@@ -195,6 +200,18 @@ pub enum Head {
     },
     /// `[B, Q, 4+nc]`: boxes as fractions of the window, one row per query.
     DetrRows,
+    /// Boxes `[B, Q, 4]` as fractions of the window and raw scores `[B, Q, nc]`, or `nc+1` with a background.
+    Detr {
+        /// How scores become probabilities.
+        activation: Activation,
+        /// Which score is of no class.
+        background: Background,
+    },
+    /// Corners `[B, K, 4]` in px, scores `[B, K]` and labels `[B, K]`.
+    DetrFinal {
+        /// Whether the score is a fifth column of the corners.
+        joined: bool,
+    },
 }
 
 impl Head {
@@ -202,7 +219,12 @@ impl Head {
     #[must_use]
     pub fn coefficients(self) -> usize {
         match self {
-            Self::Detect | Self::EndToEnd | Self::Objectness { .. } | Self::DetrRows => 0,
+            Self::Detect
+            | Self::EndToEnd
+            | Self::Objectness { .. }
+            | Self::DetrRows
+            | Self::Detr { .. }
+            | Self::DetrFinal { .. } => 0,
             Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
         }
     }
@@ -210,7 +232,69 @@ impl Head {
     /// Whether the model gives each object one answer itself, and so has a fixed number of answers.
     #[must_use]
     pub fn is_end_to_end(self) -> bool {
-        matches!(self, Self::EndToEnd | Self::EndToEndSegment { .. } | Self::DetrRows)
+        match self {
+            Self::EndToEnd
+            | Self::EndToEndSegment { .. }
+            | Self::DetrRows
+            | Self::Detr { .. }
+            | Self::DetrFinal { .. } => true,
+            Self::Detect | Self::Segment { .. } | Self::Objectness { .. } => false,
+        }
+    }
+}
+
+/// How raw scores become probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// Each score by itself.
+    Sigmoid,
+    /// All scores of an answer together.
+    Softmax,
+    /// They are probabilities already.
+    None,
+}
+
+impl std::fmt::Display for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sigmoid => "sigmoid",
+            Self::Softmax => "softmax",
+            Self::None => "none",
+        })
+    }
+}
+
+/// Which of the scores of an answer is of no class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Background {
+    /// Each is of a class.
+    None,
+    /// The first: the classes come after it.
+    First,
+    /// The last.
+    Last,
+}
+
+impl Background {
+    /// Scores beside those of the classes.
+    #[must_use]
+    pub fn scores(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::First | Self::Last => 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Background {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::First => "first",
+            Self::Last => "last",
+        })
     }
 }
 
@@ -225,6 +309,9 @@ impl std::fmt::Display for Head {
             Self::Objectness { grid: false } => f.write_str("objectness"),
             Self::Objectness { grid: true } => f.write_str("objectness-grid"),
             Self::DetrRows => f.write_str("detr"),
+            Self::Detr { activation, background } => write!(f, "detr, {activation}, background {background}"),
+            Self::DetrFinal { joined: false } => f.write_str("detr-final"),
+            Self::DetrFinal { joined: true } => f.write_str("detr-final, scores with boxes"),
         }
     }
 }
@@ -238,6 +325,8 @@ pub enum HeadSource {
     Export,
     /// The maker's description.
     Description,
+    /// The names of the outputs.
+    Names,
     /// The shapes: only one head has them.
     Shape,
     /// Nothing: the shapes are open.
@@ -250,6 +339,7 @@ impl std::fmt::Display for HeadSource {
             Self::Stated => "as stated",
             Self::Export => "as the export says",
             Self::Description => "by its description",
+            Self::Names => "by the names of its outputs",
             Self::Shape => "by its shape",
             Self::Open => "assumed",
         })
@@ -334,6 +424,17 @@ pub struct ImageInput {
     pub height: Dim,
     /// Columns.
     pub width: Dim,
+    /// A second input, which is filled with the size of each window.
+    pub sizes: Option<SizesInput>,
+}
+
+/// An input `[B, 2]` that takes width and height of each window, px: exports that answer boxes in px have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SizesInput {
+    /// Its name in the graph.
+    pub name: String,
+    /// ONNX's number of its element type: float, int32 or int64.
+    pub(crate) elem_type: i32,
 }
 
 impl ImageInput {
@@ -346,6 +447,7 @@ impl ImageInput {
             batch: Dim::Unknown,
             height: Dim::Unknown,
             width: Dim::Unknown,
+            sizes: None,
         }
     }
 }

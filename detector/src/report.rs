@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use crate::{
     DetectorError, Manifest,
-    manifest::{Dim, Head, HeadSource, ManifestFile, Precision, Task},
+    manifest::{Activation, Background, Dim, Head, HeadSource, ManifestFile, Precision, Task},
     onnx::{Model, read_manifest_beside, read_model},
 };
 
@@ -124,7 +124,13 @@ impl fmt::Display for ModelReport {
         for (name, shape) in &m.outputs {
             line("output", &format!("{name} {}", Dim::list(shape)))?;
         }
+        for name in &m.unread {
+            line("output", &format!("{name} is not read"))?;
+        }
         line("input", &input_line(m))?;
+        if let Some(sizes) = &m.input.sizes {
+            line("input", &format!("{}: filled with the size of each window", sizes.name))?;
+        }
         line("pixels", &pixels_line(m))?;
         line("window", &window_line(m))?;
         line("mpp", &said(m.mpp))?;
@@ -175,7 +181,27 @@ fn head_line(head: Head, classes: usize) -> String {
         Head::DetrRows => {
             format!("[B, Q, {rows}]: 4 box columns in fractions of the window, {classes} score columns")
         }
+        Head::Detr { activation, background } => detr_line(classes, activation, background),
+        Head::DetrFinal { joined: false } => {
+            "[B, K, 4]: two corners in px; scores and labels [B, K]".to_owned()
+        }
+        Head::DetrFinal { joined: true } => {
+            "[B, K, 5]: two corners in px and a score; labels [B, K]".to_owned()
+        }
     }
+}
+
+fn detr_line(classes: usize, activation: Activation, background: Background) -> String {
+    let scores = classes + background.scores();
+    let activation = match activation {
+        Activation::None => "probabilities".to_owned(),
+        raw => format!("through a {raw}"),
+    };
+    let background = match background {
+        Background::None => String::new(),
+        place => format!(", the {place} of them of no class"),
+    };
+    format!("[B, Q, 4]: boxes in fractions of the window; [B, Q, {scores}]: scores, {activation}{background}")
 }
 
 fn input_line(m: &Manifest) -> String {

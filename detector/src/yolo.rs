@@ -23,7 +23,7 @@ pub mod segment;
 
 pub(crate) use self::detect::all_finite;
 pub use self::{
-    decoder::{Decoder, Found, TensorView},
+    decoder::{Decoder, Found, Instances, TensorView},
     detect::Candidate,
 };
 use crate::WindowFault;

@@ -14,7 +14,9 @@
 //! nms_iou = 0.7
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
-//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr: how it answers
+//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final: how it answers
+//! activation = "sigmoid" # detr: or softmax, none: how its scores become probabilities
+//! background = "none"    # detr: or first, last: which of its scores is of no class
 //!
 //! [input]
 //! scale = 0.00392156862745098   # 1 / 255
@@ -30,7 +32,7 @@
 
 use serde::Deserialize;
 
-use super::ColourOrder;
+use super::{Activation, Background, ColourOrder};
 use crate::DetectorError;
 
 /// What the file says; everything may be left out.
@@ -50,6 +52,8 @@ pub(crate) struct ManifestFile {
     pub cross_class_iou: Option<f64>,
     pub end2end: Option<bool>,
     pub head: Option<String>,
+    pub activation: Option<Activation>,
+    pub background: Option<Background>,
     pub input: InputSection,
     pub classes: Option<Vec<ClassSection>>,
 }
@@ -87,6 +91,8 @@ const TOP: &[&str] = &[
     "cross_class_iou",
     "end2end",
     "head",
+    "activation",
+    "background",
     "input",
     "classes",
 ];

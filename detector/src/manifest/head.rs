@@ -4,85 +4,12 @@
 //! head (corners, score, class) or a DETR head (centre, size, a score per class), and a model taken for the
 //! wrong one counts nonsense. What is left open is refused, with the key that settles it.
 
-use std::fmt;
-
-use super::{Dim, Head, HeadSource, ImageInput};
+use super::{
+    Dim, Head, HeadSource, ImageInput,
+    evidence::{Evidence, HeadName, Pixels, Told},
+    named,
+};
 use crate::DetectorError;
-
-/// A head as a TOML states it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HeadName {
-    /// Boxes by columns: YOLOv8, YOLO11.
-    Detect,
-    /// The same with mask coefficients and prototypes.
-    Segment,
-    /// Duplicates already gone; with prototypes, masks too.
-    EndToEnd,
-    /// Rows with an objectness: YOLOv5, YOLOv7, YOLOX exported with its decoding.
-    Objectness,
-    /// The same before the grid is decoded: YOLOX as its own export writes it.
-    ObjectnessGrid,
-    /// One row per query, boxes as fractions of the window: DETR kinds.
-    Detr,
-}
-
-impl HeadName {
-    const ALL: [Self; 6] =
-        [Self::Detect, Self::Segment, Self::EndToEnd, Self::Objectness, Self::ObjectnessGrid, Self::Detr];
-
-    /// The head of that name, or of a maker's word for it.
-    pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
-        let text = text.trim();
-        let named = Self::ALL.into_iter().find(|name| name.to_string() == text);
-        let by_maker = match text {
-            "yolov5" | "yolov7" => Some(Self::Objectness),
-            "yolox" => Some(Self::ObjectnessGrid),
-            _ => None,
-        };
-        named.or(by_maker).ok_or_else(|| {
-            let known = Self::ALL.map(|name| name.to_string()).join(", ");
-            DetectorError::manifest(
-                "head",
-                format!("is {text}, expected one of {known}, yolov5, yolov7, yolox"),
-            )
-        })
-    }
-}
-
-impl fmt::Display for HeadName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Detect => "detect",
-            Self::Segment => "segment",
-            Self::EndToEnd => "end2end",
-            Self::Objectness => "objectness",
-            Self::ObjectnessGrid => "objectness-grid",
-            Self::Detr => "detr",
-        })
-    }
-}
-
-/// What beside shapes says how a model answers.
-#[derive(Debug, Default)]
-pub(super) struct Evidence {
-    /// `head` of the TOML.
-    pub(super) stated: Option<HeadName>,
-    /// Whether duplicates are already gone, where the TOML, the metadata or the arguments of the export say.
-    pub(super) end2end: Option<bool>,
-    /// The maker's own words, such as `Ultralytics YOLO11n model trained on cells.yaml`.
-    pub(super) words: String,
-}
-
-impl Evidence {
-    fn is_rt_detr(&self) -> bool {
-        let lower = self.words.to_ascii_lowercase();
-        lower.contains("rt-detr") || lower.contains("rtdetr")
-    }
-
-    fn is_yolo(&self) -> bool {
-        self.words.to_ascii_lowercase().contains("yolo")
-    }
-}
 
 /// Which head has these outputs, with `classes` classes.
 pub(super) fn head(
@@ -90,17 +17,45 @@ pub(super) fn head(
     classes: usize,
     input: &ImageInput,
     evidence: &Evidence,
-) -> Result<(Head, HeadSource), DetectorError> {
+) -> Result<Told, DetectorError> {
+    let told = match named::told(outputs, classes, evidence)? {
+        Some(told) => told,
+        None => by_shape(outputs, classes, input, evidence)?,
+    };
+    if matches!(told.head, Head::Detr { .. }) {
+        return Ok(told);
+    }
+    let without_use =
+        [("activation", evidence.activation.is_some()), ("background", evidence.background.is_some())];
+    match without_use.into_iter().find(|(_, is_stated)| *is_stated) {
+        Some((key, _)) => {
+            let reason = format!("the head is {}, which has none; leave it out", told.head);
+            Err(DetectorError::manifest(key, reason))
+        }
+        None => Ok(told),
+    }
+}
+
+/// The head as stated, or as told by metadata and shapes.
+fn by_shape(
+    outputs: &[(String, Vec<Dim>)],
+    classes: usize,
+    input: &ImageInput,
+    evidence: &Evidence,
+) -> Result<Told, DetectorError> {
     let answer = Answer::new(outputs, classes, input);
     let found = answer.as_ref().and_then(|answer| match evidence.stated {
         Some(stated) => Some((answer.stated(stated)?, HeadSource::Stated)),
         None => answer.told(evidence),
     });
-    found.ok_or_else(|| DetectorError::UnknownHead {
-        found: outputs.to_vec(),
-        classes,
-        hint: answer.and_then(|answer| answer.hint(evidence)),
-    })
+    match found {
+        Some((head, source)) => Ok(Told { head, source, outputs: outputs.to_vec(), pixels: Pixels::Over255 }),
+        None => Err(DetectorError::UnknownHead {
+            found: outputs.to_vec(),
+            classes,
+            hint: answer.and_then(|answer| answer.hint(evidence)),
+        }),
+    }
 }
 
 /// The output that holds the answers, beside what its sides are compared with.
@@ -141,6 +96,8 @@ impl<'a> Answer<'a> {
                 self.coefficients == 0 && may_be(self.columns, 5 + self.classes)
             }
             HeadName::Detr => self.coefficients == 0 && may_be(self.columns, 4 + self.classes),
+            // Told by the names of its outputs only.
+            HeadName::DetrFinal => false,
         };
         fits.then(|| match stated {
             HeadName::Detect | HeadName::Segment => self.raw(),
@@ -148,6 +105,7 @@ impl<'a> Answer<'a> {
             HeadName::Objectness => Head::Objectness { grid: false },
             HeadName::ObjectnessGrid => Head::Objectness { grid: true },
             HeadName::Detr => Head::DetrRows,
+            HeadName::DetrFinal => Head::DetrFinal { joined: false },
         })
     }
 
@@ -284,6 +242,7 @@ mod tests {
             batch: Dim::Fixed(1),
             height: Dim::Fixed(side),
             width: Dim::Fixed(side),
+            sizes: None,
         }
     }
 
@@ -291,7 +250,7 @@ mod tests {
         let dims =
             shape.iter().map(|&side| if side == 0 { Dim::Unknown } else { Dim::Fixed(side) }).collect();
         let found = head(&[("output0".to_owned(), dims)], classes, &input(640), evidence);
-        found.map(|(head, _)| head).map_err(|e| e.to_string())
+        found.map(|told| told.head).map_err(|e| e.to_string())
     }
 
     fn described(words: &str) -> Evidence {

@@ -6,9 +6,10 @@ use wsi_types::Mpp;
 
 use super::{
     ClassInfo, Dim, Element, Head, ImageInput, Layout, Manifest, ManifestFile, Normalisation, Precision,
-    Task,
+    SizesInput, Task,
+    evidence::{Evidence, HeadName, Pixels, Told},
     file::{ClassSection, InputSection},
-    head::{Evidence, HeadName, head},
+    head::head,
     literal::Literal,
 };
 use crate::{
@@ -33,7 +34,8 @@ pub(crate) fn manifest_of(
     let classes = classes(&metadata, file)?;
     let outputs: Vec<_> = graph.output.iter().map(|value| (value.name.clone(), dims(value))).collect();
     let input = image_input(graph)?;
-    let (head, head_source) = head(&outputs, classes.len(), &input, &evidence(&metadata, file)?)?;
+    let Told { head, source, outputs: read, pixels } =
+        head(&outputs, classes.len(), &input, &evidence(&metadata, file)?)?;
     let (conf, classes) = thresholds(&metadata, file, classes)?;
     Ok(Manifest {
         name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
@@ -47,7 +49,7 @@ pub(crate) fn manifest_of(
             .or_else(|| metadata.text("license")),
         task: task(&metadata, head)?,
         head,
-        head_source,
+        head_source: source,
         classes,
         mpp: mpp(&metadata, file)?,
         max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,
@@ -57,10 +59,11 @@ pub(crate) fn manifest_of(
         nms_iou: within("nms_iou", file.nms_iou, &metadata, 0.0..=1.0)?
             .map_or(Manifest::DEFAULT_NMS_IOU, |iou| iou as f32),
         cross_class_iou: within("cross_class_iou", file.cross_class_iou, &metadata, 0.0..=1.0)?,
-        normalisation: normalisation(&file.input)?,
+        normalisation: normalisation(&file.input, pixels, input.element)?,
         input,
         opset: opset(model),
-        outputs,
+        unread: outputs.into_iter().filter(|output| !read.contains(output)).map(|(name, _)| name).collect(),
+        outputs: read,
         precision: precision(graph),
         sha256,
     })
@@ -124,6 +127,8 @@ fn evidence(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Evidence, De
     Ok(Evidence {
         stated: file.head.as_deref().map(HeadName::parse).transpose()?,
         end2end: file.end2end.or(own),
+        activation: file.activation,
+        background: file.background,
         // `head` is the name of Ultralytics' own class, such as `RTDETRDecoder`.
         words: ["description", "head"].map(|key| metadata.text(key).unwrap_or_default()).join(" "),
     })
@@ -210,8 +215,29 @@ fn task(metadata: &Metadata<'_>, head: Head) -> Result<Task, DetectorError> {
     }
 }
 
-fn normalisation(section: &InputSection) -> Result<Normalisation, DetectorError> {
+const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+fn normalisation(
+    section: &InputSection,
+    pixels: Pixels,
+    element: Element,
+) -> Result<Normalisation, DetectorError> {
     let default = Normalisation::default();
+    let default = match pixels {
+        Pixels::Over255 => default,
+        Pixels::ImageNet => Normalisation { mean: IMAGENET_MEAN, std: IMAGENET_STD, ..default },
+        // A graph that takes bytes normalises them itself.
+        Pixels::Unsaid if element == Element::U8 || section.mean.is_some() => default,
+        Pixels::Unsaid => {
+            return Err(DetectorError::manifest(
+                "input.mean",
+                "nothing says how pixels are normalised, and models with outputs of these names differ; say in a TOML \
+                 beside the model, below [input], mean = [0, 0, 0] for bytes over 255 (RT-DETR, D-FINE), or \
+                 mean = [0.485, 0.456, 0.406] and std = [0.229, 0.224, 0.225] (DETR, YOLOS, RF-DETR)",
+            ));
+        }
+    };
     let normalisation = Normalisation {
         scale: section.scale.unwrap_or(default.scale),
         mean: section.mean.unwrap_or(default.mean),
@@ -361,17 +387,43 @@ fn dims(value: &ValueInfo) -> Vec<Dim> {
         .collect()
 }
 
-/// The one input that is not a weight.
+/// The inputs that are not weights: a picture, and where boxes are answered in px the size of it.
 fn image_input(graph: &Graph) -> Result<ImageInput, DetectorError> {
     // Before IR version 4, weights were listed as inputs too.
     let inputs: Vec<&ValueInfo> = (graph.input.iter())
         .filter(|value| graph.initializer.iter().all(|tensor| tensor.name != value.name))
         .collect();
-    let [input] = inputs[..] else {
+    let (sizes, images): (Vec<_>, Vec<_>) =
+        inputs.iter().copied().partition(|value| value.name == SIZES_INPUT && inputs.len() > 1);
+    let [image] = images[..] else {
         let names: Vec<&str> = inputs.iter().map(|value| value.name.as_str()).take(8).collect();
         let reason = format!("it has {} inputs ({}), expected one", inputs.len(), names.join(", "));
         return Err(DetectorError::UnknownInput { reason });
     };
+    let sizes = sizes.first().map(|sizes| sizes_input(sizes)).transpose()?;
+    Ok(ImageInput { sizes, ..image_tensor(image)? })
+}
+
+/// The name that the authors of RT-DETR and its descendants give it.
+const SIZES_INPUT: &str = "orig_target_sizes";
+
+fn sizes_input(value: &ValueInfo) -> Result<SizesInput, DetectorError> {
+    let elem_type = value.tensor().map_or(0, |tensor| tensor.elem_type);
+    let dims = dims(value);
+    let fits = matches!(&dims[..], [_, pair] if pair.allows(2));
+    if !fits || ![element::FLOAT, element::INT32, element::INT64].contains(&elem_type) {
+        let reason = format!(
+            "{} is {} {}, expected [B, 2] of int64, int32 or float",
+            value.name,
+            element::name(elem_type),
+            Dim::list(&dims)
+        );
+        return Err(DetectorError::UnknownInput { reason });
+    }
+    Ok(SizesInput { name: value.name.clone(), elem_type })
+}
+
+fn image_tensor(input: &ValueInfo) -> Result<ImageInput, DetectorError> {
     let elem_type = input.tensor().map_or(0, |tensor| tensor.elem_type);
     let element = match elem_type {
         element::FLOAT => Element::F32,
@@ -396,7 +448,7 @@ fn image_input(graph: &Graph) -> Result<ImageInput, DetectorError> {
         }
     };
     let [batch, height, width] = [batch, height, width].map(Clone::clone);
-    Ok(ImageInput { name: input.name.clone(), layout, element, batch, height, width })
+    Ok(ImageInput { name: input.name.clone(), layout, element, batch, height, width, sizes: None })
 }
 
 fn precision(graph: &Graph) -> Precision {

@@ -44,17 +44,30 @@ impl OrtTensor {
             other => return Err(RunError::Other(format!("output {name} is {other:?}, expected a tensor"))),
         };
         match kind {
-            TensorElementType::Float32 | TensorElementType::Float16 => {
+            TensorElementType::Float32
+            | TensorElementType::Float16
+            | TensorElementType::Int64
+            | TensorElementType::Int32 => {
                 Ok(Output { name: name.to_owned(), shape, data: Data::Ort(Self(value)) })
             }
-            other => Err(RunError::Other(format!("output {name} is {other}, expected float or float16"))),
+            other => {
+                let expected = "expected float, float16, int64 or int32";
+                Err(RunError::Other(format!("output {name} is {other}, {expected}")))
+            }
         }
     }
 
-    /// The numbers as f32; empty for nothing but a tensor of floats, which [`OrtTensor::output`] refuses.
+    /// The numbers as f32, which whole ones below 2^24 are without rounding; empty for nothing that
+    /// [`OrtTensor::output`] takes.
     pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
         if let Ok((_, values)) = self.0.try_extract_tensor::<f32>() {
             return Cow::Borrowed(values);
+        }
+        if let Ok((_, values)) = self.0.try_extract_tensor::<i64>() {
+            return values.iter().map(|&value| value as f32).collect();
+        }
+        if let Ok((_, values)) = self.0.try_extract_tensor::<i32>() {
+            return values.iter().map(|&value| value as f32).collect();
         }
         let halves = self.0.try_extract_tensor::<half::f16>().map_or(&[][..], |(_, values)| values);
         let mut floats = vec![0.0; halves.len()];

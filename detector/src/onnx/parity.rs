@@ -108,7 +108,7 @@ fn detect(folder: &Path, reference: &Reference) -> Vec<Found> {
     let settings =
         DetectSettings { score_floor: reference.conf, nms_iou: reference.iou, ..DetectSettings::default() };
     let decoder = Decoder::new(&model.manifest, &settings);
-    let kept = decoder.instances(&views, 0, width, height).unwrap();
+    let kept = decoder.instances(&views, 0, width, height).unwrap().each;
     let to_picture = reference.to_picture();
     kept.into_iter()
         .map(|(candidate, mask)| Found {

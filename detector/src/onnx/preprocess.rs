@@ -7,6 +7,8 @@
 //! u8 [n,h,w,3] → Gather (BGR) → Transpose → Cast f32 → Div 1/scale → Sub mean → Div std → Cast f16 → input
 //! ```
 //!
+//! Where the model wants the size of each window too, it is taken from the shape of the same tensor.
+//!
 //! The scale is a division by 255, not a multiplication by its rounded inverse: it is what trainers do, so
 //! the values are theirs to the last bit.
 
@@ -16,7 +18,7 @@ use super::{
     proto::{Attribute, Dimension, DimensionValue, Graph, Node, Tensor, ValueInfo, element, field},
     wire::{self, WireError},
 };
-use crate::manifest::{ColourOrder, Dim, Element, ImageInput, Layout, Normalisation};
+use crate::manifest::{ColourOrder, Dim, Element, ImageInput, Layout, Normalisation, SizesInput};
 
 /// The name of the u8 input, unless the model has that name already.
 const INPUT: &str = "slidemill_rgb";
@@ -38,7 +40,7 @@ pub(crate) fn prepend(
     if front.nodes.is_empty() {
         return Ok((model.to_vec(), input.name.clone()));
     }
-    Ok((splice(model, &input.name, &front)?, name))
+    Ok((splice(model, &front)?, name))
 }
 
 /// [`INPUT`], with as many underscores as it takes to be free.
@@ -58,6 +60,8 @@ fn free_name(graph: &Graph) -> String {
 /// What goes in front of the graph.
 struct Front {
     input: ValueInfo,
+    /// Names of the inputs that it takes the place of, the picture first.
+    replaced: Vec<String>,
     nodes: Vec<Node>,
     initializers: Vec<Tensor>,
 }
@@ -79,7 +83,15 @@ impl Front {
         if input.element == Element::F16 {
             chain.push("Cast", &[], Some(Attribute::int("to", element::FLOAT16.into())));
         }
+        if chain.nodes.is_empty() && input.sizes.is_some() {
+            chain.push("Identity", &[], None);
+        }
         chain.end_at(&input.name);
+        let mut replaced = vec![input.name.clone()];
+        if let Some(sizes) = &input.sizes {
+            chain.give_sizes(sizes);
+            replaced.push(sizes.name.clone());
+        }
         let dims = vec![
             dimension(&input.batch),
             dimension(&input.height),
@@ -88,9 +100,21 @@ impl Front {
         ];
         Self {
             input: ValueInfo::new(name, element::UINT8, dims),
+            replaced,
             nodes: chain.nodes,
             initializers: chain.initializers,
         }
+    }
+}
+
+impl Front {
+    /// Which of the inputs that are replaced a field of the graph is.
+    fn place_of(&self, number: u32, payload: &[u8]) -> Option<usize> {
+        if number != field::GRAPH_INPUT {
+            return None;
+        }
+        let value = ValueInfo::decode(payload).ok()?;
+        self.replaced.iter().position(|name| *name == value.name)
     }
 }
 
@@ -155,6 +179,23 @@ impl Chain {
         }
     }
 
+    /// Width and height of each window from the shape of the first tensor, `[n, h, w, 3]`, as `[n, 2]`.
+    fn give_sizes(&mut self, sizes: &SizesInput) {
+        let names = ["shape", "sides", "count", "like", "whole"].map(|name| format!("{}/{name}", self.first));
+        let [shape, sides, count, like, whole] = names.each_ref().map(String::as_str);
+        let [at_sides, at_count, two] = [("at_sides", &[2, 1][..]), ("at_count", &[0]), ("two", &[2])]
+            .map(|(name, values)| (format!("{}/{name}", self.first), values))
+            .map(|(name, values)| self.constant(Tensor::ints(&name, &[values.len() as i64], values)));
+        self.nodes.extend([
+            Node::new("Shape", &[self.first.as_str()], shape),
+            Node::new("Gather", &[shape, at_sides.as_str()], sides),
+            Node::new("Gather", &[shape, at_count.as_str()], count),
+            Node::new("Concat", &[count, two.as_str()], like).with(Attribute::int("axis", 0)),
+            Node::new("Expand", &[sides, like], whole),
+            Node::new("Cast", &[whole], &sizes.name).with(Attribute::int("to", sizes.elem_type.into())),
+        ]);
+    }
+
     /// The last node feeds what the model calls its input.
     fn end_at(&mut self, name: &str) {
         if let Some(last) = self.nodes.last_mut() {
@@ -163,14 +204,14 @@ impl Chain {
     }
 }
 
-/// Copies `model`, with `front` before the nodes of its graph and in place of the input `replaced`.
-fn splice(model: &[u8], replaced: &str, front: &Front) -> Result<Vec<u8>, WireError> {
+/// Copies `model`, with `front` before the nodes of its graph and in place of its inputs.
+fn splice(model: &[u8], front: &Front) -> Result<Vec<u8>, WireError> {
     let mut out = Vec::with_capacity(model.len() + 4096);
     let mut graphs = 0;
     for part in wire::fields(model)? {
         if part.number == field::MODEL_GRAPH {
             graphs += 1;
-            let graph = splice_graph(&model[part.payload], replaced, front)?;
+            let graph = splice_graph(&model[part.payload], front)?;
             wire::push_message(&mut out, field::MODEL_GRAPH, &graph);
         } else {
             out.extend_from_slice(&model[part.whole]);
@@ -182,7 +223,7 @@ fn splice(model: &[u8], replaced: &str, front: &Front) -> Result<Vec<u8>, WireEr
     }
 }
 
-fn splice_graph(graph: &[u8], replaced: &str, front: &Front) -> Result<Vec<u8>, WireError> {
+fn splice_graph(graph: &[u8], front: &Front) -> Result<Vec<u8>, WireError> {
     let mut out = Vec::with_capacity(graph.len() + 4096);
     // ONNX wants nodes sorted: a node's inputs come before it.
     for node in &front.nodes {
@@ -192,12 +233,10 @@ fn splice_graph(graph: &[u8], replaced: &str, front: &Front) -> Result<Vec<u8>, 
         wire::push_message(&mut out, field::GRAPH_INITIALIZER, &tensor.encode_to_vec());
     }
     for part in wire::fields(graph)? {
-        let is_replaced = part.number == field::GRAPH_INPUT
-            && ValueInfo::decode(&graph[part.payload.clone()]).is_ok_and(|value| value.name == replaced);
-        if is_replaced {
-            wire::push_message(&mut out, field::GRAPH_INPUT, &front.input.encode_to_vec());
-        } else {
-            out.extend_from_slice(&graph[part.whole]);
+        match front.place_of(part.number, &graph[part.payload.clone()]) {
+            Some(0) => wire::push_message(&mut out, field::GRAPH_INPUT, &front.input.encode_to_vec()),
+            Some(_) => {}
+            None => out.extend_from_slice(&graph[part.whole]),
         }
     }
     Ok(out)
@@ -216,6 +255,7 @@ mod tests {
             batch: Dim::Named("batch".to_owned()),
             height: Dim::Fixed(64),
             width: Dim::Unknown,
+            sizes: None,
         }
     }
 
@@ -270,6 +310,16 @@ mod tests {
         );
         assert_eq!(types(input(Layout::Nchw, Element::U8), &Normalisation::default()), ["Transpose", "Relu"]);
         assert_eq!(types(input(Layout::Nhwc, Element::U8), &Normalisation::default()), ["Relu"]);
+    }
+
+    #[test]
+    fn the_size_of_windows_comes_from_the_shape() {
+        let sizes = SizesInput { name: "orig_target_sizes".to_owned(), elem_type: element::INT64 };
+        let wants_sizes = ImageInput { sizes: Some(sizes), ..input(Layout::Nhwc, Element::U8) };
+        assert_eq!(
+            types(wants_sizes, &Normalisation::default()),
+            ["Identity", "Shape", "Gather", "Gather", "Concat", "Expand", "Cast", "Relu"]
+        );
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl Tensor {
 pub(crate) mod element {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const UINT8: i32 = 2;
+    pub(crate) const INT32: i32 = 6;
     pub(crate) const INT64: i32 = 7;
     pub(crate) const FLOAT16: i32 = 10;
 
@@ -183,7 +184,7 @@ pub(crate) mod element {
             FLOAT => "float",
             UINT8 => "uint8",
             3 => "int8",
-            6 => "int32",
+            INT32 => "int32",
             INT64 => "int64",
             FLOAT16 => "float16",
             11 => "double",

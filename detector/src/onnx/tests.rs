@@ -341,3 +341,69 @@ fn a_toml_beside_the_model_is_read() {
     let absent = crate::describe(&folder.path().join("absent.onnx")).unwrap_err().to_string();
     assert!(absent.starts_with("cannot read the model: "), "{absent}");
 }
+
+/// A decoded head that answers its window as one box, of the score that its mean is.
+fn whole_window_head() -> Vec<u8> {
+    let nodes = vec![
+        Node::new("Cast", &["orig_target_sizes"], "sides").with(Attribute::int("to", element::FLOAT.into())),
+        Node::new("Concat", &["sides", "sides"], "twice").with(Attribute::int("axis", 1)),
+        Node::new("Mul", &["twice", "corner"], "flat"),
+        Node::new("Reshape", &["flat", "one_box"], "boxes"),
+        Node::new("ReduceMean", &["images"], "mean").with(Attribute::ints("axes", &[1, 2, 3])),
+        Node::new("Reshape", &["mean", "one_score"], "scores"),
+        Node::new("Mul", &["scores", "nothing"], "zeros"),
+        Node::new("Cast", &["zeros"], "labels").with(Attribute::int("to", element::INT64.into())),
+    ];
+    let initializer = vec![
+        Tensor::floats("corner", &[4], &[0.0, 0.0, 1.0, 1.0]),
+        Tensor::floats("nothing", &[], &[0.0]),
+        Tensor::ints("one_box", &[3], &[-1, 1, 4]),
+        Tensor::ints("one_score", &[2], &[-1, 1]),
+    ];
+    let dims = |sides: &[i64]| sides.iter().map(|&side| Dimension::fixed(side)).collect::<Vec<_>>();
+    let image = vec![Dimension::fixed(2), Dimension::fixed(3), named("height"), named("width")];
+    let graph = Graph {
+        node: nodes,
+        name: "test".to_owned(),
+        initializer,
+        input: vec![
+            ValueInfo::new("images", element::FLOAT, image),
+            ValueInfo::new("orig_target_sizes", element::INT64, dims(&[2, 2])),
+        ],
+        output: vec![
+            ValueInfo::new("labels", element::INT64, dims(&[2, 1])),
+            ValueInfo::new("boxes", element::FLOAT, dims(&[2, 1, 4])),
+            ValueInfo::new("scores", element::FLOAT, dims(&[2, 1])),
+        ],
+    };
+    let metadata = [("names", "{0: 'cell'}"), ("stride", "4")]
+        .map(|(key, value)| Entry { key: key.to_owned(), value: value.to_owned() });
+    let model = proto::Model {
+        ir_version: 8,
+        graph: Some(graph),
+        opset_import: vec![OperatorSet { domain: String::new(), version: 17 }],
+        metadata_props: metadata.into(),
+        ..proto::Model::default()
+    };
+    model.encode_to_vec()
+}
+
+#[test]
+fn a_second_input_takes_width_and_height_of_each_window() {
+    if !runtime_is_there() {
+        return;
+    }
+    let session = SessionSettings { window: (40, 24), ..settings(1, 2) };
+    let toml = "[input]\nmean = [0, 0, 0]";
+    let model = whole_window_head();
+    let mut detector =
+        OnnxDetector::from_bytes("test", &model, toml, &Device::Cpu, &DetectSettings::default(), &session)
+            .unwrap();
+    let pixels = [[255; 40 * 24 * 3], [51; 40 * 24 * 3]].concat();
+    let windows = [WindowIndex(0), WindowIndex(1)];
+    let batch = BatchView { height: 24, width: 40, windows: &windows, pixels: &pixels };
+    let results = detector.detect(batch).unwrap();
+    let found: Vec<_> = results.iter().map(|result| boxes(result.outcome.as_ref().unwrap())).collect();
+    assert_eq!(found, [vec![([0.0, 0.0, 40.0, 24.0], 255.0)], vec![]]);
+    assert!(results[0].is_full && !results[1].is_full);
+}

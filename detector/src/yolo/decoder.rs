@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     DetectSettings, Manifest, WindowFault,
-    detr::{self, Fractions},
+    detr::{self, Final, Fractions, Queries, ScoreMeaning},
     manifest::Head,
 };
 
@@ -29,7 +29,7 @@ pub struct TensorView<'a> {
 
 impl<'a> TensorView<'a> {
     /// The part of one window, without the batch axis; `None` past the end of the batch.
-    pub(super) fn window(&self, place: usize) -> Option<(&'a [usize], &'a [f32])> {
+    pub(crate) fn window(&self, place: usize) -> Option<(&'a [usize], &'a [f32])> {
         let (&batch, shape) = self.shape.split_first()?;
         let size = shape.iter().try_fold(1usize, |size, &side| size.checked_mul(side))?;
         let start = place.checked_mul(size)?;
@@ -37,7 +37,7 @@ impl<'a> TensorView<'a> {
         (place < batch).then_some((shape, data))
     }
 
-    pub(super) fn fault(&self, expected: String) -> WindowFault {
+    pub(crate) fn fault(&self, expected: String) -> WindowFault {
         WindowFault::Shape { output: self.name.to_owned(), found: self.shape.to_vec(), expected }
     }
 }
@@ -69,9 +69,8 @@ impl Decoder {
         width: usize,
         height: usize,
     ) -> Result<Found, WindowFault> {
-        let instances = self.instances(outputs, place, width, height)?;
-        let is_full = self.is_full(outputs, instances.len());
-        let detections = instances.into_iter().map(|(candidate, mask)| Detection {
+        let Instances { each, is_full } = self.instances(outputs, place, width, height)?;
+        let detections = each.into_iter().map(|(candidate, mask)| Detection {
             bbox: candidate.bbox,
             class: ModelClass(candidate.class),
             score: candidate.score,
@@ -97,22 +96,26 @@ impl Decoder {
         place: usize,
         width: usize,
         height: usize,
-    ) -> Result<Vec<(Candidate, Option<Mask>)>, WindowFault> {
-        let boxes = outputs.first().ok_or(WindowFault::NoOutput)?;
-        let answers = self.answers(boxes, place, width, height)?;
+    ) -> Result<Instances, WindowFault> {
+        let answers = self.answers(outputs, place, width, height)?;
         let mut candidates = Vec::new();
         answers.candidates(self.classes, self.settings.score_floor, &mut candidates)?;
         if answers.is_in_px() {
             check_px(&candidates)?;
         }
+        let is_full = self.is_full(outputs, candidates.len());
         if self.head.is_end_to_end() || self.settings.keep_raw {
             candidates.sort_unstable_by(nms::best_first);
         } else {
             let DetectSettings { nms_iou, class_agnostic, .. } = self.settings;
             nms::suppress(&mut candidates, nms_iou, class_agnostic, width, height);
         }
+        if matches!(self.head, Head::DetrFinal { .. }) {
+            detr::keep_one_per_query(&mut candidates);
+        }
         let (Some(tensor), coefficients @ 1..) = (outputs.get(1), self.head.coefficients()) else {
-            return Ok(candidates.into_iter().map(|candidate| (candidate, None)).collect());
+            let each = candidates.into_iter().map(|candidate| (candidate, None)).collect();
+            return Ok(Instances { each, is_full });
         };
         let prototypes = Prototypes::new(tensor, place, coefficients)?;
         let mut weights = vec![0.0; coefficients];
@@ -121,17 +124,18 @@ impl Decoder {
             let mask = prototypes.mask(&weights, &candidate.bbox, width, height)?;
             Ok((candidate, Some(mask)))
         });
-        masked.collect()
+        Ok(Instances { each: masked.collect::<Result<_, WindowFault>>()?, is_full })
     }
 
     /// The answers of one window, checked for shape.
     fn answers<'a>(
         &self,
-        boxes: &TensorView<'a>,
+        outputs: &[TensorView<'a>],
         place: usize,
         width: usize,
         height: usize,
     ) -> Result<Answers<'a>, WindowFault> {
+        let boxes = outputs.first().ok_or(WindowFault::NoOutput)?;
         let (classes, coefficients) = (self.classes, self.head.coefficients());
         match self.head {
             Head::EndToEnd | Head::EndToEndSegment { .. } => {
@@ -140,8 +144,13 @@ impl Decoder {
             }
             Head::DetrRows => {
                 let (_, data) = rows(boxes, place, detr::BOX_COLUMNS + classes)?;
-                Ok(Answers::Queries { data, window: Fractions::new(width, height) })
+                Ok(Answers::QueryRows { data, window: Fractions::new(width, height) })
             }
+            Head::Detr { activation, background } => {
+                let meaning = ScoreMeaning { classes, activation, background };
+                Queries::new(outputs, place, meaning, Fractions::new(width, height)).map(Answers::Queries)
+            }
+            Head::DetrFinal { joined } => Final::new(outputs, place, joined, classes).map(Answers::Final),
             Head::Objectness { grid } => {
                 let (anchors, data) = rows(boxes, place, objectness::COLUMNS + classes)?;
                 if !grid {
@@ -193,6 +202,15 @@ fn rows<'a>(boxes: &TensorView<'a>, place: usize, columns: usize) -> Result<(usi
     }
 }
 
+/// The answers of one window that stay.
+#[derive(Debug)]
+pub struct Instances {
+    /// Best first, with their masks when the head has any.
+    pub each: Vec<(Candidate, Option<Mask>)>,
+    /// As in [`Found`].
+    pub is_full: bool,
+}
+
 /// What a model found in one window.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Found {
@@ -211,7 +229,11 @@ enum Answers<'a> {
     /// One row per place of a grid; `places` where boxes are relative to them.
     Places { data: &'a [f32], places: Option<Vec<Place>> },
     /// One row per query.
-    Queries { data: &'a [f32], window: Fractions },
+    QueryRows { data: &'a [f32], window: Fractions },
+    /// Boxes and raw scores per query.
+    Queries(Queries<'a>),
+    /// Decoded in the graph.
+    Final(Final<'a>),
 }
 
 impl Answers<'_> {
@@ -222,13 +244,20 @@ impl Answers<'_> {
             Self::Places { data, places } => {
                 objectness::Rows { data, classes }.candidates(places.as_deref(), floor, found)
             }
-            Self::Queries { data, window } => detr::row_candidates(data, classes, *window, floor, found),
+            Self::QueryRows { data, window } => detr::row_candidates(data, classes, *window, floor, found),
+            Self::Queries(queries) => queries.candidates(floor, found),
+            Self::Final(answers) => answers.candidates(floor, found),
         }
     }
 
     /// Whether the model answers boxes in window px, without our help.
     fn is_in_px(&self) -> bool {
-        matches!(self, Self::Columns { .. } | Self::Rows { .. } | Self::Places { places: None, .. })
+        match self {
+            Self::Columns { .. } | Self::Rows { .. } | Self::Places { places: None, .. } | Self::Final(_) => {
+                true
+            }
+            Self::Places { places: Some(_), .. } | Self::QueryRows { .. } | Self::Queries(_) => false,
+        }
     }
 
     /// The mask coefficients of one answer.
@@ -244,7 +273,7 @@ impl Answers<'_> {
                 into.copy_from_slice(&row[end2end::COLUMNS..]);
             }
             // Heads without masks.
-            Self::Places { .. } | Self::Queries { .. } => {}
+            Self::Places { .. } | Self::QueryRows { .. } | Self::Queries(_) | Self::Final(_) => {}
         }
     }
 }

@@ -1,0 +1,132 @@
+//! Models of other frameworks, with random weights: what is read is what their own decoding makes of the same picture.
+//!
+//! `tests/contracts` holds each model, its manifest and its framework's answers; the scripts that wrote them are in
+//! `models/contracts`. Boxes, as fractions of the window, and scores must agree within 1e-4.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use detector::{
+    BatchView, DetectSettings, Detector, Device, OnnxDetector, SessionSettings, WindowResult, describe,
+    manifest::{Activation, Background, Head, HeadSource},
+};
+use serde::Deserialize;
+use wsi_types::{Detection, WindowIndex};
+
+const MOST: f32 = 1e-4;
+
+#[derive(Deserialize)]
+struct Reference {
+    framework: String,
+    side: usize,
+    conf: f32,
+    found: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(rename = "box")]
+    bbox: [f32; 4],
+    score: f32,
+    class: u16,
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contracts").join(name).with_extension("onnx")
+}
+
+fn reference(name: &str) -> Reference {
+    serde_json::from_slice(&std::fs::read(path(name).with_extension("json")).unwrap()).unwrap()
+}
+
+/// The picture of `models/contracts/contract.py`.
+fn picture(side: usize) -> Vec<u8> {
+    (0..side * side * 3).map(|place| ((place * 2_654_435_761) >> 13) as u8).collect()
+}
+
+fn answer(name: &str, side: usize, score_floor: f32) -> Option<WindowResult> {
+    if let Err(absent) = native::find(native::Library::OnnxRuntime) {
+        eprintln!("skipped: ONNX Runtime is absent: {absent}");
+        return None;
+    }
+    let session = SessionSettings { threads: 1, window: (side, side), ..SessionSettings::default() };
+    let settings = DetectSettings { score_floor, ..DetectSettings::default() };
+    let mut detector = OnnxDetector::open(&path(name), &Device::Cpu, &settings, &session).unwrap();
+    let (pixels, windows) = (picture(side), [WindowIndex(0)]);
+    let batch = BatchView { height: side, width: side, windows: &windows, pixels: &pixels };
+    Some(detector.detect(batch).unwrap().remove(0))
+}
+
+/// The largest difference of any side, as a fraction of the window, and of the score.
+fn difference(found: &Detection, row: &Row, side: usize) -> f32 {
+    let bbox = found.bbox;
+    let sides = [bbox.min.x, bbox.min.y, bbox.max.x, bbox.max.y];
+    let of_box = sides.iter().zip(&row.bbox).map(|(ours, theirs)| (ours - theirs).abs() / side as f32);
+    of_box.fold((found.score.get() - row.score).abs(), f32::max)
+}
+
+/// Their answers without those that name an object once more, with a class of a lower score.
+fn objects(rows: &[Row]) -> Vec<&Row> {
+    let is_first = |(place, row): (usize, &Row)| rows[..place].iter().all(|better| better.bbox != row.bbox);
+    rows.iter().enumerate().filter(|&(place, row)| is_first((place, row))).map(|(_, row)| row).collect()
+}
+
+#[test]
+fn boxes_and_scores_are_those_of_their_framework() {
+    for name in ["rt-detr", "yolos", "rf-detr", "d-fine"] {
+        let Reference { framework, side, conf, found: theirs } = reference(name);
+        let Some(result) = answer(name, side, conf) else { return };
+        assert!(!result.is_full, "{name}");
+        let ours = result.outcome.unwrap();
+        let theirs = objects(&theirs);
+        let worst =
+            ours.iter().zip(&theirs).map(|(found, row)| difference(found, row, side)).fold(0.0, f32::max);
+        eprintln!("{name} of {framework}: {} objects, largest difference {worst:.1e}", ours.len());
+        let classes = ours.iter().map(|found| found.class.0);
+        assert!(ours.len() == theirs.len() && classes.eq(theirs.iter().map(|row| row.class)), "{name}");
+        assert!(worst <= MOST, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn a_model_that_has_no_answer_left_is_full() {
+    for name in ["rt-detr", "d-fine"] {
+        let Some(result) = answer(name, reference(name).side, 0.0) else { return };
+        assert!(result.is_full, "{name}");
+    }
+}
+
+#[test]
+fn each_is_told_by_the_names_of_its_outputs() {
+    let raw = |activation, background| Head::Detr { activation, background };
+    for (name, head) in [
+        ("rt-detr", raw(Activation::Sigmoid, Background::None)),
+        ("yolos", raw(Activation::Softmax, Background::Last)),
+        ("rf-detr", raw(Activation::Sigmoid, Background::First)),
+        ("d-fine", Head::DetrFinal { joined: false }),
+    ] {
+        let report = describe(&path(name)).unwrap();
+        assert_eq!((report.manifest.head, report.manifest.head_source), (head, HeadSource::Names), "{name}");
+        assert!(report.to_string().contains("at most 12 objects per window"), "{report}");
+        assert!(report.bytes <= 200_000, "{name}: {} bytes", report.bytes);
+    }
+}
+
+/// Without a word about pixels a model would be shown others than it was trained with, and count wrong in silence.
+#[test]
+fn pixels_are_asked_for_where_makers_differ() {
+    let beside = tempfile::tempdir().unwrap();
+    for (name, is_known) in [("rt-detr", false), ("rf-detr", true)] {
+        let bare = beside.path().join(format!("{name}.onnx"));
+        std::fs::copy(path(name), &bare).unwrap();
+        let manifest = std::fs::read_to_string(path(name).with_extension("toml")).unwrap();
+        let without = manifest.lines().filter(|line| !line.starts_with("mean") && !line.starts_with("std"));
+        std::fs::write(bare.with_extension("toml"), without.collect::<Vec<_>>().join("\n")).unwrap();
+        match describe(&bare) {
+            Ok(report) => assert!(is_known && report.manifest.normalisation.mean == [0.485, 0.456, 0.406]),
+            Err(error) => {
+                assert!(!is_known && error.to_string().contains("input.mean: nothing says"), "{error}");
+            }
+        }
+    }
+}
