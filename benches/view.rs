@@ -106,24 +106,9 @@ fn cell(id: u64, centroid: Level0Point, dice: &mut rand_pcg::Pcg64Mcg) -> Cell {
         })
         .collect();
     let score = Score::new(dice.random_range(0.25..1.0)).expect("a score");
-    Cell {
-        id,
-        class: ClassId(dice.random_range(0..3)),
-        score,
-        bbox: Level0Box::from_points(&outline),
-        centroid,
-        outline: Some(outline.into_boxed_slice()),
-        stains: None,
-        runner_up: None,
-        n_merged: 1,
-        score_min: score,
-        score_max: score,
-        windows: vec![0],
-        seam_dist_um: f32::INFINITY,
-        edge_flag: 0,
-        region: None,
-        detector_scores: Box::default(),
-    }
+    let (class, bbox) = (ClassId(dice.random_range(0..3)), Level0Box::from_points(&outline));
+    let outline = Some(outline.into_boxed_slice());
+    Cell { centroid, outline, windows: vec![0], ..Cell::new(id, class, score, bbox) }
 }
 
 fn write_account(out: &Path, table: &Path, count: usize, slide: Option<PathBuf>) {

@@ -11,7 +11,8 @@ use dataset::{
 use engine::tissue_regions;
 use eval::truth::{self, ReadSettings, Reading};
 use merger::{
-    Cell, ClassNames, Region, RegionSettings, TableContext, assign_cells, stage_cells, stage_regions,
+    Cell, ClassNames, Region, RegionSettings, TableContext, assign_cells, id::slide_key, stage_cells,
+    stage_regions,
 };
 use sha2::{Digest as _, Sha256};
 use tiler::{TissueMask, TissueSettings};
@@ -34,7 +35,7 @@ pub fn import(args: &args::Import) -> anyhow::Result<Exit> {
     check_numbers(args)?;
     let target = Target::open(args)?;
     let Reading { set, remarks, .. } = read(args)?;
-    let taken = take_over(set, &target.placing(args)?, target.id.as_str())?;
+    let taken = take_over(set, &target.placing(args)?, slide_key(&target.content))?;
     if taken.cells.is_empty() {
         return Err(Failure::input(format!("it holds no cells: {}", args.cells.display())));
     }
@@ -196,8 +197,7 @@ impl Target {
 
     /// Pieces of tissue, all of which counts as looked at.
     fn tissue(&self, mask: &TissueMask) -> Vec<Region> {
-        let key = Sha256::digest(&self.content).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        tissue_regions(mask, self.scale.mpp, &RegionSettings::default(), key)
+        tissue_regions(mask, self.scale.mpp, &RegionSettings::default(), slide_key(&self.content))
     }
 
     fn pictures(&self, mask: &TissueMask) -> anyhow::Result<[whole_file::Staged; 2]> {

@@ -82,3 +82,8 @@ pub(crate) fn unwritable(what: &'static str, path: &Path) -> impl FnOnce(io::Err
 pub(crate) fn malformed(what: &'static str, problem: impl Into<String>, path: &Path) -> ConvertError {
     ConvertError::Malformed { what, problem: problem.into(), path: path.to_owned() }
 }
+
+/// A refusal of what a format has no place for.
+pub(crate) fn refused<T>(why: impl Into<String>) -> Result<T> {
+    Err(ConvertError::Refused(why.into()))
+}

@@ -1,12 +1,4 @@
-//! Cells and regions in the formats of other tools, out of a dataset and into one.
-//!
-//! | format | who reads it |
-//! | --- | --- |
-//! | [`QuPath`](Format::QuPath) | QuPath 0.6 and later, any reader of GeoJSON |
-//!
-//! [`export`] streams the tables of one slide into a format, and counts what it wrote; [`read`](into::read) takes
-//! another tool's cells in. All coordinates on our side are level-0 px.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod choice;

@@ -4,6 +4,8 @@
 //! file. So rings are rounded first and looked at afterwards, in whole steps of the grid, where every test is exact.
 //! What is not simple is repaired, and where that cannot be done its box stands for it; both are counted.
 
+use std::ops::Range;
+
 use i_overlay::{
     core::{fill_rule::FillRule, overlay::IntOverlayOptions, simplify::Simplify},
     i_float::int::point::IntPoint,
@@ -54,6 +56,12 @@ impl Grid {
     pub fn point(self, place: Place) -> Level0Point {
         Level0Point::new(self.px(place.x), self.px(place.y))
     }
+
+    /// A ring as level-0 points.
+    #[must_use]
+    pub fn points(self, ring: &[Place]) -> Vec<Level0Point> {
+        ring.iter().map(|&place| self.point(place)).collect()
+    }
 }
 
 /// A corner of a ring, in steps of a grid.
@@ -68,6 +76,11 @@ pub struct Place {
 impl Place {
     fn minus(self, other: Self) -> Self {
         Self { x: self.x - other.x, y: self.y - other.y }
+    }
+
+    /// Twice the way from the middle of a box: doubled, so that it is a whole number of steps.
+    fn off_middle(self, min: Self, max: Self) -> Self {
+        Self { x: 2 * self.x - min.x - max.x, y: 2 * self.y - min.y - max.y }
     }
 }
 
@@ -119,8 +132,7 @@ pub fn area_on_grid(rings: &[Vec<Level0Point>], grid: Grid) -> Vec<Vec<GridRing>
 #[must_use]
 pub fn twice_area(ring: &[Place]) -> i64 {
     let Some(&origin) = ring.first() else { return 0 };
-    let turn = |(p, q): (Place, Place)| cross(p.minus(origin), q.minus(origin));
-    sides(ring).map(turn).sum()
+    sides(ring).map(|(p, q)| cross(p.minus(origin), q.minus(origin))).sum()
 }
 
 /// Whether a ring has at least three corners, an area, and no side that meets another but its neighbours at their
@@ -195,11 +207,9 @@ fn turns_once(ring: &[Place]) -> bool {
     if max.x - min.x > MOST_STEPS || max.y - min.y > MOST_STEPS {
         return false;
     }
-    // Doubled, so that the middle is a whole number.
-    let arm = |place: Place| Place { x: 2 * place.x - min.x - max.x, y: 2 * place.y - min.y - max.y };
     let (mut left, mut right, mut levels) = (false, false, 0);
     for (p, q) in sides(ring) {
-        let (p, q) = (arm(p), arm(q));
+        let (p, q) = (p.off_middle(min, max), q.off_middle(min, max));
         let turn = cross(p, q);
         left |= turn >= 0;
         right |= turn <= 0;
@@ -211,16 +221,14 @@ fn turns_once(ring: &[Place]) -> bool {
 /// Whether two sides that are no neighbours have a point in common.
 fn sides_meet(ring: &[Place]) -> bool {
     let count = ring.len();
+    let sides: Vec<Side> = sides(ring).map(|(from, to)| Side { from, to }).collect();
     let mut order: Vec<usize> = (0..count).collect();
-    let side = |index: usize| (ring[index], ring[(index + 1) % count]);
-    let left = |index: usize| side(index).0.x.min(side(index).1.x);
-    let right = |index: usize| side(index).0.x.max(side(index).1.x);
-    order.sort_unstable_by_key(|&index| left(index));
+    order.sort_unstable_by_key(|&index| sides[index].left());
     let mut open: Vec<usize> = Vec::new();
     for &index in &order {
-        open.retain(|&other| right(other) >= left(index));
-        let are_neighbours = |other: usize| (index + 1) % count == other || (other + 1) % count == index;
-        if open.iter().any(|&other| !are_neighbours(other) && meet(side(index), side(other))) {
+        let side = sides[index];
+        open.retain(|&other| sides[other].right() >= side.left());
+        if open.iter().any(|&other| !are_neighbours(index, other, count) && side.meets(sides[other])) {
             return true;
         }
         open.push(index);
@@ -228,24 +236,58 @@ fn sides_meet(ring: &[Place]) -> bool {
     false
 }
 
-/// Whether two sides have a point in common, ends included.
-fn meet((a, b): (Place, Place), (c, d): (Place, Place)) -> bool {
-    if a.y.max(b.y) < c.y.min(d.y) || c.y.max(d.y) < a.y.min(b.y) {
-        return false;
+/// Whether two sides of a ring of `count` follow each other.
+fn are_neighbours(one: usize, other: usize, count: usize) -> bool {
+    (one + 1) % count == other || (other + 1) % count == one
+}
+
+/// A side of a ring.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    from: Place,
+    to: Place,
+}
+
+impl Side {
+    fn left(self) -> i64 {
+        self.from.x.min(self.to.x)
     }
-    let turn = |p: Place, q: Place, r: Place| cross(q.minus(p), r.minus(p)).signum();
-    let (to_c, to_d) = (turn(a, b, c), turn(a, b, d));
-    let (to_a, to_b) = (turn(c, d, a), turn(c, d, b));
-    if to_c != to_d && to_a != to_b {
-        return true;
+
+    fn right(self) -> i64 {
+        self.from.x.max(self.to.x)
     }
-    let lies_on = |p: Place, q: Place, r: Place| {
-        (p.x.min(q.x)..=p.x.max(q.x)).contains(&r.x) && (p.y.min(q.y)..=p.y.max(q.y)).contains(&r.y)
-    };
-    (to_c == 0 && lies_on(a, b, c))
-        || (to_d == 0 && lies_on(a, b, d))
-        || (to_a == 0 && lies_on(c, d, a))
-        || (to_b == 0 && lies_on(c, d, b))
+
+    fn top(self) -> i64 {
+        self.from.y.min(self.to.y)
+    }
+
+    fn bottom(self) -> i64 {
+        self.from.y.max(self.to.y)
+    }
+
+    /// Whether two sides have a point in common, ends included.
+    fn meets(self, other: Self) -> bool {
+        if self.bottom() < other.top() || other.bottom() < self.top() {
+            return false;
+        }
+        let [from, to] = [self.hand_of(other.from), self.hand_of(other.to)];
+        let [own_from, own_to] = [other.hand_of(self.from), other.hand_of(self.to)];
+        (from != to && own_from != own_to)
+            || (from == 0 && self.spans(other.from))
+            || (to == 0 && self.spans(other.to))
+            || (own_from == 0 && other.spans(self.from))
+            || (own_to == 0 && other.spans(self.to))
+    }
+
+    /// On which hand of the side a place lies: 1, -1, or 0 on its line.
+    fn hand_of(self, place: Place) -> i64 {
+        cross(self.to.minus(self.from), place.minus(self.from)).signum()
+    }
+
+    /// Whether a place lies in the box of the side.
+    fn spans(self, place: Place) -> bool {
+        (self.left()..=self.right()).contains(&place.x) && (self.top()..=self.bottom()).contains(&place.y)
+    }
 }
 
 /// The outer ring of the largest part that the ring encloses by the even-odd rule; where that is nothing (a ring gone
@@ -261,20 +303,31 @@ fn largest_part(ring: &[Place]) -> Option<GridRing> {
 
 /// What rings enclose, on the same grid; `None` where they reach too far to be worked on.
 fn parts(rings: &[GridRing], rule: FillRule) -> Option<Vec<Vec<GridRing>>> {
+    let x = rings.iter().flatten().map(|place| place.x).min()?;
+    let y = rings.iter().flatten().map(|place| place.y).min()?;
+    let corner = Place { x, y };
+    let near = rings
+        .iter()
+        .map(|ring| ring.iter().map(|&place| near(place, corner)).collect())
+        .collect::<Option<Vec<Vec<_>>>>()?;
+    let shapes = near.simplify(rule, IntOverlayOptions::ogc());
+    Some(shapes.iter().map(|shape| shape.iter().map(|ring| back(ring, corner)).collect()).collect())
+}
+
+/// A place as seen from a corner left of and above it; `None` where that is too far.
+fn near(place: Place, corner: Place) -> Option<IntPoint<i32>> {
     const REACH: i64 = (1 << 30) - 1;
-    let all = || rings.iter().flatten();
-    let (left, top) = (all().map(|place| place.x).min()?, all().map(|place| place.y).min()?);
-    let near =
-        |value: i64, low: i64| i32::try_from(value - low).ok().filter(|&step| i64::from(step) <= REACH);
-    let moved = |ring: &GridRing| {
-        let corner = |place: &Place| Some(IntPoint::new(near(place.x, left)?, near(place.y, top)?));
-        ring.iter().map(corner).collect::<Option<Vec<_>>>()
-    };
-    let moved = rings.iter().map(moved).collect::<Option<Vec<_>>>()?;
-    let back = |point: &IntPoint<i32>| Place { x: i64::from(point.x) + left, y: i64::from(point.y) + top };
-    let shapes = moved.simplify(rule, IntOverlayOptions::ogc());
-    let ring = |contour: &Vec<IntPoint<i32>>| contour.iter().map(back).collect::<GridRing>();
-    Some(shapes.iter().map(|shape| shape.iter().map(ring).collect()).collect())
+    let Place { x, y } = place.minus(corner);
+    if x.max(y) > REACH {
+        return None;
+    }
+    Some(IntPoint::new(i32::try_from(x).ok()?, i32::try_from(y).ok()?))
+}
+
+fn back(ring: &[IntPoint<i32>], corner: Place) -> GridRing {
+    ring.iter()
+        .map(|point| Place { x: corner.x + i64::from(point.x), y: corner.y + i64::from(point.y) })
+        .collect()
 }
 
 /// `ring` with fewer corners: none further than `tolerance` from it (Douglas and Peucker 1973), and its area within
@@ -305,8 +358,7 @@ fn area_px(ring: &[Level0Point]) -> f64 {
 /// furthest from it, both ways round.
 pub(crate) fn fewer_corners(ring: &[Level0Point], tolerance: f64) -> Vec<Level0Point> {
     let Some(&first) = ring.first() else { return Vec::new() };
-    let far = |index: &usize| (ring[*index] - first).square_length();
-    let Some(opposite) = (1..ring.len()).max_by(|a, b| far(a).total_cmp(&far(b))) else {
+    let Some((opposite, _)) = furthest(1..ring.len(), |index| (ring[index] - first).square_length()) else {
         return ring.to_vec();
     };
     let closed: Vec<Level0Point> = ring.iter().copied().chain([first]).collect();
@@ -315,14 +367,18 @@ pub(crate) fn fewer_corners(ring: &[Level0Point], tolerance: f64) -> Vec<Level0P
     kept[opposite] = true;
     let mut todo = vec![(0, opposite), (opposite, ring.len())];
     while let Some((from, to)) = todo.pop() {
-        let off = |index: &usize| distance(closed[*index], closed[from], closed[to]);
-        let furthest = (from + 1..to).max_by(|a, b| off(a).total_cmp(&off(b)));
-        if let Some(index) = furthest.filter(|index| off(index) > tolerance) {
+        let found = furthest(from + 1..to, |index| distance(closed[index], closed[from], closed[to]));
+        if let Some((index, _)) = found.filter(|(_, off)| *off > tolerance) {
             kept[index] = true;
             todo.extend([(from, index), (index, to)]);
         }
     }
     ring.iter().zip(kept).filter(|(_, kept)| *kept).map(|(&point, _)| point).collect()
+}
+
+/// The index of the largest distance, and that distance.
+fn furthest(indices: Range<usize>, distance: impl Fn(usize) -> f64) -> Option<(usize, f64)> {
+    indices.map(|index| (index, distance(index))).max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
 /// From a point to the segment between two others.

@@ -8,9 +8,9 @@ use eval::{
 };
 
 use crate::{
-    error::{ConvertError, Result},
+    error::{ConvertError, Result, refused},
     into,
-    out::{Format, Settings, refused},
+    out::{Format, Settings},
     source::SlideFacts,
     tally::Tally,
 };

@@ -240,24 +240,7 @@ mod tests {
 
     fn cell_at(centroid: Level0Point) -> Cell {
         let score = wsi_types::Score::new(0.9).unwrap();
-        Cell {
-            id: 0,
-            class: wsi_types::ClassId(0),
-            score,
-            bbox: Level0Box::new(centroid, centroid),
-            centroid,
-            outline: None,
-            stains: None,
-            runner_up: None,
-            n_merged: 1,
-            score_min: score,
-            score_max: score,
-            windows: Vec::new(),
-            seam_dist_um: f32::INFINITY,
-            edge_flag: 0,
-            region: None,
-            detector_scores: Box::default(),
-        }
+        Cell::new(0, wsi_types::ClassId(0), score, Level0Box::new(centroid, centroid))
     }
 
     #[test]

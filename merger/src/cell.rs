@@ -50,6 +50,32 @@ pub struct Cell {
     pub detector_scores: Box<[Option<Score>]>,
 }
 
+impl Cell {
+    /// A cell that something other than our windows found: seen once and whole, without an outline, in the middle of its
+    /// box. What is known beyond that is put in afterwards.
+    #[must_use]
+    pub fn new(id: u64, class: ClassId, score: Score, bbox: Level0Box) -> Self {
+        Self {
+            id,
+            class,
+            score,
+            bbox,
+            centroid: bbox.center(),
+            outline: None,
+            stains: None,
+            runner_up: None,
+            n_merged: 1,
+            score_min: score,
+            score_max: score,
+            windows: Vec::new(),
+            seam_dist_um: f32::INFINITY,
+            edge_flag: 0,
+            region: None,
+            detector_scores: Box::default(),
+        }
+    }
+}
+
 /// Bits of [`Cell::edge_flag`].
 pub mod edge {
     /// The slide ends where the box ends.
@@ -67,9 +93,9 @@ pub mod edge {
 /// Steps of the grid that centroids are rounded to for their id, per px.
 const ID_STEPS_PER_PX: f64 = 8.0;
 
-/// The id of a cell of class `class` at `centroid`.
+/// The id of a cell of class `class` at `centroid`, to an eighth of a px; see [`slide_key`](crate::id::slide_key).
 #[must_use]
-pub(crate) fn cell_id(slide_key: u64, class: ClassId, centroid: Level0Point) -> u64 {
+pub fn cell_id(slide_key: u64, class: ClassId, centroid: Level0Point) -> u64 {
     let steps = |value: f64| (value * ID_STEPS_PER_PX).round() as i64 as u64;
     let with_class = mix(slide_key ^ u64::from(class.0));
     id_from(mix(mix(with_class ^ steps(centroid.x)).wrapping_add(steps(centroid.y))))

@@ -10,6 +10,7 @@ use arrow_array::{
     cast::AsArray as _,
     types::{Int64Type, UInt64Type},
 };
+use sha2::{Digest as _, Sha256};
 
 /// The largest id.
 pub const MAX_ID: u64 = (1 << 53) - 1;
@@ -18,6 +19,18 @@ pub const MAX_ID: u64 = (1 << 53) - 1;
 #[must_use]
 pub fn id_from(hash: u64) -> u64 {
     hash >> 11
+}
+
+/// What ids of cells and regions of a slide start from; `content` is a hash of the slide's content, not a file name, so
+/// that different slides have different ids, and any program gives the same place of the same slide the same id.
+#[must_use]
+pub fn slide_key(content: &str) -> u64 {
+    first_bits(&Sha256::digest(content.as_bytes()))
+}
+
+/// The first 64 bits of a hash.
+pub(crate) fn first_bits(hash: &[u8]) -> u64 {
+    hash.iter().take(8).fold(0, |bits, &byte| (bits << 8) | u64::from(byte))
 }
 
 /// The id tried when one is taken: far away, for neighbours of a taken one may be taken too. Trying on and on meets

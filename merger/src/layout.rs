@@ -5,11 +5,11 @@
 
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
-use sha2::{Digest, Sha256};
 use wsi_types::{Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex, WindowKey};
 
 use crate::MergeError;
 use crate::geometry::{contains_box, envelope, greater, inflate, is_finite, lesser};
+use crate::id::slide_key;
 use crate::settings::MAX_BORDER_PX;
 use crate::sides::Sides;
 
@@ -85,8 +85,7 @@ impl Layout {
     /// a file name), so that cells of different slides have different ids.
     #[must_use]
     pub fn with_slide_id(mut self, slide_id: &str) -> Self {
-        let digest = Sha256::digest(slide_id.as_bytes());
-        self.slide_key = digest.iter().take(8).fold(0, |key, &byte| (key << 8) | u64::from(byte));
+        self.slide_key = slide_key(slide_id);
         self
     }
 

@@ -11,7 +11,7 @@ use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 use crate::MergeError;
 use crate::cell::Cell;
 use crate::geometry::{edges, ring_bounds, ring_centroid};
-use crate::id::id_from;
+use crate::id::{first_bits, id_from};
 use crate::mask::{Mask, Polygon, is_right_of, simplified_polygon};
 use crate::place::RawCell;
 
@@ -224,7 +224,7 @@ fn region_id(slide_key: u64, kind: &str, outer: &[Level0Point]) -> u64 {
         hash.update(point.x.to_le_bytes());
         hash.update(point.y.to_le_bytes());
     }
-    id_from(hash.finalize().iter().take(8).fold(0, |bits, &byte| (bits << 8) | u64::from(byte)))
+    id_from(first_bits(&hash.finalize()))
 }
 
 /// Where at least `least_per_mm2` cells lie within `radius_um`, per area of `ground` in that disc: near a border of

@@ -41,22 +41,5 @@ pub(crate) fn detection(x0: f32, y0: f32, x1: f32, y1: f32, score: f32) -> Detec
 
 pub(crate) fn cell(bbox: Level0Box, class: u16, score: f32) -> crate::Cell {
     let score = Score::new(score).unwrap_or_else(|| panic!("score {score}"));
-    crate::Cell {
-        id: 0,
-        class: ClassId(class),
-        score,
-        bbox,
-        centroid: bbox.center(),
-        outline: None,
-        stains: None,
-        runner_up: None,
-        n_merged: 1,
-        score_min: score,
-        score_max: score,
-        windows: vec![0],
-        seam_dist_um: f32::INFINITY,
-        edge_flag: 0,
-        region: None,
-        detector_scores: Box::default(),
-    }
+    crate::Cell { windows: vec![0], ..crate::Cell::new(0, ClassId(class), score, bbox) }
 }

@@ -7,6 +7,8 @@ use crate::geometry::ring_area;
 
 /// What a polygon begins with: little-endian, kind 3.
 const START: [u8; 5] = [1, 3, 0, 0, 0];
+/// What a multi-polygon begins with: little-endian, kind 6.
+const START_OF_MANY: [u8; 5] = [1, 6, 0, 0, 0];
 /// Bytes of a coordinate.
 const COORDINATE: usize = size_of::<f64>();
 
@@ -24,6 +26,18 @@ pub fn put_polygon(rings: &[&[Level0Point]], out: &mut Vec<u8>) {
         } else {
             ring.iter().rev().chain(ring.last()).for_each(|point| put_point(point, out));
         }
+    }
+}
+
+/// An area as [`put_polygon`] writes it, or as a multi-polygon where it has not just one part. The outer ring of each
+/// part comes first.
+pub fn put_area(parts: &[Rings], out: &mut Vec<u8>) {
+    if parts.len() != 1 {
+        out.extend_from_slice(&START_OF_MANY);
+        out.extend_from_slice(&(parts.len() as u32).to_le_bytes());
+    }
+    for rings in parts {
+        put_polygon(&rings.iter().map(Vec::as_slice).collect::<Vec<_>>(), out);
     }
 }
 
@@ -324,6 +338,23 @@ mod tests {
         assert_eq!(geometry(&multi), Ok(Geometry::MultiPolygon(vec![vec![square.clone()], vec![square]])));
         let mixed = [&[1, 6, 0, 0, 0, 1, 0, 0, 0][..], &put_point_of(1, &[3.0, 4.0])].concat();
         assert_eq!(geometry(&mixed), Err(WkbError::Part(1)));
+    }
+
+    #[test]
+    fn areas_come_back_as_they_were_written() {
+        let outer = ring(&[(0.0, 0.0), (100.0, 0.0), (0.0, 100.0)]);
+        let hole = ring(&[(1.0, 1.0), (1.0, 10.0), (10.0, 1.0)]);
+        let other = ring(&[(-10.0, -1.0), (-1.0, -1.0), (-1.0, -10.0)]);
+        let parts = [vec![outer, hole], vec![other.iter().rev().copied().collect()]];
+        let mut bytes = Vec::new();
+        put_area(&parts, &mut bytes);
+        assert_eq!(geometry(&bytes), Ok(Geometry::MultiPolygon(parts.to_vec())));
+        bytes.clear();
+        put_area(&parts[..1], &mut bytes);
+        assert_eq!(geometry(&bytes), Ok(Geometry::Polygon(parts[0].clone())));
+        bytes.clear();
+        put_area(&[], &mut bytes);
+        assert_eq!(geometry(&bytes), Ok(Geometry::MultiPolygon(Vec::new())));
     }
 
     #[test]

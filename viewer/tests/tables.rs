@@ -10,23 +10,14 @@ fn cell(number: u32, outline: Option<Vec<Level0Point>>) -> Cell {
         Level0Point::new(f64::from(number * 37 % 4000) + 0.25, f64::from(number * 91 % 3000) + 0.5);
     let half = euclid::vec2(6.0, 5.0);
     let score = Score::new(0.3 + number as f32 / 1000.0).unwrap();
+    let bbox = Level0Box::new(centroid - half, centroid + half);
     Cell {
-        id: MAX_ID - u64::from(number),
-        class: ClassId((number % 2) as u16),
-        score,
-        bbox: Level0Box::new(centroid - half, centroid + half),
         centroid,
         outline: outline.map(Vec::into_boxed_slice),
-        stains: None,
-        runner_up: None,
         n_merged: 2,
-        score_min: score,
-        score_max: score,
         windows: vec![3, number],
-        seam_dist_um: f32::INFINITY,
         edge_flag: 8,
-        region: None,
-        detector_scores: Box::default(),
+        ..Cell::new(MAX_ID - u64::from(number), ClassId((number % 2) as u16), score, bbox)
     }
 }
 

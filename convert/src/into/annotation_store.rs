@@ -13,30 +13,33 @@ use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::{Map, Value};
 use wsi_types::Level0Point;
 
-use super::names;
-use crate::error::{Result, malformed};
+use super::names::{self, image_name};
+use crate::error::{ConvertError, Result, malformed};
 
 const WHAT: &str = "the annotation store";
 
 pub(super) fn read(path: &Path) -> Result<ObjectSet> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let broken = |error: rusqlite::Error| malformed(WHAT, error.to_string(), path);
-    let base = Connection::open_with_flags(path, flags).map_err(broken)?;
+    let base = Connection::open_with_flags(path, flags).map_err(broken(path))?;
     let compression = compression(&base).map_err(|problem| malformed(WHAT, problem, path))?;
     let mut set = ObjectSet::default();
-    let image = set.image_named(&super::image_name(path));
+    let image = set.image_named(&image_name(path));
     let mut query = base
         .prepare("SELECT id, cx, cy, geometry, properties FROM annotations ORDER BY id")
-        .map_err(broken)?;
-    let mut rows = query.query([]).map_err(broken)?;
-    while let Some(row) = rows.next().map_err(broken)? {
-        let id: i64 = row.get(0).map_err(broken)?;
+        .map_err(broken(path))?;
+    let mut rows = query.query([]).map_err(broken(path))?;
+    while let Some(row) = rows.next().map_err(broken(path))? {
+        let id: i64 = row.get(0).map_err(broken(path))?;
         let (class, score, shape) = annotation(row, compression)
             .map_err(|problem| malformed(WHAT, format!("annotation {id}: {problem}"), path))?;
         let class = set.class_named(&class)?;
         set.objects.push(Object { id: id.unsigned_abs(), image, class, score, shape, role: Role::Object });
     }
     Ok(set)
+}
+
+fn broken(path: &Path) -> impl Fn(rusqlite::Error) -> ConvertError {
+    move |error| malformed(WHAT, error.to_string(), path)
 }
 
 #[derive(Clone, Copy)]
@@ -64,12 +67,11 @@ fn annotation(
     row: &Row<'_>,
     compression: Compression,
 ) -> std::result::Result<(String, Option<f32>, Shape), String> {
-    let text = |error: rusqlite::Error| error.to_string();
-    let shape = match row.get_ref(3).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(text)? {
+    let Stored { centre, geometry, properties } = Stored::from_row(row).map_err(|error| error.to_string())?;
+    let shape = match geometry {
         Some(packed) => shape(&unpacked(packed, compression)?)?,
-        None => Shape::Point(Level0Point::new(row.get(1).map_err(text)?, row.get(2).map_err(text)?)),
+        None => Shape::Point(centre),
     };
-    let properties: Option<String> = row.get(4).map_err(text)?;
     let properties: Map<String, Value> = match properties {
         Some(json) => {
             serde_json::from_str(&json).map_err(|error| format!("its properties are no JSON: {error}"))?
@@ -80,6 +82,25 @@ fn annotation(
     let score = names::SCORE.iter().find_map(|name| properties.get(*name)?.as_f64());
     let score = score.map(|score| score as f32).filter(|score| !score.is_nan());
     Ok((class.unwrap_or_else(|| UNNAMED_CLASS.to_owned()), score, shape))
+}
+
+/// An annotation as the store has it.
+struct Stored<'row> {
+    centre: Level0Point,
+    /// Packed WKB; `None` for a point, which is its centre.
+    geometry: Option<&'row [u8]>,
+    /// JSON.
+    properties: Option<String>,
+}
+
+impl<'row> Stored<'row> {
+    fn from_row(row: &'row Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            centre: Level0Point::new(row.get(1)?, row.get(2)?),
+            geometry: row.get_ref(3)?.as_blob_or_null()?,
+            properties: row.get(4)?,
+        })
+    }
 }
 
 /// As it is: what encloses nothing is no reason to lose a cell here.

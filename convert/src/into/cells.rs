@@ -1,13 +1,10 @@
 //! Objects of another tool become cells of ours.
 
 use eval::objects::{Object, ObjectSet, Role, Shape};
-use merger::{Cell, id::id_from};
-use wsi_types::{ClassId, Level0Box, Level0Point, Score, wording::counted};
+use merger::{Cell, cell::cell_id};
+use wsi_types::{Level0Box, Level0Point, Score, wording::counted};
 
-use crate::{
-    error::{ConvertError, Result},
-    ids,
-};
+use crate::error::{ConvertError, Result};
 
 /// Where objects lie on the slide, and what stands for those that have no extent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,13 +36,14 @@ pub struct TakenOver {
     pub no_objects: u64,
 }
 
-/// Takes objects over as cells of the slide `slide_id`.
+/// Takes objects over as cells of the slide whose [`slide_key`](merger::id::slide_key) is given: where a run finds a cell of
+/// the same class, it has the same id.
 ///
 /// # Errors
 ///
 /// [`ConvertError::Refused`] when there are points and no size for them, or when most objects lie outside the slide: then
 /// their frame or scale is another.
-pub fn take_over(set: ObjectSet, placing: &Placing, slide_id: &str) -> Result<TakenOver> {
+pub fn take_over(set: ObjectSet, placing: &Placing, slide_key: u64) -> Result<TakenOver> {
     let mut taken = TakenOver {
         class_names: set.classes.into_iter().map(|class| class.name).collect(),
         ..TakenOver::default()
@@ -56,7 +54,7 @@ pub fn take_over(set: ObjectSet, placing: &Placing, slide_id: &str) -> Result<Ta
             taken.no_objects += 1;
             continue;
         }
-        taken.take(object, placing, slide_id)?;
+        taken.take(object, placing, slide_key)?;
     }
     if taken.outside * 2 > count {
         let [width, height] = placing.slide_px;
@@ -71,7 +69,7 @@ pub fn take_over(set: ObjectSet, placing: &Placing, slide_id: &str) -> Result<Ta
 }
 
 impl TakenOver {
-    fn take(&mut self, object: Object, placing: &Placing, slide_id: &str) -> Result<()> {
+    fn take(&mut self, object: Object, placing: &Placing, slide_key: u64) -> Result<()> {
         let (bbox, outline) = self.place(object.shape, placing)?;
         let centroid = outline.as_deref().map_or_else(|| bbox.center(), middle_of);
         let [width, height] = placing.slide_px.map(f64::from);
@@ -81,24 +79,8 @@ impl TakenOver {
         }
         self.without_score += u64::from(object.score.is_none());
         let score = Score::new(object.score.unwrap_or(1.0)).unwrap_or_default();
-        self.cells.push(Cell {
-            id: cell_id(slide_id, object.class, centroid),
-            class: object.class,
-            score,
-            bbox,
-            centroid,
-            outline,
-            stains: None,
-            runner_up: None,
-            n_merged: 1,
-            score_min: score,
-            score_max: score,
-            windows: Vec::new(),
-            seam_dist_um: f32::INFINITY,
-            edge_flag: 0,
-            region: None,
-            detector_scores: Box::default(),
-        });
+        let id = cell_id(slide_key, object.class, centroid);
+        self.cells.push(Cell { centroid, outline, ..Cell::new(id, object.class, score, bbox) });
         Ok(())
     }
 
@@ -139,14 +121,6 @@ fn middle_of(ring: &[Level0Point]) -> Level0Point {
     eval::polygon::Polygon::from_ring(ring.to_vec()).centroid()
 }
 
-/// From slide, class and place, to an eighth of a px; no larger than every reader keeps.
-fn cell_id(slide_id: &str, class: ClassId, centroid: Level0Point) -> u64 {
-    const STEPS_PER_PX: f64 = 8.0;
-    let step = |value: f64| ((value * STEPS_PER_PX).round() as i64).to_le_bytes();
-    let parts = [slide_id.as_bytes(), &class.0.to_le_bytes(), &step(centroid.x), &step(centroid.y)];
-    ids::uuid_bytes(&parts).first_chunk().map_or(0, |bytes| id_from(u64::from_le_bytes(*bytes)))
-}
-
 #[cfg(test)]
 mod tests {
     use eval::polygon::Polygon;
@@ -182,34 +156,31 @@ mod tests {
         let mut with_hole = Polygon::from_ring(square(10.0, 20.0, 8.0));
         with_hole.rings.push(square(12.0, 22.0, 2.0));
         let outline = Shape::Polygon(Box::new(with_hole));
-        let taken = take_over(set(vec![outline.clone(), outline]), &placing(), "s1").unwrap();
+        let taken = take_over(set(vec![outline.clone(), outline]), &placing(), 1).unwrap();
         let cell = &taken.cells[0];
         assert_eq!(cell.centroid, Level0Point::new(128.0, 48.0));
         assert_eq!(cell.bbox.area(), 256.0);
         assert_eq!((taken.one_ring, taken.without_score, taken.outside), (2, 2, 0));
         assert_eq!(taken.cells[0].id, taken.cells[1].id, "the same place gives the same id");
-        assert_ne!(
-            take_over(set(vec![Shape::Box(cell.bbox)]), &placing(), "s2").unwrap().cells[0].id,
-            cell.id
-        );
+        assert_ne!(take_over(set(vec![Shape::Box(cell.bbox)]), &placing(), 2).unwrap().cells[0].id, cell.id);
     }
 
     #[test]
     fn points_need_a_size() {
         let point = Shape::Point(Level0Point::new(10.0, 20.0));
-        let refused = take_over(set(vec![point.clone()]), &placing(), "s1").unwrap_err().to_string();
+        let refused = take_over(set(vec![point.clone()]), &placing(), 1).unwrap_err().to_string();
         assert!(refused.contains("--radius-um"), "{refused}");
         let sized = Placing { point_radius: Some(6.0), ..placing() };
-        let taken = take_over(set(vec![point]), &sized, "s1").unwrap();
+        let taken = take_over(set(vec![point]), &sized, 1).unwrap();
         assert_eq!((taken.cells[0].bbox.area(), taken.cells[0].outline.is_none()), (144.0, true));
     }
 
     #[test]
     fn objects_outside_are_left_out_and_most_of_them_are_refused() {
         let at = |x: f64| Shape::Polygon(Box::new(Polygon::from_ring(square(x, 10.0, 4.0))));
-        let taken = take_over(set(vec![at(10.0), at(20.0), at(9000.0)]), &placing(), "s1").unwrap();
+        let taken = take_over(set(vec![at(10.0), at(20.0), at(9000.0)]), &placing(), 1).unwrap();
         assert_eq!((taken.cells.len(), taken.outside), (2, 1));
-        let refused = take_over(set(vec![at(10.0), at(8000.0), at(9000.0)]), &placing(), "s1").unwrap_err();
+        let refused = take_over(set(vec![at(10.0), at(8000.0), at(9000.0)]), &placing(), 1).unwrap_err();
         assert!(
             refused.to_string().contains("2 of 3 objects lie outside the slide of 1000 × 800 px"),
             "{refused}"

@@ -9,6 +9,7 @@ use eval::{
 use roxmltree::{Document, Node};
 use wsi_types::Level0Point;
 
+use super::names::image_name;
 use crate::{
     error::{Result, malformed, unreadable},
     picture::Picture,
@@ -27,7 +28,7 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Option<ObjectSet>> {
         return Ok(None);
     }
     let mut set = ObjectSet::default();
-    set.image_named(&super::image_name(path));
+    set.image_named(&image_name(path));
     for image in document.root_element().children().filter(|node| node.has_tag_name("image")) {
         add(&mut set, image, path)?;
     }
@@ -36,22 +37,26 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Option<ObjectSet>> {
 
 fn add(set: &mut ObjectSet, node: Node<'_, '_>, path: &Path) -> Result<()> {
     let name = node.attribute("name").unwrap_or_default();
-    let bad = |problem: String| malformed(WHAT, format!("picture {name:?}: {problem}"), path);
-    let picture = Picture::from_name(name).ok_or_else(|| {
-        bad("its name does not tell where it lies, expected <slide>_<left>_<top>_<width>_<height>.png"
-            .to_owned())
-    })?;
-    let image = set.image_named(&super::image_name(path));
-    for object in node.children().filter(Node::is_element) {
-        if object.has_tag_name("tag") {
-            continue;
-        }
-        let shape = shape(object, &picture).map_err(bad)?;
+    let shapes = shapes(node, name)
+        .map_err(|problem| malformed(WHAT, format!("picture {name:?}: {problem}"), path))?;
+    let image = set.image_named(&image_name(path));
+    for (object, shape) in shapes {
         let class = set.class_named(object.attribute("label").unwrap_or(eval::truth::UNNAMED_CLASS))?;
         let id = set.objects.len() as u64;
         set.objects.push(Object { id, image, class, score: score(object), shape, role: Role::Object });
     }
     Ok(())
+}
+
+/// What has a place on the picture called `name`; tags have none.
+fn shapes<'a, 'input>(
+    node: Node<'a, 'input>,
+    name: &str,
+) -> std::result::Result<Vec<(Node<'a, 'input>, Shape)>, String> {
+    let picture = Picture::from_name(name)
+        .ok_or("its name does not tell where it lies, expected <slide>_<left>_<top>_<width>_<height>.png")?;
+    let objects = node.children().filter(|object| object.is_element() && !object.has_tag_name("tag"));
+    objects.map(|object| Ok((object, shape(object, &picture)?))).collect()
 }
 
 fn shape(object: Node<'_, '_>, picture: &Picture) -> std::result::Result<Shape, String> {
@@ -68,14 +73,19 @@ fn shape(object: Node<'_, '_>, picture: &Picture) -> std::result::Result<Shape, 
             many => Err(format!("an object has {} points, expected one or a polygon", many.len())),
         },
         "box" => {
-            let side = |name: &str| number(object.attribute(name).unwrap_or_default());
-            let [left, top, right, bottom] = [side("xtl")?, side("ytl")?, side("xbr")?, side("ybr")?];
+            let [left, top, right, bottom] =
+                [side(object, "xtl")?, side(object, "ytl")?, side(object, "xbr")?, side(object, "ybr")?];
             let corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
             let ring = corners.iter().map(|&[x, y]| picture.corner() + euclid::vec2(x, y)).collect();
             Ok(Shape::Polygon(Box::new(Polygon::from_ring(ring))))
         }
         other => Err(format!("an object is a {other}, expected polygon, points or box")),
     }
+}
+
+/// A side of a box, px of the picture.
+fn side(object: Node<'_, '_>, name: &str) -> std::result::Result<f64, String> {
+    number(object.attribute(name).unwrap_or_default())
 }
 
 /// `x,y;x,y`, in px of the picture.

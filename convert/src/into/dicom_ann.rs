@@ -9,6 +9,7 @@ use eval::{
 };
 use wsi_types::Level0Point;
 
+use super::names::image_name;
 use crate::{
     dicom::{AREA, Items, SCORE, Tag, read_file, tags, uids},
     error::{Result, malformed},
@@ -27,7 +28,7 @@ pub(super) fn read(path: &Path) -> Result<ObjectSet> {
     }
     check_frame(&object).map_err(broken)?;
     let mut set = ObjectSet::default();
-    let image = set.image_named(&super::image_name(path));
+    let image = set.image_named(&image_name(path));
     for (group, number) in object.items_of(tags::ANNOTATION_GROUP_SEQUENCE).iter().zip(1..) {
         let cells = group_cells(group).map_err(|problem| broken(format!("group {number}: {problem}")))?;
         let class = set.class_named(&class_of(group))?;

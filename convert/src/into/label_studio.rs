@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use wsi_types::Level0Point;
 
+use super::names::image_name;
 use crate::{
     error::{Result, malformed, unreadable},
     picture::Picture,
@@ -82,7 +83,7 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Option<ObjectSet>> {
     let tasks: Vec<Task> =
         serde_json::from_slice(&bytes).map_err(|error| malformed(WHAT, error.to_string(), path))?;
     let mut set = ObjectSet::default();
-    set.image_named(&super::image_name(path));
+    set.image_named(&image_name(path));
     for (task, number) in tasks.into_iter().zip(1_u64..) {
         add(&mut set, task, path, number)?;
     }
@@ -90,28 +91,43 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Option<ObjectSet>> {
 }
 
 fn add(set: &mut ObjectSet, task: Task, path: &Path, number: u64) -> Result<()> {
-    let place = |problem: String| malformed(WHAT, format!("task {number}: {problem}"), path);
-    let image = set.image_named(&super::image_name(path));
-    let picture = picture(&task.data).map_err(place)?;
-    let drawn = task.annotations.into_iter().find(|answer| !answer.was_cancelled);
-    let Some(answer) = drawn.or_else(|| task.predictions.into_iter().next()) else { return Ok(()) };
-    for item in answer.result {
-        let Some((shape, class)) = item.shape(&picture).map_err(place)? else { continue };
+    let found =
+        task.objects().map_err(|problem| malformed(WHAT, format!("task {number}: {problem}"), path))?;
+    let image = set.image_named(&image_name(path));
+    for (shape, class, score) in found {
         let class = set.class_named(&class)?;
-        let score = item.score.map(|score| score as f32).filter(|score| !score.is_nan());
+        let score = score.map(|score| score as f32).filter(|score| !score.is_nan());
         let id = set.objects.len() as u64;
         set.objects.push(Object { id, image, class, score, shape, role: Role::Object });
     }
     Ok(())
 }
 
+impl Task {
+    /// Shape, class and score of all that was drawn, or else of what a model found.
+    fn objects(self) -> std::result::Result<Vec<(Shape, String, Option<f64>)>, String> {
+        let picture = picture(&self.data)?;
+        let drawn = self.annotations.into_iter().find(|answer| !answer.was_cancelled);
+        let Some(answer) = drawn.or_else(|| self.predictions.into_iter().next()) else {
+            return Ok(Vec::new());
+        };
+        let mut objects = Vec::new();
+        for item in answer.result {
+            if let Some((shape, class)) = item.shape(&picture)? {
+                objects.push((shape, class, item.score));
+            }
+        }
+        Ok(objects)
+    }
+}
+
 /// Where the picture of a task lies, by its name.
 fn picture(data: &serde_json::Map<String, Value>) -> std::result::Result<Picture, String> {
-    let names = || data.values().filter_map(Value::as_str);
-    names().find_map(Picture::from_name).ok_or_else(|| {
+    let names: Vec<&str> = data.values().filter_map(Value::as_str).collect();
+    names.iter().find_map(|name| Picture::from_name(name)).ok_or_else(|| {
         format!(
             "the name of its picture does not tell where it lies: {:?}, expected <slide>_<left>_<top>_<width>_<height>.png",
-            names().next().unwrap_or_default()
+            names.first().copied().unwrap_or_default()
         )
     })
 }
@@ -152,8 +168,8 @@ fn polygon(picture: &Picture, points: &[[f64; 2]]) -> std::result::Result<Shape,
 
 /// From percent of the picture.
 fn level0(picture: &Picture, [x, y]: &[f64; 2]) -> Level0Point {
-    let share = |percent: f64, length: u32| percent / 100.0 * f64::from(length);
-    picture.corner() + euclid::vec2(share(*x, picture.width), share(*y, picture.height))
+    let (width, height) = (f64::from(picture.width), f64::from(picture.height));
+    picture.corner() + euclid::vec2(x / 100.0 * width, y / 100.0 * height)
 }
 
 #[cfg(test)]

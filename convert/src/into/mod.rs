@@ -87,14 +87,12 @@ pub fn count_by_class(set: &ObjectSet) -> BTreeMap<String, u64> {
 /// Area of all objects, px²; `None` where one of them is a point.
 #[must_use]
 pub fn area_px2(set: &ObjectSet) -> Option<f64> {
-    let area = |shape: &Shape| match shape {
-        Shape::Point(_) => None,
-        other => Some(other.area()),
-    };
-    set.objects.iter().map(|object| area(&object.shape)).sum()
+    set.objects.iter().map(|object| area_of(&object.shape)).sum()
 }
 
-/// The name of the slide that a file is about.
-fn image_name(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+fn area_of(shape: &Shape) -> Option<f64> {
+    match shape {
+        Shape::Point(_) => None,
+        other => Some(other.area()),
+    }
 }

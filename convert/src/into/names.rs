@@ -1,4 +1,6 @@
-//! Names under which tools keep the class and the score of an object.
+//! Names: under which tools keep the class and the score of an object, and of the slide that a file is about.
+
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -15,4 +17,9 @@ pub(super) fn word(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// The name of the slide that a file is about.
+pub(super) fn image_name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

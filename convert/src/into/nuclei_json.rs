@@ -10,10 +10,10 @@ use eval::{
     truth::UNNAMED_CLASS,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use wsi_types::Level0Point;
 
-use super::names;
+use super::names::{self, image_name};
 use crate::error::{Result, malformed, unreadable};
 
 const WHAT: &str = "the JSON of nuclei";
@@ -25,6 +25,20 @@ struct Nucleus {
     #[serde(rename = "type")]
     kind: Option<Value>,
     type_prob: Option<f64>,
+}
+
+impl Nucleus {
+    /// Its outline, or where it is; `None` where it has neither.
+    fn shape(&self) -> Option<Shape> {
+        match (&self.contour, self.centroid) {
+            (Some(contour), _) if contour.len() > 2 => {
+                let ring = contour.iter().map(|&corner| Level0Point::from(corner)).collect();
+                Some(Shape::Polygon(Box::new(Polygon::from_ring(ring))))
+            }
+            (_, Some(centroid)) => Some(Shape::Point(centroid.into())),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -45,32 +59,35 @@ pub(super) fn read(path: &Path, head: &[u8]) -> Result<Option<ObjectSet>> {
         return Ok(None);
     }
     let bytes = std::fs::read(path).map_err(unreadable(WHAT, path))?;
-    let Some(kind) = Kind::of(&bytes) else { return Ok(None) };
-    let broken = |error: serde_json::Error| malformed(WHAT, error.to_string(), path);
+    let Some(kind) = Kind::from_keys(&bytes) else { return Ok(None) };
     let mut set = ObjectSet::default();
-    set.image_named(&super::image_name(path));
+    set.image_named(&image_name(path));
     match kind {
         Kind::CellVit => {
-            let CellVit { type_map, cells } = serde_json::from_slice(&bytes).map_err(broken)?;
+            let CellVit { type_map, cells } = parsed(&bytes, path)?;
             let names = class_names(&type_map);
             add(&mut set, cells, &names, path)?;
         }
         Kind::HoverNet => {
-            let HoverNet { nuc } = serde_json::from_slice(&bytes).map_err(broken)?;
+            let HoverNet { nuc } = parsed(&bytes, path)?;
             add(&mut set, nuc.into_values(), &BTreeMap::new(), path)?;
         }
         Kind::HoverNext => {
-            let all: BTreeMap<String, (Value, [f64; 2])> = serde_json::from_slice(&bytes).map_err(broken)?;
-            let nucleus = |(class, [y, x]): (Value, [f64; 2])| Nucleus {
+            let all: BTreeMap<String, (Value, [f64; 2])> = parsed(&bytes, path)?;
+            let nuclei = all.into_values().map(|(class, [y, x])| Nucleus {
                 centroid: Some([x, y]),
                 contour: None,
                 kind: Some(class),
                 type_prob: None,
-            };
-            add(&mut set, all.into_values().map(nucleus), &BTreeMap::new(), path)?;
+            });
+            add(&mut set, nuclei, &BTreeMap::new(), path)?;
         }
     }
     Ok(Some(set))
+}
+
+fn parsed<'a, T: Deserialize<'a>>(bytes: &'a [u8], path: &Path) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(WHAT, error.to_string(), path))
 }
 
 enum Kind {
@@ -81,8 +98,8 @@ enum Kind {
 
 impl Kind {
     /// By the keys of the outermost object.
-    fn of(bytes: &[u8]) -> Option<Self> {
-        let keys: BTreeMap<String, &serde_json::value::RawValue> = serde_json::from_slice(bytes).ok()?;
+    fn from_keys(bytes: &[u8]) -> Option<Self> {
+        let keys: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).ok()?;
         if keys.contains_key("FeatureCollection") || keys.contains_key("annotations") {
             return None;
         }
@@ -92,22 +109,23 @@ impl Kind {
         if keys.contains_key("nuc") {
             return Some(Self::HoverNet);
         }
-        let pair = |value: &&serde_json::value::RawValue| {
-            serde_json::from_str::<(Value, [f64; 2])>(value.get()).is_ok()
-        };
-        let numbered = |key: &String| key.parse::<u64>().is_ok();
-        (!keys.is_empty() && keys.keys().all(numbered) && keys.values().all(pair)).then_some(Self::HoverNext)
+        let are_numbered = !keys.is_empty() && keys.keys().all(|key| key.parse::<u64>().is_ok());
+        (are_numbered && keys.values().all(|value| is_class_and_place(value))).then_some(Self::HoverNext)
     }
+}
+
+fn is_class_and_place(value: &RawValue) -> bool {
+    serde_json::from_str::<(Value, [f64; 2])>(value.get()).is_ok()
 }
 
 /// Number to name, whichever way round the map has them.
 fn class_names(map: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
-    let pair = |(key, value): (&String, &Value)| match value {
+    let pairs = map.iter().filter_map(|(key, value)| match value {
         Value::String(name) => Some((key.clone(), name.clone())),
         Value::Number(number) => Some((number.to_string(), key.clone())),
         _ => None,
-    };
-    map.iter().filter_map(pair).collect()
+    });
+    pairs.collect()
 }
 
 fn add(
@@ -116,17 +134,13 @@ fn add(
     names: &BTreeMap<String, String>,
     path: &Path,
 ) -> Result<()> {
-    let image = set.image_named(&super::image_name(path));
+    let image = set.image_named(&image_name(path));
     for (nucleus, number) in nuclei.into_iter().zip(0_u64..) {
-        let bad = |problem: &str| malformed(WHAT, format!("nucleus {number}: {problem}"), path);
-        let point = |[x, y]: &[f64; 2]| Level0Point::new(*x, *y);
-        let shape = match (&nucleus.contour, &nucleus.centroid) {
-            (Some(contour), _) if contour.len() > 2 => {
-                Shape::Polygon(Box::new(Polygon::from_ring(contour.iter().map(point).collect())))
-            }
-            (_, Some(centroid)) => Shape::Point(point(centroid)),
-            _ => return Err(bad("it has neither an outline of three points nor a centroid")),
-        };
+        let shape = nucleus.shape().ok_or_else(|| {
+            let problem =
+                format!("nucleus {number}: it has neither an outline of three points nor a centroid");
+            malformed(WHAT, problem, path)
+        })?;
         let word = nucleus.kind.as_ref().and_then(names::word);
         let class =
             word.map_or_else(|| UNNAMED_CLASS.to_owned(), |word| names.get(&word).cloned().unwrap_or(word));

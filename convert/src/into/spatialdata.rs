@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use eval::truth::{self, ReadSettings, Reading};
 
-use crate::error::{Result, malformed};
+use super::names::image_name;
+use crate::error::{Result, malformed, unreadable};
 
 const WHAT: &str = "the SpatialData store";
 
@@ -22,30 +23,28 @@ pub(super) fn read(path: &Path, shapes: &Path, settings: &ReadSettings) -> Resul
     let table = if tables.is_file() { tables } else { only_table(path, shapes)? };
     let mut reading = truth::read(&table, settings)?;
     for image in &mut reading.set.images {
-        image.name = super::image_name(path);
+        image.name = image_name(path);
     }
     Ok(reading)
 }
 
 fn only_table(path: &Path, shapes: &Path) -> Result<PathBuf> {
-    let broken = |problem: String| malformed(WHAT, problem, path);
-    let entries = std::fs::read_dir(shapes).map_err(|error| broken(error.to_string()))?;
+    let entries = std::fs::read_dir(shapes).map_err(unreadable(WHAT, shapes))?;
     let tables = entries.flatten().map(|entry| entry.path().join("shapes.parquet"));
     let mut tables: Vec<PathBuf> = tables.filter(|table| table.is_file()).collect();
     tables.sort();
     match tables.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(broken("it has no shapes, expected shapes/cells/shapes.parquet".to_owned())),
+        [] => Err(malformed(WHAT, "it has no shapes, expected shapes/cells/shapes.parquet", path)),
         many => {
             let names: Vec<_> = many
                 .iter()
                 .filter_map(|table| table.parent()?.file_name())
                 .map(|name| name.to_string_lossy())
                 .collect();
-            Err(broken(format!(
-                "it has the shapes {}, expected one element or one called cells",
-                names.join(", ")
-            )))
+            let names = names.join(", ");
+            let problem = format!("it has the shapes {names}, expected one element or one called cells");
+            Err(malformed(WHAT, problem, path))
         }
     }
 }

@@ -7,6 +7,7 @@ use eval::{
     truth::{self, ReadSettings, Reading, remarks::Remarks},
 };
 
+use super::names::image_name;
 use crate::{
     error::{Result, malformed, unreadable},
     zip::Archive,
@@ -29,7 +30,7 @@ pub(super) fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
         let bytes =
             archive.read(place).map_err(|error| malformed(WHAT, format!("member {name}: {error}"), path))?;
         // All members are about one slide: that of the zip.
-        let file = folder.path().join(format!("{}.geojson", super::image_name(path)));
+        let file = folder.path().join(format!("{}.geojson", image_name(path)));
         std::fs::write(&file, bytes).map_err(unreadable(WHAT, path))?;
         let reading = truth::read(&file, settings)
             .map_err(|error| malformed(WHAT, format!("member {name}: {error}"), path))?;

@@ -6,9 +6,14 @@ use std::{
 };
 
 use flate2::{Compression, write::ZlibEncoder};
+use merger::wkb::put_polygon;
 use rusqlite::{Connection, params};
 
-use super::{Maker, Outlined, Part, Settings, Source, stream, text::quoted, wkb::push_polygon};
+use super::{
+    request::{Settings, Source},
+    stream::{Maker, Outlined, Part, stream},
+    text::quoted,
+};
 use crate::{
     error::{ConvertError, Result, unwritable},
     ids,
@@ -40,8 +45,7 @@ const SCHEMA: &str = "
 /// Writes the store of a slide.
 pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Result<Tally> {
     let folder = whole_file::folder_of(path);
-    let nothing = |_: &mut io::BufWriter<&std::fs::File>| Ok::<(), io::Error>(());
-    let staged = whole_file::stage(folder, path, nothing).and_then(|staged| staged);
+    let staged = whole_file::stage(folder, path, |_| Ok::<(), io::Error>(())).and_then(|staged| staged);
     let ((), staged) = staged.map_err(unwritable(WHAT, path))?;
     let base = Connection::open(staged.temporary()).map_err(failed(path))?;
     base.execute_batch(SCHEMA).map_err(failed(path))?;
@@ -112,7 +116,7 @@ impl Annotations<'_> {
             return Ok(Annotation { key, centre, geometry: None, properties, area: 0.0, sides });
         }
         let mut bytes = Vec::new();
-        push_polygon(&mut bytes, std::iter::once(ring), grid);
+        put_polygon(&[&grid.points(ring)], &mut bytes);
         let mut packed = ZlibEncoder::new(Vec::new(), Compression::new(EFFORT));
         packed.write_all(&bytes)?;
         let (mut low, mut high) = (ring[0], ring[0]);

@@ -9,12 +9,13 @@ use serde_json::json;
 use wsi_types::ClassId;
 
 use super::{
-    Maker, Outlined, Part, Settings, Source, refused, stream,
+    files::write_file,
+    request::{Settings, Source},
+    stream::{Maker, Outlined, Part, stream},
     text::{push_hundredths, push_measure, push_point},
-    write_file,
 };
 use crate::{
-    error::{Result, unwritable},
+    error::{Result, refused, unwritable},
     ring::{Grid, Place, twice_area},
     tally::Tally,
 };
@@ -44,8 +45,10 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
             out.write_all(&text).map_err(unwritable(WHAT, path))
         })?;
         let names = (0..classes).map(|class| facts.class_name(ClassId(class as u16)));
-        let category = |(name, id): (String, u32)| json!({"id": id, "name": name, "supercategory": "cell"});
-        let categories: Vec<_> = names.zip(1..).map(category).collect();
+        let categories: Vec<_> = names
+            .zip(1..)
+            .map(|(name, id)| json!({"id": id, "name": name, "supercategory": "cell"}))
+            .collect();
         let end = format!("\n],\"categories\":{}}}\n", json!(categories));
         out.write_all(end.as_bytes()).map_err(unwritable(WHAT, path))?;
         Ok(tally)

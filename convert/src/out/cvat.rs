@@ -6,12 +6,15 @@ use std::{
 };
 
 use super::{
-    Maker, Outlined, Part, Settings, Source, label_studio::in_xml, stream, text::push_hundredths, write_file,
+    files::write_file,
+    request::{Settings, Source},
+    stream::{Maker, Outlined, Part, stream},
+    text::{in_xml, push_point},
 };
 use crate::{
     error::{Result, unwritable},
     picture::Picture,
-    ring::{Grid, Place},
+    ring::Grid,
     source::SlideFacts,
     tally::Tally,
 };
@@ -51,11 +54,11 @@ impl Shapes<'_> {
                 .into_bytes();
         let corner = self.grid().place(picture.corner());
         if self.points {
-            push_corner(&mut text, self.grid().place(row.centroid), corner);
+            push_point(&mut text, self.grid().place(row.centroid), corner);
         }
         for (place, at) in ring.iter().zip(0..) {
             text.extend_from_slice(if at == 0 { b"" } else { b";" });
-            push_corner(&mut text, *place, corner);
+            push_point(&mut text, *place, corner);
         }
         text.extend_from_slice(b"\">");
         if row.score.is_finite() {
@@ -64,12 +67,6 @@ impl Shapes<'_> {
         text.extend_from_slice(format!("</{kind}>\n").as_bytes());
         (picture, text)
     }
-}
-
-fn push_corner(out: &mut Vec<u8>, place: Place, corner: Place) {
-    push_hundredths(out, place.x - corner.x);
-    out.push(b',');
-    push_hundredths(out, place.y - corner.y);
 }
 
 impl Maker for Shapes<'_> {

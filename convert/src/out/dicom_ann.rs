@@ -4,14 +4,18 @@
 //! measurements of each class are spooled to the disk and copied into place at the end: memory stays that of a part.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use wsi_types::ClassId;
 
-use super::{Maker, Outlined, Part, Settings, Source, Spool, stream, write_file};
+use super::{
+    files::{Spool, write_file},
+    request::{Settings, Source},
+    stream::{Maker, Outlined, Part, stream},
+};
 use crate::{
     dicom::{
         AREA, Code, Items, MAKER, NO_UNITS, SCORE, Tag, UM2, Vr, begin_item, begin_sequence, end_item,
@@ -132,22 +136,19 @@ impl Groups {
             self.done.extend(self.open.remove(&class));
         }
         match self.open.entry(class) {
-            std::collections::btree_map::Entry::Occupied(open) => Ok(open.into_mut()),
-            std::collections::btree_map::Entry::Vacant(place) => {
-                let spool = || Spool::beside(&self.path);
-                Ok(place.insert(Group {
-                    class,
-                    number_in_class,
-                    points: self.points,
-                    doubles: self.doubles,
-                    cells: 0,
-                    values: 0,
-                    coordinates: spool()?,
-                    firsts: spool()?,
-                    areas: spool()?,
-                    scores: spool()?,
-                }))
-            }
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(Group {
+                class,
+                number_in_class,
+                points: self.points,
+                doubles: self.doubles,
+                cells: 0,
+                values: 0,
+                coordinates: Spool::beside(&self.path)?,
+                firsts: Spool::beside(&self.path)?,
+                areas: Spool::beside(&self.path)?,
+                scores: Spool::beside(&self.path)?,
+            })),
         }
     }
 }

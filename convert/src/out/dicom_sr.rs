@@ -8,13 +8,17 @@ use std::path::Path;
 use merger::RegionRow;
 use wsi_types::{ClassId, Level0Box, Level0Point};
 
-use super::{Maker, Part, Settings, Source, refused, stream, write_file};
+use super::{
+    files::write_file,
+    request::{Settings, Source},
+    stream::{Maker, Part, stream},
+};
 use crate::{
     dicom::{
         AREA, Code, Items, MAKER, NO_UNITS, OUR_CODES, Vr, our_scheme, slide::DicomSlide, tags, uids,
         write_head,
     },
-    error::{Result, unwritable},
+    error::{Result, refused, unwritable},
     ids,
     ring::{Fate, Grid, fewer_corners, on_grid},
     source::SlideFacts,
@@ -254,11 +258,9 @@ impl Report<'_> {
     }
 
     fn whole_slide(&self, tally: &Tally, regions: &[RegionRow]) -> Items {
-        let tissue = || regions.iter().filter(|region| region.kind == TISSUE);
-        let (found, seen) = (
-            tissue().map(|region| region.area_um2).sum::<f64>(),
-            tissue().map(|region| region.analysed_um2).sum::<f64>(),
-        );
+        let tissue: Vec<&RegionRow> = regions.iter().filter(|region| region.kind == TISSUE).collect();
+        let found: f64 = tissue.iter().map(|region| region.area_um2).sum();
+        let seen: f64 = tissue.iter().map(|region| region.analysed_um2).sum();
         let mut items = self.tracked("slide", "Whole slide");
         items.push(measured(Code("tissue", OUR_CODES, "Area of tissue"), found * 1e-6, MM2));
         items.push(measured(
@@ -266,17 +268,16 @@ impl Report<'_> {
             seen * 1e-6,
             MM2,
         ));
-        let count = |name: &String| tally.by_class.get(name).copied().unwrap_or(0);
-        items.extend(self.counts(|name| count(name), seen * 1e-6));
+        items.extend(self.counts(|name| tally.by_class.get(name).copied(), seen * 1e-6));
         container(Is::Contains, Code("125007", "DCM", "Measurement Group"), Some("1501"), items)
     }
 
     /// Cells and their density, by class.
-    fn counts(&self, count: impl Fn(&String) -> u64, analysed_mm2: f64) -> Vec<Items> {
+    fn counts(&self, count: impl Fn(&str) -> Option<u64>, analysed_mm2: f64) -> Vec<Items> {
         let mut items = Vec::new();
         for class in 0..self.facts.class_names.len() {
             let name = self.facts.class_name(ClassId(class as u16));
-            let cells = count(&name) as f64;
+            let cells = count(&name).unwrap_or(0) as f64;
             let (counted, dense) = (format!("n-{class}"), format!("d-{class}"));
             items.push(measured(Code(&counted, OUR_CODES, &format!("Cells: {name}")), cells, COUNT));
             if analysed_mm2 > 0.0 {
@@ -287,6 +288,12 @@ impl Report<'_> {
         items
     }
 
+    /// Cells of a class in a region; `None` for a class that has no name in the model.
+    fn count_in(&self, region: &RegionRow, name: &str) -> Option<u64> {
+        let class = self.facts.class_named(name)?;
+        region.n_cells_by_class.get(usize::from(class.0)).copied()
+    }
+
     fn region(&self, region: &RegionRow) -> (Items, Fate) {
         let mut items = self.tracked(&format!("{}-{}", region.kind, region.region_id), &region.kind);
         items.push(measured(AREA, region.area_um2 * 1e-6, MM2));
@@ -295,11 +302,7 @@ impl Report<'_> {
             region.coverage,
             NO_UNITS,
         ));
-        let place = |name: &String| self.facts.class_named(name).map(|class| usize::from(class.0));
-        let count = |name: &String| {
-            place(name).and_then(|place| region.n_cells_by_class.get(place)).copied().unwrap_or(0)
-        };
-        items.extend(self.counts(count, region.analysed_um2 * 1e-6));
+        items.extend(self.counts(|name| self.count_in(region, name), region.analysed_um2 * 1e-6));
         let (outline, fate) = self.outline(region);
         items.push(outline);
         (container(Is::Contains, Code("125007", "DCM", "Measurement Group"), Some("1410"), items), fate)

@@ -7,10 +7,14 @@ use std::{
 };
 
 use arrow_array::{
-    ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StructArray, builder::BinaryBuilder,
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    UInt16Array, builder::BinaryBuilder, types::UInt16Type,
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
-use merger::{GeometryColumn, ROWS_PER_GROUP};
+use merger::{
+    GeometryColumn, ROWS_PER_GROUP,
+    wkb::{put_area, put_polygon},
+};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, Encoding, ZstdLevel},
@@ -21,10 +25,13 @@ use parquet::{
     schema::types::ColumnPath,
 };
 use serde_json::Value;
-use wsi_types::Level0Box;
+use wsi_types::{ClassId, Level0Box};
 
-use super::{Outlined, wkb};
-use crate::ring::{Grid, GridRing, Place};
+use super::stream::Outlined;
+use crate::{
+    ring::{Grid, GridRing, Place},
+    source::SlideFacts,
+};
 
 /// A Parquet file that is written batch by batch.
 pub(crate) struct Table<W: Write + Send> {
@@ -126,7 +133,7 @@ impl ShapeEncoding {
                 let mut bytes = Vec::new();
                 for cell in cells {
                     bytes.clear();
-                    wkb::push_polygon(&mut bytes, std::iter::once(&cell.ring), grid);
+                    put_polygon(&[&grid.points(&cell.ring)], &mut bytes);
                     column.append_value(&bytes);
                 }
                 Arc::new(column.finish())
@@ -170,13 +177,17 @@ fn points(x: Float64Array, y: Float64Array) -> StructArray {
 
 /// One ring each, closed.
 fn polygons(cells: &[Outlined], grid: Grid) -> ArrayRef {
-    let closed = || cells.iter().flat_map(|cell| cell.ring.iter().chain(cell.ring.first()));
-    let x = Float64Array::from_iter_values(closed().map(|place| grid.px(place.x)));
-    let y = Float64Array::from_iter_values(closed().map(|place| grid.px(place.y)));
+    let x = Float64Array::from_iter_values(closed_rings(cells).map(|place| grid.px(place.x)));
+    let y = Float64Array::from_iter_values(closed_rings(cells).map(|place| grid.px(place.y)));
     let lengths = cells.iter().map(|cell| cell.ring.len() + 1);
     let one_each = std::iter::repeat_n(1, cells.len());
     let rings = ListArray::new(points_field(), offsets_of(lengths), Arc::new(points(x, y)), None);
     Arc::new(ListArray::new(rings_field(), offsets_of(one_each), Arc::new(rings), None))
+}
+
+/// All corners, the first of each ring once more at its end.
+fn closed_rings(cells: &[Outlined]) -> impl Iterator<Item = &Place> {
+    cells.iter().flat_map(|cell| cell.ring.iter().chain(cell.ring.first()))
 }
 
 fn offsets_of(lengths: impl IntoIterator<Item = usize>) -> arrow_buffer::OffsetBuffer<i32> {
@@ -207,4 +218,22 @@ pub(crate) fn joined(a: Option<Level0Box>, b: Option<Level0Box>) -> Option<Level
         (Some(a), Some(b)) => Some(a.union(&b)),
         (a, b) => a.or(b),
     }
+}
+
+/// Names of classes, each once.
+pub(crate) fn class_names(facts: &SlideFacts, cells: &[Outlined]) -> ArrayRef {
+    let largest = cells.iter().map(|cell| usize::from(cell.row.class_id.0) + 1).max().unwrap_or(0);
+    let classes = 0..largest.max(facts.class_names.len());
+    let names = classes.map(|class| facts.class_name(ClassId(class as u16)));
+    let keys = UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class_id.0));
+    Arc::new(DictionaryArray::<UInt16Type>::new(keys, Arc::new(StringArray::from_iter_values(names))))
+}
+
+/// An area with holes and in several parts, as WKB.
+pub(crate) fn area_as_wkb(parts: &[Vec<GridRing>], grid: Grid) -> Vec<u8> {
+    let parts: Vec<_> =
+        parts.iter().map(|rings| rings.iter().map(|ring| grid.points(ring)).collect()).collect();
+    let mut bytes = Vec::new();
+    put_area(&parts, &mut bytes);
+    bytes
 }

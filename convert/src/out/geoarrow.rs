@@ -3,19 +3,17 @@
 
 use std::{path::Path, sync::Arc};
 
-use arrow_array::{
-    ArrayRef, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, UInt16Array,
-    types::UInt16Type,
-};
+use arrow_array::{ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, UInt16Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use merger::{corner_fields, covering};
 use serde_json::json;
 use wsi_types::Level0Box;
 
 use super::{
-    Maker, Outlined, Part, Settings, Source,
-    geo_table::{ShapeEncoding, Table, bounds_of, joined},
-    stream, write_file,
+    files::write_file,
+    geo_table::{ShapeEncoding, Table, bounds_of, class_names, joined},
+    request::{Settings, Source},
+    stream::{Maker, Outlined, Part, stream},
 };
 use crate::{
     error::{ConvertError, Result, unwritable},
@@ -33,8 +31,7 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     let shapes = if settings.points { ShapeEncoding::Point } else { ShapeEncoding::Polygon };
     let rows = Rows { facts: source.facts, shapes, schema: schema(shapes) };
     write_file(path, WHAT, |out| {
-        let failed = || unwritable(WHAT, path);
-        let mut table = Table::begin(out, &rows.schema).map_err(failed())?;
+        let mut table = Table::begin(out, &rows.schema).map_err(unwritable(WHAT, path))?;
         let mut bounds = None;
         let tally = stream(source, settings, ROWS, &rows, |(batch, of_batch)| {
             bounds = joined(bounds, of_batch);
@@ -46,24 +43,24 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
             "class_names": source.facts.class_names,
             "fingerprint": source.facts.fingerprint,
         });
-        table.finish(vec![("geo", shapes.geo(bounds, true)), ("slidemill", about)]).map_err(failed())?;
+        let metadata = vec![("geo", shapes.geo(bounds, true)), ("slidemill", about)];
+        table.finish(metadata).map_err(unwritable(WHAT, path))?;
         Ok(tally)
     })
 }
 
 fn schema(shapes: ShapeEncoding) -> SchemaRef {
-    let field = |name: &str, kind: DataType| Field::new(name, kind, false);
     let names = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
     let mut fields = vec![
-        field("cell_id", DataType::Int64),
-        field("class_id", DataType::UInt16),
-        field("class_name", names),
-        field("x_px", DataType::Float64),
-        field("y_px", DataType::Float64),
+        Field::new("cell_id", DataType::Int64, false),
+        Field::new("class_id", DataType::UInt16, false),
+        Field::new("class_name", names, false),
+        Field::new("x_px", DataType::Float64, false),
+        Field::new("y_px", DataType::Float64, false),
     ];
     fields.extend(MEASURES.iter().map(|measure| Field::new(measure.column, DataType::Float32, true)));
     fields.push(Field::new("region_id", DataType::Int64, true));
-    fields.push(field("bbox", DataType::Struct(corner_fields())));
+    fields.push(Field::new("bbox", DataType::Struct(corner_fields()), false));
     fields.push(shapes.field());
     Arc::new(Schema::new(fields))
 }
@@ -96,12 +93,8 @@ impl Maker for Rows<'_> {
             Arc::new(Int64Array::from_iter_values(cells.iter().map(|cell| cell.row.cell_id.cast_signed()))),
             Arc::new(UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class_id.0))),
             class_names(self.facts, cells),
-            Arc::new(arrow_array::Float64Array::from_iter_values(
-                cells.iter().map(|cell| cell.row.centroid.x),
-            )),
-            Arc::new(arrow_array::Float64Array::from_iter_values(
-                cells.iter().map(|cell| cell.row.centroid.y),
-            )),
+            Arc::new(Float64Array::from_iter_values(cells.iter().map(|cell| cell.row.centroid.x))),
+            Arc::new(Float64Array::from_iter_values(cells.iter().map(|cell| cell.row.centroid.y))),
         ];
         let measured: Vec<_> = cells.iter().map(|cell| measures(&cell.row)).collect();
         columns.extend((0..MEASURES.len()).map(|place| -> ArrayRef {
@@ -117,13 +110,4 @@ impl Maker for Rows<'_> {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
         batch.map(|batch| (batch, bounds)).map_err(|error| ConvertError::Refused(error.to_string()))
     }
-}
-
-/// Names of classes, each once.
-pub(super) fn class_names(facts: &SlideFacts, cells: &[Outlined]) -> ArrayRef {
-    let largest = cells.iter().map(|cell| usize::from(cell.row.class_id.0) + 1).max().unwrap_or(0);
-    let classes = 0..largest.max(facts.class_names.len());
-    let names = classes.map(|class| facts.class_name(wsi_types::ClassId(class as u16)));
-    let keys = UInt16Array::from_iter_values(cells.iter().map(|cell| cell.row.class_id.0));
-    Arc::new(DictionaryArray::<UInt16Type>::new(keys, Arc::new(StringArray::from_iter_values(names))))
 }

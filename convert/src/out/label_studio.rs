@@ -9,7 +9,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Maker, Outlined, Part, Settings, Source, stream, write_file};
+use super::{
+    files::write_file,
+    request::{Settings, Source},
+    stream::{Maker, Outlined, Part, stream},
+    text::in_xml,
+};
 use crate::{
     error::{Result, unwritable},
     ids,
@@ -57,11 +62,6 @@ fn write_config(facts: &SlideFacts, points: bool, path: &Path) -> Result<()> {
     }
     text += &format!("  </{kind}>\n</View>\n");
     whole_file::write_bytes(path, text.as_bytes()).map_err(unwritable("Label Studio's interface", path))
-}
-
-/// Text as an attribute of XML.
-pub(super) fn in_xml(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 struct Objects<'a> {

@@ -17,9 +17,10 @@ use merger::RegionRow;
 use wsi_types::ClassId;
 
 use super::{
-    Maker, Outlined, Part, Settings, Source, Spool, stream,
+    files::{Spool, write_file},
+    request::{Settings, Source},
+    stream::{Maker, Outlined, Part, stream},
     text::{push_area, push_closed_ring, push_measure, push_point, quoted},
-    write_file,
 };
 use crate::{
     error::{ConvertError, Result, unwritable},

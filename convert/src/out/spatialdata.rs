@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, builder::BinaryBuilder};
+use arrow_array::{ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use dataset::NewFolder;
 use merger::{GeometryColumn, RegionRow};
@@ -18,14 +18,15 @@ use serde_json::{Value, json};
 use wsi_types::{ClassId, Level0Box};
 
 use super::{
-    Maker, Part, Settings, Source,
-    geo_table::{FileTable, GEOMETRY, ShapeEncoding, Table, bounds_of, joined, numbered},
-    geoarrow::class_names,
-    refused, stream, wkb,
+    geo_table::{
+        FileTable, GEOMETRY, ShapeEncoding, Table, area_as_wkb, bounds_of, class_names, joined, numbered,
+    },
+    request::{Settings, Source},
+    stream::{Maker, Part, stream},
     zarr::{self, Array, Items, text_item},
 };
 use crate::{
-    error::{ConvertError, Result, unwritable},
+    error::{ConvertError, Result, refused, unwritable},
     ring::{Grid, area_on_grid},
     source::{MEASURES, SlideFacts, measures},
     tally::Tally,
@@ -96,10 +97,6 @@ impl Maker for Rows<'_> {
             class_names(self.facts, cells),
             Arc::new(numbered(part.first, cells.len())),
         ];
-        // Columns are made to fit their schemas.
-        let batch = |schema, columns| {
-            RecordBatch::try_new(schema, columns).map_err(|error| ConvertError::Refused(error.to_string()))
-        };
         Ok(Made {
             shapes: batch(shapes_schema(), shapes)?,
             points: batch(points_schema(), points)?,
@@ -114,6 +111,11 @@ impl Maker for Rows<'_> {
             centroids: cells.iter().map(|cell| [cell.row.centroid.x, cell.row.centroid.y]).collect(),
         })
     }
+}
+
+/// Columns are made to fit their schemas, so this does not fail.
+fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    RecordBatch::try_new(schema, columns).map_err(|error| ConvertError::Refused(error.to_string()))
 }
 
 fn shapes_schema() -> SchemaRef {
@@ -216,44 +218,61 @@ impl Store {
     }
 
     fn finish(self, facts: &SlideFacts) -> io::Result<()> {
-        let plain = || json!({"encoding-type": "array", "encoding-version": "0.2.0"});
-        let texts = || json!({"encoding-type": "string-array", "encoding-version": "0.2.0"});
-        let frame = |columns: &[&str]| json!({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index", "column-order": columns});
-        let categorical =
-            || json!({"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": false});
         let geo = ShapeEncoding::Wkb.geo(self.bounds, false);
         self.shapes.finish(vec![
             ("geo", geo),
             ("pandas", pandas(&[("class_name", "unicode", "object"), (GEOMETRY, "bytes", "object")])),
         ])?;
         self.points.finish(Vec::new())?;
-        self.x.finish(plain())?;
-        self.spatial.finish(plain())?;
-        self.names.finish(texts())?;
-        self.region_codes.finish(plain())?;
-        self.instances.finish(plain())?;
-        self.class_codes.finish(plain())?;
-        self.ids.finish(plain())?;
-        let (table, obs) = (self.table, "obs");
-        let of_obs = |name: &str| table.join(obs).join(name);
-        zarr::group(&table.join(obs), frame(&["region", INSTANCE, "class_name", "cell_id"]))?;
-        zarr::group(&of_obs("region"), categorical())?;
-        zarr::texts(&of_obs("region/categories"), [CELLS].into_iter(), texts())?;
-        zarr::group(&of_obs("class_name"), categorical())?;
-        let names: Vec<String> =
+        for numbers in [self.x, self.spatial, self.region_codes, self.instances, self.class_codes, self.ids] {
+            numbers.finish(encoding("array", "0.2.0"))?;
+        }
+        self.names.finish(text_array())?;
+        let classes: Vec<String> =
             (0..self.classes).map(|class| facts.class_name(ClassId(class as u16))).collect();
-        zarr::texts(&of_obs("class_name/categories"), names.iter().map(String::as_str), texts())?;
-        zarr::group(&table.join("var"), frame(&[]))?;
-        zarr::texts(&table.join("var/_index"), MEASURES.iter().map(|measure| measure.column), texts())?;
-        let dict = || json!({"encoding-type": "dict", "encoding-version": "0.1.0"});
-        for name in ["layers", "obsm", "obsp", "varm", "varp", "uns", "uns/spatialdata_attrs"] {
-            zarr::group(&table.join(name), dict())?;
-        }
-        for (name, value) in [("region", CELLS), ("region_key", "region"), ("instance_key", INSTANCE)] {
-            zarr::text(&table.join("uns/spatialdata_attrs").join(name), value)?;
-        }
-        Ok(())
+        describe_table(&self.table, &classes)
     }
+}
+
+/// What an AnnData table says of its columns, beside the columns that [`Store`] writes.
+fn describe_table(table: &Path, classes: &[String]) -> io::Result<()> {
+    let obs = table.join("obs");
+    zarr::group(&obs, data_frame(&["region", INSTANCE, "class_name", "cell_id"]))?;
+    write_categories(&obs.join("region"), [CELLS].into_iter())?;
+    write_categories(&obs.join("class_name"), classes.iter().map(String::as_str))?;
+    zarr::group(&table.join("var"), data_frame(&[]))?;
+    zarr::texts(&table.join("var/_index"), MEASURES.iter().map(|measure| measure.column), text_array())?;
+    for name in ["layers", "obsm", "obsp", "varm", "varp", "uns", "uns/spatialdata_attrs"] {
+        zarr::group(&table.join(name), encoding("dict", "0.1.0"))?;
+    }
+    for (name, value) in [("region", CELLS), ("region_key", "region"), ("instance_key", INSTANCE)] {
+        zarr::text(&table.join("uns/spatialdata_attrs").join(name), value)?;
+    }
+    Ok(())
+}
+
+/// The names that codes of a column stand for.
+fn write_categories<'a>(column: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
+    let mut about = encoding("categorical", "0.2.0");
+    about["ordered"] = json!(false);
+    zarr::group(column, about)?;
+    zarr::texts(&column.join("categories"), names, text_array())
+}
+
+fn data_frame(columns: &[&str]) -> Value {
+    let mut about = encoding("dataframe", "0.2.0");
+    about["_index"] = json!("_index");
+    about["column-order"] = json!(columns);
+    about
+}
+
+fn text_array() -> Value {
+    encoding("string-array", "0.2.0")
+}
+
+/// By which AnnData knows what an element is.
+fn encoding(kind: &str, version: &str) -> Value {
+    json!({"encoding-type": kind, "encoding-version": version})
 }
 
 fn begin_table(path: &Path, schema: &SchemaRef) -> io::Result<FileTable> {
@@ -279,26 +298,16 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
         Field::new("n_cells", DataType::Int64, false),
         ShapeEncoding::Wkb.field(),
     ]));
-    let f64s = |value: fn(&RegionRow) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(areas.iter().map(|(region, _)| value(region))))
-    };
-    let whole = |value: fn(&RegionRow) -> u64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(areas.iter().map(|(region, _)| value(region).cast_signed())))
-    };
-    let mut shapes = BinaryBuilder::new();
-    for (_, parts) in &areas {
-        let mut bytes = Vec::new();
-        wkb::push_area(&mut bytes, parts, grid);
-        shapes.append_value(&bytes);
-    }
+    let drawn: Vec<&RegionRow> = areas.iter().map(|(region, _)| *region).collect();
+    let shapes = areas.iter().map(|(_, parts)| area_as_wkb(parts, grid));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(numbered(0, areas.len())),
-        whole(|region| region.region_id),
-        Arc::new(StringArray::from_iter_values(areas.iter().map(|(region, _)| &region.kind))),
-        f64s(|region| region.area_um2),
-        f64s(|region| region.coverage),
-        whole(|region| region.n_cells),
-        Arc::new(shapes.finish()),
+        whole_numbers(&drawn, |region| region.region_id),
+        Arc::new(StringArray::from_iter_values(drawn.iter().map(|region| &region.kind))),
+        numbers(&drawn, |region| region.area_um2),
+        numbers(&drawn, |region| region.coverage),
+        whole_numbers(&drawn, |region| region.n_cells),
+        Arc::new(BinaryArray::from_iter_values(shapes)),
     ];
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(io::Error::other)?;
     let mut table = begin_table(&of_regions.join("shapes.parquet"), &schema)?;
@@ -320,11 +329,24 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
     table.finish(vec![("geo", geo), ("pandas", pandas)])
 }
 
+fn numbers(regions: &[&RegionRow], value: fn(&RegionRow) -> f64) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(regions.iter().map(|region| value(region))))
+}
+
+fn whole_numbers(regions: &[&RegionRow], value: fn(&RegionRow) -> u64) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(regions.iter().map(|region| value(region).cast_signed())))
+}
+
 /// Says that `instance_id` is the index: readers want an entry among the columns for it too.
 fn pandas(columns: &[(&str, &str, &str)]) -> Value {
-    let column = |(name, kind, numpy): &(&str, &str, &str)| json!({"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy, "metadata": null});
-    let mut all: Vec<Value> = columns.iter().map(column).collect();
-    all.push(column(&(INSTANCE, "int64", "int64")));
+    let index = [(INSTANCE, "int64", "int64")];
+    let all: Vec<Value> = columns
+        .iter()
+        .chain(&index)
+        .map(|(name, kind, numpy)| {
+            json!({"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy, "metadata": null})
+        })
+        .collect();
     json!({
         "index_columns": [INSTANCE], "column_indexes": [], "columns": all,
         "creator": {"library": "slidemill", "version": env!("CARGO_PKG_VERSION")}, "pandas_version": "2.0.0",
@@ -347,11 +369,16 @@ fn points_attributes(facts: &SlideFacts) -> Value {
 
 /// To level-0 px, as they are, and to µm.
 fn transformations(facts: &SlideFacts) -> Value {
-    let axis = |name: &str, unit: &str| json!({"name": name, "type": "space", "unit": unit});
-    let system = |name: &str, unit: &str| json!({"name": name, "axes": [axis("x", unit), axis("y", unit)]});
     let um = facts.mpp.get();
+    let (px, micrometers) = (system("xy", "unit"), system("micrometer", "micrometer"));
     json!([
-        {"type": "identity", "input": system("xy", "unit"), "output": system("global", "unit")},
-        {"type": "scale", "scale": [um, um], "input": system("xy", "unit"), "output": system("micrometer", "micrometer")},
+        {"type": "identity", "input": px, "output": system("global", "unit")},
+        {"type": "scale", "scale": [um, um], "input": px, "output": micrometers},
     ])
+}
+
+/// A system of two axes.
+fn system(name: &str, unit: &str) -> Value {
+    let axes = ["x", "y"].map(|axis| json!({"name": axis, "type": "space", "unit": unit}));
+    json!({"name": name, "axes": axes})
 }

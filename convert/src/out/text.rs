@@ -1,4 +1,4 @@
-//! Numbers and words as JSON text, into a buffer.
+//! Numbers and words as text of JSON and XML.
 
 use std::io::Write as _;
 
@@ -83,6 +83,11 @@ pub(crate) fn push_measure(out: &mut Vec<u8>, value: f32) {
 /// A word in quotes.
 pub(crate) fn quoted(word: &str) -> String {
     serde_json::Value::from(word).to_string()
+}
+
+/// A word as an attribute of XML.
+pub(crate) fn in_xml(word: &str) -> String {
+    word.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -100,24 +100,9 @@ fn bounds(left: f64, top: f64, right: f64, bottom: f64) -> Level0Box {
 /// A cell with this outline.
 pub(crate) fn cell(number: u64, ring: Vec<Level0Point>) -> Cell {
     let bbox = Level0Box::from_points(&ring);
-    Cell {
-        id: number + 1,
-        class: ClassId((number % 3) as u16),
-        score: Score::new(0.5 + (number % 50) as f32 / 100.0).unwrap(),
-        bbox,
-        centroid: bbox.center(),
-        outline: Some(ring.into()),
-        stains: None,
-        runner_up: None,
-        n_merged: 1,
-        score_min: Score::new(0.5).unwrap(),
-        score_max: Score::new(0.9).unwrap(),
-        windows: vec![0],
-        seam_dist_um: f32::INFINITY,
-        edge_flag: 0,
-        region: None,
-        detector_scores: Box::default(),
-    }
+    let score = Score::new(0.5 + (number % 50) as f32 / 100.0).unwrap();
+    let outline = Some(ring.into());
+    Cell { outline, ..Cell::new(number + 1, ClassId((number % 3) as u16), score, bbox) }
 }
 
 /// Cells on a lattice, each an ellipse of 24 points, of another size and turn.

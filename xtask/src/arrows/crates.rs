@@ -9,7 +9,7 @@ use super::modules::source_files;
 
 /// What each crate below the command may know. Those that are not here (the command, and what is thin over engine
 /// and dataset) may know all but the command.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("wsi-types", &[]),
     ("native", &[]),
     ("whole-file", &[]),
@@ -18,6 +18,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("detector", &["native", "wsi-types"]),
     ("merger", &["whole-file", "wsi-types"]),
     ("eval", &["merger", "wsi-types"]),
+    ("convert", &["dataset", "eval", "merger", "whole-file", "wsi-types"]),
     ("measures", &["wsi-types"]),
     ("painted", &["eval", "whole-file", "wsi-types"]),
     ("dataset", &["merger", "whole-file", "wsi-types"]),
