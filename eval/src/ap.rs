@@ -206,7 +206,7 @@ mod tests {
             |image| [(0.9, true), (0.5, false), (0.4, true)].map(|(score, hit)| Mark { score, image, hit });
         let other = Mark { score: 0.7, image: 1, hit: false };
         let drawn = Ranking::new(marks(0).into_iter().chain([other]).collect(), vec![3, 1]);
-        let twice = average_precision(&drawn, &Draw::of(vec![2, 0]));
+        let twice = average_precision(&drawn, &Draw::from_times(vec![2, 0]));
         let real = Ranking::new(marks(0).into_iter().chain(marks(1)).collect(), vec![3, 3]);
         assert_eq!(twice, average_precision(&real, &Draw::each_once(2)));
     }

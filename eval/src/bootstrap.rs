@@ -87,7 +87,7 @@ fn draw(groups: &[Vec<usize>], images: usize, seed: u64, replicate: u32) -> Draw
             times[image] += 1;
         }
     }
-    Draw::of(times)
+    Draw::from_times(times)
 }
 
 /// A whole number below `n`: the upper half of a 64 × 64-bit product.

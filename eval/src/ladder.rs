@@ -69,7 +69,7 @@ impl Ladder {
 
     /// One rung as a list of its own.
     pub fn ranking(&self, rung: usize) -> Ranking {
-        Ranking::of_sorted(self.marks(rung).collect(), self.positives.clone())
+        Ranking::from_sorted(self.marks(rung).collect(), self.positives.clone())
     }
 
     /// Of the first `rungs` rungs.

@@ -28,11 +28,11 @@ impl Ranking {
     #[must_use]
     pub fn new(mut marks: Vec<Mark>, positives: Vec<u32>) -> Self {
         marks.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Self::of_sorted(marks, positives)
+        Self::from_sorted(marks, positives)
     }
 
     /// As [`Ranking::new`], of marks that are in order.
-    pub(crate) fn of_sorted(marks: Vec<Mark>, positives: Vec<u32>) -> Self {
+    pub(crate) fn from_sorted(marks: Vec<Mark>, positives: Vec<u32>) -> Self {
         Self { marks, positives }
     }
 
@@ -100,7 +100,7 @@ impl Draw {
 
     /// `times[image]` says how often.
     #[must_use]
-    pub fn of(times: Vec<u32>) -> Self {
+    pub fn from_times(times: Vec<u32>) -> Self {
         Self(times)
     }
 

@@ -61,9 +61,9 @@ fn images_not_drawn_do_not_count() {
     let mark = |score, image, hit| Mark { score, image, hit };
     let marks = vec![mark(0.9, 1, false), mark(0.8, 0, true), mark(0.7, 1, true), mark(0.6, 0, true)];
     let ranking = Ranking::new(marks, vec![2, 5]);
-    let first_only = average_precision(&ranking, &Draw::of(vec![3, 0])).unwrap();
+    let first_only = average_precision(&ranking, &Draw::from_times(vec![3, 0])).unwrap();
     close(first_only, 1.0);
-    assert_eq!(average_precision(&ranking, &Draw::of(vec![0, 0])), None);
+    assert_eq!(average_precision(&ranking, &Draw::from_times(vec![0, 0])), None);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn panoptic_quality_is_segmentation_times_recognition_and_pooled_over_images() {
     close(pooled(&[first, second]).quality().unwrap(), 1.6 / 4.0);
     close(mean_over_images(&[first, second, PanopticSums::default()]).unwrap(), 1.6 / 3.5 / 2.0);
     assert_eq!((second.segmentation(), second.recognition()), (None, Some(0.0)));
-    let drawn = PanopticSums::over(&[first, second], &Draw::of(vec![2, 1]));
+    let drawn = PanopticSums::over(&[first, second], &Draw::from_times(vec![2, 1]));
     assert_eq!((drawn.hits, drawn.missed), (4.0, 5.0));
 }
 

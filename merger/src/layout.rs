@@ -154,7 +154,7 @@ impl Layout {
 /// ends left out. `border_px` is in window px.
 pub(crate) fn touched(window: &PlannedWindow, area: &Level0Box, border_px: f64) -> Sides {
     let reach = border_px * window.level0_per_px;
-    Sides::of(
+    Sides::from_flags(
         area.min.x <= window.extent.min.x + reach,
         area.min.y <= window.extent.min.y + reach,
         area.max.x >= window.extent.max.x - reach,
@@ -175,7 +175,7 @@ fn planned(window: &Window, slide: &Level0Box) -> Result<PlannedWindow, MergeErr
     let scale = window.placement.sx.abs().max(window.placement.sy.abs());
     // A grid is rounded to whole px, so the last window may end just short of
     // the slide's edge.
-    let slide_edge = Sides::of(
+    let slide_edge = Sides::from_flags(
         full.min.x <= slide.min.x + scale,
         full.min.y <= slide.min.y + scale,
         full.max.x >= slide.max.x - scale,

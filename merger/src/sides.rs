@@ -23,7 +23,7 @@ impl Sides {
 
     /// From one flag per side.
     #[must_use]
-    pub fn of(left: bool, top: bool, right: bool, bottom: bool) -> Self {
+    pub fn from_flags(left: bool, top: bool, right: bool, bottom: bool) -> Self {
         Self(u8::from(left) | u8::from(top) << 1 | u8::from(right) << 2 | u8::from(bottom) << 3)
     }
 

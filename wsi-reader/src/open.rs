@@ -105,7 +105,7 @@ fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
             what: "its data folder (the name of the file without .mrxs) is missing beside it".into(),
         });
     }
-    match PictureKind::of(&head) {
+    match PictureKind::from_head(&head) {
         Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(source, kind, options.max_picture_pixels)?)),
         _ => open_openslide(path).map_err(|error| explain(error, &head, has_slide_suffix(path))),
     }

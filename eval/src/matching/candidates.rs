@@ -147,13 +147,13 @@ impl Clusters {
                 }
             }
         }
-        let mut clusters = Self::of_groups(&groups.firsts());
+        let mut clusters = Self::from_groups(&groups.firsts());
         clusters.surest_first(predictions);
         clusters
     }
 
     /// From the first member of each prediction's group.
-    fn of_groups(firsts: &[u32]) -> Self {
+    fn from_groups(firsts: &[u32]) -> Self {
         let mut sizes = vec![0_u32; firsts.len()];
         firsts.iter().for_each(|&first| sizes[first as usize] += 1);
         let mut next = vec![0_u32; firsts.len()];

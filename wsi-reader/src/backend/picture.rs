@@ -29,7 +29,7 @@ pub(crate) enum PictureKind {
 
 impl PictureKind {
     /// By the first bytes of the file.
-    pub(crate) fn of(head: &[u8]) -> Option<Self> {
+    pub(crate) fn from_head(head: &[u8]) -> Option<Self> {
         if head.starts_with(b"\x89PNG\r\n\x1a\n") {
             Some(Self::Png)
         } else if head.starts_with(b"\xff\xd8\xff") {

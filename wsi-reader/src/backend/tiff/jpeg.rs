@@ -147,7 +147,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// From the page's `JPEGTables` (tag 347), if it has them.
     pub(crate) fn new(tables: Option<&[u8]>) -> Self {
-        Self { header: Header::of_tables(tables), bytes: tables.and_then(tables_to_prepend) }
+        Self { header: Header::from_tables(tables), bytes: tables.and_then(tables_to_prepend) }
     }
 
     pub(crate) fn header(&self) -> &Header {

@@ -14,7 +14,7 @@ pub(crate) fn defect(shared: &Header, stream: &[u8]) -> Option<String> {
     let mut header = shared.clone();
     match header.read(stream) {
         Ok(None) => Some("its JPEG data ends before any picture".into()),
-        Ok(Some(start)) => Walk::of(&header).and_then(|walk| walk.scan(&stream[start..])).err(),
+        Ok(Some(start)) => Walk::new(&header).and_then(|walk| walk.scan(&stream[start..])).err(),
         Err(Refused::OtherKind) => None,
         Err(Refused::Damage(words)) => Some(words),
     }
@@ -69,7 +69,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn of(header: &'a Header) -> Result<Self, String> {
+    fn new(header: &'a Header) -> Result<Self, String> {
         let components = header.components().iter();
         Ok(Self {
             header,

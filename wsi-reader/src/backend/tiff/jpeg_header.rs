@@ -61,7 +61,7 @@ pub(crate) struct Header {
 impl Header {
     /// What a page's `JPEGTables` say; nothing where they are broken, so that each
     /// tile says what it misses.
-    pub(crate) fn of_tables(tables: Option<&[u8]>) -> Self {
+    pub(crate) fn from_tables(tables: Option<&[u8]>) -> Self {
         let mut header = Self::default();
         match tables.map(|tables| header.read(tables)) {
             None | Some(Ok(_)) => header,
