@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jpeg_encoder::SamplingFactor;
 use proptest::{prelude::*, test_runner::Config};
 use support::{
-    Dice, painted,
+    Dice, mutate, painted,
     tiff::{Flavour, PageSpec, write},
 };
 use wsi_reader::fuzzing::{fuzz_header, fuzz_tiles, fuzz_vendor_text};
@@ -31,36 +31,6 @@ fn seeds() -> Vec<Vec<u8>> {
         }
     }
     seeds
-}
-
-/// Changes a few bytes: flips, extremes, copies, cuts.
-fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
-    for _ in 0..=dice.roll(6) {
-        if bytes.is_empty() {
-            return;
-        }
-        let at = dice.roll(bytes.len());
-        match dice.roll(8) {
-            0 => bytes[at] ^= 1 << dice.roll(8),
-            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][dice.roll(5)],
-            2 => {
-                let end = (at + [2, 4, 8][dice.roll(3)]).min(bytes.len());
-                let value = [0x00, 0xff, 0x7f][dice.roll(3)];
-                bytes[at..end].fill(value);
-            }
-            3 => {
-                let from = dice.roll(bytes.len());
-                let count = dice.roll(32).min(bytes.len() - from).min(bytes.len() - at);
-                bytes.copy_within(from..from + count, at);
-            }
-            4 if dice.roll(8) == 0 => bytes.truncate(at),
-            // Headers and directories matter more than pixels.
-            _ => {
-                let near = at.min(dice.roll(64));
-                bytes[near] = bytes[near].wrapping_add(dice.roll(256) as u8);
-            }
-        }
-    }
 }
 
 fn run_case(seeds: &[Vec<u8>], case: u64) {

@@ -8,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use openslide_rs::{Address, OpenSlide, Region, Size};
-use support::shared_slides;
+use openslide_rs::OpenSlide;
+use support::{openslide_level, shared_slides};
 use wsi_reader::{
     OpenError, OpenOptions, Overview, Prefer, ReadError, ScaleProblem, Slide, SlideInfo,
     conformance::{Difference, assert_conforms, difference, whole_level},
@@ -103,22 +103,6 @@ fn every_file_has_the_outcome_it_should() {
     assert!(found == expected, "found:\n{surplus:#?}\nexpected:\n{missing:#?}");
 }
 
-/// A whole level by one OpenSlide read at the origin, where its grid and the
-/// level's meet whatever the downsample.
-fn openslide_level(handle: &OpenSlide, level: u32) -> RgbBuffer {
-    let size = handle.level_dimensions(level).unwrap();
-    let region = Region { address: Address { x: 0, y: 0 }, level, size: Size { w: size.w, h: size.h } };
-    let argb = handle.read_region(&region).unwrap();
-    let rgb = argb
-        .chunks_exact(4)
-        .flat_map(|raw| {
-            let [a, r, g, b] = u32::from_ne_bytes(raw.try_into().unwrap()).to_be_bytes();
-            [r, g, b].map(|c| (u32::from(c) + u32::from(255 - a)).min(255) as u8)
-        })
-        .collect();
-    RgbBuffer::from_bytes(size.w as usize, size.h as usize, rgb).unwrap()
-}
-
 #[test]
 fn our_tiffs_agree_with_openslide() {
     let Some(root) = shared_slides() else { return };
@@ -137,7 +121,7 @@ fn our_tiffs_agree_with_openslide() {
                 continue;
             }
             let Ok(mine) = whole_level(&*ours, LevelIndex(index as u16)) else { continue };
-            let apart = difference(&mine, &openslide_level(&handle, index));
+            let apart = difference(&mine, &openslide_level(&handle, index).unwrap());
             let what = format!("{name}, level {index}: {apart:?}");
             if ours.info().compression[index as usize].starts_with("JPEG") {
                 // Our JPEG decoder rounds as libjpeg does; JPEG 2000 decoders differ by 1.

@@ -494,7 +494,12 @@ impl Scan<'_, '_> {
                     Some(found) => found,
                     None => {
                         bits.refill();
-                        bits.spelled_out(ac)?
+                        let (value, places) = bits.spelled_out(ac)?;
+                        // At most 10 bits (T.81, F.1.2.2); what is looked up has fewer.
+                        if value.unsigned_abs() > 1023 {
+                            return None;
+                        }
+                        (value, places)
                     }
                 };
                 place = place.wrapping_add(usize::from(places));

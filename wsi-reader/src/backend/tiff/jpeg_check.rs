@@ -128,6 +128,7 @@ impl<'a> Walk<'a> {
             match (run, size) {
                 (15, 0) => place += 16,
                 (_, 0) => return Ok(()),
+                (_, 11..) => return Err("its JPEG data is damaged: a value too large".into()),
                 _ => {
                     place += run + 1;
                     bits.signed(size)?;
