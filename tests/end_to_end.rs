@@ -8,10 +8,11 @@ use std::{
 };
 
 use dataset::{Dataset, Findings, Outcome, RunAccount, SlideId, read_cells};
+use rand::RngExt as _;
 use sha2::Digest as _;
 use support::{
-    SMALL_WINDOWS, accounts, any_file, cell_tables, paint, run, run_until, shared, slidemill, small_slide,
-    stderr, tables, tiny_slides,
+    SMALL_WINDOWS, accounts, any_file, cell_tables, dice, paint, run, run_until, shared, slidemill,
+    small_slide, stderr, tables, times, tiny_slides,
 };
 use tiff::encoder::{
     TiffEncoder,
@@ -363,6 +364,29 @@ fn every_changed_byte_and_every_missing_file_is_noticed() {
     let [one, other] = [0, 1].map(|place| dataset.accounts().unwrap()[place].clone());
     fs::copy(one, other).unwrap();
     assert!(is_noticed(&dataset), "an account under another name");
+}
+
+#[test]
+fn any_flipped_bit_of_any_file_is_noticed() {
+    let folder = folder();
+    let slides = tiny_slides(folder.path(), 2, 72);
+    let out = folder.path().join("out");
+    assert!(run(&[&slides[0], &slides[1]], &out, &["--threads", "2", "--keep-raw"]).status.success());
+    let dataset = Dataset::at(&out);
+    let files = files_that_stay(&out);
+    let mut dice = dice();
+    for _ in 0..times(50) {
+        let path = &files[dice.random_range(0..files.len())];
+        let bytes = fs::read(path).unwrap();
+        let (place, bit) = (dice.random_range(0..bytes.len()), dice.random_range(0..8));
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 1 << bit;
+        fs::write(path, flipped).unwrap();
+        assert!(is_noticed(&dataset), "bit {bit} of byte {place} of {}", path.display());
+        fs::write(path, bytes).unwrap();
+    }
+    println!("{} flips, all noticed", times(50));
+    assert!(Findings::collect(&dataset).unwrap().is_complete());
 }
 
 /// Whether `verify` ends with a fault.

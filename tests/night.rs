@@ -6,6 +6,9 @@ mod support;
 #[path = "night/away.rs"]
 mod away;
 #[cfg(target_os = "linux")]
+#[path = "night/calls.rs"]
+mod calls;
+#[cfg(target_os = "linux")]
 #[path = "night/clock.rs"]
 mod clock;
 #[cfg(target_os = "linux")]

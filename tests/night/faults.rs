@@ -11,10 +11,11 @@ use std::{
 };
 
 use dataset::Outcome;
-use rand::{RngExt as _, SeedableRng as _};
-use rand_pcg::Pcg64Mcg;
+use rand::RngExt as _;
 
-use super::support::{accounts, kill, paint, run, slidemill, small_slide, stderr, tables, tiny_slides};
+use super::support::{
+    accounts, dice, kill, paint, run, slidemill, small_slide, stderr, tables, times, tiny_slides,
+};
 
 /// Many windows for a tiny slide.
 pub(super) const SETTINGS: [&str; 4] = ["--window", "64", "--threads", "1"];
@@ -78,16 +79,6 @@ fn kill_after(mut child: Child, delay: Duration, worker: bool) -> (bool, Output)
     (killed, waiting.join().expect("the waiting thread ends"))
 }
 
-/// What the dice of tests by chance start from: `SLIDEMILL_SEED`, for other cases than those of every day.
-fn seed() -> u64 {
-    std::env::var("SLIDEMILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(6)
-}
-
-/// How often a test by chance tries: ten times as often with `SLIDEMILL_LONG=1`.
-fn times(usual: usize) -> usize {
-    if std::env::var_os("SLIDEMILL_LONG").is_some() { 10 * usual } else { usual }
-}
-
 /// SIGKILL at seeded moments, of the whole job and of its worker alone, over and
 /// over until a run gets to its end; then anew. `SLIDEMILL_LONG=1` makes it ten
 /// times as many.
@@ -103,7 +94,7 @@ fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
     let whole = began.elapsed();
     let expected = tables(&undisturbed);
 
-    let mut dice = Pcg64Mcg::seed_from_u64(seed());
+    let mut dice = dice();
     let (mut kills, mut of_workers, mut resumed, mut jobs) = (0, 0, 0, 0);
     while kills < kills_wanted {
         jobs += 1;
@@ -130,7 +121,7 @@ fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
 }
 
 /// What only a job at work needs.
-fn assert_nothing_is_left(out: &Path) {
+pub(super) fn assert_nothing_is_left(out: &Path) {
     let private = |name: &str| fs::read_dir(out.join(".slidemill").join(name)).map_or(0, Iterator::count);
     assert_eq!(["ledger", "locks", "spent", "staged"].map(private), [0; 4], "{}", out.display());
     assert!(temporaries(out).is_empty(), "{:?}", temporaries(out));

@@ -13,6 +13,8 @@ use std::{
 
 use dataset::{Dataset, RunAccount};
 use painted::{PaintSettings, Truth, paint_slide};
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64Mcg;
 
 /// The command under test, with no terminal and no settings of the machine.
 pub(crate) fn slidemill() -> Command {
@@ -92,6 +94,17 @@ pub(crate) fn tiny_slides(folder: &Path, count: u64, first_seed: u64) -> Vec<Pat
         path
     };
     (first_seed..first_seed + count).map(paint).collect()
+}
+
+/// The dice of a test by chance; `SLIDEMILL_SEED` gives other cases than those of every day.
+pub(crate) fn dice() -> Pcg64Mcg {
+    let seed = std::env::var("SLIDEMILL_SEED").ok().and_then(|seed| seed.parse().ok());
+    Pcg64Mcg::seed_from_u64(seed.unwrap_or(6))
+}
+
+/// The number of tries of a test by chance: ten times the usual with `SLIDEMILL_LONG=1`.
+pub(crate) fn times(usual: usize) -> usize {
+    if std::env::var_os("SLIDEMILL_LONG").is_some() { 10 * usual } else { usual }
 }
 
 /// The text a command printed to standard error.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod attack;
 mod browser;
 mod build;
 mod files;
@@ -32,6 +33,7 @@ Usage: cargo xtask <command> [arguments]
             the arguments go to the test runner (-p merger, a test's name, ...)
   arrows    which crate knows which, how large each is, circles of imports
   check     formatting, arrows, lints, documentation, licences, then test: what CI runs
+  attack    tests by chance with other cases each time: --minutes N, --seed N
   wheel     a wheel in target/dist for `pip install`; --try: then installed in a new environment, and its demo run
   tarball   the command with its libraries, manual and completions in target/dist
   gpu-day   what a bare machine with a GPU needs, in target/gpu-day: --slide FILE, --model FILE, --sm NUMBER
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         "demo" => root().and_then(|root| tasks::demo(&root, &rest)),
         "test" => root().and_then(|root| tasks::test(&root, &rest)),
         "arrows" => root().and_then(|root| arrows::check(&root)),
+        "attack" => root().and_then(|root| attack::attack(&root, &rest)),
         "wheel" => root().and_then(|root| package::wheel(&root, &rest)),
         "tarball" => root().and_then(|root| package::tarball(&root)),
         "gpu-day" => root().and_then(|root| gpu_day::pack(&root, &rest)),
