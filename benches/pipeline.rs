@@ -17,7 +17,7 @@ use detector::BatchView;
 use engine::{Engine, RunOptions, Settings};
 use painted::{PaintSettings, paint_slide};
 use slidemill::{
-    args::{AllOptions, Run},
+    args::{AllOptions, Run, Within},
     run,
 };
 use tiler::{Batch, Batcher, StreamSettings, WindowStream};
@@ -99,6 +99,8 @@ fn whole_run(slide: &Path, out: &Path, options: &RunOptions) -> anyhow::Result<D
         redo: false,
         strict: false,
         json_logs: false,
+        measure: None,
+        within: Within::default(),
         options: AllOptions(options.clone()),
     })?;
     anyhow::ensure!(exit == slidemill::exit::Exit::Done, "the run ended with {exit:?}");

@@ -22,6 +22,7 @@ use crate::{
 pub use crate::{
     knobs::{AllOptions, CellOptions},
     run::Run,
+    within::Within,
 };
 pub use exchange::{Export, Frame, Import};
 pub use judging::{Annotations, Consensus, Eval, TrainingSet};
@@ -88,6 +89,9 @@ pub struct Plan {
     /// Settings file (TOML); flags come before it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Where to look and count.
+    #[command(flatten)]
+    pub within: Within,
     /// The settings of all parts.
     #[command(flatten)]
     pub options: AllOptions,
@@ -106,13 +110,14 @@ pub struct Gather {
 /// Merge again, in seconds and without the model: other thresholds, merge rules,
 /// filters and regions for slides whose raw detections were kept.
 ///
-/// Settings that are not given stay as the run had them. Tables come out as a run
+/// Settings that are not given stay as the run had them, regions of interest too. Tables come out as a run
 /// with these settings would write them, byte by byte. The slides must still be
 /// where they were: their tissue is looked at again.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill run slides/ -o results --keep-raw\n  \
     slidemill merge results --into strict --min-score 0.4 --filter area_um2=12..400\n  \
-    slidemill merge results --merge wbf --dense-per-mm2 3000")]
+    slidemill merge results --merge wbf --dense-per-mm2 3000\n  \
+    slidemill merge results --into in-tumour --within rois/ --exclude necrosis")]
 pub struct Merge {
     /// Folder of the dataset, written with --keep-raw
     pub out: PathBuf,
@@ -126,6 +131,14 @@ pub struct Merge {
     /// One JSON event per line on standard output instead of progress bars
     #[arg(long)]
     pub json_logs: bool,
+    /// Measures to make of the cells: hot spots, indices and grades, as a TOML file
+    /// (docs/measures.md), or neuroendocrine-who-2019. The results keep it, and makes them
+    /// again whenever the report is made
+    #[arg(long, value_name = "FILE")]
+    pub measure: Option<PathBuf>,
+    /// Where to count.
+    #[command(flatten)]
+    pub within: Within,
     /// The settings themselves.
     #[command(flatten)]
     pub options: CellOptions,
@@ -383,6 +396,8 @@ pub struct Status {
 /// charts. Above 50 slides these are on pages of their own, in OUT/report. It holds no
 /// file name and no label.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill report results --private\n  \
+    slidemill report results --measure neuroendocrine-who-2019")]
 pub struct Report {
     /// Folder of the dataset
     pub out: PathBuf,
@@ -390,6 +405,11 @@ pub struct Report {
     /// OUT/.slidemill/report.html
     #[arg(long)]
     pub private: bool,
+    /// Measures to make of the cells: hot spots, indices and grades, as a TOML file
+    /// (docs/measures.md), or neuroendocrine-who-2019. OUT keeps it, and makes them
+    /// again whenever the report is made
+    #[arg(long, value_name = "FILE")]
+    pub measure: Option<PathBuf>,
 }
 
 /// Check a dataset against its accounts and its manifest: checksums of all files, rows,

@@ -155,7 +155,7 @@ fn exit_of_view(error: &ViewError) -> Exit {
 fn exit_of_report(error: &ReportError) -> Exit {
     match error {
         ReportError::Dataset(error) => exit_of_dataset(error),
-        ReportError::PictureSuffix { .. } => Exit::Usage,
+        ReportError::PictureSuffix { .. } | ReportError::Measures { .. } => Exit::Usage,
         ReportError::WritePicture { .. } => Exit::CannotWrite,
         ReportError::Chart(_) | ReportError::Picture(_) | ReportError::Encode { .. } => Exit::Internal,
     }

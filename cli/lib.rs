@@ -16,11 +16,14 @@ pub mod annotations;
 pub mod args;
 pub mod command;
 pub mod exit;
+pub mod frame;
 pub mod isolate;
 pub mod knobs;
+pub mod measure;
 mod plain;
 pub mod progress;
 pub mod run;
+pub mod within;
 
 /// What this process may use, within what a scheduler's variables say.
 fn machine() -> engine::Machine {

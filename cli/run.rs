@@ -17,9 +17,10 @@ use crate::{
     exit::{Exit, Failure},
     isolate,
     knobs::AllOptions,
-    machine,
+    machine, measure,
     progress::{Problem, Progress, Screen, counted},
     report,
+    within::{Assigned, Within},
 };
 
 /// Find every cell of the given slides and write one dataset.
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill run slides/ -o results\n  \
     slidemill run \"slides/*.svs\" -o results --mpp 0.25 --overlap auto\n  \
+    slidemill run slides/ -o results --within rois/ --exclude necrosis\n  \
     slidemill run slides/ -o results --shard 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
@@ -58,6 +60,14 @@ pub struct Run {
     /// One JSON event per line on standard output instead of progress bars
     #[arg(long)]
     pub json_logs: bool,
+    /// Measures to make of the cells: hot spots, indices and grades, as a TOML file
+    /// (docs/measures.md), or neuroendocrine-who-2019. OUT keeps it, and makes them
+    /// again whenever the report is made
+    #[arg(long, value_name = "FILE")]
+    pub measure: Option<PathBuf>,
+    /// Where to look and count.
+    #[command(flatten)]
+    pub within: Within,
     /// The settings themselves.
     #[command(flatten)]
     pub options: AllOptions,
@@ -76,7 +86,7 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
     refuse_mistyped(&args.slides)?;
     let dataset = Dataset::at(&args.out).written_by(isolate::job_name());
     let read = args.slides.iter().filter(|slides| slides.is_file()).chain(&args.config);
-    refuse_own_files(&dataset, read.map(PathBuf::as_path))?;
+    refuse_own_files(&dataset, read.map(PathBuf::as_path).chain(args.within.path()))?;
     if args.slides.is_empty() && !dataset.plan().exists() {
         JobPlan::read(&dataset)?;
     }
@@ -96,17 +106,23 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
     let dataset = Dataset::at(args.out).written_by(isolate::job_name());
     let typed: Vec<_> = args.slides.iter().map(|path| path.to_string_lossy()).collect();
-    let asked = (typed, &options, shard.map(|shard| shard.to_string()));
+    let asked = (typed, &options, shard.map(|shard| shard.to_string()), args.within.typed());
     let redo = args.redo.then(|| Redo::new(&dataset, &asked)).transpose()?;
     let mut found = JobSlides::default();
     let (slides, options) = if args.slides.is_empty() {
+        if args.within.path().is_some() {
+            return Err(Failure::usage(
+                "--within is given for a planned job: give it to `slidemill plan`, which keeps the regions of interest",
+            ));
+        }
         let plan = JobPlan::read(&dataset)?;
         let options = options.or(plan.options.clone());
         plan.check(&Settings::on(&machine(), options.clone())?)?;
         (plan.entries(shard), options)
     } else {
         found = find_slides(&args.slides)?;
-        let slides = std::mem::take(&mut found.slides);
+        let Assigned { slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
+        found.notes.extend(notes);
         let mine = match shard {
             Some(shard) => shard.keep(slides, SlideEntry::bytes),
             None => slides,
@@ -114,7 +130,11 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         (mine, options)
     };
     let settings = Settings::on(&machine(), options)?;
+    let definition = measure::definition(args.measure.as_deref(), &dataset)?;
     make_folder(&dataset)?;
+    if let Some(definition) = definition {
+        definition.write(&dataset)?;
+    }
 
     let engine = match Engine::open(&settings) {
         Err(silent @ JobError::SilentModel { .. }) => isolate::give_up(&silent),

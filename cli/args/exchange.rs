@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+pub use crate::frame::Frame;
+
 /// Write the cells of a dataset in the formats of other tools.
 ///
 /// Files are called by the slides' ids and hold no file name. Outlines are made
@@ -54,15 +56,6 @@ pub struct Export {
     /// Read each file back and compare counts by class and the area of all cells
     #[arg(long)]
     pub verify: bool,
-}
-
-/// Where coordinates count from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Frame {
-    /// The corner of level 0, as our tables do.
-    Level0,
-    /// The corner of what was scanned, as QuPath does.
-    Qupath,
 }
 
 /// Take the cells of another tool as a dataset of ours.

@@ -43,6 +43,8 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
         redo: true,
         strict: false,
         json_logs: false,
+        measure: None,
+        within: args::Within::default(),
         options: args::AllOptions(RunOptions { threads: args.threads, ..RunOptions::default() }),
     })?;
     if exit != Exit::Done {

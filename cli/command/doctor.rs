@@ -134,6 +134,7 @@ fn look_inside(
             finding.examined(&tissue.examine(slide.as_ref()), scale.map(|scale| scale.mpp));
             finding.problem = Some(source.to_string());
         }
+        Err(error @ SurveyError::Interest(_)) => finding.problem = Some(error.to_string()),
         Err(error @ (SurveyError::Scale(_) | SurveyError::NoEstimate { .. })) => {
             // Its tissue can be looked at without a scale.
             let slide = wsi_reader::with_reduced_levels(slide);

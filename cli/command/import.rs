@@ -9,7 +9,7 @@ use dataset::{
     ThresholdCount, Tissue, clock, hex, sha256_of, stage_pictures, wording::grouped,
 };
 use engine::tissue_regions;
-use eval::truth::{self, ReadSettings, Reading};
+use eval::truth::{self, QuPathObjects, ReadSettings, Reading};
 use merger::{
     Cell, ClassNames, Region, RegionSettings, TableContext, assign_cells, id::slide_key, stage_cells,
     stage_regions,
@@ -70,7 +70,8 @@ fn is_above_zero(value: f64) -> bool {
 /// What programs detected; of files that hold only annotations, these.
 fn read(args: &args::Import) -> anyhow::Result<Reading> {
     let all = ReadSettings { nuclei: args.nuclei, ..ReadSettings::default() };
-    let detected = into::read(&args.cells, &ReadSettings { detections_only: true, ..all.clone() })?;
+    let detected =
+        into::read(&args.cells, &ReadSettings { qupath: QuPathObjects::Detections, ..all.clone() })?;
     if !detected.set.objects.is_empty() {
         return Ok(detected);
     }
@@ -263,6 +264,7 @@ impl Target {
             by_threshold: by_threshold(cells, names),
             regions: vec![RegionCount {
                 kind: TISSUE.to_owned(),
+                class_name: None,
                 regions: regions.len() as u64,
                 area_mm2: tissue_mm2,
                 analysed_mm2,

@@ -9,7 +9,7 @@ use wsi_reader::{GivenScale, Scale, Slide, SlideInfo};
 
 use crate::{
     args,
-    exit::Exit,
+    exit::{Exit, Failure},
     progress::{counted, fixed, grouped},
 };
 
@@ -94,6 +94,7 @@ fn look(slide: Arc<dyn Slide>, settings: &Settings, given: GivenScale) -> anyhow
             let scale = wanted.scale_of(slide.as_ref()).ok();
             Seen { plan: Some(Err(source)), scale, examination: tissue.examine(slide.as_ref()) }
         }
+        Err(error @ SurveyError::Interest(_)) => return Err(Failure::input(error)),
         Err(SurveyError::Scale(_) | SurveyError::NoEstimate { .. }) => {
             let tissue = Tissue::find(slide.as_ref(), None, wanted.tissue.as_ref());
             Seen { plan: None, scale: None, examination: tissue.examine(slide.as_ref()) }

@@ -2,9 +2,16 @@
 //! kept, with other thresholds, rules and filters. The model is not run.
 
 use dataset::Dataset;
-use engine::{RunOptions, remerge};
+use engine::{Event, Interests, RunOptions, SlideEntry, Watch as _, kept_slides, remerge};
 
-use crate::{args, exit::Exit, isolate, machine, progress::Progress, report};
+use crate::{
+    args,
+    exit::{Exit, Failure},
+    isolate, machine, measure,
+    progress::Progress,
+    report,
+    within::Within,
+};
 
 /// Merges all slides of a dataset whose raw detections were kept; names the others, and ends incomplete then.
 ///
@@ -16,8 +23,39 @@ pub fn merge(args: args::Merge) -> anyhow::Result<Exit> {
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let from = Dataset::at(&args.out);
     let into = Dataset::at(args.into.as_ref().unwrap_or(&args.out)).written_by(isolate::job_name());
+    let definition = measure::definition(args.measure.as_deref(), &into)?;
+    let mut notes = Vec::new();
+    let within = interests(&args.within, &from, &mut notes)?;
     let mut progress = Progress::new(args.json_logs, &into);
-    let ended = remerge(&from, &into, &args.options.0.or(file), &machine(), &mut progress)?;
+    for message in notes {
+        progress.tell(&Event::Note { message });
+    }
+    let ended = remerge(&from, &into, &args.options.0.or(file), &within, &machine(), &mut progress)?;
+    if let Some(definition) = definition {
+        definition.write(&into)?;
+    }
     report::write_overall(&into)?;
     Ok(if ended.is_complete { Exit::Done } else { Exit::Incomplete })
+}
+
+/// The regions of interest that were given, by slide. The other slides are counted where their run did.
+fn interests(within: &Within, from: &Dataset, notes: &mut Vec<String>) -> anyhow::Result<Interests> {
+    if within.path().is_none() {
+        return Ok(Interests::new());
+    }
+    if within.skips() {
+        return Err(Failure::usage(
+            "--without-roi is skip, but merging leaves no slide out: --without-roi whole counts those as their run did",
+        ));
+    }
+    let assigned = within.assign(kept_slides(from)?.into_iter().map(without_interest).collect())?;
+    notes.extend(assigned.notes);
+    let given = assigned.slides.into_iter().filter_map(|slide| Some((slide.id?, slide.within?)));
+    Ok(given.collect())
+}
+
+/// Those of its run are not those that were given.
+fn without_interest(mut slide: SlideEntry) -> SlideEntry {
+    slide.within = None;
+    slide
 }

@@ -7,6 +7,7 @@ use crate::{
     args,
     exit::{Exit, Failure},
     progress::{counted, fixed},
+    within::Assigned,
 };
 
 /// Writes the plan of a job and shows it.
@@ -20,7 +21,10 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
         return Err(Failure::usage(format!("--shards is {}, expected 1 to 100000", args.shards)));
     }
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
-    let found = find_slides(&args.slides)?;
+    let mut found = find_slides(&args.slides)?;
+    let Assigned { slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
+    found.slides = slides;
+    found.notes.extend(notes);
     super::tell(&found);
     let dataset = Dataset::at(&args.out);
     let plan = JobPlan::new(&found.slides, args.options.0.or(file), &dataset)?;

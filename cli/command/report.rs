@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use dataset::Dataset;
-use report::FileNames;
+use report::{FileNames, ReportError};
 
-use crate::{annotations::slide_names, args, exit::Exit};
+use crate::{annotations::slide_names, args, exit::Exit, measure};
 
 /// Writes the report of all slides that have an account, the summaries and the manifest.
 ///
@@ -16,8 +16,10 @@ use crate::{annotations::slide_names, args, exit::Exit};
 pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out);
     if dataset.accounts()?.is_empty() {
-        // Says that there is nothing to report.
-        report::write_report(&dataset)?;
+        return Err(ReportError::nothing_to_report(&dataset).into());
+    }
+    if let Some(definition) = measure::definition(args.measure.as_deref(), &dataset)? {
+        definition.write(&dataset)?;
     }
     report::write_overall(&dataset)?;
     outln!("{}", dataset.report().display())?;

@@ -7,7 +7,13 @@
 use std::ops::Range;
 
 use i_overlay::{
-    core::{fill_rule::FillRule, overlay::IntOverlayOptions, simplify::Simplify},
+    core::{
+        fill_rule::FillRule,
+        overlay::{IntOverlayOptions, Overlay},
+        overlay_rule::OverlayRule,
+        simplify::Simplify,
+        solver::Solver,
+    },
     i_float::int::point::IntPoint,
 };
 use wsi_types::{Level0Box, Level0Point};
@@ -126,6 +132,22 @@ pub fn area_on_grid(rings: &[Vec<Level0Point>], grid: Grid) -> Vec<Vec<GridRing>
     let places = rings.iter().map(|ring| ring.iter().map(|&point| grid.place(point)).collect::<GridRing>());
     let places: Vec<GridRing> = places.filter(|ring| ring.len() > 2).collect();
     parts(&places, FillRule::EvenOdd).unwrap_or_default()
+}
+
+/// The same, without what any of `cuts` covers, each of them by the even-odd rule.
+#[must_use]
+pub fn area_without_on_grid(
+    rings: &[Vec<Level0Point>],
+    cuts: &[&[Vec<Level0Point>]],
+    grid: Grid,
+) -> Vec<Vec<GridRing>> {
+    let area = area_on_grid(rings, grid);
+    if cuts.is_empty() {
+        return area;
+    }
+    // Outer rings run one way and holes the other, so that cuts may overlap.
+    let cuts: Vec<GridRing> = cuts.iter().flat_map(|cut| area_on_grid(cut, grid)).flatten().collect();
+    left_of(&area.concat(), &cuts).unwrap_or_default()
 }
 
 /// Twice the area enclosed, in steps²; negative where the ring runs clockwise (x right, y up).
@@ -303,22 +325,37 @@ fn largest_part(ring: &[Place]) -> Option<GridRing> {
 
 /// What rings enclose, on the same grid; `None` where they reach too far to be worked on.
 fn parts(rings: &[GridRing], rule: FillRule) -> Option<Vec<Vec<GridRing>>> {
-    let x = rings.iter().flatten().map(|place| place.x).min()?;
-    let y = rings.iter().flatten().map(|place| place.y).min()?;
-    let corner = Place { x, y };
-    let near = rings
-        .iter()
-        .map(|ring| ring.iter().map(|&place| near(place, corner)).collect())
-        .collect::<Option<Vec<Vec<_>>>>()?;
-    let shapes = near.simplify(rule, IntOverlayOptions::ogc());
+    let corner = corner_of(rings)?;
+    let shapes = contours(rings, corner)?.simplify(rule, IntOverlayOptions::ogc());
     Some(shapes.iter().map(|shape| shape.iter().map(|ring| back(ring, corner)).collect()).collect())
 }
 
-/// A place as seen from a corner left of and above it; `None` where that is too far.
+/// What is left of normal rings without what others cover; `None` where they reach too far to be worked on.
+fn left_of(area: &[GridRing], cuts: &[GridRing]) -> Option<Vec<Vec<GridRing>>> {
+    let corner = corner_of(area)?;
+    let (area, cuts) = (contours(area, corner)?, contours(cuts, corner)?);
+    let options = IntOverlayOptions::ogc();
+    let mut overlay = Overlay::from_subj_and_clip_custom(&area, &cuts, options, Solver::default());
+    let shapes = overlay.overlay(OverlayRule::Difference, FillRule::NonZero);
+    Some(shapes.iter().map(|shape| shape.iter().map(|ring| back(ring, corner)).collect()).collect())
+}
+
+/// The upper left corner of the box around all rings.
+fn corner_of(rings: &[GridRing]) -> Option<Place> {
+    let x = rings.iter().flatten().map(|place| place.x).min()?;
+    let y = rings.iter().flatten().map(|place| place.y).min()?;
+    Some(Place { x, y })
+}
+
+fn contours(rings: &[GridRing], corner: Place) -> Option<Vec<Vec<IntPoint<i32>>>> {
+    rings.iter().map(|ring| ring.iter().map(|&place| near(place, corner)).collect()).collect()
+}
+
+/// A place as seen from a corner; `None` where that is too far.
 fn near(place: Place, corner: Place) -> Option<IntPoint<i32>> {
     const REACH: i64 = (1 << 30) - 1;
     let Place { x, y } = place.minus(corner);
-    if x.max(y) > REACH {
+    if x.abs().max(y.abs()) > REACH {
         return None;
     }
     Some(IntPoint::new(i32::try_from(x).ok()?, i32::try_from(y).ok()?))
@@ -387,4 +424,34 @@ fn distance(point: Level0Point, a: Level0Point, b: Level0Point) -> f64 {
     let length = along.square_length();
     let share = if length > 0.0 { ((point - a).dot(along) / length).clamp(0.0, 1.0) } else { 0.0 };
     (point - (a + along * share)).length()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn square(x: f64, y: f64, side: f64) -> Vec<Level0Point> {
+        [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
+            .map(|(x, y)| Level0Point::new(x, y))
+            .to_vec()
+    }
+
+    fn px2(parts: &[Vec<GridRing>]) -> f64 {
+        let steps = Grid::DYADIC.steps_per_px() as f64;
+        parts.iter().flatten().map(|ring| twice_area(ring)).sum::<i64>() as f64 / 2.0 / (steps * steps)
+    }
+
+    #[test]
+    fn cuts_take_each_place_once_though_they_overlap() {
+        let area = [square(0.0, 0.0, 10.0), square(8.0, 8.0, 1.0)];
+        let whole = area_without_on_grid(&area, &[], Grid::DYADIC);
+        assert_eq!(px2(&whole).abs(), 99.0);
+        let ring_shaped = [square(-2.0, -2.0, 6.0), square(0.0, 0.0, 2.0)];
+        let over_its_hole = [square(1.0, 1.0, 2.0)];
+        let left = area_without_on_grid(&area, &[&ring_shaped, &over_its_hole], Grid::DYADIC);
+        // Of the 16 px² under the first 4 are its hole, of which the second takes 1.
+        assert_eq!(px2(&left).abs(), 99.0 - 12.0 - 1.0);
+        assert_eq!(left.len(), 2, "what is left in the corner stands alone");
+        assert!(area_without_on_grid(&area, &[&[square(-1.0, -1.0, 20.0)]], Grid::DYADIC).is_empty());
+    }
 }

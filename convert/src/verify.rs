@@ -4,7 +4,7 @@ use std::path::Path;
 
 use eval::{
     objects::{ObjectSet, Shape},
-    truth::ReadSettings,
+    truth::{QuPathObjects, ReadSettings},
 };
 
 use crate::{
@@ -34,8 +34,8 @@ pub fn verify(
     if !format.holds_cells() {
         return refused(format!("{} holds no cells that could be read back", format.name()));
     }
-    let detections_only = !settings.points;
-    let mut set = into::read(path, &ReadSettings { detections_only, ..ReadSettings::default() })?.set;
+    let qupath = if settings.points { QuPathObjects::All } else { QuPathObjects::Detections };
+    let mut set = into::read(path, &ReadSettings { qupath, ..ReadSettings::default() })?.set;
     if settings.points {
         // Of QuPath's objects regions are no points.
         set.objects.retain(|object| matches!(object.shape, Shape::Point(_)));

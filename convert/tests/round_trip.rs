@@ -5,7 +5,11 @@
 mod support;
 
 use convert::{Area, Choice, ConvertError, Format, Settings, into, verify};
-use eval::{objects::Role, polygon::Polygon, truth::ReadSettings};
+use eval::{
+    objects::Role,
+    polygon::Polygon,
+    truth::{QuPathObjects, ReadSettings},
+};
 use support::{MPP, Painted, dense_ellipses, ellipses, lattice_place, with_wrong_rings, wrong_rings};
 use wsi_types::{ClassId, Level0Point};
 
@@ -14,7 +18,9 @@ fn cell_formats() -> impl Iterator<Item = Format> {
 }
 
 fn read(path: &std::path::Path) -> eval::objects::ObjectSet {
-    into::read(path, &ReadSettings { detections_only: true, ..ReadSettings::default() }).unwrap().set
+    into::read(path, &ReadSettings { qupath: QuPathObjects::Detections, ..ReadSettings::default() })
+        .unwrap()
+        .set
 }
 
 #[test]

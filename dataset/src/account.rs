@@ -136,11 +136,17 @@ pub const TISSUE: &str = "tissue";
 /// The kind of regions where many cells lie.
 pub const DENSE: &str = "dense";
 
-/// The regions of one kind.
+/// The kind of regions that a person drew.
+pub const ROI: &str = "roi";
+
+/// The regions of one kind; those that a person drew also of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegionCount {
-    /// `tissue`, `dense`, or a class of the model.
+    /// `tissue`, `dense`, `roi`, or a class of the model.
     pub kind: String,
+    /// The class that a person gave to regions of interest, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_name: Option<String>,
     /// How many.
     pub regions: u64,
     /// Their area.
@@ -149,6 +155,17 @@ pub struct RegionCount {
     pub analysed_mm2: f64,
     /// Cells in them, by class name.
     pub cells: BTreeMap<String, u64>,
+}
+
+impl RegionCount {
+    /// The kind, with the class that a person gave: `roi: Tumor`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.class_name {
+            Some(class) => format!("{}: {class}", self.kind),
+            None => self.kind.clone(),
+        }
+    }
 }
 
 /// Windows of a plan.

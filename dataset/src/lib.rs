@@ -17,7 +17,7 @@ mod tables;
 mod verify;
 
 pub use account::{
-    Analysis, Coverage, DENSE, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, RegionCount,
+    Analysis, Coverage, DENSE, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, ROI, RegionCount,
     RunAccount, TISSUE, ThresholdCount, TileCounts, WindowCounts,
 };
 pub use checksum::{hex, sha256_of};

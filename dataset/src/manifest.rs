@@ -22,7 +22,7 @@ use crate::{
 /// Folders of which every file belongs to the dataset.
 const FOLDERS: [&str; 4] = ["cells", "regions", "overviews", "runs"];
 /// Files over all slides, as their names begin: the report may have further pages.
-const OVERALL: [&str; 2] = ["report", "summary"];
+const OVERALL: [&str; 3] = ["report", "summary", "measures"];
 /// How often files that another job writes at the same moment are looked at again.
 const MOST_LOOKS: usize = 5;
 

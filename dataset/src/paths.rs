@@ -12,7 +12,7 @@ use whole_file::Staged;
 use crate::{account::RunAccount, error::DatasetError, host::host_name, id::SlideId};
 
 /// Names in the root of a dataset that nothing else may have.
-const OWN: [&str; 9] = [
+const OWN: [&str; 11] = [
     "cells",
     "regions",
     "runs",
@@ -22,6 +22,8 @@ const OWN: [&str; 9] = [
     "report",
     "summary.csv",
     "summary.parquet",
+    "measures.csv",
+    "measures.parquet",
 ];
 
 /// The folder a run writes to.
@@ -92,6 +94,12 @@ impl Dataset {
     #[must_use]
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
+    }
+
+    /// Which measures are made of its cells, where some are.
+    #[must_use]
+    pub fn measures(&self) -> PathBuf {
+        self.root.join("measures.toml")
     }
 
     /// Whether a file lies where only this dataset's own files belong, links resolved: what a job reads must not, for

@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc};
 
 use merger::{CellMerger, Layout, MergeSettings, WindowOutcome};
 use tiler::{Overlap, PlanSettings, Survey, SurveySettings};
-use wsi_reader::{GivenScale, MemorySlide};
+use wsi_reader::MemorySlide;
 use wsi_types::{Detection, ModelClass, Mpp, Score, WindowBox};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,12 +16,7 @@ pub fn run() -> Result<usize, Box<dyn Error>> {
     let mpp = Mpp::new(0.5)?;
     let slide = MemorySlide::painted(&[(1536, 1536)], (256, 256), Some(mpp), |_, _, _| [230; 3])?;
     let plan = PlanSettings { window: 1024, overlap: Overlap::Percent(50.0), ..PlanSettings::new(mpp) };
-    let wanted = SurveySettings {
-        scale: GivenScale::default(),
-        estimate_scale: false,
-        tissue: None,
-        plans: vec![plan],
-    };
+    let wanted = SurveySettings { plans: vec![plan], ..SurveySettings::default() };
     let survey = Survey::new(Arc::new(slide), &wanted)?;
 
     let windows = survey.plans[0].windows();

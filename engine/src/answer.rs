@@ -6,13 +6,13 @@ use std::{
 };
 
 use merger::{
-    Cell, Region, RegionPainter, SeamAudit, audit_seams,
+    Cell, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
     fusion::{Context, apply_context, fuse_scales},
 };
 use tiler::{Survey, TissueMask};
-use wsi_types::{ClassId, DetectorIndex, Level0Box, WindowKey};
+use wsi_types::{ClassId, DetectorIndex, DrawnRegion, Level0Box, Level0Px, Mpp, WindowKey, wording::fixed};
 
-use dataset::{Coverage, FailureCount, Outcome, ThresholdCount, WindowCounts};
+use dataset::{Coverage, FailureCount, Outcome, ROI, ThresholdCount, WindowCounts, wording::counted};
 
 use crate::{
     regions::{RegionGrid, Sources, regions_of},
@@ -56,6 +56,7 @@ impl SlideAnswer {
         let slide_key = each.first().map_or(0, |first| first.layout.slide_key());
         let audits: Vec<_> = each.iter().map(|of| audit_seams(&of.layout, &of.cells)).collect();
         let of_detectors = each.iter().map(|of| of.cells.len() as u64).collect();
+        let interest = survey.interest.as_deref();
         let Found { mut cells, painter, dropped } = Found::new(survey, each, rules);
         let grid = grid_over(survey);
         let regions = match outcome(windows) {
@@ -64,6 +65,7 @@ impl SlideAnswer {
                 let seen = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, &failed));
                 let sources = Sources {
                     tissue: &survey.mask,
+                    interest: interest.unwrap_or_default(),
                     painted: &painter,
                     seen: seen.collect(),
                     grid,
@@ -75,7 +77,11 @@ impl SlideAnswer {
         };
         let seen = seen(survey, &failed);
         Self {
-            warnings: full_windows(full).into_iter().chain(warnings(&audits, &grid, rules)).collect(),
+            warnings: full_windows(full)
+                .into_iter()
+                .chain(warnings(&audits, &grid, rules))
+                .chain(unseen_interest(survey, seen.as_deref(), &regions))
+                .collect(),
             coverage: coverage(survey, seen.as_deref()),
             failures: count_failures(&failed),
             cells,
@@ -146,6 +152,9 @@ impl Found {
         for (measure, count) in rules.filter.apply(&mut found.cells, survey.scale.mpp) {
             found.note(&format!("cell filtered by {measure}"), count);
         }
+        if let Some(interest) = &survey.interest {
+            found.keep_within(interest, &grid, survey.scale.mpp);
+        }
         found
     }
 
@@ -179,6 +188,16 @@ impl Found {
         let least = rules.fusion.min_score.max(f32::MIN_POSITIVE);
         let vetoed = apply_context(&mut self.cells, &regions, &contexts, weight, outside, least);
         self.note("vetoed by its context", vetoed);
+    }
+
+    /// Keeps what lies in regions of interest: cells by their centroids, as for every region.
+    fn keep_within(&mut self, interest: &[DrawnRegion<Level0Px>], grid: &RegionGrid, mpp: Mpp) {
+        let regions = drawn_regions(interest, ROI, mpp, 0);
+        let finder = RegionFinder::new(&regions);
+        let before = self.cells.len();
+        self.cells.retain(|cell| finder.holds(cell.centroid));
+        self.note("outside of the regions of interest", (before - self.cells.len()) as u64);
+        self.painter.keep_within(&grid.within(interest));
     }
 
     /// Counts what went for a reason.
@@ -218,6 +237,28 @@ fn warnings(audits: &[SeamAudit], grid: &RegionGrid, rules: &SlideRules) -> Vec<
     shown.chain(grid.note().filter(|_| has_regions)).collect()
 }
 
+/// Says so where regions of interest reach beyond what windows were planned for.
+fn unseen_interest(survey: &Survey, seen: Option<&[bool]>, regions: &[Region]) -> Vec<String> {
+    let drawn = survey.interest.as_ref().map_or(0, Vec::len);
+    let blank = regions.iter().filter(|region| region.kind == ROI && region.coverage == 0.0).count();
+    let without_tissue = (blank > 0).then(|| {
+        format!(
+            "in {blank} of {} of interest no window looked: no tissue was found there, or the run looked elsewhere; run \
+             with --no-tissue-mask to look at all of them",
+            counted(drawn, "region")
+        )
+    });
+    let Coverage { tissue_mm2, analysed_mm2, .. } = coverage(survey, seen);
+    let elsewhere = (drawn > 0 && !survey.is_planned_whole && analysed_mm2 < tissue_mm2).then(|| {
+        format!(
+            "of {} mm² of tissue in the regions of interest the run looked at {}: its windows were planned for others",
+            fixed(tissue_mm2, 3),
+            fixed(analysed_mm2, 3)
+        )
+    });
+    without_tissue.into_iter().chain(elsewhere).collect()
+}
+
 /// Failed windows by reason and detector, most frequent first.
 fn count_failures(failed: &[(WindowKey, String)]) -> Vec<FailureCount> {
     let mut by_reason: BTreeMap<(&str, usize), Vec<u32>> = BTreeMap::new();
@@ -243,9 +284,10 @@ fn seen_boxes(survey: &Survey, detector: DetectorIndex, failed: &[(WindowKey, St
     seen.map(wsi_types::Window::level0_box).collect()
 }
 
-/// The px of the mask that each detector saw in at least one window with a result; `None` when no window failed.
+/// The px of the mask that each detector saw in at least one window with a result; `None` when all was planned and no
+/// window failed.
 fn seen(survey: &Survey, failed: &[(WindowKey, String)]) -> Option<Vec<bool>> {
-    if failed.is_empty() {
+    if failed.is_empty() && survey.is_planned_whole {
         return None;
     }
     let boxes = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, failed));
@@ -359,12 +401,7 @@ mod tests {
         let slide =
             MemorySlide::painted(&[(512, 256)], (128, 128), Mpp::new(0.5).ok(), |_, _, _| [200; 3]).unwrap();
         let plan = PlanSettings { window: 256, overlap: Overlap::Percent(0.0), ..PlanSettings::new(mpp) };
-        let settings = SurveySettings {
-            scale: wsi_reader::GivenScale::default(),
-            estimate_scale: false,
-            tissue: None,
-            plans: vec![plan; detectors],
-        };
+        let settings = SurveySettings { plans: vec![plan; detectors], ..SurveySettings::default() };
         Survey::new(Arc::new(slide), &settings).unwrap()
     }
 

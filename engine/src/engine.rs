@@ -19,7 +19,7 @@ use crate::{
     models::{ModelSet, SetModel},
     opening::Opener,
     pipeline::{self, Step},
-    prepare::{Facts, Preparation, Prepared, survey_settings},
+    prepare::{Facts, Preparation, Prepared, survey_settings, survey_settings_of},
     rules::DetectorRules,
     settings::Settings,
     shared::Shared,
@@ -179,7 +179,7 @@ impl Engine {
     fn survey_of(&self, entry: &SlideEntry) -> Result<Survey, JobError> {
         let (settings, models) = (self.settings(), &self.recipe.maker.models);
         let slide = entry.open(settings.map_range).map_err(|error| bad_slide(entry, &error))?;
-        Survey::new(slide, &survey_settings(settings, &models.each, entry.given_scale(settings)))
+        Survey::new(slide, &survey_settings_of(entry, settings, &models.each))
             .map_err(|error| bad_slide(entry, &error))
     }
 
@@ -203,7 +203,10 @@ impl Engine {
         let (id, content) = (entry.id_with(&content), hex(&content));
         let survey = self.survey_of(&entry)?;
         let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info());
-        let made_with = fingerprint::of_job(self.settings(), &self.recipe.maker.models).with(&own);
+        let models = &self.recipe.maker.models;
+        let wanted = survey_settings_of(&entry, self.settings(), &models.each);
+        let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
+        let made_with = fingerprint::of_job(self.settings(), models).with(&own).with(&interest);
         let facts = Facts::new(&entry, &id, &content, survey, made_with, time)?;
         let facts = facts.with_scale_note(entry.given_scale(self.settings()));
         let prepared = Prepared {

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use dataset::{hex, wording::counted};
+use sha2::{Digest as _, Sha256};
+use tiler::SurveySettings;
 use wsi_reader::{Scale, SlideInfo};
+use wsi_types::RegionsOfInterest;
 
 use crate::{made_with::MadeWith, models::ModelSet, opening, settings::Settings};
 
@@ -41,6 +45,29 @@ fn or_none(value: Option<impl fmt::Display>) -> String {
 /// What of that counts after the windows.
 pub(crate) fn of_cells(settings: &Settings, models: &ModelSet) -> MadeWith {
     MadeWith::new(settings.merging.result_relevant(models))
+}
+
+/// Where windows of a slide are planned. Of slides with regions of interest alone: the others are what they were
+/// without it.
+pub(crate) fn of_looked(wanted: &SurveySettings) -> MadeWith {
+    let grown: Vec<String> = wanted.plans.iter().map(|plan| plan.grow_um.to_string()).collect();
+    let looked = wanted.looked_within.as_ref().map(|regions| {
+        ("looked_within", format!("{}, grown by {} µm", regions_in_words(regions), grown.join("+")))
+    });
+    MadeWith::new(looked)
+}
+
+/// Where cells of a slide are counted.
+pub(crate) fn of_counted(wanted: &SurveySettings) -> MadeWith {
+    let counted = wanted.counted_within.as_ref();
+    MadeWith::new(counted.map(|regions| ("counted_within", regions_in_words(regions))))
+}
+
+/// How many, and a hash of all that was drawn.
+fn regions_in_words(regions: &RegionsOfInterest) -> String {
+    // Numbers and texts are always JSON.
+    let drawn = Sha256::digest(serde_json::to_vec(regions).unwrap_or_default());
+    format!("{} {}", counted(regions.regions.len(), "region"), &hex(&drawn)[..16])
 }
 
 /// What is a slide's own: its content, its scale, and how its samples become 8 bits.

@@ -38,6 +38,17 @@ impl MadeWith {
         hex(&Sha256::digest(serde_json::to_vec(&self.0).unwrap_or_default()))
     }
 
+    /// The same, and what only `found` has: for two lists of one kind.
+    #[must_use]
+    pub fn all_differences(&self, found: &Self) -> Differences {
+        if found.0.is_empty() {
+            return Differences::default();
+        }
+        let gone = found.0.keys().filter(|name| !self.0.contains_key(*name));
+        let unset = Self::new(gone.map(|name| (name.as_str(), String::new())));
+        self.with(&unset).differences(found)
+    }
+
     /// What of this list `found` has otherwise. What only `found` has does not count, and an empty one says nothing.
     #[must_use]
     pub fn differences(&self, found: &Self) -> Differences {
@@ -143,6 +154,9 @@ mod tests {
         assert_eq!(differences.to_string(), "stains was not set, now true; window_px was 512, now 1024");
         let unset = made(&[("window_px", "")]).differences(&before);
         assert_eq!(unset.to_string(), "window_px was 512, now not set");
+        let all = now.all_differences(&before).to_string();
+        assert_eq!(all, "gone was 1, now not set; stains was not set, now true; window_px was 512, now 1024");
+        assert!(now.all_differences(&MadeWith::default()).is_empty(), "a list that says nothing");
         assert_eq!(now.differences(&now).in_brackets(), "");
         assert!(now.differences(&MadeWith::default()).is_empty(), "a list that says nothing");
     }

@@ -6,7 +6,7 @@ use std::{io::ErrorKind, path::PathBuf};
 use dataset::{Dataset, SlideId, id_of_unreadable};
 use serde::{Deserialize, Serialize};
 use wsi_reader::LinearMapping;
-use wsi_types::Mpp;
+use wsi_types::{Mpp, RegionsOfInterest};
 
 use crate::{
     bundled,
@@ -53,6 +53,9 @@ pub struct PlannedSlide {
     /// Given by the user: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
+    /// Drawn by the user: where windows are planned and cells counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<RegionsOfInterest>,
     /// Of the file.
     pub bytes: u64,
     /// Of level 0; 0 for a slide that cannot be opened.
@@ -86,6 +89,7 @@ impl PlannedSlide {
             mpp: entry.mpp.map(Mpp::get),
             override_mpp: entry.override_mpp.map(Mpp::get),
             map_range: entry.map_range,
+            within: entry.within.clone(),
             bytes,
             area_mm2,
             problem,
@@ -104,6 +108,7 @@ impl PlannedSlide {
         entry.mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
         entry.override_mpp = self.override_mpp.and_then(|value| Mpp::new(value).ok());
         entry.map_range = self.map_range;
+        entry.within.clone_from(&self.within);
         entry
     }
 }

@@ -341,14 +341,20 @@ pub(crate) fn plan_slide(
     let time = WorkTime::start();
     let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
     let slide = entry.open(settings.map_range)?;
-    let wanted = survey_settings(settings, &models.each, entry.given_scale(settings));
+    let counted = work.counted_within.get(id).or(entry.within.as_ref());
+    let wanted = SurveySettings {
+        counted_within: counted.cloned(),
+        ..survey_settings_of(entry, settings, &models.each)
+    };
     let scale = wanted.scale_of(slide.as_ref()).map_err(|problem| {
         let remarks = slide.info().remarks.iter().map(|remark| format!("; {remark}")).collect();
         SlideError::Scale { problem, remarks }
     })?;
     let of_slide = fingerprint::of_slide(content, &scale, slide.info());
-    let of_windows = fingerprint::of_windows(settings, models).with(&of_slide);
-    let made_with = of_windows.with(&fingerprint::of_cells(settings, models));
+    let of_windows =
+        fingerprint::of_windows(settings, models).with(&of_slide).with(&fingerprint::of_looked(&wanted));
+    let made_with =
+        of_windows.with(&fingerprint::of_cells(settings, models)).with(&fingerprint::of_counted(&wanted));
     if let Some(ended) = ended_before(work, id, &made_with) {
         return Ok(Preparation::NotRun(entry.clone(), ended));
     }
@@ -443,7 +449,33 @@ fn too_little(survey: &Survey, needed: u64, found: u64, what: &str) -> String {
     )
 }
 
-/// How these settings and models look at a slide.
+/// How these settings and models look at a slide of a job.
+pub(crate) fn survey_settings_of(
+    entry: &SlideEntry,
+    settings: &Settings,
+    models: &[SetModel],
+) -> SurveySettings {
+    let wanted = survey_settings(settings, models, entry.given_scale(settings));
+    if entry.within.is_none() {
+        return wanted;
+    }
+    let plans = wanted.plans.into_iter();
+    SurveySettings {
+        plans: plans.map(|plan| PlanSettings { grow_um: reach_um(&plan), ..plan }).collect(),
+        looked_within: entry.within.clone(),
+        counted_within: entry.within.clone(),
+        ..wanted
+    }
+}
+
+/// How far from its centre an object may reach that lies at the border of a region of interest, µm.
+fn reach_um(plan: &PlanSettings) -> f64 {
+    /// Where the model does not say how large objects are.
+    const USUAL_UM: f64 = 50.0;
+    plan.max_object_um.unwrap_or(USUAL_UM)
+}
+
+/// How these settings and models look at any slide, all over it.
 #[must_use]
 pub(crate) fn survey_settings(settings: &Settings, models: &[SetModel], given: GivenScale) -> SurveySettings {
     SurveySettings {
@@ -451,6 +483,8 @@ pub(crate) fn survey_settings(settings: &Settings, models: &[SetModel], given: G
         estimate_scale: settings.estimate_mpp,
         tissue: settings.tissue_mask.then(TissueSettings::default),
         plans: models.iter().map(|model| plan_settings(settings, model)).collect(),
+        looked_within: None,
+        counted_within: None,
     }
 }
 
@@ -503,7 +537,7 @@ fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRu
         let (outcome, aside) = (account.outcome, String::new());
         return Some(NotRun::Skip { id, outcome, reason: reason.into(), aside });
     }
-    let changed = made_with.differences(&account.settings.into());
+    let changed = made_with.all_differences(&account.settings.into());
     let again = match work.desks.head(&id) {
         Some(_) => "--redo replaces them, `slidemill merge` merges the raw detections that were kept again",
         None => "--redo replaces them",

@@ -1,14 +1,14 @@
 //! The regions of one slide: tissue, areas a model found, and where many cells
 //! lie.
 
-pub use dataset::{DENSE, TISSUE};
+pub use dataset::{DENSE, ROI, TISSUE};
 use merger::{
-    Cell, ClassNames, MaskFrame, Region, RegionPainter, RegionSettings,
+    Cell, ClassNames, MaskFrame, Region, RegionPainter, RegionSettings, drawn_regions,
     mask::Mask,
     regions::{cleaned, density_mask, sieved},
 };
 use tiler::TissueMask;
-use wsi_types::{Level0Box, Level0Point, Mpp};
+use wsi_types::{DrawnRegion, Level0Box, Level0Point, Level0Px, Mpp};
 
 use crate::rules::{DenseOf, SlideRules};
 
@@ -81,6 +81,21 @@ impl RegionGrid {
         mask
     }
 
+    /// The px whose centres lie in one of the regions.
+    #[must_use]
+    pub fn within(&self, regions: &[DrawnRegion<Level0Px>]) -> Mask {
+        let (width, height) = self.size;
+        let (dx, dy) = self.frame.level0_per_px;
+        let mut mask = Mask::new(width, height);
+        for region in regions {
+            let to_px = |corner: &Level0Point| Level0Point::new(corner.x / dx, corner.y / dy);
+            let rings: Vec<Vec<Level0Point>> =
+                region.rings.iter().map(|ring| ring.iter().map(to_px).collect()).collect();
+            mask.paint_rings(&rings.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+        mask
+    }
+
     /// The px whose centres are tissue.
     #[must_use]
     pub fn tissue(&self, tissue: &TissueMask) -> Mask {
@@ -134,6 +149,8 @@ pub fn dense_regions(
 pub struct Sources<'a> {
     /// Where there is tissue.
     pub tissue: &'a TissueMask,
+    /// What a person drew.
+    pub interest: &'a [DrawnRegion<Level0Px>],
     /// What the model found that is an area.
     pub painted: &'a RegionPainter,
     /// Per detector: its windows with a result, on level 0.
@@ -150,8 +167,9 @@ pub struct Sources<'a> {
 /// region its cells and how much of it was seen.
 #[must_use]
 pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell]) -> Vec<Region> {
-    let Sources { tissue, painted, grid, class_names, slide_key, .. } = sources;
+    let Sources { tissue, interest, painted, grid, class_names, slide_key, .. } = sources;
     let mut regions = tissue_regions(tissue, grid.frame.mpp, &rules.region, *slide_key);
+    regions.extend(drawn_regions(interest, ROI, grid.frame.mpp, *slide_key));
     regions.extend(painted.regions(|class| class_names.name(class).into_owned(), &rules.region, *slide_key));
     let mut analysed = Mask::from_fn(grid.size.0, grid.size.1, |_, _| true);
     for boxes in &sources.seen {

@@ -18,11 +18,12 @@ use crate::{
     options::{Phase, RunOptions},
     prepare::{NotRun, Preparation, Prepared, SlideError, plan_slide},
     slides::SlideEntry,
-    work::{Before, Recipe, Stop, Work},
+    work::{Before, Interests, Recipe, Stop, Work},
 };
 
 /// Merges all slides of a dataset again whose raw detections were kept, and writes them to another or the same. What
-/// `wanted` says of [`Phase::Cells`] counts; all else stays as each slide's job had it.
+/// `wanted` says of [`Phase::Cells`] counts, and `within` says where cells of a slide are counted; all else stays as each
+/// slide's job had it.
 ///
 /// # Errors
 ///
@@ -32,6 +33,7 @@ pub fn remerge(
     from: &Dataset,
     into: &Dataset,
     wanted: &RunOptions,
+    within: &Interests,
     machine: &Machine,
     watch: &mut dyn Watch,
 ) -> Result<JobEnd, JobError> {
@@ -68,11 +70,22 @@ pub fn remerge(
     let names = Arc::new(NameList::new(into));
     for (kept, recipe) in kept.iter().zip(recipes) {
         let work = Work::new(Arc::new(recipe), into.clone(), from, Before::Remerge, Stop::new())
-            .with_names(Arc::clone(&names));
+            .with_names(Arc::clone(&names))
+            .counting_within(within.clone());
         incomplete |= kept.merge(&work, from, &mut tally)?;
     }
     let totals = tally.finish(false);
     Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0, was_stopped: false })
+}
+
+/// The slides of a dataset that can be merged again, each with its id.
+///
+/// # Errors
+///
+/// [`JobError::Input`] when accounts cannot be listed.
+pub fn kept_slides(from: &Dataset) -> Result<Vec<SlideEntry>, JobError> {
+    let origins = found(from)?.kept.into_iter().map(|kept| kept.head.origin);
+    Ok(origins.map(|Origin { slide, id, .. }| slide.with_id(id)).collect())
 }
 
 /// A finished slide whose raw detections are there.

@@ -10,7 +10,7 @@ use dataset::{Dataset, SlideId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wsi_reader::{GivenScale, LinearMapping, OpenError, OpenOptions, Slide};
-use wsi_types::Mpp;
+use wsi_types::{Mpp, RegionsOfInterest};
 
 use crate::{os_path, settings::Settings};
 
@@ -30,6 +30,9 @@ pub struct SlideEntry {
     /// Given by the user for this slide: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
+    /// Drawn by the user: where windows are planned and cells counted; `None`: all over the slide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<RegionsOfInterest>,
     #[serde(skip)]
     opened: Opened,
 }
@@ -72,6 +75,7 @@ impl SlideEntry {
             mpp: None,
             override_mpp: None,
             map_range: None,
+            within: None,
             opened: Opened::default(),
         }
     }
@@ -81,6 +85,11 @@ impl SlideEntry {
     #[must_use]
     pub fn from_slide(id: SlideId, slide: Arc<dyn Slide>) -> Self {
         Self { opened: Opened(Some(slide)), id: Some(id.clone()), ..Self::at(id.as_str()) }
+    }
+
+    /// The same under this id.
+    pub(crate) fn with_id(self, id: SlideId) -> Self {
+        Self { id: Some(id), ..self }
     }
 
     /// What the user says of its scale; what `settings` say counts where nothing was said of this slide.

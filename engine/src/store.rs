@@ -154,18 +154,19 @@ impl Maker {
     }
 
     fn region_counts(&self, regions: &[Region]) -> Vec<RegionCount> {
-        let mut kinds: BTreeMap<&str, Vec<&Region>> = BTreeMap::new();
+        let mut kinds: BTreeMap<(&str, Option<&str>), Vec<&Region>> = BTreeMap::new();
         for region in regions {
-            kinds.entry(&region.kind).or_default().push(region);
+            kinds.entry((&region.kind, region.class_name.as_deref())).or_default().push(region);
         }
-        kinds.into_iter().map(|(kind, regions)| self.region_count(kind, &regions)).collect()
+        kinds.into_iter().map(|((kind, class), regions)| self.region_count(kind, class, &regions)).collect()
     }
 
-    fn region_count(&self, kind: &str, regions: &[&Region]) -> RegionCount {
+    fn region_count(&self, kind: &str, class_name: Option<&str>, regions: &[&Region]) -> RegionCount {
         let cells =
             regions.iter().flat_map(|region| region.cells.iter().map(|(&class, &count)| (class, count)));
         RegionCount {
             kind: kind.to_owned(),
+            class_name: class_name.map(str::to_owned),
             regions: regions.len() as u64,
             area_mm2: sum_mm2(regions, |region| region.area_um2),
             analysed_mm2: sum_mm2(regions, Region::analysed_um2),

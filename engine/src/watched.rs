@@ -20,7 +20,7 @@ use crate::{
     desk::{HeadError, LedgerHead, for_each_whole_record, onlooker_folder},
     error::{JobError, in_words},
     fingerprint,
-    prepare::{Facts, SlideError, survey_settings},
+    prepare::{Facts, SlideError, survey_settings_of},
     remerge::content_of,
     settings::Settings,
     sightings::Sightings,
@@ -220,14 +220,15 @@ fn facts_of(head: &LedgerHead, recipe: &Recipe) -> Result<Facts, String> {
     let content = hex(&content_of(entry, id)?);
     let (settings, models): (&Settings, _) = (&recipe.settings, &recipe.maker.models);
     let slide = entry.open(settings.map_range).map_err(|error| in_words(&SlideError::Open(error)))?;
-    let wanted = survey_settings(settings, &models.each, entry.given_scale(settings));
+    let wanted = survey_settings_of(entry, settings, &models.each);
     let info = slide.info().clone();
     let survey = Survey::new(slide, &wanted).map_err(|error| in_words(&error))?;
     if survey.windows() != head.windows {
         return Err(format!("the plan has {} windows, the job's has {}", survey.windows(), head.windows));
     }
-    let made_with =
-        fingerprint::of_job(settings, models).with(&fingerprint::of_slide(&content, &survey.scale, &info));
+    let of_slide = fingerprint::of_slide(&content, &survey.scale, &info);
+    let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
+    let made_with = fingerprint::of_job(settings, models).with(&of_slide).with(&interest);
     Facts::new(entry, id, &content, survey, made_with, WorkTime::start()).map_err(|error| error.to_string())
 }
 

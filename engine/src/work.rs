@@ -10,6 +10,7 @@ use std::{
 };
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId};
+use wsi_types::RegionsOfInterest;
 
 use crate::{
     budget::Machine,
@@ -101,6 +102,9 @@ impl Stop {
     }
 }
 
+/// Regions of interest by slide.
+pub type Interests = BTreeMap<SlideId, RegionsOfInterest>;
+
 /// One job, as its stages see it.
 pub(crate) struct Work {
     pub(crate) recipe: Arc<Recipe>,
@@ -114,6 +118,8 @@ pub(crate) struct Work {
     pub(crate) names: Arc<NameList>,
     /// What is done with results that are there already.
     pub(crate) before: Before,
+    /// Regions of interest in which cells of some slides are counted, other than those windows were planned for.
+    pub(crate) counted_within: Interests,
     /// Set when the job should end after the windows in flight.
     pub(crate) stop: Stop,
     /// Slides of this job so far, by id: the path that came first.
@@ -141,11 +147,17 @@ impl Work {
             names: Arc::new(NameList::new(&results)),
             claimed: Mutex::default(),
             known: OnceLock::new(),
+            counted_within: Interests::new(),
             recipe,
             results,
             before,
             stop,
         }
+    }
+
+    /// The same, with regions of interest of its own.
+    pub(crate) fn counting_within(self, counted_within: Interests) -> Self {
+        Self { counted_within, ..self }
     }
 
     /// The same, with a list of names that is read already.

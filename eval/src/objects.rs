@@ -484,6 +484,12 @@ impl SetBuilder {
         Ok(id)
     }
 
+    /// Objects so far.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.set.objects.len()
+    }
+
     /// Adds an object of an image and a class that were added.
     pub fn push(&mut self, object: Object) {
         self.set.objects.push(object);

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use wsi_types::{Level0Box, Level0Point};
+pub use wsi_types::ring::clip_ring;
+use wsi_types::{Level0Box, Level0Point, ring::segments};
 
 /// A closed ring in level-0 px; the last point joins the first and is not
 /// repeated.
@@ -179,11 +180,6 @@ pub fn covered_area(polygons: &[&Polygon], within: Level0Box) -> f64 {
         |t| total += t.area(),
     );
     total
-}
-
-/// Consecutive points of a closed ring.
-fn segments(ring: &[Level0Point]) -> impl Iterator<Item = (Level0Point, Level0Point)> + '_ {
-    ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
 }
 
 /// Signed shoelace area and first moments of one ring, for a ring that
@@ -362,33 +358,6 @@ fn give_covered(
             _ => {}
         }
     }
-}
-
-/// Cuts one ring to a box, corner by corner (Sutherland and Hodgman, 1974).
-/// Parts that leave the box and come back stay joined along its side. Empty
-/// when nothing is left.
-#[must_use]
-pub fn clip_ring(ring: &[Level0Point], bounds: Level0Box) -> Ring {
-    let Level0Box { min, max } = bounds;
-    let left = clip_half(ring, |p| p.x - min.x);
-    let right = clip_half(&left, |p| max.x - p.x);
-    let top = clip_half(&right, |p| p.y - min.y);
-    clip_half(&top, |p| max.y - p.y)
-}
-
-/// Keeps the side where `depth` is not negative.
-fn clip_half(ring: &[Level0Point], depth: impl Fn(Level0Point) -> f64) -> Ring {
-    let mut kept = Ring::with_capacity(ring.len() + 4);
-    for (a, b) in segments(ring) {
-        let (depth_a, depth_b) = (depth(a), depth(b));
-        if depth_a >= 0.0 {
-            kept.push(a);
-        }
-        if (depth_a >= 0.0) != (depth_b >= 0.0) {
-            kept.push(a.lerp(b, depth_a / (depth_a - depth_b)));
-        }
-    }
-    kept
 }
 
 #[cfg(test)]

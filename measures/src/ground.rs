@@ -1,6 +1,9 @@
 //! The ground that counts: regions of interest, or a tissue mask.
 
-use wsi_types::{Level0Box, Level0Point, Level0Px};
+use wsi_types::{
+    Level0Box, Level0Point, Level0Px,
+    ring::{clip_ring, segments},
+};
 
 use crate::error::{MeasureError, Result};
 
@@ -109,7 +112,7 @@ impl Ground {
         match &self.0 {
             Kind::Everywhere => bounds.area(),
             Kind::Rings(rings) => {
-                rings.rings.iter().map(|ring| shoelace(&clipped(ring, bounds))).sum::<f64>().max(0.0)
+                rings.rings.iter().map(|ring| shoelace(&clip_ring(ring, bounds))).sum::<f64>().max(0.0)
             }
             Kind::Grid(grid) => grid.area_of_box(bounds),
         }
@@ -158,7 +161,7 @@ impl Rings {
         let height = ((bottom - top) / count as f64).max(f64::MIN_POSITIVE);
         let mut by_row = Self { rings, top, height, rows: vec![Vec::new(); count] };
         for ring in &by_row.rings {
-            for (a, b) in sides(ring) {
+            for (a, b) in segments(ring) {
                 let (first, last) = (row_of(top, height, a.y.min(b.y)), row_of(top, height, a.y.max(b.y)));
                 let last = last.min(count - 1);
                 by_row.rows[first.min(last)..=last].iter_mut().for_each(|row| row.push((a, b)));
@@ -186,7 +189,7 @@ fn row_of(top: f64, height: f64, y: f64) -> usize {
 fn depth(rings: &[Vec<Level0Point>], place: usize) -> usize {
     let middle = rings[place][0].lerp(rings[place][1], 0.5);
     let others = rings.iter().enumerate().filter(|(other, _)| *other != place);
-    others.filter(|(_, ring)| sides(ring).filter(|side| crosses(*side, middle)).count() % 2 == 1).count()
+    others.filter(|(_, ring)| segments(ring).filter(|side| crosses(*side, middle)).count() % 2 == 1).count()
 }
 
 /// Whether a line from `point` to the right crosses a side.
@@ -194,46 +197,17 @@ fn crosses((a, b): (Level0Point, Level0Point), point: Level0Point) -> bool {
     (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
 }
 
-fn sides(ring: &[Level0Point]) -> impl Iterator<Item = (Level0Point, Level0Point)> + '_ {
-    ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
-}
-
 /// Signed area of a ring, from its own corner, so that large coordinates cost no
 /// digits.
 fn shoelace(ring: &[Level0Point]) -> f64 {
     let Some(&origin) = ring.first() else { return 0.0 };
-    sides(ring).map(|(a, b)| (a - origin).cross(b - origin)).sum::<f64>() / 2.0
-}
-
-/// A ring cut to a box, side by side (Sutherland and Hodgman, Commun. ACM 17,
-/// 1974). Parts that leave and come back stay joined along the border, which adds
-/// no area.
-fn clipped(ring: &[Level0Point], bounds: Level0Box) -> Vec<Level0Point> {
-    let left = half(ring, |p| p.x - bounds.min.x);
-    let right = half(&left, |p| bounds.max.x - p.x);
-    let top = half(&right, |p| p.y - bounds.min.y);
-    half(&top, |p| bounds.max.y - p.y)
-}
-
-/// The part where `depth` is not negative.
-fn half(ring: &[Level0Point], depth: impl Fn(Level0Point) -> f64) -> Vec<Level0Point> {
-    let mut kept = Vec::with_capacity(ring.len() + 4);
-    for (a, b) in sides(ring) {
-        let (of_a, of_b) = (depth(a), depth(b));
-        if of_a >= 0.0 {
-            kept.push(a);
-        }
-        if (of_a >= 0.0) != (of_b >= 0.0) {
-            kept.push(a.lerp(b, of_a / (of_a - of_b)));
-        }
-    }
-    kept
+    segments(ring).map(|(a, b)| (a - origin).cross(b - origin)).sum::<f64>() / 2.0
 }
 
 /// Signed area that a circle and what a ring goes around share: the sum over its
 /// sides of what the circle shares with the triangle of side and centre.
 fn circle_and_ring(ring: &[Level0Point], centre: Level0Point, radius: f64) -> f64 {
-    sides(ring).map(|(a, b)| circle_and_triangle(a - centre, b - centre, radius)).sum()
+    segments(ring).map(|(a, b)| circle_and_triangle(a - centre, b - centre, radius)).sum()
 }
 
 /// Signed area of a circle about the origin in the triangle of the origin, `a` and

@@ -124,6 +124,17 @@ pub(crate) fn texts<R>(array: &dyn Array, _: &mut [R]) -> Option<()> {
     (is_text || array.as_dictionary_opt::<UInt16Type>().is_some()).then_some(())
 }
 
+/// Puts texts with gaps into rows.
+pub(crate) fn texts_or_null<R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Option<String>),
+) -> Option<()> {
+    let texts = array.as_string_opt::<i32>()?;
+    rows.iter_mut().zip(texts).for_each(|(row, text)| put(row, text.map(str::to_owned)));
+    Some(())
+}
+
 /// Puts numbers without gaps into rows.
 pub(crate) fn numbers<T: ArrowPrimitiveType, R>(
     array: &dyn Array,

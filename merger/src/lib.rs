@@ -49,7 +49,8 @@ pub use place::{RawCell, Sighting, place};
 pub use raw::{decode_window, encode_window};
 pub use reader::{Provenance, ROWS_PER_BATCH, ReadSettings, RowBatch, TableHeader, TableReader};
 pub use regions::{
-    MaskFrame, Region, RegionPainter, RegionSettings, assign_cells, outlined, regions_from_mask,
+    MaskFrame, Region, RegionFinder, RegionPainter, RegionSettings, assign_cells, drawn_regions, outlined,
+    regions_from_mask,
 };
 pub use regions_table::{RegionRow, stage_regions, write_regions};
 pub use seam_audit::{SeamAudit, audit_seams};

@@ -138,9 +138,14 @@ impl Mask {
 
     /// Adds the inside of `ring` (even-odd): pixels whose centre it holds.
     pub fn paint(&mut self, ring: &[Level0Point]) {
+        self.paint_rings(&[ring]);
+    }
+
+    /// Adds what an odd number of rings go around: pixels whose centre lies there.
+    pub fn paint_rings(&mut self, rings: &[&[Level0Point]]) {
         let (width, height) = (self.width, self.height);
         let bits = &mut self.bits;
-        for_each_span(&[ring], width, height, |row, from, to| {
+        for_each_span(rings, width, height, |row, from, to| {
             bits[row * width + from..row * width + to].fill(true);
         });
     }

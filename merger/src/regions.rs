@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
 use serde::{Deserialize, Serialize};
-use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
+use wsi_types::{ClassId, DrawnRegion, Level0Box, Level0Point, Level0Px, Mpp, Score};
 
 use crate::MergeError;
 use crate::cell::Cell;
 use crate::geometry::{edges, ring_bounds, ring_centroid};
-use crate::id::{first_bits, id_from};
+use crate::id::{first_bits, id_from, next_id};
 use crate::mask::{Mask, Polygon, is_right_of, simplified_polygon};
 use crate::place::RawCell;
 
@@ -106,6 +106,10 @@ pub struct Region {
     pub id: u64,
     /// What it is: "tissue", "tumour".
     pub kind: String,
+    /// What a person called it, if one drew it.
+    pub name: Option<String>,
+    /// The class that person gave it.
+    pub class_name: Option<String>,
     /// Its outline with holes, level-0 px.
     pub polygon: Polygon,
     /// The box around it, level-0 px.
@@ -126,6 +130,25 @@ pub struct Region {
 }
 
 impl Region {
+    /// An area that all windows saw, without cells yet; `None` where it encloses nothing.
+    fn new(id: u64, kind: &str, polygon: Polygon, mpp: Mpp) -> Option<Self> {
+        let um = mpp.get();
+        Some(Self {
+            id,
+            kind: kind.to_owned(),
+            name: None,
+            class_name: None,
+            bbox: ring_bounds(&polygon.outer)?,
+            centroid: ring_centroid(&polygon.outer)?,
+            area_um2: polygon.area() * um * um,
+            perimeter_um: polygon.perimeter() * um,
+            coverage: 1.0,
+            score: None,
+            polygon,
+            cells: BTreeMap::new(),
+        })
+    }
+
     /// Cells of all classes.
     #[must_use]
     pub fn cell_count(&self) -> u64 {
@@ -197,34 +220,47 @@ pub fn sieved(mask: &Mask, frame: &MaskFrame, settings: &RegionSettings) -> Mask
 }
 
 fn region(polygon: &Polygon, frame: &MaskFrame, kind: &str, slide_key: u64) -> Option<Region> {
-    let um = frame.mpp.get();
     let placed = polygon.mapped(|point| frame.level0_from_mask(point));
-    let centroid = ring_centroid(&placed.outer)?;
-    Some(Region {
-        id: region_id(slide_key, kind, &placed.outer),
-        kind: kind.to_owned(),
-        bbox: ring_bounds(&placed.outer)?,
-        centroid,
-        area_um2: placed.area() * um * um,
-        perimeter_um: placed.perimeter() * um,
-        coverage: 1.0,
-        score: None,
-        polygon: placed,
-        cells: BTreeMap::new(),
-    })
+    let id = region_id(slide_key, kind, placed.outer.first());
+    Region::new(id, kind, placed, frame.mpp)
 }
 
-/// From the kind and the first corner, which no two regions of one kind share.
-fn region_id(slide_key: u64, kind: &str, outer: &[Level0Point]) -> u64 {
+/// Regions of interest, in their order and as they were drawn; `kind` is what the table calls them. What encloses
+/// nothing is left out.
+#[must_use]
+pub fn drawn_regions(drawn: &[DrawnRegion<Level0Px>], kind: &str, mpp: Mpp, slide_key: u64) -> Vec<Region> {
+    let mut copies: BTreeMap<u64, u64> = BTreeMap::new();
+    let regions = drawn.iter().filter_map(|drawn| {
+        let mut rings = drawn.rings.iter().cloned();
+        let polygon = Polygon { outer: rings.next()?, holes: rings.collect() };
+        let id = drawn_id(slide_key, kind, drawn);
+        let copy = copies.entry(id).or_default();
+        // Drawn twice, they are two.
+        let own = (0..*copy).fold(id, |id, _| next_id(id));
+        *copy += 1;
+        let region = Region::new(own, kind, polygon, mpp)?;
+        Some(Region { name: drawn.name.clone(), class_name: drawn.class.clone(), ..region })
+    });
+    regions.collect()
+}
+
+/// From the kind and the first corner, which no two regions of one kind share unless they were drawn.
+fn region_id<'a>(slide_key: u64, kind: &str, corners: impl IntoIterator<Item = &'a Level0Point>) -> u64 {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
     hash.update(slide_key.to_le_bytes());
     hash.update(kind.as_bytes());
-    if let Some(point) = outer.first() {
+    for point in corners {
         hash.update(point.x.to_le_bytes());
         hash.update(point.y.to_le_bytes());
     }
     id_from(first_bits(&hash.finalize()))
+}
+
+/// From all that was drawn: regions of interest may begin at one corner.
+fn drawn_id(slide_key: u64, kind: &str, drawn: &DrawnRegion<Level0Px>) -> u64 {
+    let words = [kind, drawn.name.as_deref().unwrap_or_default(), drawn.class.as_deref().unwrap_or_default()];
+    region_id(slide_key, &words.join("\0"), drawn.rings.iter().flatten())
 }
 
 /// Where at least `least_per_mm2` cells lie within `radius_um`, per area of `ground` in that disc: near a border of
@@ -390,6 +426,11 @@ impl RegionPainter {
         self.marks.extend(other.marks);
     }
 
+    /// Leaves out what lies outside of `ground`, a mask of the same grid.
+    pub fn keep_within(&mut self, ground: &Mask) {
+        self.masks.values_mut().for_each(|mask| mask.keep_within(ground));
+    }
+
     /// The regions of all classes, cleaned; `kind` names a class.
     #[must_use]
     pub fn regions(
@@ -473,6 +514,13 @@ impl<'a> RegionFinder<'a> {
         });
         let slabs = regions.iter().map(Slabs::new).collect();
         Self { regions, slabs, tree: RTree::bulk_load(leaves.collect()) }
+    }
+
+    /// Whether some region holds `point`.
+    #[must_use]
+    pub fn holds(&self, point: Level0Point) -> bool {
+        let mut near = self.tree.locate_in_envelope_intersecting(AABB::from_point([point.x, point.y]));
+        near.any(|found| self.slabs[found.data].contains(point))
     }
 
     /// Indices of the regions that hold `point`, the smallest first: a nest

@@ -1,8 +1,12 @@
 //! What can go wrong, one variant per thing a caller might do differently.
 
-use std::{error::Error, fmt, io, path::PathBuf};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
-use dataset::DatasetError;
+use dataset::{Dataset, DatasetError};
 use plotters::drawing::DrawingAreaErrorKind;
 
 /// Why a page, a picture or a summary was not made. Each message is whole in
@@ -35,6 +39,14 @@ pub enum ReportError {
         /// Its path.
         path: PathBuf,
     },
+    /// The definition of measures cannot be used.
+    #[error("measures: {problem}: {}", path.display())]
+    Measures {
+        /// With its line, where it is in the file.
+        problem: String,
+        /// As given.
+        path: PathBuf,
+    },
     /// The figures cannot be put into the form of a file.
     #[error("cannot encode {what}: {reason}")]
     Encode {
@@ -46,8 +58,19 @@ pub enum ReportError {
 }
 
 impl ReportError {
+    /// There is no account.
+    #[must_use]
+    pub fn nothing_to_report(dataset: &Dataset) -> Self {
+        let root = dataset.root().to_owned();
+        Self::Dataset(DatasetError::NoAccounts { purpose: ", so there is nothing to report", root })
+    }
+
     pub(crate) fn encode(what: &'static str, reason: &impl fmt::Display) -> Self {
         Self::Encode { what, reason: reason.to_string() }
+    }
+
+    pub(crate) fn measures(problem: impl fmt::Display, path: &Path) -> Self {
+        Self::Measures { problem: problem.to_string(), path: path.to_owned() }
     }
 
     pub(crate) fn write(what: &str, reason: io::Error, path: PathBuf) -> Self {

@@ -11,6 +11,7 @@
 mod charts;
 mod cohort;
 mod figures;
+mod measures;
 mod names;
 mod pages;
 mod regions;
@@ -20,10 +21,13 @@ mod words;
 
 use std::path::PathBuf;
 
-use dataset::{Dataset, DatasetError, Outcome, RunAccount, clock};
+use dataset::{Dataset, Outcome, RunAccount, clock};
 use rayon::prelude::*;
 
-use crate::error::ReportError;
+use crate::{
+    error::ReportError,
+    measured::{MeasuredSlides, measured_slides},
+};
 use cohort::{Cohort, CohortSlide};
 pub use names::FileNames;
 use pages::Pages;
@@ -42,8 +46,17 @@ pub(crate) const SLIDES_PER_PAGE: usize = 50;
 /// When there is no account or one cannot be read, or the report cannot be
 /// written.
 pub fn write_report(dataset: &Dataset) -> Result<PathBuf, ReportError> {
+    write_report_with(dataset, measured_slides(dataset)?.as_ref())
+}
+
+/// The same with measures that are made already.
+pub(crate) fn write_report_with(
+    dataset: &Dataset,
+    measured: Option<&MeasuredSlides>,
+) -> Result<PathBuf, ReportError> {
     let pages = Pages::shared(dataset);
-    pages.write_first(|| first_page(dataset, &pages, None))
+    let reader = Reader { dataset, measured };
+    pages.write_first(|| first_page(&reader, &pages, None))
 }
 
 /// Writes the report that names files, under `OUT/.slidemill` and for its owner alone; gives its path.
@@ -53,7 +66,9 @@ pub fn write_report(dataset: &Dataset) -> Result<PathBuf, ReportError> {
 /// As [`write_report`].
 pub fn write_private_report(dataset: &Dataset, names: &FileNames) -> Result<PathBuf, ReportError> {
     let pages = Pages::private(dataset);
-    pages.write_first(|| first_page(dataset, &pages, Some(names)))
+    let measured = measured_slides(dataset)?;
+    let reader = Reader { dataset, measured: measured.as_ref() };
+    pages.write_first(|| first_page(&reader, &pages, Some(names)))
 }
 
 /// Removes the report of slides that are no longer there.
@@ -71,20 +86,17 @@ pub fn remove_private_report(dataset: &Dataset) -> Result<(), ReportError> {
 }
 
 /// The page that people open; further ones are written on the way.
-fn first_page(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Result<String, ReportError> {
-    let accounts = in_order(dataset.read_accounts()?);
+fn first_page(reader: &Reader<'_>, pages: &Pages, names: Option<&FileNames>) -> Result<String, ReportError> {
+    let accounts = in_order(reader.dataset.read_accounts()?);
     if accounts.is_empty() {
-        return Err(ReportError::Dataset(DatasetError::NoAccounts {
-            purpose: ", so there is nothing to report",
-            root: dataset.root().to_owned(),
-        }));
+        return Err(ReportError::nothing_to_report(reader.dataset));
     }
     let now = clock::now();
     let cohort = Cohort { now: &now, names, slides: Vec::new() };
     let (failed, shown): (Vec<_>, Vec<_>) =
         accounts.into_iter().partition(|account| account.outcome == Outcome::Failed);
     if shown.len() <= SLIDES_PER_PAGE {
-        let slides = read(dataset, shown);
+        let slides = reader.read(shown);
         let sections = slides.iter().map(|slide| slide.section(names)).collect::<Result<Vec<_>, _>>()?;
         let own = slides.into_iter().map(|slide| CohortSlide::new(slide, String::new()));
         let cohort =
@@ -95,7 +107,7 @@ fn first_page(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Re
         let mut own = Vec::with_capacity(shown.len());
         let count = shown.len().div_ceil(SLIDES_PER_PAGE);
         for (place, accounts) in shown.chunks(SLIDES_PER_PAGE).enumerate() {
-            let slides = read(dataset, accounts.to_vec());
+            let slides = reader.read(accounts.to_vec());
             let sections = slides.iter().map(|slide| slide.section(names)).collect::<Result<Vec<_>, _>>()?;
             let range = place * SLIDES_PER_PAGE + 1..=place * SLIDES_PER_PAGE + slides.len();
             pages.write_further(place, &pages::further(&cohort, place, count, range, &sections))?;
@@ -108,8 +120,23 @@ fn first_page(dataset: &Dataset, pages: &Pages, names: Option<&FileNames>) -> Re
     }
 }
 
-fn read(dataset: &Dataset, accounts: Vec<RunAccount>) -> Vec<SlideReport> {
-    accounts.into_par_iter().map(|account| SlideReport::read(dataset, account)).collect()
+/// What pages are made from.
+struct Reader<'a> {
+    dataset: &'a Dataset,
+    /// Measures by slide, where the dataset asks for some.
+    measured: Option<&'a MeasuredSlides>,
+}
+
+impl Reader<'_> {
+    fn read(&self, accounts: Vec<RunAccount>) -> Vec<SlideReport> {
+        let accounts = accounts.into_par_iter();
+        accounts
+            .map(|account| {
+                let measured = self.measured.and_then(|measured| measured.get(&account.slide));
+                SlideReport::read(self.dataset, account, measured.cloned().unwrap_or_default())
+            })
+            .collect()
+    }
 }
 
 /// Slides that somebody has to look at first: doubtful ones, then incomplete ones, then the others; each by id.

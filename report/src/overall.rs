@@ -4,11 +4,12 @@ use dataset::{Dataset, Manifest};
 
 use crate::{
     error::ReportError,
-    night::{remove_report, write_report},
+    measured::{measured_slides, remove_measures, write_measures},
+    night::{remove_report, write_report_with},
     summary::write_summary,
 };
 
-/// Writes the summaries and the report, so that none is older than the others, and last the manifest of every file there
+/// Writes the summaries, the measures that the dataset asks for and the report, so that none is older than the others, and last the manifest of every file there
 /// is. Without an account there is nothing to report.
 ///
 /// # Errors
@@ -16,10 +17,15 @@ use crate::{
 /// When an account cannot be read, or a file not be written.
 pub fn write_overall(dataset: &Dataset) -> Result<(), ReportError> {
     write_summary(dataset)?;
+    let measured = measured_slides(dataset)?;
+    match &measured {
+        Some(measured) => write_measures(dataset, measured)?,
+        None => remove_measures(dataset)?,
+    }
     if dataset.read_accounts()?.is_empty() {
         remove_report(dataset)?;
     } else {
-        write_report(dataset)?;
+        write_report_with(dataset, measured.as_ref())?;
     }
     Ok(Manifest::write(dataset)?)
 }

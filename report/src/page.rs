@@ -29,6 +29,21 @@ pub(crate) fn document(title: &str, style: &str, body: &Markup) -> Markup {
     }
 }
 
+/// Bytes in the page itself.
+pub(crate) fn data_url(kind: &str, bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = format!("data:{kind};base64,");
+    for chunk in bytes.chunks(3) {
+        let group =
+            chunk.iter().fold(0_u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(group >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= chunk.len() { digit as char } else { '=' });
+        }
+    }
+    text
+}
+
 /// A count with its noun, the number in large: `1 cell`, `2 cells`.
 pub(crate) fn strong(number: usize, noun: &str) -> Markup {
     let text = counted(number, noun);

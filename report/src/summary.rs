@@ -1,6 +1,7 @@
 //! `OUT/summary.csv` and `OUT/summary.parquet`: cells by slide and class with
 //! the tissue they were counted in, one line each, for people and spreadsheets.
-//! Lines with a `region` count within the regions of that kind alone.
+//! Lines with a `region` count within the regions of that kind alone; those of `roi: Tumor` within the regions of
+//! interest of that class.
 
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
             let kinds = analysis.regions.iter().filter(|kind| kind.kind != TISSUE);
             let within = kinds.flat_map(|kind| {
                 kind.cells.iter().map(|class| Line {
-                    region: Some(kind.kind.clone()),
+                    region: Some(kind.label()),
                     tissue_mm2: Some(kind.area_mm2),
                     analysed_mm2: Some(kind.analysed_mm2),
                     cells_per_mm2: per_mm2(*class.1, kind.analysed_mm2),

@@ -30,6 +30,13 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("crops/", "the same"),
 ];
 
+/// What a person drew on the slide: tumour with necrosis in it.
+const REGIONS: &str = r#"{"type": "FeatureCollection", "features": [
+    {"type": "Feature", "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
+     "geometry": {"type": "Polygon", "coordinates": [[[300, 300], [1800, 300], [1800, 1600], [300, 1600], [300, 300]]]}},
+    {"type": "Feature", "properties": {"objectType": "annotation", "classification": {"name": "Necrosis"}},
+     "geometry": {"type": "Polygon", "coordinates": [[[600, 600], [900, 600], [900, 900], [600, 900], [600, 600]]]}}]}"#;
+
 /// The example lines of a command's help.
 fn examples(command: &str) -> Vec<String> {
     let output = slidemill().args([command, "--help"]).output().expect("the command starts");
@@ -77,6 +84,8 @@ fn prepare(folder: &Path) {
     for name in ["truth", "cells", "anna", "ben", "carla"] {
         fs::copy(&exported, folder.join(name).with_extension("geojson")).expect("a file can be copied");
     }
+    fs::create_dir(folder.join("rois")).expect("a folder can be made");
+    fs::write(folder.join("rois/slide.geojson"), REGIONS).expect("a file can be written");
     for place in ["annotations", "a", "b", "agreed/truth"] {
         fs::create_dir_all(folder.join(place)).expect("a folder can be made");
         fs::copy(&exported, folder.join(place).join("slide.geojson")).expect("a file can be copied");

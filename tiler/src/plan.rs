@@ -109,6 +109,10 @@ pub struct PlanSettings {
     /// judges. `None`: windows are squares, for models that take one size only.
     #[serde(default)]
     pub shrink_margin: Option<u32>,
+    /// Windows are planned as if tissue reached so much further to all sides, µm: an object whose centre lies at the
+    /// border of a region of interest is then seen by every window that can see it.
+    #[serde(default)]
+    pub grow_um: f64,
 }
 
 /// A length in whole px of a grid, rounded up.
@@ -138,6 +142,7 @@ impl PlanSettings {
             max_enlarge: 1.1,
             multiple_of: 32,
             shrink_margin: None,
+            grow_um: 0.0,
         }
     }
 
@@ -203,9 +208,10 @@ impl Plan {
         let tiles = pyramid.levels()[usize::from(sampling.level.0)].tiles;
         let slide = slide_box(pyramid);
         let window = (settings.window_along(sampling.width), settings.window_along(sampling.height));
+        let grow = settings.grow_um / mpp.get();
         let lattice = Lattice::new(sampling, tiles, window, stride)?.keep(|window| {
             let seen = window.level0_box().intersection_unchecked(&slide);
-            mask.has_tissue(&seen) && mask.tissue_fraction(&seen) >= settings.min_tissue
+            mask.has_tissue(&seen.inflate(grow, grow)) && mask.tissue_fraction(&seen) >= settings.min_tissue
         });
         let cost = PlanCost::of(&lattice, mpp, mask);
         Ok(Self { lattice, settings: settings.clone(), cost })

@@ -13,7 +13,8 @@ use wsi_reader::{
     resolve_scale, with_reduced_levels,
 };
 use wsi_types::{
-    Level0Box, Mpp, RgbBuffer, Sampling,
+    Canvas, DrawnRegion, InterestError, Level0Box, Level0Point, Level0Px, Mpp, RegionsOfInterest, RgbBuffer,
+    Sampling,
     wording::{counted, fixed},
 };
 
@@ -21,8 +22,8 @@ use crate::{
     Doubt, Examination, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote, TissueSettings,
 };
 
-/// What a slide is surveyed for.
-#[derive(Debug, Clone, PartialEq)]
+/// What a slide is surveyed for; by default for its tissue alone.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SurveySettings {
     /// What the user says of the scale.
     pub scale: GivenScale,
@@ -32,6 +33,10 @@ pub struct SurveySettings {
     pub tissue: Option<TissueSettings>,
     /// How each detector cuts the slide into windows, in order of the detectors.
     pub plans: Vec<PlanSettings>,
+    /// Windows are planned for the tissue in these regions of interest; `None`: for all of it.
+    pub looked_within: Option<RegionsOfInterest>,
+    /// Cells are counted in these, which may be others when windows are counted again; `None`: everywhere.
+    pub counted_within: Option<RegionsOfInterest>,
 }
 
 /// Where there is tissue, and the small picture it was found on.
@@ -110,8 +115,12 @@ pub struct Survey {
     pub slide: Arc<dyn Slide>,
     /// µm per level-0 px, and where that is from.
     pub scale: Scale,
-    /// Where there is tissue.
+    /// Where there is tissue that counts: that in the regions of interest, if there are any.
     pub mask: TissueMask,
+    /// The regions of interest in which cells are counted; `None`: they are counted everywhere.
+    pub interest: Option<Vec<DrawnRegion<Level0Px>>>,
+    /// Whether the plans were made for all of `mask`, and not for other regions of interest.
+    pub is_planned_whole: bool,
     /// The whole slide, small; never its label.
     pub picture: RgbBuffer,
     /// The windows of each detector, in order of the detectors.
@@ -134,6 +143,9 @@ pub enum SurveyError {
         /// Why there is no estimate.
         source: NoTissueScale,
     },
+    /// The regions of interest do not fit the slide.
+    #[error(transparent)]
+    Interest(#[from] InterestError),
     /// The settings of a detector do not fit the slide.
     #[error("{source}")]
     Plan {
@@ -154,15 +166,20 @@ impl Survey {
     pub fn new(slide: Arc<dyn Slide>, settings: &SurveySettings) -> Result<Self, SurveyError> {
         let slide = with_reduced_levels(slide);
         let scale = settings.scale_of(slide.as_ref())?;
+        let canvas = canvas(slide.info(), scale.mpp);
+        let looked = placed(settings.looked_within.as_ref(), &canvas)?;
+        let counted = placed(settings.counted_within.as_ref(), &canvas)?;
         let tissue = Tissue::find(slide.as_ref(), Some(scale.mpp), settings.tissue.as_ref());
-        match plans(slide.info(), scale.mpp, &tissue.mask, &settings.plans) {
-            Ok(plans) => {
-                let examination = tissue.examine(slide.as_ref());
-                let Tissue { mask, picture } = tissue;
-                Ok(Self { slide, scale, mask, picture, plans, examination })
-            }
-            Err(source) => Err(SurveyError::Plan { tissue: Box::new(tissue), source }),
-        }
+        let planned = mask_within(&tissue.mask, slide.info(), scale.mpp, looked.as_deref())?;
+        let plans = match plans(slide.info(), scale.mpp, &planned, &settings.plans) {
+            Ok(plans) => plans,
+            Err(source) => return Err(SurveyError::Plan { tissue: Box::new(tissue), source }),
+        };
+        let examination = tissue.examine(slide.as_ref());
+        let is_planned_whole = looked.is_none() || looked == counted;
+        let mask = mask_within(&tissue.mask, slide.info(), scale.mpp, counted.as_deref())?;
+        let Tissue { picture, .. } = tissue;
+        Ok(Self { slide, scale, mask, interest: counted, is_planned_whole, picture, plans, examination })
     }
 
     /// Notes of the mask, less what is among the doubts.
@@ -220,16 +237,13 @@ impl Survey {
     /// What the slide covers, level-0 px.
     #[must_use]
     pub fn extent(&self) -> Level0Box {
-        let base = self.slide.info().pyramid.base();
-        Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())))
+        extent(self.slide.info())
     }
 
-    /// Tissue that the mask found.
+    /// Tissue that counts.
     #[must_use]
     pub fn tissue_mm2(&self) -> f64 {
-        self.plans
-            .first()
-            .map_or_else(|| self.mask.area_um2(self.scale.mpp).0 / 1e6, |plan| plan.tissue_mm2())
+        self.mask.area_um2(self.scale.mpp).mm2()
     }
 
     /// Where the pixels of each detector come from.
@@ -237,6 +251,35 @@ impl Survey {
     pub fn samplings(&self) -> Vec<Sampling> {
         self.plans.iter().map(|plan| *plan.sampling()).collect()
     }
+}
+
+fn extent(info: &SlideInfo) -> Level0Box {
+    let base = info.pyramid.base();
+    Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())))
+}
+
+fn canvas(info: &SlideInfo, mpp: Mpp) -> Canvas {
+    let scanned_from = info.bounds.map_or_else(Level0Point::zero, |bounds| bounds.min);
+    Canvas { extent: extent(info), scanned_from, mpp }
+}
+
+fn placed(
+    regions: Option<&RegionsOfInterest>,
+    canvas: &Canvas,
+) -> Result<Option<Vec<DrawnRegion<Level0Px>>>, InterestError> {
+    regions.map(|regions| regions.place(canvas)).transpose()
+}
+
+/// The part of the tissue that lies in the regions, or all of it.
+fn mask_within(
+    tissue: &TissueMask,
+    info: &SlideInfo,
+    mpp: Mpp,
+    regions: Option<&[DrawnRegion<Level0Px>]>,
+) -> Result<TissueMask, InterestError> {
+    let Some(regions) = regions else { return Ok(tissue.clone()) };
+    let polygons: Vec<_> = regions.iter().map(|region| region.rings.clone()).collect();
+    tissue.within(info, Some(mpp), &polygons).map_err(|_| InterestError::NotFinite)
 }
 
 /// One plan per detector, in their order.
@@ -251,7 +294,7 @@ fn plans(
 
 #[cfg(test)]
 mod tests {
-    use wsi_types::TileId;
+    use wsi_types::{Corner, DrawnFrame, DrawnPoint, TileId};
 
     use super::*;
     use crate::{
@@ -268,7 +311,7 @@ mod tests {
     }
 
     fn whole(plans: Vec<PlanSettings>) -> SurveySettings {
-        SurveySettings { scale: GivenScale::default(), estimate_scale: false, tissue: None, plans }
+        SurveySettings { plans, ..SurveySettings::default() }
     }
 
     #[test]
@@ -354,6 +397,54 @@ mod tests {
             refused,
             "the file does not say its microns per pixel, and its nuclei do not tell it: no clear nuclei were found"
         );
+    }
+
+    /// A region from (x, 0) px on, so many px wide and 200 px high.
+    fn interest(x: f64, width: f64) -> Option<RegionsOfInterest> {
+        let corners = [(x, 0.0), (x + width, 0.0), (x + width, 200.0), (x, 200.0)];
+        let ring = corners.map(|(x, y)| DrawnPoint::new(x, y)).to_vec();
+        let region = DrawnRegion { name: None, class: Some("Tumor".into()), rings: vec![ring] };
+        let frame = DrawnFrame::Level0(Corner::Unstated);
+        Some(RegionsOfInterest { regions: vec![region], frame })
+    }
+
+    fn columns(survey: &Survey) -> Vec<f64> {
+        let mut left: Vec<f64> =
+            survey.plans[0].windows().iter().map(|window| window.level0_box().min.x).collect();
+        left.sort_by(f64::total_cmp);
+        left.dedup();
+        left
+    }
+
+    #[test]
+    fn windows_are_planned_where_regions_of_interest_reach() {
+        let plan = PlanSettings { overlap: Overlap::Percent(0.0), ..planned(0.25, 256) };
+        let look = |grow_um| SurveySettings {
+            looked_within: interest(300.0, 200.0),
+            counted_within: interest(300.0, 200.0),
+            ..whole(vec![PlanSettings { grow_um, ..plan.clone() }])
+        };
+        let survey = Survey::new(Arc::new(slide()), &look(0.0)).unwrap();
+        assert_eq!(columns(&survey), [256.0]);
+        assert!(survey.is_planned_whole);
+        let mm2 = 200.0 * 200.0 * 0.25 * 0.25 * 1e-6;
+        assert!((survey.tissue_mm2() / mm2 - 1.0).abs() < 0.1, "{}", survey.tissue_mm2());
+        let grown = Survey::new(Arc::new(slide()), &look(15.0)).unwrap();
+        assert_eq!(columns(&grown), [0.0, 256.0, 512.0], "60 px to each side");
+        let beside = SurveySettings { looked_within: interest(1e6, 9.0), ..look(0.0) };
+        assert!(matches!(Survey::new(Arc::new(slide()), &beside), Err(SurveyError::Interest(_))));
+    }
+
+    #[test]
+    fn regions_that_are_counted_later_change_no_window() {
+        let all = whole(vec![planned(0.25, 256)]);
+        let windows = Survey::new(Arc::new(slide()), &all).unwrap().windows();
+        let later = SurveySettings { counted_within: interest(300.0, 200.0), ..all.clone() };
+        let survey = Survey::new(Arc::new(slide()), &later).unwrap();
+        assert_eq!((survey.windows(), survey.is_planned_whole), (windows, true));
+        assert_eq!(survey.interest.as_ref().map(Vec::len), Some(1));
+        let others = SurveySettings { looked_within: interest(0.0, 100.0), ..later };
+        assert!(!Survey::new(Arc::new(slide()), &others).unwrap().is_planned_whole);
     }
 
     #[test]

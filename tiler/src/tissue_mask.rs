@@ -137,18 +137,41 @@ impl TissueMask {
         mpp: Option<Mpp>,
         polygons: &[Vec<Vec<Level0Point>>],
     ) -> Result<Self, TilerError> {
-        if !polygons.iter().flatten().flatten().all(|point| point.is_finite()) {
-            return Err(TilerError::NotFinite);
-        }
+        polygons.iter().try_for_each(|polygon| refuse_infinite(polygon))?;
         let base = info.pyramid.base();
         let step = MaskPx::of(&info.pyramid, mpp).downsample;
         let [width, height] =
             [base.width(), base.height()].map(|size| ((f64::from(size) / step).ceil() as usize).max(1));
         let mut bits = Bits::new(width, height, false);
         for polygon in polygons {
-            fill_polygon(&mut bits, step, polygon);
+            fill_polygon(&mut bits, (step, step), polygon);
         }
         Ok(Self::new(bits, (step, step), &info.pyramid, Vec::new()))
+    }
+
+    /// Only what lies in the areas too, which are drawn as for [`from_polygons`](Self::from_polygons).
+    ///
+    /// # Errors
+    ///
+    /// [`TilerError::NotFinite`] when a coordinate is no number.
+    pub fn within(
+        &self,
+        info: &SlideInfo,
+        mpp: Option<Mpp>,
+        polygons: &[Vec<Vec<Level0Point>>],
+    ) -> Result<Self, TilerError> {
+        if self.bits.flags.iter().all(|&flag| flag) {
+            // It may be a single px.
+            let areas = Self::from_polygons(info, mpp, polygons)?;
+            return Ok(Self { notes: self.notes.clone(), ..areas });
+        }
+        let mut areas = Bits::new(self.bits.width, self.bits.height, false);
+        for polygon in polygons {
+            refuse_infinite(polygon)?;
+            fill_polygon(&mut areas, self.downsample, polygon);
+        }
+        let bits = self.bits.clone().without(&areas.not());
+        Ok(Self::new(bits, self.downsample, &info.pyramid, self.notes.clone()))
     }
 
     fn new(bits: Bits, downsample: (f64, f64), pyramid: &Pyramid, notes: Vec<TissueNote>) -> Self {
@@ -539,14 +562,19 @@ impl Histogram {
 }
 
 /// Sets the px whose centres lie in an odd number of rings.
-fn fill_polygon(bits: &mut Bits, step: f64, rings: &[Vec<Level0Point>]) {
+fn refuse_infinite(polygon: &[Vec<Level0Point>]) -> Result<(), TilerError> {
+    let finite = polygon.iter().flatten().all(|point| point.is_finite());
+    if finite { Ok(()) } else { Err(TilerError::NotFinite) }
+}
+
+fn fill_polygon(bits: &mut Bits, (dx, dy): (f64, f64), rings: &[Vec<Level0Point>]) {
     let mut any = false;
     for y in 0..bits.height {
-        let centre = (y as f64 + 0.5) * step;
+        let centre = (y as f64 + 0.5) * dy;
         let mut crossings: Vec<f64> = rings.iter().flat_map(|ring| crossings(ring, centre)).collect();
         crossings.sort_by(f64::total_cmp);
         for pair in crossings.as_chunks::<2>().0 {
-            let [from, until] = pair.map(|x| ((x / step - 0.5).ceil().max(0.0) as usize).min(bits.width));
+            let [from, until] = pair.map(|x| ((x / dx - 0.5).ceil().max(0.0) as usize).min(bits.width));
             any |= from < until;
             bits.flags[y * bits.width..][from..until.max(from)].fill(true);
         }
@@ -554,7 +582,7 @@ fn fill_polygon(bits: &mut Bits, step: f64, rings: &[Vec<Level0Point>]) {
     if any {
         return;
     }
-    if let Some(Level0Point { x, y, .. }) = rings.iter().flatten().next().map(|&point| point / step)
+    if let Some((x, y)) = rings.iter().flatten().next().map(|point| (point.x / dx, point.y / dy))
         && x >= 0.0
         && y >= 0.0
         && x < bits.width as f64
@@ -718,6 +746,21 @@ mod tests {
         assert_eq!((mask.is_tissue(2, 1), mask.is_tissue(3, 0)), (true, false));
         assert_eq!(mask.tissue_fraction(&area(0.0, 0.0, 1600.0, 800.0)), 0.5);
         assert_eq!(share(&TissueMask::full(&info)), 1.0);
+    }
+
+    #[test]
+    fn tissue_within_areas_is_in_both() {
+        let info = painted(glass).info;
+        let left_half = TissueMask::from_bits(&info, 4, 2, [true, true, false, false].repeat(2)).unwrap();
+        let corners = [(600.0, 0.0), (2400.0, 0.0), (2400.0, 800.0), (600.0, 800.0)];
+        let upper_right = vec![corners.map(|(x, y)| Level0Point::new(x, y)).to_vec()];
+        let both = left_half.within(&info, Some(mpp(0.5)), &[upper_right.clone()]).unwrap();
+        assert_eq!(both.bits(), [false, true, false, false, false, false, false, false]);
+        let all = TissueMask::full(&info).within(&info, Some(mpp(0.5)), &[upper_right.clone()]).unwrap();
+        let drawn = TissueMask::from_polygons(&info, Some(mpp(0.5)), &[upper_right]).unwrap();
+        assert_eq!(all.bits(), drawn.bits(), "a mask of one px takes the areas as they are");
+        let broken = vec![vec![Level0Point::new(f64::NAN, 0.0); 3]];
+        assert_eq!(left_half.within(&info, None, &[broken]).unwrap_err(), TilerError::NotFinite);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | [`LevelPx`] | some other level; the value that carries it says which | readers |
 //! | [`GridPx`] | the slide resampled to the model's mpp | the plan |
 //! | [`WindowPx`] | one model input, from its own top-left corner | detectors |
+//! | [`DrawnPx`] | that of a program or picture in which somebody drew; the value that carries it says which | regions of interest |
 //!
 //! All frames have x to the right, y down, and whole numbers on pixel
 //! *corners*: the centre of the first pixel is (0.5, 0.5). A box covers
@@ -27,10 +28,16 @@ pub enum GridPx {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WindowPx {}
 
+/// What a person drew on: level 0 as some program counts it, or a picture of the slide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DrawnPx {}
+
 /// A box on level 0, in px, ends excluded.
 pub type Level0Box = euclid::Box2D<f64, Level0Px>;
 /// A point on level 0, in px.
 pub type Level0Point = euclid::Point2D<f64, Level0Px>;
+/// A point as somebody drew it, in px of what it was drawn on.
+pub type DrawnPoint = euclid::Point2D<f64, DrawnPx>;
 /// Whole pixels of one level. May reach past the level's edges.
 pub type LevelRect = euclid::Rect<i64, LevelPx>;
 /// Whole pixels of the resampled grid. May reach past its edges.

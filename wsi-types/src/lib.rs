@@ -3,11 +3,13 @@
 
 pub mod detection;
 pub mod frame;
+pub mod interest;
 pub mod key;
 pub mod model;
 pub mod palette;
 pub mod pixels;
 pub mod pyramid;
+pub mod ring;
 pub mod tile;
 pub mod unit;
 pub mod window;
@@ -15,9 +17,10 @@ pub mod wording;
 
 pub use detection::{ClassId, Detection, Outline, Score};
 pub use frame::{
-    GridPx, GridRect, Level0Box, Level0Point, Level0Px, LevelPx, LevelRect, Placement, WindowBox,
-    WindowPoint, WindowPx,
+    DrawnPoint, DrawnPx, GridPx, GridRect, Level0Box, Level0Point, Level0Px, LevelPx, LevelRect, Placement,
+    WindowBox, WindowPoint, WindowPx,
 };
+pub use interest::{Canvas, Corner, DrawnFrame, DrawnRegion, InterestError, RegionsOfInterest};
 pub use key::{DetectorIndex, ModelClass, WindowKey};
 pub use model::ModelFacts;
 pub use palette::{class_colour, css_colour, region_colour};

@@ -96,6 +96,11 @@ impl PlanAgain {
         if self.detectors > 1 {
             return Err(of_several(self.detectors));
         }
+        if self.settings.contains_key("looked_within") {
+            return Err(
+                "windows were planned within regions of interest, which the account does not hold".into()
+            );
+        }
         let path = self.path.as_ref().ok_or("the slide's file is needed and it is not known where it is")?;
         let slide = engine::open(path, self.mapping).map_err(|error| error.to_string())?;
         let [mpp, model_mpp] = [self.mpp, self.model_mpp].map(Mpp::new);
@@ -116,9 +121,9 @@ impl PlanAgain {
                 otherwise: None,
                 instead: Some(mpp.map_err(|error| error.to_string())?),
             },
-            estimate_scale: false,
             tissue: self.setting::<bool>("tissue_mask")?.then(TissueSettings::default),
             plans: vec![plan],
+            ..SurveySettings::default()
         };
         let survey = Survey::new(slide, &settings).map_err(|error| error.to_string())?;
         let plan = survey.plans.first().ok_or("the survey has no plan")?;

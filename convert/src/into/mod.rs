@@ -15,6 +15,7 @@
 //! Files are known by what they hold, never by their names.
 
 mod annotation_store;
+mod areas;
 mod cells;
 mod cvat;
 mod dicom_ann;
@@ -28,10 +29,11 @@ use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
 
 use eval::{
     objects::{ObjectSet, Role, Shape},
-    truth::{self, ReadSettings, Reading, remarks::Remarks},
+    truth::{self, ReadSettings, Reading},
 };
 
 use crate::error::{Result, unreadable};
+pub use areas::{AreaSettings, Areas, read_areas};
 pub use cells::{Placing, TakenOver, take_over};
 
 /// Reads all objects of a file, or of a folder where a format is one, and what was left out or had to be decided.
@@ -71,7 +73,7 @@ pub fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
 
 /// Objects of a format of which nothing is left out.
 fn all_taken(set: ObjectSet) -> Reading {
-    Reading { set, remarks: Remarks::default(), omits_empty_images: false }
+    Reading { set, ..Reading::default() }
 }
 
 /// Objects by class name, without areas nobody annotated.

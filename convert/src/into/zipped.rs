@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use eval::{
-    objects::SetBuilder,
-    truth::{self, ReadSettings, Reading, remarks::Remarks},
-};
+use eval::truth::{self, ReadSettings, Reading, Together};
 
 use super::names::image_name;
 use crate::{
@@ -19,8 +16,7 @@ const WHAT: &str = "the zip of annotations";
 pub(super) fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
     let mut archive = Archive::open(path).map_err(unreadable(WHAT, path))?;
     let folder = tempfile::tempdir().map_err(unreadable(WHAT, path))?;
-    let (mut all, mut remarks) = (SetBuilder::new(), Remarks::default());
-    let mut members = 0;
+    let mut all = Together::default();
     for place in 0..archive.entries.len() {
         let name = archive.entries[place].name.clone();
         let lower = name.to_ascii_lowercase();
@@ -34,12 +30,10 @@ pub(super) fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
         std::fs::write(&file, bytes).map_err(unreadable(WHAT, path))?;
         let reading = truth::read(&file, settings)
             .map_err(|error| malformed(WHAT, format!("member {name}: {error}"), path))?;
-        all.append(reading.set)?;
-        remarks.extend(reading.remarks);
-        members += 1;
+        all.add_part(reading)?;
     }
-    if members == 0 {
+    if all.files() == 0 {
         return Err(malformed(WHAT, "it holds no .geojson or .json, expected the objects of QuPath", path));
     }
-    Ok(Reading { set: all.finish(), remarks, omits_empty_images: false })
+    Ok(all.finish())
 }

@@ -82,6 +82,8 @@ fn tissue() -> Region {
     Region {
         id: 7,
         kind: "tissue".to_owned(),
+        name: None,
+        class_name: None,
         polygon: Polygon { outer, holes: vec![hole] },
         bbox: bounds(10.0, 10.0, 19_000.0, 19_000.0),
         centroid: Level0Point::new(9_505.0, 9_505.0),

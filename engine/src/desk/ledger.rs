@@ -106,7 +106,7 @@ impl LedgerHead {
 
     /// What `found` has other than this head.
     fn changes_from(&self, found: &Self) -> Differences {
-        let mut changes = self.settings.differences(&found.settings);
+        let mut changes = self.settings.all_differences(&found.settings);
         if found.score_floor != self.score_floor {
             changes.add("raw-floor", found.score_floor, self.score_floor);
         }

@@ -42,7 +42,7 @@ pub(super) fn read(source: &Source<'_>, settings: &ReadSettings) -> Result<Readi
             Err(error) => return Err(error),
         }
     }
-    if together.files == 0 {
+    if together.files() == 0 {
         return Err(EvalError::UnknownFormat { path: source.path.to_owned() });
     }
     Ok(together.finish())

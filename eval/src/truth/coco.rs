@@ -161,7 +161,8 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
         let slivers = std::mem::take(&mut reader.slivers);
         reader.remarks.add(Remark::Sliver, slivers, || source.at(&at));
     }
-    Ok(Reading { set: reader.set.finish(), remarks: reader.remarks, omits_empty_images: is_list })
+    let (set, remarks) = (reader.set.finish(), reader.remarks);
+    Ok(Reading { set, remarks, omits_empty_images: is_list, ..Reading::default() })
 }
 
 fn data_set(text: &str, is_list: bool) -> serde_json::Result<DataSet<'_>> {

@@ -1,5 +1,7 @@
 //! GeoJSON as QuPath writes it, and near relatives.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use wsi_types::Level0Point;
@@ -9,7 +11,7 @@ use super::{
     outline::{area, joined},
     reading::Reading,
     remarks::{Remark, Remarks},
-    settings::{Parts, ReadSettings},
+    settings::{Parts, QuPathObjects, ReadSettings},
     text::without_nan,
 };
 use crate::{
@@ -48,7 +50,7 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
     let text = without_nan(text);
     let mut set = SetBuilder::new();
     let image = set.image_named(&source.image);
-    let mut remarks = Remarks::default();
+    let (mut remarks, mut names) = (Remarks::default(), BTreeMap::new());
     for (place, raw) in features(&text, source.path)?.into_iter().enumerate() {
         let at = format!("feature {place}");
         let feature: Feature = serde_json::from_str(raw.get())
@@ -56,7 +58,12 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
         let properties = feature.properties.unwrap_or_default();
         let kind = kind_of(&properties);
         let detected = matches!(kind, Some("detection" | "cell"));
-        if matches!(kind, Some("root" | "tile" | "tmaCore")) || (settings.detections_only && !detected) {
+        let is_wanted = match settings.qupath {
+            QuPathObjects::All => true,
+            QuPathObjects::Detections => detected,
+            QuPathObjects::Annotations => !detected,
+        };
+        if matches!(kind, Some("root" | "tile" | "tmaCore")) || !is_wanted {
             continue;
         }
         let nucleus = if settings.nuclei { feature.nucleus } else { None };
@@ -80,19 +87,26 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
         }
         let class = set.class_named(&class)?;
         let score = score_of(&properties);
+        let name = name_of(&properties).filter(|_| settings.qupath == QuPathObjects::Annotations);
         for shape in shapes {
             let shape = shape.reduced(if role == Role::Object { settings.detail } else { Detail::Full });
+            names.extend(name.map(|name| (set.objects(), name.to_owned())));
             set.push(Object { id: place as u64, image, class, score, shape, role });
         }
     }
     let mut set = set.finish();
     drop_ignore_class(&mut set);
-    Ok(Reading { set, remarks, omits_empty_images: false })
+    Ok(Reading { set, remarks, names, ..Reading::default() })
 }
 
 /// What QuPath calls the object: `annotation`, `detection`, `cell`, `tile`, ….
 fn kind_of(properties: &Map<String, Value>) -> Option<&str> {
     properties.get("objectType").or_else(|| properties.get("object_type")).and_then(Value::as_str)
+}
+
+/// What a person called the object.
+fn name_of(properties: &Map<String, Value>) -> Option<&str> {
+    properties.get("name").and_then(Value::as_str).filter(|name| !name.is_empty())
 }
 
 /// Whether an object may be several: QuPath's detections and cells are one each,

@@ -129,7 +129,7 @@ fn objects(map: &LabelMap, source: &Source<'_>, settings: &ReadSettings) -> Resu
                 let shape = Shape::Polygon(Box::new(area)).reduced(settings.detail);
                 set.objects.push(object(id, image, class, shape));
             }
-            return Ok(Reading { set, remarks, omits_empty_images: false });
+            return Ok(Reading { set, remarks, is_label_picture: true, ..Reading::default() });
         }
         let kept = u64::from(areas.len() > 1);
         remarks.add(Remark::YesNoMask, kept, || source.path.display().to_string());
@@ -137,7 +137,7 @@ fn objects(map: &LabelMap, source: &Source<'_>, settings: &ReadSettings) -> Resu
     for (&label, extent) in &extents {
         set.objects.push(object(u64::from(label), image, class, extent.shape(map, label, settings)));
     }
-    Ok(Reading { set, remarks, omits_empty_images: false })
+    Ok(Reading { set, remarks, is_label_picture: true, ..Reading::default() })
 }
 
 fn object(id: u64, image: ImageId, class: ClassId, shape: Shape) -> Object {

@@ -42,12 +42,11 @@ use std::{
 use self::{
     bytes::read_bytes,
     files::{Source, collect_files, has_ending, is_annotation_name},
-    reading::Together,
     remarks::Remark,
 };
 pub use self::{
-    reading::Reading,
-    settings::{Parts, ReadSettings},
+    reading::{Reading, Together},
+    settings::{Parts, QuPathObjects, ReadSettings},
     text::{Encoding, read_text},
 };
 pub use crate::objects::UNNAMED_CLASS;
@@ -117,7 +116,7 @@ fn read_folder(folder: &Path, settings: &ReadSettings) -> Result<Reading> {
             Err(error) => return Err(error),
         }
     }
-    if together.files == 0 {
+    if together.files() == 0 {
         return label_maps(folder, settings)?
             .ok_or_else(|| EvalError::UnknownFormat { path: folder.to_owned() });
     }
@@ -133,9 +132,9 @@ fn label_maps(folder: &Path, settings: &ReadSettings) -> Result<Option<Reading>>
             return Ok(None);
         }
         together.add(labels::read_png(&Source::new(file), settings)?, file)?;
-        together.remarks.add(Remark::PicturesAsLabels, 1, || file.display().to_string());
+        together.note(Remark::PicturesAsLabels, 1, file);
     }
-    Ok((together.files > 0).then(|| together.finish()))
+    Ok((together.files() > 0).then(|| together.finish()))
 }
 
 /// What a folder holds: a run's tables, or any annotation files below it.

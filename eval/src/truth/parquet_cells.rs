@@ -65,7 +65,7 @@ pub(super) fn read(source: &Source<'_>, settings: &ReadSettings) -> Result<Readi
         }
         row += batch.num_rows() as u64;
     }
-    Ok(Reading { set, remarks, omits_empty_images: false })
+    Ok(Reading { set, remarks, ..Reading::default() })
 }
 
 /// Outlines are the bulk of the file: read only when they are wanted.

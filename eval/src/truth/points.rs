@@ -138,7 +138,7 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
             role: Role::Object,
         });
     }
-    Ok(Reading { set: set.finish(), remarks, omits_empty_images: false })
+    Ok(Reading { set: set.finish(), remarks, ..Reading::default() })
 }
 
 /// Whether the column `label` holds a whole number for each row that no other row

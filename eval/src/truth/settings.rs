@@ -21,8 +21,8 @@ pub struct ReadSettings {
     /// Takes what is marked `iscrowd` for single objects: CVAT marks all that was
     /// drawn with its brush so.
     pub crowds_are_objects: bool,
-    /// Takes of QuPath's objects only those that a program detected, and none that are annotations.
-    pub detections_only: bool,
+    /// Which of QuPath's objects are taken.
+    pub qupath: QuPathObjects,
 }
 
 impl Default for ReadSettings {
@@ -34,9 +34,21 @@ impl Default for ReadSettings {
             nuclei: false,
             parts: Parts::default(),
             crowds_are_objects: false,
-            detections_only: false,
+            qupath: QuPathObjects::default(),
         }
     }
+}
+
+/// Which of QuPath's objects are taken; files of other tools do not tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QuPathObjects {
+    /// All but tiles, cores of arrays and the root.
+    #[default]
+    All,
+    /// What a program detected.
+    Detections,
+    /// What a person drew; names are kept in [`Reading::names`](super::Reading::names).
+    Annotations,
 }
 
 /// What the separate parts of a GeoJSON multi-polygon, or of a mask with one

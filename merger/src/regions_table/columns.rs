@@ -12,8 +12,8 @@ use wsi_types::ClassId;
 
 use super::row::RegionRow;
 use crate::column::{
-    Column, StoredRow, boxes, f32s_or_null, f64s, numbers, polygons, repeated_text, same_text, texts, whole,
-    whole_lists,
+    Column, StoredRow, boxes, f32s_or_null, f64s, numbers, polygons, repeated_text, same_text, texts,
+    texts_or_null, whole, whole_lists,
 };
 use crate::geoparquet::{TableContext, corner_fields, covering};
 use crate::regions::Region;
@@ -29,6 +29,10 @@ impl Block<'_> {
     /// Ids or counts.
     fn whole(&self, value: fn(&Region) -> u64) -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(self.regions.iter().map(|region| value(region).cast_signed())))
+    }
+
+    fn text(&self, value: fn(&Region) -> Option<&str>) -> ArrayRef {
+        Arc::new(StringArray::from_iter(self.regions.iter().map(|region| value(region))))
     }
 
     fn f64(&self, value: fn(&Region) -> f64) -> ArrayRef {
@@ -60,10 +64,26 @@ impl StoredRow for RegionRow {
             Column::<Self>::new(
                 "kind",
                 Utf8,
-                "what it is: tissue, dense (many cells), or a class of the model",
+                "what it is: tissue, dense (many cells), roi (drawn by a person), or a class of the model",
                 kinds,
                 read_kinds,
             ),
+            Column::<Self>::new(
+                "name",
+                Utf8,
+                "what that person called it",
+                |block| block.text(|region| region.name.as_deref()),
+                |array, rows| texts_or_null(array, rows, |row, name| row.name = name),
+            )
+            .or_null(),
+            Column::<Self>::new(
+                "class_name",
+                Utf8,
+                "the class that person gave it",
+                |block| block.text(|region| region.class_name.as_deref()),
+                |array, rows| texts_or_null(array, rows, |row, class| row.class_name = class),
+            )
+            .or_null(),
             Column::<Self>::new(
                 "x_px",
                 Float64,

@@ -8,8 +8,12 @@ use wsi_types::{Level0Box, Level0Point};
 pub struct RegionRow {
     /// Unique within the slide.
     pub region_id: u64,
-    /// `tissue`, `dense`, or a class of the model.
+    /// `tissue`, `dense`, `roi`, or a class of the model.
     pub kind: String,
+    /// What a person called it, if one drew it.
+    pub name: Option<String>,
+    /// The class that person gave it.
+    pub class_name: Option<String>,
     /// `x_px`, `y_px`: where the outer ring balances, in level-0 px.
     pub centroid: Level0Point,
     /// Without holes.
@@ -43,6 +47,8 @@ impl Default for RegionRow {
         Self {
             region_id: 0,
             kind: String::new(),
+            name: None,
+            class_name: None,
             centroid: Level0Point::origin(),
             area_um2: 0.0,
             perimeter_um: 0.0,

@@ -43,7 +43,7 @@ fn line(kind: &RegionCount, columns: &[&String]) -> Markup {
     let cells: u64 = kind.cells.values().sum();
     html! {
         tr {
-            th scope="row" { (kind.kind) }
+            th scope="row" { (kind.label()) }
             td.number { (grouped(kind.regions)) }
             td.number { (area(kind.area_mm2)) }
             td.number.more { (area(kind.analysed_mm2)) }
@@ -73,13 +73,16 @@ mod tests {
     fn each_kind_has_its_area_and_its_density() {
         let kind = |kind: &str, analysed_mm2| RegionCount {
             kind: kind.into(),
+            class_name: (kind == "roi").then(|| "Tumor".to_owned()),
             regions: 3,
             area_mm2: 0.05,
             analysed_mm2,
             cells: [("tumour <b>".to_owned(), 30), ("immune".to_owned(), 10)].into(),
         };
-        let html = table(&[kind("tissue", 0.04), kind("stroma", 0.0)]).into_string();
-        for expected in ["0.0500", ">40<", "1\u{202f}000", "750", "250", "tumour &lt;b&gt; per mm²", "–"] {
+        let html = table(&[kind("tissue", 0.04), kind("stroma", 0.0), kind("roi", 0.0)]).into_string();
+        for expected in
+            ["0.0500", ">40<", "1\u{202f}000", "750", "250", "tumour &lt;b&gt; per mm²", "–", ">roi: Tumor<"]
+        {
             assert!(html.contains(expected), "{expected}: {html}");
         }
         assert_eq!(table(&[]).into_string(), "");

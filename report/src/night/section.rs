@@ -9,12 +9,13 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     charts,
     figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
+    measures,
     names::FileNames,
     regions,
     slide::SlideReport,
     words,
 };
-use crate::{draw::density_gradient, error::ReportError};
+use crate::{draw::density_gradient, error::ReportError, page::data_url};
 
 impl SlideReport {
     /// All that is known of the slide; in a private report with the name of its file.
@@ -44,6 +45,7 @@ impl SlideReport {
                 @if let Some(analysis) = &account.analysis {
                     (self.pictures(analysis))
                     (self.facts(analysis))
+                    (measures::table(&self.measured))
                     (regions::table(&analysis.regions))
                 }
                 @if let (Some(figures), Some(analysis)) = (&self.figures, &account.analysis) {
@@ -72,9 +74,9 @@ impl SlideReport {
             div.pictures {
                 figure {
                     svg viewBox=(view) role="img" aria-label=(format!("Slide {name}")) {
-                        (slide) (scale_bar(analysis))
+                        (slide) (measures::fields(&self.measured, analysis)) (scale_bar(analysis))
                     }
-                    figcaption { "Slide, " (size_mm(analysis)) }
+                    figcaption { "Slide, " (size_mm(analysis)) (measures::legend(&self.measured)) }
                 }
                 @if let Some(density) = density {
                     figure {
@@ -221,21 +223,6 @@ fn scale_bar(analysis: &Analysis) -> Markup {
 fn size_mm(analysis: &Analysis) -> String {
     let [width, height] = analysis.slide_px.map(|side| f64::from(side) * analysis.mpp / 1000.0);
     format!("{width:.1} × {height:.1} mm")
-}
-
-/// Bytes in the page itself.
-fn data_url(kind: &str, bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = format!("data:{kind};base64,");
-    for chunk in bytes.chunks(3) {
-        let group =
-            chunk.iter().fold(0_u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = DIGITS[(group >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() { digit as char } else { '=' });
-        }
-    }
-    text
 }
 
 #[cfg(test)]

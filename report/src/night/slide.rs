@@ -3,6 +3,7 @@
 use dataset::{Dataset, Outcome, RunAccount, SeenTissue};
 
 use super::figures::Figures;
+use crate::measured::Measured;
 
 /// A slide as the report shows it.
 pub(super) struct SlideReport {
@@ -13,18 +14,21 @@ pub(super) struct SlideReport {
     pub(super) overview: Option<Vec<u8>>,
     /// PNG.
     pub(super) coverage: Option<Vec<u8>>,
+    /// What the dataset asks for.
+    pub(super) measured: Vec<Measured>,
     /// What of the above cannot be shown, and why.
     pub(super) problems: Vec<String>,
 }
 
 impl SlideReport {
     /// Reads all that is shown of a slide.
-    pub(super) fn read(dataset: &Dataset, account: RunAccount) -> Self {
+    pub(super) fn read(dataset: &Dataset, account: RunAccount, measured: Vec<Measured>) -> Self {
         let mut slide = Self {
             overview: std::fs::read(dataset.overview(&account.slide)).ok(),
             coverage: std::fs::read(dataset.coverage(&account.slide)).ok(),
             account,
             figures: None,
+            measured,
             problems: Vec::new(),
         };
         if let Some(analysis) = slide.account.analysis.as_ref().filter(|_| slide.has_results()) {

@@ -20,10 +20,17 @@ pub(super) fn ending(account: &RunAccount) -> String {
             "No tissue was found, so nothing was analysed.".into()
         }
         (Some(analysis), Outcome::Done) => {
-            format!(
-                "Complete: the whole tissue was analysed, in {}.",
-                counted(analysis.windows.planned, "window")
-            )
+            let windows = counted(analysis.windows.planned, "window");
+            match (account.settings.contains_key("counted_within"), analysis.coverage.fraction) {
+                (false, _) => format!("Complete: the whole tissue was analysed, in {windows}."),
+                (true, fraction) if fraction < 1.0 => format!(
+                    "Complete, in {windows}; of the tissue in its regions of interest {:.1} % was analysed.",
+                    100.0 * fraction
+                ),
+                (true, _) => {
+                    format!("Complete: the tissue in its regions of interest was analysed, in {windows}.")
+                }
+            }
         }
         (Some(analysis), Outcome::Partial) => incomplete(analysis),
         _ => format!("No results: {}.", account.reason.as_deref().unwrap_or("no reason was kept")),

@@ -22,7 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("measures", &["wsi-types"]),
     ("painted", &["eval", "whole-file", "wsi-types"]),
     ("dataset", &["merger", "whole-file", "wsi-types"]),
-    ("report", &["dataset", "eval", "whole-file", "wsi-reader", "wsi-types"]),
+    ("report", &["dataset", "eval", "measures", "whole-file", "wsi-reader", "wsi-types"]),
     (
         "engine",
         &["dataset", "detector", "merger", "native", "tiler", "whole-file", "wsi-reader", "wsi-types"],

@@ -1,0 +1,436 @@
+//! The measures of one slide, counted from its tables.
+
+use std::collections::BTreeMap;
+
+use dataset::{Analysis, Dataset, ROI, RegionRow, SlideId, TISSUE, for_each_cell, read_regions};
+use measures::{
+    Ground, HotSpot, Measures,
+    file::{HotSpotMeasure, Index, Place},
+    hot_spots,
+    index::{Over, Selection},
+    interval::{Level, poisson},
+};
+use wsi_types::{Level0Point, Mpp};
+
+use super::{
+    definition::{column, selections},
+    line::{Graded, Measured},
+};
+use crate::error::ReportError;
+
+/// All measures of a slide, in the order of their definition.
+pub(super) fn measured(
+    dataset: &Dataset,
+    id: &SlideId,
+    analysis: &Analysis,
+    wanted: &Measures,
+) -> Vec<Measured> {
+    match Slide::read(dataset, id, analysis, wanted) {
+        Ok(slide) => slide.measured(wanted),
+        Err(error) => all_failed(wanted, &format!("its tables cannot be used: {error}")),
+    }
+}
+
+fn all_failed(wanted: &Measures, why: &str) -> Vec<Measured> {
+    let spots = wanted.hot_spots.iter().map(|spot| no_spot(spot, why.to_owned()));
+    let indices = wanted.indices.iter().map(|index| no_index(index, why.to_owned()));
+    spots.chain(indices).collect()
+}
+
+fn no_spot(spot: &HotSpotMeasure, why: String) -> Measured {
+    Measured::problem(&spot.name, "per mm²".to_owned(), place_of_spot(spot), why)
+}
+
+fn place_of_spot(spot: &HotSpotMeasure) -> String {
+    spot.within.as_ref().map_or_else(|| "slide".to_owned(), |class| format!("regions {class}"))
+}
+
+fn no_index(index: &Index, why: String) -> Measured {
+    let place = match &index.place {
+        Place::Slide => "slide".to_owned(),
+        Place::Regions(class) => format!("regions {class}"),
+        Place::HotSpot(spot) => spot.clone(),
+    };
+    Measured::problem(&index.name, unit(&index.over), place, why)
+}
+
+fn unit(over: &Over) -> String {
+    match over {
+        Over::Share(_) => "share".to_owned(),
+        Over::Ratio(_) => "ratio".to_owned(),
+        Over::Area { mm2 } if *mm2 == 1.0 => "per mm²".to_owned(),
+        Over::Area { mm2 } => format!("per {mm2} mm²"),
+    }
+}
+
+/// What is read of a slide.
+struct Slide<'a> {
+    analysis: &'a Analysis,
+    mpp: Mpp,
+    regions: Vec<RegionRow>,
+    /// Centroids of the cells of each selection that is asked for.
+    chosen: Vec<(Selection, Vec<Level0Point>)>,
+}
+
+impl<'a> Slide<'a> {
+    fn read(
+        dataset: &Dataset,
+        id: &SlideId,
+        analysis: &'a Analysis,
+        wanted: &Measures,
+    ) -> Result<Self, ReportError> {
+        let mut chosen: Vec<(Selection, Vec<Level0Point>)> = Vec::new();
+        for selection in selections(wanted) {
+            if chosen.iter().all(|(known, _)| known != selection) {
+                chosen.push((selection.clone(), Vec::new()));
+            }
+        }
+        let asked = chosen.iter().flat_map(|(selection, _)| selection.ranges.keys().map(String::as_str));
+        let mut columns: Vec<&str> = asked.chain(["class_name", "x_px", "y_px"]).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        for_each_cell(&dataset.cells(id), &columns, |cell| {
+            for (selection, points) in &mut chosen {
+                if selection.holds(&cell.class_name, |name| column(name)?(cell)) {
+                    points.push(cell.centroid);
+                }
+            }
+        })?;
+        let regions = read_regions(&dataset.regions(id))?;
+        let mpp = Mpp::new(analysis.mpp).map_err(|error| ReportError::encode("the measures", &error))?;
+        Ok(Self { analysis, mpp, regions, chosen })
+    }
+
+    fn measured(&self, wanted: &Measures) -> Vec<Measured> {
+        let mut lines = Vec::new();
+        let mut spots = BTreeMap::new();
+        for spot in &wanted.hot_spots {
+            match self.hot_spots(spot) {
+                Ok(found) => {
+                    lines.extend(found.iter().zip(1..).map(|(field, rank)| spot_line(spot, field, rank)));
+                    if found.is_empty() {
+                        lines.push(no_spot(spot, "there is no such cell".to_owned()));
+                    }
+                    spots.insert(spot.name.as_str(), found);
+                }
+                Err(why) => lines.push(no_spot(spot, why)),
+            }
+        }
+        for index in &wanted.indices {
+            match self.index(index, &spots) {
+                Ok(found) => lines.extend(found.into_iter().map(|line| graded(line, wanted))),
+                Err(why) => lines.push(no_index(index, why)),
+            }
+        }
+        lines
+    }
+
+    /// The cells of a selection, or why nothing can be said of them.
+    fn cells(&self, selection: &Selection) -> Result<&[Level0Point], String> {
+        if let Some(class) = selection.class.iter().find(|class| !self.analysis.cells.contains_key(*class)) {
+            let known: Vec<_> = self.analysis.cells.keys().map(String::as_str).collect();
+            return Err(format!("the model has no class {class:?}, its classes are {}", known.join(", ")));
+        }
+        let own = self.chosen.iter().find(|(known, _)| known == selection);
+        own.map(|(_, points)| points.as_slice()).ok_or_else(|| "its cells were not read".to_owned())
+    }
+
+    fn hot_spots(&self, spot: &HotSpotMeasure) -> Result<Vec<HotSpot>, String> {
+        let ground = match &spot.within {
+            Some(class) => self.ground(&self.regions_of(class)?)?,
+            None => self.ground(&self.tissue()?)?,
+        };
+        let cells = self.cells(&spot.cells)?;
+        hot_spots(cells, self.mpp, spot.field, &ground, spot.most).map_err(|error| error.to_string())
+    }
+
+    fn tissue(&self) -> Result<Vec<&RegionRow>, String> {
+        let tissue: Vec<_> = self.regions.iter().filter(|region| region.kind == TISSUE).collect();
+        if tissue.is_empty() { Err("no tissue was found".to_owned()) } else { Ok(tissue) }
+    }
+
+    /// Regions of interest of a class, or those that the model or density gave that name.
+    fn regions_of(&self, class: &str) -> Result<Vec<&RegionRow>, String> {
+        let own = self.regions.iter().filter(|region| label(region) == class || region.kind == class);
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
+            let mut known: Vec<_> = self.regions.iter().map(label).collect();
+            known.sort_unstable();
+            known.dedup();
+            return Err(format!("there is no region {class:?}, there are {}", known.join(", ")));
+        }
+        Ok(own)
+    }
+
+    /// Where cells count, of regions that do not overlap.
+    fn ground(&self, regions: &[&RegionRow]) -> Result<Ground, String> {
+        if let Some((one, other)) = overlapping(regions) {
+            return Err(format!(
+                "its regions {} and {} overlap, and area would count twice there",
+                one.region_id, other.region_id
+            ));
+        }
+        let rings = regions.iter().flat_map(|region| region.rings.iter().cloned());
+        Ground::from_rings(rings.collect()).map_err(|error| error.to_string())
+    }
+
+    /// An index in its place, or in each of its places.
+    fn index(&self, index: &Index, spots: &BTreeMap<&str, Vec<HotSpot>>) -> Result<Vec<Measured>, String> {
+        let counting = Counting {
+            index,
+            cells: self.cells(&index.of)?,
+            others: match &index.over {
+                Over::Share(others) | Over::Ratio(others) => Some(self.cells(others)?),
+                Over::Area { .. } => None,
+            },
+        };
+        match &index.place {
+            Place::Slide => {
+                Ok(vec![counting.line("slide".to_owned(), |_| 1, self.analysis.coverage.analysed_mm2)])
+            }
+            Place::Regions(class) => {
+                let regions = self.regions_of(class)?;
+                let area_mm2 = regions.iter().map(|region| region.analysed_um2 * 1e-6).sum();
+                let grounds = regions.iter().map(|region| Ground::from_rings(region.rings.clone()));
+                let grounds = grounds.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+                // As the regions table has it: a cell in two of them counts in both, as their areas do.
+                Ok(vec![counting.line(
+                    format!("regions {class}"),
+                    |point| grounds.iter().filter(|ground| ground.contains(point)).count() as u64,
+                    area_mm2,
+                )])
+            }
+            Place::HotSpot(name) => {
+                let fields = spots.get(name.as_str()).filter(|fields| !fields.is_empty());
+                let fields = fields.ok_or_else(|| format!("there is no hot spot {name:?}"))?;
+                let lines = fields.iter().zip(1..).map(|(field, rank)| {
+                    let place = format!("{name} {rank}");
+                    counting.line(place, |point| u64::from(field.contains(point)), field.area_mm2)
+                });
+                Ok(lines.collect())
+            }
+        }
+    }
+}
+
+/// An index and the cells it is about.
+struct Counting<'a> {
+    index: &'a Index,
+    cells: &'a [Level0Point],
+    /// What they are divided by, where it is cells.
+    others: Option<&'a [Level0Point]>,
+}
+
+impl Counting<'_> {
+    /// The index in one place: `times` says how often a cell there counts.
+    fn line(&self, place: String, times: impl Fn(Level0Point) -> u64, area_mm2: f64) -> Measured {
+        let cells = self.cells.iter().map(|&point| times(point)).sum();
+        let others = self.others.map(|others| others.iter().map(|&point| times(point)).sum());
+        index_line(self.index, place, cells, others, area_mm2)
+    }
+}
+
+/// The class of a region of interest, the kind of others.
+fn label(region: &RegionRow) -> &str {
+    match &region.class_name {
+        Some(class) if region.kind == ROI => class,
+        _ => &region.kind,
+    }
+}
+
+/// Two regions of which one has a corner inside of the other. Parts of tissue and what a model found never do.
+fn overlapping<'r>(regions: &[&'r RegionRow]) -> Option<(&'r RegionRow, &'r RegionRow)> {
+    if regions.iter().all(|region| region.kind != ROI) {
+        return None;
+    }
+    let pairs = regions.iter().enumerate().flat_map(|(place, one)| {
+        regions
+            .iter()
+            .enumerate()
+            .filter(move |(other, _)| *other != place)
+            .map(move |(_, other)| (*one, *other))
+    });
+    pairs.filter(|(one, other)| one.bbox.intersects(&other.bbox)).find(|(one, other)| {
+        let ground = Ground::from_rings(other.rings.clone());
+        ground.is_ok_and(|ground| middles(one).any(|point| ground.contains(point)))
+    })
+}
+
+/// The middles of all sides of a region, which lie on no corner of a neighbour that it touches.
+fn middles(region: &RegionRow) -> impl Iterator<Item = Level0Point> + '_ {
+    region.rings.iter().flat_map(|ring| wsi_types::ring::segments(ring)).map(|(a, b)| a.lerp(b, 0.5))
+}
+
+fn spot_line(spot: &HotSpotMeasure, field: &HotSpot, rank: usize) -> Measured {
+    let (low, high) = poisson(field.cells, Level::PERCENT_95);
+    let exists = field.area_mm2 > 0.0;
+    Measured {
+        name: spot.name.clone(),
+        unit: "per mm²".to_owned(),
+        place: format!("{} {rank}", spot.name),
+        cells: Some(field.cells),
+        others: None,
+        area_mm2: Some(field.area_mm2),
+        value: field.per_mm2(),
+        interval: exists.then(|| (low / field.area_mm2, high / field.area_mm2)),
+        field: Some(*field),
+        grades: Vec::new(),
+        problem: (!exists).then(|| "its field has no area on the tissue".to_owned()),
+    }
+}
+
+fn index_line(index: &Index, place: String, cells: u64, others: Option<u64>, area_mm2: f64) -> Measured {
+    let found = index.over.value(cells, others.unwrap_or_default(), area_mm2, Level::PERCENT_95);
+    let over_area = matches!(index.over, Over::Area { .. });
+    Measured {
+        name: index.name.clone(),
+        unit: unit(&index.over),
+        place,
+        cells: Some(cells),
+        others,
+        area_mm2: over_area.then_some(area_mm2),
+        value: found.value,
+        interval: found.value.map(|_| (found.low, found.high)),
+        field: None,
+        grades: Vec::new(),
+        problem: found.value.is_none().then(|| "there is nothing to divide by".to_owned()),
+    }
+}
+
+/// An index with its bands in every scheme over it.
+fn graded(line: Measured, wanted: &Measures) -> Measured {
+    let (Some(value), Some((low, high))) = (line.value, line.interval) else { return line };
+    let own = wanted.schemes.iter().filter(|scheme| scheme.index == line.name);
+    let grades = own.map(|scheme| {
+        let grading = scheme.grading(value, low, high);
+        Graded {
+            scheme: scheme.name.clone(),
+            grade: grading.map(|grading| grading.grade.to_owned()),
+            interval: grading.map(|grading| (grading.interval.0.to_owned(), grading.interval.1.to_owned())),
+            source: scheme.source.clone(),
+        }
+    });
+    Measured { grades: grades.collect(), ..line }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use dataset::Coverage;
+    use wsi_types::Level0Box;
+
+    use super::*;
+
+    fn square(kind: &str, class: Option<&str>, x: f64, side: f64) -> RegionRow {
+        let corners = [(x, 0.0), (x + side, 0.0), (x + side, side), (x, side)];
+        let ring: Vec<_> = corners.iter().map(|&(x, y)| Level0Point::new(x, y)).collect();
+        RegionRow {
+            kind: kind.into(),
+            class_name: class.map(str::to_owned),
+            bbox: Level0Box::from_points(&ring),
+            analysed_um2: side * side,
+            area_um2: side * side,
+            rings: vec![ring],
+            ..RegionRow::default()
+        }
+    }
+
+    /// Two mitoses near each other and a third far off, of 4 mm² at 1 µm/px; a tumour on the left mm².
+    fn lines(wanted: &str, more: Vec<RegionRow>) -> Vec<Measured> {
+        let wanted = Measures::from_toml(wanted).unwrap();
+        let cells = BTreeMap::from([("mitosis".to_owned(), 3), ("other".to_owned(), 0)]);
+        let coverage = Coverage { analysed_mm2: 4.0, ..Coverage::default() };
+        let analysis = Analysis { cells, coverage, ..Analysis::default() };
+        let points = [(100.0, 100.0), (150.0, 100.0), (1500.0, 1500.0)].map(|(x, y)| Level0Point::new(x, y));
+        let mut regions = vec![square(TISSUE, None, 0.0, 2000.0), square(ROI, Some("Tumor"), 0.0, 1000.0)];
+        regions.extend(more);
+        let chosen = selections(&wanted).map(|selection| {
+            let is_meant = selection.holds("mitosis", |_| None);
+            (selection.clone(), if is_meant { points.to_vec() } else { Vec::new() })
+        });
+        let slide =
+            Slide { analysis: &analysis, mpp: Mpp::new(1.0).unwrap(), regions, chosen: chosen.collect() };
+        slide.measured(&wanted)
+    }
+
+    const WANTED: &str = r#"
+[[hot-spot]]
+name = "mitoses"
+cells = { class = ["mitosis"] }
+area-mm2 = 0.1
+shape = "square"
+most = 2
+
+[[index]]
+name = "per slide"
+of = { class = ["mitosis"] }
+per-mm2 = 2
+
+[[index]]
+name = "in tumour"
+of = { class = ["mitosis"] }
+per-mm2 = 1
+regions = "Tumor"
+
+[[index]]
+name = "in spots"
+of = { class = ["mitosis"] }
+share-of = { class = ["mitosis", "other"] }
+hot-spot = "mitoses"
+
+[[grade]]
+name = "bands"
+index = "per slide"
+source = "someone"
+bands = [{ grade = "low", below = 1 }, { grade = "high", from = 1 }]
+"#;
+
+    fn told(lines: &[Measured]) -> Vec<(String, Option<u64>, Option<f64>)> {
+        lines.iter().map(|line| (line.place.clone(), line.cells, line.value)).collect()
+    }
+
+    #[test]
+    fn each_measure_is_counted_in_its_places() {
+        let lines = lines(WANTED, Vec::new());
+        let found = told(&lines);
+        assert_eq!(found[0].1, Some(2));
+        assert_eq!(
+            (found[0].0.as_str(), found[1].0.as_str(), found[1].1),
+            ("mitoses 1", "mitoses 2", Some(1))
+        );
+        assert_eq!(found[2], ("slide".to_owned(), Some(3), Some(1.5)));
+        assert_eq!(found[3], ("regions Tumor".to_owned(), Some(2), Some(2.0)));
+        assert_eq!(
+            found[4..],
+            [("mitoses 1".to_owned(), Some(2), Some(1.0)), ("mitoses 2".to_owned(), Some(1), Some(1.0))]
+        );
+        let grade = &lines[2].grades[0];
+        assert_eq!((grade.grade.as_deref(), grade.source.as_str()), (Some("high"), "someone"));
+        assert_eq!(
+            grade.interval,
+            Some(("low".to_owned(), "high".to_owned())),
+            "three cells do not settle it"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_counted_says_why() {
+        let problem = |old: &str, new: &str, more: Vec<RegionRow>| {
+            let text = WANTED.replace(old, new);
+            assert_ne!(text, WANTED);
+            lines(&text, more).iter().filter_map(|line| line.problem.clone()).collect::<Vec<_>>().join("; ")
+        };
+        let said = problem("[\"mitosis\", \"other\"]", "[\"mitosis\", \"mitotic\"]", Vec::new());
+        assert_eq!(said, "the model has no class \"mitotic\", its classes are mitosis, other");
+        let said = problem("regions = \"Tumor\"", "regions = \"Stroma\"", Vec::new());
+        assert_eq!(said, "there is no region \"Stroma\", there are Tumor, tissue");
+        let overlap = vec![square(ROI, Some("Tumor"), 500.0, 800.0)];
+        let said = problem("most = 2", "most = 2\nwithin = \"Tumor\"", overlap);
+        assert!(said.contains("overlap, and area would count twice"), "{said}");
+        let beside = vec![square(ROI, Some("Tumor"), 1000.0, 1000.0)];
+        assert_eq!(problem("most = 2", "most = 1\nwithin = \"Tumor\"", beside), "", "they may touch");
+    }
+}

@@ -1,0 +1,13 @@
+//! Measures of a dataset: hot spots, indices and grades of each slide, from its tables alone. The model is not needed,
+//! so another definition gives other measures of the same cells at any time.
+
+mod count;
+mod definition;
+mod line;
+mod slides;
+mod table;
+
+pub use definition::Definition;
+pub(crate) use line::{Graded, Measured};
+pub(crate) use slides::{MeasuredSlides, measured_slides};
+pub(crate) use table::{remove_measures, write_measures};

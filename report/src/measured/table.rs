@@ -1,0 +1,228 @@
+//! `OUT/measures.csv` and `OUT/measures.parquet`: a line for each slide, measure, place and scheme of grades.
+
+use std::{cell::Cell, fs, io, sync::Arc};
+
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray, types::UInt32Type,
+};
+use dataset::Dataset;
+use eval::names::for_spreadsheet;
+use measures::FieldShape;
+use parquet::{
+    arrow::ArrowWriter, errors::ParquetError, file::metadata::KeyValue, file::properties::WriterProperties,
+};
+use polars::prelude::{Column, CsvWriter, DataFrame, PolarsError, SerWriter as _};
+
+use super::{
+    definition::Definition,
+    line::{Graded, Measured},
+    slides::{MeasuredSlides, measured_slides},
+};
+use crate::error::ReportError;
+
+/// One line of the tables.
+struct Line<'a> {
+    slide: &'a str,
+    of: &'a Measured,
+    graded: Option<&'a Graded>,
+}
+
+/// Names of the tables, as they lie under `OUT`.
+const CSV: &str = "measures.csv";
+const PARQUET: &str = "measures.parquet";
+
+/// Writes both tables.
+///
+/// # Errors
+///
+/// When one cannot be written.
+pub(crate) fn write_measures(dataset: &Dataset, measured: &MeasuredSlides) -> Result<(), ReportError> {
+    let text = Definition::read(dataset)?.map(|definition| definition.text().to_owned()).unwrap_or_default();
+    write_one(dataset, CSV, measured, |lines| {
+        csv(lines).map_err(|error| ReportError::encode("the measures", &error))
+    })?;
+    write_one(dataset, PARQUET, measured, |lines| {
+        parquet(lines, &text).map_err(|error| ReportError::encode("the measures", &error))
+    })
+}
+
+/// Slides that another job ended meanwhile are measured too.
+fn write_one(
+    dataset: &Dataset,
+    name: &str,
+    measured: &MeasuredSlides,
+    encode: impl Fn(&[Line<'_>]) -> Result<Vec<u8>, ReportError>,
+) -> Result<(), ReportError> {
+    let path = dataset.root().join(name);
+    let at_hand = Cell::new(Some(measured));
+    let make = || match at_hand.take() {
+        Some(measured) => encode(&lines(&names(measured))),
+        None => encode(&lines(&names(&measured_slides(dataset)?.unwrap_or_default()))),
+    };
+    dataset.write_current(&path, make)?.map_err(|reason| ReportError::write("the measures", reason, path))
+}
+
+/// Ids in words, each with its measures.
+fn names(measured: &MeasuredSlides) -> Vec<(String, &[Measured])> {
+    measured.iter().map(|(id, lines)| (id.to_string(), lines.as_slice())).collect()
+}
+
+fn lines<'a>(slides: &'a [(String, &'a [Measured])]) -> Vec<Line<'a>> {
+    slides.iter().flat_map(|(id, measured)| lines_of(id, measured)).collect()
+}
+
+/// Removes the tables of measures that nobody asks for any more.
+///
+/// # Errors
+///
+/// When one is there and cannot be removed.
+pub(crate) fn remove_measures(dataset: &Dataset) -> Result<(), ReportError> {
+    for name in [CSV, PARQUET] {
+        let path = dataset.root().join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ReportError::write("the measures", error, path));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A line for each scheme of grades, or one without.
+fn lines_of<'a>(slide: &'a str, measured: &'a [Measured]) -> impl Iterator<Item = Line<'a>> {
+    measured.iter().flat_map(move |of| {
+        let bare = of.grades.is_empty().then_some(None);
+        bare.into_iter().chain(of.grades.iter().map(Some)).map(move |graded| Line { slide, of, graded })
+    })
+}
+
+/// What a column of texts or numbers takes of a line.
+type Text = for<'a> fn(&Line<'a>) -> Option<&'a str>;
+type Number = fn(&Line<'_>) -> Option<f64>;
+
+const TEXTS_BEFORE: [(&str, Text); 3] = [
+    ("measure", |line| Some(line.of.name.as_str())),
+    ("place", |line| Some(line.of.place.as_str())),
+    ("unit", |line| Some(line.of.unit.as_str())),
+];
+/// An interval without upper end has none: some readers know no infinity.
+const NUMBERS: [(&str, Number); 8] = [
+    ("value", |line| line.of.value),
+    ("low", |line| line.of.interval.map(|(low, _)| low)),
+    ("high", |line| line.of.interval.map(|(_, high)| high).filter(|high| high.is_finite())),
+    ("area_mm2", |line| line.of.area_mm2),
+    ("x_px", |line| line.of.field.map(|field| field.centre.x)),
+    ("y_px", |line| line.of.field.map(|field| field.centre.y)),
+    ("reach_px", |line| line.of.field.map(|field| field.reach_px)),
+    ("field_share", |line| line.of.field.map(|field| field.share)),
+];
+const TEXTS_AFTER: [(&str, Text); 7] = [
+    ("shape", |line| line.of.field.map(|field| shape(field.shape))),
+    ("scheme", |line| line.graded.map(|graded| graded.scheme.as_str())),
+    ("grade", |line| line.graded.and_then(|graded| graded.grade.as_deref())),
+    ("grade_low", |line| line.graded.and_then(|graded| Some(graded.interval.as_ref()?.0.as_str()))),
+    ("grade_high", |line| line.graded.and_then(|graded| Some(graded.interval.as_ref()?.1.as_str()))),
+    ("source", |line| line.graded.map(|graded| graded.source.as_str())),
+    ("problem", |line| line.of.problem.as_deref()),
+];
+const COUNTS: [(&str, fn(&Line<'_>) -> Option<u64>); 2] =
+    [("cells", |line| line.of.cells), ("others", |line| line.of.others)];
+
+fn shape(shape: FieldShape) -> &'static str {
+    match shape {
+        FieldShape::Circle => "circle",
+        FieldShape::Square => "square",
+    }
+}
+
+fn csv(lines: &[Line<'_>]) -> Result<Vec<u8>, PolarsError> {
+    let slides: Vec<_> = lines.iter().map(|line| for_spreadsheet(line.slide)).collect();
+    let mut columns = vec![Column::new("slide_id".into(), slides)];
+    columns.extend(TEXTS_BEFORE.map(|(name, of)| csv_text(name, of, lines)));
+    columns
+        .extend(COUNTS.map(|(name, of)| Column::new(name.into(), lines.iter().map(of).collect::<Vec<_>>())));
+    columns
+        .extend(NUMBERS.map(|(name, of)| Column::new(name.into(), lines.iter().map(of).collect::<Vec<_>>())));
+    columns.extend(TEXTS_AFTER.map(|(name, of)| csv_text(name, of, lines)));
+    let mut frame = DataFrame::new(lines.len(), columns)?;
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).with_float_precision(Some(6)).finish(&mut frame)?;
+    Ok(bytes)
+}
+
+fn csv_text(name: &str, of: Text, lines: &[Line<'_>]) -> Column {
+    Column::new(name.into(), lines.iter().map(|line| of(line).map(for_spreadsheet)).collect::<Vec<_>>())
+}
+
+/// Its metadata hold the definition, so that the table says what it was made with.
+fn parquet(lines: &[Line<'_>], definition: &str) -> Result<Vec<u8>, ParquetError> {
+    let slides: DictionaryArray<UInt32Type> = lines.iter().map(|line| Some(line.slide)).collect();
+    let mut columns: Vec<(&str, ArrayRef, bool)> = vec![("slide_id", Arc::new(slides), false)];
+    columns.extend(TEXTS_BEFORE.map(|(name, of)| (name, texts(of, lines), true)));
+    columns.extend(COUNTS.map(|(name, of)| {
+        let counts = lines.iter().map(|line| of(line).map(u64::cast_signed));
+        (name, Arc::new(counts.collect::<Int64Array>()) as ArrayRef, true)
+    }));
+    columns.extend(NUMBERS.map(|(name, of)| {
+        (name, Arc::new(lines.iter().map(of).collect::<Float64Array>()) as ArrayRef, true)
+    }));
+    columns.extend(TEXTS_AFTER.map(|(name, of)| (name, texts(of, lines), true)));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns)?;
+    let facts = [
+        ("measures", definition.to_owned()),
+        ("interval", "0.95".to_owned()),
+        ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let facts = facts.map(|(name, value)| KeyValue::new(name.to_owned(), value)).to_vec();
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(facts)).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(bytes)
+}
+
+fn texts(of: Text, lines: &[Line<'_>]) -> ArrayRef {
+    Arc::new(lines.iter().map(of).collect::<StringArray>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graded(scheme: &str) -> Graded {
+        Graded {
+            scheme: scheme.into(),
+            grade: Some("G2".into()),
+            interval: Some(("G1".into(), "G2".into())),
+            source: "a book".into(),
+        }
+    }
+
+    #[test]
+    fn each_scheme_has_a_line_and_what_failed_says_why() {
+        let share = Measured {
+            cells: Some(30),
+            others: Some(100),
+            value: Some(0.3),
+            interval: Some((0.25, f64::INFINITY)),
+            grades: vec![graded("one"), graded("two")],
+            problem: None,
+            ..Measured::problem("Ki-67", "share".into(), "slide".into(), String::new())
+        };
+        let none = Measured::problem("mitoses", "per mm²".into(), "slide".into(), "no class".into());
+        let measured = [share, none];
+        let lines: Vec<_> = lines_of("s1", &measured).collect();
+        let text = String::from_utf8(csv(&lines).unwrap()).unwrap();
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows.len(), 4);
+        assert!(
+            rows[0].starts_with("slide_id,measure,place,unit,cells,others,value,low,high,area_mm2"),
+            "{text}"
+        );
+        assert!(rows[2].starts_with("s1,Ki-67,slide,share,30,100,0.300000,0.250000,,"), "{text}");
+        assert!(rows[2].contains(",two,G2,G1,G2,a book,") && rows[3].ends_with(",no class"), "{text}");
+        assert!(!parquet(&lines, "[[index]]").unwrap().is_empty());
+    }
+}
