@@ -5,13 +5,13 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Output,
 };
 
-use dataset::{CellRow, Dataset, read_cells};
+use dataset::{CellRow, Dataset, TISSUE, read_cells, read_regions};
 use serde_json::{Value, json};
 use support::{SMALL_WINDOWS, accounts, run, shared, slidemill, small_slide, stderr};
 use wsi_types::Level0Point;
@@ -120,12 +120,12 @@ fn a_run_comes_back_from_every_format() {
     let found = cells(&out);
     assert!(found.len() > 100, "{} cells", found.len());
 
-    let all = format!("{},dicom-sr", CELL_FORMATS.map(|(format, _)| format).join(","));
+    let all = format!("{},dicom-sr,dicom-seg", CELL_FORMATS.map(|(format, _)| format).join(","));
     let output = export(&out, &["--as", &all, "--into", handover.to_str().unwrap(), "--verify"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let said = stdout(&output);
     assert_eq!(said.matches("read back: the same cells").count(), CELL_FORMATS.len(), "{said}");
-    assert!(said.contains("dicom-sr") && said.contains("no cells to compare"), "{said}");
+    assert_eq!(said.matches("no cells to compare").count(), 2, "{said}");
     let id = accounts(&out)[0].slide.to_string();
     for entry in fs::read_dir(&handover).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -137,7 +137,32 @@ fn a_run_comes_back_from_every_format() {
         let output = import(&exported(&handover, ending), &slide, &back, &[]);
         assert!(output.status.success(), "{format}: {}", stderr(&output));
         assert_same_cells(format, &found, &cells(&back));
+        assert_same_ids(format, &out, &back);
     }
+}
+
+/// A run and an import agree on ids: pieces of tissue are found alike by both, and a cell's id stands for the same class
+/// and place wherever both have it.
+fn assert_same_ids(format: &str, run: &Path, import: &Path) {
+    assert_eq!(tissue_ids(import), tissue_ids(run), "{format}");
+    let imported: BTreeMap<u64, CellRow> =
+        cells(import).into_iter().map(|cell| (cell.cell_id, cell)).collect();
+    for cell in cells(run) {
+        if let Some(other) = imported.get(&cell.cell_id) {
+            assert_eq!(other.class_name, cell.class_name, "{format}");
+            assert!((other.centroid - cell.centroid).length() < 0.1, "{format}: {:?}", cell.centroid);
+        }
+    }
+}
+
+/// Of the only slide.
+fn tissue_ids(out: &Path) -> BTreeSet<u64> {
+    let regions =
+        read_regions(&Dataset::at(out).regions(&accounts(out)[0].slide)).expect("regions can be read");
+    let tissue = regions.into_iter().filter(|region| region.kind == TISSUE);
+    let ids: BTreeSet<u64> = tissue.map(|region| region.region_id).collect();
+    assert!(!ids.is_empty(), "no tissue");
+    ids
 }
 
 /// The same cells by class and place, and the same area.
@@ -278,6 +303,7 @@ fn wrong_arguments_say_what_is_expected_and_write_nothing() {
         (&["--as", "geojson", "--slide", "absent.svs"], 65, "absent.svs"),
         (&["--as", "coco", "--points"], 64, "coco has no place for points"),
         (&["--as", "dicom-sr", "--class", "tumour"], 64, "dicom-sr tells of the whole slide"),
+        (&["--as", "dicom-seg", "--points"], 64, "dicom-seg tells of all regions"),
         (&["--as", "geojson", "--points", "--simplify", "1"], 64, "--simplify"),
         (&[], 64, "--as"),
     ] {

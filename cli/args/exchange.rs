@@ -19,7 +19,7 @@ pub struct Export {
     /// Folder of the dataset
     pub out: PathBuf,
     /// Formats: qupath (a zip of GeoJSON), geojson, geojson.gz, annotation-store,
-    /// spatialdata, dicom-ann, dicom-sr, coco, label-studio, cvat, geoarrow
+    /// spatialdata, dicom-ann, dicom-sr, dicom-seg, coco, label-studio, cvat, geoarrow
     #[arg(long = "as", value_name = "FORMAT", value_delimiter = ',', required = true)]
     pub formats: Vec<String>,
     /// Folder to write to; made when it is not there [default: OUT/exports]

@@ -1,4 +1,4 @@
-//! Which cells an export takes.
+//! Choice of the cells that an export takes.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use wsi_types::{ClassId, Level0Box, Level0Point};
 
 use crate::ids;
 
-/// Which cells are taken: all by default.
+/// Choice of cells: all by default.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
     /// Only these classes.
@@ -19,7 +19,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Whether a cell is taken.
+    /// `true` if a cell is taken.
     #[must_use]
     pub fn takes(&self, class: ClassId, score: f32, centroid: Level0Point) -> bool {
         self.classes.as_ref().is_none_or(|classes| classes.contains(&class))
@@ -27,13 +27,13 @@ impl Choice {
             && self.within.as_ref().is_none_or(|area| area.contains(centroid))
     }
 
-    /// Whether it takes all cells.
+    /// `true` if it takes all cells.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.classes.is_none() && self.min_score.is_none() && self.within.is_none()
     }
 
-    /// What tells this choice from others.
+    /// Text that tells this choice from others.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let area = self.within.as_ref().map(|area| &area.digest);
@@ -84,7 +84,7 @@ impl Area {
         Some(area)
     }
 
-    /// Whether `point` lies in one of the polygons.
+    /// `true` if `point` lies in one of the polygons.
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
         if !self.bounds.contains_inclusive(point) {

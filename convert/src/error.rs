@@ -1,4 +1,4 @@
-//! What can go wrong between our tables and the formats of others.
+//! Errors between our tables and the formats of others.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ pub enum ConvertError {
         what: &'static str,
         /// The system's own reason.
         source: io::Error,
-        /// Which one.
+        /// Its path.
         path: PathBuf,
     },
     /// A file is not what its format says, or holds what we cannot take over.
@@ -24,17 +24,17 @@ pub enum ConvertError {
     Malformed {
         /// In words: `the DICOM annotations`.
         what: &'static str,
-        /// What was found, and what was expected.
+        /// Found and expected.
         problem: String,
-        /// Which file.
+        /// Its path.
         path: PathBuf,
     },
     /// A table of ours cannot be read.
     #[error("{source}: {path}")]
     Table {
-        /// Which table, and what is wrong.
+        /// The table, and what is wrong with it.
         source: merger::MergeError,
-        /// Where it lies.
+        /// Its path.
         path: PathBuf,
     },
     /// An output cannot be written.
@@ -47,15 +47,15 @@ pub enum ConvertError {
         /// The name it would have had.
         path: PathBuf,
     },
-    /// What was asked cannot be done: say why, and what can.
+    /// A wish that cannot be met: says why, and what can be done.
     #[error("{0}")]
     Refused(String),
-    /// What was read back from a file that was just written is not what went in: our own fault.
+    /// A file that was just written does not read back as what went in: our own fault.
     #[error("what was written is not what was meant: {problem}: {path}")]
     NotAsWritten {
         /// Found and expected.
         problem: String,
-        /// Which file.
+        /// Its path.
         path: PathBuf,
     },
     /// A folder that is to be new is there already, or cannot be made.
@@ -86,4 +86,16 @@ pub(crate) fn malformed(what: &'static str, problem: impl Into<String>, path: &P
 /// A refusal of what a format has no place for.
 pub(crate) fn refused<T>(why: impl Into<String>) -> Result<T> {
     Err(ConvertError::Refused(why.into()))
+}
+
+/// An error and its causes in one line: the outermost often says only where it was.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        line.push_str(": ");
+        line.push_str(&next.to_string());
+        cause = next.source();
+    }
+    line
 }

@@ -12,7 +12,6 @@ pub mod ring;
 pub mod source;
 pub mod tally;
 mod verify;
-mod zip;
 
 pub use choice::{Area, Choice};
 pub use dicom::slide::DicomSlide;

@@ -93,7 +93,7 @@ impl Place {
 /// A closed line whose first place is not repeated.
 pub type GridRing = Vec<Place>;
 
-/// What became of a ring on its way to a grid.
+/// Outcome for a ring that was put on a grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It was simple, but for repeated points.
@@ -157,7 +157,7 @@ pub fn twice_area(ring: &[Place]) -> i64 {
     sides(ring).map(|(p, q)| cross(p.minus(origin), q.minus(origin))).sum()
 }
 
-/// Whether a ring has at least three corners, an area, and no side that meets another but its neighbours at their
+/// `true` if a ring has at least three corners, an area, and no side that meets another but its neighbours at their
 /// common corner.
 #[must_use]
 pub fn is_simple(ring: &[Place]) -> bool {
@@ -216,7 +216,7 @@ fn is_spike(a: Place, b: Place, c: Place) -> bool {
     cross(there, back) == 0 && there.x * back.x + there.y * back.y < 0
 }
 
-/// Whether the ring goes round the middle of its box once and never back: then it cannot cross itself. Most nuclei do,
+/// `true` if the ring goes round the middle of its box once and never back: then it cannot cross itself. Most nuclei do,
 /// and this takes one look at each corner.
 fn turns_once(ring: &[Place]) -> bool {
     const MOST_STEPS: i64 = 1 << 29;
@@ -240,7 +240,7 @@ fn turns_once(ring: &[Place]) -> bool {
     left != right && levels == 2
 }
 
-/// Whether two sides that are no neighbours have a point in common.
+/// `true` if two sides that are no neighbours have a point in common.
 fn sides_meet(ring: &[Place]) -> bool {
     let count = ring.len();
     let sides: Vec<Side> = sides(ring).map(|(from, to)| Side { from, to }).collect();
@@ -258,7 +258,7 @@ fn sides_meet(ring: &[Place]) -> bool {
     false
 }
 
-/// Whether two sides of a ring of `count` follow each other.
+/// `true` if two sides of a ring of `count` follow each other.
 fn are_neighbours(one: usize, other: usize, count: usize) -> bool {
     (one + 1) % count == other || (other + 1) % count == one
 }
@@ -287,7 +287,7 @@ impl Side {
         self.from.y.max(self.to.y)
     }
 
-    /// Whether two sides have a point in common, ends included.
+    /// `true` if two sides have a point in common, ends included.
     fn meets(self, other: Self) -> bool {
         if self.bottom() < other.top() || other.bottom() < self.top() {
             return false;
@@ -301,12 +301,12 @@ impl Side {
             || (own_to == 0 && other.spans(self.to))
     }
 
-    /// On which hand of the side a place lies: 1, -1, or 0 on its line.
+    /// Hand of the side that a place lies on: 1, -1, or 0 on its line.
     fn hand_of(self, place: Place) -> i64 {
         cross(self.to.minus(self.from), place.minus(self.from)).signum()
     }
 
-    /// Whether a place lies in the box of the side.
+    /// `true` if a place lies in the box of the side.
     fn spans(self, place: Place) -> bool {
         (self.left()..=self.right()).contains(&place.x) && (self.top()..=self.bottom()).contains(&place.y)
     }
@@ -323,7 +323,7 @@ fn largest_part(ring: &[Place]) -> Option<GridRing> {
     })
 }
 
-/// What rings enclose, on the same grid; `None` where they reach too far to be worked on.
+/// Areas that rings enclose, on the same grid; `None` where they reach too far to be worked on.
 fn parts(rings: &[GridRing], rule: FillRule) -> Option<Vec<Vec<GridRing>>> {
     let corner = corner_of(rings)?;
     let shapes = contours(rings, corner)?.simplify(rule, IntOverlayOptions::ogc());

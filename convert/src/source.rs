@@ -33,7 +33,7 @@ impl Measure {
     }
 }
 
-/// What is handed on of a cell beside its class and place, in this order.
+/// Measures of a cell that are handed on beside its class and place, in this order.
 pub const MEASURES: [Measure; 10] = [
     Measure::new("score", "Detection probability", |cell| Some(cell.score)),
     Measure::new("area_um2", "Area µm^2", |cell| Some(cell.area_um2)),
@@ -57,7 +57,7 @@ pub(crate) fn known_measures(cell: &CellRow) -> impl Iterator<Item = (Measure, f
     MEASURES.into_iter().zip(measures(cell)).filter_map(|(measure, value)| Some((measure, value?)))
 }
 
-/// What an export must know of a slide beside its cells.
+/// Facts of a slide that an export needs beside its cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlideFacts {
     /// Its id in the dataset: what outputs are called by.
@@ -66,7 +66,7 @@ pub struct SlideFacts {
     pub size_px: [u32; 2],
     /// µm per level-0 px.
     pub mpp: Mpp,
-    /// Where QuPath and others begin to count: the corner of what was scanned, level-0 px.
+    /// Corner of what was scanned, from which QuPath and others count, level-0 px.
     pub scanned_from: [i64; 2],
     /// Names by class.
     pub class_names: Vec<String>,
@@ -102,7 +102,7 @@ impl SlideFacts {
     }
 }
 
-/// How a model calls itself.
+/// Name and version of a model, in its own words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ModelName {
@@ -112,7 +112,14 @@ pub struct ModelName {
     pub version: String,
 }
 
-/// What a cell table tells of its making beside what every table of ours does.
+impl ModelName {
+    /// Its version, or that there is none.
+    pub(crate) fn stated_version(&self) -> &str {
+        if self.version.is_empty() { "unknown" } else { &self.version }
+    }
+}
+
+/// Origin of a cell table's cells, which other tables do not tell.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Origin {
@@ -151,13 +158,13 @@ impl CellTable {
         Ok(Self { path: path.to_owned(), header, origin })
     }
 
-    /// What every table of ours says of itself.
+    /// Facts that every table of ours holds.
     #[must_use]
     pub fn header(&self) -> &TableHeader {
         &self.header
     }
 
-    /// Where its cells are from.
+    /// Origin of its cells.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -221,7 +228,7 @@ pub fn read_regions(path: &Path) -> Result<Vec<RegionRow>> {
     Ok(regions)
 }
 
-/// Whether other programs keep ids as they are.
+/// Refuses ids that other programs would round.
 fn keep_their_digits(ids: impl Iterator<Item = u64>) -> std::result::Result<(), String> {
     match ids.max() {
         Some(largest) if largest > MAX_ID => Err(format!(

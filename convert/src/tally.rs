@@ -1,4 +1,4 @@
-//! What was written: to be told, and to be compared with what is read back.
+//! Counts of what was written: to be told, and to be compared with what is read back.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -19,7 +19,7 @@ pub struct Tally {
     pub files: Vec<PathBuf>,
     /// Their bytes.
     pub bytes: u64,
-    /// What a person should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -30,8 +30,8 @@ impl Tally {
         self.by_class.values().sum()
     }
 
-    /// What differs from counts and areas found elsewhere; `None` when counts by class are equal and areas within
-    /// `share` of each other.
+    /// Difference from counts and areas found elsewhere, in words; `None` when counts by class are equal and areas
+    /// within `share` of each other.
     #[must_use]
     pub fn difference(
         &self,

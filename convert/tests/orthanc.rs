@@ -25,7 +25,7 @@ const PLUGIN: &str = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so";
 struct Orthanc {
     process: Child,
     port: u16,
-    /// What it stores.
+    /// Its storage.
     _folder: tempfile::TempDir,
 }
 
@@ -67,11 +67,11 @@ fn free_port() -> u16 {
 }
 
 #[test]
-fn annotations_and_report_come_back_from_a_server_as_they_were() {
+fn annotations_report_and_segmentation_come_back_from_a_server_as_they_were() {
     let Some(python) = python(".venv-exports") else { return };
     let Some(orthanc) = Orthanc::start() else { return };
     let painted = Painted::new(ellipses(2_000));
-    let files = [Format::DicomAnn, Format::DicomSr]
+    let files = [Format::DicomAnn, Format::DicomSr, Format::DicomSeg]
         .map(|format| painted.export(format, &Choice::default(), &Settings::default()).1);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/python/orthanc_loop.py");
     let address = format!("http://127.0.0.1:{}/dicom-web", orthanc.port);

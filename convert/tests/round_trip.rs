@@ -1,4 +1,4 @@
-//! What goes out comes back: class, place, count and area, in every format, also beside rings that no format takes.
+//! Round trips: class, place, count and area come back from every format, also beside rings that no format takes.
 
 #![allow(clippy::unwrap_used)]
 

@@ -221,6 +221,28 @@ def dicom_sr(path):
     return {"classes": classes, "regions": len(groups), "areas_mm2": areas}
 
 
+def dicom_seg(path):
+    """Area and middle of each segment in level-0 mm from its corner, as highdicom puts the tiles together."""
+    import highdicom
+    import numpy
+
+    regions = highdicom.seg.segread(path)
+    assert regions.segmentation_type == highdicom.seg.SegmentationTypeValues.BINARY
+    down, right = regions.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    segments = {}
+    for number in regions.segment_numbers:
+        about = regions.get_segment_description(number)
+        mask = regions.get_total_pixel_matrix(segment_numbers=[number])[..., 0]
+        assert mask.shape == (regions.TotalPixelMatrixRows, regions.TotalPixelMatrixColumns)
+        rows, columns = numpy.nonzero(mask)
+        segments[about.segment_label] = {
+            "area_mm2": float(len(rows) * down * right),
+            "middle_mm": [float((columns.mean() + 0.5) * right), float((rows.mean() + 0.5) * down)],
+            "type": about.segmented_property_type.meaning,
+        }
+    return {"segments": segments}
+
+
 def spatialdata(path):
     import numpy
     import spatialdata
@@ -246,7 +268,8 @@ if __name__ == "__main__":
     readers = {
         "qupath": qupath, "geojson": geojson, "geojson.gz": qupath, "coco": coco, "geoarrow": geoarrow,
         "label-studio": label_studio, "cvat": cvat,
-        "annotation-store": annotation_store, "dicom-ann": dicom_ann, "dicom-sr": dicom_sr, "spatialdata": spatialdata,
+        "annotation-store": annotation_store, "dicom-ann": dicom_ann, "dicom-sr": dicom_sr, "dicom-seg": dicom_seg,
+        "spatialdata": spatialdata,
     }
     result = readers[sys.argv[1]](sys.argv[2])
     # What libraries print on the way goes before it.

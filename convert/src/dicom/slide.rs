@@ -1,8 +1,24 @@
 //! The slide that a DICOM object is about: what it must copy, and what it refers to.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
-use super::{Items, MAKER, Tag, Vr, date_and_time, read_file, tags, uids};
+use dicom_core::{
+    Tag, VR,
+    chrono::{DateTime, Utc},
+};
+use dicom_dictionary_std::{tags, uids};
+
+use super::{
+    attributes::{Attributes as _, Items},
+    codes::MAKER,
+    frame::Frame,
+    read::read_file,
+};
 use crate::{
     error::{Result, malformed, unreadable},
     ids,
@@ -22,21 +38,22 @@ pub struct DicomSlide {
     /// The container and the specimens on it.
     container: Items,
     specimen: (String, String),
-    /// Whether the slide is not DICOM, so that all identifiers are made up from its id.
+    frame: Frame,
+    /// `true` if the slide is not DICOM, so that all identifiers are made up from its id.
     pub invented: bool,
 }
 
 /// Patient and study, type 2: present, and empty where not known.
-const COPIED: [(Tag, Vr); 9] = [
-    (tags::STUDY_DATE, Vr::DA),
-    (tags::STUDY_TIME, Vr::TM),
-    (tags::ACCESSION_NUMBER, Vr::SH),
-    (tags::REFERRING_PHYSICIAN_NAME, Vr::PN),
-    (tags::PATIENT_NAME, Vr::PN),
-    (tags::PATIENT_ID, Vr::LO),
-    (tags::PATIENT_BIRTH_DATE, Vr::DA),
-    (tags::PATIENT_SEX, Vr::CS),
-    (tags::STUDY_ID, Vr::SH),
+const COPIED: [(Tag, VR); 9] = [
+    (tags::STUDY_DATE, VR::DA),
+    (tags::STUDY_TIME, VR::TM),
+    (tags::ACCESSION_NUMBER, VR::SH),
+    (tags::REFERRING_PHYSICIAN_NAME, VR::PN),
+    (tags::PATIENT_NAME, VR::PN),
+    (tags::PATIENT_ID, VR::LO),
+    (tags::PATIENT_BIRTH_DATE, VR::DA),
+    (tags::PATIENT_SEX, VR::CS),
+    (tags::STUDY_ID, VR::SH),
 ];
 /// Of the container: what a slide's own object may have.
 const CONTAINER: [Tag; 5] = [
@@ -91,60 +108,50 @@ impl DicomSlide {
     /// For a slide that is not DICOM: identifiers made from its id, and a patient that nobody knows.
     #[must_use]
     pub fn invented(facts: &SlideFacts) -> Self {
-        let uid = |what: &[u8]| ids::uid(&[b"slide", facts.id.as_bytes(), what]);
-        let mut copied = Items::new();
+        let mut copied = Items::new_empty();
         for (tag, vr) in COPIED {
             copied.text(tag, vr, "");
         }
-        let mut container = Items::new();
+        let mut container = Items::new_empty();
         container
-            .text(tags::CONTAINER_IDENTIFIER, Vr::LO, &facts.id)
+            .text(tags::CONTAINER_IDENTIFIER, VR::LO, &facts.id)
             .sequence(tags::ISSUER_OF_THE_CONTAINER_IDENTIFIER_SEQUENCE, Vec::new());
         Self {
             copied,
-            study_uid: uid(b"study"),
-            series_uid: uid(b"series"),
-            instance_uid: uid(b"instance"),
+            study_uid: invented_uid(facts, "study"),
+            series_uid: invented_uid(facts, "series"),
+            instance_uid: invented_uid(facts, "instance"),
             container,
-            specimen: (uid(b"specimen"), facts.id.clone()),
+            specimen: (invented_uid(facts, "specimen"), facts.id.clone()),
+            frame: Frame::invented(facts),
             invented: true,
         }
     }
 
     fn from_object(object: &Items, facts: &SlideFacts) -> Self {
-        let mut copied = Items::new();
+        let mut copied = Items::new_empty();
         for (tag, vr) in COPIED {
             copied.text(tag, vr, &object.text_of(tag).unwrap_or_default());
         }
-        let mut container = Items::new();
+        let mut container = Items::new_empty();
         for tag in CONTAINER {
             if let Some(element) = object.get(tag) {
-                container.put(tag, element.clone());
+                container.put(element.clone());
             }
         }
-        let specimen = object.items_of(tags::SPECIMEN_DESCRIPTION_SEQUENCE).first();
-        let of_specimen = |tag| specimen?.text_of(tag);
-        let uid = |tag, what: &[u8]| {
-            object.text_of(tag).unwrap_or_else(|| ids::uid(&[b"slide", facts.id.as_bytes(), what]))
-        };
         Self {
             copied,
-            study_uid: uid(tags::STUDY_INSTANCE_UID, b"study"),
-            series_uid: uid(tags::SERIES_INSTANCE_UID, b"series"),
-            instance_uid: uid(tags::SOP_INSTANCE_UID, b"instance"),
-            specimen: (
-                of_specimen(tags::SPECIMEN_UID)
-                    .unwrap_or_else(|| ids::uid(&[b"slide", facts.id.as_bytes(), b"specimen"])),
-                of_specimen(tags::SPECIMEN_IDENTIFIER)
-                    .or_else(|| object.text_of(tags::CONTAINER_IDENTIFIER))
-                    .unwrap_or_else(|| facts.id.clone()),
-            ),
+            study_uid: uid_of(object, tags::STUDY_INSTANCE_UID, facts, "study"),
+            series_uid: uid_of(object, tags::SERIES_INSTANCE_UID, facts, "series"),
+            instance_uid: uid_of(object, tags::SOP_INSTANCE_UID, facts, "instance"),
+            specimen: specimen_of(object, facts),
+            frame: Frame::from_object(object, facts),
             container,
             invented: false,
         }
     }
 
-    /// What a person must know of an object whose slide is not DICOM.
+    /// Note for the user on an object whose slide is not DICOM.
     pub(crate) fn note(&self) -> Option<String> {
         self.invented.then(|| {
             "the slide is not known as DICOM: patient and study are empty, and the identifiers of study and image are \
@@ -167,57 +174,79 @@ impl DicomSlide {
         &self.series_uid
     }
 
+    /// Place of level 0.
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
     /// Adds the container, for objects of the slide modality.
     pub(crate) fn put_container(&self, object: &mut Items) {
-        for (tag, element) in self.container.iter() {
-            object.put(tag, element.clone());
+        for element in self.container.iter() {
+            object.put(element.clone());
         }
     }
 
     /// The reference to the image itself.
     pub(crate) fn image(&self) -> Items {
-        let mut item = Items::new();
-        item.text(tags::REFERENCED_SOP_CLASS_UID, Vr::UI, uids::WHOLE_SLIDE_IMAGE).text(
-            tags::REFERENCED_SOP_INSTANCE_UID,
-            Vr::UI,
-            &self.instance_uid,
-        );
+        let mut item = Items::new_empty();
+        item.text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, uids::VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE)
+            .text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &self.instance_uid);
         item
     }
 
-    /// What every object of the study begins with. `identity` tells it from the same with other settings: a PACS keeps
-    /// the first object of an identifier.
+    /// Begins an object of the study. `identity` tells it from the same with other settings: a PACS keeps the first
+    /// object of an identifier.
     pub(crate) fn object(&self, class: &str, modality: &str, facts: &SlideFacts, identity: &str) -> Items {
         let mut object = self.copied.clone();
-        let own = |what: &[u8]| {
-            let parts = [facts.id.as_bytes(), identity.as_bytes(), class.as_bytes(), what];
-            ids::uid(&parts)
-        };
+        let [slide, identity, kind] = [&facts.id, identity, class].map(str::as_bytes);
+        let instance_uid = ids::uid(&[slide, identity, kind, b"instance"]);
+        let series_uid = ids::uid(&[slide, identity, kind, b"series"]);
         let (date, time) = date_and_time(facts.made_at);
         object
-            .text(tags::SPECIFIC_CHARACTER_SET, Vr::CS, "ISO_IR 192")
-            .text(tags::SOP_CLASS_UID, Vr::UI, class)
-            .text(tags::SOP_INSTANCE_UID, Vr::UI, &own(b"instance"))
-            .text(tags::MODALITY, Vr::CS, modality)
-            .text(tags::TIMEZONE_OFFSET_FROM_UTC, Vr::SH, "+0000")
-            .text(tags::CONTENT_DATE, Vr::DA, &date)
-            .text(tags::CONTENT_TIME, Vr::TM, &time)
-            .text(tags::INSTANCE_CREATION_DATE, Vr::DA, &date)
-            .text(tags::INSTANCE_CREATION_TIME, Vr::TM, &time)
-            .text(tags::MANUFACTURER, Vr::LO, MAKER)
-            .text(tags::MANUFACTURER_MODEL_NAME, Vr::LO, MAKER)
-            .text(tags::DEVICE_SERIAL_NUMBER, Vr::LO, "0")
-            .text(tags::SOFTWARE_VERSIONS, Vr::LO, env!("CARGO_PKG_VERSION"))
-            .text(tags::STUDY_INSTANCE_UID, Vr::UI, &self.study_uid)
-            .text(tags::SERIES_INSTANCE_UID, Vr::UI, &own(b"series"))
-            .text(tags::INSTANCE_NUMBER, Vr::IS, "1");
+            .text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192")
+            .text(tags::SOP_CLASS_UID, VR::UI, class)
+            .text(tags::SOP_INSTANCE_UID, VR::UI, &instance_uid)
+            .text(tags::MODALITY, VR::CS, modality)
+            .text(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, "+0000")
+            .text(tags::CONTENT_DATE, VR::DA, &date)
+            .text(tags::CONTENT_TIME, VR::TM, &time)
+            .text(tags::INSTANCE_CREATION_DATE, VR::DA, &date)
+            .text(tags::INSTANCE_CREATION_TIME, VR::TM, &time)
+            .text(tags::MANUFACTURER, VR::LO, MAKER)
+            .text(tags::MANUFACTURER_MODEL_NAME, VR::LO, MAKER)
+            .text(tags::DEVICE_SERIAL_NUMBER, VR::LO, "0")
+            .text(tags::SOFTWARE_VERSIONS, VR::LO, env!("CARGO_PKG_VERSION"))
+            .text(tags::STUDY_INSTANCE_UID, VR::UI, &self.study_uid)
+            .text(tags::SERIES_INSTANCE_UID, VR::UI, &series_uid)
+            .text(tags::INSTANCE_NUMBER, VR::IS, "1");
         object
     }
 }
 
+/// An identifier made of the slide's id.
+fn invented_uid(facts: &SlideFacts, what: &str) -> String {
+    ids::uid(&[b"slide", facts.id.as_bytes(), what.as_bytes()])
+}
+
+/// The identifier that an object has, or an invented one.
+fn uid_of(object: &Items, tag: Tag, facts: &SlideFacts, what: &str) -> String {
+    object.text_of(tag).unwrap_or_else(|| invented_uid(facts, what))
+}
+
+/// UID and identifier of the first specimen of a slide.
+fn specimen_of(object: &Items, facts: &SlideFacts) -> (String, String) {
+    let none = Items::new_empty();
+    let specimen = object.items_of(tags::SPECIMEN_DESCRIPTION_SEQUENCE).first().unwrap_or(&none);
+    let identifier = specimen
+        .text_of(tags::SPECIMEN_IDENTIFIER)
+        .or_else(|| object.text_of(tags::CONTAINER_IDENTIFIER))
+        .unwrap_or_else(|| facts.id.clone());
+    (uid_of(specimen, tags::SPECIMEN_UID, facts, "specimen"), identifier)
+}
+
 /// Width and height of level 0 of a volume image; `None` for labels, overviews and other objects.
 fn volume_size(object: &Items) -> Option<[u32; 2]> {
-    let is_slide = object.text_of(tags::SOP_CLASS_UID)? == uids::WHOLE_SLIDE_IMAGE;
+    let is_slide = object.text_of(tags::SOP_CLASS_UID)? == uids::VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE;
     let kinds = object.text_of(tags::IMAGE_TYPE)?;
     let is_volume = kinds.split('\\').nth(2).is_some_and(|kind| kind.trim() == "VOLUME");
     let size =
@@ -235,11 +264,36 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whether a file has DICOM's marker.
+/// `true` if a file has DICOM's marker.
 pub(crate) fn is_dicom(path: &Path) -> Result<bool> {
-    use std::io::Read as _;
     let mut head = Vec::new();
-    let file = std::fs::File::open(path);
-    file.and_then(|file| file.take(132).read_to_end(&mut head)).map_err(unreadable(WHAT, path))?;
+    File::open(path)
+        .and_then(|file| file.take(132).read_to_end(&mut head))
+        .map_err(unreadable(WHAT, path))?;
     Ok(head.get(128..) == Some(b"DICM"))
+}
+
+/// Year, month and day, hour, minute and second of a time, in UTC, as DICOM writes them.
+fn date_and_time(at: SystemTime) -> (String, String) {
+    let at = DateTime::<Utc>::from(at);
+    (at.format("%Y%m%d").to_string(), at.format("%H%M%S").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn times_are_dates_of_the_calendar() {
+        for (seconds, date, time) in [
+            (0, "19700101", "000000"),
+            (951_782_400, "20000229", "000000"),
+            (1_795_651_199, "20261125", "235959"),
+        ] {
+            let told = date_and_time(UNIX_EPOCH + Duration::from_secs(seconds));
+            assert_eq!(told, (date.to_owned(), time.to_owned()));
+        }
+    }
 }

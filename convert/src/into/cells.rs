@@ -6,12 +6,12 @@ use wsi_types::{Level0Box, Level0Point, Score, wording::counted};
 
 use crate::error::{ConvertError, Result};
 
-/// Where objects lie on the slide, and what stands for those that have no extent.
+/// Place of objects on the slide, and the size of those that are points.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Placing {
     /// Level-0 px per px of the objects.
     pub scale: f64,
-    /// Where they count from, level-0 px.
+    /// Point from which they count, level-0 px.
     pub origin: Level0Point,
     /// Width and height of level 0, px.
     pub slide_px: [u32; 2],
@@ -116,7 +116,7 @@ impl Placing {
     }
 }
 
-/// Where a ring balances; the middle of its box where it encloses nothing.
+/// Centre of a ring's area; the middle of its box where it encloses nothing.
 fn middle_of(ring: &[Level0Point]) -> Level0Point {
     eval::polygon::Polygon::from_ring(ring.to_vec()).centroid()
 }

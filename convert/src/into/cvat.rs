@@ -48,7 +48,7 @@ fn add(set: &mut ObjectSet, node: Node<'_, '_>, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What has a place on the picture called `name`; tags have none.
+/// Objects with a place on the picture called `name`; tags have none.
 fn shapes<'a, 'input>(
     node: Node<'a, 'input>,
     name: &str,

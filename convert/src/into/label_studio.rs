@@ -28,7 +28,7 @@ struct Task {
     predictions: Vec<Answer>,
 }
 
-/// What a person drew or a model found on a picture.
+/// Objects that a person drew or a model found on a picture.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -61,7 +61,7 @@ struct Drawn {
     keypointlabels: Vec<String>,
 }
 
-/// Whether JSON is a list of tasks, by its first one.
+/// `true` if JSON is a list of tasks, by its first one.
 fn is_tasks(bytes: &[u8]) -> bool {
     let mut items =
         serde_json::Deserializer::from_slice(bytes.trim_ascii_start().get(1..).unwrap_or_default())
@@ -121,7 +121,7 @@ impl Task {
     }
 }
 
-/// Where the picture of a task lies, by its name.
+/// Place of the picture of a task, by its name.
 fn picture(data: &serde_json::Map<String, Value>) -> std::result::Result<Picture, String> {
     let names: Vec<&str> = data.values().filter_map(Value::as_str).collect();
     names.iter().find_map(|name| Picture::from_name(name)).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! What nucleus segmenters write as JSON: CellViT (`cells`), HoVer-Net (`nuc`), HoVer-NeXt (`{id: [class, [y, x]]}`).
+//! JSON of nucleus segmenters: CellViT (`cells`), HoVer-Net (`nuc`), HoVer-NeXt (`{id: [class, [y, x]]}`).
 //!
 //! Their outlines and centroids are px of the picture they worked on: level 0, unless a scale says otherwise.
 

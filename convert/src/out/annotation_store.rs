@@ -94,7 +94,7 @@ struct Annotation {
     sides: [f64; 4],
 }
 
-/// What is known of a cell; TIAViz colours by `type`.
+/// Class and measures of a cell as JSON; TIAViz colours by `type`.
 fn properties(facts: &SlideFacts, Outlined { row, .. }: &Outlined) -> String {
     let mut text = format!("{{\"type\":{}", quoted(&facts.class_name(row.class_id)));
     for (measure, value) in known_measures(row) {

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::{tags, uids};
 use wsi_types::ClassId;
 
 use super::{
@@ -18,8 +20,8 @@ use super::{
 };
 use crate::{
     dicom::{
-        AREA, Code, Items, MAKER, NO_UNITS, SCORE, Tag, UM2, Vr, begin_item, begin_sequence, end_item,
-        end_sequence, our_scheme, tags, uids, write_head, write_header,
+        AREA, Attributes as _, Code, Items, MAKER, NO_UNITS, SCORE, UM2, algorithm, begin_item,
+        begin_sequence, begin_value, end_item, end_sequence, our_scheme, write_head, write_items,
     },
     error::{Result, unwritable},
     ids,
@@ -51,26 +53,26 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     };
     let mut tally = stream(source, settings, ROWS, &maker, |made| groups.take(made))?;
     let identity = source.identity(settings);
-    let class = uids::BULK_ANNOTATIONS;
+    let class = uids::MICROSCOPY_BULK_SIMPLE_ANNOTATIONS_STORAGE;
     let mut object = slide.object(class, "ANN", source.facts, &identity);
-    let mut series = Items::new();
+    let mut series = Items::new_empty();
     series.sequence(tags::REFERENCED_INSTANCE_SEQUENCE, vec![slide.image()]).text(
         tags::SERIES_INSTANCE_UID,
-        Vr::UI,
+        VR::UI,
         slide.series_uid(),
     );
     object
         .sequence(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE, vec![our_scheme()])
         .sequence(tags::REFERENCED_SERIES_SEQUENCE, vec![series])
         .sequence(tags::REFERENCED_IMAGE_SEQUENCE, vec![slide.image()])
-        .text(tags::SERIES_NUMBER, Vr::IS, "2")
+        .text(tags::SERIES_NUMBER, VR::IS, "2")
         // Type 2C: validators ask for it, empty.
-        .text(tags::LATERALITY, Vr::CS, "")
-        .text(tags::PIXEL_ORIGIN_INTERPRETATION, Vr::CS, "VOLUME")
-        .text(tags::ANNOTATION_COORDINATE_TYPE, Vr::CS, "2D")
-        .text(tags::CONTENT_LABEL, Vr::CS, "CELLS")
-        .text(tags::CONTENT_DESCRIPTION, Vr::LO, "Cells found by a model, not checked by a person")
-        .text(tags::CONTENT_CREATOR_NAME, Vr::PN, MAKER);
+        .text(tags::LATERALITY, VR::CS, "")
+        .text(tags::PIXEL_ORIGIN_INTERPRETATION, VR::CS, "VOLUME")
+        .text(tags::ANNOTATION_COORDINATE_TYPE, VR::CS, "2D")
+        .text(tags::CONTENT_LABEL, VR::CS, "CELLS")
+        .text(tags::CONTENT_DESCRIPTION, VR::LO, "Cells found by a model, not checked by a person")
+        .text(tags::CONTENT_CREATOR_NAME, VR::PN, MAKER);
     slide.put_container(&mut object);
     let instance = object.text_of(tags::SOP_INSTANCE_UID).unwrap_or_default();
     let groups = groups.finished();
@@ -91,7 +93,7 @@ fn write_object(
     facts: &SlideFacts,
     identity: &str,
 ) -> io::Result<()> {
-    object.part(|tag| tag < tags::ANNOTATION_GROUP_SEQUENCE).write(out)?;
+    write_items(out, &object.part(|tag| tag < tags::ANNOTATION_GROUP_SEQUENCE))?;
     begin_sequence(out, tags::ANNOTATION_GROUP_SEQUENCE)?;
     for (group, number) in groups.into_iter().zip(1..) {
         begin_item(out)?;
@@ -99,7 +101,7 @@ fn write_object(
         end_item(out)?;
     }
     end_sequence(out)?;
-    object.part(|tag| tag > tags::ANNOTATION_GROUP_SEQUENCE).write(out)
+    write_items(out, &object.part(|tag| tag > tags::ANNOTATION_GROUP_SEQUENCE))
 }
 
 /// The classes at work.
@@ -251,24 +253,24 @@ impl Group {
 
     /// The group as the item of its sequence, in order of tags.
     fn write(self, out: &mut impl Write, number: u16, facts: &SlideFacts, identity: &str) -> io::Result<()> {
-        let mut before = Items::new();
+        let mut before = Items::new_empty();
         before.u16(tags::ANNOTATION_GROUP_NUMBER, number);
         let about = self.about(facts, identity);
-        before.write(out)?;
+        write_items(out, &before)?;
         let (tag, vr) = if self.doubles {
-            (tags::DOUBLE_POINT_COORDINATES_DATA, Vr::OD)
+            (tags::DOUBLE_POINT_COORDINATES_DATA, VR::OD)
         } else {
-            (tags::POINT_COORDINATES_DATA, Vr::OF)
+            (tags::POINT_COORDINATES_DATA, VR::OF)
         };
         write_spool(out, tag, vr, self.coordinates)?;
         if !self.points {
-            write_spool(out, tags::LONG_PRIMITIVE_POINT_INDEX_LIST, Vr::OL, self.firsts)?;
+            write_spool(out, tags::LONG_PRIMITIVE_POINT_INDEX_LIST, VR::OL, self.firsts)?;
         }
         begin_sequence(out, tags::MEASUREMENTS_SEQUENCE)?;
         write_measurement(out, AREA, UM2, self.areas)?;
         write_measurement(out, SCORE, NO_UNITS, self.scores)?;
         end_sequence(out)?;
-        about.write(out)
+        write_items(out, &about)
     }
 
     fn about(&self, facts: &SlideFacts, identity: &str) -> Items {
@@ -276,26 +278,17 @@ impl Group {
         if self.number_in_class > 0 {
             label = format!("{label} ({})", self.number_in_class + 1);
         }
-        let version = if facts.model.version.is_empty() { "unknown" } else { &facts.model.version };
-        let mut algorithm = Items::new();
-        algorithm
-            .sequence(
-                tags::ALGORITHM_FAMILY_CODE_SEQUENCE,
-                vec![Code("123110", "DCM", "Artificial Intelligence").item()],
-            )
-            .text(tags::ALGORITHM_VERSION, Vr::LO, version)
-            .text(tags::ALGORITHM_NAME, Vr::LO, &facts.model.name);
         let (class, part) = (self.class.0.to_le_bytes(), self.number_in_class.to_le_bytes());
-        let mut about = Items::new();
+        let mut about = Items::new_empty();
         about
             .text(
                 tags::ANNOTATION_GROUP_UID,
-                Vr::UI,
+                VR::UI,
                 &ids::uid(&[b"group", facts.id.as_bytes(), identity.as_bytes(), &class, &part]),
             )
-            .text(tags::ANNOTATION_GROUP_LABEL, Vr::LO, &label)
-            .text(tags::ANNOTATION_GROUP_GENERATION_TYPE, Vr::CS, "AUTOMATIC")
-            .sequence(tags::ANNOTATION_GROUP_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm])
+            .text(tags::ANNOTATION_GROUP_LABEL, VR::LO, &label)
+            .text(tags::ANNOTATION_GROUP_GENERATION_TYPE, VR::CS, "AUTOMATIC")
+            .sequence(tags::ANNOTATION_GROUP_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm(&facts.model)])
             .sequence(
                 tags::ANNOTATION_PROPERTY_CATEGORY_CODE_SEQUENCE,
                 vec![Code("91723000", "SCT", "Anatomical Structure").item()],
@@ -305,15 +298,15 @@ impl Group {
                 vec![Code("84640000", "SCT", "Nucleus").item()],
             )
             .u32(tags::NUMBER_OF_ANNOTATIONS, self.cells)
-            .text(tags::ANNOTATION_APPLIES_TO_ALL_OPTICAL_PATHS, Vr::CS, "YES")
-            .text(tags::GRAPHIC_TYPE, Vr::CS, if self.points { "POINT" } else { "POLYGON" });
+            .text(tags::ANNOTATION_APPLIES_TO_ALL_OPTICAL_PATHS, VR::CS, "YES")
+            .text(tags::GRAPHIC_TYPE, VR::CS, if self.points { "POINT" } else { "POLYGON" });
         about
     }
 }
 
-fn write_spool(out: &mut impl Write, tag: Tag, vr: Vr, spool: Spool) -> io::Result<()> {
+fn write_spool(out: &mut impl Write, tag: Tag, vr: VR, spool: Spool) -> io::Result<()> {
     let bytes = u32::try_from(spool.bytes()).map_err(io::Error::other)?;
-    write_header(out, tag, vr, bytes)?;
+    begin_value(out, tag, vr, bytes)?;
     spool.pour(out)
 }
 
@@ -324,15 +317,15 @@ fn write_measurement(
     unit: Code<'_>,
     values: Spool,
 ) -> io::Result<()> {
-    let mut about = Items::new();
+    let mut about = Items::new_empty();
     about
         .sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, vec![unit.item()])
         .sequence(tags::CONCEPT_NAME_CODE_SEQUENCE, vec![concept.item()]);
     begin_item(out)?;
-    about.write(out)?;
+    write_items(out, &about)?;
     begin_sequence(out, tags::MEASUREMENT_VALUES_SEQUENCE)?;
     begin_item(out)?;
-    write_spool(out, tags::FLOATING_POINT_VALUES, Vr::OF, values)?;
+    write_spool(out, tags::FLOATING_POINT_VALUES, VR::OF, values)?;
     end_item(out)?;
     end_sequence(out)?;
     end_item(out)

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
 use merger::RegionRow;
 use wsi_types::{ClassId, Level0Box, Level0Point};
 
@@ -15,8 +17,8 @@ use super::{
 };
 use crate::{
     dicom::{
-        AREA, Code, Items, MAKER, NO_UNITS, OUR_CODES, Vr, our_scheme, slide::DicomSlide, tags, uids,
-        write_head,
+        AREA, Attributes as _, Code, Items, MAKER, NO_UNITS, OUR_CODES, our_scheme, slide::DicomSlide,
+        write_head, write_items,
     },
     error::{Result, refused, unwritable},
     ids,
@@ -26,6 +28,8 @@ use crate::{
 };
 
 const WHAT: &str = "the DICOM report";
+/// Cells counted at a time.
+const ROWS: usize = 32_768;
 /// The kind of regions that the tissue mask found.
 const TISSUE: &str = dataset::TISSUE;
 const MOST_POINTS: usize = 1_000;
@@ -43,7 +47,7 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     let facts = source.facts;
     let slide = settings.dicom_slide(facts);
     let as_points = Settings { points: true, ..Settings::default() };
-    let mut tally = stream(source, &as_points, 131_072, &Nothing, |()| Ok(()))?;
+    let mut tally = stream(source, &as_points, ROWS, &Nothing, |()| Ok(()))?;
     let identity = source.identity(settings);
     let report = Report { facts, slide: &slide, identity: &identity };
     let mut groups = vec![report.whole_slide(&tally, source.regions)];
@@ -56,8 +60,8 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     let object = report.object(groups);
     let instance = object.text_of(tags::SOP_INSTANCE_UID).unwrap_or_default();
     write_file(path, WHAT, |out| {
-        write_head(out, uids::COMPREHENSIVE_SR, &instance)
-            .and_then(|()| object.write(out))
+        write_head(out, uids::COMPREHENSIVE_SR_STORAGE, &instance)
+            .and_then(|()| write_items(out, &object))
             .map_err(unwritable(WHAT, path))
     })?;
     tally.regions = source.regions.len() as u64;
@@ -81,7 +85,7 @@ impl Maker for Nothing {
     }
 }
 
-/// What a content item is to the one above it.
+/// Relation of a content item to the one above it.
 #[derive(Debug, Clone, Copy)]
 enum Is {
     ConceptMod,
@@ -102,9 +106,9 @@ impl Is {
 }
 
 fn content(is: Is, kind: &str, concept: Code<'_>) -> Items {
-    let mut item = Items::new();
-    item.text(tags::RELATIONSHIP_TYPE, Vr::CS, is.text())
-        .text(tags::VALUE_TYPE, Vr::CS, kind)
+    let mut item = Items::new_empty();
+    item.text(tags::RELATIONSHIP_TYPE, VR::CS, is.text())
+        .text(tags::VALUE_TYPE, VR::CS, kind)
         .sequence(tags::CONCEPT_NAME_CODE_SEQUENCE, vec![concept.item()]);
     item
 }
@@ -117,37 +121,29 @@ fn coded(is: Is, concept: Code<'_>, value: Code<'_>) -> Items {
 
 fn text(is: Is, concept: Code<'_>, value: &str) -> Items {
     let mut item = content(is, "TEXT", concept);
-    item.text(tags::TEXT_VALUE, Vr::UT, value);
+    item.text(tags::TEXT_VALUE, VR::UT, value);
     item
 }
 
 fn uid(is: Is, concept: Code<'_>, value: &str) -> Items {
     let mut item = content(is, "UIDREF", concept);
-    item.text(tags::UID, Vr::UI, value);
+    item.text(tags::UID, VR::UI, value);
     item
 }
 
 fn measured(concept: Code<'_>, value: f64, unit: Code<'_>) -> Items {
-    let mut of = Items::new();
+    let mut of = Items::new_empty();
     of.sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, vec![unit.item()])
         .f64(tags::FLOATING_POINT_VALUE, value)
-        .text(tags::NUMERIC_VALUE, Vr::DS, &decimal(value));
+        .decimals(tags::NUMERIC_VALUE, &[value]);
     let mut item = content(Is::Contains, "NUM", concept);
     item.sequence(tags::MEASURED_VALUE_SEQUENCE, vec![of]);
     item
 }
 
-/// A number in at most 16 characters, as decimal strings are.
-fn decimal(value: f64) -> String {
-    const MOST: usize = 16;
-    let plain = value.to_string();
-    let shorter = (0..MOST).rev().map(|digits| format!("{value:.digits$e}"));
-    std::iter::once(plain).chain(shorter).find(|text| text.len() <= MOST).unwrap_or_default()
-}
-
 fn container(is: Is, concept: Code<'_>, template: Option<&str>, items: Vec<Items>) -> Items {
     let mut item = content(is, "CONTAINER", concept);
-    item.text(tags::CONTINUITY_OF_CONTENT, Vr::CS, "CONTINUOUS");
+    item.text(tags::CONTINUITY_OF_CONTENT, VR::CS, "CONTINUOUS");
     if let Some(template) = template {
         item.sequence(tags::CONTENT_TEMPLATE_SEQUENCE, vec![template_item(template)]);
     }
@@ -156,8 +152,8 @@ fn container(is: Is, concept: Code<'_>, template: Option<&str>, items: Vec<Items
 }
 
 fn template_item(identifier: &str) -> Items {
-    let mut item = Items::new();
-    item.text(tags::MAPPING_RESOURCE, Vr::CS, "DCMR").text(tags::TEMPLATE_IDENTIFIER, Vr::CS, identifier);
+    let mut item = Items::new_empty();
+    item.text(tags::MAPPING_RESOURCE, VR::CS, "DCMR").text(tags::TEMPLATE_IDENTIFIER, VR::CS, identifier);
     item
 }
 
@@ -170,36 +166,36 @@ struct Report<'a> {
 impl Report<'_> {
     /// The whole object, with its groups of measurements.
     fn object(&self, groups: Vec<Items>) -> Items {
-        let mut series = Items::new();
+        let mut series = Items::new_empty();
         series.sequence(tags::REFERENCED_SOP_SEQUENCE, vec![self.slide.image()]).text(
             tags::SERIES_INSTANCE_UID,
-            Vr::UI,
+            VR::UI,
             self.slide.series_uid(),
         );
-        let mut evidence = Items::new();
+        let mut evidence = Items::new_empty();
         evidence.sequence(tags::REFERENCED_SERIES_SEQUENCE, vec![series]).text(
             tags::STUDY_INSTANCE_UID,
-            Vr::UI,
+            VR::UI,
             self.slide.study_uid(),
         );
         let mut items = self.context();
         items.push(container(Is::Contains, Code("126010", "DCM", "Imaging Measurements"), None, groups));
-        let mut object = self.slide.object(uids::COMPREHENSIVE_SR, "SR", self.facts, self.identity);
+        let mut object = self.slide.object(uids::COMPREHENSIVE_SR_STORAGE, "SR", self.facts, self.identity);
         object
             .sequence(tags::CODING_SCHEME_IDENTIFICATION_SEQUENCE, vec![our_scheme()])
             .sequence(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new())
-            .text(tags::SERIES_NUMBER, Vr::IS, "3")
-            .text(tags::VALUE_TYPE, Vr::CS, "CONTAINER")
+            .text(tags::SERIES_NUMBER, VR::IS, "3")
+            .text(tags::VALUE_TYPE, VR::CS, "CONTAINER")
             .sequence(
                 tags::CONCEPT_NAME_CODE_SEQUENCE,
                 vec![Code("126000", "DCM", "Imaging Measurement Report").item()],
             )
-            .text(tags::CONTINUITY_OF_CONTENT, Vr::CS, "CONTINUOUS")
+            .text(tags::CONTINUITY_OF_CONTENT, VR::CS, "CONTINUOUS")
             .sequence(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, Vec::new())
             .sequence(tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, vec![evidence])
-            .text(tags::COMPLETION_FLAG, Vr::CS, "COMPLETE")
-            .text(tags::VERIFICATION_FLAG, Vr::CS, "UNVERIFIED")
-            .text(tags::PRELIMINARY_FLAG, Vr::CS, "PRELIMINARY")
+            .text(tags::COMPLETION_FLAG, VR::CS, "COMPLETE")
+            .text(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED")
+            .text(tags::PRELIMINARY_FLAG, VR::CS, "PRELIMINARY")
             .sequence(tags::CONTENT_TEMPLATE_SEQUENCE, vec![template_item("1500")])
             .sequence(tags::CONTENT_SEQUENCE, items);
         object
@@ -237,18 +233,17 @@ impl Report<'_> {
         ]
     }
 
-    /// What each group of measurements begins with.
+    /// First items of each group of measurements.
     fn tracked(&self, name: &str, finding: &str) -> Vec<Items> {
         let own =
             ids::uid(&[b"tracked", self.facts.id.as_bytes(), self.identity.as_bytes(), name.as_bytes()]);
         let of = Is::ConceptMod;
-        let version = if self.facts.model.version.is_empty() { "unknown" } else { &self.facts.model.version };
         vec![
             text(Is::ObsContext, Code("112039", "DCM", "Tracking Identifier"), name),
             uid(Is::ObsContext, Code("112040", "DCM", "Tracking Unique Identifier"), &own),
             coded(Is::Contains, Code("121071", "DCM", "Finding"), Code("finding", OUR_CODES, finding)),
             text(of, Code("111001", "DCM", "Algorithm Name"), &self.facts.model.name),
-            text(of, Code("111003", "DCM", "Algorithm Version"), version),
+            text(of, Code("111003", "DCM", "Algorithm Version"), self.facts.model.stated_version()),
             text(
                 of,
                 Code("111002", "DCM", "Algorithm Parameters"),
@@ -302,7 +297,8 @@ impl Report<'_> {
             region.coverage,
             NO_UNITS,
         ));
-        items.extend(self.counts(|name| self.count_in(region, name), region.analysed_um2 * 1e-6));
+        let counts = self.counts(|name| self.count_in(region, name), region.analysed_um2 * 1e-6);
+        items.extend(counts);
         let (outline, fate) = self.outline(region);
         items.push(outline);
         (container(Is::Contains, Code("125007", "DCM", "Measurement Group"), Some("1410"), items), fate)
@@ -328,24 +324,9 @@ impl Report<'_> {
         image.sequence(tags::REFERENCED_SOP_SEQUENCE, vec![self.slide.image()]);
         let mut item = content(Is::Contains, "SCOORD", Code("111030", "DCM", "Image Region"));
         item.sequence(tags::CONTENT_SEQUENCE, vec![image])
-            .text(tags::PIXEL_ORIGIN_INTERPRETATION, Vr::CS, "VOLUME")
+            .text(tags::PIXEL_ORIGIN_INTERPRETATION, VR::CS, "VOLUME")
             .f32s(tags::GRAPHIC_DATA, &numbers)
-            .text(tags::GRAPHIC_TYPE, Vr::CS, "POLYLINE");
+            .text(tags::GRAPHIC_TYPE, VR::CS, "POLYLINE");
         (item, fate)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_fit_and_mean_the_same() {
-        for value in [0.0, 12.3, 1234.0, 1.0 / 3.0, 123_456_789.123_456_79, 1e-30, -2.0 / 3e9] {
-            let text = decimal(value);
-            assert!(text.len() <= 16, "{text}");
-            let back: f64 = text.parse().unwrap();
-            assert!((back - value).abs() <= value.abs() * 1e-8, "{text} for {value}");
-        }
     }
 }

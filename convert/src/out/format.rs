@@ -29,11 +29,13 @@ pub enum Format {
     Cvat,
     /// A DICOM structured report.
     DicomSr,
+    /// A DICOM segmentation of the regions.
+    DicomSeg,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::QuPath,
         Self::GeoJson,
         Self::GeoJsonGz,
@@ -45,9 +47,10 @@ impl Format {
         Self::LabelStudio,
         Self::Cvat,
         Self::DicomSr,
+        Self::DicomSeg,
     ];
 
-    /// What it is called on the command line.
+    /// Its name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -62,10 +65,11 @@ impl Format {
             Self::LabelStudio => "label-studio",
             Self::Cvat => "cvat",
             Self::DicomSr => "dicom-sr",
+            Self::DicomSeg => "dicom-seg",
         }
     }
 
-    /// How its file or folder ends.
+    /// End of the name of its file or folder.
     #[must_use]
     pub fn ending(self) -> &'static str {
         match self {
@@ -80,13 +84,14 @@ impl Format {
             Self::LabelStudio => ".label-studio.json",
             Self::Cvat => ".cvat.xml",
             Self::DicomSr => "-sr.dcm",
+            Self::DicomSeg => "-seg.dcm",
         }
     }
 
-    /// Whether it holds the cells themselves, and not only counts of them.
+    /// `true` if it holds the cells themselves, and not only counts of them or regions.
     #[must_use]
     pub fn holds_cells(self) -> bool {
-        self != Self::DicomSr
+        !matches!(self, Self::DicomSr | Self::DicomSeg)
     }
 
     /// The format of that name.
@@ -95,7 +100,7 @@ impl Format {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// Where an export of a slide goes.
+    /// Path of an export of a slide.
     #[must_use]
     pub fn path(self, folder: &Path, facts: &SlideFacts) -> PathBuf {
         folder.join(format!("{}{}", facts.id, self.ending()))

@@ -102,7 +102,7 @@ fn push_float_leaves(field: &Field, above: &mut Vec<String>, leaves: &mut Vec<Ve
 /// The column of shapes.
 pub(crate) const GEOMETRY: &str = "geometry";
 
-/// How shapes are written.
+/// Encoding of shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShapeEncoding {
     /// Polygons as bytes.
@@ -147,7 +147,7 @@ impl ShapeEncoding {
         }
     }
 
-    /// What GeoParquet wants to be told of the file.
+    /// Metadata of the file that GeoParquet asks for.
     pub(crate) fn geo(self, bounds: Option<Level0Box>, has_covering: bool) -> Value {
         let (encoding, kind) = match self {
             Self::Wkb => ("WKB", "Polygon"),

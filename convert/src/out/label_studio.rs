@@ -7,13 +7,11 @@ use std::{
     path::Path,
 };
 
-use serde_json::{Value, json};
-
 use super::{
     files::write_file,
     request::{Settings, Source},
     stream::{Maker, Outlined, Part, stream},
-    text::in_xml,
+    text::{in_xml, quoted},
 };
 use crate::{
     error::{Result, unwritable},
@@ -70,26 +68,32 @@ struct Objects<'a> {
 }
 
 impl Objects<'_> {
-    fn object(&self, Outlined { row, ring }: &Outlined) -> (Picture, Value) {
+    /// Written by hand: a tree of values per object costs several times as much.
+    fn object(&self, Outlined { row, ring }: &Outlined) -> (Picture, Vec<u8>) {
         let picture = Picture::around(row.centroid, self.facts.size_px);
         let id =
             dataset::hex(&ids::uuid_bytes(&[self.facts.id.as_bytes(), b"cell", &row.cell_id.to_le_bytes()]));
-        let class = self.facts.class_name(row.class_id);
-        let grid = self.grid();
-        let (kind, value) = if self.points {
+        let class = quoted(&self.facts.class_name(row.class_id));
+        let kind = if self.points { "keypointlabels" } else { "polygonlabels" };
+        let Picture { width, height, .. } = picture;
+        let mut text = format!(
+            "{{\"id\":\"{}\",\"type\":\"{kind}\",\"from_name\":\"label\",\"to_name\":\"image\",\"image_rotation\":0,\
+             \"original_width\":{width},\"original_height\":{height},\"score\":{},\"value\":{{\"{kind}\":[{class}],",
+            &id[..10],
+            if row.score.is_finite() { row.score.to_string() } else { "null".to_owned() },
+        );
+        if self.points {
             let [x, y] = percent(&picture, row.centroid);
-            ("keypointlabels", json!({"x": x, "y": y, "width": POINT_WIDTH, "keypointlabels": [class]}))
-        } else {
-            let points: Vec<[f64; 2]> =
-                ring.iter().map(|&place| percent(&picture, grid.point(place))).collect();
-            ("polygonlabels", json!({"points": points, "closed": true, "polygonlabels": [class]}))
-        };
-        let object = json!({
-            "id": &id[..10], "type": kind, "from_name": "label", "to_name": "image", "image_rotation": 0,
-            "original_width": picture.width, "original_height": picture.height,
-            "score": if row.score.is_finite() { json!(row.score) } else { Value::Null }, "value": value,
-        });
-        (picture, object)
+            text.push_str(&format!("\"x\":{x},\"y\":{y},\"width\":{POINT_WIDTH}}}}}"));
+            return (picture, text.into_bytes());
+        }
+        text.push_str("\"closed\":true,\"points\":[");
+        for (&place, at) in ring.iter().zip(0..) {
+            let [x, y] = percent(&picture, self.grid().point(place));
+            text.push_str(&format!("{}[{x},{y}]", if at == 0 { "" } else { "," }));
+        }
+        text.push_str("]}}");
+        (picture, text.into_bytes())
     }
 }
 
@@ -101,7 +105,8 @@ fn percent(picture: &Picture, point: wsi_types::Level0Point) -> [f64; 2] {
 }
 
 impl Maker for Objects<'_> {
-    type Made = Vec<(Picture, Value)>;
+    /// Objects as JSON.
+    type Made = Vec<(Picture, Vec<u8>)>;
 
     fn grid(&self) -> Grid {
         Grid::HUNDREDTHS
@@ -116,12 +121,12 @@ impl Maker for Objects<'_> {
 struct Tasks<'a, 'f> {
     out: &'a mut BufWriter<&'f std::fs::File>,
     facts: &'a SlideFacts,
-    open: Option<(Picture, Vec<Value>)>,
+    open: Option<(Picture, Vec<Vec<u8>>)>,
     is_empty: bool,
 }
 
 impl Tasks<'_, '_> {
-    fn add(&mut self, picture: Picture, object: Value) -> io::Result<()> {
+    fn add(&mut self, picture: Picture, object: Vec<u8>) -> io::Result<()> {
         match &mut self.open {
             Some((open, objects)) if *open == picture && objects.len() < MOST_OBJECTS => objects.push(object),
             _ => {
@@ -135,14 +140,15 @@ impl Tasks<'_, '_> {
     fn close(&mut self) -> io::Result<()> {
         let Some((picture, objects)) = self.open.take() else { return Ok(()) };
         let model = &self.facts.model;
-        let task = json!({
-            "data": {"image": picture.name(&self.facts.id)},
-            "predictions": [{"model_version": format!("{} {}", model.name, model.version).trim(), "result": objects}],
-        });
-        if !std::mem::take(&mut self.is_empty) {
-            self.out.write_all(b",\n")?;
-        }
-        serde_json::to_writer(&mut *self.out, &task).map_err(io::Error::other)
+        let version = quoted(format!("{} {}", model.name, model.version).trim());
+        let image = quoted(&picture.name(&self.facts.id));
+        let between = if std::mem::take(&mut self.is_empty) { "" } else { ",\n" };
+        write!(
+            self.out,
+            "{between}{{\"data\":{{\"image\":{image}}},\"predictions\":[{{\"model_version\":{version},\"result\":["
+        )?;
+        self.out.write_all(&objects.join(&b","[..]))?;
+        self.out.write_all(b"]}]}")
     }
 
     fn finish(mut self) -> io::Result<()> {

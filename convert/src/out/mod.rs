@@ -4,6 +4,7 @@ mod annotation_store;
 mod coco;
 mod cvat;
 mod dicom_ann;
+mod dicom_seg;
 mod dicom_sr;
 mod files;
 mod format;
@@ -47,6 +48,7 @@ pub fn export(format: Format, source: &Source<'_>, settings: &Settings, folder: 
         Format::LabelStudio => label_studio::write(source, settings, &path),
         Format::Cvat => cvat::write(source, settings, &path),
         Format::DicomSr => dicom_sr::write(source, settings, &path),
+        Format::DicomSeg => dicom_seg::write(source, settings, &path),
     }?;
     if format == Format::QuPath {
         qupath::write_script(folder)?;

@@ -1,4 +1,4 @@
-//! What is exported, and how.
+//! Source and settings of an export.
 
 use merger::RegionRow;
 
@@ -8,7 +8,7 @@ use crate::{
     source::{CellTable, SlideFacts},
 };
 
-/// What is exported.
+/// Tables and facts of the slide that is exported.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// Of the slide.
@@ -17,11 +17,11 @@ pub struct Source<'a> {
     pub cells: &'a CellTable,
     /// Its regions.
     pub regions: &'a [RegionRow],
-    /// Which cells are taken.
+    /// Choice of its cells.
     pub choice: &'a Choice,
 }
 
-/// How it is exported.
+/// Settings of an export.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Centroids instead of outlines.
@@ -39,7 +39,7 @@ impl Settings {
 }
 
 impl Source<'_> {
-    /// What tells this export from others of the same slide.
+    /// Text that tells this export from others of the same slide.
     pub(crate) fn identity(&self, settings: &Settings) -> String {
         let Settings { points, simplify_px, .. } = settings;
         format!("{} {} {points} {simplify_px:?}", self.facts.fingerprint, self.choice.fingerprint())

@@ -234,7 +234,7 @@ impl Store {
     }
 }
 
-/// What an AnnData table says of its columns, beside the columns that [`Store`] writes.
+/// Writes the descriptions of an AnnData table, beside the columns that [`Store`] writes.
 fn describe_table(table: &Path, classes: &[String]) -> io::Result<()> {
     let obs = table.join("obs");
     zarr::group(&obs, data_frame(&["region", INSTANCE, "class_name", "cell_id"]))?;
@@ -270,7 +270,7 @@ fn text_array() -> Value {
     encoding("string-array", "0.2.0")
 }
 
-/// By which AnnData knows what an element is.
+/// Attributes by which AnnData recognises an element.
 fn encoding(kind: &str, version: &str) -> Value {
     json!({"encoding-type": kind, "encoding-version": version})
 }

@@ -31,17 +31,17 @@ pub(crate) struct Part<'a> {
 
 /// Turns cells into what a format holds, on several threads.
 pub(crate) trait Maker: Sync {
-    /// What becomes of a part.
+    /// A part as the format holds it.
     type Made: Send;
 
     /// The grid of the format's coordinates.
     fn grid(&self) -> Grid;
 
-    /// What becomes of these cells.
+    /// Turns cells into it.
     fn make(&self, part: &Part<'_>) -> Result<Self::Made>;
 }
 
-/// How many parts are in memory at once, however many cores there are.
+/// Parts in memory at once, however many cores there are.
 const MOST_PARTS: usize = 4;
 
 /// Hands all chosen cells to `maker`, at most `rows` at a time, and what it makes to `take`, in the order of the table.
@@ -104,7 +104,7 @@ fn outline(mut row: CellRow, grid: Grid, settings: &Settings) -> (Outlined, Fate
     (Outlined { row, ring }, fate)
 }
 
-/// What is counted on the way.
+/// Counts made on the way.
 #[derive(Default)]
 struct Counts {
     by_class: BTreeMap<ClassId, u64>,

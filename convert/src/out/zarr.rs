@@ -37,7 +37,7 @@ pub(crate) fn text(folder: &Path, text: &str) -> io::Result<()> {
     )
 }
 
-/// What the items of an array are.
+/// Type of the items of an array.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Items {
     Float32,

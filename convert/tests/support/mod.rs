@@ -15,6 +15,7 @@ use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 pub(crate) const MPP: f64 = 0.25;
 pub(crate) const CLASSES: [&str; 3] = ["nucleus", "lymphocyte \"T\"", "Tumörzelle"];
 const SIDE_PX: f64 = 20_000.0;
+const SLIDE_ID: &str = "s0123456789abcdef";
 
 /// Tables of one slide in a folder of their own.
 pub(crate) struct Painted {
@@ -25,33 +26,40 @@ pub(crate) struct Painted {
     pub(crate) cells: Vec<Cell>,
 }
 
+/// The tables of a slide in `folder`, its region being [`tissue`].
+pub(crate) fn write_tables(folder: &Path, cells: &mut [Cell]) {
+    let context = TableContext {
+        slide_id: SLIDE_ID.to_owned(),
+        mpp: Mpp::new(MPP).unwrap(),
+        class_names: CLASSES.iter().map(|&name| name.to_owned()).collect(),
+        provenance: Vec::new(),
+    };
+    write_cells(&folder.join("cells.parquet"), cells, &context).unwrap();
+    write_regions(&folder.join("regions.parquet"), &[tissue()], &context).unwrap();
+}
+
+/// Of that slide.
+pub(crate) fn facts() -> SlideFacts {
+    SlideFacts {
+        id: SLIDE_ID.to_owned(),
+        size_px: [SIDE_PX as u32; 2],
+        mpp: Mpp::new(MPP).unwrap(),
+        scanned_from: [0, 0],
+        class_names: CLASSES.map(str::to_owned).to_vec(),
+        class_colours: vec![[200, 0, 0], [0, 120, 0], [0, 0, 200]],
+        model: convert::ModelName { name: "painted".to_owned(), version: "1".to_owned() },
+        fingerprint: "f00d".to_owned(),
+        made_at: UNIX_EPOCH + Duration::from_secs(1_795_651_199),
+    }
+}
+
 impl Painted {
     pub(crate) fn new(mut cells: Vec<Cell>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let context = TableContext {
-            slide_id: "s0123456789abcdef".to_owned(),
-            mpp: Mpp::new(MPP).unwrap(),
-            class_names: CLASSES.iter().map(|&name| name.to_owned()).collect(),
-            provenance: Vec::new(),
-        };
-        let (table, of_regions) =
-            (folder.path().join("cells.parquet"), folder.path().join("regions.parquet"));
-        write_cells(&table, &mut cells, &context).unwrap();
-        write_regions(&of_regions, &[tissue()], &context).unwrap();
-        let facts = SlideFacts {
-            id: context.slide_id,
-            size_px: [SIDE_PX as u32; 2],
-            mpp: context.mpp,
-            scanned_from: [0, 0],
-            class_names: CLASSES.map(str::to_owned).to_vec(),
-            class_colours: vec![[200, 0, 0], [0, 120, 0], [0, 0, 200]],
-            model: convert::ModelName { name: "painted".to_owned(), version: "1".to_owned() },
-            fingerprint: "f00d".to_owned(),
-            made_at: UNIX_EPOCH + Duration::from_secs(1_795_651_199),
-        };
-        let table = CellTable::open(&table).unwrap();
-        let regions = read_regions(&of_regions).unwrap();
-        Self { folder, facts, table, regions, cells }
+        write_tables(folder.path(), &mut cells);
+        let table = CellTable::open(&folder.path().join("cells.parquet")).unwrap();
+        let regions = read_regions(&folder.path().join("regions.parquet")).unwrap();
+        Self { folder, facts: facts(), table, regions, cells }
     }
 
     pub(crate) fn export(&self, format: Format, choice: &Choice, settings: &Settings) -> (Tally, PathBuf) {
@@ -117,7 +125,7 @@ pub(crate) fn dense_ellipses(count: u64) -> Vec<Cell> {
     (0..count).map(|number| cell(number, ellipse(number, 120))).collect()
 }
 
-/// Which place of the lattice a centroid lies at, to a twentieth of a px.
+/// Place of the lattice that a centroid lies at, to a twentieth of a px.
 pub(crate) fn lattice_place(centroid: Level0Point) -> Option<(i64, i64)> {
     let (column, row) = ((centroid.x - FIRST_PX) / STEP_X, (centroid.y - FIRST_PX) / STEP_Y);
     let near = |value: f64, step: f64| (value - value.round()).abs() * step < 0.05;
@@ -134,14 +142,19 @@ fn ellipse(number: u64, corners: u32) -> Vec<Level0Point> {
         FIRST_PX + (number % PER_ROW) as f64 * STEP_X,
         FIRST_PX + (number / PER_ROW % PER_ROW) as f64 * STEP_Y,
     );
-    let (a, b) = (6.0 + (number % 7) as f64, 5.0 + (number % 5) as f64);
+    let upright = ellipse_of(middle, 6.0 + (number % 7) as f64, 5.0 + (number % 5) as f64, corners);
     let (sin, cos) = (number as f64).sin_cos();
-    let corner = |step: u32| {
-        let (up, along) = (f64::from(step) / f64::from(corners) * std::f64::consts::TAU).sin_cos();
-        let (x, y) = (a * along, b * up);
+    let turned = upright.into_iter().map(|corner| {
+        let (x, y) = (corner - middle).to_tuple();
         middle + euclid::vec2(x * cos - y * sin, x * sin + y * cos)
-    };
-    (0..corners).map(corner).collect()
+    });
+    turned.collect()
+}
+
+/// An upright ellipse with half axes `a` and `b`.
+pub(crate) fn ellipse_of(middle: Level0Point, a: f64, b: f64, corners: u32) -> Vec<Level0Point> {
+    let turns = (0..corners).map(|step| f64::from(step) / f64::from(corners) * std::f64::consts::TAU);
+    turns.map(f64::sin_cos).map(|(up, along)| middle + euclid::vec2(a * along, b * up)).collect()
 }
 
 /// Twenty rings that are wrong, each in its own way.
