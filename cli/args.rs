@@ -2,6 +2,8 @@
 
 mod exchange;
 mod judging;
+#[cfg(feature = "serve")]
+mod serving;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -26,6 +28,8 @@ pub use crate::{
 };
 pub use exchange::{Export, Frame, Import};
 pub use judging::{Annotations, Consensus, Eval, TrainingSet};
+#[cfg(feature = "serve")]
+pub use serving::Serve;
 
 /// Whole-slide pathology processing: gigapixel slides in, one Parquet dataset of
 /// every cell and region out.
@@ -54,6 +58,8 @@ enum Command {
     Thumbnail(Thumbnail),
     Draw(Draw),
     View(View),
+    #[cfg(feature = "serve")]
+    Serve(Box<Serve>),
     Doctor(Doctor),
     Status(Status),
     Report(Report),
@@ -521,6 +527,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Thumbnail(thumbnail) => command::pictures::thumbnail(&thumbnail),
         Command::Draw(draw) => command::draw::draw(&draw),
         Command::View(view) => command::view::view(&view),
+        #[cfg(feature = "serve")]
+        Command::Serve(serve) => command::serve::serve(*serve),
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Status(status) => command::status::status(&status),
         Command::Report(report) => command::report::report(&report),

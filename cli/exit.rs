@@ -118,8 +118,26 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     } else if let Some(error) = error.downcast_ref::<ConvertError>() {
         exit_of_convert(error)
     } else {
-        Exit::Internal
+        exit_of_others(error)
     }
+}
+
+#[cfg(feature = "serve")]
+fn exit_of_others(error: &anyhow::Error) -> Exit {
+    use service::ServiceError;
+    match error.downcast_ref::<ServiceError>() {
+        Some(ServiceError::Tokens { .. } | ServiceError::Root { .. } | ServiceError::Taken { .. }) => {
+            Exit::Usage
+        }
+        Some(ServiceError::Data { .. } | ServiceError::Listen { .. }) => Exit::CannotWrite,
+        Some(ServiceError::Start(_)) => Exit::Again,
+        None => Exit::Internal,
+    }
+}
+
+#[cfg(not(feature = "serve"))]
+fn exit_of_others(_: &anyhow::Error) -> Exit {
+    Exit::Internal
 }
 
 fn exit_of_job(error: &JobError) -> Exit {

@@ -167,7 +167,8 @@ fn ended(status: ExitStatus) -> Option<Exit> {
         .map(|code| Exit::from_code(code).unwrap_or(Exit::Internal))
 }
 
-fn reason(status: ExitStatus) -> String {
+/// Why a worker process died, in words.
+pub(crate) fn reason(status: ExitStatus) -> String {
     if status.code() == Some(exit::HUNG) {
         return "no window ended within the slide timeout".into();
     }
@@ -180,13 +181,20 @@ fn reason(status: ExitStatus) -> String {
 }
 
 fn spawn() -> anyhow::Result<Child> {
+    child_command()?.spawn().context("cannot start the worker process")
+}
+
+/// This very command, to be started as a child.
+///
+/// # Errors
+///
+/// When this program cannot be found.
+pub fn child_command() -> anyhow::Result<Command> {
     let program = env::current_exe().context("cannot find this program")?;
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
-    Command::new(program)
-        .args(arguments)
-        .env(CHILD, std::process::id().to_string())
-        .spawn()
-        .context("cannot start the worker process")
+    let mut command = Command::new(program);
+    command.args(arguments).env(CHILD, std::process::id().to_string());
+    Ok(command)
 }
 
 /// Hands SIGTERM on to the child: the first as SIGUSR1, which only asks it to

@@ -232,7 +232,12 @@ impl Slide {
 }
 
 /// What the table and the account say of a slide.
-fn facts(cells: &CellTable, table: &Path, id: &SlideId, analysis: &Analysis) -> anyhow::Result<SlideFacts> {
+pub(super) fn facts(
+    cells: &CellTable,
+    table: &Path,
+    id: &SlideId,
+    analysis: &Analysis,
+) -> anyhow::Result<SlideFacts> {
     let (header, origin) = (cells.header(), cells.origin());
     let corner = origin.bounds.map_or_else(Level0Point::zero, |bounds| bounds.min);
     let written = fs::metadata(table).and_then(|about| about.modified());

@@ -18,6 +18,8 @@ pub mod model;
 pub mod pictures;
 pub mod plan;
 pub mod report;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod settings;
 pub mod status;
 pub mod verify;

@@ -1,0 +1,34 @@
+//! Jobs: how they stand, and their end.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, extract::State, http::StatusCode};
+
+use super::{App, aside, extract::Named};
+use crate::{
+    job::JobView,
+    problem::{Kind, Problem},
+    tokens::{Caller, Role},
+};
+
+/// `GET /v1/jobs/{id}`.
+pub(super) async fn show(State(app): State<Arc<App>>, Named(id): Named) -> Result<Json<JobView>, Problem> {
+    app.jobs.view(id).map(Json).ok_or_else(Problem::no_job)
+}
+
+/// `DELETE /v1/jobs/{id}`: takes it back, and erases what was sent and found.
+pub(super) async fn erase(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named,
+) -> Result<StatusCode, Problem> {
+    let (request, _) = app.jobs.request(id).ok_or_else(Problem::no_job)?;
+    if caller.role < Role::Admin && request.by.as_deref() != caller.name.as_deref() {
+        return Err(Problem::new(
+            Kind::NotAllowed,
+            "this job came with another token: only that one, or one of the role admin, may erase it",
+        ));
+    }
+    let jobs = Arc::clone(&app.jobs);
+    if aside(move || jobs.cancel(id)).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::no_job()) }
+}

@@ -1,0 +1,106 @@
+//! What is answered to whom.
+
+mod about;
+mod events;
+mod extract;
+mod guard;
+mod jobs;
+mod negotiate;
+mod results;
+mod submit;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub(crate) use self::guard::Peer;
+use crate::{
+    audit::Audit,
+    jobs::Jobs,
+    metrics::Metrics,
+    problem::{Kind, Problem},
+    runner::Runner,
+    settings::Settings,
+};
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) runner: Arc<dyn Runner>,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: Audit,
+    /// Uploads at once.
+    pub(crate) uploads: Semaphore,
+    /// Results that are turned into other formats at once: each takes a processor.
+    pub(crate) conversions: Semaphore,
+}
+
+impl App {
+    pub(crate) fn new(
+        settings: Settings,
+        jobs: Arc<Jobs>,
+        runner: Arc<dyn Runner>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        const CONVERSIONS: usize = 2;
+        Self {
+            audit: Audit::new(jobs.store.audit()),
+            uploads: Semaphore::new(settings.max_uploads),
+            conversions: Semaphore::new(CONVERSIONS),
+            jobs,
+            runner,
+            settings,
+            metrics,
+        }
+    }
+}
+
+/// All routes; `openapi.json` describes the same.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/detect", post(submit::detect))
+        .route("/v1/jobs", post(submit::by_path))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::erase))
+        .route("/v1/jobs/{id}/events", get(events::follow))
+        .route("/v1/jobs/{id}/result", get(results::result))
+        .route("/v1/models", get(about::models))
+        .route("/healthz", get(about::health))
+        .route("/readyz", get(about::ready))
+        .route("/metrics", get(about::metrics))
+        .route("/openapi.json", get(about::openapi))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        // Bodies are counted where they are read.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
+        .with_state(app)
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(Kind::NotFound, "there is no such path; /openapi.json lists those there are")
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(Kind::Method, "this path does not take this method; /openapi.json lists those it takes")
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    Problem::new(Kind::Internal, "the service failed to answer this; please report it").into_response()
+}
+
+/// Runs what waits for a disk or a processor off the threads that answer.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Problem::new(Kind::Internal, "the service failed to answer this; please report it"))
+}

@@ -1,0 +1,264 @@
+//! What is known of a job.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::JobId;
+
+/// One of two lines that jobs wait in. Each has a worker of its own, so that a small picture never waits behind a slide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Pictures that are answered at once.
+    Small,
+    /// All others.
+    Large,
+}
+
+impl Lane {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Small, Self::Large];
+
+    /// In one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Large => "large",
+        }
+    }
+}
+
+/// What a request may say of its slide and of the model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobOptions {
+    /// One of `/v1/models`; the first of them where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Microns per pixel, for a picture that does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mpp: Option<f64>,
+    /// Microns per pixel in place of what the slide says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_mpp: Option<f64>,
+}
+
+/// What a look at the head of a slide's file tells.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Width and height of level 0, px.
+    pub size_px: [u32; 2],
+    /// Whether it is DICOM.
+    #[serde(default)]
+    pub is_dicom: bool,
+    /// `StudyInstanceUID` of a DICOM slide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub study_id: Option<String>,
+    /// `SeriesInstanceUID` of a DICOM slide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series_id: Option<String>,
+}
+
+impl Measured {
+    /// Megapixels of level 0.
+    #[must_use]
+    pub fn mpx(&self) -> f64 {
+        let [width, height] = self.size_px.map(f64::from);
+        width * height / 1e6
+    }
+}
+
+/// A job as it was accepted: `request.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The slide; of an upload, relative to the job's folder.
+    pub slide: PathBuf,
+    /// Whether it was sent, and is ours to erase.
+    pub is_upload: bool,
+    /// What was said of it.
+    pub options: JobOptions,
+    /// What is known of it.
+    pub measured: Measured,
+    /// Where it waits.
+    pub lane: Lane,
+    /// The name of the token it came with.
+    pub by: Option<String>,
+    /// What tells it from other requests, where the client gave it a key.
+    pub once: Option<Once>,
+    /// When it was accepted, UTC.
+    pub accepted: String,
+}
+
+/// An `Idempotency-Key` and what came with it, as hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Once {
+    /// Of token and key.
+    pub key: String,
+    /// Of body and options.
+    pub content: String,
+}
+
+/// What a worker needs to know of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Which job.
+    pub id: JobId,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The slide.
+    pub slide: PathBuf,
+    /// What was said of it.
+    pub options: JobOptions,
+}
+
+impl Task {
+    /// The dataset that the job writes.
+    #[must_use]
+    pub fn out(&self) -> PathBuf {
+        out_of(&self.folder)
+    }
+
+    /// Where results in other formats lie.
+    #[must_use]
+    pub fn exports(&self) -> PathBuf {
+        self.folder.join("exports")
+    }
+
+    /// Where results so far lie.
+    #[must_use]
+    pub fn so_far(&self) -> PathBuf {
+        self.folder.join("so-far")
+    }
+}
+
+pub(crate) fn out_of(folder: &Path) -> PathBuf {
+    folder.join("out")
+}
+
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It waits for its turn.
+    Queued,
+    /// It is being analysed.
+    Running,
+    /// All windows have a result.
+    Done,
+    /// Some windows have none; the rest is there.
+    Partial,
+    /// There are no results.
+    Failed,
+    /// It was taken back, and is erased as soon as the worker lets go of it.
+    Cancelled,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Done, Self::Partial, Self::Failed, Self::Cancelled];
+
+    /// Whether nothing more will happen to it.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// Whether there are results.
+    #[must_use]
+    pub fn has_results(self) -> bool {
+        matches!(self, Self::Done | Self::Partial)
+    }
+
+    /// In one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How a job ended: `ended.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How it stands for good.
+    pub state: State,
+    /// Why there are no results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When, UTC.
+    pub at: String,
+    /// The same in seconds since 1970.
+    pub at_secs: u64,
+}
+
+/// Windows of a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct WindowCount {
+    /// Ended so far, failed ones included.
+    pub done: u64,
+    /// In the plan; 0 before the slide is planned.
+    pub total: u64,
+    /// Without a result.
+    pub failed: u64,
+}
+
+/// A job as its client sees it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobView {
+    /// Which.
+    pub id: JobId,
+    /// How it stands.
+    pub state: State,
+    /// Why there are no results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The line it waits in.
+    pub lane: Lane,
+    /// Jobs before it in its line: 0 is the next to run. Only while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<usize>,
+    /// Seconds until it ends, as estimated; absent while there is nothing to estimate from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_s: Option<f64>,
+    /// How far it is.
+    pub windows: WindowCount,
+    /// Cells found so far.
+    pub cells: u64,
+    /// When it was accepted, UTC.
+    pub accepted: String,
+    /// When it ended, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Where to go from here.
+    pub links: Links,
+}
+
+/// Paths of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Links {
+    /// This view.
+    #[serde(rename = "self")]
+    pub own: String,
+    /// What happens, as it happens.
+    pub events: String,
+    /// What was found.
+    pub result: String,
+}
+
+impl Links {
+    /// Those of a job.
+    #[must_use]
+    pub fn of_job(id: JobId) -> Self {
+        let own = format!("/v1/jobs/{id}");
+        Self { events: format!("{own}/events"), result: format!("{own}/result"), own }
+    }
+}

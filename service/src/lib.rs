@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod audit;
+mod error;
+mod http;
+mod id;
+mod job;
+mod jobs;
+mod lanes;
+mod metrics;
+mod multipart;
+mod pace;
+mod problem;
+mod report;
+mod roots;
+mod runner;
+mod server;
+mod settings;
+mod store;
+mod tokens;
+mod unzip;
+mod upload;
+
+pub use error::ServiceError;
+pub use id::JobId;
+pub use job::{JobOptions, JobView, Lane, Links, Measured, State, Task, WindowCount};
+pub use problem::{Kind, Problem};
+pub use report::{ClassCount, Finding, Frame, Location, Report, ReportCoverage, ReportModel};
+pub use roots::Roots;
+pub use runner::{Event, Format, ModelCard, RunEnd, Runner, Stop};
+pub use server::{Service, Stopping};
+pub use settings::Settings;
+pub use tokens::{Caller, Role, Tokens};
+
+/// What the service answers to whom, as OpenAPI 3.1.
+pub const OPENAPI: &str = include_str!("openapi.json");

@@ -1,0 +1,59 @@
+//! What an operator sets.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{roots::Roots, tokens::Tokens};
+
+/// What an operator sets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder of jobs.
+    pub data: PathBuf,
+    /// Who may do what; `None`: everybody on this machine, and nobody else.
+    pub tokens: Option<Tokens>,
+    /// Folders whose slides may be named by path.
+    pub roots: Roots,
+    /// Pictures up to this many megapixels are answered at once.
+    pub sync_mpx: f64,
+    /// How long a client waits for such an answer before it gets a job instead.
+    pub sync_wait: Duration,
+    /// Bytes of an upload, and of what a zip unpacks to.
+    pub max_upload: u64,
+    /// Uploads at once.
+    pub max_uploads: usize,
+    /// Jobs that wait at once.
+    pub max_queued: usize,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// A report with more findings says how many there are, and where to fetch them.
+    pub max_findings: u64,
+    /// How long an upload may take for each [part](crate::upload::PART) of it, and a head of a request.
+    pub patience: Duration,
+    /// How long a job is kept after its end.
+    pub keep: Duration,
+    /// Whether what was sent is kept as long as its results.
+    pub keep_uploads: bool,
+}
+
+impl Settings {
+    /// Those of a service on its own machine, with its jobs in `data`.
+    #[must_use]
+    pub fn local(data: impl Into<PathBuf>) -> Self {
+        const HOUR: Duration = Duration::from_secs(3600);
+        Self {
+            data: data.into(),
+            tokens: None,
+            roots: Roots::default(),
+            sync_mpx: 16.0,
+            sync_wait: Duration::from_secs(60),
+            max_upload: 4 << 30,
+            max_uploads: 4,
+            max_queued: 100,
+            max_connections: 512,
+            max_findings: 10_000,
+            patience: Duration::from_secs(30),
+            keep: 7 * 24 * HOUR,
+            keep_uploads: false,
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! `slidemill serve` as a client meets it: a painted slide in, the results of a run out, whatever is killed.
+
+#![cfg(feature = "serve")]
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use serde_json::Value;
+use support::{SMALL_WINDOWS, any_file, kill, paint, run, slidemill, small_slide, tables};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A service with jobs in a folder.
+struct Served {
+    child: Child,
+    address: String,
+    data: PathBuf,
+}
+
+impl Served {
+    fn start(data: &Path, more: &[&str]) -> Self {
+        let mut command = slidemill();
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(SMALL_WINDOWS)
+            .args(more);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output"))
+            .read_line(&mut line)
+            .expect("it says its address");
+        let address = line.split("http://").nth(1).expect("an address").trim().to_owned();
+        Self { child, address, data: data.to_owned() }
+    }
+
+    /// Status, head and body of the answer.
+    fn ask(&self, request: &str, head: &[&str], body: &[u8]) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let lines: String = head.iter().map(|line| format!("{line}\r\n")).collect();
+        let length = body.len();
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {length}\r\n{lines}\r\n",
+            self.address
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).expect("it reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("it answers");
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, head, answer[end + 4..].to_vec())
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let (_, _, body) = self.ask(&format!("GET {path}"), &[], b"");
+        serde_json::from_slice(&body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)))
+    }
+
+    fn detect(&self, slide: &Path, query: &str, head: &[&str]) -> (u16, String, Vec<u8>) {
+        let content = fs::read(slide).expect("the slide is there");
+        let head = [&["Content-Type: application/octet-stream"], head].concat();
+        self.ask(&format!("POST /v1/detect{query}"), &head, &content)
+    }
+
+    /// The place of the job that a slide becomes.
+    fn job(&self, slide: &Path) -> String {
+        let (status, head, body) = self.detect(slide, "", &["Prefer: respond-async"]);
+        assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
+        // Ids are upper case.
+        let view: Value = serde_json::from_slice(&body).expect("a job");
+        assert!(head.contains("location: /v1/jobs/"));
+        view["links"]["self"].as_str().expect("a place").to_owned()
+    }
+
+    fn wait_until(&self, reached: impl Fn() -> bool) {
+        let (_keep, never) = mpsc::channel::<()>();
+        while !reached() {
+            let _ = never.recv_timeout(Duration::from_millis(5));
+        }
+    }
+
+    fn wait_for_end(&self, job: &str) -> Value {
+        self.wait_until(|| {
+            let state = self.json(job)["state"].clone();
+            state != "queued" && state != "running"
+        });
+        self.json(job)
+    }
+
+    fn parquet(&self, job: &str) -> Vec<u8> {
+        let accept = ["Accept: application/vnd.apache.parquet"];
+        let (status, _, body) = self.ask(&format!("GET {job}/result"), &accept, b"");
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+        body
+    }
+
+    /// Waits until windows of a job are in its ledger.
+    fn wait_for_windows(&self) {
+        self.wait_until(|| any_file(&self.data.join("jobs"), "windows"));
+    }
+
+    /// Its worker processes.
+    fn workers(&self) -> Vec<u32> {
+        let pid = self.child.id();
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+        let children =
+            tasks.flatten().map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+        children.collect::<String>().split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    }
+
+    /// The exit code after SIGTERM.
+    fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        self.child.wait().expect("it ends").code()
+    }
+
+    /// Kills it and its workers, as a lost machine does.
+    fn kill(mut self) {
+        let workers = self.workers();
+        kill(self.child.id());
+        workers.into_iter().for_each(kill);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The table of cells that a run with the same settings writes.
+fn cells_of_a_run(slide: &Path, folder: &Path) -> Vec<u8> {
+    let out = folder.join("run");
+    assert!(run(&[slide], &out, &SMALL_WINDOWS).status.success());
+    let mut tables = tables(&out);
+    let path = tables.keys().find(|path| path.starts_with("cells")).cloned().expect("a table of cells");
+    tables.remove(&path).expect("it was found")
+}
+
+#[test]
+fn a_picture_gives_the_cells_of_a_run_byte_by_byte() {
+    let folder = folder();
+    let slide = folder.path().join("Miller John.tif");
+    small_slide(&slide, 5);
+    let expected = cells_of_a_run(&slide, folder.path());
+    let served = Served::start(&folder.path().join("data"), &["--models", "nuclei-he,nuclei-he-seg"]);
+
+    let (status, head, body) = served.detect(&slide, "", &[]);
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let report: Value = serde_json::from_slice(&body).expect("a report");
+    assert!(head.contains("content-type: application/json"));
+    let cells = report["counts"][0]["n"].as_u64().expect("a count");
+    assert_eq!(report["findings"].as_array().expect("findings").len() as u64, cells);
+    assert!(report["findings"][0].get("outline").is_none());
+    assert_eq!(report["coverage"]["failed_windows"], 0);
+    let (status, _, table) = served.detect(&slide, "", &["Accept: application/vnd.apache.parquet"]);
+    assert_eq!((status, table == expected), (200, true));
+
+    let (status, _, body) = served.detect(&slide, "?model=nuclei-he-seg", &[]);
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let outlined: Value = serde_json::from_slice(&body).expect("a report");
+    assert!(outlined["findings"][0]["outline"].as_array().expect("an outline").len() > 4);
+    assert_eq!(served.json("/v1/models")["models"][1]["name"], "nuclei-he-seg");
+    assert_eq!(served.json("/readyz")["status"], "ready");
+
+    let job = served.job(&slide);
+    assert_eq!(served.wait_for_end(&job)["state"], "done");
+    let of_kind = |accept: &str, query: &str| {
+        let (status, _, body) =
+            served.ask(&format!("GET {job}/result{query}"), &[&format!("Accept: {accept}")], b"");
+        assert_eq!(status, 200, "{accept}: {}", String::from_utf8_lossy(&body));
+        body
+    };
+    let geojson: Value = serde_json::from_slice(&of_kind("application/geo+json", "")).expect("GeoJSON");
+    assert!(geojson["features"].as_array().expect("features").len() as u64 >= cells);
+    assert!(of_kind("application/zip", "").starts_with(b"PK"));
+    for object in ["?object=ann", "?object=sr"] {
+        assert_eq!(&of_kind("application/dicom", object)[128..132], b"DICM");
+    }
+    assert_eq!(served.terminate(), Some(0), "no job is left");
+    let kept = walkdir::WalkDir::new(folder.path().join("data")).into_iter().flatten();
+    for entry in kept.filter(|entry| entry.file_type().is_file()) {
+        let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("it can be read")).into_owned();
+        assert!(!text.contains("Miller"), "{}", entry.path().display());
+    }
+}
+
+#[test]
+fn a_killed_service_loses_no_job_and_does_no_window_twice() {
+    let folder = folder();
+    let (slide, data) = (folder.path().join("slide.tif"), folder.path().join("data"));
+    paint(&slide, 9, 900.0, 700.0);
+    let expected = cells_of_a_run(&slide, folder.path());
+    let slow = ["--sync-mpx", "0"];
+    let served = Served::start(&data, &slow);
+    let jobs = [served.job(&slide), served.job(&slide)];
+    served.wait_for_windows();
+    served.kill();
+
+    let served = Served::start(&data, &slow);
+    for job in &jobs {
+        assert_eq!(served.wait_for_end(job)["state"], "done");
+        assert!(served.parquet(job) == expected, "the same bytes as of a run that nobody killed");
+    }
+    let log = fs::read_to_string(data.join(jobs[0].trim_start_matches("/v1/")).join("events.jsonl"))
+        .expect("events");
+    let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    let begun: Vec<u64> = events.iter().filter_map(|event| event["resumed"].as_u64()).collect();
+    assert!(begun.len() == 2 && begun[1] > 0, "it went on from its ledger: {begun:?}");
+    assert_eq!(fs::read_dir(data.join("jobs")).expect("jobs").count(), 2);
+}
+
+#[test]
+fn a_service_that_is_asked_to_stop_says_that_jobs_remain() {
+    let folder = folder();
+    let (slide, data) = (folder.path().join("slide.tif"), folder.path().join("data"));
+    paint(&slide, 9, 900.0, 700.0);
+    let served = Served::start(&data, &["--sync-mpx", "0"]);
+    let job = served.job(&slide);
+    served.job(&slide);
+    served.wait_for_windows();
+    assert_eq!(served.terminate(), Some(75));
+    let served = Served::start(&data, &["--sync-mpx", "0"]);
+    assert_eq!(served.wait_for_end(&job)["state"], "done");
+}
+
+#[test]
+fn a_worker_that_dies_costs_nothing_but_time_and_strangers_files_cost_themselves() {
+    let folder = folder();
+    let (slide, bad) = (folder.path().join("slide.tif"), folder.path().join("bad.tif"));
+    paint(&slide, 9, 900.0, 700.0);
+    let served = Served::start(&folder.path().join("data"), &["--sync-mpx", "0"]);
+    let job = served.job(&slide);
+    served.wait_for_windows();
+    served.workers().into_iter().for_each(|worker| {
+        let _ = Command::new("kill").args(["-9", &worker.to_string()]).status();
+    });
+    assert_eq!(served.wait_for_end(&job)["state"], "done");
+
+    let content = fs::read(&slide).expect("the slide is there");
+    for (content, said) in
+        [(&content[..200], "cannot be opened"), (b"GIF89a, and no slide", "cannot be opened")]
+    {
+        fs::write(&bad, content).expect("it can be written");
+        let (status, head, body) = served.detect(&bad, "", &[]);
+        let body = String::from_utf8_lossy(&body).into_owned();
+        assert!(status == 422 && body.contains(said), "{status}: {body}");
+        assert!(head.contains("application/problem+json") && !body.contains("/upload/"), "{body}");
+    }
+}
+
+#[test]
+fn another_address_than_loopback_needs_tokens() {
+    let folder = folder();
+    let output =
+        slidemill().arg("serve").arg("--data").arg(folder.path()).args(["--listen", "0.0.0.0:0"]).output();
+    let output = output.expect("the command starts");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(support::stderr(&output).contains("--token-file"), "{}", support::stderr(&output));
+}
+
+/// Blocks of shell in a part of a page.
+fn shell_blocks(page: &str, heading: &str) -> Vec<String> {
+    let part = page.split(heading).nth(1).expect("the heading").split("\n## ").next().unwrap_or_default();
+    part.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_session_of_the_docs_works_as_written() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: curl is absent");
+        return;
+    }
+    let folder = folder();
+    let slides = folder.path().join("slides");
+    fs::create_dir(&slides).expect("a folder");
+    small_slide(&slides.join("case-7.svs"), 5);
+    fs::copy(slides.join("case-7.svs"), folder.path().join("slide.tif")).expect("a copy");
+    let [slide, field] = ["slide.tif", "field.png"].map(|name| folder.path().join(name));
+    let thumbnail =
+        slidemill().arg("thumbnail").arg(slide).arg("-o").arg(field).args(["--size", "1280"]).output();
+    assert!(thumbnail.expect("the command starts").status.success());
+
+    let root = slides.display().to_string();
+    let served = Served::start(&folder.path().join("data"), &["--allow-root", &root]);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/service.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let session = shell_blocks(&page, "## A session").join("\n");
+    assert!(session.contains("/v1/detect") && session.contains("/v1/jobs"));
+    let session = session.replace("127.0.0.1:8750", &served.address).replace("/slides/", &format!("{root}/"));
+    let output = Command::new("sh").arg("-euc").arg(&session).current_dir(folder.path()).output();
+    let output = output.expect("a shell");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("event: end") && said.contains("\"state\":"), "{said}");
+    let read = |name: &str| fs::read(folder.path().join(name)).expect("the session wrote it");
+    for report in ["report.json", "slide.json"] {
+        let report: Value = serde_json::from_slice(&read(report)).expect("a report");
+        assert!(report["counts"][0]["n"].as_u64().is_some_and(|cells| cells > 100), "{report}");
+    }
+    assert!(read("slide.parquet").starts_with(b"PAR1"));
+    assert_eq!(&read("slide-sr.dcm")[128..132], b"DICM");
+}
+
+/// The command that tests answers against `openapi.json`, where it is installed.
+fn schemathesis() -> Option<PathBuf> {
+    let named = std::env::var_os("SLIDEMILL_TEST_SCHEMATHESIS").map(PathBuf::from);
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv-test/bin/schemathesis");
+    let found = named.or_else(|| made.exists().then_some(made));
+    if found.is_none() {
+        eprintln!("SKIPPED: schemathesis is absent; SLIDEMILL_TEST_SCHEMATHESIS says where it is");
+    }
+    found
+}
+
+#[test]
+fn answers_are_as_the_description_says() {
+    let Some(schemathesis) = schemathesis() else { return };
+    let folder = folder();
+    let served = Served::start(&folder.path().join("data"), &[]);
+    served.wait_until(|| served.ask("GET /readyz", &[], b"").0 == 200);
+    let output = Command::new(schemathesis)
+        .args(["run", "--max-examples", "20", "--seed", "1", "--no-color"])
+        // Bytes of any kind fit the schema of an upload, and are no slide.
+        .args(["--exclude-checks", "positive_data_acceptance"])
+        .arg(format!("http://{}/openapi.json", served.address))
+        .current_dir(folder.path())
+        .output()
+        .expect("schemathesis starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
