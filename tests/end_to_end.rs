@@ -777,14 +777,15 @@ fn a_model_of_one_size_decides_the_windows_or_gets_them_in_pieces() {
         let output = run(&[&slide], out, &[&["--model", model, "--threads", "2"][..], more].concat());
         assert!(output.status.success(), "{}", stderr(&output));
         let account = accounts(out).remove(0);
-        (account.settings["window_px"].clone(), account.cells(), stderr(&output))
+        (account.settings.clone(), account.cells(), stderr(&output))
     };
-    let (window, _, said) = made_with(&folder.path().join("own"), &[]);
-    assert_eq!(window, "640");
+    let (settings, _, said) = made_with(&folder.path().join("own"), &[]);
+    assert_eq!((settings["window_px"].as_str(), settings.get("pieces")), ("640", None));
     assert!(said.contains("windows of 640 px"), "{said}");
     // The model answers three boxes for each picture it is given, wherever that lies.
-    let (window, cells, _) = made_with(&folder.path().join("pieces"), &["--window", "1280"]);
-    assert!(window == "1280" && cells >= 9, "{window}, {cells}");
+    let (settings, cells, _) = made_with(&folder.path().join("pieces"), &["--window", "1280"]);
+    assert!(settings["window_px"] == "1280" && cells >= 9, "{settings:?}, {cells}");
+    assert!(settings["pieces"].starts_with("640 × 640 px sharing "), "{settings:?}");
 
     let refused = |more: &[&str]| {
         let out = folder.path().join("refused");

@@ -41,6 +41,8 @@ pub struct Manifest {
     pub mpp: Option<Mpp>,
     /// The longest side, in µm, of objects it promises to see whole.
     pub max_object_um: Option<f64>,
+    /// What pieces of a larger window share, px; `None`: as its largest object asks for.
+    pub piece_overlap_px: Option<u32>,
     /// Its coarsest stride in px: window sides must be multiples of it.
     pub stride: u32,
     /// Height and width it was exported at, px. A hint where the shape is dynamic.
@@ -92,6 +94,7 @@ impl Manifest {
             classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),
             mpp,
             max_object_um: None,
+            piece_overlap_px: None,
             stride: 1,
             imgsz: None,
             conf: Self::DEFAULT_CONF,

@@ -229,9 +229,20 @@ fn pixels_line(m: &Manifest) -> String {
     format!("{order} bytes{scale}{shift}, inside the graph")
 }
 
+/// What pieces of a larger window share, as far as the model says.
+fn shared_line(m: &Manifest) -> String {
+    match (m.piece_overlap_px, m.max_object_um) {
+        (Some(px), _) => format!("{px} px"),
+        (None, Some(um)) => format!("twice its largest object, {} µm, at most half of their side", 2.0 * um),
+        (None, None) => "half of their side, as it does not say its largest object".to_owned(),
+    }
+}
+
 fn window_line(m: &Manifest) -> String {
     match (m.input.height.fixed(), m.input.width.fixed()) {
-        (Some(height), Some(width)) => format!("exactly {width} × {height} px"),
+        (Some(height), Some(width)) => {
+            format!("exactly {width} × {height} px, larger ones in pieces that share {}", shared_line(m))
+        }
         _ => {
             let exported = m.imgsz.map(|[h, w]| format!(", exported at {w} × {h}")).unwrap_or_default();
             format!("multiples of {} px{exported}", m.stride)

@@ -33,6 +33,9 @@ pub struct MergeTerms {
     /// Width and height that its input always has, px; `None`: it takes windows of many sizes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed_input: Option<(u32, u32)>,
+    /// What pieces of a larger window share, px; `None`: as its largest object asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece_overlap_px: Option<u32>,
     /// How it answers.
     pub head: Head,
     /// How bytes become its tensor.
@@ -60,6 +63,7 @@ impl Manifest {
             max_object_um: self.max_object_um,
             stride: self.stride,
             fixed_input: self.fixed_input(),
+            piece_overlap_px: self.piece_overlap_px,
             head: self.head,
             normalisation: self.normalisation,
         }

@@ -19,7 +19,7 @@ pub(crate) fn of_job(settings: &Settings, models: &ModelSet) -> MadeWith {
 /// What of that can change what a window gives: which windows there are, what the model is shown of them, and which of
 /// its answers are detections. Threads, batch and memory are not among it.
 pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
-    MadeWith::new([
+    let always = [
         ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
         ("model_sha256", models.facts().sha256),
         ("model_mpp", models.mpps()),
@@ -35,7 +35,10 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
         ("tissue_mask", settings.tissue_mask.to_string()),
         ("max_enlarge", settings.max_enlarge.to_string()),
         ("stains", settings.stains.to_string()),
-    ])
+    ];
+    // Of jobs with pieces alone: the others are what they were without it.
+    let pieces = opening::pieces(settings, models).map(|pieces| ("pieces", pieces));
+    MadeWith::new(always.into_iter().chain(pieces))
 }
 
 fn or_none(value: Option<impl fmt::Display>) -> String {
@@ -106,6 +109,7 @@ mod tests {
             max_object_um: _,
             stride: _,
             fixed_input: _,
+            piece_overlap_px: _,
             head: _,
             normalisation,
         } = plain();
@@ -157,6 +161,21 @@ mod tests {
             // The longest object decides nothing where the overlap is given.
             assert_eq!(stays, is_of_cells || name == "max_object_um", "{name}");
         }
+    }
+
+    /// Pieces that share more see more objects whole: other cells of the same slide and model.
+    #[test]
+    fn size_and_overlap_of_pieces_are_named_where_windows_are_cut() {
+        let pieces = |window: Option<u32>, terms: MergeTerms| {
+            let settings = Settings::new(RunOptions { window, ..RunOptions::default() }).unwrap();
+            of_job(&settings, &models(terms)).get("pieces").map(str::to_owned)
+        };
+        let small = MergeTerms { fixed_input: Some((640, 640)), max_object_um: Some(40.0), ..plain() };
+        assert_eq!(pieces(Some(2048), plain()), None);
+        assert_eq!(pieces(None, small.clone()), None);
+        assert_eq!(pieces(Some(2048), small.clone()).as_deref(), Some("640 × 640 px sharing 160 px"));
+        let stated = MergeTerms { piece_overlap_px: Some(96), ..small };
+        assert_eq!(pieces(Some(2048), stated).as_deref(), Some("640 × 640 px sharing 96 px"));
     }
 
     #[test]

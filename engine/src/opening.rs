@@ -1,6 +1,6 @@
 //! Opens the models of a job for windows of the size they take, whole or in pieces.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use detector::{Detector, InPieces, OnnxDetector, Pieces, SessionSettings, overlap_for};
 use tiler::{Overlap, PlanSettings};
@@ -37,11 +37,47 @@ fn piece(settings: &Settings, model: &SetModel) -> Option<(usize, usize)> {
     fixed.filter(|&piece| piece != (side, side))
 }
 
-/// The longest object that the model promises to see whole, µm, where it decides how windows or their pieces overlap.
+/// How the windows of a model are cut; `None`: it gets them whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut {
+    /// Width and height of the pieces, px.
+    piece: (usize, usize),
+    /// What neighbours share at least, px.
+    overlap: usize,
+}
+
+impl Cut {
+    fn new(settings: &Settings, model: &SetModel) -> Option<Self> {
+        let piece = piece(settings, model)?;
+        let largest = model.terms.max_object_um.map(|um| um / model.mpp.get());
+        let stated = model.terms.piece_overlap_px.map(|px| px as usize);
+        let overlap = stated.unwrap_or_else(|| overlap_for(piece.0.min(piece.1), largest));
+        Some(Self { piece, overlap })
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { piece: (width, height), overlap } = self;
+        write!(f, "{width} × {height} px sharing {overlap} px")
+    }
+}
+
+/// How the windows of each model are cut, for hashes and provenance; `None`: all get them whole.
+#[must_use]
+pub(crate) fn pieces(settings: &Settings, models: &ModelSet) -> Option<String> {
+    let is_cut = models.each.iter().any(|model| Cut::new(settings, model).is_some());
+    is_cut.then(|| {
+        models.joined(|model| {
+            Cut::new(settings, model).map_or_else(|| "none".to_owned(), |cut| cut.to_string())
+        })
+    })
+}
+
+/// The longest object that the model promises to see whole, µm, where it decides how windows overlap.
 #[must_use]
 pub(crate) fn deciding_object_um(settings: &Settings, model: &SetModel) -> Option<f64> {
-    let decides = settings.overlap == Overlap::Auto || piece(settings, model).is_some();
-    model.terms.max_object_um.filter(|_| decides)
+    model.terms.max_object_um.filter(|_| settings.overlap == Overlap::Auto)
 }
 
 /// Background around slides that are shorter than a window, px; `None`: windows keep their size.
@@ -89,7 +125,7 @@ impl Opener<'_> {
         open: impl FnOnce(&Opening<'_>) -> Result<OnnxDetector, JobError>,
     ) -> Result<Box<dyn Detector>, JobError> {
         let side = window(self.settings, model) as usize;
-        let Some(piece) = piece(self.settings, model) else {
+        let Some(Cut { piece, overlap }) = Cut::new(self.settings, model) else {
             return Ok(Box::new(open(&self.opening(model, (side, side)))?));
         };
         if self.settings.keep_raw.is_some() {
@@ -99,8 +135,6 @@ impl Opener<'_> {
                 piece.0, piece.1, piece.0
             )));
         }
-        let largest = model.terms.max_object_um.map(|um| um / model.mpp.get());
-        let overlap = overlap_for(piece.0.min(piece.1), largest);
         let pieces =
             Pieces::new((side, side), piece, overlap, model.terms.stride as usize).map_err(|error| {
                 JobError::usage(format!("{error}; leave --window out to take the model's own size"))

@@ -10,6 +10,7 @@
 //! mpp = 0.25             # µm per pixel the model was trained at
 //! max_object_um = 20     # the largest object it promises to see whole
 //! stride = 32            # its coarsest; window sides must be multiples
+//! piece_overlap_px = 96  # what pieces of a larger window share, where it takes one size of pictures
 //! conf = 0.25            # default score threshold
 //! nms_iou = 0.7
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
@@ -46,6 +47,7 @@ pub(crate) struct ManifestFile {
     pub attribution: Option<String>,
     pub mpp: Option<f64>,
     pub max_object_um: Option<f64>,
+    pub piece_overlap_px: Option<u32>,
     pub stride: Option<u32>,
     pub conf: Option<f64>,
     pub nms_iou: Option<f64>,
@@ -85,6 +87,7 @@ const TOP: &[&str] = &[
     "attribution",
     "mpp",
     "max_object_um",
+    "piece_overlap_px",
     "stride",
     "conf",
     "nms_iou",

@@ -53,6 +53,7 @@ pub(crate) fn manifest_of(
         classes,
         mpp: mpp(&metadata, file)?,
         max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,
+        piece_overlap_px: piece_overlap(file, &input)?,
         stride: stride(&metadata, file)?,
         imgsz: imgsz(&metadata)?,
         conf,
@@ -175,6 +176,24 @@ fn stride(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<u32, DetectorE
     match stride.fract() {
         0.0 => Ok(stride as u32),
         _ => Err(DetectorError::manifest("stride", format!("is {stride}, expected a whole number"))),
+    }
+}
+
+/// What pieces share, as stated; it has a meaning only where a larger window is cut.
+fn piece_overlap(file: &ManifestFile, input: &ImageInput) -> Result<Option<u32>, DetectorError> {
+    const KEY: &str = "piece_overlap_px";
+    let Some(stated) = file.piece_overlap_px else { return Ok(None) };
+    match input.height.fixed().zip(input.width.fixed()) {
+        None => {
+            let reason = "the model takes windows of any size and gets none in pieces; leave it out";
+            Err(DetectorError::manifest(KEY, reason))
+        }
+        Some((height, width)) if u64::from(stated) >= height.min(width) => {
+            let reason =
+                format!("is {stated}, expected less than a side of the model's {width} × {height} px");
+            Err(DetectorError::manifest(KEY, reason))
+        }
+        Some(_) => Ok(Some(stated)),
     }
 }
 
@@ -582,6 +601,9 @@ mod tests {
         assert!(refused(&[("task", "pose")], "").starts_with("task: is pose"));
         assert!(refused(&[("mpp", "40")], "").starts_with("mpp: "));
         assert!(refused(&[("mpp", "a")], "").starts_with("mpp: character 0"));
+        assert!(
+            refused(&[], "piece_overlap_px = 640").contains("less than a side of the model's 640 × 640 px")
+        );
         assert!(refused(&[("stride", "0")], "").starts_with("stride: is 0"));
         assert!(refused(&[("stride", "1.5")], "").contains("whole"));
         assert!(refused(&[("imgsz", "[1, 2, 3]")], "").starts_with("imgsz: "));
