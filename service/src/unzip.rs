@@ -61,7 +61,7 @@ pub(crate) fn unzip(archive: &Path, into: &Path, limit: u64) -> Result<PathBuf, 
 
 /// Names are not used; one that leads elsewhere is the sign of an attack, and a link is no slide.
 fn check_name(entry: &ZipFile<'_, impl Read>) -> Result<(), &'static str> {
-    let name = entry.name();
+    let name = entry.name().map_err(|_| "has a name that is no text")?;
     let leads_out = name.split(['/', '\\']).any(|part| part == "..");
     if leads_out || name.starts_with(['/', '\\']) || name.contains(':') || name.contains('\0') {
         return Err("has a name that leads out of it");

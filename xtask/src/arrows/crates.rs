@@ -9,7 +9,7 @@ use super::modules::source_files;
 
 /// What each crate below the command may know. Those that are not here (the command, and what is thin over engine
 /// and dataset) may know all but the command.
-const MAY_KNOW: [(&str, &[&str]); 16] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("wsi-types", &[]),
     ("native", &[]),
     ("whole-file", &[]),
