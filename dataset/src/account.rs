@@ -1,4 +1,4 @@
-//! The run account of one slide: what was and was not analysed, and why.
+//! The run account of one slide: the parts that were and were not analysed, with reasons.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{id::SlideId, seal::Seal};
 pub use wsi_types::ModelFacts;
 
-/// How a slide ended.
+/// Outcome of a slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -21,7 +21,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// In one word.
+    /// The outcome in one word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -35,37 +35,37 @@ impl Outcome {
 /// `OUT/runs/<id>.json`. Holds no path and no file name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunAccount {
-    /// Which slide.
+    /// The slide.
     pub slide: SlideId,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// Why there are no results, for a failed slide.
+    /// Reason why there are no results, for a failed slide.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// Version of slidemill.
     pub slidemill: String,
     /// The model that was run.
     pub model: ModelFacts,
-    /// What the model ran on.
+    /// The device that the model ran on.
     pub device: String,
-    /// SHA-256 over slide content, model and every setting that can change a
-    /// result: equal means nothing needs to be done again.
+    /// SHA-256 over slide content, model and every setting that can change a result: if it is equal, nothing
+    /// needs to be done again.
     pub fingerprint: String,
     /// The settings in that hash.
     pub settings: BTreeMap<String, String>,
-    /// What was done, for a slide that was analysed.
+    /// Results, for a slide that was analysed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub analysis: Option<Analysis>,
-    /// What a person should know.
+    /// Notes for the user.
     pub warnings: Vec<String>,
-    /// Why the results are to be doubted, whatever became of the windows: a scale that the nuclei contradict, a
-    /// slide that is not what the model was made for.
+    /// Reasons to doubt the results, even if all windows are done: a scale that the nuclei contradict, a
+    /// slide of a kind the model was not made for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
-    /// When it ended, UTC: `2026-11-22T07:05:59Z`.
+    /// Time at which it ended, UTC: `2026-11-22T07:05:59Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// Time that the run which ended it worked on it, in seconds; not the time it waited for its turn.
+    /// Time that the run which ended it worked on it, in seconds; without the time it waited for its turn.
     pub elapsed_secs: f64,
 }
 
@@ -80,7 +80,7 @@ pub struct DetectorFacts {
     pub cells: u64,
 }
 
-/// What was analysed, and what was found.
+/// Extent and results of an analysis.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     /// Width and height of level 0, px.
@@ -88,14 +88,14 @@ pub struct Analysis {
     pub slide_px: [u32; 2],
     /// µm per level-0 px.
     pub mpp: f64,
-    /// Where that is from.
+    /// Source of that value.
     pub mpp_source: String,
-    /// µm per px of the windows; of the first detector, where there are several.
+    /// µm per px of the windows; of the first detector, if there are several.
     pub model_mpp: f64,
-    /// Each of several detectors; empty when there is one.
+    /// Facts about each of several detectors; empty when there is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detectors: Vec<DetectorFacts>,
-    /// Windows of the plan, and how they ended.
+    /// Windows of the plan, by outcome.
     pub windows: WindowCounts,
     /// Windows without result, by reason.
     pub failures: Vec<FailureCount>,
@@ -103,8 +103,7 @@ pub struct Analysis {
     pub coverage: Coverage,
     /// Cells written, by class name.
     pub cells: BTreeMap<String, u64>,
-    /// Detections that did not become rows, and cells that filters took out, by
-    /// reason.
+    /// Detections that did not become rows, and cells that filters removed, by reason.
     pub dropped: BTreeMap<String, u64>,
     /// Cells by class at several thresholds, ascending.
     #[serde(default)]
@@ -120,9 +119,8 @@ pub struct Analysis {
     pub files: Vec<FileFacts>,
 }
 
-/// How many cells a threshold leaves. From this run's own thresholds on these
-/// are its cells with at least that score; below, where raw detections are kept,
-/// those that merging with that threshold gives.
+/// Cells that are left at a threshold. From this run's own thresholds on these are its cells with at least
+/// that score; below, if raw detections are kept, those that merging with that threshold gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdCount {
     /// Lowest score that is counted, of every class.
@@ -131,9 +129,9 @@ pub struct ThresholdCount {
     pub cells: BTreeMap<String, u64>,
 }
 
-/// The kind of regions that the tissue mask found.
+/// The kind of the regions that the tissue mask found.
 pub const TISSUE: &str = "tissue";
-/// The kind of regions where many cells lie.
+/// The kind of the regions that hold many cells.
 pub const DENSE: &str = "dense";
 
 /// The kind of regions that a person drew.
@@ -147,11 +145,11 @@ pub struct RegionCount {
     /// The class that a person gave to regions of interest, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_name: Option<String>,
-    /// How many.
+    /// Number of regions.
     pub regions: u64,
     /// Their area.
     pub area_mm2: f64,
-    /// Of it, seen by at least one window with a result.
+    /// Area of it that at least one window with a result saw.
     pub analysed_mm2: f64,
     /// Cells in them, by class name.
     pub cells: BTreeMap<String, u64>,
@@ -171,26 +169,26 @@ impl RegionCount {
 /// Windows of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowCounts {
-    /// In the plan.
+    /// Windows in the plan.
     pub planned: usize,
-    /// With a result.
+    /// Windows with a result.
     pub done: usize,
-    /// Without one.
+    /// Windows without one.
     pub failed: usize,
-    /// Of those that failed, windows that a disk or file server did not give: the same command reads them again.
+    /// Failed windows that a disk or file server did not give: the same command reads them again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unread: usize,
-    /// With a result that is as long as the model can give: objects may be missing.
+    /// Windows with a result that is as long as the model can give: objects may be missing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub full: usize,
 }
 
-/// Windows that failed alike.
+/// Windows that failed for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailureCount {
-    /// In words.
+    /// The reason in words.
     pub reason: String,
-    /// Which detector, of several; the first is 0.
+    /// The detector, of several; the first is 0.
     #[serde(default, skip_serializing_if = "is_first")]
     pub detector: usize,
     /// Their places in the plan.
@@ -210,18 +208,18 @@ fn is_first(detector: &usize) -> bool {
 pub struct Coverage {
     /// Found by the mask.
     pub tissue_mm2: f64,
-    /// Of it, seen by at least one window with a result.
+    /// Area of it that at least one window with a result saw.
     pub analysed_mm2: f64,
     /// The latter over the former; 1 for a slide without tissue.
     pub fraction: f64,
-    /// Tiles in tissue or next to it that the file does not store: read as background,
-    /// so what was there is not known.
+    /// Area of tiles in tissue or next to it that the file does not store: read as background, so their
+    /// content is not known.
     #[serde(default, skip_serializing_if = "is_none_mm2")]
     pub absent_mm2: f64,
 }
 
 impl Coverage {
-    /// Cells per mm² of analysed tissue, where there is some.
+    /// Cells per mm² of analysed tissue; `None` if there is none.
     #[must_use]
     pub fn per_mm2(&self, cells: u64) -> Option<f64> {
         (self.analysed_mm2 > 0.0).then(|| cells as f64 / self.analysed_mm2)
@@ -235,13 +233,13 @@ fn is_none_mm2(area: &f64) -> bool {
 /// Native tiles of the slide file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TileCounts {
-    /// That windows of this run needed.
+    /// Tiles that windows of this run needed.
     pub needed: u64,
-    /// Times a tile was decoded; equal to `needed` when each was decoded once.
+    /// Number of times a tile was decoded; equal to `needed` when each was decoded once.
     pub decoded: u64,
-    /// That could not be decoded.
+    /// Tiles that could not be decoded.
     pub failed: u64,
-    /// That the file does not store: background.
+    /// Tiles that the file does not store: background.
     #[serde(default, skip_serializing_if = "is_none")]
     pub absent: u64,
 }
@@ -253,20 +251,19 @@ fn is_none(count: &u64) -> bool {
 /// A file of the dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
-    /// Relative to `OUT`, with `/`.
+    /// Path relative to `OUT`, with `/`.
     pub path: String,
-    /// Of a table.
+    /// Rows of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// Size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Of the whole file.
+    /// SHA-256 of the whole file.
     pub sha256: String,
 }
 
 impl Analysis {
-    /// What the comparison of cells near window borders with those beside said;
-    /// `None` in accounts that hold no such audit.
+    /// The audit of cells near window borders against those beside; `None` in accounts without one.
     #[must_use]
     pub fn seams(&self) -> Option<SeamAudit> {
         serde_json::from_value(self.seam_audit.clone()).ok()
@@ -278,17 +275,17 @@ impl RunAccount {
     ///
     /// # Errors
     ///
-    /// When the file is not there, is no account, or is not as it was written.
+    /// When the file does not exist, is not an account, or is not as it was written.
     pub fn read(path: &Path) -> io::Result<Self> {
         let text = fs::read(path)?;
-        // Accounts of before have no seal.
+        // Older accounts have no seal.
         if Seal::of(&text) == Seal::Broken {
             return Err(io::Error::other("it has changed since it was written: its checksum is another"));
         }
         serde_json::from_slice(&text).map_err(io::Error::other)
     }
 
-    /// The first table or picture that is not there as large as it was written, in words.
+    /// The first table or picture that is missing or has another size than was written, in words.
     #[must_use]
     pub fn lost_file(&self, root: &Path) -> Option<String> {
         self.analysis.iter().flat_map(|analysis| &analysis.files).find_map(|file| {
@@ -302,7 +299,7 @@ impl RunAccount {
         })
     }
 
-    /// How it ended, and why that is to be doubted: `done`, `done, doubtful: …`, `incomplete`, `failed`.
+    /// The outcome, with the reasons to doubt it: `done`, `done, doubtful: …`, `incomplete`, `failed`.
     #[must_use]
     pub fn verdict(&self) -> String {
         let word = self.outcome.word();
@@ -313,7 +310,7 @@ impl RunAccount {
         }
     }
 
-    /// Whether windows failed for a reason that may pass, so that the same command can complete the slide.
+    /// `true` if windows failed for a reason that may pass, so that the same command can complete the slide.
     #[must_use]
     pub fn may_be_completed(&self) -> bool {
         self.analysis.as_ref().is_some_and(|analysis| analysis.windows.unread > 0)

@@ -1,4 +1,4 @@
-//! Checksums, as the outputs write them.
+//! Checksums in the form of the outputs.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ pub fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
     digest(fs::File::open(path)?)
 }
 
-/// The same of the first `bytes` of a file, or of all where it has fewer.
+/// The same for the first `bytes` of a file, or for all if it has fewer.
 ///
 /// # Errors
 ///

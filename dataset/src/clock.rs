@@ -1,4 +1,4 @@
-//! Now, as a calendar says it.
+//! The current date and time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ pub fn now() -> String {
     date_and_time(secs_now())
 }
 
-/// Date and time of day to the second, UTC, as RFC 3339 has it: `2026-11-22T07:05:59Z`.
+/// Date and time of day to the second, UTC, in the form of RFC 3339: `2026-11-22T07:05:59Z`.
 #[must_use]
 pub fn timestamp() -> String {
     rfc_3339(secs_now())

@@ -1,15 +1,15 @@
-//! What can go wrong, one variant per thing a caller might do differently.
+//! Errors of datasets, one variant per thing a caller might do differently.
 
 use std::{io, path::PathBuf};
 
-/// Why a dataset cannot be read or written. Each message is whole in itself, its
-/// path last: paths can identify patients.
+/// Reason why a dataset cannot be read or written. Each message is complete, its path last: paths can
+/// identify patients.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// There is no dataset, or none of its slides has ended.
     #[error("no run account is here{purpose}: {}", root.display())]
     NoAccounts {
-        /// What that means for the caller: empty, or `, so …`.
+        /// Consequence for the caller: empty, or `, so …`.
         purpose: &'static str,
         /// The folder.
         root: PathBuf,
@@ -17,7 +17,7 @@ pub enum DatasetError {
     /// A run account cannot be read.
     #[error("cannot read an account: {reason}: {}", path.display())]
     Account {
-        /// As the system or the parser says it.
+        /// The message of the system or the parser.
         reason: io::Error,
         /// Its path.
         path: PathBuf,
@@ -25,38 +25,38 @@ pub enum DatasetError {
     /// A folder of the dataset cannot be listed.
     #[error("cannot list {what}: {reason}: {}", path.display())]
     List {
-        /// What lies there.
+        /// Contents of the folder.
         what: &'static str,
-        /// As the system says it.
+        /// The system's message.
         reason: io::Error,
         /// The folder.
         path: PathBuf,
     },
-    /// A table cannot be read, or is none of ours.
+    /// A table cannot be read, or is not one of ours.
     #[error(transparent)]
     Table(#[from] merger::MergeError),
-    /// A picture of the dataset cannot be read, or is none of ours.
+    /// A picture of the dataset cannot be read, or is not one of ours.
     #[error("cannot read {what}: {reason}")]
     PictureFile {
-        /// Which picture.
+        /// The picture.
         what: &'static str,
-        /// As the system or the decoder says it.
+        /// The message of the system or the decoder.
         reason: String,
     },
     /// A picture cannot be encoded.
     #[error("cannot encode {what}: {reason}")]
     Picture {
-        /// Which picture.
+        /// The picture.
         what: &'static str,
-        /// As the encoder says it.
+        /// The encoder's message.
         reason: String,
     },
     /// A file cannot be written.
     #[error("cannot write {what}: {reason}: {}", path.display())]
     Write {
-        /// What it holds.
+        /// Contents of the file.
         what: String,
-        /// As the system says it.
+        /// The system's message.
         reason: io::Error,
         /// Its path.
         path: PathBuf,
@@ -66,12 +66,12 @@ pub enum DatasetError {
     Folder {
         /// `make` or `name`.
         what: &'static str,
-        /// As the system says it.
+        /// The system's message.
         reason: io::Error,
         /// Its path.
         path: PathBuf,
     },
-    /// A new folder would take the place of something.
+    /// A new folder would replace something that exists.
     #[error("the output exists already; give a new folder, or remove it: {}", path.display())]
     Exists {
         /// Its path.

@@ -1,6 +1,6 @@
-//! Which machine this is.
+//! The name of this machine.
 
-/// This machine's name, or `unknown` where the system does not say.
+/// This machine's name, or `unknown` if the system does not tell it.
 #[must_use]
 pub fn host_name() -> String {
     let name = system_name();

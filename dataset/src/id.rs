@@ -16,12 +16,12 @@ impl SlideId {
     const MAX_LEN: usize = 100;
 
     /// Checks an id given by a user: letters of ASCII, digits, `-`, `_`, `.`, a letter first. Readers of
-    /// partitioned datasets guess a type from `slide=<id>`: what looks like a number, a truth value or nothing to
-    /// them would come back as another id (`001` as 1, `inf` as infinity), so it is no id.
+    /// partitioned datasets guess a type from `slide=<id>`: text that looks like a number, a truth value or
+    /// nothing to them would come back as another id (`001` as 1, `inf` as infinity), so it is refused.
     ///
     /// # Errors
     ///
-    /// A sentence saying what is wrong.
+    /// A sentence with the fault.
     pub fn new(text: impl Into<String>) -> Result<Self, String> {
         const READ_AS_VALUES: [&str; 6] = ["inf", "infinity", "nan", "null", "true", "false"];
         let text = text.into();
@@ -47,7 +47,7 @@ impl SlideId {
         Self(format!("s{}", hex(&fingerprint[..8])))
     }
 
-    /// As text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

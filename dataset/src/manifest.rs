@@ -1,5 +1,5 @@
-//! `OUT/.slidemill/manifest.json`: every file that a dataset holds, with size and checksum. It is written when what is
-//! over all slides was written, and it is private: the list of slides is among the files.
+//! `OUT/.slidemill/manifest.json`: every file of a dataset, with size and checksum. It is written after the
+//! files over all slides, and it is private: the list of slides is among the files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,9 +21,9 @@ use crate::{
 
 /// Folders of which every file belongs to the dataset.
 const FOLDERS: [&str; 4] = ["cells", "regions", "overviews", "runs"];
-/// Files over all slides, as their names begin: the report may have further pages.
+/// Starts of the names of files over all slides: the report may have further pages.
 const OVERALL: [&str; 3] = ["report", "summary", "measures"];
-/// How often files that another job writes at the same moment are looked at again.
+/// Largest number of times that files are looked at again because another job writes at the same moment.
 const MOST_LOOKS: usize = 5;
 
 /// All files of a dataset.
@@ -35,21 +35,21 @@ pub struct Manifest {
     pub(crate) files: BTreeMap<String, ManifestFile>,
 }
 
-/// One of them.
+/// One of the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ManifestFile {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
-    /// When it was written, ns since 1970: what is as old and as large need not be read again.
+    /// Time of writing, ns since 1970: a file of the same time and size need not be read again.
     modified_ns: u64,
 }
 
 impl Manifest {
-    /// Writes the manifest of what is there now.
+    /// Writes the manifest of the files that exist now.
     ///
     /// # Errors
     ///
-    /// [`DatasetError`] when a file cannot be read, or the manifest not be written.
+    /// [`DatasetError`] when a file cannot be read, or the manifest cannot be written.
     pub fn write(dataset: &Dataset) -> Result<(), DatasetError> {
         Self::write_what_stays(dataset).map_err(|reason| DatasetError::Write {
             what: "the manifest".into(),
@@ -58,7 +58,8 @@ impl Manifest {
         })
     }
 
-    /// Again where another job wrote a file meanwhile: the manifest that is written last must be right.
+    /// Writes it again if another job wrote a file meanwhile: the manifest that is written last must be
+    /// right.
     fn write_what_stays(dataset: &Dataset) -> io::Result<()> {
         for _ in 0..MOST_LOOKS {
             let before = Self::read(dataset).ok().flatten();
@@ -71,7 +72,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// The manifest of a dataset; `None` where none was written.
+    /// The manifest of a dataset; `None` if none was written.
     ///
     /// # Errors
     ///
@@ -105,7 +106,7 @@ impl Manifest {
         Ok(Self { slidemill: env!("CARGO_PKG_VERSION").into(), files })
     }
 
-    /// Whether no file was written while they were looked at.
+    /// `true` if no file was written while they were looked at.
     fn is_up_to_date(&self, dataset: &Dataset) -> io::Result<bool> {
         for (name, file) in &self.files {
             let is_same = match fs::metadata(dataset.root().join(name)) {
@@ -120,14 +121,15 @@ impl Manifest {
     }
 }
 
-/// Checksums of tables and pictures as accounts have them: what has changed since it was written stays noticed.
+/// Checksums of tables and pictures from the accounts, so that a file that has changed since is still
+/// noticed.
 fn told_by_accounts(dataset: &Dataset) -> io::Result<BTreeMap<String, String>> {
     let accounts = dataset.accounts()?.into_iter().filter_map(|path| RunAccount::read(&path).ok());
     let files = accounts.filter_map(|account| account.analysis).flat_map(|analysis| analysis.files);
     Ok(files.map(|file| (file.path, file.sha256)).collect())
 }
 
-/// Every file that belongs to a dataset and is not only there while a job is at work.
+/// Every file that belongs to a dataset, without those that exist only while a job works.
 pub(crate) fn files_of(dataset: &Dataset) -> io::Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for folder in FOLDERS {
@@ -142,7 +144,7 @@ pub(crate) fn files_of(dataset: &Dataset) -> io::Result<BTreeSet<PathBuf>> {
     for path in [dataset.names(), dataset.plan(), dataset.secret()] {
         add_files(&path, &mut found)?;
     }
-    // Ledgers of other slides are of jobs that have not ended.
+    // Ledgers of other slides belong to jobs that have not ended.
     for account in dataset.accounts()? {
         let id = account.file_stem().and_then(|stem| SlideId::new(stem.to_string_lossy()).ok());
         if let Some(id) = id {
@@ -152,7 +154,7 @@ pub(crate) fn files_of(dataset: &Dataset) -> io::Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
-/// A file, or all files in a folder; nothing where there is neither.
+/// Adds a file, or all files in a folder; nothing if neither exists.
 fn add_files(path: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     let Some(facts) = if_there(fs::symlink_metadata(path))? else { return Ok(()) };
     if facts.is_file() {
@@ -166,7 +168,7 @@ fn add_files(path: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// `None` of a file or folder that is not there: another job may have removed it since it was listed.
+/// `None` for a file or folder that does not exist: another job may have removed it since it was listed.
 fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

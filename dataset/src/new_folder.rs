@@ -7,8 +7,8 @@ use std::{
 
 use crate::error::DatasetError;
 
-/// Filled under a temporary name beside its own, which it takes at the end. Gone
-/// with all its files when dropped before.
+/// A folder filled under a temporary name beside its own, which it gets at the end. Removed with all its
+/// files when dropped before.
 #[derive(Debug)]
 pub struct NewFolder {
     temporary: tempfile::TempDir,
@@ -16,11 +16,11 @@ pub struct NewFolder {
 }
 
 impl NewFolder {
-    /// Begins a folder that will be called `path`.
+    /// Begins a folder that will get the name `path`.
     ///
     /// # Errors
     ///
-    /// When something is there already, or no folder can be made beside it.
+    /// When `path` exists already, or no folder can be made beside it.
     pub fn at(path: &Path) -> Result<Self, DatasetError> {
         if fs::symlink_metadata(path).is_ok() && !is_empty_folder(path) {
             return Err(DatasetError::Exists { path: path.to_owned() });
@@ -48,7 +48,7 @@ impl NewFolder {
             .map_err(|reason| DatasetError::Write { what: name.to_owned(), reason, path: self.path.clone() })
     }
 
-    /// Where it lies until it has its name: for files that are too large to be held.
+    /// The path of the folder until it has its name: for files that are too large for memory.
     #[must_use]
     pub fn temporary(&self) -> &Path {
         self.temporary.path()
@@ -58,10 +58,10 @@ impl NewFolder {
     ///
     /// # Errors
     ///
-    /// When it cannot; then nothing is left.
+    /// When that fails; then nothing is left.
     pub fn finish(self) -> Result<(), DatasetError> {
         fs::rename(self.temporary.path(), &self.path).map_err(|reason| cannot("name", reason, &self.path))?;
-        // It no longer has the name it would be removed by.
+        // It no longer has the name under which it would be removed.
         let _ = self.temporary.keep();
         Ok(())
     }

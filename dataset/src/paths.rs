@@ -1,4 +1,4 @@
-//! Where things lie under `OUT`, and how they get there whole or not at all.
+//! Places under `OUT`, and writing to them whole or not at all.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use whole_file::Staged;
 
 use crate::{account::RunAccount, error::DatasetError, host::host_name, id::SlideId};
 
-/// Names in the root of a dataset that nothing else may have.
+/// Names in the root of a dataset that are reserved for it.
 const OWN: [&str; 11] = [
     "cells",
     "regions",
@@ -34,14 +34,14 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A dataset at `root`, which need not exist yet, as this process writes it.
+    /// A dataset at `root`, which need not exist yet, for writing by this process.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), writer: format!("{}-{}", host_name(), std::process::id()) }
     }
 
-    /// The same, as a job of this name writes it. Jobs that write to one place at
-    /// the same time need names of their own.
+    /// The same dataset, for writing by a job of this name. Jobs that write to one place at the same time
+    /// need names of their own.
     #[must_use]
     pub fn written_by(self, writer: impl Into<String>) -> Self {
         Self { writer: writer.into(), ..self }
@@ -84,7 +84,7 @@ impl Dataset {
         self.root.join("overviews").join(format!("{id}.jpg"))
     }
 
-    /// What of one slide was analysed, as a picture to lie over the other.
+    /// The coverage picture of one slide: the analysed part, to lie over the overview.
     #[must_use]
     pub fn coverage(&self, id: &SlideId) -> PathBuf {
         self.root.join("overviews").join(format!("{id}-coverage.png"))
@@ -102,8 +102,8 @@ impl Dataset {
         self.root.join("measures.toml")
     }
 
-    /// Whether a file lies where only this dataset's own files belong, links resolved: what a job reads must not, for
-    /// it would be written over.
+    /// `true` if a file lies where only this dataset's own files belong, links resolved: a job must not read
+    /// such a file, since it would be overwritten.
     #[must_use]
     pub fn owns(&self, path: &Path) -> bool {
         let (Ok(root), Ok(path)) = (fs::canonicalize(&self.root), fs::canonicalize(path)) else {
@@ -115,7 +115,7 @@ impl Dataset {
         OWN.iter().any(|name| first == *name)
     }
 
-    /// Paths of all run accounts there are, in order of id.
+    /// Paths of all run accounts that exist, in order of id.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Dataset {
         Ok(paths)
     }
 
-    /// All run accounts there are, in order of id.
+    /// All run accounts that exist, in order of id.
     ///
     /// # Errors
     ///
@@ -149,13 +149,14 @@ impl Dataset {
         paths.iter().map(read).collect()
     }
 
-    /// Our own, private corner.
+    /// The dataset's own, private folder.
     #[must_use]
     pub fn private(&self) -> PathBuf {
         self.root.join(".slidemill")
     }
 
-    /// Makes the dataset's folder and its private corner, which only its owner may enter: what lies there names files.
+    /// Makes the dataset's folder and its private folder, which only its owner may enter: its files contain
+    /// file names.
     ///
     /// # Errors
     ///
@@ -169,7 +170,7 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or a link on the way to it would lead elsewhere.
+    /// When it cannot be made, or a link on the path would lead elsewhere.
     pub fn make_folder(&self, folder: &Path) -> io::Result<()> {
         if folder.starts_with(self.private()) {
             self.make_private()?;
@@ -182,7 +183,7 @@ impl Dataset {
         }
     }
 
-    /// A file of the private corner, to be added to.
+    /// Opens a file of the private folder, to append to it.
     ///
     /// # Errors
     ///
@@ -198,25 +199,24 @@ impl Dataset {
         self.private().join("ledger").join(id.as_str())
     }
 
-    /// Where this job writes what is not of a slide, until it gets its name; gone
-    /// when the job is.
+    /// The folder in which this job writes files that are not of a slide, until they get their names; removed
+    /// when the job ends.
     #[must_use]
     pub fn writing(&self) -> PathBuf {
         self.private().join(format!("writing-{}", self.writer))
     }
 
-    /// Writes `bytes` as the whole of `path`, and makes its folder where there is
-    /// none.
+    /// Writes `bytes` as the whole of `path`, and makes its folder if there is none.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be made or the file not be written; the old one stays.
+    /// When the folder cannot be made or the file cannot be written; the old one stays.
     pub fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.staged_by(path, bytes, |staged| whole_file::put_in_place(vec![staged], Vec::new()))
     }
 
-    /// The same, but that a power cut may leave a file that makes no sense: for what
-    /// is only of use while the job runs.
+    /// The same, but a power cut may leave garbage in the file: for files that are only of use while the job
+    /// runs.
     ///
     /// # Errors
     ///
@@ -245,13 +245,13 @@ impl Dataset {
         Ok(())
     }
 
-    /// Writes what `make` makes of the accounts as the whole of `path`. A slower job does not put what it made of fewer
-    /// accounts in the place of what another made since: then it is made again, a few times, and left to those that
-    /// still add accounts.
+    /// Writes the result of `make` for the accounts as the whole of `path`. A slower job must not replace a
+    /// newer file by one made of fewer accounts: then it is made again, a few times, and left to the jobs
+    /// that still add accounts.
     ///
     /// # Errors
     ///
-    /// The outer error is that of `make`, the inner one says that the file could not be written.
+    /// The outer error is that of `make`, the inner one is that of writing the file.
     pub fn write_current<E>(
         &self,
         path: &Path,
@@ -273,7 +273,7 @@ impl Dataset {
         accounts.into_iter().map(|path| (path.clone(), state(&path))).collect()
     }
 
-    /// Where the results of one slide lie until they all get their names.
+    /// The folder of the results of one slide until they all get their names.
     #[must_use]
     pub fn staged(&self, id: &SlideId) -> PathBuf {
         self.private().join("staged").join(id.as_str())
@@ -285,8 +285,8 @@ impl Dataset {
         self.private().join("spent").join(id.as_str())
     }
 
-    /// Writes `bytes` as what will be the file `path` of one slide, where its
-    /// results are [staged](Self::staged).
+    /// Writes `bytes` for the file `path` of one slide, into the folder in which its results are
+    /// [staged](Self::staged).
     ///
     /// # Errors
     ///
@@ -303,19 +303,19 @@ impl Dataset {
         })
     }
 
-    /// Which id is which file: private.
+    /// The list of ids and their files: private.
     #[must_use]
     pub fn names(&self) -> PathBuf {
         self.private().join("slides.csv")
     }
 
-    /// What ids of slides that cannot be read are made with: private.
+    /// The secret for ids of slides that cannot be read: private.
     #[must_use]
     pub fn secret(&self) -> PathBuf {
         self.private().join("secret")
     }
 
-    /// The tile file of one slide, from which the viewer counts.
+    /// The tile file of one slide, from which the viewer reads counts.
     #[must_use]
     pub fn tiles(&self, id: &SlideId) -> PathBuf {
         self.private().join("tiles").join(format!("{id}.smt"))
@@ -327,19 +327,19 @@ impl Dataset {
         self.private().join("manifest.json")
     }
 
-    /// What the job consists of: private.
+    /// The plan of the job: private.
     #[must_use]
     pub fn plan(&self) -> PathBuf {
         self.private().join("plan.json")
     }
 
-    /// What the job that this dataset is written by says; private, for it names slides and the machine.
+    /// The log of the job that writes this dataset; private, since it names slides and the machine.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.private().join("log").join(format!("{}.log", self.writer))
     }
 
-    /// How the runs stand that write here, a file for each.
+    /// The folder with the status of the runs that write here, a file for each.
     #[must_use]
     pub fn status(&self) -> PathBuf {
         self.private().join("status")
@@ -350,7 +350,7 @@ impl Dataset {
     }
 }
 
-/// What tells a file from the one that takes its place.
+/// Facts that tell a file from one that replaces it.
 type FileState = Option<(u64, SystemTime)>;
 
 fn state(path: &Path) -> FileState {
@@ -362,7 +362,7 @@ fn state(path: &Path) -> FileState {
 mod tests {
     use super::*;
 
-    /// Of a job whose report takes long, another job having ended meanwhile.
+    /// The report of a job takes long, and another job ends meanwhile.
     #[test]
     fn what_is_made_of_fewer_accounts_does_not_replace_what_is_newer() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! `OUT/overviews`: each slide small, and what of it was analysed, for the
-//! report and for whoever wants to look.
+//! `OUT/overviews`: each slide small, and the part of it that was analysed, for the report and for users.
 
 use std::{
     fs::File,
@@ -18,7 +17,7 @@ const JPEG_QUALITY: u8 = 82;
 const PALETTE: [u8; 9] = [255, 255, 255, 30, 120, 220, 214, 39, 40];
 const OPACITY: [u8; 3] = [0, 60, 190];
 
-/// What a px of the coverage picture is, as a place in the palette.
+/// State of a px of the coverage picture, as a place in the palette.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum Share {
@@ -27,15 +26,14 @@ enum Share {
     Missing = 2,
 }
 
-/// Where a slide has tissue, and which of it was analysed: pictures of yes and
-/// no over the whole slide, row by row.
+/// Tissue of a slide, and the part of it that was analysed: yes/no pictures over the whole slide, row by row.
 #[derive(Debug, Clone, Copy)]
 pub struct Tissue<'a> {
     /// Width and height, px.
     pub size: (usize, usize),
-    /// Whether a px is tissue.
+    /// `true` for each px that is tissue.
     pub mask: &'a [bool],
-    /// Whether a window with a result saw it; `None` when all of it was seen.
+    /// `true` for each px that a window with a result saw; `None` when all of it was seen.
     pub seen: Option<&'a [bool]>,
 }
 
@@ -57,7 +55,7 @@ impl Tissue<'_> {
     }
 }
 
-/// What the coverage picture of a slide shows: tissue that a window with a result saw.
+/// The coverage picture of a slide: tissue that a window with a result saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenTissue {
     size: (usize, usize),
@@ -95,16 +93,16 @@ impl SeenTissue {
         self.size
     }
 
-    /// Whether each px was seen, row by row.
+    /// `true` for each px that was seen, row by row.
     #[must_use]
     pub fn seen(&self) -> &[bool] {
         &self.seen
     }
 }
 
-/// Writes both pictures of a slide, where its results are
-/// [staged](Dataset::staged): `overview`, which shows the whole slide small, and the
-/// coverage of its tissue at no more than `side_px` px a side.
+/// Writes both pictures of a slide to the folder in which its results are [staged](Dataset::staged):
+/// `overview`, which shows the whole slide small, and the coverage of its tissue at no more than `side_px` px
+/// a side.
 ///
 /// # Errors
 ///
@@ -124,7 +122,7 @@ pub fn stage_pictures(
     ])
 }
 
-/// A picture as the bytes of a JPEG file; `what` it is, for errors.
+/// A picture as the bytes of a JPEG file; `what` names it in errors.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
-//! JSON that carries its own checksum, so that whoever reads it notices a byte that has changed.
+//! JSON with its own checksum, so that its readers notice a changed byte.
 //!
-//! The text ends in `,"seal":"<64 hexadecimal digits>"}`: SHA-256 of all that stands before it.
+//! The text ends in `,"seal":"<64 hexadecimal digits>"}`: SHA-256 of all text before it.
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -11,12 +11,12 @@ const START: &[u8] = b",\"seal\":\"";
 const DIGITS: usize = 64;
 const END: &[u8] = b"\"}";
 
-/// Whether a text is what was sealed.
+/// State of the seal of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seal {
     /// Every byte is as it was written.
     Whole,
-    /// Some are not.
+    /// Some bytes are not as they were written.
     Broken,
     /// It has no seal.
     Missing,
@@ -29,7 +29,7 @@ pub enum Seal {
 /// When it cannot be written as JSON.
 pub fn sealed(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value)?;
-    // The brace at the end comes back after the seal.
+    // The closing brace is added again after the seal.
     text.pop();
     text.truncate(text.trim_ascii_end().len());
     let seal = hex(&Sha256::digest(&text));
@@ -38,13 +38,13 @@ pub fn sealed(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
 }
 
 impl Seal {
-    /// Looks at the seal of a text.
+    /// Checks the seal of a text.
     #[must_use]
     pub fn of(text: &[u8]) -> Self {
         let body = text.len().saturating_sub(START.len() + DIGITS + END.len());
         let (body, tail) = text.split_at(body);
         let digits = tail.get(START.len()..START.len() + DIGITS).unwrap_or_default();
-        // One changed byte hides one of the two.
+        // One changed byte can hide only one of the two.
         let has_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
         if !tail.starts_with(START) && !has_digits {
             return Self::Missing;

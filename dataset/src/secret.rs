@@ -1,5 +1,5 @@
-//! Ids of slides whose content cannot be read: made of their path and of a secret that only the private folder holds, so
-//! that nobody can try names against them.
+//! Ids of slides whose content cannot be read: made of their path and a secret that only the private folder
+//! holds, so that nobody can test guessed names against them.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::{id::SlideId, paths::Dataset};
 
 const BYTES: usize = 32;
 
-/// The id of the slide at `path` in this dataset, as long as nothing better is known of it: always the same, and another
+/// The id of the slide at `path` in this dataset, until its content can be read: always the same, and another
 /// for each path.
 ///
 /// # Errors
@@ -38,7 +38,7 @@ fn read(dataset: &Dataset) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Two jobs that make it at once get the same one.
+/// Makes the secret. Two jobs that make it at the same time get the same one.
 fn make(dataset: &Dataset) -> io::Result<Vec<u8>> {
     let mut secret = vec![0; BYTES];
     getrandom::fill(&mut secret).map_err(io::Error::other)?;

@@ -6,12 +6,12 @@ use merger::{CellReader, CellRow, ReadSettings, RegionReader, RegionRow};
 
 use crate::error::DatasetError;
 
-/// Hands every cell of a table to `each`, in the order of its rows, with the values
-/// of `columns` in it. As much memory as a batch of them takes is held at a time.
+/// Hands every cell of a table to `each`, in the order of its rows, with the values of `columns` in it.
+/// Memory holds one batch of them at a time.
 ///
 /// # Errors
 ///
-/// When the file cannot be read or is no cell table.
+/// When the file cannot be read or is not a cell table.
 pub fn for_each_cell(
     path: &Path,
     columns: &[&str],
@@ -41,7 +41,7 @@ pub fn read_cells(path: &Path) -> Result<Vec<CellRow>, DatasetError> {
 ///
 /// # Errors
 ///
-/// When the file cannot be read or is no regions table.
+/// When the file cannot be read or is not a regions table.
 pub fn read_regions(path: &Path) -> Result<Vec<RegionRow>, DatasetError> {
     let mut regions = Vec::new();
     for batch in RegionReader::open(path, ReadSettings::default())? {
@@ -50,15 +50,13 @@ pub fn read_regions(path: &Path) -> Result<Vec<RegionRow>, DatasetError> {
     Ok(regions)
 }
 
-/// The bit of a detector in what [`seen_by`] gives: the last stands for all from
-/// there on.
+/// The bit of a detector in the result of [`seen_by`]: the last bit stands for its detector and all after it.
 #[must_use]
 pub fn detector_bit(place: usize) -> u32 {
     1 << place.min(31)
 }
 
-/// Which of several detectors saw a cell, by [bits](detector_bit). 0 where there
-/// was one detector.
+/// The detectors, of several, that saw a cell, by [bits](detector_bit). 0 if there was one detector.
 #[must_use]
 pub fn seen_by(cell: &CellRow) -> u32 {
     let scores = cell.detector_scores.iter().flatten().enumerate();

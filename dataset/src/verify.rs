@@ -1,4 +1,4 @@
-//! Is the dataset what its accounts and its manifest say?
+//! Comparison of a dataset with its accounts and its manifest.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,14 +19,14 @@ use crate::{
     wording::{counted, grouped},
 };
 
-/// What a look at a dataset gave.
+/// Results of checking a dataset.
 #[derive(Debug)]
 pub struct Findings {
     /// Slides with an account that can be read.
     pub slides: Vec<SlideId>,
-    /// Where the dataset is not what its accounts say, each in words.
+    /// Differences between the dataset and its accounts, each in words.
     pub problems: Vec<String>,
-    /// Slides that ended incomplete or without results, as their accounts say.
+    /// Slides that ended incomplete or without results, according to their accounts.
     pub lacking: Vec<String>,
 }
 
@@ -120,14 +120,14 @@ impl Findings {
         Ok(())
     }
 
-    /// Whether every slide is done, and all is as it was written.
+    /// `true` if every slide is done, and all files are as they were written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.problems.is_empty() && self.lacking.is_empty()
     }
 }
 
-/// What an account itself says is not there.
+/// The results that a slide lacks according to its account.
 fn lacking(account: &RunAccount) -> Option<String> {
     let failed = account.analysis.as_ref().map_or(0, |analysis| analysis.windows.failed);
     match account.outcome {
@@ -140,15 +140,16 @@ fn lacking(account: &RunAccount) -> Option<String> {
     }
 }
 
-/// Accounts carry a checksum of their own, and those of their tables and pictures: what a job wrote since is no fault.
+/// `true` for files whose checksum stands in an account: accounts hold those of themselves and of their
+/// tables and pictures, so a file that a job wrote later is no fault.
 fn is_told_by_account(name: &str) -> bool {
     ["cells/", "regions/", "overviews/", "runs/"].iter().any(|folder| name.starts_with(folder))
 }
 
-/// What of a file is not as the manifest has it.
+/// The difference of a file from its entry in the manifest.
 fn changed_since(dataset: &Dataset, name: &str, file: &ManifestFile) -> Option<String> {
     let path = dataset.root().join(name);
-    // Jobs add lines to the list of slides as they go.
+    // Jobs append lines to the list of slides while they run.
     let is_longer =
         path == dataset.names() && fs::metadata(&path).is_ok_and(|facts| facts.len() > file.bytes);
     let found = if is_longer { sha256_of_start(&path, file.bytes) } else { sha256_of(&path) };
@@ -175,10 +176,10 @@ fn counted_twice(all: &[(SlideId, BTreeMap<String, String>)]) -> Vec<String> {
     said
 }
 
-/// What is a slide's own among the settings.
+/// Settings that are a slide's own.
 const OF_SLIDE: [&str; 3] = ["slide_content", "mpp", "map_range"];
 
-/// Slides that were made with other settings than most, and which those are.
+/// Slides that were made with other settings than most, with the settings that differ.
 fn mixed_settings(mut all: Vec<(SlideId, BTreeMap<String, String>)>) -> Vec<String> {
     all.retain(|(_, settings)| !settings.is_empty());
     for (_, settings) in &mut all {
@@ -255,7 +256,7 @@ fn check_cells(table: &Path, expected: &BTreeMap<String, u64>) -> Result<(), Str
     }
 }
 
-/// Regions as counted, each once, and none named by a cell that is not there.
+/// Checks that regions are as counted, each once, and that cells name only regions that exist.
 fn check_regions(dataset: &Dataset, account: &RunAccount) -> Result<(), String> {
     let kinds = account.analysis.iter().flat_map(|analysis| &analysis.regions);
     let expected: u64 = kinds.map(|kind| kind.regions).sum();
@@ -287,7 +288,7 @@ fn region_ids(path: &Path) -> Result<Vec<u64>, MergeError> {
     Ok(ids)
 }
 
-/// Tables and pictures that no account knows, and slides that are not finished.
+/// Tables and pictures that belong to no account, and slides that are not finished.
 fn strangers(dataset: &Dataset, known: &[SlideId]) -> Result<Vec<String>, DatasetError> {
     let mut problems = Vec::new();
     for table in ["cells", "regions"] {
@@ -314,7 +315,7 @@ fn strangers(dataset: &Dataset, known: &[SlideId]) -> Result<Vec<String>, Datase
     Ok(problems)
 }
 
-/// The names of all entries of a folder, in order; none when there is no folder.
+/// The names of all entries of a folder, in order; empty when there is no folder.
 fn names_in(folder: &Path) -> Result<Vec<String>, DatasetError> {
     let mut names = list(folder).map_err(|reason| DatasetError::List {
         what: "a folder of the dataset",

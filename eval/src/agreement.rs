@@ -54,16 +54,16 @@ fn sample_sd(values: &[f64]) -> Option<f64> {
     Some((squares / (values.len() - 1) as f64).sqrt())
 }
 
-/// Classes of matched pairs, matched whatever their classes.
+/// Classes of matched pairs; pairs are matched without regard to class.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Confusion {
     /// Names, for rows (truth) and columns (predicted).
     pub classes: Vec<String>,
-    /// `pairs[truth][predicted]`: how many matched pairs.
+    /// `pairs[truth][predicted]`: number of matched pairs.
     pub pairs: Vec<Vec<u64>>,
-    /// By truth class: found by nothing.
+    /// By truth class: number of objects matched with nothing.
     pub missed: Vec<u64>,
-    /// By predicted class: matched with nothing.
+    /// By predicted class: number of predictions matched with nothing.
     pub false_marks: Vec<u64>,
     /// Share of matched pairs whose classes agree.
     pub accuracy: Option<f64>,
@@ -86,7 +86,7 @@ impl Confusion {
         }
     }
 
-    /// Works out the shares once all is counted.
+    /// Computes the shares once all pairs are counted.
     pub fn finish(&mut self) {
         let total: u64 = self.pairs.iter().flatten().sum();
         let same: u64 = self.pairs.iter().enumerate().map(|(i, row)| row[i]).sum();
@@ -96,8 +96,8 @@ impl Confusion {
 }
 
 impl fmt::Display for Confusion {
-    /// A row per truth class, a column per predicted one, both with what found
-    /// no partner.
+    /// Writes a row per truth class and a column per predicted class, each with the number that found no
+    /// partner.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.classes.iter().map(|name| Cell::right(name.as_str()));
         let header = [Cell::left("")].into_iter().chain(names).chain([Cell::right("missed")]);
@@ -145,10 +145,9 @@ pub fn cohen_kappa(table: &[Vec<u64>]) -> Option<f64> {
     (expected < 1.0).then(|| (observed - expected) / (1.0 - expected))
 }
 
-/// Fleiss' kappa (Psychol. Bull. 1971) of objects rated by several raters:
-/// `ratings[object][class]` is how many raters chose the class. Objects may
-/// have different numbers of raters; those with fewer than two say nothing
-/// about agreement and are left out. With equal numbers it is Fleiss' formula.
+/// Fleiss' kappa (Psychol. Bull. 1971) of objects rated by several raters: `ratings[object][class]` is the
+/// number of raters who chose the class. Objects may have different numbers of raters; those with fewer than
+/// two say nothing about agreement and are left out. With equal numbers it is Fleiss' formula.
 #[must_use]
 pub fn fleiss_kappa(ratings: &[Vec<u32>]) -> Option<f64> {
     let rated: Vec<(&Vec<u32>, f64)> = (ratings.iter())

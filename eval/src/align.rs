@@ -11,13 +11,13 @@ use crate::{
     objects::{Class, Image, Object, ObjectSet},
 };
 
-/// A set brought to the images and classes of another, and how well that went.
+/// A set brought to the images and classes of another, with the images that did not fit.
 #[derive(Debug)]
 pub struct Aligned {
     /// Same images and classes as the reference, in its order; classes that
     /// only this set has stand after them in both.
     pub set: ObjectSet,
-    /// By image of the reference: whether this set had it.
+    /// By image of the reference: `true` if this set had it.
     pub present: Vec<bool>,
     /// Images the reference does not have; their objects were left out.
     pub unknown_images: Vec<String>,
@@ -26,16 +26,15 @@ pub struct Aligned {
 /// Brings `other` to the images and classes of `reference`, so that ids mean
 /// the same in both, and sorts both by image (stable: file order is kept).
 ///
-/// Images and classes that only have a number (COCO results name neither) go by
-/// the number the other side gives them. Else images go by name without
-/// extension, and of several with one name by their folders ([`NameIndex`]); a
-/// single image on both sides is the same one whatever its name. Classes go by
+/// Images and classes that only have a number (COCO results name neither) are matched by the number the other
+/// side gives them. Other images are matched by name without extension, and among several of one name by
+/// their folders ([`NameIndex`]); a single image on both sides is always the same one. Classes are matched by
 /// name.
 ///
 /// # Errors
 ///
-/// [`EvalError::AmbiguousImage`] and [`EvalError::AmbiguousNumber`] when it
-/// cannot be told which is meant; [`EvalError::TooManyClasses`].
+/// [`EvalError::AmbiguousImage`] and [`EvalError::AmbiguousNumber`] when a name or number fits several;
+/// [`EvalError::TooManyClasses`].
 pub fn align(reference: &mut ObjectSet, other: ObjectSet) -> Result<Aligned> {
     let images = image_places(&reference.images, &other.images)?;
     let classes = class_places(reference, &other.classes)?;
@@ -67,7 +66,7 @@ pub fn align(reference: &mut ObjectSet, other: ObjectSet) -> Result<Aligned> {
     Ok(Aligned { set, present, unknown_images })
 }
 
-/// Where each of `others` stands in `reference`; `None` for those it lacks.
+/// Place of each of `others` in `reference`; `None` for those it lacks.
 fn image_places(reference: &[Image], others: &[Image]) -> Result<Vec<Option<u32>>> {
     if let ([_], [_]) = (reference, others) {
         return Ok(vec![Some(0)]);
@@ -75,7 +74,7 @@ fn image_places(reference: &[Image], others: &[Image]) -> Result<Vec<Option<u32>
     let by_name = NameIndex::new(reference.iter().map(|image| image.name.as_str()));
     let by_number = Numbers::new(reference.iter().map(|image| image.number.as_slice()));
     let mut places = vec![None; others.len()];
-    // By place in the reference: who claims it, and how many folders agree.
+    // By place in the reference: the image that claims it, and the number of folders that agree.
     let mut claims: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
     for (this, image) in others.iter().enumerate() {
         let found = match image.number {
@@ -135,7 +134,7 @@ fn class_places(reference: &mut ObjectSet, others: &[Class]) -> Result<Vec<Class
     Ok(places)
 }
 
-/// Which image or class a COCO number means.
+/// Images or classes by COCO number: the places that each number can mean.
 struct Numbers(BTreeMap<i64, Vec<u32>>);
 
 impl Numbers {
@@ -228,7 +227,7 @@ mod tests {
         other.objects[0].id = 7;
         let aligned = align(&mut truth, other.clone()).unwrap();
         assert_eq!(aligned.set.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [0, 7]);
-        // The one whose folder agrees is meant, the other is not known.
+        // The image whose folder agrees is the right one; the other is not known.
         let mut truth = set(&["truth/a/001", "truth/a/002"], &[]);
         assert_eq!(align(&mut truth, other).unwrap().unknown_images, ["/data/b/001.svs"]);
         let mut truth = set(&["a/001", "b/001"], &[]);
@@ -242,7 +241,7 @@ mod tests {
         let mut results = numbered(&[("2", 2), ("7", 7)], &[("1", 1), ("9", 9)]);
         results.objects = vec![dot(0, 0)];
         let aligned = align(&mut truth, results).unwrap();
-        // "2" is the second image, and not the one whose file is called so.
+        // "2" is the second image, and not the one whose file has that name.
         assert_eq!(aligned.present, [false, true]);
         assert_eq!(aligned.unknown_images, ["7"]);
         assert_eq!(aligned.set.class_name(aligned.set.objects[0].class), "tumour");

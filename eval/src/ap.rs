@@ -27,17 +27,17 @@ pub fn coco_ious() -> [f64; 10] {
 /// predictions outside that match nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AreaRange {
-    /// For the table.
+    /// Name for the table.
     pub name: String,
     /// Smallest area, included.
     pub min: f64,
     /// Largest area, included.
     pub max: f64,
-    /// What areas are measured in.
+    /// Unit of both limits.
     pub unit: AreaUnit,
 }
 
-/// What areas are measured in.
+/// Unit of areas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AreaUnit {
@@ -66,7 +66,7 @@ impl AreaRange {
             .map(|(name, min, max)| Self { name: name.to_owned(), min, max, unit: AreaUnit::Px2 })
     }
 
-    /// `None` when `text` is no sound range.
+    /// Reads a range; `None` when `text` is not a valid one.
     fn parse(text: &str) -> Option<Self> {
         let (name, limits) = text.split_once(':')?;
         let (limits, unit) = [("um2", AreaUnit::Um2), ("µm²", AreaUnit::Um2), ("px2", AreaUnit::Px2)]
@@ -89,7 +89,7 @@ fn limit(text: &str, absent: f64) -> Option<f64> {
 }
 
 impl fmt::Display for AreaRange {
-    /// As [`AreaRange::from_str`] reads it.
+    /// Writes it in the form that [`AreaRange::from_str`] reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let max = if self.max < f64::MAX { self.max.to_string() } else { String::new() };
         write!(f, "{}:{}..{max}{}", self.name, self.min, self.unit)
@@ -99,7 +99,7 @@ impl fmt::Display for AreaRange {
 impl FromStr for AreaRange {
     type Err = EvalError;
 
-    /// `NAME:MIN..MAXum2` or `…px2`; a limit that is left out is none.
+    /// Reads `NAME:MIN..MAXum2` or `…px2`; a limit that is left out does not apply.
     fn from_str(text: &str) -> Result<Self> {
         Self::parse(text).ok_or_else(|| EvalError::Setting {
             name: "an area range",
@@ -116,8 +116,7 @@ pub fn average_precision(ranking: &Ranking, draw: &Draw) -> Option<f64> {
     interpolated(marks, ranking.positives_in(draw))
 }
 
-/// The same from marks by falling score: how often each counts, and whether it
-/// is a hit.
+/// Average precision from marks by falling score: the number of times each counts, and `true` if it is a hit.
 pub(crate) fn interpolated(
     marks: impl DoubleEndedIterator<Item = (f64, bool)> + Clone,
     positives: f64,

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{objects::Image, ranking::Draw};
 
-/// How intervals are made.
+/// Settings of the bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BootstrapSettings {
-    /// How many draws.
+    /// Number of draws.
     pub replicates: u32,
-    /// Starts the generator: the same seed gives the same intervals.
+    /// Seed of the generator: the same seed gives the same intervals.
     pub seed: u64,
     /// Share of draws inside the interval, such as 0.95.
     pub level: f64,
@@ -37,10 +37,9 @@ pub struct Estimate {
     pub interval: Option<(f64, f64)>,
 }
 
-/// Works `statistics` out for all images, and, given settings and at least two
-/// groups, for every draw of groups; each figure gets its percentile interval.
-/// Draws for which a figure does not exist do not count for it. The same for
-/// any number of threads.
+/// Computes `statistics` for all images and, given settings and at least two groups, for every draw of
+/// groups; each figure gets its percentile interval. Draws for which a figure does not exist do not count for
+/// it. The result is the same for any number of threads.
 pub fn estimates(
     images: &[Image],
     settings: Option<BootstrapSettings>,
@@ -62,7 +61,7 @@ pub fn estimates(
     estimates.collect()
 }
 
-/// The interval that holds the share `level` of what was drawn, with as much below it as above.
+/// The interval that holds the share `level` of the values drawn, with as much below it as above.
 fn middle_of(mut drawn: Vec<f64>, level: f64) -> Option<(f64, f64)> {
     drawn.sort_by(f64::total_cmp);
     let tail = (1.0 - level) / 2.0;

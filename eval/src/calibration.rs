@@ -1,4 +1,4 @@
-//! Do scores mean what they say? Reliability, expected calibration error, Brier.
+//! Calibration of scores: reliability, expected calibration error, Brier score.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ pub struct Bin {
     pub from: f64,
     /// Upper end, included.
     pub to: f64,
-    /// How many predictions.
+    /// Number of predictions.
     pub count: u64,
     /// Their mean score; 0 when there are none.
     pub mean_score: f64,
@@ -27,8 +27,8 @@ impl Bin {
     }
 }
 
-/// How scores relate to being right, over all predictions given (so it depends
-/// on the lowest score the model wrote down).
+/// Relation of scores to being right, over all predictions given (so it depends on the lowest score the model
+/// wrote down).
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Calibration {
     /// The reliability diagram, lowest scores first; empty bins included.
@@ -42,7 +42,7 @@ pub struct Calibration {
     pub brier: Option<f64>,
 }
 
-/// Works out reliability in `bins` bins of equal width.
+/// Computes reliability in `bins` bins of equal width.
 #[must_use]
 pub fn calibration(ranking: &Ranking, bins: usize) -> Calibration {
     let bins = bins.max(1);

@@ -1,4 +1,4 @@
-//! What can go wrong, one variant per thing a caller might do differently.
+//! Errors of this crate, one variant per thing a caller might do differently.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ pub enum EvalError {
     /// A file could not be opened or read.
     #[error("cannot read: {source}: {}", path.display())]
     Read {
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
         /// The file.
         path: PathBuf,
@@ -20,9 +20,9 @@ pub enum EvalError {
         /// `GeoJSON`, `COCO JSON`, `CSV`, `label PNG`, `Parquet`, `YOLO labels`,
         /// `YOLO data set`, `zip`.
         format: &'static str,
-        /// Where in it: a feature's place from 0, a line from 1, a column.
+        /// Place in the file: a feature's place from 0, a line from 1, a column.
         place: String,
-        /// What was found and what was expected.
+        /// The problem found, and the content expected.
         problem: String,
         /// The file.
         path: PathBuf,
@@ -45,18 +45,18 @@ pub enum EvalError {
     Setting {
         /// The setting's name.
         name: &'static str,
-        /// What was given.
+        /// The value given.
         found: String,
-        /// What would do.
+        /// The values accepted.
         expected: &'static str,
     },
-    /// Something is in µm and the image's pixel size is not known.
+    /// A value is in µm and the image's pixel size is not known.
     #[error("microns per pixel are not known, and distances and areas in µm need them; give --mpp: {image}")]
     NoMpp {
         /// The image's name.
         image: String,
     },
-    /// An IoU was asked of points.
+    /// The criterion is an IoU, and objects are points.
     #[error(
         "{objects} objects of the {side} are points, which have no area to overlap; \
          match by distance instead, for example distance:3um"
@@ -64,7 +64,7 @@ pub enum EvalError {
     PointsHaveNoArea {
         /// `truth`, `prediction`, or an annotator's name.
         side: String,
-        /// How many.
+        /// Number of such objects.
         objects: usize,
     },
     /// Predictions on images that the truth does not name.
@@ -72,12 +72,12 @@ pub enum EvalError {
         "{count} images have predictions and no truth, so nothing can be said of them; the first: {first}"
     )]
     ImagesWithoutTruth {
-        /// How many.
+        /// Number of such images.
         count: usize,
         /// The first of them by name.
         first: String,
     },
-    /// It cannot be told which of several images is meant.
+    /// A name fits several images.
     #[error("several images go by one name and their folders do not tell them apart: {name}")]
     AmbiguousImage {
         /// The name.
@@ -93,7 +93,7 @@ pub enum EvalError {
         what: &'static str,
         /// The number.
         number: i64,
-        /// How many it could mean.
+        /// Number of images or categories it could mean.
         meanings: usize,
     },
     /// There are objects, and all of them are crowds.
@@ -104,7 +104,7 @@ pub enum EvalError {
     CrowdsAlone {
         /// `truth`, or an annotator's name.
         side: String,
-        /// How many.
+        /// Number of objects.
         objects: usize,
     },
     /// No prediction can be right.
@@ -118,7 +118,7 @@ pub enum EvalError {
         /// Names of the predictions' classes.
         predictions: String,
     },
-    /// More classes than a class id can tell apart.
+    /// More classes than there are class ids.
     #[error("more than 65535 classes")]
     TooManyClasses,
     /// More objects in one image than matching can index.
@@ -132,5 +132,5 @@ pub enum EvalError {
     Empty(&'static str),
 }
 
-/// What every fallible function here gives.
+/// Result of the fallible functions here.
 pub type Result<T, E = EvalError> = std::result::Result<T, E>;

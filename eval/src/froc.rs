@@ -15,12 +15,12 @@ use crate::ranking::{Draw, Ranking};
 /// (CAMELYON leaves 1/8 out).
 pub const RATES: [f64; 7] = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
-/// How sensitivity is read between two thresholds.
+/// Rule for reading sensitivity between two thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading {
-    /// The best sensitivity of a threshold whose rate does not exceed the one
-    /// asked for: what a user can really have.
+    /// The best sensitivity of a threshold whose rate does not exceed the one asked for: one that a user can
+    /// really reach.
     #[default]
     Attainable,
     /// On the straight line between neighbouring points, from (0, 0) on, as
@@ -46,8 +46,8 @@ pub fn curve(ranking: &Ranking, draw: &Draw, units: f64) -> Vec<FrocPoint> {
     points(ranking, draw, units).collect()
 }
 
-/// The start of [`curve`], up to the first point beyond the highest of `rates`:
-/// all that is needed to read sensitivities there.
+/// The start of [`curve`], up to the first point beyond the highest of `rates`: enough to read sensitivities
+/// at them.
 #[must_use]
 pub fn curve_for(ranking: &Ranking, draw: &Draw, units: f64, rates: &[f64]) -> Vec<FrocPoint> {
     let highest = rates.iter().copied().fold(0.0, f64::max);
@@ -67,8 +67,8 @@ fn points<'a>(ranking: &'a Ranking, draw: &'a Draw, units: f64) -> impl Iterator
     })
 }
 
-/// Sensitivity at a false-positive rate; 0 where even the surest marks exceed
-/// it, the last point's where the curve ends before it.
+/// Sensitivity at a false-positive rate; 0 where even the surest marks exceed it, the last point's where the
+/// curve ends before it.
 #[must_use]
 pub fn sensitivity_at(curve: &[FrocPoint], rate: f64, reading: Reading) -> f64 {
     let after = curve.partition_point(|point| point.rate <= rate);

@@ -1,5 +1,5 @@
-//! Predictions by falling score with what became of each at every threshold of
-//! IoU that is asked about: matched once, sorted once.
+//! Predictions by falling score, each with its verdict at every IoU threshold of the evaluation: matched
+//! once, sorted once.
 
 use rayon::prelude::*;
 
@@ -9,8 +9,7 @@ use crate::{
     ranking::{Draw, Mark, Ranking},
 };
 
-/// The thresholds that one evaluation needs: COCO's ten for an IoU, and the
-/// criterion's own.
+/// The thresholds of one evaluation: COCO's ten for an IoU, and the criterion's own.
 #[derive(Debug, Clone)]
 pub(crate) struct Rungs {
     /// On [`Candidate::similarity`](crate::matching::Candidate::similarity);
@@ -18,7 +17,7 @@ pub(crate) struct Rungs {
     pub thresholds: Vec<f64>,
     /// The place of the criterion's own.
     pub criterion: usize,
-    /// How many of the first are COCO's: ten, or none for a distance.
+    /// Number of COCO's thresholds, which come first: ten, or none for a distance.
     pub coco: usize,
 }
 
@@ -72,7 +71,7 @@ impl Ladder {
         Ranking::from_sorted(self.marks(rung).collect(), self.positives.clone())
     }
 
-    /// Of the first `rungs` rungs.
+    /// Average precision on each of the first `rungs` rungs.
     pub fn average_precisions(&self, rungs: usize, draw: &Draw) -> Vec<Option<f64>> {
         let positives = self.positives_in(draw);
         (0..rungs).into_par_iter().map(|rung| self.average_precision_of(rung, positives, draw)).collect()

@@ -30,16 +30,16 @@ fn without_extensions(mut name: &str) -> &str {
     name
 }
 
-/// `name` with accents composed (NFC), as all but macOS write them.
+/// `name` with accents composed (NFC), as all systems but macOS write them.
 #[must_use]
 pub fn composed(name: &str) -> Cow<'_, str> {
     if is_nfc(name) { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
 
-/// How a text of a CSV file begins that spreadsheets would run as a formula.
+/// First characters of a CSV text that make spreadsheets run it as a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// A text as it is written to a CSV file: with an apostrophe before it where a spreadsheet would run it.
+/// A text in the form written to a CSV file: with an apostrophe before it where a spreadsheet would run it.
 #[must_use]
 pub fn for_spreadsheet(text: &str) -> Cow<'_, str> {
     if text.starts_with(FORMULA) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
@@ -62,14 +62,14 @@ fn common(a: &[String], b: &[String]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Finds names again, whatever folder and extension another file gives them.
+/// Index to find names that other files write with another folder and extension.
 #[derive(Debug, Default)]
 pub struct NameIndex {
     /// By stem: the trail of each name that has it, and its place.
     by_stem: BTreeMap<String, Vec<(Vec<String>, u32)>>,
 }
 
-/// What a [`NameIndex`] knows of a name.
+/// Result of looking up a name in a [`NameIndex`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// No name like it.
@@ -78,15 +78,15 @@ pub enum Found {
     One {
         /// Its place among the names the index was made of.
         place: u32,
-        /// How many folders above the file agree.
+        /// Number of folders above the file that agree.
         folders: usize,
     },
-    /// Several that agree equally well.
+    /// Several names that agree equally well.
     Several,
 }
 
 impl NameIndex {
-    /// Of names in the order of their places.
+    /// An index of `names`, in the order of their places.
     #[must_use]
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut index = Self::default();
@@ -98,8 +98,8 @@ impl NameIndex {
         index
     }
 
-    /// The name that is most like `name`: the same stem, and where several have
-    /// it, the one that shares most folders.
+    /// Finds the name most similar to `name`: the same stem, and where several have it, the one that shares
+    /// most folders.
     #[must_use]
     pub fn find(&self, name: &str) -> Found {
         let wanted = trail(name);
@@ -115,8 +115,8 @@ impl NameIndex {
     }
 }
 
-/// For each name the shortest that no other has: its stem, or with as many of its
-/// folders as it takes, joined by `/`. Names that are the same keep all they have.
+/// The shortest form of each name that no other has: its stem, after as many of its folders as are needed,
+/// joined by `/`. Names that are the same keep all their folders.
 #[must_use]
 pub fn shortest_unlike(names: &[&str]) -> Vec<String> {
     let trails: Vec<Vec<String>> = names.iter().map(|name| trail(name)).collect();

@@ -24,7 +24,7 @@ pub const UNNAMED_CLASS: &str = "object";
 #[serde(transparent)]
 pub struct ImageId(pub u32);
 
-/// One image or slide: what is known of it without its pixels.
+/// Facts about one image or slide that do not need its pixels.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Image {
     /// The name by which the same image is found in another set.
@@ -35,8 +35,8 @@ pub struct Image {
     pub size: Option<(f64, f64)>,
     /// µm per level-0 px.
     pub mpp: Option<Mpp>,
-    /// Patient, slide or field: what must not be torn apart by a split, and
-    /// what the bootstrap draws. The image itself when absent.
+    /// Patient, slide or field: the unit that a split keeps together and the bootstrap draws. The image
+    /// itself when absent.
     pub group: Option<String>,
     /// The area that was really looked at, in mm², when that is less than the
     /// whole image (tissue only).
@@ -58,14 +58,13 @@ impl Image {
         Self { name, ..Self::default() }
     }
 
-    /// Whether only a COCO number is known of it.
+    /// `true` if only its COCO number is known.
     #[must_use]
     pub fn has_number_only(&self) -> bool {
         self.number.is_some_and(|number| self.name == number.to_string())
     }
 
-    /// Takes over what `other`, the same image in another file, knows and this
-    /// one does not.
+    /// Takes over from `other`, the same image in another file, the facts that are missing here.
     pub(crate) fn complete(&mut self, other: &Self) {
         self.size = self.size.or(other.size);
         self.mpp = self.mpp.or(other.mpp);
@@ -83,30 +82,29 @@ impl Image {
     }
 }
 
-/// What is counted, and what only excuses predictions.
+/// Role of an object: to be counted, or only to excuse predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// One object, to be found once.
     #[default]
     Object,
-    /// Many objects of one class drawn as one (COCO `iscrowd`), or an object
-    /// cut by the border: any number of predictions of its class may match it;
-    /// they are neither hits nor false, and it is no miss.
+    /// Many objects of one class drawn as one (COCO `iscrowd`), or an object cut by the border: any number of
+    /// predictions of its class may match it; they are neither hits nor false, and it is never missed.
     Crowd,
     /// An area nobody annotated: excuses predictions of every class.
     IgnoreArea,
 }
 
-/// Where an object is, in level-0 px.
+/// Place and shape of an object, in level-0 px.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
     /// A dot on its centre.
     Point(Level0Point),
     /// An upright box, ends excluded.
     Box(Level0Box),
-    /// An outline, with holes and separate parts. Boxed, so that a million
-    /// points do not pay for it.
+    /// An outline, with holes and separate parts. Boxed, so that a million points do not each take the space
+    /// of an outline.
     Polygon(Box<Polygon>),
 }
 
@@ -141,7 +139,7 @@ impl Shape {
         }
     }
 
-    /// Whether it covers `point`; a point covers nothing.
+    /// `true` if it covers `point`; a point covers nothing.
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
         match self {
@@ -151,7 +149,7 @@ impl Shape {
         }
     }
 
-    /// As rings; `None` for points.
+    /// The shape as rings; `None` for points.
     #[must_use]
     pub fn to_polygon(&self) -> Option<Polygon> {
         match self {
@@ -161,7 +159,7 @@ impl Shape {
         }
     }
 
-    /// Reduced to what `detail` needs.
+    /// The shape reduced to what `detail` needs.
     #[must_use]
     pub fn reduced(self, detail: Detail) -> Self {
         match detail {
@@ -175,10 +173,10 @@ impl Shape {
     }
 }
 
-/// How much of an object's shape is kept. Ignore areas keep theirs always.
+/// Detail that is kept of an object's shape. Ignore areas always keep theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Detail {
-    /// All that the file holds.
+    /// All detail in the file.
     #[default]
     Full,
     /// Boxes; where a file holds both a box and an outline, its box.
@@ -192,15 +190,15 @@ pub enum Detail {
 pub struct Object {
     /// The id it has in its file, or its place there.
     pub id: u64,
-    /// Where it belongs in [`ObjectSet::images`].
+    /// Place of its image in [`ObjectSet::images`].
     pub image: ImageId,
-    /// Where its class stands in [`ObjectSet::classes`].
+    /// Place of its class in [`ObjectSet::classes`].
     pub class: ClassId,
-    /// How sure the model or annotator is. Never NaN. `None` counts as 1.
+    /// Confidence of the model or annotator. Never NaN. `None` counts as 1.
     pub score: Option<f32>,
-    /// Where it is.
+    /// Place and shape.
     pub shape: Shape,
-    /// Whether it is counted.
+    /// Role in the count.
     pub role: Role,
 }
 
@@ -229,7 +227,7 @@ impl Class {
         Self { name: composed(name).into_owned(), numbers: Vec::new() }
     }
 
-    /// Whether only a COCO number is known of it.
+    /// `true` if only its COCO number is known.
     #[must_use]
     pub fn has_number_only(&self) -> bool {
         matches!(self.numbers.as_slice(), [number] if self.name == number.to_string())
@@ -252,13 +250,13 @@ pub struct ObjectSet {
     pub images: Vec<Image>,
     /// Classes; [`Object::class`] is a place in this list.
     pub classes: Vec<Class>,
-    /// In the order of their files; sorted by image once [aligned](crate::align).
+    /// Objects in the order of their files; sorted by image once [aligned](crate::align).
     pub objects: Vec<Object>,
 }
 
 impl ObjectSet {
-    /// The class of that name, added when new. Looks through all of them: many
-    /// are added with a [`SetBuilder`].
+    /// Returns the class with that name, added when new. Searches all classes: use a [`SetBuilder`] to add
+    /// many.
     ///
     /// # Errors
     ///
@@ -272,8 +270,8 @@ impl ObjectSet {
         class_id(place)
     }
 
-    /// The image of that name, added when new. Looks through all of them: many
-    /// are added with a [`SetBuilder`].
+    /// Returns the image with that name, added when new. Searches all images: use a [`SetBuilder`] to add
+    /// many.
     pub fn image_named(&mut self, name: &str) -> ImageId {
         let name = composed(name);
         let place = self.images.iter().position(|image| image.name == name).unwrap_or_else(|| {
@@ -289,8 +287,8 @@ impl ObjectSet {
         self.images[image.0 as usize].mpp
     }
 
-    /// Renames classes; those that get one name become one class. Classes that
-    /// `rename` does not know keep theirs.
+    /// Renames classes; those that get the same name become one class. Classes that `rename` does not list
+    /// keep their names.
     ///
     /// # Errors
     ///
@@ -315,7 +313,7 @@ impl ObjectSet {
         self.objects.iter_mut().for_each(|object| object.class = ClassId(0));
     }
 
-    /// Whether the source of this set knows no classes.
+    /// `true` if the source of this set has no classes.
     #[must_use]
     pub fn is_unclassed(&self) -> bool {
         self.classes.iter().all(|class| class.name == UNNAMED_CLASS)
@@ -373,16 +371,16 @@ impl ObjectSet {
         });
     }
 
-    /// How many objects there are, when all of them are crowds: then there is
-    /// nothing to find, though the file holds objects.
+    /// Number of objects, if all of them are crowds: then there is nothing to find, though the file holds
+    /// objects.
     #[must_use]
     pub fn crowds_alone(&self) -> Option<usize> {
         let alone = !self.objects.is_empty() && self.objects.iter().all(|object| object.role == Role::Crowd);
         alone.then_some(self.objects.len())
     }
 
-    /// A name for each image that is safe for file systems, without extension:
-    /// its stem, with folders where others have the same.
+    /// A name for each image, safe for file systems, without extension: its stem, with folders where others
+    /// have the same.
     #[must_use]
     pub fn file_names(&self) -> Vec<String> {
         crate::names::file_names(&self.image_names())
@@ -409,7 +407,7 @@ impl ObjectSet {
             .collect()
     }
 
-    /// As [`ObjectSet::per_image`] wants it; file order is kept within images.
+    /// Sorts objects as [`ObjectSet::per_image`] needs them; file order is kept within images.
     pub(crate) fn sort_by_image(&mut self) {
         self.objects.sort_by_key(|object| object.image);
     }
@@ -431,7 +429,7 @@ impl SetBuilder {
         Self::default()
     }
 
-    /// The image of that name, added when new.
+    /// Returns the image with that name, added when new.
     pub fn image_named(&mut self, name: &str) -> ImageId {
         match self.images.get(composed(name).as_ref()) {
             Some(id) => *id,
@@ -439,8 +437,8 @@ impl SetBuilder {
         }
     }
 
-    /// Adds an image, or what is known of it to the one of its name. Says whether
-    /// it is new.
+    /// Adds an image, or completes the one of the same name with its facts. Returns its id, and `true` if it
+    /// is new.
     pub fn add_image(&mut self, image: Image) -> (ImageId, bool) {
         if let Some(&known) = self.images.get(&image.name) {
             self.image(known).complete(&image);
@@ -452,12 +450,12 @@ impl SetBuilder {
         (id, true)
     }
 
-    /// What is known of an image that was added.
+    /// The facts of an image that was added.
     pub fn image(&mut self, id: ImageId) -> &mut Image {
         &mut self.set.images[id.0 as usize]
     }
 
-    /// The class of that name, added when new.
+    /// Returns the class with that name, added when new.
     ///
     /// # Errors
     ///
@@ -473,7 +471,7 @@ impl SetBuilder {
         Ok(id)
     }
 
-    /// The class of that name, which COCO files know by `numbers`, too.
+    /// Returns the class with that name, which COCO files also know by `numbers`.
     ///
     /// # Errors
     ///
@@ -495,8 +493,8 @@ impl SetBuilder {
         self.set.objects.push(object);
     }
 
-    /// Adds all of `other`: images and classes of the same name become one.
-    /// Gives the number of images that were there already.
+    /// Adds all of `other`: images and classes of the same name become one. Returns the number of images that
+    /// were there already.
     ///
     /// # Errors
     ///
@@ -542,9 +540,8 @@ fn class_id(place: usize) -> Result<ClassId> {
     u16::try_from(place).map(ClassId).map_err(|_| EvalError::TooManyClasses)
 }
 
-/// Area of an image that counts for rates per mm²: what was analysed, or its
-/// whole size less the ignore areas among `truth`. `None` when size or mpp are
-/// not known.
+/// Area of an image that counts for rates per mm²: the analysed area, or its whole size without the ignore
+/// areas among `truth`. `None` when size or mpp are not known.
 #[must_use]
 pub fn counted_area_mm2(image: &Image, truth: &[Object]) -> Option<f64> {
     if image.analysed_mm2.is_some() {

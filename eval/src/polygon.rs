@@ -1,4 +1,4 @@
-//! Areas with holes, and exact areas of what they share.
+//! Areas with holes, and the exact areas they share.
 //!
 //! Pixel masks and drawn outlines are one type here: a mask is traced along its
 //! pixel edges, so the area two traced masks share is their number of common
@@ -38,7 +38,7 @@ impl Polygon {
         Self::from_ring(vec![min, corner(max.x, min.y), max, corner(min.x, max.y)])
     }
 
-    /// Every corner moved by `to`.
+    /// The polygon with every corner moved by `to`.
     #[must_use]
     pub fn mapped(&self, to: impl Fn(Level0Point) -> Level0Point) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Polygon {
         (area, moment)
     }
 
-    /// Whether `point` lies inside; points on the outline may fall either way.
+    /// `true` if `point` lies inside; for points on the outline the answer may be either.
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
         self.rings.iter().filter(|ring| ring_contains(ring, point)).count() % 2 == 1
@@ -125,8 +125,8 @@ impl Polygon {
     }
 }
 
-/// Which rings go around which. Corners may touch, so a ring is where the middle
-/// of its first side is.
+/// Rings with the rings around them. Corners may touch, so the middle of a ring's first side stands for the
+/// ring.
 struct Nest<'a> {
     rings: &'a [Ring],
     bounds: Vec<Level0Box>,
@@ -149,7 +149,7 @@ impl<'a> Nest<'a> {
     }
 }
 
-/// Whether `point` lies inside of one ring; on it, it may fall either way.
+/// `true` if `point` lies inside of one ring; for a point on the ring the answer may be either.
 fn ring_contains(ring: &[Level0Point], point: Level0Point) -> bool {
     let crossings = segments(ring).filter(|(a, b)| {
         (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
@@ -185,7 +185,7 @@ pub fn covered_area(polygons: &[&Polygon], within: Level0Box) -> f64 {
 /// Signed shoelace area and first moments of one ring, for a ring that
 /// does not cross itself.
 fn ring_moments(ring: &[Level0Point]) -> (f64, (f64, f64)) {
-    // From the ring's own corner, so slide coordinates of 1e5 px cost no digits.
+    // From the ring's own corner, so that slide coordinates of 1e5 px do not cost precision.
     let origin = ring.first().copied().unwrap_or_default();
     let (mut area, mut x, mut y) = (0.0, 0.0, 0.0);
     for (p, q) in segments(ring) {
@@ -242,8 +242,8 @@ impl Trapezoid {
     }
 }
 
-/// Walks down `rows` and gives every piece whose points satisfy `covered`,
-/// which is told for each polygon whether the piece is inside it.
+/// Walks down `rows` and returns every piece whose points satisfy `covered`, which gets for each polygon
+/// `true` if the piece is inside it.
 ///
 /// Between two neighbouring corner rows all sides are straight and complete;
 /// where sides cross, the slab is cut once more, so order never changes within.
@@ -317,7 +317,7 @@ impl Side {
     }
 }
 
-/// Where sides cross within the slab, as rising shares of its height.
+/// Crossings of sides within the slab, as rising shares of its height.
 fn crossings(sides: &[Side]) -> Vec<f64> {
     let mut shares = Vec::new();
     for (i, a) in sides.iter().enumerate() {

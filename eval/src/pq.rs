@@ -1,11 +1,10 @@
 //! Panoptic quality (Kirillov et al., CVPR 2019), by the rules of `panopticapi`.
 //!
-//! A pair matches when its IoU is over 0.5 (not at it): then, where outlines do
-//! not overlap each other, at most one pair per object can. Ignored areas are
-//! taken out of the union, and a prediction that matches nothing and lies with
-//! more than half of its area in ignore areas or crowds of its class is not
-//! false. Pooled over images, as the paper and CoNIC's mPQ+ do; the mean over
-//! images, which PanNuke's scripts report, stands beside it.
+//! A pair matches when its IoU is over 0.5 (not at it): then, where outlines do not overlap each other, at
+//! most one pair per object can. Ignored areas are taken out of the union. A prediction that matches nothing
+//! is not false if more than half of its area lies in ignore areas or crowds of its class. Pooled over
+//! images, as the paper and CoNIC's mPQ+ do; the mean over images, which PanNuke's scripts report, stands
+//! beside it.
 
 use std::borrow::Cow;
 
@@ -17,10 +16,10 @@ use crate::{
     ranking::Draw,
 };
 
-/// Over half, by more than rounding and less than any pixel makes.
+/// Threshold just over half: above rounding errors, below the difference that one pixel makes.
 const OVER_HALF: f64 = 0.5 + 1e-9;
 
-/// What one image adds to one class.
+/// Sums that one image adds to one class.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PanopticSums {
     /// Sum of the IoU of matched pairs.
@@ -130,7 +129,7 @@ pub fn panoptic_sums(
     sums
 }
 
-/// Share of a prediction inside crowds of its class and ignore areas.
+/// Share of a prediction inside ignore areas and crowds of its class.
 fn excused(scene: Scene<'_>, p: u32, class: ClassId) -> f64 {
     (scene.candidates.of(p).iter())
         .filter(|c| excuses(&scene.truth[c.truth as usize], class))
@@ -138,7 +137,7 @@ fn excused(scene: Scene<'_>, p: u32, class: ClassId) -> f64 {
         .sum()
 }
 
-/// Whether a prediction of `class` on a truth object counts as neither right nor wrong.
+/// `true` if a prediction of `class` on a truth object counts as neither right nor wrong.
 fn excuses(truth: &Object, class: ClassId) -> bool {
     match truth.role {
         Role::Object => false,

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use crate::ranking::{Draw, Ranking};
 
-/// What came of asking at one score threshold.
+/// Counts at one score threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Counts {
-    /// Predictions that are truth objects.
+    /// Predictions matched with a truth object.
     pub hits: f64,
-    /// Predictions that are nothing.
+    /// Predictions matched with nothing.
     pub false_marks: f64,
-    /// Truth objects that no prediction is.
+    /// Truth objects matched with nothing.
     pub missed: f64,
 }
 
@@ -40,7 +40,7 @@ fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0).then(|| part / whole)
 }
 
-/// One threshold and what it gives. Predictions of exactly that score are in.
+/// One threshold and its results. Predictions of exactly that score are included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct OperatingPoint {
     /// Least score.
@@ -56,7 +56,7 @@ pub struct OperatingPoint {
 }
 
 impl OperatingPoint {
-    /// Works out the shares.
+    /// Computes the shares.
     #[must_use]
     pub fn new(threshold: f32, counts: Counts) -> Self {
         Self { threshold, counts, precision: counts.precision(), recall: counts.recall(), f1: counts.f1() }
@@ -96,8 +96,8 @@ pub fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
 /// half: the area under the ROC curve of "is this prediction right?". `None`
 /// unless there are both.
 ///
-/// It says how well scores *sort* what was predicted and nothing about what
-/// was missed, so it is no measure of a detector by itself.
+/// It measures how well scores *sort* the predictions and does not depend on the objects missed, so it is no
+/// measure of a detector by itself.
 #[must_use]
 pub fn score_auc(ranking: &Ranking, draw: &Draw) -> Option<f64> {
     let (mut hits, mut false_marks, mut area) = (0.0, 0.0, 0.0);

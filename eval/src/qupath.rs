@@ -29,10 +29,10 @@ pub(crate) fn write_collection(
     out.write_all(b"\n]}\n")
 }
 
-/// A UUID (version 8, RFC 9562) from what the object is: the same every time.
+/// A UUID (version 8, RFC 9562) computed from the object: the same every time.
 pub(crate) fn uuid(image: &str, class: &str, object: &Object) -> String {
     let mut hash = Sha256::new();
-    // Wherever the file lies.
+    // The stem, so that the folder of the file does not matter.
     let image = stem(image);
     hash.update((image.len() as u64).to_le_bytes());
     hash.update(image);

@@ -1,14 +1,14 @@
-//! Predictions by falling score, each a hit or a false mark: the one list from
-//! which average precision, PR, FROC and calibration are read.
+//! Predictions by falling score, each a hit or a false mark: the list from which average precision, PR, FROC
+//! and calibration are read.
 
 /// One prediction that counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mark {
-    /// How sure the model was.
+    /// Score of the model.
     pub score: f32,
     /// The image's place.
     pub image: u32,
-    /// Whether it was matched one to one with a truth object.
+    /// `true` if it was matched one to one with a truth object.
     pub hit: bool,
 }
 
@@ -31,12 +31,12 @@ impl Ranking {
         Self::from_sorted(marks, positives)
     }
 
-    /// As [`Ranking::new`], of marks that are in order.
+    /// As [`Ranking::new`], from marks that are already sorted.
     pub(crate) fn from_sorted(marks: Vec<Mark>, positives: Vec<u32>) -> Self {
         Self { marks, positives }
     }
 
-    /// Surest first.
+    /// The marks, surest first.
     #[must_use]
     pub fn marks(&self) -> &[Mark] {
         &self.marks
@@ -75,19 +75,18 @@ impl Ranking {
     }
 }
 
-/// What lies at or over one score.
+/// Counts of predictions at or over one score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// The score.
     pub threshold: f32,
-    /// Predictions that are truth objects.
+    /// Predictions matched with a truth object.
     pub hits: f64,
-    /// Predictions that are nothing.
+    /// Predictions matched with nothing.
     pub false_marks: f64,
 }
 
-/// How often each image counts: once for the plain figures, drawn with
-/// replacement for the bootstrap.
+/// Number of times each image counts: once for the plain figures, drawn with replacement for the bootstrap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draw(Vec<u32>);
 
@@ -98,13 +97,13 @@ impl Draw {
         Self(vec![1; images])
     }
 
-    /// `times[image]` says how often.
+    /// A draw in which image `i` counts `times[i]` times.
     #[must_use]
     pub fn from_times(times: Vec<u32>) -> Self {
         Self(times)
     }
 
-    /// How often `image` counts.
+    /// Number of times `image` counts.
     #[must_use]
     pub fn times(&self, image: u32) -> f64 {
         f64::from(self.0[image as usize])

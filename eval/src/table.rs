@@ -4,7 +4,7 @@ use std::fmt;
 
 pub(crate) use wsi_types::wording::counted;
 
-/// One cell and its side.
+/// One cell and its alignment.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     text: String,
@@ -12,12 +12,12 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Words.
+    /// A cell of words, aligned left.
     pub(crate) fn left(text: impl Into<String>) -> Self {
         Self { text: text.into(), right: false }
     }
 
-    /// Numbers.
+    /// A cell of numbers, aligned right.
     pub(crate) fn right(text: impl Into<String>) -> Self {
         Self { text: text.into(), right: true }
     }

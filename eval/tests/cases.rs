@@ -1,5 +1,5 @@
-//! The inputs of `../shared/cases/annotations`, made after reports of what people
-//! have: each is read as they would expect, or refused in words.
+//! The inputs of `../shared/cases/annotations`, made after reports on users' files: each is read as the user
+//! would expect, or refused in words.
 
 #![allow(clippy::unwrap_used)]
 
@@ -78,7 +78,7 @@ fn a_set_of_crowds_alone_is_refused_or_taken_for_objects() {
     assert_eq!(counts(&found), [30.0, 0.0, 0.0]);
 }
 
-/// What an export of the thirty cells makes of them, and how many come back.
+/// Judges every export of the thirty cells: its hits, false marks and misses.
 #[test]
 fn every_way_of_writing_thirty_cells_is_read() {
     let Some(cases) = cases() else { return };

@@ -1,7 +1,6 @@
-//! Exact answers on the smallest cases that tell a metric from one that is nearly
-//! the same: what lies right on a threshold, equal scores, equal distances, ends of
-//! ranges. Each was written for a change to a formula that no other test notices
-//! without Python.
+//! Exact answers on the smallest cases that separate a metric from one that is nearly the same: values right
+//! on a threshold, equal scores, equal distances, ends of ranges. Each was written for a change to a formula
+//! that no other test notices without Python.
 
 #![allow(clippy::unwrap_used)]
 
@@ -43,7 +42,7 @@ fn ap(hits: &[bool], positives: u32) -> f64 {
 fn precision_is_read_at_the_recall_that_a_hit_reaches() {
     // Recalls 0 to 0.5 at precision 1, 0.51 to 1 at 2/3.
     close(ap(&[true, false, true], 2), (51.0 + 50.0 * 2.0 / 3.0) / 101.0);
-    // A quarter of the recalls each, with the one reached.
+    // Each hit adds a quarter of the recalls, at its own precision.
     let thirds = (26.0 + 25.0 * 2.0 / 3.0 + 25.0 * 3.0 / 5.0) / 101.0;
     close(ap(&[true, false, true, false, true], 4), thirds);
 }
@@ -52,7 +51,7 @@ fn precision_is_read_at_the_recall_that_a_hit_reaches() {
 fn precision_never_rises_with_recall() {
     // 1/2 at the first hit, 2/3 at the second: 2/3 everywhere.
     close(ap(&[false, true, true], 2), 2.0 / 3.0);
-    // What comes after the last hit changes nothing.
+    // Marks after the last hit change nothing.
     close(ap(&[false, true, true, false, false], 2), 2.0 / 3.0);
 }
 
@@ -104,7 +103,7 @@ fn scores_that_tie_count_half_for_sorting() {
     // Precision and recall 2/3 and 1 at 0.5; 1 and 1/2 at 0.9.
     let best = pr::best(&pr::curve(&ranking, &once)).unwrap();
     assert_eq!((best.threshold, best.f1), (0.5, Some(0.8)));
-    // Of two thresholds with one F1 the surer one.
+    // Of two thresholds with the same F1, the higher one.
     let even = ranking_of(&[(0.9, true), (0.5, true), (0.5, false), (0.5, false)], 2);
     let curve = pr::curve(&even, &once);
     assert_eq!(curve[0].f1, curve[1].f1);
@@ -324,7 +323,7 @@ fn objects_that_touch_the_border_are_cut_and_those_just_inside_are_not() {
 
 #[test]
 fn mistakes_are_those_of_the_rule_that_counts() {
-    // The surest lies between both cells; greedy leaves the second without.
+    // The surest lies between both cells; greedy leaves the second without a match.
     let truth = set(&[1.0, 1.0]);
     let mut predictions = set(&[0.9, 0.8]);
     predictions.objects[0].shape = boxed(8.0, 20.0, 10.0, 10.0).shape;

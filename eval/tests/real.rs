@@ -1,4 +1,4 @@
-//! The crate on real annotations, where they are there.
+//! The crate on real annotations, if they are there.
 
 #![allow(clippy::unwrap_used)]
 

@@ -50,7 +50,7 @@ fn python() -> Option<PathBuf> {
     Some(given.unwrap_or_else(|| root().join(in_venv))).filter(|path| path.exists())
 }
 
-/// What the script wrote; made once for all tests here.
+/// The output of the script; made once for all tests here.
 fn references() -> Option<&'static Value> {
     static REFERENCES: OnceLock<Option<Value>> = OnceLock::new();
     REFERENCES.get_or_init(make_references).as_ref()
@@ -74,7 +74,7 @@ fn make_references() -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap())
 }
 
-/// The cases of one kind; none where there is no reference.
+/// The cases of one kind; none without a reference.
 fn cases<T: DeserializeOwned>(kind: &str) -> Vec<T> {
     let Some(references) = references() else { return Vec::new() };
     let cases: Vec<T> = serde_json::from_value(references[kind].clone()).unwrap();
@@ -152,7 +152,7 @@ fn files_from_the_field_are_judged_as_pycocotools_judges_them() {
     }
 }
 
-/// What pycocotools says of two files of boxes.
+/// The figures that pycocotools gives for two files of boxes.
 fn judged_by_pycocotools(known: &Path, found: &Path) -> CocoCase {
     let folder = tempfile::tempdir().unwrap();
     let script = root().join("tests/python/eval_reference.py");
@@ -262,7 +262,7 @@ fn curves_areas_and_bins_are_those_of_scikit_learn() {
         let once = Draw::each_once(1);
         let curve = pr::curve(&ranking, &once);
         assert_eq!(curve.len(), case.thresholds.len());
-        // Theirs starts with the lowest threshold.
+        // scikit-learn's starts with the lowest threshold.
         for (i, point) in curve.iter().rev().enumerate() {
             assert_eq!(point.threshold, case.thresholds[i]);
             assert!(close(point.precision.unwrap(), case.precision[i]));
@@ -295,7 +295,7 @@ struct FrocCase {
 #[test]
 fn froc_is_that_of_counting_by_hand() {
     for case in cases::<FrocCase>("froc") {
-        // All truth in the first of the images: where it lies does not matter.
+        // All truth in the first of the images: its place does not matter.
         let positives = std::iter::once(case.truth).chain(std::iter::repeat(0)).take(case.images).collect();
         let ranking = ranking(&case.scores, case.hits.iter().copied(), positives);
         let once = Draw::each_once(case.images);

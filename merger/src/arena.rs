@@ -1,26 +1,24 @@
-//! Detections on their way, and which of them are tied together.
+//! Detections that are not cells yet, in components of those that are tied together.
 
 use crate::place::RawCell;
 
-/// Where a detection is kept: the slot of its window, and its place among those
-/// of that window.
+/// Place of a detection: the slot of its window, and its place among those of that window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct At {
     pub(crate) slot: u32,
     pub(crate) place: u32,
 }
 
-/// Placed detections in components. Each member names its component's root, so
-/// finding it is one look; components are a handful of detections, and of two
-/// the smaller one's members are renamed. Members are strung in one ring.
+/// Placed detections in components. Each member names its component's root, so that it is found in one step;
+/// components are a handful of detections, and when two are joined the members of the smaller one get the
+/// other's root. Members are linked in one ring.
 ///
-/// Those of one window lie together, in the order of its index: windows are
-/// compared from one end to the other, so what is looked at next lies beside
-/// what was looked at last, however many detections are held. A window's memory
-/// is given back with the last of its detections.
+/// Detections of one window lie together, in the order of its index: windows are compared from one end to the
+/// other, so detections compared one after the other lie near each other in memory, however many are held. A
+/// window's memory is freed with the last of its detections.
 #[derive(Default)]
 pub(crate) struct Arena {
-    /// By slot.
+    /// Detections by slot.
     shelves: Vec<Shelf>,
     held: usize,
 }
@@ -29,23 +27,23 @@ pub(crate) struct Arena {
 struct Shelf {
     cells: Vec<RawCell>,
     links: Vec<Link>,
-    /// How many of them have not been taken.
+    /// Number of them that have not been taken.
     held: u32,
 }
 
 #[derive(Clone, Copy)]
 struct Link {
     root: At,
-    /// The next member of the component, round and round.
+    /// The next member of the component; after the last comes the first.
     next: At,
-    /// Of a root: members whose window is not closed.
+    /// For a root: number of members whose window is not closed.
     open: u32,
-    /// Of a root: members.
+    /// For a root: number of members.
     size: u32,
 }
 
 impl Arena {
-    /// For the windows of `slots` slots.
+    /// An empty arena for the windows of `slots` slots.
     pub(crate) fn new(slots: usize) -> Self {
         Self { shelves: std::iter::repeat_with(Shelf::default).take(slots).collect(), held: 0 }
     }
@@ -77,8 +75,7 @@ impl Arena {
         &mut self.shelves[at.slot as usize].links[at.place as usize]
     }
 
-    /// Makes one component of those of `a` and `b`, unless they are one or
-    /// `are_tied` says no.
+    /// Makes one component of those of `a` and `b`, unless they are one or `are_tied` returns `false`.
     pub(crate) fn unite_if(&mut self, a: At, b: At, are_tied: impl FnOnce(&RawCell, &RawCell) -> bool) {
         let (root_a, root_b) = (self.link(a).root, self.link(b).root);
         if root_a != root_b && are_tied(self.cell(a), self.cell(b)) {
@@ -107,9 +104,8 @@ impl Arena {
         root.size += moved.size;
     }
 
-    /// Notes that no further window can be tied to the detections of `slot`.
-    /// Gives one member of each component that has no open member left to
-    /// `ready`.
+    /// Notes that no further window can be tied to the detections of `slot`. Adds to `ready` one member of
+    /// each component that has no open member left.
     pub(crate) fn close(&mut self, slot: u32, ready: &mut Vec<At>) {
         for place in 0..self.shelves[slot as usize].links.len() as u32 {
             let at = At { slot, place };

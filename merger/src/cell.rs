@@ -11,21 +11,21 @@ use crate::stain::StainOd;
 /// One object, counted once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// From the slide's content id, the class and the place: the same every
-    /// time, at most [`MAX_ID`]. Unique within a slide once [`settle_ids`] has seen all its cells.
+    /// Id made from the slide's content id, the class and the place: the same every time, at most [`MAX_ID`].
+    /// Unique within a slide once [`settle_ids`] has seen all its cells.
     pub id: u64,
-    /// What it is.
+    /// Its class.
     pub class: ClassId,
-    /// How sure the model is.
+    /// Confidence of the model.
     pub score: Score,
-    /// In level-0 px.
+    /// Its box, in level-0 px.
     pub bbox: Level0Box,
-    /// In level-0 px: where the outline balances, or the middle of the box.
+    /// Centre of mass of the outline, or the middle of the box, in level-0 px.
     pub centroid: Level0Point,
-    /// In level-0 px: a closed ring whose first point is not repeated, when the
-    /// model draws outlines.
+    /// Outline in level-0 px: a closed ring whose first point is not repeated. `None` when the model does not
+    /// draw outlines.
     pub outline: Option<Box<[Level0Point]>>,
-    /// Of the detection that stands for it, when the run measures stains.
+    /// Stains of the detection that stands for it, when the run measures stains.
     pub stains: Option<StainOd>,
     /// The best other class that some window gave it.
     pub runner_up: Option<(ClassId, Score)>,
@@ -37,16 +37,16 @@ pub struct Cell {
     pub score_max: Score,
     /// Indices of the windows that saw it, ascending.
     pub windows: Vec<u32>,
-    /// From the centroid to the nearest inner window border, in µm; infinite
-    /// when the plan has none nearby.
+    /// Distance from the centroid to the nearest inner window border, in µm; infinite when the plan has none
+    /// nearby.
     pub seam_dist_um: f32,
-    /// What may be missing of it; see [`edge`].
+    /// Bits for parts that may be missing; see [`edge`].
     pub edge_flag: u8,
-    /// The id of the smallest region that its centroid lies in, once regions
-    /// have been made ([`assign_cells`](crate::assign_cells)).
+    /// The id of the smallest region that its centroid lies in, once regions have been made
+    /// ([`assign_cells`](crate::assign_cells)).
     pub region: Option<u64>,
-    /// Of several detectors, by number: how sure each is of it, `None` where it
-    /// did not see it. Empty when there is one.
+    /// Score of each of several detectors, by number; `None` for one that did not see it. Empty when there is
+    /// only one.
     pub detector_scores: Box<[Option<Score>]>,
 }
 
@@ -84,7 +84,7 @@ pub mod edge {
     pub const PLAN: u8 = 2;
     /// A window cuts it, and those beyond failed.
     pub const FAILED: u8 = 4;
-    /// A window cuts it, and none of those beyond saw it whole.
+    /// A window cuts it, and none of the windows beyond saw it whole.
     pub const UNSEEN: u8 = 8;
     /// It was put together from pieces that several windows saw.
     pub const JOINED: u8 = 16;
@@ -110,11 +110,10 @@ fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Makes ids unique over all cells of one slide, whatever their order: of
-/// several cells with one id the first by [`content_order`] keeps it, the
-/// others are given the next free ones.
+/// Makes ids unique over all cells of one slide, in any order: of several cells with one id the first by
+/// [`content_order`] keeps it, the others get the next free ones.
 pub fn settle_ids(cells: &mut [Cell]) {
-    // Programs that make cells of their own need not know how large ids may be.
+    // Other programs that make cells may not keep to the limit of ids.
     for cell in cells.iter_mut().filter(|cell| cell.id > MAX_ID) {
         cell.id = id_from(cell.id);
     }
@@ -137,7 +136,7 @@ pub fn settle_ids(cells: &mut [Cell]) {
     }
 }
 
-/// Plain numbers sort several times as fast as cells, and ids hardly ever repeat.
+/// `true` if no id repeats. Plain numbers sort several times as fast as cells, and ids hardly ever repeat.
 fn are_unique(mut ids: Vec<u64>) -> bool {
     ids.sort_unstable();
     ids.windows(2).all(|pair| pair[0] != pair[1])
@@ -158,7 +157,7 @@ fn ring(cell: &Cell) -> impl ExactSizeIterator<Item = Level0Point> {
     cell.outline.as_deref().unwrap_or_default().iter().copied()
 }
 
-/// By top, left, bottom, right.
+/// Order by top, left, bottom, right.
 pub(crate) fn box_order(a: &Level0Box, b: &Level0Box) -> Ordering {
     (a.min.y.total_cmp(&b.min.y))
         .then_with(|| a.min.x.total_cmp(&b.min.x))
@@ -166,7 +165,7 @@ pub(crate) fn box_order(a: &Level0Box, b: &Level0Box) -> Ordering {
         .then_with(|| a.max.x.total_cmp(&b.max.x))
 }
 
-/// Point by point; shorter before longer.
+/// Order point by point; shorter before longer.
 pub(crate) fn ring_order(
     a: impl ExactSizeIterator<Item = Level0Point>,
     b: impl ExactSizeIterator<Item = Level0Point>,
@@ -176,7 +175,7 @@ pub(crate) fn ring_order(
     by_point.find(|order| order.is_ne()).unwrap_or(by_length)
 }
 
-/// How many cells have each class, by class.
+/// Number of cells of each class, by class.
 #[must_use]
 pub fn count_by_class(cells: &[Cell]) -> std::collections::BTreeMap<ClassId, u64> {
     let mut counts = std::collections::BTreeMap::new();
@@ -186,7 +185,7 @@ pub fn count_by_class(cells: &[Cell]) -> std::collections::BTreeMap<ClassId, u64
     counts
 }
 
-/// How many raw detections came in, and what became of each.
+/// Number of raw detections that came in, and of those with each outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MergeCounts {
     /// Detections handed in.
@@ -199,14 +198,13 @@ pub struct MergeCounts {
     pub no_area: u64,
     /// Left out: outside its window or the slide.
     pub outside: u64,
-    /// Cut ones that yielded to a view that saw the object whole.
+    /// Cut ones dropped for a view that saw the object whole.
     pub yielded: u64,
     /// Further views of an object, and second boxes on it, of the same class.
     pub same_class: u64,
     /// The same, of another class.
     pub other_class: u64,
-    /// Cut ones, and ones in the rim of their windows, where a better view found
-    /// nothing.
+    /// Cut ones, and ones in the rim of their windows, where a better view found nothing.
     pub unconfirmed: u64,
     /// Pieces that were put together with another piece.
     pub joined_pieces: u64,
@@ -220,7 +218,7 @@ pub struct MergeCounts {
 }
 
 impl MergeCounts {
-    /// Whether every raw detection is accounted for.
+    /// `true` if every raw detection is accounted for.
     #[must_use]
     pub fn balance(&self) -> bool {
         let left_out = self.below_score + self.not_finite + self.no_area + self.outside;

@@ -15,7 +15,7 @@ impl ClassNames {
         Self(names)
     }
 
-    /// What a class is called, be it one that the model does not name.
+    /// The name of a class, also of one that the model does not name.
     #[must_use]
     pub fn name(&self, class: ClassId) -> Cow<'_, str> {
         match self.0.get(usize::from(class.0)) {
@@ -24,25 +24,25 @@ impl ClassNames {
         }
     }
 
-    /// What a class without a name is called.
+    /// The name of a class that the model does not name.
     #[must_use]
     pub fn of_nameless(class: ClassId) -> String {
         format!("class_{}", class.0)
     }
 
-    /// The names that there are, by class.
+    /// The names, by class.
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
 
-    /// The class of a name.
+    /// The class with a name.
     #[must_use]
     pub fn class(&self, name: &str) -> Option<ClassId> {
         self.iter().find(|(_, known)| *known == name).map(|(class, _)| class)
     }
 
-    /// Adds a name, if it is not there; gives its class.
+    /// Adds a name, if it is not there; returns its class.
     pub fn add(&mut self, name: &str) -> ClassId {
         self.class(name).unwrap_or_else(|| {
             self.0.push(name.to_owned());
@@ -55,13 +55,13 @@ impl ClassNames {
         self.0.iter().enumerate().map(|(place, name)| (ClassId(place as u16), name.as_str()))
     }
 
-    /// How many classes have a name.
+    /// Number of classes that have a name.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether no class has a name.
+    /// `true` if no class has a name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,5 +1,4 @@
-//! A column of a table, in one place: its name, its type, what it means, how it is
-//! filled and how it is read back.
+//! A column of a table, defined in one place: its name, type and meaning, its filling and its reading back.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,12 +11,11 @@ use wsi_types::{Level0Box, Level0Point};
 
 use crate::{id::whole_numbers, wkb};
 
-/// A row of a table as it is read back: [`CellRow`](crate::CellRow) or
-/// [`RegionRow`](crate::RegionRow).
+/// A row of a table as it is read back: [`CellRow`](crate::CellRow) or [`RegionRow`](crate::RegionRow).
 pub trait StoredRow: Default + Sized + 'static {
     /// Rows that become columns together.
     type Block<'a>;
-    /// Which table it is, as errors say it.
+    /// Name of the table in errors.
     const TABLE: &'static str;
     /// All columns of the table, in order.
     fn columns() -> Vec<Column<Self>>;
@@ -46,7 +44,7 @@ impl<R: StoredRow> Column<R> {
         Self { name, kind, nullable: false, about, fill, read }
     }
 
-    /// The same with gaps.
+    /// The same column with gaps allowed.
     pub(crate) fn or_null(self) -> Self {
         Self { nullable: true, ..self }
     }
@@ -117,8 +115,7 @@ pub(crate) fn same_text(text: &str, rows: usize) -> ArrayRef {
     Arc::new(DictionaryArray::<UInt16Type>::new(UInt16Array::from_value(0, rows), values))
 }
 
-/// Looks only at the type of a column of texts: a table is of one slide, which its
-/// header names.
+/// Checks only the type of a column of texts: a table is of one slide, which its header names.
 pub(crate) fn texts<R>(array: &dyn Array, _: &mut [R]) -> Option<()> {
     let is_text = array.as_string_opt::<i32>().is_some();
     (is_text || array.as_dictionary_opt::<UInt16Type>().is_some()).then_some(())

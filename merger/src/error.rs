@@ -1,22 +1,22 @@
-//! What can go wrong while merging and writing.
+//! Errors of merging and writing.
 
 use std::path::PathBuf;
 
-/// Why merging or writing stopped.
+/// Reason why merging or writing stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// The plan is not one: fix the caller.
+    /// The plan is not valid: fix the caller.
     #[error("cannot lay out the plan: {0}")]
     Layout(String),
-    /// A setting is out of its range: tell the user which.
+    /// A setting is out of its range: tell the user which one.
     #[error("setting `{name}` is {found}, expected {expected}")]
     Setting {
         /// The setting's key.
         name: &'static str,
-        /// What was given.
+        /// The value given.
         found: String,
-        /// What is possible.
+        /// The values accepted.
         expected: &'static str,
     },
     /// A window that the plan does not hold.
@@ -47,7 +47,7 @@ pub enum MergeError {
     /// Arrow or Parquet refused the rows: our own fault.
     #[error("cannot encode the table: {source}: {path}")]
     Encode {
-        /// What the encoder said.
+        /// The encoder's message.
         source: parquet::errors::ParquetError,
         /// The final name.
         path: PathBuf,
@@ -57,15 +57,15 @@ pub enum MergeError {
     OpenTable {
         /// `the cell table` or `the regions table`.
         table: &'static str,
-        /// As the system says it.
+        /// The system's message.
         reason: std::io::Error,
     },
-    /// A table was opened and is none of ours, or damaged.
+    /// A table was opened and is not one of ours, or is damaged.
     #[error("{table} {problem}")]
     BadTable {
         /// `the cell table` or `the regions table`.
         table: &'static str,
-        /// What was found and what was expected.
+        /// The problem found, and the content expected.
         problem: String,
     },
 }

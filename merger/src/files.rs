@@ -10,7 +10,7 @@ use whole_file::Staged;
 
 use crate::MergeError;
 
-/// [`whole_file::stage`], with [`MergeError`] for what went wrong.
+/// As [`whole_file::stage`], with errors as [`MergeError`].
 pub(crate) fn stage<T>(
     folder: &Path,
     path: &Path,
@@ -19,7 +19,7 @@ pub(crate) fn stage<T>(
     whole_file::stage(folder, path, write).map_err(|error| io_error(error, path))?
 }
 
-/// Gives a table its name.
+/// Gives a staged table its final name.
 pub(crate) fn put_in_place<T>((value, staged): (T, Staged)) -> Result<T, MergeError> {
     let path = staged.path().to_owned();
     whole_file::put_in_place(vec![staged], Vec::new()).map_err(|error| io_error(error, &path))?;

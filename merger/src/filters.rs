@@ -1,5 +1,4 @@
-//! Leaving out cells by size, shape and score; what was left out is counted by
-//! reason.
+//! Filters that leave out cells by size, shape and score, and count them by reason.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +25,8 @@ impl Range {
     }
 }
 
-/// What a cell must be to stay. Ranges of shape apply to cells with an outline;
-/// cells without one are judged by score and area alone.
+/// Conditions a cell must meet to stay. Ranges of shape apply to cells with an outline; cells without one are
+/// judged by score and area alone.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CellFilter {
@@ -52,8 +51,8 @@ pub struct CellFilter {
 }
 
 impl CellFilter {
-    /// The columns that can be filtered by, in the order in which they are
-    /// looked at; their units are those of the table.
+    /// The columns that can be filtered by, in the order in which they are tested; their units are those of
+    /// the table.
     pub const MEASURES: [&str; 9] = [
         "score",
         "area_um2",
@@ -82,7 +81,8 @@ impl CellFilter {
         }
     }
 
-    /// Why `cell` has to go: the first column it fails, in the order above.
+    /// The reason why `cell` is left out: the first column it fails, in the order of
+    /// [`MEASURES`](Self::MEASURES).
     #[must_use]
     pub fn refuses(&self, cell: &Cell, mpp: Mpp) -> Option<&'static str> {
         let shape = cell.outline.as_deref().and_then(|ring| Shape::of(ring, mpp));
@@ -110,7 +110,7 @@ impl CellFilter {
         all.find(|(_, range, value)| !range.holds(*value)).map(|(name, ..)| name)
     }
 
-    /// Takes out the cells that it refuses. Gives how many went, by reason.
+    /// Removes the cells that it refuses. Returns their number, by reason.
     pub fn apply(&self, cells: &mut Vec<Cell>, mpp: Mpp) -> BTreeMap<&'static str, u64> {
         let mut gone = BTreeMap::new();
         cells.retain(|cell| {

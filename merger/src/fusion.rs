@@ -1,10 +1,8 @@
-//! Cells of several scales into one: what 20x and 40x, or two models, found of
-//! the same slide.
+//! Fusion of the cells of several scales, such as 20x and 40x, or of two models, found on the same slide.
 //!
-//! Each scale has been merged on its own, so it holds an object once. Cells of
-//! different scales are the same object when they agree by IoU or lie near each
-//! other; the best pairs are taken first, and an object has at most one cell of
-//! each scale. Everything is decided on content, so order cannot matter.
+//! Each scale has been merged on its own, so it holds an object once. Cells of different scales are the same
+//! object when they agree by IoU or lie near each other; the best pairs are taken first, and an object has at
+//! most one cell of each scale. Decisions depend on content alone, so order cannot matter.
 
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
@@ -16,7 +14,7 @@ use crate::cell::{Cell, content_order};
 use crate::geometry::{box_area, shared_area};
 use crate::settings::check;
 
-/// How the scores of one object become one.
+/// Rule for making one score of those of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fuse {
@@ -25,24 +23,23 @@ pub enum Fuse {
     /// own weight.
     #[default]
     Wbf,
-    /// 1 − Π(1 − score)^weight: each scale that sees it makes it surer.
+    /// 1 − Π(1 − score)^weight: each scale that sees the object raises the score.
     NoisyOr,
-    /// The best weighted score, weights brought to at most 1.
+    /// The best weighted score, with weights scaled to at most 1.
     Max,
 }
 
-/// How scales are fused.
+/// Settings of the fusion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FusionSettings {
-    /// How scores become one.
+    /// Rule for making one score.
     pub fuse: Fuse,
     /// One per scale, above 0.
     pub weights: Vec<f64>,
     /// Cells that agree at least this much are one object, 0 to 1.
     pub iou: f64,
-    /// So are cells whose centroids are at most this far apart, µm; 0: only by
-    /// IoU.
+    /// Cells whose centroids are at most this far apart, µm, are also one object; 0: only by IoU.
     pub distance_um: f64,
     /// Fused cells below this score are left out.
     pub min_score: f32,
@@ -80,12 +77,12 @@ impl FusionSettings {
     }
 }
 
-/// An object, and which scales saw it.
+/// An object, and the scales that saw it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FusedCell {
     /// The object; its id, outline and windows are those of the surest view.
     pub cell: Cell,
-    /// Per scale: its score there, `None` where it was not seen.
+    /// Its score at each scale, `None` for one that did not see it.
     pub scores: Vec<Option<Score>>,
 }
 
@@ -113,8 +110,8 @@ struct View<'a> {
     cell: &'a Cell,
 }
 
-/// How well two cells fit: by IoU, or, below its threshold, by nearness of their
-/// centroids. Larger is better; `None`: not at all.
+/// Fit of two cells: by IoU, or, below its threshold, by nearness of their centroids. Larger is better;
+/// `None`: not the same object.
 fn fit(a: &Cell, b: &Cell, mpp: Mpp, settings: &FusionSettings) -> Option<f64> {
     let shared = shared_area(&a.bbox, &b.bbox);
     let iou = shared / (box_area(&a.bbox) + box_area(&b.bbox) - shared).max(f64::MIN_POSITIVE);
@@ -199,7 +196,7 @@ fn fused_score(scores: &[Option<Score>], settings: &FusionSettings) -> f64 {
     }
 }
 
-/// Whether two groups hold a cell of the same scale each.
+/// `true` if each of the two groups holds a cell of the same scale.
 fn share_a_scale(a: &[usize], b: &[usize], views: &[View<'_>]) -> bool {
     b.iter().any(|index| a.iter().any(|other| views[*index].scale == views[*other].scale))
 }
@@ -244,18 +241,17 @@ fn mean_box(seen: &[View<'_>], settings: &FusionSettings) -> Level0Box {
     Level0Box::new(origin.min + min, origin.max + max)
 }
 
-/// What a region found at a coarse scale says about the cells in it.
+/// A region found at a coarse scale, as context for the cells in it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Context {
-    /// How sure the region is, 0 to 1.
+    /// Confidence of the region, 0 to 1.
     pub score: Score,
 }
 
-/// Lets regions of a coarse scale weigh the cells of a fine one: a cell's score
-/// becomes score^(1 − weight) · region^weight, where `region` is the score of
-/// the best region that holds its centroid, or `outside` where there is none.
-/// With weight 1 and `outside` 0 regions veto. Cells below `min_score` go; how
-/// many is given back.
+/// Lets regions of a coarse scale weigh the cells of a fine one: a cell's score becomes score^(1 − weight) ·
+/// region^weight, where `region` is the score of the best region that holds its centroid, or `outside` if
+/// there is none. With weight 1 and `outside` 0 regions veto. Removes cells below `min_score` and returns
+/// their number.
 pub fn apply_context(
     cells: &mut Vec<Cell>,
     regions: &[crate::Region],

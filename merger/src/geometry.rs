@@ -3,7 +3,7 @@
 use rstar::AABB;
 use wsi_types::{Level0Box, Level0Point, Placement, WindowPoint};
 
-/// Whether all four numbers are finite.
+/// `true` if all four numbers are finite.
 pub(crate) fn is_finite(area: &Level0Box) -> bool {
     [area.min.x, area.min.y, area.max.x, area.max.y].iter().all(|value| value.is_finite())
 }
@@ -36,7 +36,7 @@ pub(crate) fn inflate(area: &Level0Box, by: f64) -> Level0Box {
     area.inflate(by, by)
 }
 
-/// Whether `inner` lies in `outer`, borders shared or not.
+/// `true` if `inner` lies in `outer`, borders shared or not.
 pub(crate) fn contains_box(outer: &Level0Box, inner: &Level0Box) -> bool {
     outer.min.x <= inner.min.x
         && outer.min.y <= inner.min.y
@@ -44,12 +44,12 @@ pub(crate) fn contains_box(outer: &Level0Box, inner: &Level0Box) -> bool {
         && inner.max.y <= outer.max.y
 }
 
-/// The box as `rstar` wants it.
+/// The box in the type of `rstar`.
 pub(crate) fn envelope(area: &Level0Box) -> AABB<[f64; 2]> {
     AABB::from_corners([area.min.x, area.min.y], [area.max.x, area.max.y])
 }
 
-/// What two intervals share over what they cover together; 0 when apart.
+/// Intersection over union of two intervals; 0 when apart.
 pub(crate) fn interval_iou(a: (f64, f64), b: (f64, f64)) -> f64 {
     let shared = (a.1.min(b.1) - a.0.max(b.0)).max(0.0);
     let covered = a.1.max(b.1) - a.0.min(b.0);

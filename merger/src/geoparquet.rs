@@ -1,7 +1,6 @@
-//! What the tables of cells and of regions have in common: GeoParquet 1.1 with WKB
-//! polygons in level-0 px, `crs` null, a `bbox` column as covering, rows along a
-//! Hilbert curve, and the story of its making in the file's metadata. Equal rows
-//! give equal bytes.
+//! Common parts of the tables of cells and of regions: GeoParquet 1.1 with WKB polygons in level-0 px, `crs`
+//! null, a `bbox` column as covering, rows along a Hilbert curve, and a record of its making in the file's
+//! metadata. Equal rows give equal bytes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +27,7 @@ pub const ROWS_PER_GROUP: usize = 131_072;
 const SCHEMA_VERSION: u32 = 2;
 const HILBERT_ORDER: u8 = 20;
 
-/// What a table must know beside its cells.
+/// Facts that a table needs beside its cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableContext {
     /// The slide's id in the dataset; never only a file stem.
@@ -37,13 +36,12 @@ pub struct TableContext {
     pub mpp: Mpp,
     /// Names of the model's classes.
     pub class_names: ClassNames,
-    /// What else the file should tell of its making, in this order, under the
-    /// key `slidemill`: slide and model hashes, settings, version, coverage.
-    /// Nothing that differs between two runs over the same input.
+    /// Further facts about the file's making, in this order, under the key `slidemill`: slide and model
+    /// hashes, settings, version, coverage. They must not differ between two runs over the same input.
     pub provenance: Vec<(String, serde_json::Value)>,
 }
 
-/// What was written.
+/// Size of the file written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteReport {
     /// Rows in the file.
@@ -54,8 +52,8 @@ pub struct WriteReport {
     pub row_groups: usize,
 }
 
-/// The schema, carrying `geo` itself too: readers of a whole folder of files
-/// look for it there and not in the files' own metadata.
+/// The schema with `geo` in its own metadata too: readers of a whole folder of files look for it there and
+/// not in the files' metadata.
 pub(crate) fn with_geo(schema: Schema, metadata: &[KeyValue]) -> Schema {
     let geo = metadata.iter().filter(|entry| entry.key == "geo");
     let entries = geo.filter_map(|entry| Some((entry.key.clone(), entry.value.clone()?)));
@@ -97,7 +95,7 @@ fn rounded_up(value: f64) -> f32 {
     if f64::from(near) < value { near.next_up() } else { near }
 }
 
-/// A full disk reaches us through the encoder.
+/// The error of an encoder; a full disk also reaches us through it.
 pub(crate) fn encode_error(error: ParquetError, path: &Path) -> MergeError {
     match error {
         ParquetError::External(source) => match source.downcast::<std::io::Error>() {
@@ -110,15 +108,15 @@ pub(crate) fn encode_error(error: ParquetError, path: &Path) -> MergeError {
     }
 }
 
-/// Place along the curve over 2^20 × 2^20 level-0 px; what lies beyond (no
-/// slide does) counts as its edge.
+/// Place along the curve over 2^20 × 2^20 level-0 px; points beyond (no slide reaches them) count as its
+/// edge.
 pub(crate) fn hilbert_key(point: Level0Point) -> u64 {
     let most = f64::from((1_u32 << HILBERT_ORDER) - 1);
     let [x, y] = point.to_array().map(|value| value.clamp(0.0, most) as u32);
     fast_hilbert::xy2h(x, y, HILBERT_ORDER)
 }
 
-/// `None` when there are no cells.
+/// The box around all boxes; `None` when there are none.
 pub(crate) fn bounds<'a>(boxes: impl Iterator<Item = &'a Level0Box>) -> Option<Level0Box> {
     boxes.copied().reduce(|all, bbox| all.union(&bbox))
 }
@@ -127,8 +125,8 @@ pub(crate) fn corners_json(bounds: &Level0Box) -> serde_json::Value {
     json!([bounds.min.x, bounds.min.y, bounds.max.x, bounds.max.y])
 }
 
-/// The file's own metadata: what GeoParquet asks for, and the story of its
-/// making. `of_table` is what only this kind of table tells.
+/// The file's own metadata: the entries that GeoParquet needs, and the record of its making. `of_table` are
+/// the facts that only this kind of table has.
 pub(crate) fn key_values(
     context: &TableContext,
     rows: usize,
@@ -154,14 +152,14 @@ pub(crate) fn key_values(
     ]
 }
 
-/// The `geo` entry of either table.
+/// The `geo` entry for either table.
 pub(crate) fn polygons_within(bounds: Option<&Level0Box>) -> serde_json::Value {
     let kinds: &[&str] = if bounds.is_some() { &["Polygon"] } else { &[] };
     GeometryColumn { encoding: "WKB", kinds, bounds: bounds.copied(), has_covering: true }.geo()
 }
 
-/// The column `geometry` of a GeoParquet file, as its metadata tells of it. Outer rings run counter-clockwise (x right,
-/// y up).
+/// The column `geometry` of a GeoParquet file, as described in its metadata. Outer rings run
+/// counter-clockwise (x right, y up).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GeometryColumn<'a> {
     /// `WKB`, or a native encoding such as `polygon`.
@@ -170,7 +168,7 @@ pub struct GeometryColumn<'a> {
     pub kinds: &'a [&'a str],
     /// The box around all rows, in level-0 px.
     pub bounds: Option<Level0Box>,
-    /// Whether the file has a column `bbox`, as [`covering`] makes it.
+    /// `true` if the file has a column `bbox`, as [`covering`] makes it.
     pub has_covering: bool,
 }
 
@@ -215,24 +213,24 @@ impl Serialize for InOrder<'_> {
     }
 }
 
-/// Everything that decides bytes is pinned here.
+/// Settings of the writer, with every one fixed that affects bytes.
 pub(crate) fn properties(schema: &Schema, metadata: Vec<KeyValue>) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_created_by("slidemill".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        // The order of polygons as bytes says nothing of where they lie; `bbox` does.
+        // Statistics of polygons as bytes do not tell their place; `bbox` does.
         .set_column_statistics_enabled(ColumnPath::from("geometry"), EnabledStatistics::None)
-        // Measured values hardly repeat: looking each one up costs more time than
-        // all else, and saves nothing.
+        // Measured values hardly repeat: a dictionary would take more time than all other steps, and save
+        // nothing.
         .set_dictionary_enabled(false)
         .set_key_value_metadata(Some(metadata));
     for name in FEW_VALUES {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), true);
     }
-    // First bytes of measured values are alike, last ones are noise: apart, they
-    // compress better and in less time.
+    // First bytes of measured values are alike, last ones are noise: split, they compress better and in less
+    // time.
     for path in measured(schema) {
         builder = builder.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT);
     }

@@ -1,4 +1,4 @@
-//! Ids of cells and regions: whole numbers that every reader keeps.
+//! Ids of cells and regions: whole numbers that every reader can hold exactly.
 //!
 //! A number of double precision holds each whole number up to 2^53, and no more:
 //! pandas turns a column of whole numbers with gaps into doubles, and R, JavaScript
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 /// The largest id.
 pub const MAX_ID: u64 = (1 << 53) - 1;
 
-/// The id that a hash of 64 evenly spread bits gives.
+/// The id for a hash of 64 evenly spread bits.
 #[must_use]
 pub fn id_from(hash: u64) -> u64 {
     hash >> 11
@@ -33,8 +33,8 @@ pub(crate) fn first_bits(hash: &[u8]) -> u64 {
     hash.iter().take(8).fold(0, |bits, &byte| (bits << 8) | u64::from(byte))
 }
 
-/// The id tried when one is taken: far away, for neighbours of a taken one may be taken too. Trying on and on meets
-/// every id, since the step is odd.
+/// The id to try when `id` is taken: far away, since neighbours of a taken one may be taken too. Repeated use
+/// reaches every id, since the step is odd.
 pub(crate) fn next_id(id: u64) -> u64 {
     /// The golden section of all ids.
     const STEP: u64 = 0x13_C6EF_372F_E951;

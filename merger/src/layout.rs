@@ -1,7 +1,7 @@
-//! Where the windows of a plan lie on level 0, and who sees what.
+//! Places of a plan's windows on level 0, and the windows that see a place.
 //!
-//! This is all that merging must know of the plan. It is built once per slide
-//! and shared; nothing in it changes while windows come in.
+//! All that merging must know of the plan. It is built once per slide and shared; nothing in it changes while
+//! windows come in.
 
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
@@ -13,14 +13,14 @@ use crate::id::slide_key;
 use crate::settings::MAX_BORDER_PX;
 use crate::sides::Sides;
 
-/// One window as merging sees it.
+/// One window, with the facts that merging needs.
 #[derive(Debug, Clone)]
 pub struct PlannedWindow {
     /// Place in the plan.
     pub index: WindowIndex,
-    /// From window px to level-0 px.
+    /// Transform from window px to level-0 px.
     pub placement: Placement,
-    /// What it sees of the slide, on level 0.
+    /// The part of the slide it sees, on level 0.
     pub extent: Level0Box,
     /// Sides on which the slide itself ends: an object that touches one is as
     /// whole as it can be.
@@ -30,7 +30,7 @@ pub struct PlannedWindow {
 }
 
 impl PlannedWindow {
-    /// From where to where it reaches across an upright border, or else across a level one.
+    /// Its extent across an upright border (`upright`), or across a level one, in level-0 px.
     fn span(&self, upright: bool) -> (f64, f64) {
         let (low, high) = (self.extent.min, self.extent.max);
         if upright { (low.x, high.x) } else { (low.y, high.y) }
@@ -47,7 +47,7 @@ pub struct Layout {
     slide_key: u64,
     /// By window index, ascending. Positions in this list are *slots*.
     windows: Vec<PlannedWindow>,
-    /// Slot by index, as long as indices are few; `u32::MAX` where there is none.
+    /// Slot by index, as long as indices are few; `u32::MAX` for an index without a window.
     slots: Vec<u32>,
     /// Slots of the windows near each slot, itself included; ascending.
     neighbours: Vec<Box<[u32]>>,
@@ -89,7 +89,7 @@ impl Layout {
         self
     }
 
-    /// What the slide covers, level-0 px.
+    /// The area that the slide covers, level-0 px.
     #[must_use]
     pub fn slide(&self) -> &Level0Box {
         &self.slide
@@ -101,7 +101,7 @@ impl Layout {
         self.mpp
     }
 
-    /// What ids of this slide's cells start from.
+    /// The number from which ids of this slide's cells are derived.
     #[must_use]
     pub fn slide_key(&self) -> u64 {
         self.slide_key
@@ -122,7 +122,7 @@ impl Layout {
         &self.windows[slot as usize]
     }
 
-    /// Slots of the windows that can see what `slot` sees, itself included.
+    /// Slots of the windows that can see the same places as `slot`, itself included.
     pub(crate) fn neighbours(&self, slot: u32) -> &[u32] {
         &self.neighbours[slot as usize]
     }
@@ -135,8 +135,8 @@ impl Layout {
         slots
     }
 
-    /// Whether `slot` sees all of `area`, its border not touched except where
-    /// the slide ends. `border_px` is in window px.
+    /// `true` if `slot` sees all of `area`, its border not touched except where the slide ends. `border_px`
+    /// is in window px.
     pub(crate) fn sees_whole(&self, slot: u32, area: &Level0Box, border_px: f64) -> bool {
         let window = self.window(slot);
         contains_box(&window.extent, area) && touched(window, area, border_px).is_empty()
@@ -197,7 +197,7 @@ fn near(tree: &RTree<Indexed>, window: &PlannedWindow) -> Box<[u32]> {
     slots.into_boxed_slice()
 }
 
-/// A piece of a straight border: `across` where it lies, `from..to` along it.
+/// A piece of a straight border: `across` is its place, `from..to` its range along it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Border {
     across: f64,
@@ -216,9 +216,9 @@ impl Border {
 /// on one line are one.
 #[derive(Debug, Clone, Default)]
 struct Borders {
-    /// At one x, along y.
+    /// Borders at one x, along y.
     upright: Box<[Border]>,
-    /// At one y, along x.
+    /// Borders at one y, along x.
     level: Box<[Border]>,
 }
 
@@ -272,7 +272,7 @@ fn joined(mut borders: Vec<Border>) -> Box<[Border]> {
 
 const NO_SLOT: u32 = u32::MAX;
 
-/// As long as the largest index, which [`WindowKey::MOST_WINDOWS`] bounds.
+/// Slots by index: as long as the largest index, which [`WindowKey::MOST_WINDOWS`] limits.
 fn slots_by_index(planned: &[PlannedWindow]) -> Vec<u32> {
     let length = planned.last().map_or(0, |window| window.index.0 as usize + 1);
     let mut slots = vec![NO_SLOT; length];

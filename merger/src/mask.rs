@@ -4,8 +4,8 @@
 //! nine bytes per pixel more. Slide-sized masks are made at a few µm per pixel:
 //! at 4 µm a slide of 25 × 25 mm takes 39 MB, and 390 MB while it is cleaned.
 //!
-//! Distances are Euclidean between pixel centres and exact. What lies outside
-//! the picture neither grows into it nor eats from it.
+//! Distances are Euclidean between pixel centres and exact. The area outside the picture neither grows into
+//! it nor erodes it.
 
 use wsi_types::Level0Point;
 
@@ -43,7 +43,7 @@ impl Polygon {
         std::iter::once(&self.outer).chain(&self.holes)
     }
 
-    /// The polygon with every corner put where `to` says.
+    /// The polygon with every corner moved by `to`.
     #[must_use]
     pub fn mapped(&self, to: impl Fn(Level0Point) -> Level0Point) -> Self {
         let mut mapped = self.clone();
@@ -59,7 +59,7 @@ impl Polygon {
         lengths.sum()
     }
 
-    /// Whether `point` lies inside, holes left out (even-odd rule).
+    /// `true` if `point` lies inside, holes left out (even-odd rule).
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
         self.rings().flat_map(|ring| edges(ring)).filter(|side| is_right_of(point, side)).count() % 2 == 1
@@ -78,7 +78,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// How many there are.
+    /// Number of parts.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.sizes.len() as u32 - 1
@@ -104,7 +104,7 @@ impl Mask {
         Self { width, height, bits: vec![false; width * height] }
     }
 
-    /// From a function of x and y.
+    /// A mask with the pixels for which `is_in` returns `true`; it gets x and y.
     #[must_use]
     pub fn from_fn(width: usize, height: usize, is_in: impl Fn(usize, usize) -> bool) -> Self {
         let is_in = &is_in;
@@ -124,7 +124,7 @@ impl Mask {
         self.height
     }
 
-    /// Whether a pixel is in; outside the picture nothing is.
+    /// `true` if a pixel is in; outside the picture none is.
     #[must_use]
     pub fn get(&self, x: usize, y: usize) -> bool {
         x < self.width && y < self.height && self.bits[y * self.width + x]
@@ -165,23 +165,23 @@ impl Mask {
         (inside > 0).then(|| both as f64 / inside as f64)
     }
 
-    /// Adds what is in `other`, a mask of the same size.
+    /// Adds the pixels of `other`, a mask of the same size.
     pub fn add(&mut self, other: &Self) {
         self.bits.iter_mut().zip(&other.bits).for_each(|(bit, other)| *bit |= other);
     }
 
-    /// Leaves what is in `other`, a mask of the same size, too.
+    /// Keeps only pixels that are also in `other`, a mask of the same size.
     pub fn keep_within(&mut self, other: &Self) {
         self.bits.iter_mut().zip(&other.bits).for_each(|(bit, other)| *bit &= other);
     }
 
-    /// What is "no" becomes "yes" and the other way round.
+    /// The mask with "no" and "yes" exchanged.
     #[must_use]
     pub fn inverted(&self) -> Self {
         Self { bits: self.bits.iter().map(|bit| !bit).collect(), ..*self }
     }
 
-    /// With everything within `radius` px of it.
+    /// The mask with all pixels within `radius` px of it.
     #[must_use]
     pub fn dilated(&self, radius: f64) -> Self {
         if radius <= 0.0 {
@@ -192,26 +192,26 @@ impl Mask {
         Self { bits, ..*self }
     }
 
-    /// Without everything within `radius` px of what is not in it.
+    /// The mask without all pixels within `radius` px of one that is not in it.
     #[must_use]
     pub fn eroded(&self, radius: f64) -> Self {
         self.inverted().dilated(radius).inverted()
     }
 
-    /// Without what no disc of `radius` px fits into.
+    /// The mask without the places that no disc of `radius` px fits into.
     #[must_use]
     pub fn opened(&self, radius: f64) -> Self {
         self.eroded(radius).dilated(radius)
     }
 
-    /// With the gaps that no disc of `radius` px fits into.
+    /// The mask with the gaps closed that no disc of `radius` px fits into.
     #[must_use]
     pub fn closed(&self, radius: f64) -> Self {
         self.dilated(radius).eroded(radius)
     }
 
-    /// With its holes of up to `most_px` pixels filled; a hole is a part of the
-    /// rest that does not reach the picture's edge.
+    /// The mask with its holes of up to `most_px` pixels filled; a hole is a part of the rest that does not
+    /// reach the picture's edge.
     #[must_use]
     pub fn filled(&self, most_px: u64) -> Self {
         let rest = self.inverted();
@@ -228,7 +228,7 @@ impl Mask {
         Self { bits: bits.collect(), ..*self }
     }
 
-    /// Without its parts of fewer than `least_px` pixels.
+    /// The mask without its parts of fewer than `least_px` pixels.
     #[must_use]
     pub fn without_small(&self, least_px: u64) -> Self {
         let parts = self.parts();
@@ -322,16 +322,16 @@ impl Mask {
         polygons
     }
 
-    /// Whether the pixel ahead of a corner is set, on one side of the way.
+    /// `true` if the pixel ahead of a corner is set, on one side of the direction of the walk.
     fn is_set_ahead(&self, (x, y): (isize, isize), heading: (isize, isize), side: (isize, isize)) -> bool {
         let [across, down] = [heading.0 + side.0, heading.1 + side.1].map(|to| if to > 0 { 0 } else { -1 });
         let (x, y) = (x + across, y + down);
         x >= 0 && y >= 0 && self.get(x as usize, y as usize)
     }
 
-    /// Walks the border of a part from the top left corner of pixel (x, y), the
-    /// part always on the right, back to the start. Gives the corners where it
-    /// turns. Where two pixels meet at a corner only, it stays with its own.
+    /// Walks the border of a part from the top left corner of pixel (x, y), the part always on the right,
+    /// back to the start. Returns the corners at which it turns. If two pixels meet only at a corner, it
+    /// stays with its own.
     fn walk(&self, x: usize, y: usize, walked: &mut [bool]) -> Vec<(usize, usize)> {
         const EAST: (isize, isize) = (1, 0);
         let start = (x as isize, y as isize);
@@ -393,7 +393,8 @@ pub(crate) fn first_pixel_from(x: f64, width: usize) -> usize {
     ((x - 0.5).ceil().max(0.0) as usize).min(width)
 }
 
-/// Whether a ray from `point` to the left crosses a side, of which the upper end counts and the lower does not.
+/// `true` if a ray from `point` to the left crosses a side, of which the upper end counts and the lower does
+/// not.
 pub(crate) fn is_right_of(point: Level0Point, (p, q): &(Level0Point, Level0Point)) -> bool {
     (p.y <= point.y) != (q.y <= point.y) && point.x < p.x + (point.y - p.y) / (q.y - p.y) * (q.x - p.x)
 }
@@ -422,7 +423,7 @@ fn ring_of_corners(corners: &[(usize, usize)]) -> Ring {
     corners.iter().map(|&(x, y)| Level0Point::new(x as f64, y as f64)).collect()
 }
 
-/// The lower envelope of parabolas, in buffers that are used again.
+/// The lower envelope of parabolas, in reused buffers.
 #[derive(Default)]
 struct Envelope {
     heights: Vec<f64>,
@@ -512,8 +513,8 @@ fn squared_distance_to_segment(point: Level0Point, from: Level0Point, to: Level0
     (from + along * share - point).square_length()
 }
 
-/// The polygon with simpler rings that neither cross themselves nor each other:
-/// where `tolerance` px would make them, a finer one is taken.
+/// The polygon with simpler rings that neither cross themselves nor each other: if `tolerance` px would make
+/// them cross, a finer one is taken.
 #[must_use]
 pub fn simplified_polygon(polygon: &Polygon, tolerance: f64) -> Polygon {
     let mut tolerance = tolerance;
@@ -532,8 +533,8 @@ pub fn simplified_polygon(polygon: &Polygon, tolerance: f64) -> Polygon {
 
 type Segment = rstar::primitives::GeomWithData<rstar::primitives::Line<[f64; 2]>, (usize, usize)>;
 
-/// Whether no two sides cross or lie on each other, and all turn the way they
-/// should. Touching at a point is allowed where the exact outline does too.
+/// `true` if no two sides cross or lie on each other, and all rings keep their orientation. Touching at a
+/// point is allowed where the exact outline does too.
 fn rings_keep_apart(polygon: &Polygon) -> bool {
     let right_way = ring_area(&polygon.outer) > 0.0 && polygon.holes.iter().all(|hole| ring_area(hole) < 0.0);
     let rings: Vec<&Ring> = std::iter::once(&polygon.outer).chain(&polygon.holes).collect();
@@ -549,12 +550,12 @@ fn rings_keep_apart(polygon: &Polygon) -> bool {
             .all(|(a, b)| !cross(sides[a.data.0], sides[b.data.0]))
 }
 
-/// Whether two sides cross, or one ends within the other.
+/// `true` if two sides cross, or one ends within the other.
 fn cross(a: (Level0Point, Level0Point), b: (Level0Point, Level0Point)) -> bool {
     let [b0, b1] = [b.0, b.1].map(|end| (a.1 - a.0).cross(end - a.0));
     let [a0, a1] = [a.0, a.1].map(|end| (b.1 - b.0).cross(end - b.0));
     if a.0 == b.0 || a.0 == b.1 || a.1 == b.0 || a.1 == b.1 {
-        // Sharing a corner is what neighbours do, unless one lies on the other.
+        // Neighbours share a corner, which is no crossing unless one lies on the other.
         let (shared_back, other_a, other_b) = if a.1 == b.0 {
             (a.1, a.0, b.1)
         } else if a.0 == b.1 {

@@ -1,5 +1,5 @@
-//! Detections of windows, in any order, into cells that are final as soon as
-//! they can be.
+//! Merging of the detections of windows, in any order, into cells that are returned as soon as they are
+//! final.
 
 use std::sync::Arc;
 
@@ -16,35 +16,34 @@ use crate::place::{RawCell, Sighting, Unplaceable, place};
 use crate::seam::{Coverage, Resolver, View, reach, tie};
 use crate::settings::MergeSettings;
 
-/// What became of one window.
+/// Result of one window.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WindowOutcome {
-    /// What the model found, in window px.
+    /// Detections of the model, in window px.
     Detections(Vec<Sighting>),
-    /// The same, but the model gave as many answers as it can: it may have seen
-    /// more.
+    /// The same, from a model that gave as many answers as it can: there may be more objects.
     Full(Vec<Sighting>),
-    /// It could not be read or inferred, and why. Its neighbours then keep what
-    /// they saw cut.
+    /// The window could not be read or inferred, with the reason. Its neighbours then keep the objects they
+    /// saw cut.
     Failed(String),
     /// The same, for a reason that may pass: a disk or file server failed.
     Unread(String),
 }
 
 impl WindowOutcome {
-    /// Detections of which nothing more was measured.
+    /// Detections without measured stains.
     #[must_use]
     pub fn found(detections: impl IntoIterator<Item = Detection>) -> Self {
         Self::Detections(detections.into_iter().map(Sighting::from).collect())
     }
 }
 
-/// What merging one slide came to.
+/// Report on merging one slide.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct MergeReport {
-    /// Raw detections by what became of them.
+    /// Raw detections by outcome.
     pub counts: MergeCounts,
-    /// Windows handed in with detections, be it none.
+    /// Windows handed in with detections, or with an empty list of them.
     pub windows_done: u64,
     /// Windows handed in as failed, ascending.
     pub windows_failed: Vec<u32>,
@@ -52,12 +51,11 @@ pub struct MergeReport {
     pub windows_missing: Vec<u32>,
 }
 
-/// One window of the plan, on its way.
+/// State of one window of the plan.
 enum Stage {
     /// Not yet handed in.
     Awaited,
-    /// Handed in; a window nearby is still awaited, so its detections can be
-    /// found by place.
+    /// Handed in; a window nearby is still awaited, so its detections must be found by place.
     Open(NearIndex),
     /// Handed in, and so are all windows nearby.
     Closed,
@@ -71,13 +69,12 @@ enum Stage {
 pub struct CellMerger {
     layout: Arc<Layout>,
     settings: MergeSettings,
-    /// Which class of the job each of the model's own is; those past its end keep
-    /// their number.
+    /// Class of the job for each of the model's own classes; classes past the end keep their number.
     classes: Vec<ClassId>,
     stages: Vec<Stage>,
-    /// Per slot: whether it gave detections.
+    /// Per slot: `true` if it gave detections.
     done: Vec<bool>,
-    /// Per slot: how many windows nearby, itself included, are awaited.
+    /// Per slot: number of windows nearby, itself included, that are awaited.
     awaited_near: Vec<u32>,
     arena: Arena,
     /// Members of the components that are final.
@@ -107,19 +104,19 @@ impl CellMerger {
         }
     }
 
-    /// The same for a model whose own classes are `classes` in the list of the job.
+    /// The same merger for a model whose own classes are `classes` in the list of the job.
     #[must_use]
     pub fn with_classes(self, classes: Vec<ClassId>) -> Self {
         Self { classes, ..self }
     }
 
-    /// Which class of the job a class of the model is.
+    /// The class of the job for a class of the model.
     #[must_use]
     pub fn class_of(&self, class: ModelClass) -> ClassId {
         class_in(&self.classes, class)
     }
 
-    /// Takes what became of `window`.
+    /// Takes the result of `window`.
     ///
     /// # Errors
     ///
@@ -146,8 +143,7 @@ impl CellMerger {
         Ok(())
     }
 
-    /// The cells that no awaited window can change any more, those handed out
-    /// before left out.
+    /// The cells that no awaited window can change any more, without those returned before.
     pub fn take_final(&mut self) -> Vec<Cell> {
         let coverage = Coverage { layout: &self.layout, done: &self.done, settings: &self.settings };
         let mut cells = Vec::with_capacity(self.ready.len());
@@ -158,8 +154,7 @@ impl CellMerger {
         cells
     }
 
-    /// The remaining cells, windows still awaited counting as failed, and the
-    /// report over all.
+    /// The remaining cells, with windows still awaited counted as failed, and the report over all.
     #[must_use]
     pub fn finish(mut self) -> (Vec<Cell>, MergeReport) {
         for slot in (0..).take(self.stages.len()) {
@@ -174,8 +169,7 @@ impl CellMerger {
         (cells, self.report)
     }
 
-    /// Detections that are held because an awaited window could still change
-    /// what becomes of them.
+    /// Number of detections that are held because an awaited window could still change their outcome.
     #[must_use]
     pub fn held(&self) -> usize {
         self.arena.len()
@@ -255,7 +249,7 @@ impl CellMerger {
     }
 }
 
-/// What a class of the model is among `classes`; one past their end keeps its number.
+/// The class in `classes` for a class of the model; one past their end keeps its number.
 fn class_in(classes: &[ClassId], class: ModelClass) -> ClassId {
     classes.get(usize::from(class.0)).copied().unwrap_or(ClassId(class.0))
 }

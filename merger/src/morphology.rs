@@ -171,7 +171,7 @@ impl Circle {
     }
 }
 
-/// From the second moments of the area inside the ring (Green's theorem).
+/// Eccentricity from the second moments of the area inside the ring (Green's theorem).
 fn eccentricity(ring: &[Level0Point]) -> f64 {
     let Some(centre) = crate::geometry::ring_centroid(ring) else { return 0.0 };
     let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);

@@ -1,4 +1,4 @@
-//! Which boxes lie on which: an index over the boxes of one window.
+//! An index over the boxes of one window, to find those that overlap.
 //!
 //! Cells of one slide are of much the same size, so most boxes go into a plain
 //! grid of buckets, which was measured to be several times faster here than an
@@ -9,7 +9,7 @@ use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
 use wsi_types::Level0Box;
 
-/// A box, rounded outwards, and whose it is.
+/// A box, rounded outwards, and its member.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     min: [f32; 2],
@@ -25,7 +25,7 @@ impl Entry {
     }
 
     fn meets(&self, other: &Self) -> bool {
-        // All four at once: which one fails is a coin toss that a branch would lose.
+        // All four without a branch: it is random which one fails, so a branch would often be predicted wrong.
         (self.min[0] <= other.max[0])
             & (other.min[0] <= self.max[0])
             & (self.min[1] <= other.max[1])
@@ -63,9 +63,9 @@ pub(crate) struct NearIndex {
     buckets_per_px: f32,
     columns: usize,
     rows: usize,
-    /// How far past its bucket the half of a box can reach, px.
+    /// Distance that the half of a box can reach past its bucket, px.
     reach: f32,
-    /// Per bucket, row by row: where its entries start; one more at the end.
+    /// Per bucket, row by row: start of its entries; one more at the end.
     starts: Vec<u32>,
     /// The small boxes, by bucket.
     entries: Vec<Entry>,
@@ -74,7 +74,7 @@ pub(crate) struct NearIndex {
     large_entries: Vec<Entry>,
 }
 
-/// Those whose halves are at most `half` px long, and the others.
+/// Entries whose halves are at most `half` px long, and the others.
 fn parted(all: Vec<Entry>, half: f32) -> (Vec<Entry>, Vec<Entry>) {
     if all.iter().all(|entry| entry.longest_half() <= half) {
         return (all, Vec::new());
@@ -90,8 +90,8 @@ impl NearIndex {
         index
     }
 
-    /// An index over `boxes` that numbers them in the order in which it goes
-    /// over them; and which box each number is.
+    /// An index over `boxes` that numbers them in the order in which it visits them, and the place in `boxes`
+    /// of each number.
     pub(crate) fn in_order(boxes: impl Iterator<Item = Level0Box>) -> (Self, Vec<u32>) {
         let mut index =
             Self::without_tree(boxes.zip(0..).map(|(area, number)| Entry::new(&area, number)).collect());
@@ -102,7 +102,7 @@ impl NearIndex {
         (index, order)
     }
 
-    /// All but the tree.
+    /// The index without its tree.
     fn without_tree(all: Vec<Entry>) -> Self {
         let Some(first) = all.first() else { return Self::default() };
         let (mut low, mut high) = ([first.middle(0), first.middle(1)], [first.middle(0), first.middle(1)]);
@@ -182,8 +182,8 @@ impl NearIndex {
         bucket((y - self.origin[1]) * self.buckets_per_px, self.rows)
     }
 
-    /// Where the small entries lie, a row of buckets at a time from `first_row`
-    /// on, of those buckets that could hold something that meets `area`.
+    /// Ranges of the small entries in those buckets that could hold one that meets `area`: one range per row
+    /// of buckets, from `first_row` on.
     fn spans_near(&self, area: &Entry, first_row: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
         let rows = first_row..(self.row(area.max[1] + self.reach) + 1).min(self.rows);
         let first = self.column(area.min[0] - self.reach);
@@ -194,7 +194,7 @@ impl NearIndex {
         })
     }
 
-    /// Those entries.
+    /// The entries in those ranges.
     fn rows_near(&self, area: &Entry) -> impl Iterator<Item = &[Entry]> {
         let first_row = self.row(area.min[1] - self.reach);
         self.spans_near(area, first_row).map(|span| &self.entries[span])
@@ -218,7 +218,7 @@ impl NearIndex {
     /// borders included.
     pub(crate) fn pairs_within(&self, mut pair: impl FnMut(u32, u32)) {
         for (at, entry) in self.entries.iter().enumerate() {
-            // What lies before has met this one already.
+            // Entries before this one have met it already.
             for span in self.spans_near(entry, self.row(entry.middle(1))).filter(|span| span.end > at + 1) {
                 for other in &self.entries[span.start.max(at + 1)..span.end] {
                     if entry.meets(other) {
@@ -236,9 +236,8 @@ impl NearIndex {
         }
     }
 
-    /// Calls `pair` for the members of each box here and each box of `other`
-    /// that meet, borders included. `seen_by_other` is where the boxes of
-    /// `other` lie.
+    /// Calls `pair` for the members of each box here and each box of `other` that meet, borders included.
+    /// `seen_by_other` is the area in which the boxes of `other` lie.
     pub(crate) fn pairs(&self, other: &Self, seen_by_other: &Level0Box, mut pair: impl FnMut(u32, u32)) {
         let zone = Entry::new(seen_by_other, 0);
         let small = self.rows_near(&zone).flatten();
@@ -248,8 +247,8 @@ impl NearIndex {
     }
 }
 
-/// The bucket of `count` in which a place lies, given in buckets from the first
-/// one's start; the nearest one for places outside, 0 where there are none.
+/// The bucket of `count` that holds `place`, which is given in buckets from the start of the first one; the
+/// nearest one for places outside, 0 if there are no buckets.
 fn bucket(place: f32, count: usize) -> usize {
     // Buckets are few, and this cast is quicker than that to usize.
     (place as i32).min(count as i32 - 1).max(0) as usize

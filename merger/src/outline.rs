@@ -1,9 +1,9 @@
-//! Outlines on level 0, and how much two of them share.
+//! Outlines on level 0, and the area that two of them share.
 //!
-//! Whether two agree well enough is mostly told by what was worked out once for
-//! each: its area, and the least octagon around it. They share no more than
-//! their boxes do or the smaller one has, and together cover no more than the
-//! octagon around both. Only a pair in doubt is measured, line by line.
+//! Values computed once for each outline mostly suffice to tell if two agree well enough: its area, and the
+//! least octagon around it. The shared area is at most that of their boxes or of the smaller outline, and the
+//! area they cover together at most that of the octagon around both. Only a pair in doubt is measured, line
+//! by line.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -12,27 +12,26 @@ use wsi_types::{Level0Box, Level0Point, Outline, Placement};
 
 use crate::geometry::{contains_box, greater, lesser, level0_from_window, shared_area};
 
-/// The outline of a detection. It stays as the model drew it: only those of
-/// cells are wanted in level-0 px.
+/// The outline of a detection. It stays as the model drew it: level-0 px are needed only for those of cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacedOutline {
     ring: Outline,
     placement: Placement,
-    /// Worked out for the first pair: most settings compare boxes alone.
+    /// Computed for the first pair: most settings compare boxes alone.
     extent: OnceCell<Extent>,
 }
 
-/// How far an outline reaches on level 0.
+/// Extent of an outline on level 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Extent {
     hull: Octagon,
-    /// What it encloses, px²; `None` for a ring that may cross itself.
+    /// The enclosed area, px²; `None` for a ring that may cross itself.
     area: Option<f64>,
 }
 
 impl PlacedOutline {
-    /// The outline that `ring` is under `placement`; `None` for a ring of fewer
-    /// than 3 points, or with one that is not finite.
+    /// The outline of `ring` under `placement`; `None` for a ring of fewer than 3 points, or with one that is
+    /// not finite.
     #[must_use]
     pub fn new(placement: Placement, ring: Outline) -> Option<Self> {
         let is_ring = ring.len() >= 3 && ring.iter().all(|point| point.is_finite());
@@ -56,8 +55,8 @@ impl PlacedOutline {
         self.points().collect()
     }
 
-    /// Whether the outlines share at least `needed` of what they cover together
-    /// inside `zone`, where areas alone tell.
+    /// `true` if the outlines share at least `needed` of the area they cover together inside `zone`; `None`
+    /// when areas alone do not suffice to tell.
     pub(crate) fn agrees(&self, other: &Self, zone: &Level0Box, needed: f64) -> Option<bool> {
         let (this, that) = (self.extent(), other.extent());
         let (first, second) = (this.area?, that.area?);
@@ -76,7 +75,7 @@ impl PlacedOutline {
     }
 }
 
-/// How far points reach along x, y, x + y and x − y.
+/// Ranges of points along x, y, x + y and x − y.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Octagon {
     min: [f64; 4],
@@ -86,7 +85,7 @@ struct Octagon {
 impl Octagon {
     const NOTHING: Self = Self { min: [f64::INFINITY; 4], max: [f64::NEG_INFINITY; 4] };
 
-    /// The least one around `points`.
+    /// The least octagon around `points`.
     fn around(points: impl Iterator<Item = Level0Point>) -> Self {
         let mut all = Self::NOTHING;
         for Level0Point { x, y, .. } in points {
@@ -103,7 +102,7 @@ impl Octagon {
         }
     }
 
-    /// The least one around both.
+    /// The least octagon around both.
     fn with(mut self, other: &Self) -> Self {
         self.stretch(&other.min, &other.max);
         self
@@ -113,8 +112,8 @@ impl Octagon {
         Level0Box::new(Level0Point::new(self.min[0], self.min[1]), Level0Point::new(self.max[0], self.max[1]))
     }
 
-    /// Its box less four corners; right for one that touches its points on all
-    /// eight sides, as the least one does.
+    /// The area of its box without four corners; right for an octagon that touches its points on all eight
+    /// sides, as the least one does.
     fn area(&self) -> f64 {
         let ([left, top, low_sum, low_difference], [right, bottom, sum, difference]) = (self.min, self.max);
         let corners = [
@@ -127,13 +126,13 @@ impl Octagon {
     }
 }
 
-/// How the sides of a ring turn about a point.
+/// Turning of the sides of a ring about a point.
 struct Turned {
     /// Twice the area of the triangles that they make with it, px², summed.
     sum: f64,
-    /// Whether none turns another way than the others.
+    /// `true` if all sides turn the same way.
     one_way: bool,
-    /// How many of them pass its level.
+    /// Number of sides that cross the level of the point.
     levels: u32,
 }
 
@@ -153,14 +152,14 @@ impl Turned {
         Self { sum, one_way: low == 0.0 || high == 0.0, levels }
     }
 
-    /// The area of a ring that goes round the point once and never back, so
-    /// cannot cross itself; `None` for any other.
+    /// The area of a ring that goes round the point once and never back, so that it cannot cross itself;
+    /// `None` for any other.
     fn star_area(&self) -> Option<f64> {
         (self.one_way && self.levels == 2).then_some(self.sum.abs() / 2.0)
     }
 }
 
-/// Areas of two outlines within a zone, and of what they share there.
+/// Areas of two outlines within a zone, and the area they share there.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Overlap {
     pub(crate) first: f64,
@@ -176,13 +175,12 @@ impl Overlap {
     }
 }
 
-/// How many lines an outline is cut into when areas are compared.
+/// Number of lines an outline is cut into when areas are compared.
 const SCAN_LINES: f64 = 48.0;
 
-/// Overlap of two outlines inside `zone`, in px², by scan lines: exact along x,
-/// sampled along y on at least 48 lines across the lower one. Even-odd rule. All
-/// three are 0 where their boxes are apart. Between ellipses the IoU is within
-/// 0.01 of the exact one (tested).
+/// Overlap of two outlines inside `zone`, in px², by scan lines: exact along x, sampled along y on at least
+/// 48 lines across the lower one. Even-odd rule. All three areas are 0 if the boxes are apart. Between
+/// ellipses the IoU is within 0.01 of the exact one (tested).
 pub(crate) fn overlap(a: &PlacedOutline, b: &PlacedOutline, zone: &Level0Box) -> Overlap {
     let (box_a, box_b) = (a.extent().hull.bounds(), b.extent().hull.bounds());
     if shared_area(&box_a, &box_b) <= 0.0 {
@@ -190,7 +188,7 @@ pub(crate) fn overlap(a: &PlacedOutline, b: &PlacedOutline, zone: &Level0Box) ->
     }
     let Some(area) = box_a.union(&box_b).intersection(zone) else { return Overlap::default() };
     let lower = box_a.height().min(box_b.height()).max(f64::MIN_POSITIVE);
-    // Bounded, so that a sliver beside a giant does not ask for a million lines.
+    // Limited, so that a sliver beside a giant does not need a million lines.
     let count = (area.height() / lower * SCAN_LINES).ceil().clamp(1.0, 4096.0);
     let lines = Lines { top: area.min.y, step: area.height() / count, count: count as usize };
     let across = (area.min.x, area.max.x);
@@ -218,29 +216,28 @@ impl Lines {
         self.top + (line as f64 + 0.5) * self.step
     }
 
-    /// How many of them lie above `y`. A side crosses those between its ends: as
-    /// each corner is looked at once, no line is crossed an odd number of times.
+    /// Number of lines above `y`. A side crosses those between its ends: as each corner is looked up once, no
+    /// line is crossed an odd number of times.
     fn above(&self, y: f64) -> usize {
         let above = ((y - self.top) / self.step + 0.5) as i32;
         (above.max(0) as usize).min(self.count)
     }
 }
 
-/// Where lines cross a ring, line by line and from left to right: pairs enclose
-/// its inside.
+/// Crossings of lines and a ring, line by line and from left to right: pairs enclose its inside.
 struct Spans {
-    /// Per line, where its crossings begin; one more at the end.
+    /// Per line, the start of its crossings; one more at the end.
     starts: Vec<u32>,
     x: Vec<f64>,
 }
 
 impl Spans {
-    /// Those of `ring`, cut to what lies `across`.
+    /// The spans of `ring`, cut to x from `left` to `right`.
     fn of(ring: &PlacedOutline, lines: &Lines, (left, right): (f64, f64)) -> Self {
         let mut corners: Vec<(Level0Point, usize)> = Vec::with_capacity(ring.ring.len() + 1);
         corners.extend(ring.points().map(|point| (point, lines.above(point.y))));
         corners.push(corners[0]);
-        // One place further on, so that filling moves each start to where it belongs.
+        // Counted one place further on, so that filling moves each start to its final value.
         let mut starts = vec![0_u32; lines.count + 2];
         for side in corners.windows(2) {
             for line in between(side[0].1, side[1].1) {
@@ -282,7 +279,7 @@ impl Spans {
     }
 }
 
-/// The lines that a side crosses whose ends have `p` and `q` of them above.
+/// The lines crossed by a side whose ends have `p` and `q` lines above them.
 fn between(p: usize, q: usize) -> Range<usize> {
     p.min(q)..p.max(q)
 }
@@ -304,7 +301,7 @@ mod tests {
     use proptest::prelude::*;
     use wsi_types::WindowPoint;
 
-    /// The most that an agreement measured by lines was found to be off.
+    /// Largest error found of an agreement measured by lines.
     const IOU_OFF: f64 = 0.01;
 
     fn placed(points: &[(f32, f32)]) -> PlacedOutline {
@@ -345,7 +342,7 @@ mod tests {
         )
     }
 
-    /// What a convex ring and another one share, exactly (Sutherland and Hodgman 1974).
+    /// The area that a convex ring and another one share, exactly (Sutherland and Hodgman 1974).
     fn clipped_area(subject: &PlacedOutline, convex: &PlacedOutline) -> f64 {
         let clip = convex.on_level0();
         let side = ring_area(&clip).signum();
@@ -417,7 +414,7 @@ mod tests {
             let across = (90_005.0, 90_030.0);
             let spans = Spans::of(&ring, &lines, across);
             let points = ring.on_level0();
-            // On which side of a line a corner lies that is on it is a matter of rounding.
+            // Rounding decides the side of a line for a corner that lies on it.
             let clear = (0..lines.count)
                 .filter(|&line| points.iter().all(|point| (point.y - lines.y(line)).abs() > 1e-6));
             for line in clear {

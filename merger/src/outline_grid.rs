@@ -1,5 +1,5 @@
-//! The grid that outlines of the cells table lie on: finer than any model draws. Coordinates are short binary fractions
-//! there, which compress well.
+//! The grid of the outlines of the cells table: finer than any model draws. Its coordinates are short binary
+//! fractions, which compress well.
 
 use wsi_types::{Level0Box, Level0Point};
 
@@ -9,8 +9,8 @@ use crate::geometry::ring_area;
 /// Side of the grid's steps, level-0 px. A power of two: coordinates are exact.
 pub const OUTLINE_STEP_PX: f64 = 1.0 / 16.0;
 
-/// Moves outlines to the grid, and lets boxes hold them still. Cells without one stay as they are, and so do outlines
-/// that would have no area there.
+/// Moves outlines to the grid, and extends boxes to hold them. Cells without an outline stay as they are, and
+/// so do outlines that would have no area on the grid.
 pub(crate) fn round_outlines(cells: &mut [Cell]) {
     for cell in cells {
         if let Some(ring) = cell.outline.as_deref().and_then(rounded) {
@@ -20,7 +20,7 @@ pub(crate) fn round_outlines(cells: &mut [Cell]) {
     }
 }
 
-/// Without corners that come to lie on the one before; `None` when nothing is enclosed then.
+/// The ring on the grid, without corners that fall on the one before; `None` when it then has no area.
 fn rounded(ring: &[Level0Point]) -> Option<Box<[Level0Point]>> {
     let mut corners: Vec<Level0Point> = ring.iter().map(|&corner| nearest(corner)).collect();
     corners.dedup();

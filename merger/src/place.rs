@@ -1,4 +1,4 @@
-//! From window px to level-0 px: the only file that does.
+//! Transform from window px to level-0 px: the only file that does it.
 
 use wsi_types::{ClassId, Detection, Level0Box, Placement, Score, WindowBox, WindowIndex};
 
@@ -8,12 +8,12 @@ use crate::outline::PlacedOutline;
 use crate::sides::Sides;
 use crate::stain::StainOd;
 
-/// A detection as it came, and what was measured of its pixels.
+/// A detection as the model gave it, and the stains measured of its pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sighting {
-    /// In window px.
+    /// The detection, in window px.
     pub detection: Detection,
-    /// When the run measures stains.
+    /// Its stains, when the run measures them.
     pub stains: Option<StainOd>,
 }
 
@@ -26,16 +26,15 @@ impl From<Detection> for Sighting {
 /// A detection on level 0, not yet compared with those of other windows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawCell {
-    /// In level-0 px, within what the window sees of the slide; finite, with an
-    /// area.
+    /// Its box in level-0 px, within the part of the slide that the window sees; finite, with an area.
     pub bbox: Level0Box,
-    /// What it is.
+    /// Its class.
     pub class: ClassId,
-    /// How sure the model is.
+    /// Confidence of the model.
     pub score: Score,
-    /// What the model drew around it.
+    /// Outline drawn by the model.
     pub outline: Option<Box<PlacedOutline>>,
-    /// When the run measures stains.
+    /// Its stains, when the run measures them.
     pub stains: Option<StainOd>,
     /// The window that saw it.
     pub window: WindowIndex,
@@ -45,33 +44,32 @@ pub struct RawCell {
 }
 
 impl RawCell {
-    /// Moves it out of a list that is given up soon: what stays is the same
-    /// without its outline, the only part that is costly to copy.
+    /// Moves it out of a list that is dropped soon: the list keeps a copy without its outline, the only part
+    /// that is costly to copy.
     pub(crate) fn lift(&mut self) -> Self {
         Self { outline: self.outline.take(), ..*self }
     }
 }
 
-/// Why a detection cannot be placed.
+/// Reason why a detection cannot be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unplaceable {
     /// A coordinate is NaN or infinite.
     NotFinite,
     /// Its box has no area, or is turned inside out.
     NoArea,
-    /// It lies outside what the window sees of the slide.
+    /// It lies outside the part of the slide that the window sees.
     Outside,
 }
 
-/// Places a detection, seen in `window`, on level 0, as one of `class` in the list
-/// of the job. `border_px` (window px) is how near to a border counts as touching
-/// it.
+/// Places a detection, seen in `window`, on level 0, as one of `class` in the list of the job. A box at most
+/// `border_px` (window px) from a border touches it.
 ///
-/// What reaches past the window or the slide is cut off: it was not seen.
+/// Parts that reach past the window or the slide are cut off: they were not seen.
 ///
 /// # Errors
 ///
-/// [`Unplaceable`] says why there is nothing to place.
+/// [`Unplaceable`] gives the reason.
 pub fn place(
     window: &PlannedWindow,
     seen: impl Into<Sighting>,

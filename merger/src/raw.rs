@@ -1,16 +1,15 @@
-//! Raw detections as bytes, one record per window, so that merging can be done
-//! again without the model and a killed run goes on where it was.
+//! Raw detections as bytes, one record per window, so that merging can be repeated without the model and a
+//! killed run can go on.
 //!
-//! A record is exact: what comes back is what went in, bit by bit. It holds
-//! neither its own length nor a checksum; the file that keeps it does. All
-//! numbers are little-endian:
+//! A record is exact: reading returns what was written, bit by bit. It holds neither its own length nor a
+//! checksum; the file that keeps it does. All numbers are little-endian:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
 //! | 1 | version, 3 |
 //! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more |
 //! | 4 | detector and window, as [`WindowKey::to_bits`] |
-//! | to the end, failed | why, as UTF-8 |
+//! | to the end, failed | reason, as UTF-8 |
 //! | to the end, detections, each | box as 4 × f32 (window px), class u16 (in the list of its model), score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
 
 use wsi_types::{Detection, ModelClass, Score, WindowBox, WindowKey, WindowPoint};
@@ -63,7 +62,7 @@ fn put_sighting(out: &mut Vec<u8>, seen: &Sighting) {
     }
 }
 
-/// Reads what [`encode_window`] wrote.
+/// Reads a record of [`encode_window`].
 ///
 /// # Errors
 ///
@@ -128,7 +127,7 @@ impl Reader<'_> {
         let score = Score::new(self.f32()?).ok_or_else(|| damaged("a score is NaN".into()))?;
         let od = StainOd { hematoxylin: self.f32()?, eosin: self.f32()? };
         let points = self.u32()? as usize;
-        // The count is not trusted with memory: so many bytes must be there.
+        // The count is not trusted when allocating: that many bytes must be there.
         if points > self.rest.len() / POINT_BYTES {
             return Err(damaged(format!("an outline of {points} points is longer than its record")));
         }

@@ -1,5 +1,4 @@
-//! Reads tables of cells and regions back, batch by batch: as much memory as a
-//! batch takes, whatever the size of the slide.
+//! Reads tables of cells and regions back, batch by batch: memory for one batch, for a slide of any size.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,13 +13,13 @@ use crate::MergeError;
 use crate::class_names::ClassNames;
 use crate::column::{Column, StoredRow};
 
-/// Rows per batch, unless another number is asked for.
+/// Rows per batch, unless the settings give another number.
 pub const ROWS_PER_BATCH: usize = 8192;
 
-/// What was noted of a table's making, by name.
+/// Facts noted of a table's making, by name.
 pub type Provenance = serde_json::Map<String, serde_json::Value>;
 
-/// What a table says of itself.
+/// Facts in a table's metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableHeader {
     /// The slide's id in the dataset.
@@ -33,7 +32,7 @@ pub struct TableHeader {
     pub rows: u64,
     /// Box of each row group's rows, in level-0 px.
     pub row_group_bounds: Vec<Level0Box>,
-    /// Everything that was noted of its making, these facts included.
+    /// All facts noted of its making, these included.
     pub provenance: Provenance,
 }
 
@@ -57,7 +56,7 @@ impl TableHeader {
     }
 }
 
-/// One of the facts that every table of ours notes.
+/// One of the facts that each of our tables notes.
 fn fact<'p>(provenance: &'p Provenance, name: &str) -> Result<&'p serde_json::Value, String> {
     provenance.get(name).ok_or_else(|| format!("has no {name:?} in its metadata"))
 }
@@ -70,14 +69,14 @@ fn box_from([xmin, ymin, xmax, ymax]: [f64; 4]) -> Level0Box {
     Level0Box::new(Level0Point::new(xmin, ymin), Level0Point::new(xmax, ymax))
 }
 
-/// What of a table is read.
+/// Parts of a table to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ReadSettings<'a> {
-    /// Names of the columns; `None` for all. What is not read is as in a row's
+    /// Names of the columns; `None` for all. Fields of columns that are not read are as in a row's
     /// [`Default`].
     pub columns: Option<&'a [&'a str]>,
-    /// Only row groups that reach into this part of level 0. They may hold rows
-    /// beside it too.
+    /// Part of level 0: row groups that do not reach into it are skipped. The others may hold rows outside of
+    /// it too.
     pub within: Option<Level0Box>,
     /// Most rows in a batch; `None` for [`ROWS_PER_BATCH`].
     pub rows_per_batch: Option<usize>,
@@ -105,8 +104,8 @@ pub struct TableReader<R: StoredRow> {
     batches: ParquetRecordBatchReader,
 }
 
-/// Rows of a table that are decompressed, but not taken apart yet: the dearer part, which several threads can do at
-/// once.
+/// Rows of a table that are decompressed, but not converted yet: the slower step, which several threads can
+/// do at the same time.
 pub struct RowBatch<R: StoredRow> {
     columns: Arc<[Column<R>]>,
     batch: RecordBatch,
@@ -117,12 +116,12 @@ impl<R: StoredRow> RowBatch<R> {
     ///
     /// # Errors
     ///
-    /// [`MergeError::BadTable`] when a column is not as ours.
+    /// [`MergeError::BadTable`] when a column is not of our type.
     pub fn rows(&self) -> Result<Vec<R>, MergeError> {
         let mut rows = Vec::new();
         rows.resize_with(self.batch.num_rows(), R::default);
         for column in self.columns.iter() {
-            // A table of an older version lacks some of those that may be null.
+            // A table of an older version lacks some of the columns that may be null.
             let Some(array) = self.batch.column_by_name(column.name) else { continue };
             (column.read)(array.as_ref(), &mut rows).ok_or_else(|| {
                 let (name, found) = (column.name, array.data_type());
@@ -138,9 +137,8 @@ impl<R: StoredRow> TableReader<R> {
     ///
     /// # Errors
     ///
-    /// [`MergeError::OpenTable`] when the file cannot be opened,
-    /// [`MergeError::BadTable`] when it is no such table of ours or a column is asked
-    /// for that such tables do not have.
+    /// [`MergeError::OpenTable`] when the file cannot be opened, [`MergeError::BadTable`] when it is not a
+    /// table of this kind of ours or `settings` name a column that such tables do not have.
     pub fn open(path: &Path, settings: ReadSettings<'_>) -> Result<Self, MergeError> {
         let file = File::open(path).map_err(|reason| MergeError::OpenTable { table: R::TABLE, reason })?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)
@@ -161,13 +159,13 @@ impl<R: StoredRow> TableReader<R> {
         Ok(Self { header, columns: columns.into(), batches })
     }
 
-    /// What the table says of itself.
+    /// The facts in the table's metadata.
     #[must_use]
     pub fn header(&self) -> &TableHeader {
         &self.header
     }
 
-    /// The next rows, not taken apart yet.
+    /// The next rows, not converted yet.
     pub fn next_batch(&mut self) -> Option<Result<RowBatch<R>, MergeError>> {
         let batch = self.batches.next()?.map_err(|error| bad::<R>(format!("is broken: {error}")));
         Some(batch.map(|batch| RowBatch { columns: Arc::clone(&self.columns), batch }))
@@ -223,7 +221,7 @@ fn row_groups(
     }
 }
 
-/// Boxes that share a border touch too: a cell may be a point.
+/// `true` if two boxes share a point. Boxes that share a border touch too: a cell may be a point.
 fn touches(a: &Level0Box, b: &Level0Box) -> bool {
     a.min.x <= b.max.x && b.min.x <= a.max.x && a.min.y <= b.max.y && b.min.y <= a.max.y
 }

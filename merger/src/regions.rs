@@ -15,7 +15,7 @@ use crate::id::{first_bits, id_from, next_id};
 use crate::mask::{Mask, Polygon, is_right_of, simplified_polygon};
 use crate::place::RawCell;
 
-/// Where a mask lies on the slide.
+/// Place of a mask on the slide.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MaskFrame {
     /// The corner of the mask's first pixel, level-0 px.
@@ -47,19 +47,19 @@ impl MaskFrame {
     }
 }
 
-/// How a mask becomes regions.
+/// Settings for making regions from a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegionSettings {
-    /// Gaps that no disc of this radius fits into are closed, µm.
+    /// Radius in µm: gaps that no disc of it fits into are closed.
     pub closing_um: f64,
-    /// Then what no disc of this radius fits into is taken away, µm.
+    /// Radius in µm: then places that no disc of it fits into are taken away.
     pub opening_um: f64,
-    /// Then holes up to this area are filled, µm².
+    /// Area in µm²: then holes up to it are filled.
     pub largest_hole_um2: f64,
-    /// Then parts below this area are left out, µm².
+    /// Area in µm²: then parts below it are left out.
     pub least_area_um2: f64,
-    /// Outlines may be this far from the mask's, µm.
+    /// Largest distance of outlines from the mask's, µm.
     pub simplify_um: f64,
 }
 
@@ -102,9 +102,9 @@ impl RegionSettings {
 /// An area of one kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Region {
-    /// From the slide's key, the kind and the place: the same every time.
+    /// Id made from the slide's key, the kind and the place: the same every time.
     pub id: u64,
-    /// What it is: "tissue", "tumour".
+    /// Its kind: "tissue", "tumour".
     pub kind: String,
     /// What a person called it, if one drew it.
     pub name: Option<String>,
@@ -114,7 +114,7 @@ pub struct Region {
     pub polygon: Polygon,
     /// The box around it, level-0 px.
     pub bbox: Level0Box,
-    /// Where its outer ring balances, level-0 px.
+    /// Centre of mass of its outer ring, level-0 px.
     pub centroid: Level0Point,
     /// Area without holes.
     pub area_um2: f64,
@@ -122,8 +122,7 @@ pub struct Region {
     pub perimeter_um: f64,
     /// The share of it that a window with a result saw, 0 to 1.
     pub coverage: f64,
-    /// How sure the model is, where a model found it: the best of the
-    /// detections it is made of.
+    /// Confidence of the model, if a model found it: the best of the detections it is made of.
     pub score: Option<Score>,
     /// Cells whose centroid lies in it, by class; see [`assign_cells`].
     pub cells: BTreeMap<ClassId, u64>,
@@ -168,8 +167,8 @@ impl Region {
         if area > 0.0 { self.cell_count() as f64 / (area * 1e-6) } else { 0.0 }
     }
 
-    /// Notes how much of it `analysed`, a mask in `frame`, holds. Where it is
-    /// smaller than a pixel of that mask, the pixel at its centroid decides.
+    /// Notes the share of it that `analysed`, a mask in `frame`, holds. If it is smaller than a pixel of that
+    /// mask, the pixel at its centroid decides.
     pub fn note_coverage(&mut self, analysed: &Mask, frame: &MaskFrame) {
         let polygon = self.polygon.mapped(|point| frame.mask_from_level0(point));
         self.coverage = analysed.share_within(&polygon).unwrap_or_else(|| {
@@ -244,7 +243,7 @@ pub fn drawn_regions(drawn: &[DrawnRegion<Level0Px>], kind: &str, mpp: Mpp, slid
     regions.collect()
 }
 
-/// From the kind and the first corner, which no two regions of one kind share unless they were drawn.
+/// Id from the slide's key, the kind and the first corner, which no two regions of one kind share.
 fn region_id<'a>(slide_key: u64, kind: &str, corners: impl IntoIterator<Item = &'a Level0Point>) -> u64 {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
@@ -263,9 +262,9 @@ fn drawn_id(slide_key: u64, kind: &str, drawn: &DrawnRegion<Level0Px>) -> u64 {
     region_id(slide_key, &words.join("\0"), drawn.rings.iter().flatten())
 }
 
-/// Where at least `least_per_mm2` cells lie within `radius_um`, per area of `ground` in that disc: near a border of
-/// what was seen, a disc holds less of it and fewer cells are enough. Only px of `ground` (a mask in `frame`) are in
-/// the answer, and only cells on it count.
+/// Mask of the places with at least `least_per_mm2` cells within `radius_um`, per area of `ground` in that
+/// disc: near a border of `ground`, a disc holds less of it and fewer cells are enough. Only px of `ground`
+/// (a mask in `frame`) are in the result, and only cells on it count.
 #[must_use]
 pub fn density_mask(
     centroids: impl Iterator<Item = Level0Point>,
@@ -285,7 +284,7 @@ pub fn density_mask(
         }
     }
     let (cells, seen) = (cells.summed(), RowSums::from_mask(ground));
-    // Of a sliver of tissue a single cell would make a dense place.
+    // On a sliver of tissue, a single cell would otherwise make a dense place.
     let least_seen = disc.px() as f64 * LEAST_SEEN;
     let least_per_px = least_per_mm2 * um * um * 1e-6;
     Mask::from_fn(width, height, |x, y| {
@@ -298,13 +297,13 @@ pub fn density_mask(
     })
 }
 
-/// The share of a disc that counts as seen at least.
+/// Smallest share of a disc that is taken as seen.
 const LEAST_SEEN: f64 = 0.25;
 
-/// Sums along the rows of a picture of whole numbers, so that those of a span are found in one step.
+/// Sums along the rows of a picture of whole numbers, so that the sum of a span is found in one step.
 struct RowSums {
     width: usize,
-    /// Per row, one more than it has px: what lies left of each.
+    /// Per row, one more than it has px: the sum left of each px.
     before: Vec<u32>,
 }
 
@@ -321,7 +320,7 @@ impl RowSums {
         sums.summed()
     }
 
-    /// One more at a px, before the picture is [summed](Self::summed).
+    /// Adds one at a px, before the picture is [summed](Self::summed).
     fn add(&mut self, x: usize, y: usize) {
         self.before[y * (self.width + 1) + x + 1] += 1;
     }
@@ -366,7 +365,7 @@ impl Disc {
         rows.map(|(dy, half)| (2 * half + 1) * if dy == 0 { 1 } else { 2 }).sum()
     }
 
-    /// What the disc around px (x, y) holds.
+    /// The sum over the disc around px (x, y).
     fn sum(&self, sums: &RowSums, x: usize, y: usize) -> u32 {
         let reach = self.halves.len() - 1;
         let rows = y.saturating_sub(reach)..(y + reach + 1).min(sums.rows());
@@ -378,16 +377,15 @@ impl Disc {
     }
 }
 
-/// Detections that are areas and not objects, such as those of a tissue model:
-/// what they cover together, class by class. The order in which they come does
-/// not matter, nor how often one place is covered: overlapping windows need no
-/// seam rule here.
+/// Painter of detections that are areas and not objects, such as those of a tissue model: it paints the area
+/// they cover together, class by class. Neither their order matters nor the number of times a place is
+/// covered: overlapping windows need no seam rule here.
 #[derive(Debug, Clone)]
 pub struct RegionPainter {
     frame: MaskFrame,
     size: (usize, usize),
     masks: BTreeMap<ClassId, Mask>,
-    /// Where each detection balances, and its score.
+    /// Centre of mass of each detection, and its score.
     marks: Vec<(ClassId, Level0Point, Score)>,
 }
 
@@ -413,7 +411,7 @@ impl RegionPainter {
         self.marks.push((cell.class, centroid, cell.score));
     }
 
-    /// Adds what another painter of the same grid has.
+    /// Adds the areas of another painter of the same grid.
     pub fn absorb(&mut self, other: Self) {
         for (class, mask) in other.masks {
             match self.masks.get_mut(&class) {
@@ -477,7 +475,7 @@ struct Slabs {
 }
 
 impl Slabs {
-    /// About so many sides fall to a slab.
+    /// Approximate number of sides per slab.
     const SIDES: usize = 8;
 
     fn new(region: &Region) -> Self {
@@ -523,8 +521,7 @@ impl<'a> RegionFinder<'a> {
         near.any(|found| self.slabs[found.data].contains(point))
     }
 
-    /// Indices of the regions that hold `point`, the smallest first: a nest
-    /// before the tissue around it.
+    /// Indices of the regions that hold `point`, the smallest first: a nest before the tissue around it.
     #[must_use]
     pub fn all_at(&self, point: Level0Point) -> Vec<usize> {
         let near = self.tree.locate_in_envelope_intersecting(AABB::from_point([point.x, point.y]));
@@ -619,7 +616,8 @@ mod tests {
             .collect()
     }
 
-    /// The density was that of the whole disc, be half of it glass or past the slide: it faded at every border.
+    /// The density was once that of the whole disc, even if half of it was glass or past the slide: it faded
+    /// at every border.
     #[test]
     fn evenly_dense_tissue_is_dense_up_to_its_border_and_no_further() {
         let tissue = Mask::from_fn(140, 130, |x, y| x < 60 && y < 90);

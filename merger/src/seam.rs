@@ -1,14 +1,12 @@
-//! Who keeps an object that several windows saw.
+//! The seam rule: an object that several windows saw is kept once.
 //!
-//! Two detections are compared on what *both* windows saw: each box is cut to
-//! the other's window first ([`agreement`]). So half an object at a border
-//! agrees fully with the whole object in the next window, and nothing depends
-//! on how much of it was cut.
+//! Two detections are compared on the area that *both* windows saw: each box is cut to the other's window
+//! first ([`agreement`]). So half an object at a border agrees fully with the whole object in the next
+//! window, and nothing depends on how much of it was cut.
 //!
-//! A *component* is a set of detections tied to each other, directly or by way
-//! of others, and to nothing else. [`Resolver`] turns one component into cells.
-//! It looks at nothing but the component and at which windows are done, and
-//! orders by content first: so arrival order, threads and batches cannot matter.
+//! A *component* is a set of detections tied to each other, directly or by way of others, and to nothing
+//! else. [`Resolver`] turns one component into cells. It reads nothing but the component and which windows
+//! are done, and orders by content first: so arrival order, threads and batches cannot matter.
 //!
 //! 1. Whole detections go through greedy non-maximum suppression, best first.
 //! 2. A cut detection (one whose box touches an inner window border) yields to
@@ -39,12 +37,10 @@ use crate::sides::Sides;
 
 /// A part yields to a whole box that covers at least this share of it…
 const PART_COVERED: f64 = 0.5;
-/// …and of whose visible part it is at least this share: the box around a cap
-/// of a disc is smaller than the cut box around the disc, down to 0.4; a
-/// nucleus nested in a gland is not a part of it.
+/// …and that makes at least this share of the whole box's visible part: the box around a cap of a disc is
+/// smaller than the cut box around the disc, down to 0.4; a nucleus nested in a gland is not a part of it.
 const PART_OF_WHOLE: f64 = 0.1;
-/// Components up to this size are compared pair by pair, larger ones by way of
-/// a tree.
+/// Components up to this size are compared pair by pair, larger ones through a tree.
 const FEW: u32 = 24;
 
 /// A detection and the window that saw it.
@@ -54,8 +50,7 @@ pub(crate) struct View<'a> {
     pub(crate) window: &'a PlannedWindow,
 }
 
-/// How far apart boxes may lie at a border of `window` and still meet there,
-/// level-0 px.
+/// Largest distance of two boxes at a border of `window` that still meet there, level-0 px.
 pub(crate) fn reach(window: &PlannedWindow, settings: &MergeSettings) -> f64 {
     settings.border_px.max(1.0) * window.level0_per_px
 }
@@ -69,29 +64,27 @@ impl View<'_> {
         reach(self.window, settings)
     }
 
-    /// What everything that this could be tied to must meet.
+    /// The area that a detection must meet to be tied to this one.
     pub(crate) fn reaches(&self, settings: &MergeSettings) -> Level0Box {
         let by = if self.is_whole() { 0.0 } else { self.reach(settings) };
         inflate(&self.cell.bbox, by)
     }
 }
 
-/// What two detections are to each other.
+/// Relation of two detections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Tie {
     /// The same object.
     Same,
     /// The same object in two windows that call it differently.
     OtherClass,
-    /// One is cut, and a part of the other: of how much of it.
+    /// One is cut, and a part of the other; with the share of the other's visible part that it covers.
     Part(f64),
-    /// Both are cut, in two windows: pieces of one object, and how well they
-    /// agree.
+    /// Both are cut, in two windows: pieces of one object; with their agreement.
     Piece(f64),
 }
 
-/// What `a` and `b` are to each other; the order of the two does not matter.
-/// `None`: nothing.
+/// The relation of `a` and `b`; the order of the two does not matter. `None`: not related.
 pub(crate) fn tie(a: &View<'_>, b: &View<'_>, settings: &MergeSettings) -> Option<Tie> {
     let one_window = a.window.index == b.window.index;
     match (a.is_whole(), b.is_whole()) {
@@ -128,9 +121,8 @@ fn piece(a: &View<'_>, b: &View<'_>, settings: &MergeSettings) -> Option<Tie> {
     (found >= needed).then_some(Tie::Piece(found))
 }
 
-/// How well two pieces meet at the border where one window ends and the other
-/// begins: what their ranges *along* it share. `None` unless they are cut there
-/// and the windows share no more than a border.
+/// Agreement of two pieces at the border where one window ends and the other begins: the IoU of their ranges
+/// *along* it. `None` unless they are cut there and the windows share no more than a border.
 fn facing(a: &View<'_>, b: &View<'_>, settings: &MergeSettings) -> Option<f64> {
     let reach = a.reach(settings).max(b.reach(settings));
     meet_beside(a, b, reach)
@@ -139,7 +131,7 @@ fn facing(a: &View<'_>, b: &View<'_>, settings: &MergeSettings) -> Option<f64> {
         .or_else(|| meet_below(b, a, reach))
 }
 
-/// How well the heights of two pieces agree where `left` ends at its window's right side and `right` begins at
+/// Agreement of the heights of two pieces where `left` ends at its window's right side and `right` begins at
 /// its window's left.
 fn meet_beside(left: &View<'_>, right: &View<'_>, reach: f64) -> Option<f64> {
     let cut = left.cell.cut.contains(Sides::RIGHT) && right.cell.cut.contains(Sides::LEFT);
@@ -148,7 +140,7 @@ fn meet_beside(left: &View<'_>, right: &View<'_>, reach: f64) -> Option<f64> {
     (cut && thin).then(|| interval_iou((left.min.y, left.max.y), (right.min.y, right.max.y)))
 }
 
-/// The same of the widths, where `upper` ends at its window's bottom and `lower` begins at its window's top.
+/// Agreement of the widths, where `upper` ends at its window's bottom and `lower` begins at its window's top.
 fn meet_below(upper: &View<'_>, lower: &View<'_>, reach: f64) -> Option<f64> {
     let cut = upper.cell.cut.contains(Sides::BOTTOM) && lower.cell.cut.contains(Sides::TOP);
     let thin = (upper.window.extent.max.y - lower.window.extent.min.y).abs() <= 2.0 * reach;
@@ -156,14 +148,14 @@ fn meet_below(upper: &View<'_>, lower: &View<'_>, reach: f64) -> Option<f64> {
     (cut && thin).then(|| interval_iou((upper.min.x, upper.max.x), (lower.min.x, lower.max.x)))
 }
 
-/// Whether two detections agree at least as much as `needed`. Outlines are
-/// measured only where their areas do not tell.
+/// `true` if two detections agree at least as much as `needed`. Outlines are measured only if their areas do
+/// not suffice to tell.
 fn agrees(a: &View<'_>, b: &View<'_>, metric: Metric, needed: f64) -> bool {
     let told = outlines(a, b, metric).and_then(|(first, second, zone)| first.agrees(second, &zone, needed));
     told.unwrap_or_else(|| agreement(a, b, metric) >= needed)
 }
 
-/// How much two detections agree on what both windows saw, 0 to 1.
+/// Agreement of two detections on the area that both windows saw, 0 to 1.
 fn agreement(a: &View<'_>, b: &View<'_>, metric: Metric) -> f64 {
     if let Some((first, second, zone)) = outlines(a, b, metric) {
         return overlap(first, second, &zone).iou();
@@ -180,8 +172,7 @@ fn agreement(a: &View<'_>, b: &View<'_>, metric: Metric) -> f64 {
     }
 }
 
-/// The outlines to compare, and the place that both windows saw; `None` where
-/// boxes are compared.
+/// The outlines to compare, and the area that both windows saw; `None` if boxes are compared.
 fn outlines<'a>(
     a: &View<'a>,
     b: &View<'a>,
@@ -198,8 +189,7 @@ fn ratio(part: f64, all: f64) -> f64 {
     if all > 0.0 { part / all } else { 0.0 }
 }
 
-/// Whole before cut, then best score, then place, class and window: a total
-/// order by content alone.
+/// Order: whole before cut, then best score, then place, class and window: a total order by content alone.
 fn rank(a: &RawCell, b: &RawCell) -> Ordering {
     (a.cut.is_empty().cmp(&b.cut.is_empty()).reverse())
         .then_with(|| b.score.cmp(&a.score))
@@ -209,7 +199,7 @@ fn rank(a: &RawCell, b: &RawCell) -> Ordering {
         .then_with(|| outline_order(a.outline.as_deref(), b.outline.as_deref()))
 }
 
-/// None before some.
+/// Order of outlines: none before some.
 fn outline_order(a: Option<&PlacedOutline>, b: Option<&PlacedOutline>) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) => ring_order(a.points(), b.points()),
@@ -217,17 +207,16 @@ fn outline_order(a: Option<&PlacedOutline>, b: Option<&PlacedOutline>) -> Orderi
     }
 }
 
-/// The plan, which of its windows gave an answer, and the rules.
+/// The plan, the windows of it that gave an answer, and the rules.
 pub(crate) struct Coverage<'a> {
     pub(crate) layout: &'a Layout,
-    /// Per slot of the layout: whether its detections are in.
+    /// Per slot of the layout: `true` if its detections are in.
     pub(crate) done: &'a [bool],
     pub(crate) settings: &'a MergeSettings,
 }
 
 impl Coverage<'_> {
-    /// The slot of a cell's window: placed cells come from windows of this very
-    /// layout.
+    /// The slot of a cell's window: placed cells come from windows of this same layout.
     fn slot(&self, cell: &RawCell) -> u32 {
         self.layout.slot(cell.window).unwrap_or_default()
     }
@@ -251,15 +240,15 @@ impl Coverage<'_> {
     }
 }
 
-/// Turns components into cells, one after another, in buffers that are used
-/// again: most components are a handful of detections.
+/// Turns components into cells, one after another, in reused buffers: most components are a handful of
+/// detections.
 #[derive(Default)]
 pub(crate) struct Resolver {
     component: Vec<RawCell>,
     ties: Vec<Edge>,
     /// Per member: the one that stands for it, itself if it is kept.
     owner: Vec<u32>,
-    /// Per member: the first of the pieces it was put together with.
+    /// Per member: the first of the pieces it was joined with.
     group: Vec<u32>,
     members: Vec<Member>,
 }
@@ -274,7 +263,7 @@ struct Member {
 }
 
 impl Resolver {
-    /// Where the next component, all of it, is to be put, in any order.
+    /// The buffer for the next component, all of it, in any order.
     pub(crate) fn component(&mut self) -> &mut Vec<RawCell> {
         &mut self.component
     }
@@ -334,15 +323,14 @@ fn find_ties(component: &[RawCell], coverage: &Coverage<'_>, ties: &mut Vec<Edge
     drop_ambiguous(component, coverage, ties);
 }
 
-/// Whether greedy suppression alone decides: a few whole detections of one class,
-/// as most components are.
+/// `true` if greedy suppression alone decides: a few whole detections of one class, as most components are.
 fn is_plain(component: &[RawCell]) -> bool {
     component.len() <= FEW as usize
         && component.iter().all(|cell| cell.cut.is_empty() && cell.class == component[0].class)
 }
 
-/// The ties that greedy suppression asks for: those of detections that are kept,
-/// to detections that are not yet suppressed.
+/// The ties that greedy suppression needs: those of detections that are kept, to detections that are not yet
+/// suppressed.
 fn plain_ties(count: u32, tie: impl Fn(u32, u32) -> Option<Tie>, ties: &mut Vec<Edge>) {
     let mut suppressed = [false; FEW as usize];
     for low in 0..count {
@@ -366,10 +354,9 @@ fn near_pairs(component: &[RawCell], coverage: &Coverage<'_>) -> Vec<(u32, u32)>
     pairs
 }
 
-/// Takes out ties between two classes in two windows where one of the windows
-/// saw both objects: a detection of the right class there agrees at least as
-/// well, so this one is the neighbour. Not where that window gave one object two
-/// classes: then both are it.
+/// Removes ties between two classes in two windows if one of the windows saw both objects: a detection of the
+/// right class there agrees at least as well, so this one is the neighbour. The tie stays if that window gave
+/// one object two classes: then both are the same object.
 fn drop_ambiguous(component: &[RawCell], coverage: &Coverage<'_>, edges: &mut Vec<Edge>) {
     if !edges.iter().any(|edge| edge.tie == Tie::OtherClass) {
         return;
@@ -382,7 +369,7 @@ fn drop_ambiguous(component: &[RawCell], coverage: &Coverage<'_>, edges: &mut Ve
     partners.sort_unstable();
     let are_same = |a: u32, b: u32| partners.binary_search(&(a, b)).is_ok();
     let agreement = |a: u32, b: u32| coverage.agreement(&component[a as usize], &component[b as usize]);
-    // Whether `from` has a partner of its own class in the window of `to`, and that is another object.
+    // `true` if `from` has a partner of its own class in the window of `to`, and that is another object.
     let has_better = |from: u32, to: u32| {
         let start = partners.partition_point(|&(first, _)| first < from);
         partners[start..].iter().take_while(|&&(first, _)| first == from).any(|&(_, partner)| {
@@ -398,8 +385,8 @@ fn drop_ambiguous(component: &[RawCell], coverage: &Coverage<'_>, edges: &mut Ve
     });
 }
 
-/// Greedy suppression, best first: ties come sorted, so when those of `low` are
-/// read its own fate is known.
+/// Suppresses greedily, best first: ties come sorted, so when those of `low` are read its own outcome is
+/// known.
 fn suppress_wholes(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
     for edge in ties {
         let both_whole = component[edge.high as usize].cut.is_empty();
@@ -419,7 +406,7 @@ fn is_free(index: u32, owner: &[u32]) -> bool {
     owner[index as usize] == index
 }
 
-/// Each cut detection goes to the owner of the whole one that it fits best.
+/// Gives each cut detection to the owner of the whole one that it fits best.
 fn yield_parts(component: &[RawCell], ties: &[Edge], coverage: &Coverage<'_>, owner: &mut [u32]) {
     let mut best: Vec<f64> = vec![0.0; component.len()];
     for edge in ties {
@@ -439,7 +426,7 @@ fn yield_parts(component: &[RawCell], ties: &[Edge], coverage: &Coverage<'_>, ow
     }
 }
 
-/// Greedy suppression among cut detections of one window.
+/// Suppresses greedily among cut detections of one window.
 fn suppress_pieces(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
     for edge in ties {
         let both_cut = !component[edge.low as usize].cut.is_empty();
@@ -449,7 +436,7 @@ fn suppress_pieces(component: &[RawCell], ties: &[Edge], owner: &mut [u32]) {
     }
 }
 
-/// Whether two groups hold a piece from the same window each.
+/// `true` if each of the two groups holds a piece from the same window.
 fn share_a_window(a: &[u32], b: &[u32], component: &[RawCell]) -> bool {
     b.iter().any(|piece| {
         let window = component[*piece as usize].window;
@@ -457,8 +444,8 @@ fn share_a_window(a: &[u32], b: &[u32], component: &[RawCell]) -> bool {
     })
 }
 
-/// Puts pieces together, best agreement first, as long as no window is there
-/// twice: gives each the first of its group.
+/// Joins pieces, best agreement first, as long as no window is there twice: gives each the first of its
+/// group.
 fn join_pieces(component: &[RawCell], ties: &[Edge], owner: &[u32], group: &mut [u32]) {
     let mut pieces: Vec<(f64, u32, u32)> = (ties.iter())
         .filter(|edge| is_free(edge.low, owner) && is_free(edge.high, owner))
@@ -483,8 +470,8 @@ fn join_pieces(component: &[RawCell], ties: &[Edge], owner: &[u32], group: &mut 
     }
 }
 
-/// The detections of one object: those that say where it is (one, or several
-/// pieces), best first, and those that only confirm it.
+/// The detections of one object: those that define its place (one, or several pieces), best first, and those
+/// that only confirm it.
 struct Cluster<'a> {
     component: &'a [RawCell],
     keepers: &'a [Member],
@@ -532,7 +519,7 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// Writes the cell of one cluster, or counts why there is none.
+/// Writes the cell of one cluster, or counts the reason why there is none.
 fn finish(cluster: &Cluster<'_>, coverage: &Coverage<'_>, counts: &mut MergeCounts, out: &mut Vec<Cell>) {
     let settings = coverage.settings;
     let is_whole = cluster.is_whole();
@@ -576,8 +563,8 @@ fn count(cluster: &Cluster<'_>, counts: &mut MergeCounts) {
     }
 }
 
-/// Whether a window that is done, and is none of theirs, sees the whole place
-/// of these pieces: then it saw nothing there.
+/// `true` if a window that is done, and saw none of these pieces, sees their whole place: then there is no
+/// object.
 fn refuted(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
     let layout = coverage.layout;
     let Some(area) = grow_where_cut(cluster).intersection(layout.slide()) else { return false };
@@ -588,8 +575,8 @@ fn refuted(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
     })
 }
 
-/// Whether all who saw this saw it in their rim, and a window that is done sees
-/// its place deeper: that one has the better view, and saw nothing there.
+/// `true` if all windows that saw this saw it in their rim, and a window that is done sees its place deeper:
+/// that one has the better view, and saw nothing there.
 fn denied(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
     let layout = coverage.layout;
     let area = union_box(cluster.keepers());
@@ -601,8 +588,8 @@ fn denied(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> bool {
             .any(|&near| coverage.done[near as usize] && is_deep(near))
 }
 
-/// The box around the pieces, grown by its longer side wherever it still ends
-/// at a border: what a window must see to have seen the object whole.
+/// The box around the pieces, grown by its longer side wherever it still ends at a border: the area a window
+/// must see to have seen the object whole.
 fn grow_where_cut(cluster: &Cluster<'_>) -> Level0Box {
     let area = union_box(cluster.keepers());
     let open = open_sides(cluster, &area);
@@ -615,8 +602,7 @@ fn grow_where_cut(cluster: &Cluster<'_>) -> Level0Box {
     grown
 }
 
-/// The sides on which `area`, the box around the pieces, ends because a window
-/// does.
+/// The sides on which `area`, the box around the pieces, ends because a window ends there.
 fn open_sides(cluster: &Cluster<'_>, area: &Level0Box) -> Sides {
     if cluster.is_whole() {
         return Sides::NONE;
@@ -627,7 +613,7 @@ fn open_sides(cluster: &Cluster<'_>, area: &Level0Box) -> Sides {
     open.fold(Sides::NONE, Sides::with)
 }
 
-/// The coordinate at which a box ends on one side.
+/// The coordinate of one side of a box.
 fn end(bbox: &Level0Box, side: Sides) -> f64 {
     match side {
         Sides::LEFT => bbox.min.x,
@@ -705,7 +691,7 @@ fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Cov
     }
 }
 
-/// The best outline; of several pieces, what they cover together.
+/// The best outline; of several pieces, the outline of the area they cover together.
 fn outline(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> Option<Box<[Level0Point]>> {
     if cluster.keepers.len() == 1 {
         return cluster.best().outline.as_ref().map(|outline| outline.on_level0());
@@ -719,9 +705,8 @@ fn outline(cluster: &Cluster<'_>, coverage: &Coverage<'_>) -> Option<Box<[Level0
 /// Pixels along the longer side of a picture that pieces are joined in, at most.
 const MOST_JOIN_PX: f64 = 4096.0;
 
-/// The outline of what `rings` cover together, drawn at `px` level-0 px or
-/// coarser; gaps up to `gap` level-0 px between them are closed. The largest
-/// part, should they not meet.
+/// The outline of the area that `rings` cover together, drawn at `px` level-0 px or coarser; gaps up to `gap`
+/// level-0 px between them are closed. The largest part, if they do not meet.
 fn union_outline(rings: &[Box<[Level0Point]>], px: f64, gap: f64) -> Option<Box<[Level0Point]>> {
     let bounds = rings.iter().filter_map(|ring| ring_bounds(ring)).reduce(|all, next| all.union(&next))?;
     let px = px.max(bounds.width().max(bounds.height()) / MOST_JOIN_PX);
@@ -760,7 +745,7 @@ fn edge_flag(cluster: &Cluster<'_>, bbox: &Level0Box, coverage: &Coverage<'_>) -
     open_sides(cluster, bbox).iter().fold(flag, |flag, side| flag | beyond(bbox, side, reach, coverage))
 }
 
-/// Why nobody saw what lies beyond `side` of `bbox`.
+/// Reason, as a bit of [`edge`], why nobody saw the area beyond `side` of `bbox`.
 fn beyond(bbox: &Level0Box, side: Sides, reach: f64, coverage: &Coverage<'_>) -> u8 {
     let mut strip = *bbox;
     match side {

@@ -1,10 +1,9 @@
-//! Whether the table shows where the windows were: cells near seams against
-//! cells a little farther from the same seams.
+//! Test if the table shows the places of windows: cells near seams against cells a little farther from the
+//! same seams.
 //!
-//! Near is up to [`BAND_UM`] from a seam (a window's border beyond which another
-//! window goes on); the control is the band from there to three times as far.
-//! The two lie side by side, so that tissue is the same in both and a
-//! difference is made by merging.
+//! Near is up to [`BAND_UM`] from a seam (a window's border beyond which another window goes on); the control
+//! is the band from there to three times as far. The two lie side by side, so that tissue is the same in both
+//! and any difference comes from merging.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +16,16 @@ use crate::layout::Layout;
 
 /// Width of the near band, µm: about a large cell.
 pub const BAND_UM: f64 = 16.0;
-/// The control band goes on to this.
+/// End of the control band, µm.
 const CONTROL_UM: f64 = 3.0 * BAND_UM;
-/// Standard errors from which a difference is no chance.
+/// Number of standard errors from which a difference is not chance.
 const CLEAR_Z: f64 = 4.0;
-/// Shares below which a difference, however certain, is of no matter.
+/// Share below which a difference, however certain, does not matter.
 const CLEAR_SHARE: f64 = 0.02;
-/// Fewest windows with cells at their seams for a statement.
+/// Smallest number of windows with cells at their seams for a statement.
 const FEWEST_UNITS: u64 = 8;
 
-/// Cells near seams compared with cells beside them. In all `z`, 0 is no
-/// difference and 4 is no chance.
+/// Cells near seams compared with cells beside them. In each `z`, 0 is no difference and 4 is not chance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeamAudit {
     /// Width of the near band, µm; the control band is the next two widths.
@@ -39,21 +37,21 @@ pub struct SeamAudit {
     /// Density near seams over density beside them; 1 when there is nothing to
     /// compare.
     pub density_ratio: f64,
-    /// How clearly that differs from 1: differences per window over their own
-    /// spread, so that clumps of cells do not pass for an artefact.
+    /// Significance of its difference from 1: differences per window over their own spread, so that clumps of
+    /// cells are not taken for an artefact.
     pub density_z: f64,
     /// Mean box area near seams over that beside them (geometric means).
     pub size_ratio: f64,
-    /// How clearly that differs from 1 (Welch).
+    /// Significance of its difference from 1 (Welch).
     pub size_z: f64,
     /// Share of the cells that would have to change class for the mixes to be
     /// the same (total variation distance).
     pub class_shift: f64,
-    /// How clearly that differs from 0 (chi-square, as a normal deviate).
+    /// Significance of its difference from 0 (chi-square, as a normal deviate).
     pub class_z: f64,
     /// Windows with cells in these bands.
     pub windows: u64,
-    /// Whether a difference is both clear and larger than 2 %: the grid shows.
+    /// `true` if a difference is both clear and larger than 2 %: the grid shows.
     pub grid_shows: bool,
 }
 
@@ -67,8 +65,8 @@ pub fn audit_seams(layout: &Layout, cells: &[Cell]) -> SeamAudit {
     bands.compare()
 }
 
-/// The tissue that one window is the first to see. Within it, tissue lies the
-/// same way to both bands; over the whole plan it need not.
+/// The tissue that one window is the first to see. Within it, tissue lies in both bands alike; over the whole
+/// plan it need not.
 #[derive(Debug, Clone, Copy, Default)]
 struct Unit {
     near_area: f64,
@@ -78,15 +76,15 @@ struct Unit {
 }
 
 impl Unit {
-    /// Cells to expect in the near band by those in the control band. `None`
-    /// when the unit has not both bands.
+    /// Number of cells to expect in the near band from those in the control band. `None` when the unit does
+    /// not have both bands.
     fn expected(&self) -> Option<f64> {
         (self.near_area > 0.0 && self.control_area > 0.0)
             .then(|| self.control_cells * self.near_area / self.control_area)
     }
 }
 
-/// What is known of one band.
+/// Facts about one band.
 #[derive(Debug, Clone, Default)]
 struct Band {
     cells: u64,
@@ -102,7 +100,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// Of values in any order: they are added up by size, since sums of floats depend on the order.
+    /// Moments of values in any order: they are added up by size, since sums of floats depend on the order.
     fn new(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -219,12 +217,12 @@ fn ratio(part: f64, all: f64) -> f64 {
 /// Areas of both bands in each unit, as counts of points of a lattice.
 fn unit_areas(layout: &Layout) -> Vec<Unit> {
     let um = layout.mpp().get();
-    // No simple fraction of a band, so that its points fall on all distances.
+    // Not a simple fraction of a band, so that its points fall on all distances.
     let step = BAND_UM / um / std::f64::consts::PI;
     (0..layout.windows().len() as u32).map(|slot| unit_area(layout, slot, step)).collect()
 }
 
-/// The areas of both bands in what a window is the first to see, in points of a grid of `step` px.
+/// The areas of both bands in the part that a window is the first to see, in points of a grid of `step` px.
 fn unit_area(layout: &Layout, slot: u32, step: f64) -> Unit {
     let um = layout.mpp().get();
     let mut unit = Unit::default();
@@ -245,8 +243,7 @@ fn unit_area(layout: &Layout, slot: u32, step: f64) -> Unit {
     unit
 }
 
-/// The first of the windows around `slot` that see `point`; `slot` itself if
-/// none does.
+/// The first of the windows around `slot` that see `point`; `slot` itself if none does.
 fn first_slot_to_see(layout: &Layout, slot: u32, point: Level0Point) -> u32 {
     let mut neighbours = layout.neighbours(slot).iter().copied();
     neighbours.find(|&near| layout.window(near).extent.contains(point)).unwrap_or(slot)
@@ -262,7 +259,7 @@ fn first_to_see(layout: &Layout, cell: &Cell) -> u32 {
 mod tests {
     use super::*;
 
-    /// Windows that were read later than the others made the last digits of the audit others.
+    /// Windows that were read later than the others once changed the last digits of the audit.
     #[test]
     fn the_order_of_cells_changes_no_digit() {
         let sizes: Vec<f64> = (1..2000).map(|size| f64::from(size * 7919 % 2003).sqrt().ln()).collect();

@@ -1,4 +1,4 @@
-//! How detections of one object are told from detections of two.
+//! Settings that tell detections of one object from detections of two.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::MergeError;
 /// The widest border that [`MergeSettings::border_px`] may ask for.
 pub const MAX_BORDER_PX: f64 = 16.0;
 
-/// What becomes of the boxes of one object.
+/// Treatment of the boxes of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// The best one is kept as it is (greedy non-maximum suppression).
     #[default]
     Nms,
-    /// The best one grows to cover those that agree with it (greedy
-    /// non-maximum merging); never by way of a third.
+    /// The best one grows to cover those that agree with it (greedy non-maximum merging), but not those that
+    /// agree only with another of these.
     Nmm,
     /// Weighted boxes fusion (Solovyev, Wang and Gabruseva 2021): the mean of
     /// the boxes weighted by score; the score is the mean of the scores, times
@@ -26,7 +26,7 @@ pub enum Method {
     Wbf,
 }
 
-/// How much two detections agree, 0 to 1.
+/// Measure of the agreement of two detections, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
@@ -41,12 +41,12 @@ pub enum Metric {
     MaskIou,
 }
 
-/// What becomes of a detection that a window's border cuts, when another window
-/// sees that place whole and finds nothing there.
+/// Treatment of a detection that a window's border cuts, when another window sees that place whole and finds
+/// nothing there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnseenCut {
-    /// It is kept and flagged: what any window saw is in the table.
+    /// It is kept and flagged: an object that any window saw is in the table.
     #[default]
     Keep,
     /// It is dropped and counted: the window with the better view decides.
@@ -85,14 +85,14 @@ impl<T: Copy> PerClass<T> {
     }
 }
 
-/// Settings of the merge. The defaults are those of `slidemill run` for a model
-/// that says nothing of its own (decisions 8 and 16).
+/// Settings of the merge. The defaults are those of `slidemill run` for a model without settings of its own
+/// (decisions 8 and 16).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MergeSettings {
-    /// What becomes of the boxes of one object.
+    /// Treatment of the boxes of one object.
     pub method: Method,
-    /// How much two detections agree.
+    /// Measure of the agreement of two detections.
     pub metric: Metric,
     /// Detections of one class that agree at least this much are one object;
     /// above 0, at most 1.
@@ -103,16 +103,15 @@ pub struct MergeSettings {
     /// The same for detections of two classes in *two* windows, whose boxes
     /// differ by the model's jitter. Above 1: never.
     pub cross_class_view_iou: f64,
-    /// How near to a window's border a box counts as touching it, in window px.
+    /// Largest distance, in window px, at which a box touches a window's border.
     pub border_px: f64,
-    /// Detections below this score are not taken, 0 to 1.
+    /// Detections below this score are left out, 0 to 1.
     pub min_score: PerClass<f32>,
-    /// What becomes of a cut detection that no better view confirms.
+    /// Treatment of a cut detection that no better view confirms.
     pub unseen_cut: UnseenCut,
-    /// An object nearer than this to an inner border of each window that saw
-    /// it, in window px, was judged without its surroundings: where a window
-    /// that is done sees its place deeper and found nothing, it is not there.
-    /// 0: what any window saw is there.
+    /// Width in window px of the rim along inner borders of a window. An object that is nearer to such a
+    /// border of each window that saw it was judged without its surroundings: if a window that is done sees
+    /// its place deeper and found nothing, it is dropped. 0: objects that any window saw are kept.
     pub rim_px: f64,
 }
 

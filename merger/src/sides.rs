@@ -39,13 +39,13 @@ impl Sides {
         self.0
     }
 
-    /// Whether it holds no side.
+    /// `true` if it holds no side.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether it holds every side of `other`.
+    /// `true` if it holds every side of `other`.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

@@ -1,4 +1,4 @@
-//! How much of each dye a pixel holds: colour deconvolution.
+//! Amount of each dye in a pixel: colour deconvolution.
 
 use wsi_types::{Detection, Rgb};
 
@@ -11,7 +11,7 @@ pub struct Stains {
     pub hematoxylin: f64,
     /// Cytoplasm and stroma: pink.
     pub eosin: f64,
-    /// What the two do not explain.
+    /// The rest, which the two do not explain.
     pub residual: f64,
 }
 
@@ -24,8 +24,8 @@ pub struct StainOd {
     pub eosin: f32,
 }
 
-/// Rows: what hematoxylin, eosin and DAB absorb of red, green and blue (Ruifrok
-/// and Johnston 2001), before they are brought to length 1.
+/// Rows: absorption of red, green and blue by hematoxylin, eosin and DAB (Ruifrok and Johnston 2001), before
+/// scaling to length 1.
 const ABSORBS: [[f64; 3]; 3] = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]];
 
 fn absorbs() -> [[f64; 3]; 3] {
@@ -80,9 +80,9 @@ impl ColourDeconvolution {
 }
 
 impl ColourDeconvolution {
-    /// The mean over what `detection` holds of a window of `width` px, whose
-    /// `pixels` lie row by row, red first: pixels with their centre in the outline,
-    /// or in the ellipse inscribed in the box. `None` when there is none.
+    /// The mean over the pixels of `detection` in a window of `width` px, whose `pixels` lie row by row, red
+    /// first: pixels with their centre in the outline, or in the ellipse inscribed in the box. `None` when
+    /// there is none.
     #[must_use]
     pub fn of_detection(&self, detection: &Detection, pixels: &[u8], width: usize) -> Option<StainOd> {
         let (rows, _) = pixels.as_chunks::<3>();
@@ -104,8 +104,8 @@ impl ColourDeconvolution {
     }
 }
 
-/// Where the outline of `detection`, or the ellipse in its box, crosses the line
-/// at `y`, ascending; window px.
+/// Crossings of the outline of `detection`, or of the ellipse in its box, with the line at `y`, ascending;
+/// window px.
 fn crossings_at(detection: &Detection, y: f64, crossings: &mut Vec<f64>) {
     crossings.clear();
     if let Some(ring) = detection.outline.as_deref() {
@@ -128,7 +128,7 @@ fn crossings_at(detection: &Detection, y: f64, crossings: &mut Vec<f64>) {
     }
 }
 
-/// By cofactors; the three dyes are not mixtures of each other, so it exists.
+/// The inverse, by cofactors; the three dyes are not mixtures of each other, so it exists.
 fn inverse(m: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     let determinant: f64 = (0..3).map(|column| m[0][column] * cofactor(m, 0, column)).sum();
     std::array::from_fn(|row| std::array::from_fn(|column| cofactor(m, column, row) / determinant))

@@ -1,20 +1,20 @@
-//! WKB, the well-known binary form of geometries: polygons of tables of cells and of regions, written and read, and
-//! what tables of others hold.
+//! WKB, the well-known binary form of geometries: polygons of tables of cells and of regions, written and
+//! read, and geometries in tables of other programs.
 
 use wsi_types::{Level0Box, Level0Point};
 
 use crate::geometry::ring_area;
 
-/// What a polygon begins with: little-endian, kind 3.
+/// First bytes of a polygon: little-endian, kind 3.
 const START: [u8; 5] = [1, 3, 0, 0, 0];
 /// What a multi-polygon begins with: little-endian, kind 6.
 const START_OF_MANY: [u8; 5] = [1, 6, 0, 0, 0];
 /// Bytes of a coordinate.
 const COORDINATE: usize = size_of::<f64>();
 
-/// A polygon as little-endian WKB: the outer ring counter-clockwise in the sense
-/// of its coordinates (x right, y up), holes the other way, as GeoParquet's
-/// `orientation` says. Rings come without their first point repeated.
+/// Writes a polygon as little-endian WKB: the outer ring counter-clockwise in the sense of its coordinates (x
+/// right, y up), holes the other way, as GeoParquet's `orientation` says. Rings come without their first
+/// point repeated.
 pub fn put_polygon(rings: &[&[Level0Point]], out: &mut Vec<u8>) {
     out.extend_from_slice(&START);
     out.extend_from_slice(&(rings.len() as u32).to_le_bytes());
@@ -46,12 +46,12 @@ fn put_point(point: &Level0Point, out: &mut Vec<u8>) {
     out.extend_from_slice(&point.y.to_le_bytes());
 }
 
-/// Bytes of a box as WKB: what a polygon starts with, and five corners.
+/// Bytes of a box as WKB: the start of a polygon, and five corners.
 const BOX: usize = BOX_START.len() + 10 * size_of::<f64>();
 /// A polygon of one ring, of five points.
 const BOX_START: [u8; 13] = [1, 3, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0];
 
-/// A box as [`put_polygon`] would write it: most tables hold nothing else.
+/// A box as [`put_polygon`] would write it: most tables hold only boxes.
 pub(crate) fn polygon_of_box(bbox: &Level0Box) -> [u8; BOX] {
     let (min, max) = (bbox.min, bbox.max);
     let corners = [min.x, min.y, max.x, min.y, max.x, max.y, min.x, max.y, min.x, min.y];
@@ -64,7 +64,7 @@ pub(crate) fn polygon_of_box(bbox: &Level0Box) -> [u8; BOX] {
     bytes
 }
 
-/// Why bytes are no geometry that can be read.
+/// Reason why bytes are not a geometry that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WkbError {
@@ -86,17 +86,17 @@ pub enum WkbError {
     /// There are fewer bytes than parts.
     #[error("the geometry claims {parts} parts, but only {bytes} bytes follow")]
     TooManyParts {
-        /// As it says.
+        /// Number that it claims.
         parts: u32,
-        /// That follow.
+        /// Number that follow.
         bytes: usize,
     },
     /// A ring claims more points than there are bytes.
     #[error("a ring says it has {points} points, but only {bytes} bytes follow")]
     TooManyPoints {
-        /// As the ring says.
+        /// Number that the ring claims.
         points: u32,
-        /// That follow.
+        /// Number that follow.
         bytes: usize,
     },
     /// A coordinate is NaN or infinite.
@@ -107,7 +107,7 @@ pub enum WkbError {
 /// The rings of a polygon, the outer one first, without their first point repeated at the end.
 pub type Rings = Vec<Vec<Level0Point>>;
 
-/// A geometry, in level-0 px. Rings come back as they are, also those that enclose nothing.
+/// A geometry, in level-0 px. Rings come back as they are, also those without area.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Geometry {
     /// `None` for an empty one, which is written as NaN.
@@ -126,7 +126,7 @@ pub enum Geometry {
 ///
 /// # Errors
 ///
-/// When the bytes are no whole polygon.
+/// When the bytes are not a whole polygon.
 pub fn rings(bytes: &[u8]) -> Result<Rings, WkbError> {
     match geometry(bytes)? {
         Geometry::Polygon(rings) => Ok(rings),
@@ -134,8 +134,8 @@ pub fn rings(bytes: &[u8]) -> Result<Rings, WkbError> {
     }
 }
 
-/// Reads one geometry (OGC 06-103r4), in either byte order. Further axes (PostGIS' and ISO's Z and M) are passed
-/// over.
+/// Reads one geometry (OGC 06-103r4), in either byte order. Further axes (PostGIS' and ISO's Z and M) are
+/// skipped.
 ///
 /// # Errors
 ///
@@ -160,7 +160,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Byte order, then type, of which ISO's thousands and PostGIS' upper bits say that there are further axes.
+    /// Reads byte order and type; ISO's thousands and PostGIS' upper bits of the type tell of further axes.
     fn kind(&mut self) -> Result<u32, WkbError> {
         const Z: u32 = 1 << 31;
         const M: u32 = 1 << 30;
@@ -224,7 +224,8 @@ impl Reader<'_> {
         Ok(ring)
     }
 
-    /// A number of parts, each of at least four bytes: so a lie cannot make us allocate more than there is.
+    /// Reads a number of parts, each of at least four bytes: so a false number cannot make us allocate more
+    /// than there is.
     fn count(&mut self) -> Result<u32, WkbError> {
         let parts = self.u32()?;
         if parts as usize > self.bytes.len() / 4 {

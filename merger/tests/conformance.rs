@@ -1,5 +1,4 @@
-//! Every case of `tests/merge-cases` comes out as it says, in whatever order
-//! its windows and detections come in.
+//! Every case of `tests/merge-cases` gives the result it states, in any order of its windows and detections.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,7 +32,7 @@ struct Case {
     expected: Vec<Expected>,
 }
 
-/// What a case has where it says nothing else; see the README of the cases.
+/// Default settings of a case; see the README of the cases.
 fn settings() -> MergeSettings {
     MergeSettings {
         iou: PerClass::all(0.45),
@@ -43,7 +42,7 @@ fn settings() -> MergeSettings {
     }
 }
 
-/// What a case says, over [`settings`].
+/// The settings of a case, over the defaults of [`settings`].
 fn settings_over<'de, D: serde::Deserializer<'de>>(case: D) -> Result<MergeSettings, D::Error> {
     use serde::de::Error as _;
     let said = serde_json::Map::deserialize(case)?;
@@ -135,8 +134,8 @@ fn detection(raw: &RawDetection) -> Detection {
     }
 }
 
-/// Hands everything in, windows and detections turned around by `turn`, and
-/// takes cells out after each window when `stream` says so.
+/// Hands everything in, windows and detections rotated by `turn`, and takes cells out after each window if
+/// `stream` is `true`.
 fn merge(case: &Case, turn: usize, stream: bool) -> (Vec<Cell>, MergeReport) {
     let slide = Level0Box::new(Level0Point::zero(), Level0Point::new(case.slide[0], case.slide[1]));
     let windows = windows(&case.grid);

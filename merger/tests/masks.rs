@@ -1,5 +1,4 @@
-//! Masks against plain definitions, and against scikit-image and shapely where a
-//! Python that has them is at hand.
+//! Masks against plain definitions, and against scikit-image and shapely if a Python with them is available.
 
 #![allow(clippy::unwrap_used)]
 
@@ -73,7 +72,7 @@ proptest! {
     }
 }
 
-/// Random masks and what we make of them, for Python to compare.
+/// Random masks and the results for them, for Python to compare.
 #[test]
 fn scikit_image_and_shapely_agree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,8 +1,7 @@
-//! Against a brute-force oracle, and for any order of anything.
+//! Tests against a brute-force oracle, in any order of windows and detections.
 //!
-//! The oracle is the rule of `docs/decisions/0008` written a second time, with
-//! no index, no components and no streaming: every detection of the slide is
-//! held against every other.
+//! The oracle is the rule of `docs/decisions/0008` written a second time, with no index, no components and no
+//! streaming: every detection of the slide is compared with every other.
 
 #![allow(clippy::unwrap_used)]
 
@@ -71,8 +70,8 @@ impl Scene {
     }
 }
 
-/// Objects that windows see with jitter, cut at borders, sometimes missed or
-/// taken for another class; and boxes out of nowhere.
+/// Objects that windows see with jitter, cut at borders, sometimes missed or taken for another class; and
+/// boxes without an object.
 fn scene() -> impl Strategy<Value = Scene> {
     let object = (0.0..220.0_f32, 0.0..220.0_f32, 6.0..70.0_f32, 6.0..70.0_f32, 0..3_u16);
     let objects = proptest::collection::vec(object, 0..14);
@@ -245,7 +244,7 @@ mod oracle {
             })
         }
 
-        /// IoU of what both windows saw.
+        /// IoU on the area that both windows saw.
         fn agree(&self, a: &Seen, b: &Seen) -> f64 {
             let shared = area(common(a.bbox, b.bbox));
             let first = area(common(a.bbox, self.extents[b.window]));
@@ -270,8 +269,8 @@ mod oracle {
             self.comparable(a, b) && self.agree(a, b) >= self.threshold(a, b)
         }
 
-        /// Of two classes in two windows: not the same if either window has one
-        /// of the right class that agrees as well, and is another object there.
+        /// Two detections of two classes in two windows: not the same if either window has one of the right
+        /// class that agrees as well, and is another object there.
         fn same(&self, a: usize, b: usize) -> bool {
             let (first, second) = (&self.all[a], &self.all[b]);
             if !self.plainly_same(first, second) {

@@ -1,4 +1,4 @@
-//! The cells table: what is written is what readers read.
+//! The cells table: rows are read back as they were written.
 
 #![allow(clippy::unwrap_used)]
 
@@ -127,7 +127,7 @@ fn ids_are_unique_and_columns_say_what_cells_do() {
     }
 }
 
-/// By the shoelace formula, px².
+/// Area by the shoelace formula, px².
 fn ring_area(ring: &[Level0Point]) -> f64 {
     let next = ring.iter().cycle().skip(1);
     (ring.iter().zip(next).map(|(p, q)| p.to_vector().cross(q.to_vector())).sum::<f64>() / 2.0).abs()

@@ -37,7 +37,7 @@ fn merge(simulation: &Simulation, settings: &MergeSettings) -> (Vec<Cell>, Merge
     (cells, report)
 }
 
-/// Share by which the number of cells is off.
+/// Relative error of the number of cells.
 fn error(simulation: &Simulation, settings: &MergeSettings) -> f64 {
     let (cells, report) = merge(simulation, settings);
     let error = cells.len() as f64 / simulation.found() as f64 - 1.0;
@@ -90,7 +90,7 @@ fn the_grid_shows_only_where_merging_is_wrong() {
     let clean = merger::audit_seams(&layout, &cells);
     println!("{clean:?}");
     assert!(!clean.grid_shows && (clean.density_ratio - 1.0).abs() < 0.03, "{clean:?}");
-    // Without the seam rule cut boxes stay beside the whole ones.
+    // Without the seam rule, cut boxes stay beside the whole ones.
     let careless = MergeSettings { border_px: 0.0, ..rules() };
     let windows: Vec<_> = simulation.windows.iter().map(|window| grown(window, 40)).collect();
     let layout_without_borders = Layout::new(&windows, simulation.slide, Mpp::new(0.25).unwrap()).unwrap();
@@ -119,8 +119,8 @@ fn grown(window: &wsi_types::Window, by: i64) -> wsi_types::Window {
     grown
 }
 
-/// Distance in µm from the cell to the nearest multiple of the stride, which is
-/// where all borders of the simulated plan lie.
+/// Distance in µm from the cell to the nearest multiple of the stride: all borders of the simulated plan lie
+/// on such multiples.
 fn distance_to_stride(cell: &Cell) -> f32 {
     let [x, y] = cell.centroid.to_array().map(|value| (value - (value / 1024.0).round() * 1024.0).abs());
     (x.min(y) * 0.25) as f32

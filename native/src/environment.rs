@@ -1,4 +1,4 @@
-//! What the search depends on, gathered in one value so that tests can paint any machine.
+//! All values on which the search depends, so that tests can describe any machine.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,7 +17,7 @@ pub enum Platform {
 }
 
 impl Platform {
-    /// The one that this program was built for.
+    /// The platform that this program was built for.
     pub const HERE: Self = if cfg!(windows) {
         Self::Windows
     } else if cfg!(target_os = "macos") {
@@ -36,16 +36,16 @@ impl Platform {
     }
 }
 
-/// The variables, the program's place and the platform: all that decides where libraries are looked for.
+/// The variables, the program's file and the platform: all facts that decide where libraries are searched.
 #[derive(Debug, Clone)]
 pub struct Environment {
     /// Variables that are set. Empty ones count as not set.
     pub variables: BTreeMap<OsString, OsString>,
-    /// The program's own file, free of symbolic links; `None` where the system does not tell.
+    /// The program's own file, free of symbolic links; `None` if the system does not tell it.
     pub program: Option<PathBuf>,
     /// Folders of the system's own libraries, in order, beside those that the loader's variable adds.
     pub system_folders: Vec<PathBuf>,
-    /// How libraries are named.
+    /// Naming of libraries.
     pub platform: Platform,
 }
 
@@ -66,14 +66,15 @@ impl Environment {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// The folder that the program's `bin` is in: `/usr` of `/usr/bin/slidemill`.
+    /// The folder that holds the program's `bin`: `/usr` for `/usr/bin/slidemill`.
     pub(crate) fn prefix(&self) -> Option<&Path> {
         self.program.as_deref()?.parent()?.parent()
     }
 
     /// Folders with a `Cargo.toml` above the program or above the package that cargo runs, nearest first.
     ///
-    /// Cargo sets `CARGO_MANIFEST_DIR` for what it runs; that covers a target folder outside the checkout.
+    /// Cargo sets `CARGO_MANIFEST_DIR` for programs it runs; that covers a target folder outside the
+    /// checkout.
     pub(crate) fn checkouts(&self) -> Vec<PathBuf> {
         let manifest = self.variable("CARGO_MANIFEST_DIR").map(Path::new);
         let mut found = Vec::new();
@@ -103,7 +104,7 @@ impl Environment {
     }
 }
 
-/// Where each system keeps libraries that did not come with it, then those that did.
+/// Folders in which each system keeps added libraries, then those of its own.
 fn system_folders(platform: Platform, arch: &str) -> Vec<PathBuf> {
     let folders: Vec<String> = match platform {
         Platform::Windows => Vec::new(),

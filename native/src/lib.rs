@@ -17,19 +17,19 @@ pub use places::{Place, Source};
 /// The file of `library` to open, found in the environment of this process.
 ///
 /// # Errors
-/// [`NotFound`] when a variable names nothing usable, or when no place holds the library. Its text says
-/// where was looked and which command helps.
+/// [`NotFound`] when a variable names nothing usable, or when no place holds the library. Its text lists the
+/// places searched and the command that helps.
 pub fn find(library: Library) -> Result<PathBuf, NotFound> {
     find_in(library, &Environment::of_this_process())
 }
 
-/// What every place holds, in order of precedence, for diagnostics: unlike [`find`] it does not stop at
+/// The contents of every place, in order of precedence, for diagnostics: unlike [`find`] it does not stop at
 /// the first hit.
 pub fn find_all(library: Library) -> Vec<Looked> {
     find_all_in(library, &Environment::of_this_process())
 }
 
-/// [`find`] in a given environment. Reads the file system, nothing else.
+/// [`find`] in a given environment. It only reads the file system.
 ///
 /// # Errors
 /// As [`find`].
@@ -58,18 +58,18 @@ pub fn find_all_in(library: Library, environment: &Environment) -> Vec<Looked> {
         .collect()
 }
 
-/// A native library is not where it was looked for.
+/// A native library was not found in any place.
 ///
 /// The text's first line names the library, its file and the remedy; one line per place follows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct NotFound {
     /// The library that is missing.
     pub library: Library,
-    /// Every place that was looked at, in order, and what was there.
+    /// Every place searched, in order, with its contents.
     pub looked: Vec<Looked>,
     /// The file name sought, for example `libonnxruntime.so`.
     pub file_name: &'static str,
-    /// Whether the program runs from a checkout, where `cargo xtask natives` helps.
+    /// `true` if the program runs from a checkout, where `cargo xtask natives` helps.
     pub in_checkout: bool,
 }
 
@@ -88,7 +88,7 @@ impl NotFound {
         })
     }
 
-    /// What is missing and what to do, in one line: the text without the places that were looked at.
+    /// The missing library and the remedy, in one line: the text without the list of places.
     pub fn summary(&self) -> String {
         format!("cannot find {} ({}): {}", self.library, self.file_name, self.remedy())
     }

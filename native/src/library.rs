@@ -8,7 +8,7 @@ use crate::environment::Platform;
 /// A native library that slidemill opens while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Library {
-    /// Runs the models. The C interface of version 1.22 is asked for; every later one still offers it.
+    /// Runs the models. The C interface of version 1.22 is used; every later version still offers it.
     OnnxRuntime,
     /// Reads the vendors' slide formats. Version 4 is the first with DICOM and a settable cache.
     OpenSlide,
@@ -54,7 +54,7 @@ impl Library {
         }
     }
 
-    /// The oldest version that can be used, counted as file names count: OpenSlide 3 is `libopenslide.so.0`
+    /// The oldest version that can be used, in the numbers of file names: OpenSlide 3 is `libopenslide.so.0`
     /// and OpenSlide 4 is `libopenslide.so.1`.
     fn oldest(self) -> Version {
         match self {
@@ -63,7 +63,7 @@ impl Library {
         }
     }
 
-    /// What the oldest usable version is called in its own documentation.
+    /// Name of the oldest usable version in the library's own documentation.
     pub fn needs(self) -> &'static str {
         match self {
             Self::OnnxRuntime => "ONNX Runtime 1.22",
@@ -96,7 +96,7 @@ impl Library {
         Some(linked.map_or(named.clone(), |linked| linked.max(named)))
     }
 
-    /// Whether the version is known to be older than the oldest that can be used.
+    /// `true` if the version is known to be older than the oldest that can be used.
     pub fn is_too_old(self, version: &Version) -> bool {
         let Version(oldest) = self.oldest();
         version
@@ -130,7 +130,7 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// Reads `""` or, with the mark `.`, `".1.31.1"`. Anything else is no version.
+    /// Reads `""` or, with the mark `.`, `".1.31.1"`; `None` for any other text.
     fn after(mark: char, text: &str) -> Option<Self> {
         match text.strip_prefix(mark) {
             None => text.is_empty().then(|| Self(Vec::new())),

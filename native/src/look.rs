@@ -1,4 +1,4 @@
-//! Looking at one place.
+//! Search of one place.
 
 use std::fmt;
 use std::fs;
@@ -8,30 +8,30 @@ use crate::environment::Platform;
 use crate::library::{Library, Version};
 use crate::places::{Place, Source};
 
-/// A place, and what it held.
+/// A place, and its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// What was there.
+    /// Its contents.
     pub outcome: Outcome,
 }
 
-/// What a place held.
+/// Contents of a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The library, in this file.
     Found(PathBuf),
-    /// Only this file, whose name says that it is older than what is needed, named second.
+    /// Only this file, whose name says that it is older than the needed version, which stands second.
     TooOld(PathBuf, &'static str),
-    /// The place exists and has no such library.
+    /// The place exists and does not hold the library.
     Without,
     /// The place does not exist.
     Absent,
 }
 
 impl Looked {
-    /// Looks at `place`.
+    /// Searches `place`.
     pub(crate) fn at(place: Place, library: Library, platform: Platform) -> Self {
         let outcome = match place.source {
             Source::FileVariable(_) => named_file(&place.path),
@@ -45,7 +45,7 @@ impl Looked {
     }
 }
 
-/// A file that the user named is taken at its word, whatever it is called.
+/// A file that the user named is accepted under any name.
 fn named_file(path: &Path) -> Outcome {
     if path.is_file() { Outcome::Found(path.to_path_buf()) } else { nothing_at(path) }
 }

@@ -1,4 +1,4 @@
-//! The places to look at, in order of precedence. Says where; [`crate::look`] goes there.
+//! The places to search, in order of precedence. Only lists them; [`crate::look`] searches them.
 
 use std::fmt;
 use std::fs;
@@ -10,10 +10,10 @@ use crate::library::{Library, Version};
 /// The variable that names a folder holding both libraries.
 pub(crate) const FOLDER_VARIABLE: &str = "SLIDEMILL_NATIVE_DIR";
 
-/// Where slidemill's wheel has its own libraries, under `site-packages`.
+/// Folder of the libraries in slidemill's wheel, under `site-packages`.
 const OWN_PACKAGE: &str = "slidemill/native";
 
-/// Why a place is looked at.
+/// Reason to search a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The library's own variable, named here, gives the file.
@@ -35,7 +35,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether the place ends the search even if it holds nothing: the user named it.
+    /// `true` if the place ends the search even if it holds nothing: the user named it.
     pub(crate) fn decides(self) -> bool {
         matches!(self, Self::FileVariable(_) | Self::FolderVariable(_))
     }
@@ -56,10 +56,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// A file or folder to look at, and why.
+/// A file or folder to search, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Why it is looked at.
+    /// Reason to search it.
     pub source: Source,
     /// The folder that may hold the library; for [`Source::FileVariable`] the library's file itself.
     pub path: PathBuf,
@@ -80,7 +80,7 @@ pub(crate) fn places(library: Library, environment: &Environment) -> Vec<Place> 
         Source::ProgramPython,
         prefix.map_or_else(Vec::new, |prefix| python_folders(prefix, library.site_folder())),
     );
-    // After the packages: who installs an ONNX Runtime for a GPU wants that one.
+    // After the packages: a user who installs an ONNX Runtime for a GPU wants that one.
     add(Source::OwnPython, prefix.map_or_else(Vec::new, |prefix| python_folders(prefix, OWN_PACKAGE)));
     let checkouts = environment.checkouts();
     add(Source::Checkout, checkouts.into_iter().map(|root| root.join(".native")).collect());
@@ -114,10 +114,10 @@ fn environment_folders(variable: &str, library: Library, environment: &Environme
     folders
 }
 
-/// Where Python keeps `package` under `prefix`, newest Python first.
+/// Folders of `package` under `prefix`, newest Python first.
 ///
-/// Debian says `dist-packages`, Fedora `lib64`, and Windows has no folder per version. Where no Python is,
-/// nothing is listed.
+/// Debian says `dist-packages`, Fedora `lib64`, and Windows has no folder per version. The list is empty
+/// without a Python.
 fn python_folders(prefix: &Path, package: &str) -> Vec<PathBuf> {
     let unix = ["lib", "lib64"].into_iter().flat_map(|lib| pythons_in(&prefix.join(lib)));
     let windows = [prefix.join("Lib")].into_iter().filter(|folder| folder.join("site-packages").is_dir());
@@ -138,7 +138,7 @@ fn pythons_in(lib: &Path) -> Vec<PathBuf> {
     pythons.into_iter().rev().map(|(_, path)| path).collect()
 }
 
-/// 3.12 of `python3.12` (or `python3.13t`), and 3 of Debian's `python3`.
+/// Version of a folder: 3.12 for `python3.12` (or `python3.13t`), and 3 for Debian's `python3`.
 fn python_version(name: &str) -> Option<Version> {
     let numbers = name.strip_prefix("python")?.trim_end_matches('t');
     let parts = numbers.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>()?;

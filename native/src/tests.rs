@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// A machine with nothing on it but what the test puts into a temporary folder.
+/// A machine that holds only the files that the test puts into a temporary folder.
 struct Machine {
     root: tempfile::TempDir,
     environment: Environment,

@@ -1,4 +1,4 @@
-//! Round things with uneven outlines: pieces of tissue, glands, nests, vessels.
+//! Round objects with uneven outlines: pieces of tissue, glands, nests, vessels.
 
 use crate::{
     dice::Dice,
@@ -19,7 +19,7 @@ pub(crate) struct Blob {
 }
 
 impl Blob {
-    /// `wobble` is the largest change of radius per order, as a share.
+    /// A new blob; `wobble` is the largest change of radius per order, as a share.
     pub(crate) fn new(
         dice: &mut Dice,
         centre: PointUm,
@@ -35,12 +35,12 @@ impl Blob {
         Self { centre, axis, radii, wobble, swell }
     }
 
-    /// No point of the blob is farther from its centre, in µm.
+    /// Largest distance of a point of the blob from its centre, in µm.
     pub(crate) fn reach_um(&self) -> f64 {
         self.radii.0.max(self.radii.1) * self.swell
     }
 
-    /// About how far inside the outline a point lies, in µm; negative outside.
+    /// Approximate depth of a point inside the outline, in µm; negative outside.
     pub(crate) fn depth_um(&self, point: PointUm) -> f64 {
         let away = point - self.centre;
         let (along, across) = (away.dot(self.axis), self.axis.cross(away));

@@ -1,5 +1,5 @@
-//! Which nuclei lie where: none overlaps another by more than a stated amount,
-//! some touch, some lie across window borders.
+//! Places of the nuclei: none overlaps another by more than a stated amount, some touch, some lie across
+//! window borders.
 
 use wsi_types::Level0Point;
 
@@ -12,20 +12,20 @@ use crate::{
     truth::{CellKind, PaintedCell},
 };
 
-/// No painted nucleus reaches deeper than this into another, in µm: about one
-/// pixel, less than the nuclear membrane is thick.
+/// Largest depth to which a painted nucleus reaches into another, in µm: about one pixel, less than the
+/// thickness of the nuclear membrane.
 pub const MAX_OVERLAP_UM: f64 = 0.3;
 
-/// Touching nuclei are let into each other by this much.
+/// Gap between touching nuclei, µm: negative, so they overlap by this much.
 const TOUCH_UM: f64 = -0.2;
-/// Nuclei that do not touch keep at least this far apart.
+/// Smallest gap between nuclei that do not touch, µm.
 const APART_UM: f64 = 0.7;
-/// Cells planted along a window border, one in this many µm.
+/// Distance of cells planted along a window border, µm.
 const SEAM_SPACING_UM: f64 = 30.0;
 
 /// Plants all cells. The first ones lie on window corners and borders.
 pub(crate) fn plant(tissue: &Tissue, settings: &PaintSettings) -> Vec<PaintedCell> {
-    // Not the layout's dice: a change of layout code must not shift them.
+    // Dice of its own: a change of the layout code must not shift the cells.
     let dice = Dice::new(settings.seed ^ 0x0063_656C_6C73);
     let mut planter = Planter { tissue, dice, bed: Bed::new(tissue.size_um) };
     planter.plant_corners(settings.window_step_um);
@@ -73,7 +73,7 @@ impl Nucleus {
             .map(move |d| self.centre + self.axis * (d.x * self.radii.0) + across * (d.y * self.radii.1))
     }
 
-    /// About how deep inside the ellipse a point lies, µm.
+    /// Approximate depth of a point inside the ellipse, µm.
     fn depth_um(&self, point: PointUm) -> f64 {
         let away = point - self.centre;
         let (x, y) = (away.dot(self.axis) / self.radii.0, self.axis.cross(away) / self.radii.1);
@@ -89,7 +89,7 @@ impl Nucleus {
     }
 }
 
-/// Planted nuclei, found again by place.
+/// Planted nuclei, to be searched by place.
 struct Bed {
     cells: Vec<Nucleus>,
     columns: usize,
@@ -98,7 +98,7 @@ struct Bed {
 }
 
 impl Bed {
-    /// No nucleus reaches farther than one square.
+    /// Side of a square, µm: no nucleus reaches farther than one square.
     const SQUARE_UM: f64 = 20.0;
 
     fn new(size_um: (f64, f64)) -> Self {
@@ -177,9 +177,9 @@ impl Planter<'_> {
         }
     }
 
-    /// A second cell like this one that touches it, beside its long axis. Not
-    /// for spindles: two of them side by side are hard to tell from one, on a
-    /// seam or elsewhere, and what is asked here is whether seams are handled.
+    /// Plants a second cell like this one that touches it, beside its long axis. Not for spindles: two of
+    /// them side by side are hard to tell from one, on a seam or elsewhere, and the painting is to test the
+    /// handling of seams.
     fn plant_neighbour(&mut self, cell: Nucleus) {
         if cell.kind == CellKind::Stromal {
             return;
@@ -350,7 +350,7 @@ impl Planter<'_> {
     }
 }
 
-/// Whether nothing but air or blood lies at this depth of a structure.
+/// `true` if only air or blood lies at this depth of a structure.
 fn is_hollow(feature: &Feature, depth: f64) -> bool {
     match feature.kind {
         FeatureKind::Gland { wall_um } => !(4.5..wall_um - 4.5).contains(&depth),
@@ -381,8 +381,8 @@ mod tests {
         Truth { cells: plant(&tissue, &settings), seam_step_px: 1024.0 }
     }
 
-    /// Overlap seen by another rule than the planter's: how far along the line
-    /// between two centres both ellipses reach.
+    /// Overlap by another rule than the planter's: the length that both ellipses cover of the line between
+    /// their centres.
     fn overlap_um(a: &PaintedCell, b: &PaintedCell) -> f64 {
         let way = (b.centre - a.centre).to_f64() * MPP;
         let distance = way.length();

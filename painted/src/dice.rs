@@ -24,7 +24,7 @@ impl Dice {
         from + (to - from) * self.unit()
     }
 
-    /// True this share of the time.
+    /// Returns `true` in this share of calls.
     pub(crate) fn chance(&mut self, share: f64) -> bool {
         self.unit() < share
     }
@@ -40,7 +40,7 @@ impl Dice {
         }
     }
 
-    /// Somewhere in a rectangle from the origin to `size`.
+    /// A random point of the rectangle from `from` to `to`.
     pub(crate) fn point(&mut self, from: PointUm, to: PointUm) -> PointUm {
         PointUm::new(self.range(from.x, to.x), self.range(from.y, to.y))
     }

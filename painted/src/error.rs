@@ -1,27 +1,27 @@
-//! What can go wrong, one variant per thing a caller might do differently.
+//! Errors of painting and scoring, one variant per thing a caller might do differently.
 
 use std::{io, ops::RangeInclusive, path::PathBuf};
 
 use tiff::TiffError;
 
-/// Why no slide was painted, or no score could be made. Each message is whole in
-/// itself: the system's reason stands in it.
+/// Reason why no slide was painted, or no score could be made. Each message is complete: the system's reason
+/// is part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum PaintError {
-    /// A side that makes no slide.
+    /// A side with which no slide can be made.
     #[error("cannot paint a slide with a side of {side_um} µm, expected {} to {}", expected.start(), expected.end())]
     Side {
-        /// As given.
+        /// The side given.
         side_um: f64,
-        /// What makes a slide.
+        /// The sides accepted.
         expected: RangeInclusive<f64>,
     },
     /// Window borders too close to each other.
     #[error("cannot paint for window borders {step_um} µm apart, expected at least {least_um}")]
     Borders {
-        /// As given.
+        /// The distance given.
         step_um: f64,
-        /// What leaves room for cells between them.
+        /// The smallest distance that leaves room for cells between the borders.
         least_um: f64,
     },
     /// A file cannot be written.
@@ -29,15 +29,15 @@ pub enum PaintError {
     Write {
         /// `the painted slide` or `the painted cells`.
         what: &'static str,
-        /// As the system says it.
+        /// The system's message.
         reason: io::Error,
         /// Its path.
         path: PathBuf,
     },
-    /// The slide cannot be encoded, or not be written on the way.
+    /// The slide cannot be encoded, or a write on the way failed.
     #[error("cannot write the painted slide: {reason}: {}", path.display())]
     Encode {
-        /// As the encoder says it.
+        /// The encoder's message.
         reason: EncodeError,
         /// Its path.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum PaintError {
     Score(#[from] eval::EvalError),
 }
 
-/// Why a painted slide cannot be encoded.
+/// Reason why a painted slide cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// In the container, or in the file below it.

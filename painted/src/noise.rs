@@ -57,7 +57,7 @@ impl Noise {
     }
 }
 
-/// The lattice cell of a coordinate, and the smoothed way across it.
+/// The lattice cell of a coordinate, and the smoothed share of the way across it.
 #[inline]
 fn cell_of(x: f32) -> (i32, f32) {
     let truncated = x as i32;

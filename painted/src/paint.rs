@@ -31,7 +31,7 @@ struct Canvas {
 
 /// Pixels painted around a square so that blur does not show its border.
 const MARGIN_PX: i32 = 1;
-/// The smooth facts are worked out once per square of this many px.
+/// Distance of the lattice on which the smooth facts are computed, px.
 const GROUND_STEP_PX: i32 = 8;
 const MPP_F32: f32 = MPP as f32;
 
@@ -207,8 +207,8 @@ impl<'a> Painter<'a> {
 
     // -- cells --------------------------------------------------------------
 
-    /// What belongs to a cell beside its nucleus: a rim of cytoplasm or a clear
-    /// halo from shrinking.
+    /// Paints the surroundings of a nucleus that belong to its cell: a rim of cytoplasm or a clear halo from
+    /// shrinking.
     fn paint_surroundings(&self, cell: &PaintedCell, canvas: &mut Canvas) {
         let nucleus = NucleusShape::new(cell, self.chromatin);
         let variant = nucleus.variant;
@@ -278,7 +278,7 @@ impl<'a> Painter<'a> {
 
     // -- ink, optics --------------------------------------------------------
 
-    /// The pen stroke; false when it is not here.
+    /// Paints the pen stroke; `false` when it is not here.
     fn paint_ink(&self, canvas: &mut Canvas) -> bool {
         let half_diagonal = canvas.side as f64 * MPP * std::f64::consts::FRAC_1_SQRT_2;
         if self.tissue.ink_um(canvas.middle()) < -half_diagonal - 8.0 {
@@ -334,12 +334,12 @@ impl<'a> Painter<'a> {
     }
 }
 
-/// Adds noise of about ±2 grey levels, half of it common to all channels.
-/// A quarter, a half and a quarter of three neighbours.
+/// The mean of three neighbours, weighted a quarter, a half and a quarter.
 fn blur(taps: [[f32; 3]; 3]) -> [f32; 3] {
     std::array::from_fn(|c| ((taps[0][c] + taps[2][c]) + taps[1][c] * 2.0) * 0.25)
 }
 
+/// Adds noise of about ±2 grey levels, half of it common to all channels.
 fn with_noise(seen: [f32; 3], bits: u32) -> [u8; 3] {
     let [red, green, blue, common] = bits.to_le_bytes().map(|part| f32::from(part) * (1.0 / 128.0) - 1.0);
     let common = common * 1.6;
@@ -359,7 +359,7 @@ fn paint_red_cell(centre: PointUm, canvas: &mut Canvas) {
     });
 }
 
-/// How strongly the parts of a nucleus are stained.
+/// Strength of the stain in the parts of a nucleus.
 struct Look {
     ground: f32,
     clumps: f32,
@@ -394,7 +394,7 @@ struct NucleusShape {
     nucleoli: Vec<(f32, f32, f32)>,
     /// Moves the chromatin, so that no two nuclei are alike.
     shift: f32,
-    /// 0 to 1, this nucleus' own.
+    /// A random number of this nucleus, 0 to 1.
     variant: f32,
 }
 
@@ -443,8 +443,8 @@ impl NucleusShape {
         f64::from(self.radii.0)
     }
 
-    /// How far outside the dented outline a point lies, µm; negative inside.
-    /// The outline never leaves the ellipse.
+    /// Approximate distance of a point outside the dented outline, µm; negative inside. The outline never
+    /// leaves the ellipse.
     fn outside_um(&self, point: (f32, f32)) -> f32 {
         let (dx, dy) = (point.0 - self.at.0, point.1 - self.at.1);
         let x = (dx * self.axis.0 + dy * self.axis.1) / self.radii.0;
@@ -544,7 +544,7 @@ impl GroundNodes {
         self.nodes.iter().all(|node| node.edge_um < -6.0)
     }
 
-    /// Node and way to the next one, for a pixel of the canvas.
+    /// The node before a pixel of the canvas, and the share of the way to the next one.
     fn place(i: usize, origin: i32, first: i32) -> (usize, f32) {
         let px = origin + i as i32 - first * GROUND_STEP_PX;
         let node = px / GROUND_STEP_PX;
@@ -584,7 +584,7 @@ struct CellGrid<'a> {
 
 impl<'a> CellGrid<'a> {
     const SQUARE_PX: f64 = 256.0;
-    /// No cell, with what surrounds it, reaches farther, px.
+    /// Largest distance, in px, that a cell with its surroundings reaches.
     const REACH_PX: f64 = 48.0;
 
     fn new(cells: &'a [PaintedCell], size_um: (f64, f64)) -> Self {
@@ -656,8 +656,8 @@ mod tests {
         });
     }
 
-    /// The promise of the module: not one bit depends on the machine. After a
-    /// change of the painting this sum is to be written anew.
+    /// Guards the promise of the module: not one bit depends on the machine. After a change of the painting
+    /// this sum must be set again.
     #[test]
     fn pixels_are_the_same_on_every_machine() {
         with_painter(|painter, cells| {

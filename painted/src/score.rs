@@ -1,4 +1,4 @@
-//! What a run found against what was painted.
+//! Comparison of the cells a run found with those painted.
 
 use eval::{
     matching::{Candidates, Classes, Criterion, Outcome, Question, Scene, optimal},
@@ -12,11 +12,11 @@ use crate::{
     truth::{CellKind, Truth},
 };
 
-/// A found cell is a painted one when their centres are at most this far apart,
-/// µm: about the radius of a lymphocyte.
+/// Largest distance of the centres of a found and a painted cell that are the same, µm: about the radius of a
+/// lymphocyte.
 pub const MATCH_DISTANCE_UM: f64 = 3.0;
 
-/// Unmatched finds this close to a window border are counted as on a seam, µm.
+/// Distance from a window border within which unmatched finds count as on a seam, µm.
 const NEAR_SEAM_UM: f64 = 4.0;
 
 /// Painted and found cells of one group, counted.
@@ -56,7 +56,7 @@ fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
-/// How well painted cells were found.
+/// Scores of a run over a painted slide.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Score {
     /// All cells.
@@ -65,9 +65,9 @@ pub struct Score {
     pub on_seams: Tally,
     /// All other cells.
     pub off_seams: Tally,
-    /// Cells on corners of four windows: painted, and of those matched.
+    /// Cells on corners of four windows: number painted, and number of those matched.
     pub on_corners: (usize, usize),
-    /// Per kind: painted, and of those matched.
+    /// Per kind: number painted, and number of those matched.
     pub by_kind: Vec<(CellKind, usize, usize)>,
 }
 
@@ -76,7 +76,7 @@ pub struct Score {
 ///
 /// # Errors
 ///
-/// When a centre is no number.
+/// When a coordinate of a centre is not a number.
 pub fn score(truth: &Truth, found: &[Level0Point]) -> Result<Score, PaintError> {
     let finder = pair_off(truth, found)?;
     let mut score = Score {
@@ -108,7 +108,7 @@ pub fn score(truth: &Truth, found: &[Level0Point]) -> Result<Score, PaintError> 
     Ok(score)
 }
 
-/// Adds finds that are no painted cell.
+/// Counts finds that match no painted cell.
 fn count_unmatched(truth: &Truth, found: &[Level0Point], finder: &[Option<usize>], score: &mut Score) {
     let mut matched = vec![false; found.len()];
     for &partner in finder.iter().flatten() {

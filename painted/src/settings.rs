@@ -1,20 +1,20 @@
-//! What to paint.
+//! Settings of the painting.
 
 use std::ops::RangeInclusive;
 
 use crate::{error::PaintError, micron::MPP};
 
-/// What to paint.
+/// Settings of the painting.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct PaintSettings {
-    /// Another seed, another slide.
+    /// Seed of all random numbers: another seed gives another slide.
     pub seed: u64,
     /// Width of the slide in µm, rounded up to whole tiles of 64 µm.
     pub width_um: f64,
     /// Height of the slide in µm, rounded up to whole tiles of 64 µm.
     pub height_um: f64,
-    /// Borders of windows lie on multiples of this: cells are planted across
-    /// them. A model at 0.5 µm/px with a stride of 1024 px has one every 512 µm.
+    /// Distance of window borders, which lie on its multiples: cells are planted across them. A model at 0.5
+    /// µm/px with a stride of 1024 px has one every 512 µm.
     pub window_step_um: f64,
 }
 
@@ -29,16 +29,16 @@ impl Default for PaintSettings {
 pub(crate) const TILE_PX: u32 = 256;
 
 impl PaintSettings {
-    /// Sides shorter than this hold no structure, longer ones no classic TIFF.
+    /// Sides accepted, µm: shorter ones hold no structure, longer ones do not fit into a classic TIFF.
     const SIDES_UM: RangeInclusive<f64> = 192.0..=16_384.0;
-    /// Closer borders would leave no room between the cells on them.
+    /// Smallest distance of borders, µm: closer ones would leave no room between the cells on them.
     const CLOSEST_BORDERS_UM: f64 = 32.0;
 
     /// These settings with both sides rounded up to whole tiles.
     ///
     /// # Errors
     ///
-    /// When they make no slide.
+    /// When no slide can be made with them.
     pub(crate) fn checked(self) -> Result<Self, PaintError> {
         for side_um in [self.width_um, self.height_um] {
             if !Self::SIDES_UM.contains(&side_um) {

@@ -1,8 +1,8 @@
 //! Writes the painted slide as a tiled JPEG pyramid (TIFF 6.0 with the JPEG
 //! tiles of Technical Note 2), which OpenSlide reads as `generic-tiff`.
 //!
-//! The pixel size stands in `XResolution` and `YResolution`, in px per cm. No
-//! maker's name is claimed: the description says that it is a painting.
+//! The pixel size is in `XResolution` and `YResolution`, in px per cm. No maker's name is claimed: the
+//! description says that it is a painting.
 
 use std::{
     io::{Seek, Write},
@@ -27,17 +27,16 @@ use crate::{
     truth::Truth,
 };
 
-/// Each level is this many times smaller than the one before, per axis.
+/// Downsample of each level against the one before, per axis.
 const LEVEL_STEP: usize = 4;
 const LEVELS: usize = 3;
 const JPEG_QUALITY: u8 = 84;
 
-/// Paints a slide into `path` (a `.tif`; it appears whole or not at all) and
-/// says where its cells are.
+/// Paints a slide into `path` (a `.tif`; it appears whole or not at all) and returns the places of its cells.
 ///
 /// # Errors
 ///
-/// When the settings make no slide, or the file cannot be written.
+/// When no slide can be made with the settings, or the file cannot be written.
 pub fn paint_slide(path: &Path, settings: &PaintSettings) -> Result<Truth, PaintError> {
     let settings = settings.checked()?;
     let tissue = Tissue::lay_out(&settings);

@@ -1,5 +1,5 @@
-//! From amounts of stain to colour: light absorbed twice as often is squared
-//! (Beer and Lambert), per colour channel.
+//! Colour from amounts of stain: light absorbed twice as often is squared (Beer and Lambert), per colour
+//! channel.
 //!
 //! Stain colours follow Ruifrok and Johnston 2001, "Quantification of
 //! histochemical staining by color deconvolution", warmed a little after real
@@ -7,7 +7,7 @@
 
 use wsi_types::Rgb;
 
-/// How much of each dye lies on one spot; 1 is a strongly stained nucleus.
+/// Amount of each dye on one spot; 1 is a strongly stained nucleus.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Stain {
     /// Haematoxylin: nuclei, blue-violet.
@@ -21,12 +21,12 @@ pub(crate) struct Stain {
 }
 
 impl Stain {
-    /// Tissue dyes only.
+    /// A stain of tissue dyes only.
     pub(crate) const fn he(haematoxylin: f32, eosin: f32) -> Self {
         Self { haematoxylin, eosin, red_cells: 0.0, ink: 0.0 }
     }
 
-    /// From this towards `other`.
+    /// The stain at a share of the way from this one to `other`.
     #[inline]
     pub(crate) fn blend(self, other: Self, share: f32) -> Self {
         Self {
@@ -60,7 +60,7 @@ const INK: [f32; 3] = [1.70, 0.62, 0.95];
 const STEPS_PER_UNIT: f32 = 256.0;
 const TABLE_SIZE: usize = 1280;
 
-/// Looks up how much light passes; made once per slide.
+/// Table of the light that passes; made once per slide.
 pub(crate) struct Light {
     /// `exp(-i / 256)`.
     transmitted: [f32; TABLE_SIZE],
@@ -68,7 +68,7 @@ pub(crate) struct Light {
 
 impl Light {
     pub(crate) fn new() -> Self {
-        // exp(-1 / 256), multiplied up: no library's exp takes part.
+        // exp(-1 / 256), from which powers are made by multiplying: no library's exp is used.
         const STEP: f64 = 0.996_101_369_470_117_5;
         let mut transmitted = [0.0; TABLE_SIZE];
         let mut value = 1.0_f64;

@@ -1,5 +1,4 @@
-//! Where there is tissue, and of what kind: the plan of the slide, without
-//! cells.
+//! Places and kinds of tissue: the plan of the slide, without cells.
 
 use crate::{
     blob::Blob,
@@ -9,7 +8,7 @@ use crate::{
     settings::PaintSettings,
 };
 
-/// Everything about the slide but its cells.
+/// All facts about the slide except its cells.
 #[derive(Debug)]
 pub(crate) struct Tissue {
     /// Width and height of the slide.
@@ -22,7 +21,7 @@ pub(crate) struct Tissue {
     pub(crate) red_cells: Vec<PointUm>,
     /// A pen stroke, from point to point.
     pen: Vec<PointUm>,
-    /// Which way most fibres run.
+    /// Direction across most fibres.
     fibre_normal: VectorUm,
     edge_noise: Noise,
     fibre_noise: Noise,
@@ -37,7 +36,7 @@ pub(crate) struct Feature {
     pub(crate) kind: FeatureKind,
 }
 
-/// What a structure is.
+/// Kind of a structure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum FeatureKind {
     /// Epithelium around an empty lumen.
@@ -56,38 +55,38 @@ pub(crate) enum FeatureKind {
     },
 }
 
-/// What a cell would lie in.
+/// Surroundings of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Place<'a> {
     /// Glass, ink, lumen or fat: no cell belongs here.
     Empty,
     /// Between fibres.
     Stroma,
-    /// Within a structure; how deep, in µm.
+    /// Within a structure, at a depth in µm.
     Feature(&'a Feature, f64),
 }
 
 /// Smooth facts about one point, cheap to interpolate.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ground {
-    /// How far inside the tissue's edge, µm; negative on glass.
+    /// Depth inside the tissue's edge, µm; negative on glass.
     pub(crate) edge_um: f32,
     /// Fibres run along lines of equal phase; one unit is one µm.
     pub(crate) phase_um: f32,
-    /// Along fibres, µm.
+    /// Place along the fibres, µm.
     pub(crate) along_um: f32,
-    /// How many fibres lie together here, 0 to 1.
+    /// Density of fibres here, 0 to 1.
     pub(crate) bundle: f32,
-    /// How loosely fibres lie, 0 to 1.
+    /// Looseness of fibres, 0 to 1.
     pub(crate) looseness: f32,
-    /// How thick the section is and how well it took the dye; about 1.
+    /// Strength of the stain, from the section's thickness and its uptake of the dye; about 1.
     pub(crate) mottle: f32,
-    /// How far inside a lobule of fat, µm; negative in stroma.
+    /// Depth inside a lobule of fat, µm; negative in stroma.
     pub(crate) fat_um: f32,
 }
 
 impl Ground {
-    /// From this towards `next`, fact by fact.
+    /// The facts at a share of the way from this to `next`, one by one.
     #[inline]
     pub(crate) fn towards(&self, next: &Self, share: f32) -> Self {
         Self {
@@ -104,9 +103,9 @@ impl Ground {
 
 /// Half of the width of the pen stroke.
 const PEN_HALF_WIDTH_UM: f64 = 52.0;
-/// Fibres feel a structure from this far.
+/// Distance at which fibres begin to bend around a structure.
 const FIBRES_BEND_UM: f64 = 85.0;
-/// The size of slide that edge roughness is given for.
+/// Height of the slide for which edge roughness is given.
 const FULL_HEIGHT_UM: f64 = 2304.0;
 
 impl Tissue {
@@ -143,7 +142,7 @@ impl Tissue {
         tissue
     }
 
-    /// How far inside the tissue's edge, µm; negative on glass.
+    /// Depth inside the tissue's edge, µm; negative on glass.
     pub(crate) fn edge_um(&self, point: PointUm) -> f64 {
         let inside = self.pieces.iter().map(|piece| piece.depth_um(point)).fold(f64::NEG_INFINITY, f64::max);
         let (x, y) = (point.x as f32, point.y as f32);
@@ -154,10 +153,10 @@ impl Tissue {
         inside + wide + fine + frayed
     }
 
-    /// Like a height: fibres follow its contour lines, and wrap structures.
+    /// A height of which the fibres follow the contour lines; they wrap structures.
     pub(crate) fn fibre_phase_um(&self, point: PointUm, near: &[&Feature]) -> f64 {
         let (x, y) = (point.x as f32, point.y as f32);
-        // Slopes stay below 1 but for few places: contours hardly ever close.
+        // Slopes stay below 1 except in few places: contours hardly ever close.
         let wide = f64::from(self.fibre_noise.value(x / 460.0, y / 460.0)) * 170.0;
         let narrow = f64::from(self.fibre_noise.value(x / 125.0 + 7.0, y / 125.0)) * 38.0;
         let crimp = f64::from(self.fibre_noise.value(x / 19.0, y / 19.0 + 77.0)) * 4.6;
@@ -215,8 +214,8 @@ impl Tissue {
         }
     }
 
-    /// How far inside a lobule of fat, µm; negative in stroma. Whole fat cells
-    /// belong to it: see [`Tissue::fat_at`].
+    /// Depth inside a lobule of fat, µm; negative in stroma. Whole fat cells belong to it: see
+    /// [`Tissue::fat_at`].
     pub(crate) fn fat_um(&self, point: PointUm) -> f64 {
         self.fat.iter().map(|lobe| lobe.depth_um(point)).fold(f64::NEG_INFINITY, f64::max)
     }
@@ -227,13 +226,13 @@ impl Tissue {
         FatPoint { inside: self.fat_um(inside) > 0.0, beyond: self.fat_um(beyond) > 0.0, membrane_um }
     }
 
-    /// How far inside the pen stroke, µm; negative outside.
+    /// Depth inside the pen stroke, µm; negative outside.
     pub(crate) fn ink_um(&self, point: PointUm) -> f64 {
         let distances = self.pen.windows(2).map(|ends| distance_to_line(point, ends[0], ends[1]));
         PEN_HALF_WIDTH_UM - distances.fold(f64::INFINITY, f64::min)
     }
 
-    /// What a cell at this point would lie in.
+    /// The surroundings of a cell at this point.
     pub(crate) fn place(&self, point: PointUm) -> Place<'_> {
         if self.edge_um(point) < 9.0 || self.ink_um(point) > -12.0 || self.is_in_fat(point) {
             return Place::Empty;
@@ -249,7 +248,7 @@ impl Tissue {
         }
     }
 
-    /// Whether a nucleus here would reach into a fat cell.
+    /// `true` if a nucleus here would reach into a fat cell.
     fn is_in_fat(&self, point: PointUm) -> bool {
         const NUCLEUS_UM: f64 = 6.0;
         if self.fat_um(point) < -FatCells::PITCH_UM {
@@ -273,7 +272,7 @@ impl Tissue {
     }
 
     fn place_features(&mut self, settings: &PaintSettings, dice: &mut Dice) {
-        // Per mm² of tissue: the large and picky first.
+        // Numbers per mm² of tissue; structures that are hard to place come first.
         let orders: [(f64, Drafter); 4] =
             [(4.5, draft_nest), (6.0, draft_cluster), (12.0, draft_gland), (9.0, draft_vessel)];
         let area = self.stroma_mm2();
@@ -327,7 +326,7 @@ impl Tissue {
 }
 
 impl Feature {
-    /// Whether a point lies in the lumen or close to it, where no nucleus can be.
+    /// `true` if a point lies in the lumen or close to it, where no nucleus can be.
     fn is_empty_at(&self, point: PointUm) -> bool {
         match self.kind {
             FeatureKind::Gland { wall_um } => self.shape.depth_um(point) > wall_um - 8.0,
@@ -381,7 +380,7 @@ fn nearest_corner(point: PointUm, step: f64) -> PointUm {
     PointUm::new((point.x / step).round() * step, (point.y / step).round() * step)
 }
 
-/// One of sixteen directions around the circle, evenly enough.
+/// One of sixteen directions around the circle, almost evenly spaced.
 pub(crate) fn sixteenth(index: usize) -> VectorUm {
     // Quarter turns of the directions 0, 22.5, 45 and 67.5 degrees.
     const QUARTER: [(f64, f64); 4] = [
@@ -405,12 +404,12 @@ fn distance_to_line(point: PointUm, from: PointUm, to: PointUm) -> f64 {
     (point - from - way * share).length()
 }
 
-/// The two fat cells nearest to a point, seen from there.
+/// The two fat cells nearest to a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FatPoint {
-    /// Whether the cell around the point is fat, and not stroma.
+    /// `true` if the cell around the point is fat, and not stroma.
     pub(crate) inside: bool,
-    /// Whether the next one is.
+    /// `true` if the next one is.
     pub(crate) beyond: bool,
     /// Distance to the membrane between the two, µm.
     pub(crate) membrane_um: f64,
@@ -446,8 +445,8 @@ impl FatCells {
         ((point.x / Self::PITCH_UM - shift).round() as i32, row)
     }
 
-    /// The nearest and the next nearest centre, and how far the point is from
-    /// the membrane between those two, µm.
+    /// The nearest and the next nearest centre, and the distance of the point from the membrane between those
+    /// two, µm.
     fn around(self, point: PointUm) -> (PointUm, PointUm, f64) {
         let (column, row) = Self::cell_of(point);
         let mut nearest = [(f64::INFINITY, PointUm::origin()); 2];

@@ -1,4 +1,4 @@
-//! What was painted: the truth a run over a painted slide is judged by.
+//! The painted cells: the truth by which a run over a painted slide is judged.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::{
     micron::{MPP, VectorUm},
 };
 
-/// What a painted cell is.
+/// Kind of a painted cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CellKind {
@@ -27,7 +27,7 @@ impl CellKind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Epithelial, Self::Tumour, Self::Lymphocyte, Self::Stromal];
 
-    /// As tables and reports write it.
+    /// The name in tables and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,13 +43,13 @@ impl CellKind {
 /// a quarter of its radius.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PaintedCell {
-    /// On level 0.
+    /// Its centre on level 0.
     pub centre: Level0Point,
     /// Half of its length and half of its width, in µm.
     pub radii_um: (f64, f64),
     /// Direction of the long axis, of length 1; x to the right, y down.
     pub axis: VectorUm,
-    /// What it is.
+    /// Its kind.
     pub kind: CellKind,
 }
 
@@ -71,29 +71,29 @@ impl PaintedCell {
 /// painted for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Truth {
-    /// In the order of planting, the same for the same settings.
+    /// The cells in the order of planting, the same for the same settings.
     pub cells: Vec<PaintedCell>,
-    /// Window borders lie on multiples of this, level-0 px, on both axes.
+    /// Distance of window borders, which lie on its multiples, level-0 px, on both axes.
     pub seam_step_px: f64,
 }
 
 impl Truth {
-    /// Whether a box reaches over a window border.
+    /// `true` if a box reaches over a window border.
     #[must_use]
     pub fn is_on_seam(&self, cell: &PaintedCell) -> bool {
         let bounds = cell.level0_box();
         self.crosses(bounds.min.x, bounds.max.x) || self.crosses(bounds.min.y, bounds.max.y)
     }
 
-    /// Whether a box reaches over a vertical and a horizontal window border,
-    /// so that four windows meet in it.
+    /// `true` if a box reaches over a vertical and a horizontal window border, so that four windows meet in
+    /// it.
     #[must_use]
     pub fn is_on_corner(&self, cell: &PaintedCell) -> bool {
         let bounds = cell.level0_box();
         self.crosses(bounds.min.x, bounds.max.x) && self.crosses(bounds.min.y, bounds.max.y)
     }
 
-    /// How far a point lies from the nearest window border, in µm.
+    /// Distance of a point from the nearest window border, in µm.
     #[must_use]
     pub fn seam_distance_um(&self, point: Level0Point) -> f64 {
         let step = self.seam_step_px;

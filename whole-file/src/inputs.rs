@@ -1,4 +1,4 @@
-//! Files that are read, and are therefore never to be written over.
+//! Files that are read, and therefore must never be overwritten.
 
 use std::{
     collections::BTreeSet,
@@ -6,14 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files that a command reads. No output of it may take the place of one, under whatever name: links of both kinds lead
-/// to the same file.
+/// Files that a command reads. No output of it may replace one of them, under any name: links of both kinds
+/// lead to the same file.
 ///
-/// What is not there, or is no regular file, is no input that could be lost.
+/// A file that does not exist, or is not a regular file, cannot be lost and so does not count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inputs(BTreeSet<Identity>);
 
-/// Why an output is not written.
+/// Reason why an output is not written.
 #[derive(Debug, thiserror::Error)]
 #[error("that would write over a file that is read; give another name: {}", .output.display())]
 pub struct OverInput {
@@ -22,7 +22,7 @@ pub struct OverInput {
 }
 
 impl Inputs {
-    /// Of these files.
+    /// The inputs `files`.
     pub fn new(files: impl IntoIterator<Item = impl AsRef<Path>>) -> Self {
         let mut inputs = Self::default();
         inputs.extend(files);
@@ -47,7 +47,7 @@ impl Inputs {
     }
 }
 
-/// A file as the system tells it from others.
+/// Identity of a file, as the system tells files apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Identity {
     #[cfg(unix)]

@@ -13,15 +13,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How the temporary names begin; they end in `.tmp`.
+/// Start of the temporary names; they end in `.tmp`.
 pub const TEMPORARY_PREFIX: &str = ".slidemill-";
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Lets `write` fill a file, which then takes the name `path`, in place of a file that had it.
+/// Lets `write` fill a file, which then gets the name `path`, and replaces a file that had it.
 ///
-/// When `write` fails, its error is the inner one; nothing has changed and nothing is left behind. A name that is
-/// a device or a pipe is written to as it is: a rename would put a file in its place.
+/// When `write` fails, its error is the inner one; nothing has changed and nothing is left behind. A name
+/// that is a device or a pipe is written to directly: a rename would replace it by a file.
 ///
 /// # Errors
 ///
@@ -49,17 +49,18 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write(path, |out| out.write_all(bytes))?
 }
 
-/// Makes a file that was put in place [for now](Staged::put_in_place_for_now) outlast a power cut.
+/// Makes a file that was put in place [for now](Staged::put_in_place_for_now) safe against a power cut.
 ///
 /// # Errors
 ///
-/// When it is not there or cannot be synced.
+/// When it does not exist or cannot be synced.
 pub fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
     sync_folders(&folders_of(path).into())
 }
 
-/// A file that is written but has not got its name yet. Gone when dropped before it is [put in place](put_in_place).
+/// A file that is written but does not have its name yet. Removed when dropped before it is [put in
+/// place](put_in_place).
 #[derive(Debug)]
 pub struct Staged {
     temporary: tempfile::NamedTempFile,
@@ -67,7 +68,7 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Where it lies until then.
+    /// The path of the file until then.
     #[must_use]
     pub fn temporary(&self) -> &Path {
         self.temporary.path()
@@ -79,8 +80,8 @@ impl Staged {
         &self.path
     }
 
-    /// Gives it its name without waiting for the disk: after a power cut `path` may be the old file, the new one, or
-    /// hold nothing that makes sense.
+    /// Gives it its name without waiting for the disk: after a power cut `path` may be the old file, the new
+    /// one, or hold garbage.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ pub fn stage<T, E>(
     stage_in(shared_temporary(folder)?, path, write)
 }
 
-/// The same for a file that only its owner may read, whatever the umask.
+/// As [`stage`], for a file that only its owner may read, whatever the umask.
 ///
 /// # Errors
 ///
@@ -131,9 +132,9 @@ fn stage_in<T, E>(
     Ok(filled.map(|value| (value, Staged { temporary, path: path.to_owned() })))
 }
 
-/// Gives files their names, whose folders must exist: `last` once all of `first` would outlast a power cut. When this
-/// returns, so would `last`. Whatever stops it on the way, a file has its old content or its new one, and none of
-/// `last` is new while one of `first` is old.
+/// Gives files their names, whose folders must exist: `last` once all of `first` are safe against a power
+/// cut. When this returns, `last` are safe too. If it is stopped on the way, by anything, a file has its old
+/// content or its new one, and none of `last` is new while one of `first` is old.
 ///
 /// # Errors
 ///
@@ -150,14 +151,14 @@ fn rename_all(files: Vec<Staged>) -> io::Result<()> {
     sync_folders(&folders)
 }
 
-/// The folder of a file, and the one above, in which that folder may be new.
+/// The folder of a file, and the folder above it, in which the former may be new.
 fn folders_of(path: &Path) -> [PathBuf; 2] {
     let folder = folder_of(path);
     [folder.to_owned(), folder_of(folder).to_owned()]
 }
 
-/// As many as this are synced one by one; more of them are faster synced with all their file system, which waits
-/// for what others write there too.
+/// Largest number of files that are synced one by one; for more it is faster to sync their whole file system,
+/// which also waits for what other programs write there.
 const FEW: usize = 6;
 
 fn sync_files(files: Vec<&File>) -> io::Result<()> {
@@ -167,7 +168,7 @@ fn sync_files(files: Vec<&File>) -> io::Result<()> {
     Ok(())
 }
 
-/// Syncs whatever file systems hold `files`; `false` where that cannot be done.
+/// Syncs all file systems that hold `files`; `false` if that is not possible.
 #[cfg(target_os = "linux")]
 fn sync_file_systems(files: &[&File]) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
@@ -194,7 +195,7 @@ fn fill<T, E>(
     match written {
         Ok(value) => out.flush().map(|()| Ok(value)),
         Err(error) => {
-            // What is still buffered belongs to a file that nobody will see.
+            // The buffered rest belongs to a file that is removed.
             let _ = out.into_parts();
             Ok(Err(error))
         }
@@ -205,7 +206,7 @@ fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// The folder that a file of this name lies in.
+/// The folder of a file with this path.
 #[must_use]
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -217,8 +218,8 @@ fn temporary_builder() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// A temporary file in `folder`, readable by whom the umask allows (the crate's own default is the owner alone,
-/// which would hide results from colleagues).
+/// A temporary file in `folder`, readable by all users whom the umask allows (the crate's own default is the
+/// owner alone, which would hide results from colleagues).
 fn shared_temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = temporary_builder();
     #[cfg(unix)]
@@ -226,8 +227,8 @@ fn shared_temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Makes renames in `folders` outlast a power cut. File systems that cannot sync a folder (some network ones) are
-/// left to their own promises.
+/// Makes renames in `folders` safe against a power cut. Some network file systems cannot sync a folder;
+/// there, nothing more is done.
 #[cfg(unix)]
 fn sync_folders(folders: &BTreeSet<PathBuf>) -> io::Result<()> {
     let open = folders.iter().map(File::open).collect::<io::Result<Vec<_>>>()?;
@@ -287,7 +288,7 @@ mod tests {
             let filled = stage(&stage_at, &out.join(name), |file| file.write_all(name.as_bytes()));
             filled.unwrap().unwrap().1
         };
-        // More than FEW, so that both ways of syncing are taken.
+        // More than FEW, so that both ways of syncing are used.
         let first: Vec<_> = (0..=FEW).map(|number| staged(&format!("table-{number}"))).collect();
         let last = staged("account");
         assert_eq!(fs::read(last.temporary()).unwrap(), b"account");
@@ -330,7 +331,7 @@ mod tests {
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
-    /// A rename once put a file in the place of the null device.
+    /// A rename once replaced the null device by a file.
     #[test]
     #[cfg(unix)]
     fn what_is_not_a_file_is_never_replaced() {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// How such a file is opened or made; a link in its place is an error.
+/// Options to open or make such a file; a link in its place is an error.
 #[must_use]
 pub fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -18,7 +18,8 @@ pub fn private_options() -> OpenOptions {
     options
 }
 
-/// Makes `bytes` the content of such a file, without waiting for the disk: for marks that a job leaves for itself.
+/// Makes `bytes` the content of such a file, without waiting for the disk: for notes that a job leaves for
+/// itself.
 ///
 /// # Errors
 ///
@@ -27,7 +28,8 @@ pub fn write_private_for_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
     private_options().write(true).create(true).truncate(true).open(path)?.write_all(bytes)
 }
 
-/// Makes a folder that only its owner may enter. One that is there is closed to others, where it is ours to close.
+/// Makes a folder that only its owner may enter. A folder that exists is closed to others, if we may change
+/// it.
 ///
 /// # Errors
 ///
@@ -54,7 +56,7 @@ fn close_to_others(path: &Path) -> io::Result<()> {
     {
         use std::os::unix::fs::PermissionsExt as _;
         if facts.permissions().mode() & 0o077 != 0 {
-            // Of another user it stays as it is: whoever made it decides.
+            // A folder of another user stays as it is: its owner decides.
             let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
         }
     }

@@ -1,4 +1,4 @@
-//! What a model found.
+//! Detections of a model.
 
 use std::cmp::Ordering;
 
@@ -18,8 +18,7 @@ pub struct ClassId(pub u16);
 pub struct Score(f32);
 
 impl Score {
-    /// `None` for NaN; values outside 0 to 1 (rounding in fp16 heads) are
-    /// brought to the nearest end.
+    /// `None` for NaN; values outside 0 to 1 (rounding in fp16 heads) are moved to the nearest end.
     #[must_use]
     pub fn new(value: f32) -> Option<Self> {
         // `+ 0.0` turns -0.0 into 0.0, so equal scores have equal bytes.
@@ -55,11 +54,11 @@ pub type Outline = Box<[WindowPoint]>;
 /// draws one (then it is an *instance*).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
-    /// In window px, finite, `min <= max`; may reach past the window's border.
+    /// Its box in window px, finite, `min <= max`; may reach past the window's border.
     pub bbox: WindowBox,
-    /// What it is, in the list of the model that found it.
+    /// Its class, in the list of the model that found it.
     pub class: ModelClass,
-    /// How sure the model is.
+    /// Confidence of the model.
     pub score: Score,
     /// Its own outline, when the head is a segment head.
     pub outline: Option<Outline>,

@@ -16,7 +16,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level0Px {}
 
-/// The grid of some level; which one is carried as data beside the coordinate.
+/// The grid of some level; the level is carried as data beside the coordinate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LevelPx {}
 
@@ -46,5 +46,5 @@ pub type GridRect = euclid::Rect<i64, GridPx>;
 pub type WindowBox = euclid::Box2D<f32, WindowPx>;
 /// A point in one window, in px.
 pub type WindowPoint = euclid::Point2D<f32, WindowPx>;
-/// Where a window sits on level 0: scale and shift, each per axis.
+/// Place of a window on level 0: scale and shift, each per axis.
 pub type Placement = euclid::ScaleOffset2D<f64, WindowPx, Level0Px>;

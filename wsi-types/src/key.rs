@@ -1,5 +1,5 @@
-//! Several detectors over one slide: which of them, which window of its plan, and whose list of classes a
-//! number belongs to.
+//! Keys for several detectors over one slide: the detector, the window of its plan, and the list of classes
+//! that a number belongs to.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,9 @@ use crate::WindowIndex;
 pub struct DetectorIndex(pub u8);
 
 impl DetectorIndex {
-    /// The only one, where there is one.
+    /// The first detector, or the only one.
     pub const FIRST: Self = Self(0);
-    /// Detectors that a [`WindowKey`] can tell apart.
+    /// Number of detectors that a [`WindowKey`] can tell apart.
     pub const MOST: usize = 1 << (u32::BITS - WindowKey::WINDOW_BITS);
 
     /// All detectors of a job of `count`, in order.
@@ -31,16 +31,16 @@ impl DetectorIndex {
 /// A window of one detector's plan. Ordered by detector, then by place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WindowKey {
-    /// Whose plan.
+    /// The detector that the plan belongs to.
     pub detector: DetectorIndex,
-    /// Which window of it.
+    /// The window of the plan.
     pub window: WindowIndex,
 }
 
 impl WindowKey {
     /// Bits of a window's place in its plan in [`to_bits`](Self::to_bits).
     const WINDOW_BITS: u32 = 26;
-    /// Windows that one plan may have.
+    /// Largest number of windows in one plan.
     pub const MOST_WINDOWS: u32 = 1 << Self::WINDOW_BITS;
 
     /// The window `window` of the plan of `detector`.
@@ -49,14 +49,14 @@ impl WindowKey {
         Self { detector, window }
     }
 
-    /// As ledgers hold it: the detector in the upper 6 bits, the place in its plan in the lower 26. A key of the
-    /// first detector is its window's index.
+    /// The key as ledgers hold it: the detector in the upper 6 bits, the place in its plan in the lower 26. A
+    /// key of the first detector is its window's index.
     #[must_use]
     pub fn to_bits(self) -> u32 {
         u32::from(self.detector.0) << Self::WINDOW_BITS | self.window.0
     }
 
-    /// What [`to_bits`](Self::to_bits) was made of.
+    /// The key for the number of [`to_bits`](Self::to_bits).
     #[must_use]
     pub fn from_bits(bits: u32) -> Self {
         let detector = DetectorIndex((bits >> Self::WINDOW_BITS) as u8);

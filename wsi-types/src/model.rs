@@ -1,14 +1,14 @@
-//! What names a model in accounts, tables and ledgers.
+//! Facts that name a model in accounts, tables and ledgers.
 
 use serde::{Deserialize, Serialize};
 
 /// The model a run used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFacts {
-    /// As the model calls itself.
+    /// The name that the model states.
     pub name: String,
-    /// As the model states it; empty when it does not.
+    /// The version that the model states; empty when it states none.
     pub version: String,
-    /// Of the ONNX file, 64 hexadecimal digits; empty for a detector without one.
+    /// SHA-256 of the ONNX file, 64 hexadecimal digits; empty for a detector without one.
     pub sha256: String,
 }

@@ -2,11 +2,12 @@
 
 use crate::{detection::ClassId, pixels::Rgb};
 
-/// Colours of classes by number; those beyond the last start again.
+/// Colours of classes by number; after the last they start again.
 ///
-/// One set for all grounds, so that a class looks alike wherever it is met. The tests hold what it was searched for: any
-/// two are apart for normal sight and for each kind of colour blindness (simulated after Machado et al. 2009, compared in
-/// Oklab), all stand out from white and from dark pages, and the first four from hematoxylin and eosin.
+/// One set for all backgrounds, so that a class has the same colour everywhere. The tests check the
+/// conditions of the search: any two are apart for normal sight and for each kind of colour blindness
+/// (simulated after Machado et al. 2009, compared in Oklab), all stand out from white and from dark pages,
+/// and the first four from hematoxylin and eosin.
 pub const CLASS_COLOURS: [Rgb; 8] = [
     [18, 165, 156],
     [95, 52, 243],
@@ -18,10 +19,11 @@ pub const CLASS_COLOURS: [Rgb; 8] = [
     [169, 114, 227],
 ];
 
-/// Of tissue, which lies below all else.
+/// Colour of tissue, which lies below all other regions.
 pub const TISSUE_COLOUR: Rgb = [60, 72, 96];
 
-/// Regions begin here in the colours, so that the first kind is not that of the first cells.
+/// Place in the colours at which regions begin, so that the first kind has another colour than the first
+/// cells.
 const FIRST_REGION: usize = 3;
 
 /// The colour of a class.
@@ -30,13 +32,13 @@ pub fn class_colour(class: ClassId) -> Rgb {
     CLASS_COLOURS[usize::from(class.0) % CLASS_COLOURS.len()]
 }
 
-/// The colour of a kind of regions, by its place among those beside tissue.
+/// The colour of a kind of regions, by its place among the kinds other than tissue.
 #[must_use]
 pub fn region_colour(place: usize) -> Rgb {
     CLASS_COLOURS[(place + FIRST_REGION) % CLASS_COLOURS.len()]
 }
 
-/// A colour as style sheets and SVG write it: `#12a59c`.
+/// A colour in the form of style sheets and SVG: `#12a59c`.
 #[must_use]
 pub fn css_colour([red, green, blue]: Rgb) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
@@ -49,7 +51,7 @@ mod tests {
     type Vector = [f64; 3];
     type Matrix = [Vector; 3];
 
-    /// What an eye makes of light, in linear RGB: normal, deutan, protan, tritan (Machado et al. 2009, severity 1).
+    /// Matrices of sight, in linear RGB: normal, deutan, protan, tritan (Machado et al. 2009, severity 1).
     const SIGHTS: [Matrix; 4] = [
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
         [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
@@ -89,7 +91,7 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
     }
 
-    /// As WCAG 2 defines it.
+    /// Contrast as WCAG 2 defines it.
     fn contrast(a: Rgb, b: Rgb) -> f64 {
         let [a, b] = [a, b].map(|colour| {
             let [red, green, blue] = linear(colour);

@@ -62,7 +62,7 @@ impl RgbBuffer {
         &self.bytes
     }
 
-    /// All bytes, row by row, to be written.
+    /// All bytes, row by row, for writing.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
@@ -77,7 +77,7 @@ impl RgbBuffer {
         &self.bytes[y * self.width * 3..][..self.width * 3]
     }
 
-    /// The bytes of one row, to be written.
+    /// The bytes of one row, for writing.
     ///
     /// # Panics
     ///
@@ -96,7 +96,7 @@ impl RgbBuffer {
         self.row(y).as_chunks::<3>().0[x]
     }
 
-    /// The bytes, for those who outlive the buffer.
+    /// The bytes, for callers who outlive the buffer.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -1,10 +1,10 @@
-//! Levels of a slide, and which one serves a wanted mpp.
+//! Levels of a slide, and the choice of one for a wanted mpp.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Mpp, TileGrid};
 
-/// Which level of a pyramid; 0 is the sharpest.
+/// Number of a level in a pyramid; 0 is the sharpest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LevelIndex(pub u16);
@@ -64,8 +64,8 @@ impl Pyramid {
         Self::from_levels(grids.into_iter().map(level).collect())
     }
 
-    /// Takes levels whose downsample is known better than their sizes tell: half of
-    /// 1001 px is 501 px of exactly 2.
+    /// Takes levels whose downsample is known better than from their sizes: half of 1001 px is 501 px of
+    /// exactly 2.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Pyramid {
         self.levels.get(usize::from(index.0))
     }
 
-    /// How to read the slide, whose level 0 has `slide` µm/px, at `wanted`.
+    /// The sampling to read the slide, whose level 0 has `slide` µm/px, at `wanted`.
     ///
     /// Picks the coarsest level that is at least as sharp as wanted, to be
     /// averaged down once.
@@ -126,7 +126,7 @@ impl Pyramid {
         let native = (mpp_of(level) / wanted.get() - 1.0).abs() <= Sampling::NATIVE_TOLERANCE;
         let scale = |downsample: f64| if native { 1.0 } else { wanted.get() / slide.times(downsample) };
         let scale = (scale(level.downsample.0), scale(level.downsample.1));
-        // A sliver of rounding must not add a column of its own.
+        // A sliver from rounding must not add a column of its own.
         let cells = |size: u32, scale: f64| ((f64::from(size) / scale - 1e-6).ceil() as u32).max(1);
         Ok(Sampling {
             level: LevelIndex(index as u16),
@@ -138,8 +138,8 @@ impl Pyramid {
     }
 }
 
-/// The resampled grid a model sees: which level it is read from, and how far
-/// apart its pixels are. Its origin is the slide's.
+/// The resampled grid a model sees: the level it is read from, and the distance of its pixels. Its origin is
+/// the slide's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// The level that is read.
@@ -159,14 +159,14 @@ impl Sampling {
     /// 1.002 px would only blur. Positions and areas still use the true mpp.
     pub const NATIVE_TOLERANCE: f64 = 0.01;
 
-    /// Whether stored pixels are used as they are.
+    /// `true` if stored pixels are used as they are.
     #[must_use]
     pub fn is_native(&self) -> bool {
         self.level_per_grid == (1.0, 1.0)
     }
 }
 
-/// Why tile grids do not make a pyramid.
+/// Reason why tile grids do not make a pyramid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PyramidError {
     /// Not even one level.
@@ -175,18 +175,18 @@ pub enum PyramidError {
     /// A level or its tiles have no pixels.
     #[error("level {index} has no pixels: a side of the level or of its tiles is 0")]
     EmptyLevel {
-        /// Which, from 0.
+        /// Number of the level, from 0.
         index: usize,
     },
     /// A level is larger than the one before it.
     #[error("level {index} is larger than level {}, expected the sharpest first", index - 1)]
     NotSorted {
-        /// Which, from 0.
+        /// Number of the level, from 0.
         index: usize,
     },
 }
 
-/// Why a slide cannot be read at a wanted mpp.
+/// Reason why a slide cannot be read at a wanted mpp.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum SamplingError {
     /// Level 0 is coarser than the model wants.
@@ -194,9 +194,9 @@ pub enum SamplingError {
         "the slide's sharpest level has {slide}, the model wants {wanted}: enlarging pixels adds no detail"
     )]
     TooCoarse {
-        /// Of level 0.
+        /// Pixel size of level 0.
         slide: Mpp,
-        /// By the model.
+        /// Pixel size that the model wants.
         wanted: Mpp,
     },
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LevelIndex, LevelRect};
 
-/// How one level is cut into tiles, in px of that level.
+/// Division of one level into tiles, in px of that level.
 ///
 /// Tiles start at the level's origin and do not overlap; the last column and
 /// row may be cut by the level's edge.

@@ -68,7 +68,7 @@ impl From<Mpp> for f64 {
     }
 }
 
-/// Why a number cannot be a pixel size.
+/// Reason why a number cannot be a pixel size.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum MppError {
     /// NaN or infinite.

@@ -10,16 +10,15 @@ use crate::{GridRect, Level0Box, Placement};
 #[serde(transparent)]
 pub struct WindowIndex(pub u32);
 
-/// One model input: where it lies on the resampled grid, and how its pixels
-/// become level-0 pixels.
+/// One model input: its place on the resampled grid, and the transform from its pixels to level-0 pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     /// Place in the plan.
     pub index: WindowIndex,
-    /// The pixels it covers on the grid at the model's mpp. May reach past the
-    /// slide's right and bottom edge; what lies there is background.
+    /// The pixels it covers on the grid at the model's mpp. May reach past the slide's right and bottom edge;
+    /// the part outside is background.
     pub rect: GridRect,
-    /// From window px to level-0 px.
+    /// Transform from window px to level-0 px.
     pub placement: Placement,
 }
 

@@ -42,7 +42,7 @@ fn plural(noun: &str) -> String {
     }
 }
 
-/// A number with so many decimals, and never as `-0.0`, which sums of nothing and small differences give.
+/// A number with `decimals` decimals, and never `-0.0`, which empty sums and small differences give.
 #[must_use]
 pub fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
@@ -52,7 +52,7 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     }
 }
 
-/// A number as it was meant, to six significant digits: `0.25` for 0.25000000000000006.
+/// A number without the error of its binary form, to six significant digits: `0.25` for 0.25000000000000006.
 #[must_use]
 pub fn number(value: f64) -> String {
     const DIGITS: i32 = 6;
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(plurals, ["2 classes", "2 boxes", "2 copies", "2 raw keys"]);
     }
 
-    /// A sum of nothing is -0.0.
+    /// An empty sum is -0.0.
     #[test]
     fn nothing_has_no_sign() {
         assert_eq!(fixed(std::iter::empty::<f64>().sum(), 1), "0.0");

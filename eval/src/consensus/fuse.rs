@@ -4,12 +4,11 @@ use wsi_types::{ClassId, Level0Box, Level0Point};
 
 use crate::objects::{Object, Shape};
 
-/// Fuses `members` (annotator, object); gives the object and the share of the
-/// weight that chose its class.
+/// Fuses `members` (annotator, object); returns the object and the share of the weight that chose its class.
 ///
-/// Boxes and points are averaged, each with the annotator's weight times the
-/// object's score. Of outlines the medoid's is taken: an average of outlines is
-/// one nobody drew. Where kinds are mixed, the poorest decides.
+/// Boxes and points are averaged, each with the annotator's weight times the object's score. Outlines are not
+/// averaged, since nobody drew the average: the medoid's is taken. Where kinds are mixed, the one with the
+/// least detail decides.
 #[must_use]
 pub fn fuse(members: &[(usize, Object)], medoid: usize, weights: &[f64]) -> (Object, f64) {
     let mut fused = members[medoid].1.clone();

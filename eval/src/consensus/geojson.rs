@@ -11,12 +11,12 @@ use crate::{
     qupath::{colour, geometry, uuid, write_collection},
 };
 
-/// What a file holds.
+/// Contents of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// The agreed truth, as detections.
     Kept,
-    /// What someone should look at, as annotations that can be edited.
+    /// Objects someone should look at, as annotations that can be edited.
     Disputed,
 }
 

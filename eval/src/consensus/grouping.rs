@@ -1,4 +1,4 @@
-//! Which objects of different annotators are the same one.
+//! Groups of objects of different annotators that are the same object.
 
 use crate::{consensus::dbscan, matching::Candidates};
 
@@ -6,8 +6,7 @@ use crate::{consensus::dbscan, matching::Candidates};
 /// both and every pair between them is near (complete linkage), so a chain of
 /// touching cells never becomes one. Groups and members are in rising order.
 ///
-/// `near` holds the pairs of all objects with all (themselves too),
-/// `annotator_of` whose each is.
+/// `near` holds the pairs of all objects with all (themselves too), `annotator_of` the annotator of each.
 #[must_use]
 pub fn complete_link(near: &Candidates, annotator_of: &[usize]) -> Vec<Vec<u32>> {
     let mut pairs: Vec<(f64, u32, u32)> = Vec::new();
@@ -46,9 +45,8 @@ fn similarity(near: &Candidates, a: u32, b: u32) -> Option<f64> {
     Some(pairs[place].similarity)
 }
 
-/// DBSCAN clusters; where an annotator is in one more than once, their object
-/// nearest to those of the others stays and the rest stand alone, as noise
-/// does.
+/// DBSCAN clusters. Where an annotator has several objects in one, the object nearest to those of the others
+/// stays and the rest stand alone, as noise does.
 #[must_use]
 pub fn by_density(near: &Candidates, annotator_of: &[usize], min_samples: usize) -> Vec<Vec<u32>> {
     let objects = annotator_of.len() as u32;
@@ -96,7 +94,7 @@ fn closeness(near: &Candidates, a: u32, b: u32) -> Option<f64> {
     similarity(near, a, b).map(|s| if s > 0.0 { s } else { 1.0 / (1.0 - s) })
 }
 
-/// The place among `members` of the one most like the others.
+/// The place among `members` of the one most similar to the others.
 #[must_use]
 pub fn medoid(near: &Candidates, members: &[u32]) -> usize {
     let ties: Vec<f64> = (members.iter())

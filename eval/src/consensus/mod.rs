@@ -1,9 +1,8 @@
 //! Several annotators, one agreed truth.
 //!
-//! Their objects are grouped across annotators ([`grouping`]), each group
-//! becomes one object by weighted fusion and a class vote ([`fuse`]), and each
-//! annotator is judged ([`raters`]). What they disagree on is listed for
-//! review, as [`geojson`] that QuPath opens.
+//! Their objects are grouped across annotators ([`grouping`]), each group becomes one object by weighted
+//! fusion and a class vote ([`fuse`]), and each annotator is judged ([`raters`]). Objects they disagree on
+//! are listed for review, as [`geojson`] that QuPath opens.
 
 mod dbscan;
 pub mod fuse;
@@ -30,15 +29,15 @@ use crate::{
     table::{Cell, Table, counted},
 };
 
-/// What is asked of a consensus.
+/// Settings of a consensus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsensusSettings {
-    /// When two annotators mean the same object.
+    /// Condition under which two annotators mean the same object.
     pub criterion: Criterion,
-    /// How objects are grouped.
+    /// Rule for grouping objects.
     pub grouping: Grouping,
-    /// Which groups are kept.
+    /// Rule for keeping groups.
     pub keep: Keep,
     /// Kept objects with a smaller share of supporters, or whose class has a
     /// smaller share of their votes, are listed for review.
@@ -56,8 +55,8 @@ impl Default for ConsensusSettings {
     }
 }
 
-/// How objects are grouped across annotators. Either way a group has at most
-/// one object of each annotator.
+/// Rule for grouping objects across annotators. With each of them a group has at most one object of each
+/// annotator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grouping {
@@ -65,17 +64,16 @@ pub enum Grouping {
     /// meets the criterion. Touching chains stay apart.
     #[default]
     CompleteLink,
-    /// DBSCAN (Ester et al., KDD 1996) on 1 − IoU or on the distance, with so
-    /// many objects for a core; of two objects of one annotator in a cluster
-    /// the one nearer to the others stays, the rest stand alone.
+    /// DBSCAN (Ester et al., KDD 1996) on 1 − IoU or on the distance, with `min_samples` objects for a core;
+    /// of two objects of one annotator in a cluster the one nearer to the others stays, the rest stand alone.
     Density {
         /// scikit-learn's `min_samples`, the object itself counted.
         min_samples: usize,
     },
 }
 
-/// Which groups become truth. Shares are of the weight of those annotators who
-/// looked at the image.
+/// Rule that decides which groups become truth. Shares are of the weight of those annotators who looked at
+/// the image.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
@@ -94,26 +92,26 @@ pub enum Keep {
 /// One annotator's work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotator {
-    /// For the report.
+    /// Name for the report.
     pub name: String,
     /// Weight of their vote; 1 for all is a plain vote.
     pub weight: f64,
-    /// What they marked. An image in the set without objects was looked at.
+    /// Objects they marked. An image in the set without objects was looked at.
     pub set: ObjectSet,
 }
 
-/// The agreed truth, and how it came about.
+/// The agreed truth, with reports on annotators and objects.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Consensus {
-    /// What was asked.
+    /// Settings it was made with.
     pub settings: ConsensusSettings,
-    /// How each annotator did.
+    /// Results of each annotator.
     pub annotators: Vec<AnnotatorReport>,
-    /// How each two of them agree.
+    /// Agreement of each pair of annotators.
     pub pairs: Vec<PairReport>,
-    /// Fleiss' kappa of the classes of objects that at least two marked.
+    /// Fleiss' kappa of the classes of objects that at least two annotators marked.
     pub class_kappa: Option<f64>,
-    /// Objects that the rater model thinks nobody marked.
+    /// Number of real objects that nobody marked, by the rater model.
     pub missed_by_all: Option<f64>,
     /// All groups, kept or not, by image and place.
     pub objects: Vec<AgreedObject>,
@@ -133,7 +131,7 @@ pub struct AgreedObject {
     pub object: Object,
     /// Places of those who marked it, rising.
     pub supporters: Vec<usize>,
-    /// How many looked at the image.
+    /// Number of annotators who looked at the image.
     pub readers: usize,
     /// Share of the readers' weight that marked it.
     pub agreement: f64,
@@ -141,13 +139,13 @@ pub struct AgreedObject {
     pub class_share: f64,
     /// The chance that it is real, by the rater model.
     pub probability: Option<f64>,
-    /// Whether it is part of the truth.
+    /// `true` if it is part of the truth.
     pub kept: bool,
-    /// Why someone should look at it; empty when nobody needs to.
+    /// Reasons to look at it; empty when there are none.
     pub disputes: Vec<Dispute>,
 }
 
-/// Why an object is listed for review.
+/// Reason to list an object for review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dispute {
@@ -157,12 +155,12 @@ pub enum Dispute {
     RejectedDespiteSupport,
     /// Its supporters do not agree on its class.
     ClassSplit,
-    /// The vote and the rater model come to different ends.
+    /// The vote and the rater model come to different results.
     ModelDisagrees,
 }
 
 impl Dispute {
-    /// In words.
+    /// The reason in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -174,7 +172,7 @@ impl Dispute {
     }
 }
 
-/// How one annotator did.
+/// Results of one annotator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnnotatorReport {
     /// Their name.
@@ -196,20 +194,19 @@ pub struct AnnotatorReport {
     pub class_agreement: Option<f64>,
 }
 
-/// How two annotators agree, on the images both looked at.
+/// Agreement of two annotators, on the images both looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PairReport {
-    /// Place of the one.
+    /// Place of the first.
     pub a: usize,
-    /// Place of the other.
+    /// Place of the second.
     pub b: usize,
     /// Objects both marked.
     pub both: u64,
-    /// F1 of one against the other: the specific agreement that kappa comes to
-    /// where what nobody marked cannot be counted (Hripcsak and Rothschild,
-    /// JAMIA 2005).
+    /// F1 of one against the other: the specific agreement, which kappa approaches where objects that nobody
+    /// marked cannot be counted (Hripcsak and Rothschild, JAMIA 2005).
     pub f1: Option<f64>,
-    /// Cohen's kappa of the classes of what both marked.
+    /// Cohen's kappa of the classes of objects that both marked.
     pub class_kappa: Option<f64>,
 }
 
@@ -217,8 +214,8 @@ pub struct PairReport {
 ///
 /// # Errors
 ///
-/// [`EvalError::Empty`] with fewer than two annotators; [`EvalError::Setting`];
-/// [`EvalError::CrowdsAlone`]; and what [`Candidates::find`] says of objects and criterion.
+/// [`EvalError::Empty`] with fewer than two annotators; [`EvalError::Setting`]; [`EvalError::CrowdsAlone`];
+/// and the errors of [`Candidates::find`] for objects and criterion.
 pub fn agree(annotators: Vec<Annotator>, settings: &ConsensusSettings) -> Result<Consensus> {
     check(&annotators, settings)?;
     let panel = Panel::new(annotators)?;
@@ -273,7 +270,7 @@ fn check(annotators: &[Annotator], settings: &ConsensusSettings) -> Result<()> {
 struct Panel {
     names: Vec<String>,
     weights: Vec<f64>,
-    /// By annotator, then image: whether they looked at it.
+    /// By annotator, then image: `true` if they looked at it.
     looked: Vec<Vec<bool>>,
     sets: Vec<ObjectSet>,
     images: Vec<Image>,
@@ -284,7 +281,7 @@ struct Panel {
 struct Group {
     image: usize,
     members: Vec<(usize, Object)>,
-    /// The member that is most like the others.
+    /// Place in `members` of the one most similar to the others.
     medoid: usize,
 }
 
@@ -585,7 +582,7 @@ impl Consensus {
     }
 }
 
-/// Headings of columns, the first `words` of them over words.
+/// Headings of columns; the first `words` of them stand over columns of words.
 fn header_cells(names: &[&str], words: usize) -> Vec<Cell> {
     let places = names.iter().enumerate();
     places.map(|(i, name)| if i < words { Cell::left(*name) } else { Cell::right(*name) }).collect()

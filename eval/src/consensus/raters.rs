@@ -1,9 +1,8 @@
-//! How good is each annotator, when nobody knows the truth?
+//! Quality of each annotator, estimated without a known truth.
 //!
-//! Expectation and maximisation in the manner of STAPLE (Warfield, Zou and
-//! Wells, IEEE Trans. Med. Imaging 2004), adapted from pixels to objects. STAPLE
-//! counts background pixels that all agree on; for objects there is no such
-//! number, and what nobody marked is not seen at all. So:
+//! Expectation and maximisation in the manner of STAPLE (Warfield, Zou and Wells, IEEE Trans. Med. Imaging
+//! 2004), adapted from pixels to objects. STAPLE counts background pixels that all agree on; for objects
+//! there is no such number, and objects that nobody marked are not seen at all. So:
 //!
 //! - A real object is marked by annotator `j` with probability `p_j`, on its
 //!   own, given that at least one marked it: the likelihood is truncated, as in
@@ -19,12 +18,12 @@
 
 use std::collections::BTreeMap;
 
-/// Who looked at one object's image, and who marked it.
+/// Annotators who looked at one object's image, and those who marked the object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern {
-    /// By annotator.
+    /// By annotator: `true` if they looked at the image.
     pub read: Vec<bool>,
-    /// By annotator; only those who read can have marked.
+    /// By annotator: `true` if they marked the object; only those who looked can have.
     pub marked: Vec<bool>,
 }
 
@@ -50,13 +49,13 @@ pub struct RaterModel {
     pub missed_by_all: f64,
     /// Share of marked objects that are real.
     real: f64,
-    /// Who starts a false mark; sums to 1.
+    /// Probability of each annotator to start a false mark; sums to 1.
     starts: Vec<f64>,
     /// The chance that another is fooled too.
     fooled: f64,
 }
 
-/// No probability is believed nearer to 0 or 1 than this.
+/// Smallest distance that probabilities keep from 0 and 1.
 const SURE: f64 = 1e-6;
 const MOST_STEPS: usize = 5000;
 

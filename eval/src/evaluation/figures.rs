@@ -41,7 +41,7 @@ macro_rules! figures {
 }
 
 figures! {
-    /// Average precision at the criterion asked for.
+    /// Average precision at the criterion of the settings.
     ap = "AP",
     /// Average precision at IoU 0.5; absent for distances.
     ap50 = "AP50",

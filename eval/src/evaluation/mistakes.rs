@@ -1,4 +1,4 @@
-//! What went wrong, object by object.
+//! Mistakes, object by object.
 
 use std::io::{self, Write};
 
@@ -12,15 +12,15 @@ use crate::{
     qupath,
 };
 
-/// What went wrong at the working threshold, object by object.
+/// Mistakes at the working threshold, object by object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mistakes {
     /// The truth's images and classes, brought together with the predictions';
     /// [`Object::image`] and [`Object::class`] below refer to them.
     pub truth: ObjectSet,
-    /// Predictions that are nothing, sorted by image.
+    /// Predictions matched with nothing, sorted by image.
     pub false_marks: Vec<Object>,
-    /// Truth objects that no prediction is, sorted by image.
+    /// Truth objects matched with nothing, sorted by image.
     pub missed: Vec<Object>,
 }
 
@@ -50,8 +50,8 @@ pub fn mistakes(truth: ObjectSet, predictions: ObjectSet, settings: &EvaluationS
 }
 
 impl Mistakes {
-    /// Writes the mistakes on one image as GeoJSON that QuPath opens: classes
-    /// `False: …` and `Missed: …`, with the score of what is false.
+    /// Writes the mistakes on one image as GeoJSON that QuPath opens: classes `False: …` and `Missed: …`;
+    /// false predictions carry their score.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Mistakes {
     }
 }
 
-/// The part of `objects`, which are sorted by image, that is on one.
+/// The part of `objects`, which are sorted by image, that lies on `image`.
 fn on_image(objects: &[Object], image: ImageId) -> &[Object] {
     let from = objects.partition_point(|object| object.image < image);
     let to = objects.partition_point(|object| object.image <= image);

@@ -1,4 +1,4 @@
-//! Everything at once: predictions against truth, one report.
+//! The whole evaluation: predictions against truth, one report.
 
 mod figures;
 mod mistakes;
@@ -24,13 +24,11 @@ use crate::{error::Result, objects::ObjectSet};
 ///
 /// # Errors
 ///
-/// [`ImagesWithoutTruth`](crate::EvalError::ImagesWithoutTruth) unless they may be
-/// skipped; [`NoCommonClass`](crate::EvalError::NoCommonClass);
-/// [`CrowdsAlone`](crate::EvalError::CrowdsAlone); [`NoMpp`](crate::EvalError::NoMpp)
-/// and [`PointsHaveNoArea`](crate::EvalError::PointsHaveNoArea) when the criterion
-/// asks for what the objects do not have; [`Empty`](crate::EvalError::Empty) without
-/// images; [`Setting`](crate::EvalError::Setting); and those of
-/// [`align`](crate::align::align).
+/// [`ImagesWithoutTruth`](crate::EvalError::ImagesWithoutTruth) unless they may be skipped;
+/// [`NoCommonClass`](crate::EvalError::NoCommonClass); [`CrowdsAlone`](crate::EvalError::CrowdsAlone);
+/// [`NoMpp`](crate::EvalError::NoMpp) and [`PointsHaveNoArea`](crate::EvalError::PointsHaveNoArea) when the
+/// objects lack what the criterion needs; [`Empty`](crate::EvalError::Empty) without images;
+/// [`Setting`](crate::EvalError::Setting); and those of [`align`](crate::align::align).
 pub fn evaluate(
     truth: ObjectSet,
     predictions: ObjectSet,

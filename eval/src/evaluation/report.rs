@@ -1,4 +1,4 @@
-//! The report: every figure, and how it is drawn from a study.
+//! The report: every figure, and its computation from a study.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -25,7 +25,7 @@ use crate::{
 /// The report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// What was asked.
+    /// Settings it was made with.
     pub settings: EvaluationSettings,
     /// Images looked at.
     pub images: usize,
@@ -37,9 +37,9 @@ pub struct Evaluation {
     pub overall: ClassReport,
     /// Mean over classes of each figure; COCO's mAP is here.
     pub mean: Figures,
-    /// Classes of pairs matched whatever their classes.
+    /// Classes of pairs that were matched without regard to class.
     pub confusion: Confusion,
-    /// What the reader of the figures should know.
+    /// Notes for the reader of the figures.
     pub notes: Vec<String>,
     /// Names of truth images that the predictions do not have. Names can identify
     /// patients: not part of the written report.
@@ -54,15 +54,15 @@ pub struct ClassReport {
     pub class: String,
     /// Truth objects that count.
     pub truth: u64,
-    /// Predictions given, whatever their score, less the ignored ones.
+    /// Predictions given, of any score, without the ignored ones.
     pub predictions: u64,
     /// The headline figures with intervals.
     pub figures: Figures,
     /// AP 0.5:0.95 by size.
     pub by_area: Vec<AreaReport>,
-    /// At the working threshold.
+    /// Figures at the working threshold.
     pub working: OperatingPoint,
-    /// At the threshold of the best F1 of the curve.
+    /// Figures at the threshold of the best F1 of the curve.
     pub best: Option<OperatingPoint>,
     /// Precision and recall over thresholds.
     pub curve: Vec<OperatingPoint>,
@@ -70,11 +70,11 @@ pub struct ClassReport {
     pub froc_per_image: Vec<FrocPoint>,
     /// Sensitivity against false positives per mm².
     pub froc_per_mm2: Vec<FrocPoint>,
-    /// Sensitivity at the rates asked for.
+    /// Sensitivity at the rates in the settings.
     pub sensitivity_at: Vec<SensitivityAt>,
     /// Panoptic quality of outlines or boxes; none for distances.
     pub panoptic: Option<Panoptic>,
-    /// Do scores mean what they say?
+    /// Reliability of the scores.
     pub calibration: Calibration,
     /// The chance that a hit has a higher score than a false mark.
     pub score_auc: Option<f64>,

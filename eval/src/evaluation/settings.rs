@@ -1,4 +1,4 @@
-//! What is asked of an evaluation.
+//! Settings of an evaluation.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,17 +9,17 @@ use crate::{
     matching::Criterion,
 };
 
-/// What is asked of an evaluation.
+/// Settings of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationSettings {
-    /// When a prediction is near enough to be an object.
+    /// Condition under which a prediction is near enough to an object to match it.
     pub criterion: Criterion,
     /// The working threshold: predictions of at least this score are what a
     /// user would see. Curves and AP use all predictions given.
     pub min_score: f32,
-    /// How predictions at the working threshold are paired with truth. AP, PR
-    /// and FROC curves are greedy by definition.
+    /// Rule that pairs predictions at the working threshold with truth. AP, PR and FROC curves are greedy by
+    /// definition.
     pub assignment: Assignment,
     /// At most this many predictions per image and class, the surest first.
     /// `None`, the default, counts them all.
@@ -27,27 +27,26 @@ pub struct EvaluationSettings {
     /// AP of objects of some sizes only. Needs areas (with a distance, read with
     /// [`Detail::Full`](crate::objects::Detail::Full)), and in µm² pixel sizes.
     pub area_ranges: Vec<AreaRange>,
-    /// False-positive rates per image at which sensitivity is told.
+    /// False-positive rates per image at which sensitivity is reported.
     pub rates_per_image: Vec<f64>,
-    /// False-positive rates per mm² at which sensitivity is told.
+    /// False-positive rates per mm² at which sensitivity is reported.
     pub rates_per_mm2: Vec<f64>,
-    /// How sensitivity is read between thresholds.
+    /// Rule for reading sensitivity between thresholds.
     pub froc_reading: Reading,
     /// Bins of the reliability diagram.
     pub calibration_bins: usize,
     /// Truth objects within so many px of the image's border are cut by it and
     /// treated as [`Role::Crowd`](crate::objects::Role::Crowd). `None` counts them all.
     pub border_px: Option<f64>,
-    /// Intervals; `None` for none.
+    /// Settings of the intervals; `None` for none.
     pub bootstrap: Option<BootstrapSettings>,
-    /// At most so many points per curve in the report.
+    /// Largest number of points per curve in the report.
     pub curve_points: usize,
-    /// What to do with predictions on images that the truth does not have.
+    /// Treatment of predictions on images that the truth does not have.
     pub unknown_images: UnknownImages,
-    /// What to do with truth images that the predictions do not have.
+    /// Treatment of truth images that the predictions do not have.
     pub absent_images: AbsentImages,
-    /// All classes are one. Happens by itself, with a note, when one side knows
-    /// no classes.
+    /// Makes all classes one. This also happens, with a note, when one side has no classes.
     pub ignore_classes: bool,
 }
 
@@ -73,7 +72,7 @@ impl Default for EvaluationSettings {
     }
 }
 
-/// How pairs are made at the working threshold.
+/// Rule for making pairs at the working threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Assignment {
@@ -84,25 +83,25 @@ pub enum Assignment {
     Greedy,
 }
 
-/// What to do with predictions on images that the truth does not have.
+/// Treatment of predictions on images that the truth does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnknownImages {
-    /// Say so and stop: they may be all false, or merely not annotated.
+    /// Refuse them: they may be all false, or merely not annotated.
     #[default]
     Refuse,
     /// Leave them out, with a note.
     Skip,
 }
 
-/// What to do with truth images that the predictions do not have.
+/// Treatment of truth images that the predictions do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AbsentImages {
     /// They were never run: leave them out, with a note.
     #[default]
     LeaveOut,
-    /// Nothing was found in them: all their objects are missed. So pycocotools
-    /// takes them, whose results name no image without objects.
+    /// Nothing was found in them: all their objects are missed. pycocotools does so too: its results name no
+    /// image without objects.
     Missed,
 }

@@ -92,7 +92,7 @@ fn shown(estimate: Option<Estimate>) -> String {
     }
 }
 
-/// An interval in words that no minus sign can be mistaken in.
+/// An interval as text, in a form in which no dash can be taken for a minus sign.
 #[must_use]
 pub fn span((low, high): (f64, f64)) -> String {
     if low < 0.0 { format!("{low:.3} to {high:.3}") } else { format!("{low:.3}–{high:.3}") }

@@ -1,5 +1,4 @@
-//! Truth and predictions on the same images and classes, and what has to be said
-//! about them.
+//! Truth and predictions on the same images and classes, with notes about them.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +13,15 @@ use crate::{
     table::counted,
 };
 
-/// Fewer groups than this say little about how figures vary between them.
+/// Number of groups below which intervals say little about how figures vary between groups.
 const FEW_GROUPS: usize = 5;
 
-/// Both sides with the same images and classes, sorted by image; what excuses
-/// predictions is marked as such.
+/// Both sides with the same images and classes, sorted by image; truth objects that excuse predictions are
+/// marked as such.
 pub(super) struct Sides {
     pub truth: ObjectSet,
     pub predictions: ObjectSet,
-    /// What the reader of the figures should know.
+    /// Notes for the reader of the figures.
     pub notes: Vec<String>,
     /// Names of truth images that the predictions do not have.
     pub not_run: Vec<String>,
@@ -71,8 +70,8 @@ impl Sides {
         Ok(())
     }
 
-    /// Refuses sides that have objects but share no class, and notes predicted
-    /// classes that the truth does not know. Classes from `own` on are new to it.
+    /// Refuses sides that have objects but share no class, and notes predicted classes that the truth does
+    /// not know. Classes from place `own` on are new to the truth.
     fn refuse_strangers(&mut self, own: usize, predicted: usize) -> Result<()> {
         let new = &self.truth.classes[own..];
         let have_objects = self.truth.objects.iter().any(|object| object.role == Role::Object)
@@ -95,7 +94,7 @@ impl Sides {
         Ok(())
     }
 
-    /// Leaves out truth images that were never run, or says that they count.
+    /// Leaves out truth images that were never run, or notes that they count.
     fn settle_absent(&mut self, present: &[bool], settings: &EvaluationSettings) -> Result<()> {
         let absent = self.truth.images.iter().zip(present).filter(|(_, present)| !**present);
         self.not_run = absent.map(|(image, _)| image.name.clone()).collect();
@@ -122,8 +121,7 @@ impl Sides {
         Ok(())
     }
 
-    /// Truth objects at the border become crowds, as COCO treats what it cannot
-    /// count.
+    /// Makes truth objects at the border crowds, as COCO treats objects it cannot count.
     fn excuse_cut_objects(&mut self, border: f64) {
         let without_size = self.truth.images.iter().filter(|image| image.size.is_none()).count();
         if without_size > 0 {
@@ -176,7 +174,7 @@ fn note_on_scores(predictions: &ObjectSet) -> Option<String> {
     (unscored > 0).then(|| format!("{what} {have} as 1: AP and FROC are single points for them"))
 }
 
-/// Where the runs that made the predictions cut them, when they say so.
+/// Note on the score at which the runs cut the predictions, when their files say so.
 fn note_on_cut(images: &[Image]) -> Option<String> {
     let least = images.iter().filter_map(|image| image.cut_at).reduce(f32::min)?;
     let most = images.iter().filter_map(|image| image.cut_at).fold(least, f32::max);
@@ -201,8 +199,7 @@ fn note_on_names(truth: &[Image], predictions: &[Image]) -> Option<String> {
         .then(|| "each side has one image; they were taken for the same though their names differ".to_owned())
 }
 
-/// Intervals come from drawing groups: few of them have seen little of how groups
-/// differ.
+/// Note on intervals from few groups: draws of few groups show little of how groups differ.
 fn note_on_intervals(images: &[Image], settings: &EvaluationSettings) -> Option<String> {
     let groups: BTreeSet<&str> = images.iter().map(Image::group).collect();
     let few = settings.bootstrap.is_some() && groups.len() > 1 && groups.len() < FEW_GROUPS;
@@ -215,7 +212,7 @@ fn note_on_intervals(images: &[Image], settings: &EvaluationSettings) -> Option<
     })
 }
 
-/// Makes all classes one where that is asked for or one side knows none.
+/// Makes all classes one if that is set or one side has no classes.
 fn take_for_one_class(
     truth: &mut ObjectSet,
     predictions: &mut ObjectSet,

@@ -1,4 +1,4 @@
-//! Everything matched, before figures are drawn from it.
+//! Matches of all predictions and truth, before figures are computed from them.
 
 use rayon::prelude::*;
 use wsi_types::ClassId;
@@ -53,7 +53,7 @@ impl Work<'_> {
     }
 }
 
-/// Everything matched, before figures are drawn from it.
+/// Matches of all predictions and truth, before figures are computed from them.
 pub(super) struct Study<'a> {
     pub(super) settings: &'a EvaluationSettings,
     pub(super) images: &'a [Image],
@@ -61,8 +61,8 @@ pub(super) struct Study<'a> {
     pub(super) works: Vec<Work<'a>>,
     pub(super) areas_mm2: Option<Vec<f64>>,
     pub(super) rungs: Rungs,
-    /// All predictions asked about as (image, place there), surest first; equal
-    /// scores by image, then in file order.
+    /// All predictions that take part, as (image, place there), surest first; equal scores by image, then in
+    /// file order.
     order: Vec<(u32, u32)>,
     /// By class, pooled last.
     ladders: Vec<Ladder>,
@@ -124,8 +124,7 @@ impl<'a> Study<'a> {
         steps.into_iter().zip(positives).map(|(steps, positives)| Ladder::new(steps, positives)).collect()
     }
 
-    /// What became of each prediction on every rung, and the number of truth
-    /// objects that count by class.
+    /// The verdict on each prediction on every rung, and the number of truth objects that count by class.
     fn judge(&self, work: &Work<'_>, area: Option<&AreaRange>) -> (Vec<Verdict>, Vec<u32>) {
         let ignored: Vec<bool> = (work.truth.iter().zip(&work.ignored))
             .map(|(t, &ignored)| ignored || self.is_outside(t, work.image, area))
@@ -141,7 +140,7 @@ impl<'a> Study<'a> {
         (verdicts, positives)
     }
 
-    /// False where no range of areas is asked for.
+    /// `true` if the object lies outside of `area`; `false` without a range.
     fn is_outside(&self, object: &Object, image: &Image, area: Option<&AreaRange>) -> bool {
         area.is_some_and(|range| !within(object, image, range, self.settings))
     }
@@ -174,7 +173,7 @@ impl<'a> Study<'a> {
         counts
     }
 
-    /// Pairs at the working threshold, by the rule asked for.
+    /// Pairs at the working threshold, by the rule of the settings.
     pub(super) fn assign(&self, work: &Work<'_>, classes: Classes) -> Vec<Outcome> {
         let rule = match self.settings.assignment {
             Assignment::Optimal => optimal,
@@ -270,7 +269,7 @@ fn prepare<'a>(
     Ok(Work { image, predictions, truth, candidates, asked, working, ignored })
 }
 
-/// Points are in no range of areas, or all in the one from 0 on.
+/// Refuses points: they have no area, so they would be in no range of areas, or all in the one from 0 on.
 fn refuse_points<'a>(objects: impl Iterator<Item = &'a Object>) -> Result<()> {
     match objects.filter(|object| matches!(object.shape, Shape::Point(_))).count() {
         0 => Ok(()),
@@ -295,8 +294,8 @@ fn within_cap(predictions: &[Object], most: Option<usize>, classes: usize) -> Ve
     within
 }
 
-/// All predictions asked about as (image, place there), surest first; equal
-/// scores by image, then in file order.
+/// All predictions that take part, as (image, place there), surest first; equal scores by image, then in file
+/// order.
 fn by_score(works: &[Work<'_>]) -> Vec<(u32, u32)> {
     let mut keys: Vec<(u32, u32, u32)> = Vec::new();
     for (work, image) in works.iter().zip(0..) {
@@ -307,7 +306,7 @@ fn by_score(works: &[Work<'_>]) -> Vec<(u32, u32)> {
     keys.into_iter().map(|(_, image, p)| (image, p)).collect()
 }
 
-/// A number that falls where [`f32::total_cmp`] rises.
+/// A number that falls as [`f32::total_cmp`] rises.
 fn falling(score: f32) -> u32 {
     let bits = score.to_bits();
     if bits >> 31 == 0 { !bits ^ (1 << 31) } else { bits }

@@ -1,5 +1,5 @@
-//! Every pair of a prediction and a truth object that is near enough to be
-//! talked about, and who competes with whom for them.
+//! Every pair of a prediction and a truth object that is near enough to be considered, and the predictions
+//! that compete for the same objects.
 
 use std::ops::ControlFlow;
 
@@ -88,7 +88,7 @@ impl Candidates {
         &mut self.pairs[self.starts[p]..self.starts[p + 1]]
     }
 
-    /// Who competes with whom.
+    /// The groups of predictions that compete for truth objects.
     #[must_use]
     pub fn clusters(&self) -> &Clusters {
         &self.clusters
@@ -123,12 +123,12 @@ pub struct Clusters {
     /// Cluster after cluster in file order of their first members; within one
     /// surest first, equal scores in file order.
     members: Vec<u32>,
-    /// Where each cluster ends in `members`.
+    /// End of each cluster in `members`, excluded.
     ends: Vec<u32>,
 }
 
 impl Clusters {
-    /// Clusters handed to one thread at a time.
+    /// Number of clusters handed to one thread at a time.
     const CHUNK: usize = 2048;
 
     fn new(predictions: &[Object], truth: &[Object], starts: &[usize], pairs: &[Candidate]) -> Self {
@@ -152,7 +152,7 @@ impl Clusters {
         clusters
     }
 
-    /// From the first member of each prediction's group.
+    /// Clusters from the first member of each prediction's group.
     fn from_groups(firsts: &[u32]) -> Self {
         let mut sizes = vec![0_u32; firsts.len()];
         firsts.iter().for_each(|&first| sizes[first as usize] += 1);
@@ -254,7 +254,7 @@ fn along_a_curve(objects: &[Object]) -> Vec<u32> {
     keys.into_iter().map(|(_, place)| place).collect()
 }
 
-/// An object with what every comparison needs of it.
+/// An object with the values that every comparison needs.
 struct Prepared<'a> {
     object: &'a Object,
     bounds: Level0Box,
@@ -263,14 +263,14 @@ struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    /// Where a truth object can be met.
+    /// Area of level 0 in which a prediction can meet a truth object.
     fn reach(&self, measure: &Measure) -> Rectangle<[f64; 2]> {
         let at_point = matches!(measure.kind, Kind::Distance { .. }) && self.object.role == Role::Object;
         let bounds = if at_point { Level0Box::new(self.centre, self.centre) } else { self.bounds };
         Rectangle::from_corners(bounds.min.to_array(), bounds.max.to_array())
     }
 
-    /// Where a prediction looks.
+    /// Area of level 0 in which a prediction looks for truth objects.
     fn search(&self, measure: &Measure) -> AABB<[f64; 2]> {
         let bounds = match measure.kind {
             Kind::Distance { px, .. } => Level0Box::new(self.centre, self.centre).inflate(px, px),
@@ -336,7 +336,7 @@ impl Measure {
         Prepared { object, bounds, centre, area }
     }
 
-    /// `None` below `floor`.
+    /// Similarity of the two; `None` below `floor`.
     fn similarity(&self, prediction: &Prepared<'_>, truth: &Prepared<'_>, floor: f64) -> Option<f64> {
         let similarity = match self.kind {
             Kind::Distance { mpp, .. } => {
@@ -387,8 +387,8 @@ fn mask_overlap(a: &Object, b: &Object) -> f64 {
     }
 }
 
-/// How near two objects of one image are under `criterion`: the IoU, or minus
-/// the distance in µm. `None` when that is not near enough.
+/// Similarity of two objects of one image under `criterion`: the IoU, or minus the distance in µm. `None`
+/// when they are not near enough.
 ///
 /// # Errors
 ///

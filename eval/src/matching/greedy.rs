@@ -5,17 +5,16 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use super::{Outcome, Question, Scene};
 use crate::objects::{Object, Role};
 
-/// The most thresholds that [`greedy_at`] answers at once.
+/// Largest number of thresholds that [`greedy_at`] answers at once.
 pub const MOST_THRESHOLDS: usize = u16::BITS as usize;
 
-/// What became of one prediction at several thresholds: bit `k` is the `k`-th.
-/// Neither bit: it is nothing there.
+/// Verdict on one prediction at several thresholds: bit `k` is for threshold `k`. Where neither bit is set,
+/// the prediction is false.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verdict {
-    /// It is a truth object that counts.
+    /// It is matched with a truth object that counts.
     pub hit: u16,
-    /// Neither right nor wrong: it matched what does not count, or was not
-    /// asked about.
+    /// Neither right nor wrong: it matched an object that does not count, or does not take part.
     pub ignored: u16,
 }
 
@@ -79,9 +78,8 @@ pub fn greedy_at(scene: Scene<'_>, question: Question<'_>, thresholds: &[f64]) -
     })
 }
 
-/// Which truth objects are used up, a bit for each threshold. Shared between
-/// threads without order: each object belongs to one cluster, and a cluster to
-/// one thread.
+/// Truth objects that are used up, a bit for each threshold. Shared between threads without order: each
+/// object belongs to one cluster, and a cluster to one thread.
 struct Taken(Vec<AtomicU16>);
 
 impl Taken {
@@ -89,8 +87,7 @@ impl Taken {
         Self(scene.truth.iter().map(|_| AtomicU16::new(0)).collect())
     }
 
-    /// Takes the truth object that is `p`'s at this threshold, and says whether
-    /// it counts.
+    /// Takes the truth object that `p` gets at this threshold; `true` if the object counts.
     fn choose(
         &self,
         scene: Scene<'_>,

@@ -1,16 +1,14 @@
-//! Who is who: predictions and truth, one to one.
+//! Matching of predictions with truth, one to one.
 //!
-//! Two steps. [`Candidates`] finds, through an R-tree, every pair near enough
-//! to be talked about. Then [`greedy`] (COCO's rule: the surest prediction
-//! chooses first) or [`optimal`] (as many pairs as possible, and among those
-//! the closest) pairs them off. Average precision and FROC are *defined* with
-//! the greedy rule, since a match must not change when the score threshold is
-//! lowered; counts at one threshold use the optimal one unless told otherwise.
+//! Two steps. [`Candidates`] finds, through an R-tree, every pair near enough to be considered. Then
+//! [`greedy`] (COCO's rule: the surest prediction chooses first) or [`optimal`] (as many pairs as possible,
+//! and among those the closest) pairs them off. Average precision and FROC are *defined* with the greedy
+//! rule, since a match must not change when the score threshold is lowered; counts at one threshold use the
+//! optimal one unless told otherwise.
 //!
-//! Both work [`Clusters`] by cluster: predictions that compete for an object,
-//! directly or through others. What is decided in one says nothing about
-//! another, so clusters are matched in the order of the file, where neighbours
-//! lie together in memory, and by as many threads as there are.
+//! Both work [`Clusters`] by cluster: predictions that compete for an object, directly or through others. A
+//! decision in one does not affect another, so clusters are matched in the order of the file, where
+//! neighbours lie together in memory, and by as many threads as there are.
 
 mod candidates;
 mod greedy;
@@ -34,7 +32,7 @@ use crate::{
     objects::{Detail, Object, Role},
 };
 
-/// When a prediction is near enough to an object to be it.
+/// Condition under which a prediction is near enough to an object to match it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Criterion {
@@ -47,7 +45,7 @@ pub enum Criterion {
 }
 
 impl Criterion {
-    /// What the readers must keep of shapes for it.
+    /// The detail of shapes that readers must keep for it.
     #[must_use]
     pub fn detail(self) -> Detail {
         match self {
@@ -57,7 +55,7 @@ impl Criterion {
         }
     }
 
-    /// Whether it compares areas.
+    /// `true` if it compares areas.
     #[must_use]
     pub fn is_iou(self) -> bool {
         !matches!(self, Self::DistanceUm(_))
@@ -86,7 +84,7 @@ impl Criterion {
 impl FromStr for Criterion {
     type Err = EvalError;
 
-    /// `iou:0.5`, `mask-iou:0.5` or `distance:3um` (`µm` and no unit also do).
+    /// Reads `iou:0.5`, `mask-iou:0.5` or `distance:3um` (`µm` and no unit are also accepted).
     fn from_str(text: &str) -> Result<Self> {
         let bad = || EvalError::Criterion(text.to_owned());
         let (kind, value) = text.split_once(':').ok_or_else(bad)?;
@@ -129,7 +127,7 @@ impl fmt::Display for Criterion {
     }
 }
 
-/// Whether classes must agree for a match.
+/// Rule that says if classes must agree for a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Classes {
     /// Only objects of the same class match.
@@ -144,45 +142,45 @@ impl Classes {
     }
 }
 
-/// What became of one prediction.
+/// Outcome of one prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is this truth object.
+    /// It is matched with this truth object.
     Hit(u32),
     /// It lies in a crowd or ignore area, or on an object that is not counted:
     /// neither right nor wrong.
     Ignored,
-    /// It is nothing.
+    /// It is matched with nothing.
     False,
-    /// It was not asked about: below the score threshold or over the cap.
+    /// It does not take part: below the score threshold or over the cap.
     Unasked,
 }
 
 /// One image's objects, both sides, with their candidate pairs.
 #[derive(Debug, Clone, Copy)]
 pub struct Scene<'a> {
-    /// What was predicted.
+    /// The predictions.
     pub predictions: &'a [Object],
-    /// What is there.
+    /// The truth objects.
     pub truth: &'a [Object],
-    /// Who is near whom.
+    /// Pairs that are near enough.
     pub candidates: &'a Candidates,
 }
 
-/// What is asked of a [`Scene`].
+/// The part of a [`Scene`] to be matched, and its rule for classes.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     /// `asked[p]` says that prediction `p` takes part.
     pub asked: &'a [bool],
     /// `ignored[t]` says that truth object `t` does not count.
     pub ignored: &'a [bool],
-    /// Whether classes must agree.
+    /// Rule that says if classes must agree.
     pub classes: Classes,
 }
 
 impl Scene<'_> {
-    /// Works out something for the predictions of every cluster, each given
-    /// with its place, and returns it by place; `nothing` for those left out.
+    /// Computes a value for the predictions of every cluster, each given with its place, and returns the
+    /// values by place; `nothing` for predictions left out.
     fn by_cluster<T: Copy + Send + Sync>(
         &self,
         nothing: T,
@@ -200,7 +198,7 @@ impl Scene<'_> {
         by_place
     }
 
-    /// Whether prediction `p` may be matched with a candidate.
+    /// `true` if prediction `p` may be matched with a candidate.
     fn may_match(&self, p: u32, candidate: &Candidate, threshold: f64, classes: Classes) -> bool {
         let class = self.predictions[p as usize].class;
         candidate.similarity >= threshold && classes.allow(class, &self.truth[candidate.truth as usize])

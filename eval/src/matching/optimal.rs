@@ -4,11 +4,10 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 
 use super::{Candidate, Outcome, Question, Scene};
 
-/// As many pairs as possible among the predictions asked about, and among all
-/// such pairings the one of the largest total similarity: an assignment solved
-/// by shortest augmenting paths (Jonker and Volgenant, Computing 38, 1987) over
-/// the candidate pairs only, cluster by cluster, so its cost follows the
-/// crowding, not the slide.
+/// Makes as many pairs as possible among the predictions that take part, and among all such pairings the one
+/// of the largest total similarity: an assignment solved by shortest augmenting paths (Jonker and Volgenant,
+/// Computing 38, 1987) over the candidate pairs only, cluster by cluster, so that its cost depends on the
+/// crowding and not on the size of the slide.
 ///
 /// Predictions left over that lie in a crowd or ignore area are
 /// [`Outcome::Ignored`].
@@ -42,7 +41,7 @@ struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    /// The truth objects that count with which prediction `p` may be matched.
+    /// The truth objects that count and may be matched with prediction `p`.
     fn counted(self, p: u32) -> impl Iterator<Item = &'a Candidate> {
         let pairs = self.scene.candidates.of(p).iter();
         pairs.filter(move |c| !self.question.ignored[c.truth as usize] && self.allows(p, c))
@@ -67,8 +66,8 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// A sparse cost matrix, row by row. Costs are whole numbers, so that sums of
-/// them are exact and the result does not hang on rounding.
+/// A sparse cost matrix, row by row. Costs are whole numbers, so that sums of them are exact and the result
+/// does not depend on rounding.
 #[derive(Default)]
 pub(super) struct Edges {
     ends: Vec<usize>,
@@ -78,7 +77,7 @@ pub(super) struct Edges {
 impl Edges {
     /// Similarity in steps of about 1e-9.
     const STEPS: f64 = (1_u64 << 30) as f64;
-    /// Dearer than any path of pairs: leaving a row alone is the last resort.
+    /// Cost of leaving a row alone: more than any path of pairs, so it is the last resort.
     const ALONE: i64 = 1 << 56;
 
     /// Rows of pairs, and the truth object behind each column, by rising place.
@@ -143,7 +142,7 @@ struct Assignment {
     settled: Vec<bool>,
 }
 
-/// Where a shortest path ends.
+/// End of a shortest path.
 #[derive(Clone, Copy)]
 enum End {
     /// At a free column.
@@ -153,7 +152,7 @@ enum End {
 }
 
 impl Assignment {
-    /// Finds a place for one more row, moving others where that is cheaper.
+    /// Finds a place for one more row, moving other rows where that is cheaper.
     fn place(&mut self, row: u32, edges: &Edges) {
         let mut touched = Vec::new();
         let (end, length) = self.shortest_path(row, edges, &mut touched);

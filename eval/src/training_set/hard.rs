@@ -1,4 +1,4 @@
-//! Where a model was fooled before.
+//! Tiles in which an earlier model made false marks.
 
 use super::{
     split::Split,
@@ -6,9 +6,9 @@ use super::{
 };
 use crate::objects::Object;
 
-/// Training tiles by how surely an earlier model was wrong in them: the places
-/// in [`TrainingSet::tiles`] of at most `most` tiles, the sum of the scores of their
-/// false marks falling. Tiles without false marks are not listed.
+/// Training tiles by the confidence of an earlier model's mistakes in them: the places in
+/// [`TrainingSet::tiles`] of at most `most` tiles, by falling sum of the scores of their false marks. Tiles
+/// without false marks are not listed.
 ///
 /// `false_marks` are on the same images as the data set; see
 /// [`mistakes`](crate::evaluation::mistakes).

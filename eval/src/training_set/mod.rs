@@ -1,6 +1,5 @@
-//! Annotated images into a data set to train on: which tiles, which labels,
-//! which split, how often. Pure: no pixel is read here; the caller cuts
-//! [`Tile::area`] at [`Tile::scale`] and writes [`yolo`] lines beside it.
+//! A data set for training from annotated images: its tiles, labels, splits and repeats. Pure: no pixel is
+//! read here; the caller cuts [`Tile::area`] at [`Tile::scale`] and writes [`yolo`] lines beside it.
 
 mod hard;
 mod settings;
@@ -26,17 +25,15 @@ use crate::{
     objects::{Image, ImageId, Object, ObjectSet},
 };
 
-/// Plans the data set of all images of `set`, whose objects are sorted by image
-/// first. Training tiles that hold `false_marks` of an earlier model (see
-/// [`mistakes`](crate::evaluation::mistakes); none, for no such model) stay even
-/// when they are empty.
+/// Plans the data set of all images of `set`, after sorting its objects by image. Training tiles that hold
+/// `false_marks` of an earlier model (see [`mistakes`](crate::evaluation::mistakes); empty without such a
+/// model) stay even when they hold no objects.
 ///
 /// # Errors
 ///
-/// [`EvalError::Setting`]; [`EvalError::NoMpp`] when a scale is asked for and
-/// not known; [`EvalError::PointsHaveNoArea`] for dots without `dot_um`;
-/// [`EvalError::CrowdsAlone`]; [`EvalError::Empty`] for images whose size is not
-/// known.
+/// [`EvalError::Setting`]; [`EvalError::NoMpp`] when the settings give a scale and an image's is not known;
+/// [`EvalError::PointsHaveNoArea`] for dots without `dot_um`; [`EvalError::CrowdsAlone`];
+/// [`EvalError::Empty`] for images whose size is not known.
 pub fn plan_training_set(
     mut set: ObjectSet,
     settings: &TrainingSettings,

@@ -1,11 +1,11 @@
-//! What is asked of a data set.
+//! Settings of a data set.
 
 use serde::{Deserialize, Serialize};
 
 use super::split::SplitSettings;
 use crate::{EvalError, error::Result};
 
-/// What is asked of a data set.
+/// Settings of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingSettings {
@@ -15,21 +15,19 @@ pub struct TrainingSettings {
     pub mpp: Option<f64>,
     /// Side of a tile in its px.
     pub tile_px: u32,
-    /// What neighbouring tiles share, in their px.
+    /// Overlap of neighbouring tiles, in their px.
     pub overlap_px: u32,
-    /// What becomes of objects that a tile's border cuts.
+    /// Treatment of objects that a tile's border cuts.
     pub border: BorderRule,
     /// Side of the box that stands for a dot, in µm. Without it dots are an
     /// error: a detector needs sizes.
     pub dot_um: Option<f64>,
-    /// How images are divided.
+    /// Rule for dividing images into splits.
     pub split: SplitSettings,
-    /// Training tiles without objects, at most so many for each with objects.
-    /// Validation and test keep all of theirs, so that their false positives
-    /// are honest.
+    /// Largest number of training tiles without objects for each tile with objects. Validation and test keep
+    /// all of theirs, so that their false positives are honest.
     pub empty_per_full: f64,
-    /// No class weight, and no number of repeats, is larger than this times
-    /// the smallest.
+    /// Limit of class weights and numbers of repeats, as a multiple of the smallest.
     pub weight_cap: f64,
 }
 
@@ -49,7 +47,7 @@ impl Default for TrainingSettings {
     }
 }
 
-/// What a model is to learn.
+/// Kind of labels that a model learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
@@ -61,9 +59,9 @@ pub enum Task {
     Segment,
 }
 
-/// Which objects at a tile's border are labelled there, clipped to the tile.
-/// The others are listed in [`Tile::hidden`], for the caller to paint over: an
-/// object in sight without a label teaches the model not to see it.
+/// Rule for labelling objects at a tile's border, clipped to the tile. Objects that get no label are listed
+/// in [`Tile::hidden`], for the caller to paint over: a visible object without a label teaches the model not
+/// to see it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BorderRule {
@@ -72,12 +70,12 @@ pub enum BorderRule {
     /// Its centre of mass is in the tile: without overlap, each object is
     /// labelled exactly once.
     Centre,
-    /// All of it is in the tile.
+    /// The whole object is in the tile.
     Whole,
 }
 
 impl TrainingSettings {
-    /// Refuses what cannot be planned with.
+    /// Refuses settings that no plan can follow.
     pub(super) fn check(&self) -> Result<()> {
         let bad = |name, found: String, expected| Err(EvalError::Setting { name, found, expected });
         if self.tile_px == 0 {

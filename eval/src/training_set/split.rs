@@ -11,15 +11,15 @@ use crate::{
     objects::{Image, ObjectSet, stem},
 };
 
-/// Where an image belongs.
+/// Split that an image belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
-    /// To learn from.
+    /// For training.
     Train,
-    /// To choose by.
+    /// For choosing a model.
     Val,
-    /// To report.
+    /// For the reported figures.
     Test,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Split {
     }
 }
 
-/// How images are divided.
+/// Rule for dividing images into splits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitSettings {
@@ -48,11 +48,11 @@ pub struct SplitSettings {
     pub val: f64,
     /// Share for the test.
     pub test: f64,
-    /// By which rule.
+    /// Method of dividing.
     pub method: SplitMethod,
-    /// Another seed, another division.
+    /// Seed of the division: another seed gives another division.
     pub seed: u64,
-    /// What must stay together.
+    /// Rule for images that must stay together.
     pub groups: GroupRule,
 }
 
@@ -62,37 +62,36 @@ impl Default for SplitSettings {
     }
 }
 
-/// How groups are dealt out.
+/// Method of dividing groups among splits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitMethod {
-    /// By a hash of the group's name alone: a patient stays where they are,
-    /// whoever is added later. Shares are met only on average.
+    /// By a hash of the group's name alone: a patient keeps their split when others are added later. Shares
+    /// are met only on average.
     #[default]
     Hash,
-    /// In the order of the hash, each to the split that lacks most objects:
-    /// shares are met as well as groups allow, but additions may move others.
+    /// In the order of the hash, each group to the split that lacks most objects: shares are met as well as
+    /// groups allow, but added images may move others.
     Balanced,
 }
 
-/// Which images belong together.
+/// Rule for images that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupRule {
-    /// Those with the same [`Image::group`]; images without one stand alone.
+    /// Images with the same [`Image::group`]; images without one stand alone.
     #[default]
     Given,
-    /// Those whose names begin with the same so many characters (12 for a TCGA
-    /// patient).
+    /// Images whose names begin with the same characters, this many (12 for a TCGA patient).
     Characters(usize),
-    /// Those whose names agree up to the n-th of these separators (`_` and 1:
-    /// `05_1` and `05_2` are of one slide).
+    /// Images whose names agree up to the n-th of these separators (`_` and 1: `05_1` and `05_2` are of one
+    /// slide).
     Parts(char, usize),
 }
 
 impl GroupRule {
-    /// The group of an image. Names count without folder and extension: where
-    /// files lie must not change the division.
+    /// The group of an image. Names count without folder and extension: the folder of a file must not change
+    /// the division.
     #[must_use]
     pub fn of(self, image: &Image) -> &str {
         let name = stem(&image.name);
@@ -121,7 +120,7 @@ impl SplitSettings {
         Ok(())
     }
 
-    /// The share asked for.
+    /// The share in the settings.
     #[must_use]
     pub fn share(&self, split: Split) -> f64 {
         match split {

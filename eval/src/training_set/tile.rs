@@ -1,4 +1,4 @@
-//! The plan of a data set: its tiles, their labels, and what each split holds.
+//! The plan of a data set: its tiles, their labels, and the contents of each split.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub type TileRing = Vec<euclid::Point2D<f64, WindowPx>>;
 /// The plan of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainingSet {
-    /// What was asked.
+    /// Settings it was made with.
     pub settings: TrainingSettings,
     /// Class names, in the order of the label files' numbers.
     pub classes: Vec<String>,
@@ -31,16 +31,15 @@ pub struct TrainingSet {
     pub tiles: Vec<Tile>,
     /// One row per split.
     pub splits: Vec<SplitReport>,
-    /// What the user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
 /// One picture of the data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tile {
-    /// A name that no other tile has and that is safe for files: the image's
-    /// stem, with folders where others have the same, and the tile's place in
-    /// tile px.
+    /// A name that no other tile has and that is safe for files: the image's stem, with folders where others
+    /// have the same, and the tile's position in tile px.
     pub name: String,
     /// The image it is cut from.
     #[serde(skip)]
@@ -51,39 +50,37 @@ pub struct Tile {
     pub area: Level0Box,
     /// Level-0 px per tile px.
     pub scale: f64,
-    /// Where it belongs.
+    /// Its split.
     pub split: Split,
     /// The objects to learn.
     #[serde(skip)]
     pub labels: Vec<Label>,
-    /// What is in sight without a label: objects cut too far, crowds, ignore
-    /// areas.
+    /// Visible areas without a label: objects cut too far, crowds, ignore areas.
     #[serde(skip)]
     pub hidden: Vec<TileRing>,
     /// The largest class weight among its labels; 1 without labels.
     pub weight: f64,
-    /// How often it stands in the oversampled list.
+    /// Number of times it stands in the oversampled list.
     pub repeats: u32,
 }
 
 /// One labelled object in one tile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Label {
-    /// Its place in [`ObjectSet::objects`] of the sorted set.
+    /// Place of the object in [`ObjectSet::objects`] of the sorted set.
     pub object: usize,
     /// Its class.
     pub class: ClassId,
     /// The part of its box in the tile.
     pub bounds: TileBox,
-    /// The part of its outer ring in the tile, when it has one and the task is
-    /// to segment.
+    /// The part of its outer ring in the tile, when it has one and the task is `Task::Segment`.
     pub ring: Option<TileRing>,
 }
 
-/// What one split holds.
+/// Contents of one split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SplitReport {
-    /// Which.
+    /// The split.
     pub split: Split,
     /// Patients, slides or fields.
     pub groups: usize,
@@ -95,12 +92,12 @@ pub struct SplitReport {
     pub empty_tiles: usize,
     /// Labels by class; an object in two tiles counts twice.
     pub labels: Vec<u64>,
-    /// Objects in sight without a label.
+    /// Visible objects without a label.
     pub hidden: u64,
 }
 
 impl TrainingSet {
-    /// The names of a split's tiles, each as often as it should be seen.
+    /// The names of a split's tiles, each repeated as often as it should be seen.
     pub fn oversampled(&self, split: Split) -> impl Iterator<Item = &str> {
         let tiles = self.tiles.iter().filter(move |tile| tile.split == split);
         tiles.flat_map(|tile| std::iter::repeat_n(tile.name.as_str(), tile.repeats as usize))

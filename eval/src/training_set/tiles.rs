@@ -1,4 +1,4 @@
-//! Where tiles lie, and which objects they show.
+//! Places of tiles, and the objects they show.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Piece<'a> {
     pub image: &'a Image,
     pub id: ImageId,
-    /// Of no other image of the set, and safe for files.
+    /// A name that no other image of the set has, safe for files.
     pub name: &'a str,
 }
 
@@ -98,8 +98,8 @@ fn shapes(image: &Image, objects: &[Object], settings: &TrainingSettings) -> Res
     Ok(sized.collect())
 }
 
-/// Left or top sides along one axis of `extent` tile px: a stride apart, the
-/// last drawn back so that it ends with the image.
+/// Left or top sides along one axis of `extent` tile px: a stride apart, the last moved back so that it ends
+/// with the image.
 fn starts(extent: f64, settings: &TrainingSettings) -> Vec<f64> {
     let (tile, stride) = (f64::from(settings.tile_px), f64::from(settings.tile_px - settings.overlap_px));
     let last = (extent - tile).floor().max(0.0);
@@ -120,7 +120,7 @@ fn within(tree: &RTree<GeomWithData<Rectangle<[f64; 2]>, usize>>, area: Level0Bo
     found
 }
 
-/// Labels the object in the tile, or hides what is seen of it.
+/// Labels the object in the tile, or adds its visible part to [`Tile::hidden`].
 fn show(tile: &mut Tile, place: usize, object: &Object, shape: &Shape, settings: &TrainingSettings) {
     let (seen, whole) = (seen_area(shape, tile.area), shape.area());
     if seen <= 0.0 {
@@ -157,16 +157,15 @@ fn outer_ring(shape: &Shape, tile: &Tile) -> TileRing {
     let ring = polygon.largest_ring().map(|ring| clip_ring(ring, tile.area)).unwrap_or_default();
     let side = tile.area.width() / tile.scale;
     let in_tile = ring.into_iter().map(|p| {
-        // Clamped: where a side was cut, rounding may leave a hair outside.
+        // Clamped: at a cut side, rounding may leave the point just outside.
         let p = (p - tile.area.min) / tile.scale;
         euclid::point2(p.x.clamp(0.0, side), p.y.clamp(0.0, side))
     });
     in_tile.collect()
 }
 
-/// Drops training tiles without objects over the share asked for: those of the
-/// largest hash of their name, so the choice does not hang on their order. Tiles
-/// with a score in `hard` stay.
+/// Drops training tiles without objects beyond the share in the settings: those with the largest hash of
+/// their name, so that the choice does not depend on their order. Tiles with a score in `hard` stay.
 pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, hard: &[f64], settings: &TrainingSettings) {
     let full = tiles.iter().filter(|tile| tile.split == Split::Train && !tile.labels.is_empty()).count();
     let most = (full as f64 * settings.empty_per_full).ceil() as usize;
@@ -183,7 +182,7 @@ pub(super) fn thin_out_empty(tiles: &mut Vec<Tile>, hard: &[f64], settings: &Tra
     tiles.retain(|_| keep.next().unwrap_or(true));
 }
 
-/// Puts tiles into an order that depends on their names and the seed alone.
+/// Key that puts tiles into an order that depends on their names and the seed alone.
 fn hash(tile: &Tile, seed: u64) -> [u8; 32] {
     let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(&tile.name);
     digest.finalize().into()

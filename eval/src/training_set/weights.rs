@@ -1,4 +1,4 @@
-//! Rare classes count more.
+//! Weights by which rare classes count more.
 
 use super::{split::Split, tile::Tile};
 
@@ -13,16 +13,15 @@ pub fn balanced_weights(counts: &[u64]) -> Vec<f64> {
     weights.collect()
 }
 
-/// The same with 1 for the most frequent class and at most `cap`: a class with
-/// three examples must not outshout all others.
+/// The same weights with 1 for the most frequent class and at most `cap`: a class with three examples must
+/// not outweigh all others.
 #[must_use]
 pub fn capped(weights: &[f64], cap: f64) -> Vec<f64> {
     let least = weights.iter().copied().filter(|weight| *weight > 0.0).reduce(f64::min).unwrap_or(1.0);
     weights.iter().map(|weight| (weight / least).min(cap)).collect()
 }
 
-/// Gives training tiles their weight and repeats, and returns the weights of
-/// the classes.
+/// Sets weight and repeats of training tiles, and returns the weights of the classes.
 pub(super) fn weigh(tiles: &mut [Tile], classes: usize, cap: f64) -> Vec<f64> {
     let mut counts = vec![0; classes];
     let training = tiles.iter().filter(|tile| tile.split == Split::Train);

@@ -36,8 +36,8 @@ fn write_line(text: &mut String, label: &Label, side: f64) -> std::fmt::Result {
     writeln!(text)
 }
 
-/// Reads a label file of a picture of `width` × `height` px back into objects in
-/// its px, with a sixth number on box lines taken for a score.
+/// Reads a label file of a picture of `width` × `height` px into objects in its px; a sixth number on box
+/// lines is taken for a score.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ pub fn parse_labels(text: &str, width: f64, height: f64, path: &Path) -> Result<
     Ok(objects)
 }
 
-/// Also as numpy writes it, with a point and zeros.
+/// Reads a class number, also as numpy writes it, with a point and zeros.
 fn class_number(word: &str) -> Option<ClassId> {
     let number: f64 = word.parse().ok()?;
     let is_class = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
@@ -92,7 +92,8 @@ fn shape(numbers: &[f64], width: f64, height: f64) -> Result<(Shape, Option<f32>
 /// The `data.yaml` that Ultralytics reads, with folders `images/<split>`.
 #[must_use]
 pub fn data_yaml(plan: &TrainingSet) -> String {
-    // Without `path:`, paths are from the file itself; with `path: .` from where the trainer was started.
+    // Without `path:`, paths are from the file itself; with `path: .` from the folder the trainer was started
+    // in.
     let mut text = "train: images/train\nval: images/val\n".to_owned();
     if plan.settings.split.test > 0.0 {
         text.push_str("test: images/test\n");

@@ -19,9 +19,8 @@ use crate::{EvalError, error::Result};
 
 const FORMAT: &str = "zip";
 
-/// Reads every member that is an annotation file by its name. The only one is
-/// about the image that the archive is called after; several are about those
-/// they are called after themselves.
+/// Reads every member that is an annotation file by its name. A single one is about the image named like the
+/// archive; several are each about the image named like the member.
 pub(super) fn read(source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
     let archive = fs::read(source.path)
         .map_err(|error| EvalError::Read { source: error, path: source.path.to_owned() })?;
@@ -48,7 +47,7 @@ pub(super) fn read(source: &Source<'_>, settings: &ReadSettings) -> Result<Readi
     Ok(together.finish())
 }
 
-/// The archive stands for the folder its members lie in.
+/// Name of the image that a member is about: the archive stands for the folder its members lie in.
 fn member_image(source: &Source<'_>, member: &Member) -> String {
     image_name(&PathBuf::from(&source.image).join(&member.name))
 }
@@ -60,12 +59,12 @@ struct Member {
     crc: u32,
     packed: usize,
     size: usize,
-    /// Where its local header begins.
+    /// Offset of its local header.
     header: usize,
 }
 
 impl Member {
-    /// Without what macOS adds.
+    /// `false` for files that macOS adds.
     fn is_wanted(&self) -> bool {
         let path = Path::new(&self.name);
         let hidden = path.iter().any(|part| part.to_string_lossy().starts_with('.'));
@@ -79,7 +78,7 @@ impl Member {
         let packed = packed.ok_or("the archive ends within it")?;
         let mut bytes = Vec::new();
         if self.deflated {
-            // One byte more than there should be shows that there are too many.
+            // One byte more than expected, to notice members that are too long.
             let most = self.size as u64 + 1;
             DeflateDecoder::new(packed)
                 .take(most)

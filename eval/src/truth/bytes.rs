@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{EvalError, error::Result};
 
-/// JSON of two kinds, or a table.
+/// Reads JSON of two kinds, or a table.
 pub(super) fn read_bytes(bytes: Vec<u8>, source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
     let (text, encoding) = decoded(bytes, source.path)?;
     let mut reading = match text.trim_start().chars().next() {

@@ -59,8 +59,8 @@ struct Annotation {
     score: Option<f32>,
 }
 
-/// What an image, a category or an annotation goes by. pandas writes whole numbers
-/// as floats, and some tools texts.
+/// Id of an image, a category or an annotation. pandas writes whole numbers as floats, and some tools write
+/// texts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Id {
     Number(i64),
@@ -87,10 +87,10 @@ impl std::fmt::Display for Id {
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Beyond it not every whole number is a float.
+        /// Beyond this, floats cannot hold every whole number.
         const LARGEST: f64 = 9_007_199_254_740_992.0;
         match Value::deserialize(deserializer)? {
-            // Written the one way a number is, a text is that number.
+            // A text is a number only in a number's usual spelling: not "+1" or "01".
             Value::String(text) => Ok(match text.parse::<i64>() {
                 Ok(number) if number.to_string() == text => Self::Number(number),
                 _ => Self::Text(text),
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// 0 or 1, which some tools write as a float, a truth value or nothing.
+/// Reads 0 or 1, which some tools write as a float, a truth value or nothing.
 fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(false),
@@ -133,7 +133,7 @@ enum Counts {
     Packed(String),
 }
 
-/// Tells COCO from GeoJSON by its keys, without parsing all of it.
+/// `true` for COCO, as against GeoJSON, by its keys, without parsing all of it.
 pub(super) fn looks_like(text: &str) -> bool {
     if text.trim_start().starts_with('[') {
         return text.contains("\"image_id\"");
@@ -173,8 +173,7 @@ fn data_set(text: &str, is_list: bool) -> serde_json::Result<DataSet<'_>> {
     Ok(DataSet { images: Vec::new(), annotations, categories: Vec::new() })
 }
 
-/// Images and classes by their ids. Lists of results name neither, so they go by
-/// their ids.
+/// Images and classes by their ids. Lists of results name neither, so there the ids are the names.
 struct Reader {
     set: SetBuilder,
     images: BTreeMap<Id, ImageId>,
@@ -217,7 +216,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Whether its name is new.
+    /// Adds an image; `true` if its name is new.
     fn add_image(&mut self, id: Id, name: &str, size: Option<(f64, f64)>) -> bool {
         let (place, is_new) = self.set.add_image(Image { number: id.number(), size, ..Image::named(name) });
         self.images.insert(id, place);
@@ -255,7 +254,7 @@ impl Reader {
         }
     }
 
-    /// `None` for an annotation that says nowhere where it is.
+    /// Reads an annotation; `None` for one without a place.
     fn object(
         &mut self,
         place: usize,
@@ -288,8 +287,8 @@ fn bbox(numbers: Option<&[f64]>) -> Result<Option<Level0Box>, String> {
     }
 }
 
-/// The outline where there is one, but the file's own box for boxes. `None` when
-/// there is neither.
+/// The outline if there is one; for [`Detail::Boxes`], the file's own box if there is one. `None` when there
+/// is neither.
 fn shape(
     bbox: Option<Level0Box>,
     segmentation: Option<Segmentation>,
@@ -306,7 +305,7 @@ fn shape(
     Ok(shape.map(|shape| shape.reduced(detail)))
 }
 
-/// Parts without points are no parts; those without area are counted.
+/// Reads an outline. Parts without points are left out; those without area are left out and counted.
 fn outline(segmentation: Segmentation, slivers: &mut u64) -> Result<Polygon, String> {
     match segmentation {
         Segmentation::Polygons(parts) => {
@@ -368,7 +367,7 @@ fn unpacked(text: &str) -> Result<Vec<u64>, String> {
     Ok(counts)
 }
 
-/// The most pixels of a mask's bounding box that we lay out in memory.
+/// Largest bounding box of a mask, in px, that we lay out in memory.
 const LARGEST_MASK: u64 = 1 << 28;
 
 fn mask_outline([height, width]: [u32; 2], counts: &[u64]) -> Result<Polygon, String> {
@@ -407,7 +406,7 @@ fn mask_outline([height, width]: [u32; 2], counts: &[u64]) -> Result<Polygon, St
     }))
 }
 
-/// Runs go down columns; one that goes on in the next column spans all rows.
+/// Bounds of the runs. Runs go down columns; one that goes on in the next column spans all rows.
 fn bounds_of(runs: &[(u64, u64)], pixel: impl Fn(u64) -> (u32, u32), height: u32) -> Option<PixelBounds> {
     let (first, _) = runs.first()?;
     let (x, y) = pixel(*first);
@@ -498,7 +497,7 @@ mod tests {
         let short = DATA.replace("[6,3,2,3,16]", "[6,3,2,3]");
         assert!(parsed(&short, Detail::Full).unwrap_err().to_string().contains("do not add up to 5 x 6"));
     }
-    /// [`DATA`] with one text for another, which must be there.
+    /// [`DATA`] with `old`, which must be there, replaced by `new`.
     fn with(old: &str, new: &str) -> String {
         assert!(DATA.contains(old), "{old}");
         DATA.replace(old, new)

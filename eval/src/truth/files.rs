@@ -1,4 +1,4 @@
-//! Annotation files by their names, and what an error or a remark says of one.
+//! Annotation files by their names, and the names that errors and remarks give them.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{EvalError, error::Result, names::stem};
 
-/// All regular files below a folder, by name order. Links are followed, each folder is visited once.
+/// All regular files below a folder, by name order. Links are followed; each folder is visited once.
 pub(super) fn collect_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     collect(folder, &mut BTreeSet::new(), &mut files)?;
@@ -40,7 +40,8 @@ pub(super) fn collect(
 /// Endings of annotation files of text.
 pub(super) const TEXTS: [&str; 4] = [".geojson", ".json", ".csv", ".tsv"];
 
-/// Pictures lie beside their annotations, so a PNG must call itself a label.
+/// `true` for names of annotation files. Pictures lie beside their annotations, so a PNG must be named as a
+/// label.
 pub(super) fn is_annotation_name(path: &Path) -> bool {
     let name = file_name(path).to_ascii_lowercase();
     let picture = name.ends_with(".png") && (name.contains("label") || name.contains("mask"));
@@ -57,7 +58,7 @@ pub(super) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// A file, for errors, and the image it is about unless it says so itself.
+/// A file, for errors, and the image it is about unless the file names another.
 pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     pub(super) image: String,
@@ -74,8 +75,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The name of the image that a file without one is about: its path, without
-/// extension. Of `label.png` and the like that of its folder.
+/// The name of the image that a file is about if it does not name one: its path, without extension. For
+/// `label.png` and similar names, that of its folder.
 pub(super) fn image_name(path: &Path) -> String {
     const GENERIC: [&str; 8] =
         ["label", "labels", "mask", "points", "annotations", "nuclei", "cells", "objects"];

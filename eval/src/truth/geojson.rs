@@ -44,8 +44,8 @@ struct Geometry {
     coordinates: Value,
 }
 
-/// Reads a `FeatureCollection`, one `Feature`, or a bare list of features. Lines,
-/// geometry collections and what has no area or place are left out and counted.
+/// Reads a `FeatureCollection`, one `Feature`, or a bare list of features. Lines, geometry collections and
+/// geometries without area or place are left out and counted.
 pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
     let text = without_nan(text);
     let mut set = SetBuilder::new();
@@ -70,7 +70,7 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
         let Some(geometry) = nucleus.or(feature.geometry) else { continue };
         let class = class_of(&properties).unwrap_or_else(|| UNNAMED_CLASS.to_owned());
         let role = role_of(&class, &properties, settings);
-        // What excuses predictions is an area, however many parts it has.
+        // An object that excuses predictions is an area, however many parts it has.
         let takes_parts = role == Role::Object
             && match settings.parts {
                 Parts::Whole => false,
@@ -99,7 +99,7 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
     Ok(Reading { set, remarks, names, ..Reading::default() })
 }
 
-/// What QuPath calls the object: `annotation`, `detection`, `cell`, `tile`, ….
+/// QuPath's type of the object: `annotation`, `detection`, `cell`, `tile`, ….
 fn kind_of(properties: &Map<String, Value>) -> Option<&str> {
     properties.get("objectType").or_else(|| properties.get("object_type")).and_then(Value::as_str)
 }
@@ -109,13 +109,12 @@ fn name_of(properties: &Map<String, Value>) -> Option<&str> {
     properties.get("name").and_then(Value::as_str).filter(|name| !name.is_empty())
 }
 
-/// Whether an object may be several: QuPath's detections and cells are one each,
-/// annotations can be merged.
+/// `true` if an object may be several: QuPath's detections and cells are one each, annotations can be merged.
 fn is_annotation(kind: Option<&str>) -> bool {
     !matches!(kind, Some("detection" | "cell"))
 }
 
-/// Whether a class is one of cells and not of areas, by the words in its name.
+/// `true` if a class is one of cells and not of areas, by the words in its name.
 fn names_cells(class: &str) -> bool {
     const WORDS: [&str; 11] = [
         "nucle",
@@ -148,7 +147,7 @@ fn features<'a>(text: &'a str, path: &std::path::Path) -> Result<Vec<&'a RawValu
     }
 }
 
-/// `classification` as an object with `name` or `names`, or as a string.
+/// Class from `classification`, as an object with `name` or `names`, or as a string.
 fn class_of(properties: &Map<String, Value>) -> Option<String> {
     let class = properties.get("classification").or_else(|| properties.get("class"))?;
     match class {
@@ -174,7 +173,7 @@ fn role_of(class: &str, properties: &Map<String, Value>, settings: &ReadSettings
     if is_crowd && !settings.crowds_are_objects { Role::Crowd } else { Role::Object }
 }
 
-/// A probability among the properties or QuPath's measurements.
+/// A probability from the properties or QuPath's measurements.
 fn score_of(properties: &Map<String, Value>) -> Option<f32> {
     const NAMES: [&str; 5] =
         ["score", "probability", "confidence", "Detection probability", "detection_probability"];
@@ -195,7 +194,7 @@ fn measurement<'a>(properties: &'a Map<String, Value>, name: &str) -> Option<&'a
     }
 }
 
-/// Ignore areas belong to no class, so their label is no class of objects.
+/// Removes classes that only ignore areas have: the label of an ignore area is no class of objects.
 fn drop_ignore_class(set: &mut ObjectSet) {
     let mut kept = vec![false; set.classes.len()];
     for object in set.objects.iter().filter(|object| object.role != Role::IgnoreArea) {
@@ -218,7 +217,7 @@ fn drop_ignore_class(set: &mut ObjectSet) {
     set.classes.retain(|_| keep.next().unwrap_or(true));
 }
 
-/// The objects of one geometry, and what was met in it, how often.
+/// The objects of one geometry; `met` gets the remarks on it, with their counts.
 fn shapes(
     geometry: &Geometry,
     takes_parts: bool,
@@ -245,7 +244,7 @@ fn shapes(
     Ok(Vec::new())
 }
 
-/// `None`, and why, when it has no area.
+/// Reads a polygon; `None`, with a remark in `met`, when it has no area.
 fn polygon(coordinates: &Value, met: &mut Vec<(Remark, u64)>) -> Result<Option<Polygon>, String> {
     if is_empty(coordinates) {
         met.push((Remark::Placeless, 1));
@@ -281,7 +280,7 @@ fn multi_polygon(
     Ok(if parts.is_empty() { Vec::new() } else { vec![joined(parts)] })
 }
 
-/// Not there, `null` or an empty list.
+/// `true` if they are missing, `null` or an empty list.
 fn is_empty(coordinates: &Value) -> bool {
     coordinates.is_null() || coordinates.as_array().is_some_and(Vec::is_empty)
 }

@@ -24,7 +24,7 @@ use crate::{
 const PNG: &str = "label PNG";
 const TIFF: &str = "label TIFF";
 
-/// The most bytes of labels held in memory: 65 000 × 32 000 px at 16 bits.
+/// Largest size of a label map in memory, in bytes: 65 000 × 32 000 px at 16 bits.
 const LARGEST_MAP: usize = 1 << 32;
 
 /// Labels row by row.
@@ -34,7 +34,7 @@ struct LabelMap {
     labels: Labels,
 }
 
-/// In as many bytes as the file has for each.
+/// Labels with as many bytes each as in the file.
 enum Labels {
     Bits16(Vec<u16>),
     Bits32(Vec<u32>),
@@ -49,7 +49,7 @@ impl LabelMap {
         }
     }
 
-    /// What is summed over each label, without the background.
+    /// The sums of each label, without the background.
     fn extents(&self) -> BTreeMap<u32, Extent> {
         let mut extents = BTreeMap::new();
         for y in 0..self.height {
@@ -67,7 +67,7 @@ impl LabelMap {
     }
 }
 
-/// What is summed over the pixels of one label.
+/// Bounds and sums over the pixels of one label.
 #[derive(Clone, Copy)]
 struct Extent {
     bounds: PixelBounds,
@@ -77,7 +77,7 @@ struct Extent {
 }
 
 impl Extent {
-    /// Without pixels, beside one.
+    /// An extent without pixels yet, whose first will be at `x`, `y`.
     fn at(x: u32, y: u32) -> Self {
         Self { bounds: PixelBounds::of_pixel(x, y), pixels: 0.0, x: 0.0, y: 0.0 }
     }
@@ -92,7 +92,7 @@ impl Extent {
         self.y += count * (f64::from(y) + 0.5);
     }
 
-    /// The shape of `label`, as much as is wanted of it.
+    /// The shape of `label`, with the detail in the settings.
     fn shape(&self, map: &LabelMap, label: u32, settings: &ReadSettings) -> Shape {
         match settings.detail {
             Detail::Points => Shape::Point(euclid::point2(self.x / self.pixels, self.y / self.pixels)),
@@ -112,9 +112,9 @@ pub(super) fn read_tiff(source: &Source<'_>, settings: &ReadSettings) -> Result<
     objects(&decode_tiff(source.path)?, source, settings)
 }
 
-/// The objects of a map. One with a single number for several separate areas is a mask and
-/// does not say which pixel is of which object: that is told, and its areas are
-/// objects when `settings` ask for [`Parts::Objects`].
+/// The objects of a map. A map with a single number for several separate areas is a mask and does not say
+/// which pixel belongs to which object: this is remarked on, and its areas are objects if `settings` has
+/// [`Parts::Objects`].
 fn objects(map: &LabelMap, source: &Source<'_>, settings: &ReadSettings) -> Result<Reading> {
     let mut set = ObjectSet::default();
     let image = set.image_named(&source.image);
@@ -144,7 +144,7 @@ fn object(id: u64, image: ImageId, class: ClassId, shape: Shape) -> Object {
     Object { id, image, class, score: None, shape, role: Role::Object }
 }
 
-/// Whether a PNG can be a label map by its head: gray of 8 or 16 bits.
+/// `true` if a PNG can be a label map by its header: gray of 8 or 16 bits.
 pub(super) fn may_be_labels(path: &Path) -> Result<bool> {
     let head = png::Decoder::new(BufReader::new(open(path)?)).read_info();
     Ok(head.is_ok_and(|reader| holds_labels(reader.output_color_type())))
@@ -186,7 +186,7 @@ fn damaged(format: &'static str, error: &dyn std::error::Error, path: &Path) -> 
     malformed(format, "pixels", error.to_string(), path)
 }
 
-/// Whether a file begins as a TIFF: either byte order, classic and BigTIFF.
+/// `true` if a file begins as a TIFF: either byte order, classic and BigTIFF.
 pub(super) fn is_tiff(head: &[u8]) -> bool {
     [b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b"].iter().any(|magic| head.starts_with(*magic))
 }

@@ -62,7 +62,7 @@ struct Borders {
     columns: usize,
     /// One bit per direction, by corner.
     out: Vec<u8>,
-    /// Corners before it have no sides left.
+    /// Corners before this one have no sides left.
     from: usize,
 }
 
@@ -118,7 +118,7 @@ impl Borders {
         }
     }
 
-    /// Right first, so that pixels meeting at a corner stay apart.
+    /// The direction to go on in: right first, so that pixels meeting at a corner stay apart.
     fn turn(&self, corner: usize, direction: usize) -> usize {
         let candidates = [direction + 1, direction, direction + 3].map(|d| d % 4);
         candidates.into_iter().find(|&d| self.out[corner] & (1 << d) != 0).unwrap_or(direction)
@@ -135,7 +135,7 @@ impl Borders {
     }
 }
 
-/// The directions one can go on in.
+/// Directions to go on in, a bit each: all but back.
 fn turns(direction: usize) -> u8 {
     !(1 << ((direction + 2) % 4)) & 0b1111
 }

@@ -10,10 +10,9 @@
 //! | label TIFF | one channel of 8, 16 or 32 bits | pixel masks |
 //! | YOLO data set | a folder with `images/` and `labels/`, or a part of either | boxes, outlines |
 //!
-//! All give level-0 px. A file that does not name its image gives it its own
-//! path, by which [`align`](crate::align::align) finds the image again; `label.png`
-//! and the like take that of their folder. What is no object is left out, counted
-//! and told in [`Reading::remarks`].
+//! All give level-0 px. A file that does not name its image is about the image of its own path, by which
+//! [`align`](crate::align::align) finds it; `label.png` and similar names take the path of their folder.
+//! Geometries that are not objects are left out, counted and listed in [`Reading::remarks`].
 
 mod archive;
 mod bytes;
@@ -56,8 +55,7 @@ use crate::{EvalError, error::Result};
 ///
 /// # Errors
 ///
-/// [`EvalError::Read`], [`EvalError::UnknownFormat`] and
-/// [`EvalError::Malformed`], which says where.
+/// [`EvalError::Read`], [`EvalError::UnknownFormat`] and [`EvalError::Malformed`], which names the place.
 pub fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
     let data_set = yolo_folder::YoloFolder::at(path).filter(|_| path.is_dir());
     let mut reading = match data_set {
@@ -71,7 +69,7 @@ pub fn read(path: &Path, settings: &ReadSettings) -> Result<Reading> {
     Ok(reading)
 }
 
-/// The files that [`read`] would look into: a folder's that may hold annotations.
+/// The files that [`read`] would open: for a folder, those that may hold annotations.
 ///
 /// # Errors
 ///
@@ -104,8 +102,8 @@ pub fn read_all(paths: &[PathBuf], settings: &ReadSettings) -> Result<Reading> {
     Ok(together.finish())
 }
 
-/// Files of a folder that hold no objects (an index, a list of patients) are
-/// passed over, as long as others do.
+/// Reads a folder. Files that hold no objects (an index, a list of patients) are skipped, as long as others
+/// do.
 fn read_folder(folder: &Path, settings: &ReadSettings) -> Result<Reading> {
     let files = annotation_files(folder)?;
     let mut together = Together::default();
@@ -123,8 +121,8 @@ fn read_folder(folder: &Path, settings: &ReadSettings) -> Result<Reading> {
     Ok(together.finish())
 }
 
-/// A folder of PNGs that are label maps, though they are called as the slides are.
-/// `None` where there is none, or one that cannot be a label map.
+/// Reads a folder of PNGs that are label maps, though they are named as the slides are. `None` if there is no
+/// PNG, or one that cannot be a label map.
 fn label_maps(folder: &Path, settings: &ReadSettings) -> Result<Option<Reading>> {
     let mut together = Together::default();
     for file in collect_files(folder)?.iter().filter(|file| has_ending(file, &[".png"])) {
@@ -137,7 +135,7 @@ fn label_maps(folder: &Path, settings: &ReadSettings) -> Result<Option<Reading>>
     Ok((together.files() > 0).then(|| together.finish()))
 }
 
-/// What a folder holds: a run's tables, or any annotation files below it.
+/// Annotation files of a folder: a run's tables, or any annotation files below it.
 fn annotation_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let cells = folder.join("cells");
     let mut files = collect_files(if cells.is_dir() { &cells } else { folder })?;
@@ -213,7 +211,7 @@ mod tests {
         // Given one by one, too.
         let paths = ["a", "b"].map(|id| folder.path().join(id).join("001.csv"));
         assert_eq!(read_all(&paths, &settings).unwrap().set.images.len(), 2);
-        // Two files of one image are put together, and that is said.
+        // Two files of one image are put together, with a remark.
         fs::write(folder.path().join("a/001.geojson"), "[]").unwrap();
         let joined = read(folder.path(), &settings).unwrap();
         assert_eq!((joined.set.images.len(), joined.remarks.count(Remark::SharedImage)), (2, 1));

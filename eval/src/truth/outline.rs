@@ -1,4 +1,4 @@
-//! Rings of points into shapes, less what has no area.
+//! Shapes from rings of points, without rings that have no area.
 
 use super::remarks::Remark;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Why it is no area: there is no ring, or the outer one has none.
+/// The reason why it is no area: there is no ring, or the outer one has none.
 pub(super) fn area(mut rings: Vec<Ring>, slivers: &mut u64) -> Result<Polygon, Remark> {
     rings.iter_mut().for_each(open);
     match rings.first() {
@@ -33,7 +33,7 @@ fn open(ring: &mut Ring) {
     }
 }
 
-/// Whether all points lie on one line, as those of fewer than three do.
+/// `true` if all points lie on one line, as those of fewer than three do.
 pub(super) fn is_sliver(ring: &Ring) -> bool {
     let Some((first, rest)) = ring.split_first() else { return true };
     let Some(along) = rest.iter().map(|point| *point - *first).find(|v| v.square_length() > 0.0) else {

@@ -1,6 +1,6 @@
-//! slidemill's own `cells` tables, and any Parquet with the same columns:
-//! `x_px`, `y_px`, `bbox {xmin, ymin, xmax, ymax}`, `geometry` (WKB),
-//! `class_name` or `class_id`, `score`; what is there is used.
+//! slidemill's own `cells` tables, and any Parquet with the same columns: `x_px`, `y_px`,
+//! `bbox {xmin, ymin, xmax, ymax}`, `geometry` (WKB), `class_name` or `class_id`, `score`; those that exist
+//! are used.
 
 use std::{collections::BTreeMap, fs::File};
 
@@ -84,7 +84,7 @@ fn slide_name(source: &Source<'_>) -> String {
     slide.map_or_else(|| source.image.clone(), str::to_owned)
 }
 
-/// What a table says of itself under the key `slidemill`, as JSON.
+/// Metadata of a table under the key `slidemill`, as JSON.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct About {
@@ -95,8 +95,8 @@ struct About {
 }
 
 impl About {
-    /// The lowest score of a cell in the table: what holds for all classes, or for
-    /// one of them.
+    /// The lowest score of a cell in the table: the smallest limit of those for all classes and for single
+    /// ones.
     fn cut_at(&self) -> Option<f32> {
         let text = |name: &str| self.settings.get(name).and_then(serde_json::Value::as_str);
         let of_all: f32 = text("min_score")?.parse().ok()?;
@@ -105,7 +105,7 @@ impl About {
         Some(of_classes.fold(of_all, f32::min))
     }
 
-    /// Nothing, for tables that other programs wrote.
+    /// Reads the metadata; empty for tables that other programs wrote.
     fn from_metadata(metadata: &[KeyValue]) -> Self {
         let ours = metadata.iter().find(|pair| pair.key == "slidemill");
         let text = ours.and_then(|pair| pair.value.as_deref()).unwrap_or("{}");
@@ -115,7 +115,7 @@ impl About {
 
 type Problem = (String, String);
 
-/// Gives the rows that are no object, and why.
+/// Adds the rows; returns those that are no object, each with the reason.
 fn add_batch(
     set: &mut ObjectSet,
     batch: &RecordBatch,
@@ -164,7 +164,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Ids of whole numbers; other kinds are passed over.
+/// Ids of whole numbers; `None` for other types.
 fn ids(array: &dyn Array) -> Option<Vec<u64>> {
     if let Some(ids) = array.as_primitive_opt::<UInt64Type>() {
         return Some(ids.values().to_vec());
@@ -173,7 +173,7 @@ fn ids(array: &dyn Array) -> Option<Vec<u64>> {
     signed.values().iter().map(|&id| u64::try_from(id).ok()).collect()
 }
 
-/// Names, each once, and which row has which.
+/// Names, each once, and the place of each row's name.
 struct ClassColumn {
     names: Vec<String>,
     of_row: Vec<usize>,
@@ -276,7 +276,8 @@ impl<'a> Places<'a> {
         Ok(Self::Boxes([x0?, y0?, x1?, y1?]))
     }
 
-    /// As [`wkb::shape`]: what is no object is told from what is broken.
+    /// Reads a shape as [`wkb::shape`] does: the inner result is `Ok` for a shape that is no object, `Err` for a
+    /// broken one.
     fn shape(&self, row: usize, slivers: &mut u64) -> Result<Shape, Result<Remark, String>> {
         match self {
             Self::Points(x, y) => Ok(Shape::Point(euclid::point2(finite(x[row])?, finite(y[row])?))),
@@ -334,7 +335,7 @@ fn finite(place: f64) -> Result<f64, Result<Remark, String>> {
     if place.is_finite() { Ok(place) } else { Err(Err("place is empty or not finite".to_owned())) }
 }
 
-/// The bytes in one row of a column of bytes, of whichever kind.
+/// The bytes in one row of a column of any binary type.
 fn binary(array: &dyn Array, row: usize) -> &[u8] {
     if let Some(small) = array.as_binary_opt::<i32>() {
         return small.value(row);
@@ -345,7 +346,7 @@ fn binary(array: &dyn Array, row: usize) -> &[u8] {
     }
 }
 
-/// Any numeric column; empty places are NaN.
+/// Any numeric column; rows without a value are NaN.
 fn numbers(name: &str, array: &dyn Array) -> Result<Vec<f64>, Problem> {
     macro_rules! as_f64 {
         ($($kind:ty),*) => {

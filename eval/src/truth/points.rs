@@ -21,7 +21,7 @@ use crate::{
 
 const FORMAT: &str = "CSV";
 
-// As `sheet::plain` gives them.
+// In the form that `sheet::plain` returns.
 const X: &[&str] = &["x", "x px", "cx", "centroid x", "centroid x px", "x level0"];
 const Y: &[&str] = &["y", "y px", "cy", "centroid y", "centroid y px", "y level0"];
 const X_UM: &[&str] = &["x um", "centroid x um"];
@@ -35,31 +35,31 @@ const LABEL: &[&str] = &["label"];
 const SCORE: &[&str] = &["score", "probability", "prob", "confidence", "detection probability"];
 const IMAGE: &[&str] = &["image", "image name", "slide", "slide id", "file", "file name"];
 
-/// What R, pandas and spreadsheets write where there is nothing.
+/// Texts that R, pandas and spreadsheets write for a missing value.
 const NOTHING: [&str; 4] = ["", "NA", "NaN", "nan"];
 
-/// Whether the first line names columns we can place objects by.
+/// `true` if the first line names columns that place objects.
 pub(super) fn looks_like(text: &str) -> bool {
     Sheet::header_of(text).is_some_and(|header| Columns::find(&header).is_some())
 }
 
-/// Where the columns stand.
+/// Places of the columns.
 struct Columns {
     place: Place,
     bounds: Option<[usize; 4]>,
     class: Option<usize>,
     score: Option<usize>,
     image: Option<usize>,
-    /// Of the object's number, or of its class.
+    /// The column of the object's number, or of its class.
     label: Option<usize>,
 }
 
-/// Which columns give the centre.
+/// Columns that give the centre.
 #[derive(Clone, Copy)]
 enum Place {
     Px(usize, usize),
     Um(usize, usize),
-    /// scikit-image's: of pixel centres, while all else counts from pixel corners.
+    /// scikit-image's: from pixel centres, while all others count from pixel corners.
     PixelCentres(usize, usize),
     /// Boxes only: their centres.
     Bounds,
@@ -90,7 +90,7 @@ impl Columns {
         })
     }
 
-    /// All that hold numbers.
+    /// All columns that hold numbers.
     fn of_numbers(&self) -> Vec<usize> {
         let centre = match self.place {
             Place::Px(x, y) | Place::Um(x, y) | Place::PixelCentres(x, y) => vec![x, y],
@@ -141,8 +141,8 @@ pub(super) fn read(text: &str, source: &Source<'_>, settings: &ReadSettings) -> 
     Ok(Reading { set: set.finish(), remarks, ..Reading::default() })
 }
 
-/// Whether the column `label` holds a whole number for each row that no other row
-/// of the same image has: then it counts objects, as label maps do.
+/// `true` if the column `label` holds, in each row, a whole number that no other row of the same image has:
+/// then it counts objects, as label maps do.
 fn numbers_objects(sheet: &Sheet, columns: &Columns, label: usize) -> bool {
     let mut seen: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     let each_once = sheet.rows.iter().all(|row| {
@@ -153,7 +153,7 @@ fn numbers_objects(sheet: &Sheet, columns: &Columns, label: usize) -> bool {
     each_once && seen.values().any(|numbers| numbers.len() > 1)
 }
 
-/// Also as pandas writes it, with a point and a zero.
+/// Reads a whole number, also as pandas writes it, with a point and a zero.
 fn whole_number(text: &str) -> Option<u64> {
     let text = text.trim();
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
@@ -166,7 +166,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// `None` where nothing is written.
+    /// The text of a cell; `None` if it is empty.
     fn text(&self, column: usize) -> Option<&'a str> {
         self.record.get(column).map(str::trim).filter(|text| !NOTHING.contains(text))
     }

@@ -1,4 +1,4 @@
-//! What files hold, one by one and together.
+//! Contents of annotation files, one by one and together.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -8,16 +8,15 @@ use crate::{
     objects::{ObjectSet, SetBuilder},
 };
 
-/// What a file or folder holds.
+/// Contents of a file or folder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reading {
     /// The objects.
     pub set: ObjectSet,
-    /// What was left out or had to be decided.
+    /// Remarks on objects left out and on decisions made.
     pub remarks: Remarks,
-    /// Whether images that were looked at may be missing from the set because
-    /// nothing was found in them: COCO results name an image only where they have
-    /// an object.
+    /// `true` if images that were looked at may be missing from the set because nothing was found in them:
+    /// COCO results name an image only where they have an object.
     pub omits_empty_images: bool,
     /// Whether it is a picture of labels: px are those of the picture, and ids of objects are their labels.
     pub is_label_picture: bool,
@@ -27,7 +26,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Without remarks, of a format that names every image.
+    /// A reading without remarks, of a format that names every image.
     pub(super) fn of_all_images(set: ObjectSet) -> Self {
         Self { set, ..Self::default() }
     }

@@ -1,10 +1,10 @@
-//! What was met in files that a reader of the figures should know.
+//! Remarks on files, for the reader of the figures.
 
 use std::collections::BTreeMap;
 
 use wsi_types::wording::grouped;
 
-/// Something met while reading.
+/// A remark on something found while reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remark {
     /// A line, such as a ruler: no object.
@@ -22,7 +22,7 @@ pub enum Remark {
     PartsKept,
     /// A label map with one number for several separate areas.
     YesNoMask,
-    /// Pictures taken for label maps though no name says so.
+    /// Pictures read as label maps though their names do not say that they are.
     PicturesAsLabels,
     /// A column `label` with another number in each row, taken for the number of
     /// the object and not for a class.
@@ -34,13 +34,13 @@ pub enum Remark {
 }
 
 impl Remark {
-    /// Whether it is about objects that are missing from what was read.
+    /// `true` if it is about objects that are missing from what was read.
     #[must_use]
     pub fn is_left_out(self) -> bool {
         matches!(self, Self::Line | Self::Collection | Self::Sliver | Self::Placeless)
     }
 
-    /// In words, of `count` of them.
+    /// The remark in words, for `count` cases.
     fn words(self, count: u64) -> String {
         let of =
             |one: &str, many: &str| format!("{} {}", grouped(count), if count == 1 { one } else { many });
@@ -87,21 +87,21 @@ impl Remark {
     }
 }
 
-/// How often something was met, and where first.
+/// Number of times a remark applies, and the place of the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
-    /// How often.
+    /// Number of times.
     pub count: u64,
-    /// The place in its file and the path, of the first.
+    /// The place in the file and the path, of the first.
     pub first: String,
 }
 
-/// All that was met.
+/// All remarks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Remarks(BTreeMap<Remark, Tally>);
 
 impl Remarks {
-    /// Adds `count` of `what`; `place` is only asked for the first.
+    /// Adds `count` of `what`; `place` is called only for the first.
     pub fn add(&mut self, what: Remark, count: u64, place: impl FnOnce() -> String) {
         if count > 0 {
             let tally = self.0.entry(what).or_insert_with(|| Tally { count: 0, first: place() });
@@ -109,14 +109,14 @@ impl Remarks {
         }
     }
 
-    /// Adds all of `others`, which were met later.
+    /// Adds all of `others`, which come later.
     pub fn extend(&mut self, others: Self) {
         for (what, tally) in others.0 {
             self.add(what, tally.count, || tally.first);
         }
     }
 
-    /// How often `what` was met.
+    /// Number of times `what` applies.
     #[must_use]
     pub fn count(&self, what: Remark) -> u64 {
         self.0.get(&what).map_or(0, |tally| tally.count)
@@ -130,7 +130,7 @@ impl Remarks {
         Some(format!("left out: {what}; the first: {first}"))
     }
 
-    /// Everything in words, without places and names of files.
+    /// All remarks in words, without places and names of files.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let left_out = self.left_out_parts().map(|(what, _)| format!("left out: {what}"));

@@ -1,27 +1,26 @@
-//! How annotation files are read.
+//! Settings for reading annotation files.
 
 use wsi_types::Mpp;
 
 use crate::objects::Detail;
 
-/// How files are read.
+/// Settings for reading annotation files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadSettings {
-    /// What to keep of shapes; [`Criterion::detail`](crate::matching::Criterion::detail)
-    /// says what a criterion needs.
+    /// Detail of shapes to keep; [`Criterion::detail`](crate::matching::Criterion::detail) returns the detail
+    /// that a criterion needs.
     pub detail: Detail,
-    /// Pixel size of images whose file does not say it.
+    /// Pixel size of images whose file does not give it.
     pub mpp: Option<Mpp>,
-    /// Classes that mean "nobody annotated here". QuPath's `Ignore*` is known.
+    /// Classes that mean "nobody annotated here". QuPath's `Ignore*` is always one.
     pub ignore_classes: Vec<String>,
     /// Takes the nucleus of a QuPath cell that has both outlines.
     pub nuclei: bool,
-    /// What separate parts of one shape are.
+    /// Meaning of separate parts of one shape.
     pub parts: Parts,
-    /// Takes what is marked `iscrowd` for single objects: CVAT marks all that was
-    /// drawn with its brush so.
+    /// Takes objects marked `iscrowd` for single objects: CVAT marks all objects drawn with its brush so.
     pub crowds_are_objects: bool,
-    /// Which of QuPath's objects are taken.
+    /// Takes only those of QuPath's objects that a program detected, and no annotations.
     pub qupath: QuPathObjects,
 }
 
@@ -51,16 +50,15 @@ pub enum QuPathObjects {
     Annotations,
 }
 
-/// What the separate parts of a GeoJSON multi-polygon, or of a mask with one
-/// number, are.
+/// Meaning of the separate parts of a GeoJSON multi-polygon, or of a mask with one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Parts {
-    /// Objects each, where an annotation's class is one of cells: QuPath merges
-    /// all annotations of a class into one. Else parts of one object.
+    /// Each an object, if an annotation's class is one of cells: QuPath merges all annotations of a class
+    /// into one. Else parts of one object.
     #[default]
     ByClass,
     /// Parts of one object.
     Whole,
-    /// Objects each.
+    /// Each an object.
     Objects,
 }

@@ -28,7 +28,7 @@ impl Sheet {
     /// [`Malformed`](crate::EvalError::Malformed) names the line of a row that has
     /// another number of columns than the header.
     pub fn new(text: &str, path: &Path) -> Result<Self> {
-        // A reader of CSV that meets both counts the line of a row from before its "\n".
+        // Given "\r\n", the CSV reader would count the line of a row from before its "\n".
         let text = text.replace("\r\n", "\n");
         let start = Start::new(&text);
         let mut reader = start.reader();
@@ -42,8 +42,8 @@ impl Sheet {
         Start::new(text).reader().headers().ok().cloned()
     }
 
-    /// The column that goes by the first of `names` that one has. Names are in the
-    /// form that [`plain`] gives.
+    /// The first column that has one of `names`, in the order of `names`. Names are in the form that
+    /// [`plain`] returns.
     #[must_use]
     pub fn column(&self, names: &[&str]) -> Option<usize> {
         column(&self.header, names)
@@ -55,8 +55,8 @@ impl Sheet {
         row.position().map_or(0, csv::Position::line) + self.skipped
     }
 
-    /// Whether numbers have a decimal comma: some cell of `columns` has one, and
-    /// none has a point. Never where the comma parts columns.
+    /// `true` if numbers have a decimal comma: some cell of `columns` has one, and none has a point. Never
+    /// `true` if the comma separates columns.
     #[must_use]
     pub fn has_decimal_commas(&self, columns: &[usize]) -> bool {
         if self.separator == b',' {
@@ -67,8 +67,8 @@ impl Sheet {
     }
 }
 
-/// The column of `header` that goes by the first of `names` that one has: as it is
-/// written, before one that only looks like it (R calls its numbers of rows `X`).
+/// The first column of `header` that has one of `names`, in the order of `names`: a column written exactly so
+/// comes before one that only looks like it (R calls its row numbers `X`).
 pub(super) fn column(header: &StringRecord, names: &[&str]) -> Option<usize> {
     let plain: Vec<String> = header.iter().map(plain).collect();
     names.iter().find_map(|name| {
@@ -77,13 +77,13 @@ pub(super) fn column(header: &StringRecord, names: &[&str]) -> Option<usize> {
     })
 }
 
-/// Both columns of a pair, or none.
+/// Both columns of a pair, or `None`.
 pub(super) fn columns(header: &StringRecord, x: &[&str], y: &[&str]) -> Option<(usize, usize)> {
     column(header, x).zip(column(header, y))
 }
 
-/// A column's name without what tools change about it: case, `.`, `_`, `-` and
-/// spaces between words (R writes points), and how "micro" is written.
+/// A column's name without the differences between tools: case, `.`, `_`, `-` and spaces between words (R
+/// writes points), and the spelling of "micro".
 #[must_use]
 pub fn plain(name: &str) -> String {
     let name = name.trim().to_lowercase();
@@ -96,7 +96,7 @@ pub fn plain(name: &str) -> String {
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// How a table begins.
+/// The start of a table: its separator, and the lines before the header.
 struct Start<'a> {
     text: &'a str,
     separator: u8,
@@ -104,8 +104,8 @@ struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Spreadsheets say `sep=;` in a line of its own; else the header decides:
-    /// comma, tab or semicolon, whichever it has most of.
+    /// Finds the separator: spreadsheets write `sep=;` in a line of its own; else it is the one of comma, tab
+    /// and semicolon that the header has most of.
     fn new(text: &'a str) -> Self {
         let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
         if let [b's', b'e', b'p', b'=', separator] =

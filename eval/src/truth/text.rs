@@ -1,16 +1,16 @@
-//! The text of a file, whatever wrote it: UTF-8 or UTF-16 with or without a byte
-//! order mark, or Windows-1252, which spreadsheets and QuPath on Windows write.
+//! The text of a file, from any program: UTF-8 or UTF-16 with or without a byte order mark, or Windows-1252,
+//! which spreadsheets and QuPath on Windows write.
 
 use std::{fs, path::Path};
 
 use crate::{EvalError, error::Result};
 
-/// How the bytes of a file were read.
+/// Encoding in which the bytes of a file were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// By the standard.
+    /// UTF-8 or UTF-16.
     Unicode,
-    /// As Windows-1252: the bytes are no UTF-8 and do not say what they are.
+    /// Windows-1252: the bytes are not UTF-8 and do not name their encoding.
     Windows1252,
 }
 
@@ -18,7 +18,7 @@ pub enum Encoding {
 ///
 /// # Errors
 ///
-/// [`EvalError::Read`], also for bytes that are no text.
+/// [`EvalError::Read`], also for bytes that are not text.
 pub fn read_text(path: &Path) -> Result<(String, Encoding)> {
     let bytes = fs::read(path).map_err(|source| EvalError::Read { source, path: path.to_owned() })?;
     decoded(bytes, path)
@@ -34,12 +34,12 @@ pub(super) fn decoded(bytes: Vec<u8>, path: &Path) -> Result<(String, Encoding)>
     })
 }
 
-/// `None` for what is no text.
+/// Decodes the bytes; `None` if they are not text.
 fn decode(bytes: Vec<u8>) -> Option<(String, Encoding)> {
     let wide = match bytes.as_slice() {
         [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
         [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
-        // Without a mark the zeros of its first letters tell.
+        // Without a mark, the zeros in the first letters show the encoding.
         rest @ [1..=255, 0, 1..=255, 0, ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
         rest @ [0, 1..=255, 0, 1..=255, ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
         _ => None,
@@ -68,7 +68,7 @@ fn without_mark(text: String) -> String {
     }
 }
 
-/// `None` for the five bytes without a character, and for zero, which no text has.
+/// Decodes a byte; `None` for the five bytes without a character, and for zero, which is not in any text.
 fn windows_1252(byte: u8) -> Option<char> {
     const FROM_80: [char; 32] = [
         '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', '\0', '‘', '’',
@@ -82,8 +82,8 @@ fn windows_1252(byte: u8) -> Option<char> {
     (character != '\0').then_some(character)
 }
 
-/// JSON with `NaN` and `Infinity`, as Python, R and QuPath write numbers that are
-/// not known, made JSON by the standard: they become `null`. Lines stay lines.
+/// JSON with `NaN` and `Infinity`, as Python, R and QuPath write unknown numbers, turned into standard JSON:
+/// they become `null`. Line breaks stay.
 pub(super) fn without_nan(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.contains("NaN") && !text.contains("Infinity") {
         return text.into();
@@ -111,7 +111,7 @@ fn push_without_nan(clean: &mut String, between_strings: &str) {
     }
 }
 
-/// Behind the closing quote of the string that `text` begins with.
+/// Offset behind the closing quote of the string that `text` begins with.
 fn end_of_string(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 1;

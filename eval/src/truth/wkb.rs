@@ -1,4 +1,4 @@
-//! Well-known binary, as GeoParquet holds it: what of it is an object.
+//! Well-known binary, as GeoParquet holds it, into objects.
 
 use merger::wkb::{Geometry, Rings, geometry};
 
@@ -21,7 +21,7 @@ pub(super) fn shape(bytes: &[u8], slivers: &mut u64) -> Result<Shape, Result<Rem
     }
 }
 
-/// The parts that are areas; without one, why the last is none.
+/// Joins the parts that have area; without one, returns why the last has none.
 fn multi_polygon(parts: Vec<Rings>, slivers: &mut u64) -> Result<Shape, Remark> {
     let mut areas: Vec<Polygon> = Vec::new();
     let mut why = Remark::Placeless;

@@ -1,11 +1,10 @@
 //! YOLO data sets: `images/` and `labels/` side by side, class names in
 //! `data.yaml`.
 //!
-//! Each picture is an image of its own, in its px. A data set that `slidemill
-//! dataset` made also says in `tiles.csv` where its tiles lie, and is read back
-//! into level-0 px of the images it was cut from: its labels then judge, and are
-//! judged by, what those images are annotated with. Its `images/` or `labels/`,
-//! or a split of them, given by themselves, are pictures as of anyone else.
+//! Each picture is an image of its own, in its px. A data set that `slidemill dataset` made also says in
+//! `tiles.csv` where its tiles lie, and is read back into level-0 px of the images it was cut from: its
+//! labels can be compared with the annotations of those images. Its `images/` or `labels/`, or a split of
+//! them, given by themselves, are pictures like those of any other data set.
 
 mod picture;
 mod tiles;
@@ -31,11 +30,11 @@ const NAMES: [&str; 2] = ["data.yaml", "data.yml"];
 /// A data set, or a part of one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct YoloFolder {
-    /// Where `data.yaml` lies.
+    /// The folder that holds `data.yaml`.
     root: PathBuf,
-    /// The pictures asked for, below `root/images`.
+    /// The folder of the pictures to read, below `root/images`.
     part: PathBuf,
-    /// Whether it was asked for as a whole, by its root.
+    /// `true` if the whole data set was given, by its root.
     whole: bool,
 }
 
@@ -57,8 +56,8 @@ impl YoloFolder {
         &self.root
     }
 
-    /// Both sides are there, and what is beside the pictures are YOLO labels:
-    /// people also keep GeoJSON or label PNGs so.
+    /// `true` if both sides are there and the files beside the pictures are YOLO labels: people also keep
+    /// GeoJSON or label PNGs in such folders.
     fn exists(&self) -> bool {
         let [_, labels] = SIDES.map(|side| self.root.join(side).join(&self.part));
         SIDES.iter().all(|side| self.root.join(side).join(&self.part).is_dir())
@@ -89,7 +88,7 @@ impl YoloFolder {
 
     fn picture(&self, path: PathBuf) -> Result<Option<Picture>> {
         let Some(size) = picture_size(&path)? else { return Ok(None) };
-        // Below `images/`, since that is where the files were looked for.
+        // Below `images/`, since `files` were looked for there.
         let images = self.root.join("images");
         let below = path.strip_prefix(&images).unwrap_or(&path);
         let labels = self.root.join("labels").join(below).with_extension("txt");
@@ -115,8 +114,8 @@ fn as_images(pictures: Vec<Picture>) -> ObjectSet {
     set.finish()
 }
 
-/// Width and height in px, from the head of a PNG or JPEG; `None` for a file that
-/// is no picture by its name.
+/// Width and height in px, from the header of a PNG or JPEG; `None` for a file whose name is not that of a
+/// picture.
 fn picture_size(path: &Path) -> Result<Option<(f64, f64)>> {
     if !is_picture_name(path) {
         return Ok(None);
@@ -130,8 +129,7 @@ fn picture_size(path: &Path) -> Result<Option<(f64, f64)>> {
     Ok(Some((size.width as f64, size.height as f64)))
 }
 
-/// Labels have numbers; `data.yaml` says what they mean. Without it a class goes
-/// by its number.
+/// Names the classes. Labels have numbers; `data.yaml` names them. Without it a class is named by its number.
 fn name_classes(set: &mut ObjectSet, names: Option<Vec<String>>, root: &Path) -> Result<()> {
     let most = set.objects.iter().map(|object| usize::from(object.class.0) + 1).max().unwrap_or(0);
     let names = names.unwrap_or_else(|| (0..most).map(|number| number.to_string()).collect());
@@ -159,8 +157,8 @@ fn class_names(root: &Path) -> Result<Option<Vec<String>>> {
     names.map(Some)
 }
 
-/// `names:` in the four ways it is written: a list or numbered names, in lines
-/// or in one. Anything else of YAML is none of our business.
+/// Reads `names:` in the four ways it is written: a list or numbered names, in lines or in one. Any other
+/// YAML is ignored.
 fn names_in(text: &str) -> Option<Vec<String>> {
     let mut lines = text.lines().map(|line| line.split(" #").next().unwrap_or(line).trim_end());
     let first = lines.find_map(|line| line.strip_prefix("names:"))?.trim();
@@ -210,15 +208,14 @@ fn unquoted(name: &str) -> String {
     }
 }
 
-/// Whether there are label files below a folder, and no annotations of another
-/// kind.
+/// `true` if there are label files below a folder, and no annotations of another kind.
 fn holds_text_alone(folder: &Path) -> bool {
     let Ok(files) = collect_files(folder) else { return false };
     files.iter().any(|path| path.extension().is_some_and(|extension| extension == "txt"))
         && !files.iter().any(|path| is_annotation_name(path))
 }
 
-/// Whether a file of a data set is a picture by its name.
+/// `true` if a file of a data set is a picture by its name.
 fn is_picture_name(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     has_ending(path, &[".png", ".jpg", ".jpeg"]) && !hidden

@@ -1,4 +1,4 @@
-//! The columns of the cells table: what each means, how it is filled and read back.
+//! The columns of the cells table: meaning, filling and reading back.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::geoparquet::{TableContext, corner_fields, covering};
 use crate::morphology::Shape;
 use crate::wkb::{polygon_of_box, put_polygon};
 
-/// One row: a cell and what is worked out from it.
+/// One row: a cell and the values computed from it.
 pub struct Row<'a> {
     pub(super) cell: &'a Cell,
     pub(super) shape: Option<Shape>,
@@ -33,7 +33,7 @@ pub struct Row<'a> {
 pub struct Block<'a> {
     pub(super) rows: &'a [Row<'a>],
     pub(super) context: &'a TableContext,
-    /// Of all classes up to the largest that occurs.
+    /// Names of all classes up to the largest that occurs.
     pub(super) class_names: &'a ArrayRef,
 }
 
@@ -42,7 +42,7 @@ impl Block<'_> {
         Arc::new(Float32Array::from_iter_values(self.rows.iter().map(|row| value(row) as f32)))
     }
 
-    /// What only an outline can tell.
+    /// A column of values that need an outline.
     fn shape(&self, value: impl Fn(&Shape) -> f64) -> ArrayRef {
         self.maybe_f32(|row| row.shape.as_ref().map(&value))
     }
@@ -51,7 +51,7 @@ impl Block<'_> {
         self.maybe::<Float32Type>(|row| value(row).map(|value| value as f32))
     }
 
-    /// A column with gaps; most runs do not fill most of these at all.
+    /// A column with gaps; most runs leave most of these empty.
     fn maybe<T: ArrowPrimitiveType>(&self, value: impl Fn(&Row<'_>) -> Option<T::Native>) -> ArrayRef {
         if self.rows.iter().all(|row| value(row).is_none()) {
             return Arc::new(PrimitiveArray::<T>::new_null(self.rows.len()));

@@ -1,11 +1,10 @@
-//! A cell as its table has it.
+//! A row of the cells table.
 
 use std::sync::Arc;
 
 use wsi_types::{ClassId, Level0Box, Level0Point};
 
-/// A row of the cells table. Each field is named as its column, whose meaning
-/// `docs/output.md` tells.
+/// A row of the cells table. Each field has the name of its column; `docs/output.md` gives the meanings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellRow {
     /// Unique within the slide.
@@ -51,7 +50,7 @@ pub struct CellRow {
     pub n_merged: u16,
     /// From the centroid to the nearest inner window border.
     pub seam_dist_um: Option<f32>,
-    /// What may be missing of it; see [`edge`](crate::cell::edge).
+    /// Bits for parts that may be missing; see [`edge`](crate::cell::edge).
     pub edge_flag: u8,
     /// Indices in the plan of the windows that saw it.
     pub windows: Vec<u32>,
@@ -63,15 +62,15 @@ pub struct CellRow {
     pub runner_up_class: Option<ClassId>,
     /// The smallest region that the centroid lies in.
     pub region_id: Option<u64>,
-    /// Of several detectors: the score each gave it, `None` where it did not see
-    /// it. `None` for one.
+    /// The score that each of several detectors gave it, `None` for one that did not see it. `None` when
+    /// there is only one.
     pub detector_scores: Option<Vec<Option<f32>>>,
     /// The score of `runner_up_class`.
     pub runner_up_score: Option<f32>,
 }
 
 impl Default for CellRow {
-    /// Nothing, nowhere.
+    /// An empty row at the origin.
     fn default() -> Self {
         Self {
             cell_id: 0,

@@ -22,18 +22,17 @@ use crate::geoparquet::{
 use crate::morphology::Shape;
 use crate::outline_grid::{OUTLINE_STEP_PX, round_outlines};
 
-/// Rows turned into columns at a time: they stay in the cache while every
-/// column goes over them.
+/// Number of rows turned into columns at a time: they stay in the cache while every column goes over them.
 const ROWS_PER_BLOCK: usize = 2048;
 
-/// Writes the cells of one slide as `path`, whole or not at all. Their ids are
-/// made unique first ([`settle_ids`]), and their outlines come to lie on a grid of
-/// [`OUTLINE_STEP_PX`]; their order in the slice does not matter and stays.
+/// Writes the cells of one slide as `path`, whole or not at all. Before that, makes their ids unique
+/// ([`settle_ids`]) and moves their outlines to a grid of [`OUTLINE_STEP_PX`]; the order of `cells` does not
+/// matter and stays.
 ///
 /// # Errors
 ///
-/// [`MergeError::DiskFull`], [`MergeError::Io`] or [`MergeError::Encode`]; a
-/// file that was there before is still there then.
+/// [`MergeError::DiskFull`], [`MergeError::Io`] or [`MergeError::Encode`]; a file of that name from before is
+/// then still there.
 pub fn write_cells(
     path: &Path,
     cells: &mut [Cell],
@@ -42,8 +41,8 @@ pub fn write_cells(
     stage_cells(folder_of(path), path, cells, context).and_then(put_in_place)
 }
 
-/// [`write_cells`], but that the table lies in `folder`, on the same file system,
-/// until it is [put in place](whole_file::put_in_place).
+/// As [`write_cells`], but leaves the table in `folder`, on the same file system, until it is [put in
+/// place](whole_file::put_in_place).
 ///
 /// # Errors
 ///

@@ -1,5 +1,4 @@
-//! The columns of the regions table: what each means, how it is filled and read
-//! back.
+//! The columns of the regions table: meaning, filling and reading back.
 
 use std::sync::Arc;
 

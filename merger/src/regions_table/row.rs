@@ -1,9 +1,8 @@
-//! A region as its table has it.
+//! A row of the regions table.
 
 use wsi_types::{Level0Box, Level0Point};
 
-/// A row of the regions table. Each field is named as its column, whose meaning
-/// `docs/output.md` tells.
+/// A row of the regions table. Each field has the name of its column; `docs/output.md` gives the meanings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegionRow {
     /// Unique within the slide.
@@ -14,7 +13,7 @@ pub struct RegionRow {
     pub name: Option<String>,
     /// The class that person gave it.
     pub class_name: Option<String>,
-    /// `x_px`, `y_px`: where the outer ring balances, in level-0 px.
+    /// `x_px`, `y_px`: centre of mass of the outer ring, in level-0 px.
     pub centroid: Level0Point,
     /// Without holes.
     pub area_um2: f64,
@@ -30,9 +29,9 @@ pub struct RegionRow {
     pub n_holes: u32,
     /// Cells whose centroid lies in it.
     pub n_cells: u64,
-    /// Those per mm² of `analysed_um2`.
+    /// Number of them per mm² of `analysed_um2`.
     pub cells_per_mm2: f64,
-    /// Those by class.
+    /// Number of them by class.
     pub n_cells_by_class: Vec<u64>,
     /// In level-0 px, rounded outward to `f32`.
     pub bbox: Level0Box,
@@ -42,7 +41,7 @@ pub struct RegionRow {
 }
 
 impl Default for RegionRow {
-    /// Nothing, nowhere.
+    /// An empty row at the origin.
     fn default() -> Self {
         Self {
             region_id: 0,

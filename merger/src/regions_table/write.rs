@@ -1,4 +1,4 @@
-//! Regions become rows of a table, with the same file metadata as cells have.
+//! Writes regions as rows of a table, with the same file metadata as cells have.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub fn write_regions(
     stage_regions(folder_of(path), path, regions, context).and_then(put_in_place)
 }
 
-/// [`write_regions`], but that the table lies in `folder`, on the same file
-/// system, until it is [put in place](whole_file::put_in_place).
+/// As [`write_regions`], but leaves the table in `folder`, on the same file system, until it is [put in
+/// place](whole_file::put_in_place).
 ///
 /// # Errors
 ///

@@ -1,10 +1,10 @@
-//! What tests share that compare with other tools.
+//! Helpers of tests that compare with other tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The Python that `SLIDEMILL_TEST_PYTHON` names, or that of `.venv-test`
-/// (`cargo xtask test` makes it), when it has `modules`; a skip is said.
+/// The Python that `SLIDEMILL_TEST_PYTHON` names, or that of `.venv-test` (`cargo xtask test` makes it), when
+/// it has `modules`; prints a skip.
 pub(crate) fn python_with(modules: &str) -> Option<PathBuf> {
     let in_venv = if cfg!(windows) { ".venv-test/Scripts/python.exe" } else { ".venv-test/bin/python" };
     let given = std::env::var_os("SLIDEMILL_TEST_PYTHON").map(PathBuf::from);

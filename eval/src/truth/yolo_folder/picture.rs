@@ -1,4 +1,4 @@
-//! A picture of a data set with what is labelled in it.
+//! A picture of a data set with its labels.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// Without folder and extension.
+    /// Its name without folder and extension.
     pub(super) fn name(&self) -> String {
         self.path
             .with_extension("")

@@ -5,7 +5,7 @@ use wsi_types::ClassId;
 use super::*;
 use crate::objects::Detail;
 
-/// A picture of `width` × `height` px, as far as its head goes.
+/// The header of a PNG of `width` × `height` px, without pixels.
 fn png(width: u32, height: u32) -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", &width.to_be_bytes()[..], &height.to_be_bytes()[..]].concat()
 }
@@ -60,8 +60,8 @@ fn every_picture_is_an_image_also_those_without_labels() {
     }
 }
 
-/// A box over the border of two tiles, one in the corner of four, and one that
-/// only looks the same because another tile's clips to nothing near it.
+/// Two boxes that two tiles show, each cut by one of them, and a box of another class at the place of the
+/// second, which is an object of its own.
 #[test]
 fn what_several_tiles_show_is_one_object_on_level_0() {
     let tile = png(100, 100);
@@ -92,7 +92,7 @@ fn what_several_tiles_show_is_one_object_on_level_0() {
             (1, [1196.0, 150.0, 1220.0, 170.0]),
         ]
     );
-    // By parts they are pictures in their own px.
+    // Given by parts, they are pictures in their own px.
     assert_eq!(read(&set.path().join("images")).unwrap().images.len(), 3);
 }
 

@@ -1,4 +1,4 @@
-//! Labels of tiles back on the images they were cut from.
+//! Labels of tiles, moved to the images they were cut from.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +20,10 @@ use crate::{
 
 type Level0Vector = euclid::Vector2D<f64, Level0Px>;
 
-/// Where each tile lies, by its name.
+/// Place of each tile, by its name.
 pub(super) type Places = BTreeMap<String, Place>;
 
-/// Where a tile lies on level 0 of its image.
+/// Place of a tile on level 0 of its image.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
     image: String,
@@ -32,10 +32,10 @@ pub(super) struct Place {
     scale: f64,
 }
 
-/// A hundredth of a px of a tile: what two tiles may differ by on one object.
+/// Largest difference between two tiles on one object, in px of the tile.
 const SAME_PX: f64 = 0.01;
 
-/// From `tiles.csv`; `None` without one, or in one that names no images.
+/// Reads `tiles.csv`; `None` without it, or if it does not name images.
 pub(super) fn places(root: &Path) -> Result<Option<Places>> {
     let path = root.join("tiles.csv");
     if !path.is_file() {
@@ -72,8 +72,7 @@ pub(super) fn places(root: &Path) -> Result<Option<Places>> {
     Ok(Some(places))
 }
 
-/// All labels on level 0 of their images, an object that several tiles show
-/// once.
+/// All labels on level 0 of their images; an object that several tiles show is there once.
 pub(super) fn on_level0(pictures: Vec<Picture>, places: &Places, root: &Path) -> Result<ObjectSet> {
     let mut set = SetBuilder::new();
     let mut seen: Vec<Vec<Seen>> = Vec::new();
@@ -112,7 +111,7 @@ impl Place {
         Level0Box::new(self.level0_point(bounds.min), self.level0_point(bounds.max))
     }
 
-    /// Tile px to level 0.
+    /// Moves a shape from tile px to level 0.
     fn level0_shape(&self, shape: Shape) -> Shape {
         match shape {
             Shape::Point(point) => Shape::Point(self.level0_point(point)),
@@ -133,8 +132,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether two tiles show one object: of one class, and the same as far as
-    /// both see.
+    /// `true` if two tiles show one object: of one class, and the same in the part that both see.
     fn is_same_as(&self, other: &Self) -> bool {
         if self.tile == other.tile || self.object.class != other.object.class {
             return false;
@@ -150,8 +148,7 @@ impl Seen {
     }
 }
 
-/// Joins what several tiles show of one object: the box of all its parts, or the
-/// outline of its largest.
+/// Joins the pieces of one object in several tiles: the box of all its parts, or the outline of its largest.
 fn once(seen: Vec<Seen>) -> Vec<Object> {
     let leaves = seen.iter().zip(0_u32..).map(|(seen, place)| {
         let Level0Box { min, max } = seen.bounds;
