@@ -86,7 +86,7 @@ fn find_candidates(bencher: Bencher) {
 /// Rows of a table over all its images.
 const ROWS: usize = 200_000;
 
-/// A table of boxes, as many in each of so many images, moved by up to 3 px.
+/// Writes a table of [`ROWS`] boxes, the same number in each image, moved by up to 3 px.
 fn table(images: usize, seed: u64) -> tempfile::NamedTempFile {
     let mut shake = Pcg64::new(u128::from(seed), 3);
     let mut text = "image,xmin,ymin,xmax,ymax,class,score\n".to_owned();
@@ -102,7 +102,7 @@ fn table(images: usize, seed: u64) -> tempfile::NamedTempFile {
     file
 }
 
-/// Both sides read from tables and judged, with so many draws for intervals.
+/// Reads both sides from tables and judges them, with `draws` draws for intervals.
 fn tables(bencher: Bencher, images: usize, draws: u32) {
     let files = [table(images, 1), table(images, 2)];
     let settings = EvaluationSettings {

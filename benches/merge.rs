@@ -1,5 +1,4 @@
-//! Merging and writing: time per box, memory, and how far the count is from the
-//! truth, on simulated slides.
+//! Merging and writing: time per box, memory, and the error of the count, on simulated slides.
 //!
 //! `cargo bench --bench merge` runs 10^5 and 10^6 raw boxes. After `--`:
 //! `--full` adds 5·10^6 and, as ten slides in one plan, 5·10^7; `--slide-px N`
@@ -91,8 +90,8 @@ fn measure(mut simulation: Simulation, outlines: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Merges as a run does, taking final cells after each window. Gives the most
-/// thousands of detections that were held at a time.
+/// Merges as a run does, taking final cells after each window. Returns the largest number of detections that
+/// were held at a time, in thousands.
 fn merge(
     layout: Arc<Layout>,
     settings: MergeSettings,
@@ -124,8 +123,8 @@ fn write(cells: &mut [Cell], mpp: Mpp) -> Result<(f64, f64), Failure> {
     Ok((report.rows as f64 / (cpu_secs() - start), report.bytes as f64 / 1e6))
 }
 
-/// Copies of one slide, one below the other, as one plan; cells are counted and
-/// let go, as a writer would.
+/// Merges copies of one slide, one below the other, as one plan; cells are counted and dropped, as a writer
+/// would.
 fn stacked(simulation: &Simulation, copies: u32) -> Result<(), Failure> {
     let count = simulation.windows.len() as u32;
     let height = simulation.slide.height();
@@ -161,7 +160,7 @@ fn stacked(simulation: &Simulation, copies: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// CPU time of this thread so far (wall time where the system does not say).
+/// Returns the CPU time of this thread so far (wall time if the system does not report it).
 fn cpu_secs() -> f64 {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
@@ -172,7 +171,7 @@ fn cpu_secs() -> f64 {
     )
 }
 
-/// The most memory this process ever held, MB; 0 where the system does not say.
+/// Returns the most memory that this process ever held, MB; 0 if the system does not report it.
 fn peak_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,14 +1,13 @@
-//! What a night costs beyond the model: small slides, the worker process, the
-//! ledger and the waiting for the disk.
+//! The cost of a night beyond the model: small slides, the worker process, the ledger and the waiting for the
+//! disk.
 //!
 //! ```sh
 //! cargo bench --bench night [-- FOLDER [ROUNDS]]
 //! ```
 //!
-//! Results go to FOLDER, the system's temporary one when not given: what is
-//! measured is its disk. Arms run in turn, and ratios of their best times are what
-//! this is for. The ledger is left out by a library laid before the system's own,
-//! which drops what would be written to it, and each wait for the disk.
+//! Results go to FOLDER, or to the system's temporary folder if none is given: its disk is what the bench
+//! measures. Arms run in turn, and the ratios of their best times are the result. The ledger is switched off
+//! by a library loaded before the system's own, which drops the ledger's writes and each wait for the disk.
 
 use std::{
     fs,
@@ -56,7 +55,7 @@ ssize_t write(int fd, const void *from, size_t count) {
 }
 "#;
 
-/// What a run took.
+/// Cost of a run.
 #[derive(Clone, Copy)]
 struct Cost {
     wall: Duration,
@@ -88,7 +87,7 @@ fn paint(path: &Path, seed: u64, width_um: f64, height_um: f64) -> anyhow::Resul
     Ok(())
 }
 
-/// Slides of one window against one slide of as many.
+/// Times slides of one window against one slide of as many windows.
 fn small_slides(folder: &Path, large: &Path, rounds: usize) -> anyhow::Result<()> {
     let small = folder.join("small");
     fs::create_dir(&small)?;
@@ -111,7 +110,7 @@ fn small_slides(folder: &Path, large: &Path, rounds: usize) -> anyhow::Result<()
     Ok(())
 }
 
-/// A run as it is against one without a worker process, and one without a ledger.
+/// Times a run as it is, one without a worker process, and one without a ledger.
 fn safety(folder: &Path, large: &Path, rounds: usize) -> anyhow::Result<()> {
     let (source, shim) = (folder.join("shim.c"), folder.join("shim.so"));
     fs::write(&source, SHIM)?;
@@ -122,7 +121,7 @@ fn safety(folder: &Path, large: &Path, rounds: usize) -> anyhow::Result<()> {
         "the library that drops writes cannot be made"
     );
     let shim = shim.to_str().context("a path that is no text")?;
-    // A worker by name has no worker of its own.
+    // A process that is called a worker starts no worker of its own.
     let (no_worker, no_ledger) = (("SLIDEMILL_CHILD", "0"), ("LD_PRELOAD", shim));
     let arms: [(&str, &[(&str, &str)]); 4] = [
         ("all", &[]),
@@ -162,7 +161,7 @@ fn run(slides: &Path, folder: &Path, environment: &[(&str, &str)]) -> anyhow::Re
     Ok(cost)
 }
 
-/// Processor time of all children that ended, theirs included.
+/// Returns the processor time of all children that ended, and of theirs.
 fn of_children() -> anyhow::Result<Duration> {
     const PER_SECOND: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat").context("only Linux says what children took")?;

@@ -107,7 +107,7 @@ fn whole_run(slide: &Path, out: &Path, options: &RunOptions) -> anyhow::Result<D
     Ok(start.elapsed())
 }
 
-/// The most memory this process ever had, as Linux says it.
+/// Returns the most memory that this process has used, as Linux reports it.
 fn peak_memory() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -5,18 +5,16 @@
 //! cargo bench --bench read [-- [--windows | --one-round] [--rows=ROWS] SLIDE]
 //! ```
 //!
-//! SLIDE is an Aperio or generic TIFF of JPEG tiles; by default the shared
-//! `big_virtual_16384x12288.svs`. Its whole level 0 is read, or its first ROWS: whole
-//! windows of them, and for the arms without windows the rows of tiles these lie in. A
-//! few rows give less than a slide does: half of their tiles are decoded to memory that
-//! is touched for the first time. All arms run in one process, in turn, and the best of
-//! each counts; OpenSlide reads once. On a shared machine the processor time (Linux)
-//! says more than the clock; both are given.
+//! SLIDE is an Aperio or generic TIFF of JPEG tiles; by default the shared `big_virtual_16384x12288.svs`. Its
+//! whole level 0 is read, or its first ROWS: whole windows of them, and for the arms without windows the rows
+//! of tiles these lie in. A few rows give a lower rate than a whole slide: half of their tiles are decoded to
+//! memory that is touched for the first time. All arms run in one process, in turn, and the best of each
+//! counts; OpenSlide reads once. On a shared machine the processor time (Linux) says more than the clock;
+//! both are given.
 //!
-//! With `--windows` the windows at stride 1024 are all that is read, once, and
-//! the process's peak memory is given. With `--one-round` what `read_peers.py` compares
-//! with other readers, in turn, is read once: a line each, Mpx per second of processor
-//! time.
+//! With `--windows` only the windows at stride 1024 are read, once, and the process's peak memory is given.
+//! With `--one-round` the arms that `read_peers.py` compares with other readers are read once, in turn: a
+//! line each, Mpx per second of processor time.
 
 use std::{
     fs::File,
@@ -165,7 +163,7 @@ fn peak_memory_mb() -> f64 {
 #[derive(Clone, Copy)]
 struct Time {
     clock: f64,
-    /// Of all threads of the process.
+    /// Processor time of all threads of the process.
     processor: f64,
 }
 

@@ -16,7 +16,7 @@ use wsi_reader::{MppSource, ReadError, Scale, Slide, SlideInfo};
 use wsi_types::{Mpp, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 const ROUNDS: usize = 3;
-/// Of the slide.
+/// Side of the slide, px.
 const SIDE: u32 = 8192;
 const COPIES: usize = 16;
 

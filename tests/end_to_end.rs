@@ -43,7 +43,7 @@ fn painted_cells_are_found_once_each() {
     assert!(score.all.recall() > 0.8 && score.all.precision() > 0.8, "{score:?}");
 }
 
-/// `--mpp` rescaled slides that state their own scale, in silence: half of the cells were gone.
+/// Once `--mpp` rescaled slides that state their own scale, in silence, and half of the cells were lost.
 #[test]
 fn a_stated_scale_is_overridden_only_by_name_and_a_wrong_one_is_doubted() {
     let folder = folder();
@@ -172,7 +172,7 @@ fn a_finished_slide_is_skipped_and_other_settings_are_refused() {
     assert_ne!(tables(&out), before);
 }
 
-/// The slide was skipped as done before with the same model.
+/// Once the slide was skipped as done before with the same model.
 #[test]
 fn an_edit_of_the_toml_beside_a_model_is_named() {
     let folder = folder();
@@ -277,7 +277,7 @@ fn what_is_not_read_is_told_at_the_start_and_in_the_account() {
     assert_eq!(absent, [3.0 * 64.0 * 64.0]);
 }
 
-/// Ids are made from samples of a file: a damaged copy was taken for a copy, and skipped in silence.
+/// Ids are made from samples of a file: once a damaged copy was taken for a copy, and skipped in silence.
 #[test]
 fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
@@ -305,7 +305,7 @@ fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
     assert_eq!(outcomes.iter().filter(|&&outcome| outcome == Outcome::Done).count(), 1);
 }
 
-/// Writes a copy with one byte changed where [`wsi_reader::content_id`] does not look.
+/// Writes a copy with one byte changed at a place that [`wsi_reader::content_id`] does not read.
 fn damage_between_samples(good: &Path, damaged: &Path) {
     let id = wsi_reader::content_id(good).expect("the slide can be read");
     let bytes = fs::read(good).expect("the slide can be read");
@@ -321,7 +321,7 @@ fn damage_between_samples(good: &Path, damaged: &Path) {
     );
 }
 
-/// Summaries, report, lists, plan and ledgers were not looked at, and accounts only where they were no JSON.
+/// Once summaries, report, lists, plan and ledgers were not checked, and accounts only if they were not JSON.
 #[test]
 fn every_changed_byte_and_every_missing_file_is_noticed() {
     let folder = folder();
@@ -356,7 +356,7 @@ fn every_changed_byte_and_every_missing_file_is_noticed() {
             assert!(is_noticed(&dataset), "byte {place} of {}", path.display());
         }
         fs::remove_file(&path).unwrap();
-        // Datasets of before have no manifest: that is said, and no fault.
+        // Older datasets have no manifest: that is reported, and is not a fault.
         let is_said = path == dataset.manifest() && !Findings::collect(&dataset).unwrap().is_complete();
         assert!(is_said || is_noticed(&dataset), "without {}", path.display());
         fs::write(&path, bytes).unwrap();
@@ -389,12 +389,12 @@ fn any_flipped_bit_of_any_file_is_noticed() {
     assert!(Findings::collect(&dataset).unwrap().is_complete());
 }
 
-/// Whether `verify` ends with a fault.
+/// `true` if `verify` ends with a fault.
 fn is_noticed(dataset: &Dataset) -> bool {
     Findings::collect(dataset).map_or(true, |findings| !findings.problems.is_empty())
 }
 
-/// The files of a dataset but those that only matter while a job is at work.
+/// Returns the files of a dataset, without those that only matter while a job is at work.
 fn files_that_stay(out: &Path) -> Vec<PathBuf> {
     let passing = ["status", "locks", "tiles", "log"].map(|name| out.join(".slidemill").join(name));
     let files = walkdir::WalkDir::new(out)
@@ -403,7 +403,7 @@ fn files_that_stay(out: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.is_file() && !passing.iter().any(|folder| path.starts_with(folder))).collect()
 }
 
-/// It was called done before, whatever had become of its table.
+/// Once it was called done, whatever had become of its table.
 #[test]
 fn a_slide_whose_table_is_cut_short_is_done_again() {
     let folder = folder();
@@ -450,7 +450,7 @@ fn a_file_that_takes_the_place_of_another_is_told_and_the_other_can_be_forgotten
     assert!(accounts(&out).is_empty() && !out.join("report.html").exists());
 }
 
-/// It became two rows, and was counted twice.
+/// Once it became two rows, and was counted twice.
 #[test]
 fn a_slide_that_a_list_calls_otherwise_stays_one_slide() {
     let folder = folder();
@@ -466,7 +466,7 @@ fn a_slide_that_a_list_calls_otherwise_stays_one_slide() {
     assert_eq!(accounts(&out).len(), 1);
 }
 
-/// Their ids were hashes of the file name: guessable, shared by files of one name, and there for ever.
+/// Once their ids were hashes of the file name: guessable, shared by files of one name, and permanent.
 #[test]
 fn failures_of_slides_that_cannot_be_read_tell_no_name_and_end_with_success() {
     let folder = folder();
@@ -491,7 +491,7 @@ fn failures_of_slides_that_cannot_be_read_tell_no_name_and_end_with_success() {
     assert!(slides.len() == 2 && slides.iter().all(|slide| !failed.contains(slide)), "{slides:?}");
 }
 
-/// ONNX Runtime kept a device id and a store of events there.
+/// Once ONNX Runtime kept a device id and a store of events there.
 #[test]
 fn nothing_is_left_in_the_home_of_the_user() {
     let folder = folder();
@@ -578,7 +578,7 @@ fn completions_and_manual_know_every_command() {
     let help = slidemill().arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let list = help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).unwrap();
-    // Names stand at the margin of the list, what they do further in.
+    // Names are at the margin of the list, their descriptions further in.
     let listed = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let commands: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.contains(&"run") && commands.len() > 20, "{commands:?}");
@@ -630,8 +630,8 @@ fn the_same_content_twice_is_one_slide() {
     assert!(named, "{}", stderr(&output));
 }
 
-/// A killed run leaves a ledger; the same command goes on and ends in the bytes
-/// of a run that nobody disturbed.
+/// A killed run leaves a ledger; the same command resumes and ends in the bytes of a run that was not
+/// disturbed.
 #[test]
 fn a_killed_run_goes_on_and_ends_in_the_same_bytes() {
     let folder = folder();
@@ -660,7 +660,7 @@ fn a_killed_run_goes_on_and_ends_in_the_same_bytes() {
     }
 }
 
-/// What the last of two runs says: the first is killed as soon as `reached` holds.
+/// Returns the output of the last of two runs: the first is killed as soon as `reached` holds.
 fn killed_and_gone_on(slides: &[&Path], out: &Path, settings: &[&str], reached: impl Fn() -> bool) -> String {
     run_until(slides, out, settings, reached);
     let last = run(slides, out, settings);

@@ -1,4 +1,4 @@
-//! `slidemill export` and `slidemill import` as a user runs them: cells out, cells in, and what is refused.
+//! `slidemill export` and `slidemill import` as a user runs them: cells out, cells in, and refusals.
 
 #![allow(clippy::unwrap_used)]
 
@@ -51,13 +51,13 @@ fn area_um2(cells: &[CellRow]) -> f64 {
     cells.iter().map(|cell| f64::from(cell.area_um2)).sum()
 }
 
-/// Where an export of the only slide lies.
+/// Returns the place of an export of the only slide.
 fn exported(folder: &Path, ending: &str) -> PathBuf {
     let mut files = fs::read_dir(folder).expect("exports are there").map(|entry| entry.unwrap().path());
     files.find(|path| path.to_string_lossy().ends_with(ending)).unwrap_or_else(|| panic!("no {ending}"))
 }
 
-/// Formats that hold cells, and how their files end.
+/// Formats that hold cells, and the endings of their files.
 const CELL_FORMATS: [(&str, &str); 10] = [
     ("qupath", ".geojson.zip"),
     ("geojson", ".geojson"),
@@ -80,7 +80,7 @@ fn octagon(middle: Level0Point, radius: f64) -> Vec<[f64; 2]> {
     (0..9).map(|step| corner(step % 8)).collect()
 }
 
-/// Cells on a lattice of 10 × 10 as QuPath has them, every third a `tumour`; scores from 0 to 0.99.
+/// Writes cells on a lattice of 10 × 10 as QuPath writes them, every third a `tumour`; scores from 0 to 0.99.
 fn write_cells(path: &Path) {
     let feature = |number: u32| {
         let middle =
@@ -165,7 +165,7 @@ fn tissue_ids(out: &Path) -> BTreeSet<u64> {
     ids
 }
 
-/// The same cells by class and place, and the same area.
+/// Checks for the same cells by class and place, and the same area.
 fn assert_same_cells(format: &str, expected: &[CellRow], found: &[CellRow]) {
     assert_eq!(counts(found), counts(expected), "{format}");
     for cell in expected {

@@ -18,13 +18,13 @@ use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
 use tiler::{Plan, Survey};
 use wsi_types::{ClassId, Detection, ModelClass, Mpp, Score, WindowBox, WindowIndex, class_colour};
 
-/// Answers what was painted, as far as a detector at its scale can see it: the sharp one cells up to
-/// [`SMALL_UM`], the coarse one larger ones, and both those in between.
+/// A detector that finds painted cells as far as its scale allows: the sharp one cells up to [`SMALL_UM`],
+/// the coarse one larger ones, and both those in between.
 struct ByScale {
     manifest: Manifest,
     is_sharp: bool,
     cells: Arc<Vec<PaintedCell>>,
-    /// Where its windows lie.
+    /// The plan of its windows.
     plan: Arc<Plan>,
 }
 
@@ -80,7 +80,7 @@ fn settings(detectors: &[&str], fuse: &[&str]) -> Settings {
     Settings::new(options).unwrap()
 }
 
-/// What answers for each detector of the settings.
+/// Returns the scripted model of each detector of the settings.
 fn scripted(slide: &Path, truth: &Truth, settings: &Settings) -> Vec<Model> {
     let manifest = Manifest::without_model("scripted", &["nucleus"], Mpp::new(0.5).ok());
     let terms = vec![manifest.merge_terms(); settings.detectors.len()];

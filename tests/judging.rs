@@ -233,8 +233,8 @@ fn a_reader_that_has_seen_enough_ends_no_command_loudly() {
     assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
 }
 
-/// What one made-up annotator does to the painted cells: misses every `miss`-th
-/// and moves the others by a third of a µm.
+/// Imitates one annotator of the painted cells: misses every `miss`-th and moves the others by a third of a
+/// µm.
 fn annotate(painted: &Truth, miss: usize, path: &Path) {
     let mut text = "x,y,class\n".to_owned();
     for (place, cell) in painted.cells.iter().enumerate().filter(|(place, _)| place % miss != miss - 1) {
@@ -335,8 +335,8 @@ fn a_data_set_comes_back_whole_through_eval() {
     assert!((sized[3]["ap"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{sized:?}");
 }
 
-/// The eight fields, of as many patients, that no bundled model was trained on:
-/// every third of the set.
+/// Returns the eight fields, of as many patients, on which no bundled model was trained: every third of the
+/// set.
 fn held_back() -> Option<Vec<std::path::PathBuf>> {
     let set = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/nuclei/brca_m2c");
     if !set.is_dir() {

@@ -12,7 +12,7 @@ use dataset::{Analysis, Dataset, Findings, TISSUE, read_cells, read_regions, wor
 use support::{accounts, read_png, run, slidemill, small_slide, stderr, tables};
 use wsi_types::{ClassId, class_colour};
 
-/// Other rules than the defaults, in every part.
+/// Other rules than the defaults, for every part.
 const STRICT: [&str; 8] =
     ["--min-score", "0.4", "--merge", "wbf", "--filter", "area_um2=12..400", "--dense-per-mm2", "900"];
 
@@ -226,7 +226,7 @@ fn raw_detections_of_another_run_say_what_differs() {
     let out = folder.path().join("out");
     run_at_512(&slide, &out, &["--keep-raw"]);
     let before = tables(&out);
-    // As an older slidemill would have left them.
+    // As an older slidemill left them.
     let head = Dataset::at(&out).ledger(&accounts(&out)[0].slide).join("head.json");
     let text = fs::read_to_string(&head).unwrap();
     let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -241,7 +241,7 @@ fn raw_detections_of_another_run_say_what_differs() {
     assert_eq!(tables(&out), before, "results are not touched");
 }
 
-/// They were passed over, and the dataset had tables of two thresholds and a green end.
+/// Once they were passed over, and the dataset had tables of two thresholds and reported success.
 #[test]
 fn slides_that_cannot_be_merged_are_named() {
     let folder = tempfile::tempdir().unwrap();

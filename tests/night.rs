@@ -1,4 +1,4 @@
-//! What must hold after a night: the report, shards, and faults of every kind.
+//! The promises for the morning after a night: the report, shards, and faults of every kind.
 
 mod support;
 

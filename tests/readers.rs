@@ -1,5 +1,5 @@
-//! What other people's readers see in a dataset: pyarrow, polars, DuckDB and
-//! GeoPandas, each with its own Parquet reader, must see the same cells.
+//! The view of other people's readers on a dataset: pyarrow, polars, DuckDB and GeoPandas, each with its own
+//! Parquet reader, must see the same cells.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use support::{SMALL_WINDOWS, accounts, python, run, small_slide, stderr};
 
-/// What the readers see, by table and reader.
+/// Returns the answers of the readers, by table and reader.
 fn read(python: &Path, dataset: &Path) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/read_dataset.py");
     let output = Command::new(python).arg(script).arg(dataset).output().expect("Python starts");

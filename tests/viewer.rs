@@ -22,7 +22,7 @@ use support::{
 };
 use wsi_types::{LevelIndex, RgbBuffer, TileId};
 
-/// A running viewer; gone with it.
+/// A running viewer; it ends when this is dropped.
 struct Viewing {
     process: Child,
     /// Such as `http://127.0.0.1:40127/5f…/`.
@@ -54,7 +54,7 @@ impl Viewing {
         self.address.trim_end_matches('/').rsplit('/').next().expect("a key")
     }
 
-    /// Status and body of a request with these lines after the first.
+    /// Returns status and body of a request with these lines after the first.
     fn ask(&self, path: &str, lines: &[&str]) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(self.host()).expect("it listens");
         let head = format!("GET {path} HTTP/1.1\r\n{}\r\nconnection: close\r\n\r\n", lines.join("\r\n"));
@@ -81,7 +81,7 @@ impl Viewing {
         (status, answer)
     }
 
-    /// The body of what the page itself asks for.
+    /// Returns the body of a request as the page itself makes it.
     fn get(&self, path: &str) -> (u16, Vec<u8>) {
         self.ask(&format!("/{}/{path}", self.key()), &[&format!("host: {}", self.host())])
     }
@@ -165,7 +165,7 @@ fn what_is_served_is_the_slide_and_its_tables() {
         regions.as_array().is_some_and(|regions| regions.iter().any(|region| region["kind"] == "tissue"))
     );
 
-    // The tile file is derived: damaged or gone, it is made again.
+    // The tile file is derived: if it is damaged or missing, it is made again.
     let tiles = out.join(format!(".slidemill/tiles/{id}.smt"));
     let made = fs::read(&tiles).expect("the tile file");
     drop(viewing);
@@ -211,7 +211,7 @@ fn what_cannot_be_shown_is_said() {
     assert!(words.contains("slidemill verify"), "{words}");
 }
 
-/// Chromium and node, and the packages that `cargo xtask test` fetches.
+/// Returns the place of Chromium, node and the packages that `cargo xtask test` fetches.
 fn browser() -> Option<PathBuf> {
     let look = Path::new(env!("CARGO_MANIFEST_DIR")).join("viewer/tests/browser");
     let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -227,7 +227,7 @@ fn browser() -> Option<PathBuf> {
     }
 }
 
-/// What a browser sees of a page.
+/// Returns a browser's view of a page.
 fn look(browser: &Path, address: &str, gpu: &str, job: Value) -> Value {
     let mut job = job;
     job["address"] = json!(address);
@@ -241,7 +241,7 @@ fn look(browser: &Path, address: &str, gpu: &str, job: Value) -> Value {
     seen
 }
 
-/// Places at all zooms, and thresholds.
+/// Returns places at all zooms, and thresholds.
 fn random_views(size: &Value, count: usize) -> Vec<Value> {
     let mut dice = rand_pcg::Pcg64Mcg::seed_from_u64(12);
     let side = |axis: usize| size[axis].as_f64().expect("a size");
@@ -259,7 +259,7 @@ fn random_views(size: &Value, count: usize) -> Vec<Value> {
         .collect()
 }
 
-/// The cells of a table in the box that a page says it counts, at its threshold.
+/// Returns the cells of a table in the box that a page says it counts, at its threshold.
 fn expected_count(cells: &[CellRow], view: &Value) -> usize {
     let side = |name: &str| view["box"][name].as_f64().expect("a side");
     let within = |value: f64, from: &str, to: &str| value >= side(from) && value < side(to);
@@ -270,7 +270,7 @@ fn expected_count(cells: &[CellRow], view: &Value) -> usize {
     cells.iter().filter(counts).count()
 }
 
-/// What DuckDB counts in boxes of a table, by class, at thresholds.
+/// Returns DuckDB's counts in boxes of a table, by class, at thresholds.
 fn counted_by_duckdb(python: &Path, table: &Path, views: &Value) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/count_boxes.py");
     let output =
@@ -309,7 +309,7 @@ fn the_counts_in_view_are_those_of_the_table_at_every_zoom() {
     }
 }
 
-/// A slide of which a killed job analysed some windows, and its file.
+/// Makes a slide of which a killed job analysed some windows; returns its dataset and its file.
 fn begun(folder: &Path, more: &[&str]) -> (PathBuf, PathBuf) {
     let (slide, out) = (folder.join("slide.tif"), folder.join("out"));
     small_slide(&slide, 43);
@@ -349,7 +349,8 @@ fn a_slide_at_work_is_shown_as_far_as_it_got_and_then_as_it_ended() {
     assert!(first["rows"].as_u64() < header["rows"].as_u64(), "{} rows at first", first["rows"]);
 }
 
-/// All windows of a slide are in its ledger, only its account is lacking: what is shown is what a job would write.
+/// All windows of a slide are in its ledger, only its account is missing: the viewer shows what a job would
+/// write.
 #[test]
 fn the_last_preliminary_cells_are_those_of_the_table() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -473,8 +474,8 @@ fn what_is_drawn_by_hand_is_kept_in_px_of_the_slide() {
     assert!(near(corner(&ring[2]), [575.0, 537.0]) && ring.first() == ring.last(), "{kept}");
 }
 
-/// Stored JPEG tiles go to the browser undecoded. Without the marker that says that
-/// Aperio's are RGB, its colours are off by up to 143.
+/// Stored JPEG tiles go to the browser undecoded. Without the marker that says that Aperio's are RGB, its
+/// colours are off by up to 143.
 #[test]
 fn stored_tiles_have_the_slides_own_colours_in_a_browser() {
     let (Some(browser), Some(slide)) = (browser(), shared("slides/real/CMU-1-Small-Region.svs")) else {

@@ -1,10 +1,9 @@
-//! A slide's worth of raw detections, as overlapping windows hand them out, with
-//! the truth beside them. Seeded: the same numbers give the same detections.
+//! The raw detections of a slide, as overlapping windows give them, with the truth beside them. Seeded: the
+//! same numbers give the same detections.
 //!
-//! Cells of five classes lie in blobs of tissue, so near each other that boxes
-//! touch (IoU up to 0.15). Each window sees the cells in it
-//! with a given recall, draws their boxes with jitter, cut at its border, and
-//! now and then takes one for another class.
+//! Cells of five classes lie in blobs of tissue, so near each other that boxes touch (IoU up to 0.15). Each
+//! window sees the cells in it with a given recall, draws their boxes with jitter, cut at its border, and
+//! sometimes takes one for another class.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -13,14 +12,14 @@ use wsi_types::{
     WindowIndex, WindowPoint,
 };
 
-/// What to simulate.
+/// Settings of a simulation.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Edge of the square slide, px.
     pub slide_px: u32,
     /// Edge of a window, px.
     pub window_px: u32,
-    /// From one window to the next, px.
+    /// Distance from one window to the next, px.
     pub stride_px: u32,
     /// Share of the cells in a window that the model finds.
     pub recall: f64,
@@ -28,7 +27,7 @@ pub struct Settings {
     pub jitter_px: f64,
     /// Share of detections that get a wrong class.
     pub flips: f64,
-    /// Whether detections have outlines (24-gons).
+    /// `true` to give detections outlines (24-gons).
     pub outlines: bool,
     /// The seed.
     pub seed: u64,
@@ -51,32 +50,32 @@ impl Default for Settings {
 
 /// Raw detections and their truth.
 pub struct Simulation {
-    /// Where the windows lie.
+    /// Windows of the slide.
     pub windows: Vec<Window>,
-    /// What the slide covers.
+    /// Area of the slide.
     pub slide: Level0Box,
     /// Detections of each window, in the order of `windows`.
     pub detections: Vec<Vec<Detection>>,
-    /// The cells, and whether any window found each.
+    /// The cells, each with `true` if any window found it.
     pub cells: Vec<(Level0Box, ClassId, bool)>,
 }
 
 impl Simulation {
-    /// Detections over all windows.
+    /// Returns the number of detections over all windows.
     pub fn raw(&self) -> usize {
         self.detections.iter().map(Vec::len).sum()
     }
 
-    /// Cells that at least one window found.
+    /// Returns the number of cells that at least one window found.
     pub fn found(&self) -> usize {
         self.cells.iter().filter(|cell| cell.2).count()
     }
 }
 
 const CLASSES: u16 = 5;
-/// Cells stand on a grid of this pitch, moved at random.
+/// Pitch of the grid on which cells lie before they are moved at random.
 const PITCH_PX: f64 = 34.0;
-/// How that grid is turned, radians.
+/// Angle by which that grid is turned, radians.
 const GRID_ANGLE: f64 = 0.5;
 
 /// Simulates one slide.
@@ -110,7 +109,7 @@ fn in_tissue(tissue: &[Blob], point: Level0Point) -> bool {
 }
 
 fn place_cells(random: &mut impl Rng, edge: f64, tissue: &[Blob]) -> Vec<(Level0Box, ClassId, bool)> {
-    // Turned against the windows: along their borders the grid would meet itself.
+    // Turned against the windows: otherwise their borders would follow rows of the grid.
     let (sine, cosine) = GRID_ANGLE.sin_cos();
     let steps = (1.5 * edge / PITCH_PX) as i32;
     let mut cells = Vec::new();
@@ -138,8 +137,7 @@ fn boxed(x0: f64, y0: f64, x1: f64, y1: f64) -> Level0Box {
     Level0Box::new(Level0Point::new(x0, y0), Level0Point::new(x1, y1))
 }
 
-/// Windows with tissue, row by row.
-/// Whether any of 32 × 32 points of a window lies in tissue.
+/// `true` if any of 32 × 32 points of a window lies in tissue.
 fn has_tissue(tissue: &[Blob], (x, y): (i64, i64), size: i64) -> bool {
     (0..32 * 32).any(|at| {
         let [column, row] = [at % 32, at / 32].map(|step| step * size / 32 + size / 64);
@@ -147,6 +145,7 @@ fn has_tissue(tissue: &[Blob], (x, y): (i64, i64), size: i64) -> bool {
     })
 }
 
+/// Returns the windows with tissue, row by row.
 fn plan(settings: &Settings, tissue: &[Blob]) -> Vec<Window> {
     let (size, stride) = (i64::from(settings.window_px), i64::from(settings.stride_px));
     let starts: Vec<i64> = (0..)
@@ -185,7 +184,7 @@ impl Buckets {
         buckets
     }
 
-    /// Those that may share a pixel with `area`.
+    /// Returns the cells that may share a pixel with `area`.
     fn near(&self, area: &Level0Box) -> Vec<u32> {
         let sides = [area.min.x - 32.0, area.min.y - 32.0, area.max.x + 32.0, area.max.y + 32.0];
         let [left, top, right, bottom] =

@@ -1,5 +1,5 @@
-//! A night does not end because somebody looked away, because a worker died between two slides, or for a limit that is the
-//! machine's; and what is private stays so.
+//! A night does not end because nobody reads its output, because a worker died between two slides, or for a
+//! limit of the machine; and private data stays private.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use super::{
     support::{accounts, paint, python, run, slidemill, stderr, tables, tiny_slides},
 };
 
-/// `run` through a shell that first does `before` and adds `after` to the command.
+/// Returns `run` through a shell that first does `before` and adds `after` to the command.
 fn in_shell(before: &str, slides: &[PathBuf], out: &Path, after: &str) -> Command {
     let mut command = Command::new("bash");
     command
@@ -40,7 +40,7 @@ fn a_job_goes_on_when_nobody_reads_what_it_says() {
         assert_eq!(log.contains("cannot be written, and is lost"), is_said, "{what}: {log}");
     };
 
-    // Readers that are gone.
+    // Readers that have ended.
     for more in [[].as_slice(), &["--json-logs"]] {
         let out = folder.path().join(format!("gone-{}", more.len()));
         let mut command = slidemill();
@@ -59,7 +59,7 @@ fn a_job_goes_on_when_nobody_reads_what_it_says() {
     }
 }
 
-/// The job's worker dies at seven points in a row, at most of them without a slide at work.
+/// The job's worker dies at seven points in a row, at most of them while no slide is at work.
 #[test]
 fn a_worker_that_dies_between_slides_is_started_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,8 +14,8 @@ use super::{
     support::{accounts, run, slidemill, stderr, tables, tiny_slides},
 };
 
-/// Days to go and days long past, another at each look, as by dice that always
-/// fall alike; the steady clock stays.
+/// A clock that is days ahead or days behind, differently at each call but the same in every run; the steady
+/// clock stays.
 const JUMPING: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -79,7 +79,7 @@ fn a_clock_that_jumps_changes_no_byte_and_no_duration() {
     assert!(String::from_utf8_lossy(&again.stdout).contains("done before"), "{}", stderr(&again));
 }
 
-/// The lock of a living run looked days old to a host whose clock was ahead.
+/// Once the lock of a living run looked days old to a host whose clock was ahead.
 #[test]
 fn a_host_whose_clock_is_days_ahead_takes_no_living_lock() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Faults of every kind, provoked. What must hold: what is whole stays, what
-//! fails is named, and the same command ends in the bytes of an undisturbed run.
+//! Faults of every kind, provoked. The promises: complete results stay, each failure is named, and the same
+//! command ends in the bytes of an undisturbed run.
 
 use std::{
     fs,
@@ -45,7 +45,7 @@ fn pause(time: Duration) {
     let _ = never.recv_timeout(time);
 }
 
-/// Waits until `what` holds; a test that waits for ever is a failed one.
+/// Waits until `what` holds; a test that waits for ever has failed.
 pub(super) fn wait_until(what: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(120);
     while !what() {
@@ -120,7 +120,7 @@ fn killed_anywhere_the_same_command_ends_in_the_same_bytes() {
     assert!(resumed > 0 && of_workers > 0 && of_workers < kills);
 }
 
-/// What only a job at work needs.
+/// Checks that no file is left that only a job at work needs.
 pub(super) fn assert_nothing_is_left(out: &Path) {
     let private = |name: &str| fs::read_dir(out.join(".slidemill").join(name)).map_or(0, Iterator::count);
     assert_eq!(["ledger", "locks", "spent", "staged"].map(private), [0; 4], "{}", out.display());
@@ -132,7 +132,7 @@ pub(super) fn assert_nothing_is_left(out: &Path) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// A run with `--redo` that is killed goes on: what it did anew is not begun again.
+/// A run with `--redo` that is killed resumes: slides that it has done again are not begun again.
 #[test]
 fn an_interrupted_redo_goes_on() {
     const AGAIN: &str = "done again by this command before it was interrupted";
@@ -170,8 +170,8 @@ fn an_interrupted_redo_goes_on() {
     assert!(anew.status.success() && !stderr(&anew).contains(AGAIN), "{}", stderr(&anew));
 }
 
-/// A MIRAX slide in whose data folder a file is a pipe that nobody writes to: a read that never returns. A pipe named as
-/// a slide would not be opened.
+/// Makes a MIRAX slide whose data folder has a pipe that nobody writes to: a read that never returns. A pipe
+/// named as a slide would not be opened.
 fn endless(folder: &Path) -> Option<PathBuf> {
     let (slide, data) = (folder.join("endless.mrxs"), folder.join("endless"));
     std::fs::create_dir(&data).expect("a folder beside the slides");
@@ -198,9 +198,8 @@ fn a_slide_that_hangs_is_given_up_and_the_others_are_done() {
     assert_two_done_one_named(&out, "no window ended within the slide timeout");
 }
 
-/// The worker dies twice as by a failed assertion in a library, while it has the
-/// slide in hand. (A segmentation fault sent from outside would not do: Rust's
-/// handler lets the instruction run again, and it is sound.)
+/// The worker dies twice as by a failed assertion in a library, while the slide is at work. (A segmentation
+/// fault sent from outside would not do: Rust's handler lets the instruction run again, and it is sound.)
 #[test]
 fn a_crash_costs_its_slide_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -220,7 +219,7 @@ fn a_crash_costs_its_slide_and_no_other() {
             .filter(|path| path.extension().is_some_and(|extension| extension == "mark"))
             .collect::<Vec<_>>()
     };
-    // A slide that was done before is in hand for a moment, the pipe for ever.
+    // A slide that was done before is at work for a moment, the pipe for ever.
     let one_stays_in_hand = || {
         let before = in_hand();
         pause(Duration::from_secs(1));
@@ -228,7 +227,7 @@ fn a_crash_costs_its_slide_and_no_other() {
     };
     let mut dead = Vec::new();
     for _ in 0..2 {
-        // Only the pipe is still in hand once the slide before it is committed.
+        // Only the pipe is still at work once the slide before it is committed.
         let worker = || workers(pid).first().copied().filter(|worker| !dead.contains(worker));
         wait_until(|| worker().is_some() && !accounts(&out).is_empty() && one_stays_in_hand());
         let Some(worker) = worker() else { panic!("a worker is there") };
@@ -273,7 +272,7 @@ fn assert_two_done_one_named(out: &Path, reason: &str) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// As a scheduler ends a job: one SIGTERM for each of its processes.
+/// The usual way a scheduler ends a job: one SIGTERM for each of its processes.
 #[test]
 fn one_sigterm_for_all_processes_stops_in_order() {
     let folder = tempfile::tempdir().unwrap();
@@ -316,7 +315,7 @@ fn a_slide_replaced_while_it_is_read_is_not_believed() {
     assert!(again.status.success(), "{}", stderr(&again));
 }
 
-/// Whether this process may mount; said when not.
+/// `true` if this process may mount; prints a note if not.
 fn may_mount() -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|facts| facts.uid() == 0);
     if !root {
@@ -358,7 +357,7 @@ fn a_full_disk_stops_cleanly_and_the_same_command_goes_on() {
 
     let Some(disk) = Mounted::new(folder.path().join("disk"), "size=64m") else { return };
     let out = disk.0.join("out");
-    // Full from the start: said before anything is read, with what is needed.
+    // Full from the start: reported before anything is read, with the space that is needed.
     let stuffing = disk.0.join("stuffing");
     fs::write(&stuffing, vec![0; 63 << 20]).unwrap();
     let output = run(&paths(&slides), &out, &SETTINGS);
@@ -388,7 +387,7 @@ fn temporaries(out: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// As another user, whose folder is taken away while the run writes to it.
+/// The run belongs to another user, whose folder is taken away while it writes to it.
 #[test]
 fn permission_lost_stops_cleanly_and_the_same_command_goes_on() {
     const NOBODY: u32 = 65_534;
@@ -440,7 +439,7 @@ pub(super) fn is_running(pid: u32) -> bool {
     !stat.is_empty() && !stat.contains(") Z")
 }
 
-/// A library to be laid before the system's own; that there is no compiler is told.
+/// Compiles a library to load before the system's own; prints a note if there is no compiler.
 pub(super) fn shim_of(folder: &Path, source: &str) -> Option<PathBuf> {
     let (file, shim) = (folder.join("shim.c"), folder.join("shim.so"));
     fs::write(&file, source).expect("the source can be written");
@@ -453,8 +452,8 @@ pub(super) fn shim_of(folder: &Path, source: &str) -> Option<PathBuf> {
     None
 }
 
-/// Reads that fail as those of a dying disk do: a library laid before the
-/// system's own answers some of them with EIO.
+/// Reads that fail as those of a dying disk do: a library loaded before the system's own answers some of them
+/// with EIO.
 #[test]
 fn reads_that_fail_cost_their_windows_until_the_disk_is_well_again() {
     const SHIM: &str = r#"
@@ -487,8 +486,8 @@ ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
     let settings = ["--window", "512", "--threads", "2"];
     let undisturbed = folder.path().join("undisturbed");
     assert!(run(&[&slide], &undisturbed, &settings).status.success());
-    // A few tiles of level 0, which is most of the file, between two of the blocks
-    // that make the slide's identity.
+    // A few tiles of level 0, which is most of the file, between two of the blocks that make the slide's
+    // identity.
     let block = |number: u64| (64 << 10) + (facts.len() - (144 << 10)) * number / 31;
     let bad = block(9) + (16 << 10)..block(10);
     assert!(bad.end > bad.start + 4096, "the slide is too small: {} bytes", facts.len());
@@ -503,7 +502,7 @@ ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
             .env("BAD_TIMES", times.to_string());
         command.output().unwrap()
     };
-    // For a moment: it costs nothing.
+    // Only for a moment: it costs nothing.
     let out = folder.path().join("moment");
     let output = failing(3, &out);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -521,7 +520,7 @@ ssize_t pread64(int fd, void *to, size_t count, off64_t at) {
     assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("Incomplete"));
     assert_eq!(analysis.windows.unread, analysis.windows.failed);
     assert!(analysis.failures[0].reason.contains("the file may be sound"), "{:?}", analysis.failures);
-    // The disk is well again: the same command reads what is missing, and no more.
+    // The disk works again: the same command reads the missing parts, and no more.
     let output = run(&[&slide], &out, &settings);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("already done"), "{}", stderr(&output));

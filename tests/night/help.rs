@@ -1,4 +1,4 @@
-//! The examples of the help texts run as they stand.
+//! The examples of the help texts run as they are written.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,7 @@ use std::{
 
 use super::support::{run, slidemill, small_slide, stderr};
 
-/// Parts of examples that are not run here, and what they would need.
+/// Parts of examples that are not run here, and their requirements.
 const NOT_RUN: [(&str, &str); 17] = [
     ("${fpath[1]}", "zsh"),
     ("&& man", "a reader of manual pages"),
@@ -37,7 +37,7 @@ const REGIONS: &str = r#"{"type": "FeatureCollection", "features": [
     {"type": "Feature", "properties": {"objectType": "annotation", "classification": {"name": "Necrosis"}},
      "geometry": {"type": "Polygon", "coordinates": [[[600, 600], [900, 600], [900, 900], [600, 900], [600, 600]]]}}]}"#;
 
-/// The example lines of a command's help.
+/// Returns the example lines of a command's help.
 fn examples(command: &str) -> Vec<String> {
     let output = slidemill().args([command, "--help"]).output().expect("the command starts");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
@@ -58,7 +58,7 @@ fn commands() -> Vec<String> {
         .collect()
 }
 
-/// A folder with what the examples name, and the results of two detectors over its slide.
+/// Makes a folder with the files that the examples name, and the results of two detectors over its slide.
 fn prepare(folder: &Path) {
     for place in ["slides", ".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"]
     {
@@ -104,7 +104,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Runs an example as a shell does, in a copy of the folder; what it says where it fails.
+/// Runs an example as a shell does, in a copy of the folder; returns its message if it fails.
 fn try_example(example: &str, prepared: &Path) -> Option<String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     copy(prepared, folder.path());

@@ -1,4 +1,4 @@
-//! What a command reads stays as it was, whatever name its output is given.
+//! The inputs of a command stay as they were, whatever name its output is given.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,8 @@ use dataset::Dataset;
 
 use super::support::{SMALL_WINDOWS, accounts, run, slidemill, small_slide, stderr};
 
-/// Every file below a folder with its bytes, but for the private ones, among which is the status of jobs.
+/// Returns every file below a folder with its bytes, without the private ones, which include the status of
+/// jobs.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let is_public = |entry: &walkdir::DirEntry| entry.file_name() != ".slidemill";
     let all = walkdir::WalkDir::new(folder).into_iter().filter_entry(is_public).filter_map(Result::ok);
@@ -19,7 +20,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files.map(|path| (path.clone(), fs::read(&path).expect("a file can be read"))).collect()
 }
 
-/// Says that it would write over what it reads, and changes nothing below `folder`.
+/// Checks that the command refuses to write over its inputs, and changes nothing below `folder`.
 fn assert_refused(folder: &Path, arguments: &[OsString]) {
     let before = files(folder);
     let output = slidemill().args(arguments).output().expect("the command starts");
@@ -71,7 +72,7 @@ fn no_command_writes_over_what_it_reads() {
     let mistakes = ["--match", "distance:3um", "--mistakes", &at("truth")];
     assert_refused(folder.path(), &words(&[judge.as_slice(), &mistakes].concat()));
 
-    // A slide, a list and a settings file that lie where results are written.
+    // A slide, a list and a settings file at places where results are written.
     let taken = dataset.overview(&dataset::SlideId::new("x").unwrap());
     fs::copy(&slide, &taken).unwrap();
     fs::write(at("list.csv"), format!("path,id\n{},x\n", taken.display())).unwrap();

@@ -1,4 +1,4 @@
-//! What a job may use: memory and cores that a cgroup allows, room on the disk.
+//! The limits of a job: memory and cores that a cgroup allows, room on the disk.
 
 use std::{
     fs,

@@ -6,7 +6,7 @@ use dataset::{Dataset, RunAccount, SlideId};
 
 use super::support::{SMALL_WINDOWS, accounts, run, shared, slidemill, small_slide, stderr};
 
-/// The report without the times it states.
+/// Returns the report without the times it states.
 fn timeless(html: &str) -> String {
     let mut rest = html;
     let mut kept = String::new();
@@ -55,7 +55,7 @@ fn a_run_ends_with_a_report_that_names_what_failed() {
     assert_eq!(timeless(&anew), timeless(&html));
 }
 
-/// The log tells names and the machine, so it is private; accounts tell when, and no more.
+/// The log names files and the machine, so it is private; accounts state times, and no more.
 #[test]
 fn a_job_keeps_a_private_log_and_dates_its_accounts() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn a_private_report_names_files_and_the_shared_one_does_not() {
     assert!(!fs::read_to_string(out.join("report.html")).unwrap().contains("Muster"));
 }
 
-/// Two thousand slides were one file of 79 MB.
+/// Once the report of two thousand slides was one file of 79 MB.
 #[test]
 fn a_large_report_has_a_small_first_page_and_every_slide_on_a_further_one() {
     const SLIDES: usize = 2000;

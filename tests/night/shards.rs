@@ -55,7 +55,7 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
     let mut slides = tiny_slides(folder.path(), 3, 50);
     let whole = folder.path().join("whole");
     undisturbed(&slides, &whole);
-    // What a list names and is not there fails as one slide; a path that was typed would end the command.
+    // A missing slide that a list names fails as one slide; a missing path that was typed ends the command.
     let list = folder.path().join("more.csv");
     std::fs::write(&list, "path\nnot-there.svs\n").unwrap();
     slides.push(list);
@@ -99,7 +99,7 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
     assert!(!text.contains("is not done yet") && text.contains("no such file"), "{text}");
     let (_, status) = at_out("status");
     assert!(status.contains("4 slides of 4 planned: 3 done, 0 incomplete, 1 failed"), "{status}");
-    // Its own line in the summary is what the missing slide adds.
+    // The missing slide adds only its own line in the summary.
     let cells = |out: &Path| -> Vec<_> {
         tables(out).into_iter().filter(|(path, _)| path.starts_with("cells")).collect()
     };

@@ -1,4 +1,4 @@
-//! What a person at a terminal sees: `script` (util-linux) gives the command one.
+//! The output that a person at a terminal sees: `script` (util-linux) gives the command one.
 
 use std::{
     io::{Read as _, Write as _},
@@ -8,7 +8,8 @@ use std::{
 
 use super::support::{SMALL_WINDOWS, small_slide};
 
-/// What stands on a terminal after all that was written to it; as much of its language as progress bars use.
+/// The text on a terminal after all that was written to it; knows as much of its language as progress bars
+/// use.
 #[derive(Default)]
 struct Screen {
     lines: Vec<String>,
@@ -73,8 +74,8 @@ impl Screen {
     }
 }
 
-/// Runs a command line on a terminal, types Ctrl-C as soon as it shows `sign`, and gives all that was written and the exit
-/// code.
+/// Runs a command line on a terminal, types Ctrl-C as soon as it shows `sign`, and returns all output and the
+/// exit code.
 fn interrupted_at(sign: &str, folder: &Path, command: &str) -> (String, Option<i32>) {
     let command = format!("stty rows 30 cols 100; exec {command}");
     let mut script = Command::new("script")

@@ -1,4 +1,4 @@
-//! Is a dataset what its accounts say?
+//! Checks of a dataset against its accounts.
 
 use std::{fs, path::Path};
 

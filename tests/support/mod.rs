@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: a painted slide, the command, its outputs.
+//! Common parts of the end-to-end tests: a painted slide, the command, its outputs.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -16,7 +16,7 @@ use painted::{PaintSettings, Truth, paint_slide};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
 
-/// The command under test, with no terminal and no settings of the machine.
+/// Returns the command under test, with no terminal and no settings of the machine.
 pub(crate) fn slidemill() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slidemill"));
     for name in ["SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_NODE"] {
@@ -48,7 +48,8 @@ pub(crate) fn run_until(slides: &[&Path], out: &Path, more: &[&str], reached: im
     let _ = child.wait();
 }
 
-/// Whether a file that is not empty and whose name ends in `suffix` lies under `folder`, which a run changes meanwhile.
+/// `true` if a file that is not empty and whose name ends in `suffix` lies under `folder`, which a run
+/// changes meanwhile.
 pub(crate) fn any_file(folder: &Path, suffix: &str) -> bool {
     let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
     entries
@@ -56,7 +57,7 @@ pub(crate) fn any_file(folder: &Path, suffix: &str) -> bool {
         .any(|entry| entry.metadata().is_ok_and(|data| data.len() > 0))
 }
 
-/// Kills a supervisor and the worker it started, as a lost node does.
+/// Kills a supervisor and the worker it started, as the loss of a node does.
 pub(crate) fn kill(pid: u32) {
     let pid = pid.to_string();
     // Otherwise it starts another worker when the first is gone.
@@ -107,17 +108,17 @@ pub(crate) fn times(usual: usize) -> usize {
     if std::env::var_os("SLIDEMILL_LONG").is_some() { 10 * usual } else { usual }
 }
 
-/// The text a command printed to standard error.
+/// Returns the text that a command printed to standard error.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The tables of cells among all tables.
+/// Returns the number of tables of cells among all tables.
 pub(crate) fn cell_tables(tables: &BTreeMap<PathBuf, Vec<u8>>) -> usize {
     tables.keys().filter(|path| path.starts_with("cells")).count()
 }
 
-/// All Parquet files under `out` with their bytes.
+/// Returns all Parquet files under `out` with their bytes.
 pub(crate) fn tables(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     walkdir::WalkDir::new(out)
         .into_iter()
@@ -130,13 +131,13 @@ pub(crate) fn tables(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-/// All run accounts of a dataset.
+/// Returns all run accounts of a dataset.
 pub(crate) fn accounts(out: &Path) -> Vec<RunAccount> {
     let paths = Dataset::at(out).accounts().expect("accounts can be listed");
     paths.iter().map(|path| RunAccount::read(path).expect("an account can be read")).collect()
 }
 
-/// Data beside the checkout that users do not have; `None` is told.
+/// Returns data beside the checkout that users do not have; prints a note if it is `None`.
 pub(crate) fn shared(part: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(part);
     if path.exists() {
@@ -146,8 +147,8 @@ pub(crate) fn shared(part: &str) -> Option<PathBuf> {
     None
 }
 
-/// The interpreter with the pinned readers: that of `SLIDEMILL_TEST_PYTHON`, or
-/// what `cargo xtask test` made; `None` is told.
+/// Returns the interpreter with the pinned readers: that of `SLIDEMILL_TEST_PYTHON`, or the one that `cargo
+/// xtask test` made; prints a note if it is `None`.
 pub(crate) fn python() -> Option<PathBuf> {
     let name = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv-test").join(name);
@@ -159,7 +160,7 @@ pub(crate) fn python() -> Option<PathBuf> {
     None
 }
 
-/// The pixels of a PNG, three bytes each, with its width and height.
+/// Returns the pixels of a PNG, three bytes each, with its width and height.
 pub(crate) fn read_png(path: &Path) -> (Vec<[u8; 3]>, u32, u32) {
     let file = std::io::BufReader::new(fs::File::open(path).expect("the picture is there"));
     let mut reader = png::Decoder::new(file).read_info().expect("it is a PNG");

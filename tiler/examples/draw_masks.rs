@@ -1,4 +1,4 @@
-//! Draws the tissue mask and the plan of some slides, to be looked at.
+//! Draws the tissue mask and the plan of some slides, for a person to check.
 //!
 //! ```sh
 //! cargo run --release -p tiler --example draw_masks -- OUT SLIDE…

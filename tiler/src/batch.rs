@@ -11,28 +11,27 @@ pub struct Batch {
     pub height: usize,
     /// Width of every window, in px.
     pub width: usize,
-    /// Which windows, in the order of the stream.
+    /// The windows, in the order of the stream.
     pub windows: Vec<WindowIndex>,
     /// Windows × height × width × 3 bytes, red first.
     pub pixels: Vec<u8>,
 }
 
-/// Groups up to a fixed number of windows.
+/// Grouping of windows into batches of up to a fixed number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batcher {
     size: usize,
 }
 
 impl Batcher {
-    /// For batches of `size` windows; at least 1.
+    /// Makes batches of `size` windows; at least 1.
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self { size: size.max(1) }
     }
 
-    /// Fills `batch` with the next windows of `stream`, fewer at its end.
-    /// Windows that cannot be read are left out and added to `faults`. `false`
-    /// when no window is left: then `batch` is empty.
+    /// Fills `batch` with the next windows of `stream`, fewer at its end. Windows that cannot be read are
+    /// left out and added to `faults`. Returns `false` if no window is left: then `batch` is empty.
     pub fn fill(
         &mut self,
         stream: &mut WindowStream,
@@ -45,7 +44,7 @@ impl Batcher {
         batch.pixels.resize(self.size.min(stream.remaining()) * bytes, 0);
         while batch.windows.len() < self.size {
             let at = batch.windows.len() * bytes;
-            // No space is left only where no window is left.
+            // Space runs out only where no window is left.
             let Some(space) = batch.pixels.get_mut(at..at + bytes) else { break };
             match stream.next_into(space) {
                 Some((window, Ok(()))) => batch.windows.push(window),

@@ -1,10 +1,9 @@
 //! Cells: the pieces that windows share.
 //!
-//! A cell is a rectangle of the resampled grid that is seen by one and the same
-//! set of windows, cut into parts of at most [`CELL`] px for the sake of
-//! threads; where grid px are stored px, along the borders of stored tiles, so
-//! that no copy is of a sliver. Windows are exact unions of cells, so a cell is resampled once for
-//! all its windows, and nothing is resampled that no window sees.
+//! A cell is a rectangle of the resampled grid that is seen by one and the same set of windows, cut into
+//! parts of at most [`CELL`] px so that threads can share the work. Where grid px are stored px, it is cut
+//! along the borders of stored tiles, so that no copy is of a sliver. Windows are exact unions of cells, so a
+//! cell is resampled once for all its windows, and nothing is resampled that no window sees.
 
 use std::ops::Range;
 
@@ -12,8 +11,7 @@ use wsi_types::{GridRect, TileId};
 
 use crate::{lattice::Lattice, resample::Resampler};
 
-/// Longest side of a cell, in grid px: the tiles of one stay in a core's cache
-/// until they are pasted.
+/// Longest side of a cell, in grid px: the tiles of one cell stay in a core's cache until they are pasted.
 const CELL: i64 = 256;
 
 /// Place of a cell on the lattice of cells; ordered row by row.
@@ -59,44 +57,43 @@ impl Cells {
         &self.resampler
     }
 
-    /// The cells of one window, row by row.
+    /// Returns the cells of one window, row by row.
     pub(crate) fn of_window(&self, rect: &GridRect) -> impl Iterator<Item = CellId> + use<> {
         let columns = self.xs.pieces(rect.min_x()..rect.max_x());
         let rows = self.ys.pieces(rect.min_y()..rect.max_y());
         product(rows, columns).map(|(row, column)| CellId { row, column })
     }
 
-    /// The grid px of one cell.
+    /// Returns the grid px of one cell.
     pub(crate) fn rect(&self, cell: CellId) -> GridRect {
         let (x, y) = (self.xs.piece(cell.column), self.ys.piece(cell.row));
         GridRect::new(euclid::point2(x.start, y.start), euclid::size2(x.end - x.start, y.end - y.start))
     }
 
-    /// Columns and rows of the stored tiles a cell is made of; empty beyond the
-    /// slide.
+    /// Returns columns and rows of the stored tiles that a cell is made of; empty beyond the slide.
     pub(crate) fn tile_span(&self, cell: CellId) -> (Range<u32>, Range<u32>) {
         (self.xs.tiles[cell.column as usize].clone(), self.ys.tiles[cell.row as usize].clone())
     }
 
-    /// The stored tiles a cell is made of, row by row.
+    /// Returns the stored tiles that a cell is made of, row by row.
     pub(crate) fn tiles(&self, cell: CellId) -> impl Iterator<Item = TileId> + use<> {
         let level = self.resampler.level();
         let (columns, rows) = self.tile_span(cell);
         product(rows, columns).map(move |(row, column)| TileId { level, row, column })
     }
 
-    /// The cells that one stored tile has a part in, row by row.
+    /// Returns the cells that one stored tile has a part in, row by row.
     pub(crate) fn of_tile(&self, tile: TileId) -> impl Iterator<Item = CellId> + use<> {
         product(self.ys.pieces_of_tile(tile.row), self.xs.pieces_of_tile(tile.column))
             .map(|(row, column)| CellId { row, column })
     }
 
-    /// Bytes of the largest cell there can be.
+    /// Returns the bytes of the largest possible cell.
     pub(crate) fn largest_bytes(&self) -> u64 {
         (self.xs.longest() * self.ys.longest() * 3) as u64
     }
 
-    /// Whether a window rect lies on this lattice.
+    /// `true` if a window rect lies on this lattice.
     pub(crate) fn fits(&self, rect: &GridRect) -> bool {
         (rect.width(), rect.height()) == self.window
             && rect.min_x() % self.stride == 0
@@ -104,23 +101,23 @@ impl Cells {
     }
 }
 
-/// How many px of whole tiles a cell can hold; one tile, where tiles are larger.
+/// Returns the px of whole tiles that a cell can hold; one tile, if tiles are larger.
 fn whole_tiles(tile: i64) -> i64 {
     (CELL / tile).max(1) * tile
 }
 
-/// Where one axis is cut: at every window's start and end, and in between.
+/// Cuts of one axis: at every window's start and end, and in between.
 #[derive(Debug)]
 struct Cuts {
     /// Piece `i` is grid px `edges[i]..edges[i + 1]`.
     edges: Vec<i64>,
-    /// Which tiles each piece is made of. Starts and ends never decrease.
+    /// The tiles that each piece is made of. Starts and ends never decrease.
     tiles: Vec<Range<u32>>,
 }
 
 impl Cuts {
-    /// For windows of one length, each `stride` from the last; cut at multiples of
-    /// `seams` too.
+    /// Makes the cuts for windows of one length, each `stride` from the last; cut at multiples of `seams`
+    /// too.
     fn new(
         windows: u32,
         (stride, window): (i64, i64),
@@ -147,7 +144,7 @@ impl Cuts {
         self.edges[index as usize]..self.edges[index as usize + 1]
     }
 
-    /// The pieces between two cuts.
+    /// Returns the pieces between two cuts.
     fn pieces(&self, grid: Range<i64>) -> Range<u32> {
         let [start, end] =
             [grid.start, grid.end].map(|at| self.edges.partition_point(|&edge| edge < at) as u32);
@@ -165,8 +162,8 @@ impl Cuts {
     }
 }
 
-/// Tiles of `size` px that share a pixel with `px`. Empty spans lie past the
-/// last tile, so spans stay sorted.
+/// Returns the tiles of `size` px that share a pixel with `px`. Empty spans lie past the last tile, so spans
+/// stay sorted.
 fn tile_span(px: Range<i64>, size: u32) -> Range<u32> {
     if px.is_empty() {
         return u32::MAX..u32::MAX;

@@ -2,25 +2,25 @@
 
 use wsi_types::SamplingError;
 
-/// Why there is no plan.
+/// Reasons why a slide has no plan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PlanError {
     /// The slide is not sharp enough for the model.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    /// Text that is no overlap.
+    /// Text that is not an overlap.
     #[error("{0:?} is no overlap, expected percent below 100, pixels or microns (50%, 256px, 12um) or auto")]
     NotAnOverlap(String),
-    /// `auto` without a model that says how large its objects are.
+    /// `auto` for a model that does not state how large its objects are.
     #[error("overlap auto needs the size of the model's largest object, give it in µm or px instead")]
     NoObjectSize,
-    /// Hardly anything is left of the window.
+    /// An overlap that leaves too small a step between windows.
     #[error(
         "an overlap of {overlap_px} px leaves too small a step between windows of {window} px, \
          expected a step of at least {least_step} px"
     )]
     OverlapTooLarge {
-        /// As asked, in grid px.
+        /// The requested overlap, in grid px.
         overlap_px: u32,
         /// Side of the window.
         window: u32,
@@ -40,7 +40,7 @@ pub enum PlanError {
     TooManyWindows {
         /// Windows on the slide, with or without tissue.
         places: u64,
-        /// The most there may be.
+        /// The largest number allowed.
         limit: u64,
     },
     /// The least tissue share is out of range.

@@ -1,7 +1,7 @@
-//! Whether a slide is what models for hematoxylin and eosin were made for, and
-//! whether its scale fits its nuclei: one answer for all commands.
+//! Checks whether a slide is of the kind that models for hematoxylin and eosin were made for, and whether its
+//! scale fits its nuclei: one answer for all commands.
 //!
-//! Doubts stop nothing. They are said, and stay with the results.
+//! Doubts stop nothing. They are reported, and stay with the results.
 
 use std::fmt;
 
@@ -19,21 +19,21 @@ use crate::{
     tissue_scale::{NoTissueScale, ScaleDoubt, TissueScale},
 };
 
-/// Share of dark brown in the stained px of the dense fields from which they are
-/// taken for immunohistochemistry with DAB.
+/// Share of dark brown in the stained px of the dense fields at and above which the slide counts as
+/// immunohistochemistry with DAB.
 const MOST_BROWN: f64 = 0.01;
-/// Share of ink colours in the tissue from which it is doubted to be tissue.
+/// Share of ink colours in the tissue above which it is doubted to be tissue.
 const MOST_INK: f64 = 1.0 / 3.0;
-/// Share of px with a colour in the stained px of the dense fields below which the
-/// slide is taken for a grey picture.
+/// Share of px with a colour in the stained px of the dense fields below which the slide counts as a grey
+/// picture.
 const LEAST_COLOURED: f64 = 0.05;
 
-/// What a slide looks like, measured.
+/// Measurements of a slide's look.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Appearance {
     /// Share of the slide that is tissue, 0 to 1.
     pub tissue_share: f64,
-    /// The ground is dark and what shines lacks some colour, as in fluorescence.
+    /// `true` if the ground is dark and what shines lacks some colour, as in fluorescence.
     pub dark_ground: bool,
     /// Share of the tissue in the colours of pen marks, 0 to 1.
     pub ink_share: f64,
@@ -41,24 +41,22 @@ pub struct Appearance {
     pub brown_share: f64,
     /// Share of the stained px of the dense fields that has any colour.
     pub coloured_share: f64,
-    /// Median sharpness of the dense fields, see [`sharpness`]; `None` where they are
-    /// flat or there are none.
+    /// Median sharpness of the dense fields, see [`sharpness`]; `None` if they are flat or there are none.
     pub sharpness: Option<f64>,
 }
 
-/// What looking closely at a slide gave.
+/// Result of a close look at a slide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examination {
-    /// What it looks like.
+    /// The look of the slide.
     pub appearance: Appearance,
-    /// The scale its nuclei tell, or why they tell none.
+    /// The scale that its nuclei suggest, or the reason why they suggest none.
     pub scale: Result<TissueScale, NoTissueScale>,
 }
 
 impl Examination {
-    /// Looks at a slide whose tissue was found: at the picture it was found on, and
-    /// at up to seven fields of level 0 of at most 768 px. One thread, well below a
-    /// second.
+    /// Examines a slide whose tissue was found: the picture it was found on, and up to seven fields of level
+    /// 0 of at most 768 px. One thread, well below a second.
     #[must_use]
     pub fn new(slide: &dyn Slide, picture: &RgbBuffer, mask: &TissueMask) -> Self {
         let densities = Densities::new();
@@ -85,8 +83,8 @@ impl Examination {
         Self { appearance, scale }
     }
 
-    /// What is to be doubted when the slide is analysed with level-0 px of `used`;
-    /// without a scale, the appearance alone.
+    /// Returns the doubts about the slide when it is analysed with level-0 px of `used`; without a scale, the
+    /// doubts about its look alone.
     #[must_use]
     pub fn doubts(&self, used: Option<Mpp>) -> Vec<Doubt> {
         let scale = self.scale.ok().zip(used).and_then(|(tissue, used)| tissue.doubt(used));
@@ -103,7 +101,7 @@ impl Appearance {
         self.tissue_share > 0.0 && !self.dark_ground && self.coloured_share < LEAST_COLOURED
     }
 
-    /// The gravest thing to be said; others follow from it.
+    /// Returns the gravest doubt; others follow from it.
     fn doubt(&self) -> Option<Doubt> {
         if self.dark_ground {
             Some(Doubt::DarkGround)
@@ -122,13 +120,13 @@ impl Appearance {
     }
 }
 
-/// Why results of a slide are to be doubted although every window was analysed.
+/// Reasons to doubt the results of a slide although every window was analysed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Doubt {
     /// Fluorescence or dark field.
     DarkGround,
-    /// Nothing that stands out from the glass.
+    /// Nothing stands out from the glass.
     NoTissue,
     /// Mostly the colours of pens.
     Ink {
@@ -192,7 +190,7 @@ fn pixels(picture: &RgbBuffer) -> impl Iterator<Item = Rgb> {
     picture.bytes().as_chunks::<3>().0.iter().copied()
 }
 
-/// Px of a picture of the whole slide that lie on tissue.
+/// Returns the px of a picture of the whole slide that lie on tissue.
 fn tissue_pixels<'a>(picture: &'a RgbBuffer, mask: &'a TissueMask) -> impl Iterator<Item = Rgb> + 'a {
     let (base, (dx, dy)) = (mask.level0_size(), mask.downsample());
     let [step_x, step_y] = [(base.0, picture.width(), dx), (base.1, picture.height(), dy)]
@@ -205,7 +203,7 @@ fn tissue_pixels<'a>(picture: &'a RgbBuffer, mask: &'a TissueMask) -> impl Itera
     })
 }
 
-/// How many of them are true, 0 to 1; 0 of nothing.
+/// Returns the share of flags that are true, 0 to 1; 0 if there are none.
 fn share(flags: impl Iterator<Item = bool>) -> f64 {
     let (mut all, mut set) = (0u64, 0u64);
     for flag in flags {
@@ -247,7 +245,7 @@ mod tests {
     const NUCLEUS: Rgb = [110, 70, 150];
     const PINK: Rgb = [225, 170, 200];
 
-    /// Nuclei of 12 px, every so many of another colour.
+    /// Paints nuclei of 12 px, one in `every` of another colour.
     fn cells(x: u32, y: u32, every: u32, other: Rgb) -> Rgb {
         let (dx, dy) = (f64::from(x % 24) - 11.5, f64::from(y % 24) - 11.5);
         match (dx * dx + dy * dy < 36.0, (x / 24 + y / 24 * 7) % every) {

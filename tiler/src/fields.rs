@@ -1,4 +1,4 @@
-//! A few fields of level 0 that hold much tissue, to be looked at closely.
+//! A few fields of level 0 that hold much tissue, for a close look.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,31 +9,31 @@ use crate::{stain::Densities, tissue_mask::is_ink};
 
 /// Longer side of a field, level-0 px.
 const SIDE: u32 = 768;
-/// Fields of a slide, at most.
+/// Largest number of fields of a slide.
 const FIELDS: usize = 7;
-/// A px of ink in the picture takes as much from a field as so many of hematoxylin
-/// give: ink is darker than nuclei, and its edges are larger.
+/// Px of hematoxylin that one px of ink in the picture cancels in a field: ink is darker than nuclei, and its
+/// edges are larger.
 const INK: f64 = 5.0;
-/// Fields have at least this share of the hematoxylin of the densest.
+/// Least share of the densest field's hematoxylin that a field has.
 const LEAST_SHARE: f64 = 0.4;
 
-/// Reads up to seven fields of at most 768 px, spread over the part of the slide
-/// that holds most hematoxylin. `picture` shows the whole slide.
+/// Reads up to seven fields of at most 768 px, spread over the part of the slide that holds most hematoxylin.
+/// `picture` shows the whole slide.
 ///
-/// Fields that cannot be read are left out; the tissue elsewhere says as much.
+/// Fields that cannot be read are left out: the others show the same tissue.
 pub(crate) fn dense_fields(slide: &dyn Slide, picture: &RgbBuffer, densities: &Densities) -> Vec<RgbBuffer> {
     let places = dense_places(slide, picture, densities);
     places.iter().filter_map(|place| read_field(slide, place)).collect()
 }
 
-/// A decoder that panics costs the field, as it would cost a window.
+/// Reads one field. A decoder that panics costs the field, as it would cost a window.
 fn read_field(slide: &dyn Slide, place: &LevelRect) -> Option<RgbBuffer> {
     let mut pixels = RgbBuffer::default();
     let read = catch_unwind(AssertUnwindSafe(|| read_region(slide, LevelIndex(0), *place, &mut pixels)));
     matches!(read, Ok(Ok(()))).then_some(pixels)
 }
 
-/// Where the fields lie on level 0, densest first.
+/// Returns the places of the fields on level 0, densest first.
 fn dense_places(slide: &dyn Slide, picture: &RgbBuffer, densities: &Densities) -> Vec<LevelRect> {
     let base = slide.info().pyramid.base();
     if picture.width() == 0 || picture.height() == 0 {
@@ -59,15 +59,15 @@ fn dense_places(slide: &dyn Slide, picture: &RgbBuffer, densities: &Densities) -
     spread(&dense)
 }
 
-/// Starts of fields along one axis, half a field apart or less.
+/// Returns the starts of fields along one axis, half a field apart or less.
 fn starts(side: u32) -> Vec<u32> {
     let last = side.saturating_sub(SIDE);
     let steps = last.div_ceil(SIDE / 2);
     (0..=steps).map(|step| (u64::from(last) * u64::from(step) / u64::from(steps.max(1))) as u32).collect()
 }
 
-/// Some of `dense` that lie at least half a field apart: the first, and others at
-/// even ranks of its first third, then whatever comes next.
+/// Returns some of `dense` that lie at least half a field apart: the first, and others at even ranks of its
+/// first third, then whatever comes next.
 fn spread(dense: &[LevelRect]) -> Vec<LevelRect> {
     let third = dense.len().div_ceil(3);
     let ranks = (0..FIELDS).map(|field| field * third / FIELDS).chain(0..dense.len());
@@ -86,7 +86,7 @@ fn are_apart(one: &LevelRect, other: &LevelRect) -> bool {
     apart.x.abs() >= half || apart.y.abs() >= half
 }
 
-/// Sums of hematoxylin, less ink, above and left of each corner of a picture's px.
+/// Sums of hematoxylin minus ink, above and left of each corner of a picture's px.
 struct Sums {
     across: usize,
     sums: Vec<f64>,
@@ -106,7 +106,7 @@ impl Sums {
         Self { across, sums }
     }
 
-    /// The mean over a rectangle of level 0; `scale` is picture px per level-0 px.
+    /// Returns the mean over a rectangle of level 0; `scale` is picture px per level-0 px.
     fn mean(&self, rect: &LevelRect, scale: (f64, f64)) -> f64 {
         let (right, bottom) = (self.across - 1, self.sums.len() / self.across - 1);
         let (x0, x1) = px_range(rect.min_x(), rect.max_x(), scale.0, right);
@@ -116,7 +116,7 @@ impl Sums {
     }
 }
 
-/// Picture px that a range of level-0 px covers, at least one.
+/// Returns the picture px that a range of level-0 px covers, at least one.
 fn px_range(low: i64, high: i64, scale: f64, end: usize) -> (usize, usize) {
     let first = ((low as f64 * scale) as usize).min(end - 1);
     (first, ((high as f64 * scale).ceil() as usize).clamp(first + 1, end))

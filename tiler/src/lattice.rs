@@ -4,8 +4,7 @@ use wsi_types::{GridRect, Placement, Sampling, TileGrid, Window, WindowIndex};
 
 use crate::error::PlanError;
 
-/// Windows of one size on a regular lattice over one resampled grid: the part of
-/// a plan that reading needs.
+/// Windows of one size on a regular lattice over one resampled grid: the part of a plan that reading needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Lattice {
     pub(crate) sampling: Sampling,
@@ -16,15 +15,15 @@ pub(crate) struct Lattice {
     pub(crate) stride: u32,
     pub(crate) columns: u32,
     pub(crate) rows: u32,
-    /// Those that are read, row by row.
+    /// The windows that are read, row by row.
     pub(crate) windows: Vec<Window>,
 }
 
 impl Lattice {
-    /// More windows than this are a mistake in the settings, not a plan.
+    /// Largest number of places of a plan; more are a mistake in the settings.
     const MAX_PLACES: u64 = 1 << 22;
 
-    /// A lattice without windows.
+    /// Makes a lattice without windows.
     pub(crate) fn new(
         sampling: Sampling,
         tiles: TileGrid,
@@ -40,7 +39,7 @@ impl Lattice {
         Ok(Self { sampling, tiles, window, stride, columns, rows, windows: Vec::new() })
     }
 
-    /// Keeps the windows that `keep` likes.
+    /// Keeps the windows for which `keep` returns `true`.
     pub(crate) fn keep(mut self, keep: impl Fn(&Window) -> bool) -> Self {
         for row in 0..self.rows {
             for column in 0..self.columns {
@@ -64,7 +63,7 @@ impl Lattice {
         }
     }
 
-    /// Column and row of a window of this lattice.
+    /// Returns column and row of a window of this lattice.
     pub(crate) fn place(&self, window: &Window) -> (u32, u32) {
         let start = window.rect.origin / i64::from(self.stride);
         (start.x as u32, start.y as u32)

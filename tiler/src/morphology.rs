@@ -22,7 +22,7 @@ impl Bits {
         self
     }
 
-    /// Takes away what `other` has.
+    /// Clears the flags that `other` has.
     pub(crate) fn without(mut self, other: &Self) -> Self {
         for (flag, &gone) in self.flags.iter_mut().zip(&other.flags) {
             *flag &= !gone;
@@ -30,7 +30,7 @@ impl Bits {
         self
     }
 
-    /// All places within `radius` px (Euclidean) of a flag.
+    /// Returns all places within `radius` px (Euclidean) of a flag.
     pub(crate) fn dilated(&self, radius: f64) -> Self {
         if radius < 1.0 || self.flags.is_empty() {
             return self.clone();
@@ -50,23 +50,23 @@ impl Bits {
         out
     }
 
-    /// All places further than `radius` px from anything unset. What lies
-    /// outside the picture takes nothing away.
+    /// Returns all places further than `radius` px from any unset place. Places outside the picture count as
+    /// set.
     pub(crate) fn eroded(&self, radius: f64) -> Self {
         self.clone().not().dilated(radius).not()
     }
 
-    /// Gaps narrower than twice the radius are closed.
+    /// Closes gaps narrower than twice the radius.
     pub(crate) fn closed(&self, radius: f64) -> Self {
         self.dilated(radius).eroded(radius)
     }
 
-    /// What is thinner than twice the radius goes.
+    /// Removes parts thinner than twice the radius.
     pub(crate) fn opened(&self, radius: f64) -> Self {
         self.eroded(radius).dilated(radius)
     }
 
-    /// Without pieces (8-connected) of fewer than `area` px.
+    /// Removes pieces (8-connected) of fewer than `area` px.
     pub(crate) fn without_specks(mut self, area: f64) -> Self {
         let pieces = self.pieces(true);
         for piece in pieces.into_iter().filter(|piece| (piece.places.len() as f64) < area) {
@@ -75,8 +75,7 @@ impl Bits {
         self
     }
 
-    /// With holes (4-connected, not open to the border) of at most `area` px
-    /// filled.
+    /// Fills holes (4-connected, not open to the border) of at most `area` px.
     pub(crate) fn with_holes_filled(mut self, area: f64) -> Self {
         let holes = self.pieces(false);
         for hole in holes.into_iter().filter(|hole| !hole.at_border && hole.places.len() as f64 <= area) {
@@ -85,7 +84,7 @@ impl Bits {
         self
     }
 
-    /// Connected pieces of set (8-connected) or unset (4-connected) places.
+    /// Returns the connected pieces of set (8-connected) or unset (4-connected) places.
     fn pieces(&self, set: bool) -> Vec<Piece> {
         let mut seen = vec![false; self.flags.len()];
         let mut pieces = Vec::new();
@@ -121,12 +120,12 @@ impl Bits {
 }
 
 struct Piece {
-    /// Places in the flags; masks are far smaller than 2^32 px.
+    /// Indices of places in the flags; masks are far smaller than 2^32 px.
     places: Vec<u32>,
     at_border: bool,
 }
 
-/// Px to the nearest flag of the same row.
+/// Returns the px to the nearest flag of the same row.
 fn distances_along(line: &[bool]) -> Vec<u16> {
     let mut distances = vec![u16::MAX; line.len()];
     note_steps(distances.iter_mut().zip(line));

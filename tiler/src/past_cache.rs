@@ -1,23 +1,22 @@
 //! Rows copied past the processor's caches.
 //!
-//! A window is far larger than the caches near a core and is read by somebody else
-//! later. An ordinary store first fetches the line it overwrites; a non-temporal
-//! one does not, and leaves the tiles in the cache that the next window needs.
-//! Measured against plain copies of 768-byte rows: 1.2 times as fast
-//! (`docs/decisions/0026-non-temporal-stores-into-windows.md`). Elsewhere than on x86-64 rows
-//! are copied plainly.
+//! A window is far larger than the caches near a core and is read by somebody else later. An ordinary store
+//! first fetches the line it overwrites; a non-temporal one does not, and leaves the tiles in the cache that
+//! the next window needs. Measured against plain copies of 768-byte rows: 1.2 times as fast
+//! (`docs/decisions/0026-non-temporal-stores-into-windows.md`). On processors other than x86-64 rows are
+//! copied plainly.
 //!
 //! The only unsafe code of this crate.
 
-/// Makes each row in `row`, which stays in the cache, by `make` and its number, and
-/// copies it to its place; all are of the length of `row`. What was written is seen by
-/// whoever synchronises with this thread afterwards, as with any copy.
+/// Makes each row in `row`, which stays in the cache, by `make` and its number, and copies it to its place;
+/// all have the length of `row`. The written bytes are visible to every thread that synchronises with this
+/// one afterwards, as with any copy.
 pub(crate) fn fill_rows<'a>(
     places: impl Iterator<Item = &'a mut [u8]>,
     row: &mut [u8],
     mut make: impl FnMut(usize, &mut [u8]),
 ) {
-    // On a panic too: a row of another length is a bug, and must stay only that.
+    // Also on a panic: a row of another length is a bug, and must remain only that.
     let _last = Finish;
     for (number, place) in places.enumerate() {
         make(number, row);
@@ -25,7 +24,7 @@ pub(crate) fn fill_rows<'a>(
     }
 }
 
-/// Has `bytes` brought to the cache while other work goes on; a hint.
+/// Asks for `bytes` to be brought to the cache while other work goes on; a hint.
 #[inline(always)]
 pub(crate) fn fetch(bytes: &[u8]) {
     lines::fetch(bytes);
@@ -64,7 +63,7 @@ mod lines {
         to_tail.copy_from_slice(from_tail);
     }
 
-    /// Stores one line; `to` must lie on a line's start, as `copy` sees to.
+    /// Stores one line; `to` must lie on a line's start, which `copy` ensures.
     fn stream(from: &[u8; LINE], to: &mut [u8; LINE]) {
         let (from, to) = (from.as_ptr().cast::<__m128i>(), to.as_mut_ptr().cast::<__m128i>());
         debug_assert_eq!(to.align_offset(LINE), 0, "a line's start");

@@ -9,8 +9,8 @@ const TISSUE: Rgb = [0, 140, 60];
 /// Outline of a window.
 const WINDOW: Rgb = [30, 90, 220];
 
-/// Draws over an overview of the whole slide: what is not tissue is grey, the
-/// tissue has a green outline, windows a blue one.
+/// Draws over an overview of the whole slide: everything but tissue is grey, the tissue has a green outline,
+/// windows a blue one.
 #[must_use]
 pub fn draw_plan(overview: &RgbBuffer, mask: &TissueMask, plan: &Plan) -> RgbBuffer {
     let mut picture = overview.clone();
@@ -48,7 +48,7 @@ fn draw_mask(picture: &mut RgbBuffer, mask: &TissueMask) {
     }
 }
 
-/// Halfway to a middle grey.
+/// Returns the colour halfway to a middle grey.
 fn faded(pixel: Rgb) -> Rgb {
     let grey = pixel.map(u16::from).iter().sum::<u16>() / 3;
     [u8::midpoint(grey as u8, 128); 3]
@@ -68,7 +68,7 @@ fn outline(picture: &mut RgbBuffer, mask: &TissueMask, area: &Level0Box) {
     }
 }
 
-/// Level-0 px per px of a picture that shows the whole slide.
+/// Returns level-0 px per px of a picture that shows the whole slide.
 fn level0_per_px(picture: &RgbBuffer, mask: &TissueMask) -> (f64, f64) {
     let (width, height) = mask.level0_size();
     (f64::from(width) / picture.width().max(1) as f64, f64::from(height) / picture.height().max(1) as f64)

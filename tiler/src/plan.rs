@@ -1,11 +1,10 @@
 //! Pyramid + mask + settings → windows in a fixed order. Pure: nothing is read.
 //!
-//! Windows lie on a regular lattice over the resampled grid ([`Sampling`]):
-//! window (column, row) starts at (column × stride, row × stride) grid px. The
-//! lattice starts at the slide's origin and ends with the first window that
-//! reaches the slide's far edge; that window may reach *past* it, and what lies
-//! there is background (see `docs/decisions/0004-windows-lie-on-a-lattice.md`).
-//! Only windows that see tissue are kept, row by row.
+//! Windows lie on a regular lattice over the resampled grid ([`Sampling`]): window (column, row) starts at
+//! (column × stride, row × stride) grid px. The lattice starts at the slide's origin and ends with the first
+//! window that reaches the slide's far edge; that window may reach *past* it, and beyond the edge is
+//! background (see `docs/decisions/0004-windows-lie-on-a-lattice.md`). Only windows that see tissue are kept,
+//! row by row.
 
 use std::{fmt, str::FromStr};
 
@@ -14,7 +13,7 @@ use wsi_types::{Level0Box, Mpp, Pyramid, Sampling, Window, WindowIndex};
 
 use crate::{TissueMask, error::PlanError, lattice::Lattice, schedule::Schedule};
 
-/// How much of a window its neighbour sees too.
+/// Part of a window that its neighbour sees too.
 ///
 /// Written as text: `50%`, `256px` (of the model's grid), `12um`, `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -26,8 +25,8 @@ pub enum Overlap {
     Px(u32),
     /// Microns on the slide.
     Micron(f64),
-    /// Twice the largest object the model promises: one that is cut by one
-    /// window's border is then whole in the next, with room to spare.
+    /// Twice the largest object the model promises: an object that one window's border cuts is then whole in
+    /// the next, with room to spare.
     Auto,
 }
 
@@ -83,7 +82,7 @@ impl From<Overlap> for String {
     }
 }
 
-/// What a plan is made to.
+/// Settings of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanSettings {
@@ -91,22 +90,22 @@ pub struct PlanSettings {
     pub model_mpp: Mpp,
     /// Width and height of a window, in grid px.
     pub window: u32,
-    /// How much neighbours share.
+    /// Overlap of neighbouring windows.
     pub overlap: Overlap,
     /// The largest object the model promises, in µm; [`Overlap::Auto`] needs it.
     pub max_object_um: Option<f64>,
     /// The least share of tissue in the part of a window that lies on the
     /// slide, 0 to 1. At 0, one tissue pixel of the mask is enough.
     pub min_tissue: f64,
-    /// By how much level 0 may be enlarged when it is coarser than the model
-    /// wants; 1.1 means by a tenth.
+    /// Largest factor by which level 0 may be enlarged when it is coarser than the model wants; 1.1 means by
+    /// a tenth.
     pub max_enlarge: f64,
-    /// The model's own stride in px. Windows must be a multiple of it, and the
-    /// stride is made one, so that two windows see an object at the same phase.
+    /// The model's own stride in px. Windows must be a multiple of it, and the stride is rounded to one, so
+    /// that two windows see an object at the same phase.
     pub multiple_of: u32,
-    /// Where the slide is shorter than a window, the window is no longer than the
-    /// slide and so many px of background, which a model looks at around what it
-    /// judges. `None`: windows are squares, for models that take one size only.
+    /// Px of background after the slide, on a slide that is shorter than a window: its windows are then no
+    /// longer than the slide and this margin. A model looks at the background around what it judges. `None`:
+    /// windows are squares, for models that take one size only.
     #[serde(default)]
     pub shrink_margin: Option<u32>,
     /// Windows are planned as if tissue reached so much further to all sides, µm: an object whose centre lies at the
@@ -115,22 +114,22 @@ pub struct PlanSettings {
     pub grow_um: f64,
 }
 
-/// A length in whole px of a grid, rounded up.
+/// Returns a length in whole px of a grid, rounded up.
 fn whole_px(um: f64, grid_um: f64) -> f64 {
     (um / grid_um - 1e-9).ceil()
 }
 
 impl PlanSettings {
-    /// Windows along one axis that may see the same px: with more, the overlap
-    /// is a mistake.
+    /// Largest number of windows along one axis that may see the same px: with more, the overlap is a
+    /// mistake.
     const MOST_LOOKS: u32 = 32;
-    /// Enough for [`shrink_margin`](Self::shrink_margin): `nuclei-he` gives
-    /// the same numbers bit by bit with this or any larger margin (with 128 px
-    /// scores differ by 1e-7, with 64 px by up to 0.08).
+    /// Margin that is enough for [`shrink_margin`](Self::shrink_margin): `nuclei-he` gives the same numbers
+    /// bit by bit with this or any larger margin (with 128 px scores differ by 1e-7, with 64 px by up to
+    /// 0.08).
     pub const USUAL_SHRINK_MARGIN: u32 = 192;
 
-    /// The usual settings for a model at `model_mpp`: 2048 px windows, half
-    /// overlapping, every window with any tissue.
+    /// Returns the usual settings for a model at `model_mpp`: 2048 px windows, half overlapping, every window
+    /// with any tissue.
     #[must_use]
     pub fn new(model_mpp: Mpp) -> Self {
         Self {
@@ -146,7 +145,7 @@ impl PlanSettings {
         }
     }
 
-    /// Length of a window along an axis of the slide that has `length` grid px.
+    /// Returns the length of a window along an axis of the slide that has `length` grid px.
     fn window_along(&self, length: u32) -> u32 {
         let Some(margin) = self.shrink_margin else { return self.window };
         let enough = u64::from(length) + u64::from(margin);
@@ -154,7 +153,7 @@ impl PlanSettings {
         u32::try_from(enough).map_or(self.window, |enough| enough.min(self.window))
     }
 
-    /// Grid px from one window to the next, where a grid px has `grid_um` µm.
+    /// Returns the grid px from one window to the next, where a grid px has `grid_um` µm.
     fn stride(&self, grid_um: f64) -> Result<u32, PlanError> {
         let multiple = self.multiple_of.max(1);
         if self.window == 0 || !self.window.is_multiple_of(multiple) {
@@ -217,50 +216,49 @@ impl Plan {
         Ok(Self { lattice, settings: settings.clone(), cost })
     }
 
-    /// The windows, row by row; a window's index is its place here.
+    /// Returns the windows, row by row; a window's index is its place here.
     #[must_use]
     pub fn windows(&self) -> &[Window] {
         &self.lattice.windows
     }
 
-    /// The grid the windows lie on.
+    /// Returns the grid that the windows lie on.
     #[must_use]
     pub fn sampling(&self) -> &Sampling {
         &self.lattice.sampling
     }
 
-    /// Grid px from one window to the next.
+    /// Returns the grid px from one window to the next.
     #[must_use]
     pub fn stride(&self) -> u32 {
         self.lattice.stride
     }
 
-    /// Grid px that neighbours share: at least what the settings ask for.
+    /// Returns the grid px that neighbours share: at least as many as the settings ask for.
     #[must_use]
     pub fn overlap_px(&self) -> u32 {
         self.settings.window - self.lattice.stride
     }
 
-    /// What it was made to.
+    /// Returns the settings that this plan was made with.
     #[must_use]
     pub fn settings(&self) -> &PlanSettings {
         &self.settings
     }
 
-    /// What it will cost.
+    /// Returns the cost of the plan.
     #[must_use]
     pub fn cost(&self) -> PlanCost {
         self.cost
     }
 
-    /// The tissue of the mask, in mm².
+    /// Returns the tissue of the mask, in mm².
     #[must_use]
     pub fn tissue_mm2(&self) -> f64 {
         self.cost.tissue_mm2
     }
 
-    /// Which of a window's borders are seams; `None` for a window that is not
-    /// in the plan.
+    /// Returns the borders of a window that are seams; `None` for a window that is not in the plan.
     #[must_use]
     pub fn sides(&self, index: WindowIndex) -> Option<Sides> {
         let window = self.windows().get(index.0 as usize)?;
@@ -276,28 +274,27 @@ impl Plan {
     }
 }
 
-/// Which borders of a window are seams: `true` where the neighbour one stride
-/// further is planned too and sees across the whole border. `false` at the
-/// slide's edge, where the neighbour holds no tissue, and where windows do not
-/// overlap: what is cut there nobody sees whole.
+/// The borders of a window that are seams: `true` if the neighbour one stride further is planned too and sees
+/// across the whole border. `false` at the slide's edge, where the neighbour holds no tissue, and where
+/// windows do not overlap: no window sees whole the objects that are cut there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sides {
-    /// At the window's x = 0.
+    /// The border at the window's x = 0.
     pub left: bool,
-    /// At the window's y = 0.
+    /// The border at the window's y = 0.
     pub top: bool,
-    /// At the window's x = width.
+    /// The border at the window's x = width.
     pub right: bool,
-    /// At the window's y = height.
+    /// The border at the window's y = height.
     pub bottom: bool,
 }
 
-/// What a plan will cost, known before it starts.
+/// Cost of a plan, known before it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PlanCost {
     /// Windows that will be read.
     pub windows: u64,
-    /// Windows there would be without a mask.
+    /// Windows that a plan without a mask would have.
     pub grid_windows_total: u64,
     /// Pixels the model will see, windows × window area.
     pub inferred_px: u64,
@@ -305,8 +302,8 @@ pub struct PlanCost {
     pub tissue_mm2: f64,
     /// The whole of level 0.
     pub slide_mm2: f64,
-    /// Pixels the model will see per pixel of tissue; 4 for half-overlapping
-    /// windows on an endless tissue. `None` without tissue.
+    /// Pixels the model will see per pixel of tissue; 4 for half-overlapping windows on endless tissue.
+    /// `None` without tissue.
     pub inferred_per_tissue_px: Option<f64>,
     /// Stored tiles that will be decoded, each once.
     pub tiles_needed: u64,
@@ -423,7 +420,7 @@ mod tests {
         assert_eq!(apart.sides(WindowIndex(0)).map(|s| s.right), Some(false));
     }
 
-    /// The number of windows over a slide of 0.5 µm/px, and the size of the first.
+    /// Returns the number of windows over a slide of 0.5 µm/px, and the size of the first.
     fn windows(width: u32, height: u32, margin: Option<u32>) -> (usize, (usize, usize)) {
         let pyramid = pyramid(width, height);
         let mask = TissueMask::full(&info_of(&pyramid));
@@ -438,7 +435,7 @@ mod tests {
     fn windows_shrink_to_slides_that_are_smaller() {
         assert_eq!(windows(500, 300, Some(64)), (1, (576, 384)));
         assert_eq!(windows(500, 300, None), (1, (1024, 1024)));
-        // Never larger than asked for, and each axis for itself.
+        // Never larger than the settings, and each axis separately.
         assert_eq!(windows(1000, 300, Some(64)), (1, (1024, 384)));
         assert_eq!(windows(2500, 300, Some(64)), (4, (1024, 384)));
         assert_eq!(windows(2500, 1000, Some(64)), (4, (1024, 1024)));
@@ -504,7 +501,7 @@ mod tests {
             let places = plan.windows().iter().map(|w| (w.rect.min_y(), w.rect.min_x()));
             prop_assert!(places.is_sorted_by(|a, b| a < b));
             prop_assert!(plan.windows().iter().zip(0..).all(|(w, i)| w.index == WindowIndex(i)));
-            // None without tissue.
+            // No window without tissue.
             for w in plan.windows() { prop_assert!(mask.tissue_fraction(&w.level0_box()) > 0.0); }
         }
     }

@@ -1,9 +1,8 @@
 //! One reading of some windows, shared by the threads that read and the one
 //! that takes windows.
 //!
-//! Workers take cells in order of first use. A cell may be begun when the window
-//! it is first needed for is near enough; what the *next* window needs may
-//! always be begun, so nobody waits for ever.
+//! Workers take cells in order of first use. A cell may be begun when the window it is first needed for is
+//! near enough; cells that the *next* window needs may always be begun, so nobody waits for ever.
 
 use std::{
     collections::BTreeMap,
@@ -30,9 +29,9 @@ pub(crate) struct Reading {
     tiles: TileCache,
     memory: Memory,
     state: Mutex<State>,
-    /// A worker may have a job to begin.
+    /// Signals that a worker may have a job to begin.
     room: Condvar,
-    /// A cell is made.
+    /// Signals that a cell is made.
     made: Condvar,
 }
 
@@ -60,10 +59,10 @@ struct Slot {
 #[derive(Clone)]
 enum Cell {
     Ready(Arc<Vec<u8>>),
-    /// Grid px are stored px: windows take them from the tiles, row by row, which
-    /// are handed back with the cell. Saves writing and reading every px once.
+    /// Grid px are stored px: windows take them from the tiles, row by row; the tiles are handed back with
+    /// the cell. This saves writing and reading every px once.
     Stored(Arc<[Tile]>),
-    /// Its tiles that failed, row by row, and why.
+    /// Its tiles that failed, row by row, each with the reason.
     Failed(Arc<[(TileId, TileFault)]>),
 }
 
@@ -90,7 +89,7 @@ impl Reading {
         }
     }
 
-    /// The next cell to make, once it may be begun.
+    /// Returns the next cell to make, as soon as it may be begun.
     fn take_job(&self) -> Option<u32> {
         let mut state = self.lock();
         loop {
@@ -144,7 +143,7 @@ impl Reading {
         Cell::Ready(Arc::new(pixels))
     }
 
-    /// A buffer for a cell, of any length.
+    /// Returns a buffer for a cell, of any length.
     fn buffer(&self) -> Vec<u8> {
         let spare = self.lock().spare.pop();
         let bytes = self.schedule.cells().largest_bytes();
@@ -188,7 +187,7 @@ impl Reading {
         self.room.notify_all();
     }
 
-    /// Width and height of the windows; 0 without windows.
+    /// Returns width and height of the windows; 0 without windows.
     pub(crate) fn window_size(&self) -> (usize, usize) {
         self.schedule.order().first().map_or((0, 0), wsi_types::Window::size)
     }
@@ -197,9 +196,8 @@ impl Reading {
         self.schedule.order().len() - self.lock().next_window
     }
 
-    /// See [`WindowStream::next_into`](crate::WindowStream::next_into). With a
-    /// `helper` the caller's thread makes cells too, until its window is there.
-    /// For one caller at a time.
+    /// Implements [`WindowStream::next_into`](crate::WindowStream::next_into). With a `helper` the caller's
+    /// thread makes cells too, until its window is complete. For one caller at a time.
     pub(crate) fn next_into(
         &self,
         helper: Option<&dyn Slide>,
@@ -227,7 +225,7 @@ impl Reading {
         Some((window.index, fault(window.index, &failed).map_or(Ok(()), Err)))
     }
 
-    /// The cell of a job, made by a `helper` if there is one.
+    /// Returns the cell of a job, made by a `helper` if there is one.
     fn cell(&self, helper: Option<&dyn Slide>, job: u32) -> Cell {
         if let Some(slide) = helper {
             self.help(slide, job);
@@ -235,7 +233,7 @@ impl Reading {
         self.wait_for(job)
     }
 
-    /// Copies a row of cells to its place in a window; of those that failed, nothing.
+    /// Copies a row of cells to its place in a window; failed cells are skipped.
     fn paste(&self, strip: &[(CellId, Cell)], window: &GridRect, out: &mut [u8]) {
         let cells = self.schedule.cells();
         let resampler = cells.resampler();
@@ -266,7 +264,7 @@ impl Reading {
         }
     }
 
-    /// The tiles of a cell that hold pixels: the cell's rect, the tile's, and these.
+    /// Returns the tiles of a cell that hold pixels: the cell's rect, the tile's, and the pixels.
     fn stored<'a>(
         &'a self,
         id: CellId,
@@ -302,9 +300,8 @@ impl Reading {
         }
     }
 
-    /// Hands a cell back; the last window to do so frees it. With its strip, not with
-    /// its window: the next tiles are then decoded into buffers that are still in the
-    /// processor's cache.
+    /// Hands a cell back; the last window to do so frees it. Cells go back with their strip, not with their
+    /// window: the next tiles are then decoded into buffers that are still in the processor's cache.
     fn release(&self, job: u32) {
         match self.take_finished(job) {
             Some(Cell::Ready(pixels)) => {
@@ -321,7 +318,7 @@ impl Reading {
         }
     }
 
-    /// Counts one use of a cell down; gives it after its last.
+    /// Counts one use of a cell down; returns it after its last.
     fn take_finished(&self, job: u32) -> Option<Cell> {
         let mut state = self.lock();
         let slot = state.cells.get_mut(&job)?;
@@ -359,8 +356,8 @@ impl Reading {
     }
 }
 
-/// Stops the reading when a worker unwinds: that is our own bug, and nobody
-/// must wait for a cell that never comes.
+/// Stops the reading when a worker unwinds: that is our own bug, and nobody must wait for a cell that will
+/// never be made.
 struct Alarm<'a>(&'a Reading);
 
 impl Drop for Alarm<'_> {
@@ -376,7 +373,7 @@ fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a,
     condition.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What keeps a window from being whole, if anything does.
+/// Returns the fault that keeps a window from being whole, if there is one.
 fn fault(window: WindowIndex, failed: &BTreeMap<TileId, TileFault>) -> Option<WindowFault> {
     let (&tile, first) = failed.first_key_value()?;
     Some(WindowFault {

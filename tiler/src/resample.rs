@@ -1,12 +1,10 @@
-//! From one level to the grid at the model's mpp, once.
+//! Resampling, once, from one level to the grid at the model's mpp.
 //!
-//! Grid px (i, j) is the average of the level's px over the area
-//! `i·sx..(i+1)·sx` × `j·sy..(j+1)·sy`, every px counted by the share of it that
-//! lies inside; `s` is [`Sampling::level_per_grid`]. Where the level has to be
-//! enlarged (`s` < 1), it is interpolated linearly between the two nearest px
-//! centres instead. What of the area lies past the level's edge does not count;
-//! grid px wholly past the edge are background. So a grid px is a function of
-//! its own place, and all windows that see it see the same bytes.
+//! Grid px (i, j) is the average of the level's px over the area `i·sx..(i+1)·sx` × `j·sy..(j+1)·sy`, every
+//! px weighted by its share inside that area; `s` is [`Sampling::level_per_grid`]. Where the level has to be
+//! enlarged (`s` < 1), it is interpolated linearly between the two nearest px centres instead. Parts of the
+//! area past the level's edge do not count; grid px wholly past the edge are background. So a grid px is a
+//! function of its own place, and all windows that see it see the same bytes.
 //!
 //! Rounding: whole factors give `(sum + n/2) / n` in integers, `n` the number of
 //! px. Other factors are weighted in fixed point (15 bits per axis) and rounded
@@ -17,24 +15,24 @@ use std::ops::Range;
 
 use wsi_types::{GridRect, LevelIndex, LevelRect, Rgb, RgbBuffer, Sampling, TileGrid};
 
-/// Positions this close to a px border lie on it: a sliver of rounding must not
-/// reach into the next px, or the next tile.
+/// Distance from a px border within which a position lies on it: a sliver of rounding must not reach into the
+/// next px, or the next tile.
 const SLIVER: f64 = 1e-6;
 
-/// 1.0 as a weight. Half of `u16`, so that rows weighted in `u16` cannot
-/// overflow and a weight of one is a number like any other.
+/// 1.0 as a weight. Half of the range of `u16`, so that rows weighted in `u16` cannot overflow and a weight
+/// of one needs no special case.
 const ONE: u32 = 1 << 15;
 
-/// How one axis is resampled.
+/// Resampling of one axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Axis {
-    /// Px of the level.
+    /// Length of the level, px.
     level: i64,
-    /// Px of the grid.
+    /// Length of the grid, px.
     grid: i64,
     /// Level px per grid px.
     scale: f64,
-    /// The same, when whole.
+    /// The same, if it is a whole number.
     whole: Option<i64>,
 }
 
@@ -44,18 +42,18 @@ impl Axis {
         Self { level: i64::from(level), grid: i64::from(grid), scale, whole }
     }
 
-    /// The part of some grid px that is not past the edge.
+    /// Returns the part of some grid px that is not past the edge.
     fn inside(&self, grid: &Range<i64>) -> Range<i64> {
         grid.start.clamp(0, self.grid)..grid.end.clamp(0, self.grid)
     }
 
-    /// The level px that have a weight in some grid px.
+    /// Returns the level px that have a weight in some grid px.
     pub(crate) fn footprint(&self, grid: Range<i64>) -> Range<i64> {
         let inside = self.inside(&grid);
         if inside.is_empty() { 0..0 } else { self.reach(inside.start).start..self.reach(inside.end - 1).end }
     }
 
-    /// The level px that have a weight in one grid px of the grid.
+    /// Returns the level px that have a weight in one grid px.
     fn reach(&self, at: i64) -> Range<i64> {
         let (start, end) = match self.whole {
             Some(n) => (at * n, (at + 1) * n),
@@ -72,12 +70,12 @@ impl Axis {
         start.clamp(0, self.level - 1)..end.clamp(1, self.level)
     }
 
-    /// Where the centre of a grid px lies between the centres of level px.
+    /// Returns the position of a grid px's centre between the centres of level px.
     fn centre(&self, at: i64) -> f64 {
         (at as f64 + 0.5) * self.scale - 0.5
     }
 
-    /// The share of one level px in one grid px, not yet divided by their sum.
+    /// Returns the share of one level px in one grid px, not yet divided by their sum.
     fn share(&self, at: i64, px: i64) -> f64 {
         if self.scale >= 1.0 {
             let (low, high) = (at as f64 * self.scale, (at + 1) as f64 * self.scale);
@@ -87,11 +85,11 @@ impl Axis {
         }
     }
 
-    /// The weights of `reach(at)`, which sum to exactly [`ONE`].
+    /// Returns the weights of `reach(at)`, which sum to exactly [`ONE`].
     fn weights(&self, at: i64, reach: &Range<i64>) -> impl Iterator<Item = u16> {
         let shares: Vec<f64> = reach.clone().map(|px| self.share(at, px)).collect();
         let total: f64 = shares.iter().sum();
-        // Running sums are rounded, not weights: so the last one is exact.
+        // Running sums are rounded, not weights, so that the last one is exact.
         let mut sum = 0.0;
         let mut given = 0u32;
         let count = shares.len();
@@ -104,8 +102,8 @@ impl Axis {
         })
     }
 
-    /// Firsts (counted from `from`) and weights of the grid px `grid`, each
-    /// padded to the same number of taps.
+    /// Returns firsts (counted from `from`) and weights of the grid px `grid`, each padded to the same number
+    /// of taps.
     fn taps(&self, grid: &Range<i64>, from: i64) -> Taps {
         let reaches: Vec<Range<i64>> = grid.clone().map(|at| self.reach(at)).collect();
         let count = reaches.iter().map(|reach| (reach.end - reach.start) as usize).max().unwrap_or(1);
@@ -123,9 +121,9 @@ impl Axis {
 struct Taps {
     /// Taps per px.
     count: usize,
-    /// First level px of each.
+    /// First level px of each grid px.
     firsts: Vec<usize>,
-    /// `count` of each.
+    /// Weights, `count` for each grid px.
     weights: Vec<u16>,
 }
 
@@ -140,8 +138,8 @@ pub struct Resampler {
 }
 
 impl Resampler {
-    /// For the grid `sampling`, read from a level cut into `tiles`; `background`
-    /// stands past its edges.
+    /// Makes a resampler for the grid `sampling`, read from a level cut into `tiles`; past its edges is
+    /// `background`.
     #[must_use]
     pub fn new(sampling: &Sampling, tiles: TileGrid, background: Rgb) -> Self {
         let (sx, sy) = sampling.level_per_grid;
@@ -162,7 +160,7 @@ impl Resampler {
         self.level
     }
 
-    /// Bytes of a full tile.
+    /// Returns the bytes of a full tile.
     pub(crate) fn tile_bytes(&self) -> u64 {
         let TileGrid { width, height, tile_width, tile_height } = self.grid;
         u64::from(tile_width.min(width)) * u64::from(tile_height.min(height)) * 3
@@ -176,13 +174,13 @@ impl Resampler {
         &self.grid
     }
 
-    /// Whether grid px are level px, as stored.
+    /// `true` if grid px are level px, as stored.
     pub(crate) fn keeps_pixels(&self) -> bool {
         (self.x.whole, self.y.whole) == (Some(1), Some(1))
     }
 
-    /// Grid rows cut where stored px are: along the borders of tiles, and at the
-    /// level's edge. Only where [`keeps_pixels`](Self::keeps_pixels).
+    /// Cuts grid rows along the borders of stored tiles, and at the level's edge. Only where
+    /// [`keeps_pixels`](Self::keeps_pixels).
     pub(crate) fn bands(&self, ys: Range<i64>) -> impl Iterator<Item = Range<i64>> + use<> {
         let (edge, tile) = (self.y.grid, i64::from(self.grid.tile_height));
         let mut start = ys.start;
@@ -194,8 +192,7 @@ impl Resampler {
         })
     }
 
-    /// The level px that have a weight in `rect`; empty when it lies past the
-    /// edges.
+    /// Returns the level px that have a weight in `rect`; empty if it lies past the edges.
     #[must_use]
     pub fn footprint(&self, rect: &GridRect) -> LevelRect {
         let x = self.x.footprint(rect.min_x()..rect.max_x());
@@ -246,8 +243,8 @@ pub struct Patch<'a> {
 }
 
 impl<'a> Patch<'a> {
-    /// Tiles of the columns and rows given, row by row; `None` when their number
-    /// or their sizes are not those of the grid.
+    /// Takes the tiles of the given columns and rows, row by row; `None` if their number or their sizes are
+    /// not those of the grid.
     #[must_use]
     pub fn new(
         grid: &'a TileGrid,
@@ -265,7 +262,7 @@ impl<'a> Patch<'a> {
         (fits && sizes.next().is_none()).then_some(Self { grid, columns, rows, tiles })
     }
 
-    /// The bytes of level row `y` that lie in one tile column and in `xs`.
+    /// Returns the bytes of level row `y` that lie in one tile column and in `xs`.
     fn part(&self, column: u32, y: i64, xs: &Range<i64>) -> &'a [u8] {
         let (tile_width, tile_height) = (i64::from(self.grid.tile_width), i64::from(self.grid.tile_height));
         let row = (y / tile_height) as usize - self.rows.start as usize;
@@ -289,7 +286,7 @@ struct Rows<'a> {
     down: Vec<u16>,
 }
 
-/// How px are averaged; see the module's rounding rules.
+/// Method of averaging px; see the module's rounding rules.
 enum Method {
     /// Stored px are used as they are.
     Copy,
@@ -341,7 +338,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Brings the level rows `reach` together in `down`, tile by tile.
+    /// Combines the level rows `reach` in `down`, tile by tile.
     fn gather(&mut self, reach: &Range<i64>, together: impl Fn(&[&[u8]], &mut [u16])) {
         let mut rows: Vec<&[u8]> = Vec::with_capacity((reach.end - reach.start) as usize);
         let mut down = &mut self.down[..];
@@ -355,7 +352,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Sums of bytes; at most 256 rows, so `u16` holds them.
+/// Sums bytes of at most 256 rows, so that `u16` holds them.
 fn sum_rows(rows: &[&[u8]], down: &mut [u16]) {
     match rows {
         [a, b] => sum_some([a, b], down),
@@ -378,7 +375,7 @@ fn sum_some<const N: usize>(rows: [&[u8]; N], down: &mut [u16]) {
     }
 }
 
-/// Rows with weights that sum to [`ONE`]: bytes times 2^7.
+/// Adds rows with weights that sum to [`ONE`]; the results are bytes times 2^7.
 fn weigh_rows(rows: &[&[u8]], weights: &[u16], down: &mut [u16]) {
     match (rows, weights) {
         (&[a], &[u]) => weigh_some([a], [u], down),
@@ -405,14 +402,12 @@ fn weigh_some<const N: usize>(rows: [&[u8]; N], weights: [u16; N], down: &mut [u
     }
 }
 
-/// Byte × weight in units of 2^-7, cut off below. Written so that it becomes
-/// one 16-bit multiply.
+/// Returns byte × weight in units of 2^-7, cut off below. Written so that it compiles to one 16-bit multiply.
 fn weighed(byte: u8, weight: u16) -> u16 {
     ((u32::from(byte) << 8).wrapping_mul(u32::from(weight)) >> 16) as u16
 }
 
-/// Averages `across` px at a time of sums over `rows` rows; the last px may be
-/// cut by the level's edge.
+/// Averages `across` px at a time of sums over `rows` rows; the last px may be cut by the level's edge.
 fn sum_across(down: &[u16], across: usize, rows: u32, out: &mut [u8]) {
     let (pixels, _) = out.as_chunks_mut::<3>();
     match (across, rows) {
@@ -420,7 +415,7 @@ fn sum_across(down: &[u16], across: usize, rows: u32, out: &mut [u8]) {
         (4, 4) => sum_shift::<4, 12, 4>(down, pixels),
         _ => {}
     }
-    // The fast ways leave the px that is cut; the others leave all to this.
+    // The fast methods leave the px that is cut to the code below; the others leave all px to it.
     let done = if matches!((across, rows), (2, 2) | (4, 4)) { down.len() / (across * 3) } else { 0 };
     for (pixel, sums) in pixels[done..].iter_mut().zip(down[done * across * 3..].chunks(across * 3)) {
         let count = (sums.len() / 3) as u32 * rows;
@@ -431,7 +426,7 @@ fn sum_across(down: &[u16], across: usize, rows: u32, out: &mut [u8]) {
     }
 }
 
-/// `N` px at a time, `BYTES` = 3 · `N` sums, divided by 2^`SHIFT`.
+/// Averages `N` px at a time, `BYTES` = 3 · `N` sums, divided by 2^`SHIFT`.
 fn sum_shift<const N: usize, const BYTES: usize, const SHIFT: u32>(down: &[u16], out: &mut [Rgb]) {
     for (pixel, sums) in out.iter_mut().zip(down.as_chunks::<BYTES>().0) {
         let mut total = [1u16 << (SHIFT - 1); 3];
@@ -502,7 +497,7 @@ mod tests {
         GridRect::new(euclid::point2(x, y), euclid::size2(width, height))
     }
 
-    /// From the first to the last of some places.
+    /// Returns the range from the first to the last of some places.
     fn span(places: impl Iterator<Item = u32> + Clone) -> std::ops::Range<u32> {
         places.clone().min().unwrap_or(0)..places.max().map_or(0, |last| last + 1)
     }
@@ -533,7 +528,7 @@ mod tests {
         buffer
     }
 
-    /// The part that level px `px` has in grid px `at`.
+    /// Returns the part that level px `px` has in grid px `at`.
     fn share(scale: f64, px: f64, at: f64) -> f64 {
         if scale >= 1.0 {
             let (low, high) = (at * scale, (at + 1.0) * scale);
@@ -543,7 +538,7 @@ mod tests {
         (1.0 - (centre - px).abs()).max(0.0)
     }
 
-    /// What each level px counts in one grid px along one axis, slowly.
+    /// Returns the share of each level px in one grid px along one axis, slowly.
     fn shares(scale: f64, size: u32, at: i64) -> Vec<(u32, f64)> {
         let shares: Vec<(u32, f64)> = (0..size)
             .map(|px| (px, share(scale, f64::from(px), at as f64)))

@@ -1,20 +1,19 @@
-//! How large the dark blobs of a picture are.
+//! The size of the dark blobs of a picture.
 //!
-//! The picture is smoothed by Gaussians of growing width; at each width the
-//! Laplacian, times the variance of the Gaussian, answers most to blobs of one size
-//! whatever their contrast: the normalised Laplacian of scale space, Lindeberg 1998,
-//! Int. J. Comput. Vis. 30:79. A disc of diameter d answers most at
+//! The picture is smoothed by Gaussians of growing width; at each width the Laplacian, times the variance of
+//! the Gaussian, answers most to blobs of one size whatever their contrast: the normalised Laplacian of scale
+//! space, Lindeberg 1998, Int. J. Comput. Vis. 30:79. For a disc of diameter d the answer is greatest at
 //! sigma = d / (2 √2).
 
-/// Widths of the Gaussians grow by this factor: four per octave.
+/// Factor by which the widths of the Gaussians grow: four per octave.
 pub(crate) const STEP: f64 = 1.189_207_115_002_721;
-/// The narrowest, px.
+/// Narrowest Gaussian, px.
 const NARROWEST: f64 = 0.8;
-/// The widest, px: blobs of about 100 px.
+/// Widest Gaussian, px: blobs of about 100 px.
 const WIDEST: f64 = 40.0;
-/// Where the Gaussian is wider than this in px of the plane, half the px do.
+/// Width of the Gaussian, in px of the plane, above which the plane is halved.
 const HALVED_ABOVE: f64 = 3.2;
-/// No plane is halved to a side below this.
+/// Least side of a halved plane, px.
 const LEAST_SIDE: usize = 24;
 
 /// One number per px, row by row.
@@ -42,7 +41,7 @@ impl Plane {
         &self.values[y * self.width..][..self.width]
     }
 
-    /// Means of two by two; an odd last row or column is dropped.
+    /// Returns means of two by two; an odd last row or column is dropped.
     fn halved(&self) -> Self {
         let (width, height) = (self.width / 2, self.height() / 2);
         let mut values = Vec::with_capacity(width * height);
@@ -56,7 +55,7 @@ impl Plane {
         Self { width, values }
     }
 
-    /// Smoothed by a Gaussian of `sigma` px; the border goes on as it ends.
+    /// Smooths with a Gaussian of `sigma` px; past the border the last values are repeated.
     fn blurred(&self, sigma: f64) -> Self {
         let kernel = gaussian(sigma);
         let across = self.blurred_across(&kernel);
@@ -97,7 +96,7 @@ fn add_weighted(out: &mut [f32], line: &[f32], weight: f32) {
     }
 }
 
-/// Weights that sum to 1, out to three sigma.
+/// Returns weights that sum to 1, out to three sigma.
 fn gaussian(sigma: f64) -> Vec<f32> {
     let reach = (3.0 * sigma).ceil().max(1.0) as i32;
     let weights = (-reach..=reach).map(|at| (-f64::from(at * at) / (2.0 * sigma * sigma)).exp());
@@ -105,7 +104,7 @@ fn gaussian(sigma: f64) -> Vec<f32> {
     weights.map(|weight| (weight / sum) as f32).collect()
 }
 
-/// How strongly blobs of one size answer, on average over the picture.
+/// Strength of the answers of blobs of one size, on average over the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BlobAnswer {
     /// Width of the Gaussian, px of the picture.
@@ -114,12 +113,12 @@ pub(crate) struct BlobAnswer {
     pub(crate) second: f64,
     /// Mean of their third powers.
     pub(crate) third: f64,
-    /// Mean of their fourth powers: those of the darkest and roundest blobs.
+    /// Mean of their fourth powers: mainly the answers of the darkest and roundest blobs.
     pub(crate) fourth: f64,
 }
 
-/// The answers over all widths, narrowest first. Short for small pictures, where
-/// the border takes up all of the wider ones; empty for pictures of a few px.
+/// Returns the answers over all widths, narrowest first. Few for small pictures, where the border takes up
+/// all of the wider ones; none for pictures of a few px.
 pub(crate) fn blob_answers(picture: Plane) -> Vec<BlobAnswer> {
     let mut answers = Vec::new();
     if picture.least_side() < LEAST_SIDE {
@@ -145,7 +144,7 @@ pub(crate) fn blob_answers(picture: Plane) -> Vec<BlobAnswer> {
     answers
 }
 
-/// Of a plane smoothed by `sigma` px; `None` where there is nothing but border.
+/// Returns the answer of a plane smoothed by `sigma` px; `None` if all of it is border.
 fn blob_answer(plane: &Plane, sigma: f64) -> Option<BlobAnswer> {
     let margin = (1.5 * sigma).ceil() as usize;
     let (columns, rows) =

@@ -1,5 +1,5 @@
-//! What has to be read for some windows, in which order, and until when it is
-//! needed. Pure: a schedule is made before the first tile is touched.
+//! The cells and tiles to read for some windows, their order, and the last use of each. Pure: a schedule is
+//! made before the first tile is touched.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::{
 
 /// One cell to be made.
 ///
-/// Windows come in *runs* of ascending index. Cells and tiles are shared within
-/// a run and dropped at its end: an order that goes back (see
-/// [`reading_order`](crate::reading_order)) wants less memory, not more.
+/// Windows come in *runs* of ascending index. Cells and tiles are shared within a run and dropped at its end:
+/// an order that goes back (see [`reading_order`](crate::reading_order)) is there to need less memory, not
+/// more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) run: u32,
@@ -39,7 +39,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// For windows of `lattice`, in the order given.
+    /// Makes the schedule of windows of `lattice`, in the order given.
     pub(crate) fn new(lattice: &Lattice, order: Vec<Window>, resampler: Resampler) -> Self {
         let cells = Cells::new(lattice, resampler);
         let mut schedule = Self { cells, order, runs: Vec::new(), jobs: Vec::new(), lookup: BTreeMap::new() };
@@ -49,14 +49,14 @@ impl Schedule {
         schedule
     }
 
-    /// The schedule of some windows of a lattice; indices outside it are left out.
+    /// Makes the schedule of some windows of a lattice; indices outside it are left out.
     pub(crate) fn from_wanted(lattice: &Lattice, wanted: &[WindowIndex], background: Rgb) -> Self {
         let windows = wanted.iter().filter_map(|index| lattice.windows.get(index.0 as usize));
         let resampler = Resampler::new(&lattice.sampling, lattice.tiles, background);
         Self::new(lattice, windows.copied().collect(), resampler)
     }
 
-    /// For all windows of a lattice, in their own order.
+    /// Makes the schedule of all windows of a lattice, in their own order.
     pub(crate) fn whole(lattice: &Lattice) -> Self {
         // Pixels outside do not matter here, so any background will do.
         let resampler = Resampler::new(&lattice.sampling, lattice.tiles, [0; 3]);
@@ -87,28 +87,28 @@ impl Schedule {
         &self.cells
     }
 
-    /// Windows in reading order.
+    /// Returns the windows in reading order.
     pub(crate) fn order(&self) -> &[Window] {
         &self.order
     }
 
-    /// Cells in order of first use.
+    /// Returns the cells in order of first use.
     pub(crate) fn jobs(&self) -> &[Job] {
         &self.jobs
     }
 
-    /// The jobs of one place in the order, with their cells, row by row.
+    /// Returns the jobs of one place in the order, with their cells, row by row.
     pub(crate) fn jobs_of(&self, at: usize) -> impl Iterator<Item = (u32, CellId)> {
         let run = self.runs[at];
         self.cells.of_window(&self.order[at].rect).map(move |cell| (self.lookup[&(run, cell)], cell))
     }
 
-    /// The jobs of one run that a tile has a part in.
+    /// Returns the jobs of one run that a tile has a part in.
     pub(crate) fn jobs_of_tile(&self, run: u32, tile: TileId) -> impl Iterator<Item = u32> {
         self.cells.of_tile(tile).filter_map(move |cell| self.lookup.get(&(run, cell)).copied())
     }
 
-    /// Every tile of every run, with the first and the last job that needs it.
+    /// Returns every tile of every run, with the first and the last job that needs it.
     fn tiles(&self) -> impl Iterator<Item = (TileId, usize, usize)> {
         self.jobs.iter().enumerate().flat_map(move |(index, job)| {
             self.cells.tiles(job.cell).filter_map(move |tile| {
@@ -121,7 +121,7 @@ impl Schedule {
         })
     }
 
-    /// Different tiles that have a part in any window.
+    /// Returns the number of different tiles that have a part in any window.
     pub(crate) fn tiles_needed(&self) -> u64 {
         if self.runs.last().is_none_or(|&run| run == 0) {
             return self.tiles().count() as u64;
@@ -132,13 +132,12 @@ impl Schedule {
         tiles.len() as u64
     }
 
-    /// The most bytes of cells and tiles that can be alive at once when no
-    /// window later than `ahead` places after the next one is begun.
+    /// Returns the most bytes of cells and tiles that can be alive at once when no window later than `ahead`
+    /// places after the next one is begun.
     ///
-    /// An upper bound whatever the threads do: a cell lives at most from
-    /// `ahead` places before its first window until its last one, a tile until
-    /// the first window of the last cell it has a part in. Where grid px are
-    /// stored px there are only tiles, which live as long as their cells.
+    /// It is an upper bound, whatever the threads do: a cell lives at most from `ahead` places before its
+    /// first window until its last one, a tile until the first window of the last cell it has a part in.
+    /// Where grid px are stored px there are only tiles, which live as long as their cells.
     pub(crate) fn peak_bytes(&self, ahead: usize) -> u64 {
         let stored = self.cells.resampler().keeps_pixels();
         let cell_bytes = if stored { 0 } else { self.cells.largest_bytes() };

@@ -1,9 +1,8 @@
-//! What a pixel was stained with.
+//! The stains of a pixel.
 //!
-//! Light passes a stained section as Beer and Lambert say, so optical densities of
-//! stains add up and a 3 × 3 matrix takes them apart: colour deconvolution, Ruifrok
-//! and Johnston 2001, Anal. Quant. Cytol. Histol. 23:291, with their vectors of
-//! hematoxylin, eosin and DAB.
+//! A stained section absorbs light by the law of Beer and Lambert, so optical densities of stains add up and
+//! a 3 × 3 matrix separates them: colour deconvolution, Ruifrok and Johnston 2001, Anal. Quant. Cytol.
+//! Histol. 23:291, with their vectors of hematoxylin, eosin and DAB.
 
 use wsi_types::{Rgb, RgbBuffer};
 
@@ -13,11 +12,10 @@ use crate::scale_space::Plane;
 /// hematoxylin: the first column of the inverse of the matrix whose rows are the
 /// unit vectors (0.65, 0.70, 0.29), (0.07, 0.99, 0.11) and (0.27, 0.57, 0.78).
 const HEMATOXYLIN: [f32; 3] = [1.874_787, -0.065_796, -0.600_883];
-/// Amounts above this are folds, ink or pigment: they count no more than this.
+/// Largest amount; more is folds, ink or pigment, and counts no more than this.
 const MOST: f32 = 1.2;
 
-/// The optical density of a channel against a white of 255, by value; black counts
-/// as 1.
+/// Optical densities of a channel against a white of 255, by value; black counts as 1.
 pub(crate) struct Densities([f32; 256]);
 
 impl Densities {
@@ -29,33 +27,33 @@ impl Densities {
         Self(table)
     }
 
-    /// How much hematoxylin, 0 to 1.2.
+    /// Returns the amount of hematoxylin, 0 to 1.2.
     pub(crate) fn hematoxylin(&self, pixel: Rgb) -> f32 {
         let amount: f32 = (0..3).map(|c| self.0[usize::from(pixel[c])] * HEMATOXYLIN[c]).sum();
         amount.clamp(0.0, MOST)
     }
 
-    /// The hematoxylin of a whole picture.
+    /// Returns the hematoxylin of a whole picture.
     pub(crate) fn hematoxylin_plane(&self, picture: &RgbBuffer) -> Plane {
         let pixels = picture.bytes().as_chunks::<3>().0;
         Plane::new(picture.width(), pixels.iter().map(|&pixel| self.hematoxylin(pixel)).collect())
     }
 }
 
-/// Dark brown, as DAB is: much redder than blue, no less green than blue, and
-/// dark. Eosin, blood and saffron are brighter, or have least green of all.
+/// `true` for dark brown, as DAB is: much redder than blue, no less green than blue, and dark. Eosin, blood
+/// and saffron are brighter, or have less green than red and blue.
 pub(crate) fn is_brown(pixel: Rgb) -> bool {
     let [r, g, b] = pixel.map(i32::from);
     r >= b + 30 && r > g && g >= b && r < 160
 }
 
-/// Coloured or darker than glass: what may be tissue, for shares of a picture.
+/// `true` for a pixel that is coloured or darker than glass, and so may be tissue; for shares of a picture.
 pub(crate) fn is_stained(pixel: Rgb) -> bool {
     let (low, high) = extremes(pixel);
     high >= 40 && (high - low > 18 || high < 200)
 }
 
-/// Has more colour than the lamp or the camera gives to grey.
+/// `true` for a pixel with more colour than the lamp or the camera gives to grey.
 pub(crate) fn is_coloured(pixel: Rgb) -> bool {
     let (low, high) = extremes(pixel);
     high - low > 12
@@ -69,7 +67,7 @@ fn extremes([r, g, b]: Rgb) -> (u8, u8) {
 mod tests {
     use super::*;
 
-    /// The colour that some amounts of hematoxylin and eosin give.
+    /// Returns the colour that some amounts of hematoxylin and eosin give.
     fn stained(hematoxylin: f32, eosin: f32) -> Rgb {
         [(0.65, 0.07), (0.70, 0.99), (0.29, 0.11)].map(|(h, e)| {
             // The vectors' lengths are 0.998 and 0.999.

@@ -1,9 +1,8 @@
 //! Windows read ahead in order, every stored tile decoded once.
 //!
-//! Worker threads take *cells* (see the `cells` module) in order of first use
-//! and make each from stored tiles; tiles and cells are shared, counted down,
-//! and dropped at their last use, which the schedule knows. How far workers may
-//! run ahead of the consumer is bounded, so memory is too
+//! Worker threads take *cells* (see the `cells` module) in order of first use and make each from stored
+//! tiles; tiles and cells are shared, counted down, and dropped at their last use, which the schedule knows.
+//! The number of windows by which workers may run ahead of the consumer is limited, and so is memory
 //! (`docs/decisions/0005-reading-ahead-with-known-future-use.md`).
 
 use std::{sync::Arc, thread::JoinHandle};
@@ -14,30 +13,29 @@ use wsi_types::{LevelIndex, TileId, WindowIndex};
 
 use crate::{plan::Plan, reading::Reading, schedule::Schedule};
 
-/// How a stream reads. None of it changes a single byte of what is read.
+/// Settings of a stream. None of them changes a single byte of the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSettings {
     /// Threads that read. With 0 the caller's own thread does the work.
     pub threads: usize,
     /// Windows that may be begun beyond the next one.
     pub ahead_windows: usize,
-    /// While more bytes than this are held, nothing is begun beyond the next
-    /// window. What that one needs is always read; see
-    /// [`reading_order`](crate::reading_order) to make it need less.
+    /// Bytes above which no cell is begun beyond the next window. Cells of the next window are always read;
+    /// see [`reading_order`](crate::reading_order) for an order in which it needs less.
     pub memory_bytes: Option<u64>,
 }
 
 impl Default for StreamSettings {
-    /// One thread, four windows ahead.
+    /// Returns one thread, four windows ahead.
     fn default() -> Self {
         Self { threads: 1, ahead_windows: 4, memory_bytes: None }
     }
 }
 
-/// What was read so far.
+/// Counts of a reading so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct ReadCounters {
-    /// Different tiles the wanted windows need.
+    /// Different tiles that the wanted windows need.
     pub tiles_needed: u64,
     /// Tiles decoded. At the end of a reading in plan order, the decoded, the
     /// failed and the absent add up to `tiles_needed`; where the order goes back
@@ -47,7 +45,7 @@ pub struct ReadCounters {
     pub tiles_failed: u64,
     /// Tiles the file holds nothing for: background, without decoding.
     pub tiles_absent: u64,
-    /// Cells the wanted windows are made of.
+    /// Cells that the wanted windows are made of.
     pub cells_needed: u64,
     /// Cells made, of all that are needed.
     pub cells_done: u64,
@@ -61,7 +59,7 @@ pub struct ReadCounters {
     pub wait_secs: f64,
 }
 
-/// Why a window has no pixels: at least one tile it needs could not be decoded.
+/// Reason why a window has no pixels: at least one tile it needs could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "cannot read window {} on level {}: {failed} of its tiles failed, the first in column {} row {}: {reason}",
@@ -76,15 +74,15 @@ pub struct WindowFault {
     pub tile: TileId,
     /// Tiles of this window that failed.
     pub failed: usize,
-    /// Why the first one failed.
+    /// The reason why the first one failed.
     pub reason: String,
-    /// Whether a disk or file server is to blame: another time the window may be read.
+    /// `true` if a disk or file server is to blame: a later try may read the window.
     pub of_device: bool,
 }
 
-/// Hands out windows in the order wanted while threads read ahead.
+/// A stream of windows in the order wanted, while threads read ahead.
 ///
-/// Dropping it stops the threads after the tile each is at.
+/// Dropping it stops each thread after the tile it is reading.
 pub struct WindowStream {
     reading: Arc<Reading>,
     slide: Arc<dyn Slide>,
@@ -96,7 +94,7 @@ impl WindowStream {
     /// that are not in the plan are left out.
     ///
     /// Ascending order decodes every tile once. Where the order goes back (as in
-    /// [`reading_order`](crate::reading_order)) sharing starts anew.
+    /// [`reading_order`](crate::reading_order)), tiles and cells from before are not kept.
     #[must_use]
     pub fn start(
         slide: Arc<dyn Slide>,
@@ -109,40 +107,38 @@ impl WindowStream {
         let workers = (0..settings.threads).filter_map(|number| {
             let (reading, slide) = (Arc::clone(&reading), Arc::clone(&slide));
             let thread = std::thread::Builder::new().name(format!("tile-reader-{number}"));
-            // A thread the system refuses is one less; with none, `next_into`
-            // reads by itself.
+            // If the system refuses a thread, there is one less; with none, `next_into` reads by itself.
             thread.spawn(move || reading.work(&*slide)).ok()
         });
         let workers = workers.collect();
         Self { reading, slide, workers }
     }
 
-    /// Width and height of every window, in px.
+    /// Returns width and height of every window, in px.
     #[must_use]
     pub fn window_size(&self) -> (usize, usize) {
         self.reading.window_size()
     }
 
-    /// Windows not handed out yet.
+    /// Returns the number of windows not handed out yet.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.reading.remaining()
     }
 
-    /// Writes the next window to `out` (height × width × 3 bytes, red first), or
-    /// says why it could not be read; then `out` holds nothing of use. `None`
-    /// after the last.
+    /// Writes the next window to `out` (height × width × 3 bytes, red first), or returns the reason why it
+    /// could not be read; then `out` holds nothing of use. `None` after the last.
     ///
     /// # Panics
     ///
-    /// When `out` has another size, or after a bug in a reading thread. Never on
-    /// what a slide holds: a panic of a backend is a fault of its tile.
+    /// When `out` has another size, or after a bug in a reading thread. Never because of a slide's content: a
+    /// panic of a backend is a fault of its tile.
     pub fn next_into(&mut self, out: &mut [u8]) -> Option<(WindowIndex, Result<(), WindowFault>)> {
         let helper: Option<&dyn Slide> = if self.workers.is_empty() { Some(&*self.slide) } else { None };
         self.reading.next_into(helper, out)
     }
 
-    /// What was read so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn counters(&self) -> ReadCounters {
         self.reading.counters()
@@ -153,7 +149,7 @@ impl Drop for WindowStream {
     fn drop(&mut self) {
         self.reading.stop();
         for worker in self.workers.drain(..) {
-            // A worker that panicked has said so already.
+            // A worker that panicked has reported it already.
             let _ = worker.join();
         }
     }
@@ -214,7 +210,7 @@ mod tests {
         (windows, stream.counters())
     }
 
-    /// Every window by itself, straight from the tiles.
+    /// Reads every window separately, straight from the tiles.
     fn directly(slide: &Painted, plan: &Plan) -> Vec<Vec<u8>> {
         let lattice = plan.lattice();
         let resampler = Resampler::new(&lattice.sampling, lattice.tiles, slide.info.background);

@@ -1,8 +1,8 @@
 //! A row of cells, copied to its window.
 //!
-//! Px by px row, across all cells: so a window is written from its first byte to its
-//! last, every line of memory whole and once. Tile by tile, the line on each border of
-//! two tiles would be written in two parts, and read before.
+//! It is copied one px row at a time, across all cells: so a window is written from its first byte to its
+//! last, every line of memory whole and once. Tile by tile, the line on each border of two tiles would be
+//! written in two parts, and read before that.
 
 use std::ops::Range;
 
@@ -10,25 +10,25 @@ use wsi_types::{GridRect, Rgb};
 
 use crate::past_cache;
 
-/// What one tile or cell gives to some rows of a window.
+/// The pixels of one tile or cell for some rows of a window.
 pub(crate) struct Piece<'a> {
-    /// Bytes in a row of the window.
+    /// Its bytes in a row of the window.
     across: Range<usize>,
-    /// From the first byte of the first row on.
+    /// Its pixels, from the first byte of the first row on.
     pixels: &'a [u8],
     /// Bytes from one row to the next.
     stride: usize,
 }
 
 impl<'a> Piece<'a> {
-    /// Its bytes of one row, counted from its first; nothing past its last.
+    /// Returns its bytes of one row, counted from its first; nothing past its last.
     fn row(&self, number: usize) -> &'a [u8] {
         let start = number.saturating_mul(self.stride);
         self.pixels.get(start..).and_then(|rest| rest.get(..self.across.len())).unwrap_or_default()
     }
 
-    /// The px `part` of the picture `pixels` that lies at `whole`; both on the
-    /// window's grid, `part` inside.
+    /// Takes the px `part` of the picture `pixels` that lies at `whole`; both on the window's grid, `part`
+    /// inside.
     pub(crate) fn new(part: &GridRect, whole: &GridRect, pixels: &'a [u8], window: &GridRect) -> Self {
         let stride = whole.width() as usize * 3;
         let top = (part.min_y() - whole.min_y()) as usize * stride;
@@ -39,8 +39,8 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Writes the grid rows `ys` of a window, each piece being as high; between the pieces
-/// is background.
+/// Writes the grid rows `ys` of a window, each piece being as high; gaps between the pieces become
+/// background.
 pub(crate) fn write(
     pieces: &[Piece<'_>],
     ys: Range<i64>,
@@ -54,7 +54,7 @@ pub(crate) fn write(
     let places = out[top * bytes..bottom * bytes].chunks_exact_mut(bytes);
     past_cache::fill_rows(places, &mut row, |number, row| {
         for piece in pieces {
-            // Most tiles were decoded long ago. A row each is what can be under way.
+            // Most tiles were decoded long ago. One row of each piece is as much as can be fetched ahead.
             past_cache::fetch(piece.row(number + 1));
             row[piece.across.clone()].copy_from_slice(piece.row(number));
         }

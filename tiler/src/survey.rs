@@ -1,10 +1,10 @@
-//! All that is decided about a slide before a pixel is read for a model: its scale, where its tissue is, and the
-//! windows of each detector.
+//! All decisions about a slide before a pixel is read for a model: its scale, the place of its tissue, and
+//! the windows of each detector.
 //!
-//! One function makes it, for a run, for a check before a night and for a picture of the plan alike, so that what
-//! is told of a slide beforehand is what a run does. Nothing is guessed on the way: a slide without a scale has no
-//! survey, and a detector's mpp is in its [`PlanSettings`], so a model that does not say its own is refused before
-//! (`docs/decisions/0032-one-survey-of-a-slide.md`).
+//! One function makes it, for a run, for a check before a night and for a picture of the plan alike, so that
+//! a slide's forecast is what a run does. Nothing is guessed on the way: a slide without a scale has no
+//! survey, and a detector's mpp is in its [`PlanSettings`], so a model that does not state its own is refused
+//! earlier (`docs/decisions/0032-one-survey-of-a-slide.md`).
 
 use std::{fmt, sync::Arc};
 
@@ -22,16 +22,16 @@ use crate::{
     Doubt, Examination, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote, TissueSettings,
 };
 
-/// What a slide is surveyed for; by default for its tissue alone.
+/// Settings of a survey.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SurveySettings {
-    /// What the user says of the scale.
+    /// The user's statements about the scale.
     pub scale: GivenScale,
-    /// Where neither file nor user gives a scale, take the one that the nuclei tell.
+    /// `true` to take the scale that the nuclei suggest if neither file nor user gives one.
     pub estimate_scale: bool,
-    /// How tissue is found; `None`: the whole slide counts as tissue.
+    /// Settings for finding tissue; `None`: the whole slide counts as tissue.
     pub tissue: Option<TissueSettings>,
-    /// How each detector cuts the slide into windows, in order of the detectors.
+    /// Settings by which each detector cuts the slide into windows, in order of the detectors.
     pub plans: Vec<PlanSettings>,
     /// Windows are planned for the tissue in these regions of interest; `None`: for all of it.
     pub looked_within: Option<RegionsOfInterest>,
@@ -39,7 +39,7 @@ pub struct SurveySettings {
     pub counted_within: Option<RegionsOfInterest>,
 }
 
-/// Where there is tissue, and the small picture it was found on.
+/// Tissue of a slide, and the small picture it was found on.
 #[derive(Clone)]
 pub struct Tissue {
     /// A yes/no picture.
@@ -48,7 +48,7 @@ pub struct Tissue {
     pub picture: RgbBuffer,
 }
 
-/// Its size, not its pixels: errors hold it, and programs print those.
+/// Prints its size, not its pixels: errors hold it, and programs print those.
 impl fmt::Debug for Tissue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = (self.mask.width(), self.mask.height());
@@ -63,8 +63,8 @@ impl Tissue {
     /// Longer side of the picture where the whole slide counts as tissue, px.
     pub const PICTURE_PX: u32 = 720;
 
-    /// Finds the tissue of a slide; without `settings` all of it is. Sizes hold for px of 0.5 µm where `mpp` is not
-    /// known.
+    /// Finds the tissue of a slide; without `settings` all of it is tissue. Sizes assume px of 0.5 µm if
+    /// `mpp` is not known.
     #[must_use]
     pub fn find(slide: &dyn Slide, mpp: Option<Mpp>, settings: Option<&TissueSettings>) -> Self {
         let Some(settings) = settings else {
@@ -75,7 +75,7 @@ impl Tissue {
         Self { mask, picture }
     }
 
-    /// Looks at the tissue from near.
+    /// Examines the tissue closely.
     #[must_use]
     pub fn examine(&self, slide: &dyn Slide) -> Examination {
         Examination::new(slide, &self.picture, &self.mask)
@@ -83,11 +83,12 @@ impl Tissue {
 }
 
 impl SurveySettings {
-    /// The scale of a slide: what user and file say, else, where that was asked for, what its nuclei tell.
+    /// Returns the scale of a slide: the one that user and file give, otherwise, if estimating is on, the one
+    /// that its nuclei suggest.
     ///
     /// # Errors
     ///
-    /// [`SurveyError::Scale`] or [`SurveyError::NoEstimate`] where there is none.
+    /// [`SurveyError::Scale`] or [`SurveyError::NoEstimate`] when there is none.
     pub fn scale_of(&self, slide: &dyn Slide) -> Result<Scale, SurveyError> {
         match resolve_scale(slide.info(), self.scale) {
             Err(problem) if self.estimate_scale => estimated(slide, problem),
@@ -96,13 +97,13 @@ impl SurveySettings {
     }
 }
 
-/// The scale that the nuclei of a slide tell. Nobody knows how large its tissue is before, so the tissue is found as
-/// on a slide of 0.5 µm/px.
+/// Estimates the scale from the nuclei of a slide. The size of its tissue is not known before that, so the
+/// tissue is found as on a slide of 0.5 µm/px.
 fn estimated(slide: &dyn Slide, problem: ScaleProblem) -> Result<Scale, SurveyError> {
     let tissue = Tissue::find(slide, None, Some(&TissueSettings::default()));
     let found = tissue.examine(slide).scale;
     let found = found.map_err(|source| SurveyError::NoEstimate { problem: problem.clone(), source })?;
-    // Two digits are more than it is good for, and the same on every machine.
+    // Two digits are more than its accuracy, and give the same number on every machine.
     let rounded = (found.mpp * 100.0).round() / 100.0;
     let mpp = Mpp::new(rounded).map_err(|_| problem)?;
     Ok(Scale { mpp, source: MppSource::Nuclei })
@@ -113,9 +114,9 @@ fn estimated(slide: &dyn Slide, problem: ScaleProblem) -> Result<Scale, SurveyEr
 pub struct Survey {
     /// The open file, with the levels between those it stores that cost less to decode.
     pub slide: Arc<dyn Slide>,
-    /// µm per level-0 px, and where that is from.
+    /// µm per level-0 px, and the source of that number.
     pub scale: Scale,
-    /// Where there is tissue that counts: that in the regions of interest, if there are any.
+    /// The tissue.
     pub mask: TissueMask,
     /// The regions of interest in which cells are counted; `None`: they are counted everywhere.
     pub interest: Option<Vec<DrawnRegion<Level0Px>>>,
@@ -125,11 +126,11 @@ pub struct Survey {
     pub picture: RgbBuffer,
     /// The windows of each detector, in order of the detectors.
     pub plans: Vec<Arc<Plan>>,
-    /// What it looks like from near, and the scale its nuclei tell.
+    /// Its look from near, and the scale its nuclei suggest.
     pub examination: Examination,
 }
 
-/// Why a slide cannot be surveyed.
+/// Reasons why a slide cannot be surveyed.
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
     /// Neither the user nor the file gives a pixel size that can be used.
@@ -138,9 +139,9 @@ pub enum SurveyError {
     /// The scale was to be estimated, and the slide gives no evidence.
     #[error("{problem}, and its nuclei do not tell it: {source}")]
     NoEstimate {
-        /// What is wrong with the file's.
+        /// The fault of the file's scale.
         problem: ScaleProblem,
-        /// Why there is no estimate.
+        /// The reason why there is no estimate.
         source: NoTissueScale,
     },
     /// The regions of interest do not fit the slide.
@@ -149,9 +150,9 @@ pub enum SurveyError {
     /// The settings of a detector do not fit the slide.
     #[error("{source}")]
     Plan {
-        /// What was found before.
+        /// The tissue found before the plan failed.
         tissue: Box<Tissue>,
-        /// Why there is no plan.
+        /// The reason why there is no plan.
         source: PlanError,
     },
 }
@@ -161,8 +162,8 @@ impl Survey {
     ///
     /// # Errors
     ///
-    /// [`SurveyError`] when the scale is not known or a plan cannot be made. Tiles that cannot be read are no error:
-    /// see [`TissueMask::notes`].
+    /// [`SurveyError`] when the scale is not known or a plan cannot be made. Tiles that cannot be read are
+    /// not an error: see [`TissueMask::notes`].
     pub fn new(slide: Arc<dyn Slide>, settings: &SurveySettings) -> Result<Self, SurveyError> {
         let slide = with_reduced_levels(slide);
         let scale = settings.scale_of(slide.as_ref())?;
@@ -182,13 +183,13 @@ impl Survey {
         Ok(Self { slide, scale, mask, interest: counted, is_planned_whole, picture, plans, examination })
     }
 
-    /// Notes of the mask, less what is among the doubts.
+    /// Returns the notes of the mask, without those that are among the doubts.
     fn notes(&self) -> impl Iterator<Item = &TissueNote> {
         self.mask.notes().iter().filter(|note| **note != TissueNote::DarkGround)
     }
 
-    /// What a person should know of the slide, in words: what of its file is not read, what is odd about its tissue, and
-    /// tiles in tissue that the file does not store.
+    /// Returns notes for the user on the slide, in words: unread parts of its file, what is odd about its
+    /// tissue, and tiles in tissue that the file does not store.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = self.notes().map(ToString::to_string).collect();
@@ -204,8 +205,8 @@ impl Survey {
         remarks
     }
 
-    /// Tiles in tissue or next to it that the file leaves out of the level that is read; of several levels, most. Scanners
-    /// leave out glass, far from tissue.
+    /// Returns the tiles in tissue or next to it that the file leaves out of the level that is read; of
+    /// several levels, the most. Scanners leave out glass, far from tissue.
     #[must_use]
     pub fn absent(&self) -> AbsentTiles {
         let margin = self.mask.downsample().0.max(self.mask.downsample().1);
@@ -215,38 +216,38 @@ impl Survey {
         each.max_by_key(|absent| absent.tiles).unwrap_or_default()
     }
 
-    /// The area of [`Survey::absent`].
+    /// Returns the area of [`Survey::absent`].
     #[must_use]
     pub fn absent_mm2(&self) -> f64 {
         let mm_per_px = self.scale.mpp.get() / 1000.0;
         self.absent().level0_px2 * mm_per_px * mm_per_px
     }
 
-    /// Why results of the slide are to be doubted, whatever becomes of its windows.
+    /// Returns the reasons to doubt the results of the slide, whatever becomes of its windows.
     #[must_use]
     pub fn doubts(&self) -> Vec<Doubt> {
         self.examination.doubts(Some(self.scale.mpp))
     }
 
-    /// Windows of all detectors.
+    /// Returns the number of windows of all detectors.
     #[must_use]
     pub fn windows(&self) -> usize {
         self.plans.iter().map(|plan| plan.windows().len()).sum()
     }
 
-    /// What the slide covers, level-0 px.
+    /// Returns the area of the slide, level-0 px.
     #[must_use]
     pub fn extent(&self) -> Level0Box {
         extent(self.slide.info())
     }
 
-    /// Tissue that counts.
+    /// Returns the tissue that the mask found.
     #[must_use]
     pub fn tissue_mm2(&self) -> f64 {
         self.mask.area_um2(self.scale.mpp).mm2()
     }
 
-    /// Where the pixels of each detector come from.
+    /// Returns the level and grid that the pixels of each detector are read from.
     #[must_use]
     pub fn samplings(&self) -> Vec<Sampling> {
         self.plans.iter().map(|plan| *plan.sampling()).collect()
@@ -282,7 +283,7 @@ fn mask_within(
     tissue.within(info, Some(mpp), &polygons).map_err(|_| InterestError::NotFinite)
 }
 
-/// One plan per detector, in their order.
+/// Makes one plan per detector, in their order.
 fn plans(
     info: &SlideInfo,
     mpp: Mpp,

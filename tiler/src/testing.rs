@@ -8,12 +8,12 @@ use std::{
 use wsi_reader::{MppSource, ReadError, Scale, Slide, SlideInfo, TileState};
 use wsi_types::{Mpp, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
-/// A scale that must be plausible.
+/// Returns a scale that must be plausible.
 pub(crate) fn mpp(value: f64) -> Mpp {
     Mpp::new(value).unwrap()
 }
 
-/// What would be known of a slide with this pyramid.
+/// Returns the facts of a slide with this pyramid.
 pub(crate) fn info_of(pyramid: &Pyramid) -> SlideInfo {
     SlideInfo {
         backend: "memory",
@@ -32,7 +32,7 @@ pub(crate) fn info_of(pyramid: &Pyramid) -> SlideInfo {
     }
 }
 
-/// A slide painted on demand. Counts what it decodes; can be told to fail.
+/// A slide painted on demand. Counts the tiles it decodes, and can be made to fail.
 pub(crate) struct Painted {
     pub(crate) info: SlideInfo,
     pub(crate) paint: fn(u16, u32, u32) -> Rgb,
@@ -43,7 +43,7 @@ pub(crate) struct Painted {
 }
 
 impl Painted {
-    /// Levels of the sizes given, tiles of 64 × 48 px, painted with noise.
+    /// Makes levels of the given sizes, with tiles of 64 × 48 px, painted with noise.
     pub(crate) fn new(sizes: &[(u32, u32)]) -> Self {
         let grids =
             sizes.iter().map(|&(width, height)| TileGrid { width, height, tile_width: 64, tile_height: 48 });
@@ -57,13 +57,13 @@ impl Painted {
         }
     }
 
-    /// How often each tile was decoded.
+    /// Returns the number of times that each tile was decoded.
     pub(crate) fn decodes(&self) -> BTreeMap<TileId, u32> {
         self.decoded.lock().unwrap().clone()
     }
 }
 
-/// Different at every place, with edges of all strengths.
+/// Returns a colour that differs at every place, with edges of all strengths.
 pub(crate) fn noise(level: u16, x: u32, y: u32) -> Rgb {
     let mix = x.wrapping_mul(0x9e37_79b1)
         ^ y.wrapping_mul(0x85eb_ca6b)

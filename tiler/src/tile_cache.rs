@@ -1,9 +1,8 @@
-//! Stored tiles, each decoded once for all who need it.
+//! Stored tiles, each decoded once for all cells that need it.
 //!
-//! How many cells need a tile is known when it is first asked for; the last one
-//! to hand it back frees it. A tile that is being decoded is waited for, never
-//! decoded twice (single flight). Nothing here knows about windows, so readings
-//! of one slide at two magnifications could share one cache.
+//! The number of cells that need a tile is known when it is first requested; the last one to hand it back
+//! frees it. A tile that is being decoded is waited for, never decoded twice (single flight). Nothing here
+//! knows about windows, so readings of one slide at two magnifications could share one cache.
 
 use std::{
     any::Any,
@@ -19,7 +18,7 @@ use std::{
 use wsi_reader::{ReadError, Slide};
 use wsi_types::{RgbBuffer, TileGrid, TileId};
 
-/// A tile, or why there is none.
+/// A tile, or the reason why there is none.
 #[derive(Debug, Clone)]
 pub(crate) enum Tile {
     Pixels(Arc<RgbBuffer>),
@@ -28,12 +27,12 @@ pub(crate) enum Tile {
     Failed(TileFault),
 }
 
-/// Why a tile could not be decoded.
+/// Reason why a tile could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TileFault {
-    /// In words.
+    /// The reason, in words.
     pub(crate) reason: Arc<str>,
-    /// Whether a disk or file server is to blame, and not the file.
+    /// `true` if a disk or file server is to blame, and not the file.
     pub(crate) of_device: bool,
 }
 
@@ -65,23 +64,23 @@ impl Memory {
         }
     }
 
-    /// Gives one back; it is kept for reuse.
+    /// Takes a buffer out of use; it is kept for reuse.
     pub(crate) fn give_back(&self, bytes: u64) {
         self.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes in use.
+    /// Returns the bytes in use.
     pub(crate) fn live(&self) -> u64 {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Bytes of all buffers ever made: all are kept, so this is the peak.
+    /// Returns the bytes of all buffers ever made: all are kept, so this is the peak.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 }
 
-/// What was decoded.
+/// Counts of decoded tiles.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Decoded {
     pub(crate) tiles: u64,
@@ -90,7 +89,7 @@ pub(crate) struct Decoded {
     pub(crate) secs: f64,
 }
 
-/// Which tile, in which run of the order.
+/// A tile, and its run of the order.
 type Key = (u32, TileId);
 
 pub(crate) struct TileCache {
@@ -115,15 +114,14 @@ struct Slot {
 }
 
 impl TileCache {
-    /// For one level, cut into `tiles`, of at most `tile_bytes` each.
+    /// Makes a cache for one level, cut into `tiles`, of at most `tile_bytes` each.
     pub(crate) fn new(tiles: TileGrid, tile_bytes: u64) -> Self {
         Self { tiles, tile_bytes, state: Mutex::default(), done: Condvar::new() }
     }
 
-    /// The tiles `ids`, each of which `uses` says how many callers will ask for
-    /// in this run. Decodes those that nobody has begun, then waits for the
-    /// others; nobody waits while a tile of theirs is not done, so waiting ends.
-    /// `None` when the cache is stopped.
+    /// Returns the tiles `ids`; `uses` gives for each the number of callers that will ask for it in this run.
+    /// Decodes those that nobody has begun, then waits for the others; nobody waits before all tiles that are
+    /// theirs to decode are done, so waiting ends. `None` when the cache is stopped.
     pub(crate) fn obtain(
         &self,
         slide: &dyn Slide,
@@ -140,7 +138,7 @@ impl TileCache {
         self.wait_for(run, ids)
     }
 
-    /// Whether the caller is the first to ask, and so the one to read it.
+    /// `true` if the caller is the first to ask, and so the one to read it.
     fn claim(&self, key: Key, uses: impl FnOnce() -> u32) -> bool {
         let mut state = self.lock();
         let free = !state.stopped && !state.slots.contains_key(&key);
@@ -211,8 +209,8 @@ impl TileCache {
         }
     }
 
-    /// Hands tiles back; the last to do so frees them. No copy of what
-    /// [`TileCache::obtain`] gave may be left.
+    /// Hands tiles back; the last to do so frees them. No copy of the tiles that [`TileCache::obtain`]
+    /// returned may be left.
     pub(crate) fn release(&self, run: u32, ids: &[TileId], memory: &Memory) {
         let mut state = self.lock();
         for &id in ids {
@@ -232,7 +230,7 @@ impl TileCache {
         self.lock().decoded
     }
 
-    /// Nothing is waited for any more.
+    /// Ends all waiting.
     pub(crate) fn stop(&self) {
         self.lock().stopped = true;
         self.done.notify_all();

@@ -1,15 +1,13 @@
-//! Where to look, found on a small level.
+//! The tissue of a slide, found on a small level.
 //!
-//! The slide is averaged down to mask px of 2 to 8 µm. A mask px is tissue when
-//! its saturation or its optical density stands out from the glass; the
-//! thresholds are Otsu's (Otsu 1979, IEEE Trans. Syst. Man Cybern. 9:62), kept
-//! within limits: on an empty slide Otsu would split noise, on a slide full of
-//! tissue it would split the tissue. Ink is taken out, gaps are closed, holes
-//! filled, specks dropped. Erring, the mask errs towards tissue: an empty window
-//! costs time, a missing one costs cells.
+//! The slide is averaged down to mask px of 2 to 8 µm. A mask px is tissue when its saturation or its optical
+//! density stands out from the glass; the thresholds are Otsu's (Otsu 1979, IEEE Trans. Syst. Man Cybern.
+//! 9:62), kept within limits: on an empty slide Otsu would split noise, on a slide full of tissue it would
+//! split the tissue. Ink is taken out, gaps are closed, holes filled, specks dropped. When in doubt, the mask
+//! takes a px for tissue: an empty window costs time, a missing one costs cells.
 //!
-//! A slide on a dark ground (fluorescence) has no glass to stand out from: its
-//! bright parts are taken, and [`TissueNote::DarkGround`] says so.
+//! A slide on a dark ground (fluorescence) has no glass to stand out from: its bright parts are taken, and
+//! [`TissueNote::DarkGround`] reports it.
 
 use std::fmt;
 
@@ -19,8 +17,7 @@ use wsi_types::{AreaUm2, Level0Box, Level0Point, Mpp, Pyramid, Rgb, RgbBuffer, T
 
 use crate::morphology::Bits;
 
-/// How the mask is cleaned. Where the slide's mpp is not known, sizes hold for
-/// level-0 px of 0.5 µm.
+/// Settings for cleaning the mask. If the slide's mpp is not known, sizes assume level-0 px of 0.5 µm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TissueSettings {
@@ -30,7 +27,7 @@ pub struct TissueSettings {
     pub max_hole_um2: f64,
     /// Pieces smaller than this are dropped, in µm².
     pub min_piece_um2: f64,
-    /// Leave out pen marks.
+    /// `true` to leave out pen marks.
     pub exclude_ink: bool,
 }
 
@@ -40,7 +37,7 @@ impl Default for TissueSettings {
     }
 }
 
-/// A small yes/no picture of a slide: where there is tissue.
+/// A small yes/no picture of a slide: `true` where there is tissue.
 #[derive(Debug, Clone)]
 pub struct TissueMask {
     bits: Bits,
@@ -54,21 +51,21 @@ pub struct TissueMask {
 }
 
 impl TissueMask {
-    /// The mask's px, in µm, are between these: 2048 px along the longer side
-    /// where that lies between. On slides longer than 33 mm they are larger.
+    /// Limits of the size of a mask px, in µm; between them the longer side has 2048 px. On slides longer
+    /// than 33 mm mask px are larger than the upper limit.
     const PX_UM: (f64, f64) = (2.0, 8.0);
 
     /// Finds the tissue of a slide, whose level 0 has `mpp`.
     ///
-    /// Tiles of the small level that cannot be read count as tissue, so that
-    /// they are tried at full resolution; see [`TissueMask::notes`].
+    /// Tiles of the small level that cannot be read count as tissue, so that they are tried at full
+    /// resolution; see [`TissueMask::notes`].
     #[must_use]
     pub fn compute(slide: &dyn Slide, mpp: Option<Mpp>, settings: &TissueSettings) -> Self {
         Self::compute_with_picture(slide, mpp, settings).0
     }
 
-    /// The same, with the picture of the whole slide it was found on: of the
-    /// mask's size, to be shown without reading the slide again.
+    /// Finds the same, and returns the picture of the whole slide that it was found on, which has the mask's
+    /// size and can be shown without reading the slide again.
     #[must_use]
     pub fn compute_with_picture(
         slide: &dyn Slide,
@@ -93,7 +90,7 @@ impl TissueMask {
         (Self::new(bits, overview.downsample, pyramid, notes), overview.pixels)
     }
 
-    /// Everything is tissue: a mask of one px.
+    /// Makes a mask of one px: everything is tissue.
     #[must_use]
     pub fn full(info: &SlideInfo) -> Self {
         let base = info.pyramid.base();
@@ -101,12 +98,11 @@ impl TissueMask {
         Self::new(Bits::new(1, 1, true), downsample, &info.pyramid, Vec::new())
     }
 
-    /// A user's own mask: `height` × `width` flags, row by row, spread over the
-    /// whole slide.
+    /// Makes a user's own mask: `height` × `width` flags, row by row, spread over the whole slide.
     ///
     /// # Errors
     ///
-    /// [`TilerError::MaskSize`] when there are no flags or not that many.
+    /// [`TilerError::MaskSize`] when there are no flags, or not that many.
     pub fn from_bits(
         info: &SlideInfo,
         width: u32,
@@ -123,15 +119,14 @@ impl TissueMask {
         Ok(Self::new(bits, downsample, &info.pyramid, Vec::new()))
     }
 
-    /// Areas drawn by a user. A polygon is some closed rings of level-0 points,
-    /// the first point not repeated; what lies in an odd number of them belongs
-    /// to it. A point is in the mask when it is in any polygon. A mask px is
-    /// taken by its centre; a polygon that holds no centre takes the px of its
-    /// first point.
+    /// Makes a mask of areas that a user drew. A polygon consists of closed rings of level-0 points, the
+    /// first point not repeated; points inside an odd number of them belong to it. A point is in the mask
+    /// when it is in any polygon. A mask px is taken by its centre; a polygon that holds no centre takes the
+    /// px of its first point.
     ///
     /// # Errors
     ///
-    /// [`TilerError::NotFinite`] when a coordinate is no number.
+    /// [`TilerError::NotFinite`] when a coordinate is not a finite number.
     pub fn from_polygons(
         info: &SlideInfo,
         mpp: Option<Mpp>,
@@ -188,58 +183,57 @@ impl TissueMask {
         Self { bits, downsample, level0, sums, notes }
     }
 
-    /// Width in mask px.
+    /// Returns the width in mask px.
     #[must_use]
     pub fn width(&self) -> u32 {
         self.bits.width as u32
     }
 
-    /// Height in mask px.
+    /// Returns the height in mask px.
     #[must_use]
     pub fn height(&self) -> u32 {
         self.bits.height as u32
     }
 
-    /// Level-0 px per mask px, per axis. The last mask px may reach past the
-    /// slide.
+    /// Returns level-0 px per mask px, per axis. The last mask px may reach past the slide.
     #[must_use]
     pub fn downsample(&self) -> (f64, f64) {
         self.downsample
     }
 
-    /// Size of the slide, in level-0 px.
+    /// Returns the size of the slide, in level-0 px.
     #[must_use]
     pub fn level0_size(&self) -> (u32, u32) {
         self.level0
     }
 
-    /// Whether a mask px is tissue; none is outside the mask.
+    /// `true` if a mask px is tissue; none is outside the mask.
     #[must_use]
     pub fn is_tissue(&self, x: u32, y: u32) -> bool {
         x < self.width() && y < self.height() && self.bits.flags[y as usize * self.bits.width + x as usize]
     }
 
-    /// All flags, row by row.
+    /// Returns all flags, row by row.
     #[must_use]
     pub fn bits(&self) -> &[bool] {
         &self.bits.flags
     }
 
-    /// What there is to know about this mask before trusting it.
+    /// Returns the notes to read before trusting this mask.
     #[must_use]
     pub fn notes(&self) -> &[TissueNote] {
         &self.notes
     }
 
-    /// The share of tissue in a level-0 box, 0 to 1, exact to rounding. What
-    /// lies outside the mask is no tissue. Takes the same time for any box.
+    /// Returns the share of tissue in a level-0 box, 0 to 1, exact to rounding. Outside the mask there is no
+    /// tissue. Takes the same time for any box.
     #[must_use]
     pub fn tissue_fraction(&self, area: &Level0Box) -> f64 {
         let whole = area.width() * area.height();
         if whole > 0.0 { (self.tissue_level0_px(area) / whole).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// Whether any tissue px of the mask shares area with a level-0 box.
+    /// `true` if any tissue px of the mask shares area with a level-0 box.
     #[must_use]
     pub fn has_tissue(&self, area: &Level0Box) -> bool {
         let (dx, dy) = self.downsample;
@@ -252,7 +246,7 @@ impl TissueMask {
         x1 > x0 && y1 > y0 && d + a > b + c
     }
 
-    /// The area of the tissue that lies on the slide.
+    /// Returns the area of the tissue that lies on the slide.
     #[must_use]
     pub fn area_um2(&self, mpp: Mpp) -> AreaUm2 {
         let corner = euclid::point2(f64::from(self.level0.0), f64::from(self.level0.1));
@@ -260,7 +254,7 @@ impl TissueMask {
         AreaUm2(self.tissue_level0_px(&slide) * mpp.get() * mpp.get())
     }
 
-    /// The tissue in a box, in level-0 px².
+    /// Returns the tissue in a box, in level-0 px².
     fn tissue_level0_px(&self, area: &Level0Box) -> f64 {
         let (dx, dy) = self.downsample;
         let (x0, x1) = (area.min.x / dx, area.max.x / dx);
@@ -268,8 +262,8 @@ impl TissueMask {
         (self.sum(x1, y1) - self.sum(x0, y1) - self.sum(x1, y0) + self.sum(x0, y0)) * dx * dy
     }
 
-    /// Tissue px above and left of a point of the mask: the sums at whole points,
-    /// bilinear between them, as flags are constant over a px.
+    /// Returns the tissue px above and left of a point of the mask: the sums at whole points, bilinear
+    /// between them, as flags are constant over a px.
     fn sum(&self, x: f64, y: f64) -> f64 {
         let x = x.clamp(0.0, self.bits.width as f64);
         let y = y.clamp(0.0, self.bits.height as f64);
@@ -283,7 +277,7 @@ impl TissueMask {
     }
 }
 
-/// What a user should know of a mask.
+/// Notes on a mask for the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TissueNote {
@@ -294,7 +288,7 @@ pub enum TissueNote {
         /// Mask px that were left out.
         px: u64,
     },
-    /// So much has the colour of ink that it must be a stain: it was kept.
+    /// Ink colours on so large an area that they must be a stain: it was kept.
     InkColouredStain,
     /// Parts of the small level cannot be read: they count as tissue.
     Unreadable {
@@ -302,7 +296,7 @@ pub enum TissueNote {
         tiles: usize,
         /// The first tile that failed.
         first: TileId,
-        /// Why it failed.
+        /// The reason why it failed.
         reason: String,
     },
 }
@@ -328,17 +322,17 @@ impl fmt::Display for TissueNote {
     }
 }
 
-/// Why there is no mask.
+/// Reasons why there is no mask.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TilerError {
     /// The flags of a user's mask do not fit its size.
     #[error("a mask of {width}x{height} px has {flags} flags, expected at least one and one per px")]
     MaskSize {
-        /// As given.
+        /// The given width.
         width: u32,
-        /// As given.
+        /// The given height.
         height: u32,
-        /// As found.
+        /// The number of flags found.
         flags: usize,
     },
     /// A polygon with NaN or infinity in it.
@@ -357,10 +351,9 @@ struct MaskPx {
 
 impl MaskPx {
     const SIDE: f64 = 2048.0;
-    /// Px of the longer side, at most: a mask is for looking around, and whole
-    /// mounts are large.
+    /// Largest length of the longer side, px: a mask only gives an overview, and whole mounts are large.
     const MAX_SIDE: f64 = 4096.0;
-    /// µm per level-0 px where it is not known.
+    /// µm per level-0 px if it is not known.
     const NOMINAL_MPP: f64 = 0.5;
 
     fn of(pyramid: &Pyramid, mpp: Option<Mpp>) -> Self {
@@ -372,8 +365,8 @@ impl MaskPx {
         Self { downsample, um: downsample * mpp }
     }
 
-    /// The whole slide in px of the mask, which are as wide as they are high; the
-    /// last ones may reach past it.
+    /// Returns settings for the whole slide in px of the mask, which are as wide as they are high; the last
+    /// ones may reach past it.
     fn overview(&self, pyramid: &Pyramid, background: Rgb) -> OverviewSettings {
         let base = pyramid.base();
         let [width, height] = [base.width(), base.height()]
@@ -418,8 +411,8 @@ fn find_tissue(
     ink.iter().fold(clean, Bits::without)
 }
 
-/// Whether there is no glass: most of the picture is dark, and what is not lacks
-/// some colour. (Black beside white or pink is what a scanner left out.)
+/// `true` if there is no glass: most of the picture is dark, and the rest lacks some colour. (Black beside
+/// white or pink is an area that a scanner left out.)
 pub(crate) fn is_dark_ground(overview: &RgbBuffer) -> bool {
     let brightness = Histogram::of(pixels(overview).map(brightest));
     let shining = pixels(overview).filter(|pixel| brightest(*pixel) >= 25);
@@ -427,13 +420,12 @@ pub(crate) fn is_dark_ground(overview: &RgbBuffer) -> bool {
     brightness.quantile(0.5) < 60 && least.quantile(0.5) < 100
 }
 
-/// What stands out from the glass, by saturation or by optical density.
+/// Returns the px that stand out from the glass, by saturation or by optical density.
 fn stained(overview: &RgbBuffer) -> Bits {
     let glass = Glass::of(overview);
     let saturation: Vec<u8> = pixels(overview).map(|pixel| glass.saturation(pixel)).collect();
     let density: Vec<u8> = pixels(overview).map(|pixel| glass.density(pixel)).collect();
-    // The limits, in 1/255: below the lower one lies the noise of glass, above
-    // the upper one nothing but tissue.
+    // The limits, in 1/255: below the lower one is only the noise of glass, above the upper one only tissue.
     let coloured = Histogram::of(saturation.iter().copied()).otsu().clamp(13, 28);
     let dense = Histogram::of(density.iter().copied()).otsu().clamp(13, 28);
     let flags =
@@ -443,17 +435,17 @@ fn stained(overview: &RgbBuffer) -> Bits {
     Bits { width: overview.width(), height: overview.height(), flags: flags.collect() }
 }
 
-/// What is darker than this was never scanned.
+/// Value below which a px was never scanned.
 const UNSCANNED: u8 = 16;
 
-/// The colour of the slide where there is nothing.
+/// Colour of the slide where it is empty.
 struct Glass([u8; 3]);
 
 impl Glass {
-    /// Glass is never darker than this, however much tissue there is.
+    /// Darkest value of glass, however much tissue there is.
     const DARKEST: u8 = 210;
 
-    /// The bright end of each channel.
+    /// Reads the bright end of each channel.
     fn of(overview: &RgbBuffer) -> Self {
         Self([0, 1, 2].map(|channel| {
             let histogram = Histogram::of(pixels(overview).map(|pixel| pixel[channel]));
@@ -461,7 +453,7 @@ impl Glass {
         }))
     }
 
-    /// How coloured, 0 to 255, as seen through this glass.
+    /// Returns the saturation, 0 to 255, as seen through this glass.
     fn saturation(&self, pixel: Rgb) -> u8 {
         let balanced =
             [0, 1, 2].map(|c| u32::from(pixel[c]) * 255 / u32::from(self.0[c])).map(|c| c.min(255));
@@ -470,7 +462,7 @@ impl Glass {
         ((high - low) * 255).checked_div(high).unwrap_or(0) as u8
     }
 
-    /// Mean optical density over the channels, 255 for a density of 1 or more.
+    /// Returns the mean optical density over the channels, 255 for a density of 1 or more.
     fn density(&self, pixel: Rgb) -> u8 {
         let [red, green, blue] = [0, 1, 2]
             .map(|channel| (f64::from(self.0[channel]) / f64::from(pixel[channel].max(1))).log10().max(0.0));
@@ -478,7 +470,7 @@ impl Glass {
     }
 }
 
-/// Pen marks: broad strokes of a colour that no stain of tissue gives.
+/// Finds pen marks: broad strokes of a colour that no stain of tissue gives.
 fn find_ink(overview: &RgbBuffer, found: &Bits, px: &MaskPx, notes: &mut Vec<TissueNote>) -> Option<Bits> {
     // Strokes are broader than pigment and dust, and have a fringe.
     let ink = flags(overview, is_ink).opened(px.length(20.0)).dilated(px.length(30.0));
@@ -494,8 +486,8 @@ fn find_ink(overview: &RgbBuffer, found: &Bits, px: &MaskPx, notes: &mut Vec<Tis
     Some(ink)
 }
 
-/// Blue, green or black ink. Hematoxylin and eosin have least green of all;
-/// the blue of a counterstain is pale, or nearly as red as green.
+/// `true` for blue, green or black ink. Hematoxylin and eosin have less green than red and blue; the blue of
+/// a counterstain is pale, or nearly as red as green.
 pub(crate) fn is_ink(pixel: Rgb) -> bool {
     let [r, g, b] = pixel.map(i32::from);
     let (low, high) = (r.min(g).min(b), r.max(g).max(b));
@@ -517,7 +509,7 @@ fn brightest(pixel: Rgb) -> u8 {
     pixel[0].max(pixel[1]).max(pixel[2])
 }
 
-/// How often each value occurs.
+/// Number of times that each value occurs.
 struct Histogram([u64; 256]);
 
 impl Histogram {
@@ -527,8 +519,7 @@ impl Histogram {
         Self(counts)
     }
 
-    /// The value that `share` of all values do not exceed; 255 when there is
-    /// none.
+    /// Returns the value that `share` of all values do not exceed; 255 if there are none.
     fn quantile(&self, share: f64) -> u8 {
         let total: u64 = self.0.iter().sum();
         let rank = (total as f64 * share).ceil().max(1.0) as u64;
@@ -539,8 +530,8 @@ impl Histogram {
         sums.take_while(|&sum| sum < rank).count().min(255) as u8
     }
 
-    /// The value up to which the lower class reaches, such that the variance
-    /// between both classes is greatest (Otsu 1979).
+    /// Returns the highest value of the lower class, such that the variance between both classes is greatest
+    /// (Otsu 1979).
     fn otsu(&self) -> u8 {
         let total: f64 = self.0.iter().map(|&count| count as f64).sum();
         let all: f64 = self.0.iter().enumerate().map(|(value, &count)| value as f64 * count as f64).sum();
@@ -592,7 +583,7 @@ fn fill_polygon(bits: &mut Bits, (dx, dy): (f64, f64), rings: &[Vec<Level0Point>
     }
 }
 
-/// Where a ring crosses the horizontal line at `y`.
+/// Returns the places where a ring crosses the horizontal line at `y`.
 fn crossings(ring: &[Level0Point], y: f64) -> impl Iterator<Item = f64> {
     let next = ring.iter().cycle().skip(1);
     ring.iter()

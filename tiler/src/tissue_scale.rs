@@ -1,11 +1,10 @@
-//! The scale that the tissue itself tells: nuclei have a size.
+//! The scale that the tissue itself suggests: nuclei have a known size.
 //!
-//! On a few dense fields the amount of hematoxylin is searched for blobs of all
-//! sizes. How strongly blobs answer, by size, has one hill where the nuclei are;
-//! three readings of that hill, each held against its value on tissue of known
-//! scale, give the µm of a px. Where the three disagree (coarse chromatin, bands of
-//! nuclei, hardly any nuclei), the estimate is uncertain and says so. See
-//! `docs/decisions` for what was tried, and how often it is wrong.
+//! On a few dense fields the amount of hematoxylin is searched for blobs of all sizes. The strength of their
+//! answers, by size, has one hill at the size of the nuclei; three readings of that hill, each compared with
+//! its value on tissue of known scale, give the µm of a px. If the three disagree (coarse chromatin, bands of
+//! nuclei, hardly any nuclei), the estimate is uncertain and says so. See `docs/decisions` for the methods
+//! that were tried, and how often it is wrong.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -19,50 +18,46 @@ use crate::{
     stain::Densities,
 };
 
-/// Nuclei of healthy and of sick tissue differ by as much, as a factor: a scale
-/// nearer than this to the estimate is never doubted.
+/// Factor by which nuclei of healthy and of sick tissue differ: a scale nearer than this to the estimate is
+/// never doubted.
 pub const TOLERANCE: f64 = 1.5;
 
-/// What the three readings of the hill are where a px is 1 µm, as diameters: of its
-/// top in third powers, of its far flank in fourth powers, of its middle. Chosen such
-/// that the sets of fields of known scale are off by as much to either side.
+/// Values of the three readings of the hill if a px is 1 µm, as diameters: of its top in third powers, of its
+/// far flank in fourth powers, of its middle. Chosen so that the sets of fields of known scale are off by as
+/// much to either side.
 const TOP_UM: f64 = 5.15;
 const FLANK_UM: f64 = 7.5;
 const MIDDLE_UM: f64 = 4.95;
 
-/// Blobs below this many px across cannot be told from grain.
+/// Least diameter of a blob, px: smaller ones cannot be told from grain.
 const LEAST_PX: f64 = 3.5;
-/// Mean square of the answers below which there are no nuclei: flat tissue, fat,
-/// glass.
+/// Mean square of the answers below which there are no nuclei: flat tissue, fat, glass.
 const LEAST_CONTRAST: f64 = 1e-4;
-/// Readings that differ by more than this, as the spread of their logarithms, are
-/// of different things.
+/// Spread of the logarithms of the readings above which they measure different things.
 const MOST_SPREAD: f64 = 0.35;
-/// How much the logarithm of the estimate varies from field to field of one slide.
+/// Spread of the logarithm of the estimate from field to field of one slide.
 const BETWEEN_FIELDS: f64 = 0.15;
-/// A hill this many times finer than the greatest, and nearly as high, is that of the
-/// nuclei; the greatest is then that of glands, nests or bands.
+/// Factor by which a hill, nearly as high as the greatest, must be finer to be that of the nuclei; the
+/// greatest is then that of glands, nests or bands.
 const FAR_APART: f64 = 3.5;
-/// How high such a hill is at least, as a share of the greatest.
+/// Least height of such a hill, as a share of the greatest.
 const NEARLY_AS_HIGH: f64 = 0.8;
 
-/// µm per level-0 px as the nuclei of a slide tell it.
+/// µm per level-0 px as the nuclei of a slide suggest it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TissueScale {
     /// The estimate, µm per level-0 px; not bound to what microscopes make.
     pub mpp: f64,
-    /// How far off it may be by chance, as a factor of at least 1 (about two standard
-    /// deviations). That nuclei of different tissues differ is another matter:
-    /// [`TOLERANCE`].
+    /// Chance error of the estimate, as a factor of at least 1 (about two standard deviations). It does not
+    /// cover that nuclei of different tissues differ: see [`TOLERANCE`].
     pub uncertainty: f64,
-    /// Fields that it was measured on.
+    /// Number of fields that it was measured on.
     pub fields: usize,
 }
 
 impl TissueScale {
-    /// Measures the nuclei of a slide. `picture` shows all of it, small; the dense
-    /// fields are found there and read from level 0. The slide's own word is not
-    /// looked at.
+    /// Measures the nuclei of a slide. `picture` shows all of it, small; the dense fields are found there and
+    /// read from level 0. The slide's own statement of its scale is not used.
     ///
     /// # Errors
     ///
@@ -85,29 +80,29 @@ impl TissueScale {
         if readings.is_empty() { Err(NoTissueScale::NoNuclei) } else { Ok(Self::from_readings(&readings)) }
     }
 
-    /// The median of all fields, those with clear nuclei counting more.
+    /// Takes the median of all fields, with more weight for those with clear nuclei.
     fn from_readings(readings: &[Reading]) -> Self {
         let middle = weighted_median(readings.iter().map(|reading| (reading.log_mpp, reading.weight())));
         let spread = weighted_median(readings.iter().map(|reading| (reading.spread, reading.weight())));
         let deviations = readings.iter().map(|reading| ((reading.log_mpp - middle).abs(), reading.weight()));
-        // 1.48: from the median of deviations to the standard deviation of a normal
-        // distribution. A single field says nothing of the others.
+        // 1.48: from the median of deviations to the standard deviation of a normal distribution. A single
+        // field tells nothing about the others.
         let between = 1.48 * weighted_median(deviations);
         let count = readings.len() as f64;
         let chance = ((4.0 * spread * spread + between * between) / count).sqrt();
         Self { mpp: middle.exp(), uncertainty: (2.0 * chance).exp(), fields: readings.len() }
     }
 
-    /// The scales, µm/px, that the tissue does not contradict, ends included. What
-    /// tissues differ by and what chance does add up in squares.
+    /// Returns the scales, µm/px, that the tissue does not contradict, ends included. The difference between
+    /// tissues and the chance error add up in squares.
     #[must_use]
     pub fn plausible(&self) -> RangeInclusive<f64> {
         let factor = TOLERANCE.ln().hypot(self.uncertainty.ln()).exp();
         self.mpp / factor..=self.mpp * factor
     }
 
-    /// What is to be said of a scale that is used for the slide; `None` where the
-    /// tissue does not contradict it.
+    /// Returns the doubt about a scale that is used for the slide; `None` if the tissue does not contradict
+    /// it.
     #[must_use]
     pub fn doubt(&self, used: Mpp) -> Option<ScaleDoubt> {
         (!self.plausible().contains(&used.get())).then_some(ScaleDoubt { used, tissue: *self })
@@ -124,14 +119,14 @@ impl fmt::Display for TissueScale {
 /// A scale that the tissue contradicts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ScaleDoubt {
-    /// Stated by the file, or given.
+    /// The scale stated by the file, or given.
     pub used: Mpp,
-    /// What the tissue says.
+    /// The scale that the tissue suggests.
     pub tissue: TissueScale,
 }
 
 impl ScaleDoubt {
-    /// By how much the two differ, as a factor above 1.
+    /// Returns the factor, above 1, by which the two differ.
     #[must_use]
     pub fn factor(&self) -> f64 {
         let ratio = self.used.get() / self.tissue.mpp;
@@ -151,7 +146,7 @@ impl fmt::Display for ScaleDoubt {
     }
 }
 
-/// Why the tissue tells no scale.
+/// Reasons why the tissue suggests no scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum NoTissueScale {
@@ -176,7 +171,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// `None` where there is no hill, or it is that of grain.
+    /// Takes the readings; `None` if there is no hill, or it is that of grain.
     fn new(answers: &[BlobAnswer]) -> Option<Self> {
         let contrast = answers.iter().map(|answer| answer.second).fold(0.0, f64::max);
         if contrast < LEAST_CONTRAST {
@@ -204,8 +199,8 @@ impl Reading {
     }
 }
 
-/// The answers up to the end of the hill of the nuclei: all of them, unless a finer
-/// hill stands far before the greatest.
+/// Returns the answers up to the end of the hill of the nuclei: all of them, unless there is a finer hill far
+/// before the greatest.
 fn nuclear_hill(answers: &[BlobAnswer]) -> &[BlobAnswer] {
     let hill: Vec<f64> = answers.iter().map(|answer| answer.fourth).collect();
     let Some(greatest) = top(&hill) else { return answers };
@@ -217,7 +212,7 @@ fn nuclear_hill(answers: &[BlobAnswer]) -> &[BlobAnswer] {
     valley.map_or(answers, |valley| &answers[..=valley])
 }
 
-/// The value that half of all weight lies below; of (value, weight). 0 of nothing.
+/// Returns the value below which half of all weight lies, from pairs (value, weight). 0 if there are none.
 fn weighted_median(values: impl Iterator<Item = (f64, f64)>) -> f64 {
     let mut values: Vec<(f64, f64)> = values.collect();
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -235,13 +230,13 @@ fn weighted_median(values: impl Iterator<Item = (f64, f64)>) -> f64 {
     0.0
 }
 
-/// Where the greatest value is.
+/// Returns the place of the greatest value.
 fn top(hill: &[f64]) -> Option<usize> {
     (0..hill.len()).max_by(|&a, &b| hill[a].total_cmp(&hill[b]))
 }
 
-/// The logarithm of the width at the top of a hill, between steps by a parabola
-/// through the logarithms of three values.
+/// Returns the logarithm of the width at the top of a hill, between steps by a parabola through the
+/// logarithms of three values.
 fn log_top(answers: &[BlobAnswer], hill: &[f64]) -> Option<f64> {
     let at = top(hill)?;
     let here = answers[at].sigma.ln();
@@ -254,8 +249,7 @@ fn log_top(answers: &[BlobAnswer], hill: &[f64]) -> Option<f64> {
     Some(here + off.clamp(-0.5, 0.5) * STEP.ln())
 }
 
-/// The logarithm of the width at which a hill has fallen to half its height, beyond
-/// its top.
+/// Returns the logarithm of the width at which a hill has fallen to half its height, beyond its top.
 fn log_flank(answers: &[BlobAnswer], hill: &[f64]) -> Option<f64> {
     let at = top(hill)?;
     let half = hill[at] * 0.5;
@@ -266,8 +260,8 @@ fn log_flank(answers: &[BlobAnswer], hill: &[f64]) -> Option<f64> {
     Some(answers[below - 1].sigma.ln() + share * STEP.ln())
 }
 
-/// The mean of the logarithms of the widths, weighted by the square of what stands
-/// there; within a factor of 6 of the top.
+/// Returns the mean of the logarithms of the widths, weighted by the square of the values there; within a
+/// factor of 6 of the top.
 fn log_middle(answers: &[BlobAnswer], hill: &[f64]) -> Option<f64> {
     let peak = answers[top(hill)?].sigma;
     let near =

@@ -1,4 +1,4 @@
-//! Masks of real slides: where a pathologist sees tissue, and nowhere else.
+//! Masks of real slides: tissue where a pathologist sees it, and nowhere else.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tiler::{Plan, PlanSettings, TissueMask, TissueNote, TissueSettings};
 use wsi_types::{Level0Box, Mpp};
 
-/// The shared slide of that name; `None`, said aloud, where it is absent.
+/// Returns the shared slide of that name; `None`, with a printed note, if it is absent.
 fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/slides").join(name);
     if !path.exists() {
@@ -27,7 +27,7 @@ fn share(mask: &TissueMask) -> f64 {
     mask.tissue_fraction(&part(mask, 0.0, 0.0, 1.0, 1.0))
 }
 
-/// A part of the slide, in shares of its sides.
+/// Returns a part of the slide, in shares of its sides.
 fn part(mask: &TissueMask, x0: f64, y0: f64, x1: f64, y1: f64) -> Level0Box {
     let (width, height) = mask.level0_size();
     let (width, height) = (f64::from(width), f64::from(height));
@@ -88,8 +88,7 @@ fn fluorescence_is_said() {
     assert_eq!(mask(&path).notes(), [TissueNote::DarkGround]);
 }
 
-/// 925 nuclei whose place is known: the mask may miss none that a model could
-/// find.
+/// The mask may miss none of 925 nuclei of known place that a model could find.
 #[test]
 fn every_known_nucleus_lies_on_tissue() {
     let Some(path) = shared("gt/tnbc_dev_mosaic.svs") else { return };

@@ -1,6 +1,5 @@
-//! The scale that tissue tells and what slides are doubted for, over all shared
-//! slides and fields, each under its own scale and under wrong ones. Prints the
-//! table of `docs/decisions` ("The scale that tissue tells").
+//! The scale that tissue suggests and the doubts about slides, over all shared slides and fields, each under
+//! its own scale and under wrong ones. Prints the table of `docs/decisions` ("The scale that tissue tells").
 
 #![allow(clippy::unwrap_used)]
 
@@ -29,7 +28,7 @@ struct Case {
     mpp: f64,
 }
 
-/// The fields of a set, in the order of their names.
+/// Returns the fields of a set, in the order of their names.
 fn fields(set: &'static str, folder: &str, mpp: f64) -> Vec<Case> {
     let mut paths: Vec<PathBuf> = fs::read_dir(shared(folder))
         .map(|entries| entries.map(|entry| entry.unwrap().path().join("image.png")).collect())
@@ -39,9 +38,9 @@ fn fields(set: &'static str, folder: &str, mpp: f64) -> Vec<Case> {
     paths.into_iter().map(|path| Case { set, path, mpp }).collect()
 }
 
-/// dsb2018 is taken for 0.25 µm/px as a whole, but holds fields of three origins,
-/// on white, violet and lilac ground, and the outlined nuclei of the lilac ones are
-/// twice as large (median 36 px, else 16 and 21): not all can have one scale.
+/// `true` for the larger fields of dsb2018. The set counts as 0.25 µm/px as a whole, but holds fields of
+/// three origins, on white, violet and lilac ground, and the outlined nuclei of the lilac ones are twice as
+/// large (median 36 px, otherwise 16 and 21): not all can have one scale.
 fn is_enlarged(field: &Path) -> bool {
     let slide = wsi_reader::open(field).unwrap();
     let picture = wsi_reader::Overview::whole(&*slide, 1024).pixels;
@@ -53,14 +52,14 @@ fn is_enlarged(field: &Path) -> bool {
     (..190).contains(&ground[1]) && (..206).contains(&ground[2])
 }
 
-/// Slides of known scale with H&E that can be read, those that say no scale with
-/// the one they have: copies of CMU-1 and of the TNBC fields.
+/// Returns the slides of known scale with H&E that can be read; those that state no scale are copies of CMU-1
+/// and of the TNBC fields, and get the scale of these.
 fn slides() -> Vec<Case> {
     let known = [
         ("slides/real", "CMU-1-Small-Region.svs", 0.499),
         ("slides/real", "OS-1-detail.ome.tif", 0.2271),
         ("slides/real", "instanseg_HE_example.tif", 0.5001),
-        // By the size of its nuclei, looked at: no file says it.
+        // Judged by a person from the size of its nuclei: no file states it.
         ("slides/real", "tcga-cr-7395-01a-01-ts1.svs", 1.0),
         ("slides/dicom", "cmu1_small_region_levels", 0.499),
         ("slides/gt", "tnbc_dev_mosaic.svs", 0.25),
@@ -92,7 +91,7 @@ fn examine(path: &Path) -> Examination {
     Examination::new(&*slide, &picture, &mask)
 }
 
-/// On two threads, in the order of the cases.
+/// Examines the cases on two threads; the results keep their order.
 fn examine_all(cases: &[Case]) -> Vec<Examination> {
     let (first, second) = cases.split_at(cases.len() / 2);
     thread::scope(|scope| {
@@ -102,7 +101,7 @@ fn examine_all(cases: &[Case]) -> Vec<Examination> {
     })
 }
 
-/// How often right and wrong scales of a set are doubted.
+/// Number of doubts about right and wrong scales of a set.
 #[derive(Default)]
 struct Tally {
     cases: usize,
@@ -187,15 +186,15 @@ fn wrong_scales_are_doubted_and_right_ones_are_not() {
     sets.iter().for_each(|(name, tally)| tally.print(name));
     all.print("all but the enlarged");
     sets.values().for_each(|tally| print!("{}", tally.misses));
-    // The aim is 2 and 95 % over all; the second is reached on slides, and missed by
-    // a hair where fields of a few hundred px count as much as they do.
+    // The aim is 2 and 95 % over all; the second is reached on slides, and narrowly missed where fields of a
+    // few hundred px count as much as slides do.
     assert!(all.right_doubted * 100 <= all.cases * 2, "{} of {}", all.right_doubted, all.cases);
     assert!(all.wrong_share() >= 0.94, "{}", all.wrong_share());
     let slides = &sets["slides"];
     assert!(slides.right_doubted == 0 && slides.wrong_share() >= 0.95, "{}", slides.wrong_share());
 }
 
-/// What each shared slide is doubted for, whatever its scale.
+/// Doubts about each shared slide, whatever its scale.
 #[test]
 fn slides_are_named_for_what_they_are() {
     let expected = [

@@ -1,4 +1,4 @@
-//! What was drawn by hand on a slide: a GeoJSON file in level-0 px.
+//! A user's drawing on a slide: a GeoJSON file in level-0 px.
 
 use std::{fs, io, path::Path};
 
@@ -34,7 +34,7 @@ struct Geometry<'a> {
 
 type Position = [f64; 2];
 
-/// What was kept before; an empty collection when nothing was.
+/// Returns the drawing kept before; an empty collection if there is none.
 pub(crate) fn kept(path: &Path) -> Response {
     match fs::read(path) {
         Ok(bytes) => Response::ok(GEO_JSON, Keep::No, bytes),
@@ -45,7 +45,7 @@ pub(crate) fn kept(path: &Path) -> Response {
     }
 }
 
-/// Replaces what was kept, if `body` is a drawing.
+/// Replaces the kept drawing, if `body` is a drawing.
 pub(crate) fn keep(path: &Path, body: &[u8]) -> Response {
     if let Err(reason) = check(body) {
         return Response::refusal(400, &format!("this is no drawing: {reason}"));
@@ -58,7 +58,7 @@ pub(crate) fn keep(path: &Path, body: &[u8]) -> Response {
     }
 }
 
-/// Points, and polygons of one ring: what the page draws.
+/// Checks for points, and polygons of one ring: the shapes that the page draws.
 fn check(body: &[u8]) -> Result<(), String> {
     let collection: Collection<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     if collection.kind != "FeatureCollection" {

@@ -1,15 +1,15 @@
-//! What can go wrong while showing.
+//! Errors of the viewer.
 
 use std::{io, path::PathBuf};
 
-/// Why a slide or a dataset cannot be shown.
+/// Reasons why a slide or a dataset cannot be shown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ViewError {
     /// The cell table or the regions table cannot be read.
     #[error("cannot read the table: {reason}: {path}")]
     Table {
-        /// What was found and expected.
+        /// The fault: what was found and what was expected.
         reason: String,
         /// The file.
         path: PathBuf,
@@ -17,16 +17,16 @@ pub enum ViewError {
     /// The tile file is damaged, cut short or of another version: make it again.
     #[error("cannot read the tile file: {reason}")]
     TileFile {
-        /// What was found and expected.
+        /// The fault: what was found and what was expected.
         reason: String,
     },
     /// A file could not be written.
     #[error("cannot write for the viewer: {source}")]
     Write {
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// More classes than a tile file tells apart.
+    /// More classes than a tile file can hold.
     #[error("the cell table has at least {found} classes, the viewer tells {most} apart")]
     ManyClasses {
         /// Classes up to the largest id seen.
@@ -34,12 +34,12 @@ pub enum ViewError {
         /// Classes that it can have.
         most: usize,
     },
-    /// The address cannot be listened on.
+    /// The viewer cannot listen on the address.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// Address and port.
         address: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }

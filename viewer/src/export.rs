@@ -1,7 +1,7 @@
 //! The pages of a dataset as a folder that opens by double click, without a server.
 //!
-//! Pages from a disk may not fetch files, but load pictures and scripts: so pixels are
-//! files, and all else is scripts that hand over what a server would have answered.
+//! Pages from a disk may not fetch files, but may load pictures and scripts: so pixels are files, and
+//! everything else is scripts that hold the answers of a server.
 //!
 //! ```text
 //! index.html, page.js, style.css, openseadragon.js   the page
@@ -15,12 +15,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{ViewError, page, site::Site};
 
-/// Tiles of a level that are looked at to tell the size of all.
+/// Number of tiles of a level that are read to estimate the size of all.
 const SAMPLE: u64 = 160;
-/// Bytes of the page without any slide, about.
+/// Bytes of the page without any slide, approximately.
 const PAGE_BYTES: u64 = 450_000;
 
-/// How much an export will write.
+/// Size of an export before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExportSize {
     /// Files.
@@ -29,7 +29,7 @@ pub struct ExportSize {
     pub bytes: u64,
 }
 
-/// What was written.
+/// Counts of what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exported {
     /// Files.
@@ -68,7 +68,7 @@ fn pixel_levels(site: &Site) -> Vec<LevelTiles> {
     all
 }
 
-/// What [`export`] would write.
+/// Returns the size of the folder that [`export`] would write.
 ///
 /// # Errors
 ///
@@ -96,11 +96,11 @@ pub fn size(site: &Site) -> Result<ExportSize, ViewError> {
     Ok(size)
 }
 
-/// Hands every file of the folder to `write`, under its name there.
+/// Passes every file of the folder to `write`, under its name there.
 ///
 /// # Errors
 ///
-/// What `write` gives, and [`ViewError`] when a table or tile file cannot be read.
+/// The errors of `write`, and [`ViewError`] when a table or tile file cannot be read.
 pub fn export<E: From<ViewError>>(
     site: &Site,
     mut write: impl FnMut(&str, &[u8]) -> Result<(), E>,
@@ -143,7 +143,7 @@ pub fn export<E: From<ViewError>>(
     Ok(exported)
 }
 
-/// The script that holds what the page would ask a server for.
+/// Returns the script that holds all answers that the page would ask a server for.
 fn data_script(site: &Site) -> Result<String, ViewError> {
     let mut files = Map::new();
     let mut paths = vec!["slides.json".to_owned()];

@@ -1,9 +1,8 @@
-//! Just enough HTTP/1.1 for one person's browser on the same machine.
+//! HTTP/1.1, as much as one person's browser on the same machine needs.
 //!
-//! What is answered is decided elsewhere ([`Answer`]), so that another server can
-//! give the same answers. This one listens on the loopback address alone, knows its
-//! own name, and turns away pages of other origins: a page on the web that has its
-//! own name point at this machine (DNS rebinding) gets nothing.
+//! The content of answers is decided elsewhere ([`Answer`]), so that another server can give the same
+//! answers. This one listens on the loopback address alone, knows its own name, and refuses pages of other
+//! origins: a page on the web that has its own name point at this machine (DNS rebinding) gets nothing.
 
 use std::{
     io::{self, BufWriter, Read, Write},
@@ -18,15 +17,15 @@ use std::{
 
 use crate::ViewError;
 
-/// Bytes of a request before its body.
+/// Largest size of a request before its body, bytes.
 const MAX_HEAD: usize = 16 << 10;
-/// Bytes of a body: shapes drawn by hand.
+/// Largest size of a body, bytes: shapes drawn by hand.
 const MAX_BODY: u64 = 32 << 20;
-/// Connections at once; a browser opens six.
+/// Largest number of connections at once; a browser opens six.
 const MAX_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(120);
 
-/// What a request wants to do.
+/// Action of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Read.
@@ -40,44 +39,44 @@ pub enum Method {
 /// A request that may be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What is wanted.
+    /// Its action.
     pub method: Method,
-    /// The path, without its first slash and without what follows a `?`.
+    /// The path, without its first slash and without `?` and all after it.
     pub path: String,
-    /// What was sent along.
+    /// The bytes sent with the request.
     pub body: Vec<u8>,
 }
 
-/// For how long a browser may keep an answer.
+/// Time for which a browser may keep an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// It asks again each time.
+    /// The browser asks again each time.
     No,
-    /// As long as it likes: the address names the content.
+    /// No limit: the address names the content.
     Forever,
 }
 
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// Such as 200.
+    /// Status, such as 200.
     pub status: u16,
     /// Media type.
     pub kind: &'static str,
-    /// For how long it holds.
+    /// Time for which it may be kept.
     pub keep: Keep,
-    /// What is sent.
+    /// The bytes to send.
     pub body: Arc<Vec<u8>>,
 }
 
 impl Response {
-    /// Content that was asked for.
+    /// Makes an answer with the requested content.
     #[must_use]
     pub fn ok(kind: &'static str, keep: Keep, body: impl Into<Arc<Vec<u8>>>) -> Self {
         Self { status: 200, kind, keep, body: body.into() }
     }
 
-    /// A refusal in words.
+    /// Makes a refusal in words.
     #[must_use]
     pub fn refusal(status: u16, words: &str) -> Self {
         let body = Arc::new(format!("{words}\n").into_bytes());
@@ -87,11 +86,11 @@ impl Response {
 
 /// Answers requests; from several threads at once.
 pub trait Answer: Sync {
-    /// The answer to one request.
+    /// Returns the answer to one request.
     fn answer(&self, request: &Request) -> Response;
 }
 
-/// A loopback address that is listened on.
+/// A server's loopback address and port.
 #[derive(Debug)]
 pub struct Loopback {
     listener: TcpListener,
@@ -113,7 +112,7 @@ impl Loopback {
         listening.map_err(|source| ViewError::Listen { address: wanted.to_string(), source })
     }
 
-    /// Where it listens.
+    /// Returns its address and port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -124,7 +123,7 @@ impl Loopback {
         let open = AtomicUsize::new(0);
         thread::scope(|scope| {
             for stream in self.listener.incoming() {
-                // A connection that failed before it began is the other side's loss.
+                // A connection that failed before it began is left to the other side.
                 let Ok(stream) = stream else { continue };
                 if open.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
                     open.fetch_sub(1, Ordering::Relaxed);
@@ -132,7 +131,7 @@ impl Loopback {
                 }
                 let (open, port) = (&open, self.address.port());
                 scope.spawn(move || {
-                    // The browser went away: nobody is left to be told.
+                    // The browser went away: nobody is left to inform.
                     let _ = talk(&stream, port, site);
                     open.fetch_sub(1, Ordering::Relaxed);
                 });
@@ -141,7 +140,7 @@ impl Loopback {
     }
 }
 
-/// Requests of one connection, one after the other.
+/// Answers the requests of one connection, one after the other.
 fn talk(stream: &TcpStream, port: u16, site: &dyn Answer) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(IDLE))?;
@@ -164,7 +163,7 @@ fn talk(stream: &TcpStream, port: u16, site: &dyn Answer) -> io::Result<()> {
     }
 }
 
-/// What came of reading a request's head.
+/// Result of reading a request's head.
 enum Head {
     /// The connection was closed between two requests.
     Ended,
@@ -214,7 +213,7 @@ impl Incoming<'_> {
     }
 }
 
-/// A head and its length; `None` while it is not complete.
+/// Parses a head; returns it and its length. `None` while it is not complete.
 fn parse(bytes: &[u8], port: u16) -> Option<(Head, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
@@ -233,7 +232,7 @@ fn header<'a>(request: &httparse::Request<'a, '_>, name: &str) -> Option<&'a str
     std::str::from_utf8(found.value).ok()
 }
 
-/// Whether a request is one of our own page's.
+/// Decides whether a request is one of our own page's.
 fn judge(request: &httparse::Request<'_, '_>, port: u16) -> Head {
     let refused = |status, words: &str| Head::Refused(Response::refusal(status, words));
     let names = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
@@ -269,8 +268,8 @@ fn judge(request: &httparse::Request<'_, '_>, port: u16) -> Head {
     Head::Asked { request: Request { method, path, body: Vec::new() }, body }
 }
 
-/// Only our own scripts run, nothing is asked of any other place, and no other page
-/// may hold ours.
+/// The policy that only our own scripts run, that nothing is requested from any other place, and that no
+/// other page may embed ours.
 const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; \
     worker-src 'self' blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
 
@@ -318,7 +317,7 @@ fn reason(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    /// What is made of a request at port 8080: its status when it is refused.
+    /// Returns the request read at port 8080, or its status if it is refused.
     fn judged(text: &str) -> Result<(Request, usize), u16> {
         match parse(text.as_bytes(), 8080).expect("a whole head").0 {
             Head::Asked { request, body } => Ok((request, body)),

@@ -1,6 +1,6 @@
 //! The page itself, as built: no build tool is needed.
 
-/// Media type and content of a file of the page.
+/// Returns media type and content of a file of the page.
 #[must_use]
 pub fn asset(path: &str) -> Option<(&'static str, &'static [u8])> {
     const HTML: &str = "text/html; charset=utf-8";
@@ -21,7 +21,7 @@ pub fn asset(path: &str) -> Option<(&'static str, &'static [u8])> {
     })
 }
 
-/// The page for a folder without a server: its data comes as a script.
+/// Returns the page for a folder without a server: its data comes as a script.
 pub(crate) fn exported_index() -> String {
     let html = include_str!("../page/index.html");
     html.replace("<!--export-->", "<script src=\"data.js\"></script>")

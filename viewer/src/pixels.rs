@@ -1,8 +1,7 @@
 //! The pixels of a slide as JPEG tiles for a browser.
 //!
-//! Tiles that the file holds as JPEG are handed on as they are. All others are
-//! decoded, averaged where a level lies between stored ones, encoded, and kept for
-//! the next time they are asked for.
+//! Tiles that the file holds as JPEG are sent as they are. All others are decoded, averaged if a level lies
+//! between stored ones, encoded, and kept for the next request.
 
 use std::{
     collections::BTreeMap,
@@ -13,22 +12,22 @@ use serde::Serialize;
 use wsi_reader::{Overview, OverviewSettings, ReadError, Slide};
 use wsi_types::{Level, Level0Box, LevelIndex, Rgb, RgbBuffer, TileGrid, TileId};
 
-/// Sides of tiles that we make.
+/// Side of the tiles that we make, px.
 const MADE_SIDE: u32 = 512;
-/// Stored tiles with sides outside of these are cut anew.
+/// Sides that a stored tile must have to be used as it is; others are cut again, px.
 const USABLE_SIDES: std::ops::RangeInclusive<u32> = 128..=2048;
-/// Levels whose sides differ by more get one between them.
+/// Factor between the sides of two levels above which one is added between them.
 const WIDEST_STEP: f64 = 2.9;
-/// How much coarser than the coarsest stored level one may be made by averaging: each
-/// of its tiles reads the square of this many.
+/// Largest factor by which a level made by averaging may be coarser than the coarsest stored one: each of its
+/// tiles reads the square of this many.
 const MOST_REDUCED: f64 = 16.0;
 const JPEG_QUALITY: u8 = 90;
 /// Bytes of made tiles that are kept in memory.
 const KEPT_BYTES: usize = 96 << 20;
-/// What shows in place of a tile that cannot be read.
+/// Colour in place of a tile that cannot be read.
 const UNREADABLE: Rgb = [128; 3];
 
-/// A level as a viewer asks for it.
+/// A level for a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ViewLevel {
     /// Size, px of this level.
@@ -42,12 +41,12 @@ pub struct ViewLevel {
     /// Level-0 px per px, along x and y.
     #[serde(skip)]
     downsample: (f64, f64),
-    /// The stored level whose tiles it hands on.
+    /// The stored level whose tiles it passes on.
     #[serde(skip)]
     stored: Option<LevelIndex>,
 }
 
-/// The levels of a slide, and its tiles as they were made.
+/// The levels of a slide, and a cache of the tiles made for them.
 pub struct Pixels {
     slide: Arc<dyn Slide>,
     levels: Vec<ViewLevel>,
@@ -57,7 +56,7 @@ pub struct Pixels {
 /// Level, column and row of a tile.
 type TilePlace = (usize, u32, u32);
 
-/// Made tiles, each with when it was last asked for.
+/// Made tiles, each with the time of its last request.
 #[derive(Default)]
 struct Kept {
     tiles: BTreeMap<TilePlace, (u64, Arc<Vec<u8>>)>,
@@ -66,14 +65,14 @@ struct Kept {
 }
 
 impl Pixels {
-    /// Of an open slide.
+    /// Takes the levels of an open slide.
     #[must_use]
     pub fn new(slide: Arc<dyn Slide>) -> Self {
         let levels = levels_of(slide.as_ref());
         Self { slide, levels, kept: Mutex::default() }
     }
 
-    /// Without levels of fewer level-0 px per px than this; the coarsest one stays.
+    /// Removes levels of fewer level-0 px per px than this; the coarsest one stays.
     #[must_use]
     pub fn without_sharper(mut self, downsample: f64) -> Self {
         let last = self.levels.len().saturating_sub(1);
@@ -82,24 +81,24 @@ impl Pixels {
         self
     }
 
-    /// The slide itself.
+    /// Returns the slide itself.
     #[must_use]
     pub fn slide(&self) -> &dyn Slide {
         self.slide.as_ref()
     }
 
-    /// Its levels, sharpest first.
+    /// Returns its levels, sharpest first.
     #[must_use]
     pub fn levels(&self) -> &[ViewLevel] {
         &self.levels
     }
 
-    /// One tile as JPEG. A tile of a level between stored ones, of which a part cannot
-    /// be read, is grey there.
+    /// Returns one tile as JPEG. If a part of a tile cannot be read, on a level between stored ones, that
+    /// part is grey.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] for a tile that there is not or that cannot be read.
+    /// [`ReadError`] for a tile that does not exist or cannot be read.
     pub fn tile(&self, level: usize, column: u32, row: u32) -> Result<Arc<Vec<u8>>, ReadError> {
         let tile = TileId { level: LevelIndex(level.min(usize::from(u16::MAX)) as u16), row, column };
         let missing = ReadError::NoSuchTile { tile };
@@ -144,7 +143,7 @@ impl Pixels {
 }
 
 impl ViewLevel {
-    /// Columns and rows of its tiles.
+    /// Returns columns and rows of its tiles.
     #[must_use]
     pub fn tiles(&self) -> (u32, u32) {
         (self.grid().columns(), self.grid().rows())
@@ -170,7 +169,7 @@ impl ViewLevel {
         }
     }
 
-    /// A level whose px are `factor` times as wide as those of `self`.
+    /// Returns a level whose px are `factor` times as wide as those of `self`.
     fn reduced(&self, factor: f64) -> Self {
         let [width, height] =
             [self.width, self.height].map(|side| ((f64::from(side) / factor).ceil() as u32).max(1));
@@ -185,7 +184,7 @@ impl ViewLevel {
     }
 }
 
-/// The stored levels, and levels at a half, a quarter, … of each down to the next one.
+/// Returns the stored levels, and levels at a half, a quarter, … of each down to the next one.
 fn levels_of(slide: &dyn Slide) -> Vec<ViewLevel> {
     let stored = slide.info().pyramid.levels();
     let mut levels = Vec::new();
@@ -213,7 +212,7 @@ impl Kept {
         Some(Arc::clone(bytes))
     }
 
-    /// Keeps a tile; the one not asked for longest goes where there is no room.
+    /// Keeps a tile; if there is no room, the one that was requested longest ago is dropped.
     fn keep(&mut self, key: TilePlace, tile: &Arc<Vec<u8>>) {
         self.uses += 1;
         self.bytes += tile.len();

@@ -1,5 +1,5 @@
-//! Places to look at in turn: the objects of a GeoJSON file, such as the mistakes that
-//! `eval` and the disputes that `consensus` write.
+//! Places to visit in turn: the objects of a GeoJSON file, such as the mistakes that `eval` and the disputes
+//! that `consensus` write.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,15 +13,15 @@ pub struct Place {
     pub y: f64,
     /// Longer side of that box, level-0 px; 0 for a point.
     pub side: f64,
-    /// What it is called there.
+    /// Its name in the file.
     pub name: String,
 }
 
-/// The objects of a GeoJSON text, in their order.
+/// Returns the objects of a GeoJSON text, in their order.
 ///
 /// # Errors
 ///
-/// In words, when it is no GeoJSON, or an object has no coordinates.
+/// A message in words, when it is not GeoJSON or an object has no coordinates.
 pub fn places(text: &str) -> Result<Vec<Place>, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let features = match &value {
@@ -46,7 +46,7 @@ fn place(index: usize, feature: &Value) -> Result<Place, String> {
     Ok(Place { x, y, side: (x1 - x0).max(y1 - y0), name: name(&feature["properties"]) })
 }
 
-/// Widens bounds to all positions, however deep they lie.
+/// Widens bounds to all positions, at any depth.
 fn stretch(coordinates: &Value, bounds: &mut [f64; 4]) {
     let Value::Array(parts) = coordinates else { return };
     if let [x, y, ..] = parts.as_slice()

@@ -1,4 +1,4 @@
-//! What the page asks for: slides, pixels, tiles of cells, one cell, regions.
+//! The answers to the page's requests: slides, pixels, tiles of cells, one cell, regions.
 
 use std::{
     fs,
@@ -29,24 +29,24 @@ const JSON: &str = "application/json";
 const BINARY: &str = "application/octet-stream";
 const JPEG: &str = "image/jpeg";
 
-/// Opens the pixels of a slide; the reason in words where that fails.
+/// Opens the pixels of a slide; returns the reason in words if that fails.
 pub type OpenSlide = Box<dyn Fn() -> Result<Arc<dyn Slide>, String> + Send + Sync>;
 
-/// How the cells of a slide came about.
+/// Source of a slide's cells: the windows of its run and their detections.
 pub trait Lineage: Send + Sync {
-    /// Where the windows of the plan lay.
+    /// Returns the places of the plan's windows.
     ///
     /// # Errors
     ///
-    /// Why that is not known, in words.
+    /// The reason why they are not known, in words.
     fn windows(&self) -> Result<WindowMap, String>;
 
-    /// What some windows found that agrees with a box on level 0, before it was merged;
-    /// none where that was not kept.
+    /// Returns the detections of some windows that agree with a box on level 0, before they were merged; none
+    /// if they were not kept.
     ///
     /// # Errors
     ///
-    /// Why it cannot be read, in words.
+    /// The reason why they cannot be read, in words.
     fn raw(&self, windows: &[u32], bbox: &Level0Box) -> Result<Vec<RawDetection>, String>;
 }
 
@@ -55,32 +55,32 @@ pub trait Lineage: Send + Sync {
 pub struct WindowMap {
     /// Left, top, right and bottom on level 0.
     pub boxes: Vec<[f64; 4]>,
-    /// Those without a result.
+    /// The windows without a result.
     pub failed: Vec<u32>,
 }
 
-/// What one window found, before it was merged.
+/// A detection of one window, before merging.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RawDetection {
     /// The window.
     pub window: u32,
-    /// The class it gave.
+    /// Its class in that window.
     pub class: u16,
-    /// 0 to 1.
+    /// Its score, 0 to 1.
     pub score: f32,
     /// Its outline, or the corners of its box, in level-0 px.
     pub ring: Vec<[f64; 2]>,
 }
 
-/// A slide of a dataset, as a page is to show it.
+/// A slide of a dataset, with everything that its page shows.
 pub struct ShownSlide {
     /// Its id in the dataset.
     pub id: String,
-    /// Its file's name, for the person at this machine alone.
+    /// Name of its file, shown only to the person at this machine.
     pub name: Option<String>,
     /// Opens its pixels.
     pub open: OpenSlide,
-    /// Levels with fewer µm per px are left out; 0 for none.
+    /// Least µm per px of a level that is shown; 0 for no limit.
     pub sharpest_mpp: f64,
     /// Width and height of level 0, px.
     pub size: [u32; 2],
@@ -88,67 +88,67 @@ pub struct ShownSlide {
     pub mpp: f64,
     /// The cell table.
     pub cells: PathBuf,
-    /// As the run's account has it.
+    /// Hash and size of the table, from the run's account.
     pub table: TableFacts,
-    /// The regions table; it may not be there.
+    /// The regions table; it may not exist.
     pub regions: PathBuf,
-    /// Where its tile file is or will be.
+    /// Place of its tile file, which may not exist yet.
     pub tiles: PathBuf,
-    /// The slide small, as JPEG; it may not be there.
+    /// A small picture of the slide, as JPEG; it may not exist.
     pub overview: PathBuf,
-    /// What of it was analysed, as PNG; it may not be there.
+    /// The map of its analysed parts, as PNG; it may not exist.
     pub coverage: PathBuf,
-    /// What was drawn by hand on it, as GeoJSON; it may not be there.
+    /// The user's drawing on it, as GeoJSON; it may not exist.
     pub drawing: PathBuf,
-    /// How its cells came about.
+    /// The windows and detections its cells were made from.
     pub lineage: Box<dyn Lineage>,
-    /// What else the page may show of it.
+    /// Other facts for the page.
     pub facts: Value,
 }
 
-/// Slides that become more, and change, while they are looked at.
+/// Slides that change, and become more, while the pages are open.
 pub trait Changing: Send {
-    /// All slides as they are now; `None` when nothing has changed since they were asked for last.
+    /// Returns all slides as they are now; `None` if nothing has changed since the last call.
     ///
     /// # Errors
     ///
-    /// Why that is not known, in words.
+    /// The reason why that is not known, in words.
     fn slides(&mut self) -> Result<Option<Vec<ShownSlide>>, String>;
 }
 
-/// A slide, and what of it is open.
+/// A slide, and its files that are open.
 struct Entry {
     shown: ShownSlide,
-    /// Of the slide, whatever its cells.
+    /// The slide's pixels, which do not depend on its cells.
     pixels: Arc<OnceLock<Result<Pixels, String>>>,
     tiles: Mutex<Option<Arc<TileFile>>>,
-    /// That of the cells it had until now: a page may still show them.
+    /// The tile file of the cells it had until now: a page may still show them.
     earlier: Option<Arc<TileFile>>,
 }
 
-/// The pages of a dataset. Any server may ask it.
+/// The pages of a dataset, for any server.
 pub struct Site {
     slides: RwLock<Vec<Arc<Entry>>>,
     first: Option<String>,
     changing: Option<Mutex<Watching>>,
 }
 
-/// Who is asked for slides that change, and when next.
+/// The source of slides that change, and the time of the next look.
 struct Watching {
     source: Box<dyn Changing>,
-    /// Not sooner, so that looking takes a small part of the machine's time.
+    /// Time before which there is no look, so that looking takes a small part of the machine's time.
     next: Instant,
-    /// Why the last look failed.
+    /// The reason why the last look failed.
     failed: Option<String>,
 }
 
-/// Between two looks at slides that change.
+/// Least time between two looks at slides that change.
 const LEAST_PAUSE: Duration = Duration::from_secs(3);
 /// The same, as a multiple of the time that a look takes.
 const PAUSE_PER_LOOK: u32 = 8;
 
 impl Watching {
-    /// The slides, where it is time to look and they have changed.
+    /// Returns the slides, if it is time to look and they have changed.
     fn look(&mut self) -> Option<Vec<ShownSlide>> {
         let began = Instant::now();
         if began < self.next {
@@ -170,14 +170,14 @@ impl Watching {
 }
 
 impl ShownSlide {
-    /// As the list of slides has it; a page sees by the table's hash that its cells are others now.
+    /// Returns its entry in the list of slides; by the table's hash a page sees that its cells have changed.
     fn listed(&self) -> Value {
         let Self { id, name, facts, table, .. } = self;
         json!({"id": id, "name": name, "facts": facts, "table": table.sha256})
     }
 }
 
-/// What the page needs before its first picture.
+/// Facts that the page needs before its first picture.
 #[derive(Serialize)]
 struct ViewFacts<'a> {
     id: &'a str,
@@ -185,18 +185,18 @@ struct ViewFacts<'a> {
     size: [u32; 2],
     mpp: f64,
     levels: &'a [ViewLevel],
-    /// Why there are no pixels.
+    /// The reason why there are no pixels.
     no_pixels: Option<&'a str>,
     colours: Colours,
     facts: &'a Value,
 }
 
-/// The colours of the page's overlays, as style sheets write them.
+/// Colours of the page's overlays, as style sheets write them.
 #[derive(Serialize)]
 struct Colours {
-    /// By class; those beyond the last start again.
+    /// Colours by class; after the last one they start again.
     classes: Vec<String>,
-    /// By kind of regions beside tissue, likewise.
+    /// Colours by kind of regions beside tissue, likewise.
     regions: Vec<String>,
     tissue: String,
 }
@@ -212,27 +212,27 @@ impl Colours {
 }
 
 impl Site {
-    /// Of these slides; the page opens on `first`, or on the list.
+    /// Makes a site of these slides; the page opens on `first`, or on the list.
     #[must_use]
     pub fn new(slides: Vec<ShownSlide>, first: Option<String>) -> Self {
         let entries = slides.into_iter().map(|shown| Arc::new(Entry::new(shown))).collect();
         Self { slides: RwLock::new(entries), first, changing: None }
     }
 
-    /// The same, of slides that `source` tells about while they are looked at.
+    /// Makes the site follow `source`, which reports slides that change while the pages are open.
     #[must_use]
     pub fn watching(self, source: Box<dyn Changing>) -> Self {
         let watching = Watching { source, next: Instant::now(), failed: None };
         Self { changing: Some(Mutex::new(watching)), ..self }
     }
 
-    /// The slide that its page opens on.
+    /// Returns the slide that its page opens on.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
         self.first.as_deref()
     }
 
-    /// Ids of its slides.
+    /// Returns the ids of its slides.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
         self.entries().iter().map(|entry| entry.shown.id.clone()).collect()
@@ -242,8 +242,8 @@ impl Site {
         self.slides.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Columns and rows of tiles of each level of a slide's pixels, sharpest first; none
-    /// where there are no pixels.
+    /// Returns columns and rows of tiles of each level of a slide's pixels, sharpest first; none if there are
+    /// no pixels.
     #[must_use]
     pub fn pixel_grids(&self, id: &str) -> Vec<(u32, u32)> {
         let Some(entry) = self.slide(id) else { return Vec::new() };
@@ -252,7 +252,7 @@ impl Site {
             .map_or_else(|_| Vec::new(), |pixels| pixels.levels().iter().map(ViewLevel::tiles).collect())
     }
 
-    /// The tile file of a slide, made when it is not there or of another table.
+    /// Returns the tile file of a slide; makes it if it is missing or was made from another table.
     ///
     /// # Errors
     ///
@@ -274,7 +274,8 @@ impl Site {
         json!({"first": self.first, "slides": slides, "changing": self.changing.is_some(), "not_seen": failed})
     }
 
-    /// Takes over what has changed; why that is not known, if so. Another request that is at it is not waited for.
+    /// Takes over changes; returns the reason if they are not known. If another request is doing this, it
+    /// does not wait.
     fn look_again(&self) -> Option<String> {
         let mut watching = self.changing.as_ref()?.try_lock().ok()?;
         if let Some(found) = watching.look() {
@@ -285,7 +286,7 @@ impl Site {
         watching.failed.clone()
     }
 
-    /// Keeps what was drawn by hand.
+    /// Keeps the user's drawing.
     fn put(&self, path: &str, body: &[u8]) -> Response {
         let parts: Vec<&str> = path.split('/').collect();
         match parts.as_slice() {
@@ -297,7 +298,7 @@ impl Site {
         }
     }
 
-    /// The answer to a path as the page has it, without a server's own part.
+    /// Returns the answer to a path that the page uses, without a server's own part.
     #[must_use]
     pub fn page(&self, path: &str) -> Response {
         if let Some((kind, content)) = page::asset(path) {
@@ -326,9 +327,9 @@ impl Answer for Site {
 
 /// Two datasets of the same slides, such as two runs with other thresholds or models.
 pub struct Pair {
-    /// What the person at this machine calls each.
+    /// The user's name for each.
     pub names: [String; 2],
-    /// Each of them.
+    /// Their sites.
     pub sites: [Site; 2],
     /// The slide to begin with, which both have.
     pub first: String,
@@ -354,26 +355,26 @@ impl Answer for Pair {
     }
 }
 
-/// A site that only those see who know its key: other users of this machine reach the
-/// loopback address, too.
+/// A site that only those see who know its key: other users of this machine can reach the loopback address,
+/// too.
 pub struct Keyed<A> {
     key: String,
     inner: A,
 }
 
 impl<A: Answer> Keyed<A> {
-    /// With a key of its own.
+    /// Makes a site with a key of its own.
     ///
     /// # Errors
     ///
-    /// When the system gives no random bytes.
+    /// The system's error when it gives no random bytes.
     pub fn new(inner: A) -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 12];
         getrandom::fill(&mut bytes)?;
         Ok(Self { key: bytes.iter().map(|byte| format!("{byte:02x}")).collect(), inner })
     }
 
-    /// The first part of every path.
+    /// Returns the first part of every path.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -395,7 +396,8 @@ impl Entry {
         Self { shown, pixels: Arc::default(), tiles: Mutex::new(None), earlier: None }
     }
 
-    /// The entry that shows a slide now, where `before` were shown: one with the same cells stays, and opened pixels do.
+    /// Returns the entry that shows a slide now, when `before` were shown: an entry with the same cells
+    /// stays, and so do opened pixels.
     fn after(before: &[Arc<Self>], shown: ShownSlide) -> Arc<Self> {
         let Some(old) = before.iter().find(|old| old.shown.id == shown.id) else {
             return Arc::new(Self::new(shown));
@@ -465,7 +467,7 @@ impl Entry {
         Ok(Pixels::new(slide).without_sharper(sharpest))
     }
 
-    /// `place` is `<column>_<row>.jpg`.
+    /// Returns a tile of pixels; `place` is `<column>_<row>.jpg`.
     fn pixel_tile(&self, level: &str, place: &str) -> Option<Response> {
         let (column, row) = place.strip_suffix(".jpg")?.split_once('_')?;
         let (level, column, row) = (level.parse().ok()?, column.parse().ok()?, row.parse().ok()?);
@@ -479,7 +481,8 @@ impl Entry {
         })
     }
 
-    /// The hash of the table is part of the address: what is kept is never of another.
+    /// Returns a tile of cells. The hash of the table is part of the address, so a kept tile is never of
+    /// another table.
     fn cell_tile(&self, made_from: &str, band: &str, index: &str) -> Option<Response> {
         let index: usize = index.parse().ok()?;
         let earlier = self.earlier.as_ref().filter(|earlier| earlier.header().table.sha256 == made_from);
@@ -498,12 +501,13 @@ impl Entry {
         Some(answered(tiles.stored(entry).map(|bytes| Response::ok(BINARY, Keep::Forever, bytes))))
     }
 
-    /// The number of a row, `<row>.json`, of the table that the page knows: that of another would be of another cell.
+    /// Returns the number of a row, `<row>.json`, of the table that the page knows: in another table it would
+    /// be another cell.
     fn row(&self, made_from: &str, row: &str) -> Option<u64> {
         row.strip_suffix(".json").filter(|_| made_from == self.shown.table.sha256)?.parse().ok()
     }
 
-    /// What the windows that saw the cell in `row` found at its place.
+    /// Returns the detections, at the place of the cell in `row`, of the windows that saw it.
     fn raw(&self, row: u64) -> Result<Response, ViewError> {
         let cell = table::row(&self.shown.cells, row)?;
         let seen: SeenCell = serde_json::from_value(cell).map_err(|error| ViewError::Table {
@@ -519,7 +523,7 @@ impl Entry {
         if self.shown.regions.exists() { table::regions(&self.shown.regions) } else { Ok(Vec::new()) }
     }
 
-    /// The tile file, made when it is not there or of another table.
+    /// Returns the tile file; makes it if it is missing or was made from another table.
     fn tiles(&self) -> Result<Arc<TileFile>, ViewError> {
         let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tiles) = tiles.as_ref() {
@@ -531,7 +535,7 @@ impl Entry {
     }
 }
 
-/// What of a row says where it was seen.
+/// Columns of a row that tell where the cell was seen.
 #[derive(Deserialize)]
 struct SeenCell {
     windows: Vec<u32>,
@@ -546,11 +550,11 @@ struct Corners {
     ymax: f64,
 }
 
-/// The tile file of a slide, made when it is not there, damaged, or of another table.
+/// Returns the tile file of a slide; makes it if it is missing, damaged, or was made from another table.
 ///
 /// # Errors
 ///
-/// [`ViewError`] when the table cannot be read or the file not be written.
+/// [`ViewError`] when the table cannot be read or the file cannot be written.
 pub fn tile_file(shown: &ShownSlide) -> Result<TileFile, ViewError> {
     if let Ok(tiles) = TileFile::open(&shown.tiles)
         && tiles.header().table == shown.table

@@ -19,12 +19,11 @@ use crate::{ViewError, tiles::CellMark};
 const CELL_COLUMNS: [&str; 6] = ["class_id", "score", "x_px", "y_px", "bbox", "geometry"];
 const REGION_COLUMNS: [&str; 6] = ["kind", "area_um2", "coverage", "n_cells", "cells_per_mm2", "geometry"];
 
-/// Hands every cell of a table to `each`, in the order of its rows.
+/// Passes every cell of a table to `each`, in the order of its rows.
 ///
 /// # Errors
 ///
-/// [`ViewError::Table`] when the file cannot be read or is no cell table, and what
-/// `each` gives.
+/// [`ViewError::Table`] when the file cannot be read or is not a cell table, and the errors of `each`.
 pub fn for_each_cell(
     path: &Path,
     mut each: impl FnMut(&CellMark<'_>) -> Result<(), ViewError>,
@@ -43,11 +42,11 @@ pub fn for_each_cell(
     Ok(())
 }
 
-/// Names by class id, as the table's metadata has them.
+/// Returns names by class id, from the table's metadata.
 ///
 /// # Errors
 ///
-/// [`ViewError::Table`] when the file cannot be read or is no cell table.
+/// [`ViewError::Table`] when the file cannot be read or is not a cell table.
 pub fn class_names(path: &Path) -> Result<Vec<String>, ViewError> {
     Ok(cells(path)?.header().class_names.as_slice().to_vec())
 }
@@ -61,12 +60,12 @@ fn table_error(path: &Path, reason: impl ToString) -> ViewError {
     ViewError::Table { reason: reason.to_string(), path: path.to_owned() }
 }
 
-/// One row of a table, all columns but its geometry, as JSON. Numbers beyond what a
-/// browser counts exactly are text.
+/// Returns one row of a table, all columns but its geometry, as JSON. Numbers beyond those that a browser
+/// counts exactly are text.
 ///
 /// # Errors
 ///
-/// [`ViewError::Table`] when the file cannot be read or has no such row.
+/// [`ViewError::Table`] when the file cannot be read or does not have the row.
 pub fn row(path: &Path, row: u64) -> Result<Value, ViewError> {
     let file = File::open(path).map_err(|error| table_error(path, error))?;
     let table = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| table_error(path, error))?;
@@ -89,7 +88,7 @@ pub fn row(path: &Path, row: u64) -> Result<Value, ViewError> {
     Ok(Value::Object(columns.map(|(field, column)| (field.name().clone(), value(column, 0))).collect()))
 }
 
-/// What JavaScript counts exactly. Ids of tables of version 1 may be larger.
+/// Largest whole number that JavaScript counts exactly. Ids of tables of version 1 may be larger.
 const MOST_EXACT: u64 = 1 << 53;
 
 fn value(column: &ArrayRef, row: usize) -> Value {
@@ -126,28 +125,28 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         .unwrap_or(Value::Null)
 }
 
-/// A region as a page draws it.
+/// A region in the form that a page draws.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ShownRegion {
     /// `tissue`, `dense`, or a class.
     pub kind: String,
-    /// Without holes.
+    /// Its area without holes.
     pub area_um2: f64,
-    /// The share of it that a window with a result saw.
+    /// Its share that windows with a result saw.
     pub coverage: f64,
     /// Cells whose centroid lies in it.
     pub n_cells: u64,
-    /// Those per mm² of what was seen of it.
+    /// Cells per mm² of its area that was seen.
     pub cells_per_mm2: f64,
     /// The outer ring, then holes: x and y in turn, level-0 px, rounded to 1/4.
     pub rings: Vec<Vec<f64>>,
 }
 
-/// All regions of a table, in the order of its rows.
+/// Returns all regions of a table, in the order of its rows.
 ///
 /// # Errors
 ///
-/// [`ViewError::Table`] when the file cannot be read or is no regions table.
+/// [`ViewError::Table`] when the file cannot be read or is not a regions table.
 pub fn regions(path: &Path) -> Result<Vec<ShownRegion>, ViewError> {
     let settings = ReadSettings { columns: Some(&REGION_COLUMNS), ..ReadSettings::default() };
     let mut regions = Vec::new();

@@ -1,5 +1,5 @@
-//! Counts over boxes of a tile file are those of the cells it was made from, and
-//! what it keeps of them is where they were.
+//! Counts over boxes of a tile file are those of the cells it was made from, and the places that it keeps are
+//! theirs.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn write(cells: &[Painted], pending: usize) -> (tempfile::TempDir, TileFile) {
     (folder, tiles)
 }
 
-/// Coordinates in and around the slide; many of them on borders of px, bins and tiles.
+/// Returns coordinates in and around the slide; many of them on borders of px, bins and tiles.
 fn coordinate(side: u32) -> impl Strategy<Value = f64> {
     let side = f64::from(side);
     prop_oneof![
@@ -67,7 +67,7 @@ fn painted() -> impl Strategy<Value = Painted> {
     )
 }
 
-/// A box with corners on multiples of `step` px.
+/// Returns boxes with corners on multiples of `step` px.
 fn boxes(step: u32) -> impl Strategy<Value = [u32; 4]> {
     let [across, down] = SIZE.map(|most| (0..=most / step, 0..=most / step));
     (across, down).prop_map(move |((a, b), (c, d))| {
@@ -75,7 +75,7 @@ fn boxes(step: u32) -> impl Strategy<Value = [u32; 4]> {
     })
 }
 
-/// What a query over the table would count.
+/// Returns the count of a query over the table.
 fn expected(cells: &[Painted], [x0, y0, x1, y1]: [u32; 4], class: u16, threshold: f32) -> usize {
     let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(f64::from);
     let counted = cells.iter().filter(|cell| {

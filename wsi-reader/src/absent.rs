@@ -7,14 +7,15 @@ use crate::slide::Slide;
 /// Tiles of one level that the file leaves out.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct AbsentTiles {
-    /// How many.
+    /// Number of these tiles.
     pub tiles: u64,
-    /// What they cover, in px² of level 0.
+    /// Area that they cover, in px² of level 0.
     pub level0_px2: f64,
 }
 
-/// Counts the tiles of a level that the file leaves out and that `counts` says yes to. Their boxes, in level-0 px, are
-/// grown by `margin` px to each side before: tissue that ends at the border of such a tile may go on in it.
+/// Counts the tiles of a level that the file leaves out and for whose boxes `counts` returns `true`. The
+/// boxes, in level-0 px, are first grown by `margin` px on each side: tissue that ends at the border of such
+/// a tile may continue in it.
 pub fn absent_tiles(
     slide: &dyn Slide,
     level: LevelIndex,

@@ -2,8 +2,8 @@
 
 use wsi_types::RgbBuffer;
 
-/// Means of squares of `side` px (1 to 4096), rounded half up; of what there is of
-/// them at the right and the bottom.
+/// Writes means of squares of `side` px (1 to 4096), rounded half up. Squares that the right or the bottom
+/// edge cuts are averaged over the px that they have.
 pub fn average(whole: &RgbBuffer, side: usize, out: &mut RgbBuffer) {
     out.reset(whole.width().div_ceil(side), whole.height().div_ceil(side));
     let mut sums = vec![[0_u32; 3]; out.width()];

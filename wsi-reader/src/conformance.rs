@@ -10,7 +10,7 @@ use crate::{
     slide::{ReadError, Slide, read_and_average},
 };
 
-/// Largest level that is read whole, px.
+/// Largest level that the tests read whole, px.
 const MAX_WHOLE: u64 = 40_000_000;
 
 /// Checks a slide's promises: sizes, repeatability, threads, edges, refusals.
@@ -51,12 +51,12 @@ fn corners(slide: &dyn Slide, level: LevelIndex) -> Vec<TileId> {
     tiles
 }
 
-/// Grey levels by which two decoders may differ on one px, and over a tile: they
-/// round, and enlarge colours, each in its own way.
+/// Grey levels by which two decoders may differ on one px, and on average over a tile: each rounds, and
+/// enlarges colours, in its own way.
 const JPEG_DIFFERENCE: (u8, f64) = (8, 1.0);
 
-/// Streams handed out as stored decode to the pixels of the tile, by a decoder that
-/// knows nothing of the file around.
+/// Checks that streams handed out as stored decode to the pixels of the tile, by a decoder that knows nothing
+/// of the file around them.
 fn assert_stored_jpegs(slide: &dyn Slide, level: LevelIndex) {
     let mut pixels = RgbBuffer::default();
     for tile in corners(slide, level) {
@@ -78,7 +78,7 @@ fn assert_stored_jpegs(slide: &dyn Slide, level: LevelIndex) {
     }
 }
 
-/// Width and RGB of a stream; `None` when it is no JPEG.
+/// Returns width and RGB of a stream; `None` if it is not a JPEG.
 fn decode_alone(stream: &[u8]) -> Option<(usize, Vec<u8>)> {
     let options = zune_core::options::DecoderOptions::new_fast()
         .jpeg_set_out_colorspace(zune_core::colorspace::ColorSpace::RGB);
@@ -88,8 +88,8 @@ fn decode_alone(stream: &[u8]) -> Option<(usize, Vec<u8>)> {
     Some((decoder.dimensions()?.0, pixels))
 }
 
-/// Corner and middle tiles: right size, the same again, the same into a dirty
-/// buffer, the same from four threads at once.
+/// Checks corner and middle tiles: right size, the same again, the same into a dirty buffer, the same from
+/// four threads at once.
 fn assert_tiles(slide: &dyn Slide, level: LevelIndex) {
     for tile in corners(slide, level) {
         let rect = slide.info().pyramid.levels()[usize::from(level.0)].tiles.tile_rect(tile.column, tile.row);
@@ -114,8 +114,8 @@ fn assert_tiles(slide: &dyn Slide, level: LevelIndex) {
     }
 }
 
-/// A rectangle over tile borders is the same as its pixels from the whole level;
-/// past the edges lies background.
+/// Checks that a rectangle over tile borders is the same as its pixels from the whole level, with background
+/// past the edges.
 fn assert_regions(slide: &dyn Slide, level: LevelIndex) {
     let grid = slide.info().pyramid.levels()[usize::from(level.0)].tiles;
     let (width, height) = (i64::from(grid.width), i64::from(grid.height));
@@ -150,8 +150,8 @@ fn assert_regions(slide: &dyn Slide, level: LevelIndex) {
     }
 }
 
-/// Tiles decoded to a smaller size are means of the whole ones: of the same size,
-/// and nearly the same colours.
+/// Checks that tiles decoded to a smaller size are means of the whole ones: of the same size, and nearly the
+/// same colours.
 fn assert_reduced(slide: &dyn Slide, level: LevelIndex) {
     for tile in corners(slide, level) {
         for shift in 1..=slide.reduces(level) {
@@ -198,7 +198,7 @@ fn assert_associated(slide: &dyn Slide) {
     }
 }
 
-/// All pixels of a level, for tests.
+/// Reads all pixels of a level, for tests.
 ///
 /// # Errors
 ///
@@ -217,7 +217,7 @@ pub fn whole_level(slide: &dyn Slide, level: LevelIndex) -> Result<RgbBuffer, Re
     Ok(out)
 }
 
-/// How far two pictures of one size are apart, in grey levels per sample.
+/// Difference of two pictures of one size, in grey levels per sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
     /// Largest.

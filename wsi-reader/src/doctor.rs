@@ -1,5 +1,5 @@
-//! What is wrong with a slide, before a night is spent on it: tiles that cannot
-//! be read, damage that decoding hides, and what the slide looks like.
+//! A check of a slide before a night is spent on it: tiles that cannot be read, damage that decoding hides,
+//! and the look of the slide.
 
 use std::{
     sync::{
@@ -22,47 +22,46 @@ const OVERVIEW_SIDE: u32 = 1024;
 /// Level-0 tiles whose focus is measured.
 const FOCUS_TILES: usize = 24;
 
-/// How thorough a check is.
+/// Settings of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckOptions {
-    /// Threads that read; at least 1.
+    /// Number of reading threads; at least 1.
     pub threads: usize,
-    /// At most this many tiles per level, evenly spread; all of them when `None`.
+    /// Largest number of tiles checked per level, evenly spread; `None` checks all of them.
     pub tiles_per_level: Option<u64>,
 }
 
 impl CheckOptions {
-    /// Every tile of every level.
+    /// Makes settings that check every tile of every level.
     #[must_use]
     pub fn full(threads: usize) -> Self {
         Self { threads, tiles_per_level: None }
     }
 
-    /// A sample of each level.
+    /// Makes settings that check a sample of each level.
     #[must_use]
     pub fn quick(threads: usize) -> Self {
         Self { threads, tiles_per_level: Some(200) }
     }
 }
 
-/// What was found.
+/// Result of a check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Checkup {
     /// One per level, sharpest first.
     pub levels: Vec<LevelCheck>,
-    /// How the slide looks.
+    /// Look of the slide.
     pub look: Look,
 }
 
 impl Checkup {
-    /// Tiles that cannot be read.
+    /// Returns the number of tiles that cannot be read.
     #[must_use]
     pub fn unreadable(&self) -> usize {
         self.faults(FaultKind::Unreadable)
     }
 
-    /// Tiles that decode although their data is damaged: their pixels may be
-    /// wrong.
+    /// Returns the number of tiles that decode although their data is damaged: their pixels may be wrong.
     #[must_use]
     pub fn damaged(&self) -> usize {
         self.faults(FaultKind::Damaged)
@@ -76,11 +75,11 @@ impl Checkup {
 /// The tiles of one level.
 #[derive(Debug, Clone, Serialize)]
 pub struct LevelCheck {
-    /// Which.
+    /// The level.
     pub level: LevelIndex,
     /// Tiles in its grid.
     pub tiles: u64,
-    /// Tiles looked at.
+    /// Tiles that were checked.
     pub checked: u64,
     /// Tiles the file leaves out; they show as background.
     pub absent: u64,
@@ -91,15 +90,15 @@ pub struct LevelCheck {
 /// Something wrong with one tile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TileFault {
-    /// Where.
+    /// The tile.
     pub tile: TileId,
-    /// How bad.
+    /// Severity of the fault.
     pub kind: FaultKind,
-    /// What was found, what was expected.
+    /// The fault: what was found and what was expected.
     pub reason: String,
 }
 
-/// How bad a fault is.
+/// Severity of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -109,15 +108,14 @@ pub enum FaultKind {
     Damaged,
 }
 
-/// What the slide looks like, small.
+/// Look of the slide, judged on a small picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Look {
     /// Share of the overview that is coloured or dark as tissue is, 0 to 1.
     pub tissue_share: f64,
-    /// Nothing has any colour: a gray scan, or no stain.
+    /// `true` if nothing has any colour: a gray scan, or no stain.
     pub is_gray: bool,
-    /// Share that is nearly black, 0 to 1. Above a half the slide is no
-    /// brightfield slide.
+    /// Share that is nearly black, 0 to 1. Above a half the slide is not a brightfield slide.
     pub dark_share: f64,
     /// Median sharpness of tissue tiles on level 0; `None` without tissue.
     /// See [`sharpness`].
@@ -125,18 +123,18 @@ pub struct Look {
 }
 
 impl Look {
-    /// Below this, sharpness is taken for blur. Six sharp slides of H&E and Ki67 at
-    /// 0.23 to 0.5 µm/px measured 0.29 to 0.63; blurred by a Gaussian of 1.5 px they
-    /// measure 0.14 to 0.19, of 2 px 0.11 to 0.14.
+    /// Sharpness below which a slide counts as blurred. Six sharp slides of H&E and Ki67 at 0.23 to 0.5 µm/px
+    /// measured 0.29 to 0.63; blurred by a Gaussian of 1.5 px they measure 0.14 to 0.19, of 2 px 0.11 to
+    /// 0.14.
     pub const BLURRED_BELOW: f64 = 0.15;
 
-    /// Whether this looks like fluorescence rather than stain on light.
+    /// `true` if the slide looks like fluorescence rather than stain on light.
     #[must_use]
     pub fn is_dark(&self) -> bool {
         self.dark_share > 0.5
     }
 
-    /// Whether the tissue is out of focus.
+    /// `true` if the tissue is out of focus.
     #[must_use]
     pub fn is_blurred(&self) -> bool {
         self.sharpness.is_some_and(|value| value < Self::BLURRED_BELOW)
@@ -145,9 +143,8 @@ impl Look {
 
 /// Reads tiles of every level and judges the overview.
 ///
-/// `progress` is told after each tile how many are done and how many there are;
-/// it may be called from any thread. The result does not depend on the number of
-/// threads.
+/// After each tile `progress` gets the number of tiles done and the number of all tiles; it may be called
+/// from any thread. The result does not depend on the number of threads.
 pub fn check(slide: &dyn Slide, options: &CheckOptions, progress: &(dyn Fn(u64, u64) + Sync)) -> Checkup {
     let picked: Vec<Vec<TileId>> = slide
         .info()
@@ -176,7 +173,7 @@ pub fn check(slide: &dyn Slide, options: &CheckOptions, progress: &(dyn Fn(u64, 
     Checkup { levels, look: look(slide) }
 }
 
-/// All tiles of a level, or `most` of them evenly spread, in row order.
+/// Returns all tiles of a level, or `most` of them evenly spread, in row order.
 fn pick(level: LevelIndex, grid: &TileGrid, most: Option<u64>) -> Vec<TileId> {
     let columns = u64::from(grid.columns());
     let tiles = columns * u64::from(grid.rows());
@@ -189,8 +186,8 @@ fn pick(level: LevelIndex, grid: &TileGrid, most: Option<u64>) -> Vec<TileId> {
         .collect()
 }
 
-/// Reads the tiles on several threads; gives the number left out by the file and
-/// the faults in the order of `tiles`.
+/// Reads the tiles on several threads; returns the number that the file leaves out, and the faults in the
+/// order of `tiles`.
 fn check_tiles(
     slide: &dyn Slide,
     tiles: &[TileId],
@@ -280,7 +277,7 @@ pub fn look(slide: &dyn Slide) -> Look {
     }
 }
 
-/// Level-0 tiles at evenly spread tissue pixels of the overview.
+/// Returns the level-0 tiles at evenly spread tissue pixels of the overview.
 fn tissue_tiles(slide: &dyn Slide, overview: &RgbBuffer, downsample: (f64, f64)) -> Vec<TileId> {
     let grid = slide.info().pyramid.base().tiles;
     let mut places = Vec::new();
@@ -310,10 +307,10 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// How sharp a picture is: the variance of its Laplacian at half its size over that
-/// at a quarter, the finer detail over the coarser. So neither contrast nor the kind
-/// of stain counts, and the noise of the finest pixels does not either. `None` for
-/// flat pictures (brightness within 4 grey levels), which say nothing about focus.
+/// Returns the sharpness of a picture: the variance of its Laplacian at half its size divided by that at a
+/// quarter, the finer detail over the coarser. So neither contrast nor the kind of stain counts, nor does the
+/// noise of the finest pixels. `None` for flat pictures (brightness within 4 grey levels), which tell nothing
+/// about focus.
 ///
 /// The variance of the Laplacian as a focus measure: Pech-Pacheco et al., ICPR
 /// 2000.
@@ -385,19 +382,19 @@ fn range(pixel: Rgb) -> (i32, i32) {
     (r.min(g).min(b), r.max(g).max(b))
 }
 
-/// Coloured, or darker than glass.
+/// `true` for a pixel that is coloured, or darker than glass.
 fn is_tissue(pixel: Rgb) -> bool {
     let (low, high) = range(pixel);
     high >= 40 && (high - low > 18 || high < 200)
 }
 
-/// More than a cast of the lamp.
+/// `true` for a pixel with more colour than a cast of the lamp.
 fn is_coloured(pixel: Rgb) -> bool {
     let (low, high) = range(pixel);
     high - low > 12
 }
 
-/// Nearly black.
+/// `true` for a pixel that is nearly black.
 fn is_dark(pixel: Rgb) -> bool {
     range(pixel).1 < 40
 }

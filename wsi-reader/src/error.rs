@@ -2,47 +2,47 @@
 
 use std::io;
 
-/// Why a path is not an open slide. The path is not in the text: the caller
-/// knows it, and slide names can identify patients.
+/// Reasons why a path is not an open slide. The path is not in the text: the caller knows it, and slide names
+/// can identify patients.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Nothing is there.
+    /// Nothing is at the path.
     #[error("no such file or folder")]
     NotFound,
-    /// A link is there, and what it leads to is not.
+    /// The path is a link to something that does not exist.
     #[error("a link to a file or folder that is not there")]
     LinkToNothing,
-    /// It is there and cannot be read.
+    /// The path exists and cannot be read.
     #[error("cannot read it: {source}")]
     Io {
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// No backend knows such a file.
     #[error("not a slide: {found}")]
     NotASlide {
-        /// What was found, and what each backend expected.
+        /// The content found, and the content that each backend expected.
         found: String,
     },
     /// A sound file of a kind we do not read.
     #[error("not supported: {feature}")]
     Unsupported {
-        /// What it has and what is read.
+        /// The feature of the file, and the features that are read.
         feature: String,
     },
     /// The file contradicts itself: cut short, overwritten, or made to harm.
     #[error("the file is broken: {what}")]
     Broken {
-        /// What was found and expected.
+        /// The fault: what was found and what was expected.
         what: String,
     },
     /// OpenSlide is needed and cannot be loaded.
     #[error("{what}")]
     LibraryMissing {
-        /// Where it was looked for, and the cure.
+        /// The places that were searched, and what to do.
         what: String,
     },
-    /// Beyond a limit that protects memory.
+    /// The file is beyond a limit that protects memory.
     #[error("too large: {what}")]
     TooLarge {
         /// Its size and the limit.

@@ -1,4 +1,4 @@
-//! Which entries of a folder are slides.
+//! The walk through a folder that decides which entries are slides.
 //!
 //! | found while walking | counts |
 //! | --- | --- |
@@ -11,8 +11,8 @@
 //! | the data folder of a MIRAX slide, hidden entries | no |
 //! | anything else | no |
 //!
-//! What does not count is counted by kind, so that nobody looks for it in vain. Links are followed, and each folder is
-//! visited once; only regular files are opened.
+//! Entries that do not count are listed by kind, so that nobody looks for them in vain. Links are followed,
+//! and each folder is visited once; only regular files are opened.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,33 +37,33 @@ const MAYBE_SUFFIXES: [&str; 3] = ["tif", "tiff", "dcm"];
 /// Bytes read of a DICOM file to learn its series.
 const DICOM_HEAD: u64 = 256 << 10;
 
-/// What was found at a path.
+/// Result of a walk through a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Slides, sorted; among them links to nothing and folders that cannot be entered, as the table above has it.
     pub slides: Vec<PathBuf>,
-    /// What is no slide.
+    /// Files that are not slides.
     pub left_out: LeftOut,
 }
 
-/// Files of folders that are no slides, counted by kind: `left out: 3 files: 2 .jpg, 1 strip TIFF`.
+/// Counts by kind of a folder's files that are not slides: `left out: 3 files: 2 .jpg, 1 strip TIFF`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftOut(BTreeMap<String, u64>);
 
 impl LeftOut {
-    /// Whether nothing was left out.
+    /// `true` if nothing was left out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many of each kind, such as `.jpg` and `strip TIFF`.
+    /// Number of files of each kind, such as `.jpg` and `strip TIFF`.
     #[must_use]
     pub fn kinds(&self) -> &BTreeMap<String, u64> {
         &self.0
     }
 
-    /// Adds what another folder has.
+    /// Adds the counts of another folder.
     pub fn extend(&mut self, other: Self) {
         for (kind, count) in other.0 {
             *self.0.entry(kind).or_default() += count;
@@ -83,12 +83,13 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// The slides at a path: the path itself when it is a file, else what a walk through the folder finds.
+/// Finds the slides at a path: the path itself if it is a file, otherwise those that a walk through the
+/// folder finds.
 ///
 /// # Errors
 ///
-/// [`OpenError`] when there is nothing at the path, or the folder itself cannot be read. A folder within it that cannot
-/// be read is listed instead.
+/// [`OpenError`] when there is nothing at the path, or the folder itself cannot be read. A folder within it
+/// that cannot be read is listed instead.
 pub fn find_slides(path: &Path) -> Result<Listing, OpenError> {
     if !fs::metadata(path).map_err(io_error)?.is_dir() {
         return Ok(Listing { slides: vec![path.to_owned()], left_out: LeftOut::default() });
@@ -103,7 +104,7 @@ pub fn find_slides(path: &Path) -> Result<Listing, OpenError> {
     Ok(walk.listing)
 }
 
-/// The slides of [`find_slides`] alone.
+/// Returns the slides of [`find_slides`] without the files left out.
 ///
 /// # Errors
 ///
@@ -112,9 +113,8 @@ pub fn slide_files(path: &Path) -> Result<Vec<PathBuf>, OpenError> {
     find_slides(path).map(|listing| listing.slides)
 }
 
-/// Whether a file found in a folder is taken for a slide of its own, by the
-/// table above. DICOM files are judged one by one here; [`slide_files`] joins
-/// those of a series.
+/// `true` if a file found in a folder counts as a slide of its own, by the table above. DICOM files are
+/// judged one by one here; [`slide_files`] joins those of a series.
 #[must_use]
 pub fn is_slide_candidate(path: &Path) -> bool {
     matches!(kind_of(path), Kind::Slide | Kind::Dicom { .. })
@@ -126,22 +126,22 @@ enum Kind {
     Dicom {
         series: String,
     },
-    /// In words, for the count.
+    /// The kind in words, for the count.
     Other(String),
 }
 
-/// Whether the name ends as only slides' names do.
+/// `true` if the name has a suffix that only slides have.
 pub(crate) fn has_slide_suffix(path: &Path) -> bool {
     SLIDE_SUFFIXES.contains(&suffix(path).as_str())
 }
 
-/// Whether something of that name that cannot be looked into may have been a slide, or a folder of slides.
+/// `true` if an entry of that name that cannot be read may be a slide, or a folder of slides.
 fn may_be_slide(path: &Path) -> bool {
     let suffix = suffix(path);
     suffix.is_empty() || has_slide_suffix(path) || MAYBE_SUFFIXES.contains(&suffix.as_str())
 }
 
-/// Whether a slide lies beside `name_mask.tif`, of which it may be a mask: what ASAP and others write.
+/// `true` for a `name_mask.tif` beside a slide, of which it may be a mask: ASAP and others write such files.
 pub(crate) fn looks_like_mask(path: &Path) -> bool {
     let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { return false };
     let Some(name) = stem.strip_suffix("_mask").or_else(|| stem.strip_suffix("_Mask")) else { return false };
@@ -153,7 +153,7 @@ fn suffix(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 
-/// What a regular file is.
+/// Returns the kind of a regular file.
 fn kind_of(path: &Path) -> Kind {
     if has_slide_suffix(path) {
         return Kind::Slide;
@@ -183,13 +183,13 @@ fn kind_of(path: &Path) -> Kind {
 /// A walk through folders.
 #[derive(Default)]
 struct Walk {
-    /// Where each folder visited really lies: links may lead in circles.
+    /// The real path of each folder visited: links may lead in circles.
     visited: BTreeSet<PathBuf>,
     listing: Listing,
 }
 
 impl Walk {
-    /// Notes what one folder holds; the folders in it wait for their turn.
+    /// Notes the contents of one folder; the folders in it are added to `waiting`.
     fn visit(&mut self, folder: &Path, waiting: &mut Vec<PathBuf>) {
         if fs::canonicalize(folder).is_ok_and(|place| !self.visited.insert(place)) {
             return;
@@ -220,7 +220,7 @@ impl Walk {
                         continue;
                     }
                 },
-                // A link to nothing, a pipe: opening it says so.
+                // A link to nothing, or a pipe: opening it reports that.
                 _ if may_be_slide(&entry) => self.listing.slides.push(entry),
                 Ok(_) => {
                     self.listing.left_out.add("no regular file".into());
@@ -241,14 +241,14 @@ impl Walk {
     }
 }
 
-/// A path with something behind its name, whatever dots the name has.
+/// Appends a suffix to the name of a path, whatever dots the name has.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// What a folder holds, sorted, without hidden entries.
+/// Returns the entries of a folder, sorted, without hidden ones.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io_error)? {
@@ -261,7 +261,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     Ok(found)
 }
 
-/// The DICOM whole-slide files of a folder, by series.
+/// Returns the DICOM whole-slide files of a folder, by series.
 pub(crate) fn dicom_series(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, OpenError> {
     let mut series: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in entries(folder)? {

@@ -1,5 +1,5 @@
-//! Entry points for fuzzers and mutation tests: hostile bytes in, nothing out.
-//! They must come back, quickly and without a panic, whatever the bytes.
+//! Entry points for fuzzers and mutation tests, which pass hostile bytes and get nothing back. They must
+//! return, quickly and without a panic, whatever the bytes.
 
 use wsi_types::{LevelIndex, RgbBuffer, TileId};
 
@@ -11,8 +11,8 @@ use crate::{
     source::Source,
 };
 
-/// Pixels a fuzzed strip may claim: enough for every branch, small enough for
-/// many runs a second.
+/// Largest number of pixels that a fuzzed strip may claim: enough for every branch, small enough for many
+/// runs a second.
 const MAX_FUZZ_PIXELS: u64 = 1 << 20;
 
 fn open(bytes: &[u8]) -> Option<TiffSlide> {

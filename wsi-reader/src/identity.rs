@@ -24,15 +24,14 @@ const BLOCKS: u64 = 32;
 /// Bytes of one such block.
 const BLOCK: u64 = 16 << 10;
 
-/// Names a slide by what it holds, not by where it lies: the same after copying
-/// or renaming, different for two slides called `001.svs`.
+/// A slide's identity by its content, not by its path: the same after copying or renaming, different for two
+/// slides called `001.svs`.
 ///
-/// SHA-256 over the length of the file; its first and last 64 KiB; 32 blocks of
-/// 16 KiB evenly between; and, for a TIFF, the places and sizes of all its tiles,
-/// which change whenever a tile is compressed anew. Files of up to 640 KiB are
-/// hashed whole. About half a megabyte is read however large the file is. It is
-/// an identity, not a seal: a change of pixels that keeps every compressed size
-/// can escape it; [`same_content`] tells whether two slides of one id are the same.
+/// It is the SHA-256 over the length of the file; its first and last 64 KiB; 32 blocks of 16 KiB evenly
+/// between; and, for a TIFF, the places and sizes of all its tiles, which change whenever a tile is
+/// compressed again. Files of up to 640 KiB are hashed whole. About half a megabyte is read however large the
+/// file is. It is an identity, not a seal: a change of pixels that keeps every compressed size can escape it;
+/// [`same_content`] tells whether two slides of one id are the same.
 ///
 /// A DICOM slide, given as a file or as its folder, is the set of the files of
 /// its series; a MIRAX slide is its file and all files of its data folder.
@@ -41,13 +40,13 @@ const BLOCK: u64 = 16 << 10;
 pub struct ContentId([u8; 32]);
 
 impl ContentId {
-    /// The digest.
+    /// Returns the digest.
     #[must_use]
     pub fn bytes(self) -> [u8; 32] {
         self.0
     }
 
-    /// The first 8 bytes as a number, for keys derived from it.
+    /// Returns the first 8 bytes as a number, for keys derived from it.
     #[must_use]
     pub fn short(self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
@@ -55,7 +54,7 @@ impl ContentId {
     }
 }
 
-/// 64 hexadecimal digits.
+/// Writes 64 hexadecimal digits.
 impl fmt::Display for ContentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -68,7 +67,7 @@ impl fmt::Debug for ContentId {
     }
 }
 
-/// The fingerprint of the slide at a path.
+/// Returns the fingerprint of the slide at a path.
 ///
 /// # Errors
 ///
@@ -78,8 +77,9 @@ pub fn content_id(path: &Path) -> Result<ContentId, OpenError> {
     Parts::at(path)?.id(Way::Sampled)
 }
 
-/// A fingerprint of all bytes of the slide at a path: another than [`content_id`] gives, for two slides that share that
-/// one and are not the same. As slow as reading the files; memory holds 1 MiB.
+/// Returns a fingerprint of all bytes of the slide at a path, another number than [`content_id`]: it tells
+/// apart two slides that share a [`content_id`] and are not the same. As slow as reading the files; memory
+/// holds 1 MiB.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ pub fn full_content_id(path: &Path) -> Result<ContentId, OpenError> {
     Parts::at(path)?.id(Way::Whole)
 }
 
-/// Whether two slides hold the same bytes, all of them. Ends at the first that differs; memory holds 2 MiB.
+/// `true` if two slides hold the same bytes, all of them. Ends at the first that differs; memory holds 2 MiB.
 ///
 /// # Errors
 ///
@@ -101,7 +101,7 @@ pub fn same_content(one: &Path, other: &Path) -> Result<bool, OpenError> {
     }
 }
 
-/// All files that the slide at a path consists of; none where there is no slide.
+/// Returns all files that the slide at a path consists of; none if there is no slide.
 #[must_use]
 pub fn files_of_slide(path: &Path) -> Vec<PathBuf> {
     match Parts::at(path) {
@@ -111,7 +111,7 @@ pub fn files_of_slide(path: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// How much of a file goes into a fingerprint.
+/// The part of a file that goes into a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Length, ends, blocks between and the index of tiles.
@@ -141,7 +141,7 @@ impl Way {
 #[derive(Debug)]
 enum Parts {
     File(PathBuf),
-    /// Whatever their names and order.
+    /// Files whose names and order do not matter.
     Set(Vec<PathBuf>),
 }
 
@@ -198,7 +198,7 @@ impl Parts {
 /// Bytes read at once of a whole file.
 const CHUNK: u64 = 1 << 20;
 
-/// The places and lengths of the pieces in which a file of `len` bytes is read.
+/// Returns the places and lengths of the pieces in which a file of `len` bytes is read.
 fn chunks(len: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..len.div_ceil(CHUNK)).map(move |chunk| (chunk * CHUNK, CHUNK.min(len - chunk * CHUNK)))
 }
@@ -235,12 +235,12 @@ fn of_source(source: Source) -> io::Result<ContentId> {
     hash.update(source.bytes_at(0, END)?);
     let between = length - 2 * END - BLOCK;
     for block in 0..BLOCKS {
-        // In u128: a file's length times 32 may not fit 64 bits on paper.
+        // In u128: a file's length times 32 may not fit 64 bits in theory.
         let at = END + (u128::from(between) * u128::from(block) / u128::from(BLOCKS - 1)) as u64;
         hash.update(source.bytes_at(at, BLOCK)?);
     }
     hash.update(source.bytes_at(length - END, END)?);
-    // A broken TIFF still has an identity: then the index adds nothing.
+    // A broken TIFF still has an identity: the index then adds nothing.
     match watching_the_device(|| index_bytes(source, |part| hash.update(part))) {
         ((), Some(fault)) => Err(fault),
         ((), None) => Ok(ContentId(hash.finalize().into())),

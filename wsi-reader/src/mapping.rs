@@ -1,12 +1,11 @@
-//! Samples of more than 8 bits become 8 by a straight line that somebody states.
+//! The straight line, stated by the user, by which samples of more than 8 bits become 8.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A straight line from stored samples to 8 bits: `low` and below become 0, `high`
-/// and above 255, what lies between is rounded to nearest, halves up. What is no
-/// number becomes 0. Written `LOW:HIGH`.
+/// A straight line from stored samples to 8 bits: `low` and below become 0, `high` and above 255, and values
+/// between are rounded to nearest, halves up. NaN becomes 0. Written `LOW:HIGH`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LinearMapping {
@@ -14,7 +13,7 @@ pub struct LinearMapping {
     high: f64,
 }
 
-/// Two values between which there is no line.
+/// Two values that define no line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is no range, expected two numbers LOW:HIGH, the first smaller, such as 0:4095")]
 pub struct MappingError {
@@ -22,14 +21,14 @@ pub struct MappingError {
 }
 
 impl LinearMapping {
-    /// `None` unless `low` is below `high` and both, and their difference, are finite.
+    /// Makes the line; `None` unless `low` is below `high` and both, and their difference, are finite.
     #[must_use]
     pub fn new(low: f64, high: f64) -> Option<Self> {
         let span = high - low;
         (span.is_finite() && span > 0.0).then_some(Self { low, high })
     }
 
-    /// What a sample becomes.
+    /// Returns the 8 bits of a sample.
     #[must_use]
     pub fn apply(self, sample: f64) -> u8 {
         let share = (sample - self.low) / (self.high - self.low);

@@ -1,4 +1,4 @@
-//! Opening a path: which backend reads it, found by content.
+//! Opening of a path: the backend is chosen by content.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
     source::{Source, watching_the_device},
 };
 
-/// Which backend may read a slide.
+/// The backends that may read a slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Prefer {
     /// Our TIFF reader where it reads the file truthfully, else OpenSlide, else
@@ -29,17 +29,15 @@ pub enum Prefer {
     OpenSlide,
 }
 
-/// How to open a slide.
+/// Settings for opening a slide.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenOptions {
-    /// Which backend.
+    /// The backends to choose from.
     pub prefer: Prefer,
-    /// How 16-bit and float samples become 8 bits. Without it they are refused:
-    /// cutting them in silence would change what a model sees. Others are read as
-    /// they are.
+    /// Mapping of 16-bit and float samples to 8 bits. Without it they are refused: cutting them in silence
+    /// would change what a model sees. Other samples are read as they are.
     pub mapping: Option<LinearMapping>,
-    /// Pixels of a picture (PNG, JPEG, one strip of a TIFF) that is decoded at
-    /// once.
+    /// Largest picture (PNG, JPEG, one strip of a TIFF) that is decoded at once, px.
     pub max_picture_pixels: u64,
 }
 
@@ -70,7 +68,7 @@ pub fn open(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
 /// [`OpenError`], one line that says what was found and expected.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
     match watching_the_device(|| open_whatever(path, options)) {
-        // What was not read may be taken for damage, or be missing from what was opened.
+        // Bytes that were not read may be taken for damage, or be missing from what was opened.
         (_, Some(source)) => Err(OpenError::Io { source }),
         (opened, None) => opened,
     }
@@ -111,8 +109,8 @@ fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
     }
 }
 
-/// Says what the file is where OpenSlide only says that it does not know it, or
-/// cannot be asked about a file that is hardly a slide.
+/// Names the kind of file where OpenSlide only says that it does not know it, or cannot be asked because the
+/// file is hardly a slide.
 fn explain(error: OpenError, head: &[u8], likely_slide: bool) -> OpenError {
     let expected = "expected a TIFF, a PNG or JPEG picture, or a format OpenSlide knows";
     match error {
@@ -126,7 +124,7 @@ fn explain(error: OpenError, head: &[u8], likely_slide: bool) -> OpenError {
     }
 }
 
-/// What lies at a path: a regular file or a folder. Anything else is not opened: a pipe would block.
+/// Returns the metadata of a regular file or a folder. Anything else is not opened: a pipe would block.
 pub(crate) fn regular_or_folder(path: &Path) -> Result<std::fs::Metadata, OpenError> {
     let metadata = std::fs::metadata(path).map_err(|error| match std::fs::symlink_metadata(path) {
         Ok(facts) if facts.is_symlink() => OpenError::LinkToNothing,
@@ -156,8 +154,7 @@ fn open_tiff(path: &Path, source: Source, options: &OpenOptions) -> Result<Arc<d
         Refusal::LeftToOpenSlide { remarks, .. } => {
             Ok(Arc::new(OpenSlideSlide::open(path)?.with_remarks(remarks)))
         }
-        // OpenSlide may know a codec we do not; where it fails too, our own
-        // reason is the clearer one.
+        // OpenSlide may know a codec that we do not; if it fails too, our own reason is the clearer one.
         Refusal::Unsupported { for_all: false, .. } => open_openslide(path).map_err(|_| refusal.into()),
         _ => Err(refusal.into()),
     }
@@ -179,7 +176,7 @@ impl From<Refusal> for OpenError {
     }
 }
 
-/// The first bytes of a file, in words.
+/// Describes the first bytes of a file, in words.
 fn describe(head: &[u8]) -> String {
     let known: [(&[u8], &str); 9] = [
         (b"PK\x03\x04", "a ZIP archive"),
@@ -205,8 +202,8 @@ fn describe(head: &[u8]) -> String {
     format!("a file that starts with {}", first.join(" "))
 }
 
-/// A folder that holds one DICOM slide: OpenSlide joins the series from any of
-/// its files, so the first that opens is the slide.
+/// Opens a folder that holds one DICOM slide. OpenSlide joins the series from any of its files, so the first
+/// that opens is the slide.
 fn open_folder(folder: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
     let mut series = dicom_series(folder)?;
     if series.len() > 1 {

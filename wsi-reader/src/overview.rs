@@ -1,10 +1,9 @@
 //! A slide, or a part of it, as one small picture.
 //!
-//! Picture px (i, j) is the average of level px over the area it covers, each
-//! counted by the share of it that lies inside; what of the area lies past the
-//! level does not count, and a px wholly past it is background. Sums are whole
-//! numbers, so neither the threads nor the order of tiles change a byte. Where a
-//! whole number of level px makes a picture px, that is `(sum + n / 2) / n`.
+//! Picture px (i, j) is the average of level px over the area it covers, each weighted by its share inside
+//! that area; level px past the edge do not count, and a px wholly past it is background. Sums are whole
+//! numbers, so neither the threads nor the order of tiles changes a byte. Where a whole number of level px
+//! makes a picture px, that is `(sum + n / 2) / n`.
 
 use std::{
     ops::Range,
@@ -19,28 +18,28 @@ use wsi_types::{Level, Level0Box, LevelIndex, LevelRect, Pyramid, Rgb, RgbBuffer
 
 use crate::slide::{ReadError, Slide};
 
-/// Longest side of a picture that a caller gets by naming only that, px.
+/// Longest side of a picture for which the caller names only that side, px.
 const MAX_SIDE: u32 = 16_384;
-/// Level px this close to a picture px's border end there.
+/// Distance from a picture px's border, in level px, below which a level px ends there.
 const SLIVER: f64 = 1e-6;
 
-/// What a picture is to show, and how it is read.
+/// Settings of a picture: its area, its size and the reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OverviewSettings {
-    /// What of level 0 it shows; it may reach past the slide.
+    /// The area of level 0 that it shows; it may reach past the slide.
     pub area: Level0Box,
     /// Width and height of the picture, px; at least 1 each, and no larger than
     /// the area in level-0 px: nothing is enlarged.
     pub size: (u32, u32),
-    /// What shows where a tile cannot be read.
+    /// Colour in place of a tile that cannot be read.
     pub unreadable: Rgb,
-    /// Threads that read; at least 1. They change no byte.
+    /// Number of reading threads; at least 1. They change no byte.
     pub threads: usize,
 }
 
 impl OverviewSettings {
-    /// The whole slide, its longer side at most `max_side` px (at most 16384) and
-    /// never enlarged; one thread, background where a tile cannot be read.
+    /// Makes settings for the whole slide, its longer side at most `max_side` px (at most 16384) and never
+    /// enlarged; one thread, background where a tile cannot be read.
     #[must_use]
     pub fn whole(slide: &dyn Slide, max_side: u32) -> Self {
         let info = slide.info();
@@ -59,7 +58,7 @@ impl OverviewSettings {
         }
     }
 
-    /// Level-0 px per picture px, per axis.
+    /// Returns level-0 px per picture px, per axis.
     #[must_use]
     pub fn downsample(&self) -> (f64, f64) {
         (self.area.width() / f64::from(self.size.0), self.area.height() / f64::from(self.size.1))
@@ -75,25 +74,24 @@ pub struct Overview {
     pub downsample: (f64, f64),
     /// The level it was made from.
     pub level: LevelIndex,
-    /// What of it shows tiles that could not be read, row by row.
+    /// Parts of it that show tiles which could not be read, row by row.
     pub faults: Vec<OverviewFault>,
 }
 
 /// A tile that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverviewFault {
-    /// Which, in the grid of the overview's level.
+    /// The tile, in the grid of the overview's level.
     pub tile: TileId,
-    /// Columns and rows of the picture that it has a part in.
+    /// Columns and rows of the picture that the tile has a part in.
     pub px: (Range<usize>, Range<usize>),
-    /// Why.
+    /// The reason.
     pub error: ReadError,
 }
 
 impl Overview {
-    /// Reads the coarsest level that is at least as sharp as the picture, each tile
-    /// once. Memory holds the picture, one tile per thread, and sums as high as a
-    /// tile.
+    /// Reads the coarsest level that is at least as sharp as the picture, each tile once. Memory holds the
+    /// picture, one tile per thread, and a band of sums as high as a tile.
     ///
     /// A broken tile leaves a hole that is named in [`Overview::faults`]: a picture
     /// with a hole is better than none.
@@ -115,22 +113,22 @@ impl Overview {
         Self { pixels, downsample, level: index, faults }
     }
 
-    /// The whole slide as [`OverviewSettings::whole`] has it.
+    /// Reads the whole slide with the settings of [`OverviewSettings::whole`].
     #[must_use]
     pub fn whole(slide: &dyn Slide, max_side: u32) -> Self {
         Self::read(slide, &OverviewSettings::whole(slide, max_side))
     }
 }
 
-/// The coarsest level with at most `downsample` level-0 px per px, but for the
-/// rounding of its size; level 0 where none is that sharp.
+/// Returns the coarsest level with at most `downsample` level-0 px per px, up to the rounding of its size;
+/// level 0 if none is that sharp.
 fn sharp_enough(pyramid: &Pyramid, downsample: f64) -> LevelIndex {
     let mut levels = pyramid.levels().iter();
     let sharp = levels.rposition(|level| level.mean_downsample() <= downsample * 1.0001);
     LevelIndex(sharp.unwrap_or(0) as u16)
 }
 
-/// One picture in the making.
+/// One picture that is being made.
 struct Reading<'a> {
     slide: &'a dyn Slide,
     settings: &'a OverviewSettings,
@@ -159,13 +157,13 @@ impl Reading<'_> {
         (picture, faults)
     }
 
-    /// The level px that have a part in the picture, and perhaps a few more.
+    /// Returns the level px that have a part in the picture, and perhaps a few more.
     fn seen(&self) -> LevelRect {
         let (x, y) = (self.x.level(), self.y.level());
         LevelRect::new(euclid::point2(x.start, y.start), euclid::size2(x.end - x.start, y.end - y.start))
     }
 
-    /// Adds some tiles of one row of the grid; gives those that failed, in order.
+    /// Adds some tiles of one row of the grid; returns those that failed, in order.
     fn read_row(&self, tiles: &[(u32, u32)], band: &mut Band) -> Vec<OverviewFault> {
         let next = AtomicU32::new(0);
         let shared = Mutex::new((band, Vec::new()));
@@ -182,7 +180,7 @@ impl Reading<'_> {
         };
         thread::scope(|scope| {
             for _ in 1..self.settings.threads.min(tiles.len()) {
-                // A thread the system refuses is one less.
+                // If the system refuses a thread, there is one less.
                 let _ = thread::Builder::new().spawn_scoped(scope, work);
             }
             work();
@@ -196,7 +194,7 @@ impl Reading<'_> {
     fn add_tile(&self, tile: TileId, pixels: &mut RgbBuffer, part: &mut Part) -> Option<OverviewFault> {
         let rect = self.level.tiles.tile_rect(tile.column, tile.row);
         part.reset(self.x.spans(rect.x_range()), self.y.spans(rect.y_range()));
-        // A header of a few bytes can claim a whole slide of nothing.
+        // A header of a few bytes can claim a whole slide that holds nothing.
         if self.slide.is_absent(tile) {
             part.add_flat(self.slide.info().background);
             return None;
@@ -215,17 +213,17 @@ impl Reading<'_> {
     }
 }
 
-/// One axis: how picture px lie on level px.
+/// One axis: the positions of picture px on level px.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
-    /// Level px of the picture's corner.
+    /// Position of the picture's corner, level px.
     origin: f64,
     /// Level px per picture px.
     scale: f64,
-    /// Picture px.
+    /// Size of the picture, px.
     size: usize,
-    /// The weight of a whole level px: such that the weights of a picture px sum
-    /// to at most 2^24, and the products of two axes with a byte stay below 2^56.
+    /// Weight of a whole level px, chosen so that the weights of a picture px sum to at most 2^24, and the
+    /// products of two axes with a byte stay below 2^56.
     one: u32,
 }
 
@@ -236,13 +234,13 @@ impl Axis {
         Self { origin: area_start / level_downsample, scale, size: size as usize, one }
     }
 
-    /// Level px that the picture covers.
+    /// Returns the level px that the picture covers.
     fn level(&self) -> Range<i64> {
         let end = self.origin + self.scale * self.size as f64;
         (self.origin + SLIVER).floor() as i64..(end - SLIVER).ceil() as i64
     }
 
-    /// Picture px that some level px have a part in.
+    /// Returns the picture px that some level px have a part in.
     fn touched(&self, level: &Range<i64>) -> Range<usize> {
         let [start, end] = [level.start, level.end].map(|at| (at as f64 - self.origin) / self.scale);
         let first = (start + SLIVER).floor().clamp(0.0, self.size as f64) as usize;
@@ -250,12 +248,12 @@ impl Axis {
         first..end.max(first)
     }
 
-    /// Picture px before this one get nothing more from level px at `end` and after.
+    /// Returns the picture px before which level px at `end` and after add nothing.
     fn finished(&self, end: i64) -> usize {
         self.touched(&(end..end + 1)).start
     }
 
-    /// The shares of level px in the picture px they have a part in.
+    /// Returns the shares of level px in the picture px that they have a part in.
     fn spans(&self, level: Range<i64>) -> Vec<Span> {
         self.touched(&level).map(|px| self.span(px, &level)).collect()
     }
@@ -274,7 +272,7 @@ impl Axis {
     }
 }
 
-/// What one picture px gets along one axis from one tile.
+/// The part of one tile in one picture px along one axis.
 #[derive(Debug, Clone)]
 struct Span {
     px: usize,
@@ -297,7 +295,7 @@ impl Span {
         }
     }
 
-    /// The sum of the weights.
+    /// Returns the sum of the weights.
     fn total(&self) -> u64 {
         self.inside.clone().map(|at| u64::from(self.weight(at))).sum()
     }
@@ -310,12 +308,12 @@ fn added(sums: &mut Sums, more: &Sums) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.wrapping_add(*more));
 }
 
-/// What one tile gives to the picture. Made to be reused.
+/// The part of one tile in the picture. Made to be reused.
 #[derive(Default)]
 struct Part {
     xs: Vec<Span>,
     ys: Vec<Span>,
-    /// Of each x of each y.
+    /// Sums by y, then x.
     sums: Vec<Sums>,
     /// Level rows weighted and added up.
     down: Vec<u32>,
@@ -370,7 +368,7 @@ fn add_across(x: &Span, pixels: &[[u32; 3]], high: u64, sums: &mut Sums) {
 /// The rows of the picture that are being summed.
 struct Band {
     width: usize,
-    /// The picture row of the first.
+    /// The first of these rows in the picture.
     first: usize,
     sums: Vec<Sums>,
 }
@@ -391,7 +389,7 @@ impl Band {
         }
     }
 
-    /// Paints the rows before `end` and forgets them.
+    /// Paints the rows before `end` and drops them.
     fn finish(&mut self, end: usize, picture: &mut RgbBuffer) {
         let rows = end.saturating_sub(self.first).min(self.sums.len() / self.width);
         for (row, sums) in self.sums.chunks_exact(self.width).take(rows).enumerate() {
@@ -435,12 +433,12 @@ mod tests {
         OverviewSettings { area, size, unreadable: [128; 3], threads: 1 }
     }
 
-    /// The definition itself, px by px.
-    /// The part of pixel `at` that lies between `low` and `high`.
+    /// Returns the part of pixel `at` that lies between `low` and `high`.
     fn share(low: f64, high: f64, at: usize) -> f64 {
         (high.min(at as f64 + 1.0) - low.max(at as f64)).max(0.0)
     }
 
+    /// Makes the picture by the definition itself, px by px.
     fn slowly(slide: &MemorySlide, settings: &OverviewSettings) -> RgbBuffer {
         let base = slide.info().pyramid.base();
         let mut level = RgbBuffer::default();

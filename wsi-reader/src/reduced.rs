@@ -1,5 +1,4 @@
-//! Levels between those a file stores, which cost less to decode than the level
-//! they come from.
+//! Levels between those that a file stores, which cost less to decode than the level they come from.
 
 use std::sync::Arc;
 
@@ -8,9 +7,8 @@ use wsi_types::{Level, LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
 pub use crate::average::average;
 use crate::slide::{ReadError, Slide, SlideInfo, TileState};
 
-/// A slide with the levels between its own that its tiles give at less cost: at a
-/// half, a quarter and an eighth of a level, down to the next stored one. The
-/// same slide where there are none.
+/// Returns a slide with additional levels between its own, which its tiles give at less cost: at a half, a
+/// quarter and an eighth of a level, down to the next stored one. Returns the same slide if there are none.
 ///
 /// Level indices are those of the wider pyramid; errors name the stored tile. A
 /// pixel of such a level is the mean of pixels of the stored one, as a model
@@ -30,14 +28,14 @@ pub fn with_reduced_levels(slide: Arc<dyn Slide>) -> Arc<dyn Slide> {
     }
 }
 
-/// Where a level comes from: a stored one, each side divided by 2^`shift`.
+/// Source of a level: a stored level, with each side divided by 2^`shift`.
 #[derive(Debug, Clone, Copy)]
 struct LevelSource {
     stored: LevelIndex,
     shift: u32,
 }
 
-/// All levels there can be, sharpest first.
+/// Returns all levels that are possible, sharpest first.
 fn sources(slide: &dyn Slide) -> Vec<LevelSource> {
     let levels = slide.info().pyramid.levels();
     let mut sources = Vec::new();
@@ -86,7 +84,7 @@ struct ReducedSlide {
 }
 
 impl ReducedSlide {
-    /// The stored tile, and how much smaller it is wanted.
+    /// Returns the stored tile, and the number of times that its sides are to be halved.
     fn source(&self, tile: TileId) -> Option<(TileId, u32)> {
         let source = self.sources.get(usize::from(tile.level.0))?;
         Some((TileId { level: source.stored, ..tile }, source.shift))

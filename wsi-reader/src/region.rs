@@ -6,10 +6,9 @@ use crate::slide::{ReadError, Slide};
 
 /// Reads a rectangle of one level, in px of that level, from whole tiles.
 ///
-/// `out` takes its size. What lies outside the level, and tiles the file leaves
-/// out, are [`SlideInfo::background`](crate::SlideInfo::background). Each tile is
-/// decoded once per call and kept no longer: runs that read overlapping windows
-/// go through the tiler's shared cache instead.
+/// `out` takes its size. Pixels outside the level, and tiles that the file leaves out, are
+/// [`SlideInfo::background`](crate::SlideInfo::background). Each tile is decoded once per call and kept no
+/// longer: runs that read overlapping windows use the tiler's shared cache instead.
 ///
 /// # Errors
 ///
@@ -40,7 +39,7 @@ pub fn read_region(
     Ok(())
 }
 
-/// Copies what both buffers hold from `at` in one to `to` in the other.
+/// Copies the pixels that both buffers hold from `at` in one to `to` in the other.
 pub(crate) fn copy_rect(from: &RgbBuffer, at: (usize, usize), out: &mut RgbBuffer, to: (usize, usize)) {
     let width = from.width().saturating_sub(at.0).min(out.width().saturating_sub(to.0));
     let height = from.height().saturating_sub(at.1).min(out.height().saturating_sub(to.1));

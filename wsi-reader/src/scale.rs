@@ -1,4 +1,4 @@
-//! From what a file says to a pixel size one can trust.
+//! The pixel size of a slide, from the file's statements, with checks.
 //!
 //! Nothing is guessed: a value that is missing or cannot be right is a
 //! [`ScaleProblem`], and the run asks for `--mpp`.
@@ -13,29 +13,29 @@ const MAX_ANISOTROPY: f64 = 0.01;
 /// 0.25 at 40x.
 const UM_PX_AT_1X: f64 = 10.0;
 pub(crate) const UM_PER_INCH: f64 = 25_400.0;
-/// How far, as a factor, the mpp may be from what the objective suggests.
-/// Real scanners stay within 1.3 (0.17 to 0.28 µm/px at 40x); the next objective
-/// of the usual row (10, 20, 40) is a factor of 2 away, the one mistake to catch.
+/// Largest factor between the mpp and the one that the objective suggests. Real scanners stay within 1.3
+/// (0.17 to 0.28 µm/px at 40x); the next objective of the usual row (10, 20, 40) is a factor of 2 away, the
+/// one mistake to catch.
 const MAX_OBJECTIVE_FACTOR: f64 = 1.6;
 
-/// What a user says of a slide's scale, µm per level-0 px.
+/// The user's statements about a slide's scale, µm per level-0 px.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct GivenScale {
-    /// Holds where the file gives no scale that can be used.
+    /// Used if the file gives no usable scale.
     pub otherwise: Option<Mpp>,
-    /// Holds in place of what the file says.
+    /// Used in place of the file's scale.
     pub instead: Option<Mpp>,
 }
 
 impl GivenScale {
-    /// What holds where the file gives no scale that can be used.
+    /// Makes a scale that is used if the file gives no usable one.
     #[must_use]
     pub fn otherwise(mpp: Option<Mpp>) -> Self {
         Self { otherwise: mpp, instead: None }
     }
 
-    /// What a person should know of the scale that is used for a slide: that what the
-    /// file says is overridden, or that what the user gave is not used.
+    /// Returns a note on the scale that is used for a slide: that the file's scale is overridden, or that the
+    /// user's is not used.
     #[must_use]
     pub fn note(&self, info: &SlideInfo) -> Option<String> {
         let stated = info.scale.as_ref().ok()?;
@@ -53,17 +53,17 @@ impl GivenScale {
     }
 }
 
-/// By more than the axes of one slide may.
+/// `true` if two scales differ by more than the axes of one slide may.
 fn differ(one: Mpp, other: Mpp) -> bool {
     (one.get() - other.get()).abs() > MAX_ANISOTROPY * other.get()
 }
 
-/// The scale to use: what the user gives in place of the file's, else the file's,
-/// else what the user gives where the file says nothing that can be used.
+/// Returns the scale to use: the one that the user gives in place of the file's, otherwise the file's,
+/// otherwise the one that the user gives for files without a usable scale.
 ///
 /// # Errors
 ///
-/// [`ScaleProblem`], what is wrong with the file's, where the user gives none.
+/// [`ScaleProblem`], the fault of the file's scale, if the user gives none.
 pub fn resolve_scale(info: &SlideInfo, given: GivenScale) -> Result<Scale, ScaleProblem> {
     if let Some(mpp) = given.instead {
         return Ok(Scale { mpp, source: MppSource::Override });
@@ -73,10 +73,10 @@ pub fn resolve_scale(info: &SlideInfo, given: GivenScale) -> Result<Scale, Scale
         .or_else(|problem| given.otherwise.map(|mpp| Scale { mpp, source: MppSource::User }).ok_or(problem))
 }
 
-/// µm/px along both axes, as a file says them.
+/// µm/px along both axes, as a file states them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Axes<'a> {
-    /// Where it was read, for messages.
+    /// The tag it was read from, for messages.
     pub(crate) tag: &'a str,
     pub(crate) x: f64,
     pub(crate) y: f64,
@@ -113,7 +113,7 @@ fn fits(mpp: Mpp, objective: ObjectivePower) -> Result<(), ScaleProblem> {
     }
 }
 
-/// The number a property holds.
+/// Returns the number that a property holds.
 pub(crate) fn number(tag: &str, text: &str) -> Result<f64, ScaleProblem> {
     // Some makers write a decimal comma.
     text.trim()
@@ -122,7 +122,7 @@ pub(crate) fn number(tag: &str, text: &str) -> Result<f64, ScaleProblem> {
         .map_err(|_| ScaleProblem::NotANumber { tag: tag.to_owned(), text: text.chars().take(40).collect() })
 }
 
-/// µm of one unit of length, by the names of the OME model and of ImageJ.
+/// Returns the µm of one unit of length, by the names of the OME model and of ImageJ.
 pub(crate) fn um_per(unit: &str) -> Option<f64> {
     Some(match unit.trim() {
         "um" | "micron" | "microns" | "micrometer" | "micrometre" => 1.0,
@@ -141,16 +141,16 @@ pub(crate) fn um_per(unit: &str) -> Option<f64> {
     })
 }
 
-/// `µm` in its spellings (micro sign, Greek mu, Java's escape) and in what is left of it where a program took one encoding
-/// for another: `?m`, U+FFFD and `m`, two letters of Latin-1 and `m`. Of all units of length only this one has
-/// something other than an ASCII letter before its `m`.
+/// `true` for `µm` in its spellings (micro sign, Greek mu, Java's escape), and for the forms it takes when a
+/// program confuses encodings: `?m`, U+FFFD and `m`, two letters of Latin-1 and `m`. Of all units of length
+/// only this one has something other than an ASCII letter before its `m`.
 fn is_micrometre(unit: &str) -> bool {
     let Some(prefix) = unit.strip_suffix('m') else { return false };
     let is_mark = !prefix.is_empty() && prefix.chars().all(|letter| letter == '?' || !letter.is_ascii());
     prefix.eq_ignore_ascii_case(r"\u00b5") || is_mark
 }
 
-/// The magnification a property holds, if it is one.
+/// Returns the magnification that a property holds, if it is one.
 pub(crate) fn objective(text: &str) -> Option<ObjectivePower> {
     let power: f64 = text.trim().trim_end_matches(['x', 'X']).trim().parse().ok()?;
     (power.is_finite() && (0.5..=200.0).contains(&power)).then_some(ObjectivePower(power))

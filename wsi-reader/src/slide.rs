@@ -1,4 +1,4 @@
-//! What every backend gives: facts about a slide, and its tiles.
+//! The interface of every backend: facts about a slide, and its tiles.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -11,7 +11,7 @@ use crate::{average::average, mapping::LinearMapping};
 
 /// An open slide. Any number of threads may read it at once.
 pub trait Slide: Send + Sync {
-    /// What is known without reading a pixel.
+    /// Facts that are known without reading a pixel.
     fn info(&self) -> &SlideInfo;
 
     /// Reads one tile of the pyramid's grid into `out`, which takes the size of
@@ -23,17 +23,15 @@ pub trait Slide: Send + Sync {
     /// [`ReadError`] when the tile cannot be decoded. Other tiles stay readable.
     fn read_tile(&self, tile: TileId, out: &mut RgbBuffer) -> Result<(), ReadError>;
 
-    /// Up to which `shift` [`Slide::read_tile_reduced`] costs less than reading the
-    /// whole tile, on one level; 0 for none. Tiles then have sides that are
-    /// multiples of 2^`shift`.
+    /// Returns the largest `shift` at which [`Slide::read_tile_reduced`] costs less than reading the whole
+    /// tile, on one level; 0 for none. Tiles then have sides that are multiples of 2^`shift`.
     fn reduces(&self, _level: LevelIndex) -> u32 {
         0
     }
 
-    /// Reads one tile with each side divided by 2^`shift`, at most 3: every pixel of
-    /// `out` is the mean of a square of pixels of the level, of what there is of it
-    /// at the level's edge. Decoders that can do so go there directly, where a mean
-    /// may be off by one grey level from that of the decoded pixels.
+    /// Reads one tile with each side divided by 2^`shift`, at most 3: every pixel of `out` is the mean of a
+    /// square of pixels of the level, cut at the level's edge. Decoders that can do this directly may differ
+    /// by one grey level from the mean of the decoded pixels.
     ///
     /// # Errors
     ///
@@ -42,9 +40,9 @@ pub trait Slide: Send + Sync {
         read_and_average(self, tile, shift, out)
     }
 
-    /// One tile as a whole JPEG stream, not decoded: where the file holds it as one,
-    /// and every decoder takes it for the colours that [`Slide::read_tile`] gives. At
-    /// the level's edge it is as large as inner tiles. `None` for all other tiles.
+    /// Returns one tile as a whole JPEG stream, not decoded, if the file holds it as one and every decoder
+    /// finds in it the colours that [`Slide::read_tile`] gives. At the level's edge it is as large as inner
+    /// tiles. `None` for all other tiles.
     ///
     /// # Errors
     ///
@@ -63,35 +61,35 @@ pub trait Slide: Send + Sync {
     /// [`ReadError`] when there is none of that name, or it cannot be decoded.
     fn read_associated(&self, name: &str, out: &mut RgbBuffer) -> Result<(), ReadError>;
 
-    /// The ICC profile, if the file holds one.
+    /// Returns the ICC profile, if the file holds one.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] when it is there and cannot be read.
+    /// [`ReadError`] when the file has one that cannot be read.
     fn icc_profile(&self) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// What the file says of one tile, without decoding it.
+    /// Returns the state of one tile in the file, without decoding it.
     ///
     /// Backends that cannot look at stored bytes answer [`TileState::Unknown`].
     fn tile_state(&self, _tile: TileId) -> TileState {
         TileState::Unknown
     }
 
-    /// Whether the file says that it holds nothing of a tile; false where it cannot
-    /// tell. Cheaper than [`Slide::tile_state`].
+    /// `true` if the file states that it holds nothing of a tile; `false` if it cannot tell. Cheaper than
+    /// [`Slide::tile_state`].
     fn is_absent(&self, tile: TileId) -> bool {
         self.tile_state(tile) == TileState::Absent
     }
 
-    /// Damage of one tile that decoding does not show, in words: compressed data
-    /// that goes on after its last pixel, or ends on one that is not its last.
-    /// Slower than reading; for a check-up. Empty when all is well or unknown.
+    /// Describes damage of one tile that decoding does not show, in words: compressed data that continues
+    /// after its last pixel, or ends on one that is not its last. Slower than reading; for a check-up. Empty
+    /// when all is well or unknown.
     fn verify_tile(&self, _tile: TileId) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What the file holds for one tile, without decoding it.
+/// State of one tile in the file, known without decoding it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TileState {
     /// This backend cannot tell.
@@ -107,35 +105,34 @@ pub enum TileState {
     },
 }
 
-/// What is known of a slide without reading a pixel.
+/// Facts about a slide that are known without reading a pixel.
 #[derive(Clone, Serialize)]
 pub struct SlideInfo {
-    /// Who reads it: `openslide`, `tiff`, `picture`, `memory`.
+    /// The backend that reads it: `openslide`, `tiff`, `picture`, `memory`.
     pub backend: &'static str,
     /// The maker's format: `aperio`, `generic-tiled-tiff`, `ome-tiff`, `dicom`, …
     pub format: String,
     /// Levels and tiles.
     pub pyramid: Pyramid,
-    /// The size of a level-0 pixel, or why it is not known.
+    /// The size of a level-0 pixel, or the reason why it is not known.
     #[serde(serialize_with = "serialize_scale")]
     pub scale: Result<Scale, ScaleProblem>,
     /// The magnification on the label.
     pub objective: Option<ObjectivePower>,
     /// The part of level 0 that was scanned, when the file says so.
     pub bounds: Option<Level0Box>,
-    /// What stands where nothing was scanned.
+    /// Colour where nothing was scanned.
     pub background: Rgb,
-    /// How samples of more than 8 bits were made 8, as the caller stated it; `None`
-    /// for 8 bits as stored.
+    /// The caller's mapping of samples with more than 8 bits to 8; `None` for 8 bits as stored.
     pub mapping: Option<LinearMapping>,
-    /// How the tiles of each level are compressed, in the words of the format.
+    /// Compression of the tiles of each level, in the words of the format.
     pub compression: Vec<String>,
     /// Label, macro, thumbnail: names and sizes.
     pub associated: Vec<AssociatedImage>,
     /// Bytes of the ICC profile, if there is one.
     pub icc_profile_bytes: Option<u64>,
-    /// What a person should know before counting on the slide, in words: pictures
-    /// of the file that are not read, pixels that were turned. Without names.
+    /// Notes for the user on the slide: pictures of the file that are not read, pixels that were turned.
+    /// Without names.
     pub remarks: Vec<String>,
     /// The file's own properties. They may name a patient: never written to
     /// shared outputs.
@@ -144,7 +141,7 @@ pub struct SlideInfo {
 }
 
 impl SlideInfo {
-    /// The level a tile lies on, and its place there in px of that level.
+    /// Returns the level of a tile, and its place there in px of that level.
     ///
     /// # Errors
     ///
@@ -156,8 +153,7 @@ impl SlideInfo {
     }
 }
 
-/// Leaves out what the properties hold: they may name a patient, and debug output
-/// ends up in logs.
+/// Leaves out the values of the properties: they may name a patient, and debug output ends up in logs.
 impl fmt::Debug for SlideInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SlideInfo")
@@ -178,16 +174,16 @@ impl fmt::Debug for SlideInfo {
     }
 }
 
-/// The size of a level-0 pixel and where the file says it.
+/// The size of a level-0 pixel and its source.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scale {
     /// Mean of both axes, which differ by at most 1 %.
     pub mpp: Mpp,
-    /// Where it was found.
+    /// Source of the number.
     pub source: MppSource,
 }
 
-/// Where a pixel size comes from.
+/// Source of a pixel size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MppSource {
@@ -199,9 +195,9 @@ pub enum MppSource {
     Dicom,
     /// TIFF `XResolution` in real units (72 and 96 dpi are not a scale).
     TiffResolution,
-    /// Given by the user, as the file gives none that can be used.
+    /// Given by the user, because the file gives no usable one.
     User,
-    /// Given by the user in place of what the file says.
+    /// Given by the user in place of the file's.
     Override,
     /// Estimated from the size of the nuclei, as the user asked for.
     Nuclei,
@@ -224,10 +220,10 @@ impl fmt::Display for MppSource {
     }
 }
 
-/// Why the file's own pixel size is not used. The run then asks for `--mpp`.
+/// Reasons why the file's own pixel size is not used. The run then asks for `--mpp`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScaleProblem {
-    /// Nothing in the file says it.
+    /// Nothing in the file states it.
     #[error("the file does not say its microns per pixel")]
     Missing,
     /// The tag holds something that is not a number.
@@ -235,7 +231,7 @@ pub enum ScaleProblem {
     NotANumber {
         /// The property read.
         tag: String,
-        /// What it holds, cut to a sane length.
+        /// Its text, cut to a sensible length.
         text: String,
     },
     /// A number in a unit that is not known.
@@ -243,13 +239,13 @@ pub enum ScaleProblem {
     UnknownUnit {
         /// The property read.
         tag: String,
-        /// As written, cut to a sane length.
+        /// The unit as written, cut to a sensible length.
         unit: String,
     },
-    /// The text that should say it cannot be read.
+    /// The text that should state it cannot be read.
     #[error("the {what} of the file cannot be read, so its microns per pixel are not known")]
     Unreadable {
-        /// Such as `OME-XML`.
+        /// Name of the text, such as `OME-XML`.
         what: String,
     },
     /// A number, but no pixel size.
@@ -257,10 +253,10 @@ pub enum ScaleProblem {
     Implausible {
         /// The property read.
         tag: String,
-        /// What is wrong with it.
+        /// The fault of the number.
         source: MppError,
     },
-    /// 72 or 96 dpi and the like: a printer's habit, not a microscope.
+    /// A print resolution such as 72 or 96 dpi: the default of a printer, not of a microscope.
     #[error("the TIFF resolution of {dpi} dpi is a print setting, not a scale")]
     PrintResolution {
         /// Dots per inch as found.
@@ -277,11 +273,11 @@ pub enum ScaleProblem {
     /// The mpp and the objective cannot both be right.
     #[error("the file says {mpp} and {objective}, which do not fit: {objective} is about {expected} µm/px")]
     ContradictsObjective {
-        /// As found.
+        /// The mpp as found.
         mpp: Mpp,
-        /// As found.
+        /// The objective as found.
         objective: ObjectivePower,
-        /// What such an objective usually gives, µm/px.
+        /// The mpp that such an objective usually has, µm/px.
         expected: f64,
     },
 }
@@ -308,56 +304,56 @@ fn serialize_scale<S: serde::Serializer>(
 pub struct AssociatedImage {
     /// `label`, `macro`, `thumbnail`, …
     pub name: String,
-    /// In px.
+    /// Width in px.
     pub width: u32,
-    /// In px.
+    /// Height in px.
     pub height: u32,
 }
 
-/// Why pixels could not be read.
+/// Reasons why pixels could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The tile's bytes are missing, broken or not what the header says.
     #[error("cannot read tile column {} row {} of level {}: {reason}", tile.column, tile.row, tile.level.0)]
     Tile {
-        /// Which.
+        /// The tile.
         tile: TileId,
-        /// What was found and what was expected.
+        /// The fault: what was found and what was expected.
         reason: String,
     },
-    /// The system does not give the tile's bytes: a disk or file server fails, or a limit is reached. The file may be
-    /// sound: another time it may be read.
+    /// The system does not deliver the tile's bytes: a disk or file server fails, or a limit is reached. The
+    /// file may be sound: a later try may read it.
     #[error("cannot read tile column {} row {} of level {}: {reason}", tile.column, tile.row, tile.level.0)]
     Device {
-        /// Which.
+        /// The tile.
         tile: TileId,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
-    /// No such tile in the pyramid.
+    /// The pyramid has no tile at this place.
     #[error("no tile column {} row {} on level {}", tile.column, tile.row, tile.level.0)]
     NoSuchTile {
-        /// As asked.
+        /// The requested tile.
         tile: TileId,
     },
-    /// No associated image of that name.
+    /// The slide has no associated image of that name.
     #[error("the slide has no {name:?} image")]
     NoSuchImage {
-        /// As asked.
+        /// The requested name.
         name: String,
     },
-    /// An associated image or profile is there and cannot be decoded.
+    /// An associated image or profile exists and cannot be decoded.
     #[error("cannot read {what}: {reason}")]
     Attachment {
-        /// Such as `thumbnail image` or `ICC profile`.
+        /// Its name, such as `thumbnail image` or `ICC profile`.
         what: String,
-        /// What was found and what was expected.
+        /// The fault: what was found and what was expected.
         reason: String,
     },
 }
 
 impl ReadError {
-    /// What was found and expected, without the place of the tile.
+    /// Returns what was found and expected, without the place of the tile.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -369,7 +365,7 @@ impl ReadError {
     }
 }
 
-/// [`Slide::read_tile_reduced`] for tiles that are decoded whole.
+/// Reads a tile whole and averages it: [`Slide::read_tile_reduced`] for decoders that cannot reduce.
 pub(crate) fn read_and_average<S: Slide + ?Sized>(
     slide: &S,
     tile: TileId,

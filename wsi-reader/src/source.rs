@@ -1,5 +1,5 @@
-//! Bytes of a file at a place: positioned reads, so that any number of threads
-//! read at once without a lock or a shared seek.
+//! Bytes of a file at a given place, by positioned reads, so that any number of threads read at once without
+//! a lock or a shared seek.
 
 use std::{
     cell::RefCell,
@@ -11,17 +11,18 @@ use std::{
     time::Duration,
 };
 
-/// Tries of a read that the device fails: a disk or a file server that failed once may be well again.
+/// Number of tries of a read that the device fails: a disk or a file server that failed once may recover.
 const TRIES: u32 = 4;
 /// The wait before the second try; each further one is four times as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
-/// Reads of one file that failed at every try, after which none is tried again: the device is not well again soon.
+/// Number of reads of one file that failed at every try, after which none is tried again: the device will not
+/// recover soon.
 const HOPELESS: u32 = 16;
 
-/// Where bytes come from.
+/// Source of bytes.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// A file, its length when it was opened, and how many of its reads failed at every try.
+    /// A file, its length when it was opened, and the number of its reads that failed at every try.
     File { file: File, len: u64, hopeless: AtomicU32 },
     /// Bytes in memory: tests and fuzzing.
     Memory(Vec<u8>),
@@ -45,12 +46,12 @@ impl Source {
         }
     }
 
-    /// Whether `count` bytes lie at `offset`.
+    /// `true` if `count` bytes lie at `offset`.
     pub(crate) fn holds(&self, offset: u64, count: u64) -> bool {
         offset.checked_add(count).is_some_and(|end| end <= self.len())
     }
 
-    /// Fills `out` from `offset`; an error when the file ends before.
+    /// Fills `out` from `offset`; fails if the file ends before that.
     pub(crate) fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         if !self.holds(offset, out.len() as u64) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -67,8 +68,7 @@ impl Source {
         }
     }
 
-    /// The bytes at `offset`. Nothing is allocated before the file is known to
-    /// hold them.
+    /// Returns the bytes at `offset`. Nothing is allocated before the file is known to hold them.
     pub(crate) fn bytes_at(&self, offset: u64, count: u64) -> io::Result<Vec<u8>> {
         if !self.holds(offset, count) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -78,26 +78,26 @@ impl Source {
         Ok(bytes)
     }
 
-    /// The first bytes, at most `count`.
+    /// Returns the first bytes, at most `count`.
     pub(crate) fn head(&self, count: u64) -> io::Result<Vec<u8>> {
         self.bytes_at(0, count.min(self.len()))
     }
 }
 
 thread_local! {
-    /// What a device said last on this thread.
+    /// The last fault of a device on this thread.
     static DEVICE_FAULT: RefCell<Option<io::Error>> = const { RefCell::new(None) };
 }
 
-/// What `read` gives, and the fault of a device if there was one on the way, be it that `read` took it for damage of the
-/// file or went on without what it did not get.
+/// Runs `read`; returns its result, and the fault of a device if there was one on the way, whether `read`
+/// took it for damage of the file or went on without the missing bytes.
 pub(crate) fn watching_the_device<T>(read: impl FnOnce() -> T) -> (T, Option<io::Error>) {
     DEVICE_FAULT.take();
     let given = read();
     (given, DEVICE_FAULT.take())
 }
 
-/// A fault of the device in words.
+/// Describes a fault of the device in words.
 pub(crate) fn device_fault(said: &impl std::fmt::Display) -> String {
     format!("the system did not give it, the file may be sound: {said}")
 }
@@ -108,7 +108,8 @@ fn note(error: &io::Error) {
     }
 }
 
-/// Whether a disk, a file server or the way to it failed, not the file: another time the same read may do.
+/// `true` if a disk, a file server or the network failed, not the file: a later try of the same read may
+/// succeed.
 fn is_of_the_device(error: &io::Error) -> bool {
     use io::ErrorKind::{
         HostUnreachable, NetworkDown, NetworkUnreachable, ResourceBusy, StaleNetworkFileHandle, TimedOut,
@@ -119,7 +120,7 @@ fn is_of_the_device(error: &io::Error) -> bool {
     error.raw_os_error() == Some(EIO) || kinds.contains(&error.kind())
 }
 
-/// Reads again, a bounded number of times, where the device failed.
+/// Repeats a read that the device fails, a limited number of times.
 fn patiently(hopeless: &AtomicU32, mut read: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let mut pause = FIRST_PAUSE;
     let mut tried = read();

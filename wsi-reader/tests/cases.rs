@@ -1,5 +1,5 @@
-//! What people who do this job stumbled over, each with its right value: the shared cases of reading, and the
-//! kinds they stand for on painted files.
+//! Files that people who do this job had trouble with, each with its right value: the shared cases of
+//! reading, and painted files of the same kinds.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -46,7 +46,7 @@ fn associated(slide: &dyn Slide) -> Vec<&str> {
     slide.info().associated.iter().map(|image| image.name.as_str()).collect()
 }
 
-/// Files that were read right, and are to stay so: the scale, its source, and the pixels of the reference.
+/// Files that were read correctly, and must stay so: the scale, its source, and the pixels of the reference.
 #[test]
 fn right_readings_stay_right() {
     let Some(reference) = case("r00_reference.svs") else { return };
@@ -54,7 +54,7 @@ fn right_readings_stay_right() {
     let pixels = level0(&*reference);
     for (name, source, most) in [
         ("r01_progressive_tiles.svs", MppSource::Vendor, 0.5),
-        // Compressed anew, with whole chroma.
+        // Compressed again, with whole chroma.
         ("r03_photometric_says_rgb.tif", MppSource::TiffResolution, 4.0),
         ("r04_ome_micro_latin1.ome.tif", MppSource::OmeXml, 0.0),
         ("r05_ome_micro_question_mark.ome.tif", MppSource::OmeXml, 0.0),
@@ -210,11 +210,13 @@ impl File {
     }
 }
 
-/// No pixel of any level, reduced level, overview or picture that is no label holds the ink.
+/// `true` if no pixel has the colour of the ink.
 fn is_clean(pixels: &RgbBuffer) -> bool {
     pixels.bytes().as_chunks::<3>().0.iter().all(|&[r, g, b]| r < 220 || g > 60 || b < 220)
 }
 
+/// Checks that no pixel of any level, reduced level, overview or picture other than label and macro holds
+/// the ink.
 fn assert_no_ink(slide: &Arc<dyn Slide>, what: &str) {
     let wide = with_reduced_levels(Arc::clone(slide));
     for view in [slide, &wide] {
@@ -237,11 +239,11 @@ fn assert_no_ink(slide: &Arc<dyn Slide>, what: &str) {
     }
 }
 
-/// A label and a macro of every shape, tiled and in strips, in every place of the file and every maker's words: never
-/// a level, never in an overview, only under their own names.
+/// Labels and macros of every shape, tiled and in strips, in every place of the file and in every maker's
+/// words: they are never a level, never in an overview, and read only under their own names.
 #[test]
 fn labels_and_macros_never_show() {
-    // As a level would be, square, wide, larger than the slide.
+    // As large as a level, square, wide, larger than the slide.
     for (w, h) in [(200, 150), (100, 75), (120, 120), (180, 60), (640, 480)] {
         for tile in [Some((64, 48)), None] {
             for (label_at, macro_at) in [(0, 0), (1, 2), (3, 0)] {
@@ -268,15 +270,15 @@ fn labels_and_macros_never_show() {
     }
 }
 
-/// How a maker says what a page is.
+/// Ways in which a maker states the role of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Maker {
     Aperio,
-    /// By kind of page alone.
+    /// The kind of page alone.
     AperioWithoutNames,
     PerkinElmer,
     Ome,
-    /// By a description of its own.
+    /// A description of the page's own.
     Generic,
 }
 
@@ -320,7 +322,7 @@ impl Maker {
         })
     }
 
-    /// The text of the first page, for makers that keep all in it.
+    /// Returns the text of the first page, for makers that keep all facts in it.
     fn describe(self, pages: &mut [PageSpec], order: &[&str]) {
         if self != Self::Ome {
             return;
@@ -371,7 +373,7 @@ fn a_file_of_labels_alone_is_refused() {
     );
 }
 
-/// 4 GiB of holes: an NDPI of such a size has its first directory where 4 bytes cannot point.
+/// 4 GiB of holes: an NDPI of that size has its first directory at a place to which 4 bytes cannot point.
 #[cfg(unix)]
 #[test]
 fn a_large_ndpi_is_left_to_openslide() {
@@ -389,7 +391,7 @@ fn a_large_ndpi_is_left_to_openslide() {
     assert_eq!(refusal, "not supported: a hamamatsu slide, which OpenSlide reads");
 }
 
-/// The names of the cases, so that a new one is judged.
+/// The test names every case, so that a new one is judged.
 #[test]
 fn every_case_is_judged() {
     let Some(folder) = shared_cases("reading") else { return };

@@ -1,5 +1,5 @@
-//! Damage is never read as good where the format lets one know: what a full decode by a reference refuses we refuse,
-//! and what it accepts we give as it does.
+//! Damage is never read as good data where the format lets us detect it: we refuse what a full decode by a
+//! reference refuses, and return what it accepts in the same form.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -21,7 +21,7 @@ use wsi_types::{LevelIndex, RgbBuffer, TileId};
 
 const TILE: TileId = TileId { level: LevelIndex(0), row: 0, column: 0 };
 const SIZE: (u32, u32) = (64, 48);
-/// Where a classic TIFF of one tile, as the tests write it, has its data.
+/// Place of the data in a classic TIFF of one tile, as the tests write it.
 const DATA: usize = 8;
 
 fn full(slide: &dyn Slide) -> Checkup {
@@ -39,7 +39,7 @@ fn broken_deflate_and_lzw_tiles_are_found() {
     }
 }
 
-/// A file of one tile, and its data in there.
+/// Makes a file of one tile; returns it with the place of its data.
 fn one_tile(compression: u16, predictor: u16) -> (Vec<u8>, std::ops::Range<usize>) {
     let page = PageSpec::new(painted(SIZE.0, SIZE.1))
         .with(|p| (p.compression, p.predictor, p.tile) = (compression, predictor, Some(SIZE)));
@@ -75,7 +75,7 @@ fn zstd_frames(data: &[u8]) -> Reference {
 /// A reference decoder.
 type Decode = fn(&[u8]) -> Reference;
 
-/// Flips a few bits, or cuts, or inserts: whatever a disk or a network does to data.
+/// Flips a few bits, cuts, or inserts, as a disk or a network may damage data.
 fn damaged(sound: &[u8], data: &std::ops::Range<usize>, dice: &mut Dice) -> Vec<u8> {
     let mut bytes = sound.to_vec();
     for _ in 0..=dice.roll(3) {
@@ -134,13 +134,13 @@ fn every_cut_of_a_tile_is_refused() {
         assert!(counts > data.len());
         for shorter in (1..data.len()).step_by(37).chain([data.len() - 1]) {
             let mut bytes = sound.clone();
-            // The byte count says less: the tile ends before its end.
+            // The byte count states less: the tile ends too early.
             let stated = (data.len() as u32).to_le_bytes();
             let place = bytes.windows(4).rposition(|window| window == stated).unwrap();
             bytes[place..place + 4].copy_from_slice(&(shorter as u32).to_le_bytes());
             let slide = folder.open(&bytes);
             let outcome = slide.read_tile(TILE, &mut RgbBuffer::default());
-            // All pixels of LZW may be there without its end code: then the check-up says so.
+            // All pixels of LZW may be there without its end code: then the check-up reports it.
             let told = compression == 5 && !slide.verify_tile(TILE).is_empty();
             assert!(outcome.is_err() || told, "{compression}, cut to {shorter} of {}", data.len());
         }
@@ -193,7 +193,7 @@ fn a_plane_that_is_missing_beside_another_is_no_background() {
     assert!(error.contains("colour plane 1 is missing"), "{error}");
 }
 
-/// Where the bytes of the first tile of a file's first page lie.
+/// Returns the file and the place of the bytes of its first page's first tile.
 fn first_tile(path: &Path) -> (Vec<u8>, std::ops::Range<usize>) {
     let bytes = std::fs::read(path).unwrap();
     let mut decoder = Decoder::new(std::io::Cursor::new(&bytes)).unwrap();
@@ -225,7 +225,8 @@ fn halves_of_jpeg_streams_of_every_kind_are_refused() {
     }
 }
 
-/// What JPEG lets one know: of flips in one tile how many are refused on reading, how many the check-up tells.
+/// Flips in one tile that are refused on reading, and those that the check-up reports: as many as JPEG lets
+/// one know.
 #[test]
 fn some_flips_in_jpeg_are_known() {
     let folder = Folder(tempfile::tempdir().unwrap());
@@ -261,7 +262,7 @@ fn every_flip_in_a_png_is_refused() {
     assert!(wsi_reader::conformance::whole_level(&*open(&path).unwrap(), LevelIndex(0)).unwrap() == picture);
     let mut dice = Dice::new(3);
     for round in 0..400 {
-        // Behind the signature.
+        // After the signature.
         let at = 8 + dice.roll(sound.len() - 8);
         let mut bytes = sound.clone();
         bytes[at] ^= 1 << dice.roll(8);

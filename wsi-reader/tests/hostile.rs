@@ -56,7 +56,7 @@ fn every_cut_of_a_sound_file_is_handled() {
     }
 }
 
-/// Runs for `SLIDEMILL_FUZZ_SECONDS` (default 60) and says how far it came.
+/// Runs for `SLIDEMILL_FUZZ_SECONDS` (default 60) and prints how far it came.
 #[test]
 #[ignore = "runs as long as it is told to"]
 fn mutated_files_never_panic_for_long() {

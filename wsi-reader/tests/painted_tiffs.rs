@@ -21,7 +21,7 @@ const SIZE: (u32, u32) = (203, 151);
 
 /// The colour expected at x and y.
 type Painter = fn(u32, u32) -> [u8; 3];
-/// What makes a page wrong.
+/// A change that makes a page wrong.
 type Change = fn(&mut PageSpec);
 
 struct File {

@@ -1,4 +1,4 @@
-//! Every shared slide: what becomes of it, and agreement with OpenSlide.
+//! Every shared slide: the outcome of opening it, and agreement with OpenSlide.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -85,8 +85,8 @@ fn outcome(path: &Path) -> String {
     }
 }
 
-/// What becomes of each file. A file that is not in the list fails the test, so
-/// that new ones are judged.
+/// The outcome of opening each file. A file that is not in the list fails the test, so that new ones are
+/// judged.
 const OUTCOMES: &str = include_str!("shared_slides.txt");
 
 #[test]
@@ -141,8 +141,8 @@ fn our_tiffs_agree_with_openslide() {
     assert!(compared >= 60, "only {compared} levels were compared");
 }
 
-/// How far the levels of one compression are from OpenSlide's, in grey levels: the
-/// largest mean of a level, the largest of all.
+/// Difference between the levels of one compression and OpenSlide's, in grey levels: the largest mean of a
+/// level, and the largest of all.
 #[derive(Default)]
 struct Agreement {
     files: BTreeSet<PathBuf>,
@@ -235,7 +235,8 @@ fn mean_colours(slide: &dyn Slide) -> [f64; 3] {
     })
 }
 
-/// The file says RGB of frames that are JFIF streams, and so YCbCr: once a salmon-coloured slide, all of it tissue.
+/// The file states RGB for frames that are JFIF streams, and so YCbCr: earlier it gave a salmon-coloured
+/// slide, all of it tissue.
 #[test]
 fn a_dicom_slide_has_the_colours_of_the_tiff_it_was_made_from() {
     let Some(root) = shared_slides() else { return };

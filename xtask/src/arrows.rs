@@ -1,5 +1,5 @@
-//! `cargo xtask arrows`: which crate knows which, how large each is, and which files import each other in a
-//! circle. `cargo xtask check` runs it too, so that the floor plan of ARCHITECTURE.md holds.
+//! `cargo xtask arrows`: prints which crates each crate depends on, how large each is, and which files import
+//! each other in a circle. `cargo xtask check` runs it too, so that the floor plan of ARCHITECTURE.md holds.
 
 mod crates;
 mod modules;
@@ -17,7 +17,8 @@ const LARGEST_SHARE: f64 = 0.15;
 /// Compares the workspace under `root` with the floor plan.
 ///
 /// # Errors
-/// When a crate knows one that it must not know, or files of a crate import each other in a circle; each is named.
+/// When a crate depends on one that it must not depend on, or files of a crate import each other in a circle;
+/// each is named.
 pub(crate) fn check(root: &Path) -> Result<()> {
     say("arrows between crates, circles between files");
     let packages = crates::packages(root)?;

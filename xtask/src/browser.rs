@@ -1,4 +1,4 @@
-//! What drives a browser in the viewer's tests: one package of npm, pinned with its checksum in
+//! The driver of a browser for the viewer's tests: one package of npm, pinned with its checksum in
 //! `viewer/tests/browser/package-lock.json`. The browser itself is the machine's own Chromium.
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::step::{run_quietly, say, succeeds};
 
 /// Fetches the package unless it is there. Without npm, or without its registry, the tests in a browser are
-/// skipped, and this says so.
+/// skipped, and this prints a note.
 pub(crate) fn prepare(root: &Path) {
     let folder = root.join("viewer/tests/browser");
     if folder.join("node_modules/playwright-core/package.json").is_file() {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::portable::Glibc;
 use crate::step::{run, run_quietly};
 
-/// What a compiler's failure most often means on a fresh machine.
+/// The usual cause when a compiler fails on a fresh machine.
 const BUILD_FIX: &str = "the compiler's message is above; a missing linker or <stdio.h> means no C tools \
                          (Debian and Ubuntu: `apt-get install gcc libc6-dev`)";
 

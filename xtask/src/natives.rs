@@ -89,8 +89,8 @@ fn lasting(looked: &[Looked]) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// The pinned library in `folder`, and the texts of its licences in a folder of its name under `licences`: what
-/// whoever passes the library on passes on with it.
+/// Puts the pinned library into `folder`, and the texts of its licences into a folder of its name under
+/// `licences`: they must go with the library to everyone who gets it.
 ///
 /// # Errors
 /// When no wheel exists for this machine, a download fails, or its content is not what was pinned.

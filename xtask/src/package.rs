@@ -25,7 +25,7 @@ const OLDEST_PYTHON: u32 = 11;
 /// Shells whose completions go into the tarball.
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
-/// Whether the wheel is to be tried afterwards.
+/// Returns `true` if the wheel is to be tried afterwards.
 ///
 /// # Errors
 /// When an argument is not known.
@@ -89,7 +89,7 @@ pub(crate) fn tarball(root: &Path) -> Result<()> {
     fs::create_dir_all(&dist).with_context(|| format!("cannot create {}", dist.display()))?;
     let made = dist.join(format!("{name}.tar.gz"));
     let mut tar = Command::new("tar");
-    // The same files give the same list, whoever packs them.
+    // The same files give the same list, on any machine.
     tar.args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--gzip"]);
     tar.arg("--create").arg("--file").arg(&made).arg("--directory").arg(&stage).arg(&name);
     run_quietly(&mut tar, "install GNU tar")?;

@@ -1,4 +1,4 @@
-//! Which wheels hold the native libraries, pinned by version and content.
+//! Wheels that hold the native libraries, pinned by version and content.
 //!
 //! To move a pin: download the wheels with `pip download --no-deps --only-binary=:all: --platform …
 //! --python-version 3.12 --implementation cp`, put their SHA-256 and that of the library inside here, and
@@ -33,13 +33,13 @@ impl Pin {
         self.member.rsplit('/').next().unwrap_or(self.member)
     }
 
-    /// The wheel as pip's command line names it.
+    /// Returns the wheel as pip's command line names it.
     pub(crate) fn requirement(&self) -> String {
         format!("{}=={}", self.library.python_package(), self.version)
     }
 }
 
-/// The pin for this machine, if a wheel exists for it. The Linux wheels need glibc 2.28.
+/// Returns the pin for this machine, if a wheel exists for it. The Linux wheels need glibc 2.28.
 pub(crate) fn pin_for(library: Library) -> Option<&'static Pin> {
     let glibc = !cfg!(all(target_os = "linux", not(target_env = "gnu")));
     PINS.iter().find(|pin| glibc && pin.library == library && pin.host == (OS, ARCH))

@@ -1,4 +1,4 @@
-//! What a program needs of the machine it runs on: versions of glibc's functions, read from the program itself.
+//! A program's needs of the machine it runs on: versions of glibc's functions, read from the program itself.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,13 +12,14 @@ use crate::step::run_quietly;
 pub(crate) struct Glibc(pub(crate) u32, pub(crate) u32);
 
 impl Glibc {
-    /// The oldest that wheels of ONNX Runtime and OpenSlide need: a wheel of ours cannot do with less.
+    /// The oldest glibc that wheels of ONNX Runtime and OpenSlide need: a wheel of ours cannot work with an
+    /// older one.
     pub(crate) const OF_LIBRARIES: Self = Self(2, 28);
 
-    /// The newest that `program` needs.
+    /// Returns the newest glibc that `program` needs.
     ///
     /// # Errors
-    /// When `readelf` is not there, or does not find what it should.
+    /// When `readelf` is missing, or does not find what it should.
     pub(crate) fn needed_by(program: &Path) -> Result<Self> {
         let mut readelf = Command::new("readelf");
         readelf.args(["--version-info", "--wide"]).arg(program).env("LC_ALL", "C");
@@ -26,10 +27,10 @@ impl Glibc {
         newest(&told).with_context(|| format!("readelf names no version of glibc: {}", program.display()))
     }
 
-    /// The platform of a wheel that needs this glibc, as PEP 600 names it.
+    /// Returns the platform of a wheel that needs this glibc, as PEP 600 names it.
     ///
     /// # Errors
-    /// On a system that has no such name.
+    /// On a system for which there is no such platform.
     pub(crate) fn platform(self) -> Result<String> {
         if !cfg!(all(target_os = "linux", target_env = "gnu")) {
             bail!("wheels are made on Linux with glibc so far");
@@ -39,13 +40,13 @@ impl Glibc {
     }
 }
 
-/// The newest version among `Name: GLIBC_2.34` of what `readelf` prints. Versions of other libraries and
-/// glibc's private symbols are other words.
+/// Returns the newest version among entries `Name: GLIBC_2.34` printed by `readelf`. Versions of other
+/// libraries and glibc's private symbols have other names.
 fn newest(readelf: &str) -> Option<Glibc> {
     readelf.split_whitespace().filter_map(|word| version(word.strip_prefix("GLIBC_")?)).max()
 }
 
-/// 2.34 of `2.34`, and 2.2 of `2.2.5`.
+/// Returns 2.34 for `2.34`, and 2.2 for `2.2.5`.
 fn version(text: &str) -> Option<Glibc> {
     let mut numbers = text.split('.').map(|part| part.parse().ok());
     Some(Glibc(numbers.next()??, numbers.next()??))

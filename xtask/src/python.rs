@@ -1,5 +1,5 @@
-//! Python, which the project uses for two things: to fetch wheels, and to read what slidemill wrote with
-//! other people's readers.
+//! Python, which the project uses for two things: to fetch wheels, and to read slidemill's output with other
+//! people's readers.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::step;
 
-/// What to do when Python, or its `pip` and `venv`, are missing.
+/// Advice for a machine on which Python, or its `pip` and `venv`, are missing.
 const INSTALL: &str = "install Python 3 with pip or venv (Debian and Ubuntu: `apt-get install python3-venv`; \
                        Fedora: `dnf install python3-pip`; macOS: `xcode-select --install`), or set PYTHON to one \
                        that has them";
@@ -21,11 +21,11 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    /// The interpreter of the user: `PYTHON`, else the first on the path that is at least `oldest`
+    /// Finds the interpreter of the user: `PYTHON`, otherwise the first on the path that is at least `oldest`
     /// (minor version of Python 3).
     ///
     /// # Errors
-    /// When there is none; the error says what to install.
+    /// When there is none; the error names the packages to install.
     pub(crate) fn at_least(oldest: u32) -> Result<Self> {
         let named = env::var_os("PYTHON").filter(|name| !name.is_empty());
         let usual = ["python3", "python"].map(OsString::from);
@@ -46,7 +46,7 @@ impl Python {
         step::succeeds(self.command().args(["-c", &question]))
     }
 
-    /// The interpreter of the virtual environment in `folder`, if it works and has pip.
+    /// Returns the interpreter of the virtual environment in `folder`, if it works and has pip.
     pub(crate) fn of_environment(folder: &Path) -> Option<Self> {
         let python = Self { program: interpreter(folder).into_os_string() };
         python.has_pip().then_some(python)
@@ -55,13 +55,13 @@ impl Python {
     /// Makes a virtual environment in `folder`, replacing what is there.
     ///
     /// # Errors
-    /// When Python lacks `venv`; the error says what to install.
+    /// When Python lacks `venv`; the error names the packages to install.
     pub(crate) fn make_environment(&self, folder: &Path) -> Result<Self> {
         step::run_quietly(self.command().args(["-m", "venv", "--clear"]).arg(folder), INSTALL)?;
         Ok(Self { program: interpreter(folder).into_os_string() })
     }
 
-    /// This Python if it has pip, else one made from it in `folder` that has.
+    /// Returns this Python if it has pip, otherwise one made from it in `folder` that has.
     ///
     /// # Errors
     /// When it has neither pip nor `venv`.
@@ -73,15 +73,15 @@ impl Python {
         step::succeeds(self.command().args(["-m", "pip", "--version"]))
     }
 
-    /// A command that starts the interpreter. Folders of modules that the user's shell adds are left out,
-    /// so that what runs is what was installed.
+    /// Returns a command that starts the interpreter. Folders of modules that the user's shell adds are left
+    /// out, so that it runs what was installed.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
         command
     }
 
-    /// `pip <verb>` with the index and mirrors that the user has configured.
+    /// Returns `pip <verb>` with the index and mirrors that the user has configured.
     pub(crate) fn pip(&self, verb: &str) -> Command {
         let mut command = self.command();
         command.args(["-m", "pip", "--disable-pip-version-check", "--no-input", verb, "--quiet"]);
@@ -89,7 +89,7 @@ impl Python {
     }
 }
 
-/// Where a virtual environment has its interpreter.
+/// Returns the place of a virtual environment's interpreter.
 fn interpreter(folder: &Path) -> PathBuf {
     folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
 }

@@ -1,4 +1,4 @@
-//! What other people's programs say, for the tests to compare with.
+//! Results of other people's programs, for the tests to compare with.
 //!
 //! `.venv-test` holds them, pinned in `tests/python/requirements*.txt`; the libraries of the tools that exports are for
 //! have environments of their own. The scripts named
@@ -21,7 +21,7 @@ const OLDEST_PYTHON: u32 = 11;
 /// Lists of pinned packages, complete, so that pip resolves nothing.
 const REQUIREMENTS: [&str; 2] = ["requirements.txt", "requirements-ultralytics.txt"];
 
-/// What runs the tests of the Python package; no reference depends on it.
+/// The packages that run the tests of the Python package; no reference depends on them.
 const PACKAGE_TESTS: &str = "requirements-package.txt";
 
 /// Makes the environment and the references in the checkout at `root`, as far as they are missing or old.

@@ -1,11 +1,11 @@
-//! Running other programs: what they do is said before, and what to do is said when they fail.
+//! Running of other programs: each is announced before, and its failure comes with advice.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// How much of a failed program's own words is repeated.
+/// Number of lines of a failed program's output that are repeated.
 const LINES_OF_A_FAILURE: usize = 12;
 
 /// Tells the user what happens now, in one line.
@@ -28,10 +28,10 @@ pub(crate) fn run(command: &mut Command, fix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command whose output matters only if it fails. Gives its standard output.
+/// Runs a command whose output matters only if it fails. Returns its standard output.
 ///
 /// # Errors
-/// As [`run`]; the error ends with the last of what the command said.
+/// As [`run`]; the error ends with the last lines of the command's output.
 pub(crate) fn run_quietly(command: &mut Command, fix: &str) -> Result<String> {
     let line = line_of(command);
     let output =
@@ -42,13 +42,13 @@ pub(crate) fn run_quietly(command: &mut Command, fix: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a command can be started and succeeds.
+/// `true` if a command can be started and succeeds.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
-/// The command as one would type it, without quoting and without the program's folder.
+/// Returns the command as one would type it, without quoting and without the program's folder.
 fn line_of(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let words = std::iter::once(program.file_name().unwrap_or_default()).chain(command.get_args());
@@ -63,8 +63,8 @@ fn last_words(output: &Output) -> String {
     last.iter().map(|line| format!("    {}", without_addresses(line))).collect::<Vec<_>>().join("\n")
 }
 
-/// The line with what follows `://` left out: package indexes are often private, and their addresses may
-/// hold a password.
+/// Returns the line without the text after each `://`: package indexes are often private, and their addresses
+/// may hold a password.
 fn without_addresses(line: &str) -> String {
     let mut parts = line.split("://");
     let mut kept = parts.next().unwrap_or_default().to_owned();

@@ -51,7 +51,7 @@ fn scope(arguments: &[OsString]) -> Option<&'static str> {
 /// `cargo xtask check`: formatting, arrows, lints, documentation and licences, then [`test()`].
 ///
 /// # Errors
-/// When something is amiss.
+/// When a check or a test fails.
 pub(crate) fn check(root: &Path) -> Result<()> {
     run(cargo(root).args(["fmt", "--all", "--check"]), "run `cargo fmt --all`")?;
     arrows::check(root)?;

@@ -1,4 +1,4 @@
-//! Whole numbers as few bytes, and back.
+//! Whole numbers as few bytes, and the way back.
 
 /// Appends an LEB128 number: seven bits a byte, the lowest first.
 pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {

@@ -1,8 +1,7 @@
 //! The tile file: every cell of a slide in a form that a browser can draw.
 //!
-//! It is derived: made in one pass over the cell table, deleted at will, and made
-//! again when the table has another hash. No cell is left out at any zoom, so a
-//! count over a box of it is the table's own.
+//! It is derived: made in one pass over the cell table, safe to delete, and made again when the table has
+//! another hash. No cell is left out at any zoom, so a count over a box of it equals that of the table.
 //!
 //! ```text
 //! "SMT1"
@@ -21,11 +20,10 @@
 //! | points | [`TILE_SIDE`] | x `u16[n]`, y `u16[n]` in 1/16 px from the tile's corner, rounded down; class `u8[n]`; step `u8[n]` |
 //! | outlines | [`TILE_SIDE`] | row in the table as LEB128 differences; vertices as LEB128; all dx, then all dy, in 1/4 px as zigzag LEB128, each ring from its cell's point |
 //!
-//! The cells of an outlines tile are those of the points tile beside it, in the same
-//! order. A cell lies in the tile of its centroid; its outline may reach beyond by
-//! [`Header::reach_px`]. A *step* is the number of hundredths that the score is not
-//! below, so that `score >= t` is exact for every threshold of two decimals.
-//! Rounding down makes a box with whole px as corners exact, too.
+//! The cells of an outlines tile are those of the points tile beside it, in the same order. A cell lies in
+//! the tile of its centroid; its outline may reach beyond by [`Header::reach_px`]. A *step* is the number of
+//! hundredths that the score is not below, so that `score >= t` is exact for every threshold of two decimals.
+//! As places are rounded down, a box with whole px as corners is exact, too.
 
 mod columns;
 mod read;
@@ -42,7 +40,7 @@ pub const TILE_SIDE: u32 = 4096;
 pub const DENSITY_SIDE: u32 = 16384;
 /// Level-0 px along a bin of densities.
 pub const DENSITY_BIN: u32 = 32;
-/// Thresholds a score is told apart by: hundredths.
+/// Number of thresholds that a score is compared with: hundredths.
 pub const SCORE_STEPS: u8 = 100;
 /// The layout of the file; raised with every change of it.
 pub const VERSION: u32 = 1;
@@ -50,10 +48,10 @@ pub const VERSION: u32 = 1;
 const MAGIC: &[u8; 4] = b"SMT1";
 /// Parts of a level-0 px in which points are stored.
 const POINT_PARTS: f64 = 16.0;
-/// Of them, parts of the quarter px in which outlines are stored.
+/// Number of these parts in the quarter px in which outlines are stored.
 const POINT_PARTS_PER_OUTLINE_PART: i64 = 4;
 
-/// Which file a tile file was made from.
+/// The table that a tile file was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableFacts {
     /// SHA-256 of the cell table, as hexadecimal digits.
@@ -65,32 +63,32 @@ pub struct TableFacts {
 /// One class of cells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassTotals {
-    /// As in the cell table.
+    /// Its name in the cell table.
     pub name: String,
     /// Cells by score step, 0 to [`SCORE_STEPS`].
     pub steps: Vec<u64>,
 }
 
-/// What stands at the end of a tile file.
+/// Header of a tile file, which is at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// [`VERSION`].
     pub version: u32,
-    /// What it was made from.
+    /// The table it was made from.
     pub table: TableFacts,
     /// Width and height of level 0, px.
     pub size: [u32; 2],
     /// Cells in the table.
     pub rows: u64,
-    /// Of them, those whose centroid is not on the slide; they are in no tile.
+    /// Cells of the table whose centroid is not on the slide; they are in no tile.
     pub outside: u64,
-    /// By class id. Cells outside the slide are not in these totals.
+    /// Totals by class id. Cells outside the slide are not in them.
     pub classes: Vec<ClassTotals>,
-    /// How far an outline reaches from its cell's point at most, level-0 px.
+    /// Largest distance of an outline from its cell's point, level-0 px.
     pub reach_px: f64,
     /// Mean side of a cell's box, level-0 px.
     pub typical_px: f64,
-    /// Whether some cell has an outline that is no box.
+    /// `true` if some cell has an outline that is not a box.
     pub outlined: bool,
     /// Tiles of densities, by row and column.
     pub density: Vec<TileEntry>,
@@ -100,7 +98,7 @@ pub struct Header {
     pub outlines: Vec<TileEntry>,
 }
 
-/// Where a tile lies in the file.
+/// Place of a tile in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[u64; 5]", into = "[u64; 5]")]
 pub struct TileEntry {
@@ -125,15 +123,15 @@ impl From<TileEntry> for [u64; 5] {
 
 impl From<[u64; 5]> for TileEntry {
     fn from([column, row, offset, bytes, cells]: [u64; 5]) -> Self {
-        // Numbers of another size are no tile of the file; reading it then says so.
+        // Numbers out of range cannot be a tile of the file; reading it then reports that.
         let [column, row, bytes, cells] =
             [column, row, bytes, cells].map(|value| u32::try_from(value).unwrap_or(u32::MAX));
         Self { column, row, offset, bytes, cells }
     }
 }
 
-/// The step of a score: how many of 0.01, 0.02, … 1.00 it is not below. Compared as
-/// `f32`, as thresholds of a run are.
+/// Returns the step of a score: the count of 0.01, 0.02, … 1.00 that it is not below. Compared as `f32`, as
+/// thresholds of a run are.
 #[must_use]
 pub fn score_step(score: f32) -> u8 {
     let near = (score * f32::from(SCORE_STEPS)).clamp(0.0, f32::from(SCORE_STEPS)) as u8;
@@ -142,7 +140,7 @@ pub fn score_step(score: f32) -> u8 {
     candidates.rev().find(|&step| threshold(step) <= score).unwrap_or(0)
 }
 
-/// The threshold that a step stands for.
+/// Returns the threshold of a step.
 fn threshold(step: u8) -> f32 {
     f32::from(step) / f32::from(SCORE_STEPS)
 }

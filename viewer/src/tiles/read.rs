@@ -51,20 +51,20 @@ impl TileFile {
     ///
     /// # Errors
     ///
-    /// [`ViewError::TileFile`] when it is not there, cut short, or of another version.
+    /// [`ViewError::TileFile`] when it is missing, cut short, or of another version.
     pub fn open(path: &Path) -> Result<Self, ViewError> {
         let mut file = File::open(path).map_err(|error| broken(&error.to_string()))?;
         let header = read_header(&mut file)?;
         Ok(Self { file: Mutex::new(file), header })
     }
 
-    /// What it holds.
+    /// Returns the header.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The bytes of a tile as stored: a raw DEFLATE stream.
+    /// Returns the bytes of a tile as stored: a raw DEFLATE stream.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl TileFile {
         }
     }
 
-    /// The cells of a density tile.
+    /// Returns the cells of a density tile.
     ///
     /// # Errors
     ///
@@ -90,11 +90,11 @@ impl TileFile {
         density_cells(tile, &self.unpacked(tile)?).ok_or_else(|| broken("a tile of densities is damaged"))
     }
 
-    /// The cells of a points tile, with their outlines.
+    /// Returns the cells of a points tile, with their outlines.
     ///
     /// # Errors
     ///
-    /// [`ViewError::TileFile`] when one of both cannot be read or is damaged.
+    /// [`ViewError::TileFile`] when one of the two cannot be read or is damaged.
     pub fn cells(&self, points: &TileEntry, outlines: &TileEntry) -> Result<Vec<DrawnCell>, ViewError> {
         let (columns, rings) = (self.unpacked(points)?, self.unpacked(outlines)?);
         drawn_cells(points, &columns, &rings).ok_or_else(|| broken("a tile of cells is damaged"))
@@ -127,7 +127,7 @@ fn read_header(file: &mut File) -> Result<Header, ViewError> {
     Ok(header)
 }
 
-/// The header's bytes; `None` where the file does not end as one of ours.
+/// Returns the header's bytes; `None` if the end of the file is not that of a tile file.
 fn end_of_header(file: &mut File) -> io::Result<Option<Vec<u8>>> {
     const TAIL: u64 = 8;
     let length = file.seek(SeekFrom::End(0))?;
@@ -163,7 +163,7 @@ fn density_cells(tile: &TileEntry, bytes: &[u8]) -> Option<Vec<BinnedCell>> {
     Some(cells.map(|((bin, &class), &step)| BinnedCell { bin, class: ClassId(class.into()), step }).collect())
 }
 
-/// Level-0 px of a bin of a tile along one axis; `None` where no slide reaches.
+/// Returns the level-0 px of a bin of a tile along one axis; `None` for places that no slide reaches.
 fn bin_corner(tile: u32, bin: u64) -> Option<u32> {
     let within = u32::try_from(bin).ok()?.checked_mul(DENSITY_BIN)?;
     tile.checked_mul(DENSITY_SIDE)?.checked_add(within)
@@ -201,7 +201,7 @@ fn drawn_cells(tile: &TileEntry, points: &[u8], outlines: &[u8]) -> Option<Vec<D
     Some(cells.collect())
 }
 
-/// One coordinate of a ring.
+/// Returns one coordinate of a ring.
 fn along(taker: &mut Taker<'_>, vertices: u64, start: i64) -> Option<Vec<i64>> {
     let mut at = start;
     let places = (0..vertices).map(|_| {

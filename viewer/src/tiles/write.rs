@@ -17,29 +17,28 @@ use super::{
 };
 use crate::ViewError;
 
-/// What a tile file keeps of a cell.
+/// The facts of a cell that a tile file keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct CellMark<'a> {
     /// Its class.
     pub class: ClassId,
-    /// 0 to 1.
+    /// Its score, 0 to 1.
     pub score: f32,
-    /// In level-0 px.
+    /// Its centroid, in level-0 px.
     pub centroid: Level0Point,
-    /// In level-0 px.
+    /// Its box, in level-0 px.
     pub bbox: Level0Box,
     /// Its outline or the corners of its box, in level-0 px; the first point is not
     /// repeated.
     pub ring: &'a [Level0Point],
 }
 
-/// Bytes of unwritten tiles from which all of them are written. Rows lie along a
-/// Hilbert curve, so hardly any tile is cut by that; a table in any other order
-/// costs pieces, not memory.
+/// Bytes of unwritten tiles at which all of them are written. Rows lie along a Hilbert curve, so hardly any
+/// tile is split by that; a table in any other order costs pieces, not memory.
 const PENDING_BYTES: usize = 64 << 20;
-/// Level of DEFLATE. Outlines are noise but for their first bits: more gives little.
+/// Level of DEFLATE. Outlines are noise except for their first bits: a higher level gains little.
 const DEFLATE_LEVEL: u32 = 5;
-/// Classes that a byte tells apart.
+/// Number of classes that a byte can hold.
 const MOST_CLASSES: usize = 256;
 
 /// Writes a tile file, cell by cell in the order of the table's rows.
@@ -111,13 +110,13 @@ impl<W: Write> TileWriter<W> {
         })
     }
 
-    /// Writes tiles out at this many pending bytes instead of the usual number.
+    /// Writes tiles at this many pending bytes instead of the usual number.
     #[must_use]
     pub fn with_pending_limit(self, bytes: usize) -> Self {
         Self { pending_limit: bytes, ..self }
     }
 
-    /// Takes the next row of the table.
+    /// Adds the next row of the table.
     ///
     /// # Errors
     ///
@@ -161,7 +160,7 @@ impl<W: Write> TileWriter<W> {
         self.sides_px += (cell.bbox.width() * cell.bbox.height()).max(0.0).sqrt();
     }
 
-    /// Writes what is pending and the header.
+    /// Writes the pending tiles and the header.
     ///
     /// # Errors
     ///
@@ -211,7 +210,7 @@ impl<W: Write> TileWriter<W> {
         cells: usize,
         bytes: &[u8],
     ) -> Result<TileEntry, ViewError> {
-        // Both fit: what is pending is limited in bytes.
+        // Both fit: pending tiles are limited in bytes.
         let entry =
             TileEntry { column, row, offset: self.offset, bytes: bytes.len() as u32, cells: cells as u32 };
         self.put(bytes)?;
@@ -240,7 +239,7 @@ struct Place {
 }
 
 impl Place {
-    /// `None` for a point that is not on the slide.
+    /// Returns the place of a point; `None` if it is not on the slide.
     fn of(point: Level0Point, size: [u32; 2]) -> Option<Self> {
         let [width, height] = size.map(f64::from);
         let is_inside = (0.0..width).contains(&point.x) && (0.0..height).contains(&point.y);
@@ -248,7 +247,7 @@ impl Place {
         is_inside.then_some(Self { x, y })
     }
 
-    /// Row and column of a tile of `side` level-0 px, and what is left of the place.
+    /// Returns row and column of a tile of `side` level-0 px, and the rest of the place.
     fn within(self, side: u32) -> ((u32, u32), (u32, u32)) {
         let parts = u64::from(side) * POINT_PARTS as u64;
         (
@@ -315,7 +314,7 @@ fn density_tile(mut bins: Vec<Binned>) -> Vec<u8> {
     deflated(&columns)
 }
 
-/// As a raw DEFLATE stream, which browsers unpack by themselves.
+/// Packs bytes as a raw DEFLATE stream, which browsers unpack by themselves.
 fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut encoder =
         DeflateEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::new(DEFLATE_LEVEL));

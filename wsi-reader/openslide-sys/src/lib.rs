@@ -16,16 +16,16 @@ use std::{
 
 use libloading::Library;
 
-/// Why OpenSlide cannot be called.
+/// Reasons why OpenSlide cannot be called.
 #[derive(Debug)]
 pub enum LoadError {
-    /// It is nowhere; the message says where it was looked for, and the cure.
+    /// The library was not found; the message names the places that were searched, and what to do.
     NotFound(native::NotFound),
-    /// It is there and does not open, or is not OpenSlide.
+    /// The library is there and does not open, or is not OpenSlide.
     Broken {
         /// The file that was tried.
         path: PathBuf,
-        /// What the system's loader says.
+        /// Message of the system's loader.
         reason: String,
     },
 }
@@ -59,7 +59,8 @@ pub fn load() -> Result<(), &'static LoadError> {
     sys::api().map(|_| ())
 }
 
-/// Whether the library is OpenSlide 4 or newer: DICOM, ICC profiles, own caches.
+/// `true` if the library is OpenSlide 4 or newer: that reads DICOM and ICC profiles and takes caches of the
+/// caller.
 #[must_use]
 pub fn has_v4() -> bool {
     sys::api().is_ok_and(|api| api.v4.is_some())
@@ -104,7 +105,7 @@ pub mod sys {
             ///
             /// # Safety
             ///
-            /// As `openslide.h` says of the function of this name.
+            /// As `openslide.h` states for the function of this name.
             pub unsafe fn $name($($arg: $ty),*) -> $ret {
                 match $table::get() {
                     // SAFETY: the caller keeps openslide.h's contract.

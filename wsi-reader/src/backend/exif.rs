@@ -1,17 +1,18 @@
-//! How a picture is to be turned before it is looked at: the EXIF orientation that cameras and phones write.
+//! The EXIF orientation that cameras and phones write: the turn that a stored picture needs before it is
+//! shown.
 
 use wsi_types::RgbBuffer;
 
 use super::tiff::directory::TiffFile;
 use crate::source::Source;
 
-/// The orientation of pixels that are stored as they are looked at.
+/// The orientation of pixels that are stored as they are shown.
 pub(crate) const UPRIGHT: u16 = 1;
 /// The tag, the same as in TIFF.
 const ORIENTATION: u16 = 274;
 
-/// The orientation, 1 to 8, that the bytes of an EXIF segment state; they are those of a small TIFF. `None` where there
-/// is none, or none of these.
+/// Returns the orientation, 1 to 8, that the bytes of an EXIF segment state; they are those of a small TIFF.
+/// `None` if none is stated, or a number outside 1 to 8.
 pub(crate) fn orientation(exif: Vec<u8>) -> Option<u16> {
     let exif = exif.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec).unwrap_or(exif);
     let file = TiffFile::new(Source::Memory(exif)).ok()?;
@@ -19,8 +20,8 @@ pub(crate) fn orientation(exif: Vec<u8>) -> Option<u16> {
     u16::try_from(value).ok().filter(|value| (1..=8).contains(value))
 }
 
-/// Pixels stored with an orientation as viewers show them (TIFF 6.0, tag 274): 2 to 4 mirrored or turned by 180°, 5 to 8
-/// with rows for columns.
+/// Turns pixels stored with an orientation into the picture that viewers show (TIFF 6.0, tag 274): 2 to 4 are
+/// mirrored or turned by 180°, 5 to 8 have rows for columns.
 pub(crate) fn upright(stored: RgbBuffer, orientation: u16) -> RgbBuffer {
     if !(2..=8).contains(&orientation) {
         return stored;
@@ -60,7 +61,8 @@ mod tests {
     #[test]
     fn every_orientation_comes_back_as_viewers_show_it() {
         let upright_one = picture(&["abc", "def"]);
-        // How the upright picture is stored under each orientation (TIFF 6.0: where row 0 and column 0 lie).
+        // The stored form of the upright picture under each orientation (TIFF 6.0: sides at which row 0 and
+        // column 0 lie).
         for (orientation, stored) in [
             (1, vec!["abc", "def"]),
             (2, vec!["cba", "fed"]),

@@ -90,7 +90,7 @@ impl MemorySlide {
         })
     }
 
-    /// These tiles fail when read.
+    /// Makes these tiles fail when read.
     #[must_use]
     pub fn with_failing(mut self, tiles: impl IntoIterator<Item = TileId>) -> Self {
         self.failing.extend(tiles);
@@ -117,7 +117,7 @@ impl MemorySlide {
         self
     }
 
-    /// Changes what the slide says of itself.
+    /// Changes what the slide states about itself.
     #[must_use]
     pub fn with_info(mut self, change: impl FnOnce(&mut SlideInfo)) -> Self {
         change(&mut self.info);

@@ -1,4 +1,4 @@
-//! Who reads which file.
+//! The backends, each with the files that it reads.
 
 mod exif;
 pub mod memory;

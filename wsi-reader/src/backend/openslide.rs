@@ -1,8 +1,8 @@
 //! OpenSlide: every vendor format and DICOM, through `openslide-rs`.
 //!
-//! OpenSlide's error state is terminal: one broken tile, and every later read of
-//! that handle fails. So a failed read opens the slide anew and tries once more,
-//! and only the tile that fails on a fresh handle is reported.
+//! OpenSlide's error state is terminal: after one broken tile every later read through that handle fails. So
+//! a failed read opens the slide again and tries once more, and only a tile that fails on a fresh handle is
+//! reported.
 
 use std::{
     io,
@@ -21,17 +21,17 @@ use crate::{
     source::{Source, device_fault},
 };
 
-/// Side of a block read at once where the format does not say its tiles, px.
+/// Side of a block read at once where the format does not state its tile size, px.
 const DEFAULT_TILE: u32 = 512;
-/// Tiles larger than this are read in blocks: NDPI says one row of tiles as wide
-/// as the slide.
+/// Largest side of a tile that is read whole, px. Larger ones are read in blocks: NDPI reports one row of
+/// tiles as wide as the slide.
 const MAX_TILE: u32 = 2048;
-/// How far before a tile a read may start so that both grids meet, level px.
+/// Largest distance before a tile at which a read may start so that both grids meet, level px.
 const MAX_LEAD: u32 = 64;
 /// Pixels of a label, macro or thumbnail.
 const MAX_ASSOCIATED_PIXELS: u64 = 1 << 26;
-/// By how much the downsample of a level may differ between its axes: some makers cut
-/// levels to whole tiles.
+/// Largest difference of a level's downsample between its axes, as a share: some makers cut levels to whole
+/// tiles.
 const MAX_UNEVEN: f64 = 0.05;
 
 /// A slide OpenSlide reads. Any number of threads may read it at once.
@@ -51,7 +51,7 @@ impl std::fmt::Debug for OpenSlideSlide {
     }
 }
 
-/// What the three samples of a pixel are when OpenSlide hands them out.
+/// Colour model of the three samples of a pixel as OpenSlide returns them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Colours {
     Rgb,
@@ -70,14 +70,14 @@ impl Colours {
 /// Opens the library, once per process.
 fn load_library() -> Result<(), OpenError> {
     openslide_sys::load().map_err(|e| {
-        // One line: the places that were looked at are for `native::find_all`.
+        // One line: the list of searched places is for `native::find_all`.
         let text = e.to_string();
         let first = text.lines().next().unwrap_or_default();
         OpenError::LibraryMissing { what: first.trim_end_matches("; looked at:").to_owned() }
     })
 }
 
-/// The version of the OpenSlide library that is used, as it says it itself.
+/// Returns the version of the OpenSlide library in use, as the library itself states it.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ impl OpenSlideSlide {
         Ok(Self { path: path.to_owned(), info, levels, colours, handle: RwLock::new(Arc::new(handle)) })
     }
 
-    /// Adds what is known of the slide that OpenSlide does not know.
+    /// Adds facts about the slide that OpenSlide does not know.
     #[must_use]
     pub(crate) fn with_remarks(mut self, remarks: Vec<String>) -> Self {
         self.info.remarks.extend(remarks);
@@ -127,8 +127,8 @@ impl OpenSlideSlide {
             .map_err(|e| format!("cannot reopen the slide: {}", words(&e, &self.path)))
     }
 
-    /// Reads with the shared handle; when that fails, once more with a fresh
-    /// one, because another thread's bad tile may have spent the first.
+    /// Reads with the shared handle; if that fails, tries again with a fresh one, because another thread's
+    /// bad tile may have spent the first.
     fn read<T>(&self, read: impl Fn(&OpenSlide) -> Result<T, OpenSlideError>) -> Result<T, String> {
         let shared = self.current();
         if let Ok(value) = read(&shared) {
@@ -165,7 +165,8 @@ fn words(error: &OpenSlideError, path: &Path) -> String {
     }
 }
 
-/// What the system says where the file is not to blame, and its number for it: OpenSlide hands on the words alone.
+/// The system's messages for faults that are not the file's, each with its error number: OpenSlide passes on
+/// only the words.
 const SYSTEM_FAULTS: [(&str, i32); 4] = [
     ("Input/output error", 5),
     ("Cannot allocate memory", 12),
@@ -192,7 +193,7 @@ fn open_error(error: &OpenSlideError, path: &Path) -> OpenError {
     }
     match error {
         OpenSlideError::UnsupportedFile(_) => OpenError::NotASlide { found: words },
-        // What OpenSlide says of sound DICOM and TIFF files it cannot show.
+        // OpenSlide's messages for sound DICOM and TIFF files that it cannot show.
         OpenSlideError::LibraryError(text)
             if ["Unsupported", "BitsAllocated", "image flavor"].iter().any(|mark| text.contains(mark)) =>
         {
@@ -202,15 +203,15 @@ fn open_error(error: &OpenSlideError, path: &Path) -> OpenError {
     }
 }
 
-/// The numbers of OpenSlide's levels that show the area of level 0. Of a TIFF it takes every tiled page for a level,
-/// and a tiled label or macro is none.
+/// Returns the numbers of OpenSlide's levels that show the area of level 0. In a TIFF, OpenSlide takes every
+/// tiled page for a level, but a tiled label or macro is not one.
 fn levels_of_one_area(handle: &OpenSlide) -> Vec<u32> {
     let sizes = handle.all_level_dimensions();
     let Some(base) = sizes.first() else { return Vec::new() };
     (0_u32..).zip(sizes).filter(|(_, size)| shows_all_of(base, size)).map(|(number, _)| number).collect()
 }
 
-/// Whether a level of `size` shows the whole of `base`, but for rounding.
+/// `true` if a level of `size` shows the whole of `base`, up to rounding.
 fn shows_all_of(base: &Size, size: &Size) -> bool {
     let [across, down, longer] =
         [(base.w, size.w), (base.h, size.h), (base.w.max(base.h), size.w.max(size.h))]
@@ -264,12 +265,11 @@ fn read_info(handle: &OpenSlide, levels: &[u32], path: &Path) -> Result<SlideInf
     })
 }
 
-/// Where a read of `start..` on one axis of a level may begin: a level-0 address
-/// and how many level px come before `start`.
+/// Returns the place where a read of `start..` on one axis of a level may begin: a level-0 address and the
+/// number of level px that come before `start`.
 ///
-/// OpenSlide takes level-0 addresses and divides by the downsample; between whole
-/// level px it blends neighbours. So the read starts at the nearest px before
-/// `start` that a whole level-0 address hits best.
+/// OpenSlide takes level-0 addresses and divides by the downsample; between whole level px it blends
+/// neighbours. So the read starts at the nearest px before `start` that a whole level-0 address hits best.
 fn aligned(start: u32, downsample: f64) -> (u32, u32) {
     let mut best = start;
     for px in (start.saturating_sub(MAX_LEAD)..=start).rev() {
@@ -319,19 +319,19 @@ fn block(level: &Level, number: u32, rect: wsi_types::LevelRect) -> Block {
     }
 }
 
-/// What OpenSlide itself divides by.
+/// The downsample by which OpenSlide itself divides.
 trait OpenSlideDownsample {
     fn mean_openslide_downsample(&self) -> f64;
 }
 
 impl OpenSlideDownsample for Level {
-    /// The mean of both axes, as OpenSlide works it out from sizes.
+    /// Mean of both axes, as OpenSlide computes it from sizes.
     fn mean_openslide_downsample(&self) -> f64 {
         f64::midpoint(self.downsample.0, self.downsample.1)
     }
 }
 
-/// Premultiplied ARGB, one native-endian `u32` each, laid over the background.
+/// Writes premultiplied ARGB, one native-endian `u32` each, over the background.
 fn write_rgb(
     argb: &[u8],
     stride: usize,

@@ -17,10 +17,10 @@ use crate::{
     source::Source,
 };
 
-/// Side of the tiles the picture is handed out in, px.
+/// Side of the tiles into which the picture is cut, px.
 const TILE: u32 = 512;
 
-/// Which picture format a file starts with.
+/// Picture format, known by a file's first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PictureKind {
     Png,
@@ -28,7 +28,7 @@ pub(crate) enum PictureKind {
 }
 
 impl PictureKind {
-    /// By the first bytes of the file.
+    /// Reads the format from the first bytes of the file.
     pub(crate) fn from_head(head: &[u8]) -> Option<Self> {
         if head.starts_with(b"\x89PNG\r\n\x1a\n") {
             Some(Self::Png)
@@ -55,7 +55,7 @@ pub(crate) struct PictureSlide {
     jpeg: Option<Source>,
 }
 
-/// What a decoder gives.
+/// Output of a decoder.
 struct Decoded {
     pixels: RgbBuffer,
     /// The bytes of an EXIF segment.
@@ -65,7 +65,7 @@ struct Decoded {
 impl PictureSlide {
     /// Decodes a picture of at most `max_pixels`.
     pub(crate) fn open(source: Source, kind: PictureKind, max_pixels: u64) -> Result<Self, OpenError> {
-        // Neither format stores pixels larger than raw by more than headers.
+        // Neither format stores more than the raw pixels and some headers.
         let most = max_pixels.saturating_mul(8).saturating_add(1 << 20);
         if source.len() > most {
             return Err(OpenError::TooLarge {
@@ -131,7 +131,7 @@ fn decode_png(bytes: &[u8], max_pixels: u64) -> Result<Decoded, OpenError> {
         reader.output_buffer_size().ok_or_else(|| OpenError::Broken { what: "its PNG size".into() })?;
     let mut samples = vec![0; size];
     reader.next_frame(&mut samples).map_err(broken_png)?;
-    // To the end: the checksum of the last pixels stands behind them.
+    // Read to the end: the checksum of the last pixels comes after them.
     reader.finish().map_err(broken_png)?;
     let exif = reader.info().exif_metadata.as_deref().map(<[u8]>::to_vec);
     let white = [255; 3];
@@ -226,7 +226,7 @@ impl Slide for PictureSlide {
         Ok(None)
     }
 
-    /// Damage of the whole picture, told once.
+    /// Damage of the whole picture, reported once.
     fn verify_tile(&self, tile: TileId) -> Vec<String> {
         let first = TileId { level: LevelIndex(0), row: 0, column: 0 };
         let Some(source) = self.jpeg.as_ref().filter(|_| tile == first) else { return Vec::new() };

@@ -15,7 +15,7 @@ pub(crate) struct Description {
     pairs: BTreeMap<String, String>,
 }
 
-/// Takes a description apart. Text without pairs gives none.
+/// Splits a description into its pairs. Text without pairs gives none.
 pub(crate) fn parse(description: &str) -> Description {
     let pairs = description
         .split('|')
@@ -27,24 +27,24 @@ pub(crate) fn parse(description: &str) -> Description {
 }
 
 impl Description {
-    /// Whether the text states nothing.
+    /// `true` if the text states nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// `MPP`, checked against `AppMag`.
+    /// Returns `MPP`, checked against `AppMag`.
     pub(crate) fn scale(&self) -> Result<Scale, ScaleProblem> {
         let mpp = self.pairs.get("MPP").ok_or(ScaleProblem::Missing)?;
         let value = scale::number("MPP", mpp)?;
         Axes { tag: "MPP", x: value, y: value, source: MppSource::Vendor }.scale(self.objective())
     }
 
-    /// `AppMag`.
+    /// Returns `AppMag`.
     pub(crate) fn objective(&self) -> Option<ObjectivePower> {
         scale::objective(self.pairs.get("AppMag")?)
     }
 
-    /// The pairs under OpenSlide's names, `aperio.MPP` and so on.
+    /// Returns the pairs under OpenSlide's names, `aperio.MPP` and so on.
     pub(crate) fn properties(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.pairs.iter().map(|(key, value)| (format!("aperio.{key}"), value.clone()))
     }

@@ -1,5 +1,5 @@
-//! The two DICOM attributes that tell slides apart without opening them: what
-//! kind of object a file is, and which series it belongs to.
+//! The two DICOM attributes that tell slides apart without opening them: the kind of object that a file is,
+//! and the series that it belongs to.
 //!
 //! Pixels, levels and pixel spacing are OpenSlide's work.
 
@@ -8,7 +8,7 @@ const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
 /// Nested sequences deeper than this are an attack.
 const MAX_DEPTH: u32 = 8;
 
-/// What the start of a DICOM file says.
+/// Facts from the start of a DICOM file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     class: Option<String>,
@@ -17,13 +17,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Whether the object is a whole-slide image.
+    /// `true` if the object is a whole-slide image.
     pub(crate) fn is_whole_slide(&self) -> bool {
         self.class.as_deref() == Some(WHOLE_SLIDE)
     }
 }
 
-/// Whether a file starts as DICOM files do: `DICM` after a preamble of 128 bytes.
+/// `true` if a file starts as DICOM files do: `DICM` after a preamble of 128 bytes.
 pub(crate) fn is_dicom(head: &[u8]) -> bool {
     head.get(128..132) == Some(b"DICM")
 }
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         self.take(4)?.try_into().ok().map(u32::from_le_bytes)
     }
 
-    /// The next data element; `None` at the end of what we have.
+    /// Returns the next data element; `None` at the end of the bytes that we have.
     fn element(&mut self) -> Option<Element<'a>> {
         let (group, number) = (self.u16()?, self.u16()?);
         let vr = self.take(2)?;
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         Some(Element { group, number, value: value.filter(|_| vr != b"SQ") })
     }
 
-    /// Steps over a sequence of undefined length and its items.
+    /// Skips a sequence of undefined length and its items.
     fn skip_undefined(&mut self, depth: u32) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over the elements of an item of undefined length.
+    /// Skips the elements of an item of undefined length.
     fn skip_item(&mut self, depth: u32) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;

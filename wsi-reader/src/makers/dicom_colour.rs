@@ -1,4 +1,4 @@
-//! What the JPEG frames of a DICOM file say of their colours, beside what the file says.
+//! The colours that the JPEG frames of a DICOM file state, checked against those that the file states.
 //!
 //! Some writers call frames `RGB` (PhotometricInterpretation, PS3.3 C.7.6.3.1.2) that are whole JFIF streams, whose
 //! colours are YCbCr by definition (T.871). OpenSlide believes the attribute and hands out the bare components: a
@@ -10,14 +10,15 @@ use crate::{backend::tiff::jpeg_header::Header, source::Source};
 const FRAMES: [u8; 12] = [0xe0, 0x7f, 0x10, 0x00, b'O', b'B', 0, 0, 0xff, 0xff, 0xff, 0xff];
 /// The tag of an item (FFFE,E000).
 const ITEM: [u8; 4] = [0xfe, 0xff, 0x00, 0xe0];
-/// How far into the file its frames may begin: the place of every frame stands before them.
+/// Largest distance into the file at which its frames may begin, bytes: the place of every frame comes before
+/// them.
 const MAX_BEFORE_FRAMES: u64 = 256 << 20;
 const CHUNK: u64 = 1 << 20;
-/// Of the first frame, enough for every table of a JPEG header.
+/// Bytes read of the first frame: enough for every table of a JPEG header.
 const FRAME_HEAD: u64 = 64 << 10;
 
-/// Whether the first frame is a JPEG stream that says of itself that its colours are YCbCr. Not where the file
-/// cannot be read: that is for whoever opens it to say.
+/// `true` if the first frame is a JPEG stream whose own header says that its colours are YCbCr. `false` if
+/// the file cannot be read: the function that opens it reports that.
 pub(crate) fn frames_say_ycbcr(source: &Source) -> bool {
     let Some(start) = first_frame(source) else { return false };
     let count = FRAME_HEAD.min(source.len() - start);
@@ -32,7 +33,7 @@ pub(crate) fn frames_say_ycbcr(source: &Source) -> bool {
         }
 }
 
-/// Where the bytes of the first frame lie: after the table of offsets, which is the first item.
+/// Returns the place of the first frame's bytes: after the table of offsets, which is the first item.
 fn first_frame(source: &Source) -> Option<u64> {
     let mut at = pixel_data(source)? + FRAMES.len() as u64;
     for _ in 0..2 {
@@ -70,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// The end of a DICOM file: `before` bytes, then a table of offsets and one frame.
+    /// Makes the end of a DICOM file: `before` bytes, then a table of offsets and one frame.
     fn file(before: usize, frame: &[u8]) -> Source {
         let mut bytes = vec![7; before];
         bytes.extend(FRAMES);

@@ -9,7 +9,7 @@ use crate::{
     slide::{Scale, ScaleProblem},
 };
 
-/// The scale of a plain TIFF, whose unit ImageJ may state.
+/// Returns the scale of a plain TIFF, whose unit ImageJ may state.
 pub(crate) fn scale(description: &str, resolution: Resolution) -> Result<Scale, ScaleProblem> {
     match fact(description, "unit") {
         Some(unit) if !matches!(unit, "pixel" | "pixels" | "") => match um_per(unit) {
@@ -23,12 +23,13 @@ pub(crate) fn scale(description: &str, resolution: Resolution) -> Result<Scale, 
     }
 }
 
-/// Pictures that ImageJ says the file holds: a stack of more than 4 GiB has one directory for all.
+/// Returns the number of pictures that ImageJ states for the file: a stack of more than 4 GiB has one
+/// directory for all.
 pub(crate) fn pictures(description: &str) -> u64 {
     fact(description, "images").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
-/// The value of one line; `None` where ImageJ did not write the text.
+/// Returns the value of one line; `None` if ImageJ did not write the text.
 fn fact<'a>(description: &'a str, name: &str) -> Option<&'a str> {
     let lines = description.strip_prefix("ImageJ=")?.lines();
     lines.filter_map(|line| line.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value.trim())

@@ -1,4 +1,4 @@
-//! Where each maker hides the size of a pixel.
+//! The places where each maker writes the size of a pixel.
 
 pub(crate) mod aperio;
 pub(crate) mod dicom;
@@ -21,7 +21,7 @@ use crate::{
     slide::{Scale, ScaleProblem},
 };
 
-/// What a file says about itself beside its pixels.
+/// Facts that a file states about itself, apart from its pixels.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) scale: Result<Scale, ScaleProblem>,
@@ -29,8 +29,8 @@ pub(crate) struct Facts {
     pub(crate) properties: BTreeMap<String, String>,
 }
 
-/// Reads the facts of a TIFF whose pages are sorted out. A tag that cannot be
-/// read is as good as absent here: pixels do not depend on it.
+/// Reads the facts of a TIFF whose pages are sorted. A tag that cannot be read counts as absent here: pixels
+/// do not depend on it.
 pub(crate) fn tiff_facts(file: &TiffFile, layout: &Layout) -> Facts {
     let page = &layout.levels[0];
     let mut properties = tiff_resolution::properties(file, &page.directory);
@@ -58,7 +58,7 @@ pub(crate) fn tiff_facts(file: &TiffFile, layout: &Layout) -> Facts {
     Facts { scale, objective, properties }
 }
 
-/// The scale that the maker's text states; where it states none, that of the TIFF's resolution.
+/// Returns the scale that the maker's text states, or that of the TIFF's resolution if it states none.
 fn stated_or(
     stated: Result<Scale, ScaleProblem>,
     resolution: Resolution,

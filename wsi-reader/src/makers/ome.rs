@@ -12,16 +12,16 @@ use crate::{
     slide::{MppSource, Scale, ScaleProblem},
 };
 
-/// Planes of one image whose pages are noted.
+/// Largest number of planes of one image whose pages are noted.
 const MAX_PLANES: usize = 1024;
 
-/// What OME-XML says of one image.
+/// OME-XML facts of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Image {
     x: Option<Length>,
     y: Option<Length>,
     pub(crate) objective: Option<ObjectivePower>,
-    /// What its name says it is, where that is no part of the slide.
+    /// Its role by its name, if that is not part of the slide.
     pub(crate) role: Option<&'static str>,
     /// Its pages, by their place in the chain of directories.
     pub(crate) pages: BTreeSet<usize>,
@@ -34,10 +34,10 @@ struct Length {
     unit: String,
 }
 
-/// Reads the XML; `None` when it does not parse or has no image.
+/// Reads the XML; `None` if it does not parse or has no image.
 pub(crate) fn parse(xml: &str) -> Option<Vec<Image>> {
     let options = roxmltree::ParsingOptions { nodes_limit: 200_000, ..Default::default() };
-    // An entity of HTML that some writers take for one of XML.
+    // An HTML entity that some writers use in XML.
     let xml = xml.trim_start_matches('\u{feff}').replace("&micro;", "\u{b5}");
     let document = roxmltree::Document::parse_with_options(&xml, options).ok()?;
     let root = document.root_element();
@@ -51,7 +51,7 @@ pub(crate) fn parse(xml: &str) -> Option<Vec<Image>> {
     (!images.is_empty()).then_some(images)
 }
 
-/// One image; `first_page` is where its pages begin if it does not say so.
+/// Reads one image; `first_page` is the place where its pages begin if it does not state that.
 fn image(root: roxmltree::Node<'_, '_>, node: roxmltree::Node<'_, '_>, first_page: usize) -> Option<Image> {
     let pixels = node.children().find(|n| n.has_tag_name_local("Pixels"))?;
     let wanted =
@@ -71,8 +71,7 @@ fn image(root: roxmltree::Node<'_, '_>, node: roxmltree::Node<'_, '_>, first_pag
     })
 }
 
-/// The pages that the `TiffData` of an image name. Without a number of planes one is meant; without `TiffData`'s
-/// `IFD` either, all of the image.
+/// Returns a length of the pixels with its unit, µm if none is stated.
 fn length(pixels: roxmltree::Node<'_, '_>, value: &str, unit: &str) -> Option<Length> {
     Some(Length {
         value: pixels.attribute(value)?.to_owned(),
@@ -84,6 +83,8 @@ fn number(node: roxmltree::Node<'_, '_>, name: &str) -> Option<usize> {
     node.attribute(name)?.trim().parse().ok()
 }
 
+/// Returns the pages that the `TiffData` of an image name. Without a number of planes it is one page; if
+/// `TiffData` has no `IFD` either, all pages of the image.
 fn pages(pixels: roxmltree::Node<'_, '_>, first_page: usize) -> BTreeSet<usize> {
     // The samples of one channel, such as red, green and blue, share a page.
     let channels = pixels.children().filter(|n| n.has_tag_name_local("Channel")).count().max(1);
@@ -102,7 +103,7 @@ fn pages(pixels: roxmltree::Node<'_, '_>, first_page: usize) -> BTreeSet<usize> 
     ranges.into_iter().flatten().take(MAX_PLANES).collect()
 }
 
-/// Names are compared without their namespace, which differs by year.
+/// Comparison of names without their namespace, which differs by year.
 trait LocalName {
     fn has_tag_name_local(&self, name: &str) -> bool;
 }
@@ -114,7 +115,7 @@ impl LocalName for roxmltree::Node<'_, '_> {
 }
 
 impl Image {
-    /// The pixel size in µm, checked.
+    /// Returns the pixel size in µm, checked.
     pub(crate) fn scale(&self) -> Result<Scale, ScaleProblem> {
         let x = self.x.as_ref().ok_or(ScaleProblem::Missing)?.um()?;
         let y = match &self.y {
@@ -130,7 +131,7 @@ impl Length {
         let value = scale::number("PhysicalSizeX", &self.value)?;
         match (um_per(&self.unit), self.unit.trim()) {
             (Some(factor), _) => Ok(value * factor),
-            // Units of OME, but no lengths.
+            // Units of OME that are not lengths.
             (None, "pixel" | "reference frame") => Err(ScaleProblem::Missing),
             (None, unit) => Err(ScaleProblem::UnknownUnit {
                 tag: "PhysicalSizeX".into(),

@@ -1,4 +1,4 @@
-//! What OpenSlide says of any slide, taken from its properties as text.
+//! Facts that OpenSlide gives of any slide, taken from its properties as text.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::{
 /// Properties by name.
 pub(crate) type Properties = BTreeMap<String, String>;
 
-/// The pixel size of level 0.
+/// Returns the pixel size of level 0.
 ///
-/// OpenSlide 4 makes one up from a plain TIFF's print resolution, and passes 0
-/// and negative numbers through: all are checked here.
+/// OpenSlide 4 computes one from the print resolution of a plain TIFF, and passes 0 and negative numbers on:
+/// all are checked here.
 pub(crate) fn scale(properties: &Properties) -> Result<Scale, ScaleProblem> {
     let vendor = properties.get("openslide.vendor").map_or("", String::as_str);
     if vendor == "aperio" {
-        // OpenSlide leaves out what is not a number; the file's own text says more.
+        // OpenSlide leaves out values that are not numbers; the file's own text tells more.
         return match properties.get("aperio.MPP") {
             Some(text) => {
                 let value = scale::number("MPP", text)?;
@@ -43,12 +43,12 @@ pub(crate) fn scale(properties: &Properties) -> Result<Scale, ScaleProblem> {
     }
 }
 
-/// The magnification on the label.
+/// Returns the magnification on the label.
 pub(crate) fn objective(properties: &Properties) -> Option<ObjectivePower> {
     scale::objective(properties.get("openslide.objective-power")?)
 }
 
-/// The scanned part of level 0.
+/// Returns the scanned part of level 0.
 pub(crate) fn bounds(properties: &Properties) -> Option<Level0Box> {
     let [x, y, width, height] = ["x", "y", "width", "height"].map(|name| {
         let text = properties.get(&format!("openslide.bounds-{name}"))?;
@@ -59,7 +59,7 @@ pub(crate) fn bounds(properties: &Properties) -> Option<Level0Box> {
         .then(|| Level0Box::new(euclid::point2(x, y), euclid::point2(x + width, y + height)))
 }
 
-/// `RRGGBB`, or white.
+/// Returns the background by `RRGGBB`, or white.
 pub(crate) fn background(properties: &Properties) -> Rgb {
     let text = properties.get("openslide.background-color");
     let value = text.and_then(|text| u32::from_str_radix(text.trim_start_matches('#'), 16).ok());

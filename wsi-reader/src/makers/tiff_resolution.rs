@@ -1,5 +1,5 @@
-//! `XResolution` and its unit: a scale when a microscope wrote it, a printer's
-//! habit when an image program did.
+//! `XResolution` and its unit: a scale if a microscope wrote it, a default for printing if an image program
+//! did.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(crate) struct Resolution {
 
 impl Resolution {
     pub(crate) fn read(file: &TiffFile, directory: &Directory) -> Self {
-        // 0 is how "unknown" is written.
+        // 0 means "unknown".
         let [x, y] =
             [282, 283].map(|tag| file.real(directory, tag).ok().flatten().filter(|&value| value != 0.0));
         // TIFF 6.0: 1 no absolute unit, 2 inch (the default), 3 centimetre.
@@ -37,18 +37,18 @@ impl Resolution {
         Self { unit_um, x, y }
     }
 
-    /// The same numbers in a unit of `um` µm.
+    /// Returns the same numbers in a unit of `um` µm.
     pub(crate) fn in_unit(self, um: f64) -> Self {
         Self { unit_um: Some(um), ..self }
     }
 
-    /// Pixels per unit, the same along both axes, of a unit that is not stated.
+    /// Makes a resolution of pixels per unit, the same along both axes, in a unit that is not stated.
     #[cfg(test)]
     pub(crate) fn per_unit(pixels: f64) -> Self {
         Self { unit_um: None, x: Some(pixels), y: Some(pixels) }
     }
 
-    /// What OpenSlide hands on of a file's tags as text.
+    /// Reads the tags of a file that OpenSlide passes on as text.
     pub(crate) fn of_properties(properties: &BTreeMap<String, String>) -> Self {
         let [x, y] = ["tiff.XResolution", "tiff.YResolution"]
             .map(|name| properties.get(name)?.parse().ok().filter(|&value: &f64| value != 0.0));
@@ -60,7 +60,7 @@ impl Resolution {
         Self { unit_um, x, y }
     }
 
-    /// The scale, unless it is missing or a print setting.
+    /// Returns the scale, unless it is missing or a print setting.
     pub(crate) fn scale(self, objective: Option<ObjectivePower>) -> Result<Scale, ScaleProblem> {
         let (Some(unit), Some(x)) = (self.unit_um, self.x) else { return Err(ScaleProblem::Missing) };
         let y = self.y.unwrap_or(x);
@@ -68,7 +68,7 @@ impl Resolution {
     }
 }
 
-/// The scale of pixels that are `x` by `y` µm by the TIFF's word.
+/// Returns the scale of pixels that the TIFF states to be `x` by `y` µm.
 pub(crate) fn scale_of(x: f64, y: f64, objective: Option<ObjectivePower>) -> Result<Scale, ScaleProblem> {
     let dpi = UM_PER_INCH / x;
     let is_print = PRINT_DPI.iter().any(|print| (dpi / print - 1.0).abs() < 0.005);
@@ -78,7 +78,7 @@ pub(crate) fn scale_of(x: f64, y: f64, objective: Option<ObjectivePower>) -> Res
     Axes { tag: "the TIFF resolution", x, y, source: MppSource::TiffResolution }.scale(objective)
 }
 
-/// The tags OpenSlide also gives as properties, under its names.
+/// Returns the tags that OpenSlide also gives as properties, under its names.
 pub(crate) fn properties(file: &TiffFile, directory: &Directory) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for (tag, name) in [

@@ -1,5 +1,5 @@
-//! What the reader's tests share: painted TIFFs of every layout, and the shared
-//! slides where they are.
+//! Common parts of the reader's tests: painted TIFFs of every layout, and the shared slides where they are
+//! present.
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod tiff;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use openslide_rs::{Address, OpenSlide, Region, Size};
 use wsi_types::{Rgb, RgbBuffer};
 
-/// A small generator of its own, so that a seed names a case for ever
-/// (xorshift64*, Vigna 2016).
+/// A small generator of the project's own, so that a seed names the same case for ever (xorshift64*, Vigna
+/// 2016).
 pub struct Dice(u64);
 
 impl Dice {
@@ -19,7 +19,7 @@ impl Dice {
         Self(case.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// 0 to one less than `sides`.
+    /// Returns 0 to one less than `sides`.
     pub fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -40,7 +40,7 @@ pub fn first_case() -> u64 {
     seed << 32
 }
 
-/// The shared slides, or a visible skip.
+/// Returns the shared slides; `None`, with a printed note, if they are absent.
 pub fn shared_slides() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/slides");
     if folder.is_dir() {
@@ -50,7 +50,7 @@ pub fn shared_slides() -> Option<PathBuf> {
     None
 }
 
-/// The shared cases from the field, or a visible skip.
+/// Returns the shared cases from the field; `None`, with a printed note, if they are absent.
 pub fn shared_cases(folder: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases").join(folder);
     if folder.is_dir() {
@@ -60,8 +60,7 @@ pub fn shared_cases(folder: &str) -> Option<PathBuf> {
     None
 }
 
-/// A smooth picture with some structure: what JPEG keeps well, and where a shift
-/// by one pixel shows.
+/// Paints a smooth picture with some structure: JPEG keeps it well, and a shift by one pixel shows.
 pub fn paint(x: u32, y: u32) -> Rgb {
     let (x, y) = (f64::from(x), f64::from(y));
     let waves = [(90.0, 150.0, 23.0, 0.3), (70.0, 160.0, 31.0, 1.1), (110.0, 130.0, 41.0, 2.0)];

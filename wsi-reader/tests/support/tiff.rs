@@ -1,12 +1,12 @@
-//! A TIFF writer for tests: classic and BigTIFF, both byte orders, any layout,
-//! and wrong on purpose where asked.
+//! A TIFF writer for tests: classic and BigTIFF, both byte orders, any layout, and wrong on purpose where a
+//! test needs it.
 
 use std::io::Write;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use wsi_types::RgbBuffer;
 
-/// How a page is laid out and coded.
+/// Layout and coding of a page.
 #[derive(Clone)]
 pub struct PageSpec {
     pub compression: u16,
@@ -21,7 +21,7 @@ pub struct PageSpec {
     pub rows_per_strip: u32,
     pub sampling: SamplingFactor,
     pub shared_tables: bool,
-    /// JPEG tiles are whole JFIF files.
+    /// `true` if JPEG tiles are whole JFIF files.
     pub jfif: bool,
     pub bits: u16,
     pub sample_format: u16,
@@ -32,9 +32,9 @@ pub struct PageSpec {
     pub per_cm: Option<u32>,
     /// Chunks left out: byte count 0.
     pub absent: Vec<usize>,
-    /// Bytes behind the data of each chunk.
+    /// Bytes added after the data of each chunk.
     pub behind: Vec<u8>,
-    /// The last strip is as high as the others.
+    /// `true` if the last strip is as high as the others.
     pub full_strips: bool,
     pub picture: RgbBuffer,
     pub subs: Vec<PageSpec>,
@@ -80,7 +80,7 @@ impl PageSpec {
         }
     }
 
-    /// One sample of one pixel; edges are repeated outside, as writers do.
+    /// Returns one sample of one pixel; edges are repeated outside, as writers do.
     fn sample(&self, x: usize, y: usize, index: usize) -> u8 {
         let [r, g, b] = self.picture.pixel(x.min(self.picture.width() - 1), y.min(self.picture.height() - 1));
         match (self.photometric, index) {
@@ -168,7 +168,7 @@ impl PageSpec {
     fn jpeg(&self, raw: &[u8], width: usize, rows: usize, samples: usize) -> Vec<u8> {
         let colour = match (samples, self.photometric) {
             (1, _) => ColorType::Luma,
-            // The components as they are, without a marker that says so: Aperio's way.
+            // The components as they are, without a marker for their colours, as Aperio writes them.
             (_, 2) if !self.jfif => ColorType::Ycbcr,
             _ => ColorType::Rgb,
         };
@@ -249,7 +249,7 @@ struct Writer {
     bytes: Vec<u8>,
 }
 
-/// The file of these pages.
+/// Writes a file of these pages.
 pub fn write(flavour: Flavour, pages: &[PageSpec]) -> Vec<u8> {
     let mut bytes = if flavour.big_endian { b"MM".to_vec() } else { b"II".to_vec() };
     if flavour.big_tiff {
@@ -282,7 +282,7 @@ impl Writer {
         at
     }
 
-    /// Writes a page; gives its place and where the link to the next one stands.
+    /// Writes a page; returns its place and that of the link to the next one.
     fn page(&mut self, page: &PageSpec) -> (u64, usize) {
         let subs: Vec<u64> = page.subs.iter().map(|sub| self.page(sub).0).collect();
         let f = self.flavour;

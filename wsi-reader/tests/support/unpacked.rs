@@ -1,19 +1,20 @@
-//! LZW and PackBits from their definitions (TIFF 6.0, sections 13 and 9), slowly: what the reader is held against.
+//! LZW and PackBits from their definitions (TIFF 6.0, sections 13 and 9), slowly: the reference for the
+//! reader.
 
-/// What a reference makes of some data.
+/// Result of a reference decoder.
 pub enum Reference {
-    /// It breaks the rules of its format.
+    /// The data breaks the rules of its format.
     Broken,
-    /// All of it, up to its end mark or, without one, its last byte.
+    /// All of the data, up to its end mark or, without one, its last byte.
     Whole(Vec<u8>),
-    /// All of it, and no end mark where there must be one.
+    /// All of the data, without the end mark that must be there.
     Endless(Vec<u8>),
 }
 
 const CLEAR: usize = 256;
 const END: usize = 257;
 
-/// Codes of 9 to 12 bits, most significant bit first; the width grows one code early.
+/// Reads codes of 9 to 12 bits, most significant bit first; the width grows one code early.
 pub fn lzw(data: &[u8]) -> Reference {
     let (mut out, mut table): (Vec<u8>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     let (mut at, mut width, mut before) = (0, 9, None::<Vec<u8>>);
@@ -40,7 +41,7 @@ pub fn lzw(data: &[u8]) -> Reference {
         };
         let text = match (known, &before) {
             (Some(text), _) => text,
-            // The code that is being made: what came before and its first byte again.
+            // The code that is being made: the code before it, and that one's first byte again.
             (None, Some(before)) if code == table.len() + END + 1 => [&before[..], &before[..1]].concat(),
             (None, _) => return Reference::Broken,
         };
@@ -55,7 +56,8 @@ pub fn lzw(data: &[u8]) -> Reference {
     Reference::Endless(out)
 }
 
-/// A byte from 0 to 127: so many and one copied; from 129: 257 less so many times the next; 128: nothing.
+/// Reads runs that begin with a byte n: 0 to 127 copies the next n + 1 bytes, 129 to 255 repeats the next
+/// byte 257 - n times, and 128 does nothing.
 pub fn pack_bits(data: &[u8]) -> Reference {
     let (mut out, mut at) = (Vec::new(), 0);
     while at < data.len() {

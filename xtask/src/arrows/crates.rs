@@ -1,4 +1,4 @@
-//! The crates of the workspace: what each knows of the others, and how large it is.
+//! The crates of the workspace: the other crates that each depends on, and its size.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use super::modules::source_files;
 
-/// What each crate below the command may know. Those that are not here (the command, and what is thin over engine
-/// and dataset) may know all but the command.
+/// The crates that each crate below the command may depend on. Those that are not listed (the command, and
+/// the thin layers over engine and dataset) may depend on all but the command.
 const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("wsi-types", &[]),
     ("native", &[]),
@@ -32,7 +32,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("viewer", &["merger", "whole-file", "wsi-reader", "wsi-types"]),
     ("xtask", &["native"]),
 ];
-/// Nobody knows the command.
+/// The command, on which no crate may depend.
 const COMMAND: &str = "slidemill";
 
 /// A crate of the workspace.
@@ -44,11 +44,11 @@ pub(super) struct Package {
     pub(super) source: PathBuf,
     /// Lines of its sources, tests within them included.
     pub(super) lines: usize,
-    /// Closures that were given a name.
+    /// Number of closures that were given a name.
     pub(super) closures: usize,
 }
 
-/// All crates of the workspace under `root`, by name.
+/// Returns all crates of the workspace under `root`, by name.
 ///
 /// # Errors
 /// When a manifest or a source cannot be read.
@@ -78,7 +78,7 @@ pub(super) fn packages(root: &Path) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// What some crates know and must not know, each in words.
+/// Describes forbidden dependencies, each in words.
 pub(super) fn forbidden(packages: &[Package]) -> Vec<String> {
     let mut problems = Vec::new();
     for Package { name, knows, .. } in packages {
@@ -96,7 +96,7 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// From behind `start` to the bracket that ends it.
+/// Returns the text from `start` to the bracket that ends it.
 fn section_after<'t>(text: &'t str, start: &str) -> &'t str {
     let rest = text.split_once(start).map_or("", |(_, rest)| rest);
     rest.split_once(']').map_or("", |(section, _)| section)
@@ -112,7 +112,7 @@ fn name_of(manifest: &str) -> Option<String> {
     quoted(line).pop()
 }
 
-/// The names under `[dependencies]`, those of single systems included.
+/// Returns the names under `[dependencies]`, those of single systems included.
 fn dependencies(manifest: &str) -> Vec<String> {
     let mut inside = false;
     let mut names = Vec::new();
@@ -127,7 +127,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
     names
 }
 
-/// How often a closure is bound to a name.
+/// Returns the number of closures that are bound to a name.
 fn named_closures(text: &str) -> usize {
     let is_named = |line: &&str| {
         let line = line.trim_start();

@@ -1,7 +1,7 @@
-//! Which files of a crate import which, read from the paths in them.
+//! The imports between the files of a crate, read from the paths in them.
 //!
-//! A file that another one declares (`mod x;`) and re-exports (`pub use x::…`) is not imported by it: that is its
-//! face. The root of a crate is left out for the same reason.
+//! A file that another one declares (`mod x;`) and re-exports (`pub use x::…`) does not count as imported by
+//! it: that one is its face. The root of a crate is left out for the same reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 /// A module as its path from the root of its crate.
 type Module = Vec<String>;
 
-/// The Rust files under a folder, in order, each with its text.
+/// Returns the Rust files under a folder, in order, each with its text.
 ///
 /// # Errors
 /// When one cannot be read.
@@ -36,7 +36,7 @@ pub(super) fn source_files(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
     Ok(files)
 }
 
-/// The circles of imports between the files of a crate, the longest first; each as module paths.
+/// Returns the circles of imports between the files of a crate, the longest first; each as module paths.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -53,7 +53,7 @@ pub(super) fn circles(source: &Path) -> Result<Vec<Vec<String>>> {
     Ok(circles_of(&imports))
 }
 
-/// `None` for the root of the crate.
+/// Returns the module of a file; `None` for the root of the crate.
 fn module_of(path: &Path) -> Option<Module> {
     let mut module: Module =
         path.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
@@ -64,7 +64,7 @@ fn module_of(path: &Path) -> Option<Module> {
     (!is_root).then_some(module)
 }
 
-/// Without comments, and without the tests that stand last.
+/// Returns the code without comments, and without the tests at its end.
 fn code_of(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -88,19 +88,19 @@ fn imports_of(module: &Module, text: &str, known: &BTreeSet<Module>) -> BTreeSet
     found
 }
 
-/// A path that begins with `super`, from the root of the crate.
+/// Returns a path that begins with `super`, written from the root of the crate.
 fn from_parent(module: &Module, path: &[String]) -> Module {
     let up = path.iter().take_while(|part| *part == "super").count();
     let kept = module.len().saturating_sub(up);
     module[..kept].iter().chain(&path[up..]).cloned().collect()
 }
 
-/// The file that a path leads into.
+/// Returns the file that a path leads into.
 fn deepest_known(path: &[String], known: &BTreeSet<Module>) -> Option<Module> {
     (1..=path.len()).rev().map(|length| path[..length].to_vec()).find(|start| known.contains(start))
 }
 
-/// Without the statements that re-export.
+/// Returns the text without the statements that re-export.
 fn without_faces(text: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;
@@ -113,7 +113,7 @@ fn without_faces(text: &str) -> String {
     kept + rest
 }
 
-/// Every path in `text` that begins with the word `first`, groups in braces taken apart.
+/// Returns every path in `text` that begins with the word `first`, groups in braces taken apart.
 fn paths_in(text: &str, first: &str) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     for (at, _) in text.match_indices(&format!("{first}::")) {
@@ -126,7 +126,7 @@ fn paths_in(text: &str, first: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// Takes one path, or a group of them, off the front of `text`; gives what follows.
+/// Takes one path, or a group of them, off the front of `text`; returns the rest.
 fn take_path<'t>(text: &'t str, mut path: Vec<String>, paths: &mut Vec<Vec<String>>) -> &'t str {
     let text = text.trim_start();
     if let Some(group) = text.strip_prefix('{') {
@@ -168,7 +168,7 @@ fn circles_of(imports: &BTreeMap<&Module, BTreeSet<Module>>) -> Vec<Vec<String>>
     circles
 }
 
-/// All modules that one leads to by its imports; itself only in a circle.
+/// Returns all modules that one leads to by its imports; itself only in a circle.
 fn reached_from<'m>(
     start: &Module,
     imports: &'m BTreeMap<&Module, BTreeSet<Module>>,

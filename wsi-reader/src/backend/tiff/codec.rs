@@ -11,11 +11,11 @@ use super::{
 };
 use crate::mapping::LinearMapping;
 
-/// How the chunks of a page are decoded, worked out once per page.
+/// Settings for decoding the chunks of a page, computed once per page.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     samples: Samples,
-    /// What the page's JPEG tiles share.
+    /// Tables that the page's JPEG tiles share.
     shared: jpeg::Shared,
     background: Rgb,
 }
@@ -25,12 +25,12 @@ impl Decoder {
         Self { samples, shared: jpeg::Shared::new(jpeg_tables), background }
     }
 
-    /// How its samples become 8 bits, when they are more.
+    /// Mapping of its samples to 8 bits, if they have more.
     pub(crate) fn mapping(&self) -> Option<LinearMapping> {
         self.samples.mapping
     }
 
-    /// What the page's JPEG tiles share.
+    /// Tables that the page's JPEG tiles share.
     pub(crate) fn shared(&self) -> &jpeg::Shared {
         &self.shared
     }
@@ -59,15 +59,15 @@ impl Decoder {
         }
     }
 
-    /// A JPEG chunk as a stream of its own; `None` for one that other decoders may
-    /// take for other colours.
+    /// Returns a JPEG chunk as a stream of its own; `None` for one whose colours other decoders may read
+    /// differently.
     pub(crate) fn as_jpeg(&self, page: &Page, stored: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let size = (page.chunk_width as usize, page.chunk_height as usize);
         jpeg::as_own_stream(&self.shared, size, self.samples.colour != Colour::YCbCr, stored)
     }
 
-    /// Decodes a JPEG chunk with each side divided by 2^`shift` (1 to 3). False for
-    /// a kind of stream that can only be decoded whole.
+    /// Decodes a JPEG chunk with each side divided by 2^`shift` (1 to 3). Returns `false` for a kind of
+    /// stream that can only be decoded whole.
     pub(crate) fn decode_reduced(
         &self,
         page: &Page,
@@ -92,7 +92,7 @@ impl Decoder {
         let per_plane = if page.planar { 1 } else { usize::from(page.samples) };
         let sample_bytes = page.sample_bytes() as usize;
         let row_bytes = width * per_plane * sample_bytes;
-        // Some writers fill the last strip up.
+        // Some writers store the last strip at full height.
         let plane_bytes = row_bytes * page.chunk_height as usize;
         let Scratch { stored, samples, unpackers, .. } = scratch;
         samples.resize(plane_bytes * planes.len(), 0);
@@ -121,7 +121,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// What the ends of a chunk's unpacked planes show of damage, in words.
+    /// Describes the damage that shows at the ends of a chunk's unpacked planes, in words.
     pub(crate) fn end_defects(
         &self,
         page: &Page,
@@ -135,7 +135,7 @@ impl Decoder {
         let mut defects = Vec::new();
         for &(start, len) in planes {
             let stored = &stored[start..start + len];
-            // What cannot be unpacked is told by whoever reads it.
+            // A chunk that cannot be unpacked is reported by the function that reads it.
             let Ok(unpacked) = unpackers.unpack(page.compression, stored, samples) else { continue };
             defects.extend(unpacked.defect(page.compression, stored));
         }
@@ -175,7 +175,7 @@ impl Decoder {
     }
 }
 
-/// A colour with alpha laid over the background, rounded to nearest.
+/// Lays a colour with alpha over the background, rounded to nearest.
 pub(crate) fn over(colour: Rgb, alpha: u8, background: Rgb, premultiplied: bool) -> Rgb {
     let alpha = u32::from(alpha);
     std::array::from_fn(|i| {
@@ -192,9 +192,9 @@ struct SampleRows<'a> {
     plane_bytes: usize,
     planes: usize,
     samples: usize,
-    /// 1; 2 for whole numbers and 4 for floats, which are mapped.
+    /// 1 for bytes; 2 for whole numbers and 4 for floats, which are mapped.
     sample_bytes: usize,
-    /// The mapping, and whether the high byte comes first.
+    /// The mapping, and `true` if the high byte comes first.
     mapping: Option<(LinearMapping, bool)>,
 }
 
@@ -228,8 +228,7 @@ fn number(stored: &[u8], big_endian: bool) -> f64 {
     }
 }
 
-/// Predictor 2: each sample was stored as its difference from the one a pixel
-/// to the left.
+/// Undoes predictor 2: each sample was stored as its difference from the one a pixel to the left.
 fn undo_difference(row: &mut [u8], samples: usize, sample_bytes: usize, big_endian: bool) {
     if sample_bytes == 1 {
         for i in samples..row.len() {

@@ -1,4 +1,4 @@
-//! The bones of a TIFF file: header, chain of directories, values of tags.
+//! The structure of a TIFF file: header, chain of directories, values of tags.
 //!
 //! Classic TIFF (TIFF 6.0, section 2) and BigTIFF, both byte orders. Made for
 //! hostile files: every count is checked against a limit and against the length
@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::Source;
 
-/// Directories read from one file, SubIFDs included. A pyramid has tens; a
-/// z-stack some thousands, which we do not read.
+/// Largest number of directories read from one file, SubIFDs included. A pyramid has tens; a z-stack, which
+/// we do not read, has some thousands.
 pub(crate) const MAX_DIRECTORIES: usize = 1024;
-/// Entries of one directory. The standard knows some hundred tags.
+/// Largest number of entries in one directory. The standard knows some hundred tags.
 const MAX_ENTRIES: u64 = 4096;
-/// Bytes of one tag's value: an index of 8 million tiles, or a long OME-XML.
+/// Largest size of one tag's value in bytes: an index of 8 million tiles, or a long OME-XML.
 const MAX_VALUE_BYTES: u64 = 64 << 20;
 
-/// Why the bones do not hold. The text says what was found and expected.
+/// A fault in the structure of the file. The text states what was found and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
 
@@ -42,10 +42,10 @@ pub(crate) struct TiffFile {
     first: u64,
 }
 
-/// One image file directory: tags and where their values stand.
+/// One image file directory: its tags and the places of their values.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
-    /// Where it stands in the file.
+    /// Its place in the file.
     pub(crate) offset: u64,
     entries: BTreeMap<u16, Entry>,
 }
@@ -54,11 +54,11 @@ pub(crate) struct Directory {
 struct Entry {
     kind: u16,
     count: u64,
-    /// Where the value's first byte stands in the file.
+    /// Place of the value's first byte in the file.
     at: u64,
 }
 
-/// Bytes of one value of a TIFF field type; `None` for types nobody defined.
+/// Returns the bytes of one value of a TIFF field type; `None` for types that no standard defines.
 fn width_of(kind: u16) -> Option<u64> {
     match kind {
         1 | 2 | 6 | 7 => Some(1),
@@ -69,7 +69,7 @@ fn width_of(kind: u16) -> Option<u64> {
     }
 }
 
-/// Whether a file that starts with `head` says it is a TIFF.
+/// `true` if a file that starts with `head` claims to be a TIFF.
 pub(crate) fn looks_like_tiff(head: &[u8]) -> bool {
     matches!(head.get(..4), Some(b"II\x2a\0" | b"MM\0\x2a" | b"II\x2b\0" | b"MM\0\x2b"))
 }
@@ -126,8 +126,8 @@ impl TiffFile {
         Ok(found)
     }
 
-    /// The first directory of an NDPI file of more than 4 GiB, which is no sound TIFF:
-    /// 4-byte offsets everywhere but for the first, which has 8 bytes.
+    /// Returns the first directory of an NDPI file of more than 4 GiB, which is not a sound TIFF: all offsets
+    /// have 4 bytes except the first, which has 8.
     pub(crate) fn first_beyond_4_gib(&self) -> Option<Directory> {
         if self.big || self.source.len() <= u64::from(u32::MAX) {
             return None;
@@ -137,7 +137,7 @@ impl TiffFile {
         Some(directory)
     }
 
-    /// The directories a `SubIFDs` tag (330) names.
+    /// Reads the directories that a `SubIFDs` tag (330) names.
     pub(crate) fn sub_directories(&self, parent: &Directory) -> Result<Vec<Directory>> {
         let Some(offsets) = self.unsigned(parent, 330)? else { return Ok(Vec::new()) };
         if offsets.len() > MAX_DIRECTORIES {
@@ -153,8 +153,7 @@ impl TiffFile {
         offsets.into_iter().map(|offset| self.directory(offset).map(|(directory, _)| directory)).collect()
     }
 
-    /// Reads one directory; also gives the place of the next in the chain, 0 at
-    /// its end.
+    /// Reads one directory; also returns the place of the next in the chain, 0 at its end.
     fn directory(&self, offset: u64) -> Result<(Directory, u64)> {
         let (count_bytes, entry_bytes, next_bytes) = if self.big { (8, 20, 8) } else { (2, 12, 4) };
         let head = self.source.bytes_at(offset, count_bytes).map_err(|_| {
@@ -187,7 +186,7 @@ impl TiffFile {
         Ok((Directory { offset, entries }, next.unwrap_or(0)))
     }
 
-    /// One table row; `None` when its type is unknown, which TIFF 6.0 says to skip.
+    /// Reads one table row; `None` if its type is unknown, which TIFF 6.0 says to skip.
     fn entry(&self, raw: &[u8], here: u64) -> Option<(u16, Entry)> {
         let tag = self.u16_in(raw, 0)?;
         let kind = self.u16_in(raw, 2)?;
@@ -299,14 +298,14 @@ impl TiffFile {
         Some(if self.order == ByteOrder::Little { u64::from_le_bytes(raw) } else { u64::from_be_bytes(raw) })
     }
 
-    /// Whether samples of more than a byte are stored most significant first.
+    /// `true` if samples of more than a byte are stored most significant byte first.
     pub(crate) fn is_big_endian(&self) -> bool {
         self.order == ByteOrder::Big
     }
 }
 
 impl Directory {
-    /// Whether the tag stands here.
+    /// `true` if the directory has the tag.
     pub(crate) fn has(&self, tag: u16) -> bool {
         self.entries.contains_key(&tag)
     }

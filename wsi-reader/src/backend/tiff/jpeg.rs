@@ -15,7 +15,7 @@ use super::{
 /// Scans of a progressive stream; more is an attack on time.
 const MAX_SCANS: usize = 64;
 
-/// `JPEGTables` without its end marker; `None` when it holds no stream.
+/// Returns `JPEGTables` without its end marker; `None` if it holds no stream.
 fn tables_to_prepend(tables: &[u8]) -> Option<Vec<u8>> {
     let body = tables.strip_prefix(b"\xff\xd8")?;
     let body = body.strip_suffix(b"\xff\xd9").unwrap_or(body);
@@ -24,8 +24,7 @@ fn tables_to_prepend(tables: &[u8]) -> Option<Vec<u8>> {
 
 /// Decodes `scratch.stored`, a stream of `size` px, into `target`.
 ///
-/// `raw_rgb`: the page says that its three components are red, green and blue;
-/// see [`colours_of`].
+/// `raw_rgb`: the page states that its three components are red, green and blue; see [`colours_of`].
 pub(crate) fn decode(
     shared: &Shared,
     size: (usize, usize),
@@ -51,8 +50,8 @@ pub(crate) fn decode(
     }
 }
 
-/// Decodes `scratch.stored`, a stream of `size` px, with each side divided by
-/// 2^`shift` (1 to 3). False for a kind of stream that can only be decoded whole.
+/// Decodes `scratch.stored`, a stream of `size` px, with each side divided by 2^`shift` (1 to 3). Returns
+/// `false` for a kind of stream that can only be decoded whole.
 pub(crate) fn decode_reduced(
     shared: &Shared,
     size: (usize, usize),
@@ -78,10 +77,9 @@ pub(crate) fn decode_reduced(
 /// An Adobe marker that says that components are red, green and blue.
 const RGB_MARKER: [u8; 16] = *b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00";
 
-/// A chunk of `size` px, given as stored, as a whole stream that any decoder takes
-/// for the same colours as [`decode`] does: tables put before it, and an Adobe marker
-/// where the page alone says that it is RGB. `None` for a stream that cannot be told
-/// so, or is of a kind that is not checked here.
+/// Returns a chunk of `size` px, given as stored, as a whole stream in which any decoder finds the same
+/// colours as [`decode`]: with the tables before it, and an Adobe marker where only the page states that it
+/// is RGB. `None` for a stream whose colours no marker can state, or of a kind that is not checked here.
 pub(crate) fn as_own_stream(
     shared: &Shared,
     size: (usize, usize),
@@ -106,8 +104,8 @@ pub(crate) fn as_own_stream(
     Ok(Some([start, marker, rest].concat()))
 }
 
-/// What common decoders take the three components of a stream for: as libjpeg does, to
-/// which a JFIF marker counts before an Adobe one.
+/// Returns the colours that common decoders assume for the three components of a stream. As in libjpeg, a
+/// JFIF marker counts before an Adobe one.
 fn colours_unasked(header: &Header) -> Colours {
     match (header.jfif, header.adobe) {
         (false, Some(0)) => Colours::Rgb,
@@ -116,17 +114,16 @@ fn colours_unasked(header: &Header) -> Colours {
     }
 }
 
-/// Adds what a tile's own stream says; gives the place where its data starts.
+/// Adds what a tile's own stream states; returns the place where its data starts.
 fn read_header(header: &mut Header, stream: &[u8]) -> Result<usize, Refused> {
     let start = header.read(stream)?;
     start.ok_or_else(|| Refused::Damage("its JPEG data ends before any picture".into()))
 }
 
-/// What the components of a stream are. Aperio writes red, green and blue without
-/// any marker that would say so, and every decoder takes them for YCbCr; there
-/// the page is right. But QuPath and Bio-Formats say the same of whole JFIF
-/// files, whose colours are YCbCr by definition (T.871), and an Adobe marker
-/// states the colours: there the stream is.
+/// Returns the colours of a stream's components. Aperio writes red, green and blue without a marker for it,
+/// and every decoder takes them for YCbCr; there the page is right. QuPath and Bio-Formats write the same in
+/// the page for whole JFIF files, whose colours are YCbCr by definition (T.871), and an Adobe marker states
+/// the colours: in these cases the stream is right.
 fn colours_of(header: &Header, raw_rgb: bool) -> Colours {
     match (header.adobe, header.jfif) {
         (Some(0), _) => Colours::Rgb,
@@ -136,16 +133,16 @@ fn colours_of(header: &Header, raw_rgb: bool) -> Colours {
     }
 }
 
-/// What the tiles of a page share.
+/// Tables that the tiles of a page share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     header: Header,
-    /// The same as bytes without their end marker, to be put before a tile.
+    /// The same tables as bytes without their end marker, to put before a tile.
     bytes: Option<Vec<u8>>,
 }
 
 impl Shared {
-    /// From the page's `JPEGTables` (tag 347), if it has them.
+    /// Reads the page's `JPEGTables` (tag 347), if it has them.
     pub(crate) fn new(tables: Option<&[u8]>) -> Self {
         Self { header: Header::from_tables(tables), bytes: tables.and_then(tables_to_prepend) }
     }
@@ -154,7 +151,7 @@ impl Shared {
         &self.header
     }
 
-    /// A whole stream, for decoders that know nothing of shared tables.
+    /// Joins tables and tile into a whole stream, for decoders that know nothing of shared tables.
     fn join<'a>(&self, stored: &'a [u8], joined: &'a mut Vec<u8>) -> &'a [u8] {
         match &self.bytes {
             Some(tables) => {
@@ -169,14 +166,14 @@ impl Shared {
 }
 
 fn check_size(found: (usize, usize), expected: (usize, usize), height: usize) -> Result<(), String> {
-    // Strips may be stored taller than what is left of the picture.
+    // Strips may be stored taller than the rest of the picture.
     if found.0 == expected.0 && found.1 >= height && found.1 <= expected.1 {
         return Ok(());
     }
     Err(format!("it holds {} x {} px, expected {} x {}", found.0, found.1, expected.0, expected.1))
 }
 
-/// Kinds of JPEG that tiles rarely are: progressive, or with odd sampling.
+/// Decodes kinds of JPEG that are rare in tiles: progressive, or with unusual sampling.
 fn decode_stream(
     stream: &[u8],
     (width, height): (usize, usize),
@@ -245,7 +242,7 @@ pub(crate) fn one_line(error: &impl std::fmt::Display) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Each gray value thrice.
+/// Writes each gray value three times.
 pub(crate) fn spread_gray(gray: &[u8], width: usize, target: &mut Target<'_>) {
     for (to, from) in target.pixels.chunks_exact_mut(target.width * 3).zip(gray.chunks_exact(width)) {
         for (pixel, &value) in to.as_chunks_mut::<3>().0.iter_mut().zip(from) {

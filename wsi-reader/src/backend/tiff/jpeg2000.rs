@@ -9,8 +9,8 @@ use super::{
     target::{Target, guarded},
 };
 
-/// Decodes `scratch.stored` into `target`. `ycc`: the components are YCbCr, as
-/// the TIFF says and the codestream does not.
+/// Decodes `scratch.stored` into `target`. `ycc`: the components are YCbCr, which the TIFF states and the
+/// codestream does not.
 pub(crate) fn decode(
     size: (usize, usize),
     ycc: bool,
@@ -46,7 +46,7 @@ fn decode_stream(
     match components {
         1 => spread_gray(samples, found.0, target),
         3 => {
-            // Subsampled chroma is told from the codestream, and converted already.
+            // The decoder sees subsampled chroma in the codestream, and has converted it already.
             if ycc && !has_subsampled_chroma(stored) {
                 samples
                     .as_chunks_mut::<3>()

@@ -1,5 +1,5 @@
-//! A decoder for what slide tiles are: sequential Huffman JPEG of 8 bits, in one
-//! scan, with at most halved chroma. Others are left to a general decoder.
+//! A decoder for the usual slide tiles: sequential Huffman JPEG of 8 bits, in one scan, with at most halved
+//! chroma. Others are left to a general decoder.
 //!
 //! Pixels are those of libjpeg-turbo, bit for bit: its accurate integer DCT
 //! (Loeffler, Ligtenberg and Moschytz, ICASSP 1989, in 13-bit fixed point),
@@ -15,21 +15,21 @@ use super::{
     target::Target,
 };
 
-/// Bits looked up at once.
+/// Number of bits looked up at once.
 const LOOK: u32 = 10;
 
-/// From zigzag order to row by row.
+/// Place, row by row, of each coefficient in zigzag order.
 pub(super) const NATURAL: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// How the three components become red, green and blue.
+/// Colour model of the three components, to be turned into red, green and blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Colours {
     YCbCr,
-    /// As they are.
+    /// The components are red, green and blue already.
     Rgb,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Workspace {
 #[derive(Default)]
 pub(super) struct Plane {
     stride: usize,
-    /// Real width and height: what lies beyond is padding.
+    /// Real width and height: samples beyond them are padding.
     width: usize,
     height: usize,
     samples: Vec<u8>,
@@ -77,12 +77,12 @@ pub(crate) fn decode(
         let whole = Whole { simd, steps: &tables.steps };
         decode_planes(&whole, header, &tables, codes, planes, data)
     })?;
-    // Compiled for the vector units at hand; it names none of their operations.
+    // Compiled for the vector units that the machine has; `paint` names none of their operations.
     dispatch!(level, _ => paint(header.components().len(), colours, sampling, header, work, target));
     Ok(())
 }
 
-/// Most blocks per MCU across and down, of a stream that is decoded here.
+/// Returns the most blocks per MCU across and down of a stream; refuses a stream that is not decoded here.
 pub(super) fn checked_sampling(header: &Header) -> Result<(usize, usize), Refused> {
     let components = header.components();
     let (h, v) = header.most_sampling();
@@ -99,20 +99,18 @@ pub(super) fn checked_sampling(header: &Header) -> Result<(usize, usize), Refuse
     Ok((h, v))
 }
 
-/// What becomes of the coefficients of a block.
+/// Conversion of a block's coefficients to samples.
 pub(super) trait Transform {
-    /// Samples a block of a component becomes, across and down; 1 to 8.
+    /// Samples across and down that a block of a component becomes; 1 to 8.
     fn points(&self, component: usize) -> (usize, usize);
 
-    /// Takes one block from the scan and writes its samples; false for
-    /// impossible data.
+    /// Takes one block from the scan and writes its samples; returns `false` for impossible data.
     fn block(&self, component: usize, scan: &mut Scan<'_, '_>, out: &mut [u8], stride: usize) -> bool;
 }
 
-/// Which tables each component uses: quantisation, and the places of its codes in
-/// the workspace.
+/// The tables that each component uses: quantisation, and the places of its codes in the workspace.
 pub(super) struct Tables {
-    /// In zigzag order: the walk over coefficients is.
+    /// In zigzag order, the order in which coefficients are read.
     pub(super) steps: [[i16; 64]; 3],
     dc: [usize; 3],
     ac: [usize; 3],
@@ -148,32 +146,31 @@ impl Tables {
 
 /// A Huffman table made for speed.
 pub(super) struct Codes {
-    /// By the next [`LOOK`] bits.
+    /// Entries by the next [`LOOK`] bits.
     looked: Box<[Entry; 1 << LOOK]>,
-    /// Per length: one past the last code, aligned to 16 bits, and what to add to
-    /// a code to get its symbol.
+    /// For each length: one past the last code, aligned to 16 bits, and the number to add to a code to get
+    /// its symbol.
     ends: [(u32, i32); 18],
     symbols: [u8; 256],
 }
 
-/// What some bits begin with.
+/// The code and value with which some bits begin.
 #[derive(Clone, Copy, Default)]
 struct Entry {
     /// The value; where `bits` is 0, the symbol and the length of its code, or 0
     /// for a code longer than [`LOOK`].
     value: i16,
-    /// Places to go on in a block: the run and the value's own. [`END`] for the end
-    /// of the block.
+    /// Places by which the block advances: the run and the value's own. [`END`] for the end of the block.
     places: u8,
-    /// Bits of code and value together; 0 where they are more than [`LOOK`].
+    /// Bits of code and value together; 0 if they are more than [`LOOK`].
     bits: u8,
 }
 
-/// Leads out of any block, further than a run can.
+/// Number of places that leads out of any block, further than a run can.
 const END: u8 = 128;
 
 impl Entry {
-    /// Of `next`, the next [`LOOK`] bits, that begin with the code of this length.
+    /// Makes the entry of `next`, the next [`LOOK`] bits, which begin with the code of this length.
     fn new(next: u32, symbol: u8, length: u32) -> Self {
         let size = u32::from(symbol & 15);
         if length + size > LOOK {
@@ -184,8 +181,8 @@ impl Entry {
     }
 }
 
-/// How far a symbol leads in a block (T.81, F.2.2.2). A run of 16 zeros stands as a
-/// zero after 15; what has no value otherwise ends the block.
+/// Returns the number of places by which a symbol advances in a block (T.81, F.2.2.2). A run of 16 zeros
+/// counts as a zero after 15; any other symbol without a value ends the block.
 #[inline(always)]
 fn places(symbol: u8) -> u8 {
     let run = symbol >> 4;
@@ -220,7 +217,7 @@ impl Codes {
         Some(Self { looked, ends, symbols: table.symbols })
     }
 
-    /// Symbol and length of a code longer than [`LOOK`] bits.
+    /// Returns symbol and length of a code longer than [`LOOK`] bits.
     #[cold]
     #[inline(never)]
     fn long_symbol(&self, hold: u64) -> Option<(u8, u32)> {
@@ -232,7 +229,7 @@ impl Codes {
     }
 }
 
-/// The value of `size` bits (T.81, F.2.2.1).
+/// Returns the value of `size` bits (T.81, F.2.2.1).
 #[inline(always)]
 fn value_of(raw: u32, size: u32) -> i16 {
     if size == 0 {
@@ -242,26 +239,26 @@ fn value_of(raw: u32, size: u32) -> i16 {
     raw.wrapping_sub((below << (size & 31)).wrapping_sub(below)) as i16
 }
 
-/// Entropy-coded bits, left-aligned; zeros stand behind the end of the data.
+/// Entropy-coded bits, left-aligned; zeros follow the end of the data.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     at: usize,
     hold: u64,
     count: u32,
-    /// Zero bits put behind the end.
+    /// Zero bits added after the end.
     invented: u32,
 }
 
 impl Bits<'_> {
-    /// Makes sure of at least 56 bits. Always reads: how many bits are left is as
-    /// good as random, and a branch on it would be guessed wrong.
+    /// Ensures at least 56 bits. It always reads: the number of bits left is as good as random, and the
+    /// processor would mispredict a branch on it.
     #[inline(always)]
     fn refill(&mut self) {
         if let Some(chunk) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
             let next = u64::from_be_bytes(*chunk);
             let inverted = !next;
-            // Zero bytes of the complement are the 0xff that need care.
+            // A zero byte of the complement is an 0xff, which needs care.
             if inverted.wrapping_sub(0x0101_0101_0101_0101) & !inverted & 0x8080_8080_8080_8080 == 0 {
                 self.hold |= next >> (self.count & 63);
                 self.at = self.at.wrapping_add(((63 - (self.count & 63)) >> 3) as usize);
@@ -310,8 +307,8 @@ impl Bits<'_> {
         value
     }
 
-    /// The next value and how far it leads, from at most [`LOOK`] bits, or `None`
-    /// where they do not hold it.
+    /// Returns the next value and the places by which it advances, from at most [`LOOK`] bits; `None` if
+    /// these do not hold it.
     #[inline(always)]
     fn looked_up(&mut self, codes: &Codes) -> Option<(i16, u8)> {
         let entry = codes.looked[(self.hold >> (64 - LOOK)) as usize];
@@ -319,7 +316,7 @@ impl Bits<'_> {
         (entry.bits != 0).then_some((entry.value, entry.places))
     }
 
-    /// The same from at most 31 bits; `None` for a code that is in no table.
+    /// Returns the same from at most 31 bits; `None` for a code that is in no table.
     #[inline(always)]
     fn spelled_out(&mut self, codes: &Codes) -> Option<(i16, u8)> {
         let entry = codes.looked[(self.hold >> (64 - LOOK)) as usize];
@@ -333,13 +330,14 @@ impl Bits<'_> {
         Some((value_of(self.take(size), size), places(symbol)))
     }
 
-    /// More bits were used than the data holds.
+    /// `true` if more bits were used than the data holds.
     fn is_spent(&self) -> bool {
         self.invented > self.count
     }
 
-    /// Whether bytes of data are left before the next marker: after the last block a sign that codes were read where
-    /// none begin. Zeros and ones are fill before a marker; without one they are what was never written.
+    /// `true` if bytes of data are left before the next marker: after the last block a sign that codes were
+    /// read where none begin. Zeros and ones are fill before a marker; without a marker they are data that
+    /// was never written.
     fn goes_on(&self) -> bool {
         let held = self.count.saturating_sub(self.invented);
         // The rest of the byte that the last code ends in is padding.
@@ -352,7 +350,7 @@ impl Bits<'_> {
         }
     }
 
-    /// Steps over the restart marker that must stand here.
+    /// Steps over the restart marker that must be here.
     fn restart(&mut self) -> bool {
         (self.hold, self.count, self.invented) = (0, 0, 0);
         while self.data.get(self.at..self.at + 2).is_some_and(|pair| pair == [0xff, 0xff]) {
@@ -368,12 +366,12 @@ impl Bits<'_> {
     }
 }
 
-/// What encoders write between the data and a marker.
+/// `true` for a byte that encoders write between the data and a marker.
 fn is_fill(byte: u8) -> bool {
     byte == 0 || byte == 0xff
 }
 
-/// What a component has in every MCU.
+/// Sizes of one component that are the same in every MCU.
 struct Lane<'a> {
     /// Blocks.
     across: usize,
@@ -461,7 +459,7 @@ fn damage(words: &str) -> Result<(), Refused> {
     Err(Refused::Damage(words.to_owned()))
 }
 
-/// Where the next block of a component stands in the entropy-coded data.
+/// Reader of a component's next block in the entropy-coded data.
 pub(super) struct Scan<'a, 'data> {
     bits: &'a mut Bits<'data>,
     dc: &'a Codes,
@@ -471,8 +469,8 @@ pub(super) struct Scan<'a, 'data> {
 }
 
 impl Scan<'_, '_> {
-    /// Hands the block's values to `put` with their places in zigzag order, the
-    /// first always; whether there was another, or `None` for impossible data.
+    /// Passes the block's values to `put` with their places in zigzag order, the first always. Returns `true`
+    /// if there was another, `None` for impossible data.
     #[inline(always)]
     pub(super) fn walk(&mut self, mut put: impl FnMut(usize, i16)) -> Option<bool> {
         let Self { bits, dc, ac, previous } = self;
@@ -487,7 +485,7 @@ impl Scan<'_, '_> {
         let mut place = 1_usize;
         loop {
             bits.refill();
-            // As many as there are bits for in any case.
+            // As many as the loaded bits are always enough for.
             for _ in 0..56 / LOOK {
                 let looked_up = bits.looked_up(ac);
                 let (value, places) = match looked_up {
@@ -507,8 +505,7 @@ impl Scan<'_, '_> {
                     if place == 64 {
                         put(63, value);
                     }
-                    // Out of the block: by its last value, its end, or a run that is
-                    // too long.
+                    // Past the block: after its last value, at its end mark, or by a run that is too long.
                     let ended = place > usize::from(END);
                     return (ended || place == 64).then_some(place != usize::from(END) + 1);
                 }
@@ -588,7 +585,7 @@ impl<S: Simd> Wide<S> {
         Self(self.0 - other.0, self.1 - other.1)
     }
 
-    /// Rounds `bits` away and goes back to 16 bits.
+    /// Rounds `bits` away and returns to 16 bits.
     #[inline(always)]
     fn descaled(self, simd: S, bits: u32) -> i16x8<S> {
         let half = i32x4::simd_from(simd, [1 << (bits - 1); 4]);
@@ -756,8 +753,8 @@ fn upsample(plane: &Plane, y: usize, (across, down): (bool, bool), sums: &mut Ve
     }
 }
 
-/// Twice as many samples: each leans a quarter towards its neighbour; the ends
-/// lean on themselves.
+/// Doubles the number of samples: each new one is moved a quarter of the way to the neighbour on its side;
+/// the ends use themselves as neighbours.
 #[inline(always)]
 fn spread(
     sums: &[u16],

@@ -1,6 +1,6 @@
-//! Does a baseline JPEG stream add up? Walks the entropy-coded data without
-//! making pixels, and finds bit rot that decoders pass over in silence: codes
-//! that do not exist, blocks that overflow, data left over or missing at the end.
+//! A check that a baseline JPEG stream is consistent. It walks the entropy-coded data without making pixels,
+//! and finds bit rot that decoders pass over in silence: codes that do not exist, blocks that overflow, data
+//! left over or missing at the end.
 //!
 //! ITU-T T.81: tables in annex B, decoding in annex F.2.
 
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::jpeg_header::{Component, Header, Huffman, Refused};
 
-/// Damage in words, or `None` for a sound stream. `shared` is what the page's
-/// tables say. Progressive and arithmetic streams are not judged.
+/// Describes the damage in words; `None` for a sound stream. `shared` holds the page's tables. Progressive
+/// and arithmetic streams are not judged.
 pub(crate) fn defect(shared: &Header, stream: &[u8]) -> Option<String> {
     let mut header = shared.clone();
     match header.read(stream) {
@@ -20,8 +20,8 @@ pub(crate) fn defect(shared: &Header, stream: &[u8]) -> Option<String> {
     }
 }
 
-/// A Huffman table: for each code length the smallest code, one past the
-/// largest, and where its symbols start.
+/// A Huffman table: for each code length the smallest code, one past the largest, and the place of its first
+/// symbol.
 struct Codes {
     /// Symbol and length of every code of up to 8 bits, by the next 8 bits.
     short: Vec<(u8, u8)>,
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
         self.header.quantisation[component.quantisation].as_deref().map_or(1, |steps| i32::from(steps[0]))
     }
 
-    /// Walks all blocks of the scan and what follows it.
+    /// Walks all blocks of the scan and the data after it.
     fn scan(&self, data: &[u8]) -> Result<(), String> {
         let header = self.header;
         let (h, v) = header.most_sampling();

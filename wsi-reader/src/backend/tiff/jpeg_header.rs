@@ -1,15 +1,14 @@
-//! What stands before the entropy-coded data of a JPEG stream (ITU-T T.81,
-//! annex B): tables, frame and scan, for sequential Huffman streams of 8 bits.
+//! The part of a JPEG stream before its entropy-coded data (ITU-T T.81, annex B): tables, frame and scan, for
+//! sequential Huffman streams of 8 bits.
 
 use std::sync::Arc;
 
-/// Why a stream's header is not one to decode here.
+/// Reasons why a stream is not decoded here, found in its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Progressive, arithmetic, 12 bits, one scan per component: another decoder
-    /// may know.
+    /// Progressive, arithmetic, 12 bits, or one scan per component: another decoder may read it.
     OtherKind,
-    /// In words.
+    /// Damage, in words.
     Damage(String),
 }
 
@@ -39,8 +38,7 @@ pub(crate) struct Component {
 
 /// Everything up to the first scan.
 ///
-/// Cloned per tile from what the tiles of a page share; tables are counted, not
-/// copied.
+/// It is cloned for each tile from the shared tables of the page; tables are reference-counted, not copied.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Header {
     pub(crate) dc: [Option<Arc<Huffman>>; 4],
@@ -53,14 +51,14 @@ pub(crate) struct Header {
     count: usize,
     /// MCUs between restart markers; 0 for none.
     pub(crate) restart_interval: usize,
-    /// `Some` with the transform byte of an Adobe marker.
+    /// The transform byte of an Adobe marker, if there is one.
     pub(crate) adobe: Option<u8>,
     pub(crate) jfif: bool,
 }
 
 impl Header {
-    /// What a page's `JPEGTables` say; nothing where they are broken, so that each
-    /// tile says what it misses.
+    /// Reads a page's `JPEGTables`. Returns an empty header if they are broken, so that each tile reports
+    /// what it misses.
     pub(crate) fn from_tables(tables: Option<&[u8]>) -> Self {
         let mut header = Self::default();
         match tables.map(|tables| header.read(tables)) {
@@ -73,12 +71,12 @@ impl Header {
         &self.components[..self.count]
     }
 
-    /// Whether the components are red, green and blue by their names.
+    /// `true` if the names of the components say that they are red, green and blue.
     pub(crate) fn is_named_rgb(&self) -> bool {
         self.components().iter().map(|c| c.id).eq(*b"RGB")
     }
 
-    /// Most blocks per MCU of any component, across and down.
+    /// Returns the most blocks per MCU of any component, across and down.
     pub(crate) fn most_sampling(&self) -> (usize, usize) {
         let components = self.components().iter();
         let across = components.clone().map(|c| c.horizontal).max();
@@ -86,9 +84,8 @@ impl Header {
         (across.unwrap_or(1), down.unwrap_or(1))
     }
 
-    /// Reads the segments of a stream after its start marker. Gives the place
-    /// where entropy-coded data starts, or `None` when the stream ends before:
-    /// so do tables on their own.
+    /// Reads the segments of a stream after its start marker. Returns the place where entropy-coded data
+    /// starts, or `None` if the stream ends before that, as tables on their own do.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refused> {
         if !bytes.starts_with(b"\xff\xd8") {
             return Err(Refused::Damage(format!(

@@ -1,20 +1,18 @@
 //! JPEG tiles at a half, a quarter or an eighth of their size, made inside the DCT.
 //!
-//! A reduced sample is the *mean* of the samples it stands for, as averaging the
-//! whole picture would give: no other picture, only less work. The mean of two
-//! neighbours of the cosine of frequency u is, with N points left,
-//! `cos((2k+1)uπ/2N) · cos(uπ/16)`, so coefficients need a factor each, those
-//! above N fold back onto those below (`u` onto `2N - u`, with its sign turned),
-//! and a transform of N points does the rest; four and eight neighbours likewise,
-//! step by step. So frequencies that a plain scaled DCT (as in libjpeg) cuts off
+//! A reduced sample is the *mean* of the samples it replaces, as averaging the whole picture would give: the
+//! same picture for less work. The mean of two neighbours of the cosine of frequency u is, with N points
+//! left, `cos((2k+1)uπ/2N) · cos(uπ/16)`, so coefficients need a factor each, those above N fold back onto
+//! those below (`u` onto `2N - u`, with its sign turned), and a transform of N points does the rest; four and
+//! eight neighbours likewise, step by step. So frequencies that a plain scaled DCT (as in libjpeg) cuts off
 //! count here, as they do in an average.
 //!
-//! Halved chroma goes through libjpeg's triangle filter before whole pixels are
-//! averaged; here the mean of that filter is applied afterwards. It is exact at
-//! one half; below, what the filter takes from a neighbour is its mean.
+//! Halved chroma goes through libjpeg's triangle filter before whole pixels are averaged; here the mean of
+//! that filter is applied afterwards. It is exact at one half; below, the filter takes the mean of a
+//! neighbour in place of its nearest sample.
 //!
-//! So pixels differ from averaged whole ones by rounding, where whole ones were
-//! clamped, and by that little in chroma.
+//! So pixels differ from averaged whole ones only by rounding, where whole ones were clamped, and by that
+//! small error in chroma.
 
 use fearless_simd::{Level, Simd, dispatch};
 
@@ -55,8 +53,8 @@ pub(super) fn decode_reduced(
     Ok(())
 }
 
-/// Samples a block of each component becomes, across and down, so that all have
-/// one size. Chroma that is stored at half the size already is halved once less.
+/// Returns the samples that a block of each component becomes, across and down, so that all have one size.
+/// Chroma that is stored at half the size already is halved once less.
 fn shapes(header: &Header, (h, v): (usize, usize), factor: usize) -> [(usize, usize); 3] {
     let mut shapes = [(8 / factor, 8 / factor); 3];
     if header.components().len() == 3 {
@@ -96,9 +94,8 @@ fn paint(
     }
 }
 
-/// Row `y` of chroma, along halved sides with the mean of libjpeg's triangle
-/// filter over `factor` px: each neighbour has a part of `1 / (4 factor)`, the
-/// ends lean on themselves.
+/// Writes row `y` of chroma, along halved sides with the mean of libjpeg's triangle filter over `factor` px:
+/// each neighbour has a part of `1 / (4 factor)`, and the ends use themselves as neighbours.
 #[inline(always)]
 fn soften(
     plane: &Plane,
@@ -108,7 +105,7 @@ fn soften(
     weighed: &mut Vec<u32>,
     out: &mut Vec<u8>,
 ) {
-    // Known numbers, so that multiplying and dividing are shifts.
+    // Constants, so that multiplying and dividing are shifts.
     match factor {
         2 => soften_by::<8>(plane, y, halved, weighed, out),
         4 => soften_by::<16>(plane, y, halved, weighed, out),
@@ -155,7 +152,7 @@ fn soften_by<const PARTS: u32>(
     }
 }
 
-/// Leans each sum on its neighbours across.
+/// Adds to each sum its share of the neighbours across.
 #[inline(always)]
 fn spread<const PARTS: u32>(sums: &[u32], out: &mut [u8], rounded: impl Fn(u32) -> u32) {
     let last = sums.len() - 1;
@@ -166,14 +163,14 @@ fn spread<const PARTS: u32>(sums: &[u32], out: &mut [u8], rounded: impl Fn(u32) 
     out[0] = rounded(lean::<PARTS>(sums[0], sums[0], sums[last.min(1)])) as u8;
 }
 
-/// The sum of a value and its neighbours, one part from each of these.
+/// Sums a value and its neighbours, one part from each neighbour.
 #[inline(always)]
 fn lean<const PARTS: u32>(this: u32, before: u32, after: u32) -> u32 {
     (PARTS - 2).wrapping_mul(this).wrapping_add(before).wrapping_add(after)
 }
 
 struct Reduced<'a, S> {
-    /// For components that need no reducing.
+    /// Transform of components that need no reducing.
     whole: Whole<'a, S>,
     shapes: [(usize, usize); 3],
     folds: &'a [Fold; 3],
@@ -199,7 +196,7 @@ impl<S: Simd> Transform for Reduced<'_, S> {
             (2, 4) => reduce::<2, 4>(fold, scan, out, stride),
             (2, 1) => reduce::<2, 1>(fold, scan, out, stride),
             (1, 2) => reduce::<1, 2>(fold, scan, out, stride),
-            // No other shape comes of sampling that is whole or halved.
+            // Sampling that is whole or halved gives no other shape.
             _ => false,
         }
     }
@@ -253,8 +250,7 @@ fn transform<const X: usize, const Y: usize>(folded: &[[f32; X]; Y]) -> [[f32; X
     out
 }
 
-/// Where each coefficient goes, in zigzag order, and its factor: quantisation,
-/// norm and averaging in one.
+/// The target of each coefficient, in zigzag order, and its factor: quantisation, norm and averaging in one.
 struct Fold([(u8, f32); 64]);
 
 impl Fold {
@@ -268,8 +264,8 @@ impl Fold {
     }
 }
 
-/// Onto which frequency of `points` a frequency of 8 points falls when
-/// neighbours are averaged, and its factor, the norm of the DCT included.
+/// Returns the frequency of `points` onto which a frequency of 8 points falls when neighbours are averaged,
+/// and its factor, the norm of the DCT included.
 fn folded(frequency: usize, points: usize) -> (usize, f64) {
     let (mut u, mut left) = (frequency, 8);
     let mut factor = if frequency == 0 { 0.5 * COSINES[4] } else { 0.5 };
@@ -286,7 +282,7 @@ fn folded(frequency: usize, points: usize) -> (usize, f64) {
     (u, factor)
 }
 
-/// cos(k π / 16) for k = 0 to 8, written out so that every machine has the same.
+/// cos(k π / 16) for k = 0 to 8, written out so that every machine uses the same numbers.
 const COSINES: [f64; 9] = [
     1.0,
     0.980_785_280_403_230_4,

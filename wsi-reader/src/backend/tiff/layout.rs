@@ -1,4 +1,4 @@
-//! Which pages of a TIFF are levels, and which are pictures beside the slide.
+//! Sorting of a TIFF's pages into levels and pictures beside the slide.
 //!
 //! | a page that | is |
 //! | --- | --- |
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::makers::{imagej, ome};
 
-/// Whose TIFF it is.
+/// The maker or standard of the TIFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Aperio,
@@ -49,25 +49,23 @@ pub(crate) struct Layout {
     /// Sharpest first; at least one.
     pub(crate) levels: Vec<Page>,
     pub(crate) associated: BTreeMap<String, Page>,
-    /// What the file says of itself: the text of its first page, of level 0 where
-    /// that has none.
+    /// The file's description of itself: the text of its first page, or of level 0 if that page has none.
     pub(crate) description: String,
-    /// What OME-XML says of the image that is read; `None` for other formats, and
-    /// where the XML cannot be read.
+    /// OME-XML facts of the image that is read; `None` for other formats, and if the XML cannot be read.
     pub(crate) ome: Option<ome::Image>,
     /// Pictures that may show tissue and are not read, in words.
     pub(crate) remarks: Vec<String>,
 }
 
 impl Layout {
-    /// Reads every directory and decides what it is for.
+    /// Reads every directory and decides its role.
     pub(crate) fn read(file: &TiffFile) -> Result<Self, Refusal> {
         if file.first_beyond_4_gib().is_some_and(|directory| directory.has(tag::NDPI_FORMAT)) {
             return Err(Refusal::LeftToOpenSlide { vendor: "hamamatsu", remarks: Vec::new() });
         }
         let directories = file.directories()?;
         let first = directories.first().ok_or_else(|| Refusal::Broken("the file has no directory".into()))?;
-        // Before sizes are judged: a maker's format may bend them.
+        // Before sizes are judged: a maker's format may not obey TIFF's rules for them.
         if first.has(tag::NDPI_FORMAT) {
             let remarks = focal_planes(file, &directories);
             return Err(Refusal::LeftToOpenSlide { vendor: "hamamatsu", remarks });
@@ -128,14 +126,14 @@ impl Layout {
     }
 }
 
-/// A page and what is known of its part in the file.
+/// A page and its known role in the file.
 #[derive(Debug)]
 struct Picture {
     page: Page,
     /// Its place in the chain of directories, or that of the page whose SubIFD it is.
     index: usize,
     is_sub: bool,
-    /// What it says it is, where that is no part of the slide.
+    /// The role that the page itself states, if that is not part of the slide.
     says: Option<&'static str>,
     /// The image of OME-XML that it belongs to.
     image: Option<usize>,
@@ -154,7 +152,7 @@ impl Picture {
         for (index, page) in pages.into_iter().enumerate() {
             let image = image_of_page(images, index);
             let says = image.and_then(|image| images[image].role).or_else(|| said(file, format, &page));
-            // Aperio has none, and what belongs to a label is no level either.
+            // Aperio has none, and a page that belongs to a label is not a level either.
             if format != Format::Aperio && says.is_none() {
                 for page in sub_pages(file, index, &page)? {
                     let says = said(file, format, &page);
@@ -174,9 +172,8 @@ impl Picture {
         self.says.is_none() && self.page.subfile & MASK == 0
     }
 
-    /// Whether it is the whole of `base`, reduced, of the same focal plane and scene.
-    /// `next` is where the next page of the base's size stands: what lies behind
-    /// it belongs to that one.
+    /// `true` if the page shows the whole of `base`, reduced, from the same focal plane and scene. `next` is
+    /// the place of the next page of the base's size: pages after it belong to that one.
     fn is_level_of(&self, base: &Self, next: Option<usize>) -> bool {
         let of_one_image = self.image.is_none() || base.image.is_none() || self.image == base.image;
         let near = match self.is_sub || base.is_sub {
@@ -191,16 +188,16 @@ impl Picture {
             && shows_same_area(&base.page, &self.page)
     }
 
-    /// Whether it may show tissue that level 0 does not. A strip much smaller than the slide is a label or macro that does
-    /// not say so.
+    /// `true` if the page may show tissue that level 0 does not. A strip much smaller than the slide is taken
+    /// for a label or macro without a name.
     fn shows_another_area(&self, base: &Self) -> bool {
         let is_large = self.page.tiled || self.page.pixels() * 16 >= base.page.pixels();
         let is_reduced = shows_same_area(&base.page, &self.page) && self.image == base.image;
         self.may_be_slide() && !self.is_sub && !same_size(&base.page, &self.page) && is_large && !is_reduced
     }
 
-    /// What it is called among the pictures beside the slide; `None` for masks, further
-    /// planes, and what belongs to another scene.
+    /// Returns its name among the pictures beside the slide; `None` for masks, further planes, and pages of
+    /// another scene.
     fn name_beside(&self, base: &Self, format: Format) -> Option<String> {
         match self.says {
             Some(name) => Some(name.to_owned()),
@@ -215,7 +212,7 @@ impl Picture {
     }
 }
 
-/// The image of OME-XML that a page belongs to; where several claim it, the one that says what it is.
+/// Returns the image of OME-XML that a page belongs to; if several claim it, the one that states its role.
 fn image_of_page(images: &[ome::Image], index: usize) -> Option<usize> {
     let mut claiming = (0..images.len()).filter(|&image| images[image].pages.contains(&index));
     claiming.clone().find(|&image| images[image].role.is_some()).or_else(|| claiming.next())
@@ -228,8 +225,8 @@ fn sub_pages(file: &TiffFile, index: usize, page: &Page) -> Result<Vec<Page>, Re
     directories.iter().map(|directory| Page::read(file, directory).map_err(in_sub)).collect()
 }
 
-/// The place of the largest picture that may be the slide; of several the first.
-/// Aperio's is tiled, unless nothing is.
+/// Returns the place of the largest picture that may be the slide; of several, the first. Aperio's slide is
+/// tiled, unless no page is.
 fn largest(format: Format, pictures: &[Picture]) -> Result<usize, Refusal> {
     let tiled_only = format == Format::Aperio && pictures.iter().any(|p| p.may_be_slide() && p.page.tiled);
     let places = pictures.iter().enumerate();
@@ -244,7 +241,7 @@ fn largest(format: Format, pictures: &[Picture]) -> Result<usize, Refusal> {
         })
 }
 
-/// Channels in pages of their own are no colours that could be shown.
+/// Refuses channels in pages of their own: they are not colours that can be shown.
 fn refuse_planes(base: &Picture, others: &[Picture]) -> Result<(), Refusal> {
     let planes = 1 + others.iter().filter(|picture| is_another_plane(base, picture)).count();
     if base.page.samples >= 3 || planes == 1 {
@@ -254,7 +251,7 @@ fn refuse_planes(base: &Picture, others: &[Picture]) -> Result<(), Refusal> {
     Err(Refusal::Unsupported { feature, for_all: true })
 }
 
-/// A page of the base's size beside it: another focal plane, time point, channel or scene.
+/// `true` for a page of the base's size: another focal plane, time point, channel or scene.
 fn is_another_plane(base: &Picture, picture: &Picture) -> bool {
     picture.may_be_slide()
         && !picture.is_sub
@@ -263,12 +260,12 @@ fn is_another_plane(base: &Picture, picture: &Picture) -> bool {
         && picture.page.subfile & REDUCED == 0
 }
 
-/// Where in the chain the next page of the base's size stands.
+/// Returns the place in the chain of the next page of the base's size.
 fn next_of_same_size(base: &Picture, others: &[Picture]) -> Option<usize> {
     others.iter().filter(|picture| is_another_plane(base, picture)).map(|picture| picture.index).min()
 }
 
-/// What may show tissue and is not read, in words.
+/// Describes pictures that may show tissue and are not read, in words.
 fn not_read(base: &Picture, rest: &[Picture]) -> Vec<String> {
     let mut remarks = Vec::new();
     let planes = rest.iter().filter(|picture| is_another_plane(base, picture)).count();
@@ -299,8 +296,8 @@ fn not_read(base: &Picture, rest: &[Picture]) -> Vec<String> {
     remarks
 }
 
-/// Focal planes of an NDPI file beside the one that OpenSlide reads: private tag 65424 is the offset of a page from
-/// the focus.
+/// Describes the focal planes of an NDPI file other than the one that OpenSlide reads: private tag 65424 is
+/// the offset of a page from the focus.
 fn focal_planes(file: &TiffFile, directories: &[Directory]) -> Vec<String> {
     let offsets: BTreeSet<Vec<u8>> = directories
         .iter()
@@ -338,14 +335,13 @@ fn same_size(a: &Page, b: &Page) -> bool {
     (a.width, a.height) == (b.width, b.height)
 }
 
-/// Same colours and depth, so one pyramid.
+/// `true` if both have the same colours and depth, and so may be of one pyramid.
 fn alike(a: &Page, b: &Page) -> bool {
     (a.samples, &a.bits, a.sample_format) == (b.samples, &b.bits, b.sample_format)
 }
 
-/// Whether a smaller page is the whole of the larger one, reduced: its sides are
-/// those of the larger one divided by one number, give or take the 2 px that
-/// writers round away.
+/// `true` if a smaller page is the whole of the larger one, reduced: its sides are those of the larger one
+/// divided by one number, give or take the 2 px that writers round away.
 fn shows_same_area(base: &Page, page: &Page) -> bool {
     if page.subfile & 4 != 0 || page.width >= base.width || page.height > base.height {
         return false;
@@ -369,7 +365,7 @@ fn format_of(description: &str) -> Format {
     }
 }
 
-/// The marks by which makers' TIFFs are known that OpenSlide reads better.
+/// Returns the maker of a TIFF that OpenSlide reads better, known by marks in the file.
 fn left_to_openslide(
     file: &TiffFile,
     software: &str,
@@ -395,7 +391,7 @@ fn left_to_openslide(
     Ok(None)
 }
 
-/// What a page says it is, where that is no part of the slide.
+/// Returns the role that a page states, if that is not part of the slide.
 fn said(file: &TiffFile, format: Format, page: &Page) -> Option<&'static str> {
     let of_maker = match format {
         Format::Aperio => aperio_role(page),
@@ -407,8 +403,8 @@ fn said(file: &TiffFile, format: Format, page: &Page) -> Option<&'static str> {
         .or_else(|| role_in(&file.text(&page.directory, tag::PAGE_NAME).ok()??))
 }
 
-/// The second line of an Aperio description starts with the picture's name, or with the size of a level. Without
-/// either the kind of page tells: 1 for the label, 9 for the macro.
+/// Returns the role of an Aperio page. The second line of its description starts with the picture's name, or
+/// with the size of a level. Without either the kind of page decides: 1 for the label, 9 for the macro.
 fn aperio_role(page: &Page) -> Option<&'static str> {
     let second = page.description.lines().nth(1).unwrap_or_default().trim_start();
     let word = second.split_whitespace().next().unwrap_or_default();
@@ -420,7 +416,7 @@ fn aperio_role(page: &Page) -> Option<&'static str> {
     })
 }
 
-/// `ImageType` of a page's XML.
+/// Returns the role that `ImageType` of a page's XML states.
 fn perkin_elmer_role(description: &str) -> Option<&'static str> {
     let (_, after) = description.split_once("<ImageType>")?;
     role_of(after.split('<').next()?.trim())

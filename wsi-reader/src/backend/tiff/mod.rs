@@ -49,17 +49,17 @@ use crate::{
 };
 
 const WHITE: Rgb = [255; 3];
-/// Of a classic TIFF.
+/// Bytes of a classic TIFF's header.
 const HEADER_BYTES: u64 = 8;
-/// Rows of one slide tile made of strips, at least.
+/// Least number of rows of one slide tile made of strips.
 const STRIP_TILE_ROWS: u32 = 256;
 
-/// What the caller wants of this backend.
+/// The caller's settings for this backend.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TiffOptions {
-    /// Pixels of a strip that is decoded at once.
+    /// Largest strip that is decoded at once, px.
     pub(crate) max_picture_pixels: u64,
-    /// How 16-bit and float samples become 8 bits, when the caller states it.
+    /// Mapping of 16-bit and float samples to 8 bits, if the caller states it.
     pub(crate) mapping: Option<LinearMapping>,
 }
 
@@ -91,8 +91,7 @@ impl std::fmt::Debug for TiffSlide {
 }
 
 impl TiffSlide {
-    /// Reads the header and sorts out the pages, or says why another backend
-    /// should.
+    /// Reads the header and sorts the pages, or returns the reason why another backend should read the file.
     pub(crate) fn from_source(source: Source, options: &TiffOptions) -> Result<Self, Refusal> {
         let file = TiffFile::new(source)?;
         let layout = Layout::read(&file)?;
@@ -132,7 +131,7 @@ impl TiffSlide {
         Ok(Self { file, info, levels, associated: layout.associated, icc_page })
     }
 
-    /// Adds what is known of the slide by its surroundings.
+    /// Adds facts known from the slide's surroundings.
     #[must_use]
     pub(crate) fn with_remarks(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
         self.info.remarks.extend(remarks);
@@ -210,7 +209,7 @@ impl Slide for TiffSlide {
     }
 }
 
-/// Reads of a tile, and tells a fault of the device from one of the file.
+/// Reads a tile; reports a fault of the device apart from one of the file.
 fn read<T>(tile: TileId, read: impl FnOnce() -> Result<T, String>) -> Result<T, ReadError> {
     match watching_the_device(read) {
         (Ok(value), _) => Ok(value),
@@ -219,8 +218,8 @@ fn read<T>(tile: TileId, read: impl FnOnce() -> Result<T, String>) -> Result<T, 
     }
 }
 
-/// Viewers turn such pictures and would show our coordinates elsewhere; most slide
-/// readers, OpenSlide among them, do not look. No scanner writes them.
+/// Refuses turned pictures. Viewers turn them and would show our coordinates elsewhere; most slide readers,
+/// OpenSlide among them, ignore the tag. No scanner writes them.
 fn refuse_turned(layout: &Layout) -> Result<(), Refusal> {
     match layout.levels.iter().find_map(Page::turned) {
         None => Ok(()),
@@ -276,7 +275,7 @@ impl Picture {
         Ok(Self { page: page.clone(), index, decoder, grid, chunks_per_tile: u64::from(strips) })
     }
 
-    /// The file's chunks that make up one slide tile, from the top.
+    /// Returns the file's chunks that make up one slide tile, from the top.
     fn chunks(&self, tile: TileId) -> std::ops::Range<u64> {
         if self.page.tiled {
             let chunk = u64::from(tile.row) * self.page.chunk_columns() + u64::from(tile.column);
@@ -302,8 +301,7 @@ impl Picture {
         Ok(())
     }
 
-    /// How often a side can be halved while decoding: JPEG tiles down to whole
-    /// pixels.
+    /// Returns how many times a side can be halved while decoding: JPEG tiles down to whole pixels.
     fn reduces(&self) -> u32 {
         if self.page.compression != 7 || !self.page.tiled {
             return 0;
@@ -311,7 +309,7 @@ impl Picture {
         self.page.chunk_width.trailing_zeros().min(self.page.chunk_height.trailing_zeros()).min(3)
     }
 
-    /// A tile decoded to a smaller size; false when it can only be decoded whole.
+    /// Decodes a tile to a smaller size; returns `false` if it can only be decoded whole.
     fn read_tile_reduced(
         &self,
         file: &TiffFile,
@@ -341,7 +339,7 @@ impl Picture {
         })
     }
 
-    /// Every tile, for small pictures.
+    /// Reads every tile, for small pictures.
     fn read_whole(&self, file: &TiffFile, out: &mut RgbBuffer) -> Result<(), String> {
         let pixels = u64::from(self.page.width) * u64::from(self.page.height);
         if pixels > MAX_ASSOCIATED_PIXELS {
@@ -380,8 +378,8 @@ impl Picture {
         self.decoder.decode(&self.page, rows, scratch, &places[..planes], target)
     }
 
-    /// Reads the bytes of one chunk, all planes, into `scratch.stored`; their
-    /// places in it, or `None` when the file leaves the chunk out.
+    /// Reads the bytes of one chunk, all planes, into `scratch.stored`. Returns their places in it, or `None`
+    /// if the file leaves the chunk out.
     fn load_chunk(
         &self,
         file: &TiffFile,
@@ -389,7 +387,7 @@ impl Picture {
         scratch: &mut Scratch,
     ) -> Result<Option<[(usize, usize); 8]>, String> {
         let planes = if self.page.planar { u64::from(self.page.samples) } else { 1 };
-        // A compressed tile is no larger than its pixels, but for headers.
+        // A compressed tile is no larger than its pixels, apart from headers.
         let most = self.page.raw_bytes(chunk).saturating_mul(2).saturating_add(1 << 20);
         scratch.stored.clear();
         let mut places = [(0, 0); 8];
@@ -419,7 +417,7 @@ impl Picture {
         Ok(Some(places))
     }
 
-    /// Whether the file leaves out all that makes up a tile.
+    /// `true` if the file leaves out all chunks of a tile.
     fn is_absent(&self, tile: TileId) -> bool {
         self.chunks(tile).all(|chunk| self.index.place(chunk).is_none())
     }
@@ -442,7 +440,7 @@ impl Picture {
         let planes = if self.page.planar { usize::from(self.page.samples) } else { 1 };
         with_scratch(|scratch| match self.load_chunk(file, chunk, scratch) {
             Ok(Some(places)) => self.decoder.end_defects(&self.page, scratch, &places[..planes]),
-            // Told by whoever reads it.
+            // Reported by the function that reads it.
             Ok(None) | Err(_) => Vec::new(),
         })
     }
@@ -463,8 +461,8 @@ impl Picture {
     }
 }
 
-/// Feeds every byte of the places and sizes of tiles of a TIFF's pages to `take`;
-/// nothing when the file is no sound TIFF.
+/// Passes every byte of the places and sizes of tiles of a TIFF's pages to `take`; passes nothing if the file
+/// is not a sound TIFF.
 pub(crate) fn index_bytes(source: Source, mut take: impl FnMut(&[u8])) {
     let Ok(file) = TiffFile::new(source) else { return };
     for directory in file.directories().unwrap_or_default() {
@@ -476,9 +474,8 @@ pub(crate) fn index_bytes(source: Source, mut take: impl FnMut(&[u8])) {
     }
 }
 
-/// Whether a TIFF found in a folder is a slide rather than a picture: tiled,
-/// known by its maker, or so broken that nobody can say: then it is opened, and
-/// named among the slides that failed.
+/// `true` if a TIFF found in a folder is a slide rather than a picture: tiled, known by its maker, or so
+/// broken that its kind cannot be told: then it is opened, and named among the slides that failed.
 pub(crate) fn looks_like_tiled_slide(source: Source) -> bool {
     let Ok(file) = TiffFile::new(source) else { return true };
     match Layout::read(&file) {
@@ -487,19 +484,19 @@ pub(crate) fn looks_like_tiled_slide(source: Source) -> bool {
     }
 }
 
-/// Damage of a whole JPEG stream that decoding does not show, in words.
+/// Describes damage of a whole JPEG stream that decoding does not show, in words.
 pub(crate) fn jpeg_defect(stream: &[u8]) -> Option<String> {
     jpeg_check::defect(&jpeg_header::Header::default(), stream)
 }
 
-/// A JPEG stream that does not end in its end marker was cut or overwritten, and so was a codestream of JPEG 2000,
-/// whose end marker is the same. Zero padding after the marker is common and harmless.
+/// Describes a missing end marker. A JPEG stream without it was cut or overwritten, and so was a codestream
+/// of JPEG 2000, whose end marker is the same. Zero padding after the marker is common and harmless.
 fn end_marker_defect(file: &TiffFile, offset: u64, count: u64) -> Option<String> {
     let start = file.source.bytes_at(offset, count.min(2)).ok()?;
     let format = match start.as_slice() {
         [0xff, 0xd8] => "JPEG",
         [0xff, 0x4f] => "JPEG 2000",
-        // Read as what it is by whoever decodes it: boxes of JP2 among others.
+        // Other data, such as boxes of JP2, is checked by its decoder.
         _ => return None,
     };
     let tail_bytes = count.min(64);

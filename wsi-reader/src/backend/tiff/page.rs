@@ -1,4 +1,4 @@
-//! One directory read as a picture: its size, how it is cut and coded.
+//! One directory read as a picture: its size, its tiles or strips, its coding.
 
 use wsi_types::Rgb;
 
@@ -46,39 +46,38 @@ pub(crate) mod tag {
     pub(crate) const NDPI_FOCUS: u16 = 65424;
 }
 
-/// What a directory says of its picture. Nothing is decoded yet, and the places
-/// of tiles are not read.
+/// Facts of a directory about its picture. Nothing is decoded yet, and the places of tiles are not read.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     pub(crate) directory: Directory,
     pub(crate) width: u32,
     pub(crate) height: u32,
-    /// Width of a tile; of a strip, the picture's.
+    /// Width of a tile; for a strip, the picture's width.
     pub(crate) chunk_width: u32,
     /// Height of a tile or of a full strip.
     pub(crate) chunk_height: u32,
-    /// Cut into tiles rather than strips.
+    /// `true` if the picture is cut into tiles rather than strips.
     pub(crate) tiled: bool,
     pub(crate) compression: u16,
     pub(crate) photometric: u16,
     pub(crate) samples: u16,
     pub(crate) bits: Vec<u64>,
-    /// 1 whole, 2 signed, 3 float.
+    /// 1 whole numbers, 2 signed, 3 float.
     pub(crate) sample_format: u64,
-    /// One plane per colour instead of interleaved samples.
+    /// `true` for one plane per colour instead of interleaved samples.
     pub(crate) planar: bool,
     pub(crate) predictor: u16,
-    /// Samples of two bytes have the high one first.
+    /// `true` if samples of two bytes have the high one first.
     pub(crate) big_endian: bool,
     pub(crate) subfile: u32,
-    /// 1 as stored; 2 to 8 mirrored or turned. 0, which no standard knows, is what
-    /// some writers leave where they mean nothing.
+    /// 1 as stored; 2 to 8 mirrored or turned. 0, which no standard defines, is written by some writers in
+    /// place of 1.
     pub(crate) orientation: u16,
     pub(crate) description: String,
 }
 
 impl Page {
-    /// Reads what the directory says and checks that sizes make sense.
+    /// Reads the directory and checks that its sizes make sense.
     pub(crate) fn read(file: &TiffFile, directory: &Directory) -> Result<Self> {
         let number = |tag: u16| file.first_u32(directory, tag);
         let required = |tag: u16, name: &str| -> Result<u32> {
@@ -142,8 +141,7 @@ impl Page {
         self.chunk_columns() * self.chunk_rows()
     }
 
-    /// Height in px of one tile or strip: the last strip may be shorter, tiles
-    /// never are.
+    /// Returns the height in px of one tile or strip: the last strip may be shorter, tiles never are.
     pub(crate) fn rows_of_chunk(&self, chunk: u64) -> u32 {
         if self.tiled {
             return self.chunk_height;
@@ -152,8 +150,8 @@ impl Page {
         u64::from(self.height).saturating_sub(top).min(u64::from(self.chunk_height)) as u32
     }
 
-    /// How the picture is to be turned before it is looked at, in words; `None`
-    /// when it is stored upright.
+    /// Describes the turn that the picture needs before it is shown, in words; `None` if it is stored
+    /// upright.
     pub(crate) fn turned(&self) -> Option<String> {
         let how = match self.orientation {
             0 | 1 => return None,
@@ -169,7 +167,7 @@ impl Page {
         Some(format!("orientation {}: pixels stored {how}", self.orientation))
     }
 
-    /// A name for people.
+    /// Returns a name for people.
     pub(crate) fn compression_name(&self) -> String {
         match self.compression {
             1 => "none".into(),
@@ -192,7 +190,7 @@ impl Page {
     }
 }
 
-/// Where each tile or strip stands in the file.
+/// Place of each tile or strip in the file.
 #[derive(Debug)]
 pub(crate) struct ChunkIndex {
     offsets: Vec<u64>,
@@ -214,7 +212,7 @@ impl ChunkIndex {
         if expected > MAX_CHUNKS {
             return Err(Broken(format!("{expected} tiles, at most {MAX_CHUNKS} are read")));
         }
-        // Some writers put the places of tiles under the names for strips.
+        // Some writers put the places of tiles into the tags for strips.
         let [places, counts] =
             [(tag::TILE_OFFSETS, tag::STRIP_OFFSETS), (tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS)]
                 .map(|(tiles, strips)| if page.tiled && page.directory.has(tiles) { tiles } else { strips });
@@ -222,7 +220,7 @@ impl ChunkIndex {
             .ok_or_else(|| Broken("the places of its tiles are missing".into()))?;
         let counts = match file.unsigned(&page.directory, counts)? {
             Some(counts) => counts,
-            // TIFF 6.0 demands counts; without compression they can be told.
+            // TIFF 6.0 demands counts; without compression they can be computed.
             None if page.compression == 1 => (0..expected).map(|c| page.raw_bytes(c)).collect(),
             None => return Err(Broken("the byte counts of its tiles are missing".into())),
         };
@@ -234,7 +232,7 @@ impl ChunkIndex {
         Ok(Self { offsets, counts })
     }
 
-    /// Offset and byte count of a chunk; `None` when the file leaves it out.
+    /// Returns offset and byte count of a chunk; `None` if the file leaves it out.
     pub(crate) fn place(&self, chunk: u64) -> Option<(u64, u64)> {
         let index = usize::try_from(chunk).ok()?;
         let (offset, count) = (*self.offsets.get(index)?, *self.counts.get(index)?);
@@ -248,7 +246,7 @@ impl Page {
         self.bits.first().map_or(1, |bits| bits.div_ceil(8))
     }
 
-    /// Bytes of one chunk of one plane when not compressed.
+    /// Returns the bytes of one chunk of one plane before compression.
     pub(crate) fn raw_bytes(&self, chunk: u64) -> u64 {
         let samples = if self.planar { 1 } else { u64::from(self.samples) };
         let in_plane = chunk % self.chunks_per_plane().max(1);
@@ -259,45 +257,44 @@ impl Page {
     }
 }
 
-/// How stored samples become RGB.
+/// Colour model of the stored samples, to be turned into RGB.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Colour {
     /// One sample; `inverted` when 0 is white.
     Gray { inverted: bool },
     /// Three samples.
     Rgb,
-    /// Three samples, which only the JPEG codecs hold.
+    /// Three samples, which occur only in the JPEG codecs.
     YCbCr,
     /// One sample, an index.
     Palette(Vec<Rgb>),
 }
 
-/// The sample after the colours.
+/// Meaning of the sample after the colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alpha {
     /// Colours are already multiplied by it.
     Premultiplied,
     /// Colours are not multiplied.
     Straight,
-    /// Some other measure: left out.
+    /// Some other measure, which is left out.
     Ignored,
 }
 
-/// What the samples of a page mean, checked to be something we can show.
+/// Meaning of a page's samples, checked to be something we can show.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Samples {
     pub(crate) colour: Colour,
     pub(crate) alpha: Option<Alpha>,
-    /// Set for 16-bit and float samples when the caller stated a mapping.
+    /// The mapping for 16-bit and float samples, if the caller stated one.
     pub(crate) mapping: Option<LinearMapping>,
 }
 
-/// The samples cannot be shown as 8-bit RGB: the feature that is missing.
+/// A feature of the samples that cannot be shown as 8-bit RGB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unsupported {
     pub(crate) feature: String,
-    /// No other backend would show it truthfully either (OpenSlide cuts 16 bits
-    /// to 8 in silence).
+    /// `true` if no other backend would show it truthfully either (OpenSlide cuts 16 bits to 8 in silence).
     pub(crate) for_all: bool,
 }
 
@@ -353,7 +350,7 @@ impl Samples {
         Ok(Self { colour, alpha, mapping })
     }
 
-    /// The colour model and its number of samples.
+    /// Returns the colour model and its number of samples.
     fn colour(file: &TiffFile, page: &Page) -> std::result::Result<(Colour, u16), Unsupported> {
         let refuse = |feature: String| Err(Unsupported { feature, for_all: false });
         match page.photometric {
@@ -386,12 +383,12 @@ impl Samples {
     }
 }
 
-/// Compressions that give back the samples as they were stored.
+/// `true` for compressions that give back the samples as they were stored.
 pub(crate) fn is_raw(compression: u16) -> bool {
     matches!(compression, 1 | 5 | 8 | 32773 | 32946 | 50000)
 }
 
-/// 256 colours from 3 × 256 SHORTs, all reds first.
+/// Reads 256 colours from 3 × 256 SHORTs, all reds first.
 fn palette(file: &TiffFile, page: &Page) -> Option<Vec<Rgb>> {
     let map = file.unsigned(&page.directory, tag::COLOR_MAP).ok()??;
     let entries = map.len() / 3;

@@ -2,18 +2,18 @@
 
 use super::{directory::Broken, page};
 
-/// Why this backend does not read a file.
+/// Reasons why this backend does not read a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// Another reader knows this maker's format better.
     LeftToOpenSlide {
         /// `hamamatsu`, `philips`, …
         vendor: &'static str,
-        /// What to tell of the slide that the other reader does not know.
+        /// Facts about the slide that the other reader does not know.
         remarks: Vec<String>,
     },
-    /// Well formed, but something we do not read. `for_all`: nor would another
-    /// backend read it truthfully.
+    /// Well formed, but with a feature that we do not read. `for_all`: another backend would not read it
+    /// truthfully either.
     Unsupported { feature: String, for_all: bool },
     /// The header contradicts itself or the file.
     Broken(String),
@@ -34,7 +34,7 @@ impl From<page::Unsupported> for Refusal {
 }
 
 impl Refusal {
-    /// The reason in words.
+    /// Returns the reason in words.
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::LeftToOpenSlide { vendor, .. } => format!("a {vendor} slide, which OpenSlide reads"),

@@ -1,6 +1,6 @@
 //! Names of the pictures beside a slide: label, macro, overview, thumbnail, barcode.
 
-/// The picture that a short text names, as `label image` or `Slide_Label` do.
+/// Returns the picture that a short text names, as `label image` or `Slide_Label` do.
 pub(crate) fn role_in(text: &str) -> Option<&'static str> {
     /// Longer texts are sentences, in which the word may mean something else.
     const MOST_BYTES: usize = 40;
@@ -11,7 +11,7 @@ pub(crate) fn role_in(text: &str) -> Option<&'static str> {
     text.split(|c: char| c.is_whitespace() || c == '_').find_map(role_of)
 }
 
-/// The picture that a word names.
+/// Returns the picture that a word names.
 pub(crate) fn role_of(word: &str) -> Option<&'static str> {
     ["label", "macro", "overview", "thumbnail", "barcode"]
         .into_iter()

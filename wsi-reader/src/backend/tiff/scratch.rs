@@ -11,7 +11,7 @@ pub(crate) struct Scratch {
     pub(crate) stored: Vec<u8>,
     /// JPEG tables and tile joined into one stream.
     pub(crate) joined: Vec<u8>,
-    /// Samples before they are RGB.
+    /// Samples before they are converted to RGB.
     pub(crate) samples: Vec<u8>,
     pub(crate) jpeg: jpeg_baseline::Workspace,
     pub(crate) unpackers: Unpackers,

@@ -2,8 +2,8 @@
 
 use std::panic;
 
-/// Where decoded pixels go: `height` rows of `width` px, 3 bytes each. What is
-/// decoded beyond it (the part of an edge tile outside the level) is dropped.
+/// Target of decoded pixels: `height` rows of `width` px, 3 bytes each. Pixels decoded beyond it (the part of
+/// an edge tile outside the level) are dropped.
 pub(crate) struct Target<'a> {
     pub(crate) pixels: &'a mut [u8],
     pub(crate) width: usize,
@@ -11,7 +11,7 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Copies the top left corner of `width` px wide rows of RGB.
+    /// Copies the top left corner out of rows of RGB that are `width` px wide.
     pub(crate) fn take_corner(&mut self, rgb: &[u8], width: usize) {
         for (to, from) in self.pixels.chunks_exact_mut(self.width * 3).zip(rgb.chunks_exact(width * 3)) {
             let bytes = to.len();

@@ -1,4 +1,4 @@
-//! Lossless compressions of TIFF, undone with a check of where their data ends.
+//! Lossless compressions of TIFF, undone with a check for the end of their data.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::LzwStatus;
@@ -10,19 +10,19 @@ pub(crate) struct Unpackers {
     unlzw: Option<weezl::decode::Decoder>,
 }
 
-/// How a chunk came out.
+/// Result of unpacking a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unpacked {
-    /// Written.
+    /// Bytes written.
     pub(crate) bytes: usize,
     /// Stored bytes that were used; LZW may take a few more than it needs.
     pub(crate) used: usize,
-    /// Whether the data says where it ends, as far as its format can.
+    /// `true` if the data marks its end, as far as its format can.
     pub(crate) has_end: bool,
 }
 
 impl Unpacked {
-    /// What is odd about the end of a chunk whose pixels are all there. Zeros behind it are padding.
+    /// Describes what is odd about the end of a chunk whose pixels are all there. Zeros after it are padding.
     pub(crate) fn defect(self, compression: u16, stored: &[u8]) -> Option<String> {
         if compression == 1 {
             return None;
@@ -37,8 +37,8 @@ impl Unpacked {
 }
 
 impl Unpackers {
-    /// Unpacks all of `stored` into `out`, which may stay in part as it was. An error where the data breaks its format's
-    /// rules, ends before its end mark or checksum, or holds more than `out` has room for.
+    /// Unpacks all of `stored` into `out`, parts of which may stay as they were. Fails if the data breaks its
+    /// format's rules, ends before its end mark or checksum, or holds more than `out` has room for.
     pub(crate) fn unpack(
         &mut self,
         compression: u16,
@@ -68,7 +68,7 @@ fn goes_on(format: &str) -> String {
     format!("its {format} data goes on after its last pixel")
 }
 
-/// Deflate in its zlib wrapping (RFC 1950), to the end and its checksum.
+/// Unpacks Deflate in its zlib wrapping (RFC 1950), to the end and its checksum.
 fn unpack_deflate(inflate: &mut Decompress, stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
     inflate.reset(true);
     let status = inflate
@@ -82,8 +82,8 @@ fn unpack_deflate(inflate: &mut Decompress, stored: &[u8], out: &mut [u8]) -> Re
     }
 }
 
-/// TIFF's LZW: most significant bit first, codes widened one early. Files of
-/// before 1990 pack the other way round and are told by their first bytes.
+/// Unpacks TIFF's LZW: most significant bit first, codes widened one early. Files of before 1990 pack the
+/// other way round and are known by their first bytes.
 fn unpack_lzw(
     decoder: &mut Option<weezl::decode::Decoder>,
     stored: &[u8],
@@ -101,7 +101,7 @@ fn unpack_lzw(
         decoder
     };
     let (mut used, mut bytes) = (0, 0);
-    // One byte more than there is room for shows whether the data ends with it.
+    // One byte more than `out` has room for shows whether the data ends with it.
     let mut beyond = [0];
     loop {
         let is_full = bytes == out.len();
@@ -123,7 +123,7 @@ fn unpack_lzw(
     }
 }
 
-/// PackBits (TIFF 6.0, section 9): runs of copies and runs of one byte.
+/// Unpacks PackBits (TIFF 6.0, section 9): runs of copies and runs of one byte.
 fn unpack_bits(stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
     let (mut rest, mut bytes) = (stored, 0);
     while bytes < out.len()
