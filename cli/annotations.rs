@@ -25,7 +25,7 @@ use crate::{
     exit::Failure,
 };
 
-/// Reads files alike.
+/// Reads annotation files, all with the same settings.
 #[derive(Debug)]
 pub struct Reader {
     settings: ReadSettings,
@@ -34,24 +34,23 @@ pub struct Reader {
     groups: Option<Groups>,
 }
 
-/// What one side of a comparison was read from its files.
+/// Annotations of one side of a comparison, as read from its files.
 #[derive(Debug, Default)]
 pub struct Annotated {
     /// The objects.
     pub set: ObjectSet,
-    /// What should stand beside every figure made of them; no names.
+    /// Remarks that should stand beside every figure made of the objects; no names.
     pub notes: Vec<String>,
     /// See [`truth::Reading::omits_empty_images`].
     pub omits_empty_images: bool,
 }
 
 impl Reader {
-    /// A reader that keeps of shapes what `detail` asks for.
+    /// Makes a reader that keeps as much of each shape as `detail` asks for.
     ///
     /// # Errors
     ///
-    /// A usage failure for a pixel size that is none or a list of groups that
-    /// cannot be read.
+    /// A usage failure for an invalid pixel size or a list of groups that cannot be read.
     pub fn new(options: &args::Annotations, detail: Detail) -> anyhow::Result<Self> {
         let mpp = options.mpp.map(Mpp::new).transpose();
         let mpp = mpp.map_err(|error| Failure::usage(format!("--mpp: {error}")))?;
@@ -73,13 +72,13 @@ impl Reader {
         })
     }
 
-    /// All objects of `paths`, which are the `side` of a comparison; images and
-    /// classes of one name become one. What is left out is told.
+    /// Reads all objects of `paths`, which are the `side` of a comparison; images and classes with the same
+    /// name become one. Prints what is left out.
     ///
     /// # Errors
     ///
-    /// An input failure that says what is wrong where, also for what is left out
-    /// when `--strict` was given.
+    /// An input failure that names the problem and its place; with `--strict` also when something is left
+    /// out.
     pub fn read(&self, side: &str, paths: &[PathBuf]) -> anyhow::Result<Annotated> {
         let (mut all, mut remarks, mut omits_empty_images) = (SetBuilder::new(), Remarks::default(), false);
         for path in paths {
@@ -97,7 +96,7 @@ impl Reader {
         Ok(Annotated { set, notes, omits_empty_images })
     }
 
-    /// Says what was left out, or fails for it.
+    /// Prints what was left out; with `--strict` it is an error instead.
     fn tell(&self, side: &str, remarks: &Remarks) -> anyhow::Result<()> {
         match remarks.left_out() {
             Some(left_out) if self.strict => {
@@ -137,7 +136,7 @@ impl Reader {
     }
 }
 
-/// Which image is of which patient or slide, and where that is said.
+/// Patient or slide of each image, and the path of the list that names them.
 #[derive(Debug)]
 struct Groups {
     index: NameIndex,
@@ -181,8 +180,8 @@ fn column(sheet: &Sheet, what: &str, names: &[&str], path: &Path) -> anyhow::Res
     })
 }
 
-/// In a dataset of ours slides go by ids; here they get the names of their
-/// files, where those are known, and the tissue that was analysed.
+/// Gives the slides of a slidemill dataset, which go by ids, the names of their files, where known, and the
+/// tissue that was analysed.
 fn name_slides(root: &Path, set: &mut ObjectSet) -> anyhow::Result<()> {
     let dataset = Dataset::at(root);
     if !root.join("runs").is_dir() {
@@ -212,9 +211,8 @@ fn name_slides(root: &Path, set: &mut ObjectSet) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name of a slide or picture: its path, so that two of one file name stay
-/// apart; that of its folder for files that all have one name, such as
-/// `image.png`.
+/// Name of a slide or picture: its path, so that two files with the same name stay apart; the path of its
+/// folder for generic file names, such as `image.png`.
 #[must_use]
 pub fn picture_name(path: &Path) -> String {
     let own = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -223,12 +221,11 @@ pub fn picture_name(path: &Path) -> String {
     folder.unwrap_or(path).to_string_lossy().into_owned()
 }
 
-/// Slide id to the path it was read from; empty where a dataset came without
-/// its private folder.
+/// Paths that slides were read from, by slide id; empty if the dataset came without its private folder.
 ///
 /// # Errors
 ///
-/// An input failure when the list is there and cannot be read.
+/// An input failure when the list exists and cannot be read.
 pub(crate) fn slide_names<T: serde::de::DeserializeOwned>(
     dataset: &Dataset,
 ) -> anyhow::Result<BTreeMap<String, T>> {
@@ -243,8 +240,8 @@ pub(crate) fn slide_names<T: serde::de::DeserializeOwned>(
     reader.deserialize::<(String, T)>().collect::<Result<_, _>>().map_err(broken)
 }
 
-/// What was asked wrongly is a usage failure, what is in a file an input
-/// failure; with the option that helps.
+/// Turns an error into a usage failure if the request was wrong, and into an input failure if a file was;
+/// adds the option that helps.
 #[must_use]
 pub fn failure(error: EvalError) -> anyhow::Error {
     let cure = match error {

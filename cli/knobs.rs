@@ -11,7 +11,7 @@ use engine::{Arity, KNOBS, Knob, Phase, RunOptions};
 #[derive(Debug, Clone, Default)]
 pub struct AllOptions(pub RunOptions);
 
-/// Those that come after the model, for `slidemill merge`.
+/// The options that act after the model, for `slidemill merge`.
 #[derive(Debug, Clone, Default)]
 pub struct CellOptions(pub RunOptions);
 
@@ -69,7 +69,8 @@ fn flag(knob: &'static Knob) -> Arg {
     }
 }
 
-/// A path may be no text; for all else that is said when the value is taken.
+/// Checks a value that is text. One that is not may be a path; for all other options it is refused when it is
+/// taken.
 fn check(knob: &Knob, value: OsString) -> Result<OsString, String> {
     match value.to_str() {
         Some(text) => (knob.check)(text).map(|()| value),

@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, io};
 
-/// Whether a terminal might act on a character instead of showing it: control characters but for the ends of lines and
-/// tabs, and those that turn the direction of writing.
+/// `true` if a terminal might act on a character instead of showing it: control characters except tabs and
+/// the ends of lines, and those that turn the direction of writing.
 fn is_acted_on(c: char) -> bool {
     let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
-/// `text` with such characters written out as `\u001b`, which within JSON still is the character.
+/// Returns `text` with such characters written out as `\u001b`, which in JSON still means the character.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(is_acted_on) {
         return Cow::Borrowed(text);
@@ -19,12 +19,12 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
-/// A name within a line: the end of a line is written out, too.
+/// Returns a name to be shown within a line: ends of lines and tabs are written out, too.
 pub(crate) fn plain_name(name: &str) -> String {
     plain(name).replace('\n', "\\n").replace('\t', "\\t")
 }
 
-/// Writes what it is given as [`plain`] text. Each write must hold whole characters, as those of `write!` do.
+/// Writes everything as [`plain`] text. Each write must hold whole characters, as those of `write!` do.
 pub(crate) struct Plain<W>(pub(crate) W);
 
 impl<W: io::Write> io::Write for Plain<W> {

@@ -1,4 +1,4 @@
-//! What commands print.
+//! Results of commands on standard output.
 
 use std::{
     fmt,
@@ -7,17 +7,17 @@ use std::{
 
 use crate::{exit::Failure, plain::Plain};
 
-/// A line on standard output; an error unless all of it is written or nobody reads it any more. `println!` panics.
+/// Prints a line on standard output; an error unless all is written or the reader is gone. `println!` panics.
 macro_rules! outln {
     ($($text:tt)*) => { $crate::stdout::put(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// The same without the end of the line.
+/// Prints text without the end of the line.
 macro_rules! out {
     ($($text:tt)*) => { $crate::stdout::put(format_args!($($text)*)) };
 }
 
-/// Writes text to standard output, as [`print`] does.
+/// Writes text to standard output, like [`print`].
 ///
 /// # Errors
 ///
@@ -26,12 +26,11 @@ pub(crate) fn put(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
     print("the results", |out| out.write_fmt(text))
 }
 
-/// Writes to standard output. That its reader has seen enough (`| head`) is no
-/// failure: what is left is dropped.
+/// Writes to standard output. A reader that closes early (`| head`) is no failure: the rest is dropped.
 ///
 /// # Errors
 ///
-/// An output failure that names `what` was to be printed.
+/// An output failure that says `what` could not be printed.
 pub fn print(what: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = Plain(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {

@@ -1,5 +1,4 @@
-//! The command lines of what judges and makes annotations: `eval`, `consensus`
-//! and `dataset`.
+//! Command lines of the commands that judge and make annotations: `eval`, `consensus` and `dataset`.
 
 use std::path::PathBuf;
 
@@ -14,7 +13,7 @@ use eval::{
     truth::Parts,
 };
 
-/// How annotation files are read, whichever command reads them.
+/// Settings for reading annotation files, shared by all commands that read them.
 #[derive(Debug, Clone, Args)]
 pub struct Annotations {
     /// Microns per pixel of images whose file does not say it
@@ -28,9 +27,9 @@ pub struct Annotations {
     /// given again
     #[arg(long, value_name = "FROM=TO", value_parser = renaming, action = ArgAction::Append, help_heading = "Files")]
     pub rename: Vec<(String, String)>,
-    /// What the separate parts of a GeoJSON multi-polygon, or of a mask with one
-    /// number, are: objects (each), whole (parts of one), or by-class (objects where
-    /// an annotation's class is one of cells, such as nucleus or lymphocyte)
+    /// Meaning of the separate parts of a GeoJSON multi-polygon, or of a mask with one number: objects
+    /// (each), whole (parts of one), or by-class (objects where an annotation's class is one of cells, such
+    /// as nucleus or lymphocyte)
     #[arg(long, value_name = "WHAT", value_parser = parts, default_value = "by-class", help_heading = "Files")]
     pub parts: Parts,
     /// Take what COCO marks as iscrowd for single objects: CVAT marks all that was
@@ -59,7 +58,7 @@ fn parts(text: &str) -> Result<Parts, String> {
     }
 }
 
-/// What one `--area` asks for.
+/// Size ranges of one `--area`.
 #[derive(Debug, Clone)]
 pub struct AreaRanges(pub Vec<AreaRange>);
 
@@ -102,10 +101,10 @@ fn renaming(text: &str) -> Result<(String, String), String> {
     slidemill eval --pred cells.parquet --truth labels/ --mpp 0.25 --groups patients.csv --json"
 )]
 pub struct Eval {
-    /// What is judged. May be given again, for files of several images
+    /// Predictions. May be given again, for files of several images
     #[arg(long, required = true, value_name = "PATH", action = ArgAction::Append)]
     pub pred: Vec<PathBuf>,
-    /// What it is judged by. May be given again
+    /// Truth to judge by. May be given again
     #[arg(long, required = true, value_name = "PATH", action = ArgAction::Append)]
     pub truth: Vec<PathBuf>,
     /// When a prediction is an object: iou:0.5 (boxes), mask-iou:0.5 (outlines) or
@@ -168,7 +167,7 @@ pub struct Eval {
     /// per image that QuPath opens
     #[arg(long, value_name = "FOLDER", help_heading = "Output")]
     pub mistakes: Option<PathBuf>,
-    /// How files are read.
+    /// Settings for reading annotation files.
     #[command(flatten)]
     pub annotations: Annotations,
 }
@@ -227,7 +226,7 @@ pub struct Consensus {
     /// Print everything as JSON instead of the table
     #[arg(long)]
     pub json: bool,
-    /// How files are read.
+    /// Settings for reading annotation files.
     #[command(flatten)]
     pub annotations: Annotations,
 }
@@ -276,7 +275,7 @@ pub struct TrainingSet {
     /// New folder for the data set
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
-    /// What a model is to learn: boxes (detect) or outlines (segment)
+    /// Task to train for: boxes (detect) or outlines (segment)
     #[arg(long, value_name = "TASK", default_value = "detect", value_parser = task)]
     pub task: Task,
     /// µm per px of the tiles [default: each image's own pixels]
@@ -285,7 +284,7 @@ pub struct TrainingSet {
     /// Side of a tile in px
     #[arg(long, value_name = "PX", default_value_t = 640, help_heading = "Tiles")]
     pub tile: u32,
-    /// What neighbouring tiles share, in px
+    /// Overlap of neighbouring tiles, in px
     #[arg(long, value_name = "PX", default_value_t = 64, help_heading = "Tiles")]
     pub overlap: u32,
     /// Which objects at a tile's border are labelled there: visible:0.5 (at least
@@ -315,9 +314,8 @@ pub struct TrainingSet {
     /// added later
     #[arg(long, help_heading = "Splits")]
     pub balanced: bool,
-    /// What belongs together when there is no --groups: first:12 (names that begin
-    /// with the same 12 characters, a TCGA patient) or before:_ (that agree up to
-    /// the first _) [default: each image alone]
+    /// Grouping when there is no --groups: first:12 (names that begin with the same 12 characters, a TCGA
+    /// patient) or before:_ (that agree up to the first _) [default: each image alone]
     #[arg(long, value_name = "RULE", value_parser = group_by, conflicts_with = "groups", help_heading = "Splits")]
     pub group_by: Option<GroupRule>,
     /// Another seed, another division
@@ -335,7 +333,7 @@ pub struct TrainingSet {
     /// When such a prediction is right
     #[arg(long = "match", value_name = "RULE", default_value = "iou:0.5", help_heading = "Balance")]
     pub criterion: Criterion,
-    /// How files are read.
+    /// Settings for reading annotation files.
     #[command(flatten)]
     pub annotations: Annotations,
 }

@@ -1,4 +1,4 @@
-//! `slidemill completions`: what a shell needs to complete the command line.
+//! `slidemill completions`: the script with which a shell completes the command line.
 
 use crate::{args, exit::Exit, stdout};
 

@@ -15,7 +15,7 @@ use crate::{
     stdout,
 };
 
-/// Reads annotators, agrees, and writes truth and review list.
+/// Reads the annotations of all annotators, finds the agreed truth, and writes it with a list for review.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub fn consensus(args: &args::Consensus) -> anyhow::Result<Exit> {
         keep: args.keep,
         review_below: args.review_below,
     };
-    // Outlines are kept whatever the criterion: the agreed objects get theirs.
+    // Outlines are kept for every criterion: the agreed objects get them.
     let reader = Reader::new(&args.annotations, Detail::Full)?;
     let found = agree(annotators(args, &reader)?, &settings).map_err(failure)?;
     write(&found, &out)?;
@@ -70,7 +70,7 @@ fn annotators(args: &args::Consensus, reader: &Reader) -> anyhow::Result<Vec<Ann
         .collect()
 }
 
-/// Crowds and ignore areas are no objects that annotators could agree on.
+/// Tells how many crowds and ignore areas an annotator has: they are not objects to agree on.
 fn tell_of_areas(name: &str, set: &ObjectSet) {
     let areas = set.objects.iter().filter(|object| object.role != Role::Object).count();
     if areas > 0 {
@@ -78,8 +78,7 @@ fn tell_of_areas(name: &str, set: &ObjectSet) {
     }
 }
 
-/// `NAME=PATH`, or a path whose stem is the name. A path with `=` in it is
-/// still one when it exists.
+/// Splits `NAME=PATH`; of a plain path the stem is the name. A path that exists may hold `=`.
 fn name_and_path(text: &str) -> (String, PathBuf) {
     let path = Path::new(text);
     match text.split_once('=') {

@@ -32,7 +32,7 @@ use crate::{
     stdout,
 };
 
-/// A grey that letterboxing shows models too (Ultralytics' 114).
+/// Grey of letterboxing, which models know (Ultralytics' 114).
 const PAINTED_OVER: [u8; 3] = [114; 3];
 /// Tiles in the overview picture.
 const SHOWN: usize = 12;
@@ -97,7 +97,7 @@ fn settings(args: &args::TrainingSet) -> anyhow::Result<TrainingSettings> {
     })
 }
 
-/// The images that have annotations, with their objects and where they are.
+/// Images that have annotations, with their objects and paths.
 fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(ObjectSet, Vec<PathBuf>)> {
     let truth = reader.read("truth", &args.truth)?;
     truth.notes.iter().for_each(|note| errln!("slidemill: {note}"));
@@ -132,7 +132,7 @@ fn annotated(args: &args::TrainingSet, reader: &Reader) -> anyhow::Result<(Objec
     Ok((set, paths))
 }
 
-/// Slides as everywhere, and in folders also plain pictures.
+/// Slides, as all commands find them; of folders also plain pictures.
 fn pictures(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
     let mut expanded = Vec::new();
     for input in inputs {
@@ -159,14 +159,14 @@ fn pictures(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
     Ok(slides_in(&expanded)?)
 }
 
-/// PNG and JPEG, less label maps.
+/// `true` for PNG and JPEG files that are not label maps.
 fn is_picture(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let ends = ["png", "jpg", "jpeg"].iter().any(|end| name.ends_with(&format!(".{end}")));
     ends && !name.contains("label") && !name.contains("mask") && !name.starts_with('.')
 }
 
-/// What is known of an image without its pixels.
+/// Facts of an image that are known without its pixels.
 fn image(entry: &SlideEntry, mpp: Option<Mpp>) -> anyhow::Result<Image> {
     let slide = super::open(&entry.path, None)?;
     let base = slide.info().pyramid.base();
@@ -179,7 +179,7 @@ fn image(entry: &SlideEntry, mpp: Option<Mpp>) -> anyhow::Result<Image> {
     })
 }
 
-/// Detail that was never scanned cannot be taught.
+/// Refuses tiles sharper than an image: detail that was never scanned cannot be taught.
 fn refuse_enlarging(set: &ObjectSet, settings: &TrainingSettings) -> anyhow::Result<()> {
     let Some(wanted) = settings.mpp else { return Ok(()) };
     match set.images.iter().find(|image| image.mpp.is_some_and(|own| own.get() > wanted * 1.01)) {
@@ -192,7 +192,7 @@ fn refuse_enlarging(set: &ObjectSet, settings: &TrainingSettings) -> anyhow::Res
     }
 }
 
-/// Where an earlier model was wrong; nowhere without one.
+/// False predictions of an earlier model; empty if no predictions are given.
 fn false_marks(args: &args::TrainingSet, reader: &Reader, set: &ObjectSet) -> anyhow::Result<Vec<Object>> {
     let Some(path) = &args.hard_negatives else { return Ok(Vec::new()) };
     let predictions = reader.read("hard negatives", std::slice::from_ref(path))?.set;
@@ -207,8 +207,8 @@ fn false_marks(args: &args::TrainingSet, reader: &Reader, set: &ObjectSet) -> an
     Ok(mistakes(set.clone(), predictions, &settings).map_err(failure)?.false_marks)
 }
 
-/// Writes pictures and label files. Tiles whose pixels cannot be read are told
-/// and left out.
+/// Writes pictures and label files. Leaves out tiles whose pixels cannot be read, and notes their number;
+/// `true` if there are any.
 fn cut(
     dataset: &mut TrainingSet,
     paths: &[PathBuf],
@@ -229,7 +229,7 @@ fn cut(
     Ok(!unreadable.is_empty())
 }
 
-/// Gives the places of tiles that cannot be read. Tiles are sorted by image.
+/// Cuts the tiles of one image; returns the places of those that cannot be read. Tiles are sorted by image.
 fn cut_image(
     dataset: &TrainingSet,
     image: ImageId,
@@ -297,10 +297,10 @@ fn write_lists(
     Ok(())
 }
 
-/// Where each tile lies on level 0 of its image.
+/// Place of each tile on level 0 of its image, as CSV.
 fn tiles_csv(dataset: &TrainingSet, paths: &[PathBuf]) -> anyhow::Result<Vec<u8>> {
     let names: Vec<String> = paths.iter().map(|path| picture_name(path)).collect();
-    // As `eval` finds them again.
+    // With the names by which `eval` finds them again.
     let names = shortest_unlike(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
@@ -330,7 +330,7 @@ fn tiles_csv(dataset: &TrainingSet, paths: &[PathBuf]) -> anyhow::Result<Vec<u8>
     Ok(writer.into_inner()?)
 }
 
-/// Some training tiles with their labels, evenly from those with most.
+/// Picture of at most [`SHOWN`] tiles with their labels, evenly spread over all tiles that have labels.
 fn overview(dataset: &TrainingSet, paths: &[PathBuf], keep_unlabelled: bool) -> anyhow::Result<RgbBuffer> {
     let mut tiles: Vec<&Tile> = dataset.tiles.iter().filter(|tile| !tile.labels.is_empty()).collect();
     let step = tiles.len().div_ceil(SHOWN).max(1);

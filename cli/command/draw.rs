@@ -1,4 +1,4 @@
-//! `slidemill draw`: a picture of what was found, over the slide.
+//! `slidemill draw`: a picture of the results, drawn over the slide.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -60,7 +60,7 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The id under which a dataset has results of the slide, and what they are.
+/// Id under which a dataset has results of the slide, with these results.
 fn results_of(args: &args::Draw, dataset: &Dataset) -> anyhow::Result<(SlideId, Analysis)> {
     let id = match &args.id {
         Some(id) => SlideId::new(id.as_str()).map_err(|error| Failure::usage(format!("--id: {error}")))?,
@@ -88,7 +88,7 @@ fn results_of(args: &args::Draw, dataset: &Dataset) -> anyhow::Result<(SlideId, 
     Ok((id, analysis))
 }
 
-/// A few ids of slides that there are.
+/// A few ids of slides that the dataset has.
 fn known_ids(dataset: &Dataset) -> anyhow::Result<String> {
     const SHOWN: usize = 4;
     let paths = dataset.accounts()?;
@@ -101,7 +101,7 @@ fn known_ids(dataset: &Dataset) -> anyhow::Result<String> {
     })
 }
 
-/// Of the veil over tissue, and over other regions.
+/// Opacity of the veil over tissue, and over other regions.
 const TISSUE_VEIL: f64 = 0.06;
 const VEIL: f64 = 0.38;
 
@@ -110,7 +110,7 @@ struct Shown<'a> {
     dataset: &'a Dataset,
     id: &'a SlideId,
     analysis: &'a Analysis,
-    /// The part that is shown; none: the whole slide.
+    /// The part that is shown; `None` for the whole slide.
     area: Option<Level0Box>,
     drawing: Drawing,
 }
@@ -150,7 +150,8 @@ impl Shown<'_> {
         Ok(counts.iter().rev().map(line).collect())
     }
 
-    /// Draws every cell whose centroid is shown in the colour that `colour` says, which sees the further `columns`.
+    /// Draws every cell whose centroid is shown, in the colour that `colour` gives it; `colour` also sees
+    /// `columns`.
     fn draw_each(
         &mut self,
         columns: &[&str],
@@ -198,7 +199,7 @@ impl Shown<'_> {
         Ok(kinds.iter().map(line).collect())
     }
 
-    /// How much of a region is shown.
+    /// Area of the shown part of a region, µm².
     fn shown_um2(&self, region: &RegionRow) -> f64 {
         let Some(area) = self.area else { return region.area_um2 };
         let mut rings = region.rings.iter().map(|ring| area_within(ring, &area));
@@ -207,7 +208,8 @@ impl Shown<'_> {
     }
 }
 
-/// The area of a ring within a box, px²: the ring is cut at one side after the other (Sutherland and Hodgman 1974).
+/// Area of a ring within a box, px²: the ring is cut at one side after the other (Sutherland and Hodgman
+/// 1974).
 fn area_within(ring: &[Level0Point], area: &Level0Box) -> f64 {
     let left = cut(ring, |point| point.x - area.min.x);
     let across = cut(&left, |point| area.max.x - point.x);
@@ -217,7 +219,7 @@ fn area_within(ring: &[Level0Point], area: &Level0Box) -> f64 {
     twice.abs() / 2.0
 }
 
-/// The part of a ring where `inside` is not negative: how far a point is within a line.
+/// The part of a ring where `inside`, the signed distance to a line, is not negative.
 fn cut(ring: &[Level0Point], inside: impl Fn(Level0Point) -> f64) -> Vec<Level0Point> {
     let mut kept = Vec::with_capacity(ring.len());
     for (from, to) in corners(ring) {
@@ -232,17 +234,17 @@ fn cut(ring: &[Level0Point], inside: impl Fn(Level0Point) -> f64) -> Vec<Level0P
     kept
 }
 
-/// Each corner of a ring with the next.
+/// Pairs of each corner of a ring with the next.
 fn corners(ring: &[Level0Point]) -> impl Iterator<Item = (Level0Point, Level0Point)> {
     ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
 }
 
-/// The first colour for what all saw, the next ones for what only some did.
+/// The first colour for cells that all detectors saw, one of the next for cells that only some saw.
 fn colour_of_seen(seen: u32, everyone: u32) -> Rgb {
     class_colour(ClassId(if seen == everyone { 0 } else { (seen % 7 + 1) as u16 }))
 }
 
-/// In words; `seen` by bits.
+/// Names the detectors that saw a cell; `seen` has a bit for each.
 fn who_saw(seen: u32, everyone: u32, analysis: &Analysis) -> String {
     let name = |place: usize| format!("{} µm/px", number(analysis.detectors[place].mpp));
     let saw = |place: &usize| seen & detector_bit(*place) != 0;

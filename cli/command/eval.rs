@@ -1,4 +1,4 @@
-//! `slidemill eval`: predictions judged by truth.
+//! `slidemill eval`: judges predictions by truth.
 
 use std::{path::Path, sync::Arc};
 
@@ -24,10 +24,10 @@ use crate::{
     stdout,
 };
 
-/// Images named one by one when they were not run.
+/// Number of images named one by one when they were not run.
 const NAMED: usize = 10;
 
-/// Reads both sides, judges, and writes what was asked for.
+/// Reads both sides, judges the predictions, and writes the outputs that were asked for.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What is read, and must not be written over.
+/// Files that are read and must not be written over.
 fn inputs(args: &args::Eval) -> anyhow::Result<Inputs> {
     let mut inputs = Inputs::new(&args.annotations.groups);
     for path in args.truth.iter().chain(&args.pred) {
@@ -69,13 +69,13 @@ fn inputs(args: &args::Eval) -> anyhow::Result<Inputs> {
     Ok(inputs)
 }
 
-/// Where predictions name no image without objects, one that is absent may have
-/// been run.
+/// Default for absent images: missed if predictions name no image without objects, as an absent image may
+/// have been run.
 fn absent_images(predictions: &Annotated) -> AbsentImages {
     if predictions.omits_empty_images { AbsentImages::Missed } else { AbsentImages::LeaveOut }
 }
 
-/// The names of images stay on the terminal.
+/// Names truth images that were not run, on the terminal only.
 fn name_not_run(found: &Evaluation) {
     let outcome = match found.settings.absent_images {
         AbsentImages::LeaveOut => "left out (--absent missed counts it)",
@@ -89,7 +89,7 @@ fn name_not_run(found: &Evaluation) {
     }
 }
 
-/// What is to be kept of shapes: sizes are wanted by more than a distance.
+/// Detail of shapes to be kept: sizes need full shapes, even where the criterion is a distance.
 fn detail(settings: &EvaluationSettings) -> Detail {
     match settings.criterion.detail() {
         Detail::Points if !settings.area_ranges.is_empty() => Detail::Full,
@@ -129,7 +129,7 @@ fn print(found: &Evaluation, json: bool) -> anyhow::Result<()> {
     })
 }
 
-/// Every figure in long form, with the settings in the file's metadata.
+/// Writes every figure in long form, with the settings in the file's metadata.
 fn write_parquet(found: &Evaluation, path: &Path) -> anyhow::Result<()> {
     let rows = found.rows();
     let classes: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.class)));
@@ -156,7 +156,7 @@ fn write_parquet(found: &Evaluation, path: &Path) -> anyhow::Result<()> {
         .map_err(|error| Failure::output(format!("cannot write the figures: {error}: {}", path.display())))
 }
 
-/// One file per image, also for those without mistakes.
+/// Writes one file per image, also for images without mistakes.
 fn write_mistakes(found: &Mistakes, folder: &Path, inputs: &Inputs) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| {
         Failure::output(format!("cannot make the folder of mistakes: {error}: {}", folder.display()))

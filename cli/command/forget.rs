@@ -4,11 +4,13 @@ use dataset::{Dataset, wording::counted};
 
 use crate::{args, exit::Exit, isolate};
 
-/// Removes what a dataset holds of slides, and the report that names files; writes summaries, report and manifest again.
+/// Removes all data of slides from a dataset, and the report that names files; writes summaries, report and
+/// manifest again.
 ///
 /// # Errors
 ///
-/// A usage failure for a slide that is not there, an output failure when a file cannot be removed or written.
+/// A usage failure for a slide that the dataset does not have, an output failure when a file cannot be
+/// removed or written.
 pub fn forget(args: &args::Forget) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out).written_by(isolate::job_name());
     let ids = engine::forget(&dataset, &args.slides)?;

@@ -1,5 +1,5 @@
-//! `slidemill gather`: are all parts of a planned job done? Then the summaries
-//! and the report over all of them.
+//! `slidemill gather`: checks that all parts of a planned job are done, and writes the summaries and the
+//! report over all of them.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use engine::JobPlan;
 
 use crate::{args, command::verify, exit::Exit};
 
-/// Checks a planned job and writes what is over all its slides.
+/// Checks a planned job and writes the files that cover all its slides.
 ///
 /// # Errors
 ///
@@ -48,7 +48,7 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     Ok(if missing == 0 && findings.is_complete() { Exit::Done } else { Exit::Incomplete })
 }
 
-/// What in an account is not as planned.
+/// Settings of an account that differ from the plan, in words; `None` if there are none.
 fn other_settings(plan: &JobPlan, account: &RunAccount) -> Option<String> {
     let changed = plan.settings.differences(&account.settings.clone().into());
     (!changed.is_empty()).then(|| format!("was made with other settings than planned ({changed})"))

@@ -1,4 +1,4 @@
-//! `slidemill manual`: the manual pages, made of the help.
+//! `slidemill manual`: the manual pages, made from the help.
 
 use std::{fs, io, path::Path};
 

@@ -1,8 +1,8 @@
-//! `slidemill model`: the contract of a model as understood.
+//! `slidemill model`: the contract of a model, as slidemill understands it.
 
 use crate::{args, exit::Exit};
 
-/// Prints what a model promises, or what is wrong with it.
+/// Prints the contract of a model, or the reason that it cannot be used.
 ///
 /// # Errors
 ///

@@ -31,7 +31,7 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
             Failure::input(format!("{error}{hint}: {}", args.slide.display()))
         })?;
     let overview = Overview::whole(survey.slide.as_ref(), args.size);
-    // Sharpest first: its windows are the smallest.
+    // The sharpest plan comes first: its windows are the smallest.
     args.out.write(&tiler::draw_plan(&overview.pixels, &survey.mask, &survey.plans[0]))?;
     let windows: Vec<_> = survey.plans.iter().map(|plan| counted(plan.windows().len(), "window")).collect();
     let (tissue_mm2, windows) = (fixed(survey.tissue_mm2(), 2), windows.join(" + "));

@@ -22,14 +22,15 @@ fn describe(flags: &RunOptions, file: &RunOptions, settings: &Settings) -> Strin
     lines.join("\n") + "\n"
 }
 
-/// One line of the file: name, value, where that is from, and a remark. A comment when there is no value.
+/// One line of the file: name, value, origin of the value, and a remark. A comment when there is no value.
 fn line(knob: &Knob, flags: &RunOptions, file: &RunOptions, in_full: &RunOptions) -> String {
     let origin = match ((knob.is_given)(flags), (knob.is_given)(file)) {
         (true, _) => "flag",
         (_, true) => "file",
         _ => "default",
     };
-    // What this machine is taken for holds for this machine alone: a file that names it would pin it on the next.
+    // Values found for this machine hold for this machine alone: a file that names them would fix them on the
+    // next machine.
     let is_machines = knob.phase == Phase::Machine && origin == "default";
     let value = (knob.shown)(in_full);
     let mark = if value.is_none() || is_machines { "# " } else { "" };
@@ -41,7 +42,7 @@ fn line(knob: &Knob, flags: &RunOptions, file: &RunOptions, in_full: &RunOptions
 mod tests {
     use super::*;
 
-    /// The text of a file that does not say where its values are from.
+    /// Text of a file without the origins of its values.
     fn without_origins(text: &str) -> String {
         ["# flag", "# file", "# default"]
             .iter()

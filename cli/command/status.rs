@@ -1,4 +1,4 @@
-//! `slidemill status`: how a job stands, from the file it keeps.
+//! `slidemill status`: the state of a job, from the file it keeps.
 
 use std::io::ErrorKind;
 
@@ -12,10 +12,10 @@ use crate::{
     progress::{JobState, JobStatus, counted, fixed, rate, span},
 };
 
-/// Without a sign of life for this long, a running job is likely gone.
+/// A running job without a sign of life for this long is probably gone.
 const SILENCE_SECS: f64 = 900.0;
 
-/// Prints how the job that writes to `OUT` stands.
+/// Prints the state of the jobs that write to `OUT`.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn status(args: &args::Status) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What all jobs together have ended, of what is planned.
+/// Line with the number of slides that all jobs together have ended, and of those planned.
 fn ended(dataset: &Dataset) -> anyhow::Result<String> {
     let accounts = dataset.accounts()?;
     let outcomes: Vec<_> = accounts

@@ -1,11 +1,11 @@
-//! `slidemill verify`: is the dataset what its accounts say?
+//! `slidemill verify`: checks that a dataset is as its accounts say.
 
 use dataset::{Dataset, Findings, wording::counted};
 
 use crate::{args, exit::Exit};
 
-/// Recomputes checksums, rows, ids and counts of a dataset. Slides that ended
-/// without results, or incomplete, are named; they are no problem of the dataset.
+/// Computes checksums, rows, ids and counts of a dataset again. Names slides that ended without results, or
+/// incomplete; they are no problem of the dataset.
 ///
 /// # Errors
 ///
@@ -16,7 +16,7 @@ pub fn verify(args: &args::Verify) -> anyhow::Result<Exit> {
     Ok(if findings.problems.is_empty() { Exit::Done } else { Exit::Incomplete })
 }
 
-/// Says all that was found, line by line.
+/// Prints all findings, line by line.
 ///
 /// # Errors
 ///

@@ -5,7 +5,7 @@ use native::{Library, Platform};
 
 use crate::{exit::Exit, stdout};
 
-/// Prints the version with what a report of a fault should say. A library that is missing is said in its line.
+/// Prints the version with all that a bug report should contain. The line of a missing library says so.
 ///
 /// # Errors
 ///
@@ -19,13 +19,13 @@ pub fn version() -> anyhow::Result<Exit> {
         library_line(Library::OnnxRuntime, runtime),
         library_line(Library::OpenSlide, openslide),
     ];
-    // Without the runtime its own line has said why.
+    // Without the runtime, its own line has given the reason.
     lines.extend(devices.iter().flatten().map(device_line));
     stdout::print("the version", |out| writeln!(out, "{}", lines.join("\n")))?;
     Ok(Exit::Done)
 }
 
-/// `OpenSlide 4.0.1: /usr/lib/libopenslide.so.1`, or why it cannot be used, in one line.
+/// `OpenSlide 4.0.1: /usr/lib/libopenslide.so.1`, or the reason that it cannot be used, in one line.
 fn library_line(library: Library, version: Result<String, String>) -> String {
     match (version, native::find(library)) {
         (Ok(version), Ok(path)) => format!("{library} {version}: {}", path.display()),
@@ -34,7 +34,7 @@ fn library_line(library: Library, version: Result<String, String>) -> String {
     }
 }
 
-/// ONNX Runtime tells no version while it runs; its file's name does.
+/// Version of ONNX Runtime, from its file name: the library does not tell it while it runs.
 fn runtime_version() -> String {
     let named = native::find(Library::OnnxRuntime)
         .ok()

@@ -32,8 +32,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// A usage failure for a slide that the dataset has not, an input failure when it has
-/// no results, an output failure when the address cannot be listened on.
+/// A usage failure for a slide that the dataset does not have, an input failure when it has no results, an
+/// output failure when the address cannot be listened on.
 pub fn view(args: &args::View) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.results);
     let mut paths = slide_names::<PathBuf>(&dataset)?;
@@ -88,7 +88,7 @@ fn serve(args: &args::View, site: impl Answer) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Two datasets of the same slides; `paths` are those of the first.
+/// Opens a second dataset to be compared with the first, whose slides have `paths`.
 fn compared(
     args: &args::View,
     site: Site,
@@ -112,14 +112,14 @@ fn compared(
     Ok(Pair { names, sites: [site, second], first })
 }
 
-/// The slide that the first page opens on, or its first one, if the second has it too.
+/// The slide that the pages of `one` open on, if `other` has it too; if they open on none, the first of both.
 fn common_slide(one: &Site, other: &Site) -> Option<String> {
     let others = other.ids();
     let mut common = one.ids().into_iter().filter(|id| others.contains(id));
     common.find(|id| one.first().is_none_or(|first| first == id))
 }
 
-/// Writes the pages as a folder.
+/// Writes the pages into a folder.
 fn export(
     args: &args::View,
     folder: &Path,
@@ -148,7 +148,7 @@ fn export(
     Ok(Exit::Done)
 }
 
-/// Shows an address in the user's browser; where that fails, they have it in print.
+/// Opens an address in the user's browser; if that fails, the printed address is there to be opened by hand.
 fn open_browser(address: &str) {
     let (program, first) = match std::env::consts::OS {
         "macos" => ("open", None),
@@ -161,8 +161,8 @@ fn open_browser(address: &str) {
     }
 }
 
-/// The id of a slide that was named by it or by its file, which then is where its
-/// pixels are read.
+/// Id of a slide that is named by id or by file. A file that is named is where its pixels are read from then
+/// on.
 fn named_slide(
     dataset: &Dataset,
     slide: &str,
@@ -188,7 +188,7 @@ fn named_slide(
     Ok(id)
 }
 
-/// The id that a slide list gave to a file, where it is still the same file.
+/// Id that a slide list gave to a file, if it is still the same file.
 fn id_given_to(path: &Path, paths: &BTreeMap<String, PathBuf>) -> Option<SlideId> {
     let own = path.canonicalize().ok()?;
     let (id, _) = paths.iter().find(|(_, known)| known.canonicalize().is_ok_and(|known| known == own))?;

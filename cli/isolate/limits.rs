@@ -1,37 +1,37 @@
-//! Which limit of the machine ended a worker process, where it was one: no slide is to blame for it.
+//! The limit of the machine that ended a worker process, if it was one: then no slide is to blame.
 
 use std::{fs, process::ExitStatus};
 
 use rustix::process::{Resource, Signal, getrlimit};
 
-/// What a worker process used, as far as it shows from outside.
+/// Resources that a worker process used, as far as they can be seen from outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Used {
     /// Processor time of worker processes that ended, in clock ticks.
     pub(super) cpu_ticks: u64,
-    /// Most address space of the worker process, in bytes.
+    /// Largest address space of the worker process, in bytes.
     pub(super) address_space: u64,
 }
 
-/// Clock ticks in a second, for all that `/proc` tells.
+/// Clock ticks per second, the unit of times in `/proc`.
 const TICKS: u64 = 100;
 
-/// Processor time of the children of this process that ended, in clock ticks; 0 where the system does not tell.
+/// Processor time of the children of this process that ended, in clock ticks; 0 if the system does not tell.
 pub(super) fn children_ticks() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name, in brackets, may hold anything. Fields 16 and 17 of the whole.
+    // The name, in brackets, may hold anything. Wanted are fields 16 and 17 of the whole line.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
     fields.skip(13).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
-/// Most address space that a process had so far, in bytes; `None` when it is gone or the system does not tell.
+/// Largest address space of a process so far, in bytes; `None` if it is gone or the system does not tell.
 pub(super) fn peak_of(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:"))?;
     Some(peak.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
 }
 
-/// The limit that ended a worker process, in words.
+/// The limit that ended a worker process, in words; `None` if it was none.
 pub(super) fn reached(status: ExitStatus, used: Used) -> Option<String> {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status)?;
     limit(signal, used, |resource| getrlimit(resource).current)

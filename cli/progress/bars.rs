@@ -10,7 +10,7 @@ use crate::plain::{plain, plain_name};
 
 use super::{lines::line, pace::Pace, view::View};
 
-/// Room for the name of a slide: with the bar and the words it is about 80.
+/// Columns for the name of a slide: with the bar and the words a line has about 80.
 const NAME_COLUMNS: usize = 16;
 
 pub(super) struct Bars {
@@ -70,7 +70,7 @@ impl Drop for Bars {
     }
 }
 
-/// The end of a long name, which tells slides apart better than its start.
+/// Returns the end of a long name, which tells slides apart better than its start.
 fn shortened(name: &str, columns: usize) -> String {
     let count = name.chars().count();
     if count <= columns {

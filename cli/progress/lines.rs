@@ -115,7 +115,7 @@ fn words(event: &Event) -> Option<String> {
     })
 }
 
-/// The last line of a job.
+/// Last line of a job.
 fn summary(totals: &Totals) -> String {
     let mut parts = vec![format!("{} done", counted(totals.done, "slide"))];
     for (count, word) in

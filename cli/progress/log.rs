@@ -1,18 +1,18 @@
-//! `OUT/.slidemill/log`: what a job said, with the time of each line, for whoever comes in the morning.
+//! `OUT/.slidemill/log`: the messages of a job, each with its time, to be read the next morning.
 
 use std::{fs::File, io::Write as _};
 
 use dataset::{Dataset, clock, host_name};
 use whole_file::private_options;
 
-/// The log of a job. Its lines name slides, so it is private; they are appended as they come, also by a worker process
-/// that takes over from one that died. A log that cannot be written does not stop a job.
+/// The log of a job. Its lines name slides, so it is private; they are appended as they come, also by a
+/// worker process that takes over from one that died. A log that cannot be written does not stop a job.
 pub struct Log {
     file: Option<File>,
 }
 
 impl Log {
-    /// Of the job that writes to `dataset`.
+    /// Opens the log of the job that writes to `dataset`.
     #[must_use]
     pub fn open(dataset: &Dataset) -> Self {
         let path = dataset.log();
@@ -21,7 +21,7 @@ impl Log {
         Self { file: opened.ok() }
     }
 
-    /// Says which machine and process the lines that follow are of.
+    /// Notes the machine and the process that write the lines that follow.
     pub fn begin(&mut self) {
         let version = env!("CARGO_PKG_VERSION");
         self.line(&format!("slidemill {version} on {}, process {}", host_name(), std::process::id()));
@@ -32,7 +32,7 @@ impl Log {
         let line = format!("{} {text}\n", clock::timestamp());
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(line.as_bytes()));
         if written.is_err() {
-            // A full disk stops the job elsewhere, in words.
+            // A full disk stops the job elsewhere, with a message.
             self.file = None;
         }
     }

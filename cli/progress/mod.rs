@@ -1,5 +1,4 @@
-//! What is told while a job runs: to people, to log collectors, and to
-//! `slidemill status` from another terminal.
+//! Messages while a job runs: to people, to log collectors, and to `slidemill status` in another terminal.
 
 mod bars;
 mod json;
@@ -32,7 +31,7 @@ use view::View;
 pub struct Problem {
     /// Its file name.
     pub name: String,
-    /// What is wrong, in words.
+    /// The problem, in words.
     pub reason: String,
 }
 
@@ -52,14 +51,14 @@ impl Problem {
     }
 }
 
-/// Tells events to whoever watches.
+/// Passes events on to the terminal, the log and the status file.
 pub struct Progress {
     view: Box<dyn View>,
     screen: Screen,
     log: Log,
     problems: Vec<Problem>,
     status: status::StatusFile,
-    /// Whether the log says that what is told is lost.
+    /// `true` once the log says that messages are lost.
     is_loss_noted: bool,
     totals: Totals,
     pace: Pace,
@@ -67,7 +66,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Bars on a terminal, a line now and then without one, JSON on request.
+    /// Chooses bars on a terminal, a line now and then without one, JSON on request.
     #[must_use]
     pub fn new(json: bool, dataset: &Dataset) -> Self {
         let bars = indicatif::MultiProgress::new();
@@ -93,20 +92,22 @@ impl Progress {
         }
     }
 
-    /// Knows how many bytes each slide of the job has on the disk, by file name: time left is told from them.
+    /// Takes the size of each slide of the job on the disk, in bytes, by file name: time left is estimated
+    /// from these.
     #[must_use]
     pub fn expecting(mut self, slides: impl Iterator<Item = (String, u64)>) -> Self {
         self.pace.expect(slides);
         self
     }
 
-    /// The terminal, for others who have something to say.
+    /// The terminal, for other messages.
     #[must_use]
     pub fn screen(&self) -> Screen {
         self.screen.clone()
     }
 
-    /// Says once in the log that what is told is lost: its reader is gone, or there is no room. The job goes on.
+    /// Notes once in the log that messages are lost: their reader is gone, or there is no room. The job goes
+    /// on.
     fn note_lost(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.is_loss_noted, true) {
             self.log
@@ -114,7 +115,7 @@ impl Progress {
         }
     }
 
-    /// The slides that somebody has to look after, as they ended.
+    /// The slides that somebody has to look after, in the order in which they ended.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

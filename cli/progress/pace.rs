@@ -1,4 +1,4 @@
-//! How fast a job goes, and how much longer it will take.
+//! Speed of a job, and the time that it will still take.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -9,25 +9,25 @@ use dataset::{
 use engine::{Event, Totals};
 use serde::{Deserialize, Serialize};
 
-/// Windows of this run without which nothing is said of the time left.
+/// Number of windows of this run before which no time left is given.
 const FEWEST_WINDOWS: usize = 4;
 
 /// The slide at work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlideStatus {
-    /// Which.
+    /// Its id.
     pub slide: SlideId,
-    /// In its plan.
+    /// Windows in its plan.
     pub windows: usize,
-    /// Done so far.
+    /// Windows done so far.
     pub done: usize,
-    /// Failed so far.
+    /// Windows that failed so far.
     pub failed: usize,
     /// Final cells so far.
     pub cells: u64,
 }
 
-/// What is known from the events so far.
+/// Facts known from the events so far.
 #[derive(Debug)]
 pub(super) struct Pace {
     slides: usize,
@@ -38,24 +38,24 @@ pub(super) struct Pace {
     worked_mm2: f64,
 }
 
-/// The slides that have not begun, whose tissue is told from the sizes of their files.
+/// The slides that have not begun, whose tissue is estimated from the sizes of their files.
 #[derive(Debug, Default)]
 struct ToCome {
-    /// By file name; slides of one name are taken in any order.
+    /// Sizes by file name; slides with the same name are taken in any order.
     bytes: BTreeMap<String, Vec<u64>>,
     left_bytes: u64,
-    /// Of the slides that began: what tissue there was in how many bytes.
+    /// Size of the slides that began; with their tissue it gives mm² per byte.
     begun_bytes: u64,
     begun_mm2: f64,
 }
 
 impl ToCome {
-    /// Slides whose sizes are not known have the same.
+    /// Makes as many slides with unknown sizes, which count as equally large.
     fn alike(slides: usize) -> Self {
         Self { left_bytes: slides as u64, ..Self::default() }
     }
 
-    /// A slide is no longer to come; its bytes.
+    /// Takes a slide out, as it is no longer to come; returns its bytes.
     fn take(&mut self, name: &str) -> u64 {
         let bytes = if self.bytes.is_empty() { Some(1) } else { self.bytes.get_mut(name).and_then(Vec::pop) };
         let bytes = bytes.unwrap_or_default();
@@ -63,7 +63,7 @@ impl ToCome {
         bytes
     }
 
-    /// Tissue that is to be expected.
+    /// Tissue expected in the slides to come.
     fn mm2(&self) -> f64 {
         self.left_bytes as f64 * self.begun_mm2 / self.begun_bytes.max(1) as f64
     }
@@ -81,12 +81,12 @@ struct Current {
 }
 
 impl Current {
-    /// How much of it is done.
+    /// Share of its windows that are done.
     fn share(&self) -> f64 {
         self.share_of(self.status.done)
     }
 
-    /// The tissue that this run analysed when so many windows are done, in mm².
+    /// Tissue that this run has analysed when `done` windows are done, in mm².
     fn worked_mm2(&self, done: usize) -> f64 {
         self.tissue_mm2 * (self.share_of(done) - self.share_of(self.resumed))
     }
@@ -97,12 +97,12 @@ impl Current {
 }
 
 impl Pace {
-    /// Of a job that begins now.
+    /// Makes the pace of a job that begins now.
     pub(super) fn new(now: Instant) -> Self {
         Self { slides: 0, since: now, current: None, to_come: ToCome::default(), worked_mm2: 0.0 }
     }
 
-    /// Knows how many bytes each slide has on the disk, by file name.
+    /// Takes the size of each slide on the disk, in bytes, by file name.
     pub(super) fn expect(&mut self, slides: impl Iterator<Item = (String, u64)>) {
         for (name, bytes) in slides {
             self.to_come.left_bytes += bytes;
@@ -110,14 +110,14 @@ impl Pace {
         }
     }
 
-    /// The slide at work has no window left.
+    /// Counts the slide at work as analysed: it has no window left.
     fn close(&mut self) {
         if let Some(current) = self.current.take() {
             self.worked_mm2 += current.worked_mm2(current.status.windows);
         }
     }
 
-    /// Takes what happened at `now`.
+    /// Takes an event that happened at `now`.
     pub(super) fn note(&mut self, event: &Event, now: Instant) {
         match event {
             Event::JobStarted { slides, .. } => {
@@ -186,8 +186,7 @@ impl Pace {
         totals.cells + self.current().map_or(0, |current| current.cells)
     }
 
-    /// Tissue so far, in mm², that of the slide at work included as if its windows
-    /// had equal shares.
+    /// Tissue so far, in mm², with that of the slide at work, as if all its windows had equal shares.
     pub(super) fn mm2(&self, totals: &Totals) -> f64 {
         totals.analysed_mm2
             + self.current.as_ref().map_or(0.0, |current| current.tissue_mm2 * current.share())
@@ -210,8 +209,8 @@ impl Pace {
         self.current.as_ref().is_some_and(|current| current.status.slide == *slide)
     }
 
-    /// Seconds until the job ends, if the tissue to come takes as long as that so far; not
-    /// less than for the slide at work.
+    /// Seconds until the job ends, if the tissue to come takes as long as that so far; not less than for the
+    /// slide at work.
     pub(super) fn job_left_secs(&self, now: Instant) -> Option<f64> {
         let current = self.current.as_ref();
         let at_work = current.map_or(0.0, |current| current.worked_mm2(current.status.done));
@@ -243,7 +242,7 @@ impl Pace {
     }
 }
 
-/// Windows per second in words; slow ones by the minute.
+/// Windows per second in words; per minute if they are slow.
 #[must_use]
 pub fn rate(windows_per_sec: f64) -> String {
     if windows_per_sec < 1.0 {
@@ -278,7 +277,7 @@ mod tests {
         Event::SlideSkipped { slide: slide(name), name: format!("{name}.svs"), reason: String::new() }
     }
 
-    /// A biopsy said that a hundred resections take as long as it did.
+    /// A biopsy made a hundred resections seem to take as long as itself.
     #[test]
     fn time_left_is_that_of_the_area_that_is_left() {
         let start = Instant::now();
@@ -292,7 +291,7 @@ mod tests {
         pace.note(&skipped("done"), at(10));
         // 10 bytes with 2 mm² took 10 s; 1000 bytes are to come.
         assert_eq!(pace.job_left_secs(at(10)), Some(1000.0));
-        // It has less tissue than its size told.
+        // It has less tissue than its size suggested.
         pace.note(&started("large", 40, 0), at(10));
         assert_eq!(pace.job_left_secs(at(10)), Some(10.0));
     }

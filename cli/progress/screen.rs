@@ -1,4 +1,4 @@
-//! The terminal, shared by progress bars and by whoever has something to say meanwhile.
+//! The terminal, shared by progress bars and by other messages.
 
 use indicatif::MultiProgress;
 
@@ -9,13 +9,13 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// A terminal that these bars are drawn on.
+    /// A terminal with these bars.
     #[must_use]
     pub fn with_bars(bars: MultiProgress) -> Self {
         Self { bars: Some(bars) }
     }
 
-    /// A line above the bars.
+    /// Prints a line above the bars.
     pub fn say(&self, text: &str) {
         match &self.bars {
             Some(bars) => bars.suspend(|| errln!("{text}")),
@@ -23,7 +23,7 @@ impl Screen {
         }
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub fn clear(&self) {
         if let Some(bars) = &self.bars {
             // It can fail only when the terminal is gone.

@@ -1,4 +1,4 @@
-//! `OUT/.slidemill/status`: how each job stands, for `slidemill status`.
+//! `OUT/.slidemill/status`: the state of each job, for `slidemill status`.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::pace::{Pace, SlideStatus};
 
-/// How often the file is rewritten at most, but for the end.
+/// Shortest time between two writes of the file, except at the end.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A job that has been silent for this long is gone.
+/// A job that was silent for this long is gone.
 const FORGOTTEN_SECS: f64 = 86_400.0;
 
-/// Whether a job goes on.
+/// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
@@ -28,16 +28,16 @@ pub enum JobState {
     Interrupted,
 }
 
-/// The job, as last told.
+/// The job, as it was last written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// Whether it goes on.
+    /// Running, finished or interrupted.
     pub state: JobState,
     /// Process id on `host`.
     pub process: u32,
     /// Machine it runs on.
     pub host: String,
-    /// Seconds since 1970, UTC, of this file.
+    /// Time at which this file was written, seconds since 1970, UTC.
     pub updated: f64,
     /// Slides in the job.
     pub slides: usize,
@@ -45,7 +45,7 @@ pub struct JobStatus {
     pub totals: Totals,
     /// The slide at work.
     pub current: Option<SlideStatus>,
-    /// Its windows per second, once that can be said.
+    /// Windows of that slide per second, once it is known.
     #[serde(default)]
     pub windows_per_sec: Option<f64>,
     /// Seconds until the job ends, if the slides to come are like those so far.
@@ -54,13 +54,13 @@ pub struct JobStatus {
 }
 
 impl JobStatus {
-    /// Reads what the runs left in a folder, in order of host and process.
+    /// Reads the files that the jobs left in a folder, in order of host and process.
     ///
     /// # Errors
     ///
-    /// When there is no such folder.
+    /// When the folder does not exist.
     pub fn read_all(folder: &Path) -> std::io::Result<Vec<Self>> {
-        // A power cut may have left one unwritten.
+        // A power cut may have left a file incomplete.
         let texts = files(folder)?.into_iter().filter_map(|path| std::fs::read(path).ok());
         Ok(texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect())
     }
@@ -72,8 +72,8 @@ impl JobStatus {
     }
 }
 
-/// Keeps the file up to date. A status that cannot be written never stops a
-/// run: the dataset itself will say so where it matters.
+/// Keeps the file up to date. A status that cannot be written never stops a run: problems with the disk also
+/// show in the dataset, where they matter.
 pub(super) struct StatusFile {
     dataset: Dataset,
     path: PathBuf,
@@ -82,7 +82,7 @@ pub(super) struct StatusFile {
 }
 
 impl StatusFile {
-    /// Of a job that writes to `dataset`, which is cleared of jobs that have ended.
+    /// Makes the status of a job that writes to `dataset`; removes those of jobs that have ended.
     pub(super) fn new(dataset: &Dataset) -> Self {
         let folder = dataset.status();
         for path in files(&folder).unwrap_or_default() {
@@ -119,14 +119,14 @@ impl StatusFile {
             status.left_secs = None;
             status.state = if totals.interrupted { JobState::Interrupted } else { JobState::Finished };
         }
-        // Small slides begin and end in milliseconds; a file on the disk takes longer.
+        // Small slides begin and end within milliseconds; writing a file takes longer.
         let is_end = matches!(event, Event::JobFinished(_));
         if !is_end && self.written.is_some_and(|at| at.elapsed() < INTERVAL) {
             return;
         }
         self.status.updated = now();
         if let Ok(text) = serde_json::to_vec_pretty(&self.status) {
-            // After a power cut there is no job whose status anyone would ask for.
+            // After a power cut no job is left whose status could be asked for.
             let _ = self.dataset.write_for_now(&self.path, &text);
         }
         self.written = Some(Instant::now());

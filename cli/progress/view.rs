@@ -8,7 +8,7 @@ use super::pace::Pace;
 
 /// One way of showing events.
 pub(super) trait View: Send {
-    /// `totals` and `pace` have the event in them.
+    /// Shows an event; `totals` and `pace` already include it.
     ///
     /// # Errors
     ///

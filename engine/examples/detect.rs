@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(Path::new(&slide)).map(|_| ())
 }
 
-/// Prints how far it is.
+/// Prints the progress.
 struct Follow;
 
 impl Watch for Follow {
@@ -20,7 +20,7 @@ impl Watch for Follow {
     }
 }
 
-/// Prints the cells of each class of the bundled model; gives their number.
+/// Prints the cells of each class of the bundled model; returns their number.
 pub fn run(path: &Path) -> Result<usize, Box<dyn Error>> {
     let settings = Settings::new(RunOptions { window: Some(512), ..RunOptions::default() })?;
     let engine = Engine::open(&settings)?;

@@ -1,4 +1,4 @@
-//! Opens a slide and says what is known of it: `cargo run --release --example open -- SLIDE`.
+//! Opens a slide and prints its facts: `cargo run --release --example open -- SLIDE`.
 
 use std::{error::Error, path::Path};
 

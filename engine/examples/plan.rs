@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(Path::new(&slide)).map(|_| ())
 }
 
-/// Prints what a run of the bundled model at two scales would look at; gives the number of windows.
+/// Prints the windows that a run of the bundled model at two scales would look at; returns their number.
 pub fn run(path: &Path) -> Result<usize, Box<dyn Error>> {
     let scales = ["mpp=0.5".parse()?, "mpp=1.0".parse()?];
     let options = RunOptions { window: Some(512), detector: Some(scales.into()), ..RunOptions::default() };

@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(Path::new(&out)).map(|_| ())
 }
 
-/// Prints what each account says and what its tables hold; gives the number of cells.
+/// Prints the facts of each account and of its tables; returns the number of cells.
 pub fn run(out: &Path) -> Result<usize, Box<dyn Error>> {
     let dataset = Dataset::at(out);
     let mut all = 0;

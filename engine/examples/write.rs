@@ -12,12 +12,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(Path::new(&slides), Path::new(&out)).map(|_| ())
 }
 
-/// Runs the bundled model over the slides; the same call again goes on where it was.
+/// Runs the bundled model over the slides; the same call again goes on from where it was.
 pub fn run(slides: &Path, out: &Path) -> Result<JobEnd, Box<dyn Error>> {
     let settings = Settings::new(RunOptions { window: Some(512), ..RunOptions::default() })?;
     let engine = Engine::open(&settings)?;
     let slides = slides_in(&[slides.to_owned()])?;
-    // A handler of signals would keep a clone of it and ask.
+    // A signal handler would keep a clone of it, and ask it to stop.
     let stop = Stop::new();
     let end = Job::new(&engine, Dataset::at(out)).run(&slides, &mut (), &stop)?;
     println!("{} done, {} skipped, {} failed", end.totals.done, end.totals.skipped, end.totals.failed);

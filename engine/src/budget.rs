@@ -1,21 +1,20 @@
-//! What this process may use: memory that the kernel or a scheduler allows it,
-//! and room on a disk.
+//! Resources that this process may use: memory that the kernel or a scheduler allows it, and room on a disk.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// A limit of memory, and who sets it.
+/// A limit of memory, with its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit {
-    /// That may be used.
+    /// Bytes that may be used.
     pub bytes: u64,
-    /// In words.
+    /// Source of the limit, in words.
     pub source: &'static str,
 }
 
-/// What a job may use.
+/// Cores and memory that a job may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
     /// Cores.
@@ -25,15 +24,15 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// What the system allows this process: affinity and cgroups. The environment is not read.
+    /// Resources that the system allows this process: affinity and cgroups. The environment is not read.
     #[must_use]
     pub fn here() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { threads, memory: memory_limit(None) }
     }
 
-    /// The same within what a scheduler's variables say (`SLURM_CPUS_PER_TASK`, `SLURM_MEM_PER_NODE`,
-    /// `SLURM_MEM_PER_CPU`); `variable` gives their values.
+    /// The same within the limits of a scheduler's variables (`SLURM_CPUS_PER_TASK`, `SLURM_MEM_PER_NODE`,
+    /// `SLURM_MEM_PER_CPU`); `variable` returns their values.
     #[must_use]
     pub fn scheduled(variable: impl Fn(&str) -> Option<String>) -> Self {
         let threads = variable("SLURM_CPUS_PER_TASK").and_then(|text| text.parse().ok());
@@ -45,8 +44,8 @@ impl Machine {
     }
 }
 
-/// The smallest limit that holds for this process: of the scheduler, of its
-/// cgroups, of the machine. `None` where none is known.
+/// Smallest limit for this process: of the scheduler, of its cgroups, of the machine. `None` if none is
+/// known.
 fn memory_limit(scheduler: Option<u64>) -> Option<MemoryLimit> {
     let scheduler = scheduler.map(|bytes| (bytes, "Slurm"));
     let cgroup = cgroup_bytes().map(|bytes| (bytes, "the cgroup"));
@@ -56,7 +55,7 @@ fn memory_limit(scheduler: Option<u64>) -> Option<MemoryLimit> {
     limits.min_by_key(|limit| limit.0).map(|(bytes, source)| MemoryLimit { bytes, source })
 }
 
-/// Slurm gives megabytes, per node or per CPU.
+/// Memory that Slurm allows, in bytes; its variables give megabytes, per node or per CPU.
 fn slurm_bytes(variable: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let [per_node, per_cpu, cpus] = ["SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_PER_TASK"]
         .map(|name| variable(name)?.parse::<u64>().ok().filter(|&number| number > 0));
@@ -73,14 +72,14 @@ fn cgroup_bytes() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let limits = limit_files(&groups, Path::new("/sys/fs/cgroup")).into_iter().filter_map(|path| {
         let bytes = fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()?;
-        // What v1 says where nothing is limited.
+        // From this value on, version 1 means that nothing is limited.
         (bytes < 1 << 60).then_some(bytes)
     });
     limits.min()
 }
 
-/// The files that may limit a process in these groups: of its own group and of
-/// all above, of version 2 and of version 1.
+/// Files that may limit a process in these groups: those of its own group and of all above, of version 2 and
+/// of version 1.
 fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {

@@ -1,4 +1,4 @@
-//! The models that come with slidemill, and opening whichever is asked for.
+//! Models that come with slidemill, and opening these or models of the user.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use detector::{DetectSettings, Device, ModelReport, OnnxDetector, SessionSetting
 
 use crate::error::JobError;
 
-/// The name of the model that is taken when none is asked for.
+/// Name of the model that is taken when none is asked for.
 pub(crate) const DEFAULT: &str = "nuclei-he";
 
 /// A model within the program, asked for by its name.
@@ -27,7 +27,7 @@ static BUNDLED: [Bundled; 4] = [
     },
 ];
 
-/// Where a model is.
+/// Place of a model.
 enum Source<'a> {
     Bundled(&'static Bundled),
     File(&'a Path),
@@ -42,8 +42,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// `model` as it is understood from any folder: the path of a file made absolute, the
-/// name of a bundled model as it is.
+/// Returns `model` as it can be used from any folder: the path of a file made absolute, the name of a bundled
+/// model unchanged.
 #[must_use]
 pub(crate) fn from_any_folder(model: PathBuf) -> PathBuf {
     match Source::new(Some(&model)) {
@@ -52,7 +52,7 @@ pub(crate) fn from_any_folder(model: PathBuf) -> PathBuf {
     }
 }
 
-/// What is known of the model at that path or of that name, or of the default one.
+/// Describes the model at that path or with that name, or the default one.
 ///
 /// # Errors
 ///
@@ -81,15 +81,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     BUNDLED.iter().map(|bundled| bundled.name)
 }
 
-/// How a model is opened.
+/// Settings for opening a model.
 pub(crate) struct Opening<'a> {
-    /// Where it runs.
+    /// Device that it runs on.
     pub(crate) device: &'a Device,
-    /// How it is run.
+    /// Settings of its session.
     pub(crate) session: SessionSettings,
-    /// Boxes of one window above this are one.
+    /// Boxes of one window with an IoU above this are one.
     pub(crate) nms_iou: f32,
-    /// Detections from this score on are given.
+    /// Lowest score of the detections that are given.
     pub(crate) score_floor: f32,
 }
 
@@ -98,7 +98,7 @@ impl Opening<'_> {
     ///
     /// # Errors
     ///
-    /// [`JobError::Usage`] when the model cannot be used, or its device not be had.
+    /// [`JobError::Usage`] when the model cannot be used, or its device is not available.
     pub(crate) fn open(&self, model: Option<&Path>) -> Result<OnnxDetector, JobError> {
         match Source::new(model) {
             Source::Bundled(Bundled { name, onnx }) => self.open_bytes(name, onnx, ""),
@@ -125,7 +125,7 @@ impl Opening<'_> {
     }
 
     fn detect(&self) -> DetectSettings {
-        // The detector drops what is at its floor, a threshold keeps it.
+        // The detector drops detections at its floor, a threshold keeps them.
         let score_floor = self.score_floor.next_down();
         DetectSettings { score_floor, nms_iou: self.nms_iou, ..DetectSettings::default() }
     }

@@ -32,7 +32,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// A number with a unit, in bytes.
+/// Parses a number with a unit; returns bytes.
 fn bytes_of(text: &str) -> Option<f64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor: u64 = match text[digits.len()..].trim_end_matches("iB").trim_end_matches('B') {
@@ -46,7 +46,7 @@ fn bytes_of(text: &str) -> Option<f64> {
     Some(digits.trim().parse::<f64>().ok()? * factor as f64)
 }
 
-/// A size in a unit that reads back as the very same number of bytes.
+/// Writes a size with a unit, so that it reads back as exactly the same number of bytes.
 pub(crate) fn size_text(bytes: u64) -> String {
     let exact = [("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
     let exact = exact.into_iter().find(|(_, unit)| bytes.is_multiple_of(*unit));

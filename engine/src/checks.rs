@@ -1,4 +1,5 @@
-//! What is typed becomes values, or an error that names the option, what was given and what was expected.
+//! Turns typed text into values, or into an error that names the option, the value found and the one
+//! expected.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
@@ -6,12 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::JobError;
 
-/// Read from text.
+/// Parses a value from text.
 pub(crate) fn parsed<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, JobError> {
     text.parse().map_err(|error| JobError::usage(format!("{name}: {error}")))
 }
 
-/// As it is, inside of the range, ends included.
+/// Returns a value unchanged if it is inside the range, ends included.
 pub(crate) fn within<T: PartialOrd + fmt::Display + Copy>(
     name: &str,
     value: T,
@@ -24,12 +25,12 @@ pub(crate) fn within<T: PartialOrd + fmt::Display + Copy>(
     }
 }
 
-/// A number between 0 and 1, where one is given.
+/// Returns a number, where one is given, if it is between 0 and 1, ends included.
 pub(crate) fn fraction(name: &str, value: Option<f64>) -> Result<Option<f64>, JobError> {
     value.map(|value| within(name, value, 0.0..=1.0)).transpose()
 }
 
-/// The value a word stands for, or the default; `known` are all words.
+/// Returns the value that a word stands for, or the default; `known` are all words.
 pub(crate) fn one_of<T: DeserializeOwned + Default>(
     option: &str,
     word: Option<&str>,
@@ -40,16 +41,16 @@ pub(crate) fn one_of<T: DeserializeOwned + Default>(
         .map_err(|_| JobError::usage(format!("{option} is {word:?}, expected {}", known.join(", "))))
 }
 
-/// The word that stands for a value.
+/// Returns the word that stands for a value.
 pub(crate) fn word(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).ok();
     value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// `, did you mean "…"?` with the known name that `word` is likely a slip of; for
-/// other words the known names, where they are few.
+/// Returns `, did you mean "…"?` with the known name that `word` is probably a slip of; for other words the
+/// known names, where they are few.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    /// Slips of one or two letters lie above, other words below.
+    /// Slips of one or two letters are above, other words below.
     const NEAR: f64 = 0.8;
     const FEW: usize = 12;
     let known: Vec<&str> = known.collect();

@@ -1,5 +1,4 @@
-//! Collects what the windows of a slide gave, and ends the slide: answer, write,
-//! account, commit.
+//! Collects the results of a slide's windows, and ends the slide: answer, write, account, commit.
 
 use std::{collections::BTreeSet, fs, io};
 
@@ -32,7 +31,7 @@ pub(crate) struct Collector<'a> {
     /// Bytes on the disk for the slide begun last, as estimated.
     needed: u64,
     incomplete: bool,
-    /// Slides that other jobs were at work on.
+    /// Slides that other jobs were working on.
     waited_for: BTreeSet<SlideId>,
 }
 
@@ -56,8 +55,8 @@ impl<'a> Collector<'a> {
         Ok(Self { work, watch, current: None, committer, needed: 0, incomplete: false, waited_for })
     }
 
-    /// Waits until all slides that ended are committed. Whether some slide of the
-    /// job is bad or incomplete, now or from before.
+    /// Waits until all slides that ended are committed. `true` if some slide of the job is bad or incomplete,
+    /// now or from before.
     ///
     /// # Errors
     ///
@@ -70,7 +69,7 @@ impl<'a> Collector<'a> {
         Ok(incomplete)
     }
 
-    /// Leaves the mark of the slide at work: it never ends, and whoever started this process is to know.
+    /// Leaves the mark of the slide at work: it never ended, and the process that started this one must know.
     pub(crate) fn leave_mark(&mut self) {
         if let Some(run) = self.current.take() {
             run.held.mark.leave();
@@ -81,7 +80,7 @@ impl<'a> Collector<'a> {
     ///
     /// # Errors
     ///
-    /// When the output cannot be written: no other slide would fare better.
+    /// When the output cannot be written: other slides would fail in the same way.
     pub(crate) fn take(&mut self, step: Step) -> Result<(), JobError> {
         self.take_in_turn(step).map_err(|error| with_room(error, self.work, self.needed))
     }
@@ -121,7 +120,7 @@ impl<'a> Collector<'a> {
             JobError::output(format!("cannot remove the account of an earlier failure: {error}: {root}"))
         })?;
         begun(self.watch, &facts, sightings.ended());
-        // Not in the account, which would say so when they are forgotten.
+        // This is not put into the account, which would still say so after they are forgotten.
         for message in superseded(results, others) {
             let (slide, name) = (facts.id.clone(), facts.entry.name());
             self.watch.tell(&Event::Warning { slide, name, message });
@@ -144,7 +143,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// The job stops: what is in the ledger stays for the next run.
+    /// Ends the slide at work early, as the job stops: the windows in the ledger stay for the next run.
     fn cut(&mut self) -> Result<(), JobError> {
         if let Some(mut run) = self.current.take() {
             run.held.ledger.sync()?;
@@ -164,8 +163,8 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Says that a slide is not read, and why; writes the account of one that cannot be. Whether it is bad or
-/// incomplete.
+/// Tells that a slide is not read, and the reason; writes the account of one that cannot be read. `true` if
+/// the slide is bad or incomplete.
 ///
 /// # Errors
 ///
@@ -201,7 +200,7 @@ pub(crate) fn not_run(
     }
 }
 
-/// Says that a slide begins, of which `resumed` windows are done, and what should be known of it.
+/// Tells that a slide begins, of which `resumed` windows are done, with its warnings and doubts.
 pub(crate) fn begun(watch: &mut dyn Watch, facts: &Facts, resumed: usize) {
     watch.tell(&Event::SlideStarted {
         slide: facts.id.clone(),
@@ -216,7 +215,7 @@ pub(crate) fn begun(watch: &mut dyn Watch, facts: &Facts, resumed: usize) {
     }
 }
 
-/// Why a slide may not go on, if its detections have more than `--scratch`.
+/// Reason that a slide may not go on, if its detections take more than `--scratch`.
 fn over_budget(scratch: Option<u64>, run: &SlideRun) -> Option<String> {
     let (bytes, ended, windows) =
         (run.held.ledger.bytes(), run.sightings.ended(), run.facts.survey.windows());
@@ -232,7 +231,7 @@ fn over_budget(scratch: Option<u64>, run: &SlideRun) -> Option<String> {
     ))
 }
 
-/// How far a slide is.
+/// Event with the progress of a slide.
 pub(crate) fn so_far(facts: &Facts, sightings: &Sightings) -> Event {
     Event::Windows {
         slide: facts.id.clone(),
@@ -243,7 +242,7 @@ pub(crate) fn so_far(facts: &Facts, sightings: &Sightings) -> Event {
     }
 }
 
-/// An error, with how much room is needed where there is less.
+/// Adds the room needed to an error, if less is free.
 pub(crate) fn with_room(error: JobError, work: &Work, needed: u64) -> JobError {
     match (free_bytes(work.results.root()), error) {
         (Ok(free), JobError::Output(reason)) if free < needed => JobError::output(format!(
@@ -261,7 +260,7 @@ fn full_windows(warnings: &[String]) -> impl Iterator<Item = &String> {
     warnings.iter().filter(|warning| warning.contains(FULL_ANSWER))
 }
 
-/// Says what became of a slide; whether it is bad or incomplete.
+/// Tells the end of a slide; `true` if it is bad or incomplete.
 pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
     const TAKEN: &str =
         "another run took this slide over while this one was silent; it belongs to that run now";
@@ -294,7 +293,7 @@ pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
 
 impl SlideRun {
     fn take(&mut self, window: WindowKey, outcome: WindowOutcome) -> Result<(), JobError> {
-        // Another run may read what the device did not give this one.
+        // Another run may read windows that the device did not give this one.
         if !matches!(outcome, WindowOutcome::Unread(_)) {
             self.record.clear();
             encode_window(window, &outcome, &mut self.record);
@@ -303,7 +302,7 @@ impl SlideRun {
         Ok(self.sightings.push(window, outcome)?)
     }
 
-    /// Answers what was found, and writes it where it waits for its names.
+    /// Makes the answer of the slide, and writes it to a place where it waits for its final names.
     fn finish(self, work: &Work, tiles: TileCounts) -> Result<Finished, JobError> {
         let Self { facts, sightings, held, .. } = self;
         if was_replaced(&facts) {
@@ -314,7 +313,7 @@ impl SlideRun {
     }
 }
 
-/// A slide whose windows may be of two files.
+/// Ends a slide whose windows may be of two files.
 fn replaced(recipe: &Recipe, facts: &Facts, held: Held) -> Result<Finished, JobError> {
     held.ledger.remove()?;
     let reason = "the file was replaced or changed while it was read; run it again";
@@ -323,11 +322,12 @@ fn replaced(recipe: &Recipe, facts: &Facts, held: Held) -> Result<Finished, JobE
     Ok(Finished { account, name: facts.entry.name(), files: Vec::new(), raw: Raw::None, desk: held.desk })
 }
 
-/// Answers what was found on a slide whose windows all ended, and writes it where it waits for its names.
+/// Makes the answer of a slide whose windows all ended, and writes it to a place where it waits for its final
+/// names.
 ///
 /// # Errors
 ///
-/// [`JobError::Output`] when it cannot be written, or the ledger not be read.
+/// [`JobError::Output`] when the answer cannot be written or the ledger cannot be read.
 pub(crate) fn finish(
     work: &Work,
     facts: Facts,
@@ -349,7 +349,7 @@ pub(crate) fn finish(
     Ok(Finished { account, name: facts.entry.name(), files, raw, desk })
 }
 
-/// The cells that this threshold for all classes gives.
+/// Cells found with this threshold for all classes.
 fn merged_at(
     min_score: f32,
     rules: &SlideRules,
@@ -369,7 +369,7 @@ fn merged_at(
     }
 }
 
-/// Whether another content is where the slide was.
+/// `true` if the file of the slide has other content now.
 fn was_replaced(facts: &Facts) -> bool {
     let now = facts.entry.content().map(|content| hex(&content));
     now.ok().as_deref() != facts.made_with.get("slide_content")
@@ -383,7 +383,7 @@ fn write_account(dataset: &Dataset, account: &RunAccount) -> Result<(), JobError
     })
 }
 
-/// Says so where another file was at the path of a slide before, whose results are still there.
+/// Warnings about earlier files at the path of a slide whose results are still there.
 fn superseded(dataset: &Dataset, others: Vec<SlideId>) -> impl Iterator<Item = String> {
     let with_results = others.into_iter().filter(|id| {
         RunAccount::read(&dataset.account(id)).is_ok_and(|account| account.outcome != Outcome::Failed)
@@ -396,7 +396,7 @@ fn superseded(dataset: &Dataset, others: Vec<SlideId>) -> impl Iterator<Item = S
     })
 }
 
-/// Removes what was said of a slide while it could not be read.
+/// Removes the account that says that a slide could not be read.
 fn clear_failure(dataset: &Dataset, entry: &SlideEntry) -> io::Result<()> {
     let unreadable = if dataset.secret().exists() { Some(entry.id_of_unreadable(dataset)?) } else { None };
     for id in unreadable.into_iter().chain([entry.id_by_name_of_before()]).filter(|_| entry.id.is_none()) {

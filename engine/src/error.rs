@@ -1,4 +1,4 @@
-//! Why a job, or a step of one, cannot go on: one variant per thing a caller may do about it.
+//! Errors that stop a job or a step of one: one variant per thing a caller may do about it.
 
 use std::{error::Error, fmt::Display, time::Duration};
 
@@ -6,7 +6,8 @@ use dataset::DatasetError;
 use detector::DetectorError;
 use merger::MergeError;
 
-/// Why a job cannot go on. What is wrong with one slide is no error of the job: it is in that slide's account.
+/// Reason that a job cannot go on. A problem of one slide is no error of the job: it is in that slide's
+/// account.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Settings, list of slides or model cannot be used as they are: change them.
@@ -24,7 +25,7 @@ pub enum JobError {
     /// A read never came back. Its thread is left behind; only the end of the process ends it.
     #[error("no window ended for {} s: the slide at work is given up", .patience.as_secs())]
     Silent {
-        /// How long was waited.
+        /// Time waited.
         patience: Duration,
     },
     /// The model never came back. Its thread is left behind; only the end of the process ends it.
@@ -33,10 +34,10 @@ pub enum JobError {
         .patience.as_secs()
     )]
     SilentModel {
-        /// How long was waited.
+        /// Time waited.
         patience: Duration,
     },
-    /// Our own fault.
+    /// A fault of slidemill itself.
     #[error("{0}")]
     Fault(String),
 }
@@ -91,7 +92,7 @@ impl From<DetectorError> for JobError {
     }
 }
 
-/// An error with its causes, each said once.
+/// Text of an error with its causes, each once.
 pub(crate) fn in_words(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -105,7 +106,7 @@ pub(crate) fn in_words(error: &dyn Error) -> String {
     text
 }
 
-/// What a panic said.
+/// Message of a panic.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())

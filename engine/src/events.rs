@@ -1,4 +1,4 @@
-//! What is told while a job runs.
+//! Events of a job, told while it runs.
 
 use std::time::Instant;
 
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 /// Gets the events of a job, in order, on the thread that runs it.
 pub trait Watch {
-    /// Something happened.
+    /// Takes an event.
     fn tell(&mut self, event: &Event);
 }
 
-/// Nobody watches.
+/// Ignores all events.
 impl Watch for () {
     fn tell(&mut self, _: &Event) {}
 }
 
-/// Events in a list.
+/// Keeps events in a list.
 impl Watch for Vec<Event> {
     fn tell(&mut self, event: &Event) {
         self.push(event.clone());
     }
 }
 
-/// Something that happened. As JSON each is one line of
-/// `--json-logs` (see `docs/json-logs.md`); names are left out of it.
+/// Something that happened. As JSON each event is one line of `--json-logs` (see `docs/json-logs.md`); names
+/// are left out of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -34,17 +34,17 @@ pub enum Event {
         slides: usize,
         /// Name and version of the model.
         model: String,
-        /// What the model runs on.
+        /// Device that the model runs on.
         device: String,
     },
-    /// Something a person should know of the list of slides: what of it is not read.
+    /// A note about the list of slides for the user: the parts of it that are not read.
     Note {
         /// In words; no path.
         message: String,
     },
     /// A slide is planned; its windows come next.
     SlideStarted {
-        /// Which.
+        /// Its id.
         slide: SlideId,
         /// File name, for the terminal only.
         #[serde(skip)]
@@ -53,32 +53,32 @@ pub enum Event {
         windows: usize,
         /// Of these, done by an earlier run.
         resumed: usize,
-        /// Tissue the mask found.
+        /// Tissue that the mask found.
         tissue_mm2: f64,
     },
     /// More windows of a slide are done.
     Windows {
-        /// Which.
+        /// Its id.
         slide: SlideId,
         /// Done so far, failed ones included.
         done: usize,
         /// Failed so far.
         failed: usize,
-        /// In its plan.
+        /// Windows in its plan.
         windows: usize,
         /// Cells that are final.
         cells: u64,
     },
     /// A slide ended with results.
     SlideFinished {
-        /// Which.
+        /// Its id.
         slide: SlideId,
         /// File name, for the terminal only.
         #[serde(skip)]
         name: String,
         /// Whole or partial.
         outcome: Outcome,
-        /// Why its results are to be doubted all the same.
+        /// Reasons to doubt its results all the same.
         doubts: Vec<String>,
         /// Cells written.
         cells: u64,
@@ -91,37 +91,37 @@ pub enum Event {
     },
     /// A slide was done before, by the same model and settings.
     SlideSkipped {
-        /// Which.
+        /// Its id.
         slide: SlideId,
         /// File name, for the terminal only.
         #[serde(skip)]
         name: String,
-        /// In words.
+        /// Reason that it is skipped, in words.
         reason: String,
     },
     /// Another job is at work on the slide: this one comes back to it.
     SlideWaiting {
-        /// Which.
+        /// Its id.
         slide: SlideId,
         /// File name, for the terminal only.
         #[serde(skip)]
         name: String,
-        /// Who has it.
+        /// The job that has it, in words.
         reason: String,
     },
     /// A slide ended without results.
     SlideFailed {
-        /// Which.
+        /// Its id.
         slide: SlideId,
         /// File name, for the terminal only.
         #[serde(skip)]
         name: String,
-        /// What was tried, found and expected; no path.
+        /// The step that failed, with found and expected; no path.
         reason: String,
     },
-    /// Something a person should know; the work goes on.
+    /// A note for the user about a slide; the work goes on.
     Warning {
-        /// Of which slide.
+        /// Id of the slide.
         slide: SlideId,
         /// File name, for the terminal only.
         #[serde(skip)]
@@ -144,7 +144,7 @@ pub struct Totals {
     pub failed: usize,
     /// Slides done before.
     pub skipped: usize,
-    /// Of those with results, slides that are to be doubted.
+    /// Slides with results that are to be doubted.
     #[serde(default)]
     pub doubtful: usize,
     /// Cells written by this run.
@@ -153,7 +153,7 @@ pub struct Totals {
     pub analysed_mm2: f64,
     /// Wall time.
     pub elapsed_secs: f64,
-    /// Whether the job was stopped before its end.
+    /// `true` if the job was stopped before its end.
     pub interrupted: bool,
 }
 
@@ -184,7 +184,7 @@ impl Totals {
     }
 }
 
-/// Adds up what it passes on.
+/// Adds up the events that it passes on.
 pub(crate) struct Tally<'a> {
     watch: &'a mut dyn Watch,
     totals: Totals,
@@ -196,7 +196,7 @@ impl<'a> Tally<'a> {
         Self { watch, totals: Totals::default(), started: Instant::now() }
     }
 
-    /// Tells the end, and gives the sums.
+    /// Tells the end, and returns the sums.
     pub(crate) fn finish(mut self, interrupted: bool) -> Totals {
         self.totals.interrupted = interrupted;
         self.totals.elapsed_secs = self.started.elapsed().as_secs_f64();

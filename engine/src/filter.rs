@@ -1,10 +1,10 @@
-//! The ranges that a cell must lie in to stay, as typed.
+//! Filters of cells as typed: ranges that a cell's measures must lie in for it to stay.
 
 use merger::{CellFilter, filters::Range};
 
 use crate::{checks::nearest, error::JobError};
 
-/// `MEASURE=MIN..MAX` pairs; either end may be left out.
+/// Parses `MEASURE=MIN..MAX` pairs; either end may be left out.
 pub(crate) fn parse(pairs: &[String]) -> Result<CellFilter, JobError> {
     let mut filter = CellFilter::default();
     for text in pairs {
@@ -31,7 +31,7 @@ fn parse_range(text: &str) -> Option<Range> {
     (in_order && range != Range::default()).then_some(range)
 }
 
-/// The ranges of a filter as they are typed.
+/// Writes the ranges of a filter as they are typed.
 pub(crate) fn describe(filter: &CellFilter) -> Vec<String> {
     let mut filter = *filter;
     let described = CellFilter::MEASURES.into_iter().filter_map(|measure| {

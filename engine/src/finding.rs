@@ -1,4 +1,4 @@
-//! A job is a list of slides: files, folders, globs, or a CSV with a line each.
+//! Finds the slides of a job: files, folders, globs, or a CSV with a line each.
 
 use std::{
     collections::BTreeSet,
@@ -15,26 +15,26 @@ use crate::{
     slides::SlideEntry,
 };
 
-/// The slides of a job, and what was found beside them.
+/// The slides of a job, with notes about other files.
 #[derive(Debug, Default)]
 pub struct JobSlides {
     /// Each path once, in a fixed order: as typed, and by name within a folder or glob.
     pub slides: Vec<SlideEntry>,
     /// Files of folders that are no slides.
     pub left_out: LeftOut,
-    /// What else a person should know of the list, in words.
+    /// Other notes for the user about the list, in words.
     pub notes: Vec<String>,
 }
 
 impl JobSlides {
-    /// What of folders and lists is not read, in words.
+    /// Parts of folders and lists that are not read, in words.
     pub fn remarks(&self) -> impl Iterator<Item = String> {
         let left_out = (!self.left_out.is_empty()).then(|| self.left_out.to_string());
         left_out.into_iter().chain(self.notes.iter().cloned())
     }
 }
 
-/// Turns what was typed into slides.
+/// Turns typed paths into slides.
 ///
 /// # Errors
 ///
@@ -43,13 +43,13 @@ pub fn slides_in(inputs: &[PathBuf]) -> Result<Vec<SlideEntry>, JobError> {
     find_slides(inputs).map(|found| found.slides)
 }
 
-/// Turns what was typed into slides. What a list or a folder names and is not there stays, so that the run names it among
-/// the bad slides and goes on with the others.
+/// Turns typed paths into slides. Files that a list or a folder names and that do not exist stay, so that the
+/// run names them among the bad slides and goes on with the others.
 ///
 /// # Errors
 ///
-/// [`JobError::Usage`] when what was typed is not there, a list or glob is malformed, two slides are given one
-/// id, or nothing at all is found.
+/// [`JobError::Usage`] when a typed path does not exist, a list or glob is malformed, two slides are given
+/// one id, or nothing at all is found.
 pub fn find_slides(inputs: &[PathBuf]) -> Result<JobSlides, JobError> {
     let mut found = JobSlides::default();
     for input in inputs {
@@ -75,7 +75,8 @@ pub fn find_slides(inputs: &[PathBuf]) -> Result<JobSlides, JobError> {
     Ok(found)
 }
 
-/// Refuses what [`find_slides`] would, as far as that shows without looking into folders.
+/// Refuses the paths that [`find_slides`] would refuse, as far as that can be seen without looking into
+/// folders.
 ///
 /// # Errors
 ///

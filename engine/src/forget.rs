@@ -1,4 +1,4 @@
-//! Takes slides out of a dataset: what a job wrote of them, and what is kept of them.
+//! Takes slides out of a dataset: the files that a job wrote for them, and the data kept of them.
 
 use std::{
     fs, io,
@@ -14,14 +14,14 @@ use crate::{
     plan::JobPlan,
 };
 
-/// Removes accounts, tables, pictures and raw detections of slides, their lines in the list of slides and their place in
-/// the plan. The account goes first: a slide without one is not of the dataset. Slides are named by id, path or file name.
-/// Gives the ids; what is over all slides is to be written again.
+/// Removes accounts, tables, pictures and raw detections of slides, their lines in the list of slides and
+/// their place in the plan. The account goes first: a slide without one is not of the dataset. Slides are
+/// named by id, path or file name. Returns the ids; files that cover all slides are to be written again.
 ///
 /// # Errors
 ///
-/// [`JobError::Usage`] for a name that is none or several slides', before anything is removed; [`JobError::Again`] when
-/// another job is at work on one; [`JobError::Output`] when a file cannot be removed.
+/// [`JobError::Usage`] for a name of no slide or of several, before anything is removed; [`JobError::Again`]
+/// when another job is working on one; [`JobError::Output`] when a file cannot be removed.
 pub fn forget(dataset: &Dataset, slides: &[String]) -> Result<Vec<SlideId>, JobError> {
     let names = NameList::new(dataset);
     let ids = slides.iter().map(|slide| known(dataset, &names, slide)).collect::<Result<Vec<_>, _>>()?;
@@ -43,9 +43,9 @@ pub fn forget(dataset: &Dataset, slides: &[String]) -> Result<Vec<SlideId>, JobE
     Ok(ids)
 }
 
-/// The slide of that id, path or file name.
+/// Id of the slide with that id, path or file name.
 fn known(dataset: &Dataset, names: &NameList, slide: &str) -> Result<SlideId, JobError> {
-    // A list that cannot be read is said before anything is removed.
+    // A list that cannot be read is an error before anything is removed.
     let called = names.called(slide)?;
     if let Ok(id) = SlideId::new(slide)
         && places(dataset, &id).iter().any(|path| path.exists())
@@ -69,7 +69,7 @@ fn known(dataset: &Dataset, names: &NameList, slide: &str) -> Result<SlideId, Jo
     }
 }
 
-/// Where what is of a slide lies; the account is first.
+/// Places of all files of a slide; the account is first.
 fn places(dataset: &Dataset, id: &SlideId) -> Vec<PathBuf> {
     let folder_of = |table: PathBuf| table.parent().map(Path::to_owned).unwrap_or(table);
     vec![

@@ -5,7 +5,7 @@ use std::fmt;
 use merger::fusion::Fuse;
 use serde::{Deserialize, Serialize};
 
-/// How cells of several detectors become one.
+/// Rules by which cells of several detectors become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FuseRule {
@@ -21,7 +21,7 @@ pub enum FuseRule {
 }
 
 impl FuseRule {
-    /// How scores become one; `None` for context, where cells are of one detector.
+    /// Rule by which scores become one; `None` for context, where cells are of one detector.
     #[must_use]
     pub fn scores(self) -> Option<Fuse> {
         match self {

@@ -1,5 +1,5 @@
-//! Globs the shell left alone (quoted, or on a shell that has none), expanded as a shell does: part by part, links
-//! followed, hidden entries only where the pattern names them.
+//! Expands globs that the shell left alone (quoted, or in a shell without globs) as a shell does: part by
+//! part, links followed, hidden entries only where the pattern names them.
 
 use std::{
     collections::BTreeSet,
@@ -10,12 +10,13 @@ use std::{
 
 use crate::error::JobError;
 
-/// Whether a path holds a pattern.
+/// `true` if a path holds a pattern.
 pub(crate) fn is_glob(path: &Path) -> bool {
     path.to_str().is_some_and(|text| text.contains(['*', '?', '[']))
 }
 
-/// What matches, sorted. A folder that cannot be read is given in place of what it holds, so that somebody names it.
+/// Returns the matching paths, sorted. A folder that cannot be read is returned in place of its entries, so
+/// that it is reported.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ pub(crate) fn expand(pattern: &Path) -> Result<Vec<PathBuf>, JobError> {
     Ok(found)
 }
 
-/// A link to nothing is there too.
+/// `true` if an entry exists, also for a link to nothing.
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
@@ -52,7 +53,7 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// The entries of `folders` whose names match; only folders where more of the pattern follows.
+/// Entries of `folders` whose names match; only folders if more of the pattern follows.
 fn matches(folders: &[PathBuf], pattern: &OsStr, more_follows: bool) -> Result<Vec<PathBuf>, JobError> {
     let matcher = globset::GlobBuilder::new(&pattern.to_string_lossy())
         .literal_separator(true)
@@ -76,7 +77,7 @@ fn matches(folders: &[PathBuf], pattern: &OsStr, more_follows: bool) -> Result<V
     Ok(found)
 }
 
-/// A folder and all folders below it, each once, whatever links lead to it.
+/// A folder and all folders below it, each once, even if several links lead to it.
 fn folders_below(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut waiting, mut visited) = (Vec::new(), vec![folder.to_owned()], BTreeSet::new());
     while let Some(folder) = waiting.pop() {

@@ -15,21 +15,22 @@ use crate::{
     work::{Before, Stop, Work},
 };
 
-/// Slides into a dataset. What ended before is not done again; what was cut off goes on from its last window.
+/// Analyses slides into a dataset. Slides that ended before are not done again; those that were cut off go on
+/// from their last window.
 pub struct Job<'a> {
     engine: &'a Engine,
     results: Dataset,
     before: Before,
 }
 
-/// How a job ended.
+/// End of a job.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct JobEnd {
     /// Sums over its slides.
     pub totals: Totals,
-    /// Whether every slide has all its results, now or from before.
+    /// `true` if every slide has all its results, now or from before.
     pub is_complete: bool,
-    /// Whether it was asked to stop.
+    /// `true` if it was asked to stop.
     pub was_stopped: bool,
 }
 
@@ -41,18 +42,18 @@ impl<'a> Job<'a> {
         Self { engine, results, before: Before::Stay }
     }
 
-    /// The same, but results that are there are made again. Interrupted, a job with equal marks goes on.
+    /// The same, but existing results are made again. If interrupted, a job with equal marks goes on.
     #[must_use]
     pub fn redo(self, redo: Redo) -> Self {
         Self { before: Before::Redo(redo), ..self }
     }
 
-    /// Runs all slides. Each is committed as a whole, its account last; slides that ended stay, whatever stops the
-    /// others.
+    /// Runs all slides. Each is committed as a whole, its account last; slides that ended stay, even if the
+    /// others are stopped.
     ///
     /// # Errors
     ///
-    /// What ends the job as a whole. What is wrong with one slide is in the account of that slide and in
+    /// An error that ends the job as a whole. Problems of one slide are in the account of that slide and in
     /// [`JobEnd::is_complete`].
     pub fn run(self, slides: &[SlideEntry], watch: &mut dyn Watch, stop: &Stop) -> Result<JobEnd, JobError> {
         let Self { engine, results, before } = self;
@@ -73,7 +74,7 @@ impl<'a> Job<'a> {
         });
         let ended = run_all(engine, &work, slides, &mut tally);
         if let Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) = ended {
-            // It has not ended: whoever can end what hangs may start it again.
+            // The job has not ended: a caller that can end the hanging thread may start it again.
             return Err(silent);
         }
         let was_stopped = stop.is_asked();
@@ -86,7 +87,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Refuses to read what the job itself may write over.
+/// Refuses to read files that the job itself may write over.
 ///
 /// # Errors
 ///
@@ -104,7 +105,7 @@ pub fn refuse_own_files<'p>(
     }
 }
 
-/// Says so where a model that takes one size only decides the size of windows.
+/// Words for the start of a job if a model that takes only one size decides the size of windows; else empty.
 fn own_windows(engine: &Engine) -> String {
     let models = &engine.recipe.maker.models;
     let windows = opening::windows(engine.settings(), models);
@@ -114,7 +115,7 @@ fn own_windows(engine: &Engine) -> String {
     format!(", windows of {windows} px as it takes")
 }
 
-/// Whether some slide is bad or incomplete.
+/// Runs all slides; `true` if some slide is bad or incomplete.
 fn run_all(
     engine: &Engine,
     work: &Arc<Work>,
@@ -128,7 +129,7 @@ fn run_all(
     if matches!(ended, Err(JobError::Silent { .. })) {
         collector.leave_mark();
     }
-    // Slides that ended are committed whatever stopped the others.
+    // Slides that ended are committed, whatever stopped the others.
     match (ended, collector.finish()) {
         (Ok(()), committed) => committed,
         (Err(error), _) => Err(error),

@@ -1,5 +1,6 @@
-//! Lists of slides as people write them: CSV of any separator and encoding that is plain, with the columns `path` and,
-//! where wanted, `id`, `mpp`, `override_mpp` and `map_range`, under the names that other programs have for them.
+//! Lists of slides as people write them: CSV with any common separator and encoding, with the columns `path`
+//! and, where wanted, `id`, `mpp`, `override_mpp` and `map_range`, under the names that other programs have
+//! for them.
 
 use std::{
     borrow::Cow,
@@ -14,7 +15,7 @@ use wsi_types::Mpp;
 
 use crate::{error::JobError, slides::SlideEntry};
 
-/// What a list should look like, for messages.
+/// Description of a correct list, for messages.
 const RIGHT: &str = "expected the columns path, id, mpp, override_mpp, map_range, all but path at will, such as path,mpp and below it a.svs,0.25";
 
 /// The columns that are read, each with its own name first and those of other programs behind it.
@@ -43,11 +44,11 @@ const ID: usize = 1;
 const MPP: usize = 2;
 const MAP_RANGE: usize = 3;
 const OVERRIDE_MPP: usize = 4;
-/// Words in the name of a column that may mean the size of a pixel; not to be passed over.
+/// Words in the name of a column that may mean the size of a pixel; such a column must not be ignored.
 const SCALE_WORDS: [&str; 8] =
     ["mpp", "micron", "um_per", "pixel_size", "resolution", "spacing", "scale", "magnification"];
 
-/// What a list holds.
+/// Contents of a list.
 #[derive(Debug)]
 pub(crate) struct SlideList {
     /// Its slides, in its order.
@@ -98,7 +99,7 @@ fn decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
         [0xef, 0xbb, 0xbf, rest @ ..] => Cow::Borrowed(rest),
         [0xff, 0xfe, rest @ ..] => from_utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => from_utf16(rest, u16::from_be_bytes),
-        // Without a mark: of a Latin letter one byte is zero.
+        // Without a byte order mark: one byte of a Latin letter is zero.
         [first, 0, ..] if *first != 0 => from_utf16(bytes, u16::from_le_bytes),
         [0, second, ..] if *second != 0 => from_utf16(bytes, u16::from_be_bytes),
         _ => Cow::Borrowed(bytes),
@@ -110,7 +111,8 @@ fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Cow<'static, [u8]> {
     Cow::Owned(String::from_utf16_lossy(&units).into_bytes())
 }
 
-/// What separates the columns, and the list without the line `sep=;` by which Excel is told.
+/// Returns the separator of the columns, and the list without the line `sep=;` that tells Excel the
+/// separator.
 fn separated_by(bytes: &[u8]) -> (u8, &[u8]) {
     if let Some([separator, rest @ ..]) = bytes.strip_prefix(b"sep=") {
         let end = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
@@ -119,14 +121,14 @@ fn separated_by(bytes: &[u8]) -> (u8, &[u8]) {
     let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let header =
         lines.into_iter().find(|line| !line.is_empty() && !line.starts_with(b"#")).unwrap_or_default();
-    // Of equal numbers the last, the comma.
+    // If several are equally frequent the last one counts, the comma.
     let candidates = [b'\t', b';', b','].into_iter();
     let separator =
         candidates.max_by_key(|separator| header.iter().filter(|byte| *byte == separator).count());
     (separator.unwrap_or(b','), bytes)
 }
 
-/// Where a list has its columns.
+/// Places of the columns in a list.
 #[derive(Debug)]
 struct Columns {
     places: [Option<usize>; 5],
@@ -176,7 +178,7 @@ impl Columns {
         Ok(slide)
     }
 
-    /// What a line has in a column; `None` for nothing.
+    /// Value of a column in a line; `None` if it is empty.
     fn field<'a>(&self, record: &'a ByteRecord, column: usize) -> Option<&'a [u8]> {
         self.places[column].and_then(|at| record.get(at)).filter(|raw| !raw.is_empty())
     }
@@ -186,7 +188,7 @@ impl Columns {
     }
 }
 
-/// The column of one of these names: its own name, or else the only synonym there is.
+/// Place of the column with one of these names: its own name, or else the only synonym found.
 fn column(names: &[String], shown: &[String], synonyms: &[&str]) -> Result<Option<usize>, String> {
     let own = places_of(names, &synonyms[..1]);
     let found = if own.is_empty() { places_of(names, synonyms) } else { own };
@@ -208,7 +210,7 @@ fn map_range(text: &str) -> Result<LinearMapping, String> {
     text.parse().map_err(|error: wsi_reader::MappingError| error.to_string())
 }
 
-/// µm per pixel, with a decimal point or comma.
+/// Parses µm per pixel, with a decimal point or comma.
 fn mpp(text: &str) -> Result<Mpp, String> {
     let value: f64 = text
         .trim()
@@ -218,8 +220,8 @@ fn mpp(text: &str) -> Result<Mpp, String> {
     Mpp::new(value).map_err(|error| error.to_string())
 }
 
-/// The path that is there, of those that the bytes may mean: as written; with backslashes for slashes; in the encoding
-/// of old Windows programs. As written where none is there.
+/// Returns the first path that exists, of those that the bytes may mean: as written; in the encoding of old
+/// Windows programs; these with slashes for backslashes. If none exists, the path as written.
 fn path_in(folder: &Path, raw: &[u8]) -> PathBuf {
     let mut readings = vec![raw.to_vec()];
     if std::str::from_utf8(raw).is_err() {
@@ -245,7 +247,7 @@ fn path_of_bytes(raw: &[u8]) -> PathBuf {
     String::from_utf8_lossy(raw).into_owned().into()
 }
 
-/// Windows-1252: Latin-1 but for the letters and marks at 0x80 to 0x9f.
+/// Decodes Windows-1252: Latin-1 except for the letters and marks at 0x80 to 0x9f.
 fn from_windows_1252(byte: u8) -> char {
     const HIGH: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
@@ -308,7 +310,7 @@ mod tests {
             assert_eq!(rows(&fs::read(folder.join(name)).unwrap()), expected, "{name}");
             judged += 1;
         }
-        // What pandas makes of such ids is another id.
+        // Pandas turns such ids into other ids.
         let numbers = read_text(&fs::read(folder.join("numeric_ids.csv")).unwrap()).unwrap_err().to_string();
         assert!(numbers.contains("line 2: slide id \"001\""), "{numbers}");
         assert_eq!(judged + 1, fs::read_dir(&folder).unwrap().count(), "every list is judged");

@@ -1,4 +1,4 @@
-//! The models of a job: each looks through a plan of its own, and the cells of all become one table.
+//! The models of a job: each has a plan of its own, and the cells of all become one table.
 
 use std::path::PathBuf;
 
@@ -8,16 +8,16 @@ use wsi_types::{ClassId, DetectorIndex, ModelFacts, Mpp};
 
 use crate::{bundled, error::JobError};
 
-/// Detectors a job may have.
+/// Largest number of detectors of a job.
 pub const MOST_DETECTORS: usize = 8;
 const _: () = assert!(MOST_DETECTORS <= DetectorIndex::MOST);
 
 /// One detector of a job, as the settings name it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectorSpec {
-    /// `None`: the bundled model.
+    /// Its model; `None` for the bundled one.
     pub model: Option<PathBuf>,
-    /// `None`: the model's own.
+    /// µm per px of its windows; `None` for the model's own.
     pub mpp: Option<Mpp>,
 }
 
@@ -33,16 +33,16 @@ pub struct ModelSet {
 /// One model of a job.
 #[derive(Debug, Clone)]
 pub struct SetModel {
-    /// What merging must know of it.
+    /// Facts about it that merging needs.
     pub terms: MergeTerms,
     /// µm per px of its windows.
     pub mpp: Mpp,
-    /// Which class of the job each of its own is.
+    /// Class of the job for each of its own classes, in order.
     pub classes: Vec<ClassId>,
 }
 
 impl ModelSet {
-    /// The models that are named.
+    /// Describes the models that are named.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl ModelSet {
         Self::new(specs, terms.collect::<Result<_, JobError>>()?)
     }
 
-    /// Models of which only the terms are at hand, one per detector.
+    /// Makes a set from the terms of the models alone, one per detector.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl ModelSet {
         Ok(Self { each, classes: names })
     }
 
-    /// All models as one, in the words of an account: names, versions and hashes joined where they differ.
+    /// Facts of all models as one, as in an account: names, versions and hashes joined where they differ.
     #[must_use]
     pub fn facts(&self) -> ModelFacts {
         ModelFacts {
@@ -89,13 +89,13 @@ impl ModelSet {
         self.each.iter().map(|model| model.mpp.get().to_string()).collect::<Vec<_>>().join("+")
     }
 
-    /// What merging again needs to know of each.
+    /// Facts that merging again needs about each model.
     #[must_use]
     pub fn terms(&self) -> Vec<MergeTerms> {
         self.each.iter().map(|model| model.terms.clone()).collect()
     }
 
-    /// What `of` says of each model, said once where all agree, else of each in its place.
+    /// Joins the text that `of` returns for each model: once if all agree, else one for each, in order.
     #[must_use]
     pub fn joined(&self, of: impl Fn(&SetModel) -> String) -> String {
         let mut parts: Vec<String> = self.each.iter().map(of).collect();
@@ -106,8 +106,8 @@ impl ModelSet {
     }
 }
 
-/// At which µm/px a model looks: the user's word, else its own. Nothing else is guessed, be it that the slide has a
-/// scale: a model that is run at another one than it was trained at counts wrong without a word.
+/// µm/px at which a model looks: the user's value, else the model's own. There is no other guess, even if the
+/// slide has a scale: a model that runs at another scale than in training counts wrong without any error.
 fn model_mpp(spec: &DetectorSpec, terms: &MergeTerms) -> Result<Mpp, JobError> {
     spec.mpp.or(terms.mpp).ok_or_else(|| {
         JobError::usage(
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!((set.facts().name, set.mpps()), ("a".into(), "0.25+0.5".into()));
     }
 
-    /// `a+b` for both was one fingerprint of two settings.
+    /// Two settings had the same fingerprint: `a+b` stood for both.
     #[test]
     fn two_of_three_models_that_are_alike_keep_their_places() {
         let named = |names: [&str; 3]| {

@@ -1,4 +1,4 @@
-//! `OUT/.slidemill/slides.csv`: which id is which file. Private.
+//! `OUT/.slidemill/slides.csv`: the file of each id. Private.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,14 +14,15 @@ use crate::{error::JobError, slides::SlideEntry};
 
 const HEADER: [&str; 2] = ["id", "path"];
 
-/// One line of the list: which id is which path.
+/// One line of the list: an id and its path.
 type Line = (SlideId, String);
 
-/// The list of a dataset, as one job adds to it. It is read once: a job of many slides takes time in proportion to them.
+/// The list of a dataset, to which one job adds. It is read once: the time of a job grows only in proportion
+/// to its slides.
 #[derive(Debug)]
 pub(crate) struct NameList {
     dataset: Dataset,
-    /// The ids noted at each path, once they were read.
+    /// The ids noted at each path; `None` until they are read.
     known: Mutex<Option<BTreeMap<String, Vec<SlideId>>>>,
 }
 
@@ -30,7 +31,7 @@ impl NameList {
         Self { dataset: dataset.clone(), known: Mutex::default() }
     }
 
-    /// Adds a slide, once. Gives the ids under which other files were noted at its path.
+    /// Adds a slide, once. Returns the ids of other files noted at its path.
     ///
     /// # Errors
     ///
@@ -53,7 +54,7 @@ impl NameList {
         Ok(ids.iter().filter(|other| *other != id).cloned().collect())
     }
 
-    /// A line that is damaged names no slide, and stops no job.
+    /// Reads the ids noted at each path. A damaged line names no slide, and stops no job.
     fn ids_by_path(&self) -> io::Result<BTreeMap<String, Vec<SlideId>>> {
         let mut ids: BTreeMap<String, Vec<SlideId>> = BTreeMap::new();
         for (id, path) in lines_of(&self.text()?).filter_map(Result::ok) {
@@ -62,14 +63,14 @@ impl NameList {
         Ok(ids)
     }
 
-    /// Several jobs may be noting slides: each adds lines of its own.
+    /// Adds a line. Several jobs may add slides at once: each adds lines of its own.
     fn append(&self, id: &SlideId, path: &str) -> io::Result<()> {
         let mut file = self.dataset.append_private("slides.csv")?;
         let header = (file.metadata()?.len() == 0).then_some(HEADER);
         file.write_all(&text_of(header.into_iter().chain([[id.as_str(), path]]))?)
     }
 
-    /// Ids of the slides of that path or file name.
+    /// Ids of the slides with that path or file name.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl NameList {
         Ok(called.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
-    /// Takes slides out of the list.
+    /// Removes slides from the list.
     ///
     /// # Errors
     ///
@@ -92,13 +93,13 @@ impl NameList {
             .map_err(|error| self.failure("write", &error))
     }
 
-    /// All lines, each of which must name a slide: what is written again must lose none.
+    /// All lines. Each must name a slide: a list that is written again must lose none.
     fn lines(&self) -> Result<Vec<Line>, JobError> {
         let text = self.text().map_err(|error| self.failure("read", &error))?;
         lines_of(&text).collect::<csv::Result<_>>().map_err(|error| self.failure("read", &error))
     }
 
-    /// The list as it is on the disk; one that is not there is empty.
+    /// The list as it is on the disk; empty if it does not exist.
     fn text(&self) -> io::Result<Vec<u8>> {
         match fs::read(self.dataset.names()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -132,7 +133,7 @@ fn is_called((_, path): &Line, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// It was read again for each slide: a list of 20,000 took hours.
+    /// The list was read again for each slide: one of 20,000 took hours.
     #[test]
     fn a_slide_is_noted_once_and_the_list_read_once() {
         let folder = tempfile::tempdir().unwrap();

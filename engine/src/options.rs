@@ -1,5 +1,6 @@
-//! The options of a job, each declared once: name, help, default, what it changes, how it is typed and how it is
-//! shown. Flags, settings file, `slidemill settings`, fingerprint and help all come from this list.
+//! The options of a job, each declared once: name, help, default, results that it changes, how it is typed
+//! and how it is shown. Flags, settings file, `slidemill settings`, fingerprint and help all come from this
+//! list.
 //!
 //! An option is added here, with its field, and in [`Settings`](crate::Settings), where it is checked and used.
 
@@ -22,22 +23,22 @@ use crate::{
     typed::{DetectorOption, GivenMpp, Typed},
 };
 
-/// What an option can change.
+/// Part of the results that an option can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing of a result: where and how fast it is worked out.
+    /// No result, only the place and speed of the work.
     Machine,
-    /// What a slide's own data mean; each slide's account says what was used.
+    /// Meaning of a slide's own data; each slide's account says which values were used.
     Slide,
-    /// What the windows of a slide give.
+    /// Results of the windows of a slide.
     Windows,
-    /// What is made of the detections, be it long after.
+    /// Cells and regions made of the detections, even long after.
     Cells,
-    /// What is kept of them.
+    /// Raw detections that are kept.
     Kept,
 }
 
-/// How often an option is typed, and with what.
+/// Number of times that an option is typed, and its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arity {
     /// Once, with one value.
@@ -52,38 +53,38 @@ pub enum Arity {
 
 /// One option, as declared.
 pub struct Knob {
-    /// Its name as a flag and as a key of a settings file: `min-score`.
+    /// Its name, as a flag and as a key of a settings file: `min-score`.
     pub name: &'static str,
-    /// Under which heading help lists it.
+    /// Heading of help that lists it.
     pub section: &'static str,
-    /// What stands for its value in help.
+    /// Name of its value in help.
     pub value: &'static str,
-    /// How it is typed.
+    /// Number of times that it is typed, and its values.
     pub arity: Arity,
-    /// Whether a value may begin with a minus.
+    /// `true` if a value may begin with a minus.
     pub negative: bool,
-    /// What it can change.
+    /// Part of the results that it can change.
     pub phase: Phase,
-    /// What it does, in whole sentences, without its default.
+    /// Its effect, in whole sentences, without its default.
     pub about: &'static str,
     /// A remark after its value in a settings file.
     pub remark: &'static str,
-    /// What holds when it is not given, in words; empty when `about` says it.
+    /// Its default, in words; empty if `about` gives it.
     pub default: fn() -> String,
-    /// Says what is wrong with a value, before it is taken.
+    /// Refuses wrong values with a message, before they are taken.
     pub check: fn(&str) -> Result<(), String>,
-    /// Whether it is given.
+    /// `true` if it is given.
     pub is_given: fn(&RunOptions) -> bool,
-    /// Takes what was typed.
+    /// Takes the typed values.
     pub set: fn(&mut RunOptions, &[OsString]) -> Result<(), String>,
-    /// Its value in TOML, where it has one.
+    /// Its value in TOML, if it has one.
     pub shown: fn(&RunOptions) -> Option<String>,
     /// Values other than the default, for tests.
     pub sample: &'static str,
 }
 
 impl Knob {
-    /// What help says: what it does, and its default.
+    /// Text of help: its effect and its default.
     #[must_use]
     pub fn help(&self) -> String {
         match (self.default)() {
@@ -92,7 +93,7 @@ impl Knob {
         }
     }
 
-    /// The option of that name.
+    /// Returns the option with that name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         KNOBS.iter().find(|knob| knob.name == name)
@@ -123,13 +124,13 @@ macro_rules! options {
         }
 
         impl RunOptions {
-            /// Fills what is not given here from `other`.
+            /// Fills the options that are not given here from `other`.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
                 Self { $($field: self.$field.or(other.$field)),* }
             }
 
-            /// Only the options of one phase.
+            /// Keeps only the options of one phase.
             #[must_use]
             pub fn only(self, phase: Phase) -> Self {
                 Self { $($field: self.$field.filter(|_| Phase::$phase == phase)),* }
@@ -540,7 +541,7 @@ impl RunOptions {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words.
+    /// A message in words for the first problem.
     pub fn from_toml(text: &str) -> Result<Self, String> {
         let table: toml::Table = text.parse().map_err(|error| format!("settings are not TOML: {error}"))?;
         if let Some(key) = table.keys().find(|key| Knob::named(key).is_none()) {
@@ -557,7 +558,7 @@ impl RunOptions {
         table.try_into().map_err(|error: toml::de::Error| format!("settings: {}", error.message()))
     }
 
-    /// Whether a filter looks at stains.
+    /// `true` if a filter looks at stains.
     pub(crate) fn filters_stains(&self) -> bool {
         self.filter.iter().flatten().any(|pair| pair.contains("_od="))
     }
@@ -568,7 +569,7 @@ mod tests {
     use super::*;
     use crate::{fingerprint, settings::Settings};
 
-    /// What counts with one option given by its sample, beside what it needs to be accepted.
+    /// Settings with one option given by its sample, and with the others that it needs to be accepted.
     fn with_sample(knob: &Knob) -> Settings {
         let mut options = RunOptions::default();
         let values: Vec<OsString> = match knob.arity {
@@ -593,7 +594,7 @@ mod tests {
         Settings::new(options).unwrap_or_else(|error| panic!("{}: {error}", knob.name))
     }
 
-    /// The same without the option.
+    /// The same settings without the option.
     fn without(knob: &Knob) -> Settings {
         let mut options = with_sample(knob).options;
         let mut fresh = serde_json::to_value(&options).unwrap();
@@ -602,7 +603,7 @@ mod tests {
         Settings::new(options).unwrap_or_else(|error| panic!("without {}: {error}", knob.name))
     }
 
-    /// An option that changes results and is not in the fingerprint would leave stale ones in place, in silence.
+    /// If an option changes results and is not in the fingerprint, old results stay without any message.
     #[test]
     fn the_fingerprint_has_every_option_that_changes_results_and_no_other() {
         for knob in KNOBS.iter().filter(|knob| knob.phase != Phase::Slide) {

@@ -1,4 +1,4 @@
-//! Paths in JSON: as text, and as bytes where a name is no text. File names of Unix need not be.
+//! Paths in JSON: as text, or as bytes if a name is not text, which Unix allows.
 
 use std::path::{Path, PathBuf};
 

@@ -6,16 +6,15 @@ use whole_file::Staged;
 use wsi_reader::reduced;
 use wsi_types::RgbBuffer;
 
-/// Longest side of the pictures.
+/// Length of the longest side of the pictures, px.
 pub const SIDE_PX: u32 = 720;
 
-/// Writes both pictures of a slide, where its results are
-/// [staged](Dataset::staged). `picture` shows the whole slide; `seen` are the px of
-/// `mask` that a window with a result saw, `None` for all.
+/// Writes both pictures of a slide to the place where its results are [staged](Dataset::staged). `picture`
+/// shows the whole slide; `seen` are the px of `mask` that a window with a result saw, `None` for all.
 ///
 /// # Errors
 ///
-/// When one cannot be written.
+/// When a picture cannot be written.
 pub fn stage(
     dataset: &Dataset,
     id: &SlideId,

@@ -1,5 +1,5 @@
-//! The stages side by side: while one slide is merged and written, the next is
-//! already read, so the model never waits between slides.
+//! Runs the stages side by side: while one slide is merged and written, the next is already read, so the
+//! model never waits between slides.
 //!
 //! ```text
 //! prepare ─► feed ─► detector::Pump ─► collect
@@ -7,11 +7,11 @@
 //!  plan)     batches) its answers)      the caller's thread)
 //! ```
 //!
-//! Channels are bounded. What is not a batch travels in the same channels, so
-//! order never depends on timing. A stage whose successor is gone ends.
+//! Channels are bounded. Messages that are not batches travel in the same channels, so order never depends on
+//! timing. A stage whose successor is gone ends.
 //!
-//! A read that never returns cannot be taken back. When nothing comes for too long
-//! the caller gets [`JobError::Silent`], or [`JobError::SilentModel`] where the model has it, and the threads that hang
+//! A read that never returns cannot be stopped. If nothing comes for too long the caller gets
+//! [`JobError::Silent`], or [`JobError::SilentModel`] if the model has the batch, and the threads that hang
 //! are left behind.
 
 use std::{
@@ -38,10 +38,10 @@ use crate::{
 /// Batches in flight: one filled, one waiting, one at the model, one decoded.
 const BATCHES: usize = 4;
 
-/// How often slides that other jobs are at work on are looked at again.
+/// Time between two looks at slides that other jobs are working on.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// One thing that happened to the slide at work, in order.
+/// One step of the slide at work, in order.
 pub(crate) enum Step {
     /// A slide that is not read.
     NotRun(SlideEntry, NotRun),
@@ -55,11 +55,11 @@ pub(crate) enum Step {
     Cut,
 }
 
-/// What goes through the pump: a step that passes untouched, or a batch.
+/// Item that goes through the pump: a step that passes unchanged, or a batch.
 #[derive(Default)]
 struct Fed {
     step: Option<Step>,
-    /// Whose windows they are.
+    /// Detector of these windows.
     detector: DetectorIndex,
     batch: Batch,
     faults: Vec<WindowFault>,
@@ -82,7 +82,8 @@ impl From<Step> for Fed {
     }
 }
 
-/// Where slides come from: they are sent to the first as they are prepared; the second says when one has ended.
+/// Source of slides: it sends them to the first channel as they are prepared; the second tells when one has
+/// ended.
 pub(crate) type Source = Box<dyn FnOnce(&Sender<Preparation>, &Receiver<()>) + Send>;
 
 /// Prepares the slides of a job one ahead of the one being read.
@@ -90,11 +91,11 @@ pub(crate) fn slides_of(work: Arc<Work>, slides: Vec<SlideEntry>) -> Source {
     Box::new(move |out, ended| prepare_all(&slides, &work, ended, out))
 }
 
-/// Runs all slides that `source` gives; hands each step to `collect` on this thread.
+/// Runs all slides from `source`; hands each step to `collect` on this thread.
 ///
 /// # Errors
 ///
-/// What `collect` says, what stops the model, [`JobError::Silent`] or [`JobError::SilentModel`].
+/// An error of `collect`, an error that stops the model, [`JobError::Silent`] or [`JobError::SilentModel`].
 pub(crate) fn run(
     settings: &Settings,
     detectors: Vec<Box<dyn Detector>>,
@@ -125,7 +126,7 @@ pub(crate) fn run(
         spawn("feed", move || feeder.feed_all(&prepared, &spare, &fed_in))?,
     ];
     let result = drain(settings, pump, &spare_in, &ended_in, collect);
-    // Closed, so that stages that wait for us end.
+    // Closed, so that stages that wait on these channels end.
     drop((spare_in, ended_in));
     match result {
         // Threads that hang cannot be waited for.
@@ -134,7 +135,7 @@ pub(crate) fn run(
     }
 }
 
-/// Takes what comes through the pump until it ends.
+/// Takes the results from the pump until it ends.
 fn drain(
     settings: &Settings,
     mut pump: Pump<Fed>,
@@ -161,7 +162,7 @@ fn drain(
             fed => {
                 let pixels = stains.as_ref().map(|stains| (stains, fed.view()));
                 let windows = in_order(fed.detector, sightings(results, pixels), fed.faults);
-                // A store that is full only means one batch less.
+                // If this fails, there is only one batch less.
                 let _ = spare.try_send(fed.batch);
                 Step::Windows(windows)
             }
@@ -183,9 +184,9 @@ fn join(thread: JoinHandle<()>) -> Result<(), JobError> {
     thread.join().map_err(|panic| JobError::fault(panic_text(panic.as_ref())))
 }
 
-/// Prepares slides one ahead of the one being read; in a job that crashed
-/// before, only when the one before has ended. Slides that another job is at work
-/// on come back to the end of the line until that job ended them or is gone.
+/// Prepares slides one ahead of the one being read; in a job that crashed before, only when the one before
+/// has ended. Slides that another job is working on go to the end of the line, again and again, until that
+/// job has ended them or is gone.
 fn prepare_all(slides: &[SlideEntry], work: &Work, ended: &Receiver<()>, out: &Sender<Preparation>) {
     let mut waiting: VecDeque<&SlideEntry> = slides.iter().collect();
     let mut busy_in_a_row = 0;
@@ -204,7 +205,7 @@ fn prepare_all(slides: &[SlideEntry], work: &Work, ended: &Receiver<()>, out: &S
             return;
         }
         if busy_in_a_row > 0 && busy_in_a_row >= waiting.len() {
-            // Nobody here can be told when another process is done.
+            // No message comes when another process is done.
             let _ = crossbeam_channel::after(LOOK_AGAIN).recv();
             busy_in_a_row = 0;
         }
@@ -232,8 +233,7 @@ impl Feeder {
         }
     }
 
-    /// Reads one slide's windows into batches, detector by detector. `None` when the
-    /// successor is gone.
+    /// Reads one slide's windows into batches, detector by detector. `None` if the successor is gone.
     fn feed(
         &self,
         prepared: Box<Prepared>,
@@ -269,7 +269,7 @@ impl Feeder {
     }
 }
 
-/// Adds the tiles that one detector needed to those of the ones before.
+/// Adds the tiles that one detector needed to those of earlier detectors.
 fn add(all: &mut ReadCounters, more: &ReadCounters) {
     all.tiles_needed += more.tiles_needed;
     all.tiles_decoded += more.tiles_decoded;
@@ -277,8 +277,7 @@ fn add(all: &mut ReadCounters, more: &ReadCounters) {
     all.tiles_absent += more.tiles_absent;
 }
 
-/// What the model found in each window of a batch, with its stains where
-/// `pixels` are given.
+/// Detections of the model in each window of a batch, with stains if `pixels` are given.
 fn sightings(
     results: Vec<WindowResult>,
     pixels: Option<(&ColourDeconvolution, BatchView<'_>)>,
@@ -289,7 +288,7 @@ fn sightings(
     results.into_iter().map(|result| (result.window, outcome(result, of_windows.next()))).collect()
 }
 
-/// What became of one window, with the stains of its detections where its pixels are given.
+/// Outcome of one window, with the stains of its detections if its pixels are given.
 fn outcome(result: WindowResult, pixels: Option<(&ColourDeconvolution, &[u8], usize)>) -> WindowOutcome {
     let detections = match result.outcome {
         Ok(detections) => detections,
@@ -303,12 +302,12 @@ fn outcome(result: WindowResult, pixels: Option<(&ColourDeconvolution, &[u8], us
     if result.is_full { WindowOutcome::Full(seen) } else { WindowOutcome::Detections(seen) }
 }
 
-/// What became of a window without pixels.
+/// Outcome of a window without pixels.
 fn unread(fault: WindowFault) -> WindowOutcome {
     if fault.of_device { WindowOutcome::Unread(fault.reason) } else { WindowOutcome::Failed(fault.reason) }
 }
 
-/// What the windows of a batch gave, in order of window.
+/// Outcomes of the windows of a batch, in order of window.
 fn in_order(
     detector: DetectorIndex,
     inferred: Vec<(WindowIndex, WindowOutcome)>,

@@ -1,5 +1,5 @@
-//! How detections become cells and regions: the options, checked once, and what
-//! they mean for a model's classes.
+//! Rules by which detections become cells and regions: the options, checked once, and their meaning for a
+//! model's classes.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -20,33 +20,32 @@ use crate::{
     options::RunOptions,
 };
 
-/// The checked rules. Classes are still names: which number each has, a model
-/// says ([`MergeRules::for_models`]).
+/// The checked rules. Classes are still names: [`MergeRules::for_models`] gives each its number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MergeRules {
-    /// `None`: the model's own.
+    /// Score from which detections are counted; `None` for the model's own.
     pub min_score: Option<f32>,
-    /// Exceptions by class name.
+    /// Lowest scores of single classes, by class name.
     pub class_score: BTreeMap<String, f64>,
-    /// What becomes of the boxes of one cell.
+    /// Method by which boxes of one cell become one.
     pub method: Method,
-    /// How agreement is measured.
+    /// Measure of their agreement.
     pub metric: Metric,
-    /// `None`: the model's own.
+    /// Agreement above which boxes are one cell; `None` for the model's own.
     pub merge_iou: Option<f64>,
-    /// Exceptions by class name.
+    /// Exceptions to that, by class name.
     pub class_iou: BTreeMap<String, f64>,
-    /// Between different classes. `None`: the model's own.
+    /// The same between different classes; `None` for the model's own.
     pub cross_class_iou: Option<f64>,
     /// See [`MergeSettings::rim_px`].
     pub rim_px: f64,
     /// See [`UnseenCut`].
     pub unseen_cut: UnseenCut,
-    /// What a cell must be to stay.
+    /// Conditions that a cell must meet to stay.
     pub filter: CellFilter,
-    /// How cells of several detectors become one.
+    /// Rule by which cells of several detectors become one.
     pub fuse: FuseRule,
-    /// The numbers of that, one weight per detector.
+    /// Settings of that rule, one weight per detector.
     pub fusion: FusionSettings,
     /// See [`merger::fusion::apply_context`].
     pub context_weight: f64,
@@ -54,26 +53,25 @@ pub struct MergeRules {
     pub context_outside: f64,
     /// Classes that are areas, by name.
     pub region_class: Vec<String>,
-    /// Where many cells lie.
+    /// Definition of dense areas; `None` if they are not sought.
     pub dense: Option<Dense>,
-    /// How regions are cleaned and outlined.
+    /// Settings for cleaning and outlining regions.
     pub region: RegionSettings,
 }
 
-/// What counts as many cells.
+/// Definition of a dense area: one with many cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {
-    /// At least so many.
+    /// Lowest number of cells per mm².
     pub per_mm2: f64,
-    /// Within this radius.
+    /// Radius of the circle in which they are counted, µm.
     pub radius_um: f64,
-    /// Of these classes; none: of all.
+    /// Names of the classes that are counted; all if empty.
     pub classes: Vec<String>,
 }
 
 impl MergeRules {
-    /// Checks the options, for a run with so many `detectors`, and fills in
-    /// defaults.
+    /// Checks the options, for a run with this number of `detectors`, and fills in defaults.
     ///
     /// # Errors
     ///
@@ -114,7 +112,7 @@ impl MergeRules {
         })
     }
 
-    /// The options of merging with every default filled in, none of the others.
+    /// Returns the options of merging with all defaults filled in, and no others.
     pub(crate) fn in_full(&self) -> RunOptions {
         let several = self.fusion.weights.len() > 1;
         let dense = self.dense.as_ref();
@@ -149,7 +147,7 @@ impl MergeRules {
         }
     }
 
-    /// Lowest score that some class of some model is counted from.
+    /// Lowest score from which any class of any model is counted.
     #[must_use]
     pub fn score_floor(&self, models: &ModelSet) -> f32 {
         models.each.iter().map(|model| self.score_floor_of(&model.terms)).fold(1.0, f32::min)
@@ -161,8 +159,7 @@ impl MergeRules {
         own.chain(self.class_score.values().map(|&score| score as f32)).fold(all, f32::min)
     }
 
-    /// Agreement above which detections of one class are one cell, of all
-    /// classes the largest.
+    /// Agreement above which detections of one class are one cell: the largest of all classes.
     fn largest_iou(&self, terms: &MergeTerms) -> f64 {
         let all = self.overall_iou(terms);
         self.class_iou.values().copied().fold(all, f64::max)
@@ -243,7 +240,7 @@ impl MergeRules {
         self.merge_iou.unwrap_or_else(|| f64::from(terms.nms_iou))
     }
 
-    /// In the precision it was given in.
+    /// Agreement in words, in the precision it was given in.
     fn merge_iou_in_words(&self, terms: &MergeTerms) -> String {
         self.merge_iou.map_or_else(|| terms.nms_iou.to_string(), |iou| iou.to_string())
     }
@@ -269,7 +266,7 @@ impl MergeRules {
         own.chain(given).collect()
     }
 
-    /// What can change a result, by name, for hashes and provenance.
+    /// Settings that can change a result, by name, for hashes and provenance.
     #[must_use]
     pub fn result_relevant(&self, models: &ModelSet) -> Vec<(&'static str, String)> {
         let RegionSettings { closing_um, opening_um, largest_hole_um2, least_area_um2, simplify_um } =
@@ -299,7 +296,7 @@ impl MergeRules {
         ]
     }
 
-    /// Empty for a single detector.
+    /// Fusion in words; empty for a single detector.
     fn describe_fusion(&self) -> String {
         let FusionSettings { weights, iou, distance_um, min_score, .. } = &self.fusion;
         if weights.len() < 2 {
@@ -326,18 +323,18 @@ impl Dense {
     }
 }
 
-/// How the detections of all models of a job become the cells and regions of a slide.
+/// Rules by which the detections of all models of a job become the cells and regions of a slide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlideRules {
-    /// Per detector.
+    /// Rules of each detector.
     pub each: Vec<DetectorRules>,
     /// Names of the classes of the job.
     pub class_names: ClassNames,
-    /// Which cells stay.
+    /// Conditions that a cell must meet to stay.
     pub filter: CellFilter,
-    /// How cells of several detectors become one.
+    /// Rule by which cells of several detectors become one.
     pub fuse: FuseRule,
-    /// The numbers of that.
+    /// Settings of that rule.
     pub fusion: FusionSettings,
     /// See [`merger::fusion::apply_context`].
     pub context_weight: f64,
@@ -345,23 +342,23 @@ pub struct SlideRules {
     pub context_outside: f64,
     /// Classes whose detections are areas.
     pub region_classes: Arc<Vec<ClassId>>,
-    /// Where many cells lie.
+    /// Definition of dense areas; `None` if they are not sought.
     pub dense: Option<DenseOf>,
-    /// How regions are cleaned and outlined.
+    /// Settings for cleaning and outlining regions.
     pub region: RegionSettings,
 }
 
-/// How the detections of one model become cells.
+/// Rules by which the detections of one model become cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectorRules {
     /// Thresholds and agreement, by class of the job.
     pub merge: MergeSettings,
-    /// Which class of the job each of the model's own is.
+    /// Class of the job for each of the model's own classes, in order.
     pub classes: Vec<ClassId>,
 }
 
 impl SlideRules {
-    /// The same with one threshold for all classes of all models.
+    /// Returns the same rules with one threshold for all classes of all models.
     #[must_use]
     pub fn at_score(&self, min_score: f32) -> Self {
         let mut rules = self.clone();
@@ -371,7 +368,7 @@ impl SlideRules {
         rules
     }
 
-    /// The score from which every class of every model is counted.
+    /// Lowest score at which every class of every model is counted.
     #[must_use]
     pub fn highest_threshold(&self) -> f32 {
         let classes = self.class_names.iter().map(|(class, _)| class);
@@ -381,33 +378,33 @@ impl SlideRules {
     }
 }
 
-/// [`Dense`] with the classes of a model; none: all.
+/// [`Dense`] with the numbers of the classes in place of names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseOf {
-    /// At least so many.
+    /// Lowest number of cells per mm².
     pub per_mm2: f64,
-    /// Within this radius.
+    /// Radius of the circle in which they are counted, µm.
     pub radius_um: f64,
-    /// Of these classes.
+    /// Classes that are counted; all if empty.
     pub classes: Vec<ClassId>,
 }
 
-/// `None` for an empty list, as if it were not given.
+/// Returns `None` for an empty list, as if it were not given.
 fn listed(values: Vec<String>) -> Option<Vec<String>> {
     (!values.is_empty()).then_some(values)
 }
 
-/// `CLASS=NUMBER`, as typed.
+/// Writes `CLASS=NUMBER` pairs, as typed.
 fn class_pairs<Value: fmt::Display>(values: &BTreeMap<String, Value>) -> Vec<String> {
     values.iter().map(|(class, value)| format!("{class}={value}")).collect()
 }
 
-/// Names of a model's classes, in order; as JSON, for a name may hold a comma.
+/// Names of a model's classes, in order, as JSON, because a name may hold a comma.
 fn class_names(terms: &MergeTerms) -> String {
     serde_json::Value::from_iter(terms.class_names()).to_string()
 }
 
-/// `CLASS=NUMBER` pairs, numbers between 0 and 1.
+/// Parses `CLASS=NUMBER` pairs, with numbers between 0 and 1.
 fn by_class(option: &str, pairs: Option<&[String]>) -> Result<BTreeMap<String, f64>, JobError> {
     let pair = |text: &String| {
         let number =
@@ -536,7 +533,7 @@ mod tests {
         assert!(of("tumor=0.5").unwrap_err().contains("no class \"tumor\", did you mean \"tumour\"?"));
     }
 
-    /// A program that merges by itself counted otherwise than the command.
+    /// A program that merges by itself got other counts than the command.
     #[test]
     fn the_library_merges_by_default_as_a_run_does() {
         let terms = detector::Manifest::without_model("m", &["a"], Mpp::new(0.5).ok()).merge_terms();

@@ -1,4 +1,4 @@
-//! Raw options become checked [`Settings`] once; later code trusts them.
+//! Checked [`Settings`], made once from raw options; later code trusts them.
 
 use std::path::{Path, PathBuf};
 
@@ -22,39 +22,39 @@ use crate::{
 /// The checked settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What they were checked from.
+    /// The options that they were made from.
     pub options: RunOptions,
-    /// `None`: the bundled model.
+    /// The model; `None` for the bundled one.
     pub model: Option<PathBuf>,
     /// The detectors, at least one; a single one is `model` at its own mpp.
     pub detectors: Vec<DetectorSpec>,
-    /// Where the model runs.
+    /// Device that the model runs on.
     pub device: detector::Device,
     /// Windows per model call.
     pub batch: usize,
-    /// Between boxes of one window; `None`: the model's own.
+    /// IoU above which boxes of one window are one; `None` for the model's own.
     pub window_iou: Option<f64>,
-    /// Given by the user for all slides that give no scale that can be used.
+    /// Scale that the user gives for slides that have none that can be used.
     pub mpp: Option<Mpp>,
-    /// Take the scale that the nuclei tell where neither user nor file gives one.
+    /// Use the scale estimated from the nuclei if neither user nor file gives one.
     pub estimate_mpp: bool,
-    /// Given by the user in place of what slides say.
+    /// Scale that the user gives in place of the one in the slides.
     pub override_mpp: Option<Mpp>,
-    /// How samples of more than 8 bits become 8, for all slides that have them.
+    /// Mapping of samples of more than 8 bits to 8, for all slides that have them.
     pub map_range: Option<LinearMapping>,
     /// Side of a window, in grid px.
     pub window: u32,
-    /// Between neighbouring windows.
+    /// Overlap of neighbouring windows.
     pub overlap: Overlap,
     /// Look only where there is tissue.
     pub tissue_mask: bool,
-    /// How far level 0 may be enlarged to reach the model's mpp.
+    /// Largest factor by which level 0 may be enlarged to reach the model's mpp.
     pub max_enlarge: f64,
-    /// For reading, and for the model.
+    /// Threads for reading, and for the model.
     pub threads: usize,
     /// Bytes for pixels read ahead.
     pub memory: u64,
-    /// Bytes on disk for a slide at work; `None`: what is free.
+    /// Bytes on disk for a slide at work; `None` for all that is free.
     pub scratch: Option<u64>,
     /// Seconds without a finished window after which a slide is given up.
     pub slide_timeout_secs: u64,
@@ -62,12 +62,12 @@ pub struct Settings {
     pub keep_raw: Option<f32>,
     /// Measure the stains of each cell.
     pub stains: bool,
-    /// How detections become cells and regions.
+    /// Rules by which detections become cells and regions.
     pub merging: MergeRules,
 }
 
 impl Settings {
-    /// What the user says of the scale of all slides.
+    /// Scale that the user gives for all slides.
     #[must_use]
     pub fn given_scale(&self) -> GivenScale {
         GivenScale { otherwise: self.mpp, instead: self.override_mpp }
@@ -82,7 +82,7 @@ impl Settings {
         Self::on(&Machine::here(), options)
     }
 
-    /// The same for a part of a machine.
+    /// Checks the options and fills in defaults, for a part of a machine.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Settings {
         })
     }
 
-    /// The options with every default filled in; `None` where there is nothing to fill in.
+    /// Returns the options with all defaults filled in; `None` where there is nothing to fill in.
     #[must_use]
     pub fn in_full(&self) -> RunOptions {
         RunOptions {
@@ -152,7 +152,7 @@ impl Settings {
         }
     }
 
-    /// What the models that are named promise.
+    /// Describes the models that are named.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Settings {
         ModelSet::describe(&self.detectors)
     }
 
-    /// How a model is run.
+    /// Settings of a model's session.
     pub(crate) fn session(&self) -> SessionSettings {
         SessionSettings {
             threads: self.threads,
@@ -185,7 +185,7 @@ fn detectors(given: Option<&[DetectorOption]>, model: Option<&Path>) -> Result<V
     given.iter().map(spec).collect()
 }
 
-/// The score from which raw detections are kept; `None`: they are not.
+/// Score from which raw detections are kept; `None` if they are not kept.
 fn raw_floor(keep: Option<bool>, floor: Option<f32>) -> Result<Option<f32>, JobError> {
     if !keep.unwrap_or(false) {
         return match floor {
@@ -197,8 +197,7 @@ fn raw_floor(keep: Option<bool>, floor: Option<f32>) -> Result<Option<f32>, JobE
     Ok(Some(within("--raw-floor", floor, 0.0..=1.0)? as f32))
 }
 
-/// Bytes for pixels read ahead: what is asked for, if it is allowed, else a
-/// share of what is.
+/// Bytes for pixels read ahead: the number asked for, if it is allowed, else a share of the limit.
 fn memory(asked: Option<&str>, limit: Option<MemoryLimit>) -> Result<u64, JobError> {
     let Some(asked) = asked else {
         return Ok(limit.map_or(Defaults::MEMORY, |limit| Defaults::MEMORY.min(limit.bytes / 4)));

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, fmt, str::FromStr};
 /// One of several parts of a job: `2/8` is the second of eight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// From 0.
+    /// Its place among the parts, from 0.
     index: usize,
     of: usize,
 }
@@ -30,8 +30,8 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
-    /// Keeps of `items` those of this shard, in their order. The shards of one
-    /// list are disjoint, together are the list, and have about the same weight.
+    /// Keeps the items of this shard, in their order. The shards of one list are disjoint, together are the
+    /// whole list, and have about the same weight.
     #[must_use]
     pub fn keep<T>(self, items: Vec<T>, weight: impl Fn(&T) -> u64) -> Vec<T> {
         let weights: Vec<u64> = items.iter().map(weight).collect();
@@ -45,8 +45,8 @@ impl Shard {
     }
 }
 
-/// The shard of each item: the heaviest first, each to the lightest shard so far
-/// (Graham 1969: the heaviest shard is at most 4/3 of the best possible).
+/// Returns the shard of each item: the heaviest item first, each to the lightest shard so far (Graham 1969:
+/// the heaviest shard is at most 4/3 of the best possible).
 #[must_use]
 pub fn balance(weights: &[u64], shards: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..weights.len()).collect();
@@ -57,7 +57,7 @@ pub fn balance(weights: &[u64], shards: usize) -> Vec<usize> {
         if let Some(mut top) = lightest.peek_mut() {
             let Reverse((load, shard)) = *top;
             shard_of[item] = shard;
-            // A slide that weighs nothing still is some work.
+            // A slide that weighs nothing is still some work.
             *top = Reverse((load.saturating_add(weights[item].max(1)), shard));
         }
     }

@@ -1,10 +1,10 @@
-//! Detectors that are opened once and lent to one job after the other, or to several at once.
+//! Detectors that are opened once and lent to jobs, one after the other or several at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use detector::{Answers, BatchView, Detector, DetectorError, Manifest, WindowResult};
 
-/// One part of a detector: what one device runs.
+/// The part of a detector that one device runs.
 type Part = Arc<Mutex<Box<dyn Detector>>>;
 
 /// A detector that an engine keeps. Each job gets a [`Lent`] one.
@@ -35,22 +35,22 @@ impl Shared {
     }
 }
 
-/// The same detector in the hands of one job. Two jobs at once take turns, batch by batch.
+/// A shared detector as one job has it. Two jobs at once take turns, batch by batch.
 struct Lent {
     manifest: Arc<Manifest>,
     device: String,
-    /// At least one.
+    /// Its parts, at least one.
     parts: Vec<Part>,
 }
 
 impl Lent {
-    /// Runs `work` on the first part; alone, it is the only one.
+    /// Runs `work` on the first part, which is the only one once the detector is split.
     fn run<T>(
         &self,
         work: impl FnOnce(&mut dyn Detector) -> Result<T, DetectorError>,
     ) -> Result<T, DetectorError> {
         let part = self.parts.first().ok_or(DetectorError::Thread { thread: "infer" })?;
-        // A batch of another job that panicked says nothing of this one.
+        // A panic in a batch of another job does not affect this one.
         work(&mut **part.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,5 +1,5 @@
-//! What the windows of one slide gave so far, in any order: objects go to a merger per detector, areas to the
-//! painter of regions.
+//! Results of the windows of one slide so far, in any order: objects go to a merger per detector, areas to
+//! the painter of regions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,20 +13,20 @@ use crate::{
     rules::{DetectorRules, SlideRules},
 };
 
-/// What the windows of all detectors gave. Memory holds what a window to come could still change, and the cells
-/// that none can.
+/// Results of the windows of all detectors. Memory holds detections that a later window could still change,
+/// and final cells.
 pub struct Sightings {
-    /// Per detector.
+    /// Results per detector.
     each: Vec<Gathering>,
     done: usize,
     failed: Vec<(WindowKey, String)>,
-    /// Of those that failed, windows that may be read another time.
+    /// Number of failed windows that may be read another time.
     unread: usize,
     full: Vec<WindowKey>,
 }
 
 impl Sightings {
-    /// Nothing yet, of the slide whose plans `layouts` are, one per detector.
+    /// Makes an empty collection for the slide with the plans `layouts`, one per detector.
     #[must_use]
     pub fn new(layouts: &[Arc<Layout>], rules: &SlideRules) -> Self {
         let each = layouts.iter().zip(&rules.each).map(|(layout, detector)| {
@@ -35,11 +35,11 @@ impl Sightings {
         Self { each: each.collect(), done: 0, failed: Vec::new(), unread: 0, full: Vec::new() }
     }
 
-    /// Takes what became of a window.
+    /// Takes the outcome of a window.
     ///
     /// # Errors
     ///
-    /// [`MergeError`] for a window that no plan has, or that came before; nothing has changed then.
+    /// [`MergeError`] for a window that is in no plan, or that came before; nothing has changed then.
     pub fn push(&mut self, key: WindowKey, outcome: WindowOutcome) -> Result<(), MergeError> {
         let gathering = self.each.get_mut(key.detector.place());
         let gathering = gathering.ok_or(MergeError::UnknownWindow(key.to_bits()))?;
@@ -59,36 +59,36 @@ impl Sightings {
         Ok(())
     }
 
-    /// Sets cells apart that no window to come can change, which frees what they were made of.
+    /// Sets cells apart that no later window can change, which frees the detections that they were made of.
     pub fn settle(&mut self) {
         self.each.iter_mut().for_each(Gathering::settle);
     }
 
-    /// Windows with detections, be it none.
+    /// Windows with a result, even without any detection.
     #[must_use]
     pub fn done(&self) -> usize {
         self.done
     }
 
-    /// Windows without a result, and why.
+    /// Windows without a result, with the reasons.
     #[must_use]
     pub fn failed(&self) -> &[(WindowKey, String)] {
         &self.failed
     }
 
-    /// Windows that ended one way or another.
+    /// Windows that ended, with or without a result.
     #[must_use]
     pub fn ended(&self) -> usize {
         self.done + self.failed.len()
     }
 
-    /// Cells set apart so far, of the detector with most of them.
+    /// Number of cells set apart so far, of the detector with most of them.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.each.iter().map(|gathering| gathering.cells.len() as u64).max().unwrap_or(0)
     }
 
-    /// All cells of each detector, windows that never came counting as failed.
+    /// Returns all cells of each detector; windows that never came count as failed.
     pub(crate) fn finish(self) -> Gathered {
         Gathered {
             each: self.each.into_iter().map(Gathering::finish).collect(),
@@ -100,21 +100,21 @@ impl Sightings {
     }
 }
 
-/// What all windows came to.
+/// Results of all windows.
 pub(crate) struct Gathered {
-    /// Per detector.
+    /// Results per detector.
     pub(crate) each: Vec<OfDetector>,
-    /// Windows with detections.
+    /// Number of windows with a result.
     pub(crate) done: usize,
-    /// Windows without, and why.
+    /// Windows without a result, with the reasons.
     pub(crate) failed: Vec<(WindowKey, String)>,
-    /// Of these, windows that may be read another time.
+    /// Number of these that may be read another time.
     pub(crate) unread: usize,
-    /// Windows of which the model gave as many answers as it can.
+    /// Windows for which the model gave as many answers as it can.
     pub(crate) full: Vec<WindowKey>,
 }
 
-/// What all windows of one detector came to.
+/// Results of all windows of one detector.
 pub(crate) struct OfDetector {
     pub(crate) layout: Arc<Layout>,
     pub(crate) cells: Vec<Cell>,
@@ -124,14 +124,14 @@ pub(crate) struct OfDetector {
     pub(crate) dropped: BTreeMap<&'static str, u64>,
 }
 
-/// What one detector found on one slide so far.
+/// Results of one detector on one slide so far.
 struct Gathering {
     layout: Arc<Layout>,
     merger: CellMerger,
     painter: RegionPainter,
     region_classes: Arc<Vec<ClassId>>,
     rules: DetectorRules,
-    /// Those no window to come can change.
+    /// Cells that no later window can change.
     cells: Vec<Cell>,
     painted: u64,
 }
@@ -195,7 +195,7 @@ impl Gathering {
     }
 }
 
-/// Raw detections that did not become rows of their own, by reason.
+/// Counts the raw detections that did not become rows of their own, by reason.
 fn dropped(counts: &MergeCounts, painted: u64) -> BTreeMap<&'static str, u64> {
     let all = [
         ("below the score threshold", counts.below_score),

@@ -1,4 +1,5 @@
-//! What the pieces of a window saw, made one answer by the rule that windows of a slide are merged by.
+//! Makes one answer of the detections in the pieces of a window, by the rule by which windows of a slide are
+//! merged.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -10,8 +11,8 @@ use wsi_types::{
 
 use crate::rules::DetectorRules;
 
-/// Merges pieces as [`CellMerger`] merges windows: the window is their slide, its px are level 0. An object that
-/// the window's own border cuts is as whole as it can be here; the merge across windows takes it from there.
+/// Merges pieces as [`CellMerger`] merges windows: the window is their slide, its px are level 0. An object
+/// that the window's own border cuts is as whole as it can be here; the merge across windows does the rest.
 pub(crate) struct SeamStitch {
     rules: DetectorRules,
     region_classes: Arc<Vec<ClassId>>,
@@ -19,8 +20,8 @@ pub(crate) struct SeamStitch {
 }
 
 impl SeamStitch {
-    /// By the rules of a detector whose windows have `mpp`. Detections of `region_classes` are areas: they are only
-    /// moved to where they lie, as areas of windows are.
+    /// Makes a stitch with the rules of a detector whose windows have `mpp`. Detections of `region_classes`
+    /// are areas: they are only moved to their place in the window, like areas of windows in a slide.
     pub(crate) fn new(rules: DetectorRules, region_classes: Arc<Vec<ClassId>>, mpp: Mpp) -> Self {
         Self { rules, region_classes, mpp }
     }
@@ -68,7 +69,7 @@ impl Stitch for SeamStitch {
     }
 }
 
-/// A piece as a window of the window it was cut from.
+/// Makes a window of a piece: the window it was cut from is its slide.
 fn as_window(rect: &PieceRect, index: u32) -> Window {
     let corner = euclid::point2(rect.left as i64, rect.top as i64);
     Window {
@@ -78,14 +79,14 @@ fn as_window(rect: &PieceRect, index: u32) -> Window {
     }
 }
 
-/// A detection of a piece where it lies in the window.
+/// Moves a detection of a piece to its place in the window.
 fn moved(detection: Detection, rect: &PieceRect) -> Detection {
     let by = euclid::vec2(rect.left as f32, rect.top as f32);
     let outline = detection.outline.map(|ring| ring.iter().map(|&point| point + by).collect());
     Detection { bbox: detection.bbox.translate(by), outline, ..detection }
 }
 
-/// Best score first; then top to bottom, left to right, and by class.
+/// Orders by score, best first; then top to bottom, left to right, and by class.
 fn best_first(a: &Detection, b: &Detection) -> Ordering {
     let corners = |bbox: &WindowBox| [bbox.min.y, bbox.min.x, bbox.max.y, bbox.max.x];
     let by_box = || {
@@ -125,7 +126,7 @@ mod tests {
         boxes
     }
 
-    /// The window given to a detector that cuts it.
+    /// Detections in a window given to a detector that cuts it.
     fn in_pieces(pixels: &[u8], side: usize, piece: usize, overlap: usize) -> Boxes {
         let pieces = Pieces::new((side, side), (piece, piece), overlap, 1).unwrap();
         let stitch = SeamStitch::new(rules(), Arc::default(), mpp());
@@ -136,7 +137,7 @@ mod tests {
         sorted(found.into_iter().map(|detection| detection.bbox))
     }
 
-    /// A slide of that size, planned, read and merged with windows of the size of the pieces.
+    /// Cells of a slide with that size, planned, read and merged with windows of the size of the pieces.
     fn in_windows(pixels: &[u8], side: usize, piece: usize, overlap: usize) -> Boxes {
         let painted = pixels.to_vec();
         let at = move |_, x: u32, y: u32| {
@@ -174,7 +175,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
-        /// Cut inside the detector, or planned as windows of that size: the same objects, each once.
+        /// Cut inside the detector or planned as windows of that size, the same objects are found, each once.
         #[test]
         fn pieces_give_what_windows_of_their_size_give(
             steps in 1usize..4,

@@ -1,4 +1,4 @@
-//! The types that options have: from what was typed, and as a settings file holds them.
+//! Types of options: read from typed values, and written as in a settings file.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,16 +12,16 @@ use wsi_reader::LinearMapping;
 
 use crate::checks::nearest;
 
-/// A type that options have.
+/// A type of an option.
 pub(crate) trait Typed: Sized {
-    /// From what was typed; at least one value.
+    /// Reads typed values, at least one.
     fn typed(values: &[OsString]) -> Result<Self, String>;
 
-    /// As a value of TOML.
+    /// Writes it as a value of TOML.
     fn toml(&self) -> String;
 }
 
-/// One value of a type that is read from text.
+/// Reads one value from text.
 fn one<T: FromStr<Err: fmt::Display>>(values: &[OsString]) -> Result<T, String> {
     text(values.first().map_or(OsStr::new(""), OsString::as_os_str))?
         .parse()
@@ -36,7 +36,7 @@ fn text(value: &OsStr) -> Result<&str, String> {
     value.to_str().ok_or_else(|| format!("{} is no text", value.display()))
 }
 
-/// As a text of TOML.
+/// Writes a text of TOML.
 fn quoted(value: &impl fmt::Display) -> String {
     format!("{:?}", value.to_string())
 }
@@ -66,7 +66,7 @@ typed!(
     LinearMapping => quoted,
 );
 
-/// Lists of such types.
+/// Lists of these types.
 macro_rules! typed_lists {
     ($($item:ty),*) => {
         $(impl Typed for Vec<$item> {
@@ -98,12 +98,12 @@ impl Typed for PathBuf {
 pub enum GivenMpp {
     /// µm per level-0 px.
     Number(f64),
-    /// What the nuclei of each tell.
+    /// Estimated from the nuclei of each slide.
     Estimate,
 }
 
 impl GivenMpp {
-    /// The number, if it is one.
+    /// Returns the number, if it is one.
     #[must_use]
     pub fn number(self) -> Option<f64> {
         match self {
@@ -136,7 +136,7 @@ impl fmt::Display for GivenMpp {
     }
 }
 
-/// How a settings file has it.
+/// Form of the scale in a settings file.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum NumberOrWord {
@@ -181,9 +181,9 @@ impl Typed for GivenMpp {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorOption {
-    /// As `--model`.
+    /// Its model, as in `--model`.
     pub model: Option<PathBuf>,
-    /// µm per px at which it looks; the model's own when not given.
+    /// µm per px at which it looks; `None` for the model's own.
     pub mpp: Option<f64>,
 }
 

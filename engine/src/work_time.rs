@@ -1,28 +1,29 @@
-//! How long a slide is worked on.
+//! Time for which a slide is worked on.
 
 use std::time::{Duration, Instant};
 
-/// The time spent on a slide: it is prepared while the one before it is at work, and waits for its turn.
+/// The time spent on a slide. Waiting does not count: a slide is prepared while the one before it is at work,
+/// and waits for its turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WorkTime {
     spent: Duration,
-    /// Since when it is worked on; `None` while it waits.
+    /// Start of the current work; `None` while it waits.
     since: Option<Instant>,
 }
 
 impl WorkTime {
-    /// Work begins.
+    /// Starts the time, as work begins.
     pub(crate) fn start() -> Self {
         Self { spent: Duration::ZERO, since: Some(Instant::now()) }
     }
 
-    /// The slide waits from now on.
+    /// Stops the time, as the slide waits from now on.
     pub(crate) fn pause(&mut self) {
         self.spent = self.so_far(Instant::now());
         self.since = None;
     }
 
-    /// It waits no longer.
+    /// Goes on with the time, as the slide no longer waits.
     pub(crate) fn resume(&mut self) {
         self.since.get_or_insert_with(Instant::now);
     }
@@ -41,7 +42,7 @@ impl WorkTime {
 mod tests {
     use super::*;
 
-    /// A small slide after a large one seemed to take as long as that.
+    /// A small slide after a large one seemed to take as long as the large one.
     #[test]
     fn waiting_does_not_count() {
         let now = Instant::now();

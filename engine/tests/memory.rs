@@ -1,4 +1,4 @@
-//! The engine as another program uses it: slides in memory, detectors of one's own, no terminal.
+//! The engine as another program uses it: slides in memory, detectors of its own, no terminal.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -15,7 +15,7 @@ use wsi_types::Mpp;
 
 const MPP: f64 = 0.5;
 
-/// Dark squares of `SIDE` px every `STEP` px, so that some lie across every border of windows.
+/// Dark squares of `SIDE` px every `STEP` px, so that some cross each border between windows.
 const STEP: u32 = 50;
 const SIDE: u32 = 12;
 
@@ -126,7 +126,7 @@ fn a_stopped_job_goes_on_from_its_last_window() {
 #[test]
 fn two_engines_in_one_process_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();
-    // The second sees nothing: its threshold is above what blobs have.
+    // The second sees nothing: its threshold is above the scores of the blobs.
     let strict = RunOptions { min_score: Some(1.0), window: Some(512), ..settings().options };
     let strict = Settings::new(strict).unwrap();
     let scripted = || {
@@ -198,7 +198,7 @@ fn one_engine_serves_two_threads() {
     assert_eq!(counts, [SQUARES; 2]);
 }
 
-/// Never comes back.
+/// A detector that never comes back.
 struct Hangs(Manifest, Mutex<mpsc::Receiver<()>>);
 
 impl Detector for Hangs {

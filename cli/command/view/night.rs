@@ -1,4 +1,5 @@
-//! The slides of a dataset while a job goes on: those that have ended, and those at work as far as they got.
+//! The slides of a dataset while a job runs: those that have ended, and those at work with their results so
+//! far.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,13 +17,13 @@ use super::{
 };
 use crate::{annotations::slide_names, machine};
 
-/// Looks at a dataset again and again.
+/// Finds the slides of a dataset at any moment, to show what is new.
 pub(super) struct Night {
     dataset: Dataset,
     /// Files that the user named, by id of their slide.
     named: BTreeMap<String, PathBuf>,
     onlooker: Onlooker,
-    /// Slides and hashes of their tables as they were told last.
+    /// Ids of slides and hashes of their tables, as they were shown last.
     told: BTreeSet<(String, String)>,
 }
 
@@ -39,7 +40,7 @@ impl Night {
         let mut slides = shown_slides(&self.dataset, &paths)?;
         let ended: BTreeSet<String> = slides.iter().map(|slide| slide.id.clone()).collect();
         for preliminary in self.onlooker.look()? {
-            // It may have ended between the two looks.
+            // It may have ended after the first look.
             if !ended.contains(preliminary.account.slide.as_str()) {
                 slides.extend(shown_so_far(&self.dataset, &preliminary));
             }
@@ -59,7 +60,8 @@ impl Changing for Night {
     }
 }
 
-/// A slide at work, from its preliminary tables; what is drawn on it is kept where it stays.
+/// A slide at work, from its preliminary tables; annotations drawn on it are kept in the dataset, where they
+/// stay.
 fn shown_so_far(dataset: &Dataset, preliminary: &Preliminary) -> Option<ShownSlide> {
     let Preliminary { dataset: own, account, path, windows } = preliminary;
     let id = &account.slide;

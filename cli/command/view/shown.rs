@@ -28,7 +28,7 @@ pub(super) fn shown_slides(
     Ok(slides)
 }
 
-/// `None` for a slide without results.
+/// Makes a slide of the viewer; `None` for a slide without results.
 pub(super) fn shown(dataset: &Dataset, account: &RunAccount, path: Option<&PathBuf>) -> Option<ShownSlide> {
     let analysis = account.analysis.as_ref().filter(|_| account.outcome != Outcome::Failed)?;
     let id = &account.slide;
@@ -76,7 +76,7 @@ fn facts(dataset: &Dataset, account: &RunAccount, analysis: &Analysis) -> serde_
     })
 }
 
-/// Opens the pixels where they were, if they are still those.
+/// Opens the pixels at their old path, if that file is still the same.
 fn opener(path: Option<PathBuf>, id: SlideId, mapping: Option<LinearMapping>) -> OpenSlide {
     Box::new(move || -> Result<Arc<dyn Slide>, String> {
         let path =

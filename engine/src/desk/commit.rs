@@ -1,9 +1,8 @@
-//! Commits slides: what a finished one wrote gets its names, the account last.
+//! Commits slides: the files of a finished slide get their final names, the account last.
 //!
-//! Waiting for the disk is left to a thread of its own, and slides that end while
-//! it waits are committed together: a disk takes hardly longer for many files than
-//! for one. Until a slide is committed its ledger and its lock stay, so a run that
-//! is killed here goes on from its last window.
+//! A thread of its own waits for the disk, and slides that end meanwhile are committed together: a disk takes
+//! hardly longer for many files than for one. Until a slide is committed its ledger and its lock stay, so a
+//! run that is killed here goes on from its last window.
 
 use std::{
     collections::BTreeSet,
@@ -20,21 +19,21 @@ use whole_file::Staged;
 use super::{Desk, Ledger};
 use crate::error::{JobError, panic_text};
 
-/// Slides that may wait: they hold no pixels.
+/// Number of slides that may wait: they hold no pixels.
 const WAITING: usize = 64;
 
-/// A slide whose results are written, but have no names yet.
+/// A slide whose results are written, but do not have their final names yet.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// What is said of it.
+    /// Its account.
     pub(crate) account: RunAccount,
     /// File name, for the terminal only.
     pub(crate) name: String,
     /// Tables and pictures.
     pub(crate) files: Vec<Staged>,
-    /// Its raw detections, and what becomes of them.
+    /// Its raw detections, to be kept or removed.
     pub(crate) raw: Raw,
-    /// Held until the account stands.
+    /// Held until the account is in place.
     pub(crate) desk: Desk,
 }
 
@@ -43,18 +42,18 @@ pub(crate) struct Finished {
 pub(crate) enum Raw {
     /// They stay.
     Kept(Ledger),
-    /// Nobody needs them once the account stands.
+    /// Not needed any more once the account is in place.
     Spent(Ledger),
     /// There are none.
     None,
 }
 
-/// What became of a finished slide.
+/// Result of committing a finished slide.
 #[derive(Debug)]
 pub(crate) enum Committed {
-    /// Its results stand.
+    /// Its results are in place.
     Done(Box<RunAccount>, String),
-    /// Another run has taken it over; it is that run's now.
+    /// Another run has taken the slide over; it belongs to that run now.
     Lost(Box<RunAccount>, String),
 }
 
@@ -98,7 +97,7 @@ impl Committer {
     ///
     /// # Errors
     ///
-    /// What an earlier one failed with.
+    /// The error that an earlier slide failed with.
     pub(crate) fn send(&self, finished: Finished) -> Result<(), JobError> {
         match self.finished.as_ref().map(|to| to.send(Box::new(finished))) {
             Some(Ok(())) => Ok(()),
@@ -109,7 +108,7 @@ impl Committer {
         }
     }
 
-    /// What was committed since this was last asked.
+    /// Returns the slides committed, or lost to another run, since the last call.
     ///
     /// # Errors
     ///
@@ -119,7 +118,7 @@ impl Committer {
         Ok(groups.into_iter().flatten().collect())
     }
 
-    /// Waits until all is committed.
+    /// Waits until all slides are committed.
     ///
     /// # Errors
     ///
@@ -140,12 +139,12 @@ impl Committer {
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        // What it says is said where results are asked for.
+        // Its error is given where results are asked for.
         let _ = self.join();
     }
 }
 
-/// All results of all slides get their names, then all accounts.
+/// Gives all results of all slides their final names, then all accounts.
 fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, JobError> {
     let (ours, lost): (Vec<_>, Vec<_>) = group.into_iter().partition(|slide| slide.desk.is_ours());
     let lose = |slide: Finished| Committed::Lost(Box::new(slide.account), slide.name);
@@ -177,7 +176,7 @@ fn put_in_place(dataset: &Dataset, files: Vec<Staged>, accounts: Vec<Staged>) ->
     let folders = files.iter().chain(&accounts).filter_map(|staged| staged.path().parent());
     let folders: BTreeSet<PathBuf> = folders.map(Path::to_owned).collect();
     folders.iter().try_for_each(|folder| dataset.make_folder(folder))?;
-    // Results nobody can assign to a slide are of little use.
+    // Results that cannot be assigned to a slide are of little use.
     if let Ok(names) = File::open(dataset.names()) {
         names.sync_data()?;
     }

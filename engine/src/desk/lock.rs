@@ -34,26 +34,26 @@ use super::{
 
 use dataset::{Dataset, SlideId, host_name};
 
-/// How often a holder shows that it is alive.
+/// Time between two signs of life of a holder.
 const HEARTBEAT: Duration = Duration::from_secs(20);
-/// How long without a heartbeat makes a lock stale.
+/// Time without a heartbeat after which a lock is stale.
 const STALE: Duration = Duration::from_secs(600);
-/// How long this process must have seen no heartbeat itself: three, and the minute
-/// that network file systems may show an old time.
+/// Time for which this process must have seen no heartbeat itself: three heartbeats, and the minute for which
+/// network file systems may show an old time.
 const WATCHED: Duration = Duration::from_secs(120);
 
-/// How long without a change makes what is of use only for a while a thing that was left, whoever made it.
+/// Time without a change after which a temporary file counts as left behind, whoever made it.
 const FORGOTTEN: Duration = Duration::from_secs(48 * 3600);
 
-/// The nonces of all locks that this process holds: another job of it is at work on those slides.
+/// Nonces of all locks that this process holds: another of its jobs is working on those slides.
 static OURS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
 fn ours() -> MutexGuard<'static, BTreeSet<u64>> {
     OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A holder that the other jobs of this process know to be alive, for as long as this is kept. There before the lock is:
-/// one that names a holder nobody knows is taken over.
+/// A holder that the other jobs of this process know to be alive, as long as this value is kept. It must
+/// exist before the lock does: a lock with an unknown holder is taken over.
 #[derive(Debug)]
 struct Known(u64);
 
@@ -70,16 +70,17 @@ impl Drop for Known {
     }
 }
 
-/// Who holds a lock.
+/// Holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// Machine name.
     pub host: String,
     /// Process id there.
     pub process: u32,
-    /// Tells two processes of one id apart.
+    /// Number that tells two processes with the same id apart.
     pub nonce: u64,
-    /// Which process of that number it is, where the system tells.
+    /// Boot, namespace and start of the process, which tell it from others of its number; `None` if the
+    /// system does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     born: Option<Birth>,
 }
@@ -90,7 +91,7 @@ impl Holder {
         Self { host: host_name(), process: std::process::id(), nonce: nonce(), born }
     }
 
-    /// What `other` knows of it.
+    /// Returns whether it runs, as far as `other` can know.
     fn life_seen_by(&self, other: &Self) -> Life {
         if self.host != other.host {
             return Life::Unknown;
@@ -102,7 +103,7 @@ impl Holder {
     }
 }
 
-/// Why a lock is not ours.
+/// Reasons that a lock is not ours.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run is at work on the slide.
@@ -110,11 +111,11 @@ pub enum LockError {
         "process {process} on {host} is at work on this slide; its last sign of life is {age_secs} s old"
     )]
     Held {
-        /// Where.
+        /// Machine name of its holder.
         host: String,
-        /// Which.
+        /// Process id there.
         process: u32,
-        /// Since its last heartbeat.
+        /// Time since its last heartbeat, in seconds.
         age_secs: u64,
     },
     /// The lock cannot be written.
@@ -129,13 +130,13 @@ pub struct SlideLock {
     holder: Holder,
     stop: Option<Sender<()>>,
     heart: Option<JoinHandle<()>>,
-    /// Goes after the file.
+    /// Dropped after the file is removed.
     _known: Known,
 }
 
 impl SlideLock {
-    /// Whether the file still names this holder: another run may have taken a
-    /// lock over that looked stale. Asked before a result is committed.
+    /// `true` if the file still names this holder: another run may have taken over a lock that looked stale.
+    /// To be asked before a result is committed.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         read(&self.path).is_ok_and(|holder| holder == self.holder)
@@ -160,7 +161,7 @@ pub struct Locks {
     seen: Mutex<BTreeMap<PathBuf, Seen>>,
 }
 
-/// A lock of another run, as first seen.
+/// A lock of another run, as it was first seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     holder: Option<Holder>,
@@ -179,13 +180,13 @@ impl Locks {
     ///
     /// # Errors
     ///
-    /// [`LockError::Held`] when another run is alive, or may be: it is to be asked
-    /// again. [`LockError::Io`] when the file cannot be written.
+    /// [`LockError::Held`] when another run is alive, or may be: ask again later. [`LockError::Io`] when the
+    /// file cannot be written.
     pub fn take(&self, slide: &SlideId) -> Result<SlideLock, LockError> {
         self.take_at(&self.path(slide), Instant::now())
     }
 
-    /// Removes what runs of this host left that were killed.
+    /// Removes files that killed runs of this host left.
     pub fn sweep(&self) {
         let here = Holder::of_this_process();
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
@@ -201,18 +202,19 @@ impl Locks {
             } else if is_moved_aside(&path) {
                 let _ = fs::remove_file(&path);
             } else if path.extension().is_some_and(|extension| extension == "lock") {
-                // Another run may be faster: then it has it.
+                // Another run may be faster: then that one has it.
                 drop(self.take_at(&path, Instant::now()));
             }
         }
     }
 
-    /// Whether a file or folder in the private folder has not changed for so long that nobody can be at work with it.
+    /// `true` if a file or folder in the private folder has not changed for so long that nobody can be
+    /// working with it.
     pub(super) fn is_forgotten(&self, path: &Path) -> bool {
         self.age_of(path) >= FORGOTTEN
     }
 
-    /// Whether some run has the lock of a slide, be it alive or not.
+    /// `true` if some run has the lock of a slide, alive or not.
     #[must_use]
     pub fn is_there(&self, slide: &SlideId) -> bool {
         self.path(slide).exists()
@@ -235,8 +237,7 @@ impl Locks {
         Ok(SlideLock::held(path, holder, known, file)?)
     }
 
-    /// Moves a stale lock aside, which only one of several contenders can do, then
-    /// claims again.
+    /// Moves a stale lock aside, which only one of several contenders can do, then claims it.
     fn take_over(&self, path: &Path, ours: &Holder, now: Instant) -> Result<File, LockError> {
         let found = read(path).ok();
         let age = self.age_of(path);
@@ -257,7 +258,7 @@ impl Locks {
         }
         let moved = read(&aside).ok();
         if moved.is_some() && moved != found {
-            // Another contender was faster, and this is its lock: back with it.
+            // Another contender was faster, and this is its lock: put it back.
             let _ = fs::hard_link(&aside, path);
         }
         let _ = fs::remove_file(&aside);
@@ -269,7 +270,7 @@ impl Locks {
         }
     }
 
-    /// How long this process has seen a lock without a heartbeat.
+    /// Time for which this process has seen a lock without a heartbeat.
     fn watched(&self, path: &Path, holder: Option<&Holder>, now: Instant) -> Duration {
         let beat = changed(path).ok();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -281,8 +282,8 @@ impl Locks {
         now.saturating_duration_since(first.since)
     }
 
-    /// Since the last heartbeat of a lock, by the clock of its file system. A
-    /// heartbeat of the future is of now.
+    /// Time since the last heartbeat of a lock, by the clock of its file system. A heartbeat in the future
+    /// counts as now.
     fn age_of(&self, path: &Path) -> Duration {
         let age = || -> io::Result<Duration> {
             let probe = tempfile::Builder::new().prefix(PROBE).tempfile_in(&self.folder)?;
@@ -293,7 +294,7 @@ impl Locks {
     }
 }
 
-/// When a file was last changed, by the clock of its file system.
+/// Time of a file's last change, by the clock of its file system.
 fn changed(path: &Path) -> io::Result<SystemTime> {
     fs::metadata(path)?.modified()
 }
@@ -306,7 +307,7 @@ fn touch(file: &File) -> io::Result<()> {
     Ok(futimens(file, &Timestamps { last_access: now, last_modification: now })?)
 }
 
-/// Where there is no other clock than this machine's.
+/// Sets it by the clock of this machine, as there is no other.
 #[cfg(not(unix))]
 fn touch(file: &File) -> io::Result<()> {
     file.set_modified(SystemTime::now())
@@ -324,8 +325,8 @@ impl Drop for SlideLock {
     }
 }
 
-/// Makes the lock with its holder in it at once: one without a holder, left by a
-/// process killed in between, would be waited for as if its host were unknown.
+/// Makes the lock together with its holder: a lock without one, left by a process killed in between, would be
+/// waited for as if its host were unknown.
 fn claim(path: &Path, holder: &Holder) -> io::Result<File> {
     let content = serde_json::to_vec(holder)?;
     let draft = path.with_file_name(draft_name(holder));
@@ -342,17 +343,18 @@ fn claim(path: &Path, holder: &Holder) -> io::Result<File> {
     }
 }
 
-/// Whether a file system knows no hard links: FAT and some network shares.
+/// `true` if a file system has no hard links, such as FAT and some network shares.
 fn has_no_links(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
-/// How the file begins that tells the file system's time.
+/// Prefix of the file that tells the file system's time.
 const PROBE: &str = ".probe-";
-/// How it began in datasets of earlier versions.
+/// Its prefix in datasets of earlier versions.
 const EARLIER_PROBE: &str = ".tmp";
 
-/// Whether a file only told the time: it is needed for a moment, so one that is found was left or is about to go.
+/// `true` for files that only tell the time: they are needed for a moment, so one that is found was left
+/// behind, or is about to go.
 fn is_probe(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with(PROBE) || name.starts_with(EARLIER_PROBE)
@@ -360,14 +362,14 @@ fn is_probe(path: &Path) -> bool {
 
 const STALE_NAME: &str = "stale-";
 
-/// Whether a file is a lock that was moved aside to be taken over.
+/// `true` for a lock that was moved aside to be taken over.
 fn is_moved_aside(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.to_string_lossy().starts_with(STALE_NAME))
 }
 
 const DRAFT: &str = "draft";
 
-/// Says whose draft it is, so that one left by a killed process can be told.
+/// Name of a draft that tells its holder, so that one left by a killed process is recognised.
 fn draft_name(holder: &Holder) -> String {
     format!("{}{:016x}.{DRAFT}", draft_prefix(&holder.host, holder.process), holder.nonce)
 }
@@ -377,7 +379,7 @@ fn draft_prefix(host: &str, process: u32) -> String {
     format!("{host}-{process}-")
 }
 
-/// Whether a file is a draft of a process of `host` that is gone.
+/// `true` for a draft of a process of `host` that is gone.
 fn is_left_draft(path: &Path, host: &str) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let process = name.rsplit('-').nth(1).and_then(|process| process.parse().ok());
@@ -395,7 +397,7 @@ fn held(holder: Option<Holder>, age: Duration) -> LockError {
     LockError::Held { host, process, age_secs: age.as_secs() }
 }
 
-/// A number no other process has, from the standard library's own randomness.
+/// A number that no other process has, from the standard library's own randomness.
 fn nonce() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
@@ -440,7 +442,8 @@ mod tests {
         assert!(!path.exists());
     }
 
-    /// Two jobs of one process took each other's slides: a lock of this process id counted as left behind.
+    /// Two jobs of one process took each other's slides: a lock with this process's id counted as left
+    /// behind.
     #[test]
     fn another_job_of_this_process_keeps_its_lock() {
         let folder = tempfile::tempdir().unwrap();
@@ -462,7 +465,7 @@ mod tests {
         assert!(claim(&path, &lock.holder).is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
-        // Of a process killed before it had the lock, of one at work, and of another host.
+        // Drafts of a process killed before it had the lock, of one at work, and of another host.
         let draft = |host: &str, process: u32| {
             let draft =
                 folder.path().join(draft_name(&Holder { host: host.into(), process, nonce: 7, born: None }));
@@ -493,7 +496,7 @@ mod tests {
         assert!(locks.take_at(&path, now + WATCHED * 4).is_ok());
     }
 
-    /// After a restart, or in a container, another process has the number.
+    /// After a restart, or in a container, another process may have the number.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_number_that_is_in_use_again_keeps_no_lock() {
@@ -512,7 +515,7 @@ mod tests {
         assert!(is_held(&locks.take_at(&path, now)));
         drop(locks.take_at(&path, now + WATCHED).unwrap());
 
-        // Of a version that did not note which process it was.
+        // Lock of a version that did not note the start of its process.
         write(&path, host_name(), 1);
         beat_at(&path, SystemTime::now() - STALE * 6);
         assert!(is_held(&locks.take_at(&path, now)));
@@ -547,7 +550,7 @@ mod tests {
             let taken = locks.take_at(&path, start + HEARTBEAT * beat);
             assert!(is_held(&taken), "beat {beat}: {taken:?}");
         }
-        // It stops, at a time long past or still to come.
+        // The heartbeat stops, at a time long past or still to come.
         beat_at(&path, clocks[2]);
         let end = start + HEARTBEAT * 60;
         assert!(is_held(&locks.take_at(&path, end)));

@@ -1,4 +1,4 @@
-//! Which slides a job is at work on, so that a crash costs the guilty slide and nothing else.
+//! Marks of the slides that a job is working on, so that a crash costs the guilty slide and no other.
 
 use std::{
     fs,
@@ -12,22 +12,21 @@ use whole_file::{private_options, write_private_for_now};
 
 use super::names;
 
-/// Strikes after which a slide is given up.
+/// Number of strikes after which a slide is given up.
 const LIMIT: usize = 2;
 
 /// Marks of slides at work, and strikes, under `OUT/.slidemill/in-hand-<writer>`.
 ///
-/// A job marks each slide it is at work on. When its process dies, whoever started it turns the marks that are left
-/// into strikes. With a strike among them a job takes one slide at a time, so that the next strike hits the guilty
-/// one; a slide with two is given up.
+/// A job marks each slide that it is working on. When its process dies, the process that started it turns the
+/// marks left into strikes. If there are strikes, a job takes one slide at a time, so that the next strike
+/// hits the guilty one; a slide with two is given up.
 #[derive(Debug, Clone)]
 pub struct Marks {
     folder: PathBuf,
 }
 
 impl Marks {
-    /// Those of the job that writes to `dataset`: two shards of one job keep theirs
-    /// apart.
+    /// Marks of the job that writes to `dataset`: two shards of one job keep separate ones.
     #[must_use]
     pub fn new(dataset: &Dataset) -> Self {
         Self { folder: dataset.private().join(format!("{}{}", names::IN_HAND, dataset.writer())) }
@@ -45,7 +44,7 @@ impl Marks {
         Ok(Mark { path })
     }
 
-    /// Why a slide is given up, if it is.
+    /// Reason that a slide is given up, if it is.
     #[must_use]
     pub fn given_up(&self, slide: &Path) -> Option<String> {
         let strikes = fs::read_to_string(self.folder.join(key(slide)).with_extension("strikes")).ok()?;
@@ -53,13 +52,13 @@ impl Marks {
             .then(|| format!("given up after {LIMIT} tries: {}", strikes.lines().last().unwrap_or_default()))
     }
 
-    /// Whether any slide has a strike: then one is taken at a time.
+    /// `true` if any slide has a strike: then one is taken at a time.
     #[must_use]
     pub fn is_careful(&self) -> bool {
         self.files("strikes").is_ok_and(|files| !files.is_empty())
     }
 
-    /// Turns marks into strikes; gives their number.
+    /// Turns marks into strikes; returns their number.
     ///
     /// # Errors
     ///
@@ -99,14 +98,14 @@ impl Marks {
     }
 }
 
-/// A slide at work; dropped when it ended one way or another.
+/// Mark of a slide at work; dropped when the slide ended, with or without results.
 #[derive(Debug)]
 pub struct Mark {
     path: PathBuf,
 }
 
 impl Mark {
-    /// Leaves the mark where it is: the slide never ended, and whoever started this process is to know.
+    /// Leaves the mark in place: the slide never ended, and the process that started this one must know.
     pub(crate) fn leave(self) {
         std::mem::forget(self);
     }
@@ -118,7 +117,7 @@ impl Drop for Mark {
     }
 }
 
-/// A file name for a slide that says nothing of it.
+/// File name for a slide that tells nothing about it.
 fn key(slide: &Path) -> String {
     hex(&Sha256::digest(slide.as_os_str().as_encoded_bytes())[..8])
 }

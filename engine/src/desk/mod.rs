@@ -1,8 +1,9 @@
 //! The private corner of a dataset, slide by slide.
 //!
-//! A slide at work has a [`Desk`]: nobody else works on it ([`Locks`]), a crash is told from an end ([`Marks`]), each
-//! window is on disk as it ends ([`Ledger`]), results wait together for their names, and the account comes last
-//! ([`Committer`]). What killed processes leave is put away by the next one that takes the desk, or by [`sweep`].
+//! A slide at work has a [`Desk`]: nobody else works on it ([`Locks`]), a crash is told from an end
+//! ([`Marks`]), each window is on disk as it ends ([`Ledger`]), results wait together for their final names,
+//! and the account comes last ([`Committer`]). Files left by killed processes are removed by the next one
+//! that takes the desk, or by [`sweep`].
 
 mod commit;
 mod ledger;
@@ -38,32 +39,32 @@ use self::{
 /// The desks of a dataset, as one job sees them.
 #[derive(Debug)]
 pub(crate) struct Desks {
-    /// Where results go.
+    /// Dataset that results go to.
     results: Dataset,
-    /// Where the ledgers of windows lie: beside the results, as a rule.
+    /// Dataset of the ledgers of windows: normally the one of the results.
     ledgers: Dataset,
     locks: Locks,
     redo: Option<Redo>,
 }
 
-/// Why what an earlier job left on a desk cannot be put away.
+/// Error when files of an earlier job cannot be removed from a desk.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing}: {source}")]
 pub struct TidyError {
-    /// Such as `remove the old window ledger`.
+    /// The step that failed, such as `remove the old window ledger`.
     doing: &'static str,
-    /// What the system said.
+    /// The system's error.
     source: io::Error,
 }
 
 impl Desks {
-    /// The desks of a job that writes to `results` and keeps windows in `ledgers`; with `redo` slides start from
-    /// nothing once.
+    /// The desks of a job that writes to `results` and keeps windows in `ledgers`; with `redo` each slide
+    /// starts from nothing, once.
     pub(crate) fn new(results: &Dataset, ledgers: &Dataset, redo: Option<Redo>) -> Self {
         Self { results: results.clone(), ledgers: ledgers.clone(), locks: Locks::new(results), redo }
     }
 
-    /// Takes the desk of a slide. What an earlier job left on it is still there: see [`Desk::tidy`].
+    /// Takes the desk of a slide. Files of an earlier job are still on it: see [`Desk::tidy`].
     ///
     /// # Errors
     ///
@@ -79,12 +80,12 @@ impl Desks {
         })
     }
 
-    /// The head of the ledger of a slide, where there is one.
+    /// Head of the ledger of a slide, if there is one.
     pub(crate) fn head(&self, id: &SlideId) -> Option<LedgerHead> {
         LedgerHead::read(&self.ledgers.ledger(id)).ok()
     }
 
-    /// Puts away what a job left that was cut off between the account of a slide and its end.
+    /// Removes the ledger left by a job that was cut off between the account of a slide and its end.
     pub(crate) fn clear_spent(&self, id: &SlideId) {
         let _ = discard(&self.ledgers.spent(id));
     }
@@ -102,7 +103,8 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Puts away what a job that was cut off left here, and what is to be done again.
+    /// Removes or restores the files of a job that was cut off, and removes windows that are to be done
+    /// again.
     ///
     /// # Errors
     ///
@@ -126,7 +128,8 @@ impl Desk {
         discard(&self.ledger).map_err(tidying("remove the old window ledger"))
     }
 
-    /// Opens the ledger, or starts one; hands each whole record to `replay`, which says whether it could be read.
+    /// Opens the ledger, or starts one; hands each whole record to `replay`, which returns whether it could
+    /// be read.
     ///
     /// # Errors
     ///
@@ -139,7 +142,7 @@ impl Desk {
         Ledger::open(&self.ledger, head, replay)
     }
 
-    /// Whether it still is this job's: another may have taken it over while this one was silent.
+    /// `true` if it still belongs to this job: another may have taken it over while this one was silent.
     pub(crate) fn is_ours(&self) -> bool {
         self.lock.is_ours()
     }
@@ -153,7 +156,7 @@ impl Desk {
         ledger.set_aside(&self.spent)
     }
 
-    /// The account stands: what is left here is of no use. The next job would remove it, too.
+    /// Removes files that are not needed once the account is in place. The next job would remove them, too.
     fn clear(self) {
         let _ = discard(&self.spent);
         let _ = fs::remove_dir(&self.staged);
@@ -167,29 +170,29 @@ fn tidying(doing: &'static str) -> impl FnOnce(io::Error) -> TidyError {
     move |source| TidyError { doing, source }
 }
 
-/// Where this process keeps what it makes of slides at work to look at them.
+/// Folder of the dataset that this process makes of slides at work, in order to look at them.
 pub(crate) fn onlooker_folder(dataset: &Dataset) -> PathBuf {
     dataset.private().join(format!("{}{}", names::ONLOOKER, dataset.writer()))
 }
 
-/// Makes the private folder, and tells whether a job could write there.
+/// Makes the private folder, and tests that a job could write there.
 ///
 /// # Errors
 ///
-/// When it could not.
+/// When a job could not.
 pub fn try_writing(dataset: &Dataset) -> io::Result<()> {
-    // Its own name: other jobs may begin at the same moment.
+    // The name is of this job alone: other jobs may begin at the same moment.
     let probe = dataset.private().join(format!("{}{}", names::PROBE, dataset.writer()));
     dataset.write(&probe, b"").and_then(|()| fs::remove_file(&probe))
 }
 
-/// Removes what jobs of this host left that were killed.
+/// Removes files that killed jobs of this host left.
 pub fn sweep(dataset: &Dataset) {
     let locks = Locks::new(dataset);
     locks.sweep();
     for folder in names::OF_SLIDES {
         for (name, path) in entries(&dataset.private().join(folder)) {
-            // Without an account the slide is done again, and needs what was set aside.
+            // Without an account the slide is done again, and needs the ledger that was set aside.
             let is_over = |id: SlideId| !locks.is_there(&id) && dataset.account(&id).exists();
             if SlideId::new(name).is_ok_and(is_over) {
                 let _ = fs::remove_dir_all(path);
@@ -201,13 +204,13 @@ pub fn sweep(dataset: &Dataset) {
         let is_left = names::is_left(&name, &host, process_runs)
             || (names::is_of_a_job(&name) && locks.is_forgotten(&path));
         if is_left {
-            // What cannot be removed is in nobody's way.
+            // Files that cannot be removed do no harm.
             let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
     }
 }
 
-/// Names and paths of what is in a folder; none where it cannot be read.
+/// Names and paths of the entries of a folder; empty if it cannot be read.
 fn entries(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))

@@ -1,4 +1,4 @@
-//! What lies in the private folder of a dataset, by name: one list, for those who write there and for the sweep.
+//! Names in the private folder of a dataset: one list, for those who write there and for the sweep.
 //!
 //! | name | of | gone when |
 //! | --- | --- | --- |
@@ -16,28 +16,29 @@
 
 /// Locks of slides.
 pub(super) const LOCKS: &str = "locks";
-/// Marks of one `--redo` command: a prefix.
+/// Prefix of the marks of one `--redo` command.
 pub(super) const REDO: &str = "redo-";
-/// Marks of slides at work of one job: a prefix.
+/// Prefix of the marks of slides at work of one job.
 pub(super) const IN_HAND: &str = "in-hand-";
-/// What a process makes of slides at work to look at them: a prefix.
+/// Prefix of the dataset that a process makes of slides at work, in order to look at them.
 pub(super) const ONLOOKER: &str = "onlooker-";
-/// A file that only tells that the folder can be written to: a prefix.
+/// Prefix of a file that only shows that the folder can be written to.
 pub(super) const PROBE: &str = "probe-";
-/// Where a job writes what is not of a slide; the dataset names it.
+/// Prefix of the folder where a job writes files that are not of a slide; the dataset names it.
 const WRITING: &str = "writing-";
 
-/// Folders with a folder for each slide that is of use only while the slide is at work.
+/// Folders with a folder for each slide, needed only while the slide is at work.
 pub(super) const OF_SLIDES: [&str; 2] = ["staged", "spent"];
-/// Prefixes of what is of use only while a job is; its writer follows, `<host>-<process>`.
+/// Prefixes of files needed only while a job runs; its writer follows, `<host>-<process>`.
 const OF_JOBS: [&str; 4] = [IN_HAND, ONLOOKER, PROBE, WRITING];
 
-/// Whether an entry of the private folder is of use only while some job is.
+/// `true` for entries of the private folder that are needed only while some job runs.
 pub(super) fn is_of_a_job(name: &str) -> bool {
     OF_JOBS.iter().any(|start| name.starts_with(start))
 }
 
-/// Whether an entry of the private folder was left by a process of `host` that is gone, as `runs` says.
+/// `true` for entries of the private folder left by a process of `host` that is gone; `runs` tells which
+/// processes run.
 pub(super) fn is_left(name: &str, host: &str, runs: impl Fn(u32) -> bool) -> bool {
     let writer = OF_JOBS.iter().find_map(|start| name.strip_prefix(start));
     let process = writer.and_then(|writer| writer.strip_prefix(host)?.strip_prefix('-')?.parse().ok());

@@ -1,20 +1,20 @@
-//! Which process is which: the system uses process numbers again, and so does every container.
+//! Identity of processes: the system uses process numbers again, and so does every container.
 
 use std::{fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-/// What tells a process from others of its number.
+/// Start of a process, which tells it from others of its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Birth {
-    /// Where its number means it: the boot of the machine and the namespace of numbers, which a container has of its own.
+    /// Scope of its number: the boot of the machine and the namespace of numbers; a container has its own.
     world: String,
-    /// When it began, in clock ticks since the boot.
+    /// Time at which it began, in clock ticks since the boot.
     ticks: u64,
 }
 
 impl Birth {
-    /// That of this process; `None` where the system does not tell.
+    /// Start of this process; `None` if the system does not tell.
     pub(super) fn of_this_process() -> Option<Self> {
         let ticks = ticks_at_start(std::process::id())?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -23,19 +23,19 @@ impl Birth {
     }
 }
 
-/// What is known of a process of this host.
+/// State of a process of this host, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
     /// It runs.
     Runs,
-    /// It does not, for sure.
+    /// It certainly does not run.
     Gone,
-    /// It may.
+    /// It may run or not.
     Unknown,
 }
 
-/// What is known of a process with this number on a host of this name, begun as `birth` says, seen from one that began
-/// as `here` says. Two machines or containers may have one name.
+/// State of the process with this number on a host of this name, which began at `birth`, as seen by a process
+/// that began at `here`. Two machines or containers may have the same name.
 pub(super) fn life(process: u32, birth: Option<&Birth>, here: Option<&Birth>) -> Life {
     match (birth, here) {
         (Some(birth), Some(here)) if birth.world == here.world => match ticks_at_start(process) {
@@ -48,13 +48,13 @@ pub(super) fn life(process: u32, birth: Option<&Birth>, here: Option<&Birth>) ->
     }
 }
 
-/// Whether a process of this host is alive. Where that cannot be known it is taken to be.
+/// `true` if a process of this host is alive, or if that cannot be known.
 pub(super) fn process_runs(process: u32) -> bool {
     !Path::new("/proc/self").exists() || ticks_at_start(process).is_some()
 }
 
-/// When a process began; `None` when none of that number is alive, or the system does not tell. One that ended and
-/// whose parent has not been told yet is not alive.
+/// Time at which a process began; `None` if none with that number is alive, or the system does not tell. One
+/// that ended while its parent has not been told yet is not alive.
 fn ticks_at_start(process: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name, in brackets, may hold anything.
@@ -92,7 +92,7 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("it starts");
         assert!(process_runs(child.id()));
         child.kill().expect("it can be killed");
-        // Until it is waited for it keeps its number.
+        // It keeps its number until it is waited for.
         while process_runs(child.id()) {
             std::thread::yield_now();
         }

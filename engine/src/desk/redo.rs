@@ -1,9 +1,8 @@
-//! How far a run with `--redo` got, so that the same command goes on where it
-//! was interrupted, and does not begin all slides again.
+//! Progress of a run with `--redo`, so that the same command goes on where it was interrupted, and does not
+//! begin all slides again.
 //!
-//! `OUT/.slidemill/redo-<command>/<id>.begun` says that what was there of a slide
-//! before is gone from its ledger, `<id>.done` that it was done again. Both are
-//! gone when the job ends by itself.
+//! `OUT/.slidemill/redo-<command>/<id>.begun` says that the earlier windows of a slide are gone from its
+//! ledger, `<id>.done` that the slide was done again. Both are removed when the job ends by itself.
 
 use std::{
     fs, io,
@@ -26,7 +25,7 @@ pub struct Redo {
 }
 
 impl Redo {
-    /// Those of the command that `asked` tells from others.
+    /// Marks of the command with these settings, `asked`, which tell it from others.
     ///
     /// # Errors
     ///
@@ -37,7 +36,7 @@ impl Redo {
         Ok(Self { folder: dataset.private().join(format!("{}{command}", names::REDO)) })
     }
 
-    /// Whether the ledger of a slide, if there is one, is of this command.
+    /// `true` if the ledger of a slide, if there is one, is of this command.
     #[must_use]
     pub fn has_begun(&self, id: &SlideId) -> bool {
         self.mark(id, "begun").exists()
@@ -53,19 +52,19 @@ impl Redo {
         write_private_for_now(&self.mark(id, "begun"), b"")
     }
 
-    /// Whether this command did a slide again before it was interrupted.
+    /// `true` if this command did a slide again before it was interrupted.
     #[must_use]
     pub fn is_done(&self, id: &SlideId) -> bool {
         self.mark(id, "done").exists()
     }
 
-    /// Notes that a slide was done. That it cannot be written only means that the
-    /// slide may be done once more.
+    /// Notes that a slide was done. If that cannot be written, the slide may be done once more, and no harm
+    /// is done.
     pub fn note_done(&self, id: &SlideId) {
         let _ = write_private_for_now(&self.mark(id, "done"), b"");
     }
 
-    /// The job ended by itself: the next `--redo` begins from the first slide.
+    /// Removes the marks, as the job ended by itself: the next `--redo` begins from the first slide.
     pub fn forget(&self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
