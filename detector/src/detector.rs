@@ -11,7 +11,7 @@ pub struct BatchView<'a> {
     pub height: usize,
     /// Width of each window in px.
     pub width: usize,
-    /// Which windows, in the order of their pixels.
+    /// Places of the windows in the plan, in the order of their pixels.
     pub windows: &'a [WindowIndex],
     /// `windows × height × width × 3` bytes, red first, row by row.
     pub pixels: &'a [u8],
@@ -66,27 +66,27 @@ impl<'a> BatchView<'a> {
     }
 }
 
-/// What one window gave.
+/// Result of one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowResult {
-    /// Which window.
+    /// Place of the window in the plan.
     pub window: WindowIndex,
     /// Detections in window px, best first, or why there are none. An empty list means the model saw
     /// nothing; it never stands for a failure.
     pub outcome: Result<Vec<Detection>, WindowFault>,
-    /// Whether the model gave as many answers as it can: objects may be missing.
+    /// `true` if the model gave as many answers as it can: objects may be missing.
     pub is_full: bool,
 }
 
 impl WindowResult {
-    /// Of a window of which the model could say all it saw.
+    /// Result of a window in which the model could report all that it saw: not full.
     #[must_use]
     pub fn new(window: WindowIndex, outcome: Result<Vec<Detection>, WindowFault>) -> Self {
         Self { window, outcome, is_full: false }
     }
 }
 
-/// Which raw answers become detections.
+/// Settings for turning raw answers into detections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DetectSettings {
     /// Answers at or below this score are dropped before anything is allocated.
@@ -94,9 +94,9 @@ pub struct DetectSettings {
     /// Boxes of one window whose IoU is greater are one object: the better scored stays. 1 keeps all.
     /// Heads that suppress duplicates themselves (end-to-end) are not touched.
     pub nms_iou: f32,
-    /// Whether boxes of different classes suppress each other too.
+    /// `true` if boxes of different classes suppress each other too.
     pub class_agnostic: bool,
-    /// Keep every answer above the floor; no suppression.
+    /// `true` to keep every answer above the floor, without suppression.
     pub keep_raw: bool,
     /// Corners of outlines closer than this to the line without them are left out, px; 0 keeps all.
     pub outline_tolerance_px: f32,
@@ -108,7 +108,7 @@ impl DetectSettings {
 }
 
 impl DetectSettings {
-    /// What the model asks for: its lowest class threshold as floor, its NMS IoU, class by class.
+    /// Settings that the model asks for: its lowest class threshold as floor, its NMS IoU, class by class.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         let classes = manifest.classes.iter().filter_map(|class| class.conf);
@@ -139,7 +139,7 @@ impl Default for DetectSettings {
 ///
 /// The result of a window depends on its pixels alone: not on its batch, nor on threads.
 pub trait Detector: Send {
-    /// What the model promises.
+    /// Contract of the model.
     fn manifest(&self) -> &Manifest;
 
     /// Runs the model and decodes its answers: one result per window, in the order of the batch. A batch
@@ -147,8 +147,7 @@ pub trait Detector: Send {
     ///
     /// # Errors
     ///
-    /// When the batch as a whole could not be run. What is wrong with one window is in its
-    /// [`WindowResult`].
+    /// When the batch as a whole could not be run. A fault of one window is in its [`WindowResult`].
     fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError>;
 
     /// Runs the model only; the answers own their memory and can be decoded on another thread while the
@@ -164,13 +163,13 @@ pub trait Detector: Send {
     /// Parts that can run at once, one per device; a detector on one device is its only part.
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>>;
 
-    /// Where it runs, in words: what `auto` took, for instance.
+    /// Device it runs on, in words, such as the one that `auto` took.
     fn device_used(&self) -> String {
         "cpu".to_owned()
     }
 }
 
-/// What a model answered for one batch, not yet decoded.
+/// Answers of a model to one batch, not yet decoded.
 pub trait Answers: Send {
     /// Decodes: one result per window, in the order of the batch.
     fn decode(self: Box<Self>) -> Vec<WindowResult>;

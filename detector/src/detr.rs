@@ -22,10 +22,10 @@ use crate::{
 /// Sides before the scores.
 pub const BOX_COLUMNS: usize = 4;
 
-/// Centres further out than this many windows are no fractions.
+/// Largest coordinate of a centre, in sides of the window; a larger one is not a fraction.
 const FARTHEST: f32 = 2.0;
 
-/// A window's size in px, and how answers become boxes in it.
+/// A window's size in px, to turn fractions into boxes in it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Fractions {
     width: f32,
@@ -33,7 +33,7 @@ pub(crate) struct Fractions {
 }
 
 impl Fractions {
-    /// Of a window of so many px.
+    /// Fractions of a window of `width` × `height` px.
     pub(crate) fn new(width: usize, height: usize) -> Self {
         Self { width: width as f32, height: height as f32 }
     }
@@ -56,7 +56,8 @@ impl Fractions {
 ///
 /// # Errors
 ///
-/// [`WindowFault`] when a number is NaN or infinite, a score no probability, or a box not in fractions.
+/// [`WindowFault`] when a number is NaN or infinite, a score is not a probability, or a box is not in
+/// fractions.
 pub(crate) fn row_candidates(
     rows: &[f32],
     classes: usize,
@@ -94,7 +95,7 @@ pub(crate) struct Queries<'a> {
     window: Fractions,
 }
 
-/// What the raw scores of a query mean.
+/// Meaning of the raw scores of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ScoreMeaning {
     pub(crate) classes: usize,
@@ -138,7 +139,7 @@ impl<'a> Queries<'a> {
     ///
     /// # Errors
     ///
-    /// [`WindowFault::Shape`] when they are no such outputs.
+    /// [`WindowFault::Shape`] when the outputs do not have these shapes.
     pub(crate) fn new(
         outputs: &[TensorView<'a>],
         place: usize,
@@ -155,7 +156,8 @@ impl<'a> Queries<'a> {
     ///
     /// # Errors
     ///
-    /// [`WindowFault`] when a number is NaN or infinite, a score no probability, or a box not in fractions.
+    /// [`WindowFault`] when a number is NaN or infinite, a score is not a probability, or a box is not in
+    /// fractions.
     pub(crate) fn candidates(&self, floor: f32, found: &mut Vec<Candidate>) -> Result<(), WindowFault> {
         if !all_finite(self.boxes) {
             return Err(WindowFault::NotFinite { part: "boxes" });
@@ -177,7 +179,7 @@ impl<'a> Queries<'a> {
 
 /// The decoded answers of one window.
 pub(crate) struct Final<'a> {
-    /// Corners, and where joined the score.
+    /// Corners, then the score if it is joined to them.
     boxes: &'a [f32],
     /// `None`: joined to the boxes.
     scores: Option<&'a [f32]>,
@@ -190,7 +192,7 @@ impl<'a> Final<'a> {
     ///
     /// # Errors
     ///
-    /// [`WindowFault::Shape`] when they are no such outputs.
+    /// [`WindowFault::Shape`] when the outputs do not have these shapes.
     pub(crate) fn new(
         outputs: &[TensorView<'a>],
         place: usize,
@@ -211,12 +213,13 @@ impl<'a> Final<'a> {
     ///
     /// # Errors
     ///
-    /// [`WindowFault`] when a number is NaN or infinite, a score no probability, or a label no class.
+    /// [`WindowFault`] when a number is NaN or infinite, a score is not a probability, or a label is not a
+    /// class.
     pub(crate) fn candidates(&self, floor: f32, found: &mut Vec<Candidate>) -> Result<(), WindowFault> {
         let columns = BOX_COLUMNS + usize::from(self.scores.is_none());
         for (place, (row, &label)) in self.boxes.chunks_exact(columns).zip(self.labels).enumerate() {
             let score = self.scores.map_or_else(|| row[BOX_COLUMNS], |scores| scores[place]);
-            // The layout of an end-to-end head, for which wild numbers are told already.
+            // The layout of an end-to-end head, whose decoding refuses wild numbers already.
             let row = [row[0], row[1], row[2], row[3], score, label];
             let before = found.len();
             end2end::candidates(&row, end2end::COLUMNS, self.classes, floor, found)?;
@@ -226,8 +229,8 @@ impl<'a> Final<'a> {
     }
 }
 
-/// Drops what has the box of a better answer, to the last bit: lists of the best scores name a query once per class.
-/// `candidates` are best first.
+/// Drops answers whose box equals that of a better one to the last bit: lists of the best scores name a query
+/// once per class. `candidates` are best first.
 pub(crate) fn keep_one_per_query(candidates: &mut Vec<Candidate>) {
     let mut taken = BTreeSet::new();
     candidates.retain(|Candidate { bbox, .. }| {

@@ -1,10 +1,10 @@
-//! Where a model runs.
+//! Devices that models run on.
 
 use std::{fmt, str::FromStr};
 
-/// Where a model runs, as `--device` says it.
+/// Device that a model runs on, as `--device` names it.
 ///
-/// A device that was asked for and cannot be had is an error; only `auto` chooses.
+/// A device that was asked for and is not available is an error; only `auto` chooses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Device {
     /// CUDA when the runtime has it and a GPU answers, else the CPU; [`crate::Detector::device_used`] says
@@ -34,7 +34,7 @@ impl Device {
         }
     }
 
-    /// Whether windows are run one by one in our own threads' time: then batches gain nothing.
+    /// `true` if windows are run one by one in our own threads' time: then batches gain nothing.
     pub(crate) fn is_cpu(&self) -> bool {
         matches!(self, Self::Cpu)
     }
@@ -89,7 +89,7 @@ impl FromStr for Device {
     }
 }
 
-/// `0,1`: at least one, none twice.
+/// Reads numbers such as `0,1`: at least one, none twice.
 fn gpu_numbers(text: &str) -> Option<Vec<u32>> {
     let numbers: Vec<u32> = text.split(',').map(|n| n.trim().parse().ok()).collect::<Option<_>>()?;
     let twice = (1..numbers.len()).any(|i| numbers[..i].contains(&numbers[i]));

@@ -1,10 +1,10 @@
-//! What can go wrong, one variant per thing a caller might do differently.
+//! Errors of this crate, one variant per thing a caller might do differently.
 
 use std::path::PathBuf;
 
 use crate::manifest::Dim;
 
-/// Why a model cannot be used, or a batch could not be run.
+/// Reasons that a model cannot be used, or a batch could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum DetectorError {
     /// The file, or the manifest beside it, cannot be read.
@@ -12,7 +12,7 @@ pub enum DetectorError {
     Read {
         /// `the model` or `the manifest`.
         what: &'static str,
-        /// As the system says it.
+        /// Reason given by the system.
         source: std::io::Error,
     },
     /// More bytes than an ONNX file can have.
@@ -26,7 +26,7 @@ pub enum DetectorError {
     /// The bytes are not an ONNX model.
     #[error("this is not an ONNX model: {reason}")]
     NotOnnx {
-        /// What was found where.
+        /// Fault and its place.
         reason: String,
     },
     /// A version of ONNX that no runtime we know of reads.
@@ -36,7 +36,7 @@ pub enum DetectorError {
     TooNew {
         /// `IR version` or `opset`.
         what: &'static str,
-        /// As the model says it.
+        /// Version that the model states.
         found: i64,
         /// Newest read.
         newest: i64,
@@ -66,7 +66,7 @@ pub enum DetectorError {
     Manifest {
         /// The metadata key or the dotted TOML key.
         key: String,
-        /// What was found and what was expected.
+        /// Value found and value expected.
         reason: String,
     },
     /// The outputs are none of the heads we know.
@@ -74,47 +74,47 @@ pub enum DetectorError {
     UnknownHead {
         /// Name and shape of each output.
         found: Vec<(String, Vec<Dim>)>,
-        /// How many classes the model names.
+        /// Number of classes that the model names.
         classes: usize,
-        /// What it probably is, and what to do.
+        /// Probable kind of head, and advice.
         hint: Option<String>,
     },
     /// The image input is not one we can fill.
     #[error("the model's input cannot be filled: {reason}")]
     UnknownInput {
-        /// What was found and what was expected.
+        /// Value found and value expected.
         reason: String,
     },
     /// ONNX Runtime itself is missing or too old.
     #[error("ONNX Runtime cannot be used: {reason}")]
     Runtime {
-        /// Why, and what to do.
+        /// Cause, and advice.
         reason: String,
     },
-    /// A device that was asked for cannot be had.
+    /// A device that was asked for is not available.
     #[error("device {device} cannot be used: {reason}; {fix}")]
     Device {
         /// The device, as it was asked for.
         device: String,
-        /// As the runtime says it.
+        /// Reason given by the runtime.
         reason: String,
-        /// What to do.
+        /// Advice.
         fix: String,
     },
     /// ONNX Runtime refuses the model.
     #[error("ONNX Runtime cannot load the model: {reason}")]
     Load {
-        /// As the runtime says it.
+        /// Reason given by the runtime.
         reason: String,
     },
     /// The windows are not of a size this model takes.
     #[error("windows are {width} × {height} px, but the model takes {expected}")]
     WindowSize {
-        /// Of the windows.
+        /// Width of the windows, px.
         width: usize,
-        /// Of the windows.
+        /// Height of the windows, px.
         height: usize,
-        /// In words.
+        /// Size expected, in words.
         expected: String,
     },
     /// A batch whose bytes and windows do not agree.
@@ -122,49 +122,49 @@ pub enum DetectorError {
     BatchSize {
         /// Windows named.
         windows: usize,
-        /// Of each window, px.
+        /// Width of each window, px.
         width: usize,
-        /// Of each window, px.
+        /// Height of each window, px.
         height: usize,
         /// Bytes given.
         bytes: usize,
-        /// Bytes that would be right.
+        /// Bytes expected.
         expected: usize,
     },
     /// A first answer, to a window of background, does not have the form that the model promises.
     #[error("the model does not answer as its head should: {fault}")]
     Answer {
-        /// What is wrong with it.
+        /// Fault of that answer.
         fault: WindowFault,
     },
-    /// Running failed, and not for want of memory that a smaller batch could cure.
+    /// Running failed, and not for lack of memory, which a smaller batch could cure.
     #[error("running the model failed: {reason}")]
     Run {
-        /// As the runtime says it.
+        /// Reason given by the runtime.
         reason: String,
     },
     /// Not even one window fits in the device's memory.
     #[error("one window of {width} × {height} px does not fit in the memory of {device}: {reason}")]
     OutOfMemory {
-        /// Of the window, px.
+        /// Width of the window, px.
         width: usize,
-        /// Of the window, px.
+        /// Height of the window, px.
         height: usize,
-        /// Where it ran.
+        /// Device it ran on.
         device: String,
-        /// As the runtime says it.
+        /// Reason given by the runtime.
         reason: String,
     },
     /// One of our own threads ended early: its panic is reported by the thread itself.
     #[error("the {thread} thread ended early")]
     Thread {
-        /// Which.
+        /// Name of the thread.
         thread: &'static str,
     },
     /// Any of these, about this file.
     #[error("{source}: {}", path.display())]
     File {
-        /// What is wrong with it.
+        /// The error itself.
         source: Box<DetectorError>,
         /// The file.
         path: PathBuf,
@@ -183,7 +183,7 @@ impl DetectorError {
     }
 }
 
-/// Why one window has no result. The others of its batch are not touched.
+/// Reasons that one window has no result. The others of its batch are not affected.
 ///
 /// Each is a fault of the model, not of the slide.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -200,7 +200,7 @@ pub enum WindowFault {
          class; `head` in a TOML beside it says how it answers"
     )]
     NoSuchClass {
-        /// As answered, printed.
+        /// Class as answered, printed.
         class: String,
         /// The last class there is.
         last: usize,
@@ -216,9 +216,9 @@ pub enum WindowFault {
     Shape {
         /// Name of the output.
         output: String,
-        /// As answered.
+        /// Shape as answered.
         found: Vec<usize>,
-        /// In words.
+        /// Shape expected, in words.
         expected: String,
     },
     /// Boxes in fractions of the window where px are expected.
@@ -227,36 +227,37 @@ pub enum WindowFault {
          the window, expected px"
     )]
     BoxesInFractions {
-        /// How many.
+        /// Number of boxes.
         boxes: usize,
     },
     /// Boxes in px where fractions of the window are expected.
     #[error("the model answered a box centred at ({x}, {y}), expected fractions of the window, 0 to 1")]
     BoxesInPx {
-        /// As answered.
+        /// x of the centre, as answered.
         x: f32,
-        /// As answered.
+        /// y of the centre, as answered.
         y: f32,
     },
-    /// Scores that are no probabilities.
+    /// Scores that are not probabilities.
     #[error("the model answered a score of {score}, expected 0 to 1: a sigmoid or softmax is missing")]
     ScoreRange {
-        /// As answered.
+        /// Score as answered.
         score: f32,
     },
-    /// What the pieces of a window saw could not be made one answer.
+    /// Detections of a window's pieces that could not be merged into one answer.
     #[error("the pieces of the window cannot be merged: {reason}")]
     Pieces {
-        /// In words.
+        /// Reason, in words.
         reason: String,
     },
 }
 
 impl WindowFault {
-    /// Boxes in the first px that prove that a model counts in fractions; fewer may be a speck in a corner.
+    /// Boxes within the first px that prove that a model counts in fractions; fewer may be a speck in a
+    /// corner.
     const PROOF: usize = 3;
 
-    /// Whether the model does not answer as its head should, so that no other window will fare better.
+    /// `true` if the model does not answer as its head should, so that other windows will fail too.
     #[must_use]
     pub fn breaks_contract(&self) -> bool {
         match self {

@@ -76,7 +76,7 @@ impl OnnxDetector {
     ///
     /// # Errors
     ///
-    /// When the model cannot be read or understood, the device cannot be had, or the windows have a size
+    /// When the model cannot be read or understood, the device is not available, or the windows have a size
     /// the model does not take.
     pub fn open(
         model: &Path,
@@ -227,7 +227,7 @@ pub(crate) struct Part {
     outputs: Vec<Output>,
 }
 
-/// What a model answered for a batch: the parts it was run in, in order.
+/// Answers of a model to a batch: the parts it was run in, in order.
 struct RawAnswers {
     parts: Vec<Part>,
     width: usize,

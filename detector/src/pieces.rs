@@ -1,11 +1,11 @@
-//! Windows larger than the model takes: cut into pieces, and what the pieces saw made one answer again.
+//! Windows larger than the model takes: cut into pieces, whose detections are merged into one answer again.
 //!
 //! ```text
 //! window 2048 px ─► pieces of 640 px that overlap ─► model ─► pieces' detections ─► Stitch ─► window's detections
 //! ```
 //!
-//! The pieces of all windows of a batch go to the model together. How detections of two pieces are told to be one
-//! object is not known here: a [`Stitch`] is handed in (see `docs/decisions`).
+//! The pieces of all windows of a batch go to the model together. The rule that makes detections of two
+//! pieces one object is not known here: a [`Stitch`] is handed in (see `docs/decisions`).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use wsi_types::{Detection, WindowIndex};
 
 use crate::{Answers, BatchView, Detector, DetectorError, Manifest, WindowFault, WindowResult};
 
-/// Where a piece lies in its window, px.
+/// Place of a piece in its window, px.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PieceRect {
     /// First column.
@@ -26,12 +26,12 @@ pub struct PieceRect {
     pub height: usize,
 }
 
-/// What the model saw in one piece.
+/// Detections of one piece.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
-    /// Where it lies.
+    /// Place of the piece in its window.
     pub rect: PieceRect,
-    /// In px of the piece.
+    /// Detections, px of the piece.
     pub detections: Vec<Detection>,
 }
 
@@ -42,11 +42,11 @@ pub trait Stitch: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Why they cannot be merged, in words.
+    /// The reason that they cannot be merged, in words.
     fn stitch(&self, width: usize, height: usize, pieces: Vec<Piece>) -> Result<Vec<Detection>, String>;
 }
 
-/// How windows of one size are cut.
+/// Pieces that windows of one size are cut into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pieces {
     /// Width and height of the windows, px.
@@ -55,9 +55,9 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Cuts windows of `window` (width, height) px into pieces of `piece` px that share at least `overlap` px with
-    /// the next. All lie within the window; their starts are multiples of `multiple_of`, the model's stride, but
-    /// for the last of a row or column, which ends with the window.
+    /// Cuts windows of `window` (width, height) px into pieces of `piece` px that share at least `overlap` px
+    /// with the next. All lie within the window; their starts are multiples of `multiple_of`, the model's
+    /// stride, except for the last of a row or column, which ends with the window.
     ///
     /// # Errors
     ///
@@ -99,8 +99,8 @@ impl Pieces {
     }
 }
 
-/// Where pieces of `piece` px start along a side of `side` px: every step alike but the last, which ends with the
-/// side.
+/// Starts of pieces of `piece` px along a side of `side` px: equal steps, except for the last piece, which
+/// ends with the side.
 fn starts(side: usize, piece: usize, overlap: usize, multiple_of: usize) -> Vec<usize> {
     let room = side - piece;
     let longest_step = piece.saturating_sub(overlap).max(1);
@@ -131,7 +131,7 @@ pub struct InPieces {
 }
 
 impl InPieces {
-    /// Gives `inner` the `pieces` of each window, and `stitch` what it saw in them.
+    /// Gives `inner` the `pieces` of each window, and their detections to `stitch`.
     #[must_use]
     pub fn new(inner: Box<dyn Detector>, pieces: Pieces, stitch: Arc<dyn Stitch>) -> Self {
         Self { inner, pieces: Arc::new(pieces), stitch, cut: Vec::new() }
@@ -187,7 +187,7 @@ impl Detector for InPieces {
     }
 }
 
-/// What the model answered for the pieces of a batch.
+/// Answers of the model to the pieces of a batch.
 struct PieceAnswers {
     answers: Box<dyn Answers>,
     windows: Vec<WindowIndex>,
@@ -212,7 +212,7 @@ impl Answers for PieceAnswers {
     }
 }
 
-/// The pieces with what was seen in them; the first fault fails the window.
+/// The pieces with their detections; the first fault fails the window.
 fn with_places(pieces: &Pieces, seen: Vec<WindowResult>) -> Result<Vec<Piece>, WindowFault> {
     let placed = pieces.rects.iter().zip(seen);
     placed.map(|(&rect, result)| Ok(Piece { rect, detections: result.outcome? })).collect()
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::{BlobDetector, ScriptedDetector};
 
-    /// Moves detections to their window; nothing is told to be one object.
+    /// Moves detections to their window and merges none.
     struct Moved;
 
     impl Stitch for Moved {

@@ -22,10 +22,10 @@ use wsi_types::DetectorIndex;
 
 use crate::{Answers, BatchView, Detector, DetectorError, WindowResult};
 
-/// How to see a `B` as a batch: `|batch| BatchView { windows: &batch.windows, … }`.
+/// Function that shows a `B` as a batch: `|batch| BatchView { windows: &batch.windows, … }`.
 pub type View<B> = for<'a> fn(&'a B) -> BatchView<'a>;
 
-/// Which detector a `B` is for. Batches never mix detectors.
+/// Function that names the detector of a `B`. Batches never mix detectors.
 pub type Route<B> = fn(&B) -> DetectorIndex;
 
 /// A batch that has been through the model.
@@ -37,14 +37,14 @@ pub struct Done<B> {
     pub results: Result<Vec<WindowResult>, DetectorError>,
 }
 
-/// What came out of a pump within a time.
+/// Result of waiting for a pump for a limited time.
 #[derive(Debug)]
 pub enum Received<B> {
     /// The next finished batch.
     Done(Done<B>),
     /// There are no more.
     End,
-    /// Nothing came: batches are late, or what makes them hangs.
+    /// Nothing came: batches are late, or their source hangs.
     Silent,
 }
 
@@ -71,7 +71,7 @@ impl<B: Send + 'static> Pump<B> {
     }
 
     /// The same for several detectors on the same devices: each batch goes to the one that `route` names. A
-    /// number past the last is the last's.
+    /// number past the last detector names the last.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl<B: Send + 'static> Pump<B> {
         }
     }
 
-    /// Whether a model has had a batch for at least so long.
+    /// `true` if a model has had a batch for at least `patience`.
     #[must_use]
     pub fn is_model_silent(&self, patience: Duration) -> bool {
         self.at_work.longest().is_some_and(|time| time >= patience)
@@ -152,7 +152,7 @@ fn spawn(
     thread.map(|handle| (name, handle)).map_err(|_| DetectorError::Thread { thread: name })
 }
 
-/// Since when the model of each lane has had its batch.
+/// Instant at which the model of each lane got its batch; `None` while it has none.
 #[derive(Debug, Clone)]
 struct AtWork(Arc<Mutex<Vec<Option<Instant>>>>);
 
@@ -184,7 +184,7 @@ struct Lane {
     number: usize,
 }
 
-/// Where the lanes take their batches, numbered in the order taken.
+/// Source of the lanes' batches, numbered in the order taken.
 struct Source<B> {
     batches: Receiver<B>,
     next: u64,

@@ -19,7 +19,7 @@ where
         Self::with_manifest(Manifest::without_model("scripted", classes, None), answer)
     }
 
-    /// A detector that promises what `manifest` says.
+    /// A detector with the contract `manifest`.
     pub fn with_manifest(manifest: Manifest, answer: F) -> Self {
         Self { manifest, answer }
     }
@@ -63,7 +63,7 @@ impl BlobDetector {
         Self::with_manifest(Manifest::without_model("blobs", &["blob"], None), darkness)
     }
 
-    /// A detector that promises what `manifest` says; its blobs are of the first class.
+    /// A detector with the contract `manifest`; its blobs are of the first class.
     #[must_use]
     pub fn with_manifest(manifest: Manifest, darkness: u16) -> Self {
         Self { manifest, darkness }

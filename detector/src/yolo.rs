@@ -28,14 +28,14 @@ pub use self::{
 };
 use crate::WindowFault;
 
-/// What rounding in fp16 and int8 may add to a probability.
+/// Amount that rounding in fp16 and int8 may add to a probability.
 const ROUNDING: f32 = 0.05;
 
-/// Whether a score can be a probability.
+/// Checks that a score can be a probability.
 ///
 /// # Errors
 ///
-/// [`WindowFault::ScoreRange`] for one that is not: a logit, as a rule, which would pass for a sure object.
+/// [`WindowFault::ScoreRange`] for one that is not: usually a logit, which would pass for a sure object.
 pub(crate) fn check_probability(score: f32) -> Result<(), WindowFault> {
     if (-ROUNDING..=1.0 + ROUNDING).contains(&score) {
         Ok(())

@@ -1,4 +1,5 @@
-//! Models of other frameworks, with random weights: what is read is what their own decoding makes of the same picture.
+//! Models of other frameworks, with random weights: answers must be those of their own decoding for the same
+//! picture.
 //!
 //! `tests/contracts` holds each model, its manifest and its framework's answers; the scripts that wrote them are in
 //! `models/contracts`. Boxes, as fractions of the window, and scores must agree within 1e-4.
@@ -65,7 +66,7 @@ fn difference(found: &Detection, row: &Row, side: usize) -> f32 {
     of_box.fold((found.score.get() - row.score).abs(), f32::max)
 }
 
-/// Their answers without those that name an object once more, with a class of a lower score.
+/// Their answers without those that name an object again, with a class of a lower score.
 fn objects(rows: &[Row]) -> Vec<&Row> {
     let is_first = |(place, row): (usize, &Row)| rows[..place].iter().all(|better| better.bbox != row.bbox);
     rows.iter().enumerate().filter(|&(place, row)| is_first((place, row))).map(|(_, row)| row).collect()
@@ -112,7 +113,8 @@ fn each_is_told_by_the_names_of_its_outputs() {
     }
 }
 
-/// Without a word about pixels a model would be shown others than it was trained with, and count wrong in silence.
+/// Without the form of pixels, a model would be given other pixels than it was trained with, and count wrong
+/// silently.
 #[test]
 fn pixels_are_asked_for_where_makers_differ() {
     let beside = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Models as people bring them: what is said of each before a slide is read.
+//! Models as users bring them, and the report on each before a slide is read.
 //!
 //! The files lie in `../shared/cases/models`; where they are absent the tests say so and pass.
 #![allow(clippy::unwrap_used)]
@@ -30,7 +30,7 @@ fn runtime_is_there() -> bool {
     found.is_ok()
 }
 
-/// What `describe` refuses each file with: parts of the message.
+/// Parts of the message with which `describe` refuses each file.
 const REFUSED: [(&str, &[&str]); 14] = [
     ("m01_yolov5_one_class.onnx", &["output0 [1, 25200, 6]", "YOLOv5", "head = \"yolov5\""]),
     ("m02_yolov5_three_classes.onnx", &["output0 [1, 25200, 8]", "YOLOv5"]),

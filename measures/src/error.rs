@@ -1,24 +1,24 @@
-//! What can go wrong, one variant per thing a caller might do differently.
+//! Errors of this crate, one variant per thing a caller might do differently.
 
-/// An error of this crate. A file's name is the caller's to add, last.
+/// An error of this crate. The caller adds the name of the file, last.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MeasureError {
-    /// The text is no TOML, or has a key or value that is not known.
+    /// The text is not TOML, or has an unknown key or value.
     #[error("line {line}: {problem}")]
     File {
         /// The line, from 1.
         line: usize,
-        /// What was found and what was expected, with the key.
+        /// Value found and value expected, with the key.
         problem: String,
     },
     /// A number is out of its range.
     #[error("{name} is {found}, expected {expected}")]
     Value {
-        /// What the number is.
+        /// Name of the number.
         name: &'static str,
-        /// What was given.
+        /// Value given.
         found: String,
-        /// What would do.
+        /// Values that are valid, in words.
         expected: &'static str,
     },
     /// A point is not finite.
@@ -33,7 +33,7 @@ pub enum MeasureError {
     },
 }
 
-/// What every fallible function here gives.
+/// Result of every fallible function of this crate.
 pub type Result<T, E = MeasureError> = std::result::Result<T, E>;
 
 impl MeasureError {

@@ -35,10 +35,9 @@ impl Field {
 
     /// A field as large as `count` high-power fields of a microscope.
     ///
-    /// A high-power field is the circle that an eyepiece of `field_number_mm` shows
-    /// through an objective of so many times: its diameter is the one over the
-    /// other. "10 HPF" alone says no area: with a field number of 18 they are
-    /// 1.59 mm², with 22 they are 2.38.
+    /// A high-power field is the circle that an eyepiece of `field_number_mm` shows through an objective of
+    /// magnification `objective`: its diameter is `field_number_mm / objective`. "10 HPF" alone gives no
+    /// area: with a field number of 18 they are 1.59 mm², with 22 they are 2.38.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! `measures.toml`: which measures are wanted.
+//! `measures.toml`: the measures that are wanted.
 
 use std::ops::Range as Span;
 
@@ -26,13 +26,13 @@ pub struct Measures {
 /// Hot spots to be found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HotSpotMeasure {
-    /// Its name, of no other measure.
+    /// Its name, unique among measures.
     pub name: String,
     /// The cells that are counted.
     pub cells: Selection,
     /// The field they are counted in.
     pub field: Field,
-    /// How many fields, at most.
+    /// Largest number of fields.
     pub most: usize,
     /// Region of interest by its class; the whole slide when absent.
     pub within: Option<String>,
@@ -41,17 +41,17 @@ pub struct HotSpotMeasure {
 /// An index to be worked out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Index {
-    /// Its name, of no other measure.
+    /// Its name, unique among measures.
     pub name: String,
     /// The cells that are counted.
     pub of: Selection,
-    /// What they are divided by.
+    /// Divisor: cells or an area.
     pub over: Over,
-    /// Where.
+    /// Part of the slide on which it is worked out.
     pub place: Place,
 }
 
-/// Where an index is worked out.
+/// Part of the slide on which an index is worked out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Place {
     /// On the whole slide.
@@ -59,7 +59,7 @@ pub enum Place {
     Slide,
     /// In the regions of a class.
     Regions(String),
-    /// In the fields of a hot spot measure, each by itself.
+    /// In the fields of a hot spot measure, each on its own.
     HotSpot(String),
 }
 
@@ -115,8 +115,8 @@ impl Measures {
     ///
     /// # Errors
     ///
-    /// [`MeasureError::File`] names the line and the key of what is not known, is
-    /// out of range, contradicts itself, or refers to what is not there.
+    /// [`MeasureError::File`] names the line and the key of a value that is unknown, out of range or
+    /// contradictory, or that refers to something absent.
     pub fn from_toml(text: &str) -> Result<Self> {
         let reader = Reader { text };
         let file: File = toml::from_str(text).map_err(|error| {
@@ -157,7 +157,7 @@ impl Reader<'_> {
         MeasureError::File { line: before.matches('\n').count() + 1, problem: problem.into() }
     }
 
-    /// What is wrong with a number, at its place.
+    /// Adds the place in the text to an error about a number.
     fn at(&self, span: Span<usize>) -> impl FnOnce(MeasureError) -> MeasureError + '_ {
         move |error| self.fault(span, error.to_string())
     }
@@ -245,7 +245,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Names are unique, and what is referred to is there.
+    /// Checks that names are unique and that what they refer to exists.
     fn check_names(&self, file: &File) -> Result<()> {
         let spots = file.hot_spot.iter().map(|entry| &entry.name);
         let indices = file.index.iter().map(|entry| &entry.name);

@@ -1,25 +1,25 @@
 //! Grades: bands over a measure, each scheme with its source.
 //!
 //! A grade here is a fact about a number: in which band of a stated scheme it lies.
-//! It is no diagnosis.
+//! It is not a diagnosis.
 
 use serde::Deserialize;
 
-/// A named scheme: which numbers are which grade, and who says so.
+/// A named scheme: the grade of each number, and the source that says so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scheme {
     /// Its name.
     pub name: String,
     /// The index it is over, by name.
     pub index: String,
-    /// Who says so: to be printed beside every result.
+    /// Source of the scheme, to be printed beside every result.
     pub source: String,
     /// From the lowest numbers up, without gap or overlap.
     pub bands: Vec<Band>,
 }
 
 /// One band of numbers. Of `from` and `above`, and of `below` and `to`, at most one
-/// is given; a band without a lower or upper end goes on for ever.
+/// is given; a band without a lower or upper end has no limit there.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Band {
@@ -35,7 +35,7 @@ pub struct Band {
     pub to: Option<f64>,
 }
 
-/// Where a number lies in a scheme.
+/// Grade of a number in a scheme.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Grading<'a> {
     /// The band of the number itself.
@@ -43,7 +43,7 @@ pub struct Grading<'a> {
     /// The bands of the ends of its interval: where they differ, the count does not
     /// settle the grade.
     pub interval: (&'a str, &'a str),
-    /// Who says so.
+    /// Source of the scheme.
     pub source: &'a str,
 }
 
@@ -66,7 +66,7 @@ impl Scheme {
         Some(Grading { grade, interval: (low, high), source: &self.source })
     }
 
-    /// What is wrong with the bands, in words, with the place of the band.
+    /// Fault of the bands, if any: the place of the band, and the reason in words.
     pub(crate) fn fault(&self) -> Option<(usize, String)> {
         if self.bands.is_empty() {
             return Some((0, "there is no band".to_owned()));
@@ -88,12 +88,12 @@ impl Band {
             && !value.is_nan()
     }
 
-    /// Its lower end, and whether that is included.
+    /// Its lower end, with `true` if that is included.
     fn start(&self) -> Option<(f64, bool)> {
         self.from.map(|from| (from, true)).or(self.above.map(|above| (above, false)))
     }
 
-    /// Its upper end, and whether that is included.
+    /// Its upper end, with `true` if that is included.
     fn end(&self) -> Option<(f64, bool)> {
         self.to.map(|to| (to, true)).or(self.below.map(|below| (below, false)))
     }
@@ -115,7 +115,7 @@ impl Band {
     }
 }
 
-/// What is wrong where one band ends and the next begins.
+/// Fault between the end of one band and the start of the next, in words.
 fn gap(one: &Band, next: &Band) -> Option<String> {
     let (Some((end, ends_in)), Some((start, starts_in))) = (one.end(), next.start()) else {
         return Some(format!(

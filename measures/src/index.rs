@@ -1,4 +1,4 @@
-//! Indices: how many of some cells there are among others, or on an area.
+//! Indices: the number of some cells among others, or on an area.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::interval::{Level, poisson, ratio, wilson};
 
-/// Which cells are meant: by class, and by ranges of their measures.
+/// Choice of cells: by class, and by ranges of their measures.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Selection {
@@ -18,13 +18,13 @@ pub struct Selection {
     pub ranges: BTreeMap<String, Range>,
 }
 
-/// From where to where a measure may go, ends included.
+/// Range of a measure, ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
-    /// Smallest value; none when absent.
+    /// Smallest value; no limit when absent.
     pub min: Option<f64>,
-    /// Largest value; none when absent.
+    /// Largest value; no limit when absent.
     pub max: Option<f64>,
 }
 
@@ -33,7 +33,7 @@ impl Range {
         self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
     }
 
-    /// Whether every value of this range is one of `other`.
+    /// `true` if every value of this range is one of `other`.
     fn is_within(&self, other: &Self) -> bool {
         let low = other.min.is_none_or(|outer| self.min.is_some_and(|own| own >= outer));
         let high = other.max.is_none_or(|outer| self.max.is_some_and(|own| own <= outer));
@@ -42,15 +42,15 @@ impl Range {
 }
 
 impl Selection {
-    /// Whether a cell of `class` is meant, of which `measure` gives a column's value.
-    /// A measure that is not known (`None`, NaN) is in no range.
+    /// `true` if a cell of `class`, of which `measure` gives the value of a column, is selected. A measure
+    /// that is not known (`None`, NaN) is in no range.
     pub fn holds(&self, class: &str, measure: impl Fn(&str) -> Option<f64>) -> bool {
         let of_class = self.class.is_empty() || self.class.iter().any(|known| known == class);
         of_class
             && self.ranges.iter().all(|(name, range)| measure(name).is_some_and(|value| range.holds(value)))
     }
 
-    /// Whether every cell that is meant here is meant by `other`.
+    /// `true` if every cell that is selected here is selected by `other`.
     #[must_use]
     pub fn is_part_of(&self, other: &Self) -> bool {
         let classes = other.class.is_empty()
@@ -60,17 +60,16 @@ impl Selection {
     }
 }
 
-/// What an index divides by.
+/// Divisor of an index.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Over {
-    /// Cells of which the first are a part: a share, 0 to 1.
+    /// Cells that include those counted: a share, 0 to 1.
     Share(Selection),
     /// Other cells: a ratio.
     Ratio(Selection),
-    /// An area, in mm²; the value is for so many mm², such as 2 for mitoses per
-    /// 2 mm².
+    /// An area, in mm²; the value is for `mm2` of them, such as 2 for mitoses per 2 mm².
     Area {
-        /// For how many mm² the value is.
+        /// Area that the value is for, mm².
         mm2: f64,
     },
 }

@@ -2,15 +2,15 @@
 
 use crate::error::{MeasureError, Result};
 
-/// How sure an interval is.
+/// Confidence level of an interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level(f64);
 
 impl Level {
-    /// The usual one.
+    /// The usual level.
     pub const PERCENT_95: Self = Self(0.95);
 
-    /// A share of cases in which the interval holds the truth, such as 0.95.
+    /// A level from the share of cases in which the interval holds the truth, such as 0.95.
     ///
     /// # Errors
     ///

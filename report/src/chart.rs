@@ -1,5 +1,5 @@
-//! What all charts share: SVG whose colours are placeholders that the page's style
-//! sheet gives a meaning for light, dark and paper; see [`colour_rules`].
+//! Parts that all charts share: SVG whose colours are placeholders that the page's style sheet gives a
+//! meaning for light, dark and paper; see [`colour_rules`].
 
 use maud::{Markup, html};
 use plotters::prelude::*;
@@ -21,7 +21,7 @@ pub(crate) type Chart<'a, 'b> = ChartContext<
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
 >;
 
-/// Of the classes counted from 0; the same on every ground.
+/// Colour of a class, counted from 0; the same on every background.
 pub(crate) fn class_colour(class: usize) -> RGBColor {
     let [red, green, blue] = CLASS_COLOURS[class % CLASS_COLOURS.len()];
     RGBColor(red, green, blue)
@@ -55,7 +55,7 @@ pub(crate) fn sized(
         draw(&area)?;
         area.present()?;
     }
-    // The size is the page's affair; the view box keeps the proportions.
+    // The page sets the size; the view box keeps the proportions.
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
     Ok(text.replacen(&sized, "<svg class=\"chart\" role=\"img\"", 1).replace('\n', ""))
 }

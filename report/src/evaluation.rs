@@ -19,7 +19,7 @@ use crate::{
     page::{document, strong},
 };
 
-/// What this page has and the morning's report has not.
+/// Style rules that this page has and the morning's report does not.
 const OWN_STYLE: &str = "main table{width:auto;min-width:min(100%,34rem)}caption{text-align:left;font-weight:600;padding:.4rem 0}\
     .low{color:var(--muted);font-size:.85em;white-space:nowrap}.hit{font-weight:650}";
 
@@ -133,7 +133,7 @@ fn figures(found: &Evaluation) -> Markup {
     }
 }
 
-/// From where to where a range of areas goes.
+/// Limits of a range of areas, in words.
 fn limits(range: &AreaRange) -> String {
     let unit = match range.unit {
         AreaUnit::Um2 => "µm²",

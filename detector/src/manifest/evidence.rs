@@ -1,4 +1,4 @@
-//! What says which head a model has, and what was told from it.
+//! Evidence of the head that a model has, and the head found from it.
 
 use std::fmt;
 
@@ -68,12 +68,13 @@ impl fmt::Display for HeadName {
     }
 }
 
-/// What beside shapes says how a model answers.
+/// Evidence, apart from shapes, of how a model answers.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     /// `head` of the TOML.
     pub(super) stated: Option<HeadName>,
-    /// Whether duplicates are already gone, where the TOML, the metadata or the arguments of the export say.
+    /// `true` if duplicates are already gone; `None` where neither the TOML, the metadata nor the arguments
+    /// of the export say.
     pub(super) end2end: Option<bool>,
     /// `activation` of the TOML.
     pub(super) activation: Option<Activation>,
@@ -94,24 +95,24 @@ impl Evidence {
     }
 }
 
-/// A head, and how it was told.
+/// A head, and how it was recognised.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) head: Head,
     pub(super) source: HeadSource,
     /// The outputs that it reads, in its order.
     pub(super) outputs: Vec<(String, Vec<Dim>)>,
-    /// How its makers give it pixels.
+    /// Form in which its makers give it pixels.
     pub(super) pixels: Pixels,
 }
 
-/// How the makers of a kind of models give them pixels.
+/// Form in which the makers of a kind of models give them pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pixels {
     /// Bytes over 255.
     Over255,
     /// The same, normalised by mean and deviation of ImageNet.
     ImageNet,
-    /// One maker this way, another that way.
+    /// Different makers use different forms.
     Unsaid,
 }

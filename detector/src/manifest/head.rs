@@ -1,8 +1,8 @@
-//! Which head a model has: what it states, then the names of its outputs, then their shapes.
+//! Recognising a model's head: by what it states, then the names of its outputs, then their shapes.
 //!
 //! Shapes alone never decide between layouts that both fit: `[1, 300, 6]` with two classes is an end-to-end
 //! head (corners, score, class) or a DETR head (centre, size, a score per class), and a model taken for the
-//! wrong one counts nonsense. What is left open is refused, with the key that settles it.
+//! wrong one counts nonsense. A case left open is refused, with the key that settles it.
 
 use super::{
     Dim, Head, HeadSource, ImageInput,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::DetectorError;
 
-/// Which head has these outputs, with `classes` classes.
+/// Returns the head that has these outputs, with `classes` classes.
 pub(super) fn head(
     outputs: &[(String, Vec<Dim>)],
     classes: usize,
@@ -36,7 +36,7 @@ pub(super) fn head(
     }
 }
 
-/// The head as stated, or as told by metadata and shapes.
+/// The head as stated, or as recognised by metadata and shapes.
 fn by_shape(
     outputs: &[(String, Vec<Dim>)],
     classes: usize,
@@ -58,7 +58,7 @@ fn by_shape(
     }
 }
 
-/// The output that holds the answers, beside what its sides are compared with.
+/// The output that holds the answers, with the numbers that its sides are compared with.
 struct Answer<'a> {
     /// The sides after the batch.
     rows: &'a Dim,
@@ -96,7 +96,7 @@ impl<'a> Answer<'a> {
                 self.coefficients == 0 && may_be(self.columns, 5 + self.classes)
             }
             HeadName::Detr => self.coefficients == 0 && may_be(self.columns, 4 + self.classes),
-            // Told by the names of its outputs only.
+            // Recognised by the names of its outputs only.
             HeadName::DetrFinal => false,
         };
         fits.then(|| match stated {
@@ -109,7 +109,7 @@ impl<'a> Answer<'a> {
         })
     }
 
-    /// The head where only the metadata and the shapes tell.
+    /// The head as recognised by the metadata and the shapes alone.
     fn told(&self, evidence: &Evidence) -> Option<(Head, HeadSource)> {
         if evidence.is_rt_detr() && evidence.end2end != Some(true) {
             return Some((self.stated(HeadName::Detr)?, HeadSource::Description));
@@ -119,7 +119,7 @@ impl<'a> Answer<'a> {
             Some(false) => return self.is_raw().then(|| (self.raw(), HeadSource::Export)),
             None => {}
         }
-        // Only where a fixed side settles it may the other be left open.
+        // One side may be left open only where the other is fixed and settles the head.
         let is_raw = self.is_raw() && self.rows.fixed().is_some();
         let is_ended = self.is_ended() && self.columns.fixed().is_some();
         match (is_raw, is_ended) {
@@ -130,8 +130,8 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// `[K, 6]` where nothing says what the columns are: an end-to-end head unless the shape is as well that of
-    /// another.
+    /// An end-to-end head for `[K, 6]` with columns of unknown meaning; `None` where another head has that
+    /// shape too.
     fn ended_by_shape(&self, evidence: &Evidence) -> Option<Head> {
         // The most answers that an exporter with suppression inside gives unless told otherwise.
         const MOST_ANSWERS: u64 = 1000;
@@ -141,12 +141,12 @@ impl<'a> Answer<'a> {
         (!too_many && !is_detr_too && !is_objectness_too).then(|| self.ended())
     }
 
-    /// Whether the rows may be four of boxes, then classes and coefficients.
+    /// `true` if the rows may be four of boxes, then classes and coefficients.
     fn is_raw(&self) -> bool {
         may_be(self.rows, 4 + self.classes + self.coefficients)
     }
 
-    /// Whether the columns may be corners, score, class and coefficients.
+    /// `true` if the columns may be corners, score, class and coefficients.
     fn is_ended(&self) -> bool {
         may_be(self.columns, 6 + self.coefficients)
     }
@@ -169,7 +169,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Who makes heads with an objectness and so many rows.
+    /// Makers of heads with an objectness and this number of rows, in words.
     fn maker(&self) -> Option<&'static str> {
         let (rows, places) = (self.rows.fixed()?, self.places?);
         match rows {
@@ -179,7 +179,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// What an answer of unknown layout probably is, and how to say so.
+    /// Probable head of an answer of unknown layout, and the way to state it, in words.
     fn hint(&self, evidence: &Evidence) -> Option<String> {
         const MANY_ROWS: u64 = 1000;
         let (rows, columns) = (self.rows, self.columns);
@@ -264,7 +264,7 @@ mod tests {
         assert!(message.contains("head = \"yolov5\""), "{message}");
         let message = found(&[1, 8400, 6], 1, &Evidence::default()).unwrap_err();
         assert!(message.contains("YOLOX"), "{message}");
-        // An input of 64 px has 84 places: 252 rows are no list of answers.
+        // An input of 64 px has 84 places: 252 rows are not a list of answers.
         let few = head(
             &[("y".to_owned(), vec![Dim::Fixed(1), Dim::Fixed(252), Dim::Fixed(6)])],
             1,

@@ -15,13 +15,13 @@ pub(crate) enum Literal {
     Dict(Vec<(Literal, Literal)>),
 }
 
-/// Where and why a text is no literal.
+/// Place and reason of a fault in a text that should be a literal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("character {at}: {reason}")]
 pub(crate) struct LiteralError {
-    /// Counted in bytes from 0.
+    /// Place in bytes, from 0.
     pub at: usize,
-    /// In words.
+    /// Reason, in words.
     pub reason: String,
 }
 
@@ -75,7 +75,7 @@ impl Parser<'_> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// Steps over `wanted` if it comes next.
+    /// Steps over `wanted` if it comes next; `true` if it did.
     fn takes(&mut self, wanted: char) -> bool {
         self.skip_space();
         let found = self.peek() == Some(wanted);

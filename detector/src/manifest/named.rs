@@ -1,4 +1,5 @@
-//! Heads told by the names of their outputs: DETR kinds, whose shapes could as well be those of other heads.
+//! Heads recognised by the names of their outputs: DETR kinds, whose shapes could as well be those of other
+//! heads.
 //!
 //! | who exports | outputs | head |
 //! | --- | --- | --- |
@@ -19,7 +20,7 @@ type Output = (String, Vec<Dim>);
 ///
 /// # Errors
 ///
-/// [`DetectorError::Manifest`] where the names leave open what a score means.
+/// [`DetectorError::Manifest`] where the names do not settle the meaning of a score.
 pub(super) fn told(
     outputs: &[Output],
     classes: usize,
@@ -46,13 +47,13 @@ pub(super) fn told(
     }))
 }
 
-/// The output of the first of `names` that is there, if it has so many axes.
+/// The output of the first of `names` that exists, if it has `axes` axes.
 fn output<'a>(outputs: &'a [Output], names: &[&str], axes: usize) -> Option<&'a Output> {
     let named = names.iter().find_map(|name| outputs.iter().find(|(output, _)| output == name));
     named.filter(|(_, dims)| dims.len() == axes)
 }
 
-/// Whether the last axis may have so many places.
+/// `true` if the last axis may have `size` places.
 fn may_end_with(output: &Output, size: u64) -> bool {
     output.1.last().is_some_and(|dim| dim.fixed().is_none_or(|fixed| fixed == size))
 }
@@ -70,7 +71,8 @@ impl<'a> Raw<'a> {
         Some(Self { boxes, scores })
     }
 
-    /// Roboflow's export, whose code wants pixels normalised as ImageNet's and gives each score a sigmoid.
+    /// `true` for Roboflow's export, whose code wants pixels normalised as ImageNet's and gives each score a
+    /// sigmoid.
     fn is_rf_detr(&self) -> bool {
         self.boxes.0 == "dets"
     }
@@ -87,7 +89,7 @@ impl<'a> Raw<'a> {
         };
         let activation = match (evidence.activation, background) {
             (Some(stated), _) => stated,
-            // Those that are not from a softmax have a sigmoid each, and need no score for what is of no class.
+            // Scores that are not from a softmax have a sigmoid each, and need none for a background.
             (None, Background::None) => Activation::Sigmoid,
             (None, _) if self.is_rf_detr() => Activation::Sigmoid,
             (None, _) => {
@@ -122,7 +124,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Whether scores are joined to the boxes of a decoded answer, and its outputs in order.
+/// Outputs of a decoded answer in order, with `true` if scores are joined to its boxes.
 fn ended(outputs: &[Output]) -> Option<(bool, Vec<Output>)> {
     let labels = output(outputs, &["labels"], 2)?;
     if let Some(joined) = output(outputs, &["dets"], 3).filter(|dets| may_end_with(dets, 5)) {

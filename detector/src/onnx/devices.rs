@@ -1,4 +1,4 @@
-//! Which devices can be used here, found by opening a small model on each.
+//! Devices that can be used here, found by opening a small model on each.
 
 use prost::Message;
 
@@ -24,7 +24,7 @@ const STRIDE: i64 = 4;
 pub struct DeviceState {
     /// The device; the first, where there can be several.
     pub device: Device,
-    /// Why no model can be opened on it, where that is so.
+    /// Reason that no model can be opened on it, if so.
     pub fault: Option<DetectorError>,
 }
 

@@ -1,6 +1,6 @@
-//! Files that are often given for an ONNX model and are none, known by their first bytes.
+//! Files that are often given as ONNX models and are not, recognised by their first bytes.
 
-/// What a file is that is no ONNX model, and what to do; `None` for what is not known.
+/// Kind of a file that is not an ONNX model, and advice; `None` for an unknown kind.
 pub(crate) fn named(bytes: &[u8]) -> Option<&'static str> {
     const EXPORT: &str = "it holds PyTorch weights, not a graph; export it: `yolo export model=best.pt format=onnx` \
                           for Ultralytics, `torch.onnx.export` for others";
@@ -35,13 +35,13 @@ pub(crate) fn named(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether `wanted` stands near the start, where an archive names its first member.
+/// `true` if `wanted` stands near the start, where an archive names its first member.
 fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
     const NEAR: usize = 4096;
     bytes[..bytes.len().min(NEAR)].windows(wanted.len()).any(|found| found == wanted)
 }
 
-/// HTML or XML, the latter as OpenVINO describes its models too.
+/// `true` for HTML and XML; OpenVINO, too, describes its models in XML.
 fn is_page(bytes: &[u8]) -> bool {
     let start = bytes[..bytes.len().min(64)].trim_ascii_start().to_ascii_lowercase();
     start.starts_with(b"<!doctype html") || start.starts_with(b"<html")

@@ -14,9 +14,9 @@ use crate::{
     manifest::{ManifestFile, manifest_of},
 };
 
-/// A protobuf message cannot be larger.
+/// Largest size of a protobuf message, bytes.
 const MAX_MODEL_BYTES: u64 = i32::MAX as u64;
-/// No manifest needs more; it bounds what a wrong file can make us read.
+/// Size that no manifest exceeds, bytes; it bounds the reading of a wrong file.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// A model ready to be given to ONNX Runtime.
@@ -72,7 +72,7 @@ pub(crate) fn read_contract(
 const NEWEST_IR: i64 = 14;
 const NEWEST_OPSET: i64 = 28;
 
-/// Versions from the future, named before ONNX Runtime refuses them in its own words.
+/// Refuses versions from the future before ONNX Runtime does so in its own words.
 fn check_versions(model: &proto::Model) -> Result<(), DetectorError> {
     refuse_newer("IR version", model.ir_version, NEWEST_IR)?;
     let standard = model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
@@ -94,7 +94,7 @@ fn check_weights(graph: &proto::Graph) -> Result<(), DetectorError> {
     if files.is_empty() { Ok(()) } else { Err(DetectorError::ExternalData { files: files.join(", ") }) }
 }
 
-/// Operators of domains that no build of ONNX Runtime has, found before it is even loaded.
+/// Refuses operators of domains that no build of ONNX Runtime has, before it is even loaded.
 fn check_operators(model: &proto::Model, graph: &proto::Graph) -> Result<(), DetectorError> {
     match graph.node.iter().find(|node| !is_known(&node.domain, model)) {
         None => Ok(()),
@@ -104,7 +104,7 @@ fn check_operators(model: &proto::Model, graph: &proto::Graph) -> Result<(), Det
     }
 }
 
-/// Whether ONNX Runtime has the operators of a domain, or the model brings them.
+/// `true` if ONNX Runtime has the operators of a domain, or the model brings them.
 fn is_known(domain: &str, model: &proto::Model) -> bool {
     domain.is_empty()
         || domain.starts_with("ai.onnx")

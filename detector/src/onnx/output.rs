@@ -12,11 +12,11 @@ pub(crate) struct Output {
     pub data: Data,
 }
 
-/// Where the numbers of an output are.
+/// Numbers of an output, by the memory they are in.
 pub(crate) enum Data {
     /// In memory of ONNX Runtime.
     Ort(OrtTensor),
-    /// In our own.
+    /// In our own memory.
     #[cfg(test)]
     Owned(Vec<f32>),
 }
@@ -57,8 +57,8 @@ impl OrtTensor {
         }
     }
 
-    /// The numbers as f32, which whole ones below 2^24 are without rounding; empty for nothing that
-    /// [`OrtTensor::output`] takes.
+    /// The numbers as f32, exact for whole numbers below 2^24; empty only for tensors that
+    /// [`OrtTensor::output`] does not take.
     pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
         if let Ok((_, values)) = self.0.try_extract_tensor::<f32>() {
             return Cow::Borrowed(values);
@@ -76,7 +76,7 @@ impl OrtTensor {
     }
 }
 
-/// Why a run failed.
+/// Reasons that a run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunError {
     /// A smaller batch may do.

@@ -140,7 +140,7 @@ impl Reference {
         move |[x0, y0, x1, y1]| [x(x0), y(y0), x(x1), y(y1)]
     }
 
-    /// Whether the picture was given to the model as it is, so that masks are on the same grid.
+    /// `true` if the picture was given to the model as it is, so that masks are on the same grid.
     fn is_unscaled(&self) -> bool {
         (self.width, self.height) == (self.picture_width, self.picture_height)
     }
@@ -163,7 +163,7 @@ fn mask_iou(mask: &Mask, runs: &Runs) -> f64 {
     if union == 0 { 1.0 } else { shared as f64 / union as f64 }
 }
 
-/// What was compared, at its worst.
+/// Largest differences of boxes and scores, and the IoU of each mask.
 #[derive(Default)]
 struct Worst {
     box_px: f32,

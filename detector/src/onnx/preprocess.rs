@@ -7,7 +7,7 @@
 //! u8 [n,h,w,3] → Gather (BGR) → Transpose → Cast f32 → Div 1/scale → Sub mean → Div std → Cast f16 → input
 //! ```
 //!
-//! Where the model wants the size of each window too, it is taken from the shape of the same tensor.
+//! If the model wants the size of each window too, it is taken from the shape of the same tensor.
 //!
 //! The scale is a division by 255, not a multiplication by its rounded inverse: it is what trainers do, so
 //! the values are theirs to the last bit.
@@ -57,10 +57,10 @@ fn free_name(graph: &Graph) -> String {
     name
 }
 
-/// What goes in front of the graph.
+/// Nodes that go in front of the graph, with the input they read.
 struct Front {
     input: ValueInfo,
-    /// Names of the inputs that it takes the place of, the picture first.
+    /// Names of the inputs that it replaces, the picture first.
     replaced: Vec<String>,
     nodes: Vec<Node>,
     initializers: Vec<Tensor>,
@@ -108,7 +108,7 @@ impl Front {
 }
 
 impl Front {
-    /// Which of the inputs that are replaced a field of the graph is.
+    /// Place of a field of the graph among the inputs that are replaced; `None` for other fields.
     fn place_of(&self, number: u32, payload: &[u8]) -> Option<usize> {
         if number != field::GRAPH_INPUT {
             return None;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{BatchView, DetectorError, Device, Manifest, manifest::Dim};
 
-/// How a model is run.
+/// Settings for running a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSettings {
     /// Threads of the CPU kernels; results do not depend on it. At least 1.
@@ -29,8 +29,8 @@ pub struct SessionSettings {
     pub batch: usize,
     /// Width and height of the windows, px.
     pub window: (usize, usize),
-    /// Where engines built for one GPU and model are kept between runs (TensorRT, OpenVINO); `None`: they
-    /// are built anew.
+    /// Folder that keeps engines built for one GPU and model between runs (TensorRT, OpenVINO); `None`: they
+    /// are built again for each run.
     pub cache_dir: Option<PathBuf>,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn environment() -> Result<&'static Environment, DetectorError> {
     opened.as_ref().map_err(|reason| DetectorError::Runtime { reason: reason.clone() })
 }
 
-/// What the dynamic loader says lies in the source of its error, which `ort` does not pass on.
+/// Reason given by the dynamic loader, from the source of its error, which `ort` does not pass on.
 fn load_reason(error: &ort::LoadDynamicError) -> String {
     use std::error::Error;
     match error {
@@ -89,7 +89,7 @@ pub(crate) struct OrtRunner {
 }
 
 impl OrtRunner {
-    /// Opens `model` on `device`; says which device was taken, which only for `auto` is another.
+    /// Opens `model` on `device`; returns also the device taken, which is another only for `auto`.
     pub(crate) fn open(
         model: &Model,
         device: &Device,
@@ -131,7 +131,7 @@ fn run_error(error: ort::Error) -> RunError {
     }
 }
 
-/// CUDA if it works, else the CPU; why CUDA was not taken is logged.
+/// Opens CUDA if it works, else the CPU, and logs why CUDA was not taken.
 fn open_auto(model: &Model, settings: &SessionSettings) -> Result<(Session, Device), DetectorError> {
     environment()?;
     if ep::CUDA::is_available().unwrap_or(false) {
@@ -177,7 +177,7 @@ fn open_session(
     })
 }
 
-/// A library older than the model refuses it in words that do not say what to do.
+/// Adds advice when a library older than the model refuses it, whose own words do not say what to do.
 fn with_advice(reason: &str, opset: Option<i64>) -> String {
     match opset {
         Some(opset) if opset > Manifest::BEST_OPSET => {
@@ -187,7 +187,7 @@ fn with_advice(reason: &str, opset: Option<i64>) -> String {
     }
 }
 
-/// What to register for `device`, in order; nothing for the CPU.
+/// Execution providers to register for `device`, in order; none for the CPU.
 fn providers(
     model: &Model,
     device: &Device,
@@ -202,7 +202,7 @@ fn providers(
         Device::TensorRt(numbers) => {
             need(device, ep::TensorRT::is_available())?;
             let number = first_of(numbers);
-            // What TensorRT cannot run stays on the same GPU.
+            // Nodes that TensorRT cannot run stay on the same GPU.
             Ok(vec![tensorrt(model, number, settings), cuda(number)])
         }
         Device::OpenVino => {
@@ -224,7 +224,7 @@ fn need(device: &Device, available: ort::Result<bool>) -> Result<(), DetectorErr
     }
 }
 
-/// A session runs on one GPU, the first of those given.
+/// Number of the first GPU given: a session runs on one.
 fn first_of(numbers: &[u32]) -> i32 {
     numbers.first().map_or(0, |&n| i32::try_from(n).unwrap_or(i32::MAX))
 }

@@ -61,7 +61,7 @@ fn float(name: &str, dims: &[i64], values: &[f32], kind: i32) -> Tensor {
     tensor
 }
 
-/// A detect head of stride 4: the top left pixel of each cell says the box. Centre x = red, centre y =
+/// A detect head of stride 4: the top left pixel of each cell gives the box. Centre x = red, centre y =
 /// green, width and height 8 px, score = blue / 255.
 fn pixel_head(kind: i32, batch: Dimension) -> Vec<u8> {
     let mut kernel = vec![0.0; 5 * 3 * 16];
@@ -272,7 +272,7 @@ fn telemetry_is_off_before_the_library_is_loaded() {
     assert_eq!(std::env::var("ORT_DISABLE_TELEMETRY").as_deref(), Ok("1"));
 }
 
-/// Another build of the runtime than the plain one: what is refused differs.
+/// `true` for a build of the runtime with more devices than the CPU: it refuses other things.
 fn ort_has_cuda() -> bool {
     use ort::ep::{CUDA, ExecutionProvider, OpenVINO};
     super::session::environment().unwrap();
@@ -342,7 +342,7 @@ fn a_toml_beside_the_model_is_read() {
     assert!(absent.starts_with("cannot read the model: "), "{absent}");
 }
 
-/// A decoded head that answers its window as one box, of the score that its mean is.
+/// A decoded head that answers its window as one box, with the window's mean as its score.
 fn whole_window_head() -> Vec<u8> {
     let nodes = vec![
         Node::new("Cast", &["orig_target_sizes"], "sides").with(Attribute::int("to", element::FLOAT.into())),

@@ -17,13 +17,13 @@ pub(crate) struct Field {
     pub payload: Range<usize>,
 }
 
-/// Where and why bytes are no protobuf message.
+/// Place and reason of a fault in bytes that should be a protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no protobuf field at byte {at}: {reason}")]
 pub(crate) struct WireError {
     /// Offset in the message.
     pub at: usize,
-    /// In words.
+    /// Reason, in words.
     pub reason: &'static str,
 }
 

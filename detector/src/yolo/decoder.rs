@@ -19,11 +19,11 @@ use crate::{
 /// One output of a model, row-major.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
-    /// As the graph names it.
+    /// Name in the graph.
     pub name: &'a str,
-    /// The batch first.
+    /// Its shape, the batch first.
     pub shape: &'a [usize],
-    /// As many numbers as the shape says.
+    /// Its numbers, as many as the shape says.
     pub data: &'a [f32],
 }
 
@@ -51,17 +51,17 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// For the head and classes of `manifest`.
+    /// Decoder for the head and classes of `manifest`.
     #[must_use]
     pub fn new(manifest: &Manifest, settings: &DetectSettings) -> Self {
         Self { head: manifest.head, classes: manifest.classes.len(), settings: *settings }
     }
 
-    /// What the model found in the window at `place` in the batch. `width` and `height` are the window's, px.
+    /// Detections in the window at `place` in the batch. `width` and `height` are the window's, px.
     ///
     /// # Errors
     ///
-    /// [`WindowFault`] when its numbers are no answer.
+    /// [`WindowFault`] when its numbers are not a valid answer.
     pub fn window(
         &self,
         outputs: &[TensorView<'_>],
@@ -79,7 +79,7 @@ impl Decoder {
         Ok(Found { detections: detections.collect(), is_full })
     }
 
-    /// Whether `answers` are all that the model can give for a window: it may have seen more.
+    /// `true` if `answers` are all that the model can give for a window: it may have seen more.
     fn is_full(&self, outputs: &[TensorView<'_>], answers: usize) -> bool {
         let most = outputs.first().and_then(|output| output.shape.get(1)).copied().unwrap_or(usize::MAX);
         self.head.is_end_to_end() && most > 0 && answers as f64 >= FULL * most as f64
@@ -180,7 +180,7 @@ impl Decoder {
     }
 }
 
-/// The share of the answers a model can give from which a window counts as full.
+/// Share of the answers a model can give from which a window counts as full.
 const FULL: f64 = 0.98;
 
 /// Refuses boxes that all lie within the first px: fractions of the window, which would pass for specks.
@@ -205,18 +205,18 @@ fn rows<'a>(boxes: &TensorView<'a>, place: usize, columns: usize) -> Result<(usi
 /// The answers of one window that stay.
 #[derive(Debug)]
 pub struct Instances {
-    /// Best first, with their masks when the head has any.
+    /// Answers, best first, with their masks when the head has any.
     pub each: Vec<(Candidate, Option<Mask>)>,
-    /// As in [`Found`].
+    /// `true` if the window is full, as in [`Found`].
     pub is_full: bool,
 }
 
-/// What a model found in one window.
+/// Detections of one window.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Found {
-    /// In window px, best first.
+    /// Detections, window px, best first.
     pub detections: Vec<Detection>,
-    /// Whether the model gave as many answers as it can: there may be more objects than it could say.
+    /// `true` if the model gave as many answers as it can: there may be more objects than it could say.
     pub is_full: bool,
 }
 
@@ -250,7 +250,7 @@ impl Answers<'_> {
         }
     }
 
-    /// Whether the model answers boxes in window px, without our help.
+    /// `true` if the model answers boxes in window px, without our help.
     fn is_in_px(&self) -> bool {
         match self {
             Self::Columns { .. } | Self::Rows { .. } | Self::Places { places: None, .. } | Self::Final(_) => {

@@ -10,13 +10,13 @@ use crate::WindowFault;
 /// One answer above the floor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
-    /// In window px, finite, `min <= max`.
+    /// Box in window px, finite, `min <= max`.
     pub bbox: WindowBox,
-    /// Greater than the floor.
+    /// Score, greater than the floor.
     pub score: Score,
     /// The best class.
     pub class: u16,
-    /// The column it stood in.
+    /// Column of the answer.
     pub anchor: u32,
 }
 
@@ -54,7 +54,8 @@ impl<'a> RawHead<'a> {
     /// # Errors
     ///
     /// [`WindowFault::NotFinite`] when any score or box, passing or not, is NaN or infinite, and
-    /// [`WindowFault::ScoreRange`] when a best score is no probability: such a model run is broken as a whole.
+    /// [`WindowFault::ScoreRange`] when a best score is not a probability: such a model run is broken as a
+    /// whole.
     pub fn candidates(&self, floor: f32, found: &mut Vec<Candidate>) -> Result<(), WindowFault> {
         for row in 0..Self::BOX_ROWS {
             if !all_finite(self.row(row)) {
@@ -76,7 +77,8 @@ impl<'a> RawHead<'a> {
         Ok(())
     }
 
-    /// The best score of each anchor from `start` on; false when one is not finite.
+    /// Writes the best score of each anchor from `start` on into `best`; `false` when any score is not
+    /// finite.
     fn best_scores(&self, start: usize, best: &mut [f32]) -> bool {
         let len = best.len();
         best.copy_from_slice(&self.row(Self::BOX_ROWS)[start..][..len]);
@@ -93,7 +95,7 @@ impl<'a> RawHead<'a> {
         finite
     }
 
-    /// `None` only for a score that is no number, and those were refused before.
+    /// The answer of one anchor; `None` only for a score of NaN, which was refused before.
     fn candidate(&self, anchor: usize, score: f32) -> Option<Candidate> {
         let class = (0..self.classes)
             .find(|class| self.row(Self::BOX_ROWS + class)[anchor] == score)
@@ -118,7 +120,7 @@ fn not_finite(value: f32) -> u32 {
     u32::from(value.to_bits() & EXPONENT == EXPONENT).wrapping_neg()
 }
 
-/// Whether no value is NaN or infinite.
+/// `true` if no value is NaN or infinite.
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     values.iter().fold(0, |wild, &value| wild | not_finite(value)) == 0
 }
@@ -181,7 +183,7 @@ mod tests {
     }
 
     proptest! {
-        /// The blocks must not show: every anchor count gives what a plain loop gives.
+        /// Blocks must not show: every anchor count gives the result of a plain loop.
         #[test]
         fn blocks_do_not_show(anchors in 1usize..5000, classes in 1usize..4, seed in any::<u32>()) {
             let noise = (0..(4 + classes) * anchors)

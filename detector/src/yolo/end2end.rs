@@ -16,8 +16,8 @@ pub const COLUMNS: usize = 6;
 ///
 /// # Errors
 ///
-/// [`WindowFault`] when a number is NaN or infinite, a score is no probability, or a passing row names a class
-/// outside `classes`.
+/// [`WindowFault`] when a number is NaN or infinite, a score is not a probability, or a passing row names a
+/// class outside `classes`.
 pub fn candidates(
     rows: &[f32],
     columns: usize,

@@ -68,7 +68,7 @@ pub fn overlap(a: &WindowBox, b: &WindowBox) -> f32 {
     if union > 0.0 { shared / union } else { 0.0 }
 }
 
-/// 0 for a box that is inside out.
+/// Area of a box; 0 for one that is inside out.
 fn area(x0: f32, y0: f32, x1: f32, y1: f32) -> f32 {
     (x1 - x0).max(0.0) * (y1 - y0).max(0.0)
 }
@@ -133,7 +133,7 @@ impl Grid {
         self.kept.push(Kept { bbox: *bbox, next });
     }
 
-    /// Whether any kept box has an IoU above `iou` with `bbox`.
+    /// `true` if any kept box has an IoU above `iou` with `bbox`.
     fn suppresses(&self, bbox: &WindowBox, iou: f32) -> bool {
         let (x, y) = centre(bbox);
         let (width, height) = (bbox.max.x - bbox.min.x, bbox.max.y - bbox.min.y);
@@ -165,8 +165,8 @@ impl Level {
         ((y / self.cell) as usize).min(self.rows - 1)
     }
 
-    /// How far apart on one axis the centres of a box with this side and one of this level can lie when
-    /// their IoU is above `iou`.
+    /// Greatest distance on one axis between the centres of a box with this side and one of this level whose
+    /// IoU is above `iou`.
     ///
     /// The IoU is at most (shared length) / (longer side) on either axis, and boxes of sides `a` and `b`
     /// whose centres are `d` apart share at most `(a + b) / 2 - d`: so `d < (a + b) / 2 - iou * max(a, b)`.

@@ -28,7 +28,7 @@ impl Rows<'_> {
     ///
     /// # Errors
     ///
-    /// [`WindowFault`] when a number is NaN or infinite, or a score is no probability.
+    /// [`WindowFault`] when a number is NaN or infinite, or a score is not a probability.
     pub fn candidates(
         &self,
         places: Option<&[Place]>,
@@ -84,8 +84,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// The places of the grids over a window, in the order of rows: stride 8, 16, 32, and 64 where `rows` asks for
-    /// it. `None` when no such set of grids has so many.
+    /// The places of the grids over a window, in the order of rows: stride 8, 16, 32, and 64 where `rows`
+    /// asks for it. `None` when neither set of grids has `rows` places.
     #[must_use]
     pub fn all(width: usize, height: usize, rows: usize) -> Option<Vec<Self>> {
         let sets = [&[8, 16, 32][..], &[8, 16, 32, 64]];

@@ -24,7 +24,7 @@ pub fn outline(mask: &Mask, tolerance: f32) -> Option<Outline> {
 
 /// One part of a mask.
 struct Part {
-    /// By pixel: whether it is in the part.
+    /// By pixel: `true` if it is in the part.
     inside: Vec<bool>,
     /// The first pixel in scan order: nothing of the part is above it.
     first: usize,
@@ -169,7 +169,7 @@ fn right_of((x, y): (i64, i64), heading: usize) -> (i64, i64) {
     }
 }
 
-/// Where the field is zero between the centres of two neighbouring pixels, window px.
+/// Point between the centres of two neighbouring pixels at which the field is zero, window px.
 fn crossing(mask: &Mask, inside: (i64, i64), outside: (i64, i64)) -> WindowPoint {
     let share = match (value(mask, inside), value(mask, outside)) {
         // Not positive outside, so the sum is at least the positive value inside.

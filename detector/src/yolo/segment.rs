@@ -20,7 +20,7 @@ pub struct Prototypes<'a> {
 }
 
 impl<'a> Prototypes<'a> {
-    /// Those of the window at `place` in the batch.
+    /// Prototypes of the window at `place` in the batch.
     ///
     /// # Errors
     ///
@@ -102,12 +102,12 @@ impl PixelRange {
     }
 }
 
-/// Where the pixels of one axis fall on the prototypes' grid.
+/// Places of the pixels of one axis on the prototypes' grid.
 struct Samples {
-    /// The first cell touched, and how many from there on.
+    /// The first cell touched, and the number of cells from there on.
     first: usize,
     span: usize,
-    /// By pixel.
+    /// Cells of each pixel.
     taps: Vec<Tap>,
 }
 
@@ -148,7 +148,7 @@ impl Samples {
     }
 }
 
-/// How surely each pixel of a box belongs to its object.
+/// Mask of one object in its box: a number for each pixel, larger where it more surely belongs to the object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mask {
     /// Column of the first pixel, window px.

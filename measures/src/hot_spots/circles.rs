@@ -3,15 +3,13 @@
 //! A circle of radius r about c holds a cell when c lies in the circle of radius r
 //! about the cell, so the best centre is a point that most of these circles cover.
 //! It can be taken where two of them meet (Chazelle and Lee, Computing 36, 1986).
-//! To look at all such points is quadratic; here the plane is cut into squares, of
-//! each of which it is known how many circles cover all of it and how many touch
-//! it: no centre in it can have more than both together. The most promising square
-//! is looked at first and cut in four, until few circles touch it and their
-//! meeting points can be tried, and none that is left can be better.
+//! Looking at all such points takes quadratic time; here the plane is cut into squares. For each square it is
+//! known how many circles cover all of it and how many touch it: no centre in it can have more than both
+//! together. The most promising square is looked at first and cut in four, until few circles touch it and
+//! their meeting points can be tried, and no square that is left can be better.
 //!
-//! A circle that was chosen before keeps the centres of others two radii away: its
-//! own circle of that radius takes part with its meeting points, and centres inside
-//! of it are none.
+//! A circle that was chosen before keeps the centres of others two radii away: its wall, the circle of that
+//! radius about its centre, takes part with its meeting points, and no centre may lie inside the wall.
 
 use std::{
     cmp::Ordering,
@@ -24,20 +22,20 @@ use super::heap::{Heap, heaps};
 
 type Level0Vector = euclid::Vector2D<f64, Level0Px>;
 
-/// What a distance may be off by, as a share of the radius.
+/// Tolerance of a distance, as a share of the radius.
 const SLACK: f64 = 1e-9;
-/// A square touched by so many circles is decided by their meeting points.
+/// A square touched by at most this many circles is decided by their meeting points.
 const FEW: usize = 24;
 /// A square this small, as a share of the radius, is not cut any more.
 const SMALLEST: f64 = 1e-7;
 
-/// Whether the circle holds a cell.
+/// `true` if the circle holds a cell.
 pub(super) fn holds(centre: Level0Point, radius: f64, cell: Level0Point) -> bool {
     (cell - centre).length() <= radius * (1.0 + SLACK)
 }
 
-/// The best centres, one after the other, and how many cells each circle holds that
-/// none before it holds.
+/// The best centres, one after the other, each with the number of cells that its circle holds and none before
+/// it.
 pub(super) fn best(cells: &[Level0Point], radius: f64, most: usize) -> Vec<(Level0Point, u64)> {
     let mut plane = Plane::new(heaps(cells), radius);
     let mut taken = Vec::new();
@@ -171,8 +169,7 @@ impl Plane {
         part
     }
 
-    /// Those of the circles taken whose wall runs through the square; `None` when
-    /// all of it is behind one.
+    /// Centres of circles taken whose wall runs through the square; `None` when all of it is inside one wall.
     fn walls_near(&self, area: Level0Box, taken: &[Level0Point]) -> Option<Vec<Level0Point>> {
         let wall = 2.0 * self.radius;
         if taken.iter().any(|centre| farthest(area, *centre) < wall * (1.0 - SLACK)) {
@@ -181,8 +178,7 @@ impl Plane {
         Some(taken.iter().copied().filter(|centre| nearest(area, *centre) < wall * (1.0 + SLACK)).collect())
     }
 
-    /// Cells held by a circle about `centre`, a point of the square; none for a
-    /// centre behind a wall.
+    /// Cells held by a circle about `centre`, a point of the square; 0 for a centre inside a wall.
     fn count(&self, square: &Square, walls: &[Level0Point], centre: Level0Point) -> u64 {
         if !self.keeps_away(centre, walls) {
             return 0;
@@ -216,9 +212,9 @@ impl Plane {
         points
     }
 
-    /// A centre near `centre` whose circle holds the same cells with as much room to
-    /// its border as may be: that of the smallest circle around them (by the steps of
-    /// Bădoiu and Clarkson, SODA 2003), where that is free.
+    /// A centre near `centre` whose circle holds the same cells with as much room to its border as possible:
+    /// that of the smallest circle around them (by the steps of Bădoiu and Clarkson, SODA 2003), where that
+    /// is free.
     fn centred(&self, centre: Level0Point, count: u64, taken: &[Level0Point]) -> Level0Point {
         const STEPS: u32 = 2000;
         let near = Self::bins_near(self.bin_of(centre)).filter_map(|bin| self.bins.get(&bin)).flatten();
@@ -247,7 +243,7 @@ struct Square {
     touching: Vec<u32>,
     /// No centre in it has more cells.
     bound: u64,
-    /// Of a first square whose circles were not gathered yet.
+    /// Bin of a first square whose circles are not gathered yet.
     bin: Option<(i64, i64)>,
 }
 
@@ -275,12 +271,12 @@ impl PartialEq for Square {
 
 impl Eq for Square {}
 
-/// From `at` to the nearest point of a box.
+/// Distance from `at` to the nearest point of a box.
 fn nearest(area: Level0Box, at: Level0Point) -> f64 {
     (at.clamp(area.min, area.max) - at).length()
 }
 
-/// From `at` to the farthest corner of a box.
+/// Distance from `at` to the farthest corner of a box.
 fn farthest(area: Level0Box, at: Level0Point) -> f64 {
     let x = (at.x - area.min.x).abs().max((at.x - area.max.x).abs());
     let y = (at.y - area.min.y).abs().max((at.y - area.max.y).abs());
@@ -295,8 +291,8 @@ fn quarters(area: Level0Box) -> [Level0Box; 4] {
     })
 }
 
-/// Where two circles meet; twice the same point where they only touch, also when
-/// rounding parts them by a hair.
+/// Points where two circles meet; twice the same point where they only touch, also when rounding parts them
+/// slightly.
 fn meetings((a, of_a): (Level0Point, f64), (b, of_b): (Level0Point, f64)) -> Option<[Level0Point; 2]> {
     let between = b - a;
     let distance = between.length();

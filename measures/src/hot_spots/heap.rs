@@ -2,7 +2,7 @@
 
 use wsi_types::Level0Point;
 
-/// Cells at one place, told apart for a bound on counts.
+/// Cells at one place, with their number, which bounds on counts are summed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Heap {
     pub(super) at: Level0Point,

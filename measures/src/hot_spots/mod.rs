@@ -1,4 +1,4 @@
-//! Hot spots: where a field of a stated size holds most cells.
+//! Hot spots: places where a field of a stated size holds most cells.
 //!
 //! The position is the best of *all* positions, not of a grid of them: a grid of
 //! steps of half a field misses up to a quarter of the cells. For circles the best
@@ -28,10 +28,10 @@ pub struct HotSpot {
     /// Its reach from the centre in level-0 px: the radius of a circle, half the
     /// side of a square.
     pub reach_px: f64,
-    /// Cells in it, those on its border included; less those that lie on the border
-    /// of a better field, too, and were counted there.
+    /// Cells in it, those on its border included, but without those that lie on the border of a better field,
+    /// too, and were counted there.
     pub cells: u64,
-    /// Its area that exists: of the ground, in mm².
+    /// Area of its part on the ground, in mm².
     pub area_mm2: f64,
     /// The share of the stated area that exists, 0 to 1; less than 1 for a field
     /// that reaches over the border of the ground.
@@ -39,7 +39,7 @@ pub struct HotSpot {
 }
 
 impl HotSpot {
-    /// Cells per mm² of the area that exists; `None` when none does.
+    /// Cells per mm² of the area that exists; `None` when it is 0.
     #[must_use]
     pub fn per_mm2(&self) -> Option<f64> {
         (self.area_mm2 > 0.0).then(|| self.cells as f64 / self.area_mm2)
@@ -51,7 +51,7 @@ impl HotSpot {
         Level0Box::new(self.centre, self.centre).inflate(self.reach_px, self.reach_px)
     }
 
-    /// Whether a cell at `point` is one of its cells.
+    /// `true` if a cell at `point` is one of its cells.
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
         match self.shape {
@@ -84,13 +84,12 @@ impl HotSpot {
 /// those on `ground` count. Fields may reach over the border of the ground; then
 /// [`HotSpot::area_mm2`] is less than the field's. Fields may touch each other.
 ///
-/// The same for any order of the cells. Positions are told apart to a billionth of
-/// a circle's radius, or 1/1024 px for squares; a cell so near to the border of a
-/// field is in it.
+/// The same for any order of the cells. Positions are resolved to a billionth of a circle's radius, or 1/1024
+/// px for squares; a cell this near to the border of a field is in it.
 ///
 /// # Errors
 ///
-/// [`Point`](crate::MeasureError::Point) for a cell whose place is not finite.
+/// [`Point`](crate::MeasureError::Point) for a cell whose position is not finite.
 pub fn hot_spots(
     cells: &[Level0Point],
     mpp: Mpp,
@@ -161,7 +160,7 @@ mod tests {
             assert!((found[0].share - 1.0).abs() < 1e-12, "{shape:?}");
             assert!((found[0].centre - point(110.0, 100.0)).length() < 1e-3, "{:?}", found[0].centre);
             assert!(cells.iter().all(|cell| found[0].contains(*cell)), "{shape:?}");
-            // A hair smaller, and the outer ones are too far from each other.
+            // Slightly smaller, and the outer ones are too far from each other.
             assert_eq!(spots(&cells, shape, 9.9, &Ground::everywhere(), 1)[0].cells, 3, "{shape:?}");
         }
     }

@@ -12,7 +12,7 @@ use wsi_types::Level0Point;
 
 /// Steps per px.
 const STEPS: f64 = 1024.0;
-/// More than any number of cells.
+/// Amount that forbids a place: more than any number of cells.
 const FORBIDDEN: i64 = 1 << 48;
 
 /// A place in steps.
@@ -26,7 +26,7 @@ fn side(half: f64) -> i64 {
     (2.0 * half * STEPS).round() as i64
 }
 
-/// Whether the square about `centre` holds a cell.
+/// `true` if the square about `centre` holds a cell.
 pub(super) fn holds(centre: Level0Point, half: f64, cell: Level0Point) -> bool {
     covers(corner_of(centre, half), side(half), place(cell))
 }
@@ -45,8 +45,8 @@ fn covers((x, y): Place, side: i64, (cell_x, cell_y): Place) -> bool {
     (x..=x + side).contains(&cell_x) && (y..=y + side).contains(&cell_y)
 }
 
-/// The best centres, one after the other, and how many cells each square holds that
-/// none before it holds.
+/// The best centres, one after the other, each with the number of cells that its square holds and none before
+/// it.
 pub(super) fn best(cells: &[Level0Point], half: f64, most: usize) -> Vec<(Level0Point, u64)> {
     let side = side(half);
     let mut cells: Vec<Place> = cells.iter().map(|cell| place(*cell)).collect();
@@ -98,7 +98,7 @@ fn best_corner(cells: &[Place], side: i64, taken: &[Place]) -> Option<(Place, u6
     best.map(|(corner, count)| (corner, count as u64))
 }
 
-/// Where corners have to be tried along one axis, rising.
+/// Coordinates at which corners have to be tried along one axis, ascending.
 fn stops(cells: impl Iterator<Item = i64>, side: i64, taken: impl Iterator<Item = i64>) -> Vec<i64> {
     let mut stops: Vec<i64> = cells.map(|at| at - side).chain(taken.map(|at| at + side)).collect();
     stops.sort_unstable();
@@ -106,13 +106,13 @@ fn stops(cells: impl Iterator<Item = i64>, side: i64, taken: impl Iterator<Item 
     stops
 }
 
-/// Which of the rising `rows` lie from `first` to `last`.
+/// Places of those of the ascending `rows` that lie from `first` to `last`, both included.
 fn between(rows: &[i64], first: i64, last: i64) -> std::ops::Range<usize> {
     rows.partition_point(|row| *row < first)..rows.partition_point(|row| *row <= last)
 }
 
-/// The corner whose square holds the same cells with as much room on all sides as
-/// may be, where that is free.
+/// The corner whose square holds the same cells with as much room on all sides as possible, where that is
+/// free.
 fn centred(corner: Place, count: u64, cells: &[Place], side: i64, taken: &[Place]) -> Place {
     let extent = held(cells, corner, side).fold(None, |extent: Option<[i64; 4]>, &(x, y)| {
         let [x0, y0, x1, y1] = extent.unwrap_or([x, y, x, y]);
@@ -131,11 +131,11 @@ fn held(cells: &[Place], corner: Place, side: i64) -> impl Iterator<Item = &Plac
     in_reach.filter(move |cell| covers(corner, side, **cell))
 }
 
-/// Numbers in a row of places: adding to a range, and finding the largest, in the
-/// logarithm of their number.
+/// Numbers in a row of places: adding to a range and finding the largest take time logarithmic in their
+/// number.
 struct SegmentTree {
     places: usize,
-    /// By node: what was added to all of it, and the largest below it with that.
+    /// By node: the amount added to all of it, and the largest number below it, that amount included.
     nodes: Vec<(i64, i64)>,
 }
 

@@ -1,4 +1,4 @@
-//! How densely cells lie, as a veil over an overview.
+//! Density of cells, as a veil over an overview.
 
 use wsi_types::{Level0Point, Rgb};
 
@@ -13,7 +13,7 @@ use crate::error::ReportError;
 pub(super) struct Density {
     /// Near a border a square is judged by the tissue around it alone, so that it does not fade.
     per_mm2: Grid,
-    /// How much of each square is seen tissue, 0 to 1.
+    /// Share of each square that is seen tissue, 0 to 1.
     seen: Grid,
 }
 
@@ -23,11 +23,11 @@ const SQUARE_PX: usize = 4;
 /// to a Gaussian (Wells 1986).
 const BLUR_SQUARES: usize = 2;
 
-/// Dark to light; after the viridis map of Smith and van der Walt (CC0).
+/// Colours of the veil, dark to light; after the viridis map of Smith and van der Walt (CC0).
 const COLOURS: [Rgb; 5] = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
 impl Density {
-    /// `um_per_px` is that of the picture.
+    /// Density of cells with these `centres` over a view; `um_per_px` is that of its picture.
     pub(super) fn of(
         view: &View,
         ground: &Ground,
@@ -149,8 +149,7 @@ fn joined(from: f64, to: f64, share: f64) -> f64 {
     from + (to - from) * share
 }
 
-/// How much of the slide a share of the top density covers: nothing where there
-/// are no cells.
+/// Opacity of the veil, 0 to 1, for a share of the top density; 0 where there are no cells.
 fn cover(share: f64) -> f64 {
     0.72 * (share / 0.4).min(1.0)
 }
@@ -161,14 +160,14 @@ pub struct DensityMap {
     pub png: Vec<u8>,
     /// Cells per mm² in the lightest colour.
     pub top: f64,
-    /// Width and height of what the picture spans, in level-0 px: the slide,
-    /// filled up to whole squares.
+    /// Width and height of the area that the picture spans, in level-0 px: the slide, filled up to whole
+    /// squares.
     pub level0_px: [f64; 2],
 }
 
 /// The map's squares along its longer side, at most.
 const MAP_SQUARES: f64 = 180.0;
-/// Smaller squares would show single cells.
+/// Smallest side of a square, µm: smaller ones would show single cells.
 const SMALLEST_SQUARE_UM: f64 = 12.0;
 
 /// Draws the density of cells with these `centres` over a slide of `slide_px`

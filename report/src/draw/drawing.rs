@@ -16,11 +16,11 @@ pub type Legend = (Rgb, String);
 /// An area to be drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Area {
-    /// Closed rings in level-0 px; what lies in an even number of them is outside.
+    /// Closed rings in level-0 px; a point in an even number of them is outside.
     pub rings: Vec<Vec<Level0Point>>,
-    /// Of its border, and of the veil over it.
+    /// Colour of its border, and of the veil over it.
     pub colour: Rgb,
-    /// How dense that veil is, 0 to 1.
+    /// Opacity of that veil, 0 to 1.
     pub veil: f64,
 }
 
@@ -33,8 +33,8 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// On the slide, or on `region` of level 0, in a picture whose longer side is at most `max_side` px. Pixels are never
-    /// enlarged. Tiles that cannot be read are grey.
+    /// A drawing on the slide, or on `region` of level 0, in a picture whose longer side is at most
+    /// `max_side` px. Pixels are never enlarged. Tiles that cannot be read are grey.
     #[must_use]
     pub fn new(slide: &dyn Slide, region: Option<Level0Box>, max_side: usize) -> Self {
         let view = View::read(slide, region, max_side);

@@ -7,7 +7,7 @@ use wsi_types::RgbBuffer;
 
 use crate::error::ReportError;
 
-/// Where a picture is to be written, and as what.
+/// Path and format of a picture to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFile {
     path: PathBuf,
@@ -21,7 +21,7 @@ enum Format {
 }
 
 impl PictureFile {
-    /// The suffix decides: `.png`, `.jpg` or `.jpeg`. A device or pipe gets a PNG.
+    /// Takes the format from the suffix: `.png`, `.jpg` or `.jpeg`. A device or pipe gets a PNG.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl PictureFile {
     }
 }
 
-/// Whether something is there that is neither a file nor a folder.
+/// `true` if something is there that is neither a file nor a folder.
 fn is_device(path: &Path) -> bool {
     path.metadata().is_ok_and(|facts| !facts.is_file() && !facts.is_dir())
 }

@@ -70,8 +70,7 @@ pub(super) fn width(text: &str, height: f64) -> f64 {
     (units - GAP).max(0.0) * height / TOP
 }
 
-/// From and to of every stroke of a text, px right of its left end and above
-/// its baseline.
+/// Start and end of every stroke of a text, px right of its left end and above its baseline.
 pub(super) fn strokes(text: &str, height: f64) -> Vec<((f64, f64), (f64, f64))> {
     let unit = height / TOP;
     let mut left = 0.0;

@@ -1,11 +1,11 @@
-//! The tissue that was seen, as what densities are divided by.
+//! The tissue that was seen: densities are cells per area of it.
 
 use std::ops::Range;
 
 use dataset::SeenTissue;
 use wsi_types::Level0Point;
 
-/// Tissue of a slide in which windows had results: a coarse picture of yes and no over the whole slide.
+/// Tissue of a slide in which windows had results: a coarse yes-or-no picture of the whole slide.
 #[derive(Debug, Clone)]
 pub struct Ground {
     size: (usize, usize),
@@ -15,13 +15,13 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// From a picture of `size`, row by row, over a slide of `slide_px` level-0 px.
+    /// Ground from a picture of `size`, row by row, over a slide of `slide_px` level-0 px.
     pub(super) fn new(size: (usize, usize), seen: Vec<bool>, slide_px: [u32; 2]) -> Self {
         let [width, height] = slide_px.map(f64::from);
         Self { size, seen, step: [width / size.0.max(1) as f64, height / size.1.max(1) as f64] }
     }
 
-    /// What the coverage picture of a slide of `slide_px` level-0 px shows.
+    /// Ground that the coverage picture of a slide of `slide_px` level-0 px shows.
     #[must_use]
     pub fn from_coverage(coverage: &SeenTissue, slide_px: [u32; 2]) -> Self {
         Self::new(coverage.size(), coverage.seen().to_vec(), slide_px)
@@ -33,14 +33,14 @@ impl Ground {
         Self::new((1, 1), vec![true], slide_px)
     }
 
-    /// Whether a point lies on it.
+    /// `true` if a point lies on it.
     pub(super) fn holds(&self, point: Level0Point) -> bool {
         let (x, y) = (point.x / self.step[0], point.y / self.step[1]);
         let inside = x >= 0.0 && y >= 0.0 && x < self.size.0 as f64 && y < self.size.1 as f64;
         inside && self.seen[y as usize * self.size.0 + x as usize]
     }
 
-    /// How much of each square it is, 0 to 1, row by row; exact by area.
+    /// Share of each square that it covers, 0 to 1, row by row; exact by area.
     pub(super) fn shares(&self, squares: &Squares) -> Vec<f64> {
         let mut shares = vec![0.0; squares.columns * squares.rows];
         for y in 0..self.size.1 {
@@ -55,7 +55,7 @@ impl Ground {
         shares
     }
 
-    /// How much of the width of each column of squares one of its lines fills.
+    /// Share of the width of each column of squares that line `y` of it covers, 0 to 1.
     fn shares_of_line(&self, y: usize, squares: &Squares) -> Vec<f64> {
         let mut shares = vec![0.0; squares.columns];
         let seen = (0..self.size.0).filter(|x| self.seen[y * self.size.0 + x]);
@@ -76,7 +76,7 @@ pub(super) struct Squares {
     pub(super) rows: usize,
     /// Upper left corner of the first.
     pub(super) origin: Level0Point,
-    /// Level-0 px.
+    /// Side of each, level-0 px.
     pub(super) side_px: f64,
 }
 
@@ -89,7 +89,7 @@ impl Squares {
         inside.then(|| away.y as usize * self.columns + away.x as usize)
     }
 
-    /// The squares along an axis of `count` that a range of level-0 px from their origin shares a part with, each with
+    /// The squares along an axis of `count` that a range of level-0 px from their origin overlaps, each with
     /// the share of its side.
     fn overlaps(&self, range: Range<f64>, count: usize) -> impl Iterator<Item = (usize, f64)> {
         let (from, to) = (range.start / self.side_px, range.end / self.side_px);

@@ -12,7 +12,7 @@ use super::{
     view::{PictureBox, PicturePoint, View},
 };
 
-/// What a montage shows.
+/// Contents of a montage.
 #[derive(Debug, Clone, Copy)]
 pub struct Montage<'a> {
     /// All cells of the slide.

@@ -1,4 +1,4 @@
-//! Which pixels lie inside rings.
+//! Pixels that lie inside rings.
 
 use std::ops::Range;
 

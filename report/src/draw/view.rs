@@ -10,7 +10,7 @@ pub(super) type PictureBox = euclid::Box2D<f64, PicturePx>;
 pub(super) type PictureVector = euclid::Vector2D<f64, PicturePx>;
 pub(super) type PicturePoint = euclid::Point2D<f64, PicturePx>;
 
-/// What shows in place of a tile that cannot be read.
+/// Colour in place of a tile that cannot be read.
 const UNREADABLE: [u8; 3] = [128, 128, 128];
 
 /// A part of level 0 seen in a picture.
@@ -18,7 +18,7 @@ const UNREADABLE: [u8; 3] = [128, 128, 128];
 pub(super) struct View {
     /// The pixels.
     pub(super) picture: RgbBuffer,
-    /// What they show; the picture's corner lies on its `min`.
+    /// Part of level 0 that they show; the picture's corner lies on its `min`.
     pub(super) region: Level0Box,
     /// Level-0 px per picture px, at least 1.
     pub(super) level0_per_px: f64,
@@ -47,7 +47,7 @@ impl View {
         seen.then(|| PictureBox::new(self.point(bounds.min), self.point(bounds.max)))
     }
 
-    /// A point of level 0 in picture px, be it outside.
+    /// A point of level 0 in picture px, also when it lies outside.
     pub(super) fn point(&self, point: wsi_types::Level0Point) -> PicturePoint {
         let away = (point - self.region.min) / self.level0_per_px;
         PicturePoint::new(away.x, away.y)

@@ -21,7 +21,7 @@ struct Axis<'a> {
 }
 
 impl<'a> Axis<'a> {
-    /// From 0 to 1.
+    /// An axis from 0 to 1.
     fn share(name: &'a str) -> Self {
         Self { range: 0.0..1.0, name, number: short }
     }
@@ -86,8 +86,8 @@ pub(super) fn froc<'a>(
     chart.map(Some)
 }
 
-/// Share that is right over mean score, by bin: on the diagonal scores mean what
-/// they say. Larger dots are of more predictions.
+/// Share that is right over mean score, by bin: on the diagonal a score is the probability of being right.
+/// Larger dots are of more predictions.
 pub(super) fn reliability(classes: &[Coloured<'_>]) -> Result<String, ReportError> {
     sized(WIDTH, HEIGHT, |area| {
         let mut chart = axes(area, &Axis::share("mean score"), &Axis::share("share that is right"))?;
@@ -105,8 +105,8 @@ pub(super) fn reliability(classes: &[Coloured<'_>]) -> Result<String, ReportErro
     })
 }
 
-/// Bland and Altman's plot: by image, predicted less true over their mean, with
-/// the bias and its limits of agreement. `None` for fewer than two images.
+/// Bland and Altman's plot: by image, predicted minus true over their mean, with the bias and its limits of
+/// agreement. `None` for fewer than two images.
 pub(super) fn counts(class: &ClassReport) -> Result<Option<String>, ReportError> {
     let Some((bias, (low, high))) = class.counts.bias.zip(class.counts.limits) else { return Ok(None) };
     let point = |&(truth, predicted): &(u32, u32)| {
@@ -172,7 +172,7 @@ fn dots(
     Ok(())
 }
 
-/// Up to two decimals, none that say nothing.
+/// A number with up to two decimals, without zeros at the end.
 fn short(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

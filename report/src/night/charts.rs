@@ -39,23 +39,22 @@ pub(super) fn class_bars(classes: &[ClassFigures], analysed_mm2: f64) -> Result<
     })
 }
 
-/// Cells by score, the classes one on the other.
+/// Cells by score, the classes stacked.
 pub(super) fn score_histogram(classes: &[ClassFigures]) -> Result<String, ReportError> {
     let stacks = Stacks::new(classes, |class| &class.scores, SCORE_BINS / 20, 1.0 / SCORE_BINS as f64);
     stacks.draw("score", 0.0..1.0)
 }
 
-/// Cells by diameter, the classes one on the other.
+/// Cells by diameter, the classes stacked.
 pub(super) fn size_histogram(classes: &[ClassFigures]) -> Result<String, ReportError> {
     let stacks = Stacks::new(classes, |class| &class.diameters, 5, DIAMETER_STEP_UM);
     let end = stacks.end().max(5.0);
     stacks.draw("diameter of a circle of the same area, µm", 0.0..end)
 }
 
-/// How many cells there would be with another threshold, by class: above the one
-/// that was used from their scores, below from `merged`, as far down as raw
-/// detections were kept. A grey line stands at `used`, where both sides of it are
-/// known.
+/// Number of cells there would be with another threshold, by class: above the one that was used from their
+/// scores, below from `merged`, as far down as raw detections were kept. A grey line stands at `used`, where
+/// both sides of it are known.
 pub(super) fn count_by_threshold(
     classes: &[ClassFigures],
     merged: &[ThresholdCount],
@@ -99,10 +98,9 @@ fn threshold_line(class: &ClassFigures, first: usize, below: &[&ThresholdCount])
     points
 }
 
-/// One bar for each slide: cells per mm², classes one on the other. `slides`
-/// are in order, each with the density of its classes by colour. `pages` is the
-/// chart's width in those of the others: one that is shown smaller than drawn
-/// cannot be read.
+/// One bar for each slide: cells per mm², the classes stacked. `slides` are in order, each with the density
+/// of its classes by colour. `pages` is the width of the chart in widths of the others: one that is shown
+/// smaller than drawn cannot be read.
 pub(super) fn cohort_bars(slides: &[Vec<(usize, f64)>], pages: u32) -> Result<String, ReportError> {
     let total = |slide: &Vec<(usize, f64)>| slide.iter().map(|(_, density)| density).sum::<f64>();
     let most = slides.iter().map(total).fold(0.0, f64::max);
@@ -174,7 +172,7 @@ impl Stacks {
         self.classes.first().map_or(0, |(_, counts)| counts.len())
     }
 
-    /// Where all but one in two hundred of the counts end.
+    /// Value below which all but one in two hundred of the counts lie.
     fn end(&self) -> f64 {
         let all: u64 = (0..self.bins()).map(|bin| self.height(bin)).sum();
         let mut above = 0;
@@ -240,7 +238,7 @@ fn framed<'a, 'b>(
     Ok(chart)
 }
 
-/// Up to two decimals, none that say nothing.
+/// A number with up to two decimals, without zeros at the end.
 fn short(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -308,7 +306,7 @@ mod tests {
     fn the_count_falls_as_the_threshold_rises() {
         let name = class(0).name;
         let count = |min_score, cells| ThresholdCount { min_score, cells: [(name.clone(), cells)].into() };
-        // Those from the threshold of the run on say what the scores say.
+        // Counts from the threshold of the run on are those that the scores give.
         let merged = [count(0.1, 40), count(0.2, 21), count(0.3, 15), count(0.9, 5)];
         let below: Vec<_> = merged.iter().take(2).collect();
         let line = threshold_line(&class(0), 30, &below);

@@ -1,4 +1,4 @@
-//! The first page: what is to be looked at, then all slides as one.
+//! The first page: slides to be looked at, then all slides together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,25 +31,25 @@ const BARS: usize = 120;
 pub(super) struct Cohort<'a> {
     /// Date and time of the report.
     pub(super) now: &'a str,
-    /// What the files of slides are called, in a private report.
+    /// Names of the files of slides, in a private report.
     pub(super) names: Option<&'a FileNames>,
-    /// In the order they are shown.
+    /// All slides, in the order they are shown.
     pub(super) slides: Vec<CohortSlide>,
 }
 
-/// What the first page shows of a slide.
+/// Contents of the first page for one slide.
 pub(super) struct CohortSlide {
     account: RunAccount,
     /// Name, colour and cells of each class.
     classes: Vec<(String, usize, u64)>,
-    /// Where its section is; none for a failed slide.
+    /// Address of its section; none for a failed slide.
     href: Option<String>,
     /// Its picture, where that is on the same page.
     thumbnail: Option<Markup>,
 }
 
 impl CohortSlide {
-    /// Of a slide whose section is on this `page`; empty: on the first.
+    /// A slide whose section is on this `page`; an empty one is the first page.
     pub(super) fn new(slide: SlideReport, page: String) -> Self {
         let thumbnail = if page.is_empty() { thumbnail(&slide) } else { None };
         let classes = slide.figures.iter().flat_map(|figures| &figures.classes);
@@ -61,7 +61,7 @@ impl CohortSlide {
         }
     }
 
-    /// Of a slide without results.
+    /// A slide without results.
     pub(super) fn failed(account: RunAccount) -> Self {
         Self { account, classes: Vec::new(), href: None, thumbnail: None }
     }
@@ -104,7 +104,7 @@ impl Cohort<'_> {
         Ok(document(&format!("slidemill report: {count}"), "", &body).into_string())
     }
 
-    /// When it was written, and for whom.
+    /// Notes on the time of writing and, in a private report, on who may see it.
     pub(super) fn mark(&self) -> Markup {
         html! {
             @if self.names.is_some() {
@@ -183,7 +183,7 @@ impl Cohort<'_> {
         }
     }
 
-    /// What a slide goes by, linked to its section.
+    /// Name of a slide, linked to its section.
     fn called(&self, slide: &CohortSlide) -> Markup {
         let id = &slide.account.slide;
         let name = self.names.and_then(|names| names.get(id.as_str()));
@@ -289,7 +289,7 @@ impl Cohort<'_> {
     /// Models and settings, each with the number of slides it was used for when
     /// that is not all.
     fn methods(&self) -> Markup {
-        /// In every account, and different in each.
+        /// Settings that are in every account, and different in each.
         const OF_ONE_SLIDE: [&str; 2] = ["slide_content", "mpp"];
         let mut models = BTreeSet::new();
         let mut settings: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -322,17 +322,17 @@ impl Cohort<'_> {
     }
 }
 
-/// Whether a column of the table holds words.
+/// `true` if a column of the table holds words.
 fn holds_text(head: &str) -> bool {
     matches!(head, "Slide" | "Outcome")
 }
 
-/// Whether a column of the table has room on a small screen.
+/// `true` if a column of the table has room on a small screen.
 fn is_on_phones(head: &str) -> bool {
     matches!(head, "Slide" | "Outcome" | "Cells" | "Cells per mm²")
 }
 
-/// A number as text, and as what the table is sorted by.
+/// A cell of the table: a number as text, and the value that the table is sorted by.
 fn number(value: Option<f64>, class: &str, text: impl Fn(f64) -> String) -> Markup {
     html! {
         @match value {

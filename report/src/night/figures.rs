@@ -1,4 +1,4 @@
-//! What the charts of one slide show, counted in one pass over its cells.
+//! Figures for the charts of one slide, counted in one pass over its cells.
 
 use std::path::Path;
 
@@ -17,14 +17,14 @@ pub(super) const SCORE_BINS: usize = 100;
 pub(super) const DIAMETER_BINS: usize = 300;
 pub(super) const DIAMETER_STEP_UM: f64 = 0.2;
 
-/// What is read of each cell.
+/// Columns that are read of each cell.
 const COLUMNS: [&str; 6] = ["class_id", "class_name", "score", "x_px", "y_px", "area_um2"];
 
 /// One class on one slide.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ClassFigures {
     pub(super) name: String,
-    /// Which colour its charts take.
+    /// Number of the colour that its charts take.
     pub(super) colour: usize,
     pub(super) cells: u64,
     /// Cells by score, in steps of 1/[`SCORE_BINS`].
@@ -37,7 +37,8 @@ pub(super) struct ClassFigures {
 /// All classes on one slide, and where the cells lie.
 pub(super) struct Figures {
     pub(super) classes: Vec<ClassFigures>,
-    /// `None` for an account that does not say how large the slide is, and without a picture of what was seen.
+    /// `None` for an account that does not state the size of the slide, and without a picture of the tissue
+    /// seen.
     pub(super) density: Option<DensityMap>,
 }
 
@@ -46,7 +47,7 @@ impl Figures {
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
+    /// When the table cannot be read.
     pub(super) fn count(
         table: &Path,
         analysis: &Analysis,

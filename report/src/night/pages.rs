@@ -12,15 +12,15 @@ use maud::{Markup, html};
 use super::cohort::Cohort;
 use crate::{error::ReportError, page::document};
 
-/// Where the pages of a report lie.
+/// Paths of the pages of a report.
 pub(super) struct Pages<'a> {
     dataset: &'a Dataset,
     first: PathBuf,
-    /// Beside the first page.
+    /// Folder of further pages, beside the first page.
     folder: PathBuf,
 }
 
-/// Its last part, which links have too.
+/// Last part of the path of that folder, which links have too.
 const FOLDER: &str = "report";
 
 impl<'a> Pages<'a> {
@@ -33,7 +33,8 @@ impl<'a> Pages<'a> {
         Self { dataset, first: folder.join("report.html"), folder: folder.join(FOLDER) }
     }
 
-    /// Writes the page that people open, unless another job made one of more accounts meanwhile, and gives its path.
+    /// Writes the page that people open, unless another job made one of more accounts meanwhile, and returns
+    /// its path.
     pub(super) fn write_first(
         &self,
         make: impl Fn() -> Result<String, ReportError>,
@@ -48,7 +49,7 @@ impl<'a> Pages<'a> {
         self.write(&self.folder.join(file_name(place)), html)
     }
 
-    /// The address of a further page, as the first page has it.
+    /// Address of a further page, for links on the first page.
     pub(super) fn href(&self, place: usize) -> String {
         format!("{FOLDER}/{}", file_name(place))
     }
