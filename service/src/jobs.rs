@@ -300,13 +300,12 @@ impl Jobs {
             Some(Progress::Windows(windows, _)) => turn.is_told_already(windows),
             _ => false,
         };
-        if !is_rare {
-            if let Some(log) = &mut turn.log
-                && log.append(event).is_err()
-            {
-                // The disk is full or gone: the job itself will say so.
-                turn.log = None;
-            }
+        if !is_rare
+            && let Some(log) = &mut turn.log
+            && log.append(event).is_err()
+        {
+            // The disk is full or gone: the job itself will say so.
+            turn.log = None;
         }
         let mut inner = self.lock();
         if let (Some(progress), Some(entry)) = (progress, inner.jobs.get_mut(&turn.task.id)) {

@@ -80,7 +80,6 @@ impl Service {
     }
 
     /// Its routes, for tests and for servers of another kind. No job runs.
-    #[must_use]
     pub fn router(&self) -> Router {
         router(Arc::clone(&self.app))
     }
