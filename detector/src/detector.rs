@@ -1,6 +1,6 @@
 //! The contract of every detector: a batch of windows in, detections out.
 
-use wsi_types::{Detection, WindowIndex};
+use wsi_types::{Detection, Mpp, WindowIndex};
 
 use crate::{DetectorError, Manifest, WindowFault};
 
@@ -100,6 +100,8 @@ pub struct DetectSettings {
     pub keep_raw: bool,
     /// Corners of outlines closer than this to the line without them are left out, px; 0 keeps all.
     pub outline_tolerance_px: f32,
+    /// Of the windows, where it is another than the model's own; heads of points count in µm.
+    pub mpp: Option<Mpp>,
 }
 
 impl DetectSettings {
@@ -118,6 +120,7 @@ impl DetectSettings {
             class_agnostic: false,
             keep_raw: false,
             outline_tolerance_px: Self::DEFAULT_OUTLINE_TOLERANCE_PX,
+            mpp: None,
         }
     }
 }
@@ -131,6 +134,7 @@ impl Default for DetectSettings {
             class_agnostic: false,
             keep_raw: false,
             outline_tolerance_px: Self::DEFAULT_OUTLINE_TOLERANCE_PX,
+            mpp: None,
         }
     }
 }

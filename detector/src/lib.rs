@@ -8,6 +8,7 @@ mod error;
 pub mod manifest;
 mod onnx;
 mod pieces;
+mod points;
 pub mod pump;
 mod report;
 pub mod scripted;

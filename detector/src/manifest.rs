@@ -9,11 +9,13 @@ mod file;
 mod head;
 mod literal;
 mod named;
+mod points;
 mod read;
 
 use serde::{Deserialize, Serialize};
 use wsi_types::{ModelClass, Mpp};
 
+pub use self::points::Points;
 pub(crate) use self::{file::ManifestFile, read::manifest_of};
 
 /// What a model promises.
@@ -35,6 +37,8 @@ pub struct Manifest {
     pub head: Head,
     /// What told so.
     pub head_source: HeadSource,
+    /// What makes objects of its maps; of a head of points only.
+    pub points: Option<Points>,
     /// What it tells apart; at least one, in the order of [`ModelClass`].
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
@@ -91,6 +95,7 @@ impl Manifest {
             task: Task::Detect,
             head: Head::Detect,
             head_source: HeadSource::Stated,
+            points: None,
             classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),
             mpp,
             max_object_um: None,
@@ -215,6 +220,11 @@ pub enum Head {
         /// Whether the score is a fifth column of the corners.
         joined: bool,
     },
+    /// Maps `[B, K, rows, columns]` whose peaks are objects.
+    Points {
+        /// How their values become probabilities.
+        activation: Activation,
+    },
 }
 
 impl Head {
@@ -227,7 +237,8 @@ impl Head {
             | Self::Objectness { .. }
             | Self::DetrRows
             | Self::Detr { .. }
-            | Self::DetrFinal { .. } => 0,
+            | Self::DetrFinal { .. }
+            | Self::Points { .. } => 0,
             Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
         }
     }
@@ -241,8 +252,14 @@ impl Head {
             | Self::DetrRows
             | Self::Detr { .. }
             | Self::DetrFinal { .. } => true,
-            Self::Detect | Self::Segment { .. } | Self::Objectness { .. } => false,
+            Self::Detect | Self::Segment { .. } | Self::Objectness { .. } | Self::Points { .. } => false,
         }
+    }
+
+    /// Whether it may answer several times for one object, so that boxes that agree are one.
+    #[must_use]
+    pub fn has_duplicates(self) -> bool {
+        matches!(self, Self::Detect | Self::Segment { .. } | Self::Objectness { .. })
     }
 }
 
@@ -315,6 +332,7 @@ impl std::fmt::Display for Head {
             Self::Detr { activation, background } => write!(f, "detr, {activation}, background {background}"),
             Self::DetrFinal { joined: false } => f.write_str("detr-final"),
             Self::DetrFinal { joined: true } => f.write_str("detr-final, scores with boxes"),
+            Self::Points { activation } => write!(f, "points, {activation}"),
         }
     }
 }

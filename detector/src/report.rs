@@ -58,6 +58,12 @@ fn notes(manifest: &Manifest) -> Vec<String> {
         notes.push("it does not say its largest object: --overlap auto cannot be used".to_owned());
     }
     notes.extend(limit_note(manifest));
+    if manifest.points.is_some() {
+        notes.push(
+            "it says where objects are, not how large: boxes and areas of its cells are nominal, of points.diameter_um"
+                .to_owned(),
+        );
+    }
     if manifest.head_source == HeadSource::Open {
         notes.push(
             "the sides of its output are open and nothing says whether duplicates are gone: it is read as boxes by \
@@ -124,6 +130,9 @@ impl fmt::Display for ModelReport {
         for (name, shape) in &m.outputs {
             line("output", &format!("{name} {}", Dim::list(shape)))?;
         }
+        if let Some(points) = &m.points {
+            line("points", points)?;
+        }
         for name in &m.unread {
             line("output", &format!("{name} is not read"))?;
         }
@@ -184,6 +193,10 @@ fn head_line(head: Head, classes: usize) -> String {
         Head::Detr { activation, background } => detr_line(classes, activation, background),
         Head::DetrFinal { joined: false } => {
             "[B, K, 4]: two corners in px; scores and labels [B, K]".to_owned()
+        }
+        Head::Points { activation } => {
+            let values = if activation == Activation::None { "probabilities" } else { "through a sigmoid" };
+            format!("[B, K, rows, columns]: maps whose peaks are objects, {values}")
         }
         Head::DetrFinal { joined: true } => {
             "[B, K, 5]: two corners in px and a score; labels [B, K]".to_owned()

@@ -6,7 +6,7 @@ use wsi_types::{ModelFacts, Mpp};
 
 use crate::{
     Manifest,
-    manifest::{Head, Normalisation},
+    manifest::{Head, Normalisation, Points},
 };
 
 /// The part of a [`Manifest`] that decides what is found. A window ledger holds it, so that raw detections can be merged
@@ -36,6 +36,9 @@ pub struct MergeTerms {
     /// What pieces of a larger window share, px; `None`: as its largest object asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece_overlap_px: Option<u32>,
+    /// What makes objects of its maps; of a head of points only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<Points>,
     /// How it answers.
     pub head: Head,
     /// How bytes become its tensor.
@@ -64,6 +67,7 @@ impl Manifest {
             stride: self.stride,
             fixed_input: self.fixed_input(),
             piece_overlap_px: self.piece_overlap_px,
+            points: self.points.clone(),
             head: self.head,
             normalisation: self.normalisation,
         }

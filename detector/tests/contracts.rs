@@ -74,7 +74,7 @@ fn objects(rows: &[Row]) -> Vec<&Row> {
 
 #[test]
 fn boxes_and_scores_are_those_of_their_framework() {
-    for name in ["rt-detr", "yolos", "rf-detr", "d-fine"] {
+    for name in ["rt-detr", "yolos", "rf-detr", "d-fine", "points"] {
         let Reference { framework, side, conf, found: theirs } = reference(name);
         let Some(result) = answer(name, side, conf) else { return };
         assert!(!result.is_full, "{name}");
@@ -110,6 +110,35 @@ fn each_is_told_by_the_names_of_its_outputs() {
         assert_eq!((report.manifest.head, report.manifest.head_source), (head, HeadSource::Names), "{name}");
         assert!(report.to_string().contains("at most 12 objects per window"), "{report}");
         assert!(report.bytes <= 200_000, "{name}: {} bytes", report.bytes);
+    }
+}
+
+#[test]
+fn points_are_asked_for_what_their_maps_do_not_say() {
+    let beside = tempfile::tempdir().unwrap();
+    let bare = beside.path().join("points.onnx");
+    std::fs::copy(path("points"), &bare).unwrap();
+    let manifest = std::fs::read_to_string(path("points").with_extension("toml")).unwrap();
+    let said = |wanted: &str, instead: &str| {
+        assert!(manifest.contains(wanted), "{wanted}");
+        std::fs::write(bare.with_extension("toml"), manifest.replace(wanted, instead)).unwrap();
+        describe(&bare).map(|report| report.manifest.nms_iou).map_err(|error| error.to_string())
+    };
+    // (8 - 2.5) / (8 + 2.5), and no less: the nearest neighbours are two objects.
+    let iou = f64::from(said("mpp", "mpp").unwrap());
+    assert!(iou > 5.5 / 10.5 && iou < 5.5 / 10.5 + 1e-6);
+    for (wanted, instead, expected) in [
+        ("diameter_um = 8.0", "", "points.diameter_um: is missing"),
+        ("channels = [2, 5]", "", "there are 6 maps for 2 classes"),
+        ("channels = [2, 5]", "channels = [2, 6]", "names map 6, but there are 6, counted from 0"),
+        ("channels = [2, 5]", "channels = [2]", "names 1 maps for 2 classes"),
+        ("mpp = 0.5", "", "mpp: is missing"),
+        ("mpp = 0.5", "mpp = 0.5\nnms_iou = 0.4", "nms_iou: is 0.4, but boxes"),
+        ("activation = \"sigmoid\"", "activation = \"softmax\"", "activation: is softmax"),
+        ("head = \"points\"", "head = \"detect\"", "no known head"),
+    ] {
+        let message = said(wanted, instead).unwrap_err();
+        assert!(message.contains(expected), "{message}");
     }
 }
 

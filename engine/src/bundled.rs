@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use detector::{DetectSettings, Device, ModelReport, OnnxDetector, SessionSettings};
+use wsi_types::Mpp;
 
 use crate::error::JobError;
 
@@ -91,6 +92,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) nms_iou: f32,
     /// Lowest score of the detections that are given.
     pub(crate) score_floor: f32,
+    /// Of its windows.
+    pub(crate) mpp: Mpp,
 }
 
 impl Opening<'_> {
@@ -127,7 +130,8 @@ impl Opening<'_> {
     fn detect(&self) -> DetectSettings {
         // The detector drops detections at its floor, a threshold keeps them.
         let score_floor = self.score_floor.next_down();
-        DetectSettings { score_floor, nms_iou: self.nms_iou, ..DetectSettings::default() }
+        let mpp = Some(self.mpp);
+        DetectSettings { score_floor, nms_iou: self.nms_iou, mpp, ..DetectSettings::default() }
     }
 }
 

@@ -38,7 +38,11 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     ];
     // Of jobs with pieces alone: the others are what they were without it.
     let pieces = opening::pieces(settings, models).map(|pieces| ("pieces", pieces));
-    MadeWith::new(always.into_iter().chain(pieces))
+    // And of models of points.
+    let has_points = models.each.iter().any(|model| model.terms.points.is_some());
+    let points =
+        has_points.then(|| ("model_points", models.joined(|model| or_none(model.terms.points.as_ref()))));
+    MadeWith::new(always.into_iter().chain(pieces).chain(points))
 }
 
 fn or_none(value: Option<impl fmt::Display>) -> String {
@@ -85,7 +89,7 @@ pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWi
 mod tests {
     use detector::{
         Manifest, MergeTerms,
-        manifest::{ColourOrder, Head, Normalisation},
+        manifest::{ColourOrder, Head, Normalisation, Points},
     };
     use wsi_types::{ModelFacts, Mpp};
 
@@ -110,11 +114,13 @@ mod tests {
             stride: _,
             fixed_input: _,
             piece_overlap_px: _,
+            points: _,
             head: _,
             normalisation,
         } = plain();
         let named = |first: &str| vec![(first.to_owned(), None), classes[1].clone()];
         let of_class = vec![("tumour".to_owned(), Some(0.5)), classes[1].clone()];
+        let points = Points { min_distance_um: 2.5, diameter_um: 8.0, channels: vec![0, 1] };
         let blue_first = Normalisation { colour_order: ColourOrder::Bgr, ..normalisation };
         vec![
             ("model_sha256", MergeTerms { facts: ModelFacts { sha256: "ab".into(), ..facts }, ..plain() }),
@@ -132,6 +138,7 @@ mod tests {
             ("shrink_margin_px", MergeTerms { fixed_input: Some((640, 640)), ..plain() }),
             ("model_head", MergeTerms { head: Head::DetrRows, ..plain() }),
             ("model_pixels", MergeTerms { normalisation: blue_first, ..plain() }),
+            ("model_points", MergeTerms { points: Some(points), ..plain() }),
         ]
     }
 

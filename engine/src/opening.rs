@@ -152,6 +152,7 @@ impl Opener<'_> {
             session: self.session(input),
             nms_iou: window_iou(self.settings, model),
             score_floor: self.score_floor,
+            mpp: model.mpp,
         }
     }
 

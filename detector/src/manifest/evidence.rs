@@ -22,10 +22,12 @@ pub(crate) enum HeadName {
     Detr,
     /// Boxes in px, scores and labels, decoded in the graph: DETR kinds as their authors export them.
     DetrFinal,
+    /// Maps, one per class, whose peaks are objects: KongNet.
+    Points,
 }
 
 impl HeadName {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Detect,
         Self::Segment,
         Self::EndToEnd,
@@ -33,6 +35,7 @@ impl HeadName {
         Self::ObjectnessGrid,
         Self::Detr,
         Self::DetrFinal,
+        Self::Points,
     ];
 
     /// The head of that name, or of a maker's word for it.
@@ -64,6 +67,7 @@ impl fmt::Display for HeadName {
             Self::ObjectnessGrid => "objectness-grid",
             Self::Detr => "detr",
             Self::DetrFinal => "detr-final",
+            Self::Points => "points",
         })
     }
 }

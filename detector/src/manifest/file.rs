@@ -15,9 +15,14 @@
 //! nms_iou = 0.7
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
-//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final: how it answers
-//! activation = "sigmoid" # detr: or softmax, none: how its scores become probabilities
+//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final, points: how it answers
+//! activation = "sigmoid" # detr, points: or softmax, none: how its scores become probabilities
 //! background = "none"    # detr: or first, last: which of its scores is of no class
+//!
+//! [points]                # head = "points" only
+//! min_distance_um = 2.5   # objects of a class lie further apart
+//! diameter_um = 8         # of the box that each gets
+//! channels = [2, 5]       # which map is that of each class; all in their order unless stated
 //!
 //! [input]
 //! scale = 0.00392156862745098   # 1 / 255
@@ -56,8 +61,18 @@ pub(crate) struct ManifestFile {
     pub head: Option<String>,
     pub activation: Option<Activation>,
     pub background: Option<Background>,
+    pub points: Option<PointsSection>,
     pub input: InputSection,
     pub classes: Option<Vec<ClassSection>>,
+}
+
+/// `[points]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct PointsSection {
+    pub min_distance_um: Option<f64>,
+    pub diameter_um: Option<f64>,
+    pub channels: Option<Vec<usize>>,
 }
 
 /// `[input]`.
@@ -96,9 +111,11 @@ const TOP: &[&str] = &[
     "head",
     "activation",
     "background",
+    "points",
     "input",
     "classes",
 ];
+const POINTS: &[&str] = &["min_distance_um", "diameter_um", "channels"];
 const INPUT: &[&str] = &["scale", "mean", "std", "colour_order"];
 const CLASS: &[&str] = &["name", "colour", "conf"];
 
@@ -107,8 +124,10 @@ impl ManifestFile {
     pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
         let table: toml::Table = text.parse().map_err(not_toml)?;
         check_keys("", &table, TOP)?;
-        if let Some(toml::Value::Table(input)) = table.get("input") {
-            check_keys("input.", input, INPUT)?;
+        for (name, known) in [("points", POINTS), ("input", INPUT)] {
+            if let Some(toml::Value::Table(section)) = table.get(name) {
+                check_keys(&format!("{name}."), section, known)?;
+            }
         }
         for class in table.get("classes").and_then(toml::Value::as_array).into_iter().flatten() {
             if let toml::Value::Table(class) = class {

@@ -5,9 +5,9 @@
 //! wrong one counts nonsense. A case left open is refused, with the key that settles it.
 
 use super::{
-    Dim, Head, HeadSource, ImageInput,
+    Activation, Dim, Head, HeadSource, ImageInput,
     evidence::{Evidence, HeadName, Pixels, Told},
-    named,
+    named, points,
 };
 use crate::DetectorError;
 
@@ -18,11 +18,15 @@ pub(super) fn head(
     input: &ImageInput,
     evidence: &Evidence,
 ) -> Result<Told, DetectorError> {
-    let told = match named::told(outputs, classes, evidence)? {
+    let told = match evidence.stated {
+        Some(HeadName::Points) => points::told(outputs, evidence)?,
+        _ => named::told(outputs, classes, evidence)?,
+    };
+    let told = match told {
         Some(told) => told,
         None => by_shape(outputs, classes, input, evidence)?,
     };
-    if matches!(told.head, Head::Detr { .. }) {
+    if matches!(told.head, Head::Detr { .. } | Head::Points { .. }) {
         return Ok(told);
     }
     let without_use =
@@ -96,8 +100,8 @@ impl<'a> Answer<'a> {
                 self.coefficients == 0 && may_be(self.columns, 5 + self.classes)
             }
             HeadName::Detr => self.coefficients == 0 && may_be(self.columns, 4 + self.classes),
-            // Recognised by the names of its outputs only.
-            HeadName::DetrFinal => false,
+            // Told by the names or the axes of its outputs only.
+            HeadName::DetrFinal | HeadName::Points => false,
         };
         fits.then(|| match stated {
             HeadName::Detect | HeadName::Segment => self.raw(),
@@ -106,6 +110,7 @@ impl<'a> Answer<'a> {
             HeadName::ObjectnessGrid => Head::Objectness { grid: true },
             HeadName::Detr => Head::DetrRows,
             HeadName::DetrFinal => Head::DetrFinal { joined: false },
+            HeadName::Points => Head::Points { activation: Activation::None },
         })
     }
 

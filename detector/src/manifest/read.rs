@@ -11,6 +11,7 @@ use super::{
     file::{ClassSection, InputSection},
     head::head,
     literal::Literal,
+    points::{Points, points},
 };
 use crate::{
     DetectorError,
@@ -36,6 +37,8 @@ pub(crate) fn manifest_of(
     let input = image_input(graph)?;
     let Told { head, source, outputs: read, pixels } =
         head(&outputs, classes.len(), &input, &evidence(&metadata, file)?)?;
+    let mpp = mpp(&metadata, file)?;
+    let points = points(file.points.as_ref(), head, classes.len(), &read, mpp)?;
     let (conf, classes) = thresholds(&metadata, file, classes)?;
     Ok(Manifest {
         name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
@@ -50,15 +53,15 @@ pub(crate) fn manifest_of(
         task: task(&metadata, head)?,
         head,
         head_source: source,
+        nms_iou: nms_iou(&metadata, file, points.as_ref())?,
+        points,
         classes,
-        mpp: mpp(&metadata, file)?,
+        mpp,
         max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,
         piece_overlap_px: piece_overlap(file, &input)?,
         stride: stride(&metadata, file)?,
         imgsz: imgsz(&metadata)?,
         conf,
-        nms_iou: within("nms_iou", file.nms_iou, &metadata, 0.0..=1.0)?
-            .map_or(Manifest::DEFAULT_NMS_IOU, |iou| iou as f32),
         cross_class_iou: within("cross_class_iou", file.cross_class_iou, &metadata, 0.0..=1.0)?,
         normalisation: normalisation(&file.input, pixels, input.element)?,
         input,
@@ -161,6 +164,28 @@ fn within(
     }
 }
 
+/// The agreement from which boxes are one object. Boxes of points are nominal: two that may be neighbours must stay two.
+fn nms_iou(
+    metadata: &Metadata<'_>,
+    file: &ManifestFile,
+    points: Option<&Points>,
+) -> Result<f32, DetectorError> {
+    let stated = within("nms_iou", file.nms_iou, metadata, 0.0..=1.0)?;
+    match (stated, points.map(Points::nearest_iou)) {
+        (Some(iou), Some(nearest)) if iou < nearest => {
+            let reason = format!(
+                "is {iou}, but boxes of points.diameter_um as near as points.min_distance_um agree by {nearest:.2}: \
+                 expected at least that, or a smaller diameter"
+            );
+            Err(DetectorError::manifest("nms_iou", reason))
+        }
+        (Some(iou), _) => Ok(iou as f32),
+        // Rounded up: neighbours agree by no more than this.
+        (None, Some(nearest)) => Ok((nearest as f32).next_up()),
+        (None, None) => Ok(Manifest::DEFAULT_NMS_IOU),
+    }
+}
+
 fn mpp(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Option<Mpp>, DetectorError> {
     let value = match file.mpp {
         Some(value) => Some(value),
@@ -251,8 +276,8 @@ fn normalisation(
         Pixels::Unsaid => {
             return Err(DetectorError::manifest(
                 "input.mean",
-                "nothing says how pixels are normalised, and models with outputs of these names differ; say in a TOML \
-                 beside the model, below [input], mean = [0, 0, 0] for bytes over 255 (RT-DETR, D-FINE), or \
+                "nothing says how pixels are normalised, and makers of such models differ; say in a TOML beside the \
+                 model, below [input], mean = [0, 0, 0] for bytes over 255 (RT-DETR, D-FINE), or \
                  mean = [0.485, 0.456, 0.406] and std = [0.229, 0.224, 0.225] (DETR, YOLOS, RF-DETR)",
             ));
         }

@@ -14,6 +14,7 @@ use crate::{
     DetectSettings, Manifest, WindowFault,
     detr::{self, Final, Fractions, Queries, ScoreMeaning},
     manifest::Head,
+    points::{Maps, PeakRule},
 };
 
 /// One output of a model, row-major.
@@ -47,6 +48,8 @@ impl<'a> TensorView<'a> {
 pub struct Decoder {
     head: Head,
     classes: usize,
+    /// Of a head of points.
+    peaks: Option<PeakRule>,
     settings: DetectSettings,
 }
 
@@ -54,7 +57,13 @@ impl Decoder {
     /// Decoder for the head and classes of `manifest`.
     #[must_use]
     pub fn new(manifest: &Manifest, settings: &DetectSettings) -> Self {
-        Self { head: manifest.head, classes: manifest.classes.len(), settings: *settings }
+        let peaks = match (manifest.head, &manifest.points, settings.mpp.or(manifest.mpp)) {
+            (Head::Points { activation }, Some(points), Some(mpp)) => {
+                Some(PeakRule::new(points, activation, mpp))
+            }
+            _ => None,
+        };
+        Self { head: manifest.head, classes: manifest.classes.len(), peaks, settings: *settings }
     }
 
     /// Detections in the window at `place` in the batch. `width` and `height` are the window's, px.
@@ -104,7 +113,7 @@ impl Decoder {
             check_px(&candidates)?;
         }
         let is_full = self.is_full(outputs, candidates.len());
-        if self.head.is_end_to_end() || self.settings.keep_raw {
+        if !self.head.has_duplicates() || self.settings.keep_raw {
             candidates.sort_unstable_by(nms::best_first);
         } else {
             let DetectSettings { nms_iou, class_agnostic, .. } = self.settings;
@@ -129,7 +138,7 @@ impl Decoder {
 
     /// The answers of one window, checked for shape.
     fn answers<'a>(
-        &self,
+        &'a self,
         outputs: &[TensorView<'a>],
         place: usize,
         width: usize,
@@ -151,6 +160,11 @@ impl Decoder {
                 Queries::new(outputs, place, meaning, Fractions::new(width, height)).map(Answers::Queries)
             }
             Head::DetrFinal { joined } => Final::new(outputs, place, joined, classes).map(Answers::Final),
+            Head::Points { .. } => {
+                // A manifest of that head has its section and an mpp.
+                let rule = self.peaks.as_ref().ok_or(WindowFault::NoOutput)?;
+                Maps::new(boxes, place, rule, (width, height)).map(Answers::Maps)
+            }
             Head::Objectness { grid } => {
                 let (anchors, data) = rows(boxes, place, objectness::COLUMNS + classes)?;
                 if !grid {
@@ -234,6 +248,8 @@ enum Answers<'a> {
     Queries(Queries<'a>),
     /// Decoded in the graph.
     Final(Final<'a>),
+    /// Maps whose peaks are objects.
+    Maps(Maps<'a>),
 }
 
 impl Answers<'_> {
@@ -247,6 +263,7 @@ impl Answers<'_> {
             Self::QueryRows { data, window } => detr::row_candidates(data, classes, *window, floor, found),
             Self::Queries(queries) => queries.candidates(floor, found),
             Self::Final(answers) => answers.candidates(floor, found),
+            Self::Maps(maps) => maps.candidates(floor, found),
         }
     }
 
@@ -256,7 +273,10 @@ impl Answers<'_> {
             Self::Columns { .. } | Self::Rows { .. } | Self::Places { places: None, .. } | Self::Final(_) => {
                 true
             }
-            Self::Places { places: Some(_), .. } | Self::QueryRows { .. } | Self::Queries(_) => false,
+            Self::Places { places: Some(_), .. }
+            | Self::QueryRows { .. }
+            | Self::Queries(_)
+            | Self::Maps(_) => false,
         }
     }
 
@@ -273,7 +293,11 @@ impl Answers<'_> {
                 into.copy_from_slice(&row[end2end::COLUMNS..]);
             }
             // Heads without masks.
-            Self::Places { .. } | Self::QueryRows { .. } | Self::Queries(_) | Self::Final(_) => {}
+            Self::Places { .. }
+            | Self::QueryRows { .. }
+            | Self::Queries(_)
+            | Self::Final(_)
+            | Self::Maps(_) => {}
         }
     }
 }
