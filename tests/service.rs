@@ -111,7 +111,7 @@ impl Served {
 
     /// Waits until windows of a job are in its ledger.
     fn wait_for_windows(&self) {
-        self.wait_until(|| any_file(&self.data.join("jobs"), "windows"));
+        self.wait_until(|| any_file(&self.data.join("jobs"), "windows.bin"));
     }
 
     /// Its worker processes.
@@ -179,7 +179,7 @@ fn a_picture_gives_the_cells_of_a_run_byte_by_byte() {
     let outlined: Value = serde_json::from_slice(&body).expect("a report");
     assert!(outlined["findings"][0]["outline"].as_array().expect("an outline").len() > 4);
     assert_eq!(served.json("/v1/models")["models"][1]["name"], "nuclei-he-seg");
-    assert_eq!(served.json("/readyz")["status"], "ready");
+    served.wait_until(|| served.json("/readyz")["status"] == "ready");
 
     let job = served.job(&slide);
     assert_eq!(served.wait_for_end(&job)["state"], "done");

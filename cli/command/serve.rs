@@ -1,30 +1,29 @@
 //! `slidemill serve`: the detector over HTTP.
 
+mod offer;
 mod wire;
 mod worker;
 mod workers;
 
 use std::{
     net::TcpListener,
-    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     thread,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use engine::{RunOptions, Settings};
-use service::{Format, ModelCard, Roots, Service, ServiceError, Stopping, Tokens};
+use service::{Roots, Service, ServiceError, Stopping, Tokens};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
 
-use self::workers::Workers;
+use self::{offer::Offer, workers::Workers};
 use crate::{
     args,
     exit::{Exit, Failure},
-    isolate, machine,
+    isolate,
     stdout::print,
 };
 
@@ -95,85 +94,6 @@ fn settings(args: &args::Serve) -> anyhow::Result<service::Settings> {
         keep_uploads: args.keep_uploads,
         ..service::Settings::local(std::path::absolute(&args.data)?)
     })
-}
-
-/// The models on offer, and how they are run.
-struct Offer {
-    /// The first is taken where a request names none.
-    models: Vec<PathBuf>,
-    options: RunOptions,
-}
-
-impl Offer {
-    fn new(args: &args::Serve) -> anyhow::Result<Self> {
-        let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
-        let options = args.options.0.clone().or(file);
-        if options.detector.is_some() {
-            return Err(Failure::usage(
-                "--detector: a service runs one model for a job; name them with --models",
-            ));
-        }
-        let bundled = engine::bundled_models().next().map(PathBuf::from);
-        let models = match args.models.is_empty() {
-            true => options.model.clone().or(bundled).into_iter().collect(),
-            false => args.models.clone(),
-        };
-        // Said before anybody waits for it.
-        Settings::on(&machine(), options.clone())?;
-        Ok(Self { models, options })
-    }
-
-    /// The model that a request names.
-    fn model(&self, name: Option<&str>) -> Result<&Path, String> {
-        let wanted = self.models.iter().find(|model| name.is_none_or(|name| name_of(model) == name));
-        wanted.map(PathBuf::as_path).ok_or_else(|| "there is no such model on offer".to_owned())
-    }
-
-    fn cards(&self) -> anyhow::Result<Vec<ModelCard>> {
-        let mut cards: Vec<ModelCard> = Vec::new();
-        for model in &self.models {
-            let card = card(model)?;
-            if cards.iter().any(|known| known.name == card.name) {
-                return Err(Failure::usage(format!(
-                    "--models: two have the name {:?}, expected one each: {}",
-                    card.name,
-                    model.display()
-                )));
-            }
-            cards.push(card);
-        }
-        Ok(cards)
-    }
-}
-
-/// What requests call a model: a bundled one by its name, a file without folder and ending.
-fn name_of(model: &Path) -> String {
-    model.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn card(model: &Path) -> anyhow::Result<ModelCard> {
-    let manifest = engine::describe(Some(model))?.manifest;
-    Ok(ModelCard {
-        name: name_of(model),
-        model: manifest.name,
-        version: manifest.version,
-        sha256: manifest.sha256,
-        classes: manifest.classes.into_iter().map(|class| class.name).collect(),
-        mpp: manifest.mpp.map(wsi_types::Mpp::get),
-        licence: manifest.licence,
-        description: manifest.description,
-        outlines: manifest.task == detector::manifest::Task::Segment,
-    })
-}
-
-/// A format of the service as the converter knows it.
-fn convert_format(format: Format) -> convert::Format {
-    match format {
-        Format::GeoJson => convert::Format::GeoJson,
-        Format::QuPath => convert::Format::QuPath,
-        Format::DicomAnn => convert::Format::DicomAnn,
-        Format::DicomSr => convert::Format::DicomSr,
-    }
 }
 
 /// The first Ctrl-C or SIGTERM asks for an orderly end, the second quits now: what is on the disk is whole at any moment.

@@ -23,7 +23,7 @@ use signal_hook::{
 use wsi_types::Mpp;
 
 use super::{
-    Offer, convert_format,
+    offer::{Offer, convert_format},
     wire::{Order, Told},
 };
 use crate::{command::export, exit::Exit, isolate, machine};

@@ -16,7 +16,7 @@ use engine::{Marks, sweep};
 use service::{Event, Format, JobOptions, Lane, Measured, ModelCard, RunEnd, Runner, Stop, Task};
 
 use super::{
-    convert_format,
+    offer::convert_format,
     wire::{Order, Told},
 };
 use crate::isolate;

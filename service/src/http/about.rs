@@ -10,7 +10,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{App, aside, submit::SPARE_BYTES};
+use super::{
+    app::{App, aside},
+    submit::SPARE_BYTES,
+};
 use crate::{
     problem::{Kind, Problem},
     runner::ModelCard,

@@ -14,7 +14,7 @@ use futures_util::{Stream, stream};
 use tokio::sync::watch;
 
 use super::{
-    App, aside,
+    app::{App, aside},
     extract::{Named, text},
 };
 use crate::{id::JobId, job::JobView, problem::Problem, store::EventReader};

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::App;
+use super::app::App;
 use crate::{
     audit::AuditLine,
     id::JobId,

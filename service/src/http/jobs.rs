@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
 
-use super::{App, aside, extract::Named};
+use super::{
+    app::{App, aside},
+    extract::Named,
+};
 use crate::{
     job::JobView,
     problem::{Kind, Problem},

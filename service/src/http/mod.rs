@@ -1,6 +1,7 @@
 //! What is answered to whom.
 
 mod about;
+mod app;
 mod events;
 mod extract;
 mod guard;
@@ -18,51 +19,10 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub(crate) use self::guard::Peer;
-use crate::{
-    audit::Audit,
-    jobs::Jobs,
-    metrics::Metrics,
-    problem::{Kind, Problem},
-    runner::Runner,
-    settings::Settings,
-};
-
-/// What all requests share.
-pub(crate) struct App {
-    pub(crate) jobs: Arc<Jobs>,
-    pub(crate) runner: Arc<dyn Runner>,
-    pub(crate) settings: Settings,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) audit: Audit,
-    /// Uploads at once.
-    pub(crate) uploads: Semaphore,
-    /// Results that are turned into other formats at once: each takes a processor.
-    pub(crate) conversions: Semaphore,
-}
-
-impl App {
-    pub(crate) fn new(
-        settings: Settings,
-        jobs: Arc<Jobs>,
-        runner: Arc<dyn Runner>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        const CONVERSIONS: usize = 2;
-        Self {
-            audit: Audit::new(jobs.store.audit()),
-            uploads: Semaphore::new(settings.max_uploads),
-            conversions: Semaphore::new(CONVERSIONS),
-            jobs,
-            runner,
-            settings,
-            metrics,
-        }
-    }
-}
+pub(crate) use self::{app::App, guard::Peer};
+use crate::problem::{Kind, Problem};
 
 /// All routes; `openapi.json` describes the same.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -96,11 +56,4 @@ async fn no_such_method() -> Problem {
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     Problem::new(Kind::Internal, "the service failed to answer this; please report it").into_response()
-}
-
-/// Runs what waits for a disk or a processor off the threads that answer.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Problem::new(Kind::Internal, "the service failed to answer this; please report it"))
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use super::{
-    App, aside,
+    app::{App, aside},
     extract::{Asked, Named},
     negotiate::ResultType,
 };

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
-    App, aside,
+    app::{App, aside},
     extract::{Asked, text},
     negotiate::ResultType,
     results,
