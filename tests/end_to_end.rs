@@ -5,6 +5,7 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Output,
 };
 
 use dataset::{Dataset, Findings, Outcome, RunAccount, SlideId, read_cells};
@@ -797,6 +798,54 @@ fn a_model_of_one_size_decides_the_windows_or_gets_them_in_pieces() {
     assert!(small.contains("640 × 640 px") && small.contains("leave --window out"), "{small}");
     let raw = refused(&["--window", "1280", "--keep-raw"]);
     assert!(raw.contains("--keep-raw") && raw.contains("--window 640"), "{raw}");
+}
+
+/// Contracts of the crate `detector`: models of other frameworks with random weights, of 64 px and twelve answers.
+fn contract(name: &str) -> String {
+    format!("{}/detector/tests/contracts/{name}.onnx", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A model of 64 px in windows of four pieces, from a score on.
+fn run_in_pieces(slide: &Path, out: &Path, score: &str) -> (Output, RunAccount) {
+    let model = contract("d-fine");
+    let settings = ["--model", &model, "--window", "128", "--threads", "2", "--strict", "--min-score", score];
+    (run(&[slide], out, &settings), accounts(out).remove(0))
+}
+
+#[test]
+fn a_full_piece_of_a_window_is_named_and_strict_makes_it_count() {
+    let folder = folder();
+    let slide = folder.path().join("slide.tif");
+    paint(&slide, 9, 256.0, 192.0);
+    let (output, account) = run_in_pieces(&slide, &folder.path().join("full"), "0.01");
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+    assert_eq!(account.settings["pieces"], "64 × 64 px sharing 32 px");
+    let named = account.warnings.iter().any(|warning| warning.contains("as many answers as it can"));
+    assert!(named, "{:?}", account.warnings);
+    let (output, account) = run_in_pieces(&slide, &folder.path().join("sparse"), "0.99");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(account.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_model_of_points_gives_cells_of_its_nominal_size() {
+    let folder = folder();
+    let (slide, out) = (folder.path().join("slide.tif"), folder.path().join("out"));
+    paint(&slide, 9, 256.0, 192.0);
+    let output =
+        run(&[&slide], &out, &["--model", &contract("points"), "--min-score", "0.3", "--threads", "2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let account = accounts(&out).remove(0);
+    assert_eq!(account.settings["model_points"], "2.5 µm apart, 8 µm wide, maps [2, 5]");
+    let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).expect("cells can be read");
+    // Away from the border of the slide, which cuts boxes.
+    let within = cells.iter().filter(|cell| {
+        let (x, y) = cell.centroid_um;
+        (5.0..250.0).contains(&x) && (5.0..185.0).contains(&y)
+    });
+    let areas: Vec<f32> = within.map(|cell| cell.area_um2).collect();
+    let of_a_circle = std::f32::consts::PI * 16.0;
+    assert!(areas.len() > 10 && areas.iter().all(|area| (area - of_a_circle).abs() < 0.1), "{areas:?}");
 }
 
 #[test]
