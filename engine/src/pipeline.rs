@@ -44,7 +44,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// One step of the slide at work, in order.
 pub(crate) enum Step {
     /// A slide that is not read.
-    NotRun(SlideEntry, NotRun),
+    NotRun(Box<SlideEntry>, NotRun),
     /// A slide begins.
     Begin(Box<Prepared>),
     /// Windows of it ended, in order.

@@ -136,7 +136,7 @@ pub(crate) enum Preparation {
     /// To be read.
     Ready(Box<Prepared>),
     /// Not to be read.
-    NotRun(SlideEntry, NotRun),
+    NotRun(Box<SlideEntry>, NotRun),
 }
 
 /// Why a slide is not read.
@@ -275,10 +275,10 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
         Ok(Ok(preparation)) => preparation,
         Ok(Err(error)) => match (id, error) {
             (Some(id), SlideError::Lock(error @ LockError::Held { .. })) => {
-                Preparation::NotRun(entry.clone(), NotRun::Busy { id, reason: error.to_string() })
+                Preparation::NotRun(Box::new(entry.clone()), NotRun::Busy { id, reason: error.to_string() })
             }
             (id, error) => match error.exhausted() {
-                Some(reason) => Preparation::NotRun(entry.clone(), NotRun::Exhausted { reason }),
+                Some(reason) => Preparation::NotRun(Box::new(entry.clone()), NotRun::Exhausted { reason }),
                 None => refused(entry, id, work, in_words(&error)),
             },
         },
@@ -297,7 +297,7 @@ fn refused(entry: &SlideEntry, id: Option<SlideId>, work: &Work, reason: String)
             NotRun::NoRoom { reason: format!("cannot name a slide that cannot be read: {error}; {reason}") }
         }
     };
-    Preparation::NotRun(entry.clone(), why)
+    Preparation::NotRun(Box::new(entry.clone()), why)
 }
 
 /// One slide is one row of the results, whatever a list calls it.
@@ -306,7 +306,7 @@ fn under_another_id(entry: &SlideEntry, id: &SlideId, other: SlideId) -> Prepara
         "this slide is here already as {other}, and would be counted twice as {id}; keep that id, or take it out with \
          `slidemill forget OUT {other}` first"
     );
-    Preparation::NotRun(entry.clone(), NotRun::Refused { id: other, reason, account: false })
+    Preparation::NotRun(Box::new(entry.clone()), NotRun::Refused { id: other, reason, account: false })
 }
 
 /// Ids are made from samples of a file, which a damaged copy shares with the good one.
@@ -321,7 +321,7 @@ fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Prepara
         reason: "a copy: byte by byte the same as another slide of this job".into(),
         aside: format!(" (a copy of {})", first.display()),
     };
-    Preparation::NotRun(entry.clone(), skip)
+    Preparation::NotRun(Box::new(entry.clone()), skip)
 }
 
 /// Opens a slide and plans it, unless its results are there already; windows
@@ -356,13 +356,13 @@ pub(crate) fn plan_slide(
     let made_with =
         of_windows.with(&fingerprint::of_cells(settings, models)).with(&fingerprint::of_counted(&wanted));
     if let Some(ended) = ended_before(work, id, &made_with) {
-        return Ok(Preparation::NotRun(entry.clone(), ended));
+        return Ok(Preparation::NotRun(Box::new(entry.clone()), ended));
     }
 
     let desk = work.desks.take(id)?;
     // Another job may have ended it while we waited for nothing.
     if let Some(ended) = ended_before(work, id, &made_with) {
-        return Ok(Preparation::NotRun(entry.clone(), ended));
+        return Ok(Preparation::NotRun(Box::new(entry.clone()), ended));
     }
     desk.tidy()?;
     let is_to_be_completed = RunAccount::read(&work.results.account(id)).is_ok_and(|account| {
@@ -373,7 +373,7 @@ pub(crate) fn plan_slide(
 
     let survey = Survey::new(slide, &wanted)?;
     if let Some(reason) = no_room(&survey, work) {
-        return Ok(Preparation::NotRun(entry.clone(), NotRun::NoRoom { reason }));
+        return Ok(Preparation::NotRun(Box::new(entry.clone()), NotRun::NoRoom { reason }));
     }
     let mut facts = Facts::new(entry, id, content, survey, made_with, time)?.with_scale_note(wanted.scale);
     facts.warnings.extend(notes);

@@ -10,13 +10,14 @@ use std::{
 use super::support::{run, slidemill, small_slide, stderr};
 
 /// Parts of examples that are not run here, and their requirements.
-const NOT_RUN: [(&str, &str); 17] = [
+const NOT_RUN: [(&str, &str); 18] = [
     ("${fpath[1]}", "zsh"),
     ("&& man", "a reader of manual pages"),
     ("forget results", "slides of these names: tests/end_to_end.rs takes slides out"),
     ("view results --open", "a browser"),
     ("view results /slides/case-7.svs", "somebody who stops it: tests/viewer.rs runs such"),
-    ("--port 8080", "the same"),
+    ("slidemill serve", "the same: tests/service.rs runs such"),
+    ("--port 8080", "the same: tests/viewer.rs runs such"),
     ("--against strict", "the same"),
     ("--device cuda", "a graphics card"),
     ("--class tumour", "a model with such a class"),

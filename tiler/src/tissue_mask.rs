@@ -745,9 +745,11 @@ mod tests {
         let left_half = TissueMask::from_bits(&info, 4, 2, [true, true, false, false].repeat(2)).unwrap();
         let corners = [(600.0, 0.0), (2400.0, 0.0), (2400.0, 800.0), (600.0, 800.0)];
         let upper_right = vec![corners.map(|(x, y)| Level0Point::new(x, y)).to_vec()];
-        let both = left_half.within(&info, Some(mpp(0.5)), &[upper_right.clone()]).unwrap();
+        let both = left_half.within(&info, Some(mpp(0.5)), std::slice::from_ref(&upper_right)).unwrap();
         assert_eq!(both.bits(), [false, true, false, false, false, false, false, false]);
-        let all = TissueMask::full(&info).within(&info, Some(mpp(0.5)), &[upper_right.clone()]).unwrap();
+        let all = TissueMask::full(&info)
+            .within(&info, Some(mpp(0.5)), std::slice::from_ref(&upper_right))
+            .unwrap();
         let drawn = TissueMask::from_polygons(&info, Some(mpp(0.5)), &[upper_right]).unwrap();
         assert_eq!(all.bits(), drawn.bits(), "a mask of one px takes the areas as they are");
         let broken = vec![vec![Level0Point::new(f64::NAN, 0.0); 3]];

@@ -97,9 +97,10 @@ fn lines_of<'a>(slide: &'a str, measured: &'a [Measured]) -> impl Iterator<Item 
     })
 }
 
-/// What a column of texts or numbers takes of a line.
+/// The part of a line that goes into a column of texts, numbers or counts.
 type Text = for<'a> fn(&Line<'a>) -> Option<&'a str>;
 type Number = fn(&Line<'_>) -> Option<f64>;
+type Count = fn(&Line<'_>) -> Option<u64>;
 
 const TEXTS_BEFORE: [(&str, Text); 3] = [
     ("measure", |line| Some(line.of.name.as_str())),
@@ -126,8 +127,7 @@ const TEXTS_AFTER: [(&str, Text); 7] = [
     ("source", |line| line.graded.map(|graded| graded.source.as_str())),
     ("problem", |line| line.of.problem.as_deref()),
 ];
-const COUNTS: [(&str, fn(&Line<'_>) -> Option<u64>); 2] =
-    [("cells", |line| line.of.cells), ("others", |line| line.of.others)];
+const COUNTS: [(&str, Count); 2] = [("cells", |line| line.of.cells), ("others", |line| line.of.others)];
 
 fn shape(shape: FieldShape) -> &'static str {
     match shape {
