@@ -27,7 +27,7 @@ pub struct Settings {
     pub max_connections: usize,
     /// A report with more findings says how many there are, and where to fetch them.
     pub max_findings: u64,
-    /// How long an upload may take for each [part](crate::upload::PART) of it, and a head of a request.
+    /// Longest time that 32 kB of an upload, and the head of a request, may take.
     pub patience: Duration,
     /// How long a job is kept after its end.
     pub keep: Duration,

@@ -60,7 +60,7 @@ pub enum Task {
 }
 
 /// Rule for labelling objects at a tile's border, clipped to the tile. Objects that get no label are listed
-/// in [`Tile::hidden`], for the caller to paint over: a visible object without a label teaches the model not
+/// in [`Tile::hidden`](super::Tile::hidden), for the caller to paint over: a visible object without a label teaches the model not
 /// to see it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

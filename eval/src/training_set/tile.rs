@@ -67,7 +67,7 @@ pub struct Tile {
 /// One labelled object in one tile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Label {
-    /// Place of the object in [`ObjectSet::objects`] of the sorted set.
+    /// Place of the object in [`ObjectSet::objects`](crate::objects::ObjectSet::objects) of the sorted set.
     pub object: usize,
     /// Its class.
     pub class: ClassId,
