@@ -319,7 +319,7 @@ fn picture_file() -> impl TypedValueParser<Value = PictureFile> {
     PathBufValueParser::new().try_map(PictureFile::new)
 }
 
-/// What a picture shows.
+/// Content of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum DrawWhat {
     /// Cells by class.

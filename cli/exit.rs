@@ -8,11 +8,11 @@ use engine::JobError;
 use report::ReportError;
 use viewer::ViewError;
 
-/// How a worker process ends that gives up on a read that never returns; its
-/// supervisor takes it, no shell ever sees it.
+/// Exit code of a worker process that gives up on a read that never returns; its supervisor takes it, no
+/// shell ever sees it.
 pub(crate) const HUNG: i32 = 99;
 
-/// How a command ended.
+/// Outcome of a command; decides its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// All that was asked for is done.
@@ -63,7 +63,7 @@ impl From<Exit> for ExitCode {
 /// cause; anything without one is [`Exit::Internal`].
 #[derive(Debug)]
 pub struct Failure {
-    /// How the command ends.
+    /// Exit code of the command.
     pub exit: Exit,
     message: String,
 }

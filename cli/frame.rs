@@ -1,6 +1,6 @@
 //! The corner from which coordinates count.
 
-/// Where coordinates count from.
+/// Origin that coordinates count from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Frame {
     /// The corner of level 0, as our tables do.

@@ -40,10 +40,10 @@ const CHILD: &str = "SLIDEMILL_CHILD";
 /// Workers in a row that may die without a slide at work and without one having ended: another would fare no better.
 const IDLE_DEATHS: u32 = 6;
 
-/// How often the worker's memory is looked at.
+/// Time between two looks at the worker's memory.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Whether this process is the child.
+/// `true` if this process is the child.
 #[must_use]
 pub fn is_child() -> bool {
     env::var_os(CHILD).is_some()
@@ -135,7 +135,7 @@ struct Deaths {
     ended: EndedSlides,
 }
 
-/// How many slides have an account, and when that last changed.
+/// Number of slides that have an account, and the time of the last change to it.
 type EndedSlides = (usize, Option<SystemTime>);
 
 impl Deaths {

@@ -25,7 +25,7 @@ pub mod progress;
 pub mod run;
 pub mod within;
 
-/// What this process may use, within what a scheduler's variables say.
+/// Resources that this process may use, within what a scheduler's variables say.
 fn machine() -> engine::Machine {
     engine::Machine::scheduled(|name| std::env::var(name).ok())
 }

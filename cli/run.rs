@@ -164,7 +164,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     Ok(if is_full && exit(&ended) == Exit::Done { Exit::Incomplete } else { exit(&ended) })
 }
 
-/// Whether a model gave as many answers as it can in some window of the dataset.
+/// `true` if a model gave as many answers as it can in some window of the dataset.
 fn has_full_windows(dataset: &Dataset) -> anyhow::Result<bool> {
     let accounts = dataset.accounts()?;
     let analyses = accounts.iter().filter_map(|path| RunAccount::read(path).ok()?.analysis);

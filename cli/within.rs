@@ -42,7 +42,7 @@ pub struct Within {
     without_roi: Option<WithoutRoi>,
 }
 
-/// What becomes of a slide without regions of interest.
+/// Treatment of a slide without regions of interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum WithoutRoi {
     /// All of it counts.
@@ -56,7 +56,7 @@ pub enum WithoutRoi {
 pub struct Assigned {
     /// In their order.
     pub slides: Vec<SlideEntry>,
-    /// What a person should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -67,13 +67,13 @@ impl Within {
         self.within.as_deref()
     }
 
-    /// Whether slides without regions of interest are to be left out.
+    /// `true` if slides without regions of interest are to be left out.
     #[must_use]
     pub fn skips(&self) -> bool {
         self.without_roi == Some(WithoutRoi::Skip)
     }
 
-    /// What tells these options from others.
+    /// Text that tells these options from others; `None` if no regions are given.
     #[must_use]
     pub fn typed(&self) -> Option<String> {
         self.within.as_ref().map(|_| format!("{self:?}"))

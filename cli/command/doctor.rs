@@ -33,7 +33,7 @@ const MAX_NAME: usize = 48;
 /// Letters of a line below a slide.
 const DETAIL_WIDTH: usize = 90;
 
-/// What was found on one slide.
+/// Findings on one slide.
 #[derive(Serialize, Default)]
 struct Finding {
     /// As given. For the person at the terminal: it may name a patient.
@@ -151,7 +151,7 @@ fn look_inside(
     finding.checkup = Some(checkup);
 }
 
-/// How many tiles cannot be read, where the first is and why.
+/// Number of tiles that cannot be read, with the place of the first and the reason.
 fn unreadable(checkup: &Checkup) -> String {
     let faults = checkup.levels.iter().flat_map(|level| &level.faults);
     let first = faults.filter(|fault| fault.kind == FaultKind::Unreadable).map(|fault| {
@@ -204,7 +204,7 @@ fn absent(checkup: &Checkup) -> Option<String> {
 
 /// The findings as lines of one table, printed as they come.
 struct Table {
-    /// What all paths start with; not repeated on every line.
+    /// Folder that all paths start with; not repeated on every line.
     folder: PathBuf,
     name_width: usize,
 }

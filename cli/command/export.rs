@@ -140,7 +140,7 @@ struct Slide {
     cells: CellTable,
     regions: Vec<RegionRow>,
     dicom: Option<DicomSlide>,
-    /// What no output may take the place of.
+    /// Files that no output may replace.
     inputs: Inputs,
 }
 
@@ -231,7 +231,7 @@ impl Slide {
     }
 }
 
-/// What the table and the account say of a slide.
+/// Facts of a slide, from its table and its account.
 pub(super) fn facts(
     cells: &CellTable,
     table: &Path,

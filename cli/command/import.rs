@@ -67,7 +67,7 @@ fn is_above_zero(value: f64) -> bool {
     value > 0.0 && value.is_finite()
 }
 
-/// What programs detected; of files that hold only annotations, these.
+/// Reads objects that programs detected; from files that hold only annotations, these.
 fn read(args: &args::Import) -> anyhow::Result<Reading> {
     let all = ReadSettings { nuclei: args.nuclei, ..ReadSettings::default() };
     let detected =
@@ -302,7 +302,7 @@ impl Target {
     }
 }
 
-/// What a person should know of cells that were taken over.
+/// Notes for the user on cells that were taken over.
 fn warnings(taken: &TakenOver) -> Vec<String> {
     let counted = [
         (taken.outside, "objects lie outside the slide and were left out"),

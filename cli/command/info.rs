@@ -72,9 +72,9 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What was seen of a slide.
+/// Findings on a slide.
 struct Seen {
-    /// What a run with the bundled model would cost, or why there can be none; `None` without a scale.
+    /// Cost of a run with the bundled model, or why there can be none; `None` without a scale.
     plan: Option<Result<PlanCost, PlanError>>,
     /// The scale a run would use, where there is one and a plan.
     scale: Option<Scale>,
@@ -102,7 +102,7 @@ fn look(slide: Arc<dyn Slide>, settings: &Settings, given: GivenScale) -> anyhow
     })
 }
 
-/// What the nuclei tell, and what is to be doubted.
+/// Scale that the nuclei suggest, and doubts, in words.
 fn describe_tissue(examination: &Examination, doubts: &[Doubt]) -> String {
     let nuclei = match examination.scale {
         Ok(scale) => format!("as large as at {scale}"),

@@ -1,4 +1,4 @@
-//! What was found on one slide: a pure function of its survey, of what its windows gave, and of the rules.
+//! Results of one slide: a pure function of its survey, of the results of its windows, and of the rules.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
     sightings::{Gathered, OfDetector, Sightings},
 };
 
-/// What was found on one slide, in memory.
+/// Results of one slide, in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlideAnswer {
     /// All cells, each once; each notes the smallest region it lies in.
@@ -42,12 +42,13 @@ pub struct SlideAnswer {
     pub of_detectors: Vec<u64>,
     /// Detections that did not become cells, and cells that filters took out, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// What a person should know.
+    /// Notes for the user.
     pub warnings: Vec<String>,
 }
 
 impl SlideAnswer {
-    /// What the windows of a slide came to. A window that never came counts as failed for its neighbours.
+    /// Puts together the results of a slide's windows. A window that never came counts as failed for its
+    /// neighbours.
     #[must_use]
     pub fn new(survey: &Survey, sightings: Sightings, rules: &SlideRules) -> Self {
         let Gathered { each, done, failed, unread, full } = sightings.finish();
@@ -94,7 +95,7 @@ impl SlideAnswer {
         }
     }
 
-    /// How the slide ended.
+    /// Outcome of the slide.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         outcome(self.windows)
@@ -126,7 +127,7 @@ fn grid_over(survey: &Survey) -> RegionGrid {
     RegionGrid::over(&survey.extent(), survey.scale.mpp)
 }
 
-/// What all detectors found, as one.
+/// Findings of all detectors, as one.
 struct Found {
     cells: Vec<Cell>,
     painter: RegionPainter,
@@ -337,7 +338,7 @@ const THRESHOLD_STEPS: u32 = 20;
 ///
 /// # Errors
 ///
-/// What `cells_at` says.
+/// Errors of `cells_at`.
 pub fn by_threshold<E>(
     cells: &[Cell],
     rules: &SlideRules,

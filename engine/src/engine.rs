@@ -43,7 +43,7 @@ pub enum Model {
     File(PathBuf),
     /// An ONNX file in memory.
     Bytes {
-        /// What it is called where it does not say so itself.
+        /// Name of the model if it does not state one itself.
         name: String,
         /// The file.
         onnx: Vec<u8>,
@@ -144,7 +144,7 @@ impl Engine {
         &self.recipe.settings
     }
 
-    /// What its models promise, in order of the detectors.
+    /// Manifests of its models, in order of the detectors.
     pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.detectors.iter().map(Shared::manifest)
     }
@@ -155,13 +155,13 @@ impl Engine {
         &self.recipe.maker.models.classes
     }
 
-    /// What the models run on, in words: what `auto` took, for instance.
+    /// Device that the models run on, in words: the one that `auto` took, for instance.
     #[must_use]
     pub fn device(&self) -> &str {
         &self.recipe.maker.device
     }
 
-    /// How it looks at slides: what [`Survey::new`] needs to plan one as this engine does.
+    /// Settings that [`Survey::new`] needs to plan a slide as this engine does.
     #[must_use]
     pub fn survey_settings(&self) -> SurveySettings {
         plan_settings(self.settings(), &self.recipe.maker.models, self.settings().given_scale())
@@ -266,7 +266,7 @@ impl Engine {
     }
 }
 
-/// How these settings and models look at slides whose scale may be `given`: what [`Survey::new`] needs.
+/// Settings that [`Survey::new`] needs for slides whose scale may be `given`, from these settings and models.
 #[must_use]
 pub fn plan_settings(settings: &Settings, models: &ModelSet, given: GivenScale) -> SurveySettings {
     survey_settings(settings, &models.each, given)

@@ -1,4 +1,4 @@
-//! What of settings, models and slide can change a result: the lists whose hash a fingerprint is.
+//! Settings and facts of models and slide that can change a result: the lists whose hash a fingerprint is.
 
 use std::fmt;
 
@@ -16,8 +16,8 @@ pub(crate) fn of_job(settings: &Settings, models: &ModelSet) -> MadeWith {
     of_windows(settings, models).with(&of_cells(settings, models))
 }
 
-/// What of that can change what a window gives: which windows there are, what the model is shown of them, and which of
-/// its answers are detections. Threads, batch and memory are not among it.
+/// Settings that can change what a window gives: which windows there are, what the model is shown of them,
+/// and which of its answers are detections. Threads, batch and memory are not among them.
 pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     let always = [
         ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
@@ -49,13 +49,13 @@ fn or_none(value: Option<impl fmt::Display>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
-/// What of that counts after the windows.
+/// Settings that count after the windows.
 pub(crate) fn of_cells(settings: &Settings, models: &ModelSet) -> MadeWith {
     MadeWith::new(settings.merging.result_relevant(models))
 }
 
-/// Where windows of a slide are planned. Of slides with regions of interest alone: the others are what they were
-/// without it.
+/// Regions in which windows of a slide are planned. Only for slides with regions of interest: the lists of
+/// others stay as they were without it.
 pub(crate) fn of_looked(wanted: &SurveySettings) -> MadeWith {
     let grown: Vec<String> = wanted.plans.iter().map(|plan| plan.grow_um.to_string()).collect();
     let looked = wanted.looked_within.as_ref().map(|regions| {
@@ -64,20 +64,20 @@ pub(crate) fn of_looked(wanted: &SurveySettings) -> MadeWith {
     MadeWith::new(looked)
 }
 
-/// Where cells of a slide are counted.
+/// Regions in which cells of a slide are counted.
 pub(crate) fn of_counted(wanted: &SurveySettings) -> MadeWith {
     let counted = wanted.counted_within.as_ref();
     MadeWith::new(counted.map(|regions| ("counted_within", regions_in_words(regions))))
 }
 
-/// How many, and a hash of all that was drawn.
+/// Number of regions, and a hash of all that was drawn.
 fn regions_in_words(regions: &RegionsOfInterest) -> String {
     // Numbers and texts are always JSON.
     let drawn = Sha256::digest(serde_json::to_vec(regions).unwrap_or_default());
     format!("{} {}", counted(regions.regions.len(), "region"), &hex(&drawn)[..16])
 }
 
-/// What is a slide's own: its content, its scale, and how its samples become 8 bits.
+/// Facts of the slide itself: its content, its scale, and the mapping of its samples to 8 bits.
 pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWith {
     let always = [("slide_content", content.to_owned()), ("mpp", scale.mpp.get().to_string())];
     // Of slides it applies to alone: the others are what they were without it.

@@ -49,7 +49,8 @@ impl MadeWith {
         self.with(&unset).differences(found)
     }
 
-    /// What of this list `found` has otherwise. What only `found` has does not count, and an empty one says nothing.
+    /// Returns the settings of this list that `found` lacks or has with another value. Those that only
+    /// `found` has do not count, and an empty `found` gives no differences.
     #[must_use]
     pub fn differences(&self, found: &Self) -> Differences {
         if found.0.is_empty() {
@@ -85,9 +86,9 @@ impl From<BTreeMap<String, String>> for MadeWith {
 pub struct Difference {
     /// Which.
     pub name: String,
-    /// What results were made with; `None`: it was not set.
+    /// Value that results were made with; `None`: it was not set.
     pub found: Option<String>,
-    /// What they would be made with now.
+    /// Value they would be made with now.
     pub wanted: String,
 }
 
@@ -102,12 +103,12 @@ fn or_not_set(value: &str) -> &str {
     if value.is_empty() { "not set" } else { value }
 }
 
-/// How two lists of settings differ, in order of name: `window_px was 512, now 1024; …`.
+/// Differences of two lists of settings, in order of name: `window_px was 512, now 1024; …`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Differences(Vec<Difference>);
 
 impl Differences {
-    /// Whether there are none.
+    /// `true` if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -172,7 +173,7 @@ mod tests {
         let (list, turned) = (made(&[("a", "1"), ("b", "2")]), made(&[("b", "2"), ("a", "1")]));
         assert_eq!(list.fingerprint(), turned.fingerprint());
         assert_ne!(list.fingerprint(), made(&[("a", "1"), ("b", "3")]).fingerprint());
-        // What accounts written before have.
+        // The fingerprint in accounts written before.
         assert_eq!(list.fingerprint(), hex(&Sha256::digest(br#"{"a":"1","b":"2"}"#)));
     }
 }

@@ -37,12 +37,12 @@ fn piece(settings: &Settings, model: &SetModel) -> Option<(usize, usize)> {
     fixed.filter(|&piece| piece != (side, side))
 }
 
-/// How the windows of a model are cut; `None`: it gets them whole.
+/// Cutting of a model's windows into pieces; `None`: it gets them whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     /// Width and height of the pieces, px.
     piece: (usize, usize),
-    /// What neighbours share at least, px.
+    /// Smallest overlap of neighbours, px.
     overlap: usize,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Display for Cut {
     }
 }
 
-/// How the windows of each model are cut, for hashes and provenance; `None`: all get them whole.
+/// Cutting of the windows of each model, for hashes and provenance; `None`: all get them whole.
 #[must_use]
 pub(crate) fn pieces(settings: &Settings, models: &ModelSet) -> Option<String> {
     let is_cut = models.each.iter().any(|model| Cut::new(settings, model).is_some());
@@ -95,8 +95,8 @@ pub(crate) fn window_iou(settings: &Settings, model: &SetModel) -> f32 {
     settings.window_iou.map_or(model.terms.nms_iou, |iou| iou as f32)
 }
 
-/// What the sides of a model's windows must be multiples of, px: its stride, unless its input has one size that is
-/// none.
+/// Number that divides the sides of a model's windows, px: its stride, or 1 if the model has one input size
+/// and the windows are no multiple of the stride.
 #[must_use]
 pub(crate) fn multiple_of(settings: &Settings, model: &SetModel) -> u32 {
     let is_fixed = model.terms.fixed_input.is_some();
@@ -104,7 +104,8 @@ pub(crate) fn multiple_of(settings: &Settings, model: &SetModel) -> u32 {
     if is_fixed && !is_multiple { 1 } else { model.terms.stride }
 }
 
-/// What the models of a job are opened for: its settings, its rules, and the score from which detections are given.
+/// Context for opening the models of a job: its settings, its rules, and the score from which detections are
+/// given.
 pub(crate) struct Opener<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) rules: &'a SlideRules,
@@ -117,7 +118,7 @@ impl Opener<'_> {
     ///
     /// # Errors
     ///
-    /// What `open` says, or [`JobError::Usage`] when windows of that size cannot be cut into pieces.
+    /// Errors of `open`, or [`JobError::Usage`] when windows of that size cannot be cut into pieces.
     pub(crate) fn open(
         &self,
         model: &SetModel,
@@ -145,7 +146,7 @@ impl Opener<'_> {
         Ok(Box::new(InPieces::new(Box::new(detector), pieces, Arc::new(stitch))))
     }
 
-    /// How `model` is opened for inputs of that width and height, px.
+    /// Settings for opening `model` for inputs of that width and height, px.
     fn opening(&self, model: &SetModel, input: (usize, usize)) -> Opening<'_> {
         Opening {
             device: &self.settings.device,

@@ -29,7 +29,7 @@ pub struct JobPlan {
     pub settings_sha256: String,
     /// All that can change a result, but for what is the slides' own.
     pub settings: MadeWith,
-    /// What was typed, for the runs of its parts.
+    /// Options as typed, for the runs of its parts.
     pub options: RunOptions,
     /// In the order of the job.
     pub slides: Vec<PlannedSlide>,
@@ -40,7 +40,7 @@ pub struct JobPlan {
 pub struct PlannedSlide {
     /// Names it in outputs.
     pub slide: SlideId,
-    /// Where it lies, absolute.
+    /// Path of its file, absolute.
     #[serde(with = "crate::os_path")]
     pub path: PathBuf,
     /// Given by the user.
@@ -96,7 +96,7 @@ impl PlannedSlide {
         })
     }
 
-    /// What it is to be balanced by.
+    /// Weight for balancing the parts: area in 1/1000 mm², rounded up.
     #[must_use]
     pub fn weight(&self) -> u64 {
         (self.area_mm2 * 1000.0).ceil() as u64

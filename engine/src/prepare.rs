@@ -31,7 +31,7 @@ use crate::{
     work_time::WorkTime,
 };
 
-/// What is known of a slide that is to be read.
+/// Facts of a slide that is to be read.
 pub(crate) struct Facts {
     /// As given by the user.
     pub(crate) entry: SlideEntry,
@@ -39,11 +39,11 @@ pub(crate) struct Facts {
     pub(crate) id: SlideId,
     /// Scale, tissue and plans.
     pub(crate) survey: Survey,
-    /// Where the windows of each plan lie on level 0.
+    /// Places of the windows of each plan on level 0.
     pub(crate) layouts: Vec<Arc<Layout>>,
     /// All that can change its results.
     pub(crate) made_with: MadeWith,
-    /// What a person should know.
+    /// Notes for the user.
     pub(crate) warnings: Vec<String>,
     /// Why its results are to be doubted.
     pub(crate) doubts: Vec<String>,
@@ -86,7 +86,7 @@ impl Facts {
         needed_bytes(&self.survey)
     }
 
-    /// What its account says of it.
+    /// Its facts for its account.
     pub(crate) fn subject(&self) -> Subject<'_> {
         let Self { id, survey, made_with, warnings, doubts, .. } = self;
         Subject { id, survey, made_with, warnings, doubts }
@@ -109,7 +109,7 @@ impl Facts {
     }
 }
 
-/// What a slide that goes to a dataset has beside its facts.
+/// Ledger, desk and mark of a slide that goes to a dataset.
 pub(crate) struct Held {
     /// Takes what comes.
     pub(crate) ledger: Ledger,
@@ -121,17 +121,17 @@ pub(crate) struct Held {
 
 /// A slide ready to be read, as far as an earlier job got.
 pub(crate) struct Prepared {
-    /// What is known of it.
+    /// Its facts.
     pub(crate) facts: Facts,
     /// Per detector: windows still to be done, in plan order, as places in its plan.
     pub(crate) todo: Vec<Vec<WindowIndex>>,
-    /// What the ledger held.
+    /// Results that the ledger held.
     pub(crate) sightings: Sightings,
     /// `None` for a slide that is answered in memory.
     pub(crate) held: Option<Held>,
 }
 
-/// What comes of looking at one slide of a job.
+/// Result of looking at one slide of a job.
 pub(crate) enum Preparation {
     /// To be read.
     Ready(Box<Prepared>),
@@ -145,7 +145,7 @@ pub(crate) enum NotRun {
     Skip {
         /// Names it in outputs.
         id: SlideId,
-        /// How it ended before.
+        /// Outcome of the earlier run.
         outcome: Outcome,
         /// In words.
         reason: String,
@@ -173,15 +173,15 @@ pub(crate) enum NotRun {
     Refused {
         /// Names it in outputs.
         id: SlideId,
-        /// What was tried, found and expected; no path.
+        /// Reason in words: what was tried, found and expected; no path.
         reason: String,
-        /// Whether an account of the failure is written. Not for a refusal that
-        /// protects results already there.
+        /// `true` if an account of the failure is written. Not for a refusal that protects results already
+        /// there.
         account: bool,
     },
 }
 
-/// What is wrong with a slide, or with what is kept of it.
+/// Fault of a slide, or of what is kept of it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SlideError {
     /// It cannot be opened.
@@ -192,7 +192,7 @@ pub(crate) enum SlideError {
     Scale {
         /// Why.
         problem: SurveyError,
-        /// What else is odd about the file, each after a semicolon.
+        /// Other oddities of the file, each after a semicolon.
         remarks: String,
     },
     /// It cannot be planned.
@@ -204,7 +204,7 @@ pub(crate) enum SlideError {
     /// Another job has it.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// What an earlier job left cannot be put away.
+    /// The remains of an earlier job cannot be put away.
     #[error(transparent)]
     Tidy(#[from] TidyError),
     /// Its ledger cannot be used.
@@ -216,7 +216,7 @@ pub(crate) enum SlideError {
 }
 
 impl SlideError {
-    /// What ran out, where the machine is to blame and not the slide.
+    /// Resource that ran out, in words, if the machine is to blame and not the slide.
     fn exhausted(&self) -> Option<String> {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self);
         while let Some(error) = cause {
@@ -329,7 +329,7 @@ fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Prepara
 ///
 /// # Errors
 ///
-/// What is wrong with the slide, or with its ledger.
+/// A fault of the slide, or of its ledger.
 pub(crate) fn plan_slide(
     entry: &SlideEntry,
     work: &Work,
@@ -386,7 +386,7 @@ pub(crate) fn plan_slide(
     };
     let head = LedgerHead::new(of_windows, facts.survey.windows(), work.recipe.score_floor(), origin);
     let Replayed { ledger, sightings, todo } = match replay(work, &facts, &desk, &head) {
-        // What the device did not give then may have been tissue, or none: the windows are others.
+        // Parts that could not be read then may have been tissue or not: the windows now differ.
         Err(LedgerError::OtherRun(_)) if is_to_be_completed => {
             desk.start_over()?;
             replay(work, &facts, &desk, &head)?
@@ -398,7 +398,7 @@ pub(crate) fn plan_slide(
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, sightings, held })))
 }
 
-/// What a ledger held, and what is left to be done.
+/// Results from a ledger, and the windows still to be done.
 struct Replayed {
     ledger: Ledger,
     sightings: Sightings,
@@ -429,7 +429,7 @@ fn needed_bytes(survey: &Survey) -> u64 {
     (survey.tissue_mm2() * PER_MM2 * survey.plans.len() as f64) as u64 + ALWAYS
 }
 
-/// What is lacking on the disk for a slide, if anything is.
+/// Message about lacking disk space for a slide; `None` if there is enough.
 fn no_room(survey: &Survey, work: &Work) -> Option<String> {
     let needed = needed_bytes(survey);
     if let Some(scratch) = work.recipe.settings.scratch.filter(|&scratch| scratch < needed) {
@@ -449,7 +449,7 @@ fn too_little(survey: &Survey, needed: u64, found: u64, what: &str) -> String {
     )
 }
 
-/// How these settings and models look at a slide of a job.
+/// Survey settings of a slide of a job, from these settings and models.
 pub(crate) fn survey_settings_of(
     entry: &SlideEntry,
     settings: &Settings,
@@ -468,14 +468,14 @@ pub(crate) fn survey_settings_of(
     }
 }
 
-/// How far from its centre an object may reach that lies at the border of a region of interest, µm.
+/// Distance from its centre that an object at the border of a region of interest may reach, µm.
 fn reach_um(plan: &PlanSettings) -> f64 {
-    /// Where the model does not say how large objects are.
+    /// Reach if the model does not say how large objects are.
     const USUAL_UM: f64 = 50.0;
     plan.max_object_um.unwrap_or(USUAL_UM)
 }
 
-/// How these settings and models look at any slide, all over it.
+/// Survey settings of any slide, for all of it, from these settings and models.
 #[must_use]
 pub(crate) fn survey_settings(settings: &Settings, models: &[SetModel], given: GivenScale) -> SurveySettings {
     SurveySettings {
@@ -488,7 +488,7 @@ pub(crate) fn survey_settings(settings: &Settings, models: &[SetModel], given: G
     }
 }
 
-/// How these settings and this model cut slides into windows.
+/// Settings for cutting slides into windows for this model.
 fn plan_settings(settings: &Settings, model: &SetModel) -> PlanSettings {
     PlanSettings {
         window: opening::window(settings, model),
@@ -508,7 +508,7 @@ fn lost_results(work: &Work, id: &SlideId) -> Option<String> {
     Some(format!("done again: of the results that were here {lost}"))
 }
 
-/// Whether results of this slide are there already.
+/// Checks for results of this slide that are there already; `None` if it is to be analysed.
 fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRun> {
     let account = RunAccount::read(&work.results.account(id)).ok()?;
     let stays = match &work.before {

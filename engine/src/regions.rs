@@ -18,7 +18,7 @@ use crate::rules::{DenseOf, SlideRules};
 /// the slide.
 #[derive(Debug, Clone, Copy)]
 pub struct RegionGrid {
-    /// Where it lies.
+    /// Its place on level 0.
     pub frame: MaskFrame,
     /// Width and height, px.
     pub size: (usize, usize),
@@ -48,8 +48,7 @@ impl RegionGrid {
         }
     }
 
-    /// What a user must know of it: that regions are coarser than they are on
-    /// other slides.
+    /// Note for the user if regions are coarser than they are on other slides.
     #[must_use]
     pub fn note(&self) -> Option<String> {
         let um = self.frame.level0_per_px.0 * self.frame.mpp.get();
@@ -125,8 +124,8 @@ pub fn tissue_regions(mask: &TissueMask, mpp: Mpp, settings: &RegionSettings, sl
     merger::outlined(&pieces, &frame, TISSUE, settings.simplify_um, slide_key)
 }
 
-/// Where many of `cells` lie on `ground`, a mask of the grid: tissue that was seen. Cleaning a region does not carry
-/// it past the ground.
+/// Regions where many of `cells` lie on `ground`, a mask of the grid: tissue that was seen. Cleaning a region
+/// does not carry it past the ground.
 #[must_use]
 pub fn dense_regions(
     cells: &[Cell],
@@ -145,13 +144,13 @@ pub fn dense_regions(
     merger::outlined(&parts, &grid.frame, DENSE, settings.simplify_um, slide_key)
 }
 
-/// What the regions of one slide are made from.
+/// Inputs for the regions of one slide.
 pub struct Sources<'a> {
-    /// Where there is tissue.
+    /// Mask of the tissue.
     pub tissue: &'a TissueMask,
-    /// What a person drew.
+    /// Regions that a person drew.
     pub interest: &'a [DrawnRegion<Level0Px>],
-    /// What the model found that is an area.
+    /// Areas that the model found.
     pub painted: &'a RegionPainter,
     /// Per detector: its windows with a result, on level 0.
     pub seen: Vec<Vec<Level0Box>>,

@@ -45,7 +45,7 @@ pub fn remerge(
         )));
     }
     refuse_own_files(into, kept.iter().map(|kept| kept.head.origin.slide.path.as_path()))?;
-    // What is wrong with the settings is wrong for every slide: said once, before anything is written.
+    // Faults of the settings hold for every slide: reported once, before anything is written.
     let wanted = wanted.clone().only(Phase::Cells);
     let recipes = kept.iter().map(|kept| kept.recipe(&wanted, machine)).collect::<Result<Vec<_>, _>>()?;
     let mut tally = Tally::new(watch);
@@ -122,7 +122,7 @@ fn found(dataset: &Dataset) -> Result<Found, JobError> {
 }
 
 impl Kept {
-    /// What was kept of the slide of an account, or why nothing can be used.
+    /// Reads what was kept of the slide of an account, or says why nothing can be used.
     fn read(dataset: &Dataset, path: &Path) -> Result<Self, String> {
         let account =
             RunAccount::read(path).map_err(|error| format!("its account cannot be read: {error}"))?;
@@ -139,7 +139,7 @@ impl Kept {
         Ok(Self { head, account })
     }
 
-    /// What was done to the slide, with other rules for what comes after the model.
+    /// Recipe that the slide was made with, with other rules for what comes after the model.
     fn recipe(&self, wanted: &RunOptions, machine: &Machine) -> Result<Recipe, JobError> {
         let options = &self.head.origin.options;
         let floor = self.head.score_floor;
@@ -156,7 +156,8 @@ impl Kept {
         Ok(recipe)
     }
 
-    /// Whether the slide ended incomplete. One that cannot be merged keeps the results that are there.
+    /// Merges the slide again; `true` if it ended incomplete. One that cannot be merged keeps the results
+    /// that are there.
     fn merge(&self, work: &Work, from: &Dataset, watch: &mut dyn Watch) -> Result<bool, JobError> {
         let Origin { slide, id, .. } = &self.head.origin;
         match self.prepared(work, from) {
@@ -175,7 +176,7 @@ impl Kept {
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
         work.names.note(&facts.id, &facts.entry)?;
         begun(watch, &facts, sightings.ended());
-        // What reading took is what it was.
+        // The tiles read are those of the first run.
         let tiles = self.account.analysis.as_ref().map(|analysis| analysis.tiles).unwrap_or_default();
         let needed = facts.needed_bytes();
         let committer = Committer::start(&work.results)?;

@@ -92,7 +92,7 @@ impl SlideEntry {
         Self { id: Some(id), ..self }
     }
 
-    /// What the user says of its scale; what `settings` say counts where nothing was said of this slide.
+    /// Scale given by the user; the one in `settings` counts where none was given for this slide.
     #[must_use]
     pub fn given_scale(&self, settings: &Settings) -> GivenScale {
         let of_all = settings.given_scale();
@@ -127,7 +127,8 @@ impl SlideEntry {
         }
     }
 
-    /// Whether it holds the same as the slide at another path, byte by byte: [`SlideEntry::content`] is sampled.
+    /// `true` if it holds the same as the slide at another path, byte by byte: [`SlideEntry::content`] is
+    /// sampled.
     pub(crate) fn is_copy_of(&self, other: &Path) -> Result<bool, OpenError> {
         match &self.opened.0 {
             Some(_) => Ok(true),
@@ -140,7 +141,7 @@ impl SlideEntry {
         wsi_reader::full_content_id(&self.path).map(|content| content.bytes())
     }
 
-    /// What the person at the terminal calls it. Never for shared outputs.
+    /// File name, for the person at the terminal. Never for shared outputs.
     #[must_use]
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()

@@ -27,13 +27,13 @@ use crate::{
 pub struct Maker {
     /// The models.
     pub models: ModelSet,
-    /// What they ran on, in words.
+    /// Device that they ran on, in words.
     pub device: String,
-    /// How detections became cells and regions.
+    /// Rules that made cells and regions of detections.
     pub rules: SlideRules,
 }
 
-/// What is said of one slide beside its answer.
+/// Facts of one slide that are stored with its answer.
 pub struct Subject<'a> {
     /// Names it in outputs.
     pub id: &'a SlideId,
@@ -41,7 +41,7 @@ pub struct Subject<'a> {
     pub survey: &'a Survey,
     /// All that can change its results.
     pub made_with: &'a MadeWith,
-    /// What a person should know of it.
+    /// Notes for the user.
     pub warnings: &'a [String],
     /// Why its results are to be doubted.
     pub doubts: &'a [String],
@@ -197,7 +197,7 @@ impl Maker {
         Ok([regions, cells].map(|(written, table)| (written.rows, table)))
     }
 
-    /// What the tables say of their own making: nothing that differs between two runs of the same slide, model and
+    /// Provenance for the tables: nothing that differs between two runs of the same slide, model and
     /// settings.
     fn provenance(&self, of: &Subject<'_>, analysis: &Analysis) -> Result<Vec<(String, Value)>, JobError> {
         let facts: ModelFacts = self.models.facts();

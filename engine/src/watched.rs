@@ -31,8 +31,8 @@ use crate::{
 /// The reason of windows that the job has not come to yet, in accounts of slides that are watched.
 pub const NOT_YET: &str = "not analysed yet";
 
-/// What the windows in the ledger of a slide gave, in the order in which they ended; up to the first record that is
-/// not whole. None where no ledger is.
+/// Hands over the results of the windows in the ledger of a slide, in the order in which they ended, up to
+/// the first record that is not whole. None if there is no ledger.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn for_each_window(
     })
 }
 
-/// Where the windows of a slide are kept while it is analysed, and after that with `--keep-raw`.
+/// File of a slide's windows while it is analysed, and after that with `--keep-raw`.
 #[must_use]
 pub fn windows_file(dataset: &Dataset, id: &SlideId) -> PathBuf {
     LedgerHead::windows_file(&dataset.ledger(id))
@@ -78,7 +78,7 @@ struct Watched {
     last: Option<Preliminary>,
 }
 
-/// What stays the same while the windows of a slide end.
+/// Facts that stay the same while the windows of a slide end.
 struct Known {
     head: LedgerHead,
     facts: Facts,
@@ -92,7 +92,7 @@ pub struct Preliminary {
     pub dataset: Dataset,
     /// As of a slide that ended with those windows; the others have the reason [`NOT_YET`].
     pub account: RunAccount,
-    /// Where the slide's file is.
+    /// Path of the slide's file.
     pub path: PathBuf,
     /// Per detector: the windows of its plan.
     pub windows: Vec<Vec<Window>>,
@@ -173,7 +173,7 @@ impl Known {
         Ok(Self { head, facts, recipe })
     }
 
-    /// What all windows gave so far; those to come count as failed.
+    /// Results of all windows so far; those to come count as failed.
     fn sightings(&self, dataset: &Dataset) -> io::Result<Sightings> {
         let mut sightings = Sightings::new(&self.facts.layouts, &self.recipe.maker.rules);
         let mut seen = BTreeSet::new();

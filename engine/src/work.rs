@@ -1,4 +1,4 @@
-//! What holds for all slides of a job.
+//! Settings and state shared by all slides of a job.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use crate::{
     store::Maker,
 };
 
-/// What is done to each slide.
+/// Settings and models applied to each slide.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
     /// The checked settings.
@@ -62,7 +62,7 @@ pub(crate) fn score_floor(settings: &Settings, models: &ModelSet) -> f32 {
     settings.keep_raw.into_iter().fold(settings.merging.score_floor(models), f32::min)
 }
 
-/// What is done with results that are there already.
+/// Treatment of results that are there already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Before {
     /// They stay; those made with other settings are refused.
@@ -89,7 +89,7 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked.
+    /// `true` if it was asked.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -108,15 +108,15 @@ pub type Interests = BTreeMap<SlideId, RegionsOfInterest>;
 /// One job, as its stages see it.
 pub(crate) struct Work {
     pub(crate) recipe: Arc<Recipe>,
-    /// Where results go.
+    /// Dataset that results go to.
     pub(crate) results: Dataset,
     /// Private corners of slides.
     pub(crate) desks: Desks,
     /// Marks of slides at work.
     pub(crate) marks: Marks,
-    /// Which id is which file.
+    /// List of the file of each id.
     pub(crate) names: Arc<NameList>,
-    /// What is done with results that are there already.
+    /// Treatment of results that are there already.
     pub(crate) before: Before,
     /// Regions of interest in which cells of some slides are counted, other than those windows were planned for.
     pub(crate) counted_within: Interests,

@@ -11,12 +11,12 @@ use crate::{args, exit::Failure, machine};
 pub(super) struct Offer {
     /// The first is taken where a request names none.
     models: Vec<PathBuf>,
-    /// How they are run.
+    /// Options that they are run with.
     pub(super) options: RunOptions,
 }
 
 impl Offer {
-    /// What the command line says.
+    /// Reads the offer from the command line.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Offer {
         wanted.map(PathBuf::as_path).ok_or_else(|| "there is no such model on offer".to_owned())
     }
 
-    /// What clients are told of them.
+    /// Descriptions of the models for clients.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Offer {
     }
 }
 
-/// What requests call a model: a bundled one by its name, a file without folder and ending.
+/// Name of a model in requests: of a bundled one its name, of a file its name without folder and ending.
 fn name_of(model: &Path) -> String {
     model.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,11 +1,11 @@
-//! What a service and its worker processes say to each other: a line of JSON each.
+//! Messages between a service and its worker processes: a line of JSON each.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use service::{Event, Format, JobOptions, Measured, Task};
 
-/// What a worker is to do.
+/// Order to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
@@ -23,7 +23,7 @@ pub(super) enum Order {
     Export { task: Task, format: Format },
 }
 
-/// What a worker answers. Reasons name no file.
+/// Answer of a worker. Reasons name no file.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Told {
@@ -35,11 +35,11 @@ pub(super) enum Told {
     Ended,
     /// It was stopped.
     Stopped,
-    /// What the head of the file says.
+    /// Facts from the head of the file.
     Measured(Measured),
-    /// Whether there are results so far.
+    /// `true` if there are results so far.
     Looked(bool),
-    /// Where the results are.
+    /// Path of the results.
     Exported(PathBuf),
     /// It cannot be done.
     Refused(String),

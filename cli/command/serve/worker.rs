@@ -72,7 +72,7 @@ struct Ordered {
     stop: engine::Stop,
 }
 
-/// What stops the order that came last.
+/// Stop of the order that came last.
 #[derive(Clone, Default)]
 struct AtWork(Arc<Mutex<engine::Stop>>);
 
@@ -206,7 +206,7 @@ fn without_paths(message: &str, task: &Task) -> String {
         .fold(message.to_owned(), |text, path| text.replace(&*path.to_string_lossy(), "(a file of the job)"))
 }
 
-/// What the head of a slide's file tells, if a job can be made of it.
+/// Reads the head of a slide's file, if a job can be made of it.
 fn measure(offer: &Offer, slide: &Path, options: &JobOptions) -> Result<Measured, String> {
     let settings = Settings::on(&machine(), offer.options.clone()).map_err(|error| error.to_string())?;
     let entry = entry(slide, options)?;

@@ -21,13 +21,13 @@ use super::{
 };
 use crate::isolate;
 
-/// How often a run is asked whether it is to stop.
+/// Time between two checks of whether a run is to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long the windows at work may take to end once a run is to stop.
+/// Longest that the windows at work may take to end once a run is to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long looking at the head of a file, or writing a format, may take.
+/// Longest that looking at the head of a file, or writing a format, may take.
 const ERRAND: Duration = Duration::from_secs(600);
 
 /// Workers in a row that may die over one job: two cost a slide (see `isolate`), the third says so in its account.
@@ -37,7 +37,7 @@ const DEATHS: u32 = 4;
 pub(super) struct Workers {
     cards: Vec<ModelCard>,
     lanes: [Mutex<Option<Worker>>; 2],
-    /// Whether the model of each lane is loaded; `None`: not yet.
+    /// Result of loading the model of each lane; `None`: not loaded yet.
     opened: [Mutex<Option<Result<(), String>>>; 2],
     /// One look at a time: each replaces the one before.
     looking: Mutex<()>,
@@ -143,7 +143,7 @@ impl Runner for Workers {
     }
 
     fn run(&self, lane: Lane, task: &Task, tell: &mut dyn FnMut(Event), stop: &Stop) -> RunEnd {
-        // What names files goes to the operator alone.
+        // Messages that name files go to the operator alone.
         self.run_in_lane(lane, task, tell, stop).unwrap_or_else(|error| {
             errln!("slidemill: job {}: {error:#}", task.id);
             RunEnd::Failed(
@@ -171,7 +171,7 @@ impl Runner for Workers {
     }
 }
 
-/// What was written before.
+/// Path of the file in that format that was written before, if there is one.
 fn exported(folder: &Path, format: convert::Format) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
     let mut paths = entries.map(|entry| entry.path());

@@ -1,5 +1,4 @@
-//! How the cells of a stored slide came about: the plan made again, and the raw
-//! detections that were kept.
+//! Lineage of the cells of a stored slide: the plan made again, and the raw detections that were kept.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
@@ -14,20 +13,20 @@ use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Window};
 /// detection is shown with it.
 const LEAST_IOU: f64 = 0.3;
 
-/// What is known of the making of a slide's cells.
+/// Facts about the making of a slide's cells.
 pub(super) struct StoredLineage {
     dataset: Dataset,
     id: SlideId,
     /// Windows without a result.
     failed: Vec<u32>,
-    /// How to plan the slide again; `None` where its windows are known.
+    /// Inputs for planning the slide again; `None` if its windows are known.
     plan: Option<PlanAgain>,
     windows: OnceLock<Result<Vec<Window>, String>>,
 }
 
-/// What a plan was made from.
+/// Inputs that a plan was made from.
 struct PlanAgain {
-    /// Where the slide is.
+    /// Path of the slide.
     path: Option<PathBuf>,
     mapping: Option<LinearMapping>,
     settings: BTreeMap<String, String>,

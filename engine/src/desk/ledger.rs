@@ -31,7 +31,7 @@ use crate::{
     slides::SlideEntry,
 };
 
-/// What a power cut may cost at most.
+/// Longest time between two syncs: the work that a power cut may cost.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 /// Larger than any window's detections: a length beyond it is garbage.
 const MAX_RECORD: u32 = 1 << 30;
@@ -39,7 +39,7 @@ const FORMAT: u32 = 4;
 const HEAD: &str = "head.json";
 const WINDOWS: &str = "windows.bin";
 
-/// What a ledger is for.
+/// Head of a ledger: slide, models and settings of its records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LedgerHead {
     /// SHA-256 over slide, model and every setting that can change what a window
@@ -54,11 +54,11 @@ pub struct LedgerHead {
     /// The settings in `fingerprint`, to say which one differs.
     #[serde(default)]
     pub settings: MadeWith,
-    /// What is needed to merge again without the model.
+    /// Facts needed to merge again without the model.
     pub origin: Origin,
 }
 
-/// Where raw detections are from. Private: holds the path of the slide.
+/// Origin of raw detections. Private: holds the path of the slide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// The slide as the user gave it.
@@ -67,7 +67,7 @@ pub struct Origin {
     pub id: SlideId,
     /// The options of the run, from flags and file.
     pub options: RunOptions,
-    /// What the model of each detector promised.
+    /// Promises of each detector's model.
     pub models: Vec<MergeTerms>,
 }
 
@@ -92,19 +92,19 @@ impl LedgerHead {
         }
     }
 
-    /// Where the records of the ledger in `folder` lie.
+    /// Path of the records of the ledger in `folder`.
     pub(crate) fn windows_file(folder: &Path) -> PathBuf {
         folder.join(WINDOWS)
     }
 
-    /// Whether records under `found` are those that this head would have. Where
-    /// the slide lies and how it is merged does not matter.
+    /// `true` if records under `found` are those that this head would have. The path of the slide and the
+    /// rules for merging do not matter.
     fn holds_for(&self, found: &Self) -> bool {
         let of = |head: &Self| (head.windows, head.score_floor, head.format);
         self.fingerprint == found.fingerprint && of(self) == of(found)
     }
 
-    /// What `found` has other than this head.
+    /// Differences of `found` from this head.
     fn changes_from(&self, found: &Self) -> Differences {
         let mut changes = self.settings.all_differences(&found.settings);
         if found.score_floor != self.score_floor {
@@ -147,7 +147,7 @@ pub enum LedgerError {
     Io {
         /// Such as `append to`.
         doing: &'static str,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
 }
@@ -167,10 +167,10 @@ fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> LedgerError {
 pub struct Ledger {
     folder: PathBuf,
     file: File,
-    /// Where the next record goes; everything before it is whole.
+    /// Offset of the next record; everything before it is whole.
     end: u64,
     synced: Instant,
-    /// Whether the head would outlast a power cut.
+    /// `true` if the head would outlast a power cut.
     head_synced: bool,
 }
 
@@ -308,7 +308,7 @@ pub fn take_back(spent: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder.parent().unwrap_or(folder)).and_then(|()| fs::rename(spent, folder))
 }
 
-/// What is where a head should be.
+/// Content found in place of a head.
 enum Found {
     Head(Box<LedgerHead>),
     /// Of another version.
