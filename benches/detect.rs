@@ -260,7 +260,7 @@ fn is_gpu(device: &Device) -> bool {
     matches!(device, Device::Cuda(_) | Device::TensorRt(_))
 }
 
-/// What all threads of this process have used so far.
+/// Returns the processor time that all threads of this process have used so far.
 fn processor_time() -> Option<Duration> {
     let tasks = std::fs::read_dir("/proc/self/task").ok()?;
     let nanos = tasks.map(|task| {

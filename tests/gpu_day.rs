@@ -1,4 +1,4 @@
-//! What is asked of a borrowed GPU, rehearsed on the CPU: `deploy/gpu-day/day.py`.
+//! Tasks of a borrowed GPU, rehearsed on the CPU: `deploy/gpu-day/day.py`.
 
 #![cfg(unix)]
 
@@ -41,7 +41,7 @@ fn the_day_is_rehearsed_and_taken_up_again() {
     assert!(told.contains("| nuclei-he.int8 | 256 | 1 | 0.50000 | 0.25000 | 2.000 |"), "{told}");
 }
 
-/// What `cargo xtask gpu-day` packs, with this command and one small slide.
+/// Packs what `cargo xtask gpu-day` packs, with this command and one small slide.
 fn pack(load: &Path) {
     for name in ["lib", "models", "slides"] {
         fs::create_dir_all(load.join(name)).expect("a folder");

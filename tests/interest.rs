@@ -89,7 +89,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// What shapely counts in the same regions.
+/// Returns shapely's counts in the same regions.
 fn reference(cells: &Path, drawn: &Path) -> Option<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/regions_reference.py");
     let output = Command::new(python()?).arg(script).args([cells, drawn]).arg("Necrosis").output().unwrap();

@@ -2,7 +2,8 @@
 //!
 //! Rounding to a grid can make a ring cross or touch itself, and programs refuse such rings, some of them with the whole
 //! file. So rings are rounded first and looked at afterwards, in whole steps of the grid, where every test is exact.
-//! What is not simple is repaired, and where that cannot be done its box stands for it; both are counted.
+//! Rings that are not simple are repaired, and where that cannot be done a box stands for the ring; both are
+//! counted.
 
 use std::ops::Range;
 
@@ -330,7 +331,7 @@ fn parts(rings: &[GridRing], rule: FillRule) -> Option<Vec<Vec<GridRing>>> {
     Some(shapes.iter().map(|shape| shape.iter().map(|ring| back(ring, corner)).collect()).collect())
 }
 
-/// What is left of normal rings without what others cover; `None` where they reach too far to be worked on.
+/// Returns what others do not cover of normal rings; `None` where they reach too far to be worked on.
 fn left_of(area: &[GridRing], cuts: &[GridRing]) -> Option<Vec<Vec<GridRing>>> {
     let corner = corner_of(area)?;
     let (area, cuts) = (contours(area, corner)?, contours(cuts, corner)?);

@@ -96,7 +96,7 @@ impl Dataset {
         self.root.join("report.html")
     }
 
-    /// Which measures are made of its cells, where some are.
+    /// Definition of the measures made of its cells, where some are.
     #[must_use]
     pub fn measures(&self) -> PathBuf {
         self.root.join("measures.toml")

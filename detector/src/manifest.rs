@@ -1,4 +1,4 @@
-//! What a model promises: classes, pixel size, input and head.
+//! The contract of a model: classes, pixel size, input and head.
 //!
 //! A manifest comes from three places, the later the stronger: the shapes in the ONNX graph, its metadata
 //! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
@@ -18,7 +18,7 @@ use wsi_types::{ModelClass, Mpp};
 pub use self::points::Points;
 pub(crate) use self::{file::ManifestFile, read::manifest_of};
 
-/// What a model promises.
+/// The contract of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// Its name; the file's stem when nothing else says so.
@@ -29,23 +29,23 @@ pub struct Manifest {
     pub description: Option<String>,
     /// Under which licence it may be used.
     pub licence: Option<String>,
-    /// Whom its data and weights are owed to.
+    /// Authors of its data and weights, to be credited.
     pub attribution: Option<String>,
-    /// What it answers.
+    /// Kind of its answers.
     pub task: Task,
-    /// How it answers.
+    /// Layout of its answers.
     pub head: Head,
-    /// What told so.
+    /// Source that told the head.
     pub head_source: HeadSource,
-    /// What makes objects of its maps; of a head of points only.
+    /// Settings for making objects of its maps; of a head of points only.
     pub points: Option<Points>,
-    /// What it tells apart; at least one, in the order of [`ModelClass`].
+    /// Classes it tells apart; at least one, in the order of [`ModelClass`].
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
     pub mpp: Option<Mpp>,
     /// The longest side, in µm, of objects it promises to see whole.
     pub max_object_um: Option<f64>,
-    /// What pieces of a larger window share, px; `None`: as its largest object asks for.
+    /// Width that pieces of a larger window share, px; `None`: as its largest object asks for.
     pub piece_overlap_px: Option<u32>,
     /// Its coarsest stride in px: window sides must be multiples of it.
     pub stride: u32,
@@ -57,7 +57,7 @@ pub struct Manifest {
     pub nms_iou: f32,
     /// The same for boxes of different classes, 0 to 1; `None`: it does not say.
     pub cross_class_iou: Option<f64>,
-    /// How bytes become its tensor.
+    /// Arithmetic that turns bytes into its tensor.
     pub normalisation: Normalisation,
     /// The tensor it wants.
     pub input: ImageInput,
@@ -67,7 +67,7 @@ pub struct Manifest {
     pub unread: Vec<String>,
     /// The version of ONNX's standard operators it was exported with; `None`: it does not say.
     pub opset: Option<i64>,
-    /// What its weights are made of.
+    /// Number type of its weights.
     pub precision: Precision,
     /// SHA-256 of the ONNX file, 64 hex digits; empty for a detector without one.
     pub sha256: String,
@@ -135,7 +135,7 @@ impl Manifest {
         u32::try_from(width).ok().zip(u32::try_from(height).ok())
     }
 
-    /// Whether windows of `width` × `height` px can be given to the model.
+    /// Checks that windows of `width` × `height` px can be given to the model.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl ClassInfo {
     }
 }
 
-/// What a model answers.
+/// Kind of answers of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
@@ -183,7 +183,7 @@ pub enum Task {
     Segment,
 }
 
-/// How a model answers; `nc` is the number of classes. Layouts are in [`crate::yolo`].
+/// Layout of a model's answers; `nc` is the number of classes. Layouts are in [`crate::yolo`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Head {
@@ -203,26 +203,26 @@ pub enum Head {
     },
     /// `[B, N, 5+nc]`: an objectness between box and scores.
     Objectness {
-        /// Whether boxes are still relative to the places of their grids.
+        /// `true` if boxes are still relative to the places of their grids.
         grid: bool,
     },
     /// `[B, Q, 4+nc]`: boxes as fractions of the window, one row per query.
     DetrRows,
     /// Boxes `[B, Q, 4]` as fractions of the window and raw scores `[B, Q, nc]`, or `nc+1` with a background.
     Detr {
-        /// How scores become probabilities.
+        /// Function that turns scores into probabilities.
         activation: Activation,
-        /// Which score is of no class.
+        /// The score that is of no class.
         background: Background,
     },
     /// Corners `[B, K, 4]` in px, scores `[B, K]` and labels `[B, K]`.
     DetrFinal {
-        /// Whether the score is a fifth column of the corners.
+        /// `true` if the score is a fifth column of the corners.
         joined: bool,
     },
     /// Maps `[B, K, rows, columns]` whose peaks are objects.
     Points {
-        /// How their values become probabilities.
+        /// Function that turns their values into probabilities.
         activation: Activation,
     },
 }
@@ -243,7 +243,7 @@ impl Head {
         }
     }
 
-    /// Whether the model gives each object one answer itself, and so has a fixed number of answers.
+    /// `true` if the model gives each object one answer itself, and so has a fixed number of answers.
     #[must_use]
     pub fn is_end_to_end(self) -> bool {
         match self {
@@ -256,14 +256,14 @@ impl Head {
         }
     }
 
-    /// Whether it may answer several times for one object, so that boxes that agree are one.
+    /// `true` if it may answer several times for one object, so that boxes that agree are one.
     #[must_use]
     pub fn has_duplicates(self) -> bool {
         matches!(self, Self::Detect | Self::Segment { .. } | Self::Objectness { .. })
     }
 }
 
-/// How raw scores become probabilities.
+/// Function that turns raw scores into probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
@@ -285,7 +285,7 @@ impl std::fmt::Display for Activation {
     }
 }
 
-/// Which of the scores of an answer is of no class.
+/// Place, among the scores of an answer, of the one that is of no class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Background {
@@ -337,7 +337,7 @@ impl std::fmt::Display for Head {
     }
 }
 
-/// What told which head a model has.
+/// Source that told which head a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadSource {
     /// `head` in the TOML.
@@ -388,7 +388,7 @@ impl Dim {
         }
     }
 
-    /// Whether an input of this size fits.
+    /// `true` if an input of this size fits.
     fn allows(&self, size: usize) -> bool {
         self.fixed().is_none_or(|fixed| fixed == size as u64)
     }
@@ -419,7 +419,7 @@ pub enum Layout {
     Nhwc,
 }
 
-/// What a tensor is made of.
+/// Number type of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
     /// 32-bit floats.
@@ -473,7 +473,7 @@ impl ImageInput {
     }
 }
 
-/// Which channel comes first.
+/// Order of the colour channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ColourOrder {
@@ -493,7 +493,7 @@ impl std::fmt::Display for ColourOrder {
     }
 }
 
-/// How bytes become numbers: `(byte × scale − mean) / std`, channel by channel, then the colour order.
+/// Rule from bytes to numbers: `(byte × scale − mean) / std`, channel by channel, then the colour order.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
     /// Usually 1/255.
@@ -521,7 +521,7 @@ impl Default for Normalisation {
     }
 }
 
-/// What a model's weights are made of.
+/// Number type of a model's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

@@ -13,7 +13,7 @@ use crate::{
     yolo::{Candidate, TensorView, all_finite, check_probability},
 };
 
-/// What makes candidates of peaks, in px of the window.
+/// Rule that makes candidates of peaks, in px of the window.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PeakRule {
     activation: Activation,
@@ -137,7 +137,7 @@ struct Map<'a> {
 }
 
 impl Map<'_> {
-    /// Whether no place within `reach` (down, across) has a larger value, nor an earlier one an equal value.
+    /// `true` if no place within `reach` (down, across) has a larger value, nor an earlier one an equal one.
     fn is_peak(&self, place: usize, (down, across): (usize, usize)) -> bool {
         let (row, column) = (place / self.columns, place % self.columns);
         let value = self.values[place];

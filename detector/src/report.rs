@@ -1,4 +1,4 @@
-//! What a model promises, for people: `slidemill model MODEL`.
+//! The contract of a model, for people: `slidemill model MODEL`.
 
 use std::{fmt, path::Path};
 
@@ -15,7 +15,7 @@ pub struct ModelReport {
     pub manifest: Manifest,
     /// Size of the ONNX file.
     pub bytes: u64,
-    /// What is not wrong but should be known before a run.
+    /// Notes on what is not wrong but should be known before a run.
     pub notes: Vec<String>,
 }
 
@@ -23,7 +23,8 @@ pub struct ModelReport {
 ///
 /// # Errors
 ///
-/// What is wrong with it; for outputs that fit no head, the shapes it has against the shapes we know.
+/// A [`DetectorError`] that says what is wrong with it; for outputs that fit no head, the shapes it has
+/// against the shapes we know.
 pub fn describe(model: &Path) -> Result<ModelReport, DetectorError> {
     let file = read_manifest_beside(model)?;
     let name = model.file_stem().unwrap_or_default().to_string_lossy();
@@ -45,7 +46,7 @@ fn report(bytes: &[u8], file: &ManifestFile, name: &str) -> Result<ModelReport, 
     Ok(ModelReport { notes: notes(&manifest), bytes: bytes.len() as u64, manifest })
 }
 
-/// What should be known before a run.
+/// Returns notes on what should be known before a run.
 fn notes(manifest: &Manifest) -> Vec<String> {
     let mut notes = Vec::new();
     if manifest.mpp.is_none() {
@@ -91,7 +92,7 @@ fn notes(manifest: &Manifest) -> Vec<String> {
 /// Cells per mm² of dense tissue.
 const DENSE_PER_MM2: f64 = 10_000.0;
 
-/// How many objects a window may hold, and how large that lets it be.
+/// Tells how many objects a window may hold, and how large that lets it be.
 fn limit_note(manifest: &Manifest) -> Option<String> {
     if !manifest.head.is_end_to_end() {
         return None;
@@ -228,7 +229,7 @@ fn input_line(m: &Manifest) -> String {
     format!("{}: {}, {}, {batch}, {size}", i.name, element.to_lowercase(), layout.to_uppercase())
 }
 
-/// What becomes of a window's bytes before the first layer.
+/// Tells what becomes of a window's bytes before the first layer.
 fn pixels_line(m: &Manifest) -> String {
     let n = &m.normalisation;
     let order = format!("{:?}", n.colour_order).to_uppercase();
@@ -242,7 +243,7 @@ fn pixels_line(m: &Manifest) -> String {
     format!("{order} bytes{scale}{shift}, inside the graph")
 }
 
-/// What pieces of a larger window share, as far as the model says.
+/// Tells the width that pieces of a larger window share, as far as the model says.
 fn shared_line(m: &Manifest) -> String {
     match (m.piece_overlap_px, m.max_object_um) {
         (Some(px), _) => format!("{px} px"),

@@ -1,5 +1,5 @@
-//! What a job must know of a model beside its weights: enough to tell whether two jobs give the same detections, and
-//! to make cells of them without it.
+//! Facts about a model, beside its weights, that a job must know: enough to tell whether two jobs give the
+//! same detections, and to make cells of them without it.
 
 use serde::{Deserialize, Serialize};
 use wsi_types::{ModelFacts, Mpp};
@@ -33,15 +33,15 @@ pub struct MergeTerms {
     /// Width and height that its input always has, px; `None`: it takes windows of many sizes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed_input: Option<(u32, u32)>,
-    /// What pieces of a larger window share, px; `None`: as its largest object asks for.
+    /// Width that pieces of a larger window share, px; `None`: as its largest object asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece_overlap_px: Option<u32>,
-    /// What makes objects of its maps; of a head of points only.
+    /// Settings for making objects of its maps; of a head of points only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<Points>,
-    /// How it answers.
+    /// Layout of its answers.
     pub head: Head,
-    /// How bytes become its tensor.
+    /// Arithmetic that turns bytes into its tensor.
     pub normalisation: Normalisation,
 }
 
@@ -53,7 +53,7 @@ impl MergeTerms {
 }
 
 impl Manifest {
-    /// What a job must know of the model beside its weights.
+    /// Returns the facts about the model, beside its weights, that a job must know.
     #[must_use]
     pub fn merge_terms(&self) -> MergeTerms {
         MergeTerms {
@@ -73,7 +73,7 @@ impl Manifest {
         }
     }
 
-    /// What names the model in accounts.
+    /// Returns the facts that name the model in accounts.
     #[must_use]
     pub fn facts(&self) -> ModelFacts {
         ModelFacts {

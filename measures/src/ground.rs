@@ -10,7 +10,7 @@ use crate::error::{MeasureError, Result};
 /// A vector in level-0 px.
 type Level0Vector = euclid::Vector2D<f64, Level0Px>;
 
-/// Where cells count and area exists, in level-0 px of the slide. Cells elsewhere
+/// Part of a slide where cells count and area exists, in level-0 px. Cells elsewhere
 /// are not counted, and a field that reaches over its border has less area.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ground(Kind);
@@ -83,7 +83,7 @@ impl Ground {
         Ok(Self(Kind::Grid(grid)))
     }
 
-    /// Whether a cell there counts. On the border of a ring either may be.
+    /// `true` if a cell there counts. On the border of a ring either may be.
     #[must_use]
     pub fn contains(&self, point: Level0Point) -> bool {
         match &self.0 {
@@ -185,14 +185,14 @@ fn row_of(top: f64, height: f64, y: f64) -> usize {
     ((y - top) / height) as usize
 }
 
-/// How many other rings go around a ring, told by the middle of its first side.
+/// Counts the other rings that go around a ring, told by the middle of its first side.
 fn depth(rings: &[Vec<Level0Point>], place: usize) -> usize {
     let middle = rings[place][0].lerp(rings[place][1], 0.5);
     let others = rings.iter().enumerate().filter(|(other, _)| *other != place);
     others.filter(|(_, ring)| segments(ring).filter(|side| crosses(*side, middle)).count() % 2 == 1).count()
 }
 
-/// Whether a line from `point` to the right crosses a side.
+/// `true` if a line from `point` to the right crosses a side.
 fn crosses((a, b): (Level0Point, Level0Point), point: Level0Point) -> bool {
     (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
 }
@@ -219,7 +219,7 @@ fn circle_and_triangle(a: Level0Vector, b: Level0Vector, radius: f64) -> f64 {
     if length2 == 0.0 {
         return 0.0;
     }
-    // Where the side's line enters and leaves the circle, as shares of the side.
+    // Places where the side's line enters and leaves the circle, as shares of the side.
     let root = ahead * ahead - length2 * (a.square_length() - radius * radius);
     if root <= 0.0 {
         return sector(a, b, radius);
@@ -284,7 +284,7 @@ impl Grid {
     }
 }
 
-/// Which of `most` squares along one axis touch the stretch between two places.
+/// Returns those of `most` squares along one axis that touch the stretch between two places.
 fn squares_between(from: f64, to: f64, most: usize) -> std::ops::Range<usize> {
     let to = (to.ceil().max(0.0) as usize).min(most);
     (from.floor().max(0.0) as usize).min(to)..to

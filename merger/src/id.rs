@@ -21,8 +21,9 @@ pub fn id_from(hash: u64) -> u64 {
     hash >> 11
 }
 
-/// What ids of cells and regions of a slide start from; `content` is a hash of the slide's content, not a file name, so
-/// that different slides have different ids, and any program gives the same place of the same slide the same id.
+/// Returns the start of the ids of a slide's cells and regions; `content` is a hash of the slide's content,
+/// not a file name, so that different slides have different ids, and any program gives the same place of the
+/// same slide the same id.
 #[must_use]
 pub fn slide_key(content: &str) -> u64 {
     first_bits(&Sha256::digest(content.as_bytes()))

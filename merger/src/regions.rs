@@ -106,7 +106,7 @@ pub struct Region {
     pub id: u64,
     /// Its kind: "tissue", "tumour".
     pub kind: String,
-    /// What a person called it, if one drew it.
+    /// Name that a person gave it, if one drew it.
     pub name: Option<String>,
     /// The class that person gave it.
     pub class_name: Option<String>,
@@ -514,7 +514,7 @@ impl<'a> RegionFinder<'a> {
         Self { regions, slabs, tree: RTree::bulk_load(leaves.collect()) }
     }
 
-    /// Whether some region holds `point`.
+    /// `true` if some region holds `point`.
     #[must_use]
     pub fn holds(&self, point: Level0Point) -> bool {
         let mut near = self.tree.locate_in_envelope_intersecting(AABB::from_point([point.x, point.y]));

@@ -7,7 +7,7 @@ use crate::geometry::ring_area;
 
 /// First bytes of a polygon: little-endian, kind 3.
 const START: [u8; 5] = [1, 3, 0, 0, 0];
-/// What a multi-polygon begins with: little-endian, kind 6.
+/// First bytes of a multi-polygon: little-endian, kind 6.
 const START_OF_MANY: [u8; 5] = [1, 6, 0, 0, 0];
 /// Bytes of a coordinate.
 const COORDINATE: usize = size_of::<f64>();

@@ -1,4 +1,4 @@
-//! What can go wrong, one variant per thing a caller might do differently.
+//! Errors of reports, one variant per thing a caller might do differently.
 
 use std::{
     error::Error,
@@ -50,7 +50,7 @@ pub enum ReportError {
     /// The figures cannot be put into the form of a file.
     #[error("cannot encode {what}: {reason}")]
     Encode {
-        /// Which file.
+        /// The file.
         what: &'static str,
         /// As the encoder says it.
         reason: String,

@@ -120,7 +120,7 @@ fn first_page(reader: &Reader<'_>, pages: &Pages, names: Option<&FileNames>) -> 
     }
 }
 
-/// What pages are made from.
+/// Data that pages are made from.
 struct Reader<'a> {
     dataset: &'a Dataset,
     /// Measures by slide, where the dataset asks for some.

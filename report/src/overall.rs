@@ -1,4 +1,4 @@
-//! What is over all slides of a dataset, in one go.
+//! Files over all slides of a dataset, written in one go.
 
 use dataset::{Dataset, Manifest};
 

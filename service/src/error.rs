@@ -33,7 +33,7 @@ pub enum ServiceError {
     Data {
         /// Such as `make the folder of jobs`.
         doing: &'static str,
-        /// What the system said.
+        /// Error of the system.
         reason: io::Error,
         /// Where.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum ServiceError {
     Listen {
         /// Such as `127.0.0.1:8750`.
         address: String,
-        /// What the system said.
+        /// Error of the system.
         reason: io::Error,
     },
     /// The process cannot start threads.

@@ -1,4 +1,4 @@
-//! What is known of a job.
+//! Facts about a job.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ impl Lane {
     }
 }
 
-/// What a request may say of its slide and of the model.
+/// Options that a request may give for its slide and the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobOptions {
@@ -45,12 +45,12 @@ pub struct JobOptions {
     pub override_mpp: Option<f64>,
 }
 
-/// What a look at the head of a slide's file tells.
+/// Facts from the head of a slide's file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Width and height of level 0, px.
     pub size_px: [u32; 2],
-    /// Whether it is DICOM.
+    /// `true` if it is DICOM.
     #[serde(default)]
     pub is_dicom: bool,
     /// `StudyInstanceUID` of a DICOM slide.
@@ -75,17 +75,17 @@ impl Measured {
 pub struct Request {
     /// The slide; of an upload, relative to the job's folder.
     pub slide: PathBuf,
-    /// Whether it was sent, and is ours to erase.
+    /// `true` if it was sent, and is ours to erase.
     pub is_upload: bool,
-    /// What was said of it.
+    /// Options that the request gave.
     pub options: JobOptions,
-    /// What is known of it.
+    /// Facts from the head of its file.
     pub measured: Measured,
-    /// Where it waits.
+    /// The line it waits in.
     pub lane: Lane,
     /// The name of the token it came with.
     pub by: Option<String>,
-    /// What tells it from other requests, where the client gave it a key.
+    /// Hashes that tell it from other requests, where the client gave it a key.
     pub once: Option<Once>,
     /// When it was accepted, UTC.
     pub accepted: String,
@@ -100,16 +100,16 @@ pub struct Once {
     pub content: String,
 }
 
-/// What a worker needs to know of a job.
+/// Facts that a worker needs of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// Which job.
+    /// Id of the job.
     pub id: JobId,
     /// Its folder.
     pub folder: PathBuf,
     /// The slide.
     pub slide: PathBuf,
-    /// What was said of it.
+    /// Options that the request gave.
     pub options: JobOptions,
 }
 
@@ -120,13 +120,13 @@ impl Task {
         out_of(&self.folder)
     }
 
-    /// Where results in other formats lie.
+    /// Folder of results in other formats.
     #[must_use]
     pub fn exports(&self) -> PathBuf {
         self.folder.join("exports")
     }
 
-    /// Where results so far lie.
+    /// Folder of results so far.
     #[must_use]
     pub fn so_far(&self) -> PathBuf {
         self.folder.join("so-far")
@@ -137,7 +137,7 @@ pub(crate) fn out_of(folder: &Path) -> PathBuf {
     folder.join("out")
 }
 
-/// How a job stands.
+/// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -160,13 +160,13 @@ impl State {
     pub const ALL: [Self; 6] =
         [Self::Queued, Self::Running, Self::Done, Self::Partial, Self::Failed, Self::Cancelled];
 
-    /// Whether nothing more will happen to it.
+    /// `true` if nothing more will happen to it.
     #[must_use]
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 
-    /// Whether there are results.
+    /// `true` if there are results.
     #[must_use]
     pub fn has_results(self) -> bool {
         matches!(self, Self::Done | Self::Partial)
@@ -186,10 +186,10 @@ impl State {
     }
 }
 
-/// How a job ended: `ended.json`.
+/// End of a job: `ended.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// How it stands for good.
+    /// Its state for good.
     pub state: State,
     /// Why there are no results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,7 +216,7 @@ pub struct WindowCount {
 pub struct JobView {
     /// Which.
     pub id: JobId,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// Why there are no results.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,7 +229,7 @@ pub struct JobView {
     /// Seconds until it ends, as estimated; absent while there is nothing to estimate from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_s: Option<f64>,
-    /// How far it is.
+    /// Its progress.
     pub windows: WindowCount,
     /// Cells found so far.
     pub cells: u64,
@@ -238,7 +238,7 @@ pub struct JobView {
     /// When it ended, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// Where to go from here.
+    /// Paths to go on from here.
     pub links: Links,
 }
 
@@ -248,9 +248,9 @@ pub struct Links {
     /// This view.
     #[serde(rename = "self")]
     pub own: String,
-    /// What happens, as it happens.
+    /// Events, as they happen.
     pub events: String,
-    /// What was found.
+    /// Results.
     pub result: String,
 }
 

@@ -18,7 +18,7 @@ use crate::{
     store::{EventLog, Found, Incoming, Store, outcome_in},
 };
 
-/// How often a job tells how far it is, at most.
+/// Shortest time between two reports of a job's progress.
 const WINDOWS_TOLD: Duration = Duration::from_millis(250);
 
 /// All jobs of a folder.
@@ -62,7 +62,7 @@ struct Entry {
     changed: watch::Sender<u64>,
 }
 
-/// What is known of an `Idempotency-Key`.
+/// State of an `Idempotency-Key`.
 #[derive(Clone)]
 enum Known {
     /// The first request with it has not ended.
@@ -100,7 +100,7 @@ impl Drop for First {
     }
 }
 
-/// What comes of an `Idempotency-Key`.
+/// Answer to a request's `Idempotency-Key`.
 pub(crate) enum Keyed {
     /// Nobody used it.
     First(First),
@@ -115,7 +115,7 @@ pub(crate) struct Turn {
     pub(crate) task: Task,
     pub(crate) stop: Stop,
     pub(crate) request: Request,
-    /// How long it waited.
+    /// Time that it waited.
     pub(crate) waited: Duration,
     log: Option<EventLog>,
     told: Option<Instant>,
@@ -128,7 +128,7 @@ pub(crate) struct Census {
 }
 
 impl Turn {
-    /// Whether how far it is was told a moment ago; otherwise it is told now.
+    /// `true` if its progress was told a moment ago; otherwise it is told now.
     fn is_told_already(&mut self, windows: WindowCount) -> bool {
         let is_recent = self.told.is_some_and(|told| told.elapsed() < WINDOWS_TOLD);
         if is_recent && windows.done < windows.total {
@@ -186,7 +186,7 @@ impl Jobs {
         Ok(Place(Arc::clone(self)))
     }
 
-    /// What is known of an `Idempotency-Key`.
+    /// Looks up an `Idempotency-Key`; a new one is this request's from now on.
     pub(crate) fn keyed(self: &Arc<Self>, key: String) -> Keyed {
         let mut inner = self.lock();
         match inner.once.get(&key).cloned() {
@@ -222,13 +222,13 @@ impl Jobs {
         self.lock().view(id)
     }
 
-    /// What was asked for, and how it stands.
+    /// Returns the request of a job, and its state.
     pub(crate) fn request(&self, id: JobId) -> Option<(Request, State)> {
         let inner = self.lock();
         inner.jobs.get(&id).map(|entry| (entry.request.clone(), entry.state))
     }
 
-    /// What a worker needs to know of a job.
+    /// Returns the facts that a worker needs of a job.
     pub(crate) fn task(&self, id: JobId) -> Option<Task> {
         let inner = self.lock();
         inner.jobs.get(&id).map(|entry| self.task_of(id, &entry.request))
@@ -250,7 +250,7 @@ impl Jobs {
         self.stopping.subscribe()
     }
 
-    /// Whether the service was asked to stop.
+    /// `true` if the service was asked to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
@@ -341,7 +341,7 @@ impl Jobs {
         };
         let took = entry.began.map(|began| began.elapsed()).unwrap_or_default();
         let ended = Ended { state, reason, at: dataset::clock::timestamp(), at_secs: secs_now() };
-        // What was not noted is run again by the next start, which finds it done.
+        // A job whose end was not noted is run again by the next start, which finds it done.
         let _ = self.store.end(id, &ended);
         entry.state = state;
         entry.ended = Some(ended);
@@ -380,7 +380,7 @@ impl Jobs {
         // First: nobody takes it up, or follows it, who comes later.
         let entry = self.lock().remove(id);
         drop(entry);
-        // What cannot be erased now is tried again with the trash, at the next start.
+        // Files that cannot be erased now are tried again with the trash, at the next start.
         let _ = self.store.erase(id);
     }
 
@@ -424,7 +424,7 @@ pub(crate) fn secs_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// How the slide of a job ended.
+/// Reads how the slide of a job ended.
 fn outcome(folder: &std::path::Path) -> (State, Option<String>) {
     match outcome_in(folder) {
         Some(account) => match account.outcome {
@@ -436,7 +436,7 @@ fn outcome(folder: &std::path::Path) -> (State, Option<String>) {
     }
 }
 
-/// What an event says of how far a job is.
+/// Progress of a job, as an event tells it.
 enum Progress {
     Planned { windows: u64, resumed: u64 },
     Windows(WindowCount, u64),

@@ -1,4 +1,4 @@
-//! What runs jobs: a thread for each lane.
+//! Runs jobs: a thread for each lane.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

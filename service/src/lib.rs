@@ -33,5 +33,5 @@ pub use server::{Service, Stopping};
 pub use settings::Settings;
 pub use tokens::{Caller, Role, Tokens};
 
-/// What the service answers to whom, as OpenAPI 3.1.
+/// The service's answers, and who gets them, as OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("openapi.json");

@@ -141,7 +141,7 @@ pub(crate) struct WindowTally {
 }
 
 impl WindowTally {
-    /// What an event adds to what is known.
+    /// Takes in an event, and returns the windows that it adds.
     pub(crate) fn more(&mut self, event: &Event) -> Self {
         let now = match event.get("event").and_then(serde_json::Value::as_str) {
             // Done by an earlier run, and counted then.

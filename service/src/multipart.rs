@@ -42,7 +42,7 @@ fn parameter(text: &str, wanted: &str) -> Option<String> {
     None
 }
 
-/// What stands before the closing quote, and what comes after it.
+/// Returns the text before the closing quote, and what comes after it.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = text.char_indices();
@@ -59,7 +59,7 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
 /// The parts of a body, in order.
 pub(crate) struct Parts<S> {
     pieces: Pieces<S>,
-    /// What came and was not given on.
+    /// Bytes that came and were not given on.
     buffer: Vec<u8>,
     /// A line's end, two dashes, the boundary.
     delimiter: Vec<u8>,
@@ -142,7 +142,7 @@ impl<E: std::fmt::Display, S: Stream<Item = Result<Bytes, E>>> Parts<S> {
         Ok(())
     }
 
-    /// Whether more came.
+    /// Reads one more piece; `true` if one came.
     async fn more(&mut self) -> Result<bool, Problem> {
         let piece = self.pieces.next().await?;
         self.buffer.extend_from_slice(piece.as_deref().unwrap_or_default());
@@ -161,7 +161,7 @@ fn name_in(head: &[u8]) -> Result<String, Problem> {
     })
 }
 
-/// What a part's `Content-Disposition` calls it.
+/// Returns the name that a part's `Content-Disposition` gives it.
 fn field_name(header: &httparse::Header<'_>) -> Option<String> {
     if !header.name.eq_ignore_ascii_case("content-disposition") {
         return None;

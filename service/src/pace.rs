@@ -1,4 +1,4 @@
-//! How long jobs take, learnt from those that ended.
+//! Durations of jobs, learnt from those that ended.
 
 use std::time::Duration;
 

@@ -9,14 +9,14 @@ use serde::Serialize;
 /// Why a request was refused, for people and for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What kind of problem it is; the same for all of its kind.
+    /// Kind of problem; the same for all of its kind.
     #[serde(rename = "type")]
     kind: String,
     /// The kind in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What was found, what was expected, and what to do. Names no file.
+    /// Says what was found, what was expected, and what to do. Names no file.
     detail: String,
     /// Seconds after which another try makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What was found, as JSON.
+//! Results of a job, as JSON.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::job::{JobView, Request, State};
 
-/// What was found on a slide.
+/// Results on a slide.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// How the job stands: `running` for results so far.
+    /// State of the job: `running` for results so far.
     pub state: State,
     /// `StudyInstanceUID` of a DICOM slide.
     pub study_id: Option<String>,
@@ -22,21 +22,21 @@ pub struct Report {
     pub model: ReportModel,
     /// Its version.
     pub model_version: String,
-    /// What coordinates are in.
+    /// Frame of the coordinates.
     pub frame: Frame,
-    /// What of the slide was analysed.
+    /// Part of the slide that was analysed.
     pub coverage: ReportCoverage,
     /// Cells by class.
     pub counts: Vec<ClassCount>,
     /// Cells, each found once; left out where there are more than the service sends as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
-    /// Where to fetch them where they are left out, as Parquet or GeoJSON by `Accept`.
+    /// URL to fetch them from where they are left out, as Parquet or GeoJSON by `Accept`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub findings_url: Option<String>,
     /// Milliseconds that the slide was worked on: reading, model, merging.
     pub inference_time_ms: u64,
-    /// What a person should know.
+    /// Warnings that a person should read.
     pub warnings: Vec<String>,
     /// Always true: for research use.
     pub not_a_medical_device: bool,
@@ -45,7 +45,7 @@ pub struct Report {
 /// The model that was run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReportModel {
-    /// What it calls itself.
+    /// The name it calls itself.
     pub name: String,
     /// Its version.
     pub version: String,
@@ -53,7 +53,7 @@ pub struct ReportModel {
     pub sha256: String,
 }
 
-/// What coordinates are in.
+/// Frame of the coordinates.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Frame {
     /// Always `px`.
@@ -62,13 +62,13 @@ pub struct Frame {
     pub level: u32,
     /// Microns per px.
     pub mpp: f64,
-    /// Where that is from.
+    /// Source of `mpp`.
     pub mpp_source: String,
     /// Width and height of level 0, px.
     pub size_px: [u32; 2],
 }
 
-/// What of the slide was analysed.
+/// Part of the slide that was analysed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReportCoverage {
     /// Tissue that was found.
@@ -84,7 +84,7 @@ pub struct ReportCoverage {
 pub struct ClassCount {
     /// Its name.
     pub class: String,
-    /// How many.
+    /// Number of them.
     pub n: u64,
     /// Per mm² of analysed tissue, where there is some.
     pub per_mm2: Option<f64>,
@@ -135,7 +135,7 @@ pub(crate) enum ReportError {
     Dataset(#[from] DatasetError),
 }
 
-/// What a dataset of one slide says.
+/// Makes the report of a dataset of one slide.
 pub(crate) fn report(
     out: &Path,
     request: &Request,

@@ -1,4 +1,4 @@
-//! Which slides may be named by path.
+//! Folders whose slides may be named by path.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ impl Roots {
         resolved.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether none may be named.
+    /// `true` if no slide may be named.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

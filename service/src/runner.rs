@@ -20,8 +20,8 @@ pub(crate) fn count(event: &Event, name: &str) -> u64 {
     event.get(name).and_then(serde_json::Value::as_u64).unwrap_or_default()
 }
 
-/// What does the work. Slides are files of strangers: whoever implements this opens them in other processes, so that
-/// none can harm the service.
+/// Does the work. Slides are files of strangers: whoever implements this opens them in other processes, so
+/// that none can harm the service.
 pub trait Runner: Send + Sync + 'static {
     /// The models on offer; the first is taken when a request names none.
     fn models(&self) -> &[ModelCard];
@@ -29,7 +29,7 @@ pub trait Runner: Send + Sync + 'static {
     /// Gets a lane ready for its first job; called once, on the thread that will run its jobs.
     fn prepare(&self, lane: Lane);
 
-    /// Whether the model is loaded and jobs can begin; otherwise why not.
+    /// Checks that the model is loaded and jobs can begin; otherwise says why not.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ pub trait Runner: Send + Sync + 'static {
     fn export(&self, task: &Task, format: Format) -> Result<PathBuf, String>;
 }
 
-/// How a run of a job ended.
+/// End of a run of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEnd {
     /// The slide has an account, good or bad.
@@ -90,15 +90,15 @@ pub enum Format {
 /// A model that jobs may ask for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
-    /// What a request calls it.
+    /// Name that requests use for it.
     pub name: String,
-    /// What it calls itself.
+    /// The name it calls itself.
     pub model: String,
     /// Its version, where it says one.
     pub version: Option<String>,
     /// SHA-256 of the ONNX file.
     pub sha256: String,
-    /// What it tells apart.
+    /// Classes it tells apart.
     pub classes: Vec<String>,
     /// Microns per pixel it was trained at, where it says so.
     pub mpp: Option<f64>,
@@ -106,7 +106,7 @@ pub struct ModelCard {
     pub licence: Option<String>,
     /// One line for people.
     pub description: Option<String>,
-    /// Whether it draws outlines.
+    /// `true` if it draws outlines.
     pub outlines: bool,
 }
 
@@ -120,7 +120,7 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked.
+    /// `true` if it was asked.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -48,7 +48,7 @@ impl Stopping {
         self.0.send_replace(true);
     }
 
-    /// Whether it was asked.
+    /// `true` if it was asked.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         *self.0.borrow()

@@ -1,10 +1,10 @@
-//! What an operator sets.
+//! Settings of an operator.
 
 use std::{path::PathBuf, time::Duration};
 
 use crate::{roots::Roots, tokens::Tokens};
 
-/// What an operator sets.
+/// Settings of an operator.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The folder of jobs.
@@ -15,7 +15,7 @@ pub struct Settings {
     pub roots: Roots,
     /// Pictures up to this many megapixels are answered at once.
     pub sync_mpx: f64,
-    /// How long a client waits for such an answer before it gets a job instead.
+    /// Longest wait of a client for such an answer before it gets a job instead.
     pub sync_wait: Duration,
     /// Bytes of an upload, and of what a zip unpacks to.
     pub max_upload: u64,
@@ -29,9 +29,9 @@ pub struct Settings {
     pub max_findings: u64,
     /// Longest time that 32 kB of an upload, and the head of a request, may take.
     pub patience: Duration,
-    /// How long a job is kept after its end.
+    /// Time that a job is kept after its end.
     pub keep: Duration,
-    /// Whether what was sent is kept as long as its results.
+    /// `true` if uploads are kept as long as their results.
     pub keep_uploads: bool,
 }
 

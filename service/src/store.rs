@@ -154,7 +154,7 @@ impl Store {
 const REQUEST: &str = "request.json";
 const ENDED: &str = "ended.json";
 const EVENTS: &str = "events.jsonl";
-/// Where what was sent lies, in the folder of a job.
+/// Name of the upload in the folder of a job.
 pub(crate) const UPLOAD: &str = "upload";
 
 fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ServiceError {
@@ -162,7 +162,7 @@ fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Service
     move |reason| ServiceError::Data { doing, reason, path }
 }
 
-/// What is not there need not be removed.
+/// Takes what was not there as removed.
 fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -200,7 +200,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Where the upload goes.
+    /// Path that the upload is written to.
     pub(crate) fn upload(&self) -> PathBuf {
         self.folder.join(UPLOAD)
     }
@@ -289,7 +289,7 @@ impl EventReader {
     }
 }
 
-/// How the slide of a job ended, as its dataset says; `None` without an account.
+/// Reads how the slide of a job ended, as its dataset says; `None` without an account.
 pub(crate) fn outcome_in(folder: &Path) -> Option<dataset::RunAccount> {
     let accounts = dataset::Dataset::at(out_of(folder)).read_accounts().ok()?;
     accounts.into_iter().next_back()

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::error::ServiceError;
 
-/// What a token allows; each allows what those before it do.
+/// Rights of a token; each allows what those before it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// To look at jobs and fetch results.
@@ -44,7 +44,7 @@ impl Role {
 pub struct Caller {
     /// The name of the token; `None` on a loopback address without tokens.
     pub name: Option<Arc<str>>,
-    /// What may be done.
+    /// Rights of the caller.
     pub role: Role,
 }
 
@@ -98,7 +98,7 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// Whose token this is. All are compared, each in the same time whatever it holds.
+    /// Returns the caller whose token this is. All are compared, each in the same time whatever it holds.
     #[must_use]
     pub fn caller(&self, presented: &str) -> Option<Caller> {
         let hash: [u8; 32] = Sha256::digest(presented.as_bytes()).into();

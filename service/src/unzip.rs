@@ -17,7 +17,7 @@ const MOST_RATIO: u64 = 200;
 /// Of what unpacks to less, the ratio says nothing.
 const SMALL: u64 = 1 << 20;
 
-/// Whether a file begins as a zip does.
+/// `true` if a file begins as a zip does.
 pub(crate) fn is_zip(path: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
     File::open(path)?.take(4).read_to_end(&mut head)?;
@@ -80,7 +80,7 @@ fn unpack(
     left: u64,
     limit: u64,
 ) -> Result<u64, Problem> {
-    // What the archive says of its sizes may be a lie: bytes are counted as they come.
+    // Sizes that the archive states may be false: bytes are counted as they come.
     let most_of_packed = entry.compressed_size().saturating_mul(MOST_RATIO).max(SMALL);
     let most = left.min(most_of_packed);
     let mut out = whole_file::private_options()

@@ -13,11 +13,11 @@ use crate::problem::{Kind, Problem};
 /// place for days.
 pub const PART: u64 = 32 << 10;
 
-/// What is read of a body that is too large before it is refused, so that clients read the refusal instead of a closed
-/// connection.
+/// Bytes read of a body that is too large before it is refused, so that clients read the refusal instead of a
+/// closed connection.
 const DRAINED: u64 = 8 << 20;
 
-/// What an upload may be.
+/// Limits of an upload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Bytes.
@@ -26,7 +26,7 @@ pub(crate) struct Limits {
     pub(crate) patience: Duration,
 }
 
-/// What came.
+/// Size and hash of an upload that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) bytes: u64,

@@ -479,7 +479,7 @@ fn a_service_that_stops_keeps_its_jobs_and_the_next_goes_on() {
     assert_eq!(served.stop(), 0);
 }
 
-/// What `openapi.json` says there is, is there, and the other way round.
+/// Every path and method that `openapi.json` names is there, and it names all that are there.
 #[test]
 fn the_description_names_every_path_and_method() {
     let folder = folder();

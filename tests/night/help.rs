@@ -31,7 +31,7 @@ const NOT_RUN: [(&str, &str); 18] = [
     ("crops/", "the same"),
 ];
 
-/// What a person drew on the slide: tumour with necrosis in it.
+/// Regions that a person drew on the slide: tumour with necrosis in it.
 const REGIONS: &str = r#"{"type": "FeatureCollection", "features": [
     {"type": "Feature", "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
      "geometry": {"type": "Polygon", "coordinates": [[[300, 300], [1800, 300], [1800, 1600], [300, 1600], [300, 300]]]}},

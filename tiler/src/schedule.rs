@@ -137,7 +137,7 @@ impl Schedule {
     ///
     /// It is an upper bound, whatever the threads do: a cell lives at most from `ahead` places before its
     /// first window until its last one, a tile until the first window of the last cell it has a part in.
-    /// Where grid px are stored px there are only tiles, which live as long as their cells.
+    /// If grid px are stored px there are only tiles, which live as long as their cells.
     pub(crate) fn peak_bytes(&self, ahead: usize) -> u64 {
         let stored = self.cells.resampler().keeps_pixels();
         let cell_bytes = if stored { 0 } else { self.cells.largest_bytes() };

@@ -120,7 +120,7 @@ pub struct Survey {
     pub mask: TissueMask,
     /// The regions of interest in which cells are counted; `None`: they are counted everywhere.
     pub interest: Option<Vec<DrawnRegion<Level0Px>>>,
-    /// Whether the plans were made for all of `mask`, and not for other regions of interest.
+    /// `true` if the plans were made for all of `mask`, and not for other regions of interest.
     pub is_planned_whole: bool,
     /// The whole slide, small; never its label.
     pub picture: RgbBuffer,

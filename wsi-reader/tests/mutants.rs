@@ -47,7 +47,7 @@ fn change(bytes: &mut [u8], dice: &mut Dice) {
     }
 }
 
-/// What became of a mutant.
+/// Fate of a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     /// Not opened, or a tile of it not read, by us.
@@ -77,7 +77,7 @@ fn theirs(path: &Path) -> Option<RgbBuffer> {
     (u64::from(size.w) * u64::from(size.h) < 1 << 24).then(|| openslide_level(&handle, 0).ok()).flatten()
 }
 
-/// What the file says of its colours: the tag `PhotometricInterpretation`.
+/// Reads the file's word on its colours: the tag `PhotometricInterpretation`.
 fn colours(path: &Path) -> Option<u64> {
     let mut decoder = Decoder::new(File::open(path).ok()?).ok()?;
     decoder.get_tag_u64(Tag::PhotometricInterpretation).ok()

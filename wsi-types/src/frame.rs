@@ -28,7 +28,7 @@ pub enum GridPx {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WindowPx {}
 
-/// What a person drew on: level 0 as some program counts it, or a picture of the slide.
+/// Px of what a person drew on: level 0 as some program counts it, or a picture of the slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DrawnPx {}
 

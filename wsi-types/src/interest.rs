@@ -13,10 +13,10 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct DrawnRegion<U> {
-    /// What it is called, if it is.
+    /// Its name, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it is: `Tumor`, `Stroma`.
+    /// Its class: `Tumor`, `Stroma`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
     /// The outer ring, then its holes; closed, the first point of each not repeated.
@@ -28,11 +28,11 @@ pub struct DrawnRegion<U> {
 pub struct RegionsOfInterest {
     /// At least one.
     pub regions: Vec<DrawnRegion<DrawnPx>>,
-    /// Where they lie on the slide.
+    /// Frame that places them on the slide.
     pub frame: DrawnFrame,
 }
 
-/// What the px of drawn regions mean.
+/// Meaning of the px of drawn regions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrawnFrame {
@@ -47,7 +47,7 @@ pub enum DrawnFrame {
     },
 }
 
-/// Where level-0 px count from.
+/// Corner that level-0 px count from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corner {
@@ -94,7 +94,7 @@ pub enum InterestError {
         counted(*outside, "region")
     )]
     Outside {
-        /// How many do.
+        /// Number of them.
         outside: usize,
         /// Of level 0, px.
         width: f64,
@@ -106,12 +106,12 @@ pub enum InterestError {
     NotFinite,
 }
 
-/// What must be known of a slide to place regions on it.
+/// Facts about a slide that are needed to place regions on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Canvas {
     /// The whole of level 0.
     pub extent: Level0Box,
-    /// Where the scanned part begins, level-0 px; the corner of level 0 where the file says nothing.
+    /// Corner where the scanned part begins, level-0 px; the corner of level 0 where the file says nothing.
     pub scanned_from: Level0Point,
     /// µm per level-0 px.
     pub mpp: Mpp,
@@ -212,7 +212,7 @@ impl DrawnRegion<Level0Px> {
             return self;
         }
         let rings = self.rings.iter().map(|ring| {
-            // Where sides cross the edge they are rounded.
+            // Points where sides cross the edge are rounded.
             clip_ring(ring, extent).into_iter().map(|corner| corner.clamp(extent.min, extent.max)).collect()
         });
         let rings: Vec<Vec<_>> = rings.collect();

@@ -15,10 +15,10 @@ use crate::step::{run_quietly, say};
 /// Tests by chance, by their names.
 const TESTS: &str = "test(killed_anywhere) + test(killed_at_any_call) + test(any_flipped_bit) + \
                      test(a_mutant_is_refused) + test(mutated_files_never_panic)";
-/// What the tests print of what they did.
+/// Words that mark the lines in which the tests print what they did.
 const FIGURES: [&str; 4] = [" kills (", " were killed at a call", " flips, all noticed", "compression "];
 
-/// How long, and from which cases on.
+/// Length of the attack, and the seed that its cases start from.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     minutes: u64,

@@ -1,6 +1,6 @@
 //! `cargo xtask gpu-day`: all that a machine with a GPU and nothing else needs, in one small file.
 //!
-//! What is asked there, and how, is in `deploy/gpu-day`.
+//! The tasks there, and how they are done, are in `deploy/gpu-day`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const RUNTIME: Wheel<'static> = Wheel {
     platform: "manylinux_2_28_x86_64",
     sha256: "05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7",
 };
-/// What of it is carried: the library, and what it opens for CUDA, which is made small.
+/// Parts of it that are carried: the library, and what it opens for CUDA, which is made small.
 const LIBRARIES: [&str; 2] = ["libonnxruntime.so.1.31.1", "libonnxruntime_providers_shared.so"];
 const PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 const IN_WHEEL: &str = "onnxruntime/capi";
@@ -28,10 +28,10 @@ const IN_WHEEL: &str = "onnxruntime/capi";
 const MODELS: [&str; 2] = ["nuclei-he/nuclei-he.onnx", "nuclei-he/nuclei-he-seg.onnx"];
 /// Compute capability of the cards: 9.0 is Hopper.
 const ARCHITECTURE: &str = "90";
-/// What a borrowed machine takes.
+/// Most bytes that a borrowed machine takes.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What is packed beside the programs.
+/// Contents of the pack beside the programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
     slides: Vec<PathBuf>,
@@ -119,7 +119,7 @@ fn put(files: &[PathBuf], folder: &Path) -> Result<()> {
     for file in files {
         let name = file.file_name().with_context(|| format!("no file: {}", file.display()))?;
         copy(file, &folder.join(name))?;
-        // What a model's own file does not say lies beside it.
+        // Facts that a model's own file does not say lie beside it.
         let beside = file.with_extension("toml");
         if beside.is_file() {
             copy(&beside, &folder.join(name).with_extension("toml"))?;

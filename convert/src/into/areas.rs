@@ -15,25 +15,25 @@ use crate::{
 
 const WHAT: &str = "the regions of interest";
 
-/// How a file of regions of interest is meant.
+/// Settings for reading a file of regions of interest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AreaSettings {
     /// Classes whose areas are cut out of the others, whatever their case. QuPath's `Ignore*` always is.
     pub exclude: Vec<String>,
     /// µm per px of the picture they were drawn on; `None`: they are in px of level 0.
     pub um_per_px: Option<f64>,
-    /// Where px of level 0 count from.
+    /// Corner that px of level 0 count from.
     pub corner: Corner,
 }
 
-/// What a file of regions of interest holds.
+/// Contents of a file of regions of interest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Areas {
-    /// What counts: excluded areas are cut out, each separate part is a region of its own.
+    /// Areas that count: excluded areas are cut out, each separate part is a region of its own.
     pub regions: RegionsOfInterest,
     /// The classes that were cut out, as the file has them.
     pub excluded: BTreeSet<String>,
-    /// What was left out or had to be decided.
+    /// Notes on what was left out or had to be decided.
     pub notes: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ pub fn read_areas(path: &Path, settings: &AreaSettings) -> Result<Areas> {
     Ok(Areas { regions: RegionsOfInterest { regions, frame }, excluded, notes })
 }
 
-/// What the file's px are.
+/// Returns the frame of the file's px.
 fn frame(reading: &Reading, settings: &AreaSettings, path: &Path) -> Result<DrawnFrame> {
     let [image] = reading.set.images.as_slice() else {
         let problem = format!("they are of {}, expected one", counted(reading.set.images.len(), "slide"));
@@ -126,7 +126,7 @@ impl Drawn {
         points.into_iter().collect()
     }
 
-    /// What is left of the areas that count.
+    /// Returns what is left of the areas that count.
     fn regions(&self) -> Vec<DrawnRegion<DrawnPx>> {
         self.kept.iter().flat_map(|area| self.left_of(area)).collect()
     }

@@ -41,7 +41,7 @@ use serde::Deserialize;
 use super::{Activation, Background, ColourOrder};
 use crate::DetectorError;
 
-/// What the file says; everything may be left out.
+/// Contents of the file; everything may be left out.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ManifestFile {

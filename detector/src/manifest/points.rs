@@ -10,14 +10,14 @@ use super::{
 };
 use crate::DetectorError;
 
-/// What makes objects of the peaks of maps.
+/// Settings for making objects of the peaks of maps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Points {
     /// Two peaks of a class lie further apart, µm, along one axis at least.
     pub min_distance_um: f64,
     /// Side of the box that each object gets, µm. Nominal: the model does not measure objects.
     pub diameter_um: f64,
-    /// Which map is that of each class, in their order.
+    /// Index of the map of each class, in the order of the classes.
     pub channels: Vec<usize>,
 }
 

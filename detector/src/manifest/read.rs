@@ -105,8 +105,8 @@ impl Metadata<'_> {
         }
     }
 
-    /// Whether Ultralytics' `args` say that the model was exported with this switched on. Arguments that cannot be
-    /// read say nothing: they are notes, not a part of the contract.
+    /// `true` if Ultralytics' `args` say that the model was exported with this switched on. Arguments that
+    /// cannot be read say nothing: they are notes, not a part of the contract.
     fn is_argument_set(&self, name: &str) -> bool {
         let Some(Ok(Literal::Dict(arguments))) = self.get("args").map(Literal::parse) else { return false };
         arguments.contains(&(Literal::Text(name.to_owned()), Literal::Bool(true)))
@@ -121,7 +121,7 @@ impl Metadata<'_> {
     }
 }
 
-/// What beside shapes says how the model answers.
+/// Collects the evidence, beside shapes, of how the model answers.
 fn evidence(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Evidence, DetectorError> {
     let own = match metadata.flag("end2end")? {
         // Exported with suppression inside, which older exporters note among the arguments alone.
@@ -204,7 +204,7 @@ fn stride(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<u32, DetectorE
     }
 }
 
-/// What pieces share, as stated; it has a meaning only where a larger window is cut.
+/// Returns the width that pieces share, as stated; it has a meaning only where a larger window is cut.
 fn piece_overlap(file: &ManifestFile, input: &ImageInput) -> Result<Option<u32>, DetectorError> {
     const KEY: &str = "piece_overlap_px";
     let Some(stated) = file.piece_overlap_px else { return Ok(None) };

@@ -104,7 +104,7 @@ fn kind_of(properties: &Map<String, Value>) -> Option<&str> {
     properties.get("objectType").or_else(|| properties.get("object_type")).and_then(Value::as_str)
 }
 
-/// What a person called the object.
+/// Returns the name that a person gave the object.
 fn name_of(properties: &Map<String, Value>) -> Option<&str> {
     properties.get("name").and_then(Value::as_str).filter(|name| !name.is_empty())
 }

@@ -18,7 +18,7 @@ pub struct Reading {
     /// `true` if images that were looked at may be missing from the set because nothing was found in them:
     /// COCO results name an image only where they have an object.
     pub omits_empty_images: bool,
-    /// Whether it is a picture of labels: px are those of the picture, and ids of objects are their labels.
+    /// `true` if it is a picture of labels: px are those of the picture, and ids of objects are their labels.
     pub is_label_picture: bool,
     /// Names of objects that have one, by place among the objects; of
     /// [`QuPathObjects::Annotations`](super::QuPathObjects::Annotations) alone.

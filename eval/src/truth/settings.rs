@@ -38,15 +38,15 @@ impl Default for ReadSettings {
     }
 }
 
-/// Which of QuPath's objects are taken; files of other tools do not tell them apart.
+/// Choice of QuPath's objects; files of other tools do not tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum QuPathObjects {
     /// All but tiles, cores of arrays and the root.
     #[default]
     All,
-    /// What a program detected.
+    /// Objects that a program detected.
     Detections,
-    /// What a person drew; names are kept in [`Reading::names`](super::Reading::names).
+    /// Objects that a person drew; names are kept in [`Reading::names`](super::Reading::names).
     Annotations,
 }
 

@@ -9,7 +9,7 @@ pub struct RegionRow {
     pub region_id: u64,
     /// `tissue`, `dense`, `roi`, or a class of the model.
     pub kind: String,
-    /// What a person called it, if one drew it.
+    /// Name that a person gave it, if one drew it.
     pub name: Option<String>,
     /// The class that person gave it.
     pub class_name: Option<String>,

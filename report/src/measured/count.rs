@@ -63,7 +63,7 @@ fn unit(over: &Over) -> String {
     }
 }
 
-/// What is read of a slide.
+/// Data that is read of a slide.
 struct Slide<'a> {
     analysis: &'a Analysis,
     mpp: Mpp,
@@ -164,7 +164,7 @@ impl<'a> Slide<'a> {
         Ok(own)
     }
 
-    /// Where cells count, of regions that do not overlap.
+    /// Returns the ground where cells count, of regions that do not overlap.
     fn ground(&self, regions: &[&RegionRow]) -> Result<Ground, String> {
         if let Some((one, other)) = overlapping(regions) {
             return Err(format!(
@@ -219,7 +219,7 @@ impl<'a> Slide<'a> {
 struct Counting<'a> {
     index: &'a Index,
     cells: &'a [Level0Point],
-    /// What they are divided by, where it is cells.
+    /// Cells that they are divided by, where the index is over cells.
     others: Option<&'a [Level0Point]>,
 }
 

@@ -1,4 +1,4 @@
-//! Which measures are wanted: a file, or a scheme that ships with slidemill.
+//! Choice of measures: a file, or a scheme that ships with slidemill.
 
 use std::{fs, io, path::Path};
 

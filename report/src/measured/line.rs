@@ -1,4 +1,4 @@
-//! What a measure comes to.
+//! Result of a measure.
 
 use measures::HotSpot;
 
@@ -7,7 +7,7 @@ use measures::HotSpot;
 pub(crate) struct Measured {
     /// Its name in the definition.
     pub(crate) name: String,
-    /// What its value is: `share`, `ratio`, `per mm²`, `per 2 mm²`.
+    /// Unit of its value: `share`, `ratio`, `per mm²`, `per 2 mm²`.
     pub(crate) unit: String,
     /// Where: `slide`, `regions Tumor`, `mitoses 1`.
     pub(crate) place: String,

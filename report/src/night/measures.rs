@@ -87,7 +87,7 @@ fn interval(line: &Measured) -> String {
     ends.map_or_else(|| "–".to_owned(), |[low, high]| format!("{low} to {high}"))
 }
 
-/// What was counted, and over what.
+/// Tells the number of cells counted, and over what.
 fn cells(line: &Measured) -> String {
     let cells = line.cells.map_or_else(|| "–".to_owned(), grouped);
     match (line.others, line.area_mm2) {
@@ -139,7 +139,7 @@ fn outline(field: &HotSpot, class: &str, unit: f64) -> Markup {
     }
 }
 
-/// What the outlines on the picture are.
+/// Explains the outlines on the picture.
 pub(super) fn legend(measured: &[Measured]) -> Markup {
     let any = measured.iter().any(|line| line.field.is_some());
     html! { @if any { "; hot spots " span.spot-key { "1" } } }

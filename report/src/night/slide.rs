@@ -14,9 +14,9 @@ pub(super) struct SlideReport {
     pub(super) overview: Option<Vec<u8>>,
     /// PNG.
     pub(super) coverage: Option<Vec<u8>>,
-    /// What the dataset asks for.
+    /// Measures that the dataset asks for.
     pub(super) measured: Vec<Measured>,
-    /// What of the above cannot be shown, and why.
+    /// Parts of the above that cannot be shown, and why.
     pub(super) problems: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl SlideReport {
         slide
     }
 
-    /// Whether there are cells to show.
+    /// `true` if there are cells to show.
     pub(super) fn has_results(&self) -> bool {
         self.account.outcome != Outcome::Failed && self.account.analysis.is_some()
     }
@@ -54,7 +54,7 @@ impl SlideReport {
         self.account.analysis.as_ref()?.coverage.per_mm2(cells)
     }
 
-    /// What its id is as a place in the page.
+    /// Returns its id as a place in the page.
     pub(super) fn anchor(&self) -> String {
         format!("slide-{}", self.account.slide)
     }

@@ -1,4 +1,4 @@
-//! What happened to a slide, in sentences.
+//! Sentences about what happened to a slide.
 
 use dataset::{
     Analysis, FailureCount, Outcome, RunAccount,
@@ -13,7 +13,7 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
     outcome.word()
 }
 
-/// How a slide ended.
+/// Says how a slide ended.
 pub(super) fn ending(account: &RunAccount) -> String {
     match (&account.analysis, account.outcome) {
         (Some(analysis), Outcome::Done) if analysis.windows.planned == 0 => {
@@ -58,7 +58,7 @@ pub(super) fn failures(analysis: &Analysis) -> Vec<String> {
     analysis.failures.iter().map(sentence).collect()
 }
 
-/// What the comparison of cells near window borders with those beside says.
+/// Says what comes of comparing cells near window borders with those beside.
 pub(super) fn seams(analysis: &Analysis) -> Option<String> {
     let audit = analysis.seams()?;
     if audit.windows < FEWEST_SEAM_WINDOWS {

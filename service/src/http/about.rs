@@ -19,7 +19,7 @@ use crate::{
     runner::ModelCard,
 };
 
-/// What `/v1/models` answers.
+/// Answer of `/v1/models`.
 #[derive(Debug, Serialize)]
 pub(super) struct Models {
     models: Vec<ModelCard>,

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State that all requests share.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     settings::Settings,
 };
 
-/// What all requests share.
+/// State that all requests share.
 pub(crate) struct App {
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) runner: Arc<dyn Runner>,

@@ -1,4 +1,4 @@
-//! What happens to a job, as it happens: server-sent events.
+//! Events of a job, as they happen: server-sent events.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -46,7 +46,7 @@ struct Follower {
     changed: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
     reader: EventReader,
-    /// What was told of its place in the queue.
+    /// Place in the queue that was told last.
     place: Option<usize>,
     is_last: bool,
 }
@@ -61,7 +61,7 @@ fn batches(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> 
 }
 
 impl Follower {
-    /// What happened since; `None` at the end.
+    /// Returns the events since the last call; `None` at the end.
     async fn next(&mut self) -> Option<Vec<Event>> {
         while !self.is_last {
             self.changed.mark_unchanged();
@@ -114,7 +114,7 @@ impl Follower {
     }
 }
 
-/// What kind of event a line is.
+/// Returns the kind of event of a line.
 fn name_in(line: &str) -> Option<String> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
     let name = event.get("event")?.as_str()?;

@@ -1,4 +1,4 @@
-//! What is answered to whom.
+//! Answers to requests, and who gets them.
 
 mod about;
 mod app;

@@ -1,4 +1,4 @@
-//! Which format a client wants: `Accept` (RFC 9110, 12.5.1).
+//! Choice of the format that a client wants: `Accept` (RFC 9110, 12.5.1).
 
 use axum::http::{HeaderMap, header};
 
@@ -72,7 +72,7 @@ impl<'a> Range<'a> {
         Some(Self { kind, quality })
     }
 
-    /// How exactly it names a type; 0: not at all.
+    /// Returns how exactly it names a type; 0: not at all.
     fn names(&self, media: &str) -> u8 {
         if self.kind.eq_ignore_ascii_case(media) {
             3

@@ -1,4 +1,4 @@
-//! What was found, in the format that the client likes best.
+//! Results, in the format that the client likes best.
 
 use std::{
     path::{Path, PathBuf},
@@ -28,7 +28,7 @@ use crate::{
     runner::Format,
 };
 
-/// What a client may ask of a result.
+/// Query of a request for results.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ResultQuery {
@@ -105,7 +105,7 @@ pub(super) async fn of_ended(
     file(&path, wanted).await
 }
 
-/// What is found so far of a job that runs.
+/// Answers with the results so far of a job that runs.
 async fn so_far(app: &Arc<App>, view: JobView, wanted: ResultType) -> Result<Response, Problem> {
     if wanted != ResultType::Json {
         return Err(Problem::new(

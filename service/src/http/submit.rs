@@ -92,7 +92,7 @@ pub(super) async fn detect(
     answer(&app, id, &headers, wanted).await
 }
 
-/// What `POST /v1/jobs` takes.
+/// Body that `POST /v1/jobs` takes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ByPath {
@@ -145,7 +145,7 @@ pub(super) async fn by_path(
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
-/// Where the pixels of a request are.
+/// Place of the pixels of a request.
 enum BodyKind {
     Raw,
     /// Between lines of this boundary.
@@ -176,7 +176,7 @@ fn essence(kind: &str) -> String {
     kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Whether a request may make a job, or stands for one that is there.
+/// A request's right to make a job, or the earlier job that it stands for.
 enum Door {
     Known(JobId, Once),
     New(Place, Option<First>),
@@ -219,7 +219,7 @@ fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String
     Ok(Some(dataset::hex(&Sha256::digest(format!("{who}\n{key}")))))
 }
 
-/// What tells a request from another with the same key.
+/// Returns the hash that tells a request from another with the same key.
 fn content_of(sha256: &[u8; 32], options: &JobOptions) -> String {
     let options = serde_json::to_vec(options).unwrap_or_default();
     dataset::hex(&Sha256::new_with_prefix(sha256).chain_update(options).finalize())
@@ -359,9 +359,9 @@ async fn allowed_slide(app: &App, path: PathBuf) -> Result<PathBuf, Problem> {
 
 /// The slide of a job to be.
 struct Source {
-    /// Where it is now.
+    /// Its path now.
     at: PathBuf,
-    /// Where it will be, from the job's folder on.
+    /// Its later path, from the job's folder on.
     slide: PathBuf,
     is_upload: bool,
 }
@@ -456,7 +456,7 @@ async fn wait_for_end(app: &App, id: JobId) {
             }
         }
     };
-    // What is so far is answered then.
+    // After that the answer is the state so far.
     let _ = timeout(app.settings.sync_wait, ended).await;
 }
 

@@ -265,7 +265,7 @@ impl Drop for Served {
     }
 }
 
-/// What came back.
+/// An answer that came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
