@@ -40,13 +40,18 @@ fn model(nodes: Vec<Node>, weights: Vec<Tensor>, kind: i32, batch: Dimension, ro
         input: vec![ValueInfo::new("images", kind, image)],
         output: vec![ValueInfo::new("output0", kind, head)],
     };
-    let metadata = [("names", "{0: 'cell'}"), ("stride", "4"), ("task", "detect")]
-        .map(|(key, value)| Entry { key: key.to_owned(), value: value.to_owned() });
+    encoded(graph, &[("names", "{0: 'cell'}"), ("stride", "4"), ("task", "detect")])
+}
+
+/// Bytes of a model with this graph and metadata.
+fn encoded(graph: Graph, metadata: &[(&str, &str)]) -> Vec<u8> {
+    let entries =
+        metadata.iter().map(|(key, value)| Entry { key: (*key).to_owned(), value: (*value).to_owned() });
     let model = proto::Model {
         ir_version: 8,
         graph: Some(graph),
         opset_import: vec![OperatorSet { domain: String::new(), version: 17 }],
-        metadata_props: metadata.into(),
+        metadata_props: entries.collect(),
         ..proto::Model::default()
     };
     model.encode_to_vec()
@@ -376,16 +381,7 @@ fn whole_window_head() -> Vec<u8> {
             ValueInfo::new("scores", element::FLOAT, dims(&[2, 1])),
         ],
     };
-    let metadata = [("names", "{0: 'cell'}"), ("stride", "4")]
-        .map(|(key, value)| Entry { key: key.to_owned(), value: value.to_owned() });
-    let model = proto::Model {
-        ir_version: 8,
-        graph: Some(graph),
-        opset_import: vec![OperatorSet { domain: String::new(), version: 17 }],
-        metadata_props: metadata.into(),
-        ..proto::Model::default()
-    };
-    model.encode_to_vec()
+    encoded(graph, &[("names", "{0: 'cell'}"), ("stride", "4")])
 }
 
 #[test]
