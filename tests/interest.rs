@@ -91,7 +91,7 @@ fn text(path: &Path) -> &str {
 
 /// Returns shapely's counts in the same regions.
 fn reference(cells: &Path, drawn: &Path) -> Option<Value> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/regions_reference.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/count_regions.py");
     let output = Command::new(python()?).arg(script).args([cells, drawn]).arg("Necrosis").output().unwrap();
     succeed(&output);
     Some(serde_json::from_slice(&output.stdout).unwrap())

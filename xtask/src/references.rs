@@ -183,4 +183,15 @@ mod tests {
             reference_scripts(folder.path()).unwrap().iter().map(|path| name_of(path)).collect();
         assert_eq!(names, ["a_reference.py", "b_reference.py"]);
     }
+
+    #[test]
+    fn each_reference_script_takes_the_folder_to_write_to() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python");
+        let scripts = reference_scripts(&sources).unwrap();
+        assert!(!scripts.is_empty());
+        for script in scripts {
+            let text = fs::read_to_string(&script).unwrap();
+            assert!(text.contains("\"--out\""), "{} has no --out: give it another name", name_of(&script));
+        }
+    }
 }

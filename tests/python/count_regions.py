@@ -1,6 +1,6 @@
 """Counts of cells in regions of interest as shapely makes them, from the cells table and the drawn polygons.
 
-    python regions_reference.py CELLS.parquet ROI.geojson EXCLUDED_CLASS > counts.json
+    python count_regions.py CELLS.parquet ROI.geojson EXCLUDED_CLASS > counts.json
 
 A cell belongs to a region when its centroid does. Cells within 1/32 px of a border are told apart: our regions are
 rounded to 1/64 px.
