@@ -1,6 +1,6 @@
 //! Intervals against SciPy.
 //!
-//! Runs `tests/python/measures_reference.py` with the interpreter that
+//! Runs `tests/python/count_intervals.py` with the interpreter that
 //! `SLIDEMILL_TEST_PYTHON` names, or that of `.venv-test`; skips, visibly, where
 //! there is none or where it lacks SciPy.
 
@@ -26,7 +26,7 @@ fn references() -> Option<Value> {
         eprintln!("skipped: the test interpreter lacks SciPy");
         return None;
     }
-    let ran = Command::new(&python).arg(root.join("tests/python/measures_reference.py")).output().unwrap();
+    let ran = Command::new(&python).arg(root.join("tests/python/count_intervals.py")).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     Some(serde_json::from_slice(&ran.stdout).unwrap())
 }

@@ -1,6 +1,6 @@
 """Intervals that SciPy gives for shares and counts, for `measures/tests/reference.rs`.
 
-    python measures_reference.py > intervals.json
+    python count_intervals.py > intervals.json
 """
 
 import json
