@@ -79,13 +79,18 @@ fn describe(status: &JobStatus) -> String {
     };
     let mut text = format!("job      {state}\n");
     text += &format!(
-        "slides   {} of {}: {} done, {} incomplete, {} failed, {} done before\n",
+        "slides   {} of {}: {} done, {} incomplete, {} failed, {} done before{}\n",
         totals.ended(),
         status.slides,
         totals.done,
         totals.partial,
         totals.failed,
-        totals.skipped
+        totals.skipped,
+        if totals.copies > 0 {
+            format!(", {} left out", counted(totals.copies, "copy"))
+        } else {
+            String::new()
+        }
     );
     text += &format!(
         "so far   {} in {} mm² of tissue, {}\n",

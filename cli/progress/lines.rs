@@ -125,6 +125,9 @@ fn summary(totals: &Totals) -> String {
             parts.push(format!("{count} {word}"));
         }
     }
+    if totals.copies > 0 {
+        parts.push(format!("{} left out", counted(totals.copies, "copy")));
+    }
     if totals.doubtful > 0 {
         parts.push(format!("{} with results to be doubted", totals.doubtful));
     }

@@ -274,7 +274,12 @@ mod tests {
     }
 
     fn skipped(name: &str) -> Event {
-        Event::SlideSkipped { slide: slide(name), name: format!("{name}.svs"), reason: String::new() }
+        Event::SlideSkipped {
+            slide: slide(name),
+            name: format!("{name}.svs"),
+            reason: String::new(),
+            copy: false,
+        }
     }
 
     /// A biopsy made a hundred resections seem to take as long as itself.

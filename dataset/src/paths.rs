@@ -193,10 +193,32 @@ impl Dataset {
         whole_file::private_options().create(true).append(true).open(self.private().join(name))
     }
 
+    /// Keeps other processes and threads from changing the list of slides and the plan until it is dropped: who
+    /// writes one of them again would lose what another adds meanwhile. `None` where the file system has no
+    /// locks; then nothing is kept from them.
+    #[must_use]
+    pub fn hold_lists(&self) -> Option<fs::File> {
+        let folder = fs::File::open(self.private()).ok()?;
+        folder.lock().ok()?;
+        Some(folder)
+    }
+
     /// The window ledger of one slide.
     #[must_use]
     pub fn ledger(&self, id: &SlideId) -> PathBuf {
         self.private().join("ledger").join(id.as_str())
+    }
+
+    /// The folder of the locks of slides at work.
+    #[must_use]
+    pub fn locks(&self) -> PathBuf {
+        self.private().join("locks")
+    }
+
+    /// The lock of one slide: there while a job works on it, and left by a job that was cut off.
+    #[must_use]
+    pub fn lock(&self, id: &SlideId) -> PathBuf {
+        self.locks().join(format!("{id}.lock"))
     }
 
     /// The folder in which this job writes files that are not of a slide, until they get their names; removed

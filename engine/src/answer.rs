@@ -54,44 +54,29 @@ impl SlideAnswer {
         let Gathered { each, done, failed, unread, full } = sightings.finish();
         let windows =
             WindowCounts { planned: survey.windows(), done, failed: failed.len(), unread, full: full.len() };
-        let slide_key = each.first().map_or(0, |first| first.layout.slide_key());
         let audits: Vec<_> = each.iter().map(|of| audit_seams(&of.layout, &of.cells)).collect();
         let of_detectors = each.iter().map(|of| of.cells.len() as u64).collect();
-        let interest = survey.interest.as_deref();
-        let Found { mut cells, painter, dropped } = Found::new(survey, each, rules);
-        let grid = grid_over(survey);
+        let mut found = Found::new(survey, each, rules);
         let regions = match outcome(windows) {
             Outcome::Failed => Vec::new(),
-            Outcome::Done | Outcome::Partial => {
-                let seen = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, &failed));
-                let sources = Sources {
-                    tissue: &survey.mask,
-                    interest: interest.unwrap_or_default(),
-                    painted: &painter,
-                    seen: seen.collect(),
-                    grid,
-                    class_names: &rules.class_names,
-                    slide_key,
-                };
-                regions_of(&sources, rules, &mut cells)
-            }
+            Outcome::Done | Outcome::Partial => found.regions(survey, &failed, rules),
         };
         let seen = seen(survey, &failed);
         Self {
             warnings: full_windows(full)
                 .into_iter()
-                .chain(warnings(&audits, &grid, rules))
+                .chain(warnings(&audits, &found.grid, rules))
                 .chain(unseen_interest(survey, seen.as_deref(), &regions))
                 .collect(),
             coverage: coverage(survey, seen.as_deref()),
             failures: count_failures(&failed),
-            cells,
+            cells: found.cells,
             regions,
             windows,
             seen,
             audits,
             of_detectors,
-            dropped,
+            dropped: found.dropped,
         }
     }
 
@@ -123,44 +108,65 @@ fn outcome(windows: WindowCounts) -> Outcome {
     }
 }
 
-fn grid_over(survey: &Survey) -> RegionGrid {
-    RegionGrid::over(&survey.extent(), survey.scale.mpp)
-}
-
 /// Findings of all detectors, as one.
 struct Found {
     cells: Vec<Cell>,
     painter: RegionPainter,
     dropped: BTreeMap<String, u64>,
+    /// Where the regions are painted.
+    grid: RegionGrid,
+    /// What the ids of cells and regions are made from.
+    slide_key: u64,
 }
 
 impl Found {
     fn new(survey: &Survey, each: Vec<OfDetector>, rules: &SlideRules) -> Self {
-        let grid = grid_over(survey);
+        let grid = RegionGrid::over(&survey.extent(), survey.scale.mpp);
         let mut found = Self {
             cells: Vec::new(),
             painter: RegionPainter::new(grid.frame, grid.size),
             dropped: BTreeMap::new(),
+            grid,
+            slide_key: each.first().map_or(0, |first| first.layout.slide_key()),
         };
-        let slide_key = each.first().map_or(0, |first| first.layout.slide_key());
         let mut scales = Vec::with_capacity(each.len());
         for OfDetector { cells, painter, dropped, .. } in each {
             dropped.into_iter().for_each(|(reason, count)| found.note(reason, count));
             found.painter.absorb(painter);
             scales.push(cells);
         }
-        found.fuse(scales, survey, rules, slide_key);
+        found.fuse(scales, survey, rules);
         for (measure, count) in rules.filter.apply(&mut found.cells, survey.scale.mpp) {
             found.note(&format!("cell filtered by {measure}"), count);
         }
         if let Some(interest) = &survey.interest {
-            found.keep_within(interest, &grid, survey.scale.mpp);
+            found.keep_within(interest, survey.scale.mpp);
         }
         found
     }
 
+    /// Regions of a slide of which something was seen; each cell notes its own.
+    fn regions(
+        &mut self,
+        survey: &Survey,
+        failed: &[(WindowKey, String)],
+        rules: &SlideRules,
+    ) -> Vec<Region> {
+        let seen = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, failed));
+        let sources = Sources {
+            tissue: &survey.mask,
+            interest: survey.interest.as_deref().unwrap_or_default(),
+            painted: &self.painter,
+            seen: seen.collect(),
+            grid: self.grid,
+            class_names: &rules.class_names,
+            slide_key: self.slide_key,
+        };
+        regions_of(&sources, rules, &mut self.cells)
+    }
+
     /// Makes one list of the cells of all detectors.
-    fn fuse(&mut self, mut scales: Vec<Vec<Cell>>, survey: &Survey, rules: &SlideRules, slide_key: u64) {
+    fn fuse(&mut self, mut scales: Vec<Vec<Cell>>, survey: &Survey, rules: &SlideRules) {
         if scales.len() < 2 {
             self.cells = scales.pop().unwrap_or_default();
             return;
@@ -175,13 +181,13 @@ impl Found {
         } else {
             self.cells = scales.swap_remove(0);
             self.note("a cell of a detector that gives context", before - self.cells.len() as u64);
-            self.weigh_by_context(rules, slide_key);
+            self.weigh_by_context(rules);
         }
     }
 
     /// Lets the regions of the further detectors weigh the cells of the first.
-    fn weigh_by_context(&mut self, rules: &SlideRules, slide_key: u64) {
-        let regions = self.painter.regions(|class| class.0.to_string(), &rules.region, slide_key);
+    fn weigh_by_context(&mut self, rules: &SlideRules) {
+        let regions = self.painter.regions(|class| class.0.to_string(), &rules.region, self.slide_key);
         let contexts: Vec<Context> =
             regions.iter().map(|region| Context { score: region.score.unwrap_or_default() }).collect();
         let (weight, outside) = (rules.context_weight, rules.context_outside);
@@ -192,13 +198,13 @@ impl Found {
     }
 
     /// Keeps what lies in regions of interest: cells by their centroids, as for every region.
-    fn keep_within(&mut self, interest: &[DrawnRegion<Level0Px>], grid: &RegionGrid, mpp: Mpp) {
+    fn keep_within(&mut self, interest: &[DrawnRegion<Level0Px>], mpp: Mpp) {
         let regions = drawn_regions(interest, ROI, mpp, 0);
         let finder = RegionFinder::new(&regions);
         let before = self.cells.len();
         self.cells.retain(|cell| finder.holds(cell.centroid));
         self.note("outside of the regions of interest", (before - self.cells.len()) as u64);
-        self.painter.keep_within(&grid.within(interest));
+        self.painter.keep_within(&self.grid.within(interest));
     }
 
     /// Counts what went for a reason.

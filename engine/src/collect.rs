@@ -176,11 +176,11 @@ pub(crate) fn not_run(
     why: NotRun,
 ) -> Result<bool, JobError> {
     match why {
-        NotRun::Skip { id, outcome, reason, aside } => {
+        NotRun::Skip { id, outcome, reason, aside, copy } => {
             // A copy is in the list under the id of its twin.
             work.names.note(&id, entry)?;
             let name = format!("{}{aside}", entry.name());
-            watch.tell(&Event::SlideSkipped { slide: id, name, reason });
+            watch.tell(&Event::SlideSkipped { slide: id, name, reason, copy });
             Ok(outcome != Outcome::Done)
         }
         NotRun::Busy { id, reason } => {

@@ -89,7 +89,7 @@ pub enum Event {
         /// Wall time.
         elapsed_secs: f64,
     },
-    /// A slide was done before, by the same model and settings.
+    /// A slide was done before, by the same model and settings, or is a copy of another slide of the job.
     SlideSkipped {
         /// Its id.
         slide: SlideId,
@@ -98,6 +98,8 @@ pub enum Event {
         name: String,
         /// Reason that it is skipped, in words.
         reason: String,
+        /// `true` for a copy; `slide` is then the id of both.
+        copy: bool,
     },
     /// Another job is at work on the slide: this one comes back to it.
     SlideWaiting {
@@ -144,6 +146,9 @@ pub struct Totals {
     pub failed: usize,
     /// Slides done before.
     pub skipped: usize,
+    /// Copies of other slides of the job, which are not counted twice.
+    #[serde(default)]
+    pub copies: usize,
     /// Slides with results that are to be doubted.
     #[serde(default)]
     pub doubtful: usize,
@@ -161,7 +166,7 @@ impl Totals {
     /// Slides that have ended one way or another.
     #[must_use]
     pub fn ended(&self) -> usize {
-        self.done + self.partial + self.failed + self.skipped
+        self.done + self.partial + self.failed + self.skipped + self.copies
     }
 
     /// Adds an event up.
@@ -177,7 +182,8 @@ impl Totals {
                 self.cells += cells;
                 self.analysed_mm2 += analysed_mm2;
             }
-            Event::SlideSkipped { .. } => self.skipped += 1,
+            Event::SlideSkipped { copy: false, .. } => self.skipped += 1,
+            Event::SlideSkipped { copy: true, .. } => self.copies += 1,
             Event::SlideFailed { .. } => self.failed += 1,
             _ => {}
         }
@@ -232,8 +238,14 @@ mod tests {
         let (id, name) = (SlideId::new("abc").unwrap(), String::new());
         let mut events = Vec::new();
         let mut tally = Tally::new(&mut events);
-        let skipped = Event::SlideSkipped { slide: id.clone(), name: name.clone(), reason: String::new() };
-        tally.tell(&skipped);
+        let [before, copy] = [false, true].map(|copy| Event::SlideSkipped {
+            slide: id.clone(),
+            name: name.clone(),
+            reason: String::new(),
+            copy,
+        });
+        tally.tell(&before);
+        tally.tell(&copy);
         tally.tell(&Event::SlideFinished {
             slide: id,
             name,
@@ -245,8 +257,8 @@ mod tests {
             elapsed_secs: 1.0,
         });
         let totals = tally.finish(true);
-        assert_eq!((totals.ended(), totals.partial, totals.skipped, totals.cells), (2, 1, 1, 7));
-        assert_eq!(events[0], skipped);
+        assert_eq!((totals.ended(), totals.partial, totals.skipped, totals.copies), (3, 1, 1, 1));
+        assert_eq!((totals.cells, &events[..2]), (7, &[before, copy][..]));
         assert_eq!(events.last(), Some(&Event::JobFinished(totals)));
         assert!(totals.interrupted);
     }

@@ -35,11 +35,7 @@ pub fn forget(dataset: &Dataset, slides: &[String]) -> Result<Vec<SlideId>, JobE
         }
     }
     names.remove(&ids)?;
-    if dataset.plan().exists() {
-        let mut plan = JobPlan::read(dataset)?;
-        plan.slides.retain(|planned| !ids.contains(&planned.slide));
-        plan.write(dataset)?;
-    }
+    JobPlan::remove(dataset, &ids)?;
     Ok(ids)
 }
 

@@ -65,6 +65,8 @@ impl NameList {
 
     /// Adds a line. Several jobs may add slides at once: each adds lines of its own.
     fn append(&self, id: &SlideId, path: &str) -> io::Result<()> {
+        self.dataset.make_private()?;
+        let _held = self.dataset.hold_lists();
         let mut file = self.dataset.append_private("slides.csv")?;
         let header = (file.metadata()?.len() == 0).then_some(HEADER);
         file.write_all(&text_of(header.into_iter().chain([[id.as_str(), path]]))?)
@@ -86,6 +88,7 @@ impl NameList {
     ///
     /// [`JobError::Output`] when the list cannot be read or written.
     pub(crate) fn remove(&self, ids: &[SlideId]) -> Result<(), JobError> {
+        let _held = self.dataset.hold_lists();
         let lines = self.lines()?;
         let left = lines.iter().filter(|(id, _)| !ids.contains(id)).map(|(id, path)| [id.as_str(), path]);
         text_of([HEADER].into_iter().chain(left))
@@ -170,6 +173,29 @@ mod tests {
         assert_eq!(list.called("svs").unwrap(), []);
         list.remove(&[id("a"), id("b")]).unwrap();
         assert_eq!(fs::read_to_string(dataset.names()).unwrap(), "id,path\ncopy,y/2.svs\n");
+    }
+
+    #[test]
+    fn slides_that_are_added_while_others_are_removed_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let id = |number: usize| SlideId::new(format!("s{number}")).unwrap();
+        std::thread::scope(|jobs| {
+            for job in 0..4 {
+                let list = NameList::new(&dataset);
+                jobs.spawn(move || {
+                    for slide in (job * 100)..(job + 1) * 100 {
+                        list.note(&id(slide), &SlideEntry::at(format!("/x/{slide}.svs"))).unwrap();
+                    }
+                });
+            }
+            for slide in (0..400).step_by(4) {
+                NameList::new(&dataset).remove(&[id(slide)]).unwrap();
+            }
+        });
+        let there = NameList::new(&dataset).lines().unwrap();
+        let there: BTreeSet<SlideId> = there.into_iter().map(|(id, _)| id).collect();
+        assert!((0..400).filter(|slide| slide % 4 != 0).all(|slide| there.contains(&id(slide))), "{there:?}");
     }
 
     #[test]

@@ -157,10 +157,30 @@ impl JobPlan {
     ///
     /// An output failure when it cannot be written.
     pub fn write(&self, dataset: &Dataset) -> Result<(), JobError> {
+        let _held = dataset.hold_lists();
+        self.write_held(dataset)
+    }
+
+    fn write_held(&self, dataset: &Dataset) -> Result<(), JobError> {
         let path = dataset.plan();
         dataset
             .write(&path, &serde_json::to_vec_pretty(self).map_err(JobError::fault)?)
             .map_err(|error| JobError::output(format!("cannot write the plan: {error}: {}", path.display())))
+    }
+
+    /// Takes slides out of the plan of a dataset, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`read`](Self::read) and [`write`](Self::write).
+    pub(crate) fn remove(dataset: &Dataset, ids: &[SlideId]) -> Result<(), JobError> {
+        let _held = dataset.hold_lists();
+        if !dataset.plan().exists() {
+            return Ok(());
+        }
+        let mut plan = Self::read(dataset)?;
+        plan.slides.retain(|planned| !ids.contains(&planned.slide));
+        plan.write_held(dataset)
     }
 
     /// Reads the plan of a dataset.

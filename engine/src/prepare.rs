@@ -151,6 +151,8 @@ pub(crate) enum NotRun {
         reason: String,
         /// More of it, for the terminal only: it may name files.
         aside: String,
+        /// It is a copy of another slide of the job.
+        copy: bool,
     },
     /// Another job is at work on it; to be looked at again.
     Busy {
@@ -320,6 +322,7 @@ fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Prepara
         outcome: Outcome::Done,
         reason: "a copy: byte by byte the same as another slide of this job".into(),
         aside: format!(" (a copy of {})", first.display()),
+        copy: true,
     };
     Preparation::NotRun(Box::new(entry.clone()), skip)
 }
@@ -535,7 +538,7 @@ fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRu
             _ => "done before with the same model and settings",
         };
         let (outcome, aside) = (account.outcome, String::new());
-        return Some(NotRun::Skip { id, outcome, reason: reason.into(), aside });
+        return Some(NotRun::Skip { id, outcome, reason: reason.into(), aside, copy: false });
     }
     let changed = made_with.all_differences(&account.settings.into());
     let again = match work.desks.head(&id) {

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use dataset::{Dataset, Findings};
+
 use super::support::{SMALL_WINDOWS, run, slidemill, small_slide, stderr};
 
 fn verify(out: &Path) -> (Option<i32>, String) {
@@ -40,6 +42,29 @@ fn what_failed_is_named_and_what_changed_is_a_problem() {
     assert!(text.contains("overviews/other.jpg belongs to no account"), "{text}");
     fs::remove_file(out.join("overviews/other.jpg")).unwrap();
     assert_eq!(verify(&out).0, Some(0));
+}
+
+/// A slide that was incomplete is completed in its ledger, which the manifest of the night before has.
+#[test]
+fn the_ledger_of_a_slide_at_work_is_no_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (folder.path().join("slide.tif"), folder.path().join("out"));
+    small_slide(&slide, 170);
+    let kept = [&SMALL_WINDOWS[..], &["--keep-raw"]].concat();
+    assert!(run(&[&slide], &out, &kept).status.success());
+    let dataset = Dataset::at(&out);
+    let id = Findings::collect(&dataset).unwrap().slides.remove(0);
+    let records = dataset.ledger(&id).join("windows.bin");
+    let whole = fs::read(&records).unwrap();
+    fs::write(&records, &whole[..whole.len() - 7]).unwrap();
+    let (code, text) = verify(&out);
+    assert!(code == Some(65) && text.contains("windows.bin is not as it was written"), "{text}");
+
+    fs::create_dir_all(dataset.locks()).unwrap();
+    fs::write(dataset.lock(&id), "{}").unwrap();
+    let (code, text) = verify(&out);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("a job is at work on it or was cut off"), "{text}");
 }
 
 #[test]

@@ -27,10 +27,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use whole_file::private_options;
 
-use super::{
-    names,
-    process::{Birth, Life, life, process_runs},
-};
+use super::process::{Birth, Life, life, process_runs};
 
 use dataset::{Dataset, SlideId, host_name};
 
@@ -173,7 +170,7 @@ impl Locks {
     /// The locks of the slides of `dataset`.
     #[must_use]
     pub fn new(dataset: &Dataset) -> Self {
-        Self { folder: dataset.private().join(names::LOCKS), seen: Mutex::default() }
+        Self { folder: dataset.locks(), seen: Mutex::default() }
     }
 
     /// Takes the lock of a slide.

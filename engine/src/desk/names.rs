@@ -14,8 +14,6 @@
 //!
 //! Beside them lie `status/`, `log/`, `tiles/`, `slides.csv`, `plan.json`, `manifest.json` and `secret`, which stay.
 
-/// Locks of slides.
-pub(super) const LOCKS: &str = "locks";
 /// Prefix of the marks of one `--redo` command.
 pub(super) const REDO: &str = "redo-";
 /// Prefix of the marks of slides at work of one job.

@@ -15,7 +15,7 @@ from .dataset import Dataset
 from .errors import AgainError, IncompleteError, error_of
 
 #: What the last event of a job counts.
-_FIGURES = ("done", "partial", "failed", "skipped", "doubtful", "cells", "analysed_mm2", "elapsed_secs")
+_FIGURES = ("done", "partial", "failed", "skipped", "copies", "doubtful", "cells", "analysed_mm2", "elapsed_secs")
 #: One event of a job, as docs/json-logs.md has it.
 Event = dict[str, Any]
 
@@ -36,6 +36,8 @@ class Run:
     failed: int = 0
     #: Slides that an earlier run had done.
     skipped: int = 0
+    #: Copies of other slides of the job, left out.
+    copies: int = 0
     #: Slides with results that are to be doubted.
     doubtful: int = 0
     #: Cells of this job's slides.
