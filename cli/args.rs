@@ -15,7 +15,7 @@ use clap::{
 use engine::GivenMpp;
 use report::draw::PictureFile;
 use wsi_reader::LinearMapping;
-use wsi_types::{Level0Box, Level0Point};
+use wsi_types::{Level0Box, Level0Point, wording::with_causes};
 
 use crate::{
     command,
@@ -508,7 +508,7 @@ fn ended(result: anyhow::Result<Exit>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            errln!("slidemill: {error:#}");
+            errln!("slidemill: {}", with_causes(error.as_ref()));
             exit_of(&error).into()
         }
     }

@@ -109,6 +109,19 @@ fn lattice(folder: &Path) -> (PathBuf, PathBuf) {
     (slide, out)
 }
 
+/// Once the path and the reason were said twice.
+#[test]
+fn a_missing_file_is_named_once() {
+    let folder = folder();
+    let (slide, cells) = (folder.path().join("slide.tif"), folder.path().join("cells.geojson"));
+    small_slide(&slide, 70);
+    let refused = import(&cells, &slide, &folder.path().join("out"), &[]);
+    let said = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(65), "{said}");
+    assert_eq!(said.matches("cells.geojson").count(), 1, "{said}");
+    assert_eq!(said.matches("os error 2").count(), 1, "{said}");
+}
+
 #[test]
 fn a_run_comes_back_from_every_format() {
     let folder = folder();

@@ -81,6 +81,32 @@ fn a_run_is_judged_by_the_names_of_its_slides() {
     assert!(text.starts_with("2 images, ") && text.contains("count bias/image"), "{text}");
 }
 
+/// AP of a run was that of the cells above its threshold, whatever was kept below.
+#[test]
+fn raw_detections_that_were_kept_are_judged_once_merged() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let (slide, truth, out, all) = (at("one.tif"), at("one.csv"), at("out"), at("all"));
+    small_slide(&slide, 23).write_csv(&truth).unwrap();
+    let kept = [&SMALL_WINDOWS[..], &["--keep-raw", "--min-score", "0.6"]].concat();
+    assert!(run(&[&slide], &out, &kept).status.success());
+    let by_distance = ["--match", "distance:3um", "--json", "--bootstrap", "0"];
+    let cells = json(&eval(&out, &truth, &by_distance));
+    let notes = cells["notes"].to_string();
+    let floor = notes.split("--into OTHER --min-score ").nth(1).and_then(|rest| rest.split('`').next());
+    let floor = floor.unwrap_or_else(|| panic!("{notes}"));
+    let merged =
+        slidemill().arg("merge").arg(&out).arg("--into").arg(&all).args(["--min-score", floor]).output();
+    assert!(merged.unwrap().status.success());
+    let everything = json(&eval(&all, &truth, &by_distance));
+    assert!(!everything["notes"].to_string().contains("--into OTHER"), "{everything}");
+    for (figure, least_gain) in [("/overall/predictions", 1.0), ("/overall/figures/ap/value", 0.0)] {
+        let [before, after] =
+            [&cells, &everything].map(|found| found.pointer(figure).unwrap().as_f64().unwrap());
+        assert!(after >= before + least_gain, "{figure}: {before}, {after}");
+    }
+}
+
 /// Three squares and an area nobody annotated.
 fn annotated(path: &Path) {
     let square = |x: f64, class: &str, side: f64| {

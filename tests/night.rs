@@ -30,5 +30,8 @@ mod shards;
 #[cfg(target_os = "linux")]
 #[path = "night/terminal.rs"]
 mod terminal;
+#[cfg(target_os = "linux")]
+#[path = "night/together.rs"]
+mod together;
 #[path = "night/verify.rs"]
 mod verify;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dataset::{
     Analysis, CellRow, Dataset, DatasetError, RegionRow, RunAccount, SlideId, TISSUE, detector_bit,
     for_each_cell, read_regions, seen_by,
-    wording::{fixed, grouped, number},
+    wording::{fixed, grouped, number, with_causes},
 };
 use report::draw::{Area, Drawing, Legend};
 use whole_file::Inputs;
@@ -51,7 +51,9 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
         DrawWhat::Regions => shown.regions().map_err(Into::into),
         DrawWhat::Scales => shown.scales(),
     };
-    let legend = legend.map_err(|error| Failure::input(format!("{error:#}: {}", args.results.display())))?;
+    let legend = legend.map_err(|error| {
+        Failure::input(format!("{}: {}", with_causes(error.as_ref()), args.results.display()))
+    })?;
     args.out.write(&shown.drawing.finish(&legend))?;
     for (_, text) in &legend {
         outln!("{text}")?;

@@ -1,8 +1,12 @@
 //! `slidemill eval`: judges predictions by truth.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use dataset::Dataset;
 use eval::{
     Evaluation, EvaluationSettings,
     bootstrap::BootstrapSettings,
@@ -46,7 +50,8 @@ pub fn eval(args: &args::Eval) -> anyhow::Result<Exit> {
         write_mistakes(&found, folder, &inputs)?;
     }
     let mut found = evaluate(annotated.set, predictions.set, &settings).map_err(failure)?;
-    found.notes.splice(0..0, annotated.notes.into_iter().chain(predictions.notes));
+    let notes = annotated.notes.into_iter().chain(predictions.notes).chain(below_the_cells(&args.pred));
+    found.notes.splice(0..0, notes);
     name_not_run(&found);
     if let Some(path) = &args.parquet {
         write_parquet(&found, path)?;
@@ -67,6 +72,18 @@ fn inputs(args: &args::Eval) -> anyhow::Result<Inputs> {
         inputs.extend(truth::files(path).map_err(failure)?);
     }
     Ok(inputs)
+}
+
+/// Says how to judge predictions below the threshold of a run, where its raw detections were kept. No path.
+fn below_the_cells(paths: &[PathBuf]) -> Option<String> {
+    // What is no dataset has none.
+    let floors = paths.iter().filter_map(|path| engine::kept_down_to(&Dataset::at(path)).ok().flatten());
+    floors.reduce(f32::max).map(|floor| {
+        format!(
+            "raw detections down to a score of {floor} were kept: `slidemill merge OUT --into OTHER --min-score {floor}` \
+             makes tables of them all, of which AP and curves know all"
+        )
+    })
 }
 
 /// Default for absent images: missed if predictions name no image without objects, as an absent image may

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use dataset::{Dataset, Findings, Outcome, RunAccount, wording::counted};
+use dataset::{Dataset, Findings, RunAccount, wording::counted};
 use engine::JobPlan;
 
 use crate::{args, command::verify, exit::Exit};
@@ -22,7 +22,7 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     for planned in plan.slides.iter().filter(|planned| seen.insert(&planned.slide)) {
         let problem = match RunAccount::read(&dataset.account(&planned.slide)) {
             Err(_) => Some("is not done yet".to_owned()),
-            Ok(account) if account.outcome != Outcome::Failed => other_settings(&plan, &account),
+            Ok(account) if account.has_results() => other_settings(&plan, &account),
             Ok(_) => None,
         };
         if let Some(problem) = problem {

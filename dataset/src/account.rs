@@ -310,6 +310,12 @@ impl RunAccount {
         }
     }
 
+    /// `true` if the slide has tables: they may be incomplete.
+    #[must_use]
+    pub fn has_results(&self) -> bool {
+        self.outcome != Outcome::Failed
+    }
+
     /// `true` if windows failed for a reason that may pass, so that the same command can complete the slide.
     #[must_use]
     pub fn may_be_completed(&self) -> bool {

@@ -149,6 +149,12 @@ impl Dataset {
         paths.iter().map(read).collect()
     }
 
+    /// `true` if a slide has an account that can be read, and tables.
+    #[must_use]
+    pub fn has_results(&self, id: &SlideId) -> bool {
+        RunAccount::read(&self.account(id)).is_ok_and(|account| account.has_results())
+    }
+
     /// The dataset's own, private folder.
     #[must_use]
     pub fn private(&self) -> PathBuf {

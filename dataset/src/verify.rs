@@ -233,7 +233,7 @@ fn check_slide(dataset: &Dataset, account: &RunAccount) -> Vec<String> {
     let mut problems: Vec<String> =
         analysis.files.iter().filter_map(|file| check_file(dataset, file).err()).collect();
     if problems.is_empty()
-        && account.outcome != Outcome::Failed
+        && account.has_results()
         && let Err(problem) =
             check_cells(&table, &analysis.cells).and_then(|()| check_regions(dataset, account))
     {

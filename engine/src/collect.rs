@@ -385,9 +385,7 @@ fn write_account(dataset: &Dataset, account: &RunAccount) -> Result<(), JobError
 
 /// Warnings about earlier files at the path of a slide whose results are still there.
 fn superseded(dataset: &Dataset, others: Vec<SlideId>) -> impl Iterator<Item = String> {
-    let with_results = others.into_iter().filter(|id| {
-        RunAccount::read(&dataset.account(id)).is_ok_and(|account| account.outcome != Outcome::Failed)
-    });
+    let with_results = others.into_iter().filter(|id| dataset.has_results(id));
     with_results.map(|id| {
         format!(
             "another file was in this place before, whose results are still here and counted as {id}; `slidemill forget \

@@ -8,12 +8,13 @@ use detector::{Detector, Manifest};
 use merger::ClassNames;
 use tiler::{Survey, SurveySettings};
 use wsi_reader::{GivenScale, Slide};
+use wsi_types::wording::with_causes;
 
 use crate::{
     answer::SlideAnswer,
     bundled,
     collect::{begun, so_far},
-    error::{JobError, in_words},
+    error::JobError,
     events::{Event, Watch},
     fingerprint,
     models::{ModelSet, SetModel},
@@ -273,7 +274,7 @@ pub fn plan_settings(settings: &Settings, models: &ModelSet, given: GivenScale) 
 }
 
 fn bad_slide(entry: &SlideEntry, error: &dyn std::error::Error) -> JobError {
-    JobError::input(format!("{}: {}", in_words(error), entry.path.display()))
+    JobError::input(format!("{}: {}", with_causes(error), entry.path.display()))
 }
 
 /// A model that was handed in, and what it promises.

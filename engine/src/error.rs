@@ -1,6 +1,6 @@
 //! Errors that stop a job or a step of one: one variant per thing a caller may do about it.
 
-use std::{error::Error, fmt::Display, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 use dataset::DatasetError;
 use detector::DetectorError;
@@ -90,20 +90,6 @@ impl From<DetectorError> for JobError {
     fn from(error: DetectorError) -> Self {
         Self::fault(error)
     }
-}
-
-/// Text of an error with its causes, each once.
-pub(crate) fn in_words(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let said = next.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = next.source();
-    }
-    text
 }
 
 /// Message of a panic.

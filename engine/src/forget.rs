@@ -6,13 +6,9 @@ use std::{
 };
 
 use dataset::{Dataset, SlideId};
+use wsi_types::wording::with_causes;
 
-use crate::{
-    desk::Desks,
-    error::{JobError, in_words},
-    name_list::NameList,
-    plan::JobPlan,
-};
+use crate::{desk::Desks, error::JobError, name_list::NameList, plan::JobPlan};
 
 /// Removes accounts, tables, pictures and raw detections of slides, their lines in the list of slides and
 /// their place in the plan. The account goes first: a slide without one is not of the dataset. Slides are
@@ -27,7 +23,8 @@ pub fn forget(dataset: &Dataset, slides: &[String]) -> Result<Vec<SlideId>, JobE
     let ids = slides.iter().map(|slide| known(dataset, &names, slide)).collect::<Result<Vec<_>, _>>()?;
     let desks = Desks::new(dataset, dataset, None);
     for id in &ids {
-        let _desk = desks.take(id).map_err(|error| JobError::again(format!("{id}: {}", in_words(&error))))?;
+        let _desk =
+            desks.take(id).map_err(|error| JobError::again(format!("{id}: {}", with_causes(&error))))?;
         for path in places(dataset, id) {
             remove(&path).map_err(|error| {
                 JobError::output(format!("cannot remove what is of a slide: {error}: {}", path.display()))

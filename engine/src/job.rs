@@ -77,6 +77,7 @@ impl<'a> Job<'a> {
             // The job has not ended: a caller that can end the hanging thread may start it again.
             return Err(silent);
         }
+        work.marks.tidy();
         let was_stopped = stop.is_asked();
         let totals = tally.finish(was_stopped || ended.is_err());
         let incomplete = ended?;

@@ -62,7 +62,7 @@ pub use models::{DetectorSpec, ModelSet, SetModel};
 pub use options::{Arity, KNOBS, Knob, Phase, RunOptions};
 pub use plan::{JobPlan, PlannedSlide};
 pub use regions::tissue_regions;
-pub use remerge::{kept_slides, remerge};
+pub use remerge::{kept_down_to, kept_slides, remerge};
 pub use rules::{MergeRules, SlideRules};
 pub use settings::Settings;
 pub use shard::{Shard, balance};

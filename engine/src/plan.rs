@@ -6,18 +6,11 @@ use std::{io::ErrorKind, path::PathBuf};
 use dataset::{Dataset, SlideId, id_of_unreadable};
 use serde::{Deserialize, Serialize};
 use wsi_reader::LinearMapping;
-use wsi_types::{Mpp, RegionsOfInterest};
+use wsi_types::{Mpp, RegionsOfInterest, wording::with_causes};
 
 use crate::{
-    bundled,
-    error::{JobError, in_words},
-    fingerprint,
-    made_with::MadeWith,
-    options::RunOptions,
-    prepare::survey_settings,
-    settings::Settings,
-    shard::Shard,
-    slides::SlideEntry,
+    bundled, error::JobError, fingerprint, made_with::MadeWith, options::RunOptions,
+    prepare::survey_settings, settings::Settings, shard::Shard, slides::SlideEntry,
 };
 
 /// A job as planned.
@@ -115,7 +108,7 @@ impl PlannedSlide {
 
 /// The area of a slide, or why it will fail.
 fn area_mm2(entry: &SlideEntry, settings: &Settings) -> Result<f64, String> {
-    let slide = entry.open(settings.map_range).map_err(|error| in_words(&error))?;
+    let slide = entry.open(settings.map_range).map_err(|error| with_causes(&error))?;
     let scale = survey_settings(settings, &[], entry.given_scale(settings))
         .scale_of(slide.as_ref())
         .map_err(|error| error.to_string())?;

@@ -12,13 +12,13 @@ use dataset::{Outcome, RunAccount, SlideId, hex};
 use merger::{Layout, MergeError, decode_window};
 use tiler::{PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
 use wsi_reader::{GivenScale, MppSource, OpenError};
-use wsi_types::{DetectorIndex, WindowIndex, WindowKey};
+use wsi_types::{DetectorIndex, WindowIndex, WindowKey, wording::with_causes};
 
 use crate::{
     budget::free_bytes,
     byte_size::ByteSize,
     desk::{Desk, Ledger, LedgerError, LedgerHead, LockError, Mark, Origin, TidyError},
-    error::{in_words, panic_text},
+    error::panic_text,
     fingerprint,
     made_with::MadeWith,
     models::SetModel,
@@ -223,7 +223,7 @@ impl SlideError {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self);
         while let Some(error) = cause {
             if let Some(limit) = error.downcast_ref::<io::Error>().and_then(limit_of) {
-                return Some(format!("{limit}; the same command goes on ({})", in_words(self)));
+                return Some(format!("{limit}; the same command goes on ({})", with_causes(self)));
             }
             cause = error.source();
         }
@@ -281,7 +281,7 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
             }
             (id, error) => match error.exhausted() {
                 Some(reason) => Preparation::NotRun(Box::new(entry.clone()), NotRun::Exhausted { reason }),
-                None => refused(entry, id, work, in_words(&error)),
+                None => refused(entry, id, work, with_causes(&error)),
             },
         },
         Err(panic) => {

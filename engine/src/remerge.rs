@@ -5,13 +5,13 @@ use std::{path::Path, sync::Arc};
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, hex, wording::counted};
 use merger::{MergeError, WindowOutcome};
-use wsi_types::{DetectorIndex, WindowKey};
+use wsi_types::{DetectorIndex, WindowKey, wording::with_causes};
 
 use crate::{
     budget::Machine,
     collect::{begun, finish, not_run, tell, with_room},
     desk::{Committer, LedgerError, LedgerHead, LockError, Origin},
-    error::{JobError, in_words},
+    error::JobError,
     events::{Event, Tally, Watch},
     job::{JobEnd, refuse_own_files},
     name_list::NameList,
@@ -86,6 +86,16 @@ pub fn remerge(
 pub fn kept_slides(from: &Dataset) -> Result<Vec<SlideEntry>, JobError> {
     let origins = found(from)?.kept.into_iter().map(|kept| kept.head.origin);
     Ok(origins.map(|Origin { slide, id, .. }| slide.with_id(id)).collect())
+}
+
+/// The lowest score down to which raw detections of all slides that can be merged again were kept; `None` if there are
+/// no such slides.
+///
+/// # Errors
+///
+/// [`JobError::Input`] when accounts cannot be listed.
+pub fn kept_down_to(from: &Dataset) -> Result<Option<f32>, JobError> {
+    Ok(found(from)?.kept.iter().map(|kept| kept.head.score_floor).reduce(f32::max))
 }
 
 /// A finished slide whose raw detections are there.
@@ -203,13 +213,13 @@ impl Kept {
             ));
         }
         let content = content_of(slide, id)?;
-        let mark = work.marks.take(&slide.path).map_err(|error| in_words(&SlideError::Mark(error)))?;
+        let mark = work.marks.take(&slide.path).map_err(|error| with_causes(&SlideError::Mark(error)))?;
         let mut preparation = plan_slide(slide, work, id, &hex(&content), mark, Vec::new())
             .map_err(|error| told_for_merging(&error))?;
         if let Preparation::Ready(prepared) = &mut preparation {
             let missing: usize = prepared.todo.iter().map(Vec::len).sum();
             if missing > 0 && missing == self.unread() {
-                note_unread(prepared).map_err(|error| in_words(&error))?;
+                note_unread(prepared).map_err(|error| with_causes(&error))?;
             } else if missing > 0 {
                 return Err(format!(
                     "the raw detections of {} are missing; `slidemill run … --keep-raw --redo` makes them again",
@@ -235,11 +245,11 @@ fn note_unread(prepared: &mut Prepared) -> Result<(), MergeError> {
 /// The hash that the id of a slide was made from: that of its samples, or that of all it holds where it shares those
 /// with another slide of its job.
 pub(crate) fn content_of(slide: &SlideEntry, id: &SlideId) -> Result<[u8; 32], String> {
-    let sampled = slide.content().map_err(|error| in_words(&error))?;
+    let sampled = slide.content().map_err(|error| with_causes(&error))?;
     if slide.id.is_some() || SlideId::from_content(&sampled) == *id {
         return Ok(sampled);
     }
-    let full = slide.full_content().map_err(|error| in_words(&error))?;
+    let full = slide.full_content().map_err(|error| with_causes(&error))?;
     match SlideId::from_content(&full) == *id {
         true => Ok(full),
         false => Err("the slide is no longer the one that was run".into()),
@@ -255,6 +265,6 @@ fn told_for_merging(error: &SlideError) -> String {
             changes.in_brackets()
         ),
         SlideError::Lock(LockError::Held { .. }) => error.to_string(),
-        _ => in_words(error),
+        _ => with_causes(error),
     }
 }

@@ -12,13 +12,13 @@ use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex};
 use merger::{WindowOutcome, decode_window};
 use tiler::Survey;
 use whole_file::Staged;
-use wsi_types::{Window, WindowKey};
+use wsi_types::{Window, WindowKey, wording::with_causes};
 
 use crate::{
     answer::SlideAnswer,
     budget::Machine,
     desk::{HeadError, LedgerHead, for_each_whole_record, onlooker_folder},
-    error::{JobError, in_words},
+    error::JobError,
     fingerprint,
     prepare::{Facts, SlideError, survey_settings_of},
     remerge::content_of,
@@ -137,11 +137,7 @@ impl Drop for Onlooker {
 fn at_work(dataset: &Dataset) -> BTreeSet<SlideId> {
     let ledgers = fs::read_dir(dataset.private().join("ledger")).into_iter().flatten().flatten();
     let ids = ledgers.filter_map(|entry| SlideId::new(entry.file_name().to_string_lossy()).ok());
-    ids.filter(|id| !has_results(dataset, id)).collect()
-}
-
-fn has_results(dataset: &Dataset, id: &SlideId) -> bool {
-    RunAccount::read(&dataset.account(id)).is_ok_and(|account| account.outcome != Outcome::Failed)
+    ids.filter(|id| !dataset.has_results(id)).collect()
 }
 
 impl Watched {
@@ -197,7 +193,7 @@ impl Known {
         }
         let (account, files) =
             maker.stage(own, &facts.subject(), &mut answer, Vec::new(), TileCounts::default())?;
-        put_in_place(files).map_err(|error| {
+        put_in_place(own, files).map_err(|error| {
             JobError::output(format!("cannot write preliminary results: {error}: {}", own.root().display()))
         })?;
         let windows = facts.survey.plans.iter().map(|plan| plan.windows().to_vec()).collect();
@@ -219,10 +215,10 @@ fn facts_of(head: &LedgerHead, recipe: &Recipe) -> Result<Facts, String> {
     let (entry, id) = (&head.origin.slide, &head.origin.id);
     let content = hex(&content_of(entry, id)?);
     let (settings, models): (&Settings, _) = (&recipe.settings, &recipe.maker.models);
-    let slide = entry.open(settings.map_range).map_err(|error| in_words(&SlideError::Open(error)))?;
+    let slide = entry.open(settings.map_range).map_err(|error| with_causes(&SlideError::Open(error)))?;
     let wanted = survey_settings_of(entry, settings, &models.each);
     let info = slide.info().clone();
-    let survey = Survey::new(slide, &wanted).map_err(|error| in_words(&error))?;
+    let survey = Survey::new(slide, &wanted).map_err(|error| with_causes(&error))?;
     if survey.windows() != head.windows {
         return Err(format!("the plan has {} windows, the job's has {}", survey.windows(), head.windows));
     }
@@ -232,9 +228,9 @@ fn facts_of(head: &LedgerHead, recipe: &Recipe) -> Result<Facts, String> {
     Facts::new(entry, id, &content, survey, made_with, WorkTime::start()).map_err(|error| error.to_string())
 }
 
-fn put_in_place(files: Vec<Staged>) -> io::Result<()> {
+fn put_in_place(own: &Dataset, files: Vec<Staged>) -> io::Result<()> {
     for file in &files {
-        fs::create_dir_all(whole_file::folder_of(file.path()))?;
+        own.make_folder(whole_file::folder_of(file.path()))?;
     }
     whole_file::put_in_place(files, Vec::new())
 }

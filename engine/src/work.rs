@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use dataset::{Dataset, Outcome, RunAccount, SlideId};
+use dataset::{Dataset, RunAccount, SlideId};
 use wsi_types::RegionsOfInterest;
 
 use crate::{
@@ -186,7 +186,7 @@ fn ids_by_content(dataset: &Dataset) -> BTreeMap<String, Vec<SlideId>> {
     let mut ids: BTreeMap<String, Vec<SlideId>> = BTreeMap::new();
     for mut account in accounts.iter().filter_map(|path| RunAccount::read(path).ok()) {
         let content = account.settings.remove("slide_content");
-        if let Some(content) = content.filter(|_| account.outcome != Outcome::Failed) {
+        if let Some(content) = content.filter(|_| account.has_results()) {
             ids.entry(content).or_default().push(account.slide);
         }
     }

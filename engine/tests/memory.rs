@@ -87,8 +87,12 @@ fn a_job_writes_what_is_answered_in_memory() {
         stored.iter().map(|cell| (cell.cell_id, cell.centroid)).collect::<Vec<_>>(),
         answer.cells.iter().map(ids).collect::<Vec<_>>()
     );
+    let private = dataset.private();
     let again = Job::new(&engine, dataset).run(&[entry("a")], &mut (), &Stop::new()).unwrap();
     assert_eq!((again.totals.skipped, again.is_complete), (1, true));
+    let left = std::fs::read_dir(private).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("in-hand")).collect();
+    assert!(left.is_empty(), "marks of slides at work that nobody is at: {left:?}");
 }
 
 /// Asks a job to stop when the first windows have ended.

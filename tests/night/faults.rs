@@ -56,7 +56,7 @@ pub(super) fn wait_until(what: impl Fn() -> bool) {
 
 /// Lets `child` run for `delay`, then kills it unless it ended before. With
 /// `worker`, only the isolated process dies, as by a crash in a library.
-fn kill_after(mut child: Child, delay: Duration, worker: bool) -> (bool, Output) {
+pub(super) fn kill_after(mut child: Child, delay: Duration, worker: bool) -> (bool, Output) {
     let pid = child.id();
     let (ended, end) = mpsc::channel();
     let errors = child.stderr.take();

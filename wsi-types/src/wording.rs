@@ -1,4 +1,6 @@
-//! Numbers, counted things and durations as people read them: in reports, messages and on terminals.
+//! Numbers, counted things, durations and errors as people read them: in reports, messages and on terminals.
+
+use std::error::Error;
 
 /// Seconds as `42 s`, `3 min 20 s`, `2 h 05 min`.
 #[must_use]
@@ -64,9 +66,48 @@ pub fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// Text of an error with its causes, without those that it says itself.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Of(&'static str, Option<Box<Of>>);
+
+    impl std::fmt::Display for Of {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Of {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as &dyn Error)
+        }
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let missing = Of("no such file", None);
+        let said = Of("cannot read it: no such file: a.svs", Some(Box::new(missing)));
+        assert_eq!(with_causes(&said), "cannot read it: no such file: a.svs");
+        let outer = Of("the job stopped", Some(Box::new(said)));
+        assert_eq!(with_causes(&outer), "the job stopped: cannot read it: no such file: a.svs");
+    }
 
     #[test]
     fn numbers_read_well() {

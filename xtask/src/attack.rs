@@ -13,10 +13,17 @@ use crate::natives;
 use crate::step::{run_quietly, say};
 
 /// Tests by chance, by their names.
-const TESTS: &str = "test(killed_anywhere) + test(killed_at_any_call) + test(any_flipped_bit) + \
-                     test(a_mutant_is_refused) + test(mutated_files_never_panic)";
+const TESTS: &str = "test(killed_anywhere) + test(killed_at_any_call) + test(a_call_that_fails) + test(jobs_at_once) + \
+                     test(any_flipped_bit) + test(a_mutant_is_refused) + test(mutated_files_never_panic)";
 /// Words that mark the lines in which the tests print what they did.
-const FIGURES: [&str; 4] = [" kills (", " were killed at a call", " flips, all noticed", "compression "];
+const FIGURES: [&str; 6] = [
+    " kills (",
+    " were killed at a call",
+    " said that a call failed",
+    " jobs at once, ",
+    " flips, all noticed",
+    "compression ",
+];
 
 /// Length of the attack, and the seed that its cases start from.
 #[derive(Debug, PartialEq, Eq)]

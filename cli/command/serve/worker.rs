@@ -20,7 +20,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
-use wsi_types::Mpp;
+use wsi_types::{Mpp, wording::with_causes};
 
 use super::{
     offer::{Offer, convert_format},
@@ -196,7 +196,7 @@ fn checked(mpp: Option<f64>) -> Result<Option<Mpp>, String> {
 
 /// An answer that names no file.
 fn of_job<T>(task: &Task, answer: anyhow::Result<T>) -> Result<T, String> {
-    answer.map_err(|error| without_paths(&format!("{error:#}"), task))
+    answer.map_err(|error| without_paths(&with_causes(error.as_ref()), task))
 }
 
 /// A message without the places it tells of.

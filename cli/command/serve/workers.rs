@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use dataset::Dataset;
 use engine::{Marks, sweep};
 use service::{Event, Format, JobOptions, Lane, Measured, ModelCard, RunEnd, Runner, Stop, Task};
+use wsi_types::wording::with_causes;
 
 use super::{
     offer::convert_format,
@@ -97,7 +98,7 @@ impl Workers {
     /// Has one order done by a process of its own.
     fn errand(order: &Order) -> Result<Told, String> {
         let mut worker = None;
-        let started = Worker::started(&mut worker).map_err(|error| format!("{error:#}"))?;
+        let started = Worker::started(&mut worker).map_err(|error| with_causes(error.as_ref()))?;
         let told = started.order(order).ok().and_then(|()| started.told.recv_timeout(ERRAND).ok());
         match (told, worker.take()) {
             (Some(Told::Refused(reason)), _) => Err(reason),
@@ -116,7 +117,7 @@ impl Runner for Workers {
     fn prepare(&self, lane: Lane) {
         let mut worker = locked(&self.lanes[lane as usize]);
         let opened =
-            Worker::started(&mut worker).map_err(|error| format!("{error:#}")).and_then(Worker::open);
+            Worker::started(&mut worker).map_err(|error| with_causes(error.as_ref())).and_then(Worker::open);
         let is_refused = opened.is_err();
         if is_refused {
             *worker = None;
@@ -145,7 +146,7 @@ impl Runner for Workers {
     fn run(&self, lane: Lane, task: &Task, tell: &mut dyn FnMut(Event), stop: &Stop) -> RunEnd {
         // Messages that name files go to the operator alone.
         self.run_in_lane(lane, task, tell, stop).unwrap_or_else(|error| {
-            errln!("slidemill: job {}: {error:#}", task.id);
+            errln!("slidemill: job {}: {}", task.id, with_causes(error.as_ref()));
             RunEnd::Failed(
                 "the service could not run it; its operator finds the reason in its log".to_owned(),
             )

@@ -10,6 +10,7 @@ use dataset::{Dataset, FailureCount};
 use engine::{NOT_YET, Onlooker, Preliminary};
 use serde_json::json;
 use viewer::{Changing, ShownSlide};
+use wsi_types::wording::with_causes;
 
 use super::{
     lineage::StoredLineage,
@@ -52,7 +53,7 @@ impl Night {
 
 impl Changing for Night {
     fn slides(&mut self) -> Result<Option<Vec<ShownSlide>>, String> {
-        let slides = self.slides_now().map_err(|error| format!("{error:#}"))?;
+        let slides = self.slides_now().map_err(|error| with_causes(error.as_ref()))?;
         let told = slides.iter().map(|slide| (slide.id.clone(), slide.table.sha256.clone())).collect();
         let has_changed = self.told != told;
         self.told = told;

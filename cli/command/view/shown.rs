@@ -30,7 +30,7 @@ pub(super) fn shown_slides(
 
 /// Makes a slide of the viewer; `None` for a slide without results.
 pub(super) fn shown(dataset: &Dataset, account: &RunAccount, path: Option<&PathBuf>) -> Option<ShownSlide> {
-    let analysis = account.analysis.as_ref().filter(|_| account.outcome != Outcome::Failed)?;
+    let analysis = account.analysis.as_ref().filter(|_| account.has_results())?;
     let id = &account.slide;
     let cells = dataset.cells(id);
     let relative = cells.strip_prefix(dataset.root()).ok()?;

@@ -1,16 +1,14 @@
 //! TIAToolbox's `SQLiteStore`, version 1.0.1: cells as annotations, with an R-tree over their boxes.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
-use flate2::{Compression, write::ZlibEncoder};
+use flate2::{Compress, Compression, FlushCompress, Status};
 use merger::wkb::put_polygon;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Statement, params};
 
 use super::{
     request::{Settings, Source},
+    rtree::RTree,
     stream::{Maker, Outlined, Part, stream},
     text::quoted,
 };
@@ -50,9 +48,9 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     let base = Connection::open(staged.temporary()).map_err(failed(path))?;
     base.execute_batch(SCHEMA).map_err(failed(path))?;
     let maker = Annotations { facts: source.facts, points: settings.points };
-    let mut id = 0;
-    let tally =
-        stream(source, settings, ROWS, &maker, |made| put(&base, &mut id, &made).map_err(failed(path)))?;
+    let mut store = Store::new(&base).map_err(failed(path))?;
+    let tally = stream(source, settings, ROWS, &maker, |made| store.put(&made).map_err(failed(path)))?;
+    store.finish().map_err(failed(path))?;
     base.execute_batch("COMMIT; ANALYZE;").map_err(failed(path))?;
     base.close().map_err(|(_, error)| failed(path)(error))?;
     whole_file::put_in_place(vec![staged], Vec::new()).map_err(unwritable(WHAT, path))?;
@@ -63,16 +61,33 @@ fn failed(path: &Path) -> impl Fn(rusqlite::Error) -> ConvertError {
     move |error| unwritable(WHAT, path)(io::Error::other(error))
 }
 
-fn put(base: &Connection, id: &mut i64, annotations: &[Annotation]) -> rusqlite::Result<()> {
-    let mut row = base.prepare("INSERT INTO annotations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-    let mut place = base.prepare("INSERT INTO rtree VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for Annotation { key, centre, geometry, properties, area, sides } in annotations {
-        *id += 1;
-        let kind = if geometry.is_some() { "Polygon" } else { "Point" };
-        row.execute(params![*id, key, kind, centre.0, centre.1, geometry, properties, area])?;
-        place.execute(params![*id, sides[0], sides[1], sides[2], sides[3]])?;
+/// Tables that are being filled.
+struct Store<'a> {
+    rows: Statement<'a>,
+    places: RTree<'a>,
+    /// Of the last annotation.
+    id: i64,
+}
+
+impl<'a> Store<'a> {
+    fn new(base: &'a Connection) -> rusqlite::Result<Self> {
+        let rows = base.prepare("INSERT INTO annotations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+        Ok(Self { rows, places: RTree::new(base)?, id: 0 })
     }
-    Ok(())
+
+    fn put(&mut self, annotations: &[Annotation]) -> rusqlite::Result<()> {
+        for Annotation { key, centre, geometry, properties, area, sides } in annotations {
+            self.id += 1;
+            let kind = if geometry.is_some() { "Polygon" } else { "Point" };
+            self.rows.execute(params![self.id, key, kind, centre.0, centre.1, geometry, properties, area])?;
+            self.places.push(self.id, *sides)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> rusqlite::Result<()> {
+        self.places.finish()
+    }
 }
 
 /// Makes annotations of cells.
@@ -94,6 +109,30 @@ struct Annotation {
     sides: [f64; 4],
 }
 
+/// Packs short texts, each by itself. Its tables are hundreds of kB: they are made once for many cells.
+struct Packer(Compress);
+
+impl Packer {
+    fn new() -> Self {
+        const ZLIB_HEADER: bool = true;
+        Self(Compress::new(Compression::new(EFFORT), ZLIB_HEADER))
+    }
+
+    fn pack(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        /// More than packing ever adds to a short text.
+        const ROOM: usize = 64;
+        self.0.reset();
+        let mut packed = Vec::with_capacity(bytes.len() + ROOM);
+        loop {
+            let done = self.0.total_in() as usize;
+            match self.0.compress_vec(&bytes[done..], &mut packed, FlushCompress::Finish)? {
+                Status::StreamEnd => return Ok(packed),
+                Status::Ok | Status::BufError => packed.reserve(ROOM),
+            }
+        }
+    }
+}
+
 /// Class and measures of a cell as JSON; TIAViz colours by `type`.
 fn properties(facts: &SlideFacts, Outlined { row, .. }: &Outlined) -> String {
     let mut text = format!("{{\"type\":{}", quoted(&facts.class_name(row.class_id)));
@@ -105,7 +144,7 @@ fn properties(facts: &SlideFacts, Outlined { row, .. }: &Outlined) -> String {
 }
 
 impl Annotations<'_> {
-    fn annotation(&self, cell: &Outlined) -> io::Result<Annotation> {
+    fn annotation(&self, cell: &Outlined, packer: &mut Packer) -> io::Result<Annotation> {
         let Outlined { row, ring } = cell;
         let grid = Grid::DYADIC;
         let key =
@@ -117,8 +156,6 @@ impl Annotations<'_> {
         }
         let mut bytes = Vec::new();
         put_polygon(&[&grid.points(ring)], &mut bytes);
-        let mut packed = ZlibEncoder::new(Vec::new(), Compression::new(EFFORT));
-        packed.write_all(&bytes)?;
         let (mut low, mut high) = (ring[0], ring[0]);
         for place in ring {
             (low.x, low.y) = (low.x.min(place.x), low.y.min(place.y));
@@ -128,7 +165,7 @@ impl Annotations<'_> {
         Ok(Annotation {
             key,
             centre,
-            geometry: Some(packed.finish()?),
+            geometry: Some(packer.pack(&bytes)?),
             properties,
             area: twice_area(ring) as f64 / 2.0 * step * step,
             sides: [grid.px(low.x), grid.px(high.x), grid.px(low.y), grid.px(high.y)],
@@ -144,8 +181,30 @@ impl Maker for Annotations<'_> {
     }
 
     fn make(&self, part: &Part<'_>) -> Result<Vec<Annotation>> {
-        let made = part.cells.iter().map(|cell| self.annotation(cell));
+        let mut packer = Packer::new();
+        let made = part.cells.iter().map(|cell| self.annotation(cell, &mut packer));
         // Compressing into memory cannot fail.
         made.collect::<io::Result<_>>().map_err(|error| ConvertError::Refused(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::ZlibDecoder;
+
+    use super::*;
+
+    #[test]
+    fn each_text_is_packed_by_itself() {
+        let mut packer = Packer::new();
+        // The third cannot be made smaller.
+        let noise = (0..50_000_u32).map(|place| (place.wrapping_mul(0x9e37_79b9) >> 21) as u8).collect();
+        for text in [b"outline outline outline".to_vec(), Vec::new(), noise, b"outline".to_vec()] {
+            let mut unpacked = Vec::new();
+            ZlibDecoder::new(&packer.pack(&text).unwrap()[..]).read_to_end(&mut unpacked).unwrap();
+            assert_eq!(unpacked, text);
+        }
     }
 }

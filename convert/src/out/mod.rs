@@ -13,6 +13,7 @@ mod geoarrow;
 mod label_studio;
 mod qupath;
 mod request;
+mod rtree;
 mod spatialdata;
 mod stream;
 mod text;

@@ -74,6 +74,11 @@ impl Marks {
         Ok(marks.len())
     }
 
+    /// Removes the folder of the marks unless it holds some.
+    pub(crate) fn tidy(&self) {
+        let _ = fs::remove_dir(&self.folder);
+    }
+
     /// Removes all marks and strikes.
     ///
     /// # Errors
