@@ -9,10 +9,7 @@ mod screen;
 mod status;
 mod view;
 
-use std::{
-    io::{self, IsTerminal as _},
-    time::Instant,
-};
+use std::{io, time::Instant};
 
 use dataset::{Dataset, Outcome};
 use engine::{Event, Totals, Watch};
@@ -66,16 +63,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Chooses bars on a terminal, a line now and then without one, JSON on request.
+    /// Chooses bars on a terminal that can move its cursor, a line now and then elsewhere, JSON on request.
     #[must_use]
     pub fn new(json: bool, dataset: &Dataset) -> Self {
         let bars = indicatif::MultiProgress::new();
         let (view, screen): (Box<dyn View>, Screen) = if json {
             (Box::new(json::JsonLines), Screen::default())
-        } else if std::io::stderr().is_terminal() {
-            (Box::new(bars::Bars::on(bars.clone())), Screen::with_bars(bars))
-        } else {
+        } else if bars.is_hidden() {
             (Box::new(lines::Lines::default()), Screen::default())
+        } else {
+            (Box::new(bars::Bars::on(bars.clone())), Screen::with_bars(bars))
         };
         let mut log = Log::open(dataset);
         log.begin();

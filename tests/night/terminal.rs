@@ -74,17 +74,43 @@ impl Screen {
     }
 }
 
+/// A terminal of some kind that runs a command line in a folder; what is typed and shown goes through pipes.
+fn on_terminal(kind: &str, folder: &Path, command: &str) -> Command {
+    let command = format!("stty rows 30 cols 100; exec {command}");
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--flush", "--return", "--command", &command, "/dev/null"]);
+    script.env("TERM", kind).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+    script
+}
+
+fn there_is_no_script() -> bool {
+    let is_missing = Command::new("script").arg("--version").output().is_err();
+    if is_missing {
+        eprintln!("skipped: there is no `script` to make a terminal");
+    }
+    is_missing
+}
+
+/// Once nothing was shown at all, not even what failed.
+#[test]
+fn a_terminal_that_cannot_draw_gets_lines() {
+    if there_is_no_script() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    small_slide(&folder.path().join("slide.tif"), 40);
+    let options = SMALL_WINDOWS.join(" ");
+    let command = format!("{} run . -o out {options}", env!("CARGO_BIN_EXE_slidemill"));
+    let output = on_terminal("dumb", folder.path(), &command).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("slide.tif: ") && shown.contains("1 slide done"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+}
+
 /// Runs a command line on a terminal, types Ctrl-C as soon as it shows `sign`, and returns all output and the
 /// exit code.
 fn interrupted_at(sign: &str, folder: &Path, command: &str) -> (String, Option<i32>) {
-    let command = format!("stty rows 30 cols 100; exec {command}");
-    let mut script = Command::new("script")
-        .args(["--quiet", "--flush", "--return", "--command", &command, "/dev/null"])
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("script starts");
+    let mut script = on_terminal("xterm", folder, command).spawn().expect("script starts");
     let (mut keys, mut output) = (script.stdin.take().expect("keys"), script.stdout.take().expect("output"));
     let (mut written, mut typed) = (Vec::new(), false);
     let mut piece = [0; 4096];
@@ -105,8 +131,7 @@ fn interrupted_at(sign: &str, folder: &Path, command: &str) -> (String, Option<i
 
 #[test]
 fn ctrl_c_is_answered_and_leaves_a_clean_screen() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no `script` to make a terminal");
+    if there_is_no_script() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
