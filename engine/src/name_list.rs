@@ -90,6 +90,9 @@ impl NameList {
     pub(crate) fn remove(&self, ids: &[SlideId]) -> Result<(), JobError> {
         let _held = self.dataset.hold_lists();
         let lines = self.lines()?;
+        if lines.is_empty() {
+            return Ok(());
+        }
         let left = lines.iter().filter(|(id, _)| !ids.contains(id)).map(|(id, path)| [id.as_str(), path]);
         text_of([HEADER].into_iter().chain(left))
             .and_then(|text| self.dataset.write(&self.dataset.names(), &text))

@@ -32,7 +32,7 @@ Usage: cargo xtask <command> [arguments]
   test      natives, the reference readers in .venv-test, then every test;
             the arguments go to the test runner (-p merger, a test's name, ...)
   arrows    which crate knows which, how large each is, circles of imports
-  check     formatting, arrows, lints, documentation, licences, then test: what CI runs
+  check     formatting, arrows, lints, documentation, book, licences, then test: what CI runs
   attack    tests by chance with other cases each time: --minutes N, --seed N
   wheel     a wheel in target/dist for `pip install`; --try: then installed in a new environment, and its demo run
   tarball   the command with its libraries, manual and completions in target/dist

@@ -48,7 +48,7 @@ fn scope(arguments: &[OsString]) -> Option<&'static str> {
     (!arguments.iter().any(named)).then_some("--workspace")
 }
 
-/// `cargo xtask check`: formatting, arrows, lints, documentation and licences, then [`test()`].
+/// `cargo xtask check`: formatting, arrows, lints, documentation, book and licences, then [`test()`].
 ///
 /// # Errors
 /// When a check or a test fails.
@@ -60,8 +60,22 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let mut docs = cargo(root);
     docs.args(["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
     run(&mut docs, "each broken link is named above")?;
+    book(root)?;
     licences(root)?;
     test(root, &[])
+}
+
+/// `mdbook`, where it is installed: the pages of `docs` as a book. The tests follow its links.
+fn book(root: &Path) -> Result<()> {
+    if !succeeds(Command::new("mdbook").arg("--version")) {
+        say("book: skipped, mdbook is not installed (`cargo install mdbook`)");
+        return Ok(());
+    }
+    let place = root.join("target/book");
+    run(
+        Command::new("mdbook").arg("build").arg(root.join("docs")).arg("--dest-dir").arg(place),
+        "docs/SUMMARY.md lists the pages",
+    )
 }
 
 /// `cargo deny`, where it is installed.
