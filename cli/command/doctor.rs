@@ -319,7 +319,7 @@ fn total(findings: &[Finding], threads: usize) -> String {
     let unopened = findings.iter().filter(|finding| finding.checkup.is_none()).count();
     let unscaled = findings.iter().filter(|f| f.checkup.is_some() && f.mpp.is_none()).count();
     let mut text = format!(
-        "\n{}: {good} ok, {noted} with a note, {doubtful} doubtful, {bad} bad ({unopened} cannot be opened, {unscaled} need --mpp)\n",
+        "\n{}: {good} ok, {noted} with a note, {doubtful} doubtful, {bad} bad ({unopened} cannot be opened, {unscaled} without a scale: --mpp)\n",
         counted(findings.len(), "slide"),
     );
     let plans = findings.iter().filter(|finding| finding.problem.is_none()).filter_map(|f| f.plan);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use csv::ByteRecord;
-use dataset::SlideId;
+use dataset::{SlideId, wording::counted};
 use wsi_reader::LinearMapping;
 use wsi_types::Mpp;
 
@@ -165,8 +165,8 @@ impl Columns {
     fn slide(&self, record: &ByteRecord, columns: usize, folder: &Path) -> Result<SlideEntry, String> {
         if record.len() != columns {
             return Err(format!(
-                "{} columns, expected {columns} as in the first line; what holds a separator stands in quotes",
-                record.len()
+                "{}, expected {columns} as in the first line; what holds a separator stands in quotes",
+                counted(record.len(), "column")
             ));
         }
         let path = self.field(record, PATH).ok_or_else(|| format!("no path; {RIGHT}"))?;

@@ -12,7 +12,10 @@ use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex};
 use merger::{WindowOutcome, decode_window};
 use tiler::Survey;
 use whole_file::Staged;
-use wsi_types::{Window, WindowKey, wording::with_causes};
+use wsi_types::{
+    Window, WindowKey,
+    wording::{counted, with_causes},
+};
 
 use crate::{
     answer::SlideAnswer,
@@ -220,7 +223,11 @@ fn facts_of(head: &LedgerHead, recipe: &Recipe) -> Result<Facts, String> {
     let info = slide.info().clone();
     let survey = Survey::new(slide, &wanted).map_err(|error| with_causes(&error))?;
     if survey.windows() != head.windows {
-        return Err(format!("the plan has {} windows, the job's has {}", survey.windows(), head.windows));
+        return Err(format!(
+            "the plan has {}, the job's has {}",
+            counted(survey.windows(), "window"),
+            head.windows
+        ));
     }
     let of_slide = fingerprint::of_slide(&content, &survey.scale, &info);
     let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));

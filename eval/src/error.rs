@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use wsi_types::wording::counted;
+
 /// An error of this crate. Paths and image names stand last in messages: they
 /// can identify patients.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +60,9 @@ pub enum EvalError {
     },
     /// The criterion is an IoU, and objects are points.
     #[error(
-        "{objects} objects of the {side} are points, which have no area to overlap; \
-         match by distance instead, for example distance:3um"
+        "the {side} has {} that are points, which have no area to overlap; match by distance instead, for example \
+         distance:3um",
+        counted(*objects, "object")
     )]
     PointsHaveNoArea {
         /// `truth`, `prediction`, or an annotator's name.
@@ -69,7 +72,8 @@ pub enum EvalError {
     },
     /// Predictions on images that the truth does not name.
     #[error(
-        "{count} images have predictions and no truth, so nothing can be said of them; the first: {first}"
+        "there are predictions and no truth for {}, so nothing can be said of them; the first: {first}",
+        counted(*count, "image")
     )]
     ImagesWithoutTruth {
         /// Number of such images.
@@ -98,8 +102,9 @@ pub enum EvalError {
     },
     /// There are objects, and all of them are crowds.
     #[error(
-        "all {objects} objects of the {side} are marked iscrowd, so none of them can be found or missed; if \
-         each is one object (CVAT marks what is drawn with its brush so), take crowds for objects"
+        "the {side} has {}, all marked iscrowd, so none can be found or missed; if each is one object (CVAT marks what \
+         is drawn with its brush so), take crowds for objects",
+        counted(*objects, "object")
     )]
     CrowdsAlone {
         /// `truth`, or an annotator's name.

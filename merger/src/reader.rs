@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use wsi_types::{Level0Box, Level0Point, Mpp};
+use wsi_types::{Level0Box, Level0Point, Mpp, wording::counted};
 
 use crate::MergeError;
 use crate::class_names::ClassNames;
@@ -190,7 +190,11 @@ fn header_of(builder: &ParquetRecordBatchReaderBuilder<File>) -> Result<TableHea
     let ours = entries.filter(|entry| entry.key == "slidemill").find_map(|entry| entry.value.as_deref());
     let header = TableHeader::parse(ours.ok_or("was not written by slidemill")?)?;
     if u64::try_from(metadata.num_rows()) != Ok(header.rows) {
-        return Err(format!("has {} rows, expected {}", metadata.num_rows(), header.rows));
+        return Err(format!(
+            "has {}, expected {}",
+            counted(metadata.num_rows() as usize, "row"),
+            header.rows
+        ));
     }
     Ok(header)
 }

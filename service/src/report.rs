@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dataset::{CellReader, CellRow, Dataset, DatasetError, ReadSettings, RunAccount};
+use dataset::{CellReader, CellRow, Dataset, DatasetError, ReadSettings, RunAccount, wording::counted};
 use serde::Serialize;
 
 use crate::job::{JobView, Request, State};
@@ -157,8 +157,8 @@ pub(crate) fn report(
     // Of a job that runs, windows that it has not come to are among them.
     let is_over = view.state.is_over();
     let failures = analysis.failures.iter().filter(|_| is_over);
-    let failures =
-        failures.map(|failure| format!("{} windows failed: {}", failure.windows.len(), failure.reason));
+    let failures = failures
+        .map(|failure| format!("{} failed: {}", counted(failure.windows.len(), "window"), failure.reason));
     Ok(Report {
         state: view.state,
         study_id: request.measured.study_id.clone(),

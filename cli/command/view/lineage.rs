@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
-use dataset::{Analysis, Dataset, RunAccount, SlideId};
+use dataset::{Analysis, Dataset, RunAccount, SlideId, wording::counted};
 use merger::WindowOutcome;
 use tiler::{PlanSettings, Survey, SurveySettings, TissueSettings};
 use viewer::{Lineage, RawDetection, WindowMap};
@@ -128,7 +128,10 @@ impl PlanAgain {
         let plan = survey.plans.first().ok_or("the survey has no plan")?;
         let (found, expected) = (plan.windows().len(), self.planned);
         if found != expected {
-            return Err(format!("the plan made again has {found} windows, the run had {expected}"));
+            return Err(format!(
+                "the plan made again has {}, the run had {expected}",
+                counted(found, "window")
+            ));
         }
         Ok(plan.windows().to_vec())
     }

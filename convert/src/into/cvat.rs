@@ -7,7 +7,7 @@ use eval::{
     polygon::Polygon,
 };
 use roxmltree::{Document, Node};
-use wsi_types::Level0Point;
+use wsi_types::{Level0Point, wording::counted};
 
 use super::names::image_name;
 use crate::{
@@ -64,13 +64,13 @@ fn shape(object: Node<'_, '_>, picture: &Picture) -> std::result::Result<Shape, 
         "polygon" => {
             let ring = corners(object, picture)?;
             if ring.len() < 3 {
-                return Err(format!("a polygon has {} points, expected 3 or more", ring.len()));
+                return Err(format!("a polygon has {}, expected 3 or more", counted(ring.len(), "point")));
             }
             Ok(Shape::Polygon(Box::new(Polygon::from_ring(ring))))
         }
         "points" => match corners(object, picture)?.as_slice() {
             [one] => Ok(Shape::Point(*one)),
-            many => Err(format!("an object has {} points, expected one or a polygon", many.len())),
+            many => Err(format!("an object has {}, expected one or a polygon", counted(many.len(), "point"))),
         },
         "box" => {
             let [left, top, right, bottom] =

@@ -8,7 +8,7 @@ use eval::{
     polygon::Polygon,
     truth::UNNAMED_CLASS,
 };
-use wsi_types::Level0Point;
+use wsi_types::{Level0Point, wording::counted};
 
 use super::names::image_name;
 use crate::{
@@ -88,7 +88,11 @@ fn group_cells(group: &Items) -> std::result::Result<Vec<(Shape, Option<f32>)>, 
     };
     let stated = group.u32_of(tags::NUMBER_OF_ANNOTATIONS).map(|count| count as usize);
     if stated.is_some_and(|stated| stated != shapes.len()) {
-        return Err(format!("it holds {} objects, but says {}", shapes.len(), stated.unwrap_or_default()));
+        return Err(format!(
+            "it holds {}, but says {}",
+            counted(shapes.len(), "object"),
+            stated.unwrap_or_default()
+        ));
     }
     let scores = scores(group, shapes.len());
     Ok(shapes.into_iter().zip(scores).collect())
@@ -145,7 +149,7 @@ fn fours(
 ) -> std::result::Result<Vec<Shape>, String> {
     let (fours, rest) = points.as_chunks::<4>();
     if !rest.is_empty() {
-        return Err(format!("{} points are no whole number of four each", points.len()));
+        return Err(format!("{}, expected four for each outline", counted(points.len(), "point")));
     }
     Ok(fours.iter().map(|four| outline(ring(four))).collect())
 }

@@ -9,7 +9,7 @@ use eval::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use wsi_types::Level0Point;
+use wsi_types::{Level0Point, wording::counted};
 
 use super::names::image_name;
 use crate::{
@@ -160,7 +160,7 @@ impl Item {
 
 fn polygon(picture: &Picture, points: &[[f64; 2]]) -> std::result::Result<Shape, String> {
     if points.len() < 3 {
-        return Err(format!("a polygon has {} points, expected 3 or more", points.len()));
+        return Err(format!("a polygon has {}, expected 3 or more", counted(points.len(), "point")));
     }
     let ring = points.iter().map(|point| level0(picture, point)).collect();
     Ok(Shape::Polygon(Box::new(Polygon::from_ring(ring))))

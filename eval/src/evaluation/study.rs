@@ -1,7 +1,7 @@
 //! Matches of all predictions and truth, before figures are computed from them.
 
 use rayon::prelude::*;
-use wsi_types::ClassId;
+use wsi_types::{ClassId, wording::counted};
 
 use super::{
     figures::{Drawn, Figures},
@@ -275,7 +275,7 @@ fn refuse_points<'a>(objects: impl Iterator<Item = &'a Object>) -> Result<()> {
         0 => Ok(()),
         points => Err(EvalError::Setting {
             name: "an area range",
-            found: format!("asked of {points} points"),
+            found: format!("asked of {}", counted(points, "point")),
             expected: "objects that have an area",
         }),
     }

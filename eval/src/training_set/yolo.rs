@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, path::Path};
 
-use wsi_types::{ClassId, Level0Box};
+use wsi_types::{ClassId, Level0Box, wording::counted};
 
 use super::tile::{Label, Tile, TrainingSet};
 use crate::{
@@ -81,8 +81,8 @@ fn shape(numbers: &[f64], width: f64, height: f64) -> Result<(Shape, Option<f32>
     let (pairs, rest) = numbers.as_chunks::<2>();
     if pairs.len() < 3 || !rest.is_empty() {
         return Err(format!(
-            "{} numbers after the class, expected 4, 5, or an even number from 6",
-            numbers.len()
+            "{} after the class, expected 4, 5, or an even number from 6",
+            counted(numbers.len(), "number")
         ));
     }
     let ring = pairs.iter().map(|&[x, y]| euclid::point2(x * width, y * height)).collect();

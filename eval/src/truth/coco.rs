@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, value::RawValue};
-use wsi_types::{ClassId, Level0Box};
+use wsi_types::{ClassId, Level0Box, wording::counted};
 
 use super::{
     files::{Source, malformed},
@@ -283,7 +283,9 @@ fn bbox(numbers: Option<&[f64]>) -> Result<Option<Level0Box>, String> {
         Some(&[x, y, width, height]) => {
             Ok(Some(Level0Box::new(euclid::point2(x, y), euclid::point2(x + width, y + height))))
         }
-        Some(other) => Err(format!("bbox has {} numbers, expected x, y, width, height", other.len())),
+        Some(other) => {
+            Err(format!("bbox has {}, expected x, y, width, height", counted(other.len(), "number")))
+        }
     }
 }
 
@@ -329,7 +331,7 @@ fn outline(segmentation: Segmentation, slivers: &mut u64) -> Result<Polygon, Str
 fn ring(numbers: Vec<f64>) -> Result<Ring, String> {
     let (pairs, rest) = numbers.as_chunks::<2>();
     if !rest.is_empty() {
-        return Err(format!("polygon has {} numbers, expected an even number", numbers.len()));
+        return Err(format!("polygon has {}, expected an even number", counted(numbers.len(), "number")));
     }
     Ok(pairs.iter().map(|&[x, y]| euclid::point2(x, y)).collect())
 }
