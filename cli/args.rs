@@ -63,6 +63,7 @@ enum Command {
     Doctor(Doctor),
     Status(Status),
     Report(Report),
+    Cohort(Cohort),
     Verify(Verify),
     Forget(Forget),
     Export(Box<Export>),
@@ -418,6 +419,35 @@ pub struct Report {
     pub measure: Option<PathBuf>,
 }
 
+/// Compare slides by patient, group or any other column of their list, as a page and as tables.
+///
+/// Counts, densities and measures of each group, with intervals over its slides; slides
+/// that stand apart; and what differs between scanners, scales or stains. Columns come
+/// from the slide list that `run` was given, and from --join. What is written says what
+/// they say, such as patients: without -o it goes to OUT/.slidemill/cohort, for you alone.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill cohort results\n  \
+    slidemill cohort results --by patient,group --join clinical.csv -o cohort")]
+pub struct Cohort {
+    /// Folder of the dataset
+    pub out: PathBuf,
+    /// Columns whose values are groups; without this patient and group, where they are there
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub by: Vec<String>,
+    /// Columns that say how slides were made, which counts should not depend on; without
+    /// this scanner, mpp, stain, block, batch, site, laboratory and date, where they are there
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub batch: Vec<String>,
+    /// Table with more columns: a line for each slide (slide_id), or for each value of a
+    /// column that slides have, such as patient
+    #[arg(long, value_name = "CSV")]
+    pub join: Option<PathBuf>,
+    /// Folder for cohort.html, cohort.csv, slides.csv, outliers.csv and batches.csv, each
+    /// table as Parquet too; files of these names are replaced
+    #[arg(short = 'o', long = "into", value_name = "FOLDER")]
+    pub into: Option<PathBuf>,
+}
+
 /// Check a dataset against its accounts and its manifest: checksums of all files, rows,
 /// ids, counts.
 ///
@@ -532,6 +562,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Status(status) => command::status::status(&status),
         Command::Report(report) => command::report::report(&report),
+        Command::Cohort(cohort) => command::cohort::cohort(&cohort),
         Command::Verify(verify) => command::verify::verify(&verify),
         Command::Forget(forget) => command::forget::forget(&forget),
         Command::Export(export) => command::export::export(&export),

@@ -173,7 +173,10 @@ fn exit_of_view(error: &ViewError) -> Exit {
 fn exit_of_report(error: &ReportError) -> Exit {
     match error {
         ReportError::Dataset(error) => exit_of_dataset(error),
-        ReportError::PictureSuffix { .. } | ReportError::Measures { .. } => Exit::Usage,
+        ReportError::PictureSuffix { .. } | ReportError::Measures { .. } | ReportError::Columns(_) => {
+            Exit::Usage
+        }
+        ReportError::MeasureTable { .. } => Exit::Incomplete,
         ReportError::WritePicture { .. } => Exit::CannotWrite,
         ReportError::Chart(_) | ReportError::Picture(_) | ReportError::Encode { .. } => Exit::Internal,
     }

@@ -23,6 +23,7 @@ pub mod measure;
 mod plain;
 pub mod progress;
 pub mod run;
+mod slide_files;
 pub mod within;
 
 /// Resources that this process may use, within what a scheduler's variables say.

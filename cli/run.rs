@@ -20,6 +20,7 @@ use crate::{
     machine, measure,
     progress::{Problem, Progress, Screen, counted},
     report,
+    slide_files::slide_files,
     within::{Assigned, Within},
 };
 
@@ -156,7 +157,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) => isolate::give_up(&silent),
         ended => ended?,
     };
-    report::write_overall(&dataset)?;
+    report::write_overall(&dataset, &slide_files(&dataset))?;
     if !args.json_logs {
         tell_end(progress.problems(), &dataset);
     }

@@ -11,6 +11,8 @@ mod calls;
 #[cfg(target_os = "linux")]
 #[path = "night/clock.rs"]
 mod clock;
+#[path = "night/cohort.rs"]
+mod cohort;
 #[cfg(target_os = "linux")]
 #[path = "night/faults.rs"]
 mod faults;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use dataset::{Dataset, Findings, RunAccount, wording::counted};
 use engine::JobPlan;
 
-use crate::{args, command::verify, exit::Exit};
+use crate::{args, command::verify, exit::Exit, slide_files::slide_files};
 
 /// Checks a planned job and writes the files that cover all its slides.
 ///
@@ -41,7 +41,7 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     if dataset.accounts()?.is_empty() {
         return Ok(Exit::Incomplete);
     }
-    report::write_overall(&dataset)?;
+    report::write_overall(&dataset, &slide_files(&dataset))?;
     let findings = Findings::collect(&dataset)?;
     verify::print(&findings)?;
     outln!("{}", dataset.report().display())?;

@@ -10,6 +10,7 @@ use crate::{
     isolate, machine, measure,
     progress::Progress,
     report,
+    slide_files::slide_files,
     within::Within,
 };
 
@@ -34,7 +35,7 @@ pub fn merge(args: args::Merge) -> anyhow::Result<Exit> {
     if let Some(definition) = definition {
         definition.write(&into)?;
     }
-    report::write_overall(&into)?;
+    report::write_overall(&into, &slide_files(&from))?;
     Ok(if ended.is_complete { Exit::Done } else { Exit::Incomplete })
 }
 

@@ -1,5 +1,6 @@
 //! The commands beside `run`, each in a file of its name.
 
+pub mod cohort;
 pub mod completions;
 pub mod consensus;
 pub mod dataset;

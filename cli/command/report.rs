@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dataset::Dataset;
 use report::{FileNames, ReportError};
 
-use crate::{annotations::slide_names, args, exit::Exit, measure};
+use crate::{annotations::slide_names, args, exit::Exit, measure, slide_files::slide_files};
 
 /// Writes the report of all slides that have an account, the summaries and the manifest.
 ///
@@ -21,12 +21,13 @@ pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     if let Some(definition) = measure::definition(args.measure.as_deref(), &dataset)? {
         definition.write(&dataset)?;
     }
-    report::write_overall(&dataset)?;
+    let files = slide_files(&dataset);
+    report::write_overall(&dataset, &files)?;
     outln!("{}", dataset.report().display())?;
     if args.private {
         let paths = slide_names::<PathBuf>(&dataset)?;
         let names: FileNames = paths.into_iter().map(|(id, path)| (id, file_name(&path))).collect();
-        outln!("{}", report::write_private_report(&dataset, &names)?.display())?;
+        outln!("{}", report::write_private_report(&dataset, &files, &names)?.display())?;
     }
     Ok(Exit::Done)
 }

@@ -94,7 +94,10 @@ fn expand(input: &Path, found: &mut JobSlides) -> Result<(), JobError> {
     if is_list && input.is_file() {
         let list = list::read(input)?;
         if !list.unused.is_empty() {
-            found.notes.push(format!("columns of the list that are not read: {}", list.unused.join(", ")));
+            found.notes.push(format!(
+                "columns of the list that are kept for `slidemill cohort`: {}",
+                list.unused.join(", ")
+            ));
         }
         found.slides.extend(list.slides);
     } else if input.is_dir() {

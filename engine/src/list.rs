@@ -53,7 +53,7 @@ const SCALE_WORDS: [&str; 8] =
 pub(crate) struct SlideList {
     /// Its slides, in its order.
     pub(crate) slides: Vec<SlideEntry>,
-    /// Columns that are not read.
+    /// Columns that no job reads, which its slides have in [`SlideEntry::columns`].
     pub(crate) unused: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ fn parse(bytes: &[u8], folder: &Path) -> Result<SlideList, String> {
         slides
             .push(columns.slide(&record, header.len(), folder).map_err(|why| format!("line {line}: {why}"))?);
     }
-    Ok(SlideList { slides, unused: columns.unused })
+    Ok(SlideList { slides, unused: columns.unused.into_iter().map(|(_, name)| name).collect() })
 }
 
 /// A list as UTF-8 without its byte order mark: Excel writes UTF-16 too. Bytes in other encodings stay as they are.
@@ -132,7 +132,8 @@ fn separated_by(bytes: &[u8]) -> (u8, &[u8]) {
 #[derive(Debug)]
 struct Columns {
     places: [Option<usize>; 5],
-    unused: Vec<String>,
+    /// Places and names of the others.
+    unused: Vec<(usize, String)>,
 }
 
 impl Columns {
@@ -159,7 +160,17 @@ impl Columns {
                 shown[at]
             ));
         }
-        Ok(Self { places, unused: unused.into_iter().map(|at| shown[at].clone()).collect() })
+        let unused: Vec<(usize, String)> = unused
+            .into_iter()
+            .map(|at| (at, shown[at].clone()))
+            .filter(|(_, name)| !name.is_empty())
+            .collect();
+        if let Some((_, twice)) =
+            unused.iter().find(|(at, name)| unused.iter().any(|(other, same)| other < at && same == name))
+        {
+            return Err(format!("two columns are called {twice:?}"));
+        }
+        Ok(Self { places, unused })
     }
 
     fn slide(&self, record: &ByteRecord, columns: usize, folder: &Path) -> Result<SlideEntry, String> {
@@ -174,6 +185,7 @@ impl Columns {
         slide.id = self.text(record, ID).map(SlideId::new).transpose()?;
         slide.mpp = self.text(record, MPP).map(|text| mpp(&text)).transpose()?;
         slide.override_mpp = self.text(record, OVERRIDE_MPP).map(|text| mpp(&text)).transpose()?;
+        slide.columns = self.unused.iter().map(|(at, name)| (name.clone(), value_at(record, *at))).collect();
         slide.map_range = self.text(record, MAP_RANGE).map(|text| map_range(&text)).transpose()?;
         Ok(slide)
     }
@@ -186,6 +198,11 @@ impl Columns {
     fn text<'a>(&self, record: &'a ByteRecord, column: usize) -> Option<Cow<'a, str>> {
         self.field(record, column).map(String::from_utf8_lossy)
     }
+}
+
+/// The text of a column that no job reads; empty where there is none.
+fn value_at(record: &ByteRecord, at: usize) -> String {
+    String::from_utf8_lossy(record.get(at).unwrap_or_default()).into_owned()
 }
 
 /// Place of the column with one of these names: its own name, or else the only synonym found.
@@ -314,8 +331,9 @@ mod tests {
         let numbers = read_text(&fs::read(folder.join("numeric_ids.csv")).unwrap()).unwrap_err().to_string();
         assert!(numbers.contains("line 2: slide id \"001\""), "{numbers}");
         assert_eq!(judged + 1, fs::read_dir(&folder).unwrap().count(), "every list is judged");
-        let unused = read_text(&fs::read(folder.join("extra_columns.csv")).unwrap()).unwrap().unused;
-        assert_eq!(unused, ["patient", "stain"]);
+        let extra = read_text(&fs::read(folder.join("extra_columns.csv")).unwrap()).unwrap();
+        assert_eq!(extra.unused, ["patient", "stain"]);
+        assert!(extra.slides.iter().all(|slide| slide.columns.keys().eq(["patient", "stain"])));
     }
 
     #[test]
@@ -343,6 +361,7 @@ mod tests {
             ("path,map_range\na.svs,9:3\n", "\"9:3\" is no range"),
             ("path,scale\na.svs,1\n", "the column \"scale\" may state the size of a pixel"),
             ("slide,file\na.svs,b.svs\n", "both \"slide\" and \"file\" could be the column path"),
+            ("path,stain,stain\na.svs,HE,HE\n", "two columns are called \"stain\""),
             ("name,stain\na,HE\n", "no column of paths among \"name, stain\""),
             ("path,mpp\na.svs,0,25\n", "line 2: 3 columns, expected 2"),
             ("path,mpp\n,0.25\n", "line 2: no path"),

@@ -1,4 +1,4 @@
-//! `OUT/.slidemill/slides.csv`: the file of each id. Private.
+//! `OUT/.slidemill/slides.csv`: the file of each id; and beside it the further columns of slide lists. Private.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use std::{
 
 use dataset::{Dataset, SlideId};
 
-use crate::{error::JobError, slides::SlideEntry};
+use crate::{column_list::ColumnList, error::JobError, slides::SlideEntry};
 
 const HEADER: [&str; 2] = ["id", "path"];
 
@@ -22,21 +22,23 @@ type Line = (SlideId, String);
 #[derive(Debug)]
 pub(crate) struct NameList {
     dataset: Dataset,
+    columns: ColumnList,
     /// The ids noted at each path; `None` until they are read.
     known: Mutex<Option<BTreeMap<String, Vec<SlideId>>>>,
 }
 
 impl NameList {
     pub(crate) fn new(dataset: &Dataset) -> Self {
-        Self { dataset: dataset.clone(), known: Mutex::default() }
+        Self { dataset: dataset.clone(), columns: ColumnList::new(dataset), known: Mutex::default() }
     }
 
-    /// Adds a slide, once. Returns the ids of other files noted at its path.
+    /// Adds a slide, once, and what its list says of it. Returns the ids of other files noted at its path.
     ///
     /// # Errors
     ///
     /// [`JobError::Output`] when the list cannot be read or written.
     pub(crate) fn note(&self, id: &SlideId, entry: &SlideEntry) -> Result<Vec<SlideId>, JobError> {
+        self.columns.note(id, &entry.columns)?;
         self.add(id, &entry.path.to_string_lossy()).map_err(|error| self.failure("write", &error))
     }
 
@@ -96,7 +98,8 @@ impl NameList {
         let left = lines.iter().filter(|(id, _)| !ids.contains(id)).map(|(id, path)| [id.as_str(), path]);
         text_of([HEADER].into_iter().chain(left))
             .and_then(|text| self.dataset.write(&self.dataset.names(), &text))
-            .map_err(|error| self.failure("write", &error))
+            .map_err(|error| self.failure("write", &error))?;
+        self.columns.remove(ids)
     }
 
     /// All lines. Each must name a slide: a list that is written again must lose none.

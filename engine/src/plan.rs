@@ -1,7 +1,7 @@
 //! `OUT/.slidemill/plan.json`: what a job consists of, so that many machines can
 //! each do a part of it. It holds paths: it is private.
 
-use std::{io::ErrorKind, path::PathBuf};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
 
 use dataset::{Dataset, SlideId, id_of_unreadable};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub struct PlannedSlide {
     /// Given by the user: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
+    /// Further columns of the list, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
     /// Drawn by the user: where windows are planned and cells counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<RegionsOfInterest>,
@@ -82,6 +85,7 @@ impl PlannedSlide {
             mpp: entry.mpp.map(Mpp::get),
             override_mpp: entry.override_mpp.map(Mpp::get),
             map_range: entry.map_range,
+            columns: entry.columns.clone(),
             within: entry.within.clone(),
             bytes,
             area_mm2,
@@ -101,6 +105,7 @@ impl PlannedSlide {
         entry.mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
         entry.override_mpp = self.override_mpp.and_then(|value| Mpp::new(value).ok());
         entry.map_range = self.map_range;
+        entry.columns.clone_from(&self.columns);
         entry.within.clone_from(&self.within);
         entry
     }

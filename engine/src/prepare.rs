@@ -324,7 +324,10 @@ fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Prepara
         aside: format!(" (a copy of {})", first.display()),
         copy: true,
     };
-    Preparation::NotRun(Box::new(entry.clone()), skip)
+    // What the list says of its twin counts for both.
+    let mut entry = entry.clone();
+    entry.columns.clear();
+    Preparation::NotRun(Box::new(entry), skip)
 }
 
 /// Opens a slide and plans it, unless its results are there already; windows

@@ -10,6 +10,7 @@ use wsi_types::{DetectorIndex, WindowKey, wording::with_causes};
 use crate::{
     budget::Machine,
     collect::{begun, finish, not_run, tell, with_room},
+    column_list::list_columns,
     desk::{Committer, LedgerError, LedgerHead, LockError, Origin},
     error::JobError,
     events::{Event, Tally, Watch},
@@ -37,12 +38,17 @@ pub fn remerge(
     machine: &Machine,
     watch: &mut dyn Watch,
 ) -> Result<JobEnd, JobError> {
-    let Found { kept, left } = found(from)?;
+    let Found { mut kept, left } = found(from)?;
     if kept.is_empty() {
         return Err(JobError::input(format!(
             "no raw detections of a finished slide are here; `slidemill run --keep-raw` keeps them: {}",
             from.root().display()
         )));
+    }
+    // A list may have said more of a slide since its detections were kept.
+    let mut columns = list_columns(from)?;
+    for Origin { slide, id, .. } in kept.iter_mut().map(|kept| &mut kept.head.origin) {
+        slide.columns = columns.remove(id).unwrap_or_default();
     }
     refuse_own_files(into, kept.iter().map(|kept| kept.head.origin.slide.path.as_path()))?;
     // Faults of the settings hold for every slide: reported once, before anything is written.

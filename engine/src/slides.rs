@@ -1,6 +1,7 @@
 //! One slide of a job: a path with what was said of it, or a slide that a program has opened itself.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     path::{self, Path, PathBuf},
     sync::Arc,
@@ -30,6 +31,10 @@ pub struct SlideEntry {
     /// Given by the user for this slide: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
+    /// Said by the user of this slide in further columns of a list, such as its patient, by name of the column; a value
+    /// may be empty. No job reads them: they are kept for cohorts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
     /// Drawn by the user: where windows are planned and cells counted; `None`: all over the slide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<RegionsOfInterest>,
@@ -75,6 +80,7 @@ impl SlideEntry {
             mpp: None,
             override_mpp: None,
             map_range: None,
+            columns: BTreeMap::new(),
             within: None,
             opened: Opened::default(),
         }

@@ -63,6 +63,77 @@ pub fn ratio(first: u64, second: u64, level: Level) -> (f64, f64) {
     [low, high].map(|share| if share < 1.0 { share / (1.0 - share) } else { f64::INFINITY }).into()
 }
 
+/// The interval of Student (Biometrika 6, 1908) for the mean of values that do not depend on each other and lie about it
+/// as a normal variable does; `None` for fewer than two.
+#[must_use]
+pub fn mean(values: &[f64], level: Level) -> Option<(f64, f64)> {
+    let count = values.len() as f64;
+    if values.len() < 2 {
+        return None;
+    }
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    let reach = student_quantile(count - 1.0, level) * (squares / (count - 1.0) / count).sqrt();
+    Some((mean - reach, mean + reach))
+}
+
+/// The t that Student's variable of so many degrees of freedom does not exceed, to either side, with the probability of
+/// a level.
+fn student_quantile(freedom: f64, level: Level) -> f64 {
+    // The probability beyond ±t is I(x; ν/2, 1/2) with x = ν / (ν + t²), which rises with x. Its complement 1 − x is
+    // found, which large ν make small.
+    let beyond = 2.0 * level.tail();
+    let (mut low, mut high) = (0.0, 1.0);
+    loop {
+        let middle = low + (high - low) / 2.0;
+        if middle <= low || middle >= high {
+            return (freedom * middle / (1.0 - middle)).sqrt();
+        }
+        if beta_i(freedom / 2.0, 0.5, middle) > beyond { low = middle } else { high = middle }
+    }
+}
+
+/// The regularised incomplete beta function I(1 − y; a, b) of `y` (Abramowitz and Stegun 26.5.8, by Lentz' method), on
+/// the side where its continued fraction converges.
+fn beta_i(a: f64, b: f64, y: f64) -> f64 {
+    if y <= 0.0 {
+        return 1.0;
+    }
+    if y >= 1.0 {
+        return 0.0;
+    }
+    let x = 1.0 - y;
+    let scale = (a * (-y).ln_1p() + b * y.ln() + ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b)).exp();
+    if x < (a + 1.0) / (a + b + 2.0) {
+        scale * beta_fraction(a, b, x) / a
+    } else {
+        1.0 - scale * beta_fraction(b, a, y) / b
+    }
+}
+
+fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
+    const TINY: f64 = 1e-300;
+    let mut c = 1.0;
+    let mut d = away_from_zero(1.0 - (a + b) * x / (a + 1.0), TINY).recip();
+    let mut fraction = d;
+    let mut step = 0.0;
+    loop {
+        step += 1.0;
+        let twice = a + 2.0 * step;
+        let even = step * (b - step) * x / ((twice - 1.0) * twice);
+        let odd = -(a + step) * (a + b + step) * x / (twice * (twice + 1.0));
+        let before = fraction;
+        for part in [even, odd] {
+            d = away_from_zero(1.0 + part * d, TINY).recip();
+            c = away_from_zero(1.0 + part / c, TINY);
+            fraction *= c * d;
+        }
+        if (fraction / before - 1.0).abs() < 4.0 * f64::EPSILON || step > 1e5 {
+            return fraction;
+        }
+    }
+}
+
 /// The number below which a standard normal variable lies with probability `p` of
 /// more than a half.
 fn normal_quantile(p: f64) -> f64 {
@@ -91,11 +162,25 @@ fn gamma_quantile(a: f64, p: f64) -> f64 {
 /// is short, else by the continued fraction of 1 − P (Abramowitz and Stegun 6.5.29
 /// and 6.5.31, the latter by Lentz' method).
 fn gamma_p(a: f64, x: f64) -> f64 {
-    if x <= 0.0 {
-        return 0.0;
-    }
-    let scale = (a * x.ln() - x - ln_gamma(a)).exp();
-    if x < a + 1.0 { (scale * gamma_series(a, x)).min(1.0) } else { 1.0 - scale * gamma_fraction(a, x) }
+    if x < a + 1.0 { gamma_below(a, x) } else { 1.0 - gamma_above(a, x) }
+}
+
+/// The probability that χ² of so many degrees of freedom exceeds `value`.
+pub(crate) fn chi2_beyond(freedom: f64, value: f64) -> f64 {
+    let (a, x) = (freedom / 2.0, value / 2.0);
+    if x < a + 1.0 { 1.0 - gamma_below(a, x) } else { gamma_above(a, x) }
+}
+
+fn gamma_below(a: f64, x: f64) -> f64 {
+    if x <= 0.0 { 0.0 } else { (gamma_scale(a, x) * gamma_series(a, x)).min(1.0) }
+}
+
+fn gamma_above(a: f64, x: f64) -> f64 {
+    gamma_scale(a, x) * gamma_fraction(a, x)
+}
+
+fn gamma_scale(a: f64, x: f64) -> f64 {
+    (a * x.ln() - x - ln_gamma(a)).exp()
 }
 
 fn gamma_series(a: f64, x: f64) -> f64 {
@@ -186,6 +271,15 @@ mod tests {
     fn equal_counts_have_a_ratio_about_one() {
         let (low, high) = ratio(50, 50, Level::PERCENT_95);
         assert!((low * high - 1.0).abs() < 1e-12 && low < 1.0, "{low} {high}");
+    }
+
+    #[test]
+    fn a_mean_has_an_interval_from_two_values_on() {
+        assert_eq!((mean(&[], Level::PERCENT_95), mean(&[3.0], Level::PERCENT_95)), (None, None));
+        assert_eq!(mean(&[3.0, 3.0], Level::PERCENT_95), Some((3.0, 3.0)));
+        // One degree of freedom: t is the tangent of 0.475 π.
+        let t = (0.475 * std::f64::consts::PI).tan();
+        close(mean(&[0.0, 2.0], Level::PERCENT_95).unwrap(), (1.0 - t, 1.0 + t), "two values");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod field;
 pub mod file;
 pub mod grade;
 pub mod ground;
+pub mod groups;
 pub mod hot_spots;
 pub mod index;
 pub mod interval;

@@ -1,4 +1,4 @@
-//! Intervals against SciPy.
+//! Intervals and comparisons against SciPy.
 //!
 //! Runs `tests/python/count_intervals.py` with the interpreter that
 //! `SLIDEMILL_TEST_PYTHON` names, or that of `.venv-test`; skips, visibly, where
@@ -11,7 +11,10 @@ use std::{
     process::Command,
 };
 
-use measures::interval::{Level, poisson, wilson};
+use measures::{
+    groups::kruskal_wallis,
+    interval::{Level, mean, poisson, wilson},
+};
 use serde_json::Value;
 
 fn references() -> Option<Value> {
@@ -31,10 +34,13 @@ fn references() -> Option<Value> {
     Some(serde_json::from_slice(&ran.stdout).unwrap())
 }
 
-fn assert_same((low, high): (f64, f64), case: &Value) {
-    for (ours, theirs) in [(low, &case["interval"][0]), (high, &case["interval"][1])] {
+fn assert_same((low, high): (f64, f64), interval: &Value) {
+    for (ours, theirs) in [(low, &interval[0]), (high, &interval[1])] {
         let theirs = theirs.as_f64().unwrap();
-        assert!((ours - theirs).abs() <= 1e-9 * theirs.abs().max(1e-3), "{ours}, expected {theirs}: {case}");
+        assert!(
+            (ours - theirs).abs() <= 1e-9 * theirs.abs().max(1e-3),
+            "{ours}, expected {theirs}: {interval}"
+        );
     }
 }
 
@@ -47,9 +53,27 @@ fn intervals_are_those_of_scipy() {
     assert!(shares.len() > 100 && counts.len() > 30);
     for case in shares {
         let (hits, trials) = (case["hits"].as_u64().unwrap(), case["trials"].as_u64().unwrap());
-        assert_same(wilson(hits, trials, level(case)), case);
+        assert_same(wilson(hits, trials, level(case)), &case["interval"]);
     }
     for case in counts {
-        assert_same(poisson(case["count"].as_u64().unwrap(), level(case)), case);
+        assert_same(poisson(case["count"].as_u64().unwrap(), level(case)), &case["interval"]);
     }
+    for case in references["mean"].as_array().unwrap() {
+        assert_same(mean(&numbers(&case["values"]), level(case)).unwrap(), &case["interval"]);
+    }
+    let compared = references["kruskal"].as_array().unwrap();
+    assert_eq!(compared.len(), 8);
+    for case in compared {
+        let groups: Vec<Vec<f64>> = case["groups"].as_array().unwrap().iter().map(numbers).collect();
+        let found = kruskal_wallis(&groups).unwrap();
+        let (h, p) = (case["h"].as_f64().unwrap(), case["p"].as_f64().unwrap());
+        assert!(
+            (found.h - h).abs() <= 1e-9 * h && (found.p - p).abs() <= 1e-9 * p,
+            "{found:?}, expected {h} {p}"
+        );
+    }
+}
+
+fn numbers(values: &Value) -> Vec<f64> {
+    values.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }

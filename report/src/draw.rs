@@ -20,6 +20,7 @@ pub use density::{DensityMap, density_gradient, density_map};
 pub use drawing::{Area, Drawing, Legend};
 pub use file::{PictureFile, png_bytes};
 pub use ground::Ground;
+pub(crate) use ground::Squares;
 pub use montage::{Montage, montage};
 pub use sheet::{SheetTile, fill_ring, sheet};
 pub use view::read_area;

@@ -47,6 +47,17 @@ pub enum ReportError {
         /// As given.
         path: PathBuf,
     },
+    /// The table of measures of the dataset cannot be read back.
+    #[error("cannot read the measures: {reason}; `slidemill report` makes them again: {}", path.display())]
+    MeasureTable {
+        /// As the reader says it.
+        reason: String,
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A cohort is asked for by columns that are not there, or joined with a table that does not fit.
+    #[error("{0}")]
+    Columns(String),
     /// The figures cannot be put into the form of a file.
     #[error("cannot encode {what}: {reason}")]
     Encode {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod chart;
+mod cohort;
 pub mod draw;
 mod error;
 mod evaluation;
@@ -9,11 +10,14 @@ mod measured;
 mod night;
 mod overall;
 mod page;
+mod slide_files;
 mod summary;
 
+pub use cohort::{COHORT_FILES, Clinical, CohortEnd, CohortQuestion, SlideColumns, write_cohort};
 pub use error::ReportError;
 pub use evaluation::evaluation_page;
 pub use measured::Definition;
 pub use night::{FileNames, remove_private_report, write_private_report, write_report};
 pub use overall::write_overall;
+pub use slide_files::SlideFiles;
 pub use summary::write_summary;

@@ -1,8 +1,9 @@
 //! `OUT/report.html`: the morning report, pages that need no network.
 //!
-//! Made from what is under `OUT` alone: run accounts, cell tables, overviews. The shared one names slides by id and
-//! holds no path, no property of a slide file and no label; the private one says the names of files too. But for the
-//! time it states, equal inputs give equal bytes.
+//! Made from what is under `OUT`: run accounts, cell tables, overviews; and from the slides themselves, where they are
+//! still there, for parts of them at full size. The shared one names slides by id and holds no path, no property of a
+//! slide file and no label; the private one says the names of files too. But for the time it states, equal inputs give
+//! equal bytes.
 //!
 //! Up to [`SLIDES_PER_PAGE`] slides are one file. Of more, the first page has the tables alone, and their pictures and
 //! charts are on pages of so many slides, made and written one after the other: neither the first page nor memory
@@ -10,13 +11,17 @@
 
 mod charts;
 mod cohort;
+mod crops;
 mod figures;
+mod full_size;
 mod measures;
 mod names;
 mod pages;
 mod regions;
+mod scale;
 mod section;
 mod slide;
+mod thresholds;
 mod words;
 
 use std::path::PathBuf;
@@ -27,6 +32,7 @@ use rayon::prelude::*;
 use crate::{
     error::ReportError,
     measured::{MeasuredSlides, measured_slides},
+    slide_files::SlideFiles,
 };
 use cohort::{Cohort, CohortSlide};
 pub use names::FileNames;
@@ -34,7 +40,7 @@ use pages::Pages;
 use slide::SlideReport;
 
 /// Slides whose pictures and charts are on one page.
-pub(crate) const SLIDES_PER_PAGE: usize = 50;
+pub(crate) const SLIDES_PER_PAGE: usize = 25;
 
 /// Writes the shared report of all slides that have an account, and gives its path.
 ///
@@ -45,17 +51,18 @@ pub(crate) const SLIDES_PER_PAGE: usize = 50;
 ///
 /// When there is no account or one cannot be read, or the report cannot be
 /// written.
-pub fn write_report(dataset: &Dataset) -> Result<PathBuf, ReportError> {
-    write_report_with(dataset, measured_slides(dataset)?.as_ref())
+pub fn write_report(dataset: &Dataset, files: &SlideFiles) -> Result<PathBuf, ReportError> {
+    write_report_with(dataset, files, measured_slides(dataset)?.as_ref())
 }
 
 /// The same with measures that are made already.
 pub(crate) fn write_report_with(
     dataset: &Dataset,
+    files: &SlideFiles,
     measured: Option<&MeasuredSlides>,
 ) -> Result<PathBuf, ReportError> {
     let pages = Pages::shared(dataset);
-    let reader = Reader { dataset, measured };
+    let reader = Reader { dataset, files, measured };
     pages.write_first(|| first_page(&reader, &pages, None))
 }
 
@@ -64,10 +71,14 @@ pub(crate) fn write_report_with(
 /// # Errors
 ///
 /// As [`write_report`].
-pub fn write_private_report(dataset: &Dataset, names: &FileNames) -> Result<PathBuf, ReportError> {
+pub fn write_private_report(
+    dataset: &Dataset,
+    files: &SlideFiles,
+    names: &FileNames,
+) -> Result<PathBuf, ReportError> {
     let pages = Pages::private(dataset);
     let measured = measured_slides(dataset)?;
-    let reader = Reader { dataset, measured: measured.as_ref() };
+    let reader = Reader { dataset, files, measured: measured.as_ref() };
     pages.write_first(|| first_page(&reader, &pages, Some(names)))
 }
 
@@ -123,6 +134,7 @@ fn first_page(reader: &Reader<'_>, pages: &Pages, names: Option<&FileNames>) -> 
 /// Data that pages are made from.
 struct Reader<'a> {
     dataset: &'a Dataset,
+    files: &'a SlideFiles,
     /// Measures by slide, where the dataset asks for some.
     measured: Option<&'a MeasuredSlides>,
 }
@@ -133,7 +145,7 @@ impl Reader<'_> {
         accounts
             .map(|account| {
                 let measured = self.measured.and_then(|measured| measured.get(&account.slide));
-                SlideReport::read(self.dataset, account, measured.cloned().unwrap_or_default())
+                SlideReport::read(self.dataset, self.files, account, measured.cloned().unwrap_or_default())
             })
             .collect()
     }

@@ -6,16 +6,18 @@ use crate::{
     error::ReportError,
     measured::{measured_slides, remove_measures, write_measures},
     night::{remove_report, write_report_with},
+    slide_files::SlideFiles,
     summary::write_summary,
 };
 
-/// Writes the summaries, the measures that the dataset asks for and the report, so that none is older than the others, and last the manifest of every file there
-/// is. Without an account there is nothing to report.
+/// Writes the summaries, the measures that the dataset asks for and the report, so that none is older than the others,
+/// and last the manifest of every file there is. `files` are those of the slides, for what the report shows at full
+/// size. Without an account there is nothing to report.
 ///
 /// # Errors
 ///
 /// When an account cannot be read, or a file not be written.
-pub fn write_overall(dataset: &Dataset) -> Result<(), ReportError> {
+pub fn write_overall(dataset: &Dataset, files: &SlideFiles) -> Result<(), ReportError> {
     write_summary(dataset)?;
     let measured = measured_slides(dataset)?;
     match &measured {
@@ -25,7 +27,7 @@ pub fn write_overall(dataset: &Dataset) -> Result<(), ReportError> {
     if dataset.read_accounts()?.is_empty() {
         remove_report(dataset)?;
     } else {
-        write_report_with(dataset, measured.as_ref())?;
+        write_report_with(dataset, files, measured.as_ref())?;
     }
     Ok(Manifest::write(dataset)?)
 }

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::support::{run, slidemill, small_slide, stderr};
+use super::support::{accounts, run, slidemill, small_slide, stderr};
 
 /// Parts of examples that are not run here, and their requirements.
 const NOT_RUN: [(&str, &str); 18] = [
@@ -70,6 +70,9 @@ fn prepare(folder: &Path) {
     let two = ["--keep-raw", "--threads", "2", "--detector", "mpp=0.25", "--detector", "mpp=0.5"];
     let output = run(&[&folder.join("slides")], &folder.join("results"), &two);
     assert!(output.status.success(), "{}", stderr(&output));
+    let slide = &accounts(&folder.join("results"))[0].slide;
+    let clinical = format!("slide_id,patient,group\n{slide},P1,control\n");
+    fs::write(folder.join("clinical.csv"), clinical).expect("a file can be written");
     let export = slidemill()
         .args(["export", "results", "--as", "geojson"])
         .current_dir(folder)

@@ -35,7 +35,8 @@ fn a_run_ends_with_a_report_that_names_what_failed() {
 
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     assert_eq!(html.matches("<section class=\"slide\"").count(), 2, "the failed one is a line of a table");
-    assert_eq!(html.matches("href=\"data:image/jpeg;base64,").count(), 2, "each picture is there once");
+    let overviews = html.matches("preserveAspectRatio=\"none\" href=\"data:image/jpeg;base64,").count();
+    assert_eq!(overviews, 2, "each picture is there once");
     assert!(
         html.contains("<h2>Without results</h2>") && html.contains("<td class=\"why\">not a slide"),
         "{html}"
@@ -103,6 +104,63 @@ fn a_private_report_names_files_and_the_shared_one_does_not() {
     assert!(!fs::read_to_string(out.join("report.html")).unwrap().contains("Muster"));
 }
 
+/// What a report says of the crops of its slides: their number, and the cells that each says it holds.
+fn crops(html: &str) -> Vec<usize> {
+    let captions = html.split("<span class=\"crop-key\">").skip(1);
+    captions
+        .map(|caption| {
+            let (_, counts) = caption.split_once("</b>: ").expect("counts after the name");
+            let (digits, _) = counts.split_once(" cell").expect("a number of cells");
+            digits.replace('\u{202f}', "").parse().expect("a number")
+        })
+        .collect()
+}
+
+#[test]
+fn what_was_counted_is_drawn_at_full_size_where_the_slide_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = folder.path().join("Muster-Erika.tif");
+    let truth = small_slide(&slide, 26);
+    let out = folder.path().join("out");
+    assert!(run(&[&slide], &out, &SMALL_WINDOWS).status.success());
+    let html = fs::read_to_string(out.join("report.html")).unwrap();
+    let held = crops(&html);
+    assert!((2..=3).contains(&held.len()), "{held:?}");
+    assert!(html.contains("<b>Hottest field") && html.contains("ypical field"), "{html}");
+    // No square of a crop's size on the grid of the slide holds more than the hottest.
+    let id = &accounts(&out)[0].slide;
+    let cells = dataset::read_cells(&Dataset::at(&out).cells(id)).unwrap();
+    let most = (0..20)
+        .flat_map(|row| (0..25).map(move |column| (f64::from(column) * 50.0, f64::from(row) * 50.0)))
+        .map(|(x, y)| {
+            let is_in = |at: f64, from: f64| at >= from && at < from + 399.0;
+            cells.iter().filter(|cell| is_in(cell.centroid.x, x) && is_in(cell.centroid.y, y)).count()
+        })
+        .max();
+    assert!(Some(held[0]) >= most, "{held:?}, expected at least {most:?}");
+    assert!(truth.cells.len() > held[0]);
+    let drawn: usize = html
+        .split("<g class=\"cells\"")
+        .skip(1)
+        .map(|crop| crop.split_once("</g>").unwrap().0.matches('M').count())
+        .sum();
+    assert_eq!(drawn, held.iter().sum::<usize>(), "as many outlines as cells are said");
+    assert!(!html.contains("Muster"));
+
+    let again = |expected: &str| {
+        let output = slidemill().arg("report").arg(&out).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let html = fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(html.contains(expected) && crops(&html).is_empty() && !html.contains("Muster"), "{html}");
+    };
+    fs::rename(&slide, folder.path().join("away.tif")).unwrap();
+    again("no parts at full size: its file is not where it was;");
+    small_slide(&slide, 27);
+    again("no parts at full size: its file holds something else than when it was analysed;");
+    fs::remove_file(out.join(".slidemill/slides.csv")).unwrap();
+    again("no parts at full size: it is not known here which file it is;");
+}
+
 /// Once the report of two thousand slides was one file of 79 MB.
 #[test]
 fn a_large_report_has_a_small_first_page_and_every_slide_on_a_further_one() {
@@ -129,11 +187,17 @@ fn a_large_report_has_a_small_first_page_and_every_slide_on_a_further_one() {
         let account = RunAccount { slide: id.clone(), doubts, ..original.clone() };
         fs::write(dataset.account(&id), serde_json::to_vec(&account).unwrap()).unwrap();
     }
+    // A page of slides that are all there, with what is shown at full size.
+    let mut list = fs::read_to_string(out.join(".slidemill/slides.csv")).unwrap();
+    for place in SLIDES - 30..SLIDES {
+        list += &format!("s{place:016x},{}\n", slide.display());
+    }
+    fs::write(out.join(".slidemill/slides.csv"), list).unwrap();
     let output = slidemill().arg("report").arg(&out).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let first = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(first.len() <= 10_000_000, "{} bytes", first.len());
-    assert_eq!(fs::read_dir(out.join("report")).unwrap().count(), SLIDES.div_ceil(50));
+    assert_eq!(fs::read_dir(out.join("report")).unwrap().count(), SLIDES.div_ceil(25));
     let rows = first.split_once("<tbody>").unwrap().1;
     let rows = rows.split_once("id=\"cohort\"").unwrap().1;
     let mut pages = BTreeMap::new();
@@ -146,11 +210,13 @@ fn a_large_report_has_a_small_first_page_and_every_slide_on_a_further_one() {
             "{anchor} is not on {page}"
         );
     }
-    assert_eq!(pages.len(), SLIDES.div_ceil(50));
+    assert_eq!(pages.len(), SLIDES.div_ceil(25));
     assert!(
         pages["report/slides-001.html"].contains(&format!("slide-s{:016x}", SLIDES - 1)),
         "doubtful ones come first"
     );
+    let full = pages.values().map(|page| crops(page).len()).max().unwrap();
+    assert!(full >= 48, "{full} crops on a page of 25 slides");
     let largest = pages.values().map(String::len).max().unwrap();
     assert!(largest <= 10_000_000, "{largest} bytes");
 }

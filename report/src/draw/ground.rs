@@ -16,7 +16,7 @@ pub struct Ground {
 
 impl Ground {
     /// Ground from a picture of `size`, row by row, over a slide of `slide_px` level-0 px.
-    pub(super) fn new(size: (usize, usize), seen: Vec<bool>, slide_px: [u32; 2]) -> Self {
+    pub(crate) fn new(size: (usize, usize), seen: Vec<bool>, slide_px: [u32; 2]) -> Self {
         let [width, height] = slide_px.map(f64::from);
         Self { size, seen, step: [width / size.0.max(1) as f64, height / size.1.max(1) as f64] }
     }
@@ -41,7 +41,7 @@ impl Ground {
     }
 
     /// Share of each square that it covers, 0 to 1, row by row; exact by area.
-    pub(super) fn shares(&self, squares: &Squares) -> Vec<f64> {
+    pub(crate) fn shares(&self, squares: &Squares) -> Vec<f64> {
         let mut shares = vec![0.0; squares.columns * squares.rows];
         for y in 0..self.size.1 {
             let line = self.shares_of_line(y, squares);
@@ -71,18 +71,18 @@ impl Ground {
 }
 
 /// Squares side by side over a slide or a part of it.
-pub(super) struct Squares {
-    pub(super) columns: usize,
-    pub(super) rows: usize,
+pub(crate) struct Squares {
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
     /// Upper left corner of the first.
-    pub(super) origin: Level0Point,
+    pub(crate) origin: Level0Point,
     /// Side of each, level-0 px.
-    pub(super) side_px: f64,
+    pub(crate) side_px: f64,
 }
 
 impl Squares {
     /// The square that holds a point.
-    pub(super) fn at(&self, point: Level0Point) -> Option<usize> {
+    pub(crate) fn at(&self, point: Level0Point) -> Option<usize> {
         let away = (point - self.origin) / self.side_px;
         let inside =
             away.x >= 0.0 && away.y >= 0.0 && away.x < self.columns as f64 && away.y < self.rows as f64;

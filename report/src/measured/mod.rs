@@ -10,4 +10,4 @@ mod table;
 pub use definition::Definition;
 pub(crate) use line::{Graded, Measured};
 pub(crate) use slides::{MeasuredSlides, measured_slides};
-pub(crate) use table::{remove_measures, write_measures};
+pub(crate) use table::{MeasureLine, read_measures, remove_measures, write_measures};

@@ -1,15 +1,23 @@
 //! `OUT/measures.csv` and `OUT/measures.parquet`: a line for each slide, measure, place and scheme of grades.
 
-use std::{cell::Cell, fs, io, sync::Arc};
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io,
+    sync::Arc,
+};
 
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray, types::UInt32Type,
+    Array as _, ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    types::UInt32Type,
 };
 use dataset::Dataset;
 use eval::names::for_spreadsheet;
 use measures::FieldShape;
 use parquet::{
-    arrow::ArrowWriter, errors::ParquetError, file::metadata::KeyValue, file::properties::WriterProperties,
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    errors::ParquetError,
+    file::{metadata::KeyValue, properties::WriterProperties},
 };
 use polars::prelude::{Column, CsvWriter, DataFrame, PolarsError, SerWriter as _};
 
@@ -87,6 +95,101 @@ pub(crate) fn remove_measures(dataset: &Dataset) -> Result<(), ReportError> {
         }
     }
     Ok(())
+}
+
+/// A measure in one place of one slide, as [`write_measures`] wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MeasureLine {
+    pub(crate) slide: String,
+    pub(crate) measure: String,
+    pub(crate) place: String,
+    pub(crate) unit: String,
+    pub(crate) cells: Option<u64>,
+    pub(crate) others: Option<u64>,
+    pub(crate) value: Option<f64>,
+    pub(crate) area_mm2: Option<f64>,
+}
+
+impl MeasureLine {
+    /// `true` if another line is about the same measure in the same place.
+    fn is_of_same(&self, other: &Self) -> bool {
+        (&self.slide, &self.measure, &self.place) == (&other.slide, &other.measure, &other.place)
+    }
+}
+
+/// Reads the measures of a dataset back, each once however many schemes of grades it has; none where there is no table.
+///
+/// # Errors
+///
+/// When the table cannot be read.
+pub(crate) fn read_measures(dataset: &Dataset) -> Result<Vec<MeasureLine>, ReportError> {
+    let path = dataset.root().join(PARQUET);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened,
+    };
+    let read = file.map_err(ParquetError::from).and_then(read_lines);
+    read.map_err(|error| ReportError::MeasureTable { reason: error.to_string(), path })
+}
+
+fn read_lines(file: File) -> Result<Vec<MeasureLine>, ParquetError> {
+    let mut lines: Vec<MeasureLine> = Vec::new();
+    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+        let batch = Stored(batch?);
+        for row in 0..batch.0.num_rows() {
+            let line = batch.line(row)?;
+            if !lines.last().is_some_and(|last| last.is_of_same(&line)) {
+                lines.push(line);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Rows of the table.
+struct Stored(RecordBatch);
+
+impl Stored {
+    fn line(&self, row: usize) -> Result<MeasureLine, ParquetError> {
+        let slides: &DictionaryArray<UInt32Type> = self.column("slide_id")?;
+        let names = slides.values().as_any().downcast_ref::<StringArray>();
+        let names = names.ok_or_else(|| another_type("slide_id"))?;
+        let slide = slides.key(row).map(|key| names.value(key));
+        Ok(MeasureLine {
+            slide: slide.unwrap_or_default().to_owned(),
+            measure: self.text("measure", row)?,
+            place: self.text("place", row)?,
+            unit: self.text("unit", row)?,
+            cells: self.count("cells", row)?,
+            others: self.count("others", row)?,
+            value: self.number("value", row)?,
+            area_mm2: self.number("area_mm2", row)?,
+        })
+    }
+
+    fn text(&self, name: &str, row: usize) -> Result<String, ParquetError> {
+        let texts: &StringArray = self.column(name)?;
+        Ok(texts.value(row).to_owned())
+    }
+
+    fn number(&self, name: &str, row: usize) -> Result<Option<f64>, ParquetError> {
+        let numbers: &Float64Array = self.column(name)?;
+        Ok(numbers.is_valid(row).then(|| numbers.value(row)))
+    }
+
+    fn count(&self, name: &str, row: usize) -> Result<Option<u64>, ParquetError> {
+        let counts: &Int64Array = self.column(name)?;
+        Ok(counts.is_valid(row).then(|| counts.value(row).cast_unsigned()))
+    }
+
+    fn column<A: 'static>(&self, name: &str) -> Result<&A, ParquetError> {
+        let column = self.0.column_by_name(name).and_then(|column| column.as_any().downcast_ref());
+        column.ok_or_else(|| another_type(name))
+    }
+}
+
+fn another_type(column: &str) -> ParquetError {
+    ParquetError::General(format!("it has no column {column:?}, or one of another type than was written"))
 }
 
 /// A line for each scheme of grades, or one without.
@@ -223,6 +326,17 @@ mod tests {
         );
         assert!(rows[2].starts_with("s1,Ki-67,slide,share,30,100,0.300000,0.250000,,"), "{text}");
         assert!(rows[2].contains(",two,G2,G1,G2,a book,") && rows[3].ends_with(",no class"), "{text}");
-        assert!(!parquet(&lines, "[[index]]").unwrap().is_empty());
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        assert_eq!(read_measures(&dataset).unwrap(), []);
+        fs::write(folder.path().join(PARQUET), parquet(&lines, "[[index]]").unwrap()).unwrap();
+        let read = read_measures(&dataset).unwrap();
+        let told = read
+            .iter()
+            .map(|line| (line.slide.as_str(), line.measure.as_str(), line.cells, line.others, line.value));
+        let expected = [("s1", "Ki-67", Some(30), Some(100), Some(0.3)), ("s1", "mitoses", None, None, None)];
+        assert_eq!(told.collect::<Vec<_>>(), expected, "each once");
+        fs::write(folder.path().join(PARQUET), "no table").unwrap();
+        assert!(read_measures(&dataset).unwrap_err().to_string().contains("measures"));
     }
 }

@@ -1,10 +1,14 @@
-//! Figures for the charts of one slide, counted in one pass over its cells.
+//! Figures for the charts of one slide, and the parts of it to be shown, from one pass over its cells.
 
 use std::path::Path;
 
 use dataset::{Analysis, CellRow, SeenTissue, for_each_cell};
 use wsi_types::{ClassId, Level0Point};
 
+use super::{
+    crops::{Crop, chosen},
+    thresholds::Thresholds,
+};
 use crate::{
     draw::{DensityMap, Ground, density_map},
     error::ReportError,
@@ -40,10 +44,13 @@ pub(super) struct Figures {
     /// `None` for an account that does not state the size of the slide, and without a picture of the tissue
     /// seen.
     pub(super) density: Option<DensityMap>,
+    /// Parts to be shown at full size.
+    pub(super) crops: Vec<Crop>,
 }
 
 impl Figures {
-    /// Counts the cells of a table; densities are of the tissue that was `seen`.
+    /// Counts the cells of a table; densities are of the tissue that was `seen`, and `thresholds` say which cells are
+    /// unsure.
     ///
     /// # Errors
     ///
@@ -52,10 +59,12 @@ impl Figures {
         table: &Path,
         analysis: &Analysis,
         seen: Option<&SeenTissue>,
+        thresholds: Option<&Thresholds>,
     ) -> Result<Self, ReportError> {
         let mut classes: Vec<ClassFigures> = Vec::new();
         let mut places: Vec<Option<usize>> = Vec::new();
         let mut centres: Vec<Level0Point> = Vec::new();
+        let mut unsure: Vec<Level0Point> = Vec::new();
         for_each_cell(table, &COLUMNS, |cell| {
             let id = usize::from(cell.class_id.0);
             places.resize(places.len().max(id + 1), None);
@@ -65,14 +74,18 @@ impl Figures {
             });
             classes[place].add(cell);
             centres.push(cell.centroid);
+            if thresholds.is_some_and(|least| least.is_near(&cell.class_name, cell.score)) {
+                unsure.push(cell.centroid);
+            }
         })?;
         classes.sort_by_key(|class| class.colour);
         let ground = seen.filter(|_| analysis.slide_px[0] > 0);
         let ground = ground.map(|seen| Ground::from_coverage(seen, analysis.slide_px));
+        let crops = chosen(&centres, &unsure, analysis, ground.as_ref())?;
         let density = ground
             .map(|ground| density_map(analysis.slide_px, analysis.mpp, &ground, centres.into_iter()))
             .transpose()?;
-        Ok(Self { classes, density })
+        Ok(Self { classes, density, crops })
     }
 }
 

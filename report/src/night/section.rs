@@ -9,9 +9,10 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     charts,
     figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
-    measures,
+    full_size, measures,
     names::FileNames,
     regions,
+    scale::{Bar, scale_bar},
     slide::SlideReport,
     words,
 };
@@ -44,12 +45,14 @@ impl SlideReport {
                 }
                 @if let Some(analysis) = &account.analysis {
                     (self.pictures(analysis))
+                    (full_size::pictures(&self.full_size, account.slide.as_str(), analysis.mpp))
                     (self.facts(analysis))
                     (measures::table(&self.measured))
                     (regions::table(&analysis.regions))
                 }
                 @if let (Some(figures), Some(analysis)) = (&self.figures, &account.analysis) {
                     (charts_of(figures, analysis, self.threshold())?)
+                    (self.other_thresholds(figures, analysis))
                 }
             }
         })
@@ -74,7 +77,8 @@ impl SlideReport {
             div.pictures {
                 figure {
                     svg viewBox=(view) role="img" aria-label=(format!("Slide {name}")) {
-                        (slide) (measures::fields(&self.measured, analysis)) (scale_bar(analysis))
+                        (slide) (full_size::places(&self.full_size, analysis.slide_px))
+                        (measures::fields(&self.measured, analysis)) (scale_bar(&Bar::over(analysis)))
                     }
                     figcaption { "Slide, " (size_mm(analysis)) (measures::legend(&self.measured)) }
                 }
@@ -117,7 +121,14 @@ impl SlideReport {
 
     /// The least score of the run, where it was one for all classes.
     fn threshold(&self) -> Option<f64> {
-        self.account.settings.get("min_score")?.parse().ok()
+        self.thresholds.as_ref()?.one().map(f64::from)
+    }
+
+    fn other_thresholds(&self, figures: &Figures, analysis: &Analysis) -> Markup {
+        let own = self.thresholds.as_ref();
+        let text =
+            own.map(|used| words::other_thresholds(used, &figures.classes, analysis)).unwrap_or_default();
+        html! { @if !text.is_empty() { p.note { (text) } } }
     }
 
     fn facts(&self, analysis: &Analysis) -> Markup {
@@ -201,25 +212,6 @@ fn charts_of(figures: &Figures, analysis: &Analysis, used: Option<f64>) -> Resul
     })
 }
 
-/// A bar of a round length, about a fifth of the slide's width, in its own
-/// coordinates.
-fn scale_bar(analysis: &Analysis) -> Markup {
-    let [width, height] = analysis.slide_px.map(f64::from);
-    let wanted_um = width * analysis.mpp / 4.0;
-    let steps = [10.0, 100.0, 1e3, 1e4, 1e5].into_iter().flat_map(|d| [d, 2.0 * d, 5.0 * d]);
-    let Some(um) = steps.take_while(|&step| step <= wanted_um).last() else { return html! {} };
-    let text = if um >= 1000.0 { format!("{} mm", um / 1000.0) } else { format!("{um} µm") };
-    let (length, unit) = (um / analysis.mpp, width.max(height) / 100.0);
-    let (left, bottom) = (2.0 * unit, height - 2.5 * unit);
-    html! {
-        g.scale {
-            rect x=(left) y=(bottom - 0.5 * unit) width=(length) height=(0.8 * unit) stroke-width=(0.3 * unit) {}
-            text x=(left) y=(bottom - 1.6 * unit) font-size=(4.2 * unit)
-                stroke-width=(0.9 * unit) { (text) }
-        }
-    }
-}
-
 fn size_mm(analysis: &Analysis) -> String {
     let [width, height] = analysis.slide_px.map(|side| f64::from(side) * analysis.mpp / 1000.0);
     format!("{width:.1} × {height:.1} mm")
@@ -242,14 +234,5 @@ mod tests {
         ] {
             assert_eq!(data_url("a/b", bytes.as_bytes()), format!("data:a/b;base64,{expected}"));
         }
-    }
-
-    #[test]
-    fn a_scale_bar_is_round_and_fits() {
-        let analysis = Analysis { slide_px: [12_288, 9216], mpp: 0.25, ..Analysis::default() };
-        let bar = scale_bar(&analysis).into_string();
-        assert!(bar.contains(">500 µm<") && bar.contains("width=\"2000\""), "{bar}");
-        let tiny = Analysis { slide_px: [8, 8], mpp: 0.25, ..Analysis::default() };
-        assert_eq!(scale_bar(&tiny).into_string(), "");
     }
 }

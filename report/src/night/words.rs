@@ -2,9 +2,16 @@
 
 use dataset::{
     Analysis, FailureCount, Outcome, RunAccount,
-    wording::{counted, fixed, grouped},
+    wording::{counted, fixed, grouped, number},
 };
 
+use super::{
+    figures::{ClassFigures, SCORE_BINS},
+    thresholds::{NEAR, Thresholds},
+};
+
+/// Distance of the thresholds below that of a run at which an account has counts, where raw detections were kept.
+const COUNTED_EACH: f32 = 0.05;
 /// Windows with cells at their seams below which nothing is said of the grid.
 const FEWEST_SEAM_WINDOWS: u64 = 8;
 
@@ -82,10 +89,61 @@ pub(super) fn seams(analysis: &Analysis) -> Option<String> {
     ))
 }
 
+/// Tells how many cells there would be with a threshold [`NEAR`] above and about as much below the one that was used;
+/// empty where classes have thresholds of their own.
+pub(super) fn other_thresholds(
+    thresholds: &Thresholds,
+    classes: &[ClassFigures],
+    analysis: &Analysis,
+) -> String {
+    let cells: u64 = classes.iter().map(|class| class.cells).sum();
+    let Some(used) = thresholds.one().filter(|_| cells > 0) else { return String::new() };
+    let higher = used + NEAR;
+    let above = if higher < 1.0 {
+        format!(", with {} {}", score(higher), count(at_least(classes, higher), cells))
+    } else {
+        String::new()
+    };
+    let lower = used - NEAR;
+    let known =
+        analysis.by_threshold.iter().filter(|count| (count.min_score - lower).abs() <= COUNTED_EACH / 2.0);
+    let known =
+        known.min_by(|one, other| (one.min_score - lower).abs().total_cmp(&(other.min_score - lower).abs()));
+    let below = match known {
+        Some(known) => {
+            format!(", with {} {}", score(known.min_score), count(known.cells.values().sum(), cells))
+        }
+        None => "; with a lower one is not known".to_owned(),
+    };
+    format!(
+        "With the threshold of {} there are {}{above}{below}.",
+        score(used),
+        counted(cells as usize, "cell")
+    )
+}
+
+/// Cells whose score is at least this, to a hundredth.
+fn at_least(classes: &[ClassFigures], least: f32) -> u64 {
+    let first = (f64::from(least) * SCORE_BINS as f64 + 1e-4) as usize;
+    classes.iter().flat_map(|class| class.scores.iter().skip(first)).sum()
+}
+
+fn score(score: f32) -> String {
+    number((f64::from(score) * 1e4).round() / 1e4)
+}
+
+/// A count, and how much it differs from that of the run.
+fn count(cells: u64, of_run: u64) -> String {
+    let percent = 100.0 * (cells as f64 / of_run as f64 - 1.0);
+    let sign = if percent < 0.0 { "−" } else { "+" };
+    format!("{} ({sign}{:.1}\u{a0}%)", grouped(cells), percent.abs())
+}
+
 #[cfg(test)]
 mod tests {
+    use dataset::{Coverage, ThresholdCount, WindowCounts};
+
     use super::*;
-    use dataset::{Coverage, WindowCounts};
 
     #[test]
     fn what_is_missing_is_said_with_its_area() {
@@ -102,5 +160,40 @@ mod tests {
         let text = incomplete(&analysis);
         assert!(text.contains("3 of 112 windows") && text.contains("0.100 mm² of tissue (5.00 %)"), "{text}");
         assert_eq!(failures(&analysis), ["3 windows: tile holds 0 bytes"]);
+    }
+
+    fn thresholds(all: &str, own: &str) -> Thresholds {
+        let settings = [("min_score", all), ("class_score", own)];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Thresholds::from_settings(&settings.into(), false).unwrap()
+    }
+
+    #[test]
+    fn other_thresholds_say_what_they_would_change() {
+        let mut scores = vec![0; SCORE_BINS];
+        (scores[25], scores[34], scores[35], scores[99]) = (10, 10, 60, 20);
+        let class =
+            ClassFigures { name: "cell".into(), colour: 0, cells: 100, scores, diameters: Vec::new() };
+        let classes = [class];
+        let count =
+            |min_score, cells| ThresholdCount { min_score, cells: [("cell".to_owned(), cells)].into() };
+        let known = Analysis { by_threshold: vec![count(0.1, 170), count(0.15, 125)], ..Analysis::default() };
+        let used = thresholds("0.25", "");
+        assert_eq!(
+            other_thresholds(&used, &classes, &known),
+            "With the threshold of 0.25 there are 100 cells, with 0.35 80 (−20.0\u{a0}%), with 0.15 125 (+25.0\u{a0}%)."
+        );
+        assert!(
+            other_thresholds(&used, &classes, &Analysis::default())
+                .ends_with("; with a lower one is not known.")
+        );
+        let counts =
+            Analysis { by_threshold: vec![count(0.15, 125), count(0.2, 115)], ..Analysis::default() };
+        let between = other_thresholds(&thresholds("0.29", ""), &classes, &counts);
+        assert!(between.ends_with(", with 0.2 115 (+15.0\u{a0}%)."), "{between}");
+        let high = other_thresholds(&thresholds("0.95", ""), &classes, &known);
+        assert_eq!(high, "With the threshold of 0.95 there are 100 cells; with a lower one is not known.");
+        assert_eq!(other_thresholds(&thresholds("0.25", "cell=0.3"), &classes, &known), "");
+        assert_eq!(other_thresholds(&used, &[], &known), "");
     }
 }

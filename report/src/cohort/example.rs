@@ -1,0 +1,25 @@
+//! Slides for tests.
+
+use std::collections::BTreeMap;
+
+use dataset::SlideId;
+
+use super::findings::{CohortSlide, WHOLE, counted_in};
+
+/// A slide whose density is this, in two classes, a third and two thirds.
+pub(super) fn slide(id: &str, columns: &[(&str, &str)], per_mm2: f64) -> CohortSlide {
+    let cells = (per_mm2 * 3.0) as u64;
+    let cells = BTreeMap::from([("immune".to_owned(), cells / 3), ("tumour".to_owned(), cells - cells / 3)]);
+    let mut columns: BTreeMap<_, _> =
+        columns.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    columns.entry("mpp".to_owned()).or_insert_with(|| "0.25".to_owned());
+    CohortSlide {
+        id: SlideId::new(id).unwrap(),
+        columns,
+        is_doubtful: false,
+        is_incomplete: false,
+        cells: cells.values().sum(),
+        analysed_mm2: 3.0,
+        findings: counted_in(WHOLE, 3.0, &cells),
+    }
+}

@@ -1,0 +1,229 @@
+//! What was found on each slide, one quantity after the other, from its account and the dataset's measures.
+
+use std::collections::BTreeMap;
+
+use dataset::{Analysis, Dataset, Outcome, RunAccount, SlideId, TISSUE, wording::number};
+
+use super::table::{Column, Table};
+use crate::{
+    error::ReportError,
+    measured::{MeasureLine, read_measures},
+};
+
+/// What is said of each slide: by slide, the value of each column.
+pub type SlideColumns = BTreeMap<SlideId, BTreeMap<String, String>>;
+
+/// A number that slides are compared by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Quantity {
+    /// `density`, `share of cells`, or the name of a measure.
+    pub(super) name: String,
+    /// `slide`, the kind of some regions, or the place of a measure.
+    pub(super) place: String,
+    /// The class that is counted; `None` for all, and for measures.
+    pub(super) class: Option<String>,
+    /// `per mm²`, `share`, ….
+    pub(super) unit: String,
+}
+
+pub(super) const DENSITY: &str = "density";
+pub(super) const SHARE: &str = "share of cells";
+pub(super) const WHOLE: &str = "slide";
+
+impl Quantity {
+    fn new(name: &str, place: &str, class: Option<&str>, unit: &str) -> Self {
+        let class = class.map(str::to_owned);
+        Self { name: name.to_owned(), place: place.to_owned(), class, unit: unit.to_owned() }
+    }
+}
+
+/// A quantity of one slide.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Finding {
+    pub(super) quantity: Quantity,
+    pub(super) value: f64,
+    /// Cells counted.
+    pub(super) cells: Option<u64>,
+    /// The mm², or the cells, that they are divided by.
+    pub(super) over: Option<f64>,
+}
+
+/// A slide of a cohort.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct CohortSlide {
+    pub(super) id: SlideId,
+    /// What is said of it, by name of the column, and its scale; values are not empty.
+    pub(super) columns: BTreeMap<String, String>,
+    /// `true` if its results are to be doubted.
+    pub(super) is_doubtful: bool,
+    /// `true` if some of its windows have no result.
+    pub(super) is_incomplete: bool,
+    pub(super) cells: u64,
+    pub(super) analysed_mm2: f64,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl CohortSlide {
+    /// Its value of a quantity.
+    pub(super) fn value(&self, quantity: &Quantity) -> Option<f64> {
+        self.findings.iter().find(|finding| finding.quantity == *quantity).map(|finding| finding.value)
+    }
+}
+
+/// The slides with results, in order of id, and the number of those without.
+///
+/// # Errors
+///
+/// When an account or the measures cannot be read.
+pub(super) fn read(
+    dataset: &Dataset,
+    known: &SlideColumns,
+) -> Result<(Vec<CohortSlide>, usize), ReportError> {
+    let mut measures: BTreeMap<String, Vec<MeasureLine>> = BTreeMap::new();
+    for line in read_measures(dataset)? {
+        measures.entry(line.slide.clone()).or_default().push(line);
+    }
+    let accounts = dataset.read_accounts()?;
+    let all = accounts.len();
+    let slides: Vec<CohortSlide> = accounts
+        .iter()
+        .filter(|account| account.outcome != Outcome::Failed)
+        .filter_map(|account| {
+            let own = measures.get(account.slide.as_str()).map_or(&[][..], Vec::as_slice);
+            slide_of(account, known.get(&account.slide), own)
+        })
+        .collect();
+    let failed = all - slides.len();
+    Ok((slides, failed))
+}
+
+fn slide_of(
+    account: &RunAccount,
+    known: Option<&BTreeMap<String, String>>,
+    measures: &[MeasureLine],
+) -> Option<CohortSlide> {
+    let analysis = account.analysis.as_ref()?;
+    let mut columns = known.cloned().unwrap_or_default();
+    columns.retain(|_, value| !value.is_empty());
+    columns.entry("mpp".to_owned()).or_insert_with(|| number(analysis.mpp));
+    let measured = measures.iter().filter_map(finding_of);
+    Some(CohortSlide {
+        id: account.slide.clone(),
+        columns,
+        is_doubtful: !account.doubts.is_empty(),
+        is_incomplete: account.outcome == Outcome::Partial,
+        cells: account.cells(),
+        analysed_mm2: analysis.coverage.analysed_mm2,
+        findings: counted(analysis).into_iter().chain(measured).collect(),
+    })
+}
+
+fn finding_of(line: &MeasureLine) -> Option<Finding> {
+    Some(Finding {
+        quantity: Quantity::new(&line.measure, &line.place, None, &line.unit),
+        value: line.value.filter(|value| value.is_finite())?,
+        cells: line.cells,
+        over: line.area_mm2.or(line.others.map(|others| others as f64)),
+    })
+}
+
+/// Densities and shares, of the slide and of each kind of region.
+fn counted(analysis: &Analysis) -> Vec<Finding> {
+    let whole = (WHOLE.to_owned(), analysis.coverage.analysed_mm2, &analysis.cells);
+    let kinds = analysis.regions.iter().filter(|kind| kind.kind != TISSUE);
+    let kinds = kinds.map(|kind| (format!("regions {}", kind.label()), kind.analysed_mm2, &kind.cells));
+    let places = std::iter::once(whole).chain(kinds);
+    places.flat_map(|(place, mm2, cells)| counted_in(&place, mm2, cells)).collect()
+}
+
+/// Densities and shares in one place.
+pub(super) fn counted_in(place: &str, mm2: f64, cells: &BTreeMap<String, u64>) -> Vec<Finding> {
+    let all: u64 = cells.values().sum();
+    let mut found: Vec<Finding> = density(place, None, all, mm2).into_iter().collect();
+    if cells.len() > 1 {
+        for (class, &count) in cells {
+            found.extend(density(place, Some(class), count, mm2));
+            found.extend((all > 0).then(|| Finding {
+                quantity: Quantity::new(SHARE, place, Some(class), "share"),
+                value: count as f64 / all as f64,
+                cells: Some(count),
+                over: Some(all as f64),
+            }));
+        }
+    }
+    found
+}
+
+fn density(place: &str, class: Option<&str>, cells: u64, mm2: f64) -> Option<Finding> {
+    (mm2 > 0.0).then(|| Finding {
+        quantity: Quantity::new(DENSITY, place, class, "per mm²"),
+        value: cells as f64 / mm2,
+        cells: Some(cells),
+        over: Some(mm2),
+    })
+}
+
+/// A line for each quantity of each slide.
+pub(super) fn table(slides: &[CohortSlide], columns: &[String]) -> Table {
+    let lines: Vec<(&CohortSlide, &Finding)> =
+        slides.iter().flat_map(|slide| slide.findings.iter().map(move |finding| (slide, finding))).collect();
+    let mut table = vec![Column::texts("slide_id", lines.iter().map(|(slide, _)| Some(slide.id.as_str())))];
+    table.extend(columns.iter().map(|name| {
+        Column::texts(name, lines.iter().map(|(slide, _)| slide.columns.get(name).map(String::as_str)))
+    }));
+    table.extend([
+        Column::texts(
+            "outcome",
+            lines.iter().map(|(slide, _)| Some(if slide.is_incomplete { "partial" } else { "done" })),
+        ),
+        Column::texts(
+            "doubtful",
+            lines.iter().map(|(slide, _)| Some(if slide.is_doubtful { "yes" } else { "no" })),
+        ),
+    ]);
+    table.extend(quantity_columns(lines.iter().map(|(_, finding)| &finding.quantity)));
+    table.extend([
+        Column::numbers("value", lines.iter().map(|(_, finding)| Some(finding.value))),
+        Column::counts("cells", lines.iter().map(|(_, finding)| finding.cells)),
+        Column::numbers("over", lines.iter().map(|(_, finding)| finding.over)),
+    ]);
+    Table::new(table)
+}
+
+/// The four columns that name a quantity.
+pub(super) fn quantity_columns<'a>(quantities: impl Iterator<Item = &'a Quantity> + Clone) -> [Column; 4] {
+    [
+        Column::texts("quantity", quantities.clone().map(|quantity| Some(quantity.name.as_str()))),
+        Column::texts("place", quantities.clone().map(|quantity| Some(quantity.place.as_str()))),
+        Column::texts("class_name", quantities.clone().map(|quantity| quantity.class.as_deref())),
+        Column::texts("unit", quantities.map(|quantity| Some(quantity.unit.as_str()))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::example::slide, *};
+
+    #[test]
+    fn densities_and_shares_are_of_the_area_and_the_cells_of_their_place() {
+        let slide = slide("a", &[], 100.0);
+        let found: Vec<_> = slide
+            .findings
+            .iter()
+            .map(|finding| (finding.quantity.name.as_str(), finding.quantity.class.as_deref(), finding.value))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("density", None, 100.0),
+                ("density", Some("immune"), 100.0 / 3.0),
+                ("share of cells", Some("immune"), 1.0 / 3.0),
+                ("density", Some("tumour"), 200.0 / 3.0),
+                ("share of cells", Some("tumour"), 2.0 / 3.0)
+            ]
+        );
+        assert_eq!(counted_in(WHOLE, 0.0, &BTreeMap::from([("a".to_owned(), 0)])), []);
+        let csv = String::from_utf8(table(&[slide], &["mpp".to_owned()]).csv().unwrap()).unwrap();
+        assert!(csv.starts_with("slide_id,mpp,outcome,doubtful,quantity,place,class_name,unit,value,cells,over\na,0.25,done,no,density,slide,,per mm²,100.000000,300,3.000000\n"), "{csv}");
+    }
+}

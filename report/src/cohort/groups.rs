@@ -1,0 +1,173 @@
+//! Groups of slides, and how their quantities lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use measures::{
+    groups::median,
+    interval::{Level, mean as interval_of_mean},
+};
+
+use super::{
+    findings::{CohortSlide, DENSITY, Finding, Quantity, SHARE, quantity_columns},
+    table::{Column, Table},
+};
+
+/// A quantity in one group of slides.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Group<'a> {
+    /// The column that makes the group, and its value; `None` for all slides, and for those without a value.
+    pub(super) column: Option<&'a str>,
+    pub(super) value: Option<&'a str>,
+    pub(super) quantity: &'a Quantity,
+    /// Number of slides that have the quantity.
+    pub(super) slides: usize,
+    pub(super) cells: Option<u64>,
+    pub(super) over: Option<f64>,
+    /// All cells of the group over all that they are divided by.
+    pub(super) pooled: Option<f64>,
+    /// Mean of the slides.
+    pub(super) mean: f64,
+    /// Its interval of 95 %; from two slides on.
+    pub(super) interval: Option<(f64, f64)>,
+    pub(super) median: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+/// All slides, then the groups of each column, each with every quantity that some slide of it has.
+pub(super) fn groups<'a>(slides: &'a [CohortSlide], by: &'a [String]) -> Vec<Group<'a>> {
+    let everyone: Vec<&CohortSlide> = slides.iter().collect();
+    let mut groups = quantities_of(None, None, &everyone);
+    for column in by {
+        for (value, members) in members(slides, column) {
+            groups.extend(quantities_of(Some(column), value, &members));
+        }
+    }
+    groups
+}
+
+/// The slides of each value of a column; those without one come first.
+pub(super) fn members<'a>(
+    slides: &'a [CohortSlide],
+    column: &str,
+) -> BTreeMap<Option<&'a str>, Vec<&'a CohortSlide>> {
+    let mut members: BTreeMap<Option<&str>, Vec<&CohortSlide>> = BTreeMap::new();
+    for slide in slides {
+        members.entry(slide.columns.get(column).map(String::as_str)).or_default().push(slide);
+    }
+    members
+}
+
+/// All quantities of some slides, in order.
+pub(super) fn quantities<'a>(slides: impl Iterator<Item = &'a CohortSlide>) -> Vec<&'a Quantity> {
+    let all: BTreeSet<&Quantity> =
+        slides.flat_map(|slide| slide.findings.iter().map(|finding| &finding.quantity)).collect();
+    all.into_iter().collect()
+}
+
+fn quantities_of<'a>(
+    column: Option<&'a str>,
+    value: Option<&'a str>,
+    slides: &[&'a CohortSlide],
+) -> Vec<Group<'a>> {
+    let mut found: BTreeMap<&Quantity, Vec<&Finding>> = BTreeMap::new();
+    for finding in slides.iter().flat_map(|slide| &slide.findings) {
+        found.entry(&finding.quantity).or_default().push(finding);
+    }
+    let groups = found.into_iter().filter_map(|(quantity, findings)| {
+        let values: Vec<f64> = findings.iter().map(|finding| finding.value).collect();
+        let cells = findings.iter().map(|finding| finding.cells).sum();
+        let over: Option<f64> = findings.iter().map(|finding| finding.over).sum();
+        Some(Group {
+            column,
+            value,
+            quantity,
+            slides: values.len(),
+            cells,
+            over,
+            pooled: pooled(quantity, cells, over),
+            mean: values.iter().sum::<f64>() / values.len() as f64,
+            interval: interval_of_mean(&values, Level::PERCENT_95),
+            median: median(&values)?,
+            least: values.iter().copied().fold(f64::INFINITY, f64::min),
+            most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        })
+    });
+    groups.collect()
+}
+
+/// The quantity over all cells together; of densities and shares of cells, whose sums have a meaning.
+fn pooled(quantity: &Quantity, cells: Option<u64>, over: Option<f64>) -> Option<f64> {
+    let has_sum = [DENSITY, SHARE].contains(&quantity.name.as_str());
+    let over = over.filter(|over| has_sum && *over > 0.0)?;
+    Some(cells? as f64 / over)
+}
+
+/// A line for each group and quantity.
+pub(super) fn table(groups: &[Group<'_>]) -> Table {
+    let mut columns = vec![
+        Column::texts("by", groups.iter().map(|group| Some(group.column.unwrap_or("all slides")))),
+        Column::texts("group", groups.iter().map(|group| group.value)),
+    ];
+    columns.extend(quantity_columns(groups.iter().map(|group| group.quantity)));
+    columns.extend([
+        Column::counts("slides", groups.iter().map(|group| Some(group.slides as u64))),
+        Column::counts("cells", groups.iter().map(|group| group.cells)),
+        number("over", groups, |group| group.over),
+        number("pooled", groups, |group| group.pooled),
+        number("mean", groups, |group| Some(group.mean)),
+        number("low", groups, |group| Some(group.interval?.0)),
+        number("high", groups, |group| Some(group.interval?.1)),
+        number("median", groups, |group| Some(group.median)),
+        number("least", groups, |group| Some(group.least)),
+        number("most", groups, |group| Some(group.most)),
+    ]);
+    Table::new(columns)
+}
+
+fn number(name: &str, groups: &[Group<'_>], of: fn(&Group<'_>) -> Option<f64>) -> Column {
+    Column::numbers(name, groups.iter().map(of))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::example::slide, *};
+
+    #[test]
+    fn groups_have_sums_means_and_intervals_over_their_slides() {
+        let slides = [
+            slide("a", &[("patient", "P2")], 100.0),
+            slide("b", &[("patient", "P1")], 300.0),
+            slide("c", &[("patient", "P2")], 200.0),
+            slide("d", &[], 10.0),
+        ];
+        let by = ["patient".to_owned()];
+        let groups = groups(&slides, &by);
+        let density = |column: Option<&str>, value: Option<&str>| {
+            let is_it = |group: &&Group<'_>| {
+                (group.column, group.value) == (column, value)
+                    && group.quantity.name == DENSITY
+                    && group.quantity.class.is_none()
+            };
+            groups.iter().find(is_it).cloned().unwrap()
+        };
+        let second = density(Some("patient"), Some("P2"));
+        assert_eq!(
+            (second.slides, second.cells, second.pooled, second.mean),
+            (2, Some(900), Some(150.0), 150.0)
+        );
+        // Student's t of one degree of freedom is 12.7062.
+        let (low, high) = second.interval.unwrap();
+        assert!(
+            (low - (150.0 - 635.310)).abs() < 1e-2 && (high - (150.0 + 635.310)).abs() < 1e-2,
+            "{low} {high}"
+        );
+        let first = density(Some("patient"), Some("P1"));
+        assert_eq!((first.slides, first.interval, first.median), (1, None, 300.0));
+        assert_eq!(density(Some("patient"), None).slides, 1, "a slide without a patient");
+        let all = density(None, None);
+        assert_eq!((all.slides, all.cells, all.least, all.most), (4, Some(1830), 10.0, 300.0));
+        let csv = String::from_utf8(table(&groups).csv().unwrap()).unwrap();
+        assert!(csv.starts_with("by,group,quantity,place,class_name,unit,slides,cells,over,pooled,mean,low,high,median,least,most\n"));
+    }
+}

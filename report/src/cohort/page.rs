@@ -1,0 +1,251 @@
+//! `cohort.html`: the cohort for people, in the look of the report.
+
+use std::collections::BTreeSet;
+
+use dataset::{
+    clock,
+    wording::{counted, fixed, grouped},
+};
+use maud::{Markup, html};
+use measures::groups::{APART, FEWEST_VALUES};
+
+use super::{
+    findings::{CohortSlide, DENSITY, Quantity, WHOLE},
+    groups::quantities,
+    made::Cohort,
+    strips::{number_in, strips},
+};
+use crate::page::{document, strong};
+
+const STYLE: &str = include_str!("cohort.css");
+/// Classes that have a picture of their own.
+const CLASSES: usize = 6;
+/// Lines of a table on the page; more are in the files.
+const MOST_LINES: usize = 50;
+/// Probability by chance below which a difference is pointed out.
+const RARE: f64 = 0.05;
+
+/// The page.
+pub(super) fn page(cohort: &Cohort<'_>) -> String {
+    let count = counted(cohort.slides.len(), "slide");
+    let shown = chief(cohort.slides);
+    let body = html! {
+        header {
+            h1 { "Cohort of " (count) }
+            (totals(cohort))
+            p.problem { "This page says what the slide list says of slides, such as patients. Treat it as private." }
+            p.note { "Written " time { (clock::now()) } " by slidemill " (env!("CARGO_PKG_VERSION"))
+                ". For research use. Not a medical device." }
+        }
+        main {
+            @if cohort.columns.by.is_empty() { (no_groups(cohort)) }
+            @for column in &cohort.columns.by {
+                section {
+                    h2 { "By " (column) }
+                    @for quantity in &shown {
+                        figure.cohort-figure {
+                            figcaption { (in_words(quantity)) }
+                            (strips(cohort.slides, &cohort.groups, column, quantity))
+                        }
+                    }
+                }
+            }
+            (outliers(cohort))
+            (batches(cohort))
+            (methods())
+        }
+    };
+    document(&format!("slidemill cohort: {count}"), STYLE, &body).into_string()
+}
+
+fn totals(cohort: &Cohort<'_>) -> Markup {
+    let cells: u64 = cohort.slides.iter().map(|slide| slide.cells).sum();
+    let mm2: f64 = cohort.slides.iter().map(|slide| slide.analysed_mm2).sum();
+    let doubtful = cohort.slides.iter().filter(|slide| slide.is_doubtful).count();
+    let incomplete = cohort.slides.iter().filter(|slide| slide.is_incomplete).count();
+    html! {
+        p.totals {
+            span { (strong(cells as usize, "cell")) }
+            span { b { (fixed(mm2, 2)) } " mm² of tissue analysed" }
+            @for column in &cohort.columns.by {
+                span { (strong(values(cohort.slides, column), column)) }
+            }
+        }
+        @if doubtful + incomplete > 0 {
+            p.note { "In all that follows: " (counted(doubtful, "slide")) " whose results are to be doubted (empty dots), and "
+                (counted(incomplete, "slide")) " that are incomplete." }
+        }
+    }
+}
+
+/// Different values of a column.
+fn values(slides: &[CohortSlide], column: &str) -> usize {
+    let values: BTreeSet<&String> = slides.iter().filter_map(|slide| slide.columns.get(column)).collect();
+    values.len()
+}
+
+fn no_groups(cohort: &Cohort<'_>) -> Markup {
+    html! {
+        p { "Nothing is known of patients or groups. Columns of the slide list that " code { "slidemill run" }
+            " is given come here; so does a table after " code { "--join" } ". Known are: "
+            (cohort.columns.all.join(", ")) "." }
+    }
+}
+
+/// Quantities with a picture: densities on the slide, those of few classes, of regions as a whole, and measures.
+fn chief(slides: &[CohortSlide]) -> Vec<&Quantity> {
+    let all = quantities(slides.iter());
+    let few = all.iter().filter(|quantity| is_of_class(quantity)).count() <= CLASSES;
+    all.into_iter().filter(|quantity| quantity.class.is_none() || (few && is_of_class(quantity))).collect()
+}
+
+/// `true` for the density of one class on the slide.
+fn is_of_class(quantity: &Quantity) -> bool {
+    quantity.name == DENSITY && quantity.place == WHOLE && quantity.class.is_some()
+}
+
+fn in_words(quantity: &Quantity) -> String {
+    let place = if quantity.place == WHOLE { String::new() } else { format!(", {}", quantity.place) };
+    if quantity.name == DENSITY {
+        let what = quantity.class.as_deref().unwrap_or("Cells");
+        format!("{what} {}{place}", quantity.unit)
+    } else {
+        format!("{}, {}{place}", quantity.name, quantity.unit)
+    }
+}
+
+fn quantity_of(quantity: &Quantity) -> String {
+    match &quantity.class {
+        Some(class) if quantity.name != DENSITY => format!("{}: {class}", in_words(quantity)),
+        _ => in_words(quantity),
+    }
+}
+
+fn outliers(cohort: &Cohort<'_>) -> Markup {
+    html! {
+        section {
+            h2 { "Slides that stand apart" }
+            p.note { "A slide stands apart in a quantity when its modified z-score is beyond " (APART)
+                " (Iglewicz and Hoaglin 1993): 0.6745 times its distance from the median of all slides, over the median of \
+                 all such distances. Fewer than " (FEWEST_VALUES) " slides judge none." }
+            @if cohort.outliers.is_empty() { p { "None." } } @else {
+                div.scroll { table {
+                    thead { tr { th { "Slide" } th { "Quantity" } th.number { "Value" } th.number { "z" } } }
+                    tbody { @for outlier in cohort.outliers.iter().take(MOST_LINES) {
+                        tr {
+                            th scope="row" { (outlier.slide.id) @if outlier.slide.is_doubtful { " " span.badge.incomplete { "doubtful" } } }
+                            td { (quantity_of(outlier.quantity)) }
+                            td.number { (number_in(&outlier.quantity.unit, outlier.value)) }
+                            td.number { (fixed(outlier.z, 1)) }
+                        }
+                    } }
+                } }
+                (more(cohort.outliers.len(), "outliers.csv"))
+            }
+        }
+    }
+}
+
+fn batches(cohort: &Cohort<'_>) -> Markup {
+    let rare = cohort.batches.iter().filter(|batch| batch.p_corrected < RARE).count();
+    html! {
+        section {
+            h2 { "What depends on how slides were made" }
+            @if cohort.batches.is_empty() {
+                p { "Nothing to compare: the slides have one scale, and no column such as scanner, stain or date with several \
+                     values and several slides of one." }
+            } @else {
+                p { (grouped(rare as u64)) " of " (counted(cohort.batches.len(), "comparison"))
+                    " would be rare by chance (corrected p below " (RARE) ")." }
+                div.scroll { table {
+                    thead { tr {
+                        th { "Column" } th { "Quantity" } th.number { "Values" } th.number { "Slides" }
+                        th { "Lowest median" } th { "Highest median" } th.number { "p" } th.number { "Corrected p" }
+                    } }
+                    tbody { @for batch in cohort.batches.iter().take(MOST_LINES) {
+                        @let unit = &batch.quantity.unit;
+                        tr.rare[batch.p_corrected < RARE] {
+                            th scope="row" { (batch.column) }
+                            td { (quantity_of(batch.quantity)) }
+                            td.number { (batch.levels) }
+                            td.number { (grouped(batch.slides as u64)) }
+                            td { (batch.lowest.0) ": " (number_in(unit, batch.lowest.1)) }
+                            td { (batch.highest.0) ": " (number_in(unit, batch.highest.1)) }
+                            td.number { (probability(batch.p)) }
+                            td.number { (probability(batch.p_corrected)) }
+                        }
+                    } }
+                } }
+                (more(cohort.batches.len(), "batches.csv"))
+            }
+            p.note { "Ranks are compared between the values of a column (Kruskal and Wallis 1952) and the probabilities corrected for \
+                      their number (Holm 1979). A difference says that slides differ, not why: where patients or groups went to \
+                      different scanners, it may be theirs." }
+        }
+    }
+}
+
+fn probability(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
+}
+
+fn more(all: usize, file: &str) -> Markup {
+    html! {
+        @if all > MOST_LINES { p.note { (grouped((all - MOST_LINES) as u64)) " more are in " code { (file) } "." } }
+    }
+}
+
+fn methods() -> Markup {
+    html! {
+        details {
+            summary { "How to read this" }
+            p { "Each dot is a slide, the line the mean of a group's slides, the bar its interval of 95\u{a0}%: Student's, over slides. \
+                 It holds for slides that do not depend on each other and lie about the mean as a normal variable does: of few \
+                 slides it is a rough guide, and several slides of one patient make it too narrow for a group of patients. \
+                 Cells per mm² are over analysed tissue. " code { "cohort.csv" }
+                " has all quantities, also the counts of a group over its whole area (pooled); " code { "slides.csv" }
+                " has those of each slide with all columns that are known of it." }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::columns::Asked, super::columns::Columns, super::example::slide, *};
+
+    #[test]
+    fn the_page_shows_groups_outliers_and_batches_and_asks_for_nothing() {
+        let slides: Vec<_> = (0..12_u8)
+            .map(|place| {
+                let scanner = ["A <1>", "B"][usize::from(place % 2)];
+                let per_mm2 = if place == 11 {
+                    9000.0
+                } else {
+                    1000.0 + f64::from(place) * 9.0 + f64::from(place % 2) * 500.0
+                };
+                slide(
+                    &format!("s{place}"),
+                    &[("patient", ["P1", "P2", "P3"][usize::from(place / 4)]), ("scanner", scanner)],
+                    per_mm2,
+                )
+            })
+            .collect();
+        let columns = Columns::of(&slides, &Asked { by: &[], batch: &[] }).unwrap();
+        let html = page(&Cohort::new(&slides, &columns));
+        for expected in [
+            "Cohort of 12 slides",
+            "By patient",
+            "immune per mm²",
+            ">s11<",
+            "A &lt;1&gt;: ",
+            "would be rare by chance",
+        ] {
+            assert!(html.contains(expected), "{expected}: {html}");
+        }
+        for foreign in ["http://", "https://", "src=", "@import", "url(", "<script"] {
+            assert!(!html.contains(foreign), "the page asks for {foreign}");
+        }
+        assert_eq!(html.matches("<circle").count(), 3 * 12, "three quantities of each slide");
+        assert_eq!([probability(0.00001), probability(0.0432)], ["< 0.0001", "0.0432"]);
+    }
+}
