@@ -201,11 +201,56 @@ pub struct Info {
 /// On a CPU an int8 build of it is up to twice as fast. models/training/quantize.py
 /// makes one, calibrated on crops of your own tissue, and says what it costs:
 /// `python models/training/quantize.py --model M.onnx --crops FOLDER --out M.int8.onnx`.
+///
+/// With --try it also shows the model one field of a slide, as a run would, and draws its
+/// answer. --field writes the pixels of that field; what the model's own framework makes of
+/// them (a JSON file, see docs/models.md) can then be compared with --reference. The receipt
+/// that is printed can be appended to the TOML.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  slidemill model nuclei-he\n  \
+    slidemill model nuclei-he --try slide.svs -o try.png\n  \
+    slidemill model M.onnx --try slide.svs --field field.png --reference answers.json")]
 pub struct Model {
     /// ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg,
     /// nuclei-he-classes [default: nuclei-he]
     pub model: Option<PathBuf>,
+    /// Show it one field of this slide: the window with the most tissue
+    #[arg(long = "try", value_name = "SLIDE")]
+    pub slide: Option<PathBuf>,
+    /// The window whose centre is nearest to this place instead, px of level 0
+    #[arg(long, value_name = "X,Y", requires = "slide")]
+    pub at: Option<PlaceOnSlide>,
+    /// Picture to write: the field with the answer; PNG, or JPEG where it ends in .jpg
+    #[arg(short, long, value_name = "OUT.png", value_parser = picture_file(), requires = "slide")]
+    pub out: Option<PictureFile>,
+    /// File to write: the pixels that the model is given, as PNG
+    #[arg(long, value_name = "FIELD.png", requires = "slide")]
+    pub field: Option<PathBuf>,
+    /// Answers of the model's own framework to that field, to be compared with ours
+    #[arg(long, value_name = "REF.json", requires = "slide")]
+    pub reference: Option<PathBuf>,
+    /// Side of the field in px of the model's scale [default: as in a run]
+    #[arg(long, value_name = "PX", requires = "slide")]
+    pub window: Option<u32>,
+    /// Microns per pixel of level 0, for a slide that does not say it
+    #[arg(long, value_name = "X", requires = "slide")]
+    pub mpp: Option<GivenMpp>,
+}
+
+/// A place on the slide, in px of level 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlaceOnSlide(pub Level0Point);
+
+impl std::str::FromStr for PlaceOnSlide {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<Vec<f64>, _> = text.split(',').map(|part| part.trim().parse::<f64>()).collect();
+        match numbers.as_deref() {
+            Ok(&[x, y]) if x.is_finite() && y.is_finite() => Ok(Self(Level0Point::new(x, y))),
+            _ => Err(format!("{text:?}, expected X,Y in px of level 0, such as 4096,2048")),
+        }
+    }
 }
 
 /// Draw the tissue mask and the planned windows over the slide.

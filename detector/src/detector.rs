@@ -1,6 +1,6 @@
 //! The contract of every detector: a batch of windows in, detections out.
 
-use wsi_types::{Detection, Mpp, WindowIndex};
+use wsi_types::{ClassMap, Detection, Mpp, WindowIndex};
 
 use crate::{DetectorError, Manifest, WindowFault};
 
@@ -76,13 +76,15 @@ pub struct WindowResult {
     pub outcome: Result<Vec<Detection>, WindowFault>,
     /// `true` if the model gave as many answers as it can: objects may be missing.
     pub is_full: bool,
+    /// The class at each place, from a model that finds areas; it has no detections then.
+    pub map: Option<ClassMap>,
 }
 
 impl WindowResult {
     /// Result of a window in which the model could report all that it saw: not full.
     #[must_use]
     pub fn new(window: WindowIndex, outcome: Result<Vec<Detection>, WindowFault>) -> Self {
-        Self { window, outcome, is_full: false }
+        Self { window, outcome, is_full: false, map: None }
     }
 }
 

@@ -161,6 +161,12 @@ pub enum DetectorError {
         /// Name of the thread.
         thread: &'static str,
     },
+    /// Answers of another program that ours cannot be compared with.
+    #[error("the reference cannot be used: {reason}")]
+    Reference {
+        /// Reason, in words.
+        reason: String,
+    },
     /// Any of these, about this file.
     #[error("{source}: {}", path.display())]
     File {
@@ -244,6 +250,12 @@ pub enum WindowFault {
         /// Score as answered.
         score: f32,
     },
+    /// A class number that is none.
+    #[error("the model answered {number} as a class number, expected whole numbers from 0 on")]
+    ClassNumber {
+        /// Number as answered.
+        number: f32,
+    },
     /// Detections of a window's pieces that could not be merged into one answer.
     #[error("the pieces of the window cannot be merged: {reason}")]
     Pieces {
@@ -267,6 +279,7 @@ impl WindowFault {
             | Self::NoOutput
             | Self::Shape { .. }
             | Self::BoxesInPx { .. }
+            | Self::ClassNumber { .. }
             | Self::ScoreRange { .. } => true,
         }
     }
@@ -289,7 +302,11 @@ impl std::fmt::Display for Shapes<'_> {
         writeln!(f, "  yolov5    [B, N, {}], where a TOML beside the model says so", rows + 1)?;
         writeln!(f, "  detr      [B, Q, {rows}], where the model or a TOML beside it says so")?;
         writeln!(f, "  detr      pred_boxes [B, Q, 4] and logits [B, Q, {classes}], or dets and labels")?;
-        write!(f, "  detr-final boxes [B, K, 4], scores and labels [B, K], or dets [B, K, 5] and labels")
+        writeln!(f, "  detr-final boxes [B, K, 4], scores and labels [B, K], or dets [B, K, 5] and labels")?;
+        write!(
+            f,
+            "  points, semantic [B, {classes} or more, rows, columns], where a TOML beside the model says which"
+        )
     }
 }
 

@@ -10,8 +10,10 @@ mod onnx;
 mod pieces;
 mod points;
 pub mod pump;
+mod reference;
 mod report;
 pub mod scripted;
+mod semantic;
 mod terms;
 pub mod yolo;
 
@@ -22,6 +24,7 @@ pub use manifest::{ClassInfo, Manifest};
 pub use onnx::{DeviceState, OnnxDetector, SessionSettings, devices};
 pub use pieces::{InPieces, Piece, PieceRect, Pieces, Stitch, overlap_for};
 pub use pump::{Done, Pump, Received};
+pub use reference::{Reference, ReferenceObject};
 pub use report::{ModelReport, describe, describe_bytes};
 pub use scripted::{BlobDetector, ScriptedDetector};
 pub use terms::MergeTerms;

@@ -4,19 +4,22 @@
 //! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
 //! `conf`, `nms_iou`, `cross_class_iou`, `licence`, `attribution` are ours), and a TOML beside it.
 
+mod channels;
 mod evidence;
 mod file;
 mod head;
 mod literal;
 mod named;
+mod parity;
 mod points;
 mod read;
+mod semantic;
 
 use serde::{Deserialize, Serialize};
 use wsi_types::{ModelClass, Mpp};
 
-pub use self::points::Points;
 pub(crate) use self::{file::ManifestFile, read::manifest_of};
+pub use self::{parity::Parity, points::Points, semantic::Semantic};
 
 /// The contract of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +42,8 @@ pub struct Manifest {
     pub head_source: HeadSource,
     /// Settings for making objects of its maps; of a head of points only.
     pub points: Option<Points>,
+    /// Settings for making a class map of its scores; of a semantic head only.
+    pub semantic: Option<Semantic>,
     /// Classes it tells apart; at least one, in the order of [`ModelClass`].
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
@@ -71,6 +76,8 @@ pub struct Manifest {
     pub precision: Precision,
     /// SHA-256 of the ONNX file, 64 hex digits; empty for a detector without one.
     pub sha256: String,
+    /// Receipt of a comparison with its framework.
+    pub parity: Option<Parity>,
 }
 
 impl Manifest {
@@ -96,6 +103,7 @@ impl Manifest {
             head: Head::Detect,
             head_source: HeadSource::Stated,
             points: None,
+            semantic: None,
             classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),
             mpp,
             max_object_um: None,
@@ -112,6 +120,7 @@ impl Manifest {
             opset: None,
             precision: Precision::Fp32,
             sha256: String::new(),
+            parity: None,
         }
     }
 
@@ -181,6 +190,8 @@ pub enum Task {
     Detect,
     /// Boxes with an outline each.
     Segment,
+    /// The class of each place: areas, and no objects.
+    Areas,
 }
 
 /// Layout of a model's answers; `nc` is the number of classes. Layouts are in [`crate::yolo`].
@@ -225,6 +236,11 @@ pub enum Head {
         /// Function that turns their values into probabilities.
         activation: Activation,
     },
+    /// Maps `[B, K, rows, columns]` of a score per class, or one of class numbers: the class of each place of the window.
+    Semantic {
+        /// Function that turns scores into probabilities; `None` for class numbers.
+        scores: Option<Activation>,
+    },
 }
 
 impl Head {
@@ -238,7 +254,8 @@ impl Head {
             | Self::DetrRows
             | Self::Detr { .. }
             | Self::DetrFinal { .. }
-            | Self::Points { .. } => 0,
+            | Self::Points { .. }
+            | Self::Semantic { .. } => 0,
             Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
         }
     }
@@ -252,8 +269,18 @@ impl Head {
             | Self::DetrRows
             | Self::Detr { .. }
             | Self::DetrFinal { .. } => true,
-            Self::Detect | Self::Segment { .. } | Self::Objectness { .. } | Self::Points { .. } => false,
+            Self::Detect
+            | Self::Segment { .. }
+            | Self::Objectness { .. }
+            | Self::Points { .. }
+            | Self::Semantic { .. } => false,
         }
+    }
+
+    /// `true` if it answers the class of each place, and no objects.
+    #[must_use]
+    pub fn is_semantic(self) -> bool {
+        matches!(self, Self::Semantic { .. })
     }
 
     /// `true` if it may answer several times for one object, so that boxes that agree are one.
@@ -333,6 +360,8 @@ impl std::fmt::Display for Head {
             Self::DetrFinal { joined: false } => f.write_str("detr-final"),
             Self::DetrFinal { joined: true } => f.write_str("detr-final, scores with boxes"),
             Self::Points { activation } => write!(f, "points, {activation}"),
+            Self::Semantic { scores: Some(activation) } => write!(f, "semantic, {activation}"),
+            Self::Semantic { scores: None } => f.write_str("semantic, class numbers"),
         }
     }
 }

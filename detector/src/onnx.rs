@@ -20,7 +20,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 use wsi_types::WindowIndex;
 
 pub use self::devices::{DeviceState, devices};
-pub(crate) use self::load::{Model, read_manifest_beside, read_model};
+pub(crate) use self::load::{Model, read_contract, read_manifest_beside, read_model};
 pub use self::session::SessionSettings;
 use self::{output::Output, run::Lane, session::OrtRunner};
 use crate::{
@@ -250,8 +250,8 @@ impl RawAnswers {
         let places: Range<usize> = 0..part.windows.len();
         std::iter::zip(&part.windows, places)
             .map(|(&window, place)| match self.decoder.window(&views, place, self.width, self.height) {
-                Ok(Found { detections, is_full }) => {
-                    WindowResult { window, outcome: Ok(detections), is_full }
+                Ok(Found { detections, is_full, map }) => {
+                    WindowResult { window, outcome: Ok(detections), is_full, map }
                 }
                 Err(fault) => WindowResult::new(window, Err(fault)),
             })

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use wsi_types::{Detection, WindowIndex};
+use wsi_types::{CentreCrop, ClassMap, Detection, Steps, WindowIndex};
 
 use crate::{Answers, BatchView, Detector, DetectorError, Manifest, WindowFault, WindowResult};
 
@@ -83,6 +83,36 @@ impl Pieces {
     #[must_use]
     pub fn rects(&self) -> &[PieceRect] {
         &self.rects
+    }
+
+    /// The map of the window, of places as large as those of `first`, out of the maps of all pieces in order; `None` where
+    /// they do not fit.
+    fn joined(&self, first: &ClassMap, maps: &[&ClassMap]) -> Option<ClassMap> {
+        let size = (first.columns(), first.rows());
+        if maps.len() != self.rects.len() || maps.iter().any(|map| (map.columns(), map.rows()) != size) {
+            return None;
+        }
+        let piece = self.rects.first()?;
+        let px = first.px_per_place(piece.width as u32, piece.height as u32)? as usize;
+        let (width, height) = self.window;
+        if !width.is_multiple_of(px) || !height.is_multiple_of(px) {
+            return None;
+        }
+        let across = CentreCrop::new(self.rects.iter().map(|rect| rect.left as i64), piece.width as i64);
+        let down = CentreCrop::new(self.rects.iter().map(|rect| rect.top as i64), piece.height as i64);
+        let (columns, steps) = (width / px, Steps(px as i64));
+        let mut places = vec![None; columns * (height / px)];
+        for (rect, map) in self.rects.iter().zip(maps) {
+            let seen = map.places();
+            let (left, top) = (rect.left as i64, rect.top as i64);
+            for row in steps.centred_in(&down.part(top)) {
+                let from = steps.place_in(row, top, steps) * map.columns() as usize;
+                for column in steps.centred_in(&across.part(left)) {
+                    places[row * columns + column] = seen[from + steps.place_in(column, left, steps)];
+                }
+            }
+        }
+        ClassMap::from_places(u32::try_from(columns).ok()?, places)
     }
 
     /// Copies the pieces of each window, one after the other, behind `out`.
@@ -202,14 +232,46 @@ impl Answers for PieceAnswers {
         let by_window = windows.into_iter().map(|window| {
             let seen: Vec<WindowResult> = results.by_ref().take(pieces.rects.len()).collect();
             let is_full = seen.iter().any(|result| result.is_full);
-            let (width, height) = pieces.window;
-            let outcome = with_places(&pieces, seen).and_then(|all| {
-                stitch.stitch(width, height, all).map_err(|reason| WindowFault::Pieces { reason })
-            });
-            WindowResult { window, outcome, is_full }
+            match whole_map(&pieces, &seen) {
+                Some(Ok(map)) => WindowResult { map: Some(map), ..WindowResult::new(window, Ok(Vec::new())) },
+                Some(Err(fault)) => WindowResult::new(window, Err(fault)),
+                None => {
+                    let outcome = stitched(&pieces, stitch.as_ref(), seen);
+                    WindowResult { is_full, ..WindowResult::new(window, outcome) }
+                }
+            }
         });
         by_window.collect()
     }
+}
+
+/// The detections of a window; the first fault of a piece fails it.
+fn stitched(
+    pieces: &Pieces,
+    stitch: &dyn Stitch,
+    seen: Vec<WindowResult>,
+) -> Result<Vec<Detection>, WindowFault> {
+    let (width, height) = pieces.window;
+    let all = with_places(pieces, seen)?;
+    stitch.stitch(width, height, all).map_err(|reason| WindowFault::Pieces { reason })
+}
+
+/// The class map of a window out of those of its pieces, each of which decides its centre; `None` if the model answers
+/// detections. The first fault of a piece fails the window.
+fn whole_map(pieces: &Pieces, seen: &[WindowResult]) -> Option<Result<ClassMap, WindowFault>> {
+    let maps: Vec<&ClassMap> = seen.iter().filter_map(|result| result.map.as_ref()).collect();
+    let first = *maps.first()?;
+    let fault = seen.iter().find_map(|result| result.outcome.as_ref().err());
+    if let Some(fault) = fault {
+        return Some(Err(fault.clone()));
+    }
+    let joined = pieces.joined(first, &maps);
+    Some(joined.ok_or_else(|| {
+        WindowFault::Pieces {
+            reason: "their class maps are not of one size, or the window is no whole number of their places"
+                .to_owned(),
+        }
+    }))
 }
 
 /// The pieces with their detections; the first fault fails the window.
@@ -221,7 +283,7 @@ fn with_places(pieces: &Pieces, seen: Vec<WindowResult>) -> Result<Vec<Piece>, W
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use wsi_types::WindowBox;
+    use wsi_types::{ModelClass, WindowBox};
 
     use super::*;
     use crate::{BlobDetector, ScriptedDetector};
@@ -292,6 +354,55 @@ mod tests {
         let results = lane.infer(batch).unwrap().decode();
         assert!(results[0].is_full && !results[1].is_full);
         assert_eq!(results[2].outcome, Err(WindowFault::NoOutput));
+    }
+
+    /// Says at each place of 2 px how bright it is, and at the borders of its input something else.
+    struct Bright(Manifest);
+
+    impl Detector for Bright {
+        fn manifest(&self) -> &Manifest {
+            &self.0
+        }
+        fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
+            let (columns, rows) = (batch.width / 2, batch.height / 2);
+            let answers = batch.iter().map(|(window, pixels)| {
+                let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
+                let classes = places.map(|(column, row)| {
+                    let is_border = column == 0 || row == 0 || column + 1 == columns || row + 1 == rows;
+                    let class = pixels[(row * 2 * batch.width + column * 2) * 3];
+                    (!is_border).then_some(ModelClass(class.into()))
+                });
+                let map = ClassMap::from_places(columns as u32, classes);
+                WindowResult { map, ..WindowResult::new(window, Ok(vec![])) }
+            });
+            Ok(answers.collect())
+        }
+        fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
+            vec![self]
+        }
+    }
+
+    #[test]
+    fn the_map_of_a_window_is_that_of_the_centres_of_its_pieces() {
+        let (width, height) = (28, 20);
+        let mut pixels = vec![0; width * height * 3];
+        for (place, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+            pixel[0] = (place * 7 % 251) as u8;
+        }
+        let pieces = Pieces::new((width, height), (12, 12), 4, 2).unwrap();
+        let bright = Box::new(Bright(Manifest::without_model("bright", &["a"], None)));
+        let mut detector = InPieces::new(bright, pieces, Arc::new(Moved));
+        let batch = BatchView { height, width, windows: &[WindowIndex(4)], pixels: &pixels };
+        let result = detector.detect(batch).unwrap().remove(0);
+        let expected = (0..height / 2).flat_map(|row| (0..width / 2).map(move |column| (column, row)));
+        let expected: Vec<_> = expected
+            .map(|(column, row)| {
+                let is_border = column == 0 || row == 0 || column + 1 == width / 2 || row + 1 == height / 2;
+                let class = (row * 2 * width + column * 2) * 7 % 251;
+                (!is_border).then_some(ModelClass(class as u16))
+            })
+            .collect();
+        assert_eq!((result.outcome, result.map.unwrap().places()), (Ok(vec![]), expected));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::{fmt, path::Path};
 
 use crate::{
     DetectorError, Manifest,
-    manifest::{Activation, Background, Dim, Head, HeadSource, ManifestFile, Precision, Task},
-    onnx::{Model, read_manifest_beside, read_model},
+    manifest::{Activation, Background, Dim, Element, Head, HeadSource, ManifestFile, Precision, Task},
+    onnx::{Model, read_contract, read_manifest_beside, read_model},
 };
 
 /// A model's contract as understood. Its [`Display`](fmt::Display) is the text of `slidemill model`.
@@ -17,6 +17,8 @@ pub struct ModelReport {
     pub bytes: u64,
     /// Notes on what is not wrong but should be known before a run.
     pub notes: Vec<String>,
+    /// Facts that neither the file nor its TOML states, and why they are taken to be so.
+    pub assumed: Vec<String>,
 }
 
 /// Reads the contract of a model file and of the TOML beside it. Needs no runtime and no device.
@@ -42,8 +44,36 @@ pub fn describe_bytes(name: &str, model: &[u8], manifest: &str) -> Result<ModelR
 }
 
 fn report(bytes: &[u8], file: &ManifestFile, name: &str) -> Result<ModelReport, DetectorError> {
-    let manifest = Model::read(bytes, file, name)?.manifest;
-    Ok(ModelReport { notes: notes(&manifest), bytes: bytes.len() as u64, manifest })
+    let (proto, manifest) = read_contract(bytes, file, name)?;
+    // Its input must take what is put in front of it.
+    Model::read(bytes, file, name)?;
+    let metadata: Vec<&str> = proto.metadata_props.iter().map(|entry| entry.key.as_str()).collect();
+    let assumed = assumed(&manifest, file, &metadata);
+    Ok(ModelReport { notes: notes(&manifest), assumed, bytes: bytes.len() as u64, manifest })
+}
+
+/// Facts that neither the TOML nor the keys of the model's metadata state, and why they are taken to be so.
+fn assumed(manifest: &Manifest, file: &ManifestFile, metadata: &[&str]) -> Vec<String> {
+    let mut assumed = Vec::new();
+    if !matches!(manifest.head_source, HeadSource::Stated | HeadSource::Export) {
+        assumed.push(format!("head: {}, {}", manifest.head, manifest.head_source));
+    }
+    let has_scores = !manifest.head.is_semantic();
+    if has_scores && file.conf.is_none() && !metadata.contains(&"conf") {
+        assumed.push(format!("conf: {}, the default of Ultralytics", manifest.conf));
+    }
+    if manifest.head.has_duplicates() && file.nms_iou.is_none() && !metadata.contains(&"nms_iou") {
+        assumed.push(format!("nms_iou: {}, the default of Ultralytics", manifest.nms_iou));
+    }
+    if file.stride.is_none() && !metadata.contains(&"stride") && manifest.fixed_input().is_none() {
+        assumed.push(format!("stride: {} px, which is that of most models", manifest.stride));
+    }
+    if file.input.mean.is_none() && file.input.scale.is_none() && manifest.input.element != Element::U8 {
+        assumed.push(format!("pixels: {}, as makers of this kind give them", manifest.normalisation));
+    } else if file.input.colour_order.is_none() {
+        assumed.push("colour_order: rgb, as most frameworks read pictures".to_owned());
+    }
+    assumed
 }
 
 /// Returns notes on what should be known before a run.
@@ -55,10 +85,15 @@ fn notes(manifest: &Manifest) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if manifest.max_object_um.is_none() {
+    if manifest.max_object_um.is_none() && !manifest.head.is_semantic() {
         notes.push("it does not say its largest object: --overlap auto cannot be used".to_owned());
     }
     notes.extend(limit_note(manifest));
+    if manifest.parity.as_ref().is_some_and(|parity| parity.model_sha256 != manifest.sha256) {
+        notes.push(
+            "its [parity] is the receipt of another file: compare it again with --reference".to_owned(),
+        );
+    }
     if manifest.points.is_some() {
         notes.push(
             "it says where objects are, not how large: boxes and areas of its cells are nominal, of points.diameter_um"
@@ -134,6 +169,9 @@ impl fmt::Display for ModelReport {
         if let Some(points) = &m.points {
             line("points", points)?;
         }
+        if let Some(semantic) = &m.semantic {
+            line("areas", semantic)?;
+        }
         for name in &m.unread {
             line("output", &format!("{name} is not read"))?;
         }
@@ -154,6 +192,9 @@ impl fmt::Display for ModelReport {
                 class.colour.map(|[r, g, b]| format!(", #{r:02x}{g:02x}{b:02x}")).unwrap_or_default();
             line("", &format!("{number} {}{conf}{colour}", class.name))?;
         }
+        if let Some(parity) = &m.parity {
+            line("parity", parity)?;
+        }
         for note in &self.notes {
             line("note", note)?;
         }
@@ -170,6 +211,7 @@ fn task_line(m: &Manifest) -> &'static str {
     match m.task {
         Task::Detect => "detect: boxes",
         Task::Segment => "segment: boxes with an outline each",
+        Task::Areas => "areas: the class of each place, which become regions",
     }
 }
 
@@ -198,6 +240,14 @@ fn head_line(head: Head, classes: usize) -> String {
         Head::Points { activation } => {
             let values = if activation == Activation::None { "probabilities" } else { "through a sigmoid" };
             format!("[B, K, rows, columns]: maps whose peaks are objects, {values}")
+        }
+        Head::Semantic { scores: None } => "[B, rows, columns]: class numbers".to_owned(),
+        Head::Semantic { scores: Some(activation) } => {
+            let values = match activation {
+                Activation::None => "probabilities".to_owned(),
+                raw => format!("through a {raw}"),
+            };
+            format!("[B, K, rows, columns]: a place is of the class of its largest map, {values}")
         }
         Head::DetrFinal { joined: true } => {
             "[B, K, 5]: two corners in px and a score; labels [B, K]".to_owned()

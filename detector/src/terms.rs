@@ -6,7 +6,7 @@ use wsi_types::{ModelFacts, Mpp};
 
 use crate::{
     Manifest,
-    manifest::{Head, Normalisation, Points},
+    manifest::{Head, Normalisation, Points, Semantic},
 };
 
 /// The part of a [`Manifest`] that decides what is found. A window ledger holds it, so that raw detections can be merged
@@ -39,6 +39,9 @@ pub struct MergeTerms {
     /// Settings for making objects of its maps; of a head of points only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<Points>,
+    /// Settings for making a class map of its scores; of a semantic head only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub semantic: Option<Semantic>,
     /// Layout of its answers.
     pub head: Head,
     /// Arithmetic that turns bytes into its tensor.
@@ -68,6 +71,7 @@ impl Manifest {
             fixed_input: self.fixed_input(),
             piece_overlap_px: self.piece_overlap_px,
             points: self.points.clone(),
+            semantic: self.semantic.clone(),
             head: self.head,
             normalisation: self.normalisation,
         }

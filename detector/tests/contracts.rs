@@ -40,6 +40,15 @@ fn reference(name: &str) -> Reference {
     serde_json::from_slice(&std::fs::read(path(name).with_extension("json")).unwrap()).unwrap()
 }
 
+/// A class map as the framework itself makes it.
+#[derive(Deserialize)]
+struct MapReference {
+    framework: String,
+    side: usize,
+    columns: u32,
+    classes: Vec<Option<u16>>,
+}
+
 /// The picture of `models/contracts/contract.py`.
 fn picture(side: usize) -> Vec<u8> {
     (0..side * side * 3).map(|place| ((place * 2_654_435_761) >> 13) as u8).collect()
@@ -87,6 +96,61 @@ fn boxes_and_scores_are_those_of_their_framework() {
         assert!(ours.len() == theirs.len() && classes.eq(theirs.iter().map(|row| row.class)), "{name}");
         assert!(worst <= MOST, "{name}: {worst}");
     }
+}
+
+#[test]
+fn the_class_of_each_place_is_that_of_its_framework() {
+    let bytes = std::fs::read(path("segformer").with_extension("json")).unwrap();
+    let MapReference { framework, side, columns, classes } = serde_json::from_slice(&bytes).unwrap();
+    let Some(result) = answer("segformer", side, 0.0) else { return };
+    let map = result.map.unwrap();
+    let ours: Vec<Option<u16>> = map.places().into_iter().map(|class| class.map(|class| class.0)).collect();
+    assert_eq!((result.outcome, map.columns(), ours.len()), (Ok(vec![]), columns, classes.len()));
+    let other = ours.iter().zip(&classes).filter(|(ours, theirs)| ours != theirs).count();
+    eprintln!("segformer of {framework}: {} places, {other} of another class", ours.len());
+    assert_eq!(other, 0);
+    let report = describe(&path("segformer")).unwrap();
+    assert_eq!(report.manifest.head, Head::Semantic { scores: Some(Activation::Softmax) });
+    assert!(
+        report.bytes <= 200_000 && report.to_string().contains("a place is of the class of its largest map")
+    );
+}
+
+#[test]
+fn class_maps_are_asked_for_what_their_numbers_do_not_say() {
+    let beside = tempfile::tempdir().unwrap();
+    let bare = beside.path().join("segformer.onnx");
+    std::fs::copy(path("segformer"), &bare).unwrap();
+    let manifest = std::fs::read_to_string(path("segformer").with_extension("toml")).unwrap();
+    let said = |wanted: &str, instead: &str| {
+        assert!(manifest.contains(wanted), "{wanted}");
+        std::fs::write(bare.with_extension("toml"), manifest.replace(wanted, instead)).unwrap();
+        describe(&bare).map(|report| report.manifest.semantic.unwrap()).map_err(|error| error.to_string())
+    };
+    let first = said("mpp", "mpp").unwrap();
+    assert_eq!((first.channels, first.least_probability), (vec![1, 2, 3], 0.0));
+    let section = "stride = 4\n[semantic]\nchannels = [3, 0, 1]\nleast_probability = 0.25";
+    let named = said("background = \"first\"", "").map(|_| ()).unwrap_err();
+    assert!(
+        named.contains("there are 4 maps for 3 classes, and nothing says which is of no class"),
+        "{named}"
+    );
+    for (wanted, instead, expected) in [
+        ("activation = \"softmax\"", "", "activation: is missing: nothing says what the numbers of logits"),
+        ("activation = \"softmax\"", "activation = \"none\"", "semantic.least_probability: is missing"),
+        ("background = \"first\"", "background = \"none\"", "makes 3 maps for 3 classes, but there are 4"),
+        ("stride = 4", section, "is first, but semantic.channels names the map of each class"),
+        ("stride = 4", "stride = 4\n[semantic]\nleast_probability = 1.5", "is 1.5, expected 0 to below 1"),
+        ("stride = 4", "stride = 4\n[semantic]\nleast = 0.5", "semantic.least: unknown key"),
+        ("head = \"semantic\"", "head = \"points\"", "activation: is softmax"),
+    ] {
+        let message = said(wanted, instead).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    let of_channels = manifest.replace("background = \"first\"", "").replace("stride = 4", section);
+    std::fs::write(bare.with_extension("toml"), of_channels).unwrap();
+    let semantic = describe(&bare).unwrap().manifest.semantic.unwrap();
+    assert_eq!((semantic.channels, semantic.least_probability), (vec![3, 0, 1], 0.25));
 }
 
 #[test]

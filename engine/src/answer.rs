@@ -7,10 +7,12 @@ use std::{
 
 use merger::{
     Cell, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
-    fusion::{Context, apply_context, fuse_scales},
+    fusion::{Context, FusionSettings, apply_context, fuse_scales},
 };
 use tiler::{Survey, TissueMask};
-use wsi_types::{ClassId, DetectorIndex, DrawnRegion, Level0Box, Level0Px, Mpp, WindowKey, wording::fixed};
+use wsi_types::{
+    ClassId, DetectorIndex, DrawnRegion, Level0Box, Level0Px, Mpp, Score, WindowKey, wording::fixed,
+};
 
 use dataset::{Coverage, FailureCount, Outcome, ROI, ThresholdCount, WindowCounts, wording::counted};
 
@@ -56,16 +58,19 @@ impl SlideAnswer {
             WindowCounts { planned: survey.windows(), done, failed: failed.len(), unread, full: full.len() };
         let audits: Vec<_> = each.iter().map(|of| audit_seams(&of.layout, &of.cells)).collect();
         let of_detectors = each.iter().map(|of| of.cells.len() as u64).collect();
+        let of_windows = seen_boxes(&each, rules, &failed);
+        let coarse: Vec<String> = each.iter().filter_map(|of| of.coarse.clone()).collect();
         let mut found = Found::new(survey, each, rules);
+        let seen = seen(survey, &failed, &of_windows);
         let regions = match outcome(windows) {
             Outcome::Failed => Vec::new(),
-            Outcome::Done | Outcome::Partial => found.regions(survey, &failed, rules),
+            Outcome::Done | Outcome::Partial => found.regions(survey, of_windows, rules),
         };
-        let seen = seen(survey, &failed);
         Self {
             warnings: full_windows(full)
                 .into_iter()
                 .chain(warnings(&audits, &found.grid, rules))
+                .chain(coarse)
                 .chain(unseen_interest(survey, seen.as_deref(), &regions))
                 .collect(),
             coverage: coverage(survey, seen.as_deref()),
@@ -111,7 +116,8 @@ fn outcome(windows: WindowCounts) -> Outcome {
 /// Findings of all detectors, as one.
 struct Found {
     cells: Vec<Cell>,
-    painter: RegionPainter,
+    /// Areas of detections, then those of each detector's class maps.
+    painters: Vec<RegionPainter>,
     dropped: BTreeMap<String, u64>,
     /// Where the regions are painted.
     grid: RegionGrid,
@@ -124,17 +130,20 @@ impl Found {
         let grid = RegionGrid::over(&survey.extent(), survey.scale.mpp);
         let mut found = Self {
             cells: Vec::new(),
-            painter: RegionPainter::new(grid.frame, grid.size),
+            painters: Vec::new(),
             dropped: BTreeMap::new(),
             grid,
             slide_key: each.first().map_or(0, |first| first.layout.slide_key()),
         };
         let mut scales = Vec::with_capacity(each.len());
-        for OfDetector { cells, painter, dropped, .. } in each {
+        let mut of_detections = RegionPainter::new(grid.frame, grid.size);
+        for OfDetector { cells, painter, areas, dropped, .. } in each {
             dropped.into_iter().for_each(|(reason, count)| found.note(reason, count));
-            found.painter.absorb(painter);
+            of_detections.absorb(painter);
+            found.painters.extend(areas);
             scales.push(cells);
         }
+        found.painters.insert(0, of_detections);
         found.fuse(scales, survey, rules);
         for (measure, count) in rules.filter.apply(&mut found.cells, survey.scale.mpp) {
             found.note(&format!("cell filtered by {measure}"), count);
@@ -145,19 +154,13 @@ impl Found {
         found
     }
 
-    /// Regions of a slide of which something was seen; each cell notes its own.
-    fn regions(
-        &mut self,
-        survey: &Survey,
-        failed: &[(WindowKey, String)],
-        rules: &SlideRules,
-    ) -> Vec<Region> {
-        let seen = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, failed));
+    /// Regions of a slide of which something was `seen`, by each detector; each cell notes its own.
+    fn regions(&mut self, survey: &Survey, seen: Vec<Vec<Level0Box>>, rules: &SlideRules) -> Vec<Region> {
         let sources = Sources {
             tissue: &survey.mask,
             interest: survey.interest.as_deref().unwrap_or_default(),
-            painted: &self.painter,
-            seen: seen.collect(),
+            painted: &self.painters,
+            seen,
             grid: self.grid,
             class_names: &rules.class_names,
             slide_key: self.slide_key,
@@ -167,13 +170,14 @@ impl Found {
 
     /// Makes one list of the cells of all detectors.
     fn fuse(&mut self, mut scales: Vec<Vec<Cell>>, survey: &Survey, rules: &SlideRules) {
-        if scales.len() < 2 {
-            self.cells = scales.pop().unwrap_or_default();
+        let has_cells = rules.each.iter().filter(|detector| !detector.is_semantic).count();
+        if scales.len() < 2 || has_cells < 2 && rules.fuse.scores().is_some() {
+            self.cells = scales.into_iter().flatten().collect();
             return;
         }
         let before: u64 = scales.iter().map(|cells| cells.len() as u64).sum();
         if rules.fuse.scores().is_some() {
-            let all = fuse_scales(&scales, survey.scale.mpp, &rules.fusion);
+            let all = fuse_scales(&scales, survey.scale.mpp, &fusion_of_cells(rules));
             let views: u64 = all.iter().map(|fused| fused.scores.iter().flatten().count() as u64).sum();
             self.note("the same cell of another detector", views - all.len() as u64);
             self.note("fused, below the least score", before - views);
@@ -187,9 +191,13 @@ impl Found {
 
     /// Lets the regions of the further detectors weigh the cells of the first.
     fn weigh_by_context(&mut self, rules: &SlideRules) {
-        let regions = self.painter.regions(|class| class.0.to_string(), &rules.region, self.slide_key);
+        let painters = self.painters.iter();
+        let regions: Vec<Region> = painters
+            .flat_map(|painter| painter.regions(|class| class.0.to_string(), &rules.region, self.slide_key))
+            .collect();
+        // Areas of class maps have no score: they are there.
         let contexts: Vec<Context> =
-            regions.iter().map(|region| Context { score: region.score.unwrap_or_default() }).collect();
+            (regions.iter()).map(|region| Context { score: region.score.unwrap_or(Score::ONE) }).collect();
         let (weight, outside) = (rules.context_weight, rules.context_outside);
         // Without a threshold of its own, what context leaves nothing of is gone.
         let least = rules.fusion.min_score.max(f32::MIN_POSITIVE);
@@ -204,7 +212,10 @@ impl Found {
         let before = self.cells.len();
         self.cells.retain(|cell| finder.holds(cell.centroid));
         self.note("outside of the regions of interest", (before - self.cells.len()) as u64);
-        self.painter.keep_within(&self.grid.within(interest));
+        for painter in &mut self.painters {
+            let (frame, size) = painter.grid();
+            painter.keep_within(&RegionGrid { frame, size }.within(interest));
+        }
     }
 
     /// Counts what went for a reason.
@@ -213,6 +224,17 @@ impl Found {
             *self.dropped.entry(reason.to_owned()).or_default() += count;
         }
     }
+}
+
+/// The settings of fusion, in which detectors that answer class maps have no say.
+fn fusion_of_cells(rules: &SlideRules) -> FusionSettings {
+    let mut settings = rules.fusion.clone();
+    for (weight, detector) in settings.weights.iter_mut().zip(&rules.each) {
+        if detector.is_semantic {
+            *weight = 0.0;
+        }
+    }
+    settings
 }
 
 /// Words of the warning of windows in which objects may be missing.
@@ -283,22 +305,30 @@ fn count_failures(failed: &[(WindowKey, String)]) -> Vec<FailureCount> {
     counts
 }
 
-/// Windows of one detector with a result, on level 0.
-fn seen_boxes(survey: &Survey, detector: DetectorIndex, failed: &[(WindowKey, String)]) -> Vec<Level0Box> {
+/// Per detector: the parts of the slide that its windows with a result saw, or decided if it answers class maps.
+fn seen_boxes(
+    each: &[OfDetector],
+    rules: &SlideRules,
+    failed: &[(WindowKey, String)],
+) -> Vec<Vec<Level0Box>> {
     let failed: BTreeSet<WindowKey> = failed.iter().map(|(key, _)| *key).collect();
-    let windows = survey.plans[detector.place()].windows().iter();
-    let seen = windows.filter(|window| !failed.contains(&WindowKey::new(detector, window.index)));
-    seen.map(wsi_types::Window::level0_box).collect()
+    let of_detectors = DetectorIndex::all(each.len()).zip(each).zip(&rules.each);
+    let boxes = of_detectors.map(|((detector, of), rules)| {
+        let windows = of.layout.windows().iter();
+        let seen = windows.filter(|window| !failed.contains(&WindowKey::new(detector, window.index)));
+        seen.map(|window| window.on_level0(if rules.is_semantic { &window.core } else { &window.rect }))
+            .collect()
+    });
+    boxes.collect()
 }
 
 /// The px of the mask that each detector saw in at least one window with a result; `None` when all was planned and no
 /// window failed.
-fn seen(survey: &Survey, failed: &[(WindowKey, String)]) -> Option<Vec<bool>> {
+fn seen(survey: &Survey, failed: &[(WindowKey, String)], boxes: &[Vec<Level0Box>]) -> Option<Vec<bool>> {
     if failed.is_empty() && survey.is_planned_whole {
         return None;
     }
-    let boxes = DetectorIndex::all(survey.plans.len()).map(|of| seen_boxes(survey, of, failed));
-    let each = boxes.map(|boxes| seen_px(&survey.mask, &boxes));
+    let each = boxes.iter().map(|boxes| seen_px(&survey.mask, boxes));
     each.reduce(|all, next| all.iter().zip(next).map(|(&all, next)| all && next).collect())
 }
 
@@ -535,6 +565,72 @@ mod tests {
         assert_eq!((kinds, answer.cells.len()), (vec!["tissue", "gland"], 1));
         assert_eq!(answer.dropped["part of a region"], 1);
         assert_eq!(class_counts(&answer.cells, &rules), BTreeMap::from([("cell".into(), 1)]));
+    }
+
+    /// Rules for detectors of cells and of areas, in the order of `semantic`; areas as they are.
+    fn rules_with_areas(semantic: &[bool]) -> SlideRules {
+        let exact = RunOptions {
+            region_closing_um: Some(0.0),
+            region_opening_um: Some(0.0),
+            region_min_um2: Some(0.0),
+            ..RunOptions::default()
+        };
+        let spec = DetectorSpec { model: None, mpp: Mpp::new(0.5).ok() };
+        let terms = semantic.iter().map(|&is_semantic| {
+            let classes: &[&str] = if is_semantic { &["gland", "fat"] } else { &["cell"] };
+            let mut manifest = detector::Manifest::without_model("m", classes, None);
+            if is_semantic {
+                manifest.head = detector::manifest::Head::Semantic { scores: None };
+            }
+            manifest.merge_terms()
+        });
+        let models = ModelSet::new(&vec![spec; semantic.len()], terms.collect()).unwrap();
+        MergeRules::new(&exact, semantic.len()).unwrap().for_models(&models, None).unwrap()
+    }
+
+    /// A map of 64 × 64 places of 4 px; those left of a column are of class 0.
+    fn map(before: usize) -> WindowOutcome {
+        let places = (0..64 * 64).map(|place| (place % 64 < before).then_some(ModelClass(0)));
+        WindowOutcome::Map(wsi_types::ClassMap::from_places(64, places).unwrap())
+    }
+
+    #[test]
+    fn class_maps_become_regions_as_far_as_windows_gave_them() {
+        let (survey, rules) = (survey(1), rules_with_areas(&[true]));
+        let mut seen = sightings(&survey, &rules);
+        seen.push(key(0, 0), map(32)).unwrap();
+        seen.push(key(0, 1), WindowOutcome::Failed("torn".into())).unwrap();
+        let answer = SlideAnswer::new(&survey, seen, &rules);
+        assert_eq!((answer.outcome(), answer.cells.len()), (Outcome::Partial, 0));
+        let [tissue, gland] = &answer.regions[..] else { panic!("{:?}", answer.regions) };
+        assert_eq!((gland.kind.as_str(), gland.area_um2), ("gland", 128.0 * 256.0 * 0.25));
+        assert_eq!((gland.coverage, gland.score), (1.0, None));
+        assert!((tissue.coverage - 0.5).abs() < 0.01, "half of it was not seen: {}", tissue.coverage);
+        assert_eq!(class_counts(&answer.cells, &rules), BTreeMap::new(), "no class is one of objects");
+        assert!(sightings(&survey, &rules).push(key(0, 0), map(9).objects()).is_ok());
+    }
+
+    #[test]
+    fn cells_of_one_model_lie_in_the_areas_of_another() {
+        let cells = || found([square(50.0, 0, 0.8), square(180.0, 0, 0.6)]);
+        for order in [[false, true], [true, false]] {
+            let (survey, rules) = (survey(2), rules_with_areas(&order));
+            let (of_cells, of_areas) = (u8::from(order[0]), u8::from(order[1]));
+            let mut seen = sightings(&survey, &rules);
+            seen.push(key(of_cells, 0), cells()).unwrap();
+            seen.push(key(of_areas, 0), map(32)).unwrap();
+            seen.push(key(of_cells, 1), found([])).unwrap();
+            seen.push(key(of_areas, 1), map(0)).unwrap();
+            let answer = SlideAnswer::new(&survey, seen, &rules);
+            let gland = answer.regions.iter().find(|region| region.kind == "gland").unwrap();
+            let mut placed: Vec<_> = (answer.cells.iter())
+                .map(|cell| (cell.bbox.min.x, cell.score.get(), cell.region == Some(gland.id)))
+                .collect();
+            placed.sort_by(|a, b| a.0.total_cmp(&b.0));
+            assert_eq!(placed, [(50.0, 0.8, true), (180.0, 0.6, false)]);
+            assert_eq!(gland.cell_count(), 1);
+            assert_eq!(class_counts(&answer.cells, &rules), BTreeMap::from([("cell".into(), 2)]));
+        }
     }
 
     #[test]

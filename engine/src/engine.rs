@@ -273,7 +273,7 @@ pub fn plan_settings(settings: &Settings, models: &ModelSet, given: GivenScale) 
     survey_settings(settings, &models.each, given)
 }
 
-fn bad_slide(entry: &SlideEntry, error: &dyn std::error::Error) -> JobError {
+pub(crate) fn bad_slide(entry: &SlideEntry, error: &dyn std::error::Error) -> JobError {
     JobError::input(format!("{}: {}", with_causes(error), entry.path.display()))
 }
 

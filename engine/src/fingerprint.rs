@@ -42,7 +42,11 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     let has_points = models.each.iter().any(|model| model.terms.points.is_some());
     let points =
         has_points.then(|| ("model_points", models.joined(|model| or_none(model.terms.points.as_ref()))));
-    MadeWith::new(always.into_iter().chain(pieces).chain(points))
+    // And of models of areas.
+    let has_areas = models.each.iter().any(|model| model.terms.semantic.is_some());
+    let areas =
+        has_areas.then(|| ("model_areas", models.joined(|model| or_none(model.terms.semantic.as_ref()))));
+    MadeWith::new(always.into_iter().chain(pieces).chain(points).chain(areas))
 }
 
 fn or_none(value: Option<impl fmt::Display>) -> String {
@@ -89,7 +93,7 @@ pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWi
 mod tests {
     use detector::{
         Manifest, MergeTerms,
-        manifest::{ColourOrder, Head, Normalisation, Points},
+        manifest::{ColourOrder, Head, Normalisation, Points, Semantic},
     };
     use wsi_types::{ModelFacts, Mpp};
 
@@ -115,12 +119,14 @@ mod tests {
             fixed_input: _,
             piece_overlap_px: _,
             points: _,
+            semantic: _,
             head: _,
             normalisation,
         } = plain();
         let named = |first: &str| vec![(first.to_owned(), None), classes[1].clone()];
         let of_class = vec![("tumour".to_owned(), Some(0.5)), classes[1].clone()];
         let points = Points { min_distance_um: 2.5, diameter_um: 8.0, channels: vec![0, 1] };
+        let semantic = Semantic { channels: vec![1, 2], least_probability: 0.5 };
         let blue_first = Normalisation { colour_order: ColourOrder::Bgr, ..normalisation };
         vec![
             ("model_sha256", MergeTerms { facts: ModelFacts { sha256: "ab".into(), ..facts }, ..plain() }),
@@ -139,6 +145,7 @@ mod tests {
             ("model_head", MergeTerms { head: Head::DetrRows, ..plain() }),
             ("model_pixels", MergeTerms { normalisation: blue_first, ..plain() }),
             ("model_points", MergeTerms { points: Some(points), ..plain() }),
+            ("model_areas", MergeTerms { semantic: Some(semantic), ..plain() }),
         ]
     }
 

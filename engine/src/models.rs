@@ -95,6 +95,20 @@ impl ModelSet {
         self.each.iter().map(|model| model.terms.clone()).collect()
     }
 
+    /// The models that answer class maps.
+    pub fn semantic(&self) -> impl Iterator<Item = &SetModel> {
+        self.each.iter().filter(|model| model.terms.head.is_semantic())
+    }
+
+    /// Classes that only models with class maps have: no cell is of them.
+    #[must_use]
+    pub fn only_semantic(&self) -> Vec<ClassId> {
+        let others: Vec<&SetModel> =
+            self.each.iter().filter(|model| !model.terms.head.is_semantic()).collect();
+        let classes = self.semantic().flat_map(|model| model.classes.iter().copied());
+        classes.filter(|class| !others.iter().any(|other| other.classes.contains(class))).collect()
+    }
+
     /// Joins the text that `of` returns for each model: once if all agree, else one for each, in order.
     #[must_use]
     pub fn joined(&self, of: impl Fn(&SetModel) -> String) -> String {

@@ -290,9 +290,10 @@ fn sightings(
 
 /// Outcome of one window, with the stains of its detections if its pixels are given.
 fn outcome(result: WindowResult, pixels: Option<(&ColourDeconvolution, &[u8], usize)>) -> WindowOutcome {
-    let detections = match result.outcome {
-        Ok(detections) => detections,
-        Err(fault) => return WindowOutcome::Failed(fault.to_string()),
+    let detections = match (result.outcome, result.map) {
+        (Err(fault), _) => return WindowOutcome::Failed(fault.to_string()),
+        (Ok(_), Some(map)) => return WindowOutcome::Map(map),
+        (Ok(detections), None) => detections,
     };
     let seen = detections.into_iter().map(|detection| Sighting {
         stains: pixels.and_then(|(stains, pixels, width)| stains.of_detection(&detection, pixels, width)),

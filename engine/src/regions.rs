@@ -12,10 +12,8 @@ use wsi_types::{DrawnRegion, Level0Box, Level0Point, Level0Px, Mpp};
 
 use crate::rules::{DenseOf, SlideRules};
 
-/// The grid that regions are worked on: px of 4 µm, or larger where a slide
-/// would have more than 16 million of them. A mask takes one byte per px, and at
-/// most nine more while it is worked on (`merger::mask`): 160 MB, however large
-/// the slide.
+/// The grid that areas of detections and dense places are worked on: px of 4 µm, or larger where a slide would have more
+/// than 16 million of them. Class maps have a grid of their own (`merger::mosaic`).
 #[derive(Debug, Clone, Copy)]
 pub struct RegionGrid {
     /// Its place on level 0.
@@ -150,9 +148,9 @@ pub struct Sources<'a> {
     pub tissue: &'a TissueMask,
     /// Regions that a person drew.
     pub interest: &'a [DrawnRegion<Level0Px>],
-    /// Areas that the model found.
-    pub painted: &'a RegionPainter,
-    /// Per detector: its windows with a result, on level 0.
+    /// Areas that models found: those of detections, and those of each model's class maps.
+    pub painted: &'a [RegionPainter],
+    /// Per detector: what its windows with a result saw, or decided, on level 0.
     pub seen: Vec<Vec<Level0Box>>,
     /// The grid for all but tissue.
     pub grid: RegionGrid,
@@ -169,7 +167,13 @@ pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell])
     let Sources { tissue, interest, painted, grid, class_names, slide_key, .. } = sources;
     let mut regions = tissue_regions(tissue, grid.frame.mpp, &rules.region, *slide_key);
     regions.extend(drawn_regions(interest, ROI, grid.frame.mpp, *slide_key));
-    regions.extend(painted.regions(|class| class_names.name(class).into_owned(), &rules.region, *slide_key));
+    for painter in *painted {
+        regions.extend(painter.regions(
+            |class| class_names.name(class).into_owned(),
+            &rules.region,
+            *slide_key,
+        ));
+    }
     let mut analysed = Mask::from_fn(grid.size.0, grid.size.1, |_, _| true);
     for boxes in &sources.seen {
         analysed.keep_within(&grid.covered_by(boxes.iter().copied()));

@@ -1,8 +1,13 @@
 //! Rules by which detections become cells and regions: the options, checked once, and their meaning for a
 //! model's classes.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
+use dataset::{DENSE, ROI, TISSUE};
 use detector::MergeTerms;
 use merger::{
     CellFilter, ClassNames, MergeSettings, Method, Metric, PerClass, RegionSettings, UnseenCut,
@@ -78,11 +83,6 @@ impl MergeRules {
     /// A usage failure naming the option, what was given and what was expected.
     pub fn new(options: &RunOptions, detectors: usize) -> Result<Self, JobError> {
         let fuse = one_of("--fuse", options.fuse.as_deref(), &["wbf", "noisy-or", "max", "context"])?;
-        if fuse == FuseRule::Context && options.region_class.is_none() {
-            return Err(JobError::usage(
-                "--fuse is context, but no class is an area: name those of the further detectors with --region-class",
-            ));
-        }
         let min_score = fraction("--min-score", options.min_score.map(f64::from))?;
         let (weight, outside) = (options.context_weight, options.context_outside);
         Ok(Self {
@@ -189,10 +189,28 @@ impl MergeRules {
             fusion: self.fusion.clone(),
             context_weight: self.context_weight,
             context_outside: self.context_outside,
-            region_classes: Arc::new(class_ids("--region-class", &self.region_class, models)?),
+            region_classes: Arc::new(self.region_classes(models)?),
             dense: dense.transpose()?,
             region: self.region,
         })
+    }
+
+    /// Classes that are areas and never cells: those that are named, and those of semantic models alone.
+    fn region_classes(&self, models: &ModelSet) -> Result<Vec<ClassId>, JobError> {
+        refuse_areas_that_mix(models)?;
+        let mut classes = class_ids("--region-class", &self.region_class, models)?;
+        classes.extend(models.only_semantic());
+        classes.sort_unstable();
+        classes.dedup();
+        for &class in &classes {
+            refuse_own_kind(&models.classes.name(class))?;
+        }
+        if self.fuse == FuseRule::Context && classes.is_empty() {
+            return Err(JobError::usage(
+                "--fuse is context, but no class is an area: name those of the further detectors with --region-class",
+            ));
+        }
+        Ok(classes)
     }
 
     fn for_model(
@@ -220,7 +238,8 @@ impl MergeRules {
             ..MergeSettings::default()
         };
         merge.validate().map_err(JobError::usage)?;
-        Ok(DetectorRules { merge, classes: model.classes.clone() })
+        let is_semantic = model.terms.head.is_semantic();
+        Ok(DetectorRules { merge, classes: model.classes.clone(), is_semantic })
     }
 
     fn cross_class_iou(&self, terms: &MergeTerms) -> f64 {
@@ -355,6 +374,8 @@ pub struct DetectorRules {
     pub merge: MergeSettings,
     /// Class of the job for each of the model's own classes, in order.
     pub classes: Vec<ClassId>,
+    /// `true` if the model answers class maps, and no objects.
+    pub is_semantic: bool,
 }
 
 impl SlideRules {
@@ -387,6 +408,31 @@ pub struct DenseOf {
     pub radius_um: f64,
     /// Classes that are counted; all if empty.
     pub classes: Vec<ClassId>,
+}
+
+/// Refuses an area of the model that would be taken for one that slidemill finds itself.
+fn refuse_own_kind(class: &str) -> Result<(), JobError> {
+    if [TISSUE, DENSE, ROI].contains(&class) {
+        return Err(JobError::usage(format!(
+            "the class {class} is an area, but that is what slidemill calls a kind of its own regions: give the class \
+             another name in a TOML beside the model"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses two models that draw areas of one class: they would overlap, and nothing would tell them apart.
+fn refuse_areas_that_mix(models: &ModelSet) -> Result<(), JobError> {
+    let mut drawn = BTreeSet::new();
+    for class in models.semantic().flat_map(|model| &model.classes) {
+        if !drawn.insert(class) {
+            return Err(JobError::usage(format!(
+                "two models draw areas of the class {}: give it another name in a TOML beside one of them",
+                models.classes.name(*class)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Returns `None` for an empty list, as if it were not given.

@@ -1,10 +1,10 @@
 //! Results of the windows of one slide so far, in any order: objects go to a merger per detector, areas to
-//! the painter of regions.
+//! the painter of regions, class maps to a mosaic.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use merger::{
-    Cell, CellMerger, Layout, MergeCounts, MergeError, RegionPainter, Sighting, WindowOutcome, place,
+    Cell, CellMerger, Layout, MergeCounts, MergeError, Mosaic, RegionPainter, Sighting, WindowOutcome, place,
 };
 use wsi_types::{ClassId, WindowIndex, WindowKey};
 
@@ -39,12 +39,13 @@ impl Sightings {
     ///
     /// # Errors
     ///
-    /// [`MergeError`] for a window that is in no plan, or that came before; nothing has changed then.
+    /// [`MergeError`] for a window that is in no plan or that came before, and for a class map that does not fit those of
+    /// other windows; the outcome is not counted then.
     pub fn push(&mut self, key: WindowKey, outcome: WindowOutcome) -> Result<(), MergeError> {
         let gathering = self.each.get_mut(key.detector.place());
         let gathering = gathering.ok_or(MergeError::UnknownWindow(key.to_bits()))?;
         let failed = match &outcome {
-            WindowOutcome::Detections(_) | WindowOutcome::Full(_) => None,
+            WindowOutcome::Detections(_) | WindowOutcome::Full(_) | WindowOutcome::Map(_) => None,
             WindowOutcome::Failed(reason) | WindowOutcome::Unread(reason) => Some(reason.clone()),
         };
         let is_unread = matches!(outcome, WindowOutcome::Unread(_));
@@ -120,6 +121,10 @@ pub(crate) struct OfDetector {
     pub(crate) cells: Vec<Cell>,
     /// Detections that are areas.
     pub(crate) painter: RegionPainter,
+    /// Areas of its class maps; `None` if it answers none.
+    pub(crate) areas: Option<RegionPainter>,
+    /// Note for the user if these are coarser than the maps.
+    pub(crate) coarse: Option<String>,
     /// Raw detections that did not become rows of their own, by reason.
     pub(crate) dropped: BTreeMap<&'static str, u64>,
 }
@@ -129,6 +134,7 @@ struct Gathering {
     layout: Arc<Layout>,
     merger: CellMerger,
     painter: RegionPainter,
+    mosaic: Mosaic,
     region_classes: Arc<Vec<ClassId>>,
     rules: DetectorRules,
     /// Cells that no later window can change.
@@ -143,6 +149,7 @@ impl Gathering {
         Self {
             merger: merger.with_classes(rules.classes.clone()),
             painter: RegionPainter::new(grid.frame, grid.size),
+            mosaic: Mosaic::new(Arc::clone(&layout)),
             layout,
             region_classes,
             rules: rules.clone(),
@@ -158,6 +165,11 @@ impl Gathering {
                 self.merger.push(window, WindowOutcome::Detections(objects))?;
                 self.paint(window, areas);
                 Ok(())
+            }
+            WindowOutcome::Map(map) => {
+                self.merger.push(window, WindowOutcome::Detections(Vec::new()))?;
+                let merger = &self.merger;
+                self.mosaic.lay(window, &map, |class| merger.class_of(class))
             }
             other => self.merger.push(window, other),
         }
@@ -191,7 +203,9 @@ impl Gathering {
         let mut cells = self.cells;
         cells.extend(rest);
         let dropped = dropped(&report.counts, self.painted);
-        OfDetector { layout: self.layout, cells, painter: self.painter, dropped }
+        let coarse = self.mosaic.note();
+        let areas = self.mosaic.into_painter();
+        OfDetector { layout: self.layout, cells, painter: self.painter, areas, coarse, dropped }
     }
 }
 

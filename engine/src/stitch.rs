@@ -114,6 +114,7 @@ mod tests {
         DetectorRules {
             merge: MergeSettings { rim_px: 8.0, ..MergeSettings::default() },
             classes: vec![ClassId(0)],
+            is_semantic: false,
         }
     }
 

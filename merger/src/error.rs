@@ -25,6 +25,19 @@ pub enum MergeError {
     /// A window was handed in a second time.
     #[error("cannot take the detections of window {0}: it was handed in before")]
     Repeated(u32),
+    /// A class map that does not fit its window or the maps of the others.
+    #[error(
+        "cannot lay the map of window {window}: it has {} × {} places for {} × {} px, expected squares of whole px, as \
+         large as those of the other windows", .map.0, .map.1, .size.0, .size.1
+    )]
+    Map {
+        /// Place of the window in the plan.
+        window: u32,
+        /// Width and height of the window, px.
+        size: (i64, i64),
+        /// Columns and rows of the map.
+        map: (u32, u32),
+    },
     /// A stored record of raw detections is damaged or of another version:
     /// run the window again.
     #[error("cannot read stored detections: {0}")]

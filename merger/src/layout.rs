@@ -5,7 +5,9 @@
 
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
-use wsi_types::{Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex, WindowKey};
+use wsi_types::{
+    CentreCrop, GridRect, Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex, WindowKey,
+};
 
 use crate::MergeError;
 use crate::geometry::{contains_box, envelope, greater, inflate, is_finite, lesser};
@@ -27,9 +29,23 @@ pub struct PlannedWindow {
     pub slide_edge: Sides,
     /// Level-0 px per window px, the larger of both axes.
     pub level0_per_px: f64,
+    /// The px it covers on the grid of its plan; may reach past the slide's edge.
+    pub rect: GridRect,
+    /// The part of them that it decides where each place is decided by one window: its centre, up to the middle of what it
+    /// shares with the next.
+    pub core: GridRect,
 }
 
 impl PlannedWindow {
+    /// A part of its grid on level 0; may reach past the slide's edge.
+    #[must_use]
+    pub fn on_level0(&self, part: &GridRect) -> Level0Box {
+        let off = part.origin - self.rect.origin;
+        let corner = euclid::point2(off.x as f64, off.y as f64);
+        let far = corner + euclid::vec2(part.width() as f64, part.height() as f64);
+        Level0Box::new(self.placement.transform_point(corner), self.placement.transform_point(far))
+    }
+
     /// Its extent across an upright border (`upright`), or across a level one, in level-0 px.
     fn span(&self, upright: bool) -> (f64, f64) {
         let (low, high) = (self.extent.min, self.extent.max);
@@ -74,6 +90,7 @@ impl Layout {
         if let Some(pair) = planned.windows(2).find(|pair| pair[0].index == pair[1].index) {
             return Err(MergeError::Layout(format!("window {} is there twice", pair[0].index.0)));
         }
+        note_cores(&mut planned);
         let tree = RTree::bulk_load(planned.iter().zip(0..).map(indexed).collect());
         let neighbours: Vec<Box<[u32]>> = planned.iter().map(|window| near(&tree, window)).collect();
         let borders = neighbours.iter().map(|near| Borders::of(&planned, near)).collect();
@@ -182,7 +199,28 @@ fn planned(window: &Window, slide: &Level0Box) -> Result<PlannedWindow, MergeErr
         full.max.y >= slide.max.y - scale,
     );
     let placement = window.placement;
-    Ok(PlannedWindow { index: window.index, placement, extent, slide_edge, level0_per_px: scale })
+    let rect = window.rect;
+    Ok(PlannedWindow {
+        index: window.index,
+        placement,
+        extent,
+        slide_edge,
+        level0_per_px: scale,
+        rect,
+        core: rect,
+    })
+}
+
+/// Notes the part that each window decides. All windows of a plan have one size.
+fn note_cores(planned: &mut [PlannedWindow]) {
+    let Some(size) = planned.first().map(|window| window.rect.size) else { return };
+    let columns = CentreCrop::new(planned.iter().map(|window| window.rect.origin.x), size.width);
+    let rows = CentreCrop::new(planned.iter().map(|window| window.rect.origin.y), size.height);
+    for window in planned {
+        let (x, y) = (columns.part(window.rect.origin.x), rows.part(window.rect.origin.y));
+        window.core =
+            GridRect::new(euclid::point2(x.start, y.start), euclid::size2(x.end - x.start, y.end - y.start));
+    }
 }
 
 fn indexed((window, slot): (&PlannedWindow, u32)) -> Indexed {

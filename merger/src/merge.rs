@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wsi_types::{ClassId, Detection, ModelClass, WindowIndex};
+use wsi_types::{ClassId, ClassMap, Detection, ModelClass, WindowIndex};
 
 use crate::MergeError;
 use crate::arena::{Arena, At};
@@ -23,6 +23,8 @@ pub enum WindowOutcome {
     Detections(Vec<Sighting>),
     /// The same, from a model that gave as many answers as it can: there may be more objects.
     Full(Vec<Sighting>),
+    /// The class at each place, from a model that finds areas and no objects.
+    Map(ClassMap),
     /// The window could not be read or inferred, with the reason. Its neighbours then keep the objects they
     /// saw cut.
     Failed(String),
@@ -35,6 +37,15 @@ impl WindowOutcome {
     #[must_use]
     pub fn found(detections: impl IntoIterator<Item = Detection>) -> Self {
         Self::Detections(detections.into_iter().map(Sighting::from).collect())
+    }
+
+    /// The same as far as objects go: without a map.
+    #[must_use]
+    pub fn objects(self) -> Self {
+        match self {
+            Self::Map(_) => Self::Detections(Vec::new()),
+            other => other,
+        }
     }
 }
 
@@ -132,6 +143,11 @@ impl CellMerger {
                 self.done[slot as usize] = true;
                 self.report.windows_done += 1;
                 self.place_all(slot, detections)
+            }
+            WindowOutcome::Map(_) => {
+                self.done[slot as usize] = true;
+                self.report.windows_done += 1;
+                Vec::new()
             }
             WindowOutcome::Failed(_) | WindowOutcome::Unread(_) => {
                 self.report.windows_failed.push(window.0);

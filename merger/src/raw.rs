@@ -7,12 +7,14 @@
 //! | bytes | content |
 //! | --- | --- |
 //! | 1 | version, 3 |
-//! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more |
+//! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more, 3 a class map |
 //! | 4 | detector and window, as [`WindowKey::to_bits`] |
 //! | to the end, failed | reason, as UTF-8 |
 //! | to the end, detections, each | box as 4 × f32 (window px), class u16 (in the list of its model), score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
+//! | 4 and 4, class map | places per row, rows |
+//! | to the end, class map, each run | class u16 (65535: none), number of places u32 |
 
-use wsi_types::{Detection, ModelClass, Score, WindowBox, WindowKey, WindowPoint};
+use wsi_types::{ClassMap, ClassRun, Detection, ModelClass, Score, WindowBox, WindowKey, WindowPoint};
 
 use crate::MergeError;
 use crate::merge::WindowOutcome;
@@ -23,6 +25,9 @@ const VERSION: u8 = 3;
 const FAILED: u8 = 0;
 const DETECTIONS: u8 = 1;
 const FULL: u8 = 2;
+const MAP: u8 = 3;
+/// No model has a class of this number: it has at most so many, from 0 on.
+const NO_CLASS: u16 = u16::MAX;
 /// A point of an outline.
 const POINT_BYTES: usize = 8;
 const NOT_MEASURED: StainOd = StainOd { hematoxylin: f32::NAN, eosin: f32::NAN };
@@ -34,6 +39,7 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
         WindowOutcome::Failed(_) | WindowOutcome::Unread(_) => FAILED,
         WindowOutcome::Detections(_) => DETECTIONS,
         WindowOutcome::Full(_) => FULL,
+        WindowOutcome::Map(_) => MAP,
     });
     out.extend(window.to_bits().to_le_bytes());
     match outcome {
@@ -41,6 +47,16 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
         WindowOutcome::Detections(all) | WindowOutcome::Full(all) => {
             all.iter().for_each(|seen| put_sighting(out, seen));
         }
+        WindowOutcome::Map(map) => put_map(out, map),
+    }
+}
+
+fn put_map(out: &mut Vec<u8>, map: &ClassMap) {
+    out.extend(map.columns().to_le_bytes());
+    out.extend(map.rows().to_le_bytes());
+    for run in map.runs() {
+        out.extend(run.class.map_or(NO_CLASS, |class| class.0).to_le_bytes());
+        out.extend(run.places.to_le_bytes());
     }
 }
 
@@ -78,7 +94,8 @@ pub fn decode_window(record: &[u8]) -> Result<(WindowKey, WindowOutcome), MergeE
         FAILED => WindowOutcome::Failed(reader.text()?),
         DETECTIONS => WindowOutcome::Detections(reader.detections()?),
         FULL => WindowOutcome::Full(reader.detections()?),
-        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0, 1 or 2"))),
+        MAP => WindowOutcome::Map(reader.map()?),
+        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0 to 3"))),
     };
     Ok((window, outcome))
 }
@@ -119,6 +136,18 @@ impl Reader<'_> {
             detections.push(self.sighting()?);
         }
         Ok(detections)
+    }
+
+    fn map(&mut self) -> Result<ClassMap, MergeError> {
+        let (columns, rows) = (self.u32()?, self.u32()?);
+        let mut runs = Vec::new();
+        while !self.rest.is_empty() {
+            let class = u16::from_le_bytes(self.take()?);
+            let class = (class != NO_CLASS).then_some(ModelClass(class));
+            runs.push(ClassRun { class, places: self.u32()? });
+        }
+        let map = ClassMap::from_runs(columns, runs).filter(|map| map.rows() == rows);
+        map.ok_or_else(|| damaged(format!("the runs of a class map are not {rows} rows of {columns} places")))
     }
 
     fn sighting(&mut self) -> Result<Sighting, MergeError> {
@@ -170,11 +199,20 @@ mod tests {
         )
     }
 
+    fn map() -> impl Strategy<Value = ClassMap> {
+        let class = || proptest::option::of((0_u16..4).prop_map(ModelClass));
+        (1_u32..6, 1_usize..6).prop_flat_map(move |(columns, rows)| {
+            proptest::collection::vec(class(), columns as usize * rows)
+                .prop_map(move |classes| ClassMap::from_places(columns, classes).unwrap())
+        })
+    }
+
     fn outcome() -> impl Strategy<Value = WindowOutcome> {
         prop_oneof![
             any::<String>().prop_map(WindowOutcome::Failed),
             proptest::collection::vec(sighting(), 0..5).prop_map(WindowOutcome::Detections),
             proptest::collection::vec(sighting(), 0..5).prop_map(WindowOutcome::Full),
+            map().prop_map(WindowOutcome::Map),
         ]
     }
 
@@ -188,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn noise_never_panics(kind in 0..4_u8, noise in proptest::collection::vec(any::<u8>(), 0..120)) {
+        fn noise_never_panics(kind in 0..5_u8, noise in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = decode_window(&[&[VERSION, kind][..], &noise].concat());
             prop_assert!(decode_window(&[&[VERSION + 1, kind][..], &noise].concat()).is_err());
         }
@@ -197,6 +235,13 @@ mod tests {
         fn a_record_cut_within_a_detection_is_refused(seen in sighting(), cut in 1..20_usize) {
             let mut bytes = Vec::new();
             encode_window(WindowKey::from_bits(1), &WindowOutcome::Detections(vec![seen]), &mut bytes);
+            prop_assert!(decode_window(&bytes[..bytes.len() - cut]).is_err());
+        }
+
+        #[test]
+        fn a_map_that_is_cut_is_refused(map in map(), cut in 1..12_usize) {
+            let mut bytes = Vec::new();
+            encode_window(WindowKey::from_bits(1), &WindowOutcome::Map(map), &mut bytes);
             prop_assert!(decode_window(&bytes[..bytes.len() - cut]).is_err());
         }
     }

@@ -2,6 +2,7 @@
 //! from the density of cells. Radii and areas are in µm and µm².
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rstar::primitives::{GeomWithData, Rectangle};
 use rstar::{AABB, RTree};
@@ -409,6 +410,24 @@ impl RegionPainter {
         mask.paint(&drawn);
         let centroid = ring_centroid(ring).unwrap_or_else(|| cell.bbox.center());
         self.marks.push((cell.class, centroid, cell.score));
+    }
+
+    /// Adds px of a row, from left to right.
+    pub(crate) fn fill(&mut self, class: ClassId, row: usize, columns: Range<usize>) {
+        let (width, height) = self.size;
+        self.masks.entry(class).or_insert_with(|| Mask::new(width, height)).fill(row, columns);
+    }
+
+    /// The area of a class so far; `None` if nothing was painted.
+    #[must_use]
+    pub fn mask(&self, class: ClassId) -> Option<&Mask> {
+        self.masks.get(&class)
+    }
+
+    /// Place and size (width, height) of the grid.
+    #[must_use]
+    pub fn grid(&self) -> (MaskFrame, (usize, usize)) {
+        (self.frame, self.size)
     }
 
     /// Adds the areas of another painter of the same grid.

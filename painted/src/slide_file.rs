@@ -43,46 +43,107 @@ pub fn paint_slide(path: &Path, settings: &PaintSettings) -> Result<Truth, Paint
     let truth =
         Truth { cells: cells::plant(&tissue, &settings), seam_step_px: settings.window_step_um / MPP };
     let painter = Painter::new(&tissue, &truth.cells, settings.seed);
-    match whole_file::write(path, |file| write_pyramid(file, &painter, &settings)) {
-        Ok(Ok(())) => Ok(truth),
-        Ok(Err(reason)) => Err(PaintError::Encode { reason, path: path.to_owned() }),
-        Err(reason) => Err(PaintError::Write { what: "the painted slide", reason, path: path.to_owned() }),
+    let size = ((settings.width_um / MPP) as u32, (settings.height_um / MPP) as u32);
+    let picture = Picture {
+        size,
+        description: describe(&settings),
+        tile: |column, row| {
+            let mut pixels = RgbBuffer::default();
+            painter.paint((column * TILE_PX, row * TILE_PX), TILE_PX, &mut pixels);
+            pixels
+        },
+    };
+    picture.write(path).map(|()| truth)
+}
+
+/// Side of a square of [`paint_squares`], level-0 px. A square is whole blocks of the JPEGs of the first two levels, so
+/// that its px have its colour alone.
+pub const SQUARE_PX: u32 = 64;
+
+/// Paints a slide of `columns` × `rows` squares, each of one colour, into `path`. It is filled up with white to whole
+/// tiles of four squares.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn paint_squares(
+    path: &Path,
+    (columns, rows): (u32, u32),
+    colour: impl Fn(u32, u32) -> [u8; 3] + Sync,
+) -> Result<(), PaintError> {
+    let [width, height] =
+        [columns, rows].map(|squares| (squares.max(1) * SQUARE_PX).next_multiple_of(TILE_PX));
+    let picture = Picture {
+        size: (width, height),
+        description: format!("slidemill: painted squares, not tissue; {MPP} um/px"),
+        tile: |column, row| {
+            let mut pixels = RgbBuffer::filled(TILE_PX as usize, TILE_PX as usize, [u8::MAX; 3]);
+            for y in 0..TILE_PX {
+                for (x, pixel) in (0..).zip(pixels.row_mut(y as usize).as_chunks_mut::<3>().0) {
+                    let square = ((column * TILE_PX + x) / SQUARE_PX, (row * TILE_PX + y) / SQUARE_PX);
+                    if square.0 < columns && square.1 < rows {
+                        *pixel = colour(square.0, square.1);
+                    }
+                }
+            }
+            pixels
+        },
+    };
+    picture.write(path)
+}
+
+/// A slide that is painted tile by tile.
+struct Picture<Tile> {
+    /// Width and height of level 0, px: whole tiles.
+    size: (u32, u32),
+    description: String,
+    /// Paints the tile of level 0 in that column and row.
+    tile: Tile,
+}
+
+impl<Tile: Fn(u32, u32) -> RgbBuffer + Sync> Picture<Tile> {
+    fn write(&self, path: &Path) -> Result<(), PaintError> {
+        match whole_file::write(path, |file| write_pyramid(file, self)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(PaintError::Encode { reason, path: path.to_owned() }),
+            Err(reason) => {
+                Err(PaintError::Write { what: "the painted slide", reason, path: path.to_owned() })
+            }
+        }
     }
 }
 
 fn write_pyramid<W: Write + Seek>(
     file: W,
-    painter: &Painter<'_>,
-    settings: &PaintSettings,
+    picture: &Picture<impl Fn(u32, u32) -> RgbBuffer + Sync>,
 ) -> Result<(), EncodeError> {
     let mut tiff = TiffEncoder::new(file)?;
-    let size = ((settings.width_um / MPP) as u32, (settings.height_um / MPP) as u32);
-    let mut level = LevelWriter::begin(&mut tiff, size, 0, settings)?;
+    let Picture { size, description, tile } = picture;
+    let size = *size;
+    let mut level = LevelWriter::begin(&mut tiff, size, 0, description)?;
     let mut smaller = RgbBuffer::filled(size.0 as usize / LEVEL_STEP, size.1 as usize / LEVEL_STEP, [0; 3]);
     for row in 0..size.1 / TILE_PX {
         let tiles: Vec<(Vec<u8>, RgbBuffer)> = (0..size.0 / TILE_PX)
             .into_par_iter()
-            .map(|column| paint_tile(painter, column, row))
+            .map(|column| encode_tile(&tile(column, row)))
             .collect::<Result<_, EncodeError>>()?;
         for (column, (jpeg, shrunk)) in tiles.iter().enumerate() {
             level.write_tile(jpeg)?;
-            let tile = TILE_PX as usize / LEVEL_STEP;
-            paste(shrunk, (column * tile, row as usize * tile), &mut smaller);
+            let side = TILE_PX as usize / LEVEL_STEP;
+            paste(shrunk, (column * side, row as usize * side), &mut smaller);
         }
     }
     level.finish()?;
     for index in 1..LEVELS {
-        write_level(&mut tiff, &smaller, index, settings)?;
+        write_level(&mut tiff, &smaller, index, description)?;
         smaller = shrink(&smaller);
     }
     Ok(())
 }
 
 /// One tile of level 0 as JPEG, and its part of the next level.
-fn paint_tile(painter: &Painter<'_>, column: u32, row: u32) -> Result<(Vec<u8>, RgbBuffer), EncodeError> {
-    let mut pixels = RgbBuffer::default();
-    painter.paint((column * TILE_PX, row * TILE_PX), TILE_PX, &mut pixels);
-    Ok((encode(&pixels)?, shrink(&pixels)))
+fn encode_tile(pixels: &RgbBuffer) -> Result<(Vec<u8>, RgbBuffer), EncodeError> {
+    Ok((encode(pixels)?, shrink(pixels)))
 }
 
 /// Writes a level whose pixels are in memory.
@@ -90,10 +151,10 @@ fn write_level<W: Write + Seek>(
     tiff: &mut TiffEncoder<W>,
     pixels: &RgbBuffer,
     index: usize,
-    settings: &PaintSettings,
+    description: &str,
 ) -> Result<(), EncodeError> {
     let size = (pixels.width() as u32, pixels.height() as u32);
-    let mut level = LevelWriter::begin(tiff, size, index, settings)?;
+    let mut level = LevelWriter::begin(tiff, size, index, description)?;
     for row in 0..size.1.div_ceil(TILE_PX) {
         for column in 0..size.0.div_ceil(TILE_PX) {
             level.write_tile(&encode(&cut_tile(pixels, column, row))?)?;
@@ -114,7 +175,7 @@ impl<'a, W: Write + Seek> LevelWriter<'a, W> {
         tiff: &'a mut TiffEncoder<W>,
         size: (u32, u32),
         index: usize,
-        settings: &PaintSettings,
+        description: &str,
     ) -> Result<Self, EncodeError> {
         let mut directory = tiff.image_directory()?;
         directory.write_tag(Tag::NewSubfileType, u32::from(index > 0))?;
@@ -134,8 +195,7 @@ impl<'a, W: Write + Seek> LevelWriter<'a, W> {
         directory.write_tag(Tag::YResolution, per_cm)?;
         directory.write_tag(Tag::ResolutionUnit, 3_u16)?;
         if index == 0 {
-            let description = describe(settings);
-            directory.write_tag(Tag::ImageDescription, description.as_str())?;
+            directory.write_tag(Tag::ImageDescription, description)?;
             directory.write_tag(Tag::Software, concat!("slidemill ", env!("CARGO_PKG_VERSION")))?;
         }
         Ok(Self { directory, offsets: Vec::new(), lengths: Vec::new() })
@@ -268,6 +328,27 @@ mod tests {
         red.sort_unstable();
         assert!(red[red.len() / 2] < 170, "half of the nuclei are at least {}", red[red.len() / 2]);
         assert!(grey(1535.0, 1023.0) > 235);
+    }
+
+    #[test]
+    fn squares_have_their_colour_alone_on_two_levels() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("squares.tif");
+        let colour =
+            |x: u32, y: u32| if (x + y).is_multiple_of(2) { [142, 74, 150] } else { [226, 150, 190] };
+        paint_squares(&path, (5, 4), colour).expect("painted");
+        let slide = wsi_reader::open(&path).expect("a slide");
+        for (level, square) in [(0, 64), (1, 16)] {
+            let mut pixels = RgbBuffer::default();
+            let tile = TileId { level: LevelIndex(level), column: 0, row: 0 };
+            slide.read_tile(tile, &mut pixels).expect("readable");
+            for (x, y) in [(0, 0), (square - 1, square - 1), (square, square - 1), (2 * square, 3 * square)] {
+                let near = |(a, b): (u8, u8)| a.abs_diff(b) < 8;
+                let wanted = colour((x / square) as u32, (y / square) as u32);
+                assert!(pixels.pixel(x, y).into_iter().zip(wanted).all(near), "level {level} ({x}, {y})");
+            }
+        }
+        assert_eq!(slide.info().pyramid.levels()[0].width(), 512);
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct ClassId(pub u16);
 pub struct Score(f32);
 
 impl Score {
+    /// As sure as can be.
+    pub const ONE: Self = Self(1.0);
+
     /// `None` for NaN; values outside 0 to 1 (rounding in fp16 heads) are moved to the nearest end.
     #[must_use]
     pub fn new(value: f32) -> Option<Self> {

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod centre_crop;
+pub mod class_map;
 pub mod detection;
 pub mod frame;
 pub mod interest;
@@ -15,6 +17,8 @@ pub mod unit;
 pub mod window;
 pub mod wording;
 
+pub use centre_crop::{CentreCrop, Steps};
+pub use class_map::{ClassMap, ClassRun};
 pub use detection::{ClassId, Detection, Outline, Score};
 pub use frame::{
     DrawnPoint, DrawnPx, GridPx, GridRect, Level0Box, Level0Point, Level0Px, LevelPx, LevelRect, Placement,

@@ -24,10 +24,12 @@ pub(crate) enum HeadName {
     DetrFinal,
     /// Maps, one per class, whose peaks are objects: KongNet.
     Points,
+    /// Maps of a score per class, or one of class numbers: segmentation of tissue.
+    Semantic,
 }
 
 impl HeadName {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Detect,
         Self::Segment,
         Self::EndToEnd,
@@ -36,6 +38,7 @@ impl HeadName {
         Self::Detr,
         Self::DetrFinal,
         Self::Points,
+        Self::Semantic,
     ];
 
     /// The head of that name, or of a maker's word for it.
@@ -68,6 +71,7 @@ impl fmt::Display for HeadName {
             Self::Detr => "detr",
             Self::DetrFinal => "detr-final",
             Self::Points => "points",
+            Self::Semantic => "semantic",
         })
     }
 }

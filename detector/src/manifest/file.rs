@@ -15,20 +15,27 @@
 //! nms_iou = 0.7
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
-//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final, points: how it answers
-//! activation = "sigmoid" # detr, points: or softmax, none: how its scores become probabilities
-//! background = "none"    # detr: or first, last: which of its scores is of no class
+//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final, points, semantic
+//! activation = "sigmoid" # detr, points, semantic: or softmax, none: how its scores become probabilities
+//! background = "none"    # detr, semantic: or first, last: which of its scores is of no class
 //!
 //! [points]                # head = "points" only
 //! min_distance_um = 2.5   # objects of a class lie further apart
 //! diameter_um = 8         # of the box that each gets
 //! channels = [2, 5]       # which map is that of each class; all in their order unless stated
 //!
+//! [semantic]               # head = "semantic" only
+//! channels = [1, 3]        # which map, or number, is that of each class; unless stated, all but the background
+//! least_probability = 0.5  # below it a place is of no class; 0.5 with sigmoid and 0 with softmax unless stated
+//!
 //! [input]
 //! scale = 0.00392156862745098   # 1 / 255
 //! mean = [0.485, 0.456, 0.406]  # after scaling, in the model's colour order
 //! std = [0.229, 0.224, 0.225]
 //! colour_order = "rgb"          # or "bgr"
+//!
+//! [parity]                      # the receipt of `slidemill model --reference`
+//! framework = "ultralytics 8.4.190"
 //!
 //! [[classes]]
 //! name = "nucleus"
@@ -38,7 +45,7 @@
 
 use serde::Deserialize;
 
-use super::{Activation, Background, ColourOrder};
+use super::{Activation, Background, ColourOrder, Parity};
 use crate::DetectorError;
 
 /// Contents of the file; everything may be left out.
@@ -62,6 +69,8 @@ pub(crate) struct ManifestFile {
     pub activation: Option<Activation>,
     pub background: Option<Background>,
     pub points: Option<PointsSection>,
+    pub semantic: Option<SemanticSection>,
+    pub parity: Option<Parity>,
     pub input: InputSection,
     pub classes: Option<Vec<ClassSection>>,
 }
@@ -73,6 +82,14 @@ pub(crate) struct PointsSection {
     pub min_distance_um: Option<f64>,
     pub diameter_um: Option<f64>,
     pub channels: Option<Vec<usize>>,
+}
+
+/// `[semantic]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct SemanticSection {
+    pub channels: Option<Vec<usize>>,
+    pub least_probability: Option<f64>,
 }
 
 /// `[input]`.
@@ -112,10 +129,13 @@ const TOP: &[&str] = &[
     "activation",
     "background",
     "points",
+    "semantic",
+    "parity",
     "input",
     "classes",
 ];
 const POINTS: &[&str] = &["min_distance_um", "diameter_um", "channels"];
+const SEMANTIC: &[&str] = &["channels", "least_probability"];
 const INPUT: &[&str] = &["scale", "mean", "std", "colour_order"];
 const CLASS: &[&str] = &["name", "colour", "conf"];
 
@@ -124,7 +144,9 @@ impl ManifestFile {
     pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
         let table: toml::Table = text.parse().map_err(not_toml)?;
         check_keys("", &table, TOP)?;
-        for (name, known) in [("points", POINTS), ("input", INPUT)] {
+        for (name, known) in
+            [("points", POINTS), ("semantic", SEMANTIC), ("parity", Parity::KEYS), ("input", INPUT)]
+        {
             if let Some(toml::Value::Table(section)) = table.get(name) {
                 check_keys(&format!("{name}."), section, known)?;
             }

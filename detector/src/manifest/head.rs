@@ -7,7 +7,7 @@
 use super::{
     Activation, Dim, Head, HeadSource, ImageInput,
     evidence::{Evidence, HeadName, Pixels, Told},
-    named, points,
+    named, points, semantic,
 };
 use crate::DetectorError;
 
@@ -20,13 +20,14 @@ pub(super) fn head(
 ) -> Result<Told, DetectorError> {
     let told = match evidence.stated {
         Some(HeadName::Points) => points::told(outputs, evidence)?,
+        Some(HeadName::Semantic) => semantic::told(outputs, evidence)?,
         _ => named::told(outputs, classes, evidence)?,
     };
     let told = match told {
         Some(told) => told,
         None => by_shape(outputs, classes, input, evidence)?,
     };
-    if matches!(told.head, Head::Detr { .. } | Head::Points { .. }) {
+    if matches!(told.head, Head::Detr { .. } | Head::Points { .. } | Head::Semantic { .. }) {
         return Ok(told);
     }
     let without_use =
@@ -101,7 +102,7 @@ impl<'a> Answer<'a> {
             }
             HeadName::Detr => self.coefficients == 0 && may_be(self.columns, 4 + self.classes),
             // Told by the names or the axes of its outputs only.
-            HeadName::DetrFinal | HeadName::Points => false,
+            HeadName::DetrFinal | HeadName::Points | HeadName::Semantic => false,
         };
         fits.then(|| match stated {
             HeadName::Detect | HeadName::Segment => self.raw(),
@@ -111,6 +112,7 @@ impl<'a> Answer<'a> {
             HeadName::Detr => Head::DetrRows,
             HeadName::DetrFinal => Head::DetrFinal { joined: false },
             HeadName::Points => Head::Points { activation: Activation::None },
+            HeadName::Semantic => Head::Semantic { scores: None },
         })
     }
 

@@ -5,6 +5,7 @@ use wsi_types::Mpp;
 
 use super::{
     Activation, Background, Dim, Head, HeadSource,
+    channels::{channels, maps},
     evidence::{Evidence, Pixels, Told},
     file::PointsSection,
 };
@@ -99,7 +100,7 @@ pub(super) fn points(
     Ok(Some(Points {
         min_distance_um: length("points.min_distance_um", section.min_distance_um)?,
         diameter_um: length("points.diameter_um", section.diameter_um)?,
-        channels: channels(section.channels.as_deref(), classes, outputs)?,
+        channels: channels("points.channels", section.channels.as_deref(), classes, maps(outputs))?,
     }))
 }
 
@@ -108,40 +109,5 @@ fn length(key: &str, um: Option<f64>) -> Result<f64, DetectorError> {
         Some(um) if (0.1..=1000.0).contains(&um) => Ok(um),
         Some(um) => Err(DetectorError::manifest(key, format!("is {um}, expected 0.1 to 1000 µm"))),
         None => Err(DetectorError::manifest(key, "is missing, expected µm")),
-    }
-}
-
-/// One map per class: as stated, else all in their order.
-fn channels(
-    stated: Option<&[usize]>,
-    classes: usize,
-    outputs: &[(String, Vec<Dim>)],
-) -> Result<Vec<usize>, DetectorError> {
-    const KEY: &str = "points.channels";
-    let maps = outputs.first().and_then(|(_, dims)| dims.get(1)).and_then(Dim::fixed);
-    let channels = match stated {
-        Some(stated) => stated.to_vec(),
-        None if maps.is_some_and(|maps| maps != classes as u64) => {
-            let maps = maps.unwrap_or_default();
-            let reason = format!(
-                "is missing: there are {maps} maps for {classes} classes; name the map of each class"
-            );
-            return Err(DetectorError::manifest(KEY, reason));
-        }
-        None => (0..classes).collect(),
-    };
-    if channels.len() != classes {
-        let reason = format!("names {} maps for {classes} classes, expected one each", channels.len());
-        return Err(DetectorError::manifest(KEY, reason));
-    }
-    match channels.iter().find(|&&channel| maps.is_some_and(|maps| channel as u64 >= maps)) {
-        Some(channel) => {
-            let maps = maps.unwrap_or_default();
-            Err(DetectorError::manifest(
-                KEY,
-                format!("names map {channel}, but there are {maps}, counted from 0"),
-            ))
-        }
-        None => Ok(channels),
     }
 }

@@ -12,6 +12,7 @@ use super::{
     head::head,
     literal::Literal,
     points::{Points, points},
+    semantic::semantic,
 };
 use crate::{
     DetectorError,
@@ -39,6 +40,7 @@ pub(crate) fn manifest_of(
         head(&outputs, classes.len(), &input, &evidence(&metadata, file)?)?;
     let mpp = mpp(&metadata, file)?;
     let points = points(file.points.as_ref(), head, classes.len(), &read, mpp)?;
+    let semantic = semantic(file.semantic.as_ref(), head, classes.len(), &read, file.background)?;
     let (conf, classes) = thresholds(&metadata, file, classes)?;
     Ok(Manifest {
         name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
@@ -55,6 +57,7 @@ pub(crate) fn manifest_of(
         head_source: source,
         nms_iou: nms_iou(&metadata, file, points.as_ref())?,
         points,
+        semantic,
         classes,
         mpp,
         max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,
@@ -70,6 +73,7 @@ pub(crate) fn manifest_of(
         outputs: read,
         precision: precision(graph),
         sha256,
+        parity: file.parity.clone(),
     })
 }
 
@@ -240,18 +244,27 @@ fn imgsz(metadata: &Metadata<'_>) -> Result<Option<[u32; 2]>, DetectorError> {
 /// Refuses tasks that are none of ours before their outputs are taken for others.
 fn check_task(metadata: &Metadata<'_>) -> Result<(), DetectorError> {
     match metadata.get("task") {
-        None | Some("detect" | "segment") => Ok(()),
+        None | Some("detect" | "segment" | "semantic") => Ok(()),
         Some(task) => {
-            let reason = format!("is {task}, expected detect (boxes) or segment (boxes with outlines)");
+            let reason = format!(
+                "is {task}, expected detect (boxes), segment (boxes with outlines) or semantic (a class per place)"
+            );
             Err(DetectorError::manifest("task", reason))
         }
     }
 }
 
 fn task(metadata: &Metadata<'_>, head: Head) -> Result<Task, DetectorError> {
-    let of_head = if head.coefficients() > 0 { Task::Segment } else { Task::Detect };
+    let of_head = match head {
+        _ if head.is_semantic() => Task::Areas,
+        _ if head.coefficients() > 0 => Task::Segment,
+        _ => Task::Detect,
+    };
     match (metadata.get("task"), of_head) {
-        (None, _) | (Some("detect"), Task::Detect) | (Some("segment"), Task::Segment) => Ok(of_head),
+        (None, _)
+        | (Some("detect"), Task::Detect)
+        | (Some("segment"), Task::Segment)
+        | (Some("semantic"), Task::Areas) => Ok(of_head),
         (Some(task), of_head) => {
             let reason = format!("is {task}, but the outputs are those of a {of_head:?} head");
             Err(DetectorError::manifest("task", reason))

@@ -1,6 +1,6 @@
 //! The outputs of one run, window by window.
 
-use wsi_types::{Detection, ModelClass, WindowBox};
+use wsi_types::{ClassMap, Detection, ModelClass, WindowBox};
 
 use super::{
     Candidate,
@@ -15,6 +15,7 @@ use crate::{
     detr::{self, Final, Fractions, Queries, ScoreMeaning},
     manifest::Head,
     points::{Maps, PeakRule},
+    semantic::MapRule,
 };
 
 /// One output of a model, row-major.
@@ -50,6 +51,8 @@ pub struct Decoder {
     classes: usize,
     /// Of a head of points.
     peaks: Option<PeakRule>,
+    /// Of a semantic head.
+    areas: Option<MapRule>,
     settings: DetectSettings,
 }
 
@@ -63,10 +66,14 @@ impl Decoder {
             }
             _ => None,
         };
-        Self { head: manifest.head, classes: manifest.classes.len(), peaks, settings: *settings }
+        let areas = match (manifest.head, &manifest.semantic) {
+            (Head::Semantic { scores }, Some(semantic)) => Some(MapRule::new(semantic, scores)),
+            _ => None,
+        };
+        Self { head: manifest.head, classes: manifest.classes.len(), peaks, areas, settings: *settings }
     }
 
-    /// Detections in the window at `place` in the batch. `width` and `height` are the window's, px.
+    /// Detections in the window at `place` in the batch, or the class of each of its places. `width` and `height` are the window's, px.
     ///
     /// # Errors
     ///
@@ -78,6 +85,11 @@ impl Decoder {
         width: usize,
         height: usize,
     ) -> Result<Found, WindowFault> {
+        if let Some(areas) = &self.areas {
+            let output = outputs.first().ok_or(WindowFault::NoOutput)?;
+            let map = areas.map(output, place, (width, height))?;
+            return Ok(Found { map: Some(map), ..Found::default() });
+        }
         let Instances { each, is_full } = self.instances(outputs, place, width, height)?;
         let detections = each.into_iter().map(|(candidate, mask)| Detection {
             bbox: candidate.bbox,
@@ -85,7 +97,7 @@ impl Decoder {
             score: candidate.score,
             outline: mask.and_then(|mask| outline(&mask, self.settings.outline_tolerance_px)),
         });
-        Ok(Found { detections: detections.collect(), is_full })
+        Ok(Found { detections: detections.collect(), is_full, map: None })
     }
 
     /// `true` if `answers` are all that the model can give for a window: it may have seen more.
@@ -177,6 +189,8 @@ impl Decoder {
                 };
                 Ok(Answers::Places { data, places: Some(places) })
             }
+            // It has no answers of objects.
+            Head::Semantic { .. } => Err(WindowFault::NoOutput),
             Head::Detect | Head::Segment { .. } => self.columns(boxes, place),
         }
     }
@@ -232,6 +246,8 @@ pub struct Found {
     pub detections: Vec<Detection>,
     /// `true` if the model gave as many answers as it can: there may be more objects than it could say.
     pub is_full: bool,
+    /// The class at each place; of a semantic head, which finds no detections.
+    pub map: Option<ClassMap>,
 }
 
 /// The answers of one window.

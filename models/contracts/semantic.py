@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Writes the contracts of class maps.
+
+    pip install -r models/contracts/requirements.txt
+    python models/contracts/semantic.py
+
+| contract | model | output | compared with |
+| --- | --- | --- | --- |
+| segformer | SegFormer of transformers, random weights, first class of none | logits [1, 4, 16, 16] | its `post_process_semantic_segmentation` |
+| colours | made by hand: the class of a place is that of the nearest of four colours | scores [N, 4, H/2, W/2] | painted slides |
+"""
+
+import json
+
+import numpy as np
+import onnx
+import torch
+import transformers
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+import contract
+
+SIDE = 64
+CLASSES = ["tumour", "stroma", "necrosis"]
+# Glass, then the classes. Painted slides of the tests are of these colours.
+COLOURS = np.array([[244, 242, 244], [142, 74, 150], [226, 150, 190], [120, 128, 196]], dtype=np.float64)
+
+
+class Logits(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels):
+        return (self.model(pixels).logits,)
+
+
+def segformer():
+    torch.manual_seed(5)
+    config = transformers.SegformerConfig(
+        num_encoder_blocks=4, depths=[1, 1, 1, 1], sr_ratios=[4, 2, 1, 1], hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 1, 1], mlp_ratios=[1, 1, 1, 1], decoder_hidden_size=16,
+        num_labels=len(CLASSES) + 1, initializer_range=0.6,
+    )
+    model = Logits(transformers.SegformerForSemanticSegmentation(config)).eval()
+    pixels = contract.tensor(SIDE, **contract.IMAGENET)
+    with torch.no_grad():
+        # Centred, so that every class is somewhere.
+        model.model.decode_head.classifier.bias -= model(pixels)[0].mean(dim=(0, 2, 3))
+    size = contract.export("segformer", model, (pixels,), ["pixel_values"], ["logits"])
+    with torch.no_grad():
+        answered = model.model(pixels)
+    processor = transformers.SegformerImageProcessor()
+    labels = processor.post_process_semantic_segmentation(answered)[0].numpy()
+    rows, columns = labels.shape
+    reference = {
+        "framework": f"transformers {transformers.__version__}", "side": SIDE, "columns": columns,
+        # As in the manifest: 0 is the first class, and the background none.
+        "classes": [int(label) - 1 if label > 0 else None for label in labels.ravel()],
+    }
+    (contract.FOLDER / "segformer.json").write_text(json.dumps(reference) + "\n")
+    contract.write_manifest("segformer", SEGFORMER)
+    counts = np.bincount(labels.ravel(), minlength=len(CLASSES) + 1)
+    print(f"segformer: {size} bytes, {columns} x {rows} places, by class {counts.tolist()}")
+    if counts.min() == 0:
+        raise SystemExit("a class is nowhere")
+
+
+def colours():
+    """Of the squared distances to the colours, what differs between them is linear: a convolution of one place."""
+    palette = COLOURS / 255
+    weight = (2 * palette).astype(np.float32)[:, :, None, None]
+    bias = (-(palette**2).sum(axis=1)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("AveragePool", ["pixels"], ["halved"], kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node("Conv", ["halved", "weight", "bias"], ["scores"], kernel_shape=[1, 1]),
+        ],
+        "colours",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(COLOURS), "rows", "columns"])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(proto)
+    path = contract.FOLDER / "colours.onnx"
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+    contract.write_manifest("colours", COLOURS_MANIFEST)
+    print(f"colours: {path.stat().st_size} bytes")
+
+
+SEGFORMER = """# SegFormer of transformers. Random weights: what it sees is nothing.
+head = "semantic"
+activation = "softmax"
+background = "first"
+mpp = 2.0
+stride = 4
+
+[input]
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+
+[[classes]]
+name = "tumour"
+
+[[classes]]
+name = "stroma"
+
+[[classes]]
+name = "necrosis"
+"""
+
+COLOURS_MANIFEST = """# Made by hand: the class of a place of 2 x 2 px is that of the nearest of four colours, the first of them glass.
+head = "semantic"
+activation = "softmax"
+background = "first"
+mpp = 1.0
+stride = 2
+
+[input]
+mean = [0.0, 0.0, 0.0]
+
+[[classes]]
+name = "tumour"
+
+[[classes]]
+name = "stroma"
+
+[[classes]]
+name = "necrosis"
+"""
+
+
+if __name__ == "__main__":
+    segformer()
+    colours()

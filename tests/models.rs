@@ -1,0 +1,294 @@
+//! Models of one's own as a user runs them: class maps become areas with holes, and one field tried before a run.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use dataset::{Dataset, RegionRow, read_cells, read_regions};
+use merger::mask::Polygon;
+use painted::{SQUARE_PX, paint_squares};
+use support::{accounts, any_file, run, run_until, slidemill, small_slide, stderr, tables};
+
+/// Squares of 16 µm: glass, Tumour, Stroma, Necrosis.
+const PAINTED: [&str; 16] = [
+    "........................",
+    ".TTTTTTTT...SSSSSSSSSS..",
+    ".TTTTTTTT...S........S..",
+    ".TT....TT...S.TTTT...S..",
+    ".TT.NN.TT...S.T..T...S..",
+    ".TT.NN.TT...S.TTTT...S..",
+    ".TT....TT...S........S..",
+    ".TTTTTTTT...SSSSSSSSSS..",
+    ".TTTTTTTT...NNNNNNNNNN..",
+    "............NNNNNNNNNN..",
+    "SSSSSSSSSSSSSSSSSSSSSSSS",
+    "SSSSSSSSSSSSSSSSSSSSSSSS",
+    "SS..SS..SS..SSTTSSSSSSSS",
+    "SS..SS..SS..SSTTSSSSSSSS",
+    "SSSSSSSSSSSSSSSSSSSSSSSS",
+    "SSSSSSSSSSSSSSSSSSSSSSSS",
+];
+/// Kind, squares and holes of each area in it.
+const AREAS: [(&str, u32, u32); 7] = [
+    ("necrosis", 4, 0),
+    ("necrosis", 20, 0),
+    ("stroma", 30, 1),
+    ("stroma", 128, 4),
+    ("tumour", 4, 0),
+    ("tumour", 10, 1),
+    ("tumour", 48, 1),
+];
+/// Areas as they are found, neither cleaned nor simplified.
+const AS_THEY_ARE: [&str; 10] = [
+    "--region-closing-um",
+    "0",
+    "--region-opening-um",
+    "0",
+    "--region-hole-um2",
+    "0",
+    "--region-min-um2",
+    "0",
+    "--region-simplify-um",
+    "0",
+];
+
+/// Its classes are the colours of [`painted_squares`].
+fn colours() -> String {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("detector/tests/contracts/colours.onnx");
+    model.to_str().expect("UTF-8").to_owned()
+}
+
+fn painted_squares(folder: &Path) -> PathBuf {
+    let slide = folder.join("squares.tif");
+    let colour = |column: u32, row: u32| match PAINTED[row as usize].as_bytes()[column as usize] {
+        b'T' => [142, 74, 150],
+        b'S' => [226, 150, 190],
+        b'N' => [120, 128, 196],
+        _ => [244, 242, 244],
+    };
+    paint_squares(&slide, (PAINTED[0].len() as u32, PAINTED.len() as u32), colour).unwrap();
+    slide
+}
+
+/// Half overlapping windows of 128 px.
+const WINDOWS: [&str; 2] = ["--window", "128"];
+
+fn of_colours<'a>(model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["--model", model, "--no-tissue-mask"][..], &AS_THEY_ARE, more].concat()
+}
+
+fn run_colours(slide: &Path, out: &Path, windows: &[&str], more: &[&str]) {
+    let model = colours();
+    let output = run(&[slide], out, &of_colours(&model, &[windows, more].concat()));
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+fn regions(out: &Path) -> Vec<RegionRow> {
+    let id = accounts(out).remove(0).slide;
+    read_regions(&Dataset::at(out).regions(&id)).unwrap()
+}
+
+/// Areas of the model: kind, squares and holes, in order.
+fn areas(out: &Path) -> Vec<(String, f64, u32)> {
+    let side_um = f64::from(SQUARE_PX) * painted::MPP;
+    let found = regions(out).into_iter().filter(|region| region.kind != "tissue");
+    let mut areas: Vec<_> =
+        found.map(|region| (region.kind, region.area_um2 / (side_um * side_um), region.n_holes)).collect();
+    areas.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    areas
+}
+
+fn truth() -> Vec<(String, f64, u32)> {
+    AREAS.map(|(kind, squares, holes)| (kind.to_owned(), f64::from(squares), holes)).to_vec()
+}
+
+#[test]
+fn areas_and_holes_are_those_that_were_painted() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    run_colours(&slide, &at("a"), &WINDOWS, &["--threads", "1"]);
+    assert_eq!(areas(&at("a")), truth());
+    assert!(regions(&at("a")).iter().all(|region| region.coverage == 1.0 && region.score.is_none()));
+    let account = accounts(&at("a")).remove(0);
+    assert_eq!((account.cells(), account.analysis.unwrap().windows.planned), (0, 15));
+    // The same bytes with other threads and batches, and the same areas with other windows.
+    run_colours(&slide, &at("b"), &WINDOWS, &["--threads", "2", "--batch", "3"]);
+    assert_eq!(tables(&at("a")), tables(&at("b")));
+    run_colours(&slide, &at("c"), &["--window", "256", "--overlap", "30px"], &[]);
+    assert_eq!(areas(&at("c")), truth());
+}
+
+#[test]
+fn a_killed_run_and_a_merge_give_the_same_areas() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    run_colours(&slide, &at("whole"), &WINDOWS, &["--keep-raw"]);
+
+    let model = colours();
+    let settings = of_colours(&model, &[&WINDOWS[..], &["--keep-raw"]].concat());
+    run_until(&[&slide], &at("cut"), &settings, || any_file(&at("cut"), "windows.bin"));
+    run_colours(&slide, &at("cut"), &WINDOWS, &["--keep-raw"]);
+    assert_eq!(tables(&at("whole")), tables(&at("cut")));
+
+    let merge = |into: &str, more: &[&str]| {
+        let (from, into) = (at("whole"), at(into));
+        let output = slidemill().arg("merge").arg(from).arg("-o").arg(into).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    merge("again", &[]);
+    assert_eq!(tables(&at("whole")), tables(&at("again")));
+    // Rules for regions count after the windows: small areas go without the model.
+    merge("large", &["--region-min-um2", "5000"]);
+    let large: Vec<_> = truth().into_iter().filter(|(_, squares, _)| squares * 256.0 >= 5000.0).collect();
+    assert_eq!(areas(&at("large")), large);
+}
+
+/// A cell model and a model of areas in one run.
+#[test]
+fn cells_name_the_area_they_lie_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (folder.path().join("painted.tif"), folder.path().join("out"));
+    small_slide(&slide, 41);
+    let of_areas = format!("mpp=1,model={}", colours());
+    let two = ["--window", "256", "--threads", "2", "--detector", "mpp=0.5", "--detector", &of_areas];
+    let output = run(&[&slide], &out, &[&two[..], &AS_THEY_ARE].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let id = accounts(&out).remove(0).slide;
+    let (cells, regions) = (read_cells(&Dataset::at(&out).cells(&id)).unwrap(), regions(&out));
+    let kinds: std::collections::BTreeSet<&str> = regions.iter().map(|region| region.kind.as_str()).collect();
+    assert!(
+        cells.len() > 50 && kinds.contains("stroma") && kinds.contains("tumour"),
+        "{} {kinds:?}",
+        cells.len()
+    );
+    for region in &regions {
+        let mut rings = region.rings.iter().cloned();
+        let polygon = Polygon { outer: rings.next().unwrap(), holes: rings.collect() };
+        let inside = cells.iter().filter(|cell| polygon.contains(cell.centroid)).count();
+        assert_eq!(region.n_cells, inside as u64, "{}", region.kind);
+    }
+    let in_areas = cells.iter().filter(|cell| {
+        let own = regions.iter().find(|region| Some(region.region_id) == cell.region_id);
+        own.is_some_and(|region| region.kind != "tissue")
+    });
+    assert!(in_areas.count() * 2 > cells.len(), "most cells lie on stained tissue");
+    // Cells are those of the cell model alone: a model of areas takes no part in their scores.
+    let alone = folder.path().join("alone");
+    assert!(run(&[&slide], &alone, &["--window", "256", "--threads", "2"]).status.success());
+    let alone = read_cells(&Dataset::at(&alone).cells(&id)).unwrap();
+    let facts = |cells: &[dataset::CellRow]| -> Vec<_> {
+        cells.iter().map(|cell| (cell.cell_id, cell.centroid, cell.score)).collect()
+    };
+    assert_eq!(facts(&cells), facts(&alone));
+}
+
+#[test]
+fn areas_that_would_be_mistaken_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    fs::copy(colours(), at("tissue.onnx")).unwrap();
+    let manifest = fs::read_to_string(Path::new(&colours()).with_extension("toml")).unwrap();
+    fs::write(at("tissue.toml"), manifest.replace("\"stroma\"", "\"tissue\"")).unwrap();
+    let said = |args: &[&str]| {
+        let output = run(&[&slide], &at("out"), args);
+        assert_eq!(output.status.code(), Some(64), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let own = at("tissue.onnx");
+    let message = said(&["--model", own.to_str().unwrap()]);
+    assert!(message.contains("the class tissue is an area, but that is what slidemill calls"), "{message}");
+    let twice = format!("mpp=1,model={}", colours());
+    let message = said(&["--detector", &twice, "--detector", &twice]);
+    assert!(message.contains("two models draw areas of the class tumour"), "{message}");
+}
+
+/// What `slidemill model` prints with these arguments, and its exit code.
+fn tried(args: &[&str]) -> (String, Option<i32>) {
+    let output = slidemill().arg("model").args(args).output().unwrap();
+    (String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output), output.status.code())
+}
+
+#[test]
+fn one_field_is_drawn_and_compared_with_the_frameworks_own_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (model, own) = (colours(), at("own.onnx"));
+    fs::copy(&model, &own).unwrap();
+    let manifest = fs::read_to_string(Path::new(&model).with_extension("toml")).unwrap();
+    fs::write(at("own.toml"), &manifest).unwrap();
+    let slide = slide.to_str().unwrap();
+    let (out, field) = (at("try.png"), at("field.png"));
+    // Windows of 128 px lie at steps of 64; this one begins at column 64 and row 0, at 1 µm/px.
+    let trial = ["--try", slide, "--window", "128", "--at", "512,256"];
+    let shown = tried(&[&[&own[..]][..], &trial, &["-o", &out, "--field", &field]].concat());
+    assert_eq!(shown.1, Some(0), "{}", shown.0);
+    for line in [
+        "assumed        colour_order: rgb",
+        "field          128 × 128 px, level-0 px (256, 0) to (768, 512)",
+        "found          tumour: 1 of 0.0059 mm²",
+    ] {
+        assert!(shown.0.contains(line), "{line}\n{}", shown.0);
+    }
+    let (pixels, width, height) = support::read_png(Path::new(&field));
+    assert_eq!((width, height), (128, 128));
+    assert_eq!(support::read_png(Path::new(&out)).1, 128);
+
+    // The framework's answer: the nearest colour of each place of 2 × 2 px, which have one.
+    let class_of = |pixel: [u8; 3]| {
+        let colours = [[244, 242, 244], [142, 74, 150], [226, 150, 190], [120, 128, 196_u8]];
+        let off = |colour: &[u8; 3]| -> i32 {
+            colour.iter().zip(pixel).map(|(a, b)| (i32::from(*a) - i32::from(b)).pow(2)).sum()
+        };
+        (0..4_i64)
+            .min_by_key(|&class| off(&colours[class as usize]))
+            .filter(|&class| class > 0)
+            .map(|class| class - 1)
+    };
+    let mut classes: Vec<Option<i64>> =
+        (0..64 * 64).map(|place: usize| class_of(pixels[place / 64 * 2 * 128 + place % 64 * 2])).collect();
+    let reference = |classes: &[Option<i64>]| {
+        let text = serde_json::json!({"framework": "by hand", "columns": 64, "classes": classes}).to_string();
+        fs::write(at("ref.json"), text).unwrap();
+        tried(&[&[&own[..]][..], &trial, &["--reference", &at("ref.json")]].concat())
+    };
+    let (text, code) = reference(&classes);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("parity         agrees: 0 of 4096 places of another class than by by hand"),
+        "{text}"
+    );
+    let receipt = text.split_once("[parity]").unwrap().1;
+    fs::write(at("own.toml"), format!("{manifest}\n[parity]{receipt}")).unwrap();
+    let described = tried(&[&own]).0;
+    assert!(described.contains("parity         0 of 4096 places"), "{described}");
+    assert!(!described.contains("receipt of another file"), "{described}");
+
+    classes[..20].fill(Some(2));
+    let (text, code) = reference(&classes);
+    assert_eq!(code, Some(65), "{text}");
+    assert!(text.contains("parity         DIFFERS: 20 of 4096 places"), "{text}");
+    let (text, code) = tried(&[&own, "--at", "1,1"]);
+    assert!(code == Some(64) && text.contains("--try"), "{text}");
+}
+
+#[test]
+fn the_field_with_most_tissue_is_shown_to_a_model_of_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (folder.path().join("painted.tif"), folder.path().join("try.png"));
+    small_slide(&slide, 42);
+    let (slide, out) = (slide.to_str().unwrap(), out.to_str().unwrap());
+    let (text, code) = tried(&["nuclei-he", "--try", slide, "--window", "256", "-o", out]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("100 % tissue") && text.contains("found          nucleus "), "{text}");
+    assert_eq!(support::read_png(Path::new(out)).1, 256);
+}
