@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use wsi_types::wording::counted;
+
 use crate::manifest::Dim;
 
 /// Reasons that a model cannot be used, or a batch could not be run.
@@ -295,7 +297,7 @@ impl std::fmt::Display for Shapes<'_> {
             writeln!(f, "  found     {name} {}", Dim::list(shape))?;
         }
         let rows = classes + 4;
-        writeln!(f, "  expected, with {classes} classes, one of")?;
+        writeln!(f, "  expected, with {}, one of", counted(classes, "class"))?;
         writeln!(f, "  detect    [B, {rows}, N]")?;
         writeln!(f, "  segment   [B, {rows}+M, N] and prototypes [B, M, H/4, W/4]")?;
         writeln!(f, "  end2end   [B, K, 6], or [B, K, 6+M] and prototypes")?;

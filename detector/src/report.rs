@@ -2,6 +2,8 @@
 
 use std::{fmt, path::Path};
 
+use wsi_types::wording::counted;
+
 use crate::{
     DetectorError, Manifest,
     manifest::{Activation, Background, Dim, Element, Head, HeadSource, ManifestFile, Precision, Task},
@@ -218,9 +220,11 @@ fn task_line(m: &Manifest) -> &'static str {
 fn head_line(head: Head, classes: usize) -> String {
     let rows = classes + 4;
     match head {
-        Head::Detect => format!("[B, {rows}, N]: 4 box rows, {classes} score rows"),
+        Head::Detect => format!("[B, {rows}, N]: 4 box rows, {}", counted(classes, "score row")),
         Head::Segment { coefficients: m } => {
-            format!("[B, {}, N]: 4 box rows, {classes} score rows, {m} mask rows", rows + m)
+            let [scores, masks] =
+                [(classes, "score row"), (m, "mask row")].map(|(count, noun)| counted(count, noun));
+            format!("[B, {}, N]: 4 box rows, {scores}, {masks}", rows + m)
         }
         Head::EndToEnd => "[B, K, 6]: duplicates already gone".to_owned(),
         Head::EndToEndSegment { coefficients: m } => {

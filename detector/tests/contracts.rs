@@ -193,9 +193,9 @@ fn points_are_asked_for_what_their_maps_do_not_say() {
     assert!(iou > 5.5 / 10.5 && iou < 5.5 / 10.5 + 1e-6);
     for (wanted, instead, expected) in [
         ("diameter_um = 8.0", "", "points.diameter_um: is missing"),
-        ("channels = [2, 5]", "", "there are 6 maps for 2 classes"),
+        ("channels = [2, 5]", "", "the model answers 6 maps for 2 classes"),
         ("channels = [2, 5]", "channels = [2, 6]", "names map 6, but there are 6, counted from 0"),
-        ("channels = [2, 5]", "channels = [2]", "names 1 maps for 2 classes"),
+        ("channels = [2, 5]", "channels = [2]", "names 1 map for 2 classes"),
         ("mpp = 0.5", "", "mpp: is missing"),
         ("mpp = 0.5", "mpp = 0.5\nnms_iou = 0.4", "nms_iou: is 0.4, but boxes"),
         ("activation = \"sigmoid\"", "activation = \"softmax\"", "activation: is softmax"),

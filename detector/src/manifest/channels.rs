@@ -1,5 +1,7 @@
 //! Maps of classes: which map of an output is that of each class.
 
+use wsi_types::wording::counted;
+
 use super::Dim;
 use crate::DetectorError;
 
@@ -24,14 +26,20 @@ pub(super) fn channels(
         None if maps.is_some_and(|maps| maps != classes as u64) => {
             let maps = maps.unwrap_or_default();
             let reason = format!(
-                "is missing: there are {maps} maps for {classes} classes; name the map of each class"
+                "is missing: the model answers {} for {}; name the map of each class",
+                counted(maps as usize, "map"),
+                counted(classes, "class")
             );
             return Err(DetectorError::manifest(key, reason));
         }
         None => (0..classes).collect(),
     };
     if channels.len() != classes {
-        let reason = format!("names {} maps for {classes} classes, expected one each", channels.len());
+        let reason = format!(
+            "names {} for {}, expected one each",
+            counted(channels.len(), "map"),
+            counted(classes, "class")
+        );
         return Err(DetectorError::manifest(key, reason));
     }
     match channels.iter().find(|&&channel| maps.is_some_and(|maps| channel as u64 >= maps)) {

@@ -4,6 +4,8 @@
 //! head (corners, score, class) or a DETR head (centre, size, a score per class), and a model taken for the
 //! wrong one counts nonsense. A case left open is refused, with the key that settles it.
 
+use wsi_types::wording::counted;
+
 use super::{
     Activation, Dim, Head, HeadSource, ImageInput,
     evidence::{Evidence, HeadName, Pixels, Told},
@@ -200,10 +202,10 @@ impl<'a> Answer<'a> {
         {
             let maker = self.maker().unwrap_or("heads with an objectness answer");
             return Some(format!(
-                "{rows} rows of 4 sides, an objectness and {} class scores are what {maker}; say \
+                "{rows} rows of 4 sides, an objectness and {} are what {maker}; say \
                  `head = \"yolov5\"` in a TOML beside the model if boxes are in px, `head = \"yolox\"` if they are \
                  not yet decoded",
-                self.classes
+                counted(self.classes as usize, "class score")
             ));
         }
         if columns.fixed() == Some(4 + self.classes) {
@@ -213,10 +215,10 @@ impl<'a> Answer<'a> {
                 ""
             };
             return Some(format!(
-                "{rows} rows of 4 sides and {} class scores are what DETR kinds answer (RT-DETR); say \
+                "{rows} rows of 4 sides and {} are what DETR kinds answer (RT-DETR); say \
                  `head = \"detr\"` in a TOML beside the model if boxes are centre, width and height as fractions \
                  of the window{other}",
-                self.classes
+                counted(self.classes as usize, "class score")
             ));
         }
         None

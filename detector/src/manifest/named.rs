@@ -8,6 +8,8 @@
 //! | RT-DETR, D-FINE, DEIM | `labels` `[B, K]`, `boxes`, `scores` | [`Head::DetrFinal`] |
 //! | mmdeploy | `labels` `[B, K]`, `dets` `[B, K, 5]` | [`Head::DetrFinal`] |
 
+use wsi_types::wording::counted;
+
 use super::{
     Activation, Background, Dim, Head, HeadSource,
     evidence::{Evidence, HeadName, Pixels, Told},
@@ -101,10 +103,11 @@ impl<'a> Raw<'a> {
 
     fn unsaid(&self, key: &str, values: &str, classes: usize) -> DetectorError {
         let reason = format!(
-            "{} {} has a score more than the {classes} classes, and nothing says what it means; say {key} = \
+            "{} {} has a score more than the {}, and nothing says what it means; say {key} = \
              \"{values}\" in a TOML beside the model",
             self.scores.0,
-            Dim::list(&self.scores.1)
+            Dim::list(&self.scores.1),
+            counted(classes, "class")
         );
         DetectorError::manifest(key, reason)
     }
@@ -116,8 +119,9 @@ impl<'a> Raw<'a> {
         };
         let scores = Dim::list(&self.scores.1);
         let reason = format!(
-            "there are {classes} classes{expected}, but {} {scores} has another number of scores; name each class \
+            "the model has {}{expected}, but {} {scores} has another number of scores; name each class \
              that it scores",
+            counted(classes, "class"),
             self.scores.0
         );
         DetectorError::manifest("classes", reason)
@@ -185,7 +189,10 @@ mod tests {
         let message = head(&of_transformers, 2, &first).unwrap_err();
         assert!(message.starts_with("activation: ") && message.contains("softmax"), "{message}");
         let message = head(&of_roboflow, 3, &first).unwrap_err();
-        assert!(message.starts_with("classes: there are 3 classes and background = \"first\""), "{message}");
+        assert!(
+            message.starts_with("classes: the model has 3 classes and background = \"first\""),
+            "{message}"
+        );
         assert!(head(&of_roboflow, 7, &Evidence::default()).unwrap_err().starts_with("classes: there are 7"));
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use wsi_types::wording::counted;
+
 use super::{
     Activation, Background, Dim, Head, HeadSource,
     channels::{channels, maps},
@@ -132,15 +134,17 @@ fn of_maps(
         None if stated.is_none() && spare => Err(DetectorError::manifest(
             "background",
             format!(
-                "is missing: there are {} maps for {classes} classes, and nothing says which is of no class; say \"first\" or \
+                "is missing: there are {} maps for {}, and nothing says which is of no class; say \"first\" or \
                  \"last\", or name the map of each class with semantic.channels",
-                classes + 1
+                classes + 1,
+                counted(classes, "class")
             ),
         )),
         Some(background) if maps.is_some_and(|maps| maps != (classes + background.scores()) as u64) => {
             let reason = format!(
-                "is {background}, which makes {} maps for {classes} classes, but there are {}",
-                classes + background.scores(),
+                "is {background}, which makes {} for {}, but there are {}",
+                counted(classes + background.scores(), "map"),
+                counted(classes, "class"),
                 maps.unwrap_or_default()
             );
             Err(DetectorError::manifest("background", reason))
