@@ -2,6 +2,7 @@
 
 mod exchange;
 mod judging;
+mod living;
 #[cfg(feature = "serve")]
 mod serving;
 
@@ -28,6 +29,7 @@ pub use crate::{
 };
 pub use exchange::{Export, Frame, Import};
 pub use judging::{Annotations, Consensus, Eval, TrainingSet};
+pub use living::{FrameSize, Live};
 #[cfg(feature = "serve")]
 pub use serving::Serve;
 
@@ -58,6 +60,7 @@ enum Command {
     Thumbnail(Thumbnail),
     Draw(Draw),
     View(View),
+    Live(Box<Live>),
     #[cfg(feature = "serve")]
     Serve(Box<Serve>),
     Doctor(Doctor),
@@ -602,6 +605,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Thumbnail(thumbnail) => command::pictures::thumbnail(&thumbnail),
         Command::Draw(draw) => command::draw::draw(&draw),
         Command::View(view) => command::view::view(&view),
+        Command::Live(live) => command::live::live(&live),
         #[cfg(feature = "serve")]
         Command::Serve(serve) => command::serve::serve(*serve),
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),

@@ -5,6 +5,7 @@ use std::{fmt, process::ExitCode};
 use convert::ConvertError;
 use dataset::DatasetError;
 use engine::JobError;
+use live::LiveError;
 use report::ReportError;
 use viewer::ViewError;
 
@@ -117,6 +118,8 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         exit_of_view(error)
     } else if let Some(error) = error.downcast_ref::<ConvertError>() {
         exit_of_convert(error)
+    } else if let Some(error) = error.downcast_ref::<LiveError>() {
+        exit_of_live(error)
     } else {
         exit_of_others(error)
     }
@@ -179,6 +182,15 @@ fn exit_of_report(error: &ReportError) -> Exit {
         ReportError::MeasureTable { .. } => Exit::Incomplete,
         ReportError::WritePicture { .. } => Exit::CannotWrite,
         ReportError::Chart(_) | ReportError::Picture(_) | ReportError::Encode { .. } => Exit::Internal,
+    }
+}
+
+fn exit_of_live(error: &LiveError) -> Exit {
+    match error {
+        LiveError::Settings(_) | LiveError::Scale(_) | LiveError::Path(_) => Exit::Usage,
+        LiveError::Write(_) => Exit::CannotWrite,
+        LiveError::Merge(_) | LiveError::Thread(_) => Exit::Internal,
+        _ => Exit::Incomplete,
     }
 }
 

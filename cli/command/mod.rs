@@ -13,6 +13,7 @@ pub mod forget;
 pub mod gather;
 pub mod import;
 pub mod info;
+pub mod live;
 pub mod manual;
 pub mod merge;
 pub mod model;

@@ -77,6 +77,27 @@ pub fn describe(model: Option<&Path>) -> Result<ModelReport, JobError> {
     }
 }
 
+/// Opens the model at that path or with that name, or the default one, outside any job: answers are as the model gives
+/// them.
+///
+/// # Errors
+///
+/// [`JobError::Usage`] when the model cannot be used, or its device is not available.
+pub fn open_model(
+    model: Option<&Path>,
+    device: &Device,
+    detect: &DetectSettings,
+    session: &SessionSettings,
+) -> Result<OnnxDetector, JobError> {
+    match Source::new(model) {
+        Source::Bundled(Bundled { name, onnx }) => {
+            OnnxDetector::from_bytes(name, onnx, "", device, detect, session).map_err(JobError::usage)
+        }
+        Source::File(path) => OnnxDetector::open(path, device, detect, session)
+            .map_err(|error| JobError::usage(format!("cannot use the model: {error}: {}", path.display()))),
+    }
+}
+
 /// Names of the bundled models; the first is taken when none is asked for.
 pub fn names() -> impl Iterator<Item = &'static str> {
     BUNDLED.iter().map(|bundled| bundled.name)
@@ -103,13 +124,7 @@ impl Opening<'_> {
     ///
     /// [`JobError::Usage`] when the model cannot be used, or its device is not available.
     pub(crate) fn open(&self, model: Option<&Path>) -> Result<OnnxDetector, JobError> {
-        match Source::new(model) {
-            Source::Bundled(Bundled { name, onnx }) => self.open_bytes(name, onnx, ""),
-            Source::File(path) => OnnxDetector::open(path, self.device, &self.detect(), &self.session)
-                .map_err(|error| {
-                    JobError::usage(format!("cannot use the model: {error}: {}", path.display()))
-                }),
-        }
+        open_model(model, self.device, &self.detect(), &self.session)
     }
 
     /// The same for a model in memory; `manifest` is the text of its TOML.
