@@ -23,7 +23,8 @@ pub(super) enum Choice {
     Hottest,
     /// Its density is the median of all fields of tissue.
     Typical,
-    /// It has most cells whose score is near the threshold.
+    /// It has most cells whose score is near the threshold, of those that do not share half of another crop, where there
+    /// are such.
     LeastSure,
 }
 
@@ -49,10 +50,13 @@ pub(super) fn chosen(
     ground: Option<&Ground>,
 ) -> Result<Vec<Crop>, ReportError> {
     let Some(fields) = Fields::new(analysis.slide_px) else { return Ok(Vec::new()) };
+    let hottest = fields.fullest(cells, &[])?;
+    let typical = ground.and_then(|ground| fields.typical(cells, ground));
+    let others: Vec<Level0Box> = [hottest, typical].into_iter().flatten().collect();
     let found = [
-        (Choice::Hottest, fields.fullest(cells)?),
-        (Choice::Typical, ground.and_then(|ground| fields.typical(cells, ground))),
-        (Choice::LeastSure, fields.fullest(unsure)?),
+        (Choice::Hottest, hottest),
+        (Choice::Typical, typical),
+        (Choice::LeastSure, fields.fullest(unsure, &others)?),
     ];
     let mut crops: Vec<Crop> = Vec::new();
     for (choice, bounds) in found {
@@ -87,15 +91,18 @@ impl Fields {
         Level0Box::from_origin_and_size(corner, euclid::size2(side, side))
     }
 
-    /// The field with most cells of all positions; `None` without a cell.
-    fn fullest(&self, cells: &[Level0Point]) -> Result<Option<Level0Box>, ReportError> {
+    /// The field with most cells of all positions; rather the next ones than one that shares half of `others`. `None`
+    /// without a cell.
+    fn fullest(&self, cells: &[Level0Point], others: &[Level0Box]) -> Result<Option<Level0Box>, ReportError> {
         // In px: one µm each. A px smaller than the crop, which holds all of it wherever its corner is rounded to.
         let side = f64::from(self.side_px - 1);
         let field = Field::new(FieldShape::Square, side * side * 1e-6).map_err(cannot_choose)?;
         let um_per_px = Mpp::new(1.0).map_err(cannot_choose)?;
         let ground = measures::Ground::everywhere();
-        let best = hot_spots(cells, um_per_px, field, &ground, 1).map_err(cannot_choose)?;
-        Ok(best.first().map(|spot| self.at(spot.bounds().min)))
+        let best = hot_spots(cells, um_per_px, field, &ground, 1 + others.len()).map_err(cannot_choose)?;
+        let best: Vec<Level0Box> = best.iter().map(|spot| self.at(spot.bounds().min)).collect();
+        let apart = best.iter().find(|field| !others.iter().any(|other| shares_half(field, other)));
+        Ok(apart.or(best.first()).copied())
     }
 
     /// The field of median density, of those side by side that are tissue by half or more; `None` without one.
@@ -114,6 +121,11 @@ impl Fields {
         let [x, y] = [square % columns, square / columns].map(|place| place as f64 * side_px);
         Some(self.at(Level0Point::new(x, y)))
     }
+}
+
+/// `true` if half of a field or more lies in another one of its size.
+fn shares_half(field: &Level0Box, other: &Level0Box) -> bool {
+    field.intersection(other).is_some_and(|shared| shared.area() >= field.area() / 2.0)
 }
 
 fn cannot_choose(error: impl fmt::Display) -> ReportError {
@@ -183,5 +195,19 @@ mod tests {
         let crops = chosen(&cells, &[], &analysis, Some(&ground)).unwrap();
         assert_eq!(crops.len(), 2);
         assert_eq!((crops[1].choices.as_slice(), corner(&crops[1])), (&[Choice::Typical][..], (0.0, 0.0)));
+    }
+
+    #[test]
+    fn the_least_sure_field_is_another_than_the_hottest_where_there_is_one() {
+        let analysis = Analysis { slide_px: [2000, 1200], ..Analysis::default() };
+        let hot: Vec<_> = cluster(300.0, 300.0, 90).collect();
+        let away: Vec<_> = cluster(1500.0, 800.0, 20).collect();
+        let cells = [hot.clone(), away.clone()].concat();
+        let crops = chosen(&cells, &cells, &analysis, None).unwrap();
+        assert_eq!(crops.len(), 2);
+        assert!(hot.iter().all(|&cell| crops[0].bounds.contains(cell)), "{crops:?}");
+        assert!(away.iter().all(|&cell| crops[1].bounds.contains(cell)), "{crops:?}");
+        let only = chosen(&hot, &hot, &analysis, None).unwrap();
+        assert_eq!(only[0].choices, [Choice::Hottest, Choice::LeastSure]);
     }
 }
