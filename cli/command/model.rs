@@ -131,11 +131,11 @@ fn draw_areas(drawing: &mut Drawing, trial: &Trial, classes: &Classes<'_>) -> an
         let rings = region.polygon.rings().cloned().collect();
         drawing.area(&Area { rings, colour: region_colour(usize::from(class.0)), veil: VEIL });
     }
-    let line = |(class, (count, um2)): (ClassId, (u64, f64))| {
+    let legend = found.into_iter().map(|(class, (count, um2))| {
         let text = format!("{}: {} of {} mm²", classes.name(class), grouped(count), fixed(um2 * 1e-6, 4));
         (region_colour(usize::from(class.0)), text)
-    };
-    Ok(found.into_iter().map(line).collect())
+    });
+    Ok(legend.collect())
 }
 
 fn draw_objects(
@@ -154,8 +154,10 @@ fn draw_objects(
         });
         drawing.cell(bbox, outline.as_deref(), class_colour(class));
     }
-    let line = |(class, count)| (class_colour(class), format!("{} {}", classes.name(class), grouped(count)));
-    found.into_iter().map(line).collect()
+    let legend = found
+        .into_iter()
+        .map(|(class, count)| (class_colour(class), format!("{} {}", classes.name(class), grouped(count))));
+    legend.collect()
 }
 
 /// The classes of a model, numbered as its own list.

@@ -100,13 +100,15 @@ impl MapRule {
 
     /// The class of each place by its number.
     fn numbered(&self, numbers: &[f32]) -> Result<Vec<Option<ModelClass>>, WindowFault> {
-        let class_of = |&number: &f32| {
-            let is_number = number >= 0.0 && number.fract() == 0.0;
-            is_number
-                .then(|| self.classes.get(number as usize).copied().flatten())
-                .ok_or(WindowFault::ClassNumber { number })
-        };
-        numbers.iter().map(class_of).collect()
+        numbers.iter().map(|&number| self.class_of(number)).collect()
+    }
+
+    fn class_of(&self, number: f32) -> Result<Option<ModelClass>, WindowFault> {
+        if number >= 0.0 && number.is_finite() && number.fract() == 0.0 {
+            Ok(self.classes.get(number as usize).copied().flatten())
+        } else {
+            Err(WindowFault::ClassNumber { number })
+        }
     }
 }
 

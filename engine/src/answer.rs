@@ -170,8 +170,8 @@ impl Found {
 
     /// Makes one list of the cells of all detectors.
     fn fuse(&mut self, mut scales: Vec<Vec<Cell>>, survey: &Survey, rules: &SlideRules) {
-        let has_cells = rules.each.iter().filter(|detector| !detector.is_semantic).count();
-        if scales.len() < 2 || has_cells < 2 && rules.fuse.scores().is_some() {
+        let cell_detectors = rules.each.iter().filter(|detector| !detector.is_semantic).count();
+        if scales.len() < 2 || cell_detectors < 2 && rules.fuse.scores().is_some() {
             self.cells = scales.into_iter().flatten().collect();
             return;
         }
