@@ -182,7 +182,7 @@ fn cells_name_the_area_they_lie_in() {
     assert!(in_areas.count() * 2 > cells.len(), "most cells lie on stained tissue");
     // Cells are those of the cell model alone: a model of areas takes no part in their scores.
     let alone = folder.path().join("alone");
-    assert!(run(&[&slide], &alone, &["--window", "256", "--threads", "2"]).status.success());
+    assert!(run(&[&slide], &alone, &two[..6]).status.success());
     let alone = read_cells(&Dataset::at(&alone).cells(&id)).unwrap();
     let facts = |cells: &[dataset::CellRow]| -> Vec<_> {
         cells.iter().map(|cell| (cell.cell_id, cell.centroid, cell.score)).collect()
