@@ -139,7 +139,7 @@ fn a_killed_run_and_a_merge_give_the_same_areas() {
 
     let merge = |into: &str, more: &[&str]| {
         let (from, into) = (at("whole"), at(into));
-        let output = slidemill().arg("merge").arg(from).arg("-o").arg(into).args(more).output().unwrap();
+        let output = slidemill().arg("merge").arg(from).arg("--into").arg(into).args(more).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
     };
     merge("again", &[]);

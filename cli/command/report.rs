@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dataset::Dataset;
+use dataset::{Dataset, Manifest};
 use report::{FileNames, ReportError};
 
 use crate::{annotations::slide_names, args, exit::Exit, measure, slide_files::slide_files};
@@ -28,6 +28,7 @@ pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
         let paths = slide_names::<PathBuf>(&dataset)?;
         let names: FileNames = paths.into_iter().map(|(id, path)| (id, file_name(&path))).collect();
         outln!("{}", report::write_private_report(&dataset, &files, &names)?.display())?;
+        Manifest::write(&dataset)?;
     }
     Ok(Exit::Done)
 }

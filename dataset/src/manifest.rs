@@ -141,8 +141,10 @@ pub(crate) fn files_of(dataset: &Dataset) -> io::Result<BTreeSet<PathBuf>> {
             add_files(&entry, &mut found)?;
         }
     }
-    for path in [dataset.names(), dataset.plan(), dataset.secret()] {
-        add_files(&path, &mut found)?;
+    let private = ["report.html", "report"].map(|name| dataset.private().join(name));
+    for path in [dataset.names(), dataset.columns(), dataset.plan(), dataset.secret()].iter().chain(&private)
+    {
+        add_files(path, &mut found)?;
     }
     // Ledgers of other slides belong to jobs that have not ended.
     for account in dataset.accounts()? {

@@ -337,6 +337,12 @@ impl Dataset {
         self.private().join("slides.csv")
     }
 
+    /// What slide lists say of slides beyond what a job needs, such as the patient: private.
+    #[must_use]
+    pub fn columns(&self) -> PathBuf {
+        self.private().join("columns.csv")
+    }
+
     /// The secret for ids of slides that cannot be read: private.
     #[must_use]
     pub fn secret(&self) -> PathBuf {

@@ -164,9 +164,9 @@ fn is_told_by_account(name: &str) -> bool {
 /// The difference of a file from its entry in the manifest.
 fn changed_since(dataset: &Dataset, name: &str, file: &ManifestFile) -> Option<String> {
     let path = dataset.root().join(name);
-    // Jobs append lines to the list of slides while they run.
-    let is_longer =
-        path == dataset.names() && fs::metadata(&path).is_ok_and(|facts| facts.len() > file.bytes);
+    // Jobs append lines to the list of slides and its columns while they run.
+    let is_list = [dataset.names(), dataset.columns()].contains(&path);
+    let is_longer = is_list && fs::metadata(&path).is_ok_and(|facts| facts.len() > file.bytes);
     let found = if is_longer { sha256_of_start(&path, file.bytes) } else { sha256_of(&path) };
     match found {
         Ok((bytes, sha256)) if bytes == file.bytes && sha256 == file.sha256 => None,

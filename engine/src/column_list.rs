@@ -80,6 +80,8 @@ impl ColumnList {
         if new.is_empty() {
             return Ok(());
         }
+        self.dataset.make_private()?;
+        let _held = self.dataset.hold_lists();
         let mut file = self.dataset.append_private(NAME)?;
         let header = (file.metadata()?.len() == 0).then_some(HEADER);
         let lines = new.iter().map(|(column, value)| [id.as_str(), column.as_str(), value.as_str()]);
@@ -101,6 +103,7 @@ impl ColumnList {
     }
 
     fn rewrite_without(&self, ids: &[SlideId]) -> io::Result<()> {
+        let _held = self.dataset.hold_lists();
         let lines = self.lines()?;
         let left = lines.iter().filter(|(id, ..)| !ids.contains(id));
         let left = left.map(|(id, column, value)| [id.as_str(), column.as_str(), value.as_str()]);
@@ -108,7 +111,7 @@ impl ColumnList {
     }
 
     fn path(&self) -> PathBuf {
-        self.dataset.private().join(NAME)
+        self.dataset.columns()
     }
 
     fn lines(&self) -> io::Result<Vec<Line>> {

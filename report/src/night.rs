@@ -15,7 +15,6 @@ mod crops;
 mod figures;
 mod full_size;
 mod measures;
-mod names;
 mod pages;
 mod regions;
 mod scale;
@@ -31,11 +30,11 @@ use rayon::prelude::*;
 
 use crate::{
     error::ReportError,
+    file_names::FileNames,
     measured::{MeasuredSlides, measured_slides},
     slide_files::SlideFiles,
 };
 use cohort::{Cohort, CohortSlide};
-pub use names::FileNames;
 use pages::Pages;
 use slide::SlideReport;
 
@@ -80,6 +79,20 @@ pub fn write_private_report(
     let measured = measured_slides(dataset)?;
     let reader = Reader { dataset, files, measured: measured.as_ref() };
     pages.write_first(|| first_page(&reader, &pages, Some(names)))
+}
+
+/// Writes the report that names files again, where there is one: it is not to be older than the shared one.
+pub(crate) fn rewrite_private_report(
+    dataset: &Dataset,
+    files: &SlideFiles,
+    measured: Option<&MeasuredSlides>,
+) -> Result<(), ReportError> {
+    let pages = Pages::private(dataset);
+    if !pages.are_there() {
+        return Ok(());
+    }
+    let (reader, names) = (Reader { dataset, files, measured }, files.names());
+    pages.write_first(|| first_page(&reader, &pages, Some(&names))).map(|_| ())
 }
 
 /// Removes the report of slides that are no longer there.

@@ -5,13 +5,13 @@ use dataset::{Dataset, Manifest};
 use crate::{
     error::ReportError,
     measured::{measured_slides, remove_measures, write_measures},
-    night::{remove_report, write_report_with},
+    night::{remove_private_report, remove_report, rewrite_private_report, write_report_with},
     slide_files::SlideFiles,
     summary::write_summary,
 };
 
-/// Writes the summaries, the measures that the dataset asks for and the report, so that none is older than the others,
-/// and last the manifest of every file there is. `files` are those of the slides, for what the report shows at full
+/// Writes the summaries, the measures that the dataset asks for, the report and the private one if there is one, so that
+/// none is older than the others, and last the manifest of every file there is. `files` are those of the slides, for what the report shows at full
 /// size. Without an account there is nothing to report.
 ///
 /// # Errors
@@ -26,8 +26,10 @@ pub fn write_overall(dataset: &Dataset, files: &SlideFiles) -> Result<(), Report
     }
     if dataset.read_accounts()?.is_empty() {
         remove_report(dataset)?;
+        remove_private_report(dataset)?;
     } else {
         write_report_with(dataset, files, measured.as_ref())?;
+        rewrite_private_report(dataset, files, measured.as_ref())?;
     }
     Ok(Manifest::write(dataset)?)
 }

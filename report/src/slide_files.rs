@@ -9,6 +9,8 @@ use std::{
 use dataset::RunAccount;
 use wsi_reader::{LinearMapping, MappingError, OpenOptions, Slide, content_id, full_content_id, open_with};
 
+use crate::file_names::FileNames;
+
 /// Paths of the files of slides, by id; a slide may have lain at several. Without any, a report shows nothing at full
 /// size.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +27,12 @@ impl FromIterator<(String, PathBuf)> for SlideFiles {
 }
 
 impl SlideFiles {
+    /// Name of the file of each slide, the latest where it had several.
+    pub(crate) fn names(&self) -> FileNames {
+        let latest = self.0.iter().filter_map(|(id, paths)| Some((id, paths.last()?.file_name()?)));
+        latest.map(|(id, name)| (id.clone(), name.to_string_lossy().into_owned())).collect()
+    }
+
     /// Opens the file that the results of an account were made from.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use dataset::{Dataset, RunAccount, SlideId};
+use dataset::{Dataset, Findings, RunAccount, SlideId};
 
 use super::support::{SMALL_WINDOWS, accounts, run, shared, slidemill, small_slide, stderr};
 
@@ -102,6 +102,17 @@ fn a_private_report_names_files_and_the_shared_one_does_not() {
     assert!(html.contains("Muster-Erika.tif") && html.contains("<b>Private.</b>"), "{html}");
     assert!(!html.contains(folder.path().to_str().unwrap()), "its folder is in the report");
     assert!(!fs::read_to_string(out.join("report.html")).unwrap().contains("Muster"));
+    let dataset = Dataset::at(&out);
+    assert!(Findings::collect(&dataset).unwrap().is_complete());
+
+    // The next job writes it again, and a change is noticed: once it stayed as it was, and no command looked at it.
+    let next = folder.path().join("Muster-Karl.tif");
+    small_slide(&next, 25);
+    assert!(run(&[&slide, &next], &out, &SMALL_WINDOWS).status.success());
+    let html = fs::read_to_string(&private).unwrap();
+    assert!(html.contains("Muster-Erika.tif") && html.contains("Muster-Karl.tif"), "{html}");
+    fs::write(&private, html.replace("Karl", "Kurt")).unwrap();
+    assert!(!Findings::collect(&dataset).unwrap().problems.is_empty());
 }
 
 /// What a report says of the crops of its slides: their number, and the cells that each says it holds.

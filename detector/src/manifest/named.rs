@@ -193,7 +193,9 @@ mod tests {
             message.starts_with("classes: the model has 3 classes and background = \"first\""),
             "{message}"
         );
-        assert!(head(&of_roboflow, 7, &Evidence::default()).unwrap_err().starts_with("classes: there are 7"));
+        assert!(
+            head(&of_roboflow, 7, &Evidence::default()).unwrap_err().starts_with("classes: the model has 7")
+        );
     }
 
     #[test]

@@ -10,7 +10,6 @@ use maud::{Markup, PreEscaped, html};
 
 use super::{
     charts,
-    names::FileNames,
     section::{badge, doubtful, thumbnail},
     slide::SlideReport,
     words,
@@ -18,6 +17,7 @@ use super::{
 use crate::{
     chart::key,
     error::ReportError,
+    file_names::FileNames,
     page::{document, strong},
 };
 

@@ -33,6 +33,10 @@ impl<'a> Pages<'a> {
         Self { dataset, first: folder.join("report.html"), folder: folder.join(FOLDER) }
     }
 
+    pub(super) fn are_there(&self) -> bool {
+        self.first.exists()
+    }
+
     /// Writes the page that people open, unless another job made one of more accounts meanwhile, and returns
     /// its path.
     pub(super) fn write_first(

@@ -9,14 +9,12 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     charts,
     figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
-    full_size, measures,
-    names::FileNames,
-    regions,
+    full_size, measures, regions,
     scale::{Bar, scale_bar},
     slide::SlideReport,
     words,
 };
-use crate::{draw::density_gradient, error::ReportError, page::data_url};
+use crate::{draw::density_gradient, error::ReportError, file_names::FileNames, page::data_url};
 
 impl SlideReport {
     /// All that is known of the slide; in a private report with the name of its file.
