@@ -98,6 +98,8 @@ fn raw_detections_that_were_kept_are_judged_once_merged() {
     let merged =
         slidemill().arg("merge").arg(&out).arg("--into").arg(&all).args(["--min-score", floor]).output();
     assert!(merged.unwrap().status.success());
+    let left = fs::read_dir(all.join(".slidemill")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("in-hand")), "marks are left");
     let everything = json(&eval(&all, &truth, &by_distance));
     assert!(!everything["notes"].to_string().contains("--into OTHER"), "{everything}");
     for (figure, least_gain) in [("/overall/predictions", 1.0), ("/overall/figures/ap/value", 0.0)] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use dataset::{
     CellRow, Dataset, RunAccount, SeenTissue, read_cells,
-    wording::{counted, span},
+    wording::{counted, signed, span},
 };
 use engine::RunOptions;
 use painted::{PaintSettings, Score, Truth};
@@ -82,7 +82,7 @@ fn describe(score: &Score) -> String {
         [("all cells", score.all), ("on seams of windows", score.on_seams), ("elsewhere", score.off_seams)]
     {
         let count =
-            tally.count_error().map_or_else(|| "-".into(), |error| format!("{:+.1} %", error * 100.0));
+            tally.count_error().map_or_else(|| "-".into(), |error| format!("{} %", signed(error * 100.0, 1)));
         text += &format!(
             "{name:<26}{:>8}{:>8}{:>11.3}{:>9.3}{count:>14}\n",
             tally.painted,

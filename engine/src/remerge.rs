@@ -78,7 +78,9 @@ pub fn remerge(
         let work = Work::new(Arc::new(recipe), into.clone(), from, Before::Remerge, Stop::new())
             .with_names(Arc::clone(&names))
             .counting_within(within.clone());
-        incomplete |= kept.merge(&work, from, &mut tally)?;
+        let merged = kept.merge(&work, from, &mut tally);
+        work.marks.tidy();
+        incomplete |= merged?;
     }
     let totals = tally.finish(false);
     Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0, was_stopped: false })

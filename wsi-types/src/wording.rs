@@ -54,6 +54,14 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     }
 }
 
+/// The same with its sign, `+` too: a difference. 0 has none.
+#[must_use]
+pub fn signed(value: f64, decimals: usize) -> String {
+    let text = fixed(value, decimals);
+    let is_zero = text.bytes().all(|digit| matches!(digit, b'0' | b'.'));
+    if is_zero || text.starts_with('-') { text } else { format!("+{text}") }
+}
+
 /// A number without the error of its binary form, to six significant digits: `0.25` for 0.25000000000000006.
 #[must_use]
 pub fn number(value: f64) -> String {
@@ -115,6 +123,7 @@ mod tests {
         assert_eq!(span(200.0), "3 min 20 s");
         assert_eq!(span(7500.0), "2 h 05 min");
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!([0.31, -0.31, -0.01, 0.0].map(|value| signed(value, 1)), ["+0.3", "-0.3", "0.0", "0.0"]);
         assert_eq!(grouped(999), "999");
     }
 

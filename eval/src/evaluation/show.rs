@@ -1,5 +1,7 @@
 //! The report as a table for terminals.
 
+use wsi_types::wording::signed;
+
 use super::{
     figures::Figures,
     report::{ClassReport, Evaluation},
@@ -66,7 +68,7 @@ impl Evaluation {
         row("  at score", &|r| number(r.best.map(|best| f64::from(best.threshold))), none());
         row("score AUC", &|r| number(r.score_auc), none());
         row("calibration error", &|r| number(r.calibration.ece), none());
-        row("count bias/image", &|r| signed(r.counts.bias.filter(|_| r.counts.limits.is_some())), none());
+        row("count bias/image", &|r| difference(r.counts.bias.filter(|_| r.counts.limits.is_some())), none());
         row("  95 % limits", &|r| r.counts.limits.map_or_else(String::new, limits), none());
         table
     }
@@ -76,12 +78,12 @@ fn number(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{value:.3}"))
 }
 
-fn signed(value: Option<f64>) -> String {
-    value.map_or_else(String::new, |value| format!("{value:+.1}"))
+fn difference(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| signed(value, 1))
 }
 
 fn limits((low, high): (f64, f64)) -> String {
-    format!("{low:+.1} to {high:+.1}")
+    format!("{} to {}", signed(low, 1), signed(high, 1))
 }
 
 fn shown(estimate: Option<Estimate>) -> String {
