@@ -10,7 +10,7 @@ use std::{
 use super::support::{accounts, run, slidemill, small_slide, stderr};
 
 /// Parts of examples that are not run here, and their requirements.
-const NOT_RUN: [(&str, &str); 19] = [
+const NOT_RUN: [(&str, &str); 20] = [
     ("${fpath[1]}", "zsh"),
     ("&& man", "a reader of manual pages"),
     ("forget results", "slides of these names: tests/end_to_end.rs takes slides out"),
@@ -19,6 +19,7 @@ const NOT_RUN: [(&str, &str); 19] = [
     ("slidemill serve", "the same: tests/service.rs runs such"),
     ("--port 8080", "the same: tests/viewer.rs runs such"),
     ("--against strict", "the same"),
+    ("--page", "somebody who closes the page: tests/live.rs runs such"),
     ("--device cuda", "a graphics card"),
     ("--class tumour", "a model with such a class"),
     ("case-7-dicom", "a DICOM slide"),
