@@ -75,12 +75,12 @@ fn prepare(folder: &Path) {
     let slide = &accounts(&folder.join("results"))[0].slide;
     let clinical = format!("slide_id,patient,group\n{slide},P1,control\n");
     fs::write(folder.join("clinical.csv"), clinical).expect("a file can be written");
-    let export = slidemill()
-        .args(["export", "results", "--as", "geojson"])
-        .current_dir(folder)
-        .output()
-        .expect("the command starts");
-    assert!(export.status.success(), "{}", stderr(&export));
+    fs::create_dir(folder.join("pictures")).expect("a folder can be made");
+    for ready in ["export results --as geojson", "thumbnail slide.svs -o pictures/one.png"] {
+        let mut command = slidemill();
+        let made = command.args(ready.split(' ')).current_dir(folder).output().expect("the command starts");
+        assert!(made.status.success(), "{}", stderr(&made));
+    }
     let exported = fs::read_dir(folder.join("results/exports"))
         .expect("a folder of exports")
         .flatten()
