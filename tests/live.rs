@@ -47,11 +47,12 @@ fn a_pan_is_recorded_whole_and_the_same_every_time() {
 fn what_cannot_be_watched_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = folder.path().join("none");
-    let refusals: [(&[&str], i32, &str); 6] = [
+    let refusals: [(&[&str], i32, &str); 7] = [
         (&["--frames", "x"], 64, "--mpp"),
-        (&["--mpp", "0.5"], 64, "COMMAND"),
+        (&["--mpp", "0.5"], 64, "there is nothing to watch: give --slide"),
         (&["--mpp", "nan", "--frames", "x"], 64, "--mpp: mpp is not a finite number"),
         (&["--mpp", "2", "--size", "64x64", "--", "sh", "-c", "printf %12288s x"], 64, "too coarse"),
+        (&["--mpp", "0.5", "--", "true"], 65, "no frame came"),
         (&["--mpp", "0.5", "--noise", "3", "--frames", "x"], 64, "cannot be used with"),
         (&["--mpp", "0.5", "--fps", "0", "--frames", "x"], 64, "--fps is 0"),
     ];

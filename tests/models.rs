@@ -235,7 +235,7 @@ fn one_field_is_drawn_and_compared_with_the_frameworks_own_answer() {
     for line in [
         "assumed        colour_order: rgb",
         "field          128 × 128 px, level-0 px (256, 0) to (768, 512)",
-        "found          tumour: 1 of 0.0059 mm²",
+        "found          tumour: 1, 0.0059 mm²",
     ] {
         assert!(shown.0.contains(line), "{line}\n{}", shown.0);
     }

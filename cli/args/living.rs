@@ -37,7 +37,7 @@ pub struct Live {
     #[arg(long, value_name = "SLIDE", group = "source")]
     pub slide: Option<PathBuf>,
     /// A command that writes raw frames to its standard output, and its arguments
-    #[arg(value_name = "COMMAND", last = true, group = "source", required_unless_present_any = ["frames", "slide"])]
+    #[arg(value_name = "COMMAND", last = true, group = "source")]
     pub command: Vec<String>,
     /// Width and height of the frames of COMMAND or of the virtual stage, px
     #[arg(long, value_name = "WxH", default_value = "640x480", conflicts_with = "frames")]

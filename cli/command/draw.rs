@@ -196,7 +196,7 @@ impl Shown<'_> {
         }
         let line = |(&kind, &(count, um2)): (&&str, &(u64, f64))| {
             let colour = colours.get(kind).copied().unwrap_or(TISSUE_COLOUR);
-            (colour, format!("{kind}: {} of {} mm²", grouped(count), fixed(um2 * 1e-6, 2)))
+            (colour, format!("{kind}: {}, {} mm²", grouped(count), fixed(um2 * 1e-6, 2)))
         };
         Ok(kinds.iter().map(line).collect())
     }

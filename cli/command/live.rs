@@ -15,7 +15,10 @@ use signal_hook::{
 use viewer::{Keyed, http::Loopback};
 use whole_file::Inputs;
 use wsi_reader::{GivenScale, Slide, resolve_scale};
-use wsi_types::{Level0Box, Mpp, wording::counted};
+use wsi_types::{
+    Level0Box, Mpp,
+    wording::{counted, with_causes},
+};
 
 use crate::{
     args::{self, FrameSize},
@@ -31,6 +34,11 @@ use crate::{
 /// when results cannot be written.
 pub fn live(args: &args::Live) -> anyhow::Result<Exit> {
     let camera = Mpp::new(args.mpp).map_err(|error| Failure::usage(format!("--mpp: {error}")))?;
+    if args.slide.is_none() && args.frames.is_none() && args.command.is_empty() {
+        return Err(Failure::usage(
+            "there is nothing to watch: give --slide SLIDE, --frames FOLDER, or after -- a command that writes frames",
+        ));
+    }
     let pace = pace(args)?;
     if let Some(record) = &args.record {
         let read = args.slide.iter().chain(&args.stage.path).chain([&args.model]);
@@ -99,11 +107,15 @@ impl Watching {
         });
         page.into_iter().for_each(Page::end);
         let exit = match result {
+            Ok(()) if ended.frames == 0 => {
+                errln!("slidemill: no frame came");
+                Exit::Incomplete
+            }
             Ok(()) => Exit::Done,
             Err(error @ LiveError::Write(_)) => return Err(error),
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                errln!("slidemill: {error:#}");
+                errln!("slidemill: {}", with_causes(error.as_ref()));
                 exit_of(&error)
             }
         };
@@ -116,8 +128,13 @@ impl Watching {
 fn tell(ended: &Ended) {
     let Ended { frames, dropped, lost, segments } = ended;
     let cells: Vec<String> = segments.iter().map(|&cells| counted(cells as usize, "cell")).collect();
+    let cells = if cells.is_empty() {
+        "nothing was counted".to_owned()
+    } else {
+        format!("by segment: {}", cells.join(", "))
+    };
     let frames = counted(*frames as usize, "frame");
-    errln!("{frames}, {dropped} dropped, {lost} lost; by segment: {}", cells.join(", "));
+    errln!("{frames}, {dropped} dropped, {lost} lost; {cells}");
 }
 
 fn pace(args: &args::Live) -> anyhow::Result<Pace> {
@@ -132,6 +149,11 @@ fn pace(args: &args::Live) -> anyhow::Result<Pace> {
 
 fn settings(args: &args::Live, camera: Mpp) -> anyhow::Result<WatchSettings> {
     let manifest = engine::describe(Some(&args.model))?.manifest;
+    if manifest.head.is_semantic() {
+        return Err(Failure::usage(
+            "the model answers areas, and what is watched are cells; take a model of cells",
+        ));
+    }
     let settings = WatchSettings::new(camera, &manifest).ok_or_else(|| {
         Failure::usage("the model does not say at which µm/px it works; add `mpp = 0.25` (or what it was trained at) to a TOML manifest beside it")
     })?;

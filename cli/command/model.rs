@@ -132,7 +132,7 @@ fn draw_areas(drawing: &mut Drawing, trial: &Trial, classes: &Classes<'_>) -> an
         drawing.area(&Area { rings, colour: region_colour(usize::from(class.0)), veil: VEIL });
     }
     let legend = found.into_iter().map(|(class, (count, um2))| {
-        let text = format!("{}: {} of {} mm²", classes.name(class), grouped(count), fixed(um2 * 1e-6, 4));
+        let text = format!("{}: {}, {} mm²", classes.name(class), grouped(count), fixed(um2 * 1e-6, 4));
         (region_colour(usize::from(class.0)), text)
     });
     Ok(legend.collect())
@@ -185,7 +185,10 @@ fn write_field(path: &Path, trial: &Trial) -> anyhow::Result<()> {
 fn compare(reference: &Reference, trial: &Trial, model: &Manifest) -> anyhow::Result<Exit> {
     let field = hex(&Sha256::digest(trial.pixels.bytes()));
     let parity = reference.compare(&trial.result, model, field).map_err(Failure::input)?;
-    let verdict = if parity.agrees() { "agrees" } else { "DIFFERS" };
-    outln!("parity         {verdict}: {parity}\n\n{}", parity.to_toml())?;
-    Ok(if parity.agrees() { Exit::Done } else { Exit::Incomplete })
+    if parity.agrees() {
+        outln!("parity         agrees: {parity}\n\n{}", parity.to_toml())?;
+        return Ok(Exit::Done);
+    }
+    outln!("parity         DIFFERS: {parity}; expected {}", parity.limits())?;
+    Ok(Exit::Incomplete)
 }

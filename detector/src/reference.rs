@@ -1,7 +1,7 @@
 //! Answers of another program to the same picture, and how far ours are from them.
 
 use serde::Deserialize;
-use wsi_types::{ClassMap, Detection, WindowBox};
+use wsi_types::{ClassMap, Detection, WindowBox, wording::counted};
 
 use crate::{DetectorError, Manifest, WindowResult, manifest::Parity};
 
@@ -78,13 +78,33 @@ impl Reference {
             places: None,
             other_places: None,
         };
+        self.check(model.classes.len())?;
         match (&ours.map, &self.found, &self.classes) {
             (Some(map), None, Some(classes)) => self.compare_places(map, classes, receipt),
             (None, Some(found), None) => {
-                Ok(compare_objects(detections, found, self.conf.unwrap_or(0.0), receipt))
+                let conf = self.conf.unwrap_or(0.0);
+                let parity = compare_objects(detections, found, conf, receipt);
+                if (parity.ours, parity.theirs) == (Some(0), Some(0)) {
+                    return Err(refused(format!(
+                        "there is nothing to compare: neither has an object with a score above {conf}; take another field"
+                    )));
+                }
+                Ok(parity)
             }
             (Some(_), _, _) => Err(refused("the model answers areas, and it holds objects".to_owned())),
             (None, _, _) => Err(refused("the model answers objects, and it holds areas".to_owned())),
+        }
+    }
+
+    /// Refuses what no model of so many classes answers.
+    fn check(&self, classes: usize) -> Result<(), DetectorError> {
+        let wrong = self.found.iter().flatten().find_map(|object| Some((object, object.fault(classes)?)));
+        if let Some((object, fault)) = wrong {
+            return Err(refused(format!("the object with the box {:?} {fault}", object.bbox)));
+        }
+        match self.classes.iter().flatten().flatten().find(|&&class| usize::from(class) >= classes) {
+            Some(class) => Err(refused(format!("a place is of {}", past_the_classes(*class, classes)))),
+            None => Ok(()),
         }
     }
 
@@ -107,6 +127,24 @@ impl Reference {
         let other = places.iter().zip(classes).filter(|(ours, theirs)| ours.map(|class| class.0) != **theirs);
         Ok(Parity { places: Some(places.len() as u64), other_places: Some(other.count() as u64), ..receipt })
     }
+}
+
+impl ReferenceObject {
+    fn fault(&self, classes: usize) -> Option<String> {
+        let [x0, y0, x1, y1] = self.bbox;
+        if !(x0 < x1 && y0 < y1) {
+            return Some("is no box: expected left, top, right, bottom".to_owned());
+        }
+        if !(0.0..=1.0).contains(&self.score) {
+            return Some(format!("has the score {}, expected 0 to 1", self.score));
+        }
+        (usize::from(self.class) >= classes)
+            .then(|| format!("is of {}", past_the_classes(self.class, classes)))
+    }
+}
+
+fn past_the_classes(class: u16, classes: usize) -> String {
+    format!("class {class}, but the model has {}, counted from 0", counted(classes, "class"))
 }
 
 fn refused(reason: String) -> DetectorError {
@@ -200,6 +238,28 @@ mod tests {
         assert!(compared(json, &result).unwrap().agrees());
         let nothing = r#"{"framework": "f", "conf": 0.25, "found": []}"#;
         assert!(!compared(nothing, &result).unwrap().agrees(), "one of ours is of no other");
+    }
+
+    #[test]
+    fn what_no_model_answers_is_refused() {
+        let result = WindowResult::new(WindowIndex(0), Ok(vec![found(5.0, 1, 0.5)]));
+        for (object, expected) in [
+            (
+                r#"{"box": [15, 0, 5, 10], "score": 0.5, "class": 1}"#,
+                "is no box: expected left, top, right, bottom",
+            ),
+            (r#"{"box": [5, 0, 15, 10], "score": 91, "class": 1}"#, "has the score 91, expected 0 to 1"),
+            (
+                r#"{"box": [5, 0, 15, 10], "score": 0.5, "class": 7}"#,
+                "is of class 7, but the model has 2 classes",
+            ),
+        ] {
+            let json = format!(r#"{{"framework": "f", "conf": 0.25, "found": [{object}]}}"#);
+            let message = compared(&json, &result).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+        let message = compared(r#"{"framework": "f", "conf": 0.99, "found": []}"#, &result).unwrap_err();
+        assert!(message.contains("nothing to compare"), "{message}");
     }
 
     #[test]

@@ -15,9 +15,7 @@ pub enum LiveError {
     #[error("{0}")]
     Settings(String),
     /// The pixels of the camera are too coarse for the model.
-    #[error(
-        "the frames are too coarse for the model: {0}; take a stronger objective or a model for this scale"
-    )]
+    #[error("{}; take a stronger objective or a model for this scale", too_coarse(*.0))]
     Scale(SamplingError),
     /// A frame has another size than the first.
     #[error(
@@ -78,4 +76,9 @@ pub enum LiveError {
     /// A thread ended early.
     #[error("the thread {0:?} ended early: a fault of ours")]
     Thread(&'static str),
+}
+
+/// The frames are the camera's, not a slide's.
+fn too_coarse(SamplingError::TooCoarse { slide, wanted }: SamplingError) -> String {
+    format!("the frames have {slide}, too coarse for the model, which wants {wanted}")
 }

@@ -51,6 +51,16 @@ impl Parity {
         "other_places",
     ];
 
+    /// What [`agrees`](Self::agrees) asks for, in words.
+    #[must_use]
+    pub fn limits(&self) -> &'static str {
+        if self.places.is_some() {
+            "at most one place in a thousand of another class"
+        } else {
+            "each object of one among those of the other, within 0.5 px and 0.01 of a score"
+        }
+    }
+
     /// `true` if both found the same: each object has its match, within half a px and a hundredth of a score, and no
     /// more than one place in a thousand is of another class.
     #[must_use]

@@ -116,7 +116,8 @@ pub(super) fn table(groups: &[Group<'_>]) -> Table {
         number("over", groups, |group| group.over),
         number("pooled", groups, |group| group.pooled),
         number("mean", groups, |group| Some(group.mean)),
-        number("low", groups, |group| Some(group.interval?.0)),
+        // No quantity is below 0, whatever the spread.
+        number("low", groups, |group| Some(group.interval?.0.max(0.0))),
         number("high", groups, |group| Some(group.interval?.1)),
         number("median", groups, |group| Some(group.median)),
         number("least", groups, |group| Some(group.least)),

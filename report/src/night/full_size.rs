@@ -208,7 +208,7 @@ fn outlines(colour: usize, class: &Drawn) -> Markup {
     }
 }
 
-/// Cells of a crop, by class where there are several, and per mm².
+/// Cells of a crop, by class where there are several, and per mm² of all of it, glass included.
 fn counts(crop: &Shown, mpp: f64) -> Markup {
     let cells = crop.cells();
     let side_mm = crop.crop.bounds.width() * mpp / 1000.0;
@@ -218,7 +218,7 @@ fn counts(crop: &Shown, mpp: f64) -> Markup {
         (counted(cells as usize, "cell"))
         @if classes.len() > 1 { " (" (classes.join(", ")) ")" }
         @if crop.near() > 0 { ", " (grouped(crop.near())) " near the threshold" }
-        @if Mpp::new(mpp).is_ok() { ", " (charts::per_mm2(cells as f64 / (side_mm * side_mm))) " per mm²" }
+        @if Mpp::new(mpp).is_ok() { ", " (charts::per_mm2(cells as f64 / (side_mm * side_mm))) " per mm² of it" }
     }
 }
 
@@ -298,7 +298,7 @@ mod tests {
     fn a_crop_says_where_it_lies_and_how_many_cells_it_holds() {
         let html = pictures(&FullSize::Shown(vec![shown()]), "s1", 0.5).into_string();
         for expected in [
-            "<b>Hottest field, least sure field</b>: 3 cells (tumour &lt;b&gt; 2, immune 1), 1 near the threshold, 75.0 per mm²",
+            "<b>Hottest field, least sure field</b>: 3 cells (tumour &lt;b&gt; 2, immune 1), 1 near the threshold, 75.0 per mm² of it",
             "at 1\u{202f}200, 800 px",
             "class=\"unsure\" stroke=\"#12a59c\" d=\"M80 985l40 0 0 40z\"",
             "stroke=\"#5f34f3\"",
