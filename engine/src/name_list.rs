@@ -90,11 +90,10 @@ impl NameList {
     ///
     /// [`JobError::Output`] when the list cannot be read or written.
     pub(crate) fn remove(&self, ids: &[SlideId]) -> Result<(), JobError> {
+        // There is nothing to hold without the folder, which another job may be about to make.
+        self.dataset.make_private().map_err(|error| self.failure("write", &error))?;
         let _held = self.dataset.hold_lists();
         let lines = self.lines()?;
-        if lines.is_empty() {
-            return Ok(());
-        }
         let left = lines.iter().filter(|(id, _)| !ids.contains(id)).map(|(id, path)| [id.as_str(), path]);
         text_of([HEADER].into_iter().chain(left))
             .and_then(|text| self.dataset.write(&self.dataset.names(), &text))
