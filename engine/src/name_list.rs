@@ -84,12 +84,18 @@ impl NameList {
         Ok(called.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
-    /// Removes slides from the list.
+    /// Removes slides from the list, and what lists said of them.
     ///
     /// # Errors
     ///
     /// [`JobError::Output`] when the list cannot be read or written.
     pub(crate) fn remove(&self, ids: &[SlideId]) -> Result<(), JobError> {
+        self.rewrite_without(ids)?;
+        // One after the other: each holds the lists itself.
+        self.columns.remove(ids)
+    }
+
+    fn rewrite_without(&self, ids: &[SlideId]) -> Result<(), JobError> {
         // There is nothing to hold without the folder, which another job may be about to make.
         self.dataset.make_private().map_err(|error| self.failure("write", &error))?;
         let _held = self.dataset.hold_lists();
@@ -97,8 +103,7 @@ impl NameList {
         let left = lines.iter().filter(|(id, _)| !ids.contains(id)).map(|(id, path)| [id.as_str(), path]);
         text_of([HEADER].into_iter().chain(left))
             .and_then(|text| self.dataset.write(&self.dataset.names(), &text))
-            .map_err(|error| self.failure("write", &error))?;
-        self.columns.remove(ids)
+            .map_err(|error| self.failure("write", &error))
     }
 
     /// All lines. Each must name a slide: a list that is written again must lose none.
@@ -178,6 +183,21 @@ mod tests {
         assert_eq!(list.called("svs").unwrap(), []);
         list.remove(&[id("a"), id("b")]).unwrap();
         assert_eq!(fs::read_to_string(dataset.names()).unwrap(), "id,path\ncopy,y/2.svs\n");
+    }
+
+    /// Once the first list was still held when the second was to be.
+    #[test]
+    fn what_lists_said_of_a_slide_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let list = NameList::new(&dataset);
+        let mut entry = SlideEntry::at("/x/a.svs");
+        entry.columns.insert("patient".into(), "P1".into());
+        let id = SlideId::new("a").unwrap();
+        list.note(&id, &entry).unwrap();
+        list.remove(&[id]).unwrap();
+        assert_eq!(fs::read_to_string(dataset.names()).unwrap(), "id,path\n");
+        assert_eq!(fs::read_to_string(dataset.columns()).unwrap(), "id,column,value\n");
     }
 
     #[test]
