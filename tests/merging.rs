@@ -190,7 +190,7 @@ fn cells_and_regions_are_drawn() {
     let told = String::from_utf8_lossy(&drawn.stdout).into_owned();
     assert!(told.contains("dense: ") && told.contains("tissue: "), "{told}");
     let tissue_mm2: f64 =
-        told.lines().find_map(|line| line.split_once("tissue: ")?.1.split(' ').nth(2)?.parse().ok()).unwrap();
+        told.lines().find_map(|line| line.split_once("tissue: ")?.1.split(' ').nth(1)?.parse().ok()).unwrap();
     assert!(tissue_mm2 <= 800.0 * 600.0 * 0.0625e-6 + 0.005, "{told}");
     assert_eq!((read_png(&picture).1, read_png(&picture).2), (200, 150));
 
