@@ -69,6 +69,12 @@ impl Look {
         }
     }
 
+    /// `true` if the upper left corner of a box is in the field.
+    pub(crate) fn shows_corner(&self, bbox: &Level0Box) -> bool {
+        let depth = bbox.min - self.field.min;
+        depth.x.min(depth.y) > self.border_px
+    }
+
     /// `true` if a border within the field cuts a box: the field shows more of it, so this look tells nothing of it.
     pub(crate) fn is_cut_inside(&self, bbox: &Level0Box) -> bool {
         let mut seen = self.areas.iter().filter(|area| area.intersects(bbox)).peekable();

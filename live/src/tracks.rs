@@ -41,11 +41,13 @@ pub(crate) struct Track {
     pub(crate) score: f64,
     /// Sum of scores by class.
     classes: BTreeMap<ClassId, f64>,
+    /// Its upper left corner was in a field.
+    has_corner: bool,
     pub(crate) is_shown: bool,
 }
 
 impl Track {
-    fn new(cell: &Cell, rank: Rank) -> Self {
+    fn new(cell: &Cell, rank: Rank, has_corner: bool) -> Self {
         let score = f64::from(cell.score.get());
         Self {
             bbox: cell.bbox,
@@ -54,6 +56,7 @@ impl Track {
             looks: 1,
             score,
             classes: BTreeMap::from([(cell.class, score)]),
+            has_corner,
             is_shown: false,
         }
     }
@@ -64,11 +67,12 @@ impl Track {
         best.map_or(ClassId(0), |(class, _)| *class)
     }
 
-    fn see(&mut self, cell: &Cell, rank: Rank) {
+    fn see(&mut self, cell: &Cell, rank: Rank, shows_corner: bool) {
+        self.has_corner |= shows_corner;
         match rank.cmp(&self.rank) {
             Ordering::Less => return,
             Ordering::Greater => {
-                *self = Self { is_shown: self.is_shown, ..Self::new(cell, rank) };
+                *self = Self { is_shown: self.is_shown, ..Self::new(cell, rank, self.has_corner) };
                 return;
             }
             Ordering::Equal => {}
@@ -132,9 +136,13 @@ impl Tracks {
         &self.absorbed
     }
 
-    /// The cells with a mean score of at least `least`, in order of their numbers.
+    /// The cells with a mean score of at least `least` whose upper left corner was in view, in order of their numbers.
+    ///
+    /// A border of the stage that was seen cuts cells on all sides. To count all of them is to count the cells of a larger
+    /// area; the corner is one point, and lies in or out (the counting frame of Gundersen, J. Microsc. 111, 1977).
     pub(crate) fn counted(&self, least: f64) -> impl Iterator<Item = (TrackId, &Track)> {
-        self.each.iter().filter(move |(_, track)| track.score >= least).map(|(id, track)| (*id, track))
+        let is_counted = move |track: &Track| track.score >= least && track.has_corner;
+        self.each.iter().filter(move |(_, track)| is_counted(track)).map(|(id, track)| (*id, track))
     }
 
     /// Those that are shown whose centre lies in `area`, in order of their numbers.
@@ -153,14 +161,15 @@ impl Tracks {
         let mut is_known = vec![false; look.cells.len()];
         for &(cell, id) in &pairs {
             is_known[cell] = true;
+            let Cell { bbox, .. } = &look.cells[cell];
             self.change(id, |track| {
-                track.see(&look.cells[cell], look.rank(&look.cells[cell].bbox));
+                track.see(&look.cells[cell], look.rank(bbox), look.shows_corner(bbox));
                 track.judge(thresholds);
             });
         }
         self.miss(look, &pairs, thresholds);
         for cell in look.cells.iter().zip(is_known).filter(|(_, known)| !known).map(|(cell, _)| cell) {
-            self.add(cell, look.rank(&cell.bbox), thresholds);
+            self.add(Track::new(cell, look.rank(&cell.bbox), look.shows_corner(&cell.bbox)), thresholds);
         }
         off
     }
@@ -241,10 +250,9 @@ impl Tracks {
         }
     }
 
-    fn add(&mut self, cell: &Cell, rank: Rank, thresholds: &Thresholds) {
+    fn add(&mut self, mut track: Track, thresholds: &Thresholds) {
         let id = TrackId(self.next);
         self.next += 1;
-        let mut track = Track::new(cell, rank);
         track.judge(thresholds);
         self.longest = self.longest.max(track.bbox.width()).max(track.bbox.height());
         self.centres.insert(centre(id, &track));

@@ -95,7 +95,8 @@ pub struct Seen {
     pub shown: Vec<Shown>,
     /// Changes since the frame before.
     pub changes: Changes,
-    /// Cells of the segment so far, in and out of the field, each once; by class.
+    /// Cells of the segment so far, in and out of the field, each once; by class. Of those that the border of the seen stage
+    /// cuts, the ones whose upper left corner was in view.
     pub mosaic: BTreeMap<ClassId, u64>,
     /// Part of the field that the model looked at in this frame, 0 to 1.
     pub looked: f64,
@@ -168,7 +169,7 @@ impl Watcher {
         self.optics.as_ref().map(|optics| optics.lens.size())
     }
 
-    /// Boxes of all cells of the segment so far, stage px, in order of their numbers.
+    /// Boxes of the cells that the mosaic of the segment counts, stage px, in order of their numbers.
     pub fn mosaic(&self) -> impl Iterator<Item = (TrackId, Level0Box)> {
         self.tracks.counted(self.settings.thresholds.counted()).map(|(id, track)| (id, track.bbox))
     }
