@@ -442,6 +442,11 @@ pub struct Status {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+    /// Print only the parts, of N, that have work left in a planned job, such as 2,5-8: for
+    /// an array of a scheduler. Slides that failed or are incomplete are work; an empty
+    /// line says that nothing is left
+    #[arg(long, value_name = "N", conflicts_with = "json")]
+    pub parts_left: Option<usize>,
 }
 
 /// Write OUT/report.html and the summaries again; a run does so at its end.

@@ -1,10 +1,8 @@
 //! `slidemill gather`: checks that all parts of a planned job are done, and writes the summaries and the
 //! report over all of them.
 
-use std::collections::BTreeSet;
-
-use dataset::{Dataset, Findings, RunAccount, wording::counted};
-use engine::JobPlan;
+use dataset::{Dataset, Findings, wording::counted};
+use engine::{JobPlan, WorkLeft};
 
 use crate::{args, command::verify, exit::Exit, slide_files::slide_files};
 
@@ -17,24 +15,17 @@ use crate::{args, command::verify, exit::Exit, slide_files::slide_files};
 pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out);
     let plan = JobPlan::read(&dataset)?;
-    let mut missing = 0;
-    let mut seen = BTreeSet::new();
-    for planned in plan.slides.iter().filter(|planned| seen.insert(&planned.slide)) {
-        let problem = match RunAccount::read(&dataset.account(&planned.slide)) {
-            Err(_) => Some("is not done yet".to_owned()),
-            Ok(account) if account.has_results() => other_settings(&plan, &account),
-            Ok(_) => None,
-        };
-        if let Some(problem) = problem {
-            outln!("{} {problem}: {}", planned.slide, planned.path.display())?;
-            missing += 1;
-        }
+    let slides = plan.left(&dataset);
+    let missing: Vec<_> =
+        slides.iter().filter_map(|(planned, left)| Some((planned, problem(left.as_ref()?)?))).collect();
+    for (planned, problem) in &missing {
+        outln!("{} {problem}: {}", planned.slide, planned.path.display())?;
     }
-    if missing > 0 {
+    if !missing.is_empty() {
         outln!(
             "{} of {} to be run: `slidemill run -o {}` goes on",
-            missing,
-            counted(seen.len(), "slide"),
+            missing.len(),
+            counted(slides.len(), "slide"),
             args.out.display()
         )?;
     }
@@ -45,11 +36,16 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     let findings = Findings::collect(&dataset)?;
     verify::print(&findings)?;
     outln!("{}", dataset.report().display())?;
-    Ok(if missing == 0 && findings.is_complete() { Exit::Done } else { Exit::Incomplete })
+    Ok(if missing.is_empty() && findings.is_complete() { Exit::Done } else { Exit::Incomplete })
 }
 
-/// Settings of an account that differ from the plan, in words; `None` if there are none.
-fn other_settings(plan: &JobPlan, account: &RunAccount) -> Option<String> {
-    let changed = plan.settings.differences(&account.settings.clone().into());
-    (!changed.is_empty()).then(|| format!("was made with other settings than planned ({changed})"))
+/// Why a run of the plan has to go on with a slide; slides with an outcome of their own are named by it.
+fn problem(left: &WorkLeft) -> Option<String> {
+    match left {
+        WorkLeft::All => Some("is not done yet".into()),
+        WorkLeft::OtherSettings(changed) => {
+            Some(format!("was made with other settings than planned ({changed})"))
+        }
+        WorkLeft::Failed | WorkLeft::Windows => None,
+    }
 }

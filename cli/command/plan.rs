@@ -17,9 +17,7 @@ use crate::{
 /// A usage failure when slides, options or model cannot be used; an output
 /// failure when the plan cannot be written.
 pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
-    if !(1..=100_000).contains(&args.shards) {
-        return Err(Failure::usage(format!("--shards is {}, expected 1 to 100000", args.shards)));
-    }
+    check_parts("--shards", args.shards)?;
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let mut found = find_slides(&args.slides)?;
     let Assigned { slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
@@ -33,6 +31,14 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
     out!("{}", describe(&plan, args.shards, &args.out.display().to_string()))?;
     let is_bad = plan.slides.iter().any(|slide| slide.problem.is_some());
     Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
+}
+
+/// Refuses a number of parts that no job has.
+pub(super) fn check_parts(option: &str, parts: usize) -> anyhow::Result<()> {
+    if (1..=100_000).contains(&parts) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{option} is {parts}, expected 1 to 100000")))
 }
 
 fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {

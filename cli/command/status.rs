@@ -22,6 +22,12 @@ const SILENCE_SECS: f64 = 900.0;
 /// An input failure when there is no job.
 pub fn status(args: &args::Status) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out);
+    if let Some(parts) = args.parts_left {
+        super::plan::check_parts("--parts-left", parts)?;
+        let left = JobPlan::read(&dataset)?.parts_left(&dataset, parts);
+        outln!("{}", ranges(&left))?;
+        return Ok(Exit::Done);
+    }
     let jobs = JobStatus::read_all(&dataset.status()).map_err(|error| {
         let found = if error.kind() == ErrorKind::NotFound {
             "no job has written here".into()
@@ -39,6 +45,19 @@ pub fn status(args: &args::Status) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Ascending numbers with each run of neighbours as one range: `2,5-8`.
+fn ranges(numbers: &[usize]) -> String {
+    let runs = numbers.chunk_by(|one, next| one + 1 == *next);
+    let texts: Vec<String> = runs
+        .map(|run| match run {
+            [first, .., last] => format!("{first}-{last}"),
+            [only] => only.to_string(),
+            [] => String::new(),
+        })
+        .collect();
+    texts.join(",")
 }
 
 /// Line with the number of slides that all jobs together have ended, and of those planned.
@@ -114,4 +133,15 @@ fn describe(status: &JobStatus) -> String {
     }
     text += &format!("updated  {} ago\n", span(status.age_secs()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_named_in_ranges() {
+        assert_eq!(ranges(&[2, 5, 6, 7, 8, 10, 11]), "2,5-8,10-11");
+        assert_eq!((ranges(&[]), ranges(&[3])), (String::new(), "3".into()));
+    }
 }

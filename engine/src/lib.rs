@@ -63,7 +63,7 @@ pub use job::{Job, JobEnd, refuse_own_files};
 pub use made_with::{Difference, Differences, MadeWith};
 pub use models::{DetectorSpec, ModelSet, SetModel};
 pub use options::{Arity, KNOBS, Knob, Phase, RunOptions};
-pub use plan::{JobPlan, PlannedSlide};
+pub use plan::{JobPlan, PlannedSlide, WorkLeft};
 pub use regions::tissue_regions;
 pub use remerge::{kept_down_to, kept_slides, remerge};
 pub use rules::{MergeRules, SlideRules};

@@ -1,16 +1,20 @@
 //! `OUT/.slidemill/plan.json`: what a job consists of, so that many machines can
 //! each do a part of it. It holds paths: it is private.
 
-use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
+    path::PathBuf,
+};
 
-use dataset::{Dataset, SlideId, id_of_unreadable};
+use dataset::{Dataset, Outcome, RunAccount, SlideId, id_of_unreadable};
 use serde::{Deserialize, Serialize};
 use wsi_reader::LinearMapping;
 use wsi_types::{Mpp, RegionsOfInterest, wording::with_causes};
 
 use crate::{
     bundled, error::JobError, fingerprint, made_with::MadeWith, options::RunOptions,
-    prepare::survey_settings, settings::Settings, shard::Shard, slides::SlideEntry,
+    prepare::survey_settings, settings::Settings, shard::{Shard, balance}, slides::SlideEntry,
 };
 
 /// A job as planned.
@@ -111,6 +115,19 @@ impl PlannedSlide {
     }
 }
 
+/// Work that a planned slide still needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkLeft {
+    /// It was not run yet.
+    All,
+    /// Windows failed; the same command tries those that may be read now.
+    Windows,
+    /// It failed; the same command tries it again.
+    Failed,
+    /// Its results were made with other settings than planned, which differ by these.
+    OtherSettings(String),
+}
+
 /// The area of a slide, or why it will fail.
 fn area_mm2(entry: &SlideEntry, settings: &Settings) -> Result<f64, String> {
     let slide = entry.open(settings.map_range).map_err(|error| with_causes(&error))?;
@@ -208,6 +225,34 @@ impl JobPlan {
             None => slides,
         };
         mine.into_iter().map(PlannedSlide::entry).collect()
+    }
+
+    /// Work that is left of each slide, in the order of the job; of a slide that is planned twice, the first.
+    #[must_use]
+    pub fn left(&self, dataset: &Dataset) -> Vec<(&PlannedSlide, Option<WorkLeft>)> {
+        let mut seen = BTreeSet::new();
+        let once = self.slides.iter().filter(|planned| seen.insert(&planned.slide));
+        once.map(|planned| (planned, self.left_of(dataset, &planned.slide))).collect()
+    }
+
+    fn left_of(&self, dataset: &Dataset, slide: &SlideId) -> Option<WorkLeft> {
+        let Ok(account) = RunAccount::read(&dataset.account(slide)) else { return Some(WorkLeft::All) };
+        let changed = self.settings.differences(&account.settings.clone().into());
+        match account.outcome {
+            Outcome::Failed => Some(WorkLeft::Failed),
+            _ if !changed.is_empty() => Some(WorkLeft::OtherSettings(changed.to_string())),
+            Outcome::Partial => Some(WorkLeft::Windows),
+            Outcome::Done => None,
+        }
+    }
+
+    /// Numbers, from 1, of the parts of `of` that have work left.
+    #[must_use]
+    pub fn parts_left(&self, dataset: &Dataset, of: usize) -> Vec<usize> {
+        let weights: Vec<u64> = self.slides.iter().map(PlannedSlide::weight).collect();
+        let parts = self.slides.iter().zip(balance(&weights, of));
+        let left = parts.filter(|(planned, _)| self.left_of(dataset, &planned.slide).is_some());
+        left.map(|(_, part)| part + 1).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Refuses settings that would change planned results.

@@ -83,6 +83,12 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
     assert_eq!(other.status.code(), Some(64), "{}", stderr(&other));
     assert!(stderr(&other).contains("window_px was 128, now 256"), "{}", stderr(&other));
 
+    let parts_left = || {
+        let output = slidemill().arg("status").arg(&out).args(["--parts-left", "2"]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(parts_left(), "1-2\n");
     let first = part(&["--shard", "1/2"]);
     let (code, text) = at_out("gather");
     assert_eq!(code, Some(65), "{text}");
@@ -93,6 +99,7 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
         codes.contains(&Some(65)) && codes.contains(&Some(0)),
         "one part has the missing slide: {codes:?}"
     );
+    assert_eq!(parts_left(), if codes[0] == Some(65) { "1\n" } else { "2\n" }, "a failed slide is tried again");
 
     let (code, text) = at_out("gather");
     assert_eq!(code, Some(65), "the missing slide has no results: {text}");
@@ -120,6 +127,12 @@ fn wrong_shards_and_a_lacking_plan_are_said() {
     assert_eq!(output.status.code(), Some(64));
     assert!(stderr(&output).contains("no plan is here"), "{}", stderr(&output));
     assert!(!out.join("runs").exists());
-    let output = slidemill().arg("gather").arg(folder.path()).output().unwrap();
+    for command in [&["gather"][..], &["status", "--parts-left", "2"]] {
+        let output = slidemill().args(command).arg(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{command:?}");
+        assert!(stderr(&output).contains("no plan is here"), "{}", stderr(&output));
+    }
+    let output = slidemill().arg("status").arg(folder.path()).args(["--parts-left", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
+    assert!(stderr(&output).contains("--parts-left is 0, expected 1 to 100000"), "{}", stderr(&output));
 }
