@@ -13,8 +13,15 @@ use wsi_reader::LinearMapping;
 use wsi_types::{Mpp, RegionsOfInterest, wording::with_causes};
 
 use crate::{
-    bundled, error::JobError, fingerprint, made_with::MadeWith, options::RunOptions,
-    prepare::survey_settings, settings::Settings, shard::{Shard, balance}, slides::SlideEntry,
+    bundled,
+    error::JobError,
+    fingerprint,
+    made_with::MadeWith,
+    options::RunOptions,
+    prepare::survey_settings,
+    settings::Settings,
+    shard::{Shard, balance},
+    slides::SlideEntry,
 };
 
 /// A job as planned.

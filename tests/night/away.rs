@@ -11,8 +11,8 @@ use std::{
 use dataset::Outcome;
 
 use super::{
-    faults::{KilledWith, SETTINGS, is_running, paths, signal, start, wait_until, workers},
-    support::{accounts, paint, python, run, slidemill, stderr, tables, tiny_slides},
+    faults::{KilledWith, SETTINGS, is_running, paths, signal, start, workers},
+    support::{accounts, paint, python, run, slidemill, stderr, tables, tiny_slides, wait_until},
 };
 
 /// Returns `run` through a shell that first does `before` and adds `after` to the command.

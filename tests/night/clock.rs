@@ -10,8 +10,8 @@ use std::{
 use dataset::Outcome;
 
 use super::{
-    faults::{shim_of, wait_until},
-    support::{accounts, run, slidemill, stderr, tables, tiny_slides},
+    faults::shim_of,
+    support::{accounts, run, slidemill, stderr, tables, tiny_slides, wait_until},
 };
 
 /// A clock that is days ahead or days behind, differently at each call but the same in every run; the steady

@@ -14,7 +14,8 @@ use dataset::Outcome;
 use rand::RngExt as _;
 
 use super::support::{
-    accounts, dice, kill, paint, run, slidemill, small_slide, stderr, tables, times, tiny_slides,
+    accounts, dice, kill, paint, pause, run, slidemill, small_slide, stderr, tables, times, tiny_slides,
+    wait_until,
 };
 
 /// Many windows for a tiny slide.
@@ -38,20 +39,6 @@ pub(super) fn workers(pid: u32) -> Vec<u32> {
 
 pub(super) fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
-}
-
-fn pause(time: Duration) {
-    let (_keep, never) = mpsc::channel::<()>();
-    let _ = never.recv_timeout(time);
-}
-
-/// Waits until `what` holds; a test that waits for ever has failed.
-pub(super) fn wait_until(what: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(120);
-    while !what() {
-        assert!(Instant::now() < end, "what was waited for does not happen");
-        pause(Duration::from_millis(5));
-    }
 }
 
 /// Lets `child` run for `delay`, then kills it unless it ended before. With

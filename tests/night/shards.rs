@@ -99,7 +99,11 @@ fn a_planned_job_is_run_in_parts_and_gathered() {
         codes.contains(&Some(65)) && codes.contains(&Some(0)),
         "one part has the missing slide: {codes:?}"
     );
-    assert_eq!(parts_left(), if codes[0] == Some(65) { "1\n" } else { "2\n" }, "a failed slide is tried again");
+    assert_eq!(
+        parts_left(),
+        if codes[0] == Some(65) { "1\n" } else { "2\n" },
+        "a failed slide is tried again"
+    );
 
     let (code, text) = at_out("gather");
     assert_eq!(code, Some(65), "the missing slide has no results: {text}");

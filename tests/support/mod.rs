@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dataset::{Dataset, RunAccount};
@@ -38,11 +38,10 @@ pub(crate) fn run_until(slides: &[&Path], out: &Path, more: &[&str], reached: im
     command.arg("run").args(slides).arg("-o").arg(out).args(more).stderr(Stdio::null());
     fs::create_dir(out).expect("a folder can be made");
     let mut child = command.spawn().expect("the command starts");
-    let (_keep, never) = mpsc::channel::<()>();
     while !reached() {
         let ended = child.try_wait().expect("the command is waited for");
         assert!(ended.is_none(), "it ended before it was killed");
-        let _ = never.recv_timeout(Duration::from_millis(1));
+        pause(Duration::from_millis(1));
     }
     kill(child.id());
     let _ = child.wait();
@@ -71,6 +70,29 @@ pub(crate) fn kill(pid: u32) {
 fn signal(name: &str, pid: &str) {
     // It may be gone.
     let _ = Command::new("kill").args([name, pid]).status();
+}
+
+/// Does nothing for a time.
+pub(crate) fn pause(time: Duration) {
+    let (_keep, never) = mpsc::channel::<()>();
+    let _ = never.recv_timeout(time);
+}
+
+/// Waits until `what` holds; a test that waits for ever has failed.
+pub(crate) fn wait_until(what: impl Fn() -> bool) {
+    assert!(is_reached(Duration::from_secs(300), what), "what was waited for does not happen");
+}
+
+/// Waits until `what` holds; `false` if it does not within a time.
+pub(crate) fn is_reached(within: Duration, what: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + within;
+    while !what() {
+        if Instant::now() >= end {
+            return false;
+        }
+        pause(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Windows small enough for a small slide to have many.
