@@ -1,4 +1,4 @@
-//! Jobs in parts on a real Slurm: a controller, three nodes of this machine and a key, all in one folder and gone after the
+//! Jobs in parts on a real Slurm, by hand and by Snakemake: a controller, three nodes of this machine and a key, all in one folder and gone after the
 //! test. Skipped, and said so, where Slurm is not installed (Debian: `apt-get install slurm-wlm munge`) or may not be
 //! started.
 
@@ -7,6 +7,7 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -154,6 +155,20 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The executor of Snakemake takes all variables of Slurm from its jobs, that of the settings too.
+    fn path_with_own_srun(&self) -> std::ffi::OsString {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let srun = folders.iter().map(|folder| folder.join("srun")).find(|file| file.is_file());
+        let own = self.folder.path().join("bin");
+        fs::create_dir(&own).expect("a folder can be made");
+        let (settings, srun) = (self.settings(), srun.expect("it comes with sbatch"));
+        let text =
+            format!("#!/bin/sh\nSLURM_CONF='{}' exec '{}' \"$@\"\n", settings.display(), srun.display());
+        write_program(&own.join("srun"), &text);
+        std::env::join_paths(std::iter::once(own).chain(folders)).expect("it was a path before")
+    }
+
     fn submit(&self, out: &Path, parts: usize, program: &Path) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/slurm/submit.sh");
         let mut command = self.command("bash");
@@ -219,13 +234,53 @@ impl Sent<'_> {
 
     /// Waits until a slide is at work and has some of its windows, and returns the node that has the part.
     fn node_in_mid_slide(&self, part: usize) -> String {
-        wait_until(|| any_file(&self.out.join(".slidemill/ledger"), "windows.bin"));
+        wait_until(|| is_in_mid_slide(&self.out));
         self.fact(&self.part(part), "NodeList")
     }
 
     fn log(&self, part: usize) -> String {
         fs::read_to_string(self.out.join(format!(".slidemill/slurm/part-{part}.log"))).expect("a log")
     }
+}
+
+fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).expect("a file can be written");
+    assert!(Command::new("chmod").arg("755").arg(path).status().expect("chmod is there").success());
+}
+
+fn is_in_mid_slide(out: &Path) -> bool {
+    any_file(&out.join(".slidemill/ledger"), "windows.bin")
+}
+
+/// Snakemake with a profile of ours, for a planned job; `None`, with a note, where it is not installed.
+fn snakemake(profile: &str, out: &Path, parts: usize) -> Option<Command> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = root.join(".venv-snakemake/bin/snakemake");
+    if !program.exists() {
+        eprintln!("SKIPPED: .venv-snakemake is absent; `cargo xtask test` makes it");
+        return None;
+    }
+    let deploy = root.join("deploy/snakemake");
+    let mut command = Command::new(program);
+    command.arg("--snakefile").arg(deploy.join("Snakefile"));
+    command.arg("--profile").arg(deploy.join("profiles").join(profile));
+    command.args([
+        "--config",
+        &format!("out={}", out.display()),
+        &format!("parts={parts}"),
+        "cpus=1",
+        "mem_mb=2000",
+    ]);
+    command.arg(format!("program={}", env!("CARGO_BIN_EXE_slidemill")));
+    command.current_dir(out.parent().expect("a folder")).stdin(Stdio::null());
+    for name in ["SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_CPU", "SLURM_MEM_PER_NODE"] {
+        command.env_remove(name);
+    }
+    Some(command)
+}
+
+fn cells_of(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    tables(out).into_iter().filter(|(path, _)| path.starts_with("cells")).collect()
 }
 
 fn is_installed(name: &str) -> bool {
@@ -307,7 +362,7 @@ fn plan(slides: &[PathBuf], out: &Path, parts: usize) -> Output {
 /// One slide of some seconds, planned in one part, and its tables as one machine makes them.
 struct OneSlide {
     folder: TempDir,
-    expected: std::collections::BTreeMap<PathBuf, Vec<u8>>,
+    expected: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl OneSlide {
@@ -335,8 +390,7 @@ impl OneSlide {
             "#!/bin/sh\nif [ \"$1\" = run ]; then {first}; fi\nexec '{}' \"$@\"\n",
             env!("CARGO_BIN_EXE_slidemill")
         );
-        fs::write(&program, text).expect("a file can be written");
-        assert!(Command::new("chmod").arg("755").arg(&program).status().expect("chmod is there").success());
+        write_program(&program, &text);
         program
     }
 
@@ -355,28 +409,37 @@ impl OneSlide {
     }
 }
 
+/// Four slides and a damaged one, planned in three parts, and the cells of the four as one machine finds them.
+struct FiveSlides {
+    folder: TempDir,
+    expected: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl FiveSlides {
+    fn plan() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let mut slides = tiny_slides(folder.path(), 4, 80);
+        let alone = folder.path().join("alone");
+        let paths: Vec<&Path> = slides.iter().map(PathBuf::as_path).collect();
+        let output = run(&paths, &alone, &WINDOW);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let damaged = folder.path().join("damaged.svs");
+        fs::write(&damaged, "no slide").expect("a file can be written");
+        slides.push(damaged);
+        let planned = plan(&slides, &folder.path().join("out"), 3);
+        assert_eq!(planned.status.code(), Some(65), "the damaged one is named: {}", stderr(&planned));
+        Self { expected: cells_of(&alone), folder }
+    }
+}
+
 #[test]
 fn parts_end_in_the_bytes_of_one_machine_and_what_is_left_is_sent_again() {
     let Some(cluster) = Cluster::start() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let mut slides = tiny_slides(folder.path(), 4, 80);
-    let alone = folder.path().join("alone");
-    let paths: Vec<&Path> = slides.iter().map(PathBuf::as_path).collect();
-    let output = run(&paths, &alone, &WINDOW);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let damaged = folder.path().join("damaged.svs");
-    fs::write(&damaged, "no slide").unwrap();
-    slides.push(damaged);
-
+    let FiveSlides { folder, expected } = FiveSlides::plan();
     let out = folder.path().join("out");
-    let planned = plan(&slides, &out, 3);
-    assert_eq!(planned.status.code(), Some(65), "the damaged one is named: {}", stderr(&planned));
     let job = cluster.send(&out, 3);
     assert_eq!(job.gathered(), "65:0", "a slide has no results");
-    let cells_of = |out: &Path| -> Vec<_> {
-        tables(out).into_iter().filter(|(path, _)| path.starts_with("cells")).collect()
-    };
-    assert_eq!(cells_of(&out), cells_of(&alone));
+    assert_eq!(cells_of(&out), expected);
     let codes: Vec<String> = (1..=3).map(|part| job.fact(&job.part(part), "ExitCode")).collect();
     assert_eq!(codes.iter().filter(|code| *code == "0:0").count(), 2, "{codes:?}");
     let bad = codes.iter().position(|code| code == "65:0").expect("the part with the damaged slide") + 1;
@@ -468,5 +531,44 @@ fn a_part_that_lacks_a_resource_gets_another_turn() {
     let job = cluster.sent(&output, &slide.out());
     assert_eq!(job.gathered(), "0:0", "{}", job.log(1));
     assert_eq!(job.fact(&job.part(1), "Restarts"), "2");
+    slide.assert_done(&cluster);
+}
+
+#[test]
+fn snakemake_runs_what_is_left_and_names_what_is_bad() {
+    let FiveSlides { folder, expected } = FiveSlides::plan();
+    let out = folder.path().join("out");
+    let Some(mut command) = snakemake("local", &out, 3) else { return };
+    let first = command.output().unwrap();
+    let told = stderr(&first);
+    assert_eq!(first.status.code(), Some(1), "a slide has no results: {told}");
+    assert!(
+        told.contains("Finished jobid: 3 (Rule: part)") && told.contains("Error in rule gather"),
+        "{told}"
+    );
+    let gathered = String::from_utf8_lossy(&first.stdout).into_owned();
+    assert!(gathered.contains("no results, not a slide"), "{gathered}");
+    assert_eq!(cells_of(&out), expected);
+
+    let again = command.output().unwrap();
+    let jobs = stderr(&again);
+    assert!(jobs.lines().any(|line| line.split_whitespace().eq(["part", "1"])), "one part is left: {jobs}");
+}
+
+#[test]
+fn snakemake_on_slurm_goes_on_after_a_lost_node() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let slide = OneSlide::plan();
+    let Some(mut command) = snakemake("slurm", &slide.out(), 1) else { return };
+    // Without accounts there is no sacct.
+    command.args(["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]);
+    command.args(["--seconds-between-status-checks", "2"]);
+    command.env("SLURM_CONF", cluster.settings()).env("PATH", cluster.path_with_own_srun());
+    let driver = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(|| is_in_mid_slide(&slide.out()));
+    let node = cluster.ask("squeue", &["-h", "-t", "running", "-o", "%N"]);
+    cluster.kill_node(&node);
+    let ended = driver.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", stderr(&ended));
     slide.assert_done(&cluster);
 }

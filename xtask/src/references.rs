@@ -37,32 +37,58 @@ pub(crate) fn prepare(root: &Path) -> Result<()> {
         install(&python, list, &folder)?;
     }
     write_references(&python, &lists, &reference_scripts(&sources)?, &root.join("target/reference"))?;
-    prepare_export_readers(root, &sources);
+    prepare_guests(root, &sources);
     Ok(())
 }
 
-/// Environments whose packages would not agree with each other's versions, each with its list.
-const EXPORT_READERS: [(&str, &str); 2] =
-    [(".venv-exports", "requirements-exports.txt"), (".venv-spatialdata", "requirements-spatialdata.txt")];
-/// SpatialData takes minutes to install, so only who sets this waits for it.
+/// An environment of its own, as its packages would not agree with the versions of others.
+struct Guest {
+    folder: &'static str,
+    list: &'static str,
+    /// What the tests do with it.
+    purpose: &'static str,
+    /// It takes minutes to install, so only who sets [`ALL_READERS`] waits for it.
+    is_slow: bool,
+}
+
+const GUESTS: [Guest; 3] = [
+    Guest {
+        folder: ".venv-exports",
+        list: "requirements-exports.txt",
+        purpose: "readers of exports",
+        is_slow: false,
+    },
+    Guest {
+        folder: ".venv-snakemake",
+        list: "requirements-snakemake.txt",
+        purpose: "Snakemake",
+        is_slow: false,
+    },
+    Guest {
+        folder: ".venv-spatialdata",
+        list: "requirements-spatialdata.txt",
+        purpose: "SpatialData",
+        is_slow: true,
+    },
+];
 const ALL_READERS: &str = "SLIDEMILL_ALL_READERS";
 
-/// Makes the environments that read exports. Where one cannot be made its tests say that they are skipped: no fault
-/// of the program's.
-fn prepare_export_readers(root: &Path, sources: &Path) {
-    let all = std::env::var_os(ALL_READERS).is_some();
-    let wanted = EXPORT_READERS.iter().take(if all { EXPORT_READERS.len() } else { 1 });
-    for (folder, list) in wanted {
-        let folder = root.join(folder);
-        let made = environment(&folder).and_then(|python| install(&python, &sources.join(list), &folder));
-        if let Err(error) = made {
-            step::say(&format!("export readers: {} is left out: {error:#}", name_of(&folder)));
+/// Makes the environments of other tools. Where one cannot be made its tests say that they are skipped: no fault of the
+/// program's.
+fn prepare_guests(root: &Path, sources: &Path) {
+    let is_all = std::env::var_os(ALL_READERS).is_some();
+    for guest in &GUESTS {
+        if guest.is_slow && !is_all {
+            let purpose = guest.purpose;
+            step::say(&format!("{purpose} is left out; {ALL_READERS}=1 has it installed (minutes)"));
+            continue;
         }
-    }
-    if !all {
-        step::say(&format!(
-            "export readers: SpatialData is left out; {ALL_READERS}=1 has it installed (minutes)"
-        ));
+        let folder = root.join(guest.folder);
+        let made =
+            environment(&folder).and_then(|python| install(&python, &sources.join(guest.list), &folder));
+        if let Err(error) = made {
+            step::say(&format!("{}: {} is left out: {error:#}", guest.purpose, guest.folder));
+        }
     }
 }
 
