@@ -34,6 +34,7 @@ use crate::{
 #[command(after_help = "Examples:\n  slidemill run slides/ -o results\n  \
     slidemill run \"slides/*.svs\" -o results --mpp 0.25 --overlap auto\n  \
     slidemill run slides/ -o results --within rois/ --exclude necrosis\n  \
+    slidemill run slides/ -o results --within rois/ --margin-um -200,0,200 --margin-of tumor\n  \
     slidemill run slides/ -o results --shard 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
@@ -116,6 +117,9 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
                 "--within is given for a planned job: give it to `slidemill plan`, which keeps the regions of interest",
             ));
         }
+        args.within.refuse_margin(
+            "for a planned job: give it to `slidemill plan`, which keeps the regions of interest and their bands",
+        )?;
         let plan = JobPlan::read(&dataset)?;
         let options = options.or(plan.options.clone());
         plan.check(&Settings::on(&machine(), options.clone())?)?;

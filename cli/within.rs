@@ -10,7 +10,7 @@ use convert::into::{AreaSettings, read_areas};
 use dataset::{SlideId, wording::counted};
 use engine::SlideEntry;
 use eval::names::{Found, NameIndex};
-use wsi_types::Corner;
+use wsi_types::{Corner, InterestError, Margin, RegionsOfInterest};
 
 use crate::{exit::Failure, frame::Frame};
 
@@ -40,6 +40,15 @@ pub struct Within {
     /// refused
     #[arg(long, value_name = "RULE", value_enum, requires = "within")]
     without_roi: Option<WithoutRoi>,
+    /// Bands along the border of the regions, in microns from it, negative inside:
+    /// -200,0,200 makes margin:-200..0 and margin:0..200. Tissue in bands outside of
+    /// the regions is analysed too
+    #[arg(long, value_name = "UM", value_delimiter = ',', allow_hyphen_values = true)]
+    margin_um: Option<Vec<f64>>,
+    /// Classes of the regions whose border bands lie along, and distance_um is measured
+    /// from [default: the class of all regions, if they have one]
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    margin_of: Option<Vec<String>>,
 }
 
 /// Treatment of a slide without regions of interest.
@@ -86,7 +95,10 @@ impl Within {
     /// A usage failure when options are wrong, a slide has no file and nothing says what becomes of it, or it cannot be
     /// told whose file one is; what a file that cannot be used says.
     pub fn assign(&self, slides: Vec<SlideEntry>) -> anyhow::Result<Assigned> {
-        let Some(path) = self.path() else { return Ok(Assigned { slides, notes: Vec::new() }) };
+        let Some(path) = self.path() else {
+            self.refuse_margin("without --within, which names the regions whose border is meant")?;
+            return Ok(Assigned { slides, notes: Vec::new() });
+        };
         let settings = self.settings()?;
         let files = Files::open(path, &slides)?;
         let (mut assigned, mut without, mut excluded) = (Assigned::default(), Vec::new(), BTreeSet::new());
@@ -110,7 +122,69 @@ impl Within {
         if assigned.slides.is_empty() {
             return Err(Failure::usage(format!("no slide has a file in --within: {}", path.display())));
         }
+        self.set_margins(assigned.slides.iter_mut().filter_map(|slide| slide.within.as_mut()))?;
         Ok(assigned)
+    }
+
+    /// `true` if bands, or the class whose border is measured from, are given.
+    #[must_use]
+    pub fn has_margin(&self) -> bool {
+        self.margin_um.is_some() || self.margin_of.is_some()
+    }
+
+    /// Refuses what is said of borders where it cannot be followed, and says why.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure naming the option that was given.
+    pub fn refuse_margin(&self, why: &str) -> anyhow::Result<()> {
+        let name = if self.margin_um.is_some() { "--margin-um" } else { "--margin-of" };
+        if self.has_margin() { Err(Failure::usage(format!("{name} is given {why}"))) } else { Ok(()) }
+    }
+
+    /// Gives the regions of all slides their bands and the class whose border is meant. What is not given stays.
+    ///
+    /// # Errors
+    ///
+    /// A usage failure for distances that are none, a class that no region has, or bands whose border is not clear.
+    pub fn set_margins<'r>(
+        &self,
+        slides: impl Iterator<Item = &'r mut RegionsOfInterest>,
+    ) -> anyhow::Result<()> {
+        let (mut known, mut is_unclear) = (BTreeSet::new(), false);
+        for regions in slides {
+            regions.margin = self.margin(&regions.margin)?;
+            is_unclear |= !regions.margin.edges_um.is_empty() && regions.margin.of.is_empty();
+            known.extend(regions.classes().into_iter().map(|class| class.map(str::to_owned)));
+        }
+        if is_unclear && known.len() > 1 {
+            let whose = InterestError::whose_border(known.iter().map(Option::as_deref));
+            return Err(Failure::usage(whose.to_string()));
+        }
+        self.check_margin_of(&known)
+    }
+
+    /// A slip in a name would leave the bands out.
+    fn check_margin_of(&self, known: &BTreeSet<Option<String>>) -> anyhow::Result<()> {
+        let lower: BTreeSet<_> = known.iter().flatten().map(|class| class.to_lowercase()).collect();
+        let mut named = self.margin_of.iter().flatten();
+        match named.find(|class| !lower.contains(&class.to_lowercase())) {
+            Some(class) => Err(Failure::usage(format!(
+                "--margin-of names {class:?}, a class that no region of interest has; they have {}",
+                if lower.is_empty() { "none".to_owned() } else { joined(known) }
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What is given of borders, in place of what was there.
+    fn margin(&self, before: &Margin) -> anyhow::Result<Margin> {
+        let of = self.margin_of.as_ref().unwrap_or(&before.of).clone();
+        match &self.margin_um {
+            Some(edges_um) => Margin::new(of, edges_um.clone())
+                .map_err(|error| Failure::usage(format!("--margin-um {error}"))),
+            None => Ok(Margin { of, ..before.clone() }),
+        }
     }
 
     fn settings(&self) -> anyhow::Result<AreaSettings> {
@@ -148,6 +222,10 @@ impl Within {
             ))),
         }
     }
+}
+
+fn joined(classes: &BTreeSet<Option<String>>) -> String {
+    classes.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Files of regions of interest.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "interest/margin.rs"]
+mod margin;
 mod support;
 
 use std::{

@@ -39,10 +39,11 @@ pub fn merge(args: args::Merge) -> anyhow::Result<Exit> {
     Ok(if ended.is_complete { Exit::Done } else { Exit::Incomplete })
 }
 
-/// The regions of interest that were given, by slide. The other slides are counted where their run did.
+/// The regions of interest that were given, or other bands along those of the run, by slide. The other slides are counted
+/// where their run did.
 fn interests(within: &Within, from: &Dataset, notes: &mut Vec<String>) -> anyhow::Result<Interests> {
     if within.path().is_none() {
-        return Ok(Interests::new());
+        return if within.has_margin() { other_bands(within, from) } else { Ok(Interests::new()) };
     }
     if within.skips() {
         return Err(Failure::usage(
@@ -53,6 +54,19 @@ fn interests(within: &Within, from: &Dataset, notes: &mut Vec<String>) -> anyhow
     notes.extend(assigned.notes);
     let given = assigned.slides.into_iter().filter_map(|slide| Some((slide.id?, slide.within?)));
     Ok(given.collect())
+}
+
+/// The regions of the run, with the bands that are given.
+fn other_bands(within: &Within, from: &Dataset) -> anyhow::Result<Interests> {
+    let own = kept_slides(from)?.into_iter().filter_map(|slide| Some((slide.id?, slide.within?)));
+    let mut interests: Interests = own.collect();
+    if interests.is_empty() {
+        within.refuse_margin(
+            "without --within, and the run was not limited to regions of interest: name them with --within",
+        )?;
+    }
+    within.set_margins(interests.values_mut())?;
+    Ok(interests)
 }
 
 /// Those of its run are not those that were given.

@@ -140,9 +140,9 @@ pub const ROI: &str = "roi";
 /// The regions of one kind; those that a person drew also of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegionCount {
-    /// `tissue`, `dense`, `roi`, or a class of the model.
+    /// `tissue`, `dense`, `roi`, a band (`margin:-200..0`), or a class of the model.
     pub kind: String,
-    /// The class that a person gave to regions of interest, if one did.
+    /// The class that a person gave to regions of interest, if one did; of a band, that of its border.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_name: Option<String>,
     /// Number of regions.

@@ -6,13 +6,11 @@ use std::{
 };
 
 use merger::{
-    Cell, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
+    Border, Cell, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
     fusion::{Context, FusionSettings, apply_context, fuse_scales},
 };
-use tiler::{Survey, TissueMask};
-use wsi_types::{
-    ClassId, DetectorIndex, DrawnRegion, Level0Box, Level0Px, Mpp, Score, WindowKey, wording::fixed,
-};
+use tiler::{Interest, Survey, TissueMask};
+use wsi_types::{ClassId, DetectorIndex, Level0Box, Mpp, Score, WindowKey, wording::fixed};
 
 use dataset::{Coverage, FailureCount, Outcome, ROI, ThresholdCount, WindowCounts, wording::counted};
 
@@ -61,6 +59,7 @@ impl SlideAnswer {
         let of_windows = seen_boxes(&each, rules, &failed);
         let coarse: Vec<String> = each.iter().filter_map(|of| of.coarse.clone()).collect();
         let mut found = Found::new(survey, each, rules);
+        found.measure_distances(survey);
         let seen = seen(survey, &failed, &of_windows);
         let regions = match outcome(windows) {
             Outcome::Failed => Vec::new(),
@@ -72,6 +71,7 @@ impl SlideAnswer {
                 .chain(warnings(&audits, &found.grid, rules))
                 .chain(coarse)
                 .chain(unseen_interest(survey, seen.as_deref(), &regions))
+                .chain(counted_twice(&regions, &found.cells))
                 .collect(),
             coverage: coverage(survey, seen.as_deref()),
             failures: count_failures(&failed),
@@ -158,7 +158,7 @@ impl Found {
     fn regions(&mut self, survey: &Survey, seen: Vec<Vec<Level0Box>>, rules: &SlideRules) -> Vec<Region> {
         let sources = Sources {
             tissue: &survey.mask,
-            interest: survey.interest.as_deref().unwrap_or_default(),
+            interest: survey.interest.as_ref(),
             painted: &self.painters,
             seen,
             grid: self.grid,
@@ -205,16 +205,24 @@ impl Found {
         self.note("vetoed by its context", vetoed);
     }
 
-    /// Keeps what lies in regions of interest: cells by their centroids, as for every region.
-    fn keep_within(&mut self, interest: &[DrawnRegion<Level0Px>], mpp: Mpp) {
-        let regions = drawn_regions(interest, ROI, mpp, 0);
+    /// Keeps what lies in regions of interest or in bands around them: cells by their centroids, as for every region.
+    fn keep_within(&mut self, interest: &Interest, mpp: Mpp) {
+        let cover: Vec<_> = interest.cover().cloned().collect();
+        let regions = drawn_regions(&cover, ROI, mpp, 0);
         let finder = RegionFinder::new(&regions);
         let before = self.cells.len();
         self.cells.retain(|cell| finder.holds(cell.centroid));
         self.note("outside of the regions of interest", (before - self.cells.len()) as u64);
         for painter in &mut self.painters {
             let (frame, size) = painter.grid();
-            painter.keep_within(&RegionGrid { frame, size }.within(interest));
+            painter.keep_within(&RegionGrid { frame, size }.within(&cover));
+        }
+    }
+
+    /// Notes in each cell how far it lies from the border of the regions of interest, where they have one.
+    fn measure_distances(&mut self, survey: &Survey) {
+        if let Some(border) = survey.interest.as_ref().and_then(|interest| Border::new(&interest.border)) {
+            border.measure(&mut self.cells, survey.scale.mpp);
         }
     }
 
@@ -268,7 +276,7 @@ fn warnings(audits: &[SeamAudit], grid: &RegionGrid, rules: &SlideRules) -> Vec<
 
 /// Says so where regions of interest reach beyond what windows were planned for.
 fn unseen_interest(survey: &Survey, seen: Option<&[bool]>, regions: &[Region]) -> Vec<String> {
-    let drawn = survey.interest.as_ref().map_or(0, Vec::len);
+    let drawn = survey.interest.as_ref().map_or(0, |interest| interest.regions.len());
     let blank = regions.iter().filter(|region| region.kind == ROI && region.coverage == 0.0).count();
     let without_tissue = (blank > 0).then(|| {
         format!(
@@ -285,7 +293,45 @@ fn unseen_interest(survey: &Survey, seen: Option<&[bool]>, regions: &[Region]) -
             fixed(analysed_mm2, 3)
         )
     });
-    without_tissue.into_iter().chain(elsewhere).collect()
+    let bands = survey.interest.iter().flat_map(|interest| &interest.bands);
+    let unseen_bands = bands.filter_map(|band| unseen_band(&band.kind(), regions));
+    without_tissue.into_iter().chain(unseen_bands).chain(elsewhere).collect()
+}
+
+/// Says so where no window saw any part of a band.
+fn unseen_band(kind: &str, regions: &[Region]) -> Option<String> {
+    let mut parts = regions.iter().filter(|region| region.kind == kind).peekable();
+    let is_unseen = parts.peek().is_some() && parts.all(|part| part.coverage == 0.0);
+    is_unseen.then(|| {
+        format!("in {kind} no window looked: no tissue was found there, or the run looked elsewhere")
+    })
+}
+
+/// Says so where regions of interest of one class overlap on cells, which the sums of that class then hold twice.
+fn counted_twice(regions: &[Region], cells: &[Cell]) -> Vec<String> {
+    let drawn: Vec<Region> = regions.iter().filter(|region| region.kind == ROI).cloned().collect();
+    let finder = RegionFinder::new(&drawn);
+    let mut twice: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for cell in cells {
+        let mut classes: Vec<_> = finder
+            .all_at(cell.centroid)
+            .into_iter()
+            .map(|place| drawn[place].class_name.as_deref())
+            .collect();
+        classes.sort_unstable();
+        let mut repeated: Vec<_> =
+            classes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        repeated.dedup();
+        repeated.into_iter().for_each(|class| *twice.entry(class).or_default() += 1);
+    }
+    let told = twice.into_iter().map(|(class, cells)| {
+        format!(
+            "regions of interest of {} overlap: sums over them hold {}, and the area there, more than once",
+            class.map_or_else(|| "no class".to_owned(), |class| format!("the class {class:?}")),
+            counted(cells, "cell")
+        )
+    });
+    told.collect()
 }
 
 /// Failed windows by reason and detector, most frequent first.

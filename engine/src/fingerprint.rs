@@ -6,7 +6,7 @@ use dataset::{hex, wording::counted};
 use sha2::{Digest as _, Sha256};
 use tiler::SurveySettings;
 use wsi_reader::{Scale, SlideInfo};
-use wsi_types::RegionsOfInterest;
+use wsi_types::{Margin, RegionsOfInterest};
 
 use crate::{made_with::MadeWith, models::ModelSet, opening, settings::Settings};
 
@@ -63,7 +63,11 @@ pub(crate) fn of_cells(settings: &Settings, models: &ModelSet) -> MadeWith {
 pub(crate) fn of_looked(wanted: &SurveySettings) -> MadeWith {
     let grown: Vec<String> = wanted.plans.iter().map(|plan| plan.grow_um.to_string()).collect();
     let looked = wanted.looked_within.as_ref().map(|regions| {
-        ("looked_within", format!("{}, grown by {} µm", regions_in_words(regions), grown.join("+")))
+        let regions = regions.as_looked_at();
+        let around =
+            regions.margin.outside_um().map(|(from, to)| format!(", with {from} to {to} µm around them"));
+        let words = regions_in_words(&regions) + &around.unwrap_or_default();
+        ("looked_within", format!("{words}, grown by {} µm", grown.join("+")))
     });
     MadeWith::new(looked)
 }
@@ -71,7 +75,19 @@ pub(crate) fn of_looked(wanted: &SurveySettings) -> MadeWith {
 /// Regions in which cells of a slide are counted.
 pub(crate) fn of_counted(wanted: &SurveySettings) -> MadeWith {
     let counted = wanted.counted_within.as_ref();
-    MadeWith::new(counted.map(|regions| ("counted_within", regions_in_words(regions))))
+    let drawn = counted.map(|regions| RegionsOfInterest { margin: Margin::default(), ..regions.clone() });
+    let within = drawn.map(|regions| ("counted_within", regions_in_words(&regions)));
+    let margin = counted.map(|regions| &regions.margin).filter(|margin| !margin.is_default());
+    MadeWith::new(within.into_iter().chain(margin.map(|margin| ("margin", margin_in_words(margin)))))
+}
+
+/// Ends of the bands, and whose border they lie along.
+fn margin_in_words(margin: &Margin) -> String {
+    let edges: Vec<_> = margin.edges_um.iter().map(f64::to_string).collect();
+    let bands =
+        if edges.is_empty() { "no bands".to_owned() } else { format!("bands at {} µm", edges.join(",")) };
+    let of = if margin.of.is_empty() { "the only class".to_owned() } else { margin.of.join(",") };
+    format!("{bands} from the border of {of}")
 }
 
 /// Number of regions, and a hash of all that was drawn.
@@ -198,5 +214,35 @@ mod tests {
         let facts = ModelFacts { name: "other".into(), version: "2".into(), sha256: String::new() };
         let renamed = models(MergeTerms { facts, ..plain() });
         assert_eq!(of_job(&settings, &renamed), of_job(&settings, &models(plain())));
+    }
+
+    /// A square with these bands along its border, as a survey is to look at it and to count in it.
+    fn within(edges_um: &[f64]) -> SurveySettings {
+        let corners = [(0.0, 0.0), (9.0, 0.0), (9.0, 9.0)].map(|(x, y)| wsi_types::DrawnPoint::new(x, y));
+        let region = wsi_types::DrawnRegion { name: None, class: None, rings: vec![corners.to_vec()] };
+        let frame = wsi_types::DrawnFrame::Level0(wsi_types::Corner::Level0);
+        let mut regions = RegionsOfInterest::new(vec![region], frame);
+        if !edges_um.is_empty() {
+            regions.margin = Margin::new(Vec::new(), edges_um.to_vec()).unwrap();
+        }
+        let (looked_within, counted_within) = (Some(regions.clone()), Some(regions));
+        SurveySettings { looked_within, counted_within, ..SurveySettings::default() }
+    }
+
+    #[test]
+    fn bands_change_windows_only_where_they_reach_out() {
+        let (none, inside, around) = (within(&[]), within(&[-20.0, 0.0]), within(&[-20.0, 0.0, 50.0]));
+        assert_eq!(of_looked(&none), of_looked(&inside));
+        let wider = of_looked(&around).get("looked_within").unwrap().to_owned();
+        assert!(
+            wider.starts_with("1 region ") && wider.contains(", with 0 to 50 µm around them, grown"),
+            "{wider}"
+        );
+        assert_ne!(of_looked(&around), of_looked(&within(&[0.0, 80.0])));
+        assert_eq!(of_looked(&around), of_looked(&within(&[-5.0, 50.0])));
+        let changed = of_counted(&inside).differences(&of_counted(&around));
+        let names: Vec<_> = changed.iter().map(|difference| difference.name.clone()).collect();
+        assert_eq!(names, ["margin"]);
+        assert_eq!(of_counted(&none).get("margin"), None, "as it was before there were bands");
     }
 }

@@ -7,7 +7,7 @@ use merger::{
     mask::Mask,
     regions::{cleaned, density_mask, sieved},
 };
-use tiler::TissueMask;
+use tiler::{Interest, TissueMask};
 use wsi_types::{DrawnRegion, Level0Box, Level0Point, Level0Px, Mpp};
 
 use crate::rules::{DenseOf, SlideRules};
@@ -146,8 +146,8 @@ pub fn dense_regions(
 pub struct Sources<'a> {
     /// Mask of the tissue.
     pub tissue: &'a TissueMask,
-    /// Regions that a person drew.
-    pub interest: &'a [DrawnRegion<Level0Px>],
+    /// Regions that a person drew, and bands along their border.
+    pub interest: Option<&'a Interest>,
     /// Areas that models found: those of detections, and those of each model's class maps.
     pub painted: &'a [RegionPainter],
     /// Per detector: what its windows with a result saw, or decided, on level 0.
@@ -166,7 +166,7 @@ pub struct Sources<'a> {
 pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell]) -> Vec<Region> {
     let Sources { tissue, interest, painted, grid, class_names, slide_key, .. } = sources;
     let mut regions = tissue_regions(tissue, grid.frame.mpp, &rules.region, *slide_key);
-    regions.extend(drawn_regions(interest, ROI, grid.frame.mpp, *slide_key));
+    regions.extend(interest.iter().flat_map(|interest| regions_of_interest(interest, grid, *slide_key)));
     for painter in *painted {
         regions.extend(painter.regions(
             |class| class_names.name(class).into_owned(),
@@ -187,6 +187,16 @@ pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell])
         region.note_coverage(&analysed, &grid.frame);
     }
     merger::assign_cells(&mut regions, cells);
+    regions
+}
+
+/// Regions that a person drew, then the parts of each band along their border.
+fn regions_of_interest(interest: &Interest, grid: &RegionGrid, slide_key: u64) -> Vec<Region> {
+    let mpp = grid.frame.mpp;
+    let mut regions = drawn_regions(&interest.regions, ROI, mpp, slide_key);
+    for band in &interest.bands {
+        regions.extend(drawn_regions(&band.parts, &band.kind(), mpp, slide_key));
+    }
     regions
 }
 

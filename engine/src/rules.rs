@@ -13,6 +13,7 @@ use merger::{
     CellFilter, ClassNames, MergeSettings, Method, Metric, PerClass, RegionSettings, UnseenCut,
     fusion::FusionSettings,
 };
+use tiler::Band;
 use wsi_types::ClassId;
 
 use crate::{
@@ -412,7 +413,7 @@ pub struct DenseOf {
 
 /// Refuses an area of the model that would be taken for one that slidemill finds itself.
 fn refuse_own_kind(class: &str) -> Result<(), JobError> {
-    if [TISSUE, DENSE, ROI].contains(&class) {
+    if [TISSUE, DENSE, ROI].contains(&class) || class.starts_with(Band::PREFIX) {
         return Err(JobError::usage(format!(
             "the class {class} is an area, but that is what slidemill calls a kind of its own regions: give the class \
              another name in a TOML beside the model"

@@ -1,11 +1,11 @@
 //! From an answer in memory to files of the dataset: tables, pictures and the account, none with its name yet.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use merger::{Region, TableContext};
 use serde::Serialize;
 use serde_json::Value;
-use tiler::Survey;
+use tiler::{Band, Survey};
 use whole_file::Staged;
 
 use dataset::{
@@ -158,7 +158,11 @@ impl Maker {
         for region in regions {
             kinds.entry((&region.kind, region.class_name.as_deref())).or_default().push(region);
         }
-        kinds.into_iter().map(|((kind, class), regions)| self.region_count(kind, class, &regions)).collect()
+        let counts =
+            kinds.into_iter().map(|((kind, class), regions)| self.region_count(kind, class, &regions));
+        let mut counts: Vec<_> = counts.collect();
+        counts.sort_by(|a, b| by_kind(&a.kind, &b.kind));
+        counts
     }
 
     fn region_count(&self, kind: &str, class_name: Option<&str>, regions: &[&Region]) -> RegionCount {
@@ -221,6 +225,14 @@ impl Maker {
     }
 }
 
+/// Kinds by name, bands along a border from inside to outside.
+fn by_kind(a: &str, b: &str) -> Ordering {
+    match (Band::from_um_of(a), Band::from_um_of(b)) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
 fn sum_mm2(regions: &[&Region], area_um2: fn(&Region) -> f64) -> f64 {
     regions.iter().map(|region| area_um2(region)).sum::<f64>() * 1e-6
 }
@@ -244,5 +256,36 @@ fn one_or_all<T: Serialize>(all: &[T]) -> Result<Value, JobError> {
     match all {
         [one] => value(one),
         _ => value(all),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_go_from_inside_to_outside_among_the_other_kinds() {
+        let mut kinds = [
+            "tissue",
+            "margin:0..100",
+            "margin:-100..0",
+            "roi",
+            "margin:-200..-100",
+            "dense",
+            "margin:100..200",
+        ];
+        kinds.sort_by(|a, b| by_kind(a, b));
+        assert_eq!(
+            kinds,
+            [
+                "dense",
+                "margin:-200..-100",
+                "margin:-100..0",
+                "margin:0..100",
+                "margin:100..200",
+                "roi",
+                "tissue"
+            ]
+        );
     }
 }

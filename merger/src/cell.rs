@@ -45,6 +45,9 @@ pub struct Cell {
     /// The id of the smallest region that its centroid lies in, once regions have been made
     /// ([`assign_cells`](crate::assign_cells)).
     pub region: Option<u64>,
+    /// Distance from the centroid to the nearest border of the regions of interest, µm, negative inside; `None` without
+    /// such regions ([`Border`](crate::Border)).
+    pub distance_um: Option<f32>,
     /// Score of each of several detectors, by number; `None` for one that did not see it. Empty when there is
     /// only one.
     pub detector_scores: Box<[Option<Score>]>,
@@ -71,6 +74,7 @@ impl Cell {
             seam_dist_um: f32::INFINITY,
             edge_flag: 0,
             region: None,
+            distance_um: None,
             detector_scores: Box::default(),
         }
     }

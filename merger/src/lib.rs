@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+pub mod border;
 pub mod cell;
 mod cells_table;
 mod class_names;
@@ -30,11 +31,13 @@ mod seam;
 pub mod seam_audit;
 pub mod settings;
 pub mod sides;
+mod slabs;
 pub mod stain;
 #[cfg(test)]
 mod testing;
 pub mod wkb;
 
+pub use border::Border;
 pub use cell::{Cell, MergeCounts};
 pub use cells_table::{CellRow, stage_cells, write_cells};
 pub use class_names::ClassNames;

@@ -48,6 +48,11 @@ impl Polygon {
         std::iter::once(&self.outer).chain(&self.holes)
     }
 
+    /// All sides of its rings.
+    pub(crate) fn sides(&self) -> Vec<(Level0Point, Level0Point)> {
+        self.rings().flat_map(|ring| edges(ring)).collect()
+    }
+
     /// The polygon with every corner moved by `to`.
     #[must_use]
     pub fn mapped(&self, to: impl Fn(Level0Point) -> Level0Point) -> Self {

@@ -11,10 +11,11 @@ use wsi_types::{ClassId, DrawnRegion, Level0Box, Level0Point, Level0Px, Mpp, Sco
 
 use crate::MergeError;
 use crate::cell::Cell;
-use crate::geometry::{edges, ring_bounds, ring_centroid};
+use crate::geometry::{ring_bounds, ring_centroid};
 use crate::id::{first_bits, id_from, next_id};
-use crate::mask::{Mask, Polygon, is_right_of, simplified_polygon};
+use crate::mask::{Mask, Polygon, simplified_polygon};
 use crate::place::RawCell;
+use crate::slabs::Slabs;
 
 /// Place of a mask on the slide.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -484,43 +485,6 @@ pub struct RegionFinder<'a> {
     tree: RTree<GeomWithData<Rectangle<[f64; 2]>, usize>>,
 }
 
-/// The sides of a polygon by horizontal slabs, so that a point is compared with
-/// few of them: tissue has tens of thousands.
-struct Slabs {
-    top: f64,
-    slabs_per_px: f64,
-    /// Per slab: the sides that reach into it.
-    sides: Vec<Vec<(Level0Point, Level0Point)>>,
-}
-
-impl Slabs {
-    /// Approximate number of sides per slab.
-    const SIDES: usize = 8;
-
-    fn new(region: &Region) -> Self {
-        let corners: usize = region.polygon.rings().map(Vec::len).sum();
-        let count = (corners / Self::SIDES).max(1);
-        let (top, height) = (region.bbox.min.y, region.bbox.height());
-        let slabs_per_px = if height > 0.0 { count as f64 / height } else { 0.0 };
-        let mut slabs = Self { top, slabs_per_px, sides: vec![Vec::new(); count] };
-        for (p, q) in region.polygon.rings().flat_map(|ring| edges(ring)) {
-            for slab in slabs.at(p.y.min(q.y))..=slabs.at(p.y.max(q.y)) {
-                slabs.sides[slab].push((p, q));
-            }
-        }
-        slabs
-    }
-
-    fn at(&self, y: f64) -> usize {
-        (((y - self.top) * self.slabs_per_px).max(0.0) as usize).min(self.sides.len() - 1)
-    }
-
-    /// As [`Polygon::contains`].
-    fn contains(&self, point: Level0Point) -> bool {
-        self.sides[self.at(point.y)].iter().filter(|side| is_right_of(point, side)).count() % 2 == 1
-    }
-}
-
 impl<'a> RegionFinder<'a> {
     /// A finder over `regions`.
     #[must_use]
@@ -529,8 +493,8 @@ impl<'a> RegionFinder<'a> {
             let Level0Box { min, max } = region.bbox;
             GeomWithData::new(Rectangle::from_corners(min.to_array(), max.to_array()), index)
         });
-        let slabs = regions.iter().map(Slabs::new).collect();
-        Self { regions, slabs, tree: RTree::bulk_load(leaves.collect()) }
+        let slabs = regions.iter().map(|region| Slabs::new(&region.polygon.sides()));
+        Self { regions, slabs: slabs.collect(), tree: RTree::bulk_load(leaves.collect()) }
     }
 
     /// `true` if some region holds `point`.

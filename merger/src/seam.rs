@@ -687,6 +687,7 @@ fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Cov
         seam_dist_um: (seam_px * layout.mpp().get()) as f32,
         edge_flag: edge_flag(cluster, &bbox, coverage),
         region: None,
+        distance_um: None,
         detector_scores: Box::default(),
     }
 }

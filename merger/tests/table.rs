@@ -62,6 +62,7 @@ fn cells(count: u32) -> Vec<Cell> {
                 seam_dist_um: if index % 11 == 0 { f32::INFINITY } else { 3.5 },
                 edge_flag: 0,
                 region: (index % 2 == 0).then_some(7),
+                distance_um: (index % 3 == 0).then_some(-12.5),
                 detector_scores: if index % 3 == 0 { [None, Some(score)].into() } else { Box::default() },
             }
         })
@@ -311,6 +312,7 @@ fn cells_come_back_as_they_were_written() {
         assert_eq!(row.runner_up_class, cell.runner_up.map(|(class, _)| class));
         assert_eq!(row.hematoxylin_od, cell.stains.map(|od| od.hematoxylin));
         assert_eq!((row.seam_dist_um.is_some(), row.region_id), (cell.seam_dist_um.is_finite(), cell.region));
+        assert_eq!(row.distance_um, cell.distance_um);
         assert!(row.bbox.min.x <= cell.bbox.min.x && cell.bbox.max.y <= row.bbox.max.y);
         let scores = cell.detector_scores.iter().map(|score| score.map(Score::get)).collect::<Vec<_>>();
         assert_eq!(row.detector_scores, (!scores.is_empty()).then_some(scores));

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import slidemill
-from slidemill._options import Options, flags
+from slidemill._options import Interest, Options, flags
 from slidemill._program import ask
 
 
@@ -23,6 +23,13 @@ def test_every_option_of_the_command_is_there_and_no_other():
 def test_every_option_is_a_flag_of_run():
     flags_of_run = set(re.findall(r"--([a-z0-9-]+)", ask("run", "--help")))
     assert {name.replace("_", "-") for name in Options.__annotations__} <= flags_of_run
+
+
+def test_regions_of_interest_have_all_options_that_the_command_has():
+    _, own = ask("run", "--help").split("\nRegions of interest:\n")
+    section = re.split(r"\n\n(?=\S)", own)[0]
+    told = set(re.findall(r"^ +--([a-z0-9-]+)", section, re.MULTILINE))
+    assert {name.replace("_", "-") for name in Interest.__annotations__} == told
 
 
 def test_defaults_are_the_commands():

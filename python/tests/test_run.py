@@ -1,5 +1,6 @@
 """A job from Python: progress, interruption, exceptions."""
 
+import json
 import os
 from pathlib import Path
 
@@ -40,6 +41,27 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_in_the_same_bytes(analyse
     first = next(event for event in resumed if event["event"] in ("slide_started", "slide_skipped"))
     assert first["event"] == "slide_skipped" or first["resumed"] > 0
     assert tables(tmp_path / "out") == tables(analysed.dataset.path)
+
+
+def test_bands_along_a_border_and_measures_are_asked_for_by_name(slides, tmp_path):
+    slide = sorted(slides.iterdir())[0]
+    ring = [[820, 600], [1700, 600], [1700, 1480], [820, 1480], [820, 600]]
+    tumour = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
+    }
+    drawn = tmp_path / "drawn.geojson"
+    drawn.write_text(json.dumps({"type": "FeatureCollection", "features": [tumour]}))
+    wanted = tmp_path / "measures.toml"
+    wanted.write_text('[[index]]\nname = "outside"\nof = {}\nper-mm2 = 1\nregions = "margin:0..60"\n')
+    given = {"within": drawn, "margin_um": (-60, 0, 60), "margin_of": "tumor", "measure": wanted}
+    run = slidemill.run(slide, tmp_path / "out", progress=False, **given, **SMALL)
+    kinds = [region["kind"] for region in run.dataset.account(run.dataset.slides[0])["analysis"]["regions"]]
+    assert kinds == ["margin:-60..0", "margin:0..60", "roi", "tissue"]
+    assert "outside,regions margin:0..60" in (tmp_path / "out" / "measures.csv").read_text()
+    with pytest.raises(slidemill.UsageError, match="--margin-um has 0 after 60"):
+        slidemill.run(slide, tmp_path / "wrong", progress=False, **{**given, "margin_um": (60, 0)}, **SMALL)
 
 
 def test_a_fault_of_the_callers_function_stops_the_job(slides, tmp_path):

@@ -13,13 +13,13 @@ use wsi_reader::{
     resolve_scale, with_reduced_levels,
 };
 use wsi_types::{
-    Canvas, DrawnRegion, InterestError, Level0Box, Level0Point, Level0Px, Mpp, RegionsOfInterest, RgbBuffer,
-    Sampling,
+    Canvas, InterestError, Level0Box, Level0Point, Mpp, RegionsOfInterest, RgbBuffer, Sampling,
     wording::{counted, fixed},
 };
 
 use crate::{
-    Doubt, Examination, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote, TissueSettings,
+    Doubt, Examination, Interest, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote,
+    TissueSettings,
 };
 
 /// Settings of a survey.
@@ -37,6 +37,15 @@ pub struct SurveySettings {
     pub looked_within: Option<RegionsOfInterest>,
     /// Cells are counted in these, which may be others when windows are counted again; `None`: everywhere.
     pub counted_within: Option<RegionsOfInterest>,
+}
+
+impl SurveySettings {
+    /// The regions that windows are planned for, where they cover another area than those that cells are counted in.
+    fn looked_otherwise(&self) -> Option<RegionsOfInterest> {
+        let looked = self.looked_within.as_ref().map(RegionsOfInterest::as_looked_at);
+        let counted = self.counted_within.as_ref().map(RegionsOfInterest::as_looked_at);
+        if looked == counted { None } else { looked }
+    }
 }
 
 /// Tissue of a slide, and the small picture it was found on.
@@ -119,7 +128,7 @@ pub struct Survey {
     /// The tissue.
     pub mask: TissueMask,
     /// The regions of interest in which cells are counted; `None`: they are counted everywhere.
-    pub interest: Option<Vec<DrawnRegion<Level0Px>>>,
+    pub interest: Option<Interest>,
     /// `true` if the plans were made for all of `mask`, and not for other regions of interest.
     pub is_planned_whole: bool,
     /// The whole slide, small; never its label.
@@ -168,17 +177,22 @@ impl Survey {
         let slide = with_reduced_levels(slide);
         let scale = settings.scale_of(slide.as_ref())?;
         let canvas = canvas(slide.info(), scale.mpp);
-        let looked = placed(settings.looked_within.as_ref(), &canvas)?;
         let counted = placed(settings.counted_within.as_ref(), &canvas)?;
+        let looked =
+            settings.looked_otherwise().map(|regions| Interest::new(&regions, &canvas)).transpose()?;
         let tissue = Tissue::find(slide.as_ref(), Some(scale.mpp), settings.tissue.as_ref());
-        let planned = mask_within(&tissue.mask, slide.info(), scale.mpp, looked.as_deref())?;
+        let mask = mask_within(&tissue.mask, slide.info(), scale.mpp, counted.as_ref())?;
+        let planned = match (&looked, &settings.looked_within) {
+            (Some(looked), _) => mask_within(&tissue.mask, slide.info(), scale.mpp, Some(looked))?,
+            (None, Some(_)) => mask.clone(),
+            (None, None) => tissue.mask.clone(),
+        };
         let plans = match plans(slide.info(), scale.mpp, &planned, &settings.plans) {
             Ok(plans) => plans,
             Err(source) => return Err(SurveyError::Plan { tissue: Box::new(tissue), source }),
         };
         let examination = tissue.examine(slide.as_ref());
-        let is_planned_whole = looked.is_none() || looked == counted;
-        let mask = mask_within(&tissue.mask, slide.info(), scale.mpp, counted.as_deref())?;
+        let is_planned_whole = looked.is_none();
         let Tissue { picture, .. } = tissue;
         Ok(Self { slide, scale, mask, interest: counted, is_planned_whole, picture, plans, examination })
     }
@@ -189,11 +203,12 @@ impl Survey {
     }
 
     /// Returns notes for the user on the slide, in words: unread parts of its file, what is odd about its
-    /// tissue, and tiles in tissue that the file does not store.
+    /// tissue or its bands, and tiles in tissue that the file does not store.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = self.notes().map(ToString::to_string).collect();
         remarks.extend(self.slide.info().remarks.iter().cloned());
+        remarks.extend(self.interest.iter().flat_map(|interest| &interest.notes).cloned());
         let AbsentTiles { tiles, .. } = self.absent();
         let are = if tiles == 1 { "is" } else { "are" };
         let absent = format!(
@@ -264,22 +279,19 @@ fn canvas(info: &SlideInfo, mpp: Mpp) -> Canvas {
     Canvas { extent: extent(info), scanned_from, mpp }
 }
 
-fn placed(
-    regions: Option<&RegionsOfInterest>,
-    canvas: &Canvas,
-) -> Result<Option<Vec<DrawnRegion<Level0Px>>>, InterestError> {
-    regions.map(|regions| regions.place(canvas)).transpose()
+fn placed(regions: Option<&RegionsOfInterest>, canvas: &Canvas) -> Result<Option<Interest>, InterestError> {
+    regions.map(|regions| Interest::new(regions, canvas)).transpose()
 }
 
-/// The part of the tissue that lies in the regions, or all of it.
+/// The part of the tissue that lies in the regions and their bands, or all of it.
 fn mask_within(
     tissue: &TissueMask,
     info: &SlideInfo,
     mpp: Mpp,
-    regions: Option<&[DrawnRegion<Level0Px>]>,
+    interest: Option<&Interest>,
 ) -> Result<TissueMask, InterestError> {
-    let Some(regions) = regions else { return Ok(tissue.clone()) };
-    let polygons: Vec<_> = regions.iter().map(|region| region.rings.clone()).collect();
+    let Some(interest) = interest else { return Ok(tissue.clone()) };
+    let polygons: Vec<_> = interest.cover().map(|region| region.rings.clone()).collect();
     tissue.within(info, Some(mpp), &polygons).map_err(|_| InterestError::NotFinite)
 }
 
@@ -295,7 +307,7 @@ fn plans(
 
 #[cfg(test)]
 mod tests {
-    use wsi_types::{Corner, DrawnFrame, DrawnPoint, TileId};
+    use wsi_types::{Corner, DrawnFrame, DrawnPoint, DrawnRegion, Margin, TileId};
 
     use super::*;
     use crate::{
@@ -406,7 +418,7 @@ mod tests {
         let ring = corners.map(|(x, y)| DrawnPoint::new(x, y)).to_vec();
         let region = DrawnRegion { name: None, class: Some("Tumor".into()), rings: vec![ring] };
         let frame = DrawnFrame::Level0(Corner::Unstated);
-        Some(RegionsOfInterest { regions: vec![region], frame })
+        Some(RegionsOfInterest::new(vec![region], frame))
     }
 
     fn columns(survey: &Survey) -> Vec<f64> {
@@ -443,9 +455,36 @@ mod tests {
         let later = SurveySettings { counted_within: interest(300.0, 200.0), ..all.clone() };
         let survey = Survey::new(Arc::new(slide()), &later).unwrap();
         assert_eq!((survey.windows(), survey.is_planned_whole), (windows, true));
-        assert_eq!(survey.interest.as_ref().map(Vec::len), Some(1));
+        assert_eq!(survey.interest.as_ref().map(|interest| interest.regions.len()), Some(1));
         let others = SurveySettings { looked_within: interest(0.0, 100.0), ..later };
         assert!(!Survey::new(Arc::new(slide()), &others).unwrap().is_planned_whole);
+    }
+
+    /// The same region as [`interest`] gives, with bands.
+    fn with_bands(edges_um: &[f64]) -> Option<RegionsOfInterest> {
+        let margin = Margin::new(Vec::new(), edges_um.to_vec()).unwrap();
+        interest(300.0, 200.0).map(|regions| RegionsOfInterest { margin, ..regions })
+    }
+
+    #[test]
+    fn windows_are_planned_where_bands_reach_out() {
+        let look = |edges_um: &[f64]| SurveySettings {
+            looked_within: with_bands(edges_um),
+            counted_within: with_bands(edges_um),
+            ..whole(vec![planned(0.25, 256)])
+        };
+        let inside = Survey::new(Arc::new(slide()), &look(&[-20.0, 0.0])).unwrap();
+        assert_eq!(columns(&inside), [256.0]);
+        // 60 px to each side.
+        let around = Survey::new(Arc::new(slide()), &look(&[-20.0, 0.0, 15.0])).unwrap();
+        assert_eq!((columns(&around), around.is_planned_whole), (vec![0.0, 256.0, 512.0], true));
+        assert!(around.tissue_mm2() > inside.tissue_mm2(), "tissue in bands counts");
+        let later = SurveySettings { looked_within: interest(300.0, 200.0), ..look(&[-20.0, 0.0, 15.0]) };
+        let later = Survey::new(Arc::new(slide()), &later).unwrap();
+        assert_eq!((columns(&later), later.is_planned_whole), (vec![256.0], false));
+        assert_eq!(later.tissue_mm2(), around.tissue_mm2());
+        let deeper = SurveySettings { looked_within: interest(300.0, 200.0), ..look(&[-20.0, 0.0]) };
+        assert!(Survey::new(Arc::new(slide()), &deeper).unwrap().is_planned_whole);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Regions of interest: areas of a slide that a person drew, as they were drawn and as they lie on level 0.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Level0Box, Level0Point, Level0Px, Mpp,
+    Level0Box, Level0Point, Level0Px, Margin, Mpp,
     frame::{DrawnPoint, DrawnPx},
     ring::clip_ring,
     wording::counted,
@@ -30,6 +32,15 @@ pub struct RegionsOfInterest {
     pub regions: Vec<DrawnRegion<DrawnPx>>,
     /// Frame that places them on the slide.
     pub frame: DrawnFrame,
+    /// The regions before other areas were cut out of them; empty where none were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncut: Vec<DrawnRegion<DrawnPx>>,
+    /// The areas that were cut out of them: no band enters these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<DrawnRegion<DrawnPx>>,
+    /// Their border, for distances, and the bands along it.
+    #[serde(default, skip_serializing_if = "Margin::is_default")]
+    pub margin: Margin,
 }
 
 /// Meaning of the px of drawn regions.
@@ -104,6 +115,46 @@ pub enum InterestError {
     /// A corner is NaN or infinite.
     #[error("a corner of a region of interest is no finite number")]
     NotFinite,
+    /// A corner is further off than any slide is wide.
+    #[error(
+        "a corner of a region of interest lies {px} px from the corner of level 0: in another frame or scale"
+    )]
+    FarOff {
+        /// Its distance along an axis.
+        px: f64,
+    },
+    /// Bands were asked for, and nothing says along whose border.
+    #[error(
+        "regions of interest are of {}, and bands lie along the border of one: name it with --margin-of",
+        classes.join(" and ")
+    )]
+    WhoseBorder {
+        /// Those they have, in words.
+        classes: Vec<String>,
+    },
+}
+
+impl InterestError {
+    /// Bands lie along the border of one of these classes, and nothing says of which.
+    #[must_use]
+    pub fn whose_border<'c>(classes: impl IntoIterator<Item = Option<&'c str>>) -> Self {
+        let named = classes.into_iter().map(|class| match class {
+            Some(class) => format!("the class {class:?}"),
+            None => "no class".to_owned(),
+        });
+        Self::WhoseBorder { classes: named.collect() }
+    }
+}
+
+/// Regions of interest on level 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedRegions {
+    /// The regions that count. What lies beyond the slide is cut off.
+    pub regions: Vec<DrawnRegion<Level0Px>>,
+    /// The areas whose border is measured from, as they were drawn: they may overlap, and reach beyond the slide.
+    pub bordered: Vec<DrawnRegion<Level0Px>>,
+    /// Areas that no band enters, as they were drawn.
+    pub excluded: Vec<DrawnRegion<Level0Px>>,
 }
 
 /// Facts about a slide that are needed to place regions on it.
@@ -118,21 +169,74 @@ pub struct Canvas {
 }
 
 impl RegionsOfInterest {
-    /// The regions on level 0. What lies beyond the slide is cut off.
+    /// Regions of which nothing is cut out, without bands.
+    #[must_use]
+    pub fn new(regions: Vec<DrawnRegion<DrawnPx>>, frame: DrawnFrame) -> Self {
+        Self { regions, frame, uncut: Vec::new(), excluded: Vec::new(), margin: Margin::default() }
+    }
+
+    /// The regions on level 0.
     ///
     /// # Errors
     ///
-    /// [`InterestError`] when they do not fit the slide.
-    pub fn place(&self, canvas: &Canvas) -> Result<Vec<DrawnRegion<Level0Px>>, InterestError> {
+    /// [`InterestError`] when they do not fit the slide, or nothing says along whose border bands lie.
+    pub fn place(&self, canvas: &Canvas) -> Result<PlacedRegions, InterestError> {
+        self.check_margin()?;
         let placement = self.frame.placement(canvas)?;
-        let placed =
-            self.regions.iter().map(|region| placement.place(region)).collect::<Result<Vec<_>, _>>()?;
+        let placed = placement.place_all(&self.regions)?;
         let outside = placed.iter().filter(|region| !region.meets(&canvas.extent)).count();
         if outside > 0 {
             let (width, height) = (canvas.extent.width(), canvas.extent.height());
             return Err(InterestError::Outside { outside, width, height });
         }
-        Ok(placed.into_iter().map(|region| region.cut_to(canvas.extent)).collect())
+        Ok(PlacedRegions {
+            regions: placed.into_iter().map(|region| region.cut_to(canvas.extent)).collect(),
+            bordered: placement.place_all(self.bordered())?,
+            excluded: placement.place_all(&self.excluded)?,
+        })
+    }
+
+    /// All of it that decides where windows are planned: the regions, and the bands as far as they lie outside.
+    #[must_use]
+    pub fn as_looked_at(&self) -> Self {
+        match self.margin.outside_um() {
+            Some((from, to)) => {
+                let margin = Margin { of: self.margin.of.clone(), edges_um: vec![from, to] };
+                Self { margin, ..self.clone() }
+            }
+            None => Self::new(self.regions.clone(), self.frame),
+        }
+    }
+
+    /// Refuses bands when nothing says along whose border they lie.
+    ///
+    /// # Errors
+    ///
+    /// [`InterestError::WhoseBorder`].
+    pub fn check_margin(&self) -> Result<(), InterestError> {
+        let classes = self.classes();
+        if self.margin.edges_um.is_empty() || !self.margin.of.is_empty() || classes.len() < 2 {
+            return Ok(());
+        }
+        Err(InterestError::whose_border(classes))
+    }
+
+    /// The regions whose border is measured from: those of the named classes, or all when they are of one class. None
+    /// when that is not clear.
+    pub fn bordered(&self) -> impl Iterator<Item = &DrawnRegion<DrawnPx>> {
+        let is_clear = !self.margin.of.is_empty() || self.classes().len() < 2;
+        self.drawn().iter().filter(move |region| is_clear && self.margin.is_of(region.class.as_deref()))
+    }
+
+    /// The regions as they were drawn, before others were cut out of them.
+    fn drawn(&self) -> &[DrawnRegion<DrawnPx>] {
+        if self.uncut.is_empty() { &self.regions } else { &self.uncut }
+    }
+
+    /// The classes of the regions, as they were drawn; `None` for those that have none.
+    #[must_use]
+    pub fn classes(&self) -> BTreeSet<Option<&str>> {
+        self.drawn().iter().map(|region| region.class.as_deref()).collect()
     }
 }
 
@@ -183,6 +287,13 @@ fn is_near(found: f64, expected: f64) -> bool {
 }
 
 impl DrawnPlacement {
+    fn place_all<'r>(
+        &self,
+        regions: impl IntoIterator<Item = &'r DrawnRegion<DrawnPx>>,
+    ) -> Result<Vec<DrawnRegion<Level0Px>>, InterestError> {
+        regions.into_iter().map(|region| self.place(region)).collect()
+    }
+
     fn place(&self, region: &DrawnRegion<DrawnPx>) -> Result<DrawnRegion<Level0Px>, InterestError> {
         if !region.rings.iter().flatten().all(|corner| corner.is_finite()) {
             return Err(InterestError::NotFinite);
@@ -239,9 +350,8 @@ mod tests {
     }
 
     fn placed(frame: DrawnFrame, region: DrawnRegion<DrawnPx>, canvas: &Canvas) -> Result<Level0Box, String> {
-        let regions = RegionsOfInterest { regions: vec![region], frame };
-        let placed = regions.place(canvas).map_err(|error| error.to_string())?;
-        Ok(placed[0].bounds())
+        let placed = RegionsOfInterest::new(vec![region], frame).place(canvas);
+        Ok(placed.map_err(|error| error.to_string())?.regions[0].bounds())
     }
 
     fn bounds(x0: f64, y0: f64, x1: f64, y1: f64) -> Level0Box {
@@ -285,5 +395,56 @@ mod tests {
         assert!(beside.starts_with("1 region of interest outside"), "{beside}");
         let broken = placed(level0, square(f64::NAN, 10.0, 9.0), &canvas((0.0, 0.0))).unwrap_err();
         assert!(broken.contains("no finite number"), "{broken}");
+    }
+
+    /// A square of a class.
+    fn of_class(class: Option<&str>, x: f64) -> DrawnRegion<DrawnPx> {
+        DrawnRegion { class: class.map(str::to_owned), ..square(x, 0.0, 30.0) }
+    }
+
+    fn bordered(regions: &RegionsOfInterest) -> Vec<f64> {
+        regions.bordered().map(|region| region.rings[0][0].x).collect()
+    }
+
+    #[test]
+    fn the_border_is_that_of_the_named_class_or_of_the_only_one() {
+        let frame = DrawnFrame::Level0(Corner::Unstated);
+        let mixed = vec![of_class(Some("Tumor"), 0.0), of_class(Some("Stroma"), 40.0), of_class(None, 80.0)];
+        let alone = RegionsOfInterest::new(vec![of_class(Some("Tumor"), 0.0); 2], frame);
+        assert_eq!(bordered(&alone), [0.0, 0.0]);
+        let mut several = RegionsOfInterest::new(mixed, frame);
+        assert_eq!(bordered(&several), [0.0; 0], "not clear whose");
+        assert_eq!(several.check_margin(), Ok(()), "no bands were asked for");
+        several.margin = Margin::new(Vec::new(), vec![0.0, 50.0]).unwrap();
+        let refused = several.check_margin().unwrap_err().to_string();
+        assert!(
+            refused.contains("are of no class and the class \"Stroma\" and the class \"Tumor\"")
+                && refused.contains("--margin-of"),
+            "{refused}"
+        );
+        assert_eq!(several.place(&canvas((0.0, 0.0))).unwrap_err(), several.check_margin().unwrap_err());
+        several.margin.of = vec!["tumor".into(), "STROMA".into()];
+        assert_eq!((several.check_margin(), bordered(&several)), (Ok(()), vec![0.0, 40.0]));
+    }
+
+    #[test]
+    fn the_border_is_the_one_that_was_drawn_not_the_one_that_was_cut() {
+        let level0 = DrawnFrame::Level0(Corner::Level0);
+        let cut = RegionsOfInterest {
+            uncut: vec![of_class(None, -10.0)],
+            excluded: vec![of_class(Some("Necrosis"), 5.0)],
+            ..RegionsOfInterest::new(vec![of_class(None, 0.0)], level0)
+        };
+        let placed = cut.place(&canvas((0.0, 0.0))).unwrap();
+        assert_eq!(placed.bordered[0].bounds(), bounds(-10.0, 0.0, 20.0, 30.0), "beyond the slide");
+        assert_eq!(placed.excluded[0].bounds(), bounds(5.0, 0.0, 35.0, 30.0));
+        assert_eq!(
+            cut.as_looked_at(),
+            RegionsOfInterest::new(cut.regions.clone(), level0),
+            "what was cut out decides no window where no band reaches out"
+        );
+        let around = Margin::new(Vec::new(), vec![-50.0, 20.0, 40.0]).unwrap();
+        let looked = RegionsOfInterest { margin: around, ..cut }.as_looked_at();
+        assert_eq!((looked.margin.edges_um, looked.excluded.len()), (vec![0.0, 40.0], 1));
     }
 }

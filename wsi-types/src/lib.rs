@@ -7,6 +7,7 @@ pub mod detection;
 pub mod frame;
 pub mod interest;
 pub mod key;
+pub mod margin;
 pub mod model;
 pub mod palette;
 pub mod pixels;
@@ -24,8 +25,11 @@ pub use frame::{
     DrawnPoint, DrawnPx, GridPx, GridRect, Level0Box, Level0Point, Level0Px, LevelPx, LevelRect, Placement,
     WindowBox, WindowPoint, WindowPx,
 };
-pub use interest::{Canvas, Corner, DrawnFrame, DrawnRegion, InterestError, RegionsOfInterest};
+pub use interest::{
+    Canvas, Corner, DrawnFrame, DrawnRegion, InterestError, PlacedRegions, RegionsOfInterest,
+};
 pub use key::{DetectorIndex, ModelClass, WindowKey};
+pub use margin::{Margin, MarginError};
 pub use model::ModelFacts;
 pub use palette::{class_colour, css_colour, region_colour};
 pub use pixels::{Rgb, RgbBuffer};

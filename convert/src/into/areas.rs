@@ -6,7 +6,9 @@ use eval::{
     polygon::Polygon,
     truth::{Parts, QuPathObjects, ReadSettings, Reading, UNNAMED_CLASS},
 };
-use wsi_types::{Corner, DrawnFrame, DrawnPoint, DrawnPx, DrawnRegion, RegionsOfInterest, wording::counted};
+use wsi_types::{
+    Corner, DrawnFrame, DrawnPoint, DrawnPx, DrawnRegion, Level0Point, RegionsOfInterest, wording::counted,
+};
 
 use crate::{
     error::{ConvertError, Result, malformed},
@@ -61,8 +63,16 @@ pub fn read_areas(path: &Path, settings: &AreaSettings) -> Result<Areas> {
             format!("no area is left of {}, expected polygons", counted(drawn.kept.len(), "drawn area"));
         return Err(malformed(WHAT, problem, path));
     }
+    let regions = match drawn.cut.is_empty() {
+        true => RegionsOfInterest::new(regions, frame),
+        false => RegionsOfInterest {
+            uncut: drawn.kept.iter().flat_map(|area| area.without(&[])).collect(),
+            excluded: drawn.cut.iter().flat_map(|area| area.without(&[])).collect(),
+            ..RegionsOfInterest::new(regions, frame)
+        },
+    };
     let excluded = drawn.cut.into_iter().filter_map(|area| area.class).collect();
-    Ok(Areas { regions: RegionsOfInterest { regions, frame }, excluded, notes })
+    Ok(Areas { regions, excluded, notes })
 }
 
 /// Returns the frame of the file's px.
@@ -134,17 +144,21 @@ impl Drawn {
     fn left_of<'a>(&self, area: &'a Area) -> impl Iterator<Item = DrawnRegion<DrawnPx>> + use<'a> {
         let bounds = area.polygon.bounds();
         let near = self.cut.iter().filter(|cut| cut.polygon.bounds().intersects(&bounds));
-        let cuts: Vec<_> = near.map(|cut| cut.polygon.rings.as_slice()).collect();
-        let parts = area_without_on_grid(&area.polygon.rings, &cuts, Grid::DYADIC);
-        parts.into_iter().map(|rings| DrawnRegion {
-            name: area.name.clone(),
-            class: area.class.clone(),
-            rings: rings.iter().map(drawn_ring).collect(),
-        })
+        area.without(&near.map(|cut| cut.polygon.rings.as_slice()).collect::<Vec<_>>())
     }
 }
 
 impl Area {
+    /// The separate parts of what these areas do not cover.
+    fn without(&self, cuts: &[&[Vec<Level0Point>]]) -> impl Iterator<Item = DrawnRegion<DrawnPx>> + use<'_> {
+        let parts = area_without_on_grid(&self.polygon.rings, cuts, Grid::DYADIC);
+        parts.into_iter().map(|rings| DrawnRegion {
+            name: self.name.clone(),
+            class: self.class.clone(),
+            rings: rings.iter().map(drawn_ring).collect(),
+        })
+    }
+
     fn is_excluded(&self, settings: &AreaSettings) -> bool {
         let class = self.class.as_deref().unwrap_or_default();
         class == Drawn::IGNORED
@@ -196,6 +210,11 @@ mod tests {
         assert_eq!(region.rings.len(), 1);
         assert!(region.rings[0].contains(&DrawnPoint::new(90.0, 90.0)), "{:?}", region.rings);
         assert_eq!(areas.excluded, BTreeSet::from(["Necrosis".to_owned()]));
+        // What bands need: the border as it was drawn, and where none may lie.
+        let [uncut] = areas.regions.uncut.as_slice() else { panic!("{areas:?}") };
+        assert_eq!((uncut.rings[0].len(), uncut.class.as_deref()), (4, Some("Tumor")));
+        let [necrosis] = areas.regions.excluded.as_slice() else { panic!("{areas:?}") };
+        assert!(necrosis.rings[0].contains(&DrawnPoint::new(110.0, 110.0)), "{necrosis:?}");
         assert_eq!(areas.notes, ["1 point among the regions of interest: no areas, left out"]);
     }
 

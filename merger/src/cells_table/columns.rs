@@ -343,6 +343,14 @@ impl StoredRow for CellRow {
             )
             .or_null(),
             Column::<Self>::new(
+                "distance_um",
+                Float32,
+                "centroid to the nearest border of the regions of interest, negative inside; null without them",
+                |block| block.maybe::<Float32Type>(|row| row.cell.distance_um),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.distance_um = value),
+            )
+            .or_null(),
+            Column::<Self>::new(
                 "detector_scores",
                 DataType::List(Arc::new(Field::new("item", Float32, true))),
                 "of several detectors: the score each gave it, null where it did not see it; null for one",

@@ -62,6 +62,8 @@ pub struct CellRow {
     pub runner_up_class: Option<ClassId>,
     /// The smallest region that the centroid lies in.
     pub region_id: Option<u64>,
+    /// From the centroid to the nearest border of the regions of interest, negative inside.
+    pub distance_um: Option<f32>,
     /// The score that each of several detectors gave it, `None` for one that did not see it. `None` when
     /// there is only one.
     pub detector_scores: Option<Vec<Option<f32>>>,
@@ -100,6 +102,7 @@ impl Default for CellRow {
             score_max: 0.0,
             runner_up_class: None,
             region_id: None,
+            distance_um: None,
             detector_scores: None,
             runner_up_score: None,
         }

@@ -63,7 +63,8 @@ impl StoredRow for RegionRow {
             Column::<Self>::new(
                 "kind",
                 Utf8,
-                "what it is: tissue, dense (many cells), roi (drawn by a person), or a class of the model",
+                "what it is: tissue, dense (many cells), roi (drawn by a person), margin:-200..0 (a band along the border of \
+                 those), or a class of the model",
                 kinds,
                 read_kinds,
             ),
@@ -78,7 +79,7 @@ impl StoredRow for RegionRow {
             Column::<Self>::new(
                 "class_name",
                 Utf8,
-                "the class that person gave it",
+                "the class that person gave it; of a band, that of its border",
                 |block| block.text(|region| region.class_name.as_deref()),
                 |array, rows| texts_or_null(array, rows, |row, class| row.class_name = class),
             )

@@ -7,11 +7,11 @@ use wsi_types::{Level0Box, Level0Point};
 pub struct RegionRow {
     /// Unique within the slide.
     pub region_id: u64,
-    /// `tissue`, `dense`, `roi`, or a class of the model.
+    /// `tissue`, `dense`, `roi`, a band (`margin:-200..0`), or a class of the model.
     pub kind: String,
     /// Name that a person gave it, if one drew it.
     pub name: Option<String>,
-    /// The class that person gave it.
+    /// The class that person gave it; of a band, that of its border.
     pub class_name: Option<String>,
     /// `x_px`, `y_px`: centre of mass of the outer ring, in level-0 px.
     pub centroid: Level0Point,

@@ -8,7 +8,7 @@ where they are installed.
     cells = slidemill.open("results").cells()
 """
 
-from ._options import Options
+from ._options import Interest, Options
 from ._program import program, settings, show_versions
 from ._run import Run, run
 from .dataset import Dataset, View
@@ -29,6 +29,7 @@ __all__ = [
     "Dataset",
     "FaultError",
     "IncompleteError",
+    "Interest",
     "KilledError",
     "Options",
     "OutputError",

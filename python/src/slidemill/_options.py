@@ -108,6 +108,32 @@ class Options(TypedDict, total=False):
     """Lowest score of raw detections that are kept."""
 
 
+class Interest(TypedDict, total=False):
+    """Where :func:`slidemill.run` looks and counts, named as the flags of ``slidemill run``.
+
+    docs/regions-of-interest.md says more of each.
+    """
+
+    within: Path
+    """Regions that somebody drew: a file for one slide, or a folder with a file for each, called as the slide."""
+    within_frame: Literal["qupath", "level0"]
+    """Where their coordinates count from, of slides whose scanned part does not begin at the corner of level 0."""
+    within_mpp: float
+    """µm per px of the picture they were drawn on; needed for pictures of labels."""
+    exclude: Sequence[str] | str
+    """Classes whose regions are cut out of the others."""
+    without_roi: Literal["whole", "skip"]
+    """What becomes of slides without a file; refused when not given."""
+    margin_um: Sequence[float]
+    """Ends of bands along the border of the regions, µm from it, negative inside: ``(-200, 0, 200)``."""
+    margin_of: Sequence[str] | str
+    """Classes whose border that is."""
+
+
+class RunArguments(Options, Interest, total=False):
+    """All options of :func:`slidemill.run`."""
+
+
 def flags(options: Mapping[str, Any]) -> list[str]:
     """The options as flags; those that are ``None`` are left out."""
     return [flag for name, value in options.items() if value is not None for flag in _flags_of(name, value)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import IO, Any, Unpack
 
-from ._options import Options, Path, flags
+from ._options import Path, RunArguments, flags
 from ._program import message_of, program
 from ._progress import Progress
 from .dataset import Dataset
@@ -58,11 +58,12 @@ def run(
     *,
     shard: str | None = None,
     config: Path | None = None,
+    measure: Path | None = None,
     redo: bool = False,
     strict: bool = False,
     progress: bool | Callable[[Event], None] = True,
     check: bool = True,
-    **options: Unpack[Options],
+    **options: Unpack[RunArguments],
 ) -> Run:
     """Finds every cell of the slides and writes one dataset, as ``slidemill run`` does.
 
@@ -75,12 +76,14 @@ def run(
         out: folder for the dataset; made when it is not there.
         shard: only a part of the job: ``"2/8"`` is the second of eight.
         config: a settings file (TOML); options come before it.
+        measure: measures to make of the cells: a TOML file (docs/measures.md), or the name of a scheme that ships.
         redo: do slides again whose results were made with other settings, or that ended incomplete.
         strict: a window in which the model gave as many answers as it can makes the job incomplete.
         progress: ``True`` shows it in the notebook or on standard error, ``False`` does not; a function is called
             with each event.
         check: raise :class:`IncompleteError` when slides are bad; ``False`` leaves that to :attr:`Run.faults`.
-        **options: see :class:`Options`. What is not given is the command's own default.
+        **options: see :class:`Options`, and :class:`Interest` for regions that somebody drew and bands along their
+            border. What is not given is the command's own default.
 
     Raises:
         SlidemillError: the one of the exit code, with the command's own message.
@@ -90,6 +93,7 @@ def run(
     words = ["run", "--json-logs", f"--out={fspath(out)}"]
     words += [f"--shard={shard}"] if shard is not None else []
     words += [f"--config={fspath(config)}"] if config is not None else []
+    words += [f"--measure={fspath(measure)}"] if measure is not None else []
     words += [flag for flag, is_set in (("--redo", redo), ("--strict", strict)) if is_set]
     given = [slides] if isinstance(slides, str | PathLike) else list(slides)
     command = [program(), *words, *flags(options), "--", *(fspath(slide) for slide in given)]

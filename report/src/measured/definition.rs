@@ -22,7 +22,7 @@ pub struct Definition {
 pub(super) type ColumnValue = fn(&CellRow) -> Option<f64>;
 
 /// Columns that a definition can ask of.
-const COLUMNS: [(&str, ColumnValue); 12] = [
+const COLUMNS: [(&str, ColumnValue); 13] = [
     ("score", |cell| Some(cell.score.into())),
     ("area_um2", |cell| Some(cell.area_um2.into())),
     ("perimeter_um", |cell| cell.perimeter_um.map(f64::from)),
@@ -35,6 +35,7 @@ const COLUMNS: [(&str, ColumnValue); 12] = [
     ("eosin_od", |cell| cell.eosin_od.map(f64::from)),
     ("width_um", |cell| Some(cell.width_um.into())),
     ("height_um", |cell| Some(cell.height_um.into())),
+    ("distance_um", |cell| cell.distance_um.map(f64::from)),
 ];
 
 /// The column of that name.

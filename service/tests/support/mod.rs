@@ -175,6 +175,7 @@ fn cell(number: u64) -> Cell {
         seam_dist_um: f32::INFINITY,
         edge_flag: 0,
         region: None,
+        distance_um: None,
         detector_scores: Box::default(),
     }
 }
