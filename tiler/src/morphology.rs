@@ -182,6 +182,61 @@ mod tests {
         assert_eq!(gap.opened(2.0).count(), 18);
     }
 
+    fn places(bits: &Bits) -> impl Iterator<Item = (usize, usize)> {
+        let width = bits.width;
+        (0..bits.height).flat_map(move |y| (0..width).map(move |x| (x, y)))
+    }
+
+    /// `true` for neighbours: over corners too where places are set.
+    fn are_neighbours(a: (usize, usize), b: (usize, usize), set: bool) -> bool {
+        let (dx, dy) = (a.0.abs_diff(b.0), a.1.abs_diff(b.1));
+        if set { dx.max(dy) == 1 } else { dx + dy == 1 }
+    }
+
+    /// Labels of all places, each lowered to the least of its neighbours of the same kind.
+    fn spread_once(bits: &Bits, set: bool, labels: &[usize]) -> Vec<usize> {
+        let kind: Vec<_> =
+            places(bits).zip(labels).zip(&bits.flags).filter(|(_, flag)| **flag == set).collect();
+        places(bits)
+            .zip(labels)
+            .map(|(here, &own)| {
+                let near = kind.iter().filter(|((there, _), _)| are_neighbours(here, *there, set));
+                near.map(|((_, label), _)| **label).fold(own, usize::min)
+            })
+            .collect()
+    }
+
+    /// Pieces by labels that spread until none changes: their places, and `true` if one lies at the border.
+    fn spread_labels(bits: &Bits, set: bool) -> Vec<(Vec<u32>, bool)> {
+        let mut labels: Vec<usize> = (0..bits.flags.len()).collect();
+        for _ in 0..bits.flags.len() {
+            labels = spread_once(bits, set, &labels);
+        }
+        let mut pieces = vec![(Vec::new(), false); bits.flags.len()];
+        for (place, (x, y)) in places(bits).enumerate().filter(|(place, _)| bits.flags[*place] == set) {
+            let (members, at_border) = &mut pieces[labels[place]];
+            members.push(place as u32);
+            *at_border |= [0, bits.width - 1].contains(&x) || [0, bits.height - 1].contains(&y);
+        }
+        pieces.retain(|(members, _)| !members.is_empty());
+        pieces
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn pieces_are_those_that_labels_spread_over(
+            flags in proptest::collection::vec(prop::bool::weighted(0.55), 7 * 6), set: bool,
+        ) {
+            let bits = Bits { width: 7, height: 6, flags };
+            let found = bits.pieces(set).into_iter().map(|mut piece| {
+                piece.places.sort_unstable();
+                (piece.places, piece.at_border)
+            });
+            prop_assert_eq!(found.collect::<Vec<_>>(), spread_labels(&bits, set));
+        }
+    }
+
     proptest! {
         #[test]
         fn dilation_is_the_union_of_discs(

@@ -401,6 +401,7 @@ mod tests {
         assert_eq!(stride("auto", None), Err(PlanError::NoObjectSize));
         assert!(matches!(stride("2048px", None), Err(PlanError::OverlapTooLarge { .. })));
         assert!(matches!(stride("2020px", None), Err(PlanError::OverlapTooLarge { .. })));
+        assert_eq!(stride("1984px", None), Ok(64)); // 32 windows see each px, and no more may
         let odd = PlanSettings { multiple_of: 32, ..settings(1000, "50%") };
         assert!(matches!(odd.stride(0.25), Err(PlanError::WindowNotMultiple { .. })));
     }
@@ -451,7 +452,32 @@ mod tests {
         assert_eq!(cost.inferred_px, 21 * 1024 * 1024);
         assert!((cost.inferred_per_tissue_px.unwrap() - 21.0 / 8.0).abs() < 1e-12);
         assert!((cost.tissue_mm2 - 2.048 * 1.024).abs() < 1e-12);
+        assert!((cost.slide_mm2 - 2.048 * 1.024).abs() < 1e-12);
         assert_eq!(cost.tiles_needed, 18 * 11);
+        assert_eq!((plan.stride(), plan.overlap_px()), (512, 512));
+        let none = TissueMask::from_bits(&info_of(&pyramid), 1, 1, vec![false]).unwrap();
+        let empty = Plan::new(&pyramid, mpp(0.5), &none, &settings(1024, "50%")).unwrap().cost();
+        assert_eq!((empty.windows, empty.grid_windows_total, empty.inferred_px), (0, 21, 0));
+        assert_eq!((empty.tissue_mm2, empty.inferred_per_tissue_px), (0.0, None));
+    }
+
+    #[test]
+    fn sides_are_seams_towards_neighbours_that_are_planned() {
+        let pyramid = pyramid(2000, 2000);
+        // Tissue in three of the four corners, where only one window each sees it.
+        let corners = (0..16).map(|place| [0, 12, 15].contains(&place)).collect();
+        let mask = TissueMask::from_bits(&info_of(&pyramid), 4, 4, corners).unwrap();
+        let plan = Plan::new(&pyramid, mpp(0.5), &mask, &settings(1024, "48px")).unwrap();
+        let starts: Vec<_> = plan.windows().iter().map(|w| (w.rect.min_x(), w.rect.min_y())).collect();
+        assert_eq!(starts, [(0, 0), (0, 976), (976, 976)]);
+        let found = [0, 1, 2].map(|index| plan.sides(WindowIndex(index)).unwrap());
+        let none = Sides { left: false, top: false, right: false, bottom: false };
+        let expected = [
+            Sides { bottom: true, ..none },
+            Sides { top: true, right: true, ..none },
+            Sides { left: true, ..none },
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

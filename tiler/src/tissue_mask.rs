@@ -595,7 +595,7 @@ fn crossings(ring: &[Level0Point], y: f64) -> impl Iterator<Item = f64> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use wsi_types::LevelIndex;
+    use wsi_types::{LevelIndex, TileGrid};
 
     use super::*;
     use crate::testing::{Painted, info_of, mpp};
@@ -735,6 +735,7 @@ mod tests {
         assert!(TissueMask::from_bits(&info, 0, 0, Vec::new()).is_err());
         let mask = TissueMask::from_bits(&info, 3, 2, vec![true, false, false, false, false, true]).unwrap();
         assert_eq!((mask.is_tissue(2, 1), mask.is_tissue(3, 0)), (true, false));
+        assert_eq!((mask.downsample(), mask.level0_size()), ((800.0, 800.0), (2400, 1600)));
         assert_eq!(mask.tissue_fraction(&area(0.0, 0.0, 1600.0, 800.0)), 0.5);
         assert_eq!(share(&TissueMask::full(&info)), 1.0);
     }
@@ -776,11 +777,164 @@ mod tests {
     }
 
     #[test]
+    fn mask_px_are_as_large_as_the_slide_needs() {
+        for (longest, um) in [(2_400, 2.0), (20_480, 5.0), (40_960, 8.0), (163_840, 20.0)] {
+            let tiles = TileGrid { width: 800, height: longest, tile_width: 256, tile_height: 256 };
+            let px = MaskPx::of(&Pyramid::new([tiles]).unwrap(), Some(mpp(0.5)));
+            assert_eq!((px.um, px.downsample), (um, 2.0 * um), "{longest}");
+            assert_eq!((px.length(3.0 * um), px.area(3.0 * um * um)), (3.0, 3.0));
+        }
+        // Never finer than level 0.
+        let tiles = TileGrid { width: 300, height: 200, tile_width: 256, tile_height: 256 };
+        let px = MaskPx::of(&Pyramid::new([tiles]).unwrap(), Some(mpp(4.0)));
+        assert_eq!((px.um, px.downsample), (4.0, 1.0));
+    }
+
+    #[test]
     fn otsu_parts_two_heaps() {
         let heaps = (0..100u8).map(|i| if i < 70 { 20 + i % 5 } else { 120 + i % 9 });
         let threshold = Histogram::of(heaps).otsu();
         assert!((24..120).contains(&threshold), "{threshold}");
         assert_eq!(Histogram::of([7, 7, 7].into_iter()).otsu(), 0);
+        assert_eq!(Histogram::of([7, 9].into_iter()).otsu(), 7, "the lowest of equally good ones");
+    }
+
+    #[test]
+    fn quantiles_are_values_that_occur() {
+        let quantile =
+            [0.0, 0.25, 0.26, 0.5, 1.0].map(|share| Histogram::of([2, 4, 8, 9].into_iter()).quantile(share));
+        assert_eq!(quantile, [2, 2, 4, 4, 9]);
+        assert_eq!(Histogram::of(std::iter::empty()).quantile(0.5), 255);
+    }
+
+    /// Each rule at its limits: just ink, and just no more.
+    #[test]
+    fn ink_begins_where_its_rules_say() {
+        let green = ([100, 130, 130], [[101, 130, 130], [100, 130, 131]]);
+        let blue = ([40, 50, 120], [[41, 51, 120], [40, 49, 120]]);
+        let black = ([59, 40, 35], [[60, 40, 40], [59, 40, 34]]);
+        for (ink, others) in [green, blue, black] {
+            assert!(is_ink(ink), "{ink:?}");
+            assert_eq!(others.map(is_ink), [false; 2], "{others:?}");
+        }
+        assert!(!is_ink([80, 90, 160]), "the pale blue of a counterstain");
+        assert_eq!([[17; 3], [16; 3]].map(is_ink), [true, false], "what was never scanned is no ink");
+    }
+
+    #[test]
+    fn ink_on_more_than_a_third_is_a_stain() {
+        // Px so large that no stroke is too narrow for them.
+        let px = MaskPx { downsample: 1.0, um: 100.0 };
+        for (inked, expected, note) in [
+            (0, None, None),
+            (3, Some(3), Some(TissueNote::Ink { px: 3 })),
+            (4, None, Some(TissueNote::InkColouredStain)),
+        ] {
+            let row = [vec![[40, 150, 90]; inked], vec![[170, 110, 150]; 9 - inked]].concat();
+            let mut notes = Vec::new();
+            let found = find_ink(&picture(&row), &Bits::new(9, 1, true), &px, &mut notes);
+            assert_eq!((found.map(|ink| ink.count()), notes), (expected, Vec::from_iter(note)));
+        }
+    }
+
+    #[test]
+    fn colours_are_seen_through_the_glass() {
+        let glass = Glass([240, 240, 240]);
+        assert_eq!(glass.saturation([240, 120, 60]), 192);
+        assert_eq!([[0; 3], [90; 3], [255; 3]].map(|gray| glass.saturation(gray)), [0; 3]);
+        let tinted = Glass([250, 240, 220]);
+        assert_eq!(tinted.saturation([250, 240, 220]), 0);
+        assert_eq!(tinted.density([25, 24, 220]), 170, "a density of 1 in two of three channels");
+        assert_eq!([[255; 3], [0; 3]].map(|pixel| tinted.density(pixel)), [0, 255]);
+        assert_eq!(Glass::of(&picture(&[[90, 215, 250]])).0, [210, 215, 250]);
+    }
+
+    /// A picture of one row.
+    fn picture(row: &[Rgb]) -> RgbBuffer {
+        RgbBuffer::from_bytes(row.len(), 1, row.concat()).unwrap()
+    }
+
+    #[test]
+    fn a_ground_is_dark_when_most_is_dark_and_the_rest_has_a_colour() {
+        assert_eq!([[59, 0, 0], [60, 0, 0]].map(|pixel| is_dark_ground(&picture(&[pixel]))), [true, false]);
+        let grays = [[99; 3], [100; 3]].map(|gray| is_dark_ground(&picture(&[[0; 3], [0; 3], gray])));
+        assert_eq!(grays, [true, false]);
+    }
+
+    #[test]
+    fn tissue_is_denser_than_glass_and_was_scanned() {
+        let mut row = vec![[240; 3]; 97];
+        row.extend([[16; 3], [17; 3], [120; 3]]);
+        assert_eq!(stained(&picture(&row)).flags[96..], [false, false, true, true]);
+    }
+
+    /// Holds the mask of one ring, in px of 4 level-0 px, to the px that lie in it.
+    fn assert_px(ring: &[(f64, f64)], lies_in: fn(u32, u32) -> bool) {
+        let ring = ring.iter().map(|&(x, y)| Level0Point::new(x, y)).collect();
+        let mask = TissueMask::from_polygons(&painted(glass).info, Some(mpp(0.5)), &[vec![ring]]).unwrap();
+        assert_eq!(mask.downsample(), (4.0, 4.0));
+        for (x, y) in (0..mask.height()).flat_map(|y| (0..mask.width()).map(move |x| (x, y))) {
+            assert_eq!(mask.is_tissue(x, y), lies_in(x, y), "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn areas_take_the_px_whose_centres_lie_in_them() {
+        // The first corner lies in a px whose centre does not.
+        let square = [(7.0, 7.0), (17.0, 7.0), (17.0, 17.0), (7.0, 17.0)];
+        assert_px(&square, |x, y| (2..4).contains(&x) && (2..4).contains(&y));
+        assert_px(&[(0.0, 40.0), (82.0, 40.0), (0.0, 122.0)], |x, y| y >= 10 && x + y < 30);
+        // Between two columns of centres: the px of the first corner stands for it.
+        assert_px(&[(9.0, 1.0), (9.5, 1.0), (9.5, 40.0), (9.0, 40.0)], |x, y| (x, y) == (2, 0));
+        // First corners right on the slide's ends, which belong to no px.
+        assert_px(&[(2400.0, 5.0), (2500.0, 5.0), (2500.0, 6.0)], |_, _| false);
+        assert_px(&[(5.0, 1600.0), (5.0, 1700.0), (6.0, 1700.0)], |_, _| false);
+    }
+
+    #[test]
+    fn a_dark_ground_need_not_be_black() {
+        let row = [vec![[0, 10, 30]; 6], vec![[10, 20, 180]; 3]].concat();
+        let as_found =
+            TissueSettings { closing_um: 0.0, max_hole_um2: 0.0, min_piece_um2: 0.0, exclude_ink: true };
+        let mut notes = Vec::new();
+        let found = find_tissue(&picture(&row), &MaskPx { downsample: 1.0, um: 1.0 }, &as_found, &mut notes);
+        assert_eq!(found.flags, [[false; 6].as_slice(), &[true; 3]].concat());
+        assert_eq!(notes, [TissueNote::DarkGround]);
+    }
+
+    #[test]
+    fn notes_stay_with_a_mask_that_areas_narrow() {
+        let info = painted(glass).info;
+        let all = Bits::new(1, 1, true);
+        let mask = TissueMask::new(all, (2400.0, 1600.0), &info.pyramid, vec![TissueNote::DarkGround]);
+        let ring = [(0.0, 0.0), (900.0, 0.0), (0.0, 900.0)].map(|(x, y)| Level0Point::new(x, y)).to_vec();
+        let narrowed = mask.within(&info, None, &[vec![ring]]).unwrap();
+        assert_eq!(narrowed.notes(), [TissueNote::DarkGround]);
+    }
+
+    /// Variance between the values up to `threshold` and those above it, by its definition.
+    fn variance_between(values: &[u8], threshold: u8) -> f64 {
+        let (low, high): (Vec<u8>, Vec<u8>) = values.iter().partition(|value| **value <= threshold);
+        if low.is_empty() || high.is_empty() {
+            return 0.0;
+        }
+        let [low, high] = [low, high].map(|class| {
+            let count = class.len() as f64;
+            (count, class.into_iter().map(f64::from).sum::<f64>() / count)
+        });
+        let apart = low.1 - high.1;
+        low.0 * high.0 * apart * apart
+    }
+
+    proptest! {
+        #[test]
+        fn otsu_parts_where_the_variance_between_both_is_greatest(
+            values in proptest::collection::vec(any::<u8>(), 1..40),
+        ) {
+            let found = variance_between(&values, Histogram::of(values.iter().copied()).otsu());
+            let best = (0..=255).map(|threshold| variance_between(&values, threshold)).fold(0.0, f64::max);
+            prop_assert!(found >= best * (1.0 - 1e-12), "{found} {best}");
+        }
     }
 
     proptest! {
@@ -789,7 +943,7 @@ mod tests {
             width in 1u32..9, height in 1u32..9, seed in any::<u64>(),
             x in -50.0..300.0f64, y in -50.0..300.0f64, w in 0.1..300.0f64, h in 0.1..300.0f64,
         ) {
-            let grid = wsi_types::TileGrid { width: 211, height: 173, tile_width: 64, tile_height: 64 };
+            let grid = TileGrid { width: 211, height: 173, tile_width: 64, tile_height: 64 };
             let info = info_of(&Pyramid::new([grid]).unwrap());
             let flags: Vec<bool> = (0..width * height).map(|i| seed >> (i % 64) & 1 == 1).collect();
             let mask = TissueMask::from_bits(&info, width, height, flags).unwrap();

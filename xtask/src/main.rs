@@ -7,6 +7,7 @@ mod browser;
 mod build;
 mod files;
 mod gpu_day;
+mod mutants;
 mod natives;
 mod package;
 mod pins;
@@ -34,6 +35,7 @@ Usage: cargo xtask <command> [arguments]
   arrows    which crate knows which, how large each is, circles of imports
   check     formatting, arrows, lints, documentation, book, licences, then test: what CI runs
   attack    tests by chance with other cases each time: --minutes N, --seed N
+  mutants   code changed in one place at a time, for the tests to notice: --area NAME, --sample K/N
   wheel     a wheel in target/dist for `pip install`; --try: then installed in a new environment, and its demo run
   tarball   the command with its libraries, manual and completions in target/dist
   gpu-day   what a bare machine with a GPU needs, in target/gpu-day: --slide FILE, --model FILE, --sm NUMBER
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         "test" => root().and_then(|root| tasks::test(&root, &rest)),
         "arrows" => root().and_then(|root| arrows::check(&root)),
         "attack" => root().and_then(|root| attack::attack(&root, &rest)),
+        "mutants" => root().and_then(|root| mutants::mutants(&root, &rest)),
         "wheel" => root().and_then(|root| package::wheel(&root, &rest)),
         "tarball" => root().and_then(|root| package::tarball(&root)),
         "gpu-day" => root().and_then(|root| gpu_day::pack(&root, &rest)),

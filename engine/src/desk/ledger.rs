@@ -546,4 +546,110 @@ mod tests {
         Ledger::open(&inner, &other, |_| true).unwrap().remove().unwrap();
         assert!(!inner.exists());
     }
+
+    #[test]
+    fn records_are_handed_over_once_more_and_the_next_goes_behind_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), &head(), |_| true).unwrap();
+        ledger.append(b"first").unwrap();
+        let mut again = Vec::new();
+        ledger.replay(|record| again.push(record.to_vec())).unwrap();
+        assert_eq!(again, [b"first"]);
+        ledger.append(b"second").unwrap();
+        // Each record and its 8 bytes of length and checksum.
+        assert_eq!(ledger.bytes(), 5 + 6 + 2 * 8);
+        let mut read = Vec::new();
+        let file = File::open(LedgerHead::windows_file(folder.path())).unwrap();
+        for_each_whole_record(file, |record| {
+            read.push(record.to_vec());
+            true
+        })
+        .unwrap();
+        assert_eq!(read, [&b"first"[..], b"second"]);
+    }
+
+    /// Whichever record the caller cannot read, it and those behind it are done again.
+    #[test]
+    fn a_record_that_cannot_be_read_ends_the_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), &head(), |_| true).unwrap();
+        for record in [&b"first"[..], b"second", b"third"] {
+            ledger.append(record).unwrap();
+        }
+        drop(ledger);
+        let ledger = Ledger::open(folder.path(), &head(), |record| record != b"second").unwrap();
+        assert_eq!(ledger.bytes(), 5 + 8);
+        assert_eq!(records(folder.path()), [b"first"]);
+    }
+
+    #[test]
+    fn an_append_syncs_when_the_last_sync_is_long_ago_and_only_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path(), &head(), |_| true).unwrap();
+        // Nothing has elapsed since a time to come.
+        let to_come = Instant::now() + Duration::from_secs(3600);
+        ledger.synced = to_come;
+        ledger.append(b"first").unwrap();
+        assert!(!ledger.head_synced && ledger.synced == to_come);
+        ledger.synced = Instant::now().checked_sub(SYNC_INTERVAL).unwrap();
+        ledger.append(b"second").unwrap();
+        assert!(ledger.head_synced);
+    }
+
+    #[test]
+    fn what_was_set_aside_goes_where_its_ledger_was_started_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, spent) = (folder.path().join("ledger/x"), folder.path().join("spent/x"));
+        take_back(&spent, &at).unwrap();
+        assert!(!at.exists() && !spent.exists());
+        let mut old = Ledger::open(&at, &head(), |_| true).unwrap();
+        old.append(b"old").unwrap();
+        old.set_aside(&spent).unwrap();
+        let mut new = Ledger::open(&at, &head(), |_| true).unwrap();
+        new.append(b"new").unwrap();
+        drop(new);
+        take_back(&spent, &at).unwrap();
+        assert!(!spent.exists());
+        assert_eq!(records(&at), [b"new"]);
+    }
+
+    /// Only that there is nothing may mean that there is nothing.
+    #[test]
+    fn errors_of_the_system_are_not_taken_for_an_absent_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(HEAD)).unwrap();
+        assert!(matches!(LedgerHead::read(folder.path()), Err(HeadError::Unreadable(_))));
+        let refused = Ledger::open(folder.path(), &head(), |_| true);
+        assert!(matches!(refused, Err(LedgerError::Io { doing: "read", .. })));
+        let file = folder.path().join("a file");
+        fs::write(&file, "").unwrap();
+        assert!(discard(&file).is_err() && file.exists());
+        assert_eq!(read_record(&mut Failing, &mut Vec::new()).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// A device that does not answer.
+    struct Failing;
+
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
+
+    #[test]
+    fn another_floor_and_another_plan_are_named_as_what_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Ledger::open(folder.path(), &head(), |_| true).unwrap());
+        for (other, says) in [
+            (LedgerHead { score_floor: 0.5, ..head() }, "(raw-floor was 0.25, now 0.5)"),
+            (LedgerHead { windows: 4, ..head() }, "(windows in the plan was 3, now 4)"),
+        ] {
+            let refused = Ledger::open(folder.path(), &other, |_| true).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
+        // The place of the slide is no part of what a record depends on.
+        let mut moved = head();
+        moved.origin.slide = SlideEntry::at("elsewhere/x.svs");
+        Ledger::open(folder.path(), &moved, |_| true).unwrap();
+    }
 }
