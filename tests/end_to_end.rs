@@ -278,6 +278,31 @@ fn what_is_not_read_is_told_at_the_start_and_in_the_account() {
     assert_eq!(absent, [3.0 * 64.0 * 64.0]);
 }
 
+#[cfg(unix)]
+#[test]
+fn names_that_are_no_text_are_planned_and_analysed() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = folder();
+    let slides = folder.path().join("slides");
+    fs::create_dir(&slides).unwrap();
+    paint(&slides.join(std::ffi::OsStr::from_bytes(b"H\xf6he.tif")), 8, 256.0, 192.0);
+    // A MIRAX slide whose folder was not copied.
+    fs::write(slides.join("lost.mrxs"), b"\xff\xd8\xff\xe0").unwrap();
+    let out = folder.path().join("out");
+    let output = run(&[&slides], &out, &SMALL_WINDOWS);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+    let lost = "lost.mrxs: FAILED: the file is broken: its data folder (the name of the file without .mrxs) is missing";
+    assert!(stderr(&output).contains(lost), "{}", stderr(&output));
+    let done = accounts(&out).iter().filter(|account| account.outcome == Outcome::Done).count();
+    assert_eq!((accounts(&out).len(), done), (2, 1), "{}", stderr(&output));
+    let plan = folder.path().join("plan");
+    let planned =
+        slidemill().arg("plan").arg(&slides).arg("-o").arg(&plan).output().expect("the command starts");
+    let text = String::from_utf8_lossy(&planned.stdout).into_owned();
+    assert_eq!(planned.status.code(), Some(65), "{text}{}", stderr(&planned));
+    assert!(text.contains("2 slides") && text.contains("lost.mrxs"), "{text}");
+}
+
 /// Ids are made from samples of a file: once a damaged copy was taken for a copy, and skipped in silence.
 #[test]
 fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
@@ -304,6 +329,40 @@ fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
     let outcomes: Vec<Outcome> = accounts(&out).iter().map(|account| account.outcome).collect();
     assert_eq!(outcomes.len(), 2, "{}", stderr(&output));
     assert_eq!(outcomes.iter().filter(|&&outcome| outcome == Outcome::Done).count(), 1);
+    for account in accounts(&out) {
+        assert_eq!(account.copies, usize::from(account.outcome == Outcome::Done), "{}", account.slide);
+    }
+    let report = fs::read_to_string(out.join("report.html")).expect("there is a report");
+    assert!(report.contains("<b>1</b> copy left out"), "{report}");
+    assert!(report.contains("1 more file is a copy of this slide"), "{report}");
+    let status = slidemill().arg("status").arg(&out).output().expect("the command starts");
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert_eq!(status.matches(", 1 copy left out").count(), 2, "of the dataset and of the job: {status}");
+    assert!(Findings::collect(&Dataset::at(&out)).expect("it can be read").problems.is_empty());
+}
+
+/// Once a damaged copy that came in another night was taken for the good slide, and called done before.
+#[test]
+fn a_damaged_copy_of_another_night_is_a_slide_of_its_own() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let good = shared.join("slides/crafted/generic_pyr_deflate_bigtiff.tif");
+    if !good.is_file() {
+        eprintln!("skipped: ../shared/slides is absent");
+        return;
+    }
+    let folder = folder();
+    let [first, damaged] = ["m.tif", "a.tif"].map(|name| folder.path().join(name));
+    fs::copy(&good, &first).expect("it can be copied");
+    damage_between_samples(&good, &damaged);
+    let out = folder.path().join("out");
+    assert!(run(&[&first], &out, &SMALL_WINDOWS).status.success());
+    let output = run(&[&damaged], &out, &SMALL_WINDOWS);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("done before"), "{}", stderr(&output));
+    // Together, in either order of names, nothing is done again under a third id.
+    let output = run(&[&damaged, &first], &out, &SMALL_WINDOWS);
+    assert!(stderr(&output).contains("m.tif: skipped, done before"), "{}", stderr(&output));
+    assert_eq!(accounts(&out).len(), 2, "{}", stderr(&output));
 }
 
 /// Writes a copy with one byte changed at a place that [`wsi_reader::content_id`] does not read.

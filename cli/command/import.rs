@@ -243,6 +243,7 @@ impl Target {
             analysis: None,
             warnings: warnings(taken),
             doubts: Vec::new(),
+            copies: 0,
             ended: Some(clock::timestamp()),
             elapsed_secs: 0.0,
         })

@@ -1,11 +1,9 @@
 //! `slidemill report`: the report, the summaries and the manifest again, from what is under OUT.
 
-use std::path::{Path, PathBuf};
-
 use dataset::{Dataset, Manifest};
-use report::{FileNames, ReportError};
+use report::{ReportError, SlideFiles};
 
-use crate::{annotations::slide_names, args, exit::Exit, measure, slide_files::slide_files};
+use crate::{annotations::slide_paths, args, exit::Exit, measure, slide_files::slide_files};
 
 /// Writes the report of all slides that have an account, the summaries and the manifest.
 ///
@@ -25,14 +23,9 @@ pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     report::write_overall(&dataset, &files)?;
     outln!("{}", dataset.report().display())?;
     if args.private {
-        let paths = slide_names::<PathBuf>(&dataset)?;
-        let names: FileNames = paths.into_iter().map(|(id, path)| (id, file_name(&path))).collect();
-        outln!("{}", report::write_private_report(&dataset, &files, &names)?.display())?;
+        let named: SlideFiles = slide_paths(&dataset)?.into_iter().collect();
+        outln!("{}", report::write_private_report(&dataset, &files, &named.names())?.display())?;
         Manifest::write(&dataset)?;
     }
     Ok(Exit::Done)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

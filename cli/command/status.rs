@@ -63,23 +63,25 @@ fn ranges(numbers: &[usize]) -> String {
 /// Line with the number of slides that all jobs together have ended, and of those planned.
 fn ended(dataset: &Dataset) -> anyhow::Result<String> {
     let accounts = dataset.accounts()?;
-    let outcomes: Vec<_> = accounts
-        .iter()
-        .filter_map(|path| RunAccount::read(path).ok())
-        .map(|account| account.outcome)
-        .collect();
-    let count = |outcome| outcomes.iter().filter(|&&found| found == outcome).count();
+    let accounts: Vec<_> = accounts.iter().filter_map(|path| RunAccount::read(path).ok()).collect();
+    let count = |outcome| accounts.iter().filter(|account| account.outcome == outcome).count();
     let planned = match JobPlan::read(dataset) {
         Ok(plan) => format!(" of {} planned", plan.slides.len()),
         Err(_) => String::new(),
     };
     Ok(format!(
-        "dataset  {}{planned}: {} done, {} incomplete, {} failed",
-        counted(outcomes.len(), "slide"),
+        "dataset  {}{planned}: {} done, {} incomplete, {} failed{}",
+        counted(accounts.len(), "slide"),
         count(Outcome::Done),
         count(Outcome::Partial),
-        count(Outcome::Failed)
+        count(Outcome::Failed),
+        left_out(accounts.iter().map(|account| account.copies).sum())
     ))
+}
+
+/// Words for copies, after others; empty for none.
+fn left_out(copies: usize) -> String {
+    if copies > 0 { format!(", {} left out", counted(copies, "copy")) } else { String::new() }
 }
 
 fn describe(status: &JobStatus) -> String {
@@ -105,11 +107,7 @@ fn describe(status: &JobStatus) -> String {
         totals.partial,
         totals.failed,
         totals.skipped,
-        if totals.copies > 0 {
-            format!(", {} left out", counted(totals.copies, "copy"))
-        } else {
-            String::new()
-        }
+        left_out(totals.copies)
     );
     text += &format!(
         "so far   {} in {} mm² of tissue, {}\n",

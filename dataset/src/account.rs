@@ -62,6 +62,9 @@ pub struct RunAccount {
     /// slide of a kind the model was not made for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
+    /// Files that are this slide byte by byte and were left out, as counted by the last job that met any.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copies: usize,
     /// Time at which it ended, UTC: `2026-11-22T07:05:59Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,

@@ -1,6 +1,9 @@
 //! Collects the results of a slide's windows, and ends the slide: answer, write, account, commit.
 
-use std::{collections::BTreeSet, fs, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+};
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex, wording::counted};
 use merger::{Cell, WindowOutcome, decode_window, encode_window};
@@ -33,6 +36,8 @@ pub(crate) struct Collector<'a> {
     incomplete: bool,
     /// Slides that other jobs were working on.
     waited_for: BTreeSet<SlideId>,
+    /// Copies that were left out, by the slide they are copies of.
+    copies: BTreeMap<SlideId, usize>,
 }
 
 /// The slide at work.
@@ -51,8 +56,8 @@ impl<'a> Collector<'a> {
     /// When no thread can be started.
     pub(crate) fn new(work: &'a Work, watch: &'a mut dyn Watch) -> Result<Self, JobError> {
         let committer = Committer::start(&work.results)?;
-        let waited_for = BTreeSet::new();
-        Ok(Self { work, watch, current: None, committer, needed: 0, incomplete: false, waited_for })
+        let (waited_for, copies) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Self { work, watch, current: None, committer, needed: 0, incomplete: false, waited_for, copies })
     }
 
     /// Waits until all slides that ended are committed. `true` if some slide of the job is bad or incomplete,
@@ -62,9 +67,13 @@ impl<'a> Collector<'a> {
     ///
     /// When results cannot be put in place.
     pub(crate) fn finish(self) -> Result<bool, JobError> {
-        let Self { work, watch, committer, needed, mut incomplete, .. } = self;
+        let Self { work, watch, committer, needed, mut incomplete, copies, .. } = self;
         for committed in committer.finish().map_err(|error| with_room(error, work, needed))? {
             incomplete |= tell(watch, committed);
+        }
+        // A slide has its account only now.
+        for (id, count) in &copies {
+            note_copies(work, id, *count)?;
         }
         Ok(incomplete)
     }
@@ -103,6 +112,9 @@ impl<'a> Collector<'a> {
             && !self.waited_for.insert(id.clone())
         {
             return Ok(());
+        }
+        if let NotRun::Skip { id, copy: true, .. } = &why {
+            *self.copies.entry(id.clone()).or_default() += 1;
         }
         self.incomplete |= not_run(self.work, self.watch, entry, why)?;
         Ok(())
@@ -383,6 +395,19 @@ fn write_account(dataset: &Dataset, account: &RunAccount) -> Result<(), JobError
     dataset.write(&path, &text).map_err(|error| {
         JobError::output(format!("cannot write the run account: {error}: {}", path.display()))
     })
+}
+
+/// Says in the account of a slide how many copies of it were left out.
+fn note_copies(work: &Work, id: &SlideId, copies: usize) -> Result<(), JobError> {
+    // Another job that has the slide now writes its account.
+    let Ok(_desk) = work.desks.take(id) else { return Ok(()) };
+    match RunAccount::read(&work.results.account(id)) {
+        Ok(account) if account.copies != copies => {
+            write_account(&work.results, &RunAccount { copies, ..account })
+        }
+        // A slide that was cut off has none yet: the job that ends it meets its copies again.
+        _ => Ok(()),
+    }
 }
 
 /// Warnings about earlier files at the path of a slide whose results are still there.

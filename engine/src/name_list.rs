@@ -23,8 +23,27 @@ type Line = (SlideId, String);
 pub(crate) struct NameList {
     dataset: Dataset,
     columns: ColumnList,
-    /// The ids noted at each path; `None` until they are read.
-    known: Mutex<Option<BTreeMap<String, Vec<SlideId>>>>,
+    /// What was noted; `None` until it is read.
+    known: Mutex<Option<Noted>>,
+}
+
+/// The lines of a list, by path and by id.
+#[derive(Debug, Default)]
+struct Noted {
+    ids: BTreeMap<String, Vec<SlideId>>,
+    paths: BTreeMap<SlideId, Vec<String>>,
+}
+
+impl Noted {
+    /// The ids noted at a path.
+    fn ids_at(&self, path: &str) -> &[SlideId] {
+        self.ids.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    fn add(&mut self, (id, path): Line) {
+        self.ids.entry(path.clone()).or_default().push(id.clone());
+        self.paths.entry(id).or_default().push(path);
+    }
 }
 
 impl NameList {
@@ -43,26 +62,37 @@ impl NameList {
     }
 
     fn add(&self, id: &SlideId, path: &str) -> io::Result<Vec<SlideId>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let ids_by_path = match &mut *known {
-            Some(ids_by_path) => ids_by_path,
-            unread => unread.insert(self.ids_by_path()?),
-        };
-        let ids = ids_by_path.entry(path.to_owned()).or_default();
-        if !ids.contains(id) {
-            self.append(id, path)?;
-            ids.push(id.clone());
-        }
-        Ok(ids.iter().filter(|other| *other != id).cloned().collect())
+        self.with_noted(|noted| {
+            if !noted.ids_at(path).contains(id) {
+                self.append(id, path)?;
+                noted.add((id.clone(), path.to_owned()));
+            }
+            Ok(noted.ids_at(path).iter().filter(|other| *other != id).cloned().collect())
+        })
     }
 
-    /// Reads the ids noted at each path. A damaged line names no slide, and stops no job.
-    fn ids_by_path(&self) -> io::Result<BTreeMap<String, Vec<SlideId>>> {
-        let mut ids: BTreeMap<String, Vec<SlideId>> = BTreeMap::new();
-        for (id, path) in lines_of(&self.text()?).filter_map(Result::ok) {
-            ids.entry(path).or_default().push(id);
-        }
-        Ok(ids)
+    /// The paths at which a slide was noted.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Output`] when the list cannot be read.
+    pub(crate) fn paths_of(&self, id: &SlideId) -> Result<Vec<String>, JobError> {
+        self.with_noted(|noted| Ok(noted.paths.get(id).cloned().unwrap_or_default()))
+            .map_err(|error| self.failure("read", &error))
+    }
+
+    /// Hands over what was noted, read once. A damaged line names no slide, and stops no job.
+    fn with_noted<T>(&self, take: impl FnOnce(&mut Noted) -> io::Result<T>) -> io::Result<T> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = match &mut *known {
+            Some(noted) => noted,
+            unread => {
+                let mut noted = Noted::default();
+                lines_of(&self.text()?).filter_map(Result::ok).for_each(|line| noted.add(line));
+                unread.insert(noted)
+            }
+        };
+        take(noted)
     }
 
     /// Adds a line. Several jobs may add slides at once: each adds lines of its own.

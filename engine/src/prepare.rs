@@ -254,20 +254,18 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
         let mut content = entry.content()?;
         let mut own = entry.id_with(&content);
         id = Some(own.clone());
-        let mut first = work.claim(entry, &own);
         let mut notes = Vec::new();
-        if let Some(other) = &first
-            && entry.id.is_none()
-            && !entry.is_copy_of(other)?
+        if entry.id.is_none()
+            && let Some(other) = work.with_same_samples(entry, &own)
+            && !entry.is_copy_of(&other)?
         {
             content = entry.full_content()?;
             own = SlideId::from_content(&content);
             id = Some(own.clone());
             notes.push(LIKE_ANOTHER.to_owned());
-            first = work.claim(entry, &own);
         }
         let content = hex(&content);
-        match (first, work.known_as(&content, &own)) {
+        match (work.claim(entry, &own), work.known_as(&content, &own)) {
             (Some(first), _) => Ok(copy_of(entry, &own, &first)),
             (None, Some(other)) => Ok(under_another_id(entry, &own, other)),
             (None, None) => plan_slide(entry, work, &own, &content, mark, notes),
@@ -312,7 +310,7 @@ fn under_another_id(entry: &SlideEntry, id: &SlideId, other: SlideId) -> Prepara
 }
 
 /// Ids are made from samples of a file, which a damaged copy shares with the good one.
-const LIKE_ANOTHER: &str = "another slide of this job is the same in all samples and not the same in full: one may be a \
+const LIKE_ANOTHER: &str = "another slide of this dataset is the same in all samples and not the same in full: one may be a \
                             damaged copy of the other; this one's id is made from its whole content";
 
 /// A copy of a slide that the job has already is skipped.

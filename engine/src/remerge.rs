@@ -199,6 +199,7 @@ impl Kept {
         let needed = facts.needed_bytes();
         let committer = Committer::start(&work.results)?;
         let committed = finish(work, facts, sightings, held, tiles)
+            .map(|finished| finished.with_copies(self.account.copies))
             .and_then(|finished| committer.send(finished))
             .and_then(|()| committer.finish())
             .map_err(|error| with_room(error, work, needed))?;

@@ -63,6 +63,7 @@ impl Maker {
             analysis: None,
             warnings: Vec::new(),
             doubts: Vec::new(),
+            copies: 0,
             ended: Some(dataset::clock::timestamp()),
             elapsed_secs: 0.0,
         }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -165,6 +166,31 @@ impl Work {
         Self { names, ..self }
     }
 
+    /// The place of another file that has this id: of a slide with results from before, where it is still there, or of
+    /// one of this job.
+    pub(crate) fn with_same_samples(&self, entry: &SlideEntry, id: &SlideId) -> Option<PathBuf> {
+        let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_this_job = claimed.get(id).filter(|first| **first != entry.path).cloned();
+        of_this_job.or_else(|| self.made_elsewhere(entry, id))
+    }
+
+    /// The place where a slide was when its results were made, if that is another file than this one.
+    fn made_elsewhere(&self, entry: &SlideEntry, id: &SlideId) -> Option<PathBuf> {
+        if !self.results.has_results(id) {
+            return None;
+        }
+        // A list that cannot be read is an error when the slide is noted.
+        let paths = self.names.paths_of(id).unwrap_or_default();
+        if paths.iter().any(|path| *path == entry.path.to_string_lossy()) {
+            return None;
+        }
+        let others = paths.into_iter().map(PathBuf::from).filter(|path| !is_one_file(path, &entry.path));
+        // In place of a slide that was moved there may be another.
+        others
+            .into_iter()
+            .find(|path| SlideEntry::at(path).content().is_ok_and(|other| entry.id_with(&other) == *id))
+    }
+
     /// Notes that this job has the slide; the path of one with the same content that it has already.
     pub(crate) fn claim(&self, entry: &SlideEntry, id: &SlideId) -> Option<PathBuf> {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +204,11 @@ impl Work {
         let ids = known.get(content).filter(|ids| !ids.contains(id))?;
         ids.iter().find(|other| self.results.account(other).exists()).cloned()
     }
+}
+
+/// `true` if two paths lead to one file.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Accounts that cannot be read are the business of their own slides.

@@ -27,10 +27,10 @@ impl FromIterator<(String, PathBuf)> for SlideFiles {
 }
 
 impl SlideFiles {
-    /// Name of the file of each slide, the latest where it had several.
-    pub(crate) fn names(&self) -> FileNames {
-        let latest = self.0.iter().filter_map(|(id, paths)| Some((id, paths.last()?.file_name()?)));
-        latest.map(|(id, name)| (id.clone(), name.to_string_lossy().into_owned())).collect()
+    /// Name of the file of each slide; all of them, in order, where it has copies or had other names.
+    #[must_use]
+    pub fn names(&self) -> FileNames {
+        self.0.iter().map(|(id, paths)| (id.clone(), file_names(paths).join(", "))).collect()
     }
 
     /// Opens the file that the results of an account were made from.
@@ -57,6 +57,17 @@ impl SlideFiles {
         let options = OpenOptions { mapping, ..OpenOptions::default() };
         open_with(own, &options).map_err(|error| format!("its file cannot be opened: {error}"))
     }
+}
+
+/// The names of files, each once.
+fn file_names(paths: &[PathBuf]) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in paths.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()) {
+        if !names.iter().any(|known| *known == name) {
+            names.push(name.into_owned());
+        }
+    }
+    names
 }
 
 /// `true` if a slide has this content. A slide whose samples are those of another goes by all of its bytes.
@@ -87,9 +98,17 @@ mod tests {
             analysis: None,
             warnings: Vec::new(),
             doubts: Vec::new(),
+            copies: 0,
             ended: None,
             elapsed_secs: 0.0,
         }
+    }
+
+    #[test]
+    fn a_slide_with_copies_goes_by_all_names() {
+        let paths = ["old/a.svs", "b.svs", "new/a.svs"].map(|path| ("s1".to_owned(), PathBuf::from(path)));
+        let files: SlideFiles = paths.into_iter().collect();
+        assert_eq!(files.names()["s1"], "a.svs, b.svs");
     }
 
     #[test]

@@ -37,6 +37,13 @@ pub(crate) struct Finished {
     pub(crate) desk: Desk,
 }
 
+impl Finished {
+    /// The same slide, of which so many copies were left out.
+    pub(crate) fn with_copies(self, copies: usize) -> Self {
+        Self { account: RunAccount { copies, ..self.account }, ..self }
+    }
+}
+
 /// Raw detections of a finished slide.
 #[derive(Debug)]
 pub(crate) enum Raw {

@@ -121,6 +121,7 @@ impl Cohort<'_> {
         let coverages = self.slides.iter().filter_map(|slide| slide.account.analysis.as_ref());
         let analysed: f64 = coverages.map(|analysis| analysis.coverage.analysed_mm2).sum();
         let cells: u64 = self.slides.iter().map(|slide| slide.account.cells()).sum();
+        let copies: usize = self.slides.iter().map(|slide| slide.account.copies).sum();
         let with_results = self.slides.iter().filter(|slide| !slide.is_failed());
         let doubted: Vec<_> = with_results.filter(|slide| !slide.account.doubts.is_empty()).collect();
         let doubted_cells: u64 = doubted.iter().map(|slide| slide.account.cells()).sum();
@@ -132,6 +133,7 @@ impl Cohort<'_> {
                 @for outcome in [Outcome::Done, Outcome::Partial, Outcome::Failed] {
                     @if count(outcome) > 0 { span { b { (grouped(count(outcome) as u64)) } " " (badge(outcome)) } }
                 }
+                @if copies > 0 { span { (strong(copies, "copy")) " left out" } }
             }
             @if !doubted.is_empty() {
                 p.note { "Of these cells, " (grouped(doubted_cells)) " are on " (counted(doubted.len(), "slide"))

@@ -32,6 +32,7 @@ impl SlideReport {
                     (account.slide) " " (badge(account.outcome)) (doubtful(account))
                 }
                 p.ending { (words::ending(account)) }
+                @if let Some(copies) = words::copies(account) { p.note { (copies) } }
                 @for problem in &self.problems { p.problem { (problem) "; run " code { "slidemill verify" } "." } }
                 @if !account.doubts.is_empty() {
                     p.problem { "Its results are to be doubted:" }

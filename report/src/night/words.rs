@@ -44,6 +44,17 @@ pub(super) fn ending(account: &RunAccount) -> String {
     }
 }
 
+/// Says that files of a job were left out as copies of the slide; `None` if there were none.
+pub(super) fn copies(account: &RunAccount) -> Option<String> {
+    match account.copies {
+        0 => None,
+        1 => Some("1 more file is a copy of this slide, byte by byte, and is not counted again.".to_owned()),
+        more => Some(format!(
+            "{more} more files are copies of this slide, byte by byte, and are not counted again."
+        )),
+    }
+}
+
 fn incomplete(analysis: &Analysis) -> String {
     let coverage = &analysis.coverage;
     let missing_mm2 = coverage.tissue_mm2 - coverage.analysed_mm2;
@@ -77,13 +88,13 @@ pub(super) fn seams(analysis: &Analysis) -> Option<String> {
         "The window grid does not show in the cells."
     };
     Some(format!(
-        "{verdict} Within {:.0} µm of where windows meet, cells are {:.3} times as dense (z {:.1}) and {:.3} times \
-         as large (z {:.1}) as farther away; {} against {}.",
+        "{verdict} Within {:.0} µm of where windows meet, cells are {:.3} times as dense (z {}) and {:.3} times \
+         as large (z {}) as farther away; {} against {}.",
         audit.band_um,
         audit.density_ratio,
-        audit.density_z,
+        fixed(audit.density_z, 1),
         audit.size_ratio,
-        audit.size_z,
+        fixed(audit.size_z, 1),
         counted(audit.near_cells as usize, "cell"),
         grouped(audit.control_cells),
     ))
