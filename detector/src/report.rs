@@ -135,11 +135,10 @@ fn limit_note(manifest: &Manifest) -> Option<String> {
         return None;
     }
     let Some(most) = manifest.most_answers() else {
-        return Some(
-            "it answers a fixed number of objects per window: windows that reach it are counted and named, or use \
-             small windows"
-                .to_owned(),
-        );
+        let cure = if manifest.fixed_input().is_some() { "" } else { ", or use small windows" };
+        return Some(format!(
+            "it answers a fixed number of objects per window: windows that reach it are counted and named{cure}"
+        ));
     };
     let size = manifest.mpp.map(|mpp| {
         let side_um = (most as f64 / DENSE_PER_MM2).sqrt() * 1000.0;
@@ -156,7 +155,7 @@ impl fmt::Display for ModelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = &self.manifest;
         let mut line = |key: &str, value: &dyn fmt::Display| writeln!(f, "{key:<14} {value}");
-        line("model", &m.name)?;
+        line("model", &in_one_line(&m.name))?;
         line("version", &said(m.version.as_ref()))?;
         line("description", &said(m.description.as_ref()))?;
         line("licence", &said(m.licence.as_ref()))?;
@@ -192,7 +191,7 @@ impl fmt::Display for ModelReport {
             let conf = class.conf.map(|conf| format!(", score {conf}")).unwrap_or_default();
             let colour =
                 class.colour.map(|[r, g, b]| format!(", #{r:02x}{g:02x}{b:02x}")).unwrap_or_default();
-            line("", &format!("{number} {}{conf}{colour}", class.name))?;
+            line("", &format!("{number} {}{conf}{colour}", in_one_line(&class.name)))?;
         }
         if let Some(parity) = &m.parity {
             line("parity", parity)?;
@@ -206,7 +205,12 @@ impl fmt::Display for ModelReport {
 
 /// A value as the model's maker gave it.
 fn said(value: Option<impl fmt::Display>) -> String {
-    value.map_or_else(|| "not said".to_owned(), |value| value.to_string())
+    value.map_or_else(|| "not said".to_owned(), |value| in_one_line(&value.to_string()))
+}
+
+/// A text of the file, which may hold the end of a line and must not make up another.
+fn in_one_line(text: &str) -> String {
+    text.replace('\n', "\\n")
 }
 
 fn task_line(m: &Manifest) -> &'static str {

@@ -82,8 +82,11 @@ fn what_can_be_read_is_read_as_what_it_is() {
     let report = describe(&folder.join("m07_end2end_yolo26.onnx")).unwrap().to_string();
     assert!(report.contains("at most 300 objects per window"), "{report}");
     assert!(report.contains("fit into 692 px at 0.25 µm/px"), "{report}");
-    let names = describe(&folder.join("m18_names_odd.onnx")).unwrap().manifest.classes;
-    assert_eq!(names[1].name, "crow's: foot/cell");
+    let odd = describe(&folder.join("m18_names_odd.onnx")).unwrap();
+    assert_eq!(odd.manifest.classes[1].name, "crow's: foot/cell");
+    // A name of two lines is shown in one.
+    assert_eq!(odd.manifest.classes[3].name, "a\nb");
+    assert!(odd.to_string().lines().any(|line| line.ends_with("3 a\\nb")), "{odd}");
 }
 
 /// Answers for one window of noise, as real pixels are not all alike.

@@ -66,8 +66,7 @@ impl SlideAnswer {
             Outcome::Done | Outcome::Partial => found.regions(survey, of_windows, rules),
         };
         Self {
-            warnings: full_windows(full)
-                .into_iter()
+            warnings: full_windows(full, rules)
                 .chain(warnings(&audits, &found.grid, rules))
                 .chain(coarse)
                 .chain(unseen_interest(survey, seen.as_deref(), &regions))
@@ -248,19 +247,29 @@ fn fusion_of_cells(rules: &SlideRules) -> FusionSettings {
 /// Words of the warning of windows in which objects may be missing.
 pub(crate) const FULL_ANSWER: &str = "the model gave as many answers as it can";
 
-/// Names the windows in which the model gave as many answers as it can.
-fn full_windows(mut full: Vec<WindowKey>) -> Option<String> {
-    const NAMED: usize = 8;
-    full.sort_unstable();
-    let named: Vec<String> = full.iter().take(NAMED).map(|key| key.window.0.to_string()).collect();
-    let more = if full.len() > NAMED { ", …" } else { "" };
-    (!full.is_empty()).then(|| {
-        format!(
-            "in {} of its windows ({}{more}) {FULL_ANSWER}: objects may be missing there; use smaller windows (--window)",
-            full.len(),
-            named.join(", ")
-        )
+/// Names the windows in which a model gave as many answers as it can, and says what helps with it.
+fn full_windows(full: Vec<WindowKey>, rules: &SlideRules) -> impl Iterator<Item = String> {
+    let (of_one_size, others): (Vec<_>, Vec<_>) =
+        full.into_iter().partition(|key| rules.each[key.detector.place()].is_of_one_size);
+    [
+        (others, "use smaller windows (--window)"),
+        (of_one_size, "it takes one size of input only: export it for a smaller one, or for more answers"),
+    ]
+    .into_iter()
+    .filter(|(windows, _)| !windows.is_empty())
+    .map(|(windows, cure)| {
+        let (count, named) = (windows.len(), first_windows(windows));
+        format!("in {count} of its windows ({named}) {FULL_ANSWER}: objects may be missing there; {cure}")
     })
+}
+
+/// The first of some windows, by their places in the plan.
+fn first_windows(mut windows: Vec<WindowKey>) -> String {
+    const NAMED: usize = 8;
+    windows.sort_unstable();
+    let named: Vec<String> = windows.iter().take(NAMED).map(|key| key.window.0.to_string()).collect();
+    let more = if windows.len() > NAMED { ", …" } else { "" };
+    format!("{}{more}", named.join(", "))
 }
 
 fn warnings(audits: &[SeamAudit], grid: &RegionGrid, rules: &SlideRules) -> Vec<String> {
@@ -560,10 +569,26 @@ mod tests {
         let answer = SlideAnswer::new(&survey, seen, &rules);
         let counts = WindowCounts { planned: 2, done: 2, full: 1, ..WindowCounts::default() };
         assert_eq!((answer.windows, answer.outcome(), answer.cells.len()), (counts, Outcome::Done, 1));
+        let warning = &answer.warnings[0];
+        assert!(warning.starts_with("in 1 of its windows (1) the model gave"), "{warning}");
+        assert!(warning.ends_with("use smaller windows (--window)"), "{warning}");
+    }
+
+    /// A model that takes one size of input cannot have smaller windows.
+    #[test]
+    fn what_helps_with_full_windows_is_what_the_model_can_do() {
+        let (survey, mut rules) = (survey(2), rules(2, RunOptions::default()));
+        rules.each[1].is_of_one_size = true;
+        let mut seen = sightings(&survey, &rules);
+        for (detector, window) in [(0, 0), (0, 1), (1, 0)] {
+            seen.push(key(detector, window), found([])).unwrap();
+        }
+        seen.push(key(1, 1), WindowOutcome::Full(vec![square(100.0, 0, 0.9).into()])).unwrap();
+        let warning = SlideAnswer::new(&survey, seen, &rules).warnings.remove(0);
+        assert!(warning.starts_with("in 1 of its windows (1) the model gave"), "{warning}");
         assert!(
-            answer.warnings[0].starts_with("in 1 of its windows (1) the model gave"),
-            "{:?}",
-            answer.warnings
+            !warning.contains("--window") && warning.contains("export it for a smaller one"),
+            "{warning}"
         );
     }
 

@@ -100,11 +100,15 @@ impl ModelSet {
         self.each.iter().filter(|model| model.terms.head.is_semantic())
     }
 
+    /// The models that find objects.
+    pub fn of_objects(&self) -> impl Iterator<Item = &SetModel> {
+        self.each.iter().filter(|model| !model.terms.head.is_semantic())
+    }
+
     /// Classes that only models with class maps have: no cell is of them.
     #[must_use]
     pub fn only_semantic(&self) -> Vec<ClassId> {
-        let others: Vec<&SetModel> =
-            self.each.iter().filter(|model| !model.terms.head.is_semantic()).collect();
+        let others: Vec<&SetModel> = self.of_objects().collect();
         let classes = self.semantic().flat_map(|model| model.classes.iter().copied());
         classes.filter(|class| !others.iter().any(|other| other.classes.contains(class))).collect()
     }

@@ -148,10 +148,10 @@ impl MergeRules {
         }
     }
 
-    /// Lowest score from which any class of any model is counted.
+    /// Lowest score from which any class of any model that finds objects is counted; areas have no scores.
     #[must_use]
     pub fn score_floor(&self, models: &ModelSet) -> f32 {
-        models.each.iter().map(|model| self.score_floor_of(&model.terms)).fold(1.0, f32::min)
+        models.of_objects().map(|model| self.score_floor_of(&model.terms)).fold(1.0, f32::min)
     }
 
     fn score_floor_of(&self, terms: &MergeTerms) -> f32 {
@@ -240,7 +240,8 @@ impl MergeRules {
         };
         merge.validate().map_err(JobError::usage)?;
         let is_semantic = model.terms.head.is_semantic();
-        Ok(DetectorRules { merge, classes: model.classes.clone(), is_semantic })
+        let is_of_one_size = model.terms.fixed_input.is_some();
+        Ok(DetectorRules { merge, classes: model.classes.clone(), is_semantic, is_of_one_size })
     }
 
     fn cross_class_iou(&self, terms: &MergeTerms) -> f64 {
@@ -377,6 +378,8 @@ pub struct DetectorRules {
     pub classes: Vec<ClassId>,
     /// `true` if the model answers class maps, and no objects.
     pub is_semantic: bool,
+    /// `true` if the model takes one size of input.
+    pub is_of_one_size: bool,
 }
 
 impl SlideRules {
@@ -390,12 +393,14 @@ impl SlideRules {
         rules
     }
 
-    /// Lowest score at which every class of every model is counted.
+    /// Lowest score at which every class of objects of every model is counted.
     #[must_use]
     pub fn highest_threshold(&self) -> f32 {
-        let classes = self.class_names.iter().map(|(class, _)| class);
-        let of_each =
-            classes.flat_map(|class| self.each.iter().map(move |each| each.merge.min_score.get(class)));
+        let of_objects = self.each.iter().filter(|each| !each.is_semantic);
+        let of_each = of_objects.flat_map(|each| {
+            let own = each.classes.iter().filter(|class| !self.region_classes.contains(class));
+            own.map(|&class| each.merge.min_score.get(class))
+        });
         of_each.fold(0.0, f32::max)
     }
 }
@@ -587,6 +592,25 @@ mod tests {
         let models = ModelSet::new(&[DetectorSpec { model: None, mpp: None }], vec![terms]).unwrap();
         let rules = rules(RunOptions::default()).unwrap().for_models(&models, None).unwrap();
         assert_eq!(rules.each[0].merge, MergeSettings::default());
+    }
+
+    /// A model of areas lowered the score from which others gave boxes, and hid counts at thresholds below its own.
+    #[test]
+    fn models_of_areas_have_no_say_in_thresholds() {
+        let spec = DetectorSpec { model: None, mpp: Mpp::new(0.5).ok() };
+        for of_areas in [0.1, 0.9] {
+            let cells = detector::Manifest::without_model("cells", &["cell"], None);
+            let areas = detector::Manifest {
+                conf: of_areas,
+                head: detector::manifest::Head::Semantic { scores: None },
+                ..detector::Manifest::without_model("areas", &["gland"], None)
+            };
+            let terms = [areas, detector::Manifest { conf: 0.4, ..cells }].map(|model| model.merge_terms());
+            let models = ModelSet::new(&[spec.clone(), spec.clone()], terms.to_vec()).unwrap();
+            let rules = MergeRules::new(&RunOptions::default(), 2).unwrap();
+            assert_eq!(rules.score_floor(&models), 0.4);
+            assert_eq!(rules.for_models(&models, None).unwrap().highest_threshold(), 0.4);
+        }
     }
 
     /// The account named the threshold of the first model alone.

@@ -14,7 +14,8 @@ pub(crate) struct Cell {
 impl Cell {
     /// A cell of words, aligned left.
     pub(crate) fn left(text: impl Into<String>) -> Self {
-        Self { text: text.into(), right: false }
+        // The name of a class may hold the end of a line, and must not make up another.
+        Self { text: text.into().replace('\n', "\\n"), right: false }
     }
 
     /// A cell of numbers, aligned right.
