@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{slidemill, small_slide, stderr};
+use support::{paint, slidemill, small_slide, stderr};
 
 fn live(arguments: &[&str], more: &[&Path]) -> Output {
     slidemill().arg("live").args(arguments).args(more).output().expect("the command starts")
@@ -65,6 +65,38 @@ fn what_cannot_be_watched_is_refused() {
     assert_eq!(refused.status.code(), Some(65), "{}", stderr(&refused));
 }
 
+#[test]
+fn a_stage_that_leaves_the_slide_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (slide, path) = (folder.path().join("slide.tif"), folder.path().join("path.csv"));
+    small_slide(&slide, 41);
+    fs::write(&path, "300,300\n90000,300\n").expect("a path");
+    let stage = ["--mpp", "0.5", "--size", "256x192", "--path"];
+    let refused = live(&stage, &[&path, Path::new("--slide"), &slide]);
+    assert_eq!(refused.status.code(), Some(64), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("which is not on the slide of 2560 × 2048 px"), "{}", stderr(&refused));
+}
+
+/// Four frames of half the sides were taken for each frame, and cells counted in their torn rows.
+#[cfg(unix)]
+#[test]
+fn frames_that_are_cut_at_a_wrong_width_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (slide, raw) = (folder.path().join("slide.tif"), folder.path().join("frames.rgb"));
+    paint(&slide, 41, 256.0, 192.0);
+    let pixels = wsi_reader::Overview::whole(&*wsi_reader::open(&slide).expect("it opens"), u32::MAX).pixels;
+    assert_eq!((pixels.width(), pixels.height()), (1024, 768));
+    fs::write(&raw, pixels.bytes()).expect("it can be written");
+    let camera = ["--", "cat"].map(Path::new);
+    for (size, code, words) in
+        [("512x384", 65, "at a width of 512 px, but at 1024 px"), ("1024x768", 0, "1 frame, 0 dropped")]
+    {
+        let output = live(&["--mpp", "0.25", "--size", size], &[&camera[..], &[&raw]].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+}
+
 /// What was seen until the camera failed is kept, and is not taken for all.
 #[cfg(unix)]
 #[test]
@@ -75,7 +107,7 @@ fn a_camera_that_fails_leaves_a_record_that_says_so() {
     let arguments = ["--mpp", "0.5", "--size", "96x96", "--record", record.to_str().expect("text")];
     let failed = live(&[&arguments[..], &["--", "sh", "-c", &frame]].concat(), &[]);
     assert_eq!(failed.status.code(), Some(65), "{}", stderr(&failed));
-    assert!(stderr(&failed).contains("failed (exit status: 3) after 1 frame"), "{}", stderr(&failed));
+    assert!(stderr(&failed).contains("failed (exit status: 3) after 1 frame:"), "{}", stderr(&failed));
     let seen = lines(&fs::read(&record).expect("the record"));
     assert_eq!(
         (seen.len(), seen[2]["complete"].as_bool(), seen[2]["frames"].as_u64()),

@@ -14,6 +14,7 @@ mod path;
 mod place;
 mod quality;
 mod record;
+mod seams;
 mod session;
 mod slot;
 mod source;

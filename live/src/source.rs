@@ -12,9 +12,9 @@ use std::{
 };
 
 use wsi_reader::{Overview, OverviewSettings};
-use wsi_types::RgbBuffer;
+use wsi_types::{RgbBuffer, wording::counted};
 
-use crate::{Frame, LiveError};
+use crate::{Frame, LiveError, seams::SizeCheck};
 
 /// A camera, or what stands for one.
 pub trait Source: Send {
@@ -58,8 +58,10 @@ impl Folder {
     fn waiting(&self) -> Result<BTreeMap<PathBuf, u64>, LiveError> {
         let listed = fs::read_dir(&self.path).and_then(|entries| {
             let files = entries.map(|entry| {
-                let entry = entry?;
-                Ok((entry.path(), entry.metadata()?))
+                let path = entry?.path();
+                // Of a link, what it leads to; one to nothing is no picture yet.
+                let facts = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path))?;
+                Ok((path, facts))
             });
             files.collect::<io::Result<Vec<_>>>()
         });
@@ -171,6 +173,7 @@ pub struct ChildFrames {
     size: (usize, usize),
     format: PixelFormat,
     bytes: Vec<u8>,
+    check: SizeCheck,
     next: u64,
 }
 
@@ -202,7 +205,16 @@ impl ChildFrames {
             fault: format!("cannot be started: {error}"),
             command: program.clone(),
         })?;
-        Ok(Self { child, out, name: program.clone(), size, format, bytes: vec![0; bytes], next: 0 })
+        Ok(Self {
+            child,
+            out,
+            name: program.clone(),
+            size,
+            format,
+            bytes: vec![0; bytes],
+            check: SizeCheck::default(),
+            next: 0,
+        })
     }
 
     /// Fills the buffer; returns the number of bytes that came before the end.
@@ -224,7 +236,8 @@ impl ChildFrames {
         let status =
             self.child.wait().map_err(|error| self.fault(format!("cannot be waited for: {error}")))?;
         if !status.success() {
-            return Err(self.fault(format!("failed ({status}) after {} frames", self.next)));
+            let frames = counted(self.next as usize, "frame");
+            return Err(self.fault(format!("failed ({status}) after {frames}")));
         }
         if cut > 0 {
             let expected = self.bytes.len();
@@ -255,6 +268,12 @@ impl Source for ChildFrames {
             *out = self.format.rgb(pixel);
         }
         let number = self.next;
+        if let Some(fault) = self.check.fault(&pixels) {
+            return Err(self.fault(format!(
+                "gives frames of another size than {} × {} px. Of frame {number}: {fault}; give --size as it is",
+                self.size.0, self.size.1
+            )));
+        }
         self.next += 1;
         Ok(Some(Frame { number, captured, pixels }))
     }

@@ -25,7 +25,8 @@ impl VirtualStage {
     ///
     /// # Errors
     ///
-    /// [`LiveError::Settings`] when the slide does not say its scale, is coarser than the camera, or has no path.
+    /// [`LiveError::Settings`] when the slide does not say its scale or is coarser than the camera; [`LiveError::Path`]
+    /// when a centre of `path` lies off the slide.
     pub fn new(
         slide: Arc<dyn Slide>,
         given: GivenScale,
@@ -49,6 +50,7 @@ impl VirtualStage {
                 size.0, size.1
             )));
         }
+        refuse_off_slide(&path, slide.as_ref())?;
         // As slides are read: px that nearly fit are not averaged, which would only blur them.
         let is_native = (level0_per_px - 1.0).abs() <= Sampling::NATIVE_TOLERANCE;
         let scale = if is_native { 1.0 } else { level0_per_px };
@@ -68,6 +70,21 @@ impl VirtualStage {
     #[must_use]
     pub fn path(&self) -> &StagePath {
         &self.path
+    }
+}
+
+/// There is nothing to see beside the slide, and frames of it would count no cells.
+fn refuse_off_slide(path: &StagePath, slide: &dyn Slide) -> Result<(), LiveError> {
+    let base = slide.info().pyramid.base();
+    let (width, height) = (f64::from(base.width()), f64::from(base.height()));
+    let off =
+        path.0.iter().find(|place| !(0.0..=width).contains(&place.x) || !(0.0..=height).contains(&place.y));
+    match off {
+        Some(place) => Err(LiveError::Path(format!(
+            "it goes to {:.0},{:.0}, which is not on the slide of {width} × {height} px of level 0",
+            place.x, place.y
+        ))),
+        None => Ok(()),
     }
 }
 
