@@ -39,8 +39,8 @@ pub struct Appearance {
     pub ink_share: f64,
     /// Share of the stained px of the dense fields that is dark brown as DAB is.
     pub brown_share: f64,
-    /// Share of the stained px of the dense fields that has any colour.
-    pub coloured_share: f64,
+    /// Share of the stained px of the dense fields that has any colour; `None` if no field could be read.
+    pub coloured_share: Option<f64>,
     /// Median sharpness of the dense fields, see [`sharpness`]; `None` if they are flat or there are none.
     pub sharpness: Option<f64>,
 }
@@ -72,7 +72,7 @@ impl Examination {
             dark_ground,
             ink_share: share(tissue_pixels(picture, mask).map(is_ink)),
             brown_share,
-            coloured_share,
+            coloured_share: (!fields.is_empty()).then_some(coloured_share),
             sharpness: median(fields.iter().filter_map(sharpness)),
         };
         let scale = if appearance.is_stained_otherwise() {
@@ -94,11 +94,16 @@ impl Examination {
 
 impl Appearance {
     fn is_stained_otherwise(&self) -> bool {
-        self.dark_ground || self.ink_share > MOST_INK || self.brown_share >= MOST_BROWN || self.lacks_colour()
+        self.dark_ground
+            || self.ink_share > MOST_INK
+            || self.brown_share >= MOST_BROWN
+            || self.hardly_any_colour().is_some()
     }
 
-    fn lacks_colour(&self) -> bool {
-        self.tissue_share > 0.0 && !self.dark_ground && self.coloured_share < LEAST_COLOURED
+    /// Returns the share of px with a colour, if that is too small.
+    fn hardly_any_colour(&self) -> Option<f64> {
+        let share = self.coloured_share.filter(|_| self.tissue_share > 0.0 && !self.dark_ground);
+        share.filter(|&share| share < LEAST_COLOURED)
     }
 
     /// Returns the gravest doubt; others follow from it.
@@ -109,8 +114,8 @@ impl Appearance {
             Some(Doubt::NoTissue)
         } else if self.ink_share > MOST_INK {
             Some(Doubt::Ink { share: self.ink_share })
-        } else if self.lacks_colour() {
-            Some(Doubt::NoColour { share: self.coloured_share })
+        } else if let Some(share) = self.hardly_any_colour() {
+            Some(Doubt::NoColour { share })
         } else if self.brown_share >= MOST_BROWN {
             Some(Doubt::Brown { share: self.brown_share })
         } else {
@@ -285,6 +290,18 @@ mod tests {
         assert!(matches!(grey, Doubt::NoColour { share } if share < 0.001));
         let brown = only_doubt(GLASS, |x, y| cells(x, y, 4, [91, 58, 28]));
         assert!(matches!(brown, Doubt::Brown { share } if (0.04..0.06).contains(&share)), "{brown:?}");
+    }
+
+    /// Once tissue that could not be read was called a slide without colour.
+    #[test]
+    fn what_could_not_be_read_is_not_doubted_for_its_colour() {
+        let tiles = (0..5).flat_map(|row| (0..7).map(move |column| (row, column)));
+        let broken = slide(GLASS, |x, y| cells(x, y, 1, NUCLEUS)).with_failing(
+            tiles.map(|(row, column)| wsi_types::TileId { level: wsi_types::LevelIndex(0), row, column }),
+        );
+        let examination = examined(&broken);
+        assert!(examination.appearance.tissue_share > 0.0, "what cannot be read counts as tissue");
+        assert_eq!((examination.doubts(None), examination.scale), (vec![], Err(NoTissueScale::Unread)));
     }
 
     #[test]

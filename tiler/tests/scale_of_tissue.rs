@@ -186,10 +186,9 @@ fn wrong_scales_are_doubted_and_right_ones_are_not() {
     sets.iter().for_each(|(name, tally)| tally.print(name));
     all.print("all but the enlarged");
     sets.values().for_each(|tally| print!("{}", tally.misses));
-    // The aim is 2 and 95 % over all; the second is reached on slides, and narrowly missed where fields of a
-    // few hundred px count as much as slides do.
+    // The aim over all; fields of a few hundred px count as much as slides do.
     assert!(all.right_doubted * 100 <= all.cases * 2, "{} of {}", all.right_doubted, all.cases);
-    assert!(all.wrong_share() >= 0.94, "{}", all.wrong_share());
+    assert!(all.wrong_share() >= 0.95, "{}", all.wrong_share());
     let slides = &sets["slides"];
     assert!(slides.right_doubted == 0 && slides.wrong_share() >= 0.95, "{}", slides.wrong_share());
 }
