@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "book/cases.rs"]
+mod cases;
 #[path = "book/commands.rs"]
 mod commands;
 #[path = "book/links.rs"]

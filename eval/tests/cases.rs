@@ -178,6 +178,26 @@ fn a_name_is_one_however_its_accents_are_written() {
 }
 
 #[test]
+fn objects_without_a_class_are_judged_as_such() {
+    let Some(cases) = cases() else { return };
+    let found =
+        judge(&cases.join("pred_coco.json"), &cases.join("e06d_null_geometry_and_class.geojson"), BOXES);
+    assert_eq!(counts(&found), [30.0, 0.0, 0.0]);
+}
+
+/// Each file numbers its images from 1.
+#[test]
+fn images_of_one_number_in_two_files_are_two() {
+    let Some(cases) = cases() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["e18_truth_1.json", "e18_truth_2.json"] {
+        std::fs::copy(cases.join(name), folder.path().join(name)).unwrap();
+    }
+    let found = judge(folder.path(), folder.path(), BOXES);
+    assert_eq!((found.images, counts(&found)), (2, [40.0, 0.0, 0.0]));
+}
+
+#[test]
 fn formats_that_are_not_known_are_said_to_be_so() {
     let Some(cases) = cases() else { return };
     for name in ["e11_asap.xml", "e11_imagescope.xml"] {
