@@ -137,17 +137,11 @@ fn pictures(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
     let mut expanded = Vec::new();
     for input in inputs {
         if input.is_dir() {
-            expanded.extend(
-                walkdir::WalkDir::new(input)
-                    .sort_by_file_name()
-                    .into_iter()
-                    .filter_map(Result::ok)
-                    .map(walkdir::DirEntry::into_path)
-                    .filter(|path| path.is_file() && is_picture(path)),
-            );
-            expanded.extend(wsi_reader::slide_files(input).map_err(|error| {
+            let found = wsi_reader::find_slides(input).map_err(|error| {
                 Failure::usage(format!("cannot list folder: {error}: {}", input.display()))
-            })?);
+            })?;
+            expanded.extend(found.pictures.into_iter().filter(|path| !is_label_map(path)));
+            expanded.extend(found.slides);
         } else {
             expanded.push(input.clone());
         }
@@ -159,11 +153,10 @@ fn pictures(inputs: &[PathBuf]) -> anyhow::Result<Vec<SlideEntry>> {
     Ok(slides_in(&expanded)?)
 }
 
-/// `true` for PNG and JPEG files that are not label maps.
-fn is_picture(path: &Path) -> bool {
+/// `true` for pictures whose names say that they are labels of others.
+fn is_label_map(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let ends = ["png", "jpg", "jpeg"].iter().any(|end| name.ends_with(&format!(".{end}")));
-    ends && !name.contains("label") && !name.contains("mask") && !name.starts_with('.')
+    name.contains("label") || name.contains("mask")
 }
 
 /// Facts of an image that are known without its pixels.

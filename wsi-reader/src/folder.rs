@@ -34,6 +34,8 @@ const SLIDE_SUFFIXES: [&str; 11] =
     ["svs", "ndpi", "ndpis", "mrxs", "scn", "bif", "vms", "vmu", "svslide", "czi", "qptiff"];
 /// Suffixes of files that may be slides.
 const MAYBE_SUFFIXES: [&str; 3] = ["tif", "tiff", "dcm"];
+/// Suffixes of pictures.
+const PICTURE_SUFFIXES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// Bytes read of a DICOM file to learn its series.
 const DICOM_HEAD: u64 = 256 << 10;
 
@@ -42,6 +44,8 @@ const DICOM_HEAD: u64 = 256 << 10;
 pub struct Listing {
     /// Slides, sorted; among them links to nothing and folders that cannot be entered, as the table above has it.
     pub slides: Vec<PathBuf>,
+    /// PNG and JPEG files by their names, sorted: no slides, and counted among what is left out.
+    pub pictures: Vec<PathBuf>,
     /// Files that are not slides.
     pub left_out: LeftOut,
 }
@@ -92,7 +96,7 @@ impl fmt::Display for LeftOut {
 /// that cannot be read is listed instead.
 pub fn find_slides(path: &Path) -> Result<Listing, OpenError> {
     if !fs::metadata(path).map_err(io_error)?.is_dir() {
-        return Ok(Listing { slides: vec![path.to_owned()], left_out: LeftOut::default() });
+        return Ok(Listing { slides: vec![path.to_owned()], ..Listing::default() });
     }
     entries(path)?;
     let mut walk = Walk::default();
@@ -101,6 +105,7 @@ pub fn find_slides(path: &Path) -> Result<Listing, OpenError> {
         walk.visit(&folder, &mut waiting);
     }
     walk.listing.slides.sort();
+    walk.listing.pictures.sort();
     Ok(walk.listing)
 }
 
@@ -216,6 +221,9 @@ impl Walk {
                         continue;
                     }
                     Kind::Other(kind) => {
+                        if PICTURE_SUFFIXES.contains(&suffix(&entry).as_str()) {
+                            self.listing.pictures.push(entry);
+                        }
                         self.listing.left_out.add(kind);
                         continue;
                     }
@@ -304,6 +312,7 @@ mod tests {
             found.left_out.to_string(),
             "left out: 5 files: 1 .csv, 2 .jpg, 1 .png, 1 without a suffix"
         );
+        assert_eq!(names(root.path(), &found.pictures), ["inner/a.JPG", "inner/b.jpg", "label.png"]);
         assert_eq!(slide_files(&at("label.png")).unwrap(), [at("label.png")]);
         assert!(matches!(slide_files(&at("nowhere")), Err(OpenError::NotFound)));
     }
