@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use wsi_types::wording::fixed;
 
 use crate::table::{Cell, Table};
 
@@ -109,7 +110,9 @@ impl fmt::Display for Confusion {
         table.push([Cell::left("false marks")].into_iter().chain(numbers(&self.false_marks)).collect());
         table.fmt(f)?;
         match (self.accuracy, self.kappa) {
-            (Some(accuracy), Some(kappa)) => writeln!(f, "same class {accuracy:.3}, kappa {kappa:.3}"),
+            (Some(accuracy), Some(kappa)) => {
+                writeln!(f, "same class {accuracy:.3}, kappa {}", fixed(kappa, 3))
+            }
             (Some(accuracy), None) => writeln!(f, "same class {accuracy:.3}"),
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 
 mod charts;
 
-use dataset::wording::counted;
+use dataset::wording::{counted, fixed};
 use eval::{
     Evaluation,
     agreement::Confusion,
@@ -157,7 +157,7 @@ fn estimate(estimate: Option<Estimate>) -> Markup {
     html! {
         td.number {
             @if let Some(Estimate { value, interval }) = estimate {
-                (format!("{value:.3}"))
+                (fixed(value, 3))
                 @if let Some(interval) = interval { " " span.low { (span(interval)) } }
             }
         }
@@ -225,7 +225,7 @@ fn confusion(confusion: &Confusion) -> Markup {
                 tr { th { "false marks" } @for n in &confusion.false_marks { td.number { (n) } } td {} }
             }
         } }
-        p { @for (name, value) in agreed { @if let Some(value) = value { span.key { (name) " " b { (format!("{value:.3}")) } } " " } } }
+        p { @for (name, value) in agreed { @if let Some(value) = value { span.key { (name) " " b { (fixed(value, 3)) } } " " } } }
     }
 }
 

@@ -14,6 +14,7 @@ use std::{collections::BTreeSet, fmt};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use wsi_types::wording::fixed;
 
 pub use dbscan::dbscan;
 use raters::{Pattern, RaterModel};
@@ -537,7 +538,7 @@ impl fmt::Display for Consensus {
         self.pair_table().fmt(f)?;
         writeln!(f)?;
         if let Some(kappa) = self.class_kappa {
-            writeln!(f, "Fleiss' kappa of classes {kappa:.3}")?;
+            writeln!(f, "Fleiss' kappa of classes {}", fixed(kappa, 3))?;
         }
         match self.missed_by_all {
             Some(missed) => writeln!(f, "missed by all, by the rater model: {missed:.1}"),
@@ -589,7 +590,7 @@ fn header_cells(names: &[&str], words: usize) -> Vec<Cell> {
 }
 
 fn shown(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
+    value.map_or_else(|| "–".to_owned(), |value| fixed(value, 3))
 }
 
 #[cfg(test)]

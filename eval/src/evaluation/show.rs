@@ -1,6 +1,6 @@
 //! The report as a table for terminals.
 
-use wsi_types::wording::signed;
+use wsi_types::wording::{fixed, signed};
 
 use super::{
     figures::Figures,
@@ -75,7 +75,7 @@ impl Evaluation {
 }
 
 fn number(value: Option<f64>) -> String {
-    value.map_or_else(String::new, |value| format!("{value:.3}"))
+    value.map_or_else(String::new, |value| fixed(value, 3))
 }
 
 fn difference(value: Option<f64>) -> String {
@@ -88,14 +88,27 @@ fn limits((low, high): (f64, f64)) -> String {
 
 fn shown(estimate: Option<Estimate>) -> String {
     let Some(Estimate { value, interval }) = estimate else { return String::new() };
+    let value = fixed(value, 3);
     match interval {
-        Some(interval) => format!("{value:.3} ({})", span(interval)),
-        None => format!("{value:.3}"),
+        Some(interval) => format!("{value} ({})", span(interval)),
+        None => value,
     }
 }
 
 /// An interval as text, in a form in which no dash can be taken for a minus sign.
 #[must_use]
 pub fn span((low, high): (f64, f64)) -> String {
-    if low < 0.0 { format!("{low:.3} to {high:.3}") } else { format!("{low:.3}–{high:.3}") }
+    let [low, high] = [low, high].map(|end| fixed(end, 3));
+    if low.starts_with('-') { format!("{low} to {high}") } else { format!("{low}–{high}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_shows_the_sign_of_a_number_and_not_of_nothing() {
+        assert_eq!(span((-0.0001, 0.5)), "0.000–0.500");
+        assert_eq!(span((-0.25, -0.125)), "-0.250 to -0.125");
+    }
 }
