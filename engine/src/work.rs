@@ -169,9 +169,8 @@ impl Work {
     /// The place of another file that has this id: of a slide with results from before, where it is still there, or of
     /// one of this job.
     pub(crate) fn with_same_samples(&self, entry: &SlideEntry, id: &SlideId) -> Option<PathBuf> {
-        let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_this_job = claimed.get(id).filter(|first| **first != entry.path).cloned();
-        of_this_job.or_else(|| self.made_elsewhere(entry, id))
+        let of_this_job = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        of_this_job.filter(|first| *first != entry.path).or_else(|| self.made_elsewhere(entry, id))
     }
 
     /// The place where a slide was when its results were made, if that is another file than this one.
@@ -184,11 +183,9 @@ impl Work {
         if paths.iter().any(|path| *path == entry.path.to_string_lossy()) {
             return None;
         }
-        let others = paths.into_iter().map(PathBuf::from).filter(|path| !is_one_file(path, &entry.path));
+        let mut others = paths.into_iter().map(PathBuf::from).filter(|path| !is_one_file(path, &entry.path));
         // In place of a slide that was moved there may be another.
-        others
-            .into_iter()
-            .find(|path| SlideEntry::at(path).content().is_ok_and(|other| entry.id_with(&other) == *id))
+        others.find(|path| SlideEntry::at(path).content().is_ok_and(|other| entry.id_with(&other) == *id))
     }
 
     /// Notes that this job has the slide; the path of one with the same content that it has already.
