@@ -82,7 +82,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn paint(path: &Path, seed: u64, width_um: f64, height_um: f64) -> anyhow::Result<()> {
-    let settings = PaintSettings { seed, width_um, height_um, window_step_um: 128.0 };
+    let settings =
+        PaintSettings { seed, width_um, height_um, window_step_um: 128.0, ..PaintSettings::default() };
     paint_slide(path, &settings)?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
     error::ErrorKind,
 };
-use engine::GivenMpp;
+use engine::{GivenMpp, StainSet};
 use report::draw::PictureFile;
 use wsi_reader::LinearMapping;
 use wsi_types::{Level0Box, Level0Point, wording::with_causes};
@@ -427,6 +427,9 @@ pub struct Doctor {
     /// For slides of 16 bits or floats: the values that become black and white
     #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
     pub map_range: Option<LinearMapping>,
+    /// The stain that the slides should have: `he`, or `h-dab` for immunohistochemistry
+    #[arg(long, value_name = "STAINS", default_value = "he")]
+    pub stains: StainSet,
     /// As JSON
     #[arg(long)]
     pub json: bool,

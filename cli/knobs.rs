@@ -65,6 +65,7 @@ fn flag(knob: &'static Knob) -> Arg {
     match knob.arity {
         Arity::List => arg.value_delimiter(',').action(ArgAction::Append),
         Arity::Repeated => arg.action(ArgAction::Append),
+        Arity::WordSwitch => arg.num_args(0..=1).default_missing_value("true"),
         Arity::One | Arity::Switch => arg,
     }
 }
@@ -133,7 +134,7 @@ mod tests {
     fn flags_are_typed_as_their_arity_says() {
         let parse = |typed: &[&str]| All::try_parse_from([&["x"], typed].concat()).map(|all| all.options.0);
         let options = parse(&["--stains", "--keep-raw", "false", "--class-score", "a=0.1,b=0.2"]).unwrap();
-        assert_eq!((options.stains, options.keep_raw), (Some(true), Some(false)));
+        assert_eq!((options.stains, options.keep_raw), (Some(engine::StainSet::He), Some(false)));
         assert_eq!(options.class_score.unwrap(), ["a=0.1", "b=0.2"]);
         let options = parse(&["--detector", "mpp=0.25", "--detector", "mpp=0.5,model=m.onnx"]).unwrap();
         assert_eq!(options.detector.unwrap().len(), 2);

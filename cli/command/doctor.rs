@@ -9,6 +9,7 @@ use engine::{ModelSet, RunOptions, Settings, SlideEntry, find_slides, plan_setti
 use serde::Serialize;
 use tiler::{
     Examination, PlanCost, Survey, SurveyError, SurveySettings, Tissue, TissueMask, TissueNote, TissueScale,
+    WantedStain,
 };
 use wsi_reader::{
     Slide,
@@ -65,6 +66,7 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
         mpp: args.mpp,
         override_mpp: args.override_mpp,
         map_range: args.map_range,
+        stains: Some(args.stains),
         ..RunOptions::default()
     };
     let settings = Settings::on(&machine(), given)?;
@@ -125,13 +127,14 @@ fn look_inside(
             finding.mpp = Some(survey.scale.mpp.get());
             finding.warnings.extend(notes(&survey.mask));
             finding.plan = Some(survey.plans[0].cost());
-            finding.examined(&survey.examination, Some(survey.scale.mpp));
+            finding.examined(&survey.examination, Some(survey.scale.mpp), wanted.wanted_stain);
         }
         Err(SurveyError::Plan { tissue, source }) => {
             let scale = wanted.scale_of(slide.as_ref()).ok();
             finding.mpp = scale.as_ref().map(|scale| scale.mpp.get());
             finding.warnings.extend(notes(&tissue.mask));
-            finding.examined(&tissue.examine(slide.as_ref()), scale.map(|scale| scale.mpp));
+            let mpp = scale.map(|scale| scale.mpp);
+            finding.examined(&tissue.examine(slide.as_ref()), mpp, wanted.wanted_stain);
             finding.problem = Some(source.to_string());
         }
         Err(error @ SurveyError::Interest(_)) => finding.problem = Some(error.to_string()),
@@ -140,7 +143,7 @@ fn look_inside(
             let slide = wsi_reader::with_reduced_levels(slide);
             let tissue = Tissue::find(slide.as_ref(), None, wanted.tissue.as_ref());
             finding.warnings.extend(notes(&tissue.mask));
-            finding.examined(&tissue.examine(slide.as_ref()), None);
+            finding.examined(&tissue.examine(slide.as_ref()), None, wanted.wanted_stain);
             let size = finding.tissue_scale.map(|scale| format!("; its nuclei are as large as at {scale}"));
             finding.problem = Some(format!("{error}{}; a run needs --mpp", size.unwrap_or_default()));
         }
@@ -263,9 +266,9 @@ fn detail(line: &str) -> String {
 }
 
 impl Finding {
-    fn examined(&mut self, examination: &Examination, used: Option<Mpp>) {
+    fn examined(&mut self, examination: &Examination, used: Option<Mpp>, wanted: WantedStain) {
         self.tissue_scale = examination.scale.ok();
-        self.doubts = examination.doubts(used).iter().map(ToString::to_string).collect();
+        self.doubts = examination.doubts(used, wanted).iter().map(ToString::to_string).collect();
     }
 
     fn verdict(&self) -> &'static str {

@@ -154,6 +154,7 @@ impl Target {
             slide_id: self.id.to_string(),
             mpp: self.scale.mpp,
             class_names: ClassNames::new(class_names),
+            with_dab: false,
             provenance: self.provenance(&account, &analysis)?,
         };
         let (dataset, id) = (&self.dataset, &self.id);

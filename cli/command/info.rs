@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use engine::{RunOptions, Settings, plan_settings};
 use serde::Serialize;
-use tiler::{Doubt, Examination, PlanCost, PlanError, Survey, SurveyError, Tissue, TissueScale};
+use tiler::{Doubt, Examination, PlanCost, PlanError, Survey, SurveyError, Tissue, TissueScale, WantedStain};
 use wsi_reader::{GivenScale, Scale, Slide, SlideInfo};
 
 use crate::{
@@ -48,7 +48,7 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     info.scale = wsi_reader::resolve_scale(&info, given);
     let Seen { plan, scale, examination } = look(Arc::clone(&slide), &settings, given)?;
     info.scale = scale.map_or(info.scale, Ok);
-    let doubts = examination.doubts(info.scale.as_ref().ok().map(|scale| scale.mpp));
+    let doubts = examination.doubts(info.scale.as_ref().ok().map(|scale| scale.mpp), WantedStain::He);
     if args.json {
         let properties = args.properties.then_some(&info.properties);
         let plan_problem = plan.as_ref().and_then(|plan| plan.as_ref().err()).map(ToString::to_string);

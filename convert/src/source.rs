@@ -34,7 +34,7 @@ impl Measure {
 }
 
 /// Measures of a cell that are handed on beside its class and place, in this order.
-pub const MEASURES: [Measure; 10] = [
+pub const MEASURES: [Measure; 12] = [
     Measure::new("score", "Detection probability", |cell| Some(cell.score)),
     Measure::new("area_um2", "Area µm^2", |cell| Some(cell.area_um2)),
     Measure::new("perimeter_um", "Length µm", |cell| cell.perimeter_um),
@@ -45,6 +45,8 @@ pub const MEASURES: [Measure; 10] = [
     Measure::new("min_diam_um", "Min diameter µm", |cell| cell.min_diam_um),
     Measure::new("hematoxylin_od", "Hematoxylin OD mean", |cell| cell.hematoxylin_od),
     Measure::new("eosin_od", "Eosin OD mean", |cell| cell.eosin_od),
+    Measure::new("dab_od", "DAB OD mean", |cell| cell.dab_od),
+    Measure::new("dab_ring_od", "DAB ring OD mean", |cell| cell.dab_ring_od),
 ];
 
 /// Values of all measures of a cell, `None` where one was not measured.

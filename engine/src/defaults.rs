@@ -21,6 +21,8 @@ impl Defaults {
     /// Px at the model's mpp. Measured: deeper than this inside a window, scores of neighbouring windows do
     /// not depend on their borders (`docs/decisions/0016`).
     pub(crate) const RIM_PX: f64 = 64.0;
+    /// µm: to the membrane of most cells, and rarely into the nucleus of the next.
+    pub(crate) const DAB_RING_UM: f64 = 3.0;
     pub(crate) const DENSE_RADIUS_UM: f64 = 50.0;
     pub(crate) const CONTEXT_WEIGHT: f64 = 0.5;
     pub(crate) const CONTEXT_OUTSIDE: f64 = 0.0;

@@ -20,7 +20,7 @@ use crate::{
     models::{ModelSet, SetModel},
     opening::Opener,
     pipeline::{self, Step},
-    prepare::{Facts, Preparation, Prepared, survey_settings, survey_settings_of},
+    prepare::{Facts, Preparation, Prepared, SlideError, dyes_of, survey_settings, survey_settings_of},
     rules::DetectorRules,
     settings::Settings,
     shared::Shared,
@@ -203,13 +203,16 @@ impl Engine {
         let content = entry.content().map_err(|error| bad_slide(&entry, &error))?;
         let (id, content) = (entry.id_with(&content), hex(&content));
         let survey = self.survey_of(&entry)?;
-        let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info());
+        let dyes = dyes_of(self.settings(), survey.slide.as_ref())
+            .map_err(|error| bad_slide(&entry, &SlideError::Stains(error)))?;
+        let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info())
+            .with(&fingerprint::of_dyes(dyes.as_ref()));
         let models = &self.recipe.maker.models;
         let wanted = survey_settings_of(&entry, self.settings(), &models.each);
         let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
         let made_with = fingerprint::of_job(self.settings(), models).with(&own).with(&interest);
         let facts = Facts::new(&entry, &id, &content, survey, made_with, time)?;
-        let facts = facts.with_scale_note(entry.given_scale(self.settings()));
+        let facts = facts.with_scale_note(entry.given_scale(self.settings())).with_dyes(dyes);
         let prepared = Prepared {
             todo: facts.all_windows(),
             sightings: Sightings::new(&facts.layouts, &self.recipe.maker.rules),

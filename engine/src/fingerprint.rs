@@ -8,7 +8,13 @@ use tiler::SurveySettings;
 use wsi_reader::{Scale, SlideInfo};
 use wsi_types::{Margin, RegionsOfInterest};
 
-use crate::{made_with::MadeWith, models::ModelSet, opening, settings::Settings};
+use crate::{
+    made_with::MadeWith,
+    models::ModelSet,
+    opening,
+    settings::Settings,
+    staining::{Dyes, Staining},
+};
 
 /// Everything that can change the results of a job, but for what is the slides' own.
 #[must_use]
@@ -19,6 +25,7 @@ pub(crate) fn of_job(settings: &Settings, models: &ModelSet) -> MadeWith {
 /// Settings that can change what a window gives: which windows there are, what the model is shown of them,
 /// and which of its answers are detections. Threads, batch and memory are not among them.
 pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
+    let (stains, vectors, ring_um) = Staining::in_full(settings.stains.as_ref());
     let always = [
         ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
         ("model_sha256", models.facts().sha256),
@@ -34,8 +41,11 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
         ("overlap", settings.overlap.to_string()),
         ("tissue_mask", settings.tissue_mask.to_string()),
         ("max_enlarge", settings.max_enlarge.to_string()),
-        ("stains", settings.stains.to_string()),
+        ("stains", stains.to_string()),
     ];
+    // Of jobs with DAB alone.
+    let vectors = vectors.map(|vectors| ("stain_vectors", vectors));
+    let ring = ring_um.map(|um| ("dab_ring_um", um.to_string()));
     // Of jobs with pieces alone: the others are what they were without it.
     let pieces = opening::pieces(settings, models).map(|pieces| ("pieces", pieces));
     // And of models of points.
@@ -46,7 +56,7 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     let has_areas = models.each.iter().any(|model| model.terms.semantic.is_some());
     let areas =
         has_areas.then(|| ("model_areas", models.joined(|model| or_none(model.terms.semantic.as_ref()))));
-    MadeWith::new(always.into_iter().chain(pieces).chain(points).chain(areas))
+    MadeWith::new(always.into_iter().chain(vectors).chain(ring).chain(pieces).chain(points).chain(areas))
 }
 
 fn or_none(value: Option<impl fmt::Display>) -> String {
@@ -103,6 +113,12 @@ pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWi
     // Of slides it applies to alone: the others are what they were without it.
     let mapping = info.mapping.map(|mapping| ("map_range", mapping.to_string()));
     MadeWith::new(always.into_iter().chain(mapping))
+}
+
+/// Stain vectors that a slide told itself.
+pub(crate) fn of_dyes(dyes: Option<&Dyes>) -> MadeWith {
+    let estimated = dyes.and_then(Dyes::estimated);
+    MadeWith::new(estimated.map(|vectors| ("stain_vectors_estimated", vectors.to_string())))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::{
     defaults::Defaults,
     error::JobError,
     fuse_rule::FuseRule,
+    stain_set::StainSet,
     typed::{DetectorOption, GivenMpp, Typed},
 };
 
@@ -45,6 +46,8 @@ pub enum Arity {
     One,
     /// Once; `true` when nothing follows.
     Switch,
+    /// Once; `true` when nothing follows, or a word.
+    WordSwitch,
     /// Values with commas between them.
     List,
     /// Any number of times, a value each.
@@ -269,13 +272,30 @@ options! {
         default: model_iou,
         sample: "0.8",
     }
-    stains: bool {
-        name: "stains", CELLS, "BOOL", Switch, Windows,
-        about: "Measure hematoxylin and eosin inside each cell: mean optical densities by colour deconvolution (Ruifrok \
-            and Johnston 2001)",
-        remark: "",
+    stains: StainSet {
+        name: "stains", CELLS, "STAINS", WordSwitch, Windows,
+        about: "Measure stains inside each cell: mean optical densities by colour deconvolution (Ruifrok and Johnston \
+            2001). `he` is hematoxylin and eosin, which --stains alone means too; `h-dab` is hematoxylin and DAB, as on \
+            slides for immunohistochemistry, and DAB in a ring around each nucleus",
+        remark: ", true (hematoxylin and eosin) or \"h-dab\"",
         default: String::new,
         sample: "true",
+    }
+    stain_vectors: String {
+        name: "stain-vectors", CELLS, "VECTORS", One, Windows,
+        about: "With --stains h-dab: absorption of red, green and blue by hematoxylin, a slash, and by DAB; or `estimate`, \
+            on each slide (Macenko 2009)",
+        remark: ", with stains = \"h-dab\"; or \"estimate\"",
+        default: || wsi_types::StainVectors::RUIFROK.to_string(),
+        sample: "estimate",
+    }
+    dab_ring_um: f64 {
+        name: "dab-ring-um", CELLS, "UM", One, Windows,
+        about: "With --stains h-dab: width of the ring around each nucleus in which DAB of membrane and cytoplasm is \
+            measured, µm",
+        remark: ", µm, with stains = \"h-dab\"",
+        default: || Defaults::DAB_RING_UM.to_string(),
+        sample: "5",
     }
     threads: usize {
         name: "threads", RESOURCES, "N", One, Machine,
@@ -394,7 +414,7 @@ options! {
         name: "filter", CELLS, "MEASURE=RANGE", List, Cells,
         about: "Keep only cells within ranges, ends included: area_um2=10..500,solidity=0.8.. Measures: score, area_um2; \
             circularity, solidity, eccentricity, max_diam_um, min_diam_um (for cells with an outline); hematoxylin_od, \
-            eosin_od (--stains)",
+            eosin_od (--stains); dab_od, dab_ring_od (--stains h-dab)",
         remark: ", ranges in the units of the table",
         default: String::new,
         sample: "area_um2=10..500",
@@ -557,11 +577,6 @@ impl RunOptions {
         }
         table.try_into().map_err(|error: toml::de::Error| format!("settings: {}", error.message()))
     }
-
-    /// `true` if a filter looks at stains.
-    pub(crate) fn filters_stains(&self) -> bool {
-        self.filter.iter().flatten().any(|pair| pair.contains("_od="))
-    }
 }
 
 #[cfg(test)]
@@ -587,6 +602,9 @@ mod tests {
         }
         if knob.name.starts_with("dense") {
             options.dense_per_mm2 = options.dense_per_mm2.or(Some(1000.0));
+        }
+        if ["stain-vectors", "dab-ring-um"].contains(&knob.name) {
+            options.stains = Some(StainSet::HDab);
         }
         if knob.name == "raw-floor" {
             options.keep_raw = Some(true);

@@ -144,7 +144,8 @@ fn drain(
     mut collect: impl FnMut(Step) -> Result<(), JobError>,
 ) -> Result<(), JobError> {
     let patience = Duration::from_secs(settings.slide_timeout_secs);
-    let stains = settings.stains.then(ColourDeconvolution::default);
+    // One for each detector of the slide at work, if its stains are measured.
+    let mut stains: Vec<ColourDeconvolution> = Vec::new();
     loop {
         let done = match pump.recv_timeout(patience)? {
             Received::Done(done) => done,
@@ -158,9 +159,15 @@ fn drain(
             JobError::again(format!("the model stopped: {error}; the same command goes on"))
         })?;
         let step = match done.batch {
-            Fed { step: Some(step), .. } => step,
+            Fed { step: Some(step), .. } => {
+                if let Step::Begin(prepared) = &step {
+                    stains = prepared.facts.deconvolutions();
+                }
+                step
+            }
             fed => {
-                let pixels = stains.as_ref().map(|stains| (stains, fed.view()));
+                let of_detector = stains.get(usize::from(fed.detector.0));
+                let pixels = of_detector.map(|stains| (stains, fed.view()));
                 let windows = in_order(fed.detector, sightings(results, pixels), fed.faults);
                 // If this fails, there is only one batch less.
                 let _ = spare.try_send(fed.batch);

@@ -9,9 +9,9 @@ use std::{
 };
 
 use dataset::{Outcome, RunAccount, SlideId, hex};
-use merger::{Layout, MergeError, decode_window};
-use tiler::{PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
-use wsi_reader::{GivenScale, MppSource, OpenError};
+use merger::{ColourDeconvolution, Layout, MergeError, decode_window};
+use tiler::{NoStainVectors, PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
+use wsi_reader::{GivenScale, MppSource, OpenError, Slide};
 use wsi_types::{DetectorIndex, WindowIndex, WindowKey, wording::with_causes};
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     settings::Settings,
     sightings::Sightings,
     slides::SlideEntry,
+    staining::{Dyes, Staining},
     store::Subject,
     work::{Before, Work},
     work_time::WorkTime,
@@ -47,6 +48,8 @@ pub(crate) struct Facts {
     pub(crate) warnings: Vec<String>,
     /// Why its results are to be doubted.
     pub(crate) doubts: Vec<String>,
+    /// Its dyes, if they are measured.
+    pub(crate) dyes: Option<Dyes>,
     /// Time that was spent on it.
     pub(crate) time: WorkTime,
 }
@@ -69,7 +72,22 @@ impl Facts {
         let mut warnings = survey.remarks();
         warnings.sort();
         let doubts = survey.doubts().iter().map(ToString::to_string).collect();
-        Ok(Self { entry: entry.clone(), id: id.clone(), survey, layouts, made_with, warnings, doubts, time })
+        let (entry, id) = (entry.clone(), id.clone());
+        Ok(Self { entry, id, survey, layouts, made_with, warnings, doubts, dyes: None, time })
+    }
+
+    /// With its dyes, and what a person should know of where they are from.
+    pub(crate) fn with_dyes(mut self, dyes: Option<Dyes>) -> Self {
+        let estimated = dyes.as_ref().and_then(Dyes::estimated);
+        let note = estimated.map(|vectors| format!("its stain vectors are estimated from its px: {vectors}"));
+        self.warnings.extend(note);
+        Self { dyes, ..self }
+    }
+
+    /// Colour deconvolution in the windows of each plan; none if no stains are measured.
+    pub(crate) fn deconvolutions(&self) -> Vec<ColourDeconvolution> {
+        let Some(dyes) = &self.dyes else { return Vec::new() };
+        self.survey.plans.iter().map(|plan| dyes.in_windows(plan, self.survey.scale.mpp)).collect()
     }
 
     /// With what a person should know of where its scale is from.
@@ -88,8 +106,9 @@ impl Facts {
 
     /// Its facts for its account.
     pub(crate) fn subject(&self) -> Subject<'_> {
-        let Self { id, survey, made_with, warnings, doubts, .. } = self;
-        Subject { id, survey, made_with, warnings, doubts }
+        let Self { id, survey, made_with, warnings, doubts, dyes, .. } = self;
+        let with_dab = dyes.as_ref().is_some_and(Dyes::has_dab);
+        Subject { id, survey, made_with, warnings, doubts, with_dab }
     }
 
     /// All windows of all detectors.
@@ -197,6 +216,9 @@ pub(crate) enum SlideError {
         /// Other oddities of the file, each after a semicolon.
         remarks: String,
     },
+    /// Its stain vectors are to be estimated, and it does not tell them.
+    #[error("its stain vectors cannot be estimated: {0}; give them with --stain-vectors")]
+    Stains(#[from] NoStainVectors),
     /// It cannot be planned.
     #[error(transparent)]
     Survey(#[from] SurveyError),
@@ -354,7 +376,9 @@ pub(crate) fn plan_slide(
         let remarks = slide.info().remarks.iter().map(|remark| format!("; {remark}")).collect();
         SlideError::Scale { problem, remarks }
     })?;
-    let of_slide = fingerprint::of_slide(content, &scale, slide.info());
+    let dyes = dyes_of(settings, slide.as_ref())?;
+    let of_slide =
+        fingerprint::of_slide(content, &scale, slide.info()).with(&fingerprint::of_dyes(dyes.as_ref()));
     let of_windows =
         fingerprint::of_windows(settings, models).with(&of_slide).with(&fingerprint::of_looked(&wanted));
     let made_with =
@@ -379,7 +403,8 @@ pub(crate) fn plan_slide(
     if let Some(reason) = no_room(&survey, work) {
         return Ok(Preparation::NotRun(Box::new(entry.clone()), NotRun::NoRoom { reason }));
     }
-    let mut facts = Facts::new(entry, id, content, survey, made_with, time)?.with_scale_note(wanted.scale);
+    let facts = Facts::new(entry, id, content, survey, made_with, time)?;
+    let mut facts = facts.with_scale_note(wanted.scale).with_dyes(dyes);
     facts.warnings.extend(notes);
     facts.warnings.extend(lost_results(work, id));
     let origin = Origin {
@@ -400,6 +425,11 @@ pub(crate) fn plan_slide(
     let held = Some(Held { ledger, desk, mark });
     facts.time.pause();
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, sightings, held })))
+}
+
+/// The dyes of a slide, if its stains are measured.
+pub(crate) fn dyes_of(settings: &Settings, slide: &dyn Slide) -> Result<Option<Dyes>, NoStainVectors> {
+    settings.stains.map(|staining| staining.dyes_of(slide)).transpose()
 }
 
 /// Results from a ledger, and the windows still to be done.
@@ -485,6 +515,7 @@ pub(crate) fn survey_settings(settings: &Settings, models: &[SetModel], given: G
     SurveySettings {
         scale: given,
         estimate_scale: settings.estimate_mpp,
+        wanted_stain: Staining::wanted(settings.stains.as_ref()),
         tissue: settings.tissue_mask.then(TissueSettings::default),
         plans: models.iter().map(|model| plan_settings(settings, model)).collect(),
         looked_within: None,

@@ -16,6 +16,7 @@ use crate::{
     models::{DetectorSpec, MOST_DETECTORS, ModelSet},
     options::RunOptions,
     rules::MergeRules,
+    staining::Staining,
     typed::{DetectorOption, GivenMpp},
 };
 
@@ -60,8 +61,8 @@ pub struct Settings {
     pub slide_timeout_secs: u64,
     /// Keep raw detections of finished slides, from this score on.
     pub keep_raw: Option<f32>,
-    /// Measure the stains of each cell.
-    pub stains: bool,
+    /// Stains that are measured of each cell.
+    pub(crate) stains: Option<Staining>,
     /// Rules by which detections become cells and regions.
     pub merging: MergeRules,
 }
@@ -94,10 +95,7 @@ impl Settings {
         let on_cpu = matches!(device, detector::Device::Auto | detector::Device::Cpu);
         let batch = if on_cpu { Defaults::BATCH_CPU } else { Defaults::BATCH_GPU };
         let detectors = detectors(given.detector.as_deref(), given.model.as_deref())?;
-        let stains = given.stains.unwrap_or(false);
-        if !stains && given.filters_stains() {
-            return Err(JobError::usage("--filter asks for an optical density, which --stains measures"));
-        }
+        let stains = Staining::new(given)?;
         let enlarging = given.allow_enlarging.unwrap_or(false);
         let timeout = given.slide_timeout.unwrap_or(Defaults::SLIDE_TIMEOUT_SECS);
         Ok(Self {
@@ -128,6 +126,7 @@ impl Settings {
     /// Returns the options with all defaults filled in; `None` where there is nothing to fill in.
     #[must_use]
     pub fn in_full(&self) -> RunOptions {
+        let (stains, stain_vectors, dab_ring_um) = Staining::in_full(self.stains.as_ref());
         RunOptions {
             model: self.model.clone(),
             detector: self.options.detector.clone(),
@@ -141,7 +140,9 @@ impl Settings {
             no_tissue_mask: Some(!self.tissue_mask),
             allow_enlarging: Some(self.max_enlarge > Defaults::ENLARGE),
             window_iou: self.window_iou,
-            stains: Some(self.stains),
+            stains: Some(stains),
+            stain_vectors,
+            dab_ring_um,
             threads: Some(self.threads),
             mem: Some(size_text(self.memory)),
             scratch: self.scratch.map(size_text),

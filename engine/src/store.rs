@@ -45,6 +45,8 @@ pub struct Subject<'a> {
     pub warnings: &'a [String],
     /// Why its results are to be doubted.
     pub doubts: &'a [String],
+    /// `true` if DAB was measured of its cells.
+    pub with_dab: bool,
 }
 
 impl Maker {
@@ -191,6 +193,7 @@ impl Maker {
             slide_id: of.id.to_string(),
             mpp: of.survey.scale.mpp,
             class_names: self.rules.class_names.clone(),
+            with_dab: of.with_dab,
             provenance: self.provenance(of, analysis)?,
         };
         let (folder, id) = (dataset.staged(of.id), of.id);

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use wsi_reader::LinearMapping;
 
-use crate::checks::nearest;
+use crate::{checks::nearest, stain_set::StainSet};
 
 /// A type of an option.
 pub(crate) trait Typed: Sized {
@@ -173,6 +173,19 @@ impl Typed for GivenMpp {
         match self {
             Self::Number(mpp) => mpp.to_string(),
             Self::Estimate => quoted(self),
+        }
+    }
+}
+
+impl Typed for StainSet {
+    fn typed(values: &[OsString]) -> Result<Self, String> {
+        one(values)
+    }
+
+    fn toml(&self) -> String {
+        match self {
+            Self::None | Self::He => self.to_string(),
+            Self::HDab => quoted(self),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     desk::{HeadError, LedgerHead, for_each_whole_record, onlooker_folder},
     error::JobError,
     fingerprint,
-    prepare::{Facts, SlideError, survey_settings_of},
+    prepare::{Facts, SlideError, dyes_of, survey_settings_of},
     remerge::content_of,
     settings::Settings,
     sightings::Sightings,
@@ -229,10 +229,14 @@ fn facts_of(head: &LedgerHead, recipe: &Recipe) -> Result<Facts, String> {
             head.windows
         ));
     }
-    let of_slide = fingerprint::of_slide(&content, &survey.scale, &info);
+    let dyes =
+        dyes_of(settings, survey.slide.as_ref()).map_err(|error| SlideError::Stains(error).to_string())?;
+    let of_slide =
+        fingerprint::of_slide(&content, &survey.scale, &info).with(&fingerprint::of_dyes(dyes.as_ref()));
     let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
     let made_with = fingerprint::of_job(settings, models).with(&of_slide).with(&interest);
-    Facts::new(entry, id, &content, survey, made_with, WorkTime::start()).map_err(|error| error.to_string())
+    let facts = Facts::new(entry, id, &content, survey, made_with, WorkTime::start());
+    facts.map(|facts| facts.with_dyes(dyes)).map_err(|error| error.to_string())
 }
 
 fn put_in_place(own: &Dataset, files: Vec<Staged>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use crate::{
     error::{MeasureError, Result},
     field::{Field, FieldShape},
     grade::{Band, Scheme},
-    index::{Over, Selection},
+    index::{Over, Range, Selection},
 };
 
 /// The measures that a file asks for.
@@ -71,6 +71,8 @@ struct File {
     #[serde(default)]
     index: Vec<IndexEntry>,
     #[serde(default)]
+    h_score: Vec<HScoreEntry>,
+    #[serde(default)]
     grade: Vec<GradeEntry>,
 }
 
@@ -103,6 +105,17 @@ struct IndexEntry {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct HScoreEntry {
+    name: Spanned<String>,
+    cells: Selection,
+    column: Spanned<String>,
+    from: Spanned<Vec<f64>>,
+    regions: Option<String>,
+    hot_spot: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct GradeEntry {
     name: Spanned<String>,
     index: Spanned<String>,
@@ -123,12 +136,15 @@ impl Measures {
             let problem = error.message().trim().replace('\n', ", ");
             reader.fault(error.span().unwrap_or(0..0), problem)
         })?;
-        let measures = Self {
+        let mut measures = Self {
             hot_spots: file.hot_spot.iter().map(|entry| reader.hot_spot(entry)).collect::<Result<_>>()?,
             indices: file.index.iter().map(|entry| reader.index(entry)).collect::<Result<_>>()?,
             schemes: file.grade.iter().map(|entry| reader.scheme(entry)).collect::<Result<_>>()?,
         };
-        reader.check_names(&file)?;
+        for entry in &file.h_score {
+            measures.indices.extend(reader.h_score(entry)?);
+        }
+        reader.check_names(&file, &measures.indices)?;
         Ok(measures)
     }
 
@@ -213,16 +229,63 @@ impl Reader<'_> {
                 return Err(self.fault(entry.name.span(), problem));
             }
         };
-        let place = match (&entry.regions, &entry.hot_spot) {
-            (None, None) => Place::Slide,
-            (Some(class), None) => Place::Regions(class.clone()),
-            (None, Some(spot)) => Place::HotSpot(spot.get_ref().clone()),
+        let place = self.place(&name, entry.regions.as_ref(), entry.hot_spot.as_ref())?;
+        Ok(Index { name, of: entry.of.clone(), over, place })
+    }
+
+    fn place(
+        &self,
+        name: &str,
+        regions: Option<&String>,
+        hot_spot: Option<&Spanned<String>>,
+    ) -> Result<Place> {
+        match (regions, hot_spot) {
+            (None, None) => Ok(Place::Slide),
+            (Some(class), None) => Ok(Place::Regions(class.clone())),
+            (None, Some(spot)) => Ok(Place::HotSpot(spot.get_ref().clone())),
             (Some(_), Some(spot)) => {
                 let problem = format!("index {name:?} has both regions and hot-spot, expected one");
-                return Err(self.fault(spot.span(), problem));
+                Err(self.fault(spot.span(), problem))
             }
+        }
+    }
+
+    /// The shares of cells of each strength, then the score: five indices.
+    fn h_score(&self, entry: &HScoreEntry) -> Result<Vec<Index>> {
+        let name = named(&entry.name, self)?;
+        let place = self.place(&name, entry.regions.as_ref(), entry.hot_spot.as_ref())?;
+        let &[weak, moderate, strong] = entry.from.get_ref().as_slice() else {
+            return Err(
+                self.fault(entry.from.span(), format!("from of {name:?} is not three numbers: 1+, 2+, 3+"))
+            );
         };
-        Ok(Index { name, of: entry.of.clone(), over, place })
+        if !(weak.is_finite() && weak < moderate && moderate < strong && strong.is_finite()) {
+            let problem = format!("from is {weak}, {moderate}, {strong}, expected three numbers that rise");
+            return Err(self.fault(entry.from.span(), problem));
+        }
+        let column = entry.column.get_ref();
+        if entry.cells.ranges.contains_key(column) {
+            let problem = format!("cells has a range of {column:?} already, of which from makes ranges");
+            return Err(self.fault(entry.column.span(), problem));
+        }
+        let strengths = Strengths { cells: &entry.cells, column };
+        let all = strengths.any();
+        let shares = [
+            ("0", strengths.between(None, Some(weak))),
+            ("1+", strengths.between(Some(weak), Some(moderate))),
+            ("2+", strengths.between(Some(moderate), Some(strong))),
+            ("3+", strengths.between(Some(strong), None)),
+        ];
+        let shares = shares.map(|(strength, of)| Index {
+            name: format!("{name} {strength}"),
+            of,
+            over: Over::Share(all.clone()),
+            place: place.clone(),
+        });
+        let at_least = [weak, moderate, strong].map(|from| strengths.between(Some(from), None));
+        let [of, moderate, strong] = at_least;
+        let over = Over::HScore { all, stronger: [moderate, strong] };
+        Ok(shares.into_iter().chain([Index { name, of, over, place }]).collect())
     }
 
     fn scheme(&self, entry: &GradeEntry) -> Result<Scheme> {
@@ -246,9 +309,10 @@ impl Reader<'_> {
     }
 
     /// Checks that names are unique and that what they refer to exists.
-    fn check_names(&self, file: &File) -> Result<()> {
+    fn check_names(&self, file: &File, indices_made: &[Index]) -> Result<()> {
         let spots = file.hot_spot.iter().map(|entry| &entry.name);
-        let indices = file.index.iter().map(|entry| &entry.name);
+        let scores = file.h_score.iter().map(|entry| &entry.name);
+        let indices = file.index.iter().map(|entry| &entry.name).chain(scores);
         let mut seen: Vec<&str> = Vec::new();
         for name in spots.chain(indices).chain(file.grade.iter().map(|entry| &entry.name)) {
             if seen.contains(&name.get_ref().as_str()) {
@@ -258,18 +322,52 @@ impl Reader<'_> {
             }
             seen.push(name.get_ref());
         }
-        for spot in file.index.iter().filter_map(|entry| entry.hot_spot.as_ref()) {
+        for score in &file.h_score {
+            let own = indices_made.iter().filter(|index| is_share_of(&index.name, score.name.get_ref()));
+            if let Some(twice) = own.map(|index| index.name.as_str()).find(|name| seen.contains(name)) {
+                let problem = format!("it makes a measure {twice:?}, and there is one of that name");
+                return Err(self.fault(score.name.span(), problem));
+            }
+        }
+        let spots_of_scores = file.h_score.iter().filter_map(|entry| entry.hot_spot.as_ref());
+        let spots_of_indices = file.index.iter().filter_map(|entry| entry.hot_spot.as_ref());
+        for spot in spots_of_indices.chain(spots_of_scores) {
             if !file.hot_spot.iter().any(|known| known.name.get_ref() == spot.get_ref()) {
                 return Err(self.fault(spot.span(), format!("there is no hot-spot {:?}", spot.get_ref())));
             }
         }
         for index in file.grade.iter().map(|entry| &entry.index) {
-            if !file.index.iter().any(|known| known.name.get_ref() == index.get_ref()) {
+            if !indices_made.iter().any(|known| known.name == *index.get_ref()) {
                 return Err(self.fault(index.span(), format!("there is no index {:?}", index.get_ref())));
             }
         }
         Ok(())
     }
+}
+
+/// Cells by how strongly they are stained.
+struct Strengths<'a> {
+    cells: &'a Selection,
+    column: &'a str,
+}
+
+impl Strengths<'_> {
+    /// Cells of which it is known.
+    fn any(&self) -> Selection {
+        self.between(None, None)
+    }
+
+    fn between(&self, min: Option<f64>, below: Option<f64>) -> Selection {
+        let mut cells = self.cells.clone();
+        cells.ranges.insert(self.column.to_owned(), Range { min, below, max: None });
+        cells
+    }
+}
+
+/// `true` if an index is one of the shares that an H-score makes.
+fn is_share_of(index: &str, score: &str) -> bool {
+    let strength = index.strip_prefix(score).and_then(|rest| rest.strip_prefix(' '));
+    strength.is_some_and(|strength| ["0", "1+", "2+", "3+"].contains(&strength))
 }
 
 fn named(name: &Spanned<String>, reader: &Reader<'_>) -> Result<String> {
@@ -351,6 +449,72 @@ bands = [
         ] {
             assert!(FILE.contains(old), "{old}");
             let error = Measures::from_toml(&FILE.replace(old, new)).unwrap_err();
+            let MeasureError::File { line: found, problem: said } = &error else { panic!("{error}") };
+            assert!(said.contains(problem), "{new}: {said}");
+            assert_eq!(*found, line, "{new}: {error}");
+        }
+    }
+
+    const SCORE: &str = r#"
+[[h-score]]
+name = "ER"
+cells = { class = ["nucleus"] }
+column = "dab_od"
+from = [0.1, 0.3, 0.6]
+regions = "Tumor"
+
+[[grade]]
+name = "share"
+index = "ER 3+"
+source = "our own"
+bands = [{ grade = "few", below = 0.1 }, { grade = "many", from = 0.1 }]
+"#;
+
+    /// Names of the indices that hold a nucleus of that density.
+    fn indices_that_hold(measures: &Measures, od: Option<f64>) -> Vec<&str> {
+        let holds = measures.indices.iter().filter(|index| index.of.holds("nucleus", |_| od));
+        holds.map(|index| index.name.as_str()).collect()
+    }
+
+    #[test]
+    fn an_h_score_is_five_indices_of_which_each_cell_is_in_one_share() {
+        let measures = Measures::from_toml(SCORE).unwrap();
+        let names: Vec<&str> = measures.indices.iter().map(|index| index.name.as_str()).collect();
+        assert_eq!(names, ["ER 0", "ER 1+", "ER 2+", "ER 3+", "ER"]);
+        assert!(measures.indices.iter().all(|index| index.place == Place::Regions("Tumor".to_owned())));
+        for (od, expected) in [
+            (Some(-0.02), &["ER 0"][..]),
+            (Some(0.1), &["ER 1+", "ER"]),
+            (Some(0.3), &["ER 2+", "ER"]),
+            (Some(2.0), &["ER 3+", "ER"]),
+            (None, &[]),
+        ] {
+            assert_eq!(indices_that_hold(&measures, od), expected, "{od:?}");
+        }
+        let Over::HScore { all, stronger } = &measures.indices[4].over else { panic!("{measures:?}") };
+        assert!(all.holds("nucleus", |_| Some(0.0)) && !all.holds("nucleus", |_| None));
+        assert_eq!(stronger.each_ref().map(|of| of.holds("nucleus", |_| Some(0.5))), [true, false]);
+    }
+
+    #[test]
+    fn a_wrong_h_score_is_refused_with_its_line() {
+        let index = "\n[[index]]\nname = \"ER 1+\"\nof = {}\nper-mm2 = 1\n";
+        for (old, new, line, problem) in [
+            ("[0.1, 0.3, 0.6]", "[0.1, 0.3]", 6, "is not three numbers"),
+            (
+                "[0.1, 0.3, 0.6]",
+                "[0.3, 0.1, 0.6]",
+                6,
+                "from is 0.3, 0.1, 0.6, expected three numbers that rise",
+            ),
+            ("[0.1, 0.3, 0.6]", "[0.1, 0.3, nan]", 6, "expected three numbers that rise"),
+            ("[\"nucleus\"]", "[], where = { dab_od = { min = 0 } }", 5, "has a range of \"dab_od\" already"),
+            ("regions = \"Tumor\"", "hot-spot = \"x\"", 7, "there is no hot-spot \"x\""),
+            ("index = \"ER 3+\"", "index = \"ER 4+\"", 11, "there is no index \"ER 4+\""),
+            ("regions = \"Tumor\"\n", index, 3, "it makes a measure \"ER 1+\""),
+        ] {
+            assert!(SCORE.contains(old), "{old}");
+            let error = Measures::from_toml(&SCORE.replace(old, new)).unwrap_err();
             let MeasureError::File { line: found, problem: said } = &error else { panic!("{error}") };
             assert!(said.contains(problem), "{new}: {said}");
             assert_eq!(*found, line, "{new}: {error}");

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::interval::{Level, poisson, ratio, wilson};
+use crate::{
+    h_score::{self, h_score},
+    interval::{Level, poisson, ratio, wilson},
+};
 
 /// Choice of cells: by class, and by ranges of their measures.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -13,12 +16,12 @@ pub struct Selection {
     /// Classes by name; all when there are none.
     #[serde(default)]
     pub class: Vec<String>,
-    /// Ranges of columns of the cells table, such as `area_um2`, ends included.
+    /// Ranges of columns of the cells table, such as `area_um2`.
     #[serde(default, rename = "where")]
     pub ranges: BTreeMap<String, Range>,
 }
 
-/// Range of a measure, ends included.
+/// Range of a measure; `min` and `max` are included, `below` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
@@ -26,18 +29,31 @@ pub struct Range {
     pub min: Option<f64>,
     /// Largest value; no limit when absent.
     pub max: Option<f64>,
+    /// Limit that a value stays below; none when absent.
+    pub below: Option<f64>,
 }
 
 impl Range {
     fn holds(&self, value: f64) -> bool {
-        self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
+        self.min.is_none_or(|min| value >= min)
+            && self.max.is_none_or(|max| value <= max)
+            && self.below.is_none_or(|below| value < below)
     }
 
     /// `true` if every value of this range is one of `other`.
     fn is_within(&self, other: &Self) -> bool {
         let low = other.min.is_none_or(|outer| self.min.is_some_and(|own| own >= outer));
-        let high = other.max.is_none_or(|outer| self.max.is_some_and(|own| own <= outer));
-        low && high
+        let high = other.max.is_none_or(|outer| self.stays_at_most(outer));
+        let below = other.below.is_none_or(|outer| self.stays_below(outer));
+        low && high && below
+    }
+
+    fn stays_at_most(&self, outer: f64) -> bool {
+        self.max.is_some_and(|own| own <= outer) || self.below.is_some_and(|own| own <= outer)
+    }
+
+    fn stays_below(&self, outer: f64) -> bool {
+        self.max.is_some_and(|own| own < outer) || self.below.is_some_and(|own| own <= outer)
     }
 }
 
@@ -72,6 +88,26 @@ pub enum Over {
         /// Area that the value is for, mm².
         mm2: f64,
     },
+    /// Cells that include those counted: an H-score, 0 to 300, where those counted are stained at least weakly (1+).
+    HScore {
+        /// All cells, stained or not.
+        all: Selection,
+        /// Those counted that are stained at least moderately (2+), and strongly (3+).
+        stronger: [Selection; 2],
+    },
+}
+
+/// Numbers of cells, and the area they lie on.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Counts {
+    /// Cells counted.
+    pub cells: u64,
+    /// Cells they are divided by.
+    pub others: u64,
+    /// Of an H-score: those of 2+ and more, and of 3+.
+    pub stronger: [u64; 2],
+    /// Area they lie on, mm².
+    pub area_mm2: f64,
 }
 
 /// A number with its interval.
@@ -88,15 +124,21 @@ pub struct IndexValue {
 }
 
 impl Over {
-    /// The index of `cells` over `others` cells or `area_mm2`, whichever it divides
-    /// by. Intervals are those of [`wilson`] for shares, exact Poisson ones for areas
-    /// and [`ratio`] for ratios.
+    /// The index of the cells counted over other cells or the area, whichever it divides by. Intervals are those of
+    /// [`wilson`] for shares, exact Poisson ones for areas, [`ratio`] for ratios and [`h_score::interval`] for
+    /// H-scores.
     #[must_use]
-    pub fn value(&self, cells: u64, others: u64, area_mm2: f64, level: Level) -> IndexValue {
+    pub fn value(&self, counts: Counts, level: Level) -> IndexValue {
+        let Counts { cells, others, stronger: [moderate, strong], area_mm2 } = counts;
         let count = cells as f64;
         let (whole, (low, high)) = match self {
             Self::Share(_) => (others as f64, wilson(cells, others, level)),
             Self::Ratio(_) => (others as f64, ratio(cells, others, level)),
+            Self::HScore { .. } => {
+                let at_least = [cells, moderate, strong];
+                let (low, high) = h_score::interval(at_least, others, level);
+                return IndexValue { value: h_score(at_least, others), low, high, cells };
+            }
             Self::Area { mm2 } => {
                 let whole = area_mm2 / mm2;
                 let (low, high) = poisson(cells, level);
@@ -117,7 +159,7 @@ mod tests {
     }
 
     fn large(mut selection: Selection, min: f64) -> Selection {
-        selection.ranges.insert("area_um2".to_owned(), Range { min: Some(min), max: None });
+        selection.ranges.insert("area_um2".to_owned(), Range { min: Some(min), ..Range::default() });
         selection
     }
 
@@ -141,9 +183,38 @@ mod tests {
         assert!(large(positive, 50.0).is_part_of(&large_ones));
     }
 
+    fn value(over: Over, cells: u64, others: u64, area_mm2: f64) -> IndexValue {
+        over.value(Counts { cells, others, area_mm2, stronger: [0, 0] }, Level::PERCENT_95)
+    }
+
+    #[test]
+    fn an_h_score_weighs_cells_by_their_strength() {
+        let over = Over::HScore { all: Selection::default(), stronger: Default::default() };
+        let found = over
+            .value(Counts { cells: 60, others: 100, stronger: [30, 10], area_mm2: 0.0 }, Level::PERCENT_95);
+        assert_eq!((found.value, found.cells), (Some(100.0), 60));
+        assert!(
+            found.low > 75.0 && found.low < 95.0 && found.high > 105.0 && found.high < 125.0,
+            "{found:?}"
+        );
+        assert_eq!(value(over, 0, 0, 0.0).value, None);
+    }
+
+    #[test]
+    fn below_is_not_included() {
+        let weak = Range { min: Some(0.1), below: Some(0.3), max: None };
+        assert!(weak.holds(0.1) && !weak.holds(0.3) && weak.holds(0.29));
+        let up_to = Range { max: Some(0.3), ..Range::default() };
+        assert!(weak.is_within(&up_to) && !up_to.is_within(&weak));
+        assert!(!up_to.is_within(&Range { below: Some(0.3), ..Range::default() }));
+        assert!(up_to.is_within(&Range { below: Some(0.4), ..Range::default() }));
+        assert!(
+            weak.is_within(&weak) && weak.is_within(&Range::default()) && !Range::default().is_within(&weak)
+        );
+    }
+
     #[test]
     fn values_are_shares_ratios_and_densities() {
-        let value = |over: Over, cells, others, area| over.value(cells, others, area, Level::PERCENT_95);
         let share = value(Over::Share(Selection::default()), 20, 100, 0.0);
         assert_eq!((share.value, share.low < 0.2, share.high > 0.2), (Some(0.2), true, true));
         assert_eq!(value(Over::Ratio(Selection::default()), 30, 20, 0.0).value, Some(1.5));

@@ -7,6 +7,7 @@ pub mod file;
 pub mod grade;
 pub mod ground;
 pub mod groups;
+pub mod h_score;
 pub mod hot_spots;
 pub mod index;
 pub mod interval;

@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, StringAr
 use arrow_schema::{DataType, Field, Fields, Schema};
 use wsi_types::{Level0Box, Level0Point};
 
-use crate::{id::whole_numbers, wkb};
+use crate::{geoparquet::TableContext, id::whole_numbers, wkb};
 
 /// A row of a table as it is read back: [`CellRow`](crate::CellRow) or [`RegionRow`](crate::RegionRow).
 pub trait StoredRow: Default + Sized + 'static {
@@ -27,6 +27,8 @@ pub struct Column<R: StoredRow> {
     pub(crate) kind: DataType,
     pub(crate) nullable: bool,
     pub(crate) about: &'static str,
+    /// `true` if a table has it; tables of runs that did not ask for it stay as they were without it.
+    pub(crate) is_in: fn(&TableContext) -> bool,
     pub(crate) fill: fn(&R::Block<'_>) -> ArrayRef,
     /// Puts the values into as many rows; `None` when they are of another type.
     pub(crate) read: fn(&dyn Array, &mut [R]) -> Option<()>,
@@ -41,12 +43,17 @@ impl<R: StoredRow> Column<R> {
         fill: fn(&R::Block<'_>) -> ArrayRef,
         read: fn(&dyn Array, &mut [R]) -> Option<()>,
     ) -> Self {
-        Self { name, kind, nullable: false, about, fill, read }
+        Self { name, kind, nullable: false, about, is_in: |_| true, fill, read }
     }
 
     /// The same column with gaps allowed.
     pub(crate) fn or_null(self) -> Self {
         Self { nullable: true, ..self }
+    }
+
+    /// The same column in some tables alone, which may have gaps.
+    pub(crate) fn only_in(self, is_in: fn(&TableContext) -> bool) -> Self {
+        Self { nullable: true, is_in, ..self }
     }
 
     fn field(&self) -> Field {
@@ -58,10 +65,15 @@ impl<R: StoredRow> Column<R> {
     }
 }
 
-/// The columns of a table of `R`.
+/// The columns that a table of `R` can have.
 #[must_use]
 pub fn schema_of<R: StoredRow>() -> Schema {
-    Schema::new(R::columns().iter().map(Column::field).collect::<Fields>())
+    schema_from(&R::columns())
+}
+
+/// The schema of a table with these columns.
+pub(crate) fn schema_from<R: StoredRow>(columns: &[Column<R>]) -> Schema {
+    Schema::new(columns.iter().map(Column::field).collect::<Fields>())
 }
 
 /// The columns of a table of `R` as a table in Markdown, for the manual.

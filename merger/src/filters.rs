@@ -48,12 +48,16 @@ pub struct CellFilter {
     pub hematoxylin_od: Range,
     /// The same of eosin.
     pub eosin_od: Range,
+    /// The same of DAB.
+    pub dab_od: Range,
+    /// Mean optical density of DAB in the ring around the nucleus; where it was measured.
+    pub dab_ring_od: Range,
 }
 
 impl CellFilter {
     /// The columns that can be filtered by, in the order in which they are tested; their units are those of
     /// the table.
-    pub const MEASURES: [&str; 9] = [
+    pub const MEASURES: [&str; 11] = [
         "score",
         "area_um2",
         "circularity",
@@ -63,6 +67,8 @@ impl CellFilter {
         "min_diam_um",
         "hematoxylin_od",
         "eosin_od",
+        "dab_od",
+        "dab_ring_od",
     ];
 
     /// The range of one of [`MEASURES`](Self::MEASURES).
@@ -77,6 +83,8 @@ impl CellFilter {
             "min_diam_um" => Some(&mut self.min_diam_um),
             "hematoxylin_od" => Some(&mut self.hematoxylin_od),
             "eosin_od" => Some(&mut self.eosin_od),
+            "dab_od" => Some(&mut self.dab_od),
+            "dab_ring_od" => Some(&mut self.dab_ring_od),
             _ => None,
         }
     }
@@ -100,10 +108,13 @@ impl CellFilter {
             ]
         });
         let of_stains = cell.stains.map(|od| {
-            [
-                ("hematoxylin_od", &self.hematoxylin_od, f64::from(od.hematoxylin)),
-                ("eosin_od", &self.eosin_od, f64::from(od.eosin)),
-            ]
+            let measured = [
+                ("hematoxylin_od", &self.hematoxylin_od, Some(od.hematoxylin())),
+                ("eosin_od", &self.eosin_od, od.eosin()),
+                ("dab_od", &self.dab_od, od.dab()),
+                ("dab_ring_od", &self.dab_ring_od, od.dab_ring()),
+            ];
+            measured.into_iter().filter_map(|(name, range, value)| Some((name, range, f64::from(value?))))
         });
         let shaped = always.into_iter().chain(of_shape.into_iter().flatten());
         let mut all = shaped.chain(of_stains.into_iter().flatten());

@@ -6,11 +6,12 @@
 //!
 //! | bytes | content |
 //! | --- | --- |
-//! | 1 | version, 3 |
+//! | 1 | version, 3; 4 where DAB was measured |
 //! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more, 3 a class map |
 //! | 4 | detector and window, as [`WindowKey::to_bits`] |
 //! | to the end, failed | reason, as UTF-8 |
 //! | to the end, detections, each | box as 4 × f32 (window px), class u16 (in the list of its model), score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
+//! | the same, of version 4 | hematoxylin, eosin, DAB and DAB of the ring, 4 × f32, in the place of the two |
 //! | 4 and 4, class map | places per row, rows |
 //! | to the end, class map, each run | class u16 (65535: none), number of places u32 |
 
@@ -22,6 +23,8 @@ use crate::place::Sighting;
 use crate::stain::StainOd;
 
 const VERSION: u8 = 3;
+/// Records of H&E stay as they were before there was DAB.
+const VERSION_WITH_DAB: u8 = 4;
 const FAILED: u8 = 0;
 const DETECTIONS: u8 = 1;
 const FULL: u8 = 2;
@@ -30,11 +33,11 @@ const MAP: u8 = 3;
 const NO_CLASS: u16 = u16::MAX;
 /// A point of an outline.
 const POINT_BYTES: usize = 8;
-const NOT_MEASURED: StainOd = StainOd { hematoxylin: f32::NAN, eosin: f32::NAN };
 
 /// Appends the record of one window to `out`.
 pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u8>) {
-    out.push(VERSION);
+    let with_dab = has_dab(outcome);
+    out.push(if with_dab { VERSION_WITH_DAB } else { VERSION });
     out.push(match outcome {
         WindowOutcome::Failed(_) | WindowOutcome::Unread(_) => FAILED,
         WindowOutcome::Detections(_) => DETECTIONS,
@@ -45,9 +48,19 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
     match outcome {
         WindowOutcome::Failed(reason) | WindowOutcome::Unread(reason) => out.extend(reason.as_bytes()),
         WindowOutcome::Detections(all) | WindowOutcome::Full(all) => {
-            all.iter().for_each(|seen| put_sighting(out, seen));
+            all.iter().for_each(|seen| put_sighting(out, seen, with_dab));
         }
         WindowOutcome::Map(map) => put_map(out, map),
+    }
+}
+
+/// `true` if DAB was measured of one of its detections.
+fn has_dab(outcome: &WindowOutcome) -> bool {
+    match outcome {
+        WindowOutcome::Detections(all) | WindowOutcome::Full(all) => {
+            all.iter().any(|seen| matches!(seen.stains, Some(StainOd::HDab { .. })))
+        }
+        WindowOutcome::Failed(_) | WindowOutcome::Unread(_) | WindowOutcome::Map(_) => false,
     }
 }
 
@@ -60,16 +73,22 @@ fn put_map(out: &mut Vec<u8>, map: &ClassMap) {
     }
 }
 
-fn put_sighting(out: &mut Vec<u8>, seen: &Sighting) {
+fn put_sighting(out: &mut Vec<u8>, seen: &Sighting, with_dab: bool) {
     let Detection { bbox, class, score, outline } = &seen.detection;
     for value in [bbox.min.x, bbox.min.y, bbox.max.x, bbox.max.y] {
         out.extend(value.to_le_bytes());
     }
     out.extend(class.0.to_le_bytes());
     out.extend(score.get().to_le_bytes());
-    let od = seen.stains.unwrap_or(NOT_MEASURED);
-    out.extend(od.hematoxylin.to_le_bytes());
-    out.extend(od.eosin.to_le_bytes());
+    let dyes = [
+        seen.stains.map(StainOd::hematoxylin),
+        seen.stains.and_then(StainOd::eosin),
+        seen.stains.and_then(StainOd::dab),
+        seen.stains.and_then(StainOd::dab_ring),
+    ];
+    for od in &dyes[..if with_dab { 4 } else { 2 }] {
+        out.extend(od.unwrap_or(f32::NAN).to_le_bytes());
+    }
     let outline = outline.as_deref().unwrap_or_default();
     out.extend((outline.len() as u32).to_le_bytes());
     for point in outline {
@@ -84,11 +103,16 @@ fn put_sighting(out: &mut Vec<u8>, seen: &Sighting) {
 ///
 /// [`MergeError::Record`] when it is cut short, garbled, or of another version.
 pub fn decode_window(record: &[u8]) -> Result<(WindowKey, WindowOutcome), MergeError> {
-    let mut reader = Reader { rest: record };
+    let mut reader = Reader { rest: record, with_dab: false };
     let [version, kind] = reader.take()?;
-    if version != VERSION {
-        return Err(damaged(format!("a record is of version {version}, expected {VERSION}")));
-    }
+    reader.with_dab = match version {
+        VERSION => false,
+        VERSION_WITH_DAB => true,
+        _ => {
+            let expected = format!("expected {VERSION} or {VERSION_WITH_DAB}");
+            return Err(damaged(format!("a record is of version {version}, {expected}")));
+        }
+    };
     let window = WindowKey::from_bits(reader.u32()?);
     let outcome = match kind {
         FAILED => WindowOutcome::Failed(reader.text()?),
@@ -106,6 +130,8 @@ fn damaged(reason: String) -> MergeError {
 
 struct Reader<'a> {
     rest: &'a [u8],
+    /// Detections hold DAB too.
+    with_dab: bool,
 }
 
 impl Reader<'_> {
@@ -154,7 +180,7 @@ impl Reader<'_> {
         let bbox = WindowBox::new(self.point()?, self.point()?);
         let class = ModelClass(u16::from_le_bytes(self.take()?));
         let score = Score::new(self.f32()?).ok_or_else(|| damaged("a score is NaN".into()))?;
-        let od = StainOd { hematoxylin: self.f32()?, eosin: self.f32()? };
+        let stains = self.stains()?;
         let points = self.u32()? as usize;
         // The count is not trusted when allocating: that many bytes must be there.
         if points > self.rest.len() / POINT_BYTES {
@@ -165,8 +191,23 @@ impl Reader<'_> {
             outline.push(self.point()?);
         }
         let outline = (points > 0).then(|| outline.into_boxed_slice());
-        let stains = (!od.hematoxylin.is_nan() && !od.eosin.is_nan()).then_some(od);
         Ok(Sighting { detection: Detection { bbox, class, score, outline }, stains })
+    }
+
+    fn stains(&mut self) -> Result<Option<StainOd>, MergeError> {
+        let (hematoxylin, eosin) = (self.measured()?, self.measured()?);
+        let (dab, ring) = if self.with_dab { (self.measured()?, self.measured()?) } else { (None, None) };
+        match (hematoxylin, eosin, dab) {
+            (None, None, None) => Ok(None),
+            (Some(hematoxylin), Some(eosin), None) => Ok(Some(StainOd::He { hematoxylin, eosin })),
+            (Some(hematoxylin), None, Some(dab)) => Ok(Some(StainOd::HDab { hematoxylin, dab, ring })),
+            _ => Err(damaged("a detection has one dye of two".into())),
+        }
+    }
+
+    /// A number; `None` for one that was not measured.
+    fn measured(&mut self) -> Result<Option<f32>, MergeError> {
+        Ok(Some(self.f32()?).filter(|od| !od.is_nan()))
     }
 
     fn point(&mut self) -> Result<WindowPoint, MergeError> {
@@ -179,14 +220,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn stains() -> impl Strategy<Value = Option<StainOd>> {
+        let od = || -0.5_f32..2.0;
+        prop_oneof![
+            Just(None),
+            (od(), od()).prop_map(|(hematoxylin, eosin)| Some(StainOd::He { hematoxylin, eosin })),
+            (od(), od(), proptest::option::of(od()))
+                .prop_map(|(hematoxylin, dab, ring)| Some(StainOd::HDab { hematoxylin, dab, ring })),
+        ]
+    }
+
     fn sighting() -> impl Strategy<Value = Sighting> {
         let point = || {
             (any::<i16>(), any::<i16>())
                 .prop_map(|(x, y)| WindowPoint::new(f32::from(x) / 7.0, f32::from(y) / 3.0))
         };
         let outline = proptest::option::of(proptest::collection::vec(point(), 1..5));
-        let stains = proptest::option::of((0.0_f32..2.0, -0.5_f32..2.0));
-        (point(), point(), 0.0_f32..=1.0, any::<u16>(), outline, stains).prop_map(
+        (point(), point(), 0.0_f32..=1.0, any::<u16>(), outline, stains()).prop_map(
             |(min, max, score, class, outline, stains)| Sighting {
                 detection: Detection {
                     bbox: WindowBox::new(min, max),
@@ -194,7 +244,7 @@ mod tests {
                     score: Score::new(score).unwrap(),
                     outline: outline.map(Vec::into_boxed_slice),
                 },
-                stains: stains.map(|(hematoxylin, eosin)| StainOd { hematoxylin, eosin }),
+                stains,
             },
         )
     }
@@ -216,6 +266,20 @@ mod tests {
         ]
     }
 
+    /// Kept raw detections of H&E and their ledgers stay what they were.
+    #[test]
+    fn records_without_dab_are_of_the_version_before_it() {
+        let seen = Sighting {
+            stains: Some(StainOd::He { hematoxylin: 0.5, eosin: 0.25 }),
+            ..crate::testing::detection(1.0, 2.0, 3.0, 4.0, 0.5).into()
+        };
+        let mut bytes = Vec::new();
+        encode_window(WindowKey::from_bits(9), &WindowOutcome::Detections(vec![seen]), &mut bytes);
+        assert_eq!(bytes[..6], [VERSION, DETECTIONS, 9, 0, 0, 0]);
+        assert_eq!(bytes.len(), 6 + 16 + 2 + 4 + 2 * 4 + 4);
+        assert_eq!(bytes[28..36], [0.5_f32.to_le_bytes(), 0.25_f32.to_le_bytes()].concat());
+    }
+
     proptest! {
         #[test]
         fn what_is_encoded_comes_back(window: u32, outcome in outcome()) {
@@ -228,7 +292,8 @@ mod tests {
         #[test]
         fn noise_never_panics(kind in 0..5_u8, noise in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = decode_window(&[&[VERSION, kind][..], &noise].concat());
-            prop_assert!(decode_window(&[&[VERSION + 1, kind][..], &noise].concat()).is_err());
+            let _ = decode_window(&[&[VERSION_WITH_DAB, kind][..], &noise].concat());
+            prop_assert!(decode_window(&[&[VERSION_WITH_DAB + 1, kind][..], &noise].concat()).is_err());
         }
 
         #[test]

@@ -1,64 +1,132 @@
 //! Amount of each dye in a pixel: colour deconvolution.
 
-use wsi_types::{Detection, Rgb};
+use wsi_types::{Absorption, Detection, Rgb, StainVectors, WindowPx};
 
 use crate::mask::first_pixel_from;
 
-/// Optical densities of hematoxylin and eosin, 0 for white.
+/// Optical densities of two dyes, 0 for white.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Stains {
     /// Nuclei: blue.
     pub hematoxylin: f64,
-    /// Cytoplasm and stroma: pink.
-    pub eosin: f64,
+    /// Eosin (cytoplasm and stroma: pink) or DAB (what an antibody found: brown).
+    pub second: f64,
     /// The rest, which the two do not explain.
     pub residual: f64,
 }
 
-/// Mean optical densities over one detection, 0 for white.
+/// Mean optical densities of one detection, 0 for white.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StainOd {
-    /// Nuclei: blue.
-    pub hematoxylin: f32,
-    /// Cytoplasm and stroma: pink.
-    pub eosin: f32,
+pub enum StainOd {
+    /// Of a slide with hematoxylin and eosin.
+    He {
+        /// Inside; nuclei: blue.
+        hematoxylin: f32,
+        /// Inside; cytoplasm and stroma: pink.
+        eosin: f32,
+    },
+    /// Of a slide for immunohistochemistry.
+    HDab {
+        /// Inside; nuclei: blue.
+        hematoxylin: f32,
+        /// Inside; what an antibody found: brown.
+        dab: f32,
+        /// DAB in the ring around it; `None` where the ring has no pixel.
+        ring: Option<f32>,
+    },
+}
+
+impl StainOd {
+    /// Hematoxylin inside.
+    #[must_use]
+    pub fn hematoxylin(self) -> f32 {
+        match self {
+            Self::He { hematoxylin, .. } | Self::HDab { hematoxylin, .. } => hematoxylin,
+        }
+    }
+
+    /// Eosin inside, where the slide has it.
+    #[must_use]
+    pub fn eosin(self) -> Option<f32> {
+        match self {
+            Self::He { eosin, .. } => Some(eosin),
+            Self::HDab { .. } => None,
+        }
+    }
+
+    /// DAB inside, where the slide has it.
+    #[must_use]
+    pub fn dab(self) -> Option<f32> {
+        match self {
+            Self::He { .. } => None,
+            Self::HDab { dab, .. } => Some(dab),
+        }
+    }
+
+    /// DAB in the ring around it, where the slide has it.
+    #[must_use]
+    pub fn dab_ring(self) -> Option<f32> {
+        match self {
+            Self::He { .. } => None,
+            Self::HDab { ring, .. } => ring,
+        }
+    }
 }
 
 /// Rows: absorption of red, green and blue by hematoxylin, eosin and DAB (Ruifrok and Johnston 2001), before
 /// scaling to length 1.
-const ABSORBS: [[f64; 3]; 3] = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]];
+const ABSORBS: [Absorption; 3] = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]];
 
-fn absorbs() -> [[f64; 3]; 3] {
+fn absorbs() -> [Absorption; 3] {
     ABSORBS.map(|row| {
         let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
         row.map(|value| value / length)
     })
 }
 
-/// Colour deconvolution with fixed dye colours.
+/// Colour deconvolution with fixed dye colours; that of hematoxylin and eosin by default.
 #[derive(Debug, Clone, Copy)]
 pub struct ColourDeconvolution {
     unmix: [[f64; 3]; 3],
     /// Optical density by value of a channel.
     density: [f64; 256],
+    /// Width of the ring around a detection in which DAB is measured, window px.
+    ring_px: Option<f64>,
 }
 
 impl Default for ColourDeconvolution {
     fn default() -> Self {
-        let density = std::array::from_fn(|value| -(value.max(1) as f64 / 255.0).log10());
-        Self { unmix: inverse(&absorbs()), density }
+        Self::from_rows(&absorbs(), None)
     }
 }
 
 impl ColourDeconvolution {
+    /// Of hematoxylin and DAB, which is also measured in a ring of `ring_px` window px around each detection. The third
+    /// vector, of what both do not explain, is perpendicular to them.
+    #[must_use]
+    pub fn hematoxylin_dab(vectors: &StainVectors, ring_px: f64) -> Self {
+        let [hematoxylin, dab] = vectors.units();
+        let rest = [0, 1, 2].map(|at| {
+            let (next, last) = ((at + 1) % 3, (at + 2) % 3);
+            hematoxylin[next] * dab[last] - hematoxylin[last] * dab[next]
+        });
+        let length = rest.iter().map(|value| value * value).sum::<f64>().sqrt();
+        Self::from_rows(&[hematoxylin, dab, rest.map(|value| value / length)], Some(ring_px))
+    }
+
+    fn from_rows(rows: &[Absorption; 3], ring_px: Option<f64>) -> Self {
+        let density = std::array::from_fn(|value| -(value.max(1) as f64 / 255.0).log10());
+        Self { unmix: inverse(rows), density, ring_px }
+    }
+
     /// The stains of one pixel. Black counts as 1/255, so that its density is
     /// finite.
     #[must_use]
     pub fn stains(&self, pixel: Rgb) -> Stains {
         let [red, green, blue] = pixel.map(|value| self.density[usize::from(value)]);
-        let [hematoxylin, eosin, residual] = [0, 1, 2]
+        let [hematoxylin, second, residual] = [0, 1, 2]
             .map(|at| red * self.unmix[0][at] + green * self.unmix[1][at] + blue * self.unmix[2][at]);
-        Stains { hematoxylin, eosin, residual }
+        Stains { hematoxylin, second, residual }
     }
 
     /// The mean over `pixels`; `None` when there are none.
@@ -67,13 +135,13 @@ impl ColourDeconvolution {
         let (mut sum, mut count) = (Stains::default(), 0.0);
         for stains in pixels.into_iter().map(|pixel| self.stains(pixel)) {
             sum.hematoxylin += stains.hematoxylin;
-            sum.eosin += stains.eosin;
+            sum.second += stains.second;
             sum.residual += stains.residual;
             count += 1.0;
         }
         (count > 0.0).then(|| Stains {
             hematoxylin: sum.hematoxylin / count,
-            eosin: sum.eosin / count,
+            second: sum.second / count,
             residual: sum.residual / count,
         })
     }
@@ -83,25 +151,129 @@ impl ColourDeconvolution {
     /// The mean over the pixels of `detection` in a window of `width` px, whose `pixels` lie row by row, red
     /// first: pixels with their centre in the outline, or in the ellipse inscribed in the box. `None` when
     /// there is none.
+    ///
+    /// The ring holds the pixels outside of it with their centre at most so far from the outline, or in the ellipse
+    /// whose radii are longer by so much, as far as the window shows them.
     #[must_use]
     pub fn of_detection(&self, detection: &Detection, pixels: &[u8], width: usize) -> Option<StainOd> {
         let (rows, _) = pixels.as_chunks::<3>();
-        let height = rows.len() / width.max(1);
-        let bbox = detection.bbox.cast::<f64>();
-        let [top, bottom] = [(bbox.min.y - 0.5).ceil(), (bbox.max.y + 0.5).floor()]
-            .map(|y| (y.max(0.0) as usize).min(height));
-        let mut inside: Vec<Rgb> = Vec::new();
+        let window = WindowPixels { rows, width };
+        let mean = self.mean(window.inside(detection))?;
+        let (hematoxylin, second) = (mean.hematoxylin as f32, mean.second as f32);
+        Some(match self.ring_px {
+            None => StainOd::He { hematoxylin, eosin: second },
+            Some(reach) => StainOd::HDab {
+                hematoxylin,
+                dab: second,
+                ring: self.mean(window.around(detection, reach)).map(|ring| ring.second as f32),
+            },
+        })
+    }
+}
+
+/// The pixels of a window, row by row.
+#[derive(Clone, Copy)]
+struct WindowPixels<'a> {
+    rows: &'a [Rgb],
+    width: usize,
+}
+
+impl WindowPixels<'_> {
+    fn inside(self, detection: &Detection) -> Vec<Rgb> {
+        let mut inside = Vec::new();
         let mut crossings = Vec::new();
-        for row in top..bottom {
+        for row in self.rows_of(detection, 0.0) {
             crossings_at(detection, row as f64 + 0.5, &mut crossings);
             for ends in crossings.chunks_exact(2) {
-                let (from, to) = (first_pixel_from(ends[0], width), first_pixel_from(ends[1], width));
-                inside.extend(&rows[row * width..][from..to]);
+                let (from, to) =
+                    (first_pixel_from(ends[0], self.width), first_pixel_from(ends[1], self.width));
+                inside.extend(&self.rows[row * self.width..][from..to]);
             }
         }
-        let mean = self.mean(inside)?;
-        Some(StainOd { hematoxylin: mean.hematoxylin as f32, eosin: mean.eosin as f32 })
+        inside
     }
+
+    /// Pixels that are not inside and lie at most `reach` px from the outline.
+    fn around(self, detection: &Detection, reach: f64) -> Vec<Rgb> {
+        let mut around = Vec::new();
+        let (mut spans, mut crossings) = (Vec::new(), Vec::new());
+        let mut is_around = vec![false; self.width];
+        for row in self.rows_of(detection, reach) {
+            let y = row as f64 + 0.5;
+            spans_near(detection, y, reach, &mut spans);
+            crossings_at(detection, y, &mut crossings);
+            is_around.fill(false);
+            self.mark(&spans, true, &mut is_around);
+            self.mark(&crossings, false, &mut is_around);
+            let pixels = self.rows[row * self.width..].iter().zip(&is_around);
+            around.extend(pixels.filter(|(_, is_around)| **is_around).map(|(pixel, _)| *pixel));
+        }
+        around
+    }
+
+    /// Rows whose middle lies at most `reach` px above or below the box.
+    fn rows_of(self, detection: &Detection, reach: f64) -> std::ops::Range<usize> {
+        let height = self.rows.len() / self.width.max(1);
+        let bbox = detection.bbox.cast::<f64>();
+        let [top, bottom] = [(bbox.min.y - reach - 0.5).ceil(), (bbox.max.y + reach + 0.5).floor()]
+            .map(|y| (y.max(0.0) as usize).min(height));
+        top..bottom
+    }
+
+    /// Marks the pixels of a row between each two ends.
+    fn mark(self, ends: &[f64], as_what: bool, row: &mut [bool]) {
+        for ends in ends.chunks_exact(2) {
+            let (from, to) = (first_pixel_from(ends[0], self.width), first_pixel_from(ends[1], self.width));
+            row[from..to].fill(as_what);
+        }
+    }
+}
+
+/// Ends of the spans of the line at `y` that lie at most `reach` px from the outline of `detection`, or in the ellipse
+/// in its box that is larger by so much on each side; window px. They may overlap.
+fn spans_near(detection: &Detection, y: f64, reach: f64, spans: &mut Vec<f64>) {
+    spans.clear();
+    if let Some(ring) = detection.outline.as_deref() {
+        let sides = ring.iter().zip(ring.iter().cycle().skip(1));
+        let sides = sides.map(|(p, q)| (p.cast::<f64>(), q.cast::<f64>()));
+        spans.extend(sides.filter_map(|side| span_near_side(side, y, reach)).flatten());
+        return;
+    }
+    spans.extend(ellipse_at(detection, reach, y).into_iter().flatten());
+}
+
+type Point = euclid::Point2D<f64, WindowPx>;
+
+/// The span of the line at `y` that lies at most `reach` px from a side: of its two round ends and the two lines beside
+/// it, what is farthest left and right.
+fn span_near_side((p, q): (Point, Point), y: f64, reach: f64) -> Option<[f64; 2]> {
+    let of_ends = [p, q].into_iter().filter(|end| (end.y - y).abs() <= reach).flat_map(|end| {
+        let half = (reach * reach - (end.y - y) * (end.y - y)).sqrt();
+        [end.x - half, end.x + half]
+    });
+    let along = q - p;
+    let beside = euclid::vec2(-along.y, along.x) * (reach / along.length());
+    let of_lines = [beside, -beside].into_iter().filter_map(|beside| crossing((p + beside, q + beside), y));
+    of_ends.chain(of_lines).fold(None, |span, x| {
+        let [low, high] = span.unwrap_or([x, x]);
+        Some([f64::min(low, x), f64::max(high, x)])
+    })
+}
+
+/// Place where a side crosses the line at `y`; its upper end counts, its lower one does not.
+fn crossing((p, q): (Point, Point), y: f64) -> Option<f64> {
+    ((p.y <= y) != (q.y <= y)).then(|| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x))
+}
+
+/// Both ends, at `y`, of the ellipse in the box of `detection` with radii longer by `more` px.
+fn ellipse_at(detection: &Detection, more: f64, y: f64) -> Option<[f64; 2]> {
+    let bbox = detection.bbox.cast::<f64>();
+    let (centre, radius) = (bbox.center(), bbox.size() / 2.0 + euclid::size2(more, more));
+    let off = (y - centre.y) / radius.height;
+    (off.abs() < 1.0).then(|| {
+        let half = radius.width * (1.0 - off * off).sqrt();
+        [centre.x - half, centre.x + half]
+    })
 }
 
 /// Crossings of the outline of `detection`, or of the ellipse in its box, with the line at `y`, ascending;
@@ -111,24 +283,14 @@ fn crossings_at(detection: &Detection, y: f64, crossings: &mut Vec<f64>) {
     if let Some(ring) = detection.outline.as_deref() {
         let sides = ring.iter().zip(ring.iter().cycle().skip(1));
         let sides = sides.map(|(p, q)| (p.cast::<f64>(), q.cast::<f64>()));
-        crossings.extend(
-            sides
-                .filter(|(p, q)| (p.y <= y) != (q.y <= y))
-                .map(|(p, q)| p.x + (y - p.y) / (q.y - p.y) * (q.x - p.x)),
-        );
+        crossings.extend(sides.filter_map(|side| crossing(side, y)));
         crossings.sort_unstable_by(f64::total_cmp);
         return;
     }
-    let bbox = detection.bbox.cast::<f64>();
-    let (centre, radius) = (bbox.center(), bbox.size() / 2.0);
-    let off = (y - centre.y) / radius.height;
-    if off.abs() < 1.0 {
-        let half = radius.width * (1.0 - off * off).sqrt();
-        crossings.extend([centre.x - half, centre.x + half]);
-    }
+    crossings.extend(ellipse_at(detection, 0.0, y).into_iter().flatten());
 }
 
-/// The inverse, by cofactors; the three dyes are not mixtures of each other, so it exists.
+/// The inverse, by cofactors; no row is a mixture of the others, so it exists.
 fn inverse(m: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     let determinant: f64 = (0..3).map(|column| m[0][column] * cofactor(m, 0, column)).sum();
     std::array::from_fn(|row| std::array::from_fn(|column| cofactor(m, column, row) / determinant))
@@ -154,10 +316,10 @@ mod tests {
                 (255.0 * 10.0_f64.powf(-absorbed)).round() as u8
             }));
             assert!((found.hematoxylin - hematoxylin).abs() < 0.02, "{}", found.hematoxylin);
-            assert!((found.eosin - eosin).abs() < 0.02, "{}", found.eosin);
+            assert!((found.second - eosin).abs() < 0.02, "{}", found.second);
         }
         let white = unmix.stains([255, 255, 255]);
-        assert!(white.hematoxylin.abs() + white.eosin.abs() + white.residual.abs() < 0.02);
+        assert!(white.hematoxylin.abs() + white.second.abs() + white.residual.abs() < 0.02);
         assert!(unmix.mean([]).is_none());
     }
 
@@ -174,14 +336,119 @@ mod tests {
             .collect();
         let pure = unmix.stains(blue).hematoxylin as f32;
         let mut disc = crate::testing::detection(10.0, 6.0, 30.0, 26.0, 0.9);
-        let found = unmix.of_detection(&disc, &pixels, 40).map(|od| od.hematoxylin);
+        let found = unmix.of_detection(&disc, &pixels, 40).map(StainOd::hematoxylin);
         assert!(found.is_some_and(|found| (found - pure).abs() < 0.02 * pure), "{found:?}, {pure}");
         let square = [(10.0, 6.0), (30.0, 6.0), (30.0, 26.0), (10.0, 26.0)];
         disc.outline = Some(square.map(|(x, y)| WindowPoint::new(x, y)).into());
-        let found = unmix.of_detection(&disc, &pixels, 40).map_or(0.0, |od| od.hematoxylin);
+        let found = unmix.of_detection(&disc, &pixels, 40).map_or(0.0, StainOd::hematoxylin);
         let share = std::f32::consts::FRAC_PI_4;
         assert!((found - share * pure).abs() < 0.02 * pure, "{found}");
         let outside = crate::testing::detection(60.0, 6.0, 70.0, 26.0, 0.9);
         assert_eq!(unmix.of_detection(&outside, &pixels, 40), None);
+    }
+
+    /// A disc of radius 10 around (32, 24) in a window of 64 × 48 px, with a ring of 4 px; the rest is white.
+    fn stained_disc(inner: Rgb, ring: Rgb) -> Vec<u8> {
+        let colour = |at: i32| {
+            let (dx, dy) = (f64::from(at % 64) + 0.5 - 32.0, f64::from(at / 64) + 0.5 - 24.0);
+            match dx.hypot(dy) {
+                away if away < 10.0 => inner,
+                away if away < 14.0 => ring,
+                _ => [255; 3],
+            }
+        };
+        (0..64 * 48).flat_map(colour).collect()
+    }
+
+    /// Colour of some amounts of hematoxylin and DAB.
+    fn mixed(vectors: &StainVectors, hematoxylin: f64, dab: f64) -> Rgb {
+        let [first, second] = vectors.units();
+        [0, 1, 2].map(|channel| {
+            let density = hematoxylin * first[channel] + dab * second[channel];
+            (255.0 * 10.0_f64.powf(-density)).round() as u8
+        })
+    }
+
+    #[test]
+    fn dab_is_told_from_hematoxylin_with_any_vectors() {
+        for text in ["0.65,0.70,0.29/0.27,0.57,0.78", "0.55,0.76,0.35/0.30,0.49,0.82"] {
+            let vectors: StainVectors = text.parse().unwrap();
+            let unmix = ColourDeconvolution::hematoxylin_dab(&vectors, 4.0);
+            for (hematoxylin, dab) in [(0.0, 0.0), (0.4, 0.0), (0.0, 0.6), (0.3, 0.2), (0.2, 0.9)] {
+                let found = unmix.stains(mixed(&vectors, hematoxylin, dab));
+                assert!((found.hematoxylin - hematoxylin).abs() < 0.015, "{hematoxylin}, {dab}: {found:?}");
+                assert!((found.second - dab).abs() < 0.015 && found.residual.abs() < 0.015, "{found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_ring_is_what_lies_around_and_not_inside() {
+        let vectors = StainVectors::RUIFROK;
+        let pixels = stained_disc(mixed(&vectors, 0.5, 0.1), mixed(&vectors, 0.1, 0.7));
+        let unmix = ColourDeconvolution::hematoxylin_dab(&vectors, 4.0);
+        let mut disc = crate::testing::detection(22.0, 14.0, 42.0, 34.0, 0.9);
+        let circle = (0..64).map(|step| std::f64::consts::TAU * f64::from(step) / 64.0);
+        let ring: Vec<_> = circle
+            .map(|angle| {
+                WindowPoint::new((32.0 + 10.0 * angle.cos()) as f32, (24.0 + 10.0 * angle.sin()) as f32)
+            })
+            .collect();
+        for outline in [None, Some(ring.into_boxed_slice())] {
+            disc.outline = outline;
+            let found = unmix.of_detection(&disc, &pixels, 64).unwrap();
+            assert!((found.hematoxylin() - 0.5).abs() < 0.02, "{found:?}");
+            assert!((found.dab().unwrap() - 0.1).abs() < 0.02 && found.eosin().is_none(), "{found:?}");
+            assert!((found.dab_ring().unwrap() - 0.7).abs() < 0.03, "{found:?}");
+        }
+        let none = ColourDeconvolution::default().of_detection(&disc, &pixels, 64).unwrap();
+        assert_eq!((none.dab(), none.dab_ring()), (None, None));
+    }
+
+    /// The distance of each pixel from each side, one by one.
+    #[test]
+    fn pixels_around_an_outline_are_those_near_a_side() {
+        let corners = [(12.0, 9.0), (34.5, 7.25), (20.0, 16.0), (37.0, 30.0), (9.0, 27.5)];
+        let mut notched = crate::testing::detection(9.0, 7.0, 37.0, 30.0, 0.9);
+        notched.outline = Some(corners.map(|(x, y)| WindowPoint::new(x, y)).into());
+        // Each pixel has a colour of its own.
+        let pixels: Vec<Rgb> = (0..36_u8).flat_map(|y| (0..44_u8).map(move |x| [x, y, 0])).collect();
+        let window = WindowPixels { rows: &pixels, width: 44 };
+        let inside = window.inside(&notched);
+        for reach in [0.75, 3.0, 9.0] {
+            let mut around = window.around(&notched, reach);
+            let mut expected: Vec<Rgb> = pixels.clone();
+            expected.retain(|pixel| !inside.contains(pixel) && distance_to_ring(&corners, *pixel) <= reach);
+            around.sort_unstable();
+            expected.sort_unstable();
+            assert!(expected.len() > 50);
+            assert_eq!(around, expected, "{reach}");
+        }
+    }
+
+    fn distance_to_ring(corners: &[(f32, f32)], [x, y, _]: Rgb) -> f64 {
+        let (x, y) = (f64::from(x) + 0.5, f64::from(y) + 0.5);
+        let sides = corners.iter().zip(corners.iter().cycle().skip(1));
+        let distances = sides.map(|(p, q)| {
+            let [(px, py), (qx, qy)] = [p, q].map(|&(x, y)| (f64::from(x), f64::from(y)));
+            let (along_x, along_y) = (qx - px, qy - py);
+            let share = ((x - px) * along_x + (y - py) * along_y) / (along_x * along_x + along_y * along_y);
+            let share = share.clamp(0.0, 1.0);
+            (x - px - share * along_x).hypot(y - py - share * along_y)
+        });
+        distances.fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    fn a_ring_beyond_the_window_is_what_the_window_shows() {
+        let vectors = StainVectors::RUIFROK;
+        let brown = mixed(&vectors, 0.1, 0.5);
+        let pixels: Vec<u8> = brown.repeat(20 * 20);
+        let unmix = ColourDeconvolution::hematoxylin_dab(&vectors, 5.0);
+        let corner = crate::testing::detection(-3.0, -3.0, 6.0, 6.0, 0.9);
+        let found = unmix.of_detection(&corner, &pixels, 20).unwrap();
+        assert!((found.dab_ring().unwrap() - 0.5).abs() < 0.02, "{found:?}");
+        let whole = crate::testing::detection(-20.0, -20.0, 40.0, 40.0, 0.9);
+        assert_eq!(unmix.of_detection(&whole, &pixels, 20).unwrap().dab_ring(), None, "the ring is outside");
     }
 }

@@ -30,7 +30,18 @@ fn context() -> TableContext {
         slide_id: "site A/001 „ü“".into(),
         mpp: Mpp::new(0.2527).unwrap(),
         class_names: ["tumour", "stroma"].map(String::from).into_iter().collect(),
+        with_dab: true,
         provenance: vec![("zeta".into(), 1.into()), ("alpha".into(), "β".into())],
+    }
+}
+
+/// Every fourth was measured; of a job one kind alone is, here both.
+fn stains(index: u32) -> Option<StainOd> {
+    match index % 12 {
+        0 => Some(StainOd::He { hematoxylin: 0.5, eosin: 0.25 }),
+        4 => Some(StainOd::HDab { hematoxylin: 0.5, dab: 0.75, ring: Some(0.125) }),
+        8 => Some(StainOd::HDab { hematoxylin: 0.5, dab: 0.75, ring: None }),
+        _ => None,
     }
 }
 
@@ -53,7 +64,7 @@ fn cells(count: u32) -> Vec<Cell> {
                 bbox,
                 centroid: bbox.center(),
                 outline: (index % 5 == 0).then(|| diamond.into()),
-                stains: (index % 4 == 0).then_some(StainOd { hematoxylin: 0.5, eosin: 0.25 }),
+                stains: stains(index),
                 runner_up: (index % 7 == 0).then_some((ClassId(1), score)),
                 n_merged: (index % 4) as u16 + 1,
                 score_min: score,
@@ -310,7 +321,10 @@ fn cells_come_back_as_they_were_written() {
         assert_eq!(&*row.class_name, ["tumour", "stroma", "class_2"][usize::from(cell.class.0)]);
         assert_eq!((row.score, row.n_merged, &row.windows), (cell.score.get(), cell.n_merged, &cell.windows));
         assert_eq!(row.runner_up_class, cell.runner_up.map(|(class, _)| class));
-        assert_eq!(row.hematoxylin_od, cell.stains.map(|od| od.hematoxylin));
+        assert_eq!(row.hematoxylin_od, cell.stains.map(StainOd::hematoxylin));
+        assert_eq!(row.eosin_od, cell.stains.and_then(StainOd::eosin));
+        assert_eq!(row.dab_od, cell.stains.and_then(StainOd::dab));
+        assert_eq!(row.dab_ring_od, cell.stains.and_then(StainOd::dab_ring));
         assert_eq!((row.seam_dist_um.is_some(), row.region_id), (cell.seam_dist_um.is_finite(), cell.region));
         assert_eq!(row.distance_um, cell.distance_um);
         assert!(row.bbox.min.x <= cell.bbox.min.x && cell.bbox.max.y <= row.bbox.max.y);

@@ -7,7 +7,7 @@ use crate::{
     dice::Dice,
     micron::{MPP, PointUm, VectorUm},
     noise::smooth_step,
-    settings::PaintSettings,
+    settings::{PaintSettings, PaintedStain},
     tissue::{Feature, FeatureKind, Place, Tissue, sixteenth},
     truth::{CellKind, PaintedCell},
 };
@@ -40,7 +40,32 @@ pub(crate) fn plant(tissue: &Tissue, settings: &PaintSettings) -> Vec<PaintedCel
     }
     planter.plant_stroma();
     planter.plant_fat();
-    planter.bed.cells.iter().map(Nucleus::painted).collect()
+    let mut cells: Vec<PaintedCell> = planter.bed.cells.iter().map(Nucleus::painted).collect();
+    if settings.stain == PaintedStain::HDab {
+        stain_with_dab(&mut cells, settings.seed);
+    }
+    cells
+}
+
+/// Stains some nuclei weakly, moderately and strongly, and the membranes of some cells, whatever their kind.
+fn stain_with_dab(cells: &mut [PaintedCell], seed: u64) {
+    const STAINED: f64 = 0.45;
+    const STAINED_AROUND: f64 = 0.3;
+    // Dice of their own: the cells lie as on a slide without DAB.
+    let mut dice = Dice::new(seed ^ 0x0064_6162);
+    for cell in cells {
+        if dice.chance(STAINED) {
+            let [weak, moderate, strong] = PaintedCell::DAB_ODS;
+            cell.dab_od = match dice.unit() {
+                share if share < 1.0 / 3.0 => weak,
+                share if share < 2.0 / 3.0 => moderate,
+                _ => strong,
+            };
+        }
+        if dice.chance(STAINED_AROUND) {
+            cell.dab_ring_od = PaintedCell::DAB_RING_OD;
+        }
+    }
 }
 
 /// A nucleus in µm.
@@ -59,6 +84,8 @@ impl Nucleus {
             radii_um: self.radii,
             axis: self.axis,
             kind: self.kind,
+            dab_od: 0.0,
+            dab_ring_od: 0.0,
         }
     }
 
@@ -419,6 +446,24 @@ mod tests {
         let corners = truth.cells.iter().filter(|cell| truth.is_on_corner(cell)).count();
         assert!(seams * 20 > truth.cells.len(), "{seams} of {} cells lie on seams", truth.cells.len());
         assert!(corners >= 3, "{corners} cells lie on corners");
+    }
+
+    #[test]
+    fn dab_moves_no_cell_and_is_in_some_of_each_kind() {
+        let settings = PaintSettings { width_um: 1024.0, height_um: 832.0, ..Default::default() };
+        let tissue = Tissue::lay_out(&settings);
+        let plain = plant(&tissue, &settings);
+        let stained = plant(&tissue, &PaintSettings { stain: PaintedStain::HDab, ..settings });
+        assert!(plain.iter().all(|cell| (cell.dab_od, cell.dab_ring_od) == (0.0, 0.0)));
+        assert_eq!(plain.len(), stained.len());
+        assert!(plain.iter().zip(&stained).all(|(a, b)| (a.centre, a.radii_um) == (b.centre, b.radii_um)));
+        for od in PaintedCell::DAB_ODS {
+            let share = stained.iter().filter(|cell| cell.dab_od == od).count() as f64 / stained.len() as f64;
+            assert!((0.1..0.2).contains(&share), "{od}: {share}");
+        }
+        for kind in CellKind::ALL {
+            assert!(stained.iter().any(|cell| cell.kind == kind && cell.dab_ring_od > 0.0), "{kind:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,6 @@ pub use cells::MAX_OVERLAP_UM;
 pub use error::PaintError;
 pub use micron::{MPP, Micron, VectorUm};
 pub use score::{MATCH_DISTANCE_UM, Score, Tally, score};
-pub use settings::PaintSettings;
+pub use settings::{PaintSettings, PaintedStain};
 pub use slide_file::{SQUARE_PX, paint_slide, paint_squares};
 pub use truth::{CellKind, PaintedCell, Truth};

@@ -5,6 +5,7 @@ use wsi_types::RgbBuffer;
 use crate::{
     micron::{MPP, PointUm},
     noise::{Noise, bump, lerp, smooth_step},
+    settings::PaintedStain,
     stain::{Light, Stain},
     tissue::{Feature, FeatureKind, Ground, Tissue},
     truth::{CellKind, PaintedCell},
@@ -36,11 +37,11 @@ const GROUND_STEP_PX: i32 = 8;
 const MPP_F32: f32 = MPP as f32;
 
 impl<'a> Painter<'a> {
-    pub(crate) fn new(tissue: &'a Tissue, cells: &'a [PaintedCell], seed: u64) -> Self {
+    pub(crate) fn new(tissue: &'a Tissue, cells: &'a [PaintedCell], seed: u64, stain: PaintedStain) -> Self {
         Self {
             tissue,
             cells: CellGrid::new(cells, tissue.size_um),
-            light: Light::new(),
+            light: Light::new(stain),
             fibres: Noise::new(seed, 10),
             grain: Noise::new(seed, 11),
             chromatin: Noise::new(seed, 12),
@@ -62,6 +63,9 @@ impl<'a> Painter<'a> {
             let cells = self.cells.near(&canvas);
             for cell in &cells {
                 self.paint_surroundings(cell, &mut canvas);
+            }
+            for cell in &cells {
+                self.paint_membrane(cell, &mut canvas);
             }
             for cell in &cells {
                 self.paint_nucleus(cell, &mut canvas);
@@ -244,6 +248,24 @@ impl<'a> Painter<'a> {
         });
     }
 
+    /// Paints DAB around a nucleus, where its cell has some.
+    fn paint_membrane(&self, cell: &PaintedCell, canvas: &mut Canvas) {
+        if cell.dab_ring_od == 0.0 {
+            return;
+        }
+        let nucleus = NucleusShape::new(cell, self.chromatin);
+        let (amount, width) = (cell.dab_ring_od as f32, PaintedCell::DAB_RING_UM as f32);
+        canvas.repaint_around(
+            nucleus.centre,
+            nucleus.reach_um() + PaintedCell::DAB_RING_UM + 0.5,
+            |point, under| {
+                let cover = smooth_step(width + 0.3, width - 0.3, nucleus.outside_um(point));
+                // What several cells share is not stained twice.
+                Stain { dab: under.dab.max(amount * cover), ..under }
+            },
+        );
+    }
+
     fn paint_nucleus(&self, cell: &PaintedCell, canvas: &mut Canvas) {
         let nucleus = NucleusShape::new(cell, self.chromatin);
         let look = Look::of(cell.kind, nucleus.variant);
@@ -253,6 +275,7 @@ impl<'a> Painter<'a> {
                 return under;
             }
             let inside = self.nucleoplasm(point, -out, &look, &nucleus);
+            let inside = Stain { dab: cell.dab_od as f32, ..inside };
             under.blend(inside, smooth_step(0.36, -0.36, out))
         });
     }
@@ -629,7 +652,7 @@ mod tests {
             PaintSettings { width_um: 512.0, height_um: 384.0, window_step_um: 128.0, ..Default::default() };
         let tissue = Tissue::lay_out(&settings);
         let cells = cells::plant(&tissue, &settings);
-        check(&Painter::new(&tissue, &cells, settings.seed), &cells);
+        check(&Painter::new(&tissue, &cells, settings.seed, settings.stain), &cells);
     }
 
     fn square(painter: &Painter<'_>, origin: (u32, u32), side: u32) -> RgbBuffer {

@@ -163,6 +163,8 @@ mod tests {
             radii_um: (3.0, 3.0),
             axis: VectorUm::new(1.0, 0.0),
             kind,
+            dab_od: 0.0,
+            dab_ring_od: 0.0,
         });
         Truth { cells: cells.collect(), seam_step_px: 2048.0 }
     }

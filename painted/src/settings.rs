@@ -16,12 +16,30 @@ pub struct PaintSettings {
     /// Distance of window borders, which lie on its multiples: cells are planted across them. A model at 0.5
     /// µm/px with a stride of 1024 px has one every 512 µm.
     pub window_step_um: f64,
+    /// Dyes that it is painted with.
+    pub stain: PaintedStain,
+}
+
+/// Dyes of a painted slide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub enum PaintedStain {
+    /// Hematoxylin and eosin.
+    #[default]
+    He,
+    /// Hematoxylin and DAB in the colours of Ruifrok and Johnston 2001, without eosin: as for immunohistochemistry.
+    HDab,
 }
 
 impl Default for PaintSettings {
     /// 3 × 2.3 mm: 12288 × 9216 px, read in under a minute on two cores.
     fn default() -> Self {
-        Self { seed: 2026, width_um: 3072.0, height_um: 2304.0, window_step_um: 512.0 }
+        Self {
+            seed: 2026,
+            width_um: 3072.0,
+            height_um: 2304.0,
+            window_step_um: 512.0,
+            stain: PaintedStain::He,
+        }
     }
 }
 

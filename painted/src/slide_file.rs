@@ -22,7 +22,7 @@ use crate::{
     error::{EncodeError, PaintError},
     micron::MPP,
     paint::Painter,
-    settings::{PaintSettings, TILE_PX},
+    settings::{PaintSettings, PaintedStain, TILE_PX},
     tissue::Tissue,
     truth::Truth,
 };
@@ -42,7 +42,7 @@ pub fn paint_slide(path: &Path, settings: &PaintSettings) -> Result<Truth, Paint
     let tissue = Tissue::lay_out(&settings);
     let truth =
         Truth { cells: cells::plant(&tissue, &settings), seam_step_px: settings.window_step_um / MPP };
-    let painter = Painter::new(&tissue, &truth.cells, settings.seed);
+    let painter = Painter::new(&tissue, &truth.cells, settings.seed, settings.stain);
     let size = ((settings.width_um / MPP) as u32, (settings.height_um / MPP) as u32);
     let picture = Picture {
         size,
@@ -217,8 +217,12 @@ impl<'a, W: Write + Seek> LevelWriter<'a, W> {
 }
 
 fn describe(settings: &PaintSettings) -> String {
+    let colours = match settings.stain {
+        PaintedStain::He => "H&E",
+        PaintedStain::HDab => "H-DAB",
+    };
     format!(
-        "slidemill demo: a painting in the colours of H&E, not tissue; {MPP} um/px; seed {}",
+        "slidemill demo: a painting in the colours of {colours}, not tissue; {MPP} um/px; seed {}",
         settings.seed
     )
 }

@@ -51,9 +51,21 @@ pub struct PaintedCell {
     pub axis: VectorUm,
     /// Its kind.
     pub kind: CellKind,
+    /// Optical density of DAB in the nucleus, one of [`DAB_ODS`](Self::DAB_ODS) or 0.
+    pub dab_od: f64,
+    /// Optical density of DAB around the nucleus, up to [`DAB_RING_UM`](Self::DAB_RING_UM) from it:
+    /// [`DAB_RING_OD`](Self::DAB_RING_OD) or 0.
+    pub dab_ring_od: f64,
 }
 
 impl PaintedCell {
+    /// Optical densities of stained nuclei on slides with DAB: weak, moderate, strong.
+    pub const DAB_ODS: [f64; 3] = [0.25, 0.5, 0.9];
+    /// Optical density of stained membranes on slides with DAB.
+    pub const DAB_RING_OD: f64 = 0.5;
+    /// Width of stained membranes, µm.
+    pub const DAB_RING_UM: f64 = 3.0;
+
     /// The smallest upright box around the ellipse, on level 0.
     #[must_use]
     pub fn level0_box(&self) -> Level0Box {
@@ -134,7 +146,9 @@ impl Truth {
     ///
     /// When the file cannot be written.
     pub fn write_csv(&self, path: &Path) -> Result<(), PaintError> {
-        let mut text = String::from("kind,x_px,y_px,long_um,short_um,axis_x,axis_y,on_seam,on_corner\n");
+        let mut text = String::from(
+            "kind,x_px,y_px,long_um,short_um,axis_x,axis_y,on_seam,on_corner,dab_od,dab_ring_od\n",
+        );
         for cell in &self.cells {
             text.push_str(&self.csv_row(cell));
         }
@@ -147,7 +161,7 @@ impl Truth {
 
     fn csv_row(&self, cell: &PaintedCell) -> String {
         format!(
-            "{},{:.3},{:.3},{:.3},{:.3},{:.4},{:.4},{},{}\n",
+            "{},{:.3},{:.3},{:.3},{:.3},{:.4},{:.4},{},{},{},{}\n",
             cell.kind.name(),
             cell.centre.x,
             cell.centre.y,
@@ -157,6 +171,8 @@ impl Truth {
             cell.axis.y,
             u8::from(self.is_on_seam(cell)),
             u8::from(self.is_on_corner(cell)),
+            cell.dab_od,
+            cell.dab_ring_od,
         )
     }
 }
@@ -171,6 +187,8 @@ mod tests {
             radii_um: (4.0, 2.0),
             axis: VectorUm::new(0.6, 0.8),
             kind: CellKind::Stromal,
+            dab_od: 0.0,
+            dab_ring_od: 0.0,
         }
     }
 

@@ -53,6 +53,7 @@ def test_values_reach_the_command_as_they_were_meant():
         model=Path("nuclei-he-seg"),
     )
     assert settings["stains"] is True
+    assert slidemill.settings(stains="h-dab", dab_ring_um=4)["stains"] == "h-dab"
     assert sorted(settings["class_score"]) == ["stroma=0.3", "tumour=0.4"]
     assert settings["filter"] == ["area_um2=10..500", "solidity=0.8.."]
     assert settings["map_range"] == "-5:4095.5"

@@ -12,7 +12,7 @@ use std::{
 };
 
 use dataset::{Dataset, RunAccount};
-use painted::{PaintSettings, Truth, paint_slide};
+use painted::{PaintSettings, PaintedStain, Truth, paint_slide};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
 
@@ -105,7 +105,8 @@ pub(crate) fn small_slide(path: &Path, seed: u64) -> Truth {
 
 /// A painted slide of these sides.
 pub(crate) fn paint(path: &Path, seed: u64, width_um: f64, height_um: f64) -> Truth {
-    let settings = PaintSettings { seed, width_um, height_um, window_step_um: 128.0 };
+    let stain = PaintedStain::He;
+    let settings = PaintSettings { seed, width_um, height_um, window_step_um: 128.0, stain };
     paint_slide(path, &settings).expect("the slide is painted")
 }
 

@@ -14,7 +14,7 @@ use wsi_types::{Mpp, Rgb, RgbBuffer};
 
 use crate::{
     fields::dense_fields,
-    stain::{Densities, is_brown, is_coloured, is_stained},
+    stain::{Densities, is_brown, is_coloured, is_pink, is_stained},
     tissue_mask::{TissueMask, is_dark_ground, is_ink},
     tissue_scale::{NoTissueScale, ScaleDoubt, TissueScale},
 };
@@ -22,11 +22,24 @@ use crate::{
 /// Share of dark brown in the stained px of the dense fields at and above which the slide counts as
 /// immunohistochemistry with DAB.
 const MOST_BROWN: f64 = 0.01;
+/// Share of pink in the stained px of the dense fields above which the slide counts as stained with eosin: 0.6 to 1 on
+/// H&E, 0 on immunohistochemistry.
+const MOST_PINK: f64 = 0.3;
 /// Share of ink colours in the tissue above which it is doubted to be tissue.
 const MOST_INK: f64 = 1.0 / 3.0;
 /// Share of px with a colour in the stained px of the dense fields below which the slide counts as a grey
 /// picture.
 const LEAST_COLOURED: f64 = 0.05;
+
+/// The stain that a run measures, and that its slides should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WantedStain {
+    /// Hematoxylin and eosin.
+    #[default]
+    He,
+    /// Hematoxylin and DAB.
+    HDab,
+}
 
 /// Measurements of a slide's look.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -39,6 +52,8 @@ pub struct Appearance {
     pub ink_share: f64,
     /// Share of the stained px of the dense fields that is dark brown as DAB is.
     pub brown_share: f64,
+    /// Share of the stained px of the dense fields that is pink as eosin is.
+    pub pink_share: f64,
     /// Share of the stained px of the dense fields that has any colour; `None` if no field could be read.
     pub coloured_share: Option<f64>,
     /// Median sharpness of the dense fields, see [`sharpness`]; `None` if they are flat or there are none.
@@ -63,15 +78,21 @@ impl Examination {
         let dark_ground = is_dark_ground(picture);
         let tissue_share = share(mask.bits().iter().copied());
         // Tissue too thin for the mask may still hold nuclei.
-        let fields = if dark_ground { Vec::new() } else { dense_fields(slide, picture, &densities) };
-        let [brown_share, coloured_share] = [is_brown, is_coloured].map(|is: fn(Rgb) -> bool| {
-            share(fields.iter().flat_map(pixels).filter(|&pixel| is_stained(pixel)).map(is))
-        });
+        let fields = if dark_ground {
+            Vec::new()
+        } else {
+            dense_fields(slide, picture, |pixel| densities.hematoxylin(pixel).into())
+        };
+        let [brown_share, pink_share, coloured_share] =
+            [is_brown, is_pink, is_coloured].map(|is: fn(Rgb) -> bool| {
+                share(fields.iter().flat_map(pixels).filter(|&pixel| is_stained(pixel)).map(is))
+            });
         let appearance = Appearance {
             tissue_share,
             dark_ground,
             ink_share: share(tissue_pixels(picture, mask).map(is_ink)),
             brown_share,
+            pink_share,
             coloured_share: (!fields.is_empty()).then_some(coloured_share),
             sharpness: median(fields.iter().filter_map(sharpness)),
         };
@@ -83,12 +104,12 @@ impl Examination {
         Self { appearance, scale }
     }
 
-    /// Returns the doubts about the slide when it is analysed with level-0 px of `used`; without a scale, the
-    /// doubts about its look alone.
+    /// Returns the doubts about the slide when it is analysed with level-0 px of `used`, as one with the stain `wanted`;
+    /// without a scale, the doubts about its look alone.
     #[must_use]
-    pub fn doubts(&self, used: Option<Mpp>) -> Vec<Doubt> {
+    pub fn doubts(&self, used: Option<Mpp>, wanted: WantedStain) -> Vec<Doubt> {
         let scale = self.scale.ok().zip(used).and_then(|(tissue, used)| tissue.doubt(used));
-        self.appearance.doubt().into_iter().chain(scale.map(Doubt::Scale)).collect()
+        self.appearance.doubt(wanted).into_iter().chain(scale.map(Doubt::Scale)).collect()
     }
 }
 
@@ -107,7 +128,7 @@ impl Appearance {
     }
 
     /// Returns the gravest doubt; others follow from it.
-    fn doubt(&self) -> Option<Doubt> {
+    fn doubt(&self, wanted: WantedStain) -> Option<Doubt> {
         if self.dark_ground {
             Some(Doubt::DarkGround)
         } else if self.tissue_share == 0.0 {
@@ -116,8 +137,10 @@ impl Appearance {
             Some(Doubt::Ink { share: self.ink_share })
         } else if let Some(share) = self.hardly_any_colour() {
             Some(Doubt::NoColour { share })
-        } else if self.brown_share >= MOST_BROWN {
+        } else if wanted == WantedStain::He && self.brown_share >= MOST_BROWN {
             Some(Doubt::Brown { share: self.brown_share })
+        } else if wanted == WantedStain::HDab && self.pink_share > MOST_PINK {
+            Some(Doubt::Pink { share: self.pink_share })
         } else {
             let sharpness = self.sharpness.filter(|&sharpness| sharpness < Look::BLURRED_BELOW);
             sharpness.map(|sharpness| Doubt::OutOfFocus { sharpness })
@@ -145,6 +168,11 @@ pub enum Doubt {
     },
     /// Immunohistochemistry with DAB.
     Brown {
+        /// Share of the stained px.
+        share: f64,
+    },
+    /// Stained with eosin, where DAB was asked for.
+    Pink {
         /// Share of the stained px.
         share: f64,
     },
@@ -179,6 +207,11 @@ impl fmt::Display for Doubt {
                 f,
                 "{:.1} % of the stained px are brown as DAB is (immunohistochemistry); models for H&E do not \
                  know it",
+                share * 100.0
+            ),
+            Self::Pink { share } => write!(
+                f,
+                "{:.0} % of the stained px are pink or violet as with eosin, and --stains h-dab measures hematoxylin and DAB",
                 share * 100.0
             ),
             Self::OutOfFocus { sharpness } => write!(
@@ -264,15 +297,30 @@ mod tests {
     fn stained_tissue_is_not_doubted_and_its_scale_is() {
         let slide = slide(GLASS, |x, y| cells(x, y, 1, NUCLEUS));
         let examination = examined(&slide);
-        assert_eq!(examination.doubts(None), []);
+        assert_eq!(examination.doubts(None, WantedStain::He), []);
         let scale = examination.scale.unwrap();
-        assert_eq!(examination.doubts(Mpp::new(scale.mpp).ok()), []);
-        let doubts = examination.doubts(Mpp::new(scale.mpp * 2.5).ok());
+        assert_eq!(examination.doubts(Mpp::new(scale.mpp).ok(), WantedStain::He), []);
+        let doubts = examination.doubts(Mpp::new(scale.mpp * 2.5).ok(), WantedStain::He);
         assert!(matches!(doubts[..], [Doubt::Scale(_)]), "{doubts:?}");
     }
 
+    #[test]
+    fn a_slide_for_immunohistochemistry_is_brown_or_blue_and_not_pink() {
+        let brown = |x, y| match cells(x, y, 4, [91, 58, 28]) {
+            PINK => [205, 207, 220],
+            NUCLEUS => [105, 100, 160],
+            brown => brown,
+        };
+        let ihc = examined(&slide(GLASS, brown));
+        assert_eq!(ihc.doubts(None, WantedStain::HDab), []);
+        assert!(matches!(ihc.doubts(None, WantedStain::He)[..], [Doubt::Brown { .. }]));
+        let he = examined(&slide(GLASS, |x, y| cells(x, y, 1, NUCLEUS)));
+        let doubts = he.doubts(None, WantedStain::HDab);
+        assert!(matches!(doubts[..], [Doubt::Pink { share }] if share > 0.5), "{doubts:?}");
+    }
+
     fn only_doubt(glass: Rgb, tissue: fn(u32, u32) -> Rgb) -> Doubt {
-        let doubts = examined(&slide(glass, tissue)).doubts(Mpp::new(4.0).ok());
+        let doubts = examined(&slide(glass, tissue)).doubts(Mpp::new(4.0).ok(), WantedStain::He);
         assert_eq!(doubts.len(), 1, "{doubts:?}: nothing is said of the scale");
         doubts[0]
     }

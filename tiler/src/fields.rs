@@ -3,26 +3,30 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wsi_reader::{Slide, read_region};
-use wsi_types::{LevelIndex, LevelRect, RgbBuffer};
+use wsi_types::{LevelIndex, LevelRect, Rgb, RgbBuffer};
 
-use crate::{stain::Densities, tissue_mask::is_ink};
+use crate::tissue_mask::is_ink;
 
 /// Longer side of a field, level-0 px.
 const SIDE: u32 = 768;
 /// Largest number of fields of a slide.
 const FIELDS: usize = 7;
-/// Px of hematoxylin that one px of ink in the picture cancels in a field: ink is darker than nuclei, and its
+/// Px of dye that one px of ink in the picture cancels in a field: ink is darker than nuclei, and its
 /// edges are larger.
 const INK: f64 = 5.0;
-/// Least share of the densest field's hematoxylin that a field has.
+/// Least share of the densest field's dye that a field has.
 const LEAST_SHARE: f64 = 0.4;
 
-/// Reads up to seven fields of at most 768 px, spread over the part of the slide that holds most hematoxylin.
-/// `picture` shows the whole slide.
+/// Reads up to seven fields of at most 768 px, spread over the part of the slide that holds most of a dye.
+/// `picture` shows the whole slide, `amount` says how much of the dye a px of it holds.
 ///
 /// Fields that cannot be read are left out: the others show the same tissue.
-pub(crate) fn dense_fields(slide: &dyn Slide, picture: &RgbBuffer, densities: &Densities) -> Vec<RgbBuffer> {
-    let places = dense_places(slide, picture, densities);
+pub(crate) fn dense_fields(
+    slide: &dyn Slide,
+    picture: &RgbBuffer,
+    amount: impl Fn(Rgb) -> f64,
+) -> Vec<RgbBuffer> {
+    let places = dense_places(slide, picture, amount);
     places.iter().filter_map(|place| read_field(slide, place)).collect()
 }
 
@@ -34,12 +38,12 @@ fn read_field(slide: &dyn Slide, place: &LevelRect) -> Option<RgbBuffer> {
 }
 
 /// Returns the places of the fields on level 0, densest first.
-fn dense_places(slide: &dyn Slide, picture: &RgbBuffer, densities: &Densities) -> Vec<LevelRect> {
+fn dense_places(slide: &dyn Slide, picture: &RgbBuffer, amount: impl Fn(Rgb) -> f64) -> Vec<LevelRect> {
     let base = slide.info().pyramid.base();
     if picture.width() == 0 || picture.height() == 0 {
         return Vec::new();
     }
-    let sums = Sums::new(picture, densities);
+    let sums = Sums::new(picture, amount);
     let columns = starts(base.width());
     let rows = starts(base.height());
     let size = euclid::size2(i64::from(base.width().min(SIDE)), i64::from(base.height().min(SIDE)));
@@ -86,20 +90,20 @@ fn are_apart(one: &LevelRect, other: &LevelRect) -> bool {
     apart.x.abs() >= half || apart.y.abs() >= half
 }
 
-/// Sums of hematoxylin minus ink, above and left of each corner of a picture's px.
+/// Sums of a dye minus ink, above and left of each corner of a picture's px.
 struct Sums {
     across: usize,
     sums: Vec<f64>,
 }
 
 impl Sums {
-    fn new(picture: &RgbBuffer, densities: &Densities) -> Self {
+    fn new(picture: &RgbBuffer, amount: impl Fn(Rgb) -> f64) -> Self {
         let across = picture.width() + 1;
         let mut sums = vec![0.0; across * (picture.height() + 1)];
         for y in 0..picture.height() {
             let mut sum = 0.0;
             for (x, &pixel) in picture.row(y).as_chunks::<3>().0.iter().enumerate() {
-                sum += if is_ink(pixel) { -INK } else { f64::from(densities.hematoxylin(pixel)) };
+                sum += if is_ink(pixel) { -INK } else { amount(pixel) };
                 sums[(y + 1) * across + x + 1] = sums[y * across + x + 1] + sum;
             }
         }
@@ -125,7 +129,11 @@ fn px_range(low: i64, high: i64, scale: f64, end: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Painted;
+    use crate::{stain::Densities, testing::Painted};
+
+    fn hematoxylin(pixel: Rgb) -> f64 {
+        Densities::new().hematoxylin(pixel).into()
+    }
 
     #[test]
     fn fields_lie_where_the_hematoxylin_is_and_apart() {
@@ -136,7 +144,7 @@ mod tests {
             // A stroke of a pen.
             picture.row_mut(y)[..100 * 3].as_chunks_mut::<3>().0.fill([20, 50, 160]);
         }
-        let places = dense_places(&slide, &picture, &Densities::new());
+        let places = dense_places(&slide, &picture, hematoxylin);
         assert_eq!(places.len(), FIELDS);
         let dense = LevelRect::new(euclid::point2(3000, 1000), euclid::size2(5000, 4000));
         for place in &places {
@@ -152,15 +160,15 @@ mod tests {
         for size in [(700, 300), (768, 768), (7, 5)] {
             let slide = Painted::new(&[size]);
             let picture = RgbBuffer::filled(size.0 as usize, size.1 as usize, [120, 60, 150]);
-            let fields = dense_fields(&slide, &picture, &Densities::new());
+            let fields = dense_fields(&slide, &picture, hematoxylin);
             assert_eq!(fields.len(), 1, "{size:?}");
             assert_eq!((fields[0].width(), fields[0].height()), (size.0 as usize, size.1 as usize));
         }
         let mut broken = Painted::new(&[(70, 50)]);
         broken.panicking.insert(wsi_types::TileId { level: LevelIndex(0), row: 0, column: 0 });
         let picture = RgbBuffer::filled(70, 50, [120, 60, 150]);
-        assert!(dense_fields(&broken, &picture, &Densities::new()).is_empty());
+        assert!(dense_fields(&broken, &picture, hematoxylin).is_empty());
         let slide = Painted::new(&[(7, 5)]);
-        assert!(dense_fields(&slide, &RgbBuffer::default(), &Densities::new()).is_empty());
+        assert!(dense_fields(&slide, &RgbBuffer::default(), hematoxylin).is_empty());
     }
 }

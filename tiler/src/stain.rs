@@ -47,6 +47,13 @@ pub(crate) fn is_brown(pixel: Rgb) -> bool {
     r >= b + 30 && r > g && g >= b && r < 160
 }
 
+/// `true` for pink to violet, as eosin is, alone or with hematoxylin: less green than red and blue by far. Hematoxylin
+/// alone leaves about as much green as red.
+pub(crate) fn is_pink(pixel: Rgb) -> bool {
+    let [r, g, b] = pixel.map(i32::from);
+    r.min(b) >= g + 15
+}
+
 /// `true` for a pixel that is coloured or darker than glass, and so may be tissue; for shares of a picture.
 pub(crate) fn is_stained(pixel: Rgb) -> bool {
     let (low, high) = extremes(pixel);
@@ -91,5 +98,8 @@ mod tests {
         assert!([[91, 58, 28], [120, 80, 50], [60, 40, 25]].into_iter().all(is_brown));
         let others = [[210, 120, 160], [150, 30, 60], [225, 190, 160], [120, 90, 160], [30; 3]];
         assert!(!others.into_iter().any(is_brown));
+        assert!([[210, 120, 160], [225, 170, 200], [110, 70, 150]].into_iter().all(is_pink));
+        let others = [[91, 58, 28], [225, 190, 160], [105, 100, 160], [180, 180, 205], [30; 3]];
+        assert!(!others.into_iter().any(is_pink));
     }
 }

@@ -19,7 +19,7 @@ use wsi_types::{
 
 use crate::{
     Doubt, Examination, Interest, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote,
-    TissueSettings,
+    TissueSettings, WantedStain,
 };
 
 /// Settings of a survey.
@@ -29,6 +29,8 @@ pub struct SurveySettings {
     pub scale: GivenScale,
     /// `true` to take the scale that the nuclei suggest if neither file nor user gives one.
     pub estimate_scale: bool,
+    /// The stain that the slide should have.
+    pub wanted_stain: WantedStain,
     /// Settings for finding tissue; `None`: the whole slide counts as tissue.
     pub tissue: Option<TissueSettings>,
     /// Settings by which each detector cuts the slide into windows, in order of the detectors.
@@ -137,6 +139,8 @@ pub struct Survey {
     pub plans: Vec<Arc<Plan>>,
     /// Its look from near, and the scale its nuclei suggest.
     pub examination: Examination,
+    /// The stain that it should have.
+    pub wanted_stain: WantedStain,
 }
 
 /// Reasons why a slide cannot be surveyed.
@@ -194,7 +198,18 @@ impl Survey {
         let examination = tissue.examine(slide.as_ref());
         let is_planned_whole = looked.is_none();
         let Tissue { picture, .. } = tissue;
-        Ok(Self { slide, scale, mask, interest: counted, is_planned_whole, picture, plans, examination })
+        let wanted_stain = settings.wanted_stain;
+        Ok(Self {
+            slide,
+            scale,
+            mask,
+            interest: counted,
+            is_planned_whole,
+            picture,
+            plans,
+            examination,
+            wanted_stain,
+        })
     }
 
     /// Returns the notes of the mask, without those that are among the doubts.
@@ -241,7 +256,7 @@ impl Survey {
     /// Returns the reasons to doubt the results of the slide, whatever becomes of its windows.
     #[must_use]
     pub fn doubts(&self) -> Vec<Doubt> {
-        self.examination.doubts(Some(self.scale.mpp))
+        self.examination.doubts(Some(self.scale.mpp), self.wanted_stain)
     }
 
     /// Returns the number of windows of all detectors.

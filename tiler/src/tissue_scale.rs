@@ -67,7 +67,8 @@ impl TissueScale {
     /// [`NoTissueScale`] where the slide gives no evidence.
     pub fn estimate(slide: &dyn Slide, picture: &RgbBuffer) -> Result<Self, NoTissueScale> {
         let densities = Densities::new();
-        Self::from_fields(&dense_fields(slide, picture, &densities), &densities)
+        let fields = dense_fields(slide, picture, |pixel| densities.hematoxylin(pixel).into());
+        Self::from_fields(&fields, &densities)
     }
 
     pub(crate) fn from_fields(fields: &[RgbBuffer], densities: &Densities) -> Result<Self, NoTissueScale> {

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use tiler::{Doubt, Examination, TissueMask, TissueSettings};
+use tiler::{Doubt, Examination, TissueMask, TissueSettings, WantedStain};
 use wsi_types::Mpp;
 
 /// Wrong scales, as factors of the right one.
@@ -117,7 +117,10 @@ impl Tally {
             // Scales that no microscope makes are refused before they are doubted.
             let used = Mpp::new(case.mpp * factor);
             used.map_or(true, |used| {
-                examination.doubts(Some(used)).iter().any(|doubt| matches!(doubt, Doubt::Scale(_)))
+                examination
+                    .doubts(Some(used), WantedStain::He)
+                    .iter()
+                    .any(|doubt| matches!(doubt, Doubt::Scale(_)))
             })
         };
         let missed: Vec<f64> = WRONG.into_iter().filter(|&factor| !is_doubted(factor)).collect();
@@ -218,7 +221,7 @@ fn slides_are_named_for_what_they_are() {
             continue;
         }
         let examination = examine(&path);
-        let doubts = serde_json::to_value(examination.doubts(None)).unwrap();
+        let doubts = serde_json::to_value(examination.doubts(None, WantedStain::He)).unwrap();
         let kind = doubts.get(0).and_then(|doubt| doubt["kind"].as_str()).unwrap_or("none").to_owned();
         println!("| {name} | {kind} | {:.4?} |", examination.appearance);
         if kind != expected {

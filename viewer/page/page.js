@@ -650,6 +650,8 @@ function rowFacts(row) {
     ...known("circularity", row.circularity, (value) => digits(value, 2)),
     ...known("hematoxylin", row.hematoxylin_od, (value) => `${digits(value, 2)} OD`),
     ...known("eosin", row.eosin_od, (value) => `${digits(value, 2)} OD`),
+    ...known("DAB", row.dab_od, (value) => `${digits(value, 2)} OD`),
+    ...known("DAB around", row.dab_ring_od, (value) => `${digits(value, 2)} OD`),
     ["made of", `${grouped(row.n_merged)} ${row.n_merged === 1 ? "detection" : "detections"}` +
       (row.n_merged > 1 ? `, scores ${digits(row.score_min, 3)} to ${digits(row.score_max, 3)}` : "")],
     ["seen by", `${row.windows.length === 1 ? "window" : "windows"} ${row.windows.join(", ")}`],

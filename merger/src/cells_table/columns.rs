@@ -220,7 +220,7 @@ impl StoredRow for CellRow {
                 "hematoxylin_od",
                 Float32,
                 "mean optical density of hematoxylin inside; null when not measured",
-                |block| block.maybe_f32(|row| row.cell.stains.map(|od| f64::from(od.hematoxylin))),
+                |block| block.maybe_f32(|row| row.cell.stains.map(|od| od.hematoxylin().into())),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od = value),
             )
             .or_null(),
@@ -228,10 +228,26 @@ impl StoredRow for CellRow {
                 "eosin_od",
                 Float32,
                 "the same of eosin",
-                |block| block.maybe_f32(|row| row.cell.stains.map(|od| f64::from(od.eosin))),
+                |block| block.maybe_f32(|row| row.cell.stains?.eosin().map(f64::from)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od = value),
             )
             .or_null(),
+            Column::<Self>::new(
+                "dab_od",
+                Float32,
+                "the same of DAB; with `--stains h-dab` alone",
+                |block| block.maybe_f32(|row| row.cell.stains?.dab().map(f64::from)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.dab_od = value),
+            )
+            .only_in(|context| context.with_dab),
+            Column::<Self>::new(
+                "dab_ring_od",
+                Float32,
+                "mean optical density of DAB in the ring around it; with `--stains h-dab` alone",
+                |block| block.maybe_f32(|row| row.cell.stains?.dab_ring().map(f64::from)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.dab_ring_od = value),
+            )
+            .only_in(|context| context.with_dab),
             Column::<Self>::new(
                 "width_um",
                 Float32,

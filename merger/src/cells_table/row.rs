@@ -37,6 +37,10 @@ pub struct CellRow {
     pub hematoxylin_od: Option<f32>,
     /// Mean optical density inside.
     pub eosin_od: Option<f32>,
+    /// Mean optical density inside, where DAB was measured.
+    pub dab_od: Option<f32>,
+    /// Mean optical density in the ring around it, where DAB was measured.
+    pub dab_ring_od: Option<f32>,
     /// Of the box.
     pub width_um: f32,
     /// Of the box.
@@ -90,6 +94,8 @@ impl Default for CellRow {
             min_diam_um: None,
             hematoxylin_od: None,
             eosin_od: None,
+            dab_od: None,
+            dab_ring_od: None,
             width_um: 0.0,
             height_um: 0.0,
             bbox: Level0Box::zero(),

@@ -13,7 +13,7 @@ use super::columns::{Block, Row};
 use super::row::CellRow;
 use crate::MergeError;
 use crate::cell::{Cell, content_order, settle_ids};
-use crate::column::{StoredRow as _, schema_of};
+use crate::column::{Column, StoredRow as _, schema_from};
 use crate::files::{put_in_place, stage};
 use crate::geoparquet::{
     ROWS_PER_GROUP, TableContext, WriteReport, bounds, corners_json, encode_error, hilbert_key, key_values,
@@ -57,8 +57,9 @@ pub fn stage_cells(
     round_outlines(cells);
     let order = hilbert_order(cells);
     let metadata = file_metadata(cells, &order, context);
-    let columns = CellRow::columns();
-    let schema = Arc::new(with_geo(schema_of::<CellRow>(), &metadata));
+    let columns: Vec<Column<CellRow>> =
+        CellRow::columns().into_iter().filter(|column| (column.is_in)(context)).collect();
+    let schema = Arc::new(with_geo(schema_from(&columns), &metadata));
     let names = names_in_use(cells, context);
     stage(folder, path, |out| {
         let mut writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(&schema, metadata)))

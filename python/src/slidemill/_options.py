@@ -40,8 +40,12 @@ class Options(TypedDict, total=False):
     """Analyse the whole slide."""
     allow_enlarging: bool
     """Allow slides coarser than the model wants."""
-    stains: bool
-    """Measure hematoxylin and eosin inside each cell."""
+    stains: bool | Literal["he", "h-dab"]
+    """Measure stains inside each cell: hematoxylin and eosin, or hematoxylin and DAB."""
+    stain_vectors: str
+    """With stains="h-dab": "0.65,0.7,0.29/0.27,0.57,0.78" (hematoxylin, DAB) or "estimate"."""
+    dab_ring_um: float
+    """With stains="h-dab": width of the ring around each nucleus in which DAB is measured, µm."""
     min_score: float
     """Lowest score of a cell, 0 to 1."""
     class_score: Mapping[str, float] | str

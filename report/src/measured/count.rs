@@ -1,13 +1,13 @@
 //! The measures of one slide, counted from its tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataset::{Analysis, Dataset, ROI, RegionRow, SlideId, TISSUE, for_each_cell, read_regions};
 use measures::{
     Ground, HotSpot, Measures,
     file::{HotSpotMeasure, Index, Place},
     hot_spots,
-    index::{Over, Selection},
+    index::{Counts, Over, Selection},
     interval::{Level, poisson},
 };
 use wsi_types::{Level0Point, Mpp};
@@ -60,6 +60,7 @@ fn unit(over: &Over) -> String {
         Over::Ratio(_) => "ratio".to_owned(),
         Over::Area { mm2 } if *mm2 == 1.0 => "per mm²".to_owned(),
         Over::Area { mm2 } => format!("per {mm2} mm²"),
+        Over::HScore { .. } => "of 300".to_owned(),
     }
 }
 
@@ -70,6 +71,8 @@ struct Slide<'a> {
     regions: Vec<RegionRow>,
     /// Centroids of the cells of each selection that is asked for.
     chosen: Vec<(Selection, Vec<Level0Point>)>,
+    /// Columns that are asked for and that no cell has a value of, though there are cells.
+    unmeasured: Vec<String>,
 }
 
 impl<'a> Slide<'a> {
@@ -85,13 +88,15 @@ impl<'a> Slide<'a> {
                 chosen.push((selection.clone(), Vec::new()));
             }
         }
-        let asked = chosen.iter().flat_map(|(selection, _)| selection.ranges.keys().map(String::as_str));
-        let mut columns: Vec<&str> = asked.chain(["class_name", "x_px", "y_px"]).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let asked: BTreeSet<String> =
+            chosen.iter().flat_map(|(selection, _)| selection.ranges.keys().cloned()).collect();
+        let mut unmeasured: Vec<String> = asked.iter().cloned().collect();
+        let mut columns: Vec<&str> = asked.iter().map(String::as_str).collect();
+        columns.extend(["class_name", "x_px", "y_px"]);
+        let mut cells = 0_u64;
         for_each_cell(&dataset.cells(id), &columns, |cell| {
+            cells += 1;
+            unmeasured.retain(|name| column(name).and_then(|value| value(cell)).is_none());
             for (selection, points) in &mut chosen {
                 if selection.holds(&cell.class_name, |name| column(name)?(cell)) {
                     points.push(cell.centroid);
@@ -100,7 +105,10 @@ impl<'a> Slide<'a> {
         })?;
         let regions = read_regions(&dataset.regions(id))?;
         let mpp = Mpp::new(analysis.mpp).map_err(|error| ReportError::encode("the measures", &error))?;
-        Ok(Self { analysis, mpp, regions, chosen })
+        if cells == 0 {
+            unmeasured.clear();
+        }
+        Ok(Self { analysis, mpp, regions, chosen, unmeasured })
     }
 
     fn measured(&self, wanted: &Measures) -> Vec<Measured> {
@@ -132,6 +140,9 @@ impl<'a> Slide<'a> {
         if let Some(class) = selection.class.iter().find(|class| !self.analysis.cells.contains_key(*class)) {
             let known: Vec<_> = self.analysis.cells.keys().map(String::as_str).collect();
             return Err(format!("the model has no class {class:?}, its classes are {}", known.join(", ")));
+        }
+        if let Some(column) = self.unmeasured.iter().find(|column| selection.ranges.contains_key(*column)) {
+            return Err(format!("no cell has a {column}: the run did not measure it"));
         }
         let own = self.chosen.iter().find(|(known, _)| known == selection);
         own.map(|(_, points)| points.as_slice()).ok_or_else(|| "its cells were not read".to_owned())
@@ -182,8 +193,16 @@ impl<'a> Slide<'a> {
             index,
             cells: self.cells(&index.of)?,
             others: match &index.over {
-                Over::Share(others) | Over::Ratio(others) => Some(self.cells(others)?),
+                Over::Share(others) | Over::Ratio(others) | Over::HScore { all: others, .. } => {
+                    Some(self.cells(others)?)
+                }
                 Over::Area { .. } => None,
+            },
+            stronger: match &index.over {
+                Over::HScore { stronger: [moderate, strong], .. } => {
+                    [self.cells(moderate)?, self.cells(strong)?]
+                }
+                Over::Share(_) | Over::Ratio(_) | Over::Area { .. } => [&[], &[]],
             },
         };
         match &index.place {
@@ -221,15 +240,26 @@ struct Counting<'a> {
     cells: &'a [Level0Point],
     /// Cells that they are divided by, where the index is over cells.
     others: Option<&'a [Level0Point]>,
+    /// Of an H-score: cells of 2+ and more, and of 3+.
+    stronger: [&'a [Level0Point]; 2],
 }
 
 impl Counting<'_> {
     /// The index in one place: `times` says how often a cell there counts.
     fn line(&self, place: String, times: impl Fn(Level0Point) -> u64, area_mm2: f64) -> Measured {
-        let cells = self.cells.iter().map(|&point| times(point)).sum();
-        let others = self.others.map(|others| others.iter().map(|&point| times(point)).sum());
-        index_line(self.index, place, cells, others, area_mm2)
+        let counts = Counts {
+            cells: sum(self.cells, &times),
+            others: self.others.map_or(0, |others| sum(others, &times)),
+            stronger: self.stronger.map(|cells| sum(cells, &times)),
+            area_mm2,
+        };
+        index_line(self.index, place, counts)
     }
+}
+
+/// How often cells count, all together.
+fn sum(cells: &[Level0Point], times: impl Fn(Level0Point) -> u64) -> u64 {
+    cells.iter().map(|&point| times(point)).sum()
 }
 
 /// The class of a region of interest, the kind of others.
@@ -281,16 +311,16 @@ fn spot_line(spot: &HotSpotMeasure, field: &HotSpot, rank: usize) -> Measured {
     }
 }
 
-fn index_line(index: &Index, place: String, cells: u64, others: Option<u64>, area_mm2: f64) -> Measured {
-    let found = index.over.value(cells, others.unwrap_or_default(), area_mm2, Level::PERCENT_95);
+fn index_line(index: &Index, place: String, counts: Counts) -> Measured {
+    let found = index.over.value(counts, Level::PERCENT_95);
     let over_area = matches!(index.over, Over::Area { .. });
     Measured {
         name: index.name.clone(),
         unit: unit(&index.over),
         place,
-        cells: Some(cells),
-        others,
-        area_mm2: over_area.then_some(area_mm2),
+        cells: Some(counts.cells),
+        others: (!over_area).then_some(counts.others),
+        area_mm2: over_area.then_some(counts.area_mm2),
         value: found.value,
         interval: found.value.map(|_| (found.low, found.high)),
         field: None,
@@ -351,8 +381,13 @@ mod tests {
             let is_meant = selection.holds("mitosis", |_| None);
             (selection.clone(), if is_meant { points.to_vec() } else { Vec::new() })
         });
-        let slide =
-            Slide { analysis: &analysis, mpp: Mpp::new(1.0).unwrap(), regions, chosen: chosen.collect() };
+        let slide = Slide {
+            analysis: &analysis,
+            mpp: Mpp::new(1.0).unwrap(),
+            regions,
+            chosen: chosen.collect(),
+            unmeasured: vec!["dab_od".into()],
+        };
         slide.measured(&wanted)
     }
 
@@ -427,6 +462,9 @@ bands = [{ grade = "low", below = 1 }, { grade = "high", from = 1 }]
         assert_eq!(said, "the model has no class \"mitotic\", its classes are mitosis, other");
         let said = problem("regions = \"Tumor\"", "regions = \"Stroma\"", Vec::new());
         assert_eq!(said, "there is no region \"Stroma\", there are Tumor, tissue");
+        let positive = "of = { class = [\"mitosis\"], where = { dab_od = { min = 0.2 } } }\nper-mm2 = 2";
+        let said = problem("of = { class = [\"mitosis\"] }\nper-mm2 = 2", positive, Vec::new());
+        assert_eq!(said, "no cell has a dab_od: the run did not measure it");
         let overlap = vec![square(ROI, Some("Tumor"), 500.0, 800.0)];
         let said = problem("most = 2", "most = 2\nwithin = \"Tumor\"", overlap);
         assert!(said.contains("overlap, and area would count twice"), "{said}");

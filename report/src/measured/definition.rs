@@ -22,7 +22,7 @@ pub struct Definition {
 pub(super) type ColumnValue = fn(&CellRow) -> Option<f64>;
 
 /// Columns that a definition can ask of.
-const COLUMNS: [(&str, ColumnValue); 13] = [
+const COLUMNS: [(&str, ColumnValue); 15] = [
     ("score", |cell| Some(cell.score.into())),
     ("area_um2", |cell| Some(cell.area_um2.into())),
     ("perimeter_um", |cell| cell.perimeter_um.map(f64::from)),
@@ -33,6 +33,8 @@ const COLUMNS: [(&str, ColumnValue); 13] = [
     ("min_diam_um", |cell| cell.min_diam_um.map(f64::from)),
     ("hematoxylin_od", |cell| cell.hematoxylin_od.map(f64::from)),
     ("eosin_od", |cell| cell.eosin_od.map(f64::from)),
+    ("dab_od", |cell| cell.dab_od.map(f64::from)),
+    ("dab_ring_od", |cell| cell.dab_ring_od.map(f64::from)),
     ("width_um", |cell| Some(cell.width_um.into())),
     ("height_um", |cell| Some(cell.height_um.into())),
     ("distance_um", |cell| cell.distance_um.map(f64::from)),
@@ -120,9 +122,10 @@ fn unknown_column(measures: &Measures) -> Option<&str> {
 
 /// All selections of cells.
 pub(super) fn selections(measures: &Measures) -> impl Iterator<Item = &Selection> {
-    let others = measures.indices.iter().filter_map(|index| match &index.over {
-        Over::Share(others) | Over::Ratio(others) => Some(others),
-        Over::Area { .. } => None,
+    let others = measures.indices.iter().flat_map(|index| match &index.over {
+        Over::Share(others) | Over::Ratio(others) => vec![others],
+        Over::Area { .. } => Vec::new(),
+        Over::HScore { all, stronger: [moderate, strong] } => vec![all, moderate, strong],
     });
     let of_spots = measures.hot_spots.iter().map(|spot| &spot.cells);
     of_spots.chain(measures.indices.iter().map(|index| &index.of)).chain(others)
@@ -161,6 +164,15 @@ mod tests {
         assert_eq!((measures.indices.len(), measures.schemes.len()), (3, 1));
         let columns = COLUMNS.map(|(name, _)| format!("`{name}`")).join(", ");
         assert!(manual.replace('\n', " ").contains(&columns), "the manual lists all columns: {columns}");
+    }
+
+    #[test]
+    fn the_example_for_immunohistochemistry_can_be_used() {
+        let manual = include_str!("../../../docs/measures.md");
+        let example = manual.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
+        let measures = Definition::new(example.to_owned(), Path::new("docs/measures.md")).unwrap().measures;
+        let names: Vec<_> = measures.indices.iter().map(|index| index.name.as_str()).collect();
+        assert_eq!(names, ["Ki-67", "ER 0", "ER 1+", "ER 2+", "ER 3+", "ER"]);
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn write_results(out: &Path, cells: u64) {
         slide_id: id.to_string(),
         mpp: Mpp::new(0.5).unwrap(),
         class_names: ["nucleus".to_owned()].into_iter().collect(),
+        with_dab: false,
         provenance: Vec::new(),
     };
     let table = dataset.cells(&id);
