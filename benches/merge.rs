@@ -116,7 +116,6 @@ fn write(cells: &mut [Cell], mpp: Mpp) -> Result<(f64, f64), Failure> {
         slide_id: "bench".into(),
         mpp,
         class_names: ["a", "b", "c", "d", "e"].map(String::from).into_iter().collect(),
-        with_dab: false,
         provenance: Vec::new(),
     };
     let start = cpu_secs();

@@ -88,7 +88,6 @@ fn write_table(path: &Path, count: usize) {
         slide_id: "sbench".into(),
         mpp: Mpp::new(MPP).expect("a pixel size"),
         class_names: ClassNames::new(CLASSES.map(String::from).to_vec()),
-        with_dab: false,
         provenance: Vec::new(),
     };
     write_cells(path, &mut cells, &context).expect("the table is written");

@@ -127,6 +127,7 @@ pub struct Gather {
 #[command(after_help = "Examples:\n  slidemill run slides/ -o results --keep-raw\n  \
     slidemill merge results --into strict --min-score 0.4 --filter area_um2=12..400\n  \
     slidemill merge results --merge wbf --dense-per-mm2 3000\n  \
+    slidemill merge results --into around --features neighbours\n  \
     slidemill merge results --into in-tumour --within rois/ --exclude necrosis\n  \
     slidemill merge results --into at-the-border --within rois/ --margin-um -100,0,100 --margin-of tumor")]
 pub struct Merge {

@@ -298,6 +298,92 @@ fn stains_are_measured_kept_and_filtered_by() {
 }
 
 #[test]
+fn neighbours_are_measured_again_without_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide_in(folder.path(), 28);
+    let [plain, kept, around, fresh, unnamed, named] =
+        ["plain", "kept", "around", "fresh", "unnamed", "named"].map(|name| folder.path().join(name));
+    run_at_512(&slide, &plain, &[]);
+    run_at_512(&slide, &kept, &["--keep-raw"]);
+    assert_eq!(tables(&plain), tables(&kept));
+
+    let wanted = ["--features", "neighbours", "--min-score", "0.3"];
+    merge_into(&kept, &around, &wanted);
+    run_at_512(&slide, &fresh, &[&["--keep-raw"][..], &wanted].concat());
+    assert_eq!(tables(&around), tables(&fresh));
+    is_verified(&around);
+
+    let cells = read_cells(&Dataset::at(&fresh).cells(&accounts(&fresh)[0].slide)).unwrap();
+    assert!(cells.len() > 100, "{}", cells.len());
+    for cell in &cells {
+        let near = cells.iter().filter(|other| {
+            let (dx, dy) =
+                (other.centroid_um.0 - cell.centroid_um.0, other.centroid_um.1 - cell.centroid_um.1);
+            other.cell_id != cell.cell_id && dx * dx + dy * dy <= 2500.0
+        });
+        assert_eq!(cell.n_50um, Some(near.count() as u32));
+        assert_eq!(cell.n_by_class_50um.iter().sum::<u32>(), cell.n_50um.unwrap());
+        assert!(cell.nn1_um <= cell.nn5_um && cell.local_density_mm2 > Some(0.0), "{cell:?}");
+    }
+    let joined: u32 = cells.iter().filter_map(|cell| cell.delaunay_degree).sum();
+    assert_eq!(joined % 2, 0, "each side has two ends");
+
+    merge_into(&fresh, &unnamed, &["--min-score", "0.4"]);
+    merge_into(&kept, &named, &["--min-score", "0.4", "--features", "neighbours"]);
+    assert_eq!(tables(&unnamed), tables(&named), "features that are not named stay as the run had them");
+}
+
+#[test]
+fn texture_is_kept_with_the_raw_detections() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide_in(folder.path(), 30);
+    let [kept, again, fresh, boxes] =
+        ["kept", "again", "fresh", "boxes"].map(|name| folder.path().join(name));
+    let outlines = ["--model", "nuclei-he-seg"];
+    let all = ["--features", "neighbours,shape,texture,stain"];
+    run_at_512(&slide, &kept, &[&outlines[..], &["--keep-raw"], &all].concat());
+    merge_into(&kept, &again, &["--min-score", "0.4"]);
+    run_at_512(&slide, &fresh, &[&outlines[..], &["--min-score", "0.4"], &all].concat());
+    assert_eq!(tables(&again), tables(&fresh));
+    let cells = read_cells(&Dataset::at(&fresh).cells(&accounts(&fresh)[0].slide)).unwrap();
+    assert!(cells.len() > 50, "{}", cells.len());
+    for cell in &cells {
+        let [contrast, homogeneity] = [cell.glcm_contrast, cell.glcm_homogeneity].map(Option::unwrap);
+        assert!(contrast > 0.0 && (0.0..=1.0).contains(&homogeneity), "{cell:?}");
+        assert!(
+            cell.hematoxylin_od_p10 < cell.hematoxylin_od_p90 && cell.eosin_od_sd > Some(0.0),
+            "{cell:?}"
+        );
+        assert!(cell.elongation >= Some(1.0) && cell.nucleus_orientation_deg < Some(180.0), "{cell:?}");
+    }
+    run_at_512(&slide, &boxes, &["--features", "shape"]);
+    let cells = read_cells(&Dataset::at(&boxes).cells(&accounts(&boxes)[0].slide)).unwrap();
+    let has_shape =
+        cells.iter().any(|cell| cell.elongation.is_some() || cell.nucleus_orientation_deg.is_some());
+    assert!(!has_shape, "boxes say nothing of shape");
+}
+
+#[test]
+fn features_that_cannot_be_had_are_refused_with_the_words_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide_in(folder.path(), 29);
+    let out = folder.path().join("out");
+    let refused = run(&[&slide], &out, &["--features", "neighbors"]);
+    assert_eq!(refused.status.code(), Some(64), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("\"neighbors\", expected neighbours, shape, stain, texture"),
+        "{}",
+        stderr(&refused)
+    );
+    run_at_512(&slide, &out, &["--keep-raw"]);
+    let before = tables(&out);
+    let refused = merge(&out, &["--features", "stain,neighbours"]);
+    assert_eq!(refused.status.code(), Some(64), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--features stain --redo"), "{}", stderr(&refused));
+    assert_eq!(tables(&out), before);
+}
+
+#[test]
 fn filters_are_counted_by_reason() {
     let folder = tempfile::tempdir().unwrap();
     let slide = slide_in(folder.path(), 24);

@@ -11,8 +11,8 @@ use dataset::{
 use engine::tissue_regions;
 use eval::truth::{self, QuPathObjects, ReadSettings, Reading};
 use merger::{
-    Cell, ClassNames, Region, RegionSettings, TableContext, assign_cells, id::slide_key, stage_cells,
-    stage_regions,
+    Cell, ClassNames, Features, Region, RegionSettings, TableContext, assign_cells, id::slide_key,
+    stage_cells, stage_regions,
 };
 use sha2::{Digest as _, Sha256};
 use tiler::{TissueMask, TissueSettings};
@@ -154,7 +154,6 @@ impl Target {
             slide_id: self.id.to_string(),
             mpp: self.scale.mpp,
             class_names: ClassNames::new(class_names),
-            with_dab: false,
             provenance: self.provenance(&account, &analysis)?,
         };
         let (dataset, id) = (&self.dataset, &self.id);
@@ -169,7 +168,8 @@ impl Target {
         let mut files = Vec::new();
         for (rows, file) in [
             stage_regions(&staging, &of_regions, &regions, &context).map(|(told, file)| (told.rows, file)),
-            stage_cells(&staging, &of_cells, &mut cells, &context).map(|(told, file)| (told.rows, file)),
+            stage_cells(&staging, &of_cells, &mut cells, &context, &Features::default())
+                .map(|(told, file)| (told.rows, file)),
         ]
         .into_iter()
         .collect::<Result<Vec<_>, _>>()

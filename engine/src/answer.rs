@@ -6,7 +6,7 @@ use std::{
 };
 
 use merger::{
-    Border, Cell, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
+    Border, Cell, Ground, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
     fusion::{Context, FusionSettings, apply_context, fuse_scales},
 };
 use tiler::{Interest, Survey, TissueMask};
@@ -15,7 +15,7 @@ use wsi_types::{ClassId, DetectorIndex, Level0Box, Mpp, Score, WindowKey, wordin
 use dataset::{Coverage, FailureCount, Outcome, ROI, ThresholdCount, WindowCounts, wording::counted};
 
 use crate::{
-    regions::{RegionGrid, Sources, regions_of},
+    regions::{RegionGrid, Sources, regions_of, tissue_seen},
     rules::SlideRules,
     sightings::{Gathered, OfDetector, Sightings},
 };
@@ -36,6 +36,8 @@ pub struct SlideAnswer {
     pub coverage: Coverage,
     /// The px of the tissue mask that every detector saw in a window with a result; `None`: all.
     pub seen: Option<Vec<bool>>,
+    /// The tissue that every detector saw, where the density of neighbours is asked for.
+    pub ground: Option<Ground>,
     /// Per detector: whether its windows show in its cells.
     pub audits: Vec<SeamAudit>,
     /// Per detector: its cells before they were fused.
@@ -61,6 +63,10 @@ impl SlideAnswer {
         let mut found = Found::new(survey, each, rules);
         found.measure_distances(survey);
         let seen = seen(survey, &failed, &of_windows);
+        let ground = rules.features.neighbours.then(|| {
+            let analysed = found.grid.covered_by_each(&of_windows);
+            Ground::new(tissue_seen(&survey.mask, &found.grid, &analysed), found.grid.frame)
+        });
         let regions = match outcome(windows) {
             Outcome::Failed => Vec::new(),
             Outcome::Done | Outcome::Partial => found.regions(survey, of_windows, rules),
@@ -78,6 +84,7 @@ impl SlideAnswer {
             regions,
             windows,
             seen,
+            ground,
             audits,
             of_detectors,
             dropped: found.dropped,

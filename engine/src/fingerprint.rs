@@ -56,7 +56,10 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     let has_areas = models.each.iter().any(|model| model.terms.semantic.is_some());
     let areas =
         has_areas.then(|| ("model_areas", models.joined(|model| or_none(model.terms.semantic.as_ref()))));
-    MadeWith::new(always.into_iter().chain(vectors).chain(ring).chain(pieces).chain(points).chain(areas))
+    // And of jobs that measure it.
+    let texture = settings.merging.features.texture.then(|| ("texture", "true".to_owned()));
+    let further = vectors.into_iter().chain(ring).chain(pieces).chain(points).chain(areas).chain(texture);
+    MadeWith::new(always.into_iter().chain(further))
 }
 
 fn or_none(value: Option<impl fmt::Display>) -> String {

@@ -13,6 +13,7 @@ mod desk;
 mod engine;
 mod error;
 mod events;
+mod features;
 mod filter;
 mod finding;
 mod fingerprint;

@@ -297,6 +297,15 @@ options! {
         default: || Defaults::DAB_RING_UM.to_string(),
         sample: "5",
     }
+    features: Vec<String> {
+        name: "features", CELLS, "NAME", List, Cells,
+        about: "Further columns of the cells: neighbours (distances, counts and density around each, Delaunay neighbours, mix of \
+            classes), shape (direction and elongation of outlines), texture (grey levels and spread of \
+            stains inside), stain (the same as --stains)",
+        remark: ", further columns: neighbours, shape, texture, stain",
+        default: String::new,
+        sample: "neighbours",
+    }
     threads: usize {
         name: "threads", RESOURCES, "N", One, Machine,
         about: "Threads for reading and for the model",

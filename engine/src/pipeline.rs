@@ -23,13 +23,13 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use detector::{BatchView, Detector, Pump, Received, WindowResult};
-use merger::{ColourDeconvolution, Sighting, WindowOutcome};
+use merger::{ColourDeconvolution, Sighting, Texture, WindowOutcome};
 use tiler::{Batch, Batcher, ReadCounters, StreamSettings, WindowFault, WindowStream};
-use wsi_types::{DetectorIndex, WindowIndex, WindowKey};
+use wsi_types::{Detection, DetectorIndex, WindowIndex, WindowKey};
 
 use crate::{
     error::{JobError, panic_text},
-    prepare::{NotRun, Preparation, Prepared, prepare},
+    prepare::{Facts, NotRun, Preparation, Prepared, prepare},
     settings::Settings,
     slides::SlideEntry,
     work::{Stop, Work},
@@ -144,8 +144,8 @@ fn drain(
     mut collect: impl FnMut(Step) -> Result<(), JobError>,
 ) -> Result<(), JobError> {
     let patience = Duration::from_secs(settings.slide_timeout_secs);
-    // One for each detector of the slide at work, if its stains are measured.
-    let mut stains: Vec<ColourDeconvolution> = Vec::new();
+    // One for each detector of the slide at work, if its pixels are measured.
+    let mut measures: Vec<PixelMeasures> = Vec::new();
     loop {
         let done = match pump.recv_timeout(patience)? {
             Received::Done(done) => done,
@@ -161,13 +161,13 @@ fn drain(
         let step = match done.batch {
             Fed { step: Some(step), .. } => {
                 if let Step::Begin(prepared) = &step {
-                    stains = prepared.facts.deconvolutions();
+                    measures = PixelMeasures::of_slide(&prepared.facts, settings);
                 }
                 step
             }
             fed => {
-                let of_detector = stains.get(usize::from(fed.detector.0));
-                let pixels = of_detector.map(|stains| (stains, fed.view()));
+                let of_detector = measures.get(usize::from(fed.detector.0));
+                let pixels = of_detector.map(|measures| (measures, fed.view()));
                 let windows = in_order(fed.detector, sightings(results, pixels), fed.faults);
                 // If this fails, there is only one batch less.
                 let _ = spare.try_send(fed.batch);
@@ -284,27 +284,55 @@ fn add(all: &mut ReadCounters, more: &ReadCounters) {
     all.tiles_absent += more.tiles_absent;
 }
 
-/// Detections of the model in each window of a batch, with stains if `pixels` are given.
+/// Measures of the pixels of each detection.
+struct PixelMeasures {
+    /// Unmixes the stains that are measured.
+    stains: Option<ColourDeconvolution>,
+    /// Unmixes hematoxylin and eosin, whose texture is measured.
+    texture: Option<ColourDeconvolution>,
+}
+
+impl PixelMeasures {
+    /// Those in the windows of each plan of a slide; none if the job asks for none.
+    fn of_slide(facts: &Facts, settings: &Settings) -> Vec<Self> {
+        let texture = settings.merging.features.texture;
+        let of_plan = |stains: Option<ColourDeconvolution>| {
+            (stains.is_some() || texture)
+                .then(|| Self { stains, texture: texture.then(ColourDeconvolution::default) })
+        };
+        facts.deconvolutions().filter_map(of_plan).collect()
+    }
+
+    /// A detection with its measures; the `pixels` of its window are `width` px wide.
+    fn sighting(&self, detection: Detection, pixels: &[u8], width: usize) -> Sighting {
+        let stains = self.stains.as_ref().and_then(|unmix| unmix.of_detection(&detection, pixels, width));
+        let texture =
+            self.texture.as_ref().and_then(|unmix| Texture::of_detection(unmix, &detection, pixels, width));
+        Sighting { stains, texture: texture.map(Box::new), detection }
+    }
+}
+
+/// Detections of the model in each window of a batch, with their measures if `pixels` are given.
 fn sightings(
     results: Vec<WindowResult>,
-    pixels: Option<(&ColourDeconvolution, BatchView<'_>)>,
+    pixels: Option<(&PixelMeasures, BatchView<'_>)>,
 ) -> Vec<(WindowIndex, WindowOutcome)> {
     let mut of_windows = pixels
         .into_iter()
-        .flat_map(|(stains, batch)| batch.iter().map(move |(_, pixels)| (stains, pixels, batch.width)));
+        .flat_map(|(measures, batch)| batch.iter().map(move |(_, pixels)| (measures, pixels, batch.width)));
     results.into_iter().map(|result| (result.window, outcome(result, of_windows.next()))).collect()
 }
 
-/// Outcome of one window, with the stains of its detections if its pixels are given.
-fn outcome(result: WindowResult, pixels: Option<(&ColourDeconvolution, &[u8], usize)>) -> WindowOutcome {
+/// Outcome of one window, with the measures of its detections if its pixels are given.
+fn outcome(result: WindowResult, pixels: Option<(&PixelMeasures, &[u8], usize)>) -> WindowOutcome {
     let detections = match (result.outcome, result.map) {
         (Err(fault), _) => return WindowOutcome::Failed(fault.to_string()),
         (Ok(_), Some(map)) => return WindowOutcome::Map(map),
         (Ok(detections), None) => detections,
     };
-    let seen = detections.into_iter().map(|detection| Sighting {
-        stains: pixels.and_then(|(stains, pixels, width)| stains.of_detection(&detection, pixels, width)),
-        detection,
+    let seen = detections.into_iter().map(|detection| match pixels {
+        Some((measures, pixels, width)) => measures.sighting(detection, pixels, width),
+        None => detection.into(),
     });
     let seen = seen.collect();
     if result.is_full { WindowOutcome::Full(seen) } else { WindowOutcome::Detections(seen) }

@@ -84,10 +84,10 @@ impl Facts {
         Self { dyes, ..self }
     }
 
-    /// Colour deconvolution in the windows of each plan; none if no stains are measured.
-    pub(crate) fn deconvolutions(&self) -> Vec<ColourDeconvolution> {
-        let Some(dyes) = &self.dyes else { return Vec::new() };
-        self.survey.plans.iter().map(|plan| dyes.in_windows(plan, self.survey.scale.mpp)).collect()
+    /// Colour deconvolution in the windows of each plan; `None` if no stains are measured.
+    pub(crate) fn deconvolutions(&self) -> impl Iterator<Item = Option<ColourDeconvolution>> {
+        let plans = self.survey.plans.iter();
+        plans.map(|plan| self.dyes.as_ref().map(|dyes| dyes.in_windows(plan, self.survey.scale.mpp)))
     }
 
     /// With what a person should know of where its scale is from.

@@ -78,6 +78,16 @@ impl RegionGrid {
         mask
     }
 
+    /// The px whose centres each of the detectors saw.
+    #[must_use]
+    pub fn covered_by_each(&self, seen: &[Vec<Level0Box>]) -> Mask {
+        let mut covered = Mask::from_fn(self.size.0, self.size.1, |_, _| true);
+        for boxes in seen {
+            covered.keep_within(&self.covered_by(boxes.iter().copied()));
+        }
+        covered
+    }
+
     /// The px whose centres lie in one of the regions.
     #[must_use]
     pub fn within(&self, regions: &[DrawnRegion<Level0Px>]) -> Mask {
@@ -160,6 +170,14 @@ pub struct Sources<'a> {
     pub slide_key: u64,
 }
 
+/// The px of the grid that are tissue and `analysed`.
+#[must_use]
+pub fn tissue_seen(tissue: &TissueMask, grid: &RegionGrid, analysed: &Mask) -> Mask {
+    let mut seen = grid.tissue(tissue);
+    seen.keep_within(analysed);
+    seen
+}
+
 /// All regions of a slide. Each cell notes the smallest one it lies in, each
 /// region its cells and how much of it was seen.
 #[must_use]
@@ -174,13 +192,9 @@ pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell])
             *slide_key,
         ));
     }
-    let mut analysed = Mask::from_fn(grid.size.0, grid.size.1, |_, _| true);
-    for boxes in &sources.seen {
-        analysed.keep_within(&grid.covered_by(boxes.iter().copied()));
-    }
+    let analysed = grid.covered_by_each(&sources.seen);
     if let Some(dense) = &rules.dense {
-        let mut ground = grid.tissue(tissue);
-        ground.keep_within(&analysed);
+        let ground = tissue_seen(tissue, grid, &analysed);
         regions.extend(dense_regions(cells, dense, grid, &ground, &rules.region, *slide_key));
     }
     for region in &mut regions {

@@ -14,6 +14,7 @@ use crate::{
     desk::{Committer, LedgerError, LedgerHead, LockError, Origin},
     error::JobError,
     events::{Event, Tally, Watch},
+    features::merged_again,
     job::{JobEnd, refuse_own_files},
     name_list::NameList,
     options::{Phase, RunOptions},
@@ -162,7 +163,7 @@ impl Kept {
         let options = &self.head.origin.options;
         let floor = self.head.score_floor;
         let options =
-            RunOptions { keep_raw: Some(true), raw_floor: Some(floor), ..wanted.clone().or(options.clone()) };
+            RunOptions { keep_raw: Some(true), raw_floor: Some(floor), ..merged_again(wanted, options)? };
         let recipe = Recipe::of_ledger(&self.head, options, &self.account.device, machine)?;
         let lowest = recipe.settings.merging.score_floor(&recipe.maker.models);
         if lowest < floor {

@@ -20,6 +20,7 @@ use crate::{
     checks::{fraction, nearest, one_of, within, word},
     defaults::Defaults,
     error::JobError,
+    features::WantedFeatures,
     filter,
     fuse_rule::FuseRule,
     models::{ModelSet, SetModel},
@@ -63,6 +64,8 @@ pub struct MergeRules {
     pub dense: Option<Dense>,
     /// Settings for cleaning and outlining regions.
     pub region: RegionSettings,
+    /// Further columns of the cells.
+    pub features: WantedFeatures,
 }
 
 /// Definition of a dense area: one with many cells.
@@ -110,6 +113,7 @@ impl MergeRules {
                 ("--region-min-um2", options.region_min_um2),
                 ("--region-simplify-um", options.region_simplify_um),
             ])?,
+            features: WantedFeatures::new(options)?,
         })
     }
 
@@ -144,6 +148,7 @@ impl MergeRules {
             region_hole_um2: Some(self.region.largest_hole_um2),
             region_min_um2: Some(self.region.least_area_um2),
             region_simplify_um: Some(self.region.simplify_um),
+            features: listed(self.features.words()),
             ..RunOptions::default()
         }
     }
@@ -193,6 +198,7 @@ impl MergeRules {
             region_classes: Arc::new(self.region_classes(models)?),
             dense: dense.transpose()?,
             region: self.region,
+            features: self.features,
         })
     }
 
@@ -292,7 +298,7 @@ impl MergeRules {
     pub fn result_relevant(&self, models: &ModelSet) -> Vec<(&'static str, String)> {
         let RegionSettings { closing_um, opening_um, largest_hole_um2, least_area_um2, simplify_um } =
             self.region;
-        vec![
+        let always = vec![
             ("class_names", models.joined(|model| class_names(&model.terms))),
             ("min_score", models.joined(|model| self.overall_score(&model.terms).to_string())),
             ("class_score", models.joined(|model| class_pairs(&self.class_scores(&model.terms)).join(","))),
@@ -314,7 +320,11 @@ impl MergeRules {
                      least {least_area_um2} µm², outline {simplify_um} µm"
                 ),
             ),
-        ]
+        ];
+        // Of tables with further columns alone: the others are what they were without them.
+        let features = self.features.words();
+        let features = (!features.is_empty()).then(|| ("features", features.join(",")));
+        always.into_iter().chain(features).collect()
     }
 
     /// Fusion in words; empty for a single detector.
@@ -367,6 +377,8 @@ pub struct SlideRules {
     pub dense: Option<DenseOf>,
     /// Settings for cleaning and outlining regions.
     pub region: RegionSettings,
+    /// Further columns of the cells.
+    pub features: WantedFeatures,
 }
 
 /// Rules by which the detections of one model become cells.

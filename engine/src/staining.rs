@@ -11,6 +11,7 @@ use crate::{
     checks::{parsed, within},
     defaults::Defaults,
     error::JobError,
+    features::WantedFeatures,
     options::RunOptions,
     stain_set::StainSet,
 };
@@ -64,7 +65,7 @@ const RING_UM: std::ops::RangeInclusive<f64> = 0.5..=20.0;
 impl Staining {
     /// Checks what was asked for; `None` if no stain is measured.
     pub(crate) fn new(options: &RunOptions) -> Result<Option<Self>, JobError> {
-        let set = options.stains.unwrap_or_default();
+        let set = WantedFeatures::new(options)?.stain;
         refuse_unmeasured(options, set)?;
         if set == StainSet::HDab {
             let vectors = options.stain_vectors.as_deref().map(|text| parsed("--stain-vectors", text));

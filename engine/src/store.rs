@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use merger::{Region, TableContext};
+use merger::{Features, Region, TableContext};
 use serde::Serialize;
 use serde_json::Value;
 use tiler::{Band, Survey};
@@ -16,6 +16,7 @@ use dataset::{
 use crate::{
     answer::{SlideAnswer, class_counts, named_counts},
     error::JobError,
+    features::WantedFeatures,
     made_with::MadeWith,
     models::ModelSet,
     pictures,
@@ -193,14 +194,15 @@ impl Maker {
             slide_id: of.id.to_string(),
             mpp: of.survey.scale.mpp,
             class_names: self.rules.class_names.clone(),
-            with_dab: of.with_dab,
             provenance: self.provenance(of, analysis)?,
         };
         let (folder, id) = (dataset.staged(of.id), of.id);
         // Regions first: cells name them.
         let regions = merger::stage_regions(&folder, &dataset.regions(id), &answer.regions, &context);
         let regions = regions.map_err(JobError::output)?;
-        let cells = merger::stage_cells(&folder, &dataset.cells(id), &mut answer.cells, &context);
+        let WantedFeatures { shape, texture, .. } = self.rules.features;
+        let features = Features { neighbours: answer.ground.take(), shape, texture, dab: of.with_dab };
+        let cells = merger::stage_cells(&folder, &dataset.cells(id), &mut answer.cells, &context, &features);
         let cells = cells.map_err(JobError::output)?;
         Ok([regions, cells].map(|(written, table)| (written.rows, table)))
     }

@@ -7,6 +7,7 @@ use wsi_types::{ClassId, Level0Box, Level0Point, Score};
 
 use crate::id::{MAX_ID, id_from, next_id};
 use crate::stain::StainOd;
+use crate::texture::Texture;
 
 /// One object, counted once.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Cell {
     pub outline: Option<Box<[Level0Point]>>,
     /// Stains of the detection that stands for it, when the run measures stains.
     pub stains: Option<StainOd>,
+    /// Texture of the same detection, when the run measures it.
+    pub texture: Option<Box<Texture>>,
     /// The best other class that some window gave it.
     pub runner_up: Option<(ClassId, Score)>,
     /// Raw detections that are this object, at least 1.
@@ -66,6 +69,7 @@ impl Cell {
             centroid: bbox.center(),
             outline: None,
             stains: None,
+            texture: None,
             runner_up: None,
             n_merged: 1,
             score_min: score,

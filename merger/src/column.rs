@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, StringAr
 use arrow_schema::{DataType, Field, Fields, Schema};
 use wsi_types::{Level0Box, Level0Point};
 
-use crate::{geoparquet::TableContext, id::whole_numbers, wkb};
+use crate::{feature::Feature, id::whole_numbers, wkb};
 
 /// A row of a table as it is read back: [`CellRow`](crate::CellRow) or [`RegionRow`](crate::RegionRow).
 pub trait StoredRow: Default + Sized + 'static {
@@ -26,9 +26,9 @@ pub struct Column<R: StoredRow> {
     pub(crate) name: &'static str,
     pub(crate) kind: DataType,
     pub(crate) nullable: bool,
+    /// Feature that it belongs to; `None` for those that every table has.
+    pub(crate) feature: Option<Feature>,
     pub(crate) about: &'static str,
-    /// `true` if a table has it; tables of runs that did not ask for it stay as they were without it.
-    pub(crate) is_in: fn(&TableContext) -> bool,
     pub(crate) fill: fn(&R::Block<'_>) -> ArrayRef,
     /// Puts the values into as many rows; `None` when they are of another type.
     pub(crate) read: fn(&dyn Array, &mut [R]) -> Option<()>,
@@ -43,7 +43,7 @@ impl<R: StoredRow> Column<R> {
         fill: fn(&R::Block<'_>) -> ArrayRef,
         read: fn(&dyn Array, &mut [R]) -> Option<()>,
     ) -> Self {
-        Self { name, kind, nullable: false, about, is_in: |_| true, fill, read }
+        Self { name, kind, nullable: false, feature: None, about, fill, read }
     }
 
     /// The same column with gaps allowed.
@@ -51,9 +51,14 @@ impl<R: StoredRow> Column<R> {
         Self { nullable: true, ..self }
     }
 
-    /// The same column in some tables alone, which may have gaps.
-    pub(crate) fn only_in(self, is_in: fn(&TableContext) -> bool) -> Self {
-        Self { nullable: true, is_in, ..self }
+    /// The same column, only in tables with a feature: readers of others find it empty.
+    pub(crate) fn only_with(self, feature: Feature) -> Self {
+        Self { feature: Some(feature), ..self.or_null() }
+    }
+
+    /// `true` if it is in tables with these features.
+    pub(crate) fn is_in(&self, features: &[Feature]) -> bool {
+        self.feature.is_none_or(|feature| features.contains(&feature))
     }
 
     fn field(&self) -> Field {
@@ -65,10 +70,12 @@ impl<R: StoredRow> Column<R> {
     }
 }
 
-/// The columns that a table of `R` can have.
+/// The columns that every table of `R` has.
 #[must_use]
 pub fn schema_of<R: StoredRow>() -> Schema {
-    schema_from(&R::columns())
+    let mut columns = R::columns();
+    columns.retain(|column| column.is_in(&[]));
+    schema_from(&columns)
 }
 
 /// The schema of a table with these columns.
@@ -100,6 +107,7 @@ fn type_in_words(kind: &DataType) -> String {
         DataType::UInt16 => "uint16".into(),
         DataType::UInt32 => "uint32".into(),
         DataType::UInt64 => "uint64".into(),
+        DataType::Int32 => "int32".into(),
         DataType::Int64 => "int64".into(),
         DataType::Float32 => "float32".into(),
         DataType::Float64 => "float64".into(),

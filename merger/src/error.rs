@@ -38,6 +38,9 @@ pub enum MergeError {
         /// Columns and rows of the map.
         map: (u32, u32),
     },
+    /// A cell lies nowhere: our own fault.
+    #[error("cannot find the neighbours of a cell at {} × {} µm: expected a place on the slide", .0[0], .0[1])]
+    Centroid([f64; 2]),
     /// A stored record of raw detections is damaged or of another version:
     /// run the window again.
     #[error("cannot read stored detections: {0}")]

@@ -36,8 +36,6 @@ pub struct TableContext {
     pub mpp: Mpp,
     /// Names of the model's classes.
     pub class_names: ClassNames,
-    /// `true` if the table of cells has columns of DAB.
-    pub with_dab: bool,
     /// Further facts about the file's making, in this order, under the key `slidemill`: slide and model
     /// hashes, settings, version, coverage. They must not differ between two runs over the same input.
     pub provenance: Vec<(String, serde_json::Value)>,

@@ -8,6 +8,7 @@ mod cells_table;
 mod class_names;
 mod column;
 mod error;
+mod feature;
 mod files;
 pub mod filters;
 pub mod fusion;
@@ -20,6 +21,7 @@ pub mod merge;
 pub mod morphology;
 pub mod mosaic;
 mod near;
+pub mod neighbours;
 pub mod outline;
 mod outline_grid;
 pub mod place;
@@ -35,6 +37,7 @@ mod slabs;
 pub mod stain;
 #[cfg(test)]
 mod testing;
+pub mod texture;
 pub mod wkb;
 
 pub use border::Border;
@@ -43,11 +46,13 @@ pub use cells_table::{CellRow, stage_cells, write_cells};
 pub use class_names::ClassNames;
 pub use column::{Column, StoredRow, columns_as_markdown, schema_of};
 pub use error::MergeError;
+pub use feature::{Feature, Features};
 pub use filters::CellFilter;
 pub use geoparquet::{GeometryColumn, ROWS_PER_GROUP, TableContext, WriteReport, corner_fields, covering};
 pub use layout::Layout;
 pub use merge::{CellMerger, MergeReport, WindowOutcome};
 pub use mosaic::Mosaic;
+pub use neighbours::{Ground, Neighbours};
 pub use outline::PlacedOutline;
 pub use outline_grid::OUTLINE_STEP_PX;
 pub use place::{RawCell, Sighting, place};
@@ -61,6 +66,7 @@ pub use regions_table::{RegionRow, stage_regions, write_regions};
 pub use seam_audit::{SeamAudit, audit_seams};
 pub use settings::{MergeSettings, Method, Metric, PerClass, UnseenCut};
 pub use stain::{ColourDeconvolution, StainOd};
+pub use texture::Texture;
 
 /// Reads the cells of a slide back.
 pub type CellReader = TableReader<CellRow>;

@@ -117,6 +117,12 @@ impl Mask {
         self.bits.count()
     }
 
+    /// Pixels of a row that are in, from `columns.start` to before `columns.end`; both may lie past its end.
+    pub(crate) fn area_of_row(&self, row: usize, columns: Range<usize>) -> u64 {
+        let width = self.width();
+        self.bits.count_in(row, &(columns.start.min(width)..columns.end.min(width)))
+    }
+
     /// Adds the inside of `ring` (even-odd): pixels whose centre it holds.
     pub fn paint(&mut self, ring: &[Level0Point]) {
         self.paint_rings(&[ring]);

@@ -24,6 +24,11 @@ pub struct Shape {
     pub max_diam_um: f64,
     /// The least distance between two parallel lines that enclose it.
     pub min_diam_um: f64,
+    /// Long over short axis of the ellipse with the same second moments: 1 for a circle.
+    pub elongation: f64,
+    /// Direction of that long axis, degrees from the x axis (to the right) towards the y axis (down), from 0 to below 180.
+    /// `None` where all directions are alike, as in circles and squares.
+    pub orientation_deg: Option<f64>,
 }
 
 impl Shape {
@@ -39,14 +44,17 @@ impl Shape {
             return None;
         }
         let um = mpp.get();
+        let moments = SecondMoments::of(ring);
         Some(Self {
             area_um2: area * um * um,
             perimeter_um: perimeter * um,
             circularity: (4.0 * std::f64::consts::PI * area / (perimeter * perimeter)).min(1.0),
             solidity: (area / hull_area).min(1.0),
-            eccentricity: eccentricity(ring),
+            eccentricity: moments.eccentricity(),
             max_diam_um: 2.0 * enclosing_radius(&hull) * um,
             min_diam_um: min_width(&hull) * um,
+            elongation: moments.elongation(),
+            orientation_deg: moments.orientation_deg(),
         })
     }
 }
@@ -171,21 +179,61 @@ impl Circle {
     }
 }
 
-/// Eccentricity from the second moments of the area inside the ring (Green's theorem).
-fn eccentricity(ring: &[Level0Point]) -> f64 {
-    let Some(centre) = crate::geometry::ring_centroid(ring) else { return 0.0 };
-    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
-    for (p, q) in edges(ring) {
-        let (p, q) = (p - centre, q - centre);
-        let cross = p.cross(q);
-        xx += cross * (p.x * p.x + p.x * q.x + q.x * q.x);
-        yy += cross * (p.y * p.y + p.y * q.y + q.y * q.y);
-        xy += cross * (2.0 * p.x * p.y + p.x * q.y + q.x * p.y + 2.0 * q.x * q.y);
+/// Second moments of the area inside a ring around its centre (Green's theorem), times a common factor.
+#[derive(Debug, Clone, Copy)]
+struct SecondMoments {
+    xx: f64,
+    yy: f64,
+    xy: f64,
+}
+
+impl SecondMoments {
+    fn of(ring: &[Level0Point]) -> Self {
+        let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+        let centre = crate::geometry::ring_centroid(ring).unwrap_or_default();
+        for (p, q) in edges(ring) {
+            let (p, q) = (p - centre, q - centre);
+            let cross = p.cross(q);
+            xx += cross * (p.x * p.x + p.x * q.x + q.x * q.x);
+            yy += cross * (p.y * p.y + p.y * q.y + q.y * q.y);
+            xy += cross * (2.0 * p.x * p.y + p.x * q.y + q.x * p.y + 2.0 * q.x * q.y);
+        }
+        // Rings that run the other way have moments below 0.
+        Self { xx: xx.abs(), yy: yy.abs(), xy: xy / 2.0 * if xx + yy < 0.0 { -1.0 } else { 1.0 } }
     }
-    let (xx, yy, xy) = (xx.abs(), yy.abs(), xy / 2.0);
-    let spread = ((xx - yy) * (xx - yy) + 4.0 * xy * xy).sqrt();
-    let (large, small) = (xx + yy + spread, xx + yy - spread);
-    if large > 0.0 { (1.0 - small / large).max(0.0).sqrt() } else { 0.0 }
+
+    /// Difference of the moments along the long and the short axis.
+    fn spread(&self) -> f64 {
+        ((self.xx - self.yy) * (self.xx - self.yy) + 4.0 * self.xy * self.xy).sqrt()
+    }
+
+    /// Twice the moments along the long and the short axis.
+    fn along_axes(&self) -> (f64, f64) {
+        let (sum, spread) = (self.xx + self.yy, self.spread());
+        (sum + spread, sum - spread)
+    }
+
+    fn eccentricity(&self) -> f64 {
+        let (large, small) = self.along_axes();
+        if large > 0.0 { (1.0 - small / large).max(0.0).sqrt() } else { 0.0 }
+    }
+
+    fn elongation(&self) -> f64 {
+        let (large, small) = self.along_axes();
+        // Rounding may leave less than nothing of the short axis of a sliver.
+        (large / small.max(large * f64::EPSILON)).sqrt()
+    }
+
+    fn orientation_deg(&self) -> Option<f64> {
+        /// Share of the moments that rounding can make of nothing.
+        const ROUNDING: f64 = 1e-9;
+        if self.spread() <= ROUNDING * (self.xx + self.yy) {
+            return None;
+        }
+        let degrees = (0.5 * (2.0 * self.xy).atan2(self.xx - self.yy)).to_degrees();
+        // As the table has it: rounding may not make 180 of it.
+        Some(f64::from(degrees.rem_euclid(180.0) as f32 % 180.0))
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +268,40 @@ mod tests {
         close(shape.eccentricity, 0.8, 1e-4);
         close(shape.max_diam_um, 40.0, 1e-3);
         close(shape.min_diam_um, 24.0, 1e-3);
+    }
+
+    #[test]
+    fn the_long_axis_of_a_turned_ellipse_is_found_in_either_direction_of_the_ring() {
+        let mpp = Mpp::new(0.5).unwrap();
+        for degrees in [0.0_f64, 17.0, 89.0, 90.0, 91.0, 135.0, 179.0] {
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            let turned = polygon(500, 30.0, 12.0).into_iter().map(|corner| {
+                let (x, y) = (corner.x - 5e4, corner.y - 9e4);
+                Level0Point::new(5e4 + x * cos - y * sin, 9e4 + x * sin + y * cos)
+            });
+            let turned: Vec<Level0Point> = turned.collect();
+            let other_way: Vec<Level0Point> = turned.iter().rev().copied().collect();
+            for ring in [turned, other_way] {
+                let shape = Shape::of(&ring, mpp).unwrap();
+                close(shape.elongation, 2.5, 1e-3);
+                let off = shape.orientation_deg.unwrap() - degrees;
+                close(off - 180.0 * (off / 180.0).round(), 0.0, 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn circles_and_squares_have_no_direction() {
+        let mpp = Mpp::new(1.0).unwrap();
+        let square = ring(&[(0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (0.0, 4.0)]);
+        for round in [square, polygon(64, 9.0, 9.0)] {
+            let shape = Shape::of(&round, mpp).unwrap();
+            assert_eq!(shape.orientation_deg, None);
+            close(shape.elongation, 1.0, 1e-6);
+        }
+        let flat = Shape::of(&ring(&[(0.0, 0.0), (8.0, 0.0), (8.0, 2.0), (0.0, 2.0)]), mpp).unwrap();
+        close(flat.elongation, 4.0, 1e-9);
+        assert_eq!(flat.orientation_deg, Some(0.0));
     }
 
     #[test]

@@ -7,19 +7,22 @@ use crate::layout::{PlannedWindow, touched};
 use crate::outline::PlacedOutline;
 use crate::sides::Sides;
 use crate::stain::StainOd;
+use crate::texture::Texture;
 
-/// A detection as the model gave it, and the stains measured of its pixels.
+/// A detection as the model gave it, and what was measured of its pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sighting {
     /// The detection, in window px.
     pub detection: Detection,
     /// Its stains, when the run measures them.
     pub stains: Option<StainOd>,
+    /// Its texture, when the run measures it.
+    pub texture: Option<Box<Texture>>,
 }
 
 impl From<Detection> for Sighting {
     fn from(detection: Detection) -> Self {
-        Self { detection, stains: None }
+        Self { detection, stains: None, texture: None }
     }
 }
 
@@ -36,6 +39,8 @@ pub struct RawCell {
     pub outline: Option<Box<PlacedOutline>>,
     /// Its stains, when the run measures them.
     pub stains: Option<StainOd>,
+    /// Its texture, when the run measures it.
+    pub texture: Option<Box<Texture>>,
     /// The window that saw it.
     pub window: WindowIndex,
     /// The inner borders of that window that its box touches: there the object
@@ -44,10 +49,10 @@ pub struct RawCell {
 }
 
 impl RawCell {
-    /// Moves it out of a list that is dropped soon: the list keeps a copy without its outline, the only part
-    /// that is costly to copy.
+    /// Moves it out of a list that is dropped soon: the list keeps a copy without its outline and texture, the only parts
+    /// that are costly to copy.
     pub(crate) fn lift(&mut self) -> Self {
-        Self { outline: self.outline.take(), ..*self }
+        Self { outline: self.outline.take(), texture: self.texture.take(), ..*self }
     }
 }
 
@@ -76,7 +81,7 @@ pub fn place(
     class: ClassId,
     border_px: f64,
 ) -> Result<RawCell, Unplaceable> {
-    let Sighting { detection, stains } = seen.into();
+    let Sighting { detection, stains, texture } = seen.into();
     let full = level0_box_from_window(&window.placement, &detection.bbox);
     if !is_finite(&full) {
         return Err(Unplaceable::NotFinite);
@@ -91,6 +96,7 @@ pub fn place(
         score: detection.score,
         outline: detection.outline.and_then(|ring| PlacedOutline::new(window.placement, ring)).map(Box::new),
         stains,
+        texture,
         window: window.index,
         cut: touched(window, &bbox, border_px),
     })

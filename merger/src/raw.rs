@@ -7,11 +7,12 @@
 //! | bytes | content |
 //! | --- | --- |
 //! | 1 | version, 3; 4 where DAB was measured |
-//! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more, 3 a class map |
+//! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more, 3 a class map, 4 and 5 as 1 and 2, with textures |
 //! | 4 | detector and window, as [`WindowKey::to_bits`] |
 //! | to the end, failed | reason, as UTF-8 |
 //! | to the end, detections, each | box as 4 × f32 (window px), class u16 (in the list of its model), score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
 //! | the same, of version 4 | hematoxylin, eosin, DAB and DAB of the ring, 4 × f32, in the place of the two |
+//! | with textures, after each | contrast, homogeneity, entropy, correlation, and standard deviation, p10 and p90 of hematoxylin and of eosin, 10 × f32 (NaN: not measured) |
 //! | 4 and 4, class map | places per row, rows |
 //! | to the end, class map, each run | class u16 (65535: none), number of places u32 |
 
@@ -21,6 +22,7 @@ use crate::MergeError;
 use crate::merge::WindowOutcome;
 use crate::place::Sighting;
 use crate::stain::StainOd;
+use crate::texture::{PairMeasures, Spread, Texture};
 
 const VERSION: u8 = 3;
 /// Records of H&E stay as they were before there was DAB.
@@ -29,10 +31,14 @@ const FAILED: u8 = 0;
 const DETECTIONS: u8 = 1;
 const FULL: u8 = 2;
 const MAP: u8 = 3;
+const TEXTURED: u8 = 4;
+const FULL_TEXTURED: u8 = 5;
 /// No model has a class of this number: it has at most so many, from 0 on.
 const NO_CLASS: u16 = u16::MAX;
 /// A point of an outline.
 const POINT_BYTES: usize = 8;
+/// Values of a texture.
+const TEXTURE_VALUES: usize = 10;
 
 /// Appends the record of one window to `out`.
 pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u8>) {
@@ -40,7 +46,9 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
     out.push(if with_dab { VERSION_WITH_DAB } else { VERSION });
     out.push(match outcome {
         WindowOutcome::Failed(_) | WindowOutcome::Unread(_) => FAILED,
+        WindowOutcome::Detections(all) if has_textures(all) => TEXTURED,
         WindowOutcome::Detections(_) => DETECTIONS,
+        WindowOutcome::Full(all) if has_textures(all) => FULL_TEXTURED,
         WindowOutcome::Full(_) => FULL,
         WindowOutcome::Map(_) => MAP,
     });
@@ -48,7 +56,13 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
     match outcome {
         WindowOutcome::Failed(reason) | WindowOutcome::Unread(reason) => out.extend(reason.as_bytes()),
         WindowOutcome::Detections(all) | WindowOutcome::Full(all) => {
-            all.iter().for_each(|seen| put_sighting(out, seen, with_dab));
+            let textured = has_textures(all);
+            for seen in all {
+                put_sighting(out, seen, with_dab);
+                if textured {
+                    put_texture(out, seen.texture.as_deref());
+                }
+            }
         }
         WindowOutcome::Map(map) => put_map(out, map),
     }
@@ -62,6 +76,22 @@ fn has_dab(outcome: &WindowOutcome) -> bool {
         }
         WindowOutcome::Failed(_) | WindowOutcome::Unread(_) | WindowOutcome::Map(_) => false,
     }
+}
+
+fn has_textures(all: &[Sighting]) -> bool {
+    all.iter().any(|seen| seen.texture.is_some())
+}
+
+fn put_texture(out: &mut Vec<u8>, texture: Option<&Texture>) {
+    let values = texture.map_or([f32::NAN; TEXTURE_VALUES], |texture| {
+        let Texture { pairs, hematoxylin, eosin } = texture;
+        let [contrast, homogeneity, entropy, correlation] = pairs.map_or([f32::NAN; 4], |pairs| {
+            [pairs.contrast, pairs.homogeneity, pairs.entropy, pairs.correlation]
+        });
+        let [h, e] = [hematoxylin, eosin];
+        [contrast, homogeneity, entropy, correlation, h.sd, h.p10, h.p90, e.sd, e.p10, e.p90]
+    });
+    values.iter().for_each(|value| out.extend(value.to_le_bytes()));
 }
 
 fn put_map(out: &mut Vec<u8>, map: &ClassMap) {
@@ -116,10 +146,12 @@ pub fn decode_window(record: &[u8]) -> Result<(WindowKey, WindowOutcome), MergeE
     let window = WindowKey::from_bits(reader.u32()?);
     let outcome = match kind {
         FAILED => WindowOutcome::Failed(reader.text()?),
-        DETECTIONS => WindowOutcome::Detections(reader.detections()?),
-        FULL => WindowOutcome::Full(reader.detections()?),
+        DETECTIONS => WindowOutcome::Detections(reader.detections(false)?),
+        FULL => WindowOutcome::Full(reader.detections(false)?),
+        TEXTURED => WindowOutcome::Detections(reader.detections(true)?),
+        FULL_TEXTURED => WindowOutcome::Full(reader.detections(true)?),
         MAP => WindowOutcome::Map(reader.map()?),
-        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0 to 3"))),
+        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0 to 5"))),
     };
     Ok((window, outcome))
 }
@@ -156,10 +188,12 @@ impl Reader<'_> {
         String::from_utf8(self.rest.to_vec()).map_err(|_| damaged("a reason is not UTF-8".into()))
     }
 
-    fn detections(&mut self) -> Result<Vec<Sighting>, MergeError> {
+    fn detections(&mut self, textured: bool) -> Result<Vec<Sighting>, MergeError> {
         let mut detections = Vec::new();
         while !self.rest.is_empty() {
-            detections.push(self.sighting()?);
+            let seen = self.sighting()?;
+            let texture = if textured { self.texture()? } else { None };
+            detections.push(Sighting { texture, ..seen });
         }
         Ok(detections)
     }
@@ -191,7 +225,20 @@ impl Reader<'_> {
             outline.push(self.point()?);
         }
         let outline = (points > 0).then(|| outline.into_boxed_slice());
-        Ok(Sighting { detection: Detection { bbox, class, score, outline }, stains })
+        Ok(Sighting { detection: Detection { bbox, class, score, outline }, stains, texture: None })
+    }
+
+    fn texture(&mut self) -> Result<Option<Box<Texture>>, MergeError> {
+        let mut values = [0.0; TEXTURE_VALUES];
+        for value in &mut values {
+            *value = self.f32()?;
+        }
+        let [contrast, homogeneity, entropy, correlation, ref spreads @ ..] = values;
+        let pairs = PairMeasures { contrast, homogeneity, entropy, correlation };
+        let [hematoxylin, eosin] =
+            [0, 3].map(|at| Spread { sd: spreads[at], p10: spreads[at + 1], p90: spreads[at + 2] });
+        let texture = Texture { pairs: (!contrast.is_nan()).then_some(pairs), hematoxylin, eosin };
+        Ok((!hematoxylin.sd.is_nan()).then(|| Box::new(texture)))
     }
 
     fn stains(&mut self) -> Result<Option<StainOd>, MergeError> {
@@ -230,14 +277,33 @@ mod tests {
         ]
     }
 
+    fn texture() -> impl Strategy<Value = Option<Texture>> {
+        let spread =
+            || proptest::array::uniform3(0.0_f32..2.0).prop_map(|[sd, p10, p90]| Spread { sd, p10, p90 });
+        let pairs = proptest::array::uniform4(0.0_f32..2.0).prop_map(
+            |[contrast, homogeneity, entropy, correlation]| PairMeasures {
+                contrast,
+                homogeneity,
+                entropy,
+                correlation,
+            },
+        );
+        let texture = (proptest::option::of(pairs), spread(), spread());
+        proptest::option::of(texture.prop_map(|(pairs, hematoxylin, eosin)| Texture {
+            pairs,
+            hematoxylin,
+            eosin,
+        }))
+    }
+
     fn sighting() -> impl Strategy<Value = Sighting> {
         let point = || {
             (any::<i16>(), any::<i16>())
                 .prop_map(|(x, y)| WindowPoint::new(f32::from(x) / 7.0, f32::from(y) / 3.0))
         };
         let outline = proptest::option::of(proptest::collection::vec(point(), 1..5));
-        (point(), point(), 0.0_f32..=1.0, any::<u16>(), outline, stains()).prop_map(
-            |(min, max, score, class, outline, stains)| Sighting {
+        (point(), point(), 0.0_f32..=1.0, any::<u16>(), outline, stains(), texture()).prop_map(
+            |(min, max, score, class, outline, stains, texture)| Sighting {
                 detection: Detection {
                     bbox: WindowBox::new(min, max),
                     class: ModelClass(class),
@@ -245,6 +311,7 @@ mod tests {
                     outline: outline.map(Vec::into_boxed_slice),
                 },
                 stains,
+                texture: texture.map(Box::new),
             },
         )
     }
@@ -290,7 +357,7 @@ mod tests {
         }
 
         #[test]
-        fn noise_never_panics(kind in 0..5_u8, noise in proptest::collection::vec(any::<u8>(), 0..120)) {
+        fn noise_never_panics(kind in 0..7_u8, noise in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = decode_window(&[&[VERSION, kind][..], &noise].concat());
             let _ = decode_window(&[&[VERSION_WITH_DAB, kind][..], &noise].concat());
             prop_assert!(decode_window(&[&[VERSION_WITH_DAB + 1, kind][..], &noise].concat()).is_err());

@@ -42,7 +42,7 @@ impl MaskFrame {
         (self.origin + euclid::vec2(point.x * x, point.y * y)).min(self.slide_end)
     }
 
-    fn mask_from_level0(&self, point: Level0Point) -> Level0Point {
+    pub(crate) fn mask_from_level0(&self, point: Level0Point) -> Level0Point {
         let (x, y) = self.level0_per_px;
         let off = point - self.origin;
         Level0Point::new(off.x / x, off.y / y)
@@ -300,7 +300,7 @@ pub fn density_mask(
 }
 
 /// Smallest share of a disc that is taken as seen.
-const LEAST_SEEN: f64 = 0.25;
+pub(crate) const LEAST_SEEN: f64 = 0.25;
 
 /// Sums along the rows of a picture of whole numbers, so that the sum of a span is found in one step.
 struct RowSums {
@@ -350,32 +350,47 @@ impl RowSums {
 }
 
 /// A disc of whole px around the middle of one.
-struct Disc {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Disc {
     /// Px to each side of the middle, for the middle row and each below it.
     halves: Vec<usize>,
 }
 
 impl Disc {
-    fn new(radius: f64) -> Self {
+    pub(crate) fn new(radius: f64) -> Self {
         let rows = 0..=radius.floor() as usize;
         let halves = rows.map(|dy| (radius * radius - (dy * dy) as f64).max(0.0).sqrt() as usize);
         Self { halves: halves.collect() }
     }
 
-    fn px(&self) -> usize {
+    pub(crate) fn px(&self) -> usize {
         let rows = self.halves.iter().enumerate();
         rows.map(|(dy, half)| (2 * half + 1) * if dy == 0 { 1 } else { 2 }).sum()
     }
 
     /// The sum over the disc around px (x, y).
     fn sum(&self, sums: &RowSums, x: usize, y: usize) -> u32 {
+        self.spans(x, y, sums.rows()).map(|(row, span)| sums.within(row, span.start, span.end)).sum()
+    }
+
+    /// `true` if the disc around px (x, y) does not reach past a mask.
+    pub(crate) fn fits_into(&self, mask: &Mask, x: usize, y: usize) -> bool {
         let reach = self.halves.len() - 1;
-        let rows = y.saturating_sub(reach)..(y + reach + 1).min(sums.rows());
-        let in_row = |row: usize| {
+        x >= reach && y >= reach && x + reach < mask.width() && y + reach < mask.height()
+    }
+
+    /// The px of a mask in the disc around px (x, y).
+    pub(crate) fn area_in(&self, mask: &Mask, x: usize, y: usize) -> u64 {
+        self.spans(x, y, mask.height()).map(|(row, span)| mask.area_of_row(row, span)).sum()
+    }
+
+    /// The px of each row, of `height`, in the disc around px (x, y); they may lie past its end.
+    fn spans(&self, x: usize, y: usize, height: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let reach = self.halves.len() - 1;
+        (y.saturating_sub(reach)..(y + reach + 1).min(height)).map(move |row| {
             let half = self.halves[row.abs_diff(y)];
-            sums.within(row, x.saturating_sub(half), x + half + 1)
-        };
-        rows.map(in_row).sum()
+            (row, x.saturating_sub(half)..x + half + 1)
+        })
     }
 }
 
@@ -664,6 +679,7 @@ mod tests {
             score: Score::new(score).unwrap(),
             outline: None,
             stains: None,
+            texture: None,
             window: wsi_types::WindowIndex(0),
             cut: crate::sides::Sides::NONE,
         };

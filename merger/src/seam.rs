@@ -679,6 +679,7 @@ fn assemble(cluster: &Cluster<'_>, bbox: Level0Box, score: Score, coverage: &Cov
         centroid,
         outline,
         stains: best.stains,
+        texture: best.texture.clone(),
         runner_up: runner_up(best.class, cluster.all()),
         n_merged: u16::try_from(cluster.keepers.len() + cluster.others.len()).unwrap_or(u16::MAX),
         score_min,

@@ -1,5 +1,7 @@
 //! Amount of each dye in a pixel: colour deconvolution.
 
+use std::ops::Range;
+
 use wsi_types::{Absorption, Detection, Rgb, StainVectors, WindowPx};
 
 use crate::mask::first_pixel_from;
@@ -180,17 +182,9 @@ struct WindowPixels<'a> {
 
 impl WindowPixels<'_> {
     fn inside(self, detection: &Detection) -> Vec<Rgb> {
-        let mut inside = Vec::new();
-        let mut crossings = Vec::new();
-        for row in self.rows_of(detection, 0.0) {
-            crossings_at(detection, row as f64 + 0.5, &mut crossings);
-            for ends in crossings.chunks_exact(2) {
-                let (from, to) =
-                    (first_pixel_from(ends[0], self.width), first_pixel_from(ends[1], self.width));
-                inside.extend(&self.rows[row * self.width..][from..to]);
-            }
-        }
-        inside
+        let spans = spans_inside(detection, self.width, self.rows.len() / self.width.max(1));
+        let rows = spans.into_iter().flat_map(|(row, columns)| &self.rows[row * self.width..][columns]);
+        rows.copied().collect()
     }
 
     /// Pixels that are not inside and lie at most `reach` px from the outline.
@@ -212,7 +206,7 @@ impl WindowPixels<'_> {
     }
 
     /// Rows whose middle lies at most `reach` px above or below the box.
-    fn rows_of(self, detection: &Detection, reach: f64) -> std::ops::Range<usize> {
+    fn rows_of(self, detection: &Detection, reach: f64) -> Range<usize> {
         let height = self.rows.len() / self.width.max(1);
         let bbox = detection.bbox.cast::<f64>();
         let [top, bottom] = [(bbox.min.y - reach - 0.5).ceil(), (bbox.max.y + reach + 0.5).floor()]
@@ -274,6 +268,25 @@ fn ellipse_at(detection: &Detection, more: f64, y: f64) -> Option<[f64; 2]> {
         let half = radius.width * (1.0 - off * off).sqrt();
         [centre.x - half, centre.x + half]
     })
+}
+
+/// The px of a window inside a detection, by row: those with their centre in its outline, or in the ellipse inscribed in its
+/// box.
+pub(crate) fn spans_inside(detection: &Detection, width: usize, height: usize) -> Vec<(usize, Range<usize>)> {
+    let bbox = detection.bbox.cast::<f64>();
+    let [top, bottom] =
+        [(bbox.min.y - 0.5).ceil(), (bbox.max.y + 0.5).floor()].map(|y| (y.max(0.0) as usize).min(height));
+    let mut spans = Vec::new();
+    let mut crossings = Vec::new();
+    for row in top..bottom {
+        crossings_at(detection, row as f64 + 0.5, &mut crossings);
+        spans.extend(
+            crossings
+                .chunks_exact(2)
+                .map(|ends| (row, first_pixel_from(ends[0], width)..first_pixel_from(ends[1], width))),
+        );
+    }
+    spans
 }
 
 /// Crossings of the outline of `detection`, or of the ellipse in its box, with the line at `y`, ascending;

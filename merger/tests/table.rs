@@ -14,8 +14,8 @@ use arrow_array::types::{Float32Type, Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use merger::{
-    Cell, CellReader, CellRow, MergeError, ROWS_PER_GROUP, ReadSettings, RegionRow, StainOd, TableContext,
-    columns_as_markdown, schema_of, write_cells,
+    Cell, CellReader, CellRow, Features, Ground, MaskFrame, MergeError, ROWS_PER_GROUP, ReadSettings,
+    RegionRow, StainOd, TableContext, columns_as_markdown, schema_of, stage_cells, write_cells,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -30,7 +30,6 @@ fn context() -> TableContext {
         slide_id: "site A/001 „ü“".into(),
         mpp: Mpp::new(0.2527).unwrap(),
         class_names: ["tumour", "stroma"].map(String::from).into_iter().collect(),
-        with_dab: true,
         provenance: vec![("zeta".into(), 1.into()), ("alpha".into(), "β".into())],
     }
 }
@@ -65,6 +64,7 @@ fn cells(count: u32) -> Vec<Cell> {
                 centroid: bbox.center(),
                 outline: (index % 5 == 0).then(|| diamond.into()),
                 stains: stains(index),
+                texture: None,
                 runner_up: (index % 7 == 0).then_some((ClassId(1), score)),
                 n_merged: (index % 4) as u16 + 1,
                 score_min: score,
@@ -83,7 +83,9 @@ fn cells(count: u32) -> Vec<Cell> {
 fn written(cells: &mut [Cell]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("part-0.parquet");
-    let report = write_cells(&path, cells, &context()).unwrap();
+    let features = Features { dab: true, ..Features::default() };
+    let (report, staged) = stage_cells(folder.path(), &path, cells, &context(), &features).unwrap();
+    staged.put_in_place_for_now().unwrap();
     assert_eq!(report.rows, cells.len() as u64);
     assert_eq!(report.bytes, std::fs::metadata(&path).unwrap().len());
     assert_eq!(report.row_groups, cells.len().div_ceil(ROWS_PER_GROUP));
@@ -232,8 +234,50 @@ fn no_cells_are_an_empty_table_with_all_columns() {
     let (_folder, path) = written(&mut []);
     let file = std::fs::File::open(&path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    assert_eq!(reader.schema().fields().len(), schema_of::<CellRow>().fields().len());
+    assert_eq!(reader.schema().fields().len(), schema_of::<CellRow>().fields().len() + 2, "and those of DAB");
     assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
+}
+
+/// All slides of a dataset have the same columns, be there cells on them or not.
+#[test]
+fn features_are_columns_of_the_tables_that_were_asked_for_them() {
+    for mut cells in [cells(3000), Vec::new()] {
+        let (_plain, path) = written(&mut cells);
+        let plain = CellReader::open(&path, ReadSettings::default()).unwrap().next();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part-0.parquet");
+        let features = Features { neighbours: Some(ground()), shape: true, texture: true, dab: true };
+        let staged = stage_cells(folder.path(), &path, &mut cells, &context(), &features).unwrap().1;
+        staged.put_in_place_for_now().unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let columns = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema().fields().len();
+        assert_eq!(columns, schema_of::<CellRow>().fields().len() + 22);
+        let with_features = CellReader::open(&path, ReadSettings::default()).unwrap().next();
+        let Some((plain, with_features)) = plain.zip(with_features) else { continue };
+        for (plain, with_features) in plain.unwrap().into_iter().zip(with_features.unwrap()) {
+            assert_eq!((plain.n_50um, plain.n_by_class_50um.len(), plain.nn1_um), (None, 0, None));
+            assert_eq!(with_features.n_by_class_50um.len(), 3);
+            assert_eq!(with_features.n_50um, Some(with_features.n_by_class_50um.iter().sum()));
+            assert!(with_features.nn1_um <= with_features.nn5_um && with_features.delaunay_degree.is_some());
+            assert!(
+                with_features.local_density_mm2 > Some(0.0) && with_features.clustering_entropy.is_some()
+            );
+            assert_eq!(with_features.elongation.is_some(), plain.perimeter_um.is_some());
+            assert_eq!((plain.elongation, plain.nucleus_orientation_deg), (None, None));
+            assert_eq!(with_features.cell_id, plain.cell_id);
+        }
+    }
+}
+
+/// A slide that was analysed as a whole.
+fn ground() -> Ground {
+    let frame = MaskFrame {
+        origin: Level0Point::zero(),
+        level0_per_px: (400.0, 400.0),
+        mpp: Mpp::new(0.2527).unwrap(),
+        slide_end: Level0Point::new(96_000.0, 80_000.0),
+    };
+    Ground::new(merger::mask::Mask::from_fn(240, 200, |_, _| true), frame)
 }
 
 #[test]

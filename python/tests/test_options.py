@@ -43,6 +43,7 @@ def test_defaults_are_the_commands():
 def test_values_reach_the_command_as_they_were_meant():
     settings = slidemill.settings(
         stains=True,
+        features=["neighbours"],
         class_score={"tumour": 0.4, "stroma": 0.3},
         filter={"area_um2": (10, 500), "solidity": (0.8, None)},
         map_range=(-5, 4095.5),
@@ -54,6 +55,7 @@ def test_values_reach_the_command_as_they_were_meant():
     )
     assert settings["stains"] is True
     assert slidemill.settings(stains="h-dab", dab_ring_um=4)["stains"] == "h-dab"
+    assert settings["features"] == ["neighbours"]
     assert sorted(settings["class_score"]) == ["stroma=0.3", "tumour=0.4"]
     assert settings["filter"] == ["area_um2=10..500", "solidity=0.8.."]
     assert settings["map_range"] == "-5:4095.5"

@@ -11,8 +11,9 @@ use super::{
     support::{accounts, python, run, slidemill, small_slide, stderr},
 };
 
-/// Settings of the runs: small windows, and measures to read.
-const SETTINGS: [&str; 6] = ["--window", "512", "--threads", "2", "--measure", "neuroendocrine-who-2019"];
+/// Settings of the runs: small windows, and measures and columns to read.
+const SETTINGS: [&str; 8] =
+    ["--window", "512", "--threads", "2", "--measure", "neuroendocrine-who-2019", "--features", "neighbours"];
 
 /// A folder with `slide.svs`, `slides`, `results` of both of them, and the exports that the pages read.
 struct Workplace {

@@ -38,7 +38,6 @@ fn cells_come_back_in_the_order_of_their_rows_and_one_by_one() {
         slide_id: "s1".into(),
         mpp: Mpp::new(0.25).unwrap(),
         class_names: ClassNames::new(names.clone()),
-        with_dab: false,
         provenance: Vec::new(),
     };
     write_cells(&path, &mut cells, &context).unwrap();

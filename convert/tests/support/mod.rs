@@ -32,7 +32,6 @@ pub(crate) fn write_tables(folder: &Path, cells: &mut [Cell]) {
         slide_id: SLIDE_ID.to_owned(),
         mpp: Mpp::new(MPP).unwrap(),
         class_names: CLASSES.iter().map(|&name| name.to_owned()).collect(),
-        with_dab: false,
         provenance: Vec::new(),
     };
     write_cells(&folder.join("cells.parquet"), cells, &context).unwrap();

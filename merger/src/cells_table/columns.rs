@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, Float32Builder, ListBuilder, UInt32Builder};
+use arrow_array::builder::{BinaryBuilder, Float32Builder, Int32Builder, ListBuilder, UInt32Builder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type};
+use arrow_array::types::{Float32Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type};
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, Float32Array, Float64Array, Int64Array,
     PrimitiveArray, UInt8Array, UInt16Array,
@@ -18,14 +18,19 @@ use crate::column::{
     Column, StoredRow, boxes, f32s, f32s_or_null, f64s, lists, numbers, numbers_or_null, polygons,
     repeated_text, same_text, texts, whole, whole_or_null,
 };
+use crate::feature::Feature;
 use crate::geometry::box_area;
 use crate::geoparquet::{TableContext, corner_fields, covering};
 use crate::morphology::Shape;
+use crate::neighbours::{Around, Neighbourhood};
+use crate::texture::Texture;
 use crate::wkb::{polygon_of_box, put_polygon};
 
 /// One row: a cell and the values computed from it.
 pub struct Row<'a> {
     pub(super) cell: &'a Cell,
+    /// Its neighbours, if the table has them.
+    pub(super) around: Option<Around<'a>>,
     pub(super) shape: Option<Shape>,
 }
 
@@ -67,6 +72,16 @@ impl Block<'_> {
         Arc::new(Float32Array::from_iter_values(self.rows.iter().map(|row| value(row.cell).get())))
     }
 
+    /// A column of measures of neighbours.
+    fn around(&self, value: impl Fn(&Neighbourhood) -> Option<f32>) -> ArrayRef {
+        self.maybe::<Float32Type>(|row| value(row.around?.measures))
+    }
+
+    /// A column of measures of texture.
+    fn texture(&self, value: impl Fn(&Texture) -> Option<f32>) -> ArrayRef {
+        self.maybe::<Float32Type>(|row| value(row.cell.texture.as_deref()?))
+    }
+
     fn um(&self) -> f64 {
         self.context.mpp.get()
     }
@@ -77,7 +92,7 @@ impl StoredRow for CellRow {
     const TABLE: &'static str = "the cell table";
 
     fn columns() -> Vec<Column<Self>> {
-        use DataType::{Binary, Float32, Float64, Int64, UInt8, UInt16, UInt32};
+        use DataType::{Binary, Float32, Float64, Int32, Int64, UInt8, UInt16, UInt32};
         vec![
             Column::<Self>::new(
                 "cell_id",
@@ -239,7 +254,7 @@ impl StoredRow for CellRow {
                 |block| block.maybe_f32(|row| row.cell.stains?.dab().map(f64::from)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.dab_od = value),
             )
-            .only_in(|context| context.with_dab),
+            .only_with(Feature::Dab),
             Column::<Self>::new(
                 "dab_ring_od",
                 Float32,
@@ -247,7 +262,7 @@ impl StoredRow for CellRow {
                 |block| block.maybe_f32(|row| row.cell.stains?.dab_ring().map(f64::from)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.dab_ring_od = value),
             )
-            .only_in(|context| context.with_dab),
+            .only_with(Feature::Dab),
             Column::<Self>::new(
                 "width_um",
                 Float32,
@@ -382,8 +397,192 @@ impl StoredRow for CellRow {
                 |array, rows| f32s_or_null(array, rows, |row, value| row.runner_up_score = value),
             )
             .or_null(),
+            Column::<Self>::new(
+                "nn1_um",
+                Float32,
+                "with neighbours: from the centroid to the nearest other, µm",
+                |block| block.around(|around| around.nearest_um),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.nn1_um = value),
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "nn5_um",
+                Float32,
+                "with neighbours: to the fifth nearest, µm",
+                |block| block.around(|around| around.fifth_um),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.nn5_um = value),
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "n_50um",
+                Int32,
+                "with neighbours: other cells at most 50 µm away",
+                |block| block.maybe::<Int32Type>(|row| Some(row.around?.measures.near.cast_signed())),
+                |array, rows| counts_or_null(array, rows, |row, count| row.n_50um = count),
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "n_by_class_50um",
+                DataType::List(Arc::new(Field::new("item", Int32, false))),
+                "with neighbours: those by class, in the order of `class_id`",
+                near_by_class,
+                |array, rows| {
+                    lists::<Int32Type, _>(array, rows, |row, counts| {
+                        row.n_by_class_50um = counts.into_iter().map(i32::cast_unsigned).collect();
+                    })
+                },
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "local_density_mm2",
+                Float32,
+                "with neighbours: cells at most 100 µm away, itself included, per mm² of the tissue there that was analysed",
+                |block| block.around(|around| Some(around.per_mm2)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.local_density_mm2 = value),
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "delaunay_degree",
+                Int32,
+                "with neighbours: sides up to 50 µm of the Delaunay triangulation of all centroids that end at it",
+                |block| block.maybe::<Int32Type>(|row| Some(row.around?.measures.sides.cast_signed())),
+                |array, rows| counts_or_null(array, rows, |row, count| row.delaunay_degree = count),
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "delaunay_mean_um",
+                Float32,
+                "with neighbours: mean length of those, µm",
+                |block| block.around(|around| around.mean_side_um),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.delaunay_mean_um = value),
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "clustering_entropy",
+                Float32,
+                "with neighbours: entropy of the classes of the 10 nearest, in nats; 0 where all are of one class",
+                |block| block.around(|around| around.class_entropy),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.clustering_entropy = value),
+            )
+            .only_with(Feature::Neighbours),
+            Column::<Self>::new(
+                "nucleus_orientation_deg",
+                Float32,
+                "with shape: direction of the long axis of the outline, from x (right) towards y (down), 0 to 180°",
+                |block| block.maybe_f32(|row| row.shape?.orientation_deg),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.nucleus_orientation_deg = value),
+            )
+            .only_with(Feature::Shape),
+            Column::<Self>::new(
+                "elongation",
+                Float32,
+                "with shape: long over short axis of the ellipse with the outline's second moments, 1 for a circle",
+                |block| block.shape(|shape| shape.elongation),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.elongation = value),
+            )
+            .only_with(Feature::Shape),
+            Column::<Self>::new(
+                "glcm_contrast",
+                Float32,
+                "with texture: contrast of neighbouring pixels in 16 levels of hematoxylin, 0 for an even grey",
+                |block| block.texture(|texture| Some(texture.pairs?.contrast)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_contrast = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "glcm_homogeneity",
+                Float32,
+                "with texture: the same of homogeneity, 1 for an even grey",
+                |block| block.texture(|texture| Some(texture.pairs?.homogeneity)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_homogeneity = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "glcm_entropy",
+                Float32,
+                "with texture: the same of entropy, in nats; 0 for an even grey",
+                |block| block.texture(|texture| Some(texture.pairs?.entropy)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_entropy = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "glcm_correlation",
+                Float32,
+                "with texture: the same of correlation, 1 for an even grey",
+                |block| block.texture(|texture| Some(texture.pairs?.correlation)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_correlation = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "hematoxylin_od_sd",
+                Float32,
+                "with texture: standard deviation of the optical density of hematoxylin inside",
+                |block| block.texture(|texture| Some(texture.hematoxylin.sd)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od_sd = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "hematoxylin_od_p10",
+                Float32,
+                "with texture: the density of hematoxylin that a tenth of the pixels are below",
+                |block| block.texture(|texture| Some(texture.hematoxylin.p10)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od_p10 = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "hematoxylin_od_p90",
+                Float32,
+                "with texture: the density of hematoxylin that a tenth of the pixels are above",
+                |block| block.texture(|texture| Some(texture.hematoxylin.p90)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od_p90 = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "eosin_od_sd",
+                Float32,
+                "with texture: standard deviation of the optical density of eosin inside",
+                |block| block.texture(|texture| Some(texture.eosin.sd)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od_sd = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "eosin_od_p10",
+                Float32,
+                "with texture: the density of eosin that a tenth of the pixels are below",
+                |block| block.texture(|texture| Some(texture.eosin.p10)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od_p10 = value),
+            )
+            .only_with(Feature::Texture),
+            Column::<Self>::new(
+                "eosin_od_p90",
+                Float32,
+                "with texture: the density of eosin that a tenth of the pixels are above",
+                |block| block.texture(|texture| Some(texture.eosin.p90)),
+                |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od_p90 = value),
+            )
+            .only_with(Feature::Texture),
         ]
     }
+}
+
+/// Puts counts with gaps into rows.
+fn counts_or_null(
+    array: &dyn Array,
+    rows: &mut [CellRow],
+    put: impl Fn(&mut CellRow, Option<u32>),
+) -> Option<()> {
+    numbers_or_null::<Int32Type, _>(array, rows, |row, count| put(row, count.map(i32::cast_unsigned)))
+}
+
+fn near_by_class(block: &Block<'_>) -> ArrayRef {
+    let item = Field::new("item", DataType::Int32, false);
+    let mut lists = ListBuilder::new(Int32Builder::new()).with_field(item);
+    for row in block.rows {
+        let counts = row.around.map_or(&[][..], |around| around.near_by_class);
+        counts.iter().for_each(|count| lists.values().append_value(count.cast_signed()));
+        lists.append(row.around.is_some());
+    }
+    Arc::new(lists.finish())
 }
 
 fn class_names(block: &Block<'_>) -> ArrayRef {

@@ -73,6 +73,46 @@ pub struct CellRow {
     pub detector_scores: Option<Vec<Option<f32>>>,
     /// The score of `runner_up_class`.
     pub runner_up_score: Option<f32>,
+    /// Distance to the nearest other centroid. This and the next are `None` in tables without neighbours.
+    pub nn1_um: Option<f32>,
+    /// Distance to the fifth nearest.
+    pub nn5_um: Option<f32>,
+    /// Other cells at most 50 µm away.
+    pub n_50um: Option<u32>,
+    /// Those by class; empty in tables without neighbours.
+    pub n_by_class_50um: Vec<u32>,
+    /// Cells at most 100 µm away per mm² of analysed tissue there.
+    pub local_density_mm2: Option<f32>,
+    /// Sides of the Delaunay triangulation up to 50 µm.
+    pub delaunay_degree: Option<u32>,
+    /// Their mean length.
+    pub delaunay_mean_um: Option<f32>,
+    /// Entropy of the classes of the 10 nearest, nats.
+    pub clustering_entropy: Option<f32>,
+    /// Direction of the outline's long axis. This and the next are `None` in tables without shape.
+    pub nucleus_orientation_deg: Option<f32>,
+    /// Long over short axis of the outline.
+    pub elongation: Option<f32>,
+    /// Contrast of pairs of grey levels. This and all below are `None` in tables without texture.
+    pub glcm_contrast: Option<f32>,
+    /// Homogeneity of these.
+    pub glcm_homogeneity: Option<f32>,
+    /// Entropy of these, nats.
+    pub glcm_entropy: Option<f32>,
+    /// Correlation of these.
+    pub glcm_correlation: Option<f32>,
+    /// Standard deviation of hematoxylin inside.
+    pub hematoxylin_od_sd: Option<f32>,
+    /// The density that a tenth of the pixels are below.
+    pub hematoxylin_od_p10: Option<f32>,
+    /// The density that a tenth of the pixels are above.
+    pub hematoxylin_od_p90: Option<f32>,
+    /// Standard deviation of eosin inside.
+    pub eosin_od_sd: Option<f32>,
+    /// The density that a tenth of the pixels are below.
+    pub eosin_od_p10: Option<f32>,
+    /// The density that a tenth of the pixels are above.
+    pub eosin_od_p90: Option<f32>,
 }
 
 impl Default for CellRow {
@@ -111,6 +151,26 @@ impl Default for CellRow {
             distance_um: None,
             detector_scores: None,
             runner_up_score: None,
+            nn1_um: None,
+            nn5_um: None,
+            n_50um: None,
+            n_by_class_50um: Vec::new(),
+            local_density_mm2: None,
+            delaunay_degree: None,
+            delaunay_mean_um: None,
+            clustering_entropy: None,
+            nucleus_orientation_deg: None,
+            elongation: None,
+            glcm_contrast: None,
+            glcm_homogeneity: None,
+            glcm_entropy: None,
+            glcm_correlation: None,
+            hematoxylin_od_sd: None,
+            hematoxylin_od_p10: None,
+            hematoxylin_od_p90: None,
+            eosin_od_sd: None,
+            eosin_od_p10: None,
+            eosin_od_p90: None,
         }
     }
 }

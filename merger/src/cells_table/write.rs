@@ -13,13 +13,15 @@ use super::columns::{Block, Row};
 use super::row::CellRow;
 use crate::MergeError;
 use crate::cell::{Cell, content_order, settle_ids};
-use crate::column::{Column, StoredRow as _, schema_from};
+use crate::column::{StoredRow as _, schema_from};
+use crate::feature::Features;
 use crate::files::{put_in_place, stage};
 use crate::geoparquet::{
     ROWS_PER_GROUP, TableContext, WriteReport, bounds, corners_json, encode_error, hilbert_key, key_values,
     properties, with_geo,
 };
 use crate::morphology::Shape;
+use crate::neighbours::{Around, Neighbours, Place};
 use crate::outline_grid::{OUTLINE_STEP_PX, round_outlines};
 
 /// Number of rows turned into columns at a time: they stay in the cache while every column goes over them.
@@ -38,36 +40,41 @@ pub fn write_cells(
     cells: &mut [Cell],
     context: &TableContext,
 ) -> Result<WriteReport, MergeError> {
-    stage_cells(folder_of(path), path, cells, context).and_then(put_in_place)
+    stage_cells(folder_of(path), path, cells, context, &Features::default()).and_then(put_in_place)
 }
 
-/// As [`write_cells`], but leaves the table in `folder`, on the same file system, until it is [put in
-/// place](whole_file::put_in_place).
+/// As [`write_cells`], but with the columns of some `features`, and leaves the table in `folder`, on the same file system,
+/// until it is [put in place](whole_file::put_in_place).
 ///
 /// # Errors
 ///
-/// As [`write_cells`].
+/// As [`write_cells`], and [`MergeError::Centroid`].
 pub fn stage_cells(
     folder: &Path,
     path: &Path,
     cells: &mut [Cell],
     context: &TableContext,
+    features: &Features,
 ) -> Result<(WriteReport, Staged), MergeError> {
     settle_ids(cells);
     round_outlines(cells);
     let order = hilbert_order(cells);
     let metadata = file_metadata(cells, &order, context);
-    let columns: Vec<Column<CellRow>> =
-        CellRow::columns().into_iter().filter(|column| (column.is_in)(context)).collect();
+    let mut columns = CellRow::columns();
+    columns.retain(|column| column.is_in(&features.list()));
     let schema = Arc::new(with_geo(schema_from(&columns), &metadata));
     let names = names_in_use(cells, context);
+    let neighbours = neighbours_of(cells, &order, names.len(), context, features)?;
     stage(folder, path, |out| {
         let mut writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties(&schema, metadata)))
             .map_err(|error| encode_error(error, path))?;
         let mut rows = Vec::with_capacity(ROWS_PER_BLOCK);
-        for block in order.chunks(ROWS_PER_BLOCK) {
+        for (block, first) in order.chunks(ROWS_PER_BLOCK).zip((0..).step_by(ROWS_PER_BLOCK)) {
             rows.clear();
-            rows.extend(block.iter().map(|&index| row(&cells[index as usize], context)));
+            rows.extend(block.iter().zip(first..).map(|(&index, place)| {
+                let around = neighbours.as_ref().and_then(|neighbours| neighbours.around(place));
+                row(&cells[index as usize], around, context)
+            }));
             let block = Block { rows: &rows, context, class_names: &names };
             let arrays = columns.iter().map(|column| (column.fill)(&block)).collect();
             let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
@@ -79,8 +86,23 @@ pub fn stage_cells(
     })
 }
 
-fn row<'a>(cell: &'a Cell, context: &TableContext) -> Row<'a> {
-    Row { cell, shape: cell.outline.as_deref().and_then(|ring| Shape::of(ring, context.mpp)) }
+fn row<'a>(cell: &'a Cell, around: Option<Around<'a>>, context: &TableContext) -> Row<'a> {
+    Row { cell, around, shape: cell.outline.as_deref().and_then(|ring| Shape::of(ring, context.mpp)) }
+}
+
+/// Neighbours of the cells, in the order of the table, if it has them.
+fn neighbours_of(
+    cells: &[Cell],
+    order: &[u32],
+    classes: usize,
+    context: &TableContext,
+    features: &Features,
+) -> Result<Option<Neighbours>, MergeError> {
+    let Some(ground) = &features.neighbours else { return Ok(None) };
+    let in_order = order.iter().map(|&index| &cells[index as usize]);
+    let places: Vec<Place> =
+        in_order.map(|cell| Place { centroid: cell.centroid, class: cell.class }).collect();
+    Neighbours::new(&places, context.mpp, classes, ground).map(Some)
 }
 
 /// Names of all classes up to the largest that occurs.

@@ -46,6 +46,8 @@ class Options(TypedDict, total=False):
     """With stains="h-dab": "0.65,0.7,0.29/0.27,0.57,0.78" (hematoxylin, DAB) or "estimate"."""
     dab_ring_um: float
     """With stains="h-dab": width of the ring around each nucleus in which DAB is measured, µm."""
+    features: Sequence[str] | str
+    """Further columns of the cells: neighbours, shape, texture, stain."""
     min_score: float
     """Lowest score of a cell, 0 to 1."""
     class_score: Mapping[str, float] | str

@@ -135,7 +135,6 @@ fn write_results(out: &Path, cells: u64) {
         slide_id: id.to_string(),
         mpp: Mpp::new(0.5).unwrap(),
         class_names: ["nucleus".to_owned()].into_iter().collect(),
-        with_dab: false,
         provenance: Vec::new(),
     };
     let table = dataset.cells(&id);
@@ -168,6 +167,7 @@ fn cell(number: u64) -> Cell {
         centroid: bbox.center(),
         outline: None,
         stains: None,
+        texture: None,
         runner_up: None,
         n_merged: 1,
         score_min: Score::new(0.5).unwrap(),
