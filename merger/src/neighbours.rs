@@ -3,38 +3,24 @@
 //! All cells of a slide are measured together, each from an index in the order of place. Memory beside the cells: 30 bytes
 //! per cell for the index, 50 and 4 per class for what is measured, and, while it is made, some 150 for the triangulation.
 
+mod definitions;
 mod grid;
 mod ground;
 mod mesh;
 mod nearest;
 
-use wsi_types::{ClassId, Level0Point, Mpp};
+use wsi_types::Mpp;
 
-pub use self::ground::Ground;
+pub use self::{
+    definitions::{COMPARED, DENSITY_UM, LONGEST_SIDE_UM, NEAR_UM, Place},
+    ground::Ground,
+};
 use self::{
     grid::{Entry, Grid},
     mesh::sides,
     nearest::Nearest,
 };
 use crate::MergeError;
-
-/// Radius in which neighbours are counted, µm.
-pub const NEAR_UM: f64 = 50.0;
-/// Radius in which density is measured, µm.
-pub const DENSITY_UM: f64 = 100.0;
-/// Longest side of the triangulation that joins two neighbours, µm.
-pub const LONGEST_SIDE_UM: f64 = 50.0;
-/// Number of nearest neighbours whose classes are compared.
-pub const COMPARED: usize = 10;
-
-/// A cell as its neighbours see it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    /// Its centroid, in level-0 px.
-    pub centroid: Level0Point,
-    /// Its class.
-    pub class: ClassId,
-}
 
 /// Measures of the cells around one, which is never its own neighbour.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

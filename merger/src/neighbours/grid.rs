@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wsi_types::{ClassId, Mpp};
 
-use super::Place;
+use super::definitions::Place;
 use crate::MergeError;
 
 /// A cell in the grid.

@@ -2,7 +2,7 @@
 
 use wsi_types::Level0Point;
 
-use super::DENSITY_UM;
+use super::definitions::DENSITY_UM;
 use crate::{
     mask::Mask,
     regions::{Disc, LEAST_SEEN, MaskFrame},

@@ -6,7 +6,7 @@
 use spade::{DelaunayTriangulation, HasPosition, Point2, Triangulation};
 
 use super::{
-    LONGEST_SIDE_UM,
+    definitions::LONGEST_SIDE_UM,
     grid::{Entry, Grid},
 };
 use crate::MergeError;

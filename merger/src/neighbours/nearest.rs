@@ -3,7 +3,7 @@
 use wsi_types::ClassId;
 
 use super::{
-    COMPARED, NEAR_UM,
+    definitions::{COMPARED, NEAR_UM},
     grid::{Entry, Grid},
 };
 
