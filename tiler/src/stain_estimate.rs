@@ -119,11 +119,9 @@ fn least_direction(mut matrix: [Absorption; 3]) -> Absorption {
         for row in &mut matrix {
             rotate(row, (p, q), (sine, cosine));
         }
-        for column in 0..3 {
-            let (first, second) = (matrix[p][column], matrix[q][column]);
-            matrix[p][column] = cosine * first - sine * second;
-            matrix[q][column] = sine * first + cosine * second;
-        }
+        let (first, second) = (matrix[p], matrix[q]);
+        matrix[p] = minus(scaled(first, cosine), scaled(second, sine));
+        matrix[q] = plus(scaled(first, sine), scaled(second, cosine));
         for row in &mut vectors {
             rotate(row, (p, q), (sine, cosine));
         }
