@@ -23,6 +23,7 @@ use crate::{
     args,
     dataset::{Dataset, SlideId},
     exit::Failure,
+    slide_files::slide_names,
 };
 
 /// Reads annotation files, all with the same settings.
@@ -219,43 +220,6 @@ pub fn picture_name(path: &Path) -> String {
     let generic = matches!(stem(&own), "image" | "img" | "picture" | "slide" | "tile");
     let folder = path.parent().filter(|folder| generic && folder.file_name().is_some());
     folder.unwrap_or(path).to_string_lossy().into_owned()
-}
-
-/// Paths that slides were read from, by slide id: of copies the first, of a slide that was moved the last. Empty if the
-/// dataset came without its private folder.
-///
-/// # Errors
-///
-/// An input failure when the list exists and cannot be read.
-pub(crate) fn slide_names<T: serde::de::DeserializeOwned + AsRef<Path>>(
-    dataset: &Dataset,
-) -> anyhow::Result<BTreeMap<String, T>> {
-    let mut names = BTreeMap::<String, T>::new();
-    for (id, path) in slide_paths(dataset)? {
-        if names.get(&id).is_none_or(|earlier| !earlier.as_ref().exists()) {
-            names.insert(id, path);
-        }
-    }
-    Ok(names)
-}
-
-/// All ids with all paths that their slides were read from, in the order they were noted.
-///
-/// # Errors
-///
-/// An input failure when the list exists and cannot be read.
-pub(crate) fn slide_paths<T: serde::de::DeserializeOwned>(
-    dataset: &Dataset,
-) -> anyhow::Result<Vec<(String, T)>> {
-    let path = dataset.names();
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let broken = |error: csv::Error| {
-        Failure::input(format!("the list of slides cannot be read: {error}: {}", path.display()))
-    };
-    let mut reader = csv::Reader::from_path(&path).map_err(broken)?;
-    reader.deserialize::<(String, T)>().collect::<Result<_, _>>().map_err(broken)
 }
 
 /// Turns an error into a usage failure if the request was wrong, and into an input failure if a file was;

@@ -458,18 +458,24 @@ pub struct Status {
 ///
 /// It needs no network, and is for a screen, a phone or paper: what is to be looked at,
 /// the cohort as a table, then each slide with its picture, density, coverage and
-/// charts. Above 50 slides these are on pages of their own, in OUT/report. It holds no
+/// charts. Above 25 slides these are on pages of their own, in OUT/report. It holds no
 /// file name and no label.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill report results --private\n  \
+    slidemill report results --print\n  \
     slidemill report results --measure neuroendocrine-who-2019")]
 pub struct Report {
     /// Folder of the dataset
     pub out: PathBuf,
-    /// Also write a report that says the names of the files, for you alone, to
-    /// OUT/.slidemill/report.html
+    /// Also write a report that says the names of the files and what slide lists say of
+    /// slides, such as the patient, for you alone, to OUT/.slidemill/report.html
     #[arg(long)]
     pub private: bool,
+    /// Also write a page for paper of each slide, one sheet of A4 or Letter, to
+    /// OUT/report/print, and of the private report to OUT/.slidemill/report/print. From
+    /// then on they are written with the report; remove that folder to have none
+    #[arg(long)]
+    pub print: bool,
     /// Measures to make of the cells: hot spots, indices and grades, as a TOML file
     /// (docs/measures.md), or neuroendocrine-who-2019. OUT keeps it, and makes them
     /// again whenever the report is made
@@ -489,7 +495,8 @@ pub struct Report {
 pub struct Cohort {
     /// Folder of the dataset
     pub out: PathBuf,
-    /// Columns whose values are groups; without this patient and group, where they are there
+    /// Columns whose values are groups; without this patient and group, where they are there.
+    /// Bands of a column of numbers: age:50:65
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub by: Vec<String>,
     /// Columns that say how slides were made, which counts should not depend on; without

@@ -25,6 +25,8 @@ mod inputs;
 mod limits;
 #[path = "night/notebook.rs"]
 mod notebook;
+#[path = "night/paper.rs"]
+mod paper;
 #[path = "night/report.rs"]
 mod report;
 #[path = "night/shards.rs"]

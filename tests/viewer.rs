@@ -18,7 +18,8 @@ use dataset::{CellRow, Dataset, read_cells};
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use support::{
-    SMALL_WINDOWS, accounts, any_file, python, run, run_until, shared, slidemill, small_slide, stderr,
+    SMALL_WINDOWS, accounts, any_file, browser, python, run, run_until, shared, slidemill, small_slide,
+    stderr,
 };
 use wsi_types::{LevelIndex, RgbBuffer, TileId};
 
@@ -209,22 +210,6 @@ fn what_cannot_be_shown_is_said() {
     let words = String::from_utf8_lossy(&words);
     assert_eq!(status, 500);
     assert!(words.contains("slidemill verify"), "{words}");
-}
-
-/// Returns the place of Chromium, node and the packages that `cargo xtask test` fetches.
-fn browser() -> Option<PathBuf> {
-    let look = Path::new(env!("CARGO_MANIFEST_DIR")).join("viewer/tests/browser");
-    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-    let named = std::env::var_os("SLIDEMILL_TEST_BROWSER").map(PathBuf::from);
-    let browser = named.into_iter().chain(known.map(PathBuf::from)).find(|path| path.exists());
-    let node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
-    match browser {
-        Some(browser) if node && look.join("node_modules/playwright-core").exists() => Some(browser),
-        _ => {
-            eprintln!("SKIPPED: no Chromium, node or playwright-core; `cargo xtask test` fetches the latter");
-            None
-        }
-    }
 }
 
 /// Returns a browser's view of a page.
@@ -427,6 +412,41 @@ fn an_exported_folder_shows_the_same_from_a_disk() {
     for view in seen["views"].as_array().expect("views") {
         assert_eq!(view["classes"][0]["cells"], expected_count(&cells, view), "{view}");
     }
+}
+
+#[test]
+fn report_and_viewer_lead_to_each_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, _) = painted_dataset(folder.path());
+    let id = accounts(&out).remove(0).slide;
+    let report = |more: &[&str]| {
+        let output = slidemill().arg("report").arg(&out).args(more).output().expect("the command starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read_to_string(out.join("report.html")).expect("a report")
+    };
+    let html = report(&["--print"]);
+    let (link, print) = (format!("href=\"viewer/index.html#slide={id}\""), format!("report/print/{id}.html"));
+    assert!(html.contains(&format!("{link} hidden")), "only a server answers it: {html}");
+    assert!(html.contains(&format!("slidemill view . {id} --open")), "{html}");
+
+    let viewing = Viewing::start(&out, &[]);
+    let list = viewing.json("slides.json");
+    assert_eq!(list["report"], json!({"first": "report.html", "print": {id.as_str(): print}}));
+    for path in ["report.html", &print] {
+        assert_eq!(viewing.get(path), (200, fs::read(out.join(path)).expect("a page")), "{path}");
+    }
+    assert_eq!(viewing.json("viewer/slides.json"), list, "the report finds the viewer in its folder");
+    assert_eq!(viewing.get("report/print/none.html").0, 404);
+    assert_eq!(viewing.get("summary.csv").0, 404);
+
+    let to = out.join("viewer");
+    let exported = slidemill().arg("view").arg(&out).arg("--export").arg(&to).output().expect("it starts");
+    assert!(exported.status.success(), "{}", stderr(&exported));
+    let data = fs::read_to_string(to.join("data.js")).expect("the answers");
+    assert!(data.contains("\"../report.html\"") && data.contains(&format!("../{print}")), "{data}");
+    assert!(report(&[]).contains(&format!("{link}>")), "it lies there");
+    fs::write(to.join(format!("slide/{id}/cells.sha256")), "of other cells").expect("a file can be written");
+    assert!(report(&[]).contains(&format!("{link} hidden")), "a viewer of other cells is not linked");
 }
 
 #[test]

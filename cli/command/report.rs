@@ -1,9 +1,14 @@
 //! `slidemill report`: the report, the summaries and the manifest again, from what is under OUT.
 
 use dataset::{Dataset, Manifest};
-use report::{ReportError, SlideFiles};
+use report::{ReportError, ReportForm, want_print_pages};
 
-use crate::{annotations::slide_paths, args, exit::Exit, measure, slide_files::slide_files};
+use crate::{
+    args,
+    exit::Exit,
+    measure,
+    slide_files::{named_slide_files, slide_files},
+};
 
 /// Writes the report of all slides that have an account, the summaries and the manifest.
 ///
@@ -19,13 +24,24 @@ pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
     if let Some(definition) = measure::definition(args.measure.as_deref(), &dataset)? {
         definition.write(&dataset)?;
     }
-    let files = slide_files(&dataset);
-    report::write_overall(&dataset, &files)?;
+    let pages = args.print.then(|| want_print_pages(&dataset, ReportForm::Shared)).transpose()?;
+    report::write_overall(&dataset, &slide_files(&dataset))?;
     outln!("{}", dataset.report().display())?;
+    if let Some(folder) = pages {
+        outln!("{}", folder.display())?;
+    }
     if args.private {
-        let named: SlideFiles = slide_paths(&dataset)?.into_iter().collect();
-        outln!("{}", report::write_private_report(&dataset, &files, &named.names())?.display())?;
-        Manifest::write(&dataset)?;
+        private_report(args, &dataset)?;
     }
     Ok(Exit::Done)
+}
+
+fn private_report(args: &args::Report, dataset: &Dataset) -> anyhow::Result<()> {
+    let files = named_slide_files(dataset)?;
+    let pages = args.print.then(|| want_print_pages(dataset, ReportForm::Private)).transpose()?;
+    outln!("{}", report::write_private_report(dataset, &files)?.display())?;
+    if let Some(folder) = pages {
+        outln!("{}", folder.display())?;
+    }
+    Ok(Manifest::write(dataset)?)
 }

@@ -13,7 +13,7 @@ use dataset::{Dataset, NewFolder, SlideId, wording::counted};
 use engine::ByteSize;
 use serde_json::json;
 use viewer::{
-    Keyed, Pair, ShownSlide, Site,
+    Keyed, Pair, Report, ShownSlide, Site,
     http::{Answer, Loopback},
 };
 
@@ -22,9 +22,9 @@ use self::{
     shown::{id_of_content, shown_slides},
 };
 use crate::{
-    annotations::slide_names,
     args,
     exit::{Exit, Failure},
+    slide_files::slide_names,
     stdout::print,
 };
 
@@ -58,9 +58,9 @@ pub fn view(args: &args::View) -> anyhow::Result<Exit> {
         wanted.for_each(|slide| slide.facts["places"] = json!(places));
     }
     if let Some(folder) = &args.export {
-        return export(args, folder, slides, first.as_ref());
+        return export(args, folder, slides, first.as_ref(), &dataset);
     }
-    let site = Site::new(slides, first.map(String::from));
+    let site = Site::new(slides, first.map(String::from)).with_report(Report::served(dataset.root()));
     match &args.against {
         None => serve(args, site.watching(Box::new(night))),
         Some(other) => serve(args, compared(args, site, other, &paths)?),
@@ -125,6 +125,7 @@ fn export(
     folder: &Path,
     slides: Vec<ShownSlide>,
     only: Option<&SlideId>,
+    dataset: &Dataset,
 ) -> anyhow::Result<Exit> {
     let sharpest = args.from_mpp.unwrap_or(0.0);
     if !sharpest.is_finite() || sharpest < 0.0 {
@@ -132,7 +133,10 @@ fn export(
     }
     let slides = slides.into_iter().filter(|slide| only.is_none_or(|id| id.as_str() == slide.id));
     let slides = slides.map(|slide| ShownSlide { name: None, sharpest_mpp: sharpest, ..slide });
-    let site = Site::new(slides.collect(), only.map(|id| id.as_str().to_owned()));
+    let mut site = Site::new(slides.collect(), only.map(|id| id.as_str().to_owned()));
+    if is_viewer_of(folder, dataset) {
+        site = site.with_report(Report::above(dataset.root()));
+    }
     let new_folder = NewFolder::at(folder)?;
     let size = viewer::export::size(&site)?;
     let (bytes, files) = (ByteSize(size.bytes), counted(size.files as usize, "file"));
@@ -146,6 +150,14 @@ fn export(
         return Ok(Exit::Incomplete);
     }
     Ok(Exit::Done)
+}
+
+/// `true` for the folder of a dataset to which its report links.
+fn is_viewer_of(folder: &Path, dataset: &Dataset) -> bool {
+    let root = dataset.root().canonicalize();
+    let above = whole_file::folder_of(folder).canonicalize();
+    folder.file_name().is_some_and(|name| name == "viewer")
+        && matches!((root, above), (Ok(root), Ok(above)) if root == above)
 }
 
 /// Opens an address in the user's browser; if that fails, the printed address is there to be opened by hand.

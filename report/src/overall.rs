@@ -4,32 +4,32 @@ use dataset::{Dataset, Manifest};
 
 use crate::{
     error::ReportError,
-    measured::{measured_slides, remove_measures, write_measures},
-    night::{remove_private_report, remove_report, rewrite_private_report, write_report_with},
+    measured::{remove_measures, write_measures},
+    night::{Night, remove_private_report, remove_report},
     slide_files::SlideFiles,
     summary::write_summary,
 };
 
-/// Writes the summaries, the measures that the dataset asks for, the report and the private one if there is one, so that
-/// none is older than the others, and last the manifest of every file there is. `files` are those of the slides, for what the report shows at full
-/// size. Without an account there is nothing to report.
+/// Writes the summaries, the report, the private one if there is one, and the measures that the dataset asks for, so that
+/// none is older than the others, and last the manifest of every file there is. The cells of each slide are read once for
+/// report and measures. `files` are those of the slides, for what the report shows at full size. Without an account there is nothing to report.
 ///
 /// # Errors
 ///
 /// When an account cannot be read, or a file not be written.
 pub fn write_overall(dataset: &Dataset, files: &SlideFiles) -> Result<(), ReportError> {
     write_summary(dataset)?;
-    let measured = measured_slides(dataset)?;
-    match &measured {
-        Some(measured) => write_measures(dataset, measured)?,
-        None => remove_measures(dataset)?,
-    }
+    let night = Night::open(dataset, files)?;
     if dataset.read_accounts()?.is_empty() {
         remove_report(dataset)?;
         remove_private_report(dataset)?;
     } else {
-        write_report_with(dataset, files, measured.as_ref())?;
-        rewrite_private_report(dataset, files, measured.as_ref())?;
+        night.write_report()?;
+        night.rewrite_private_report()?;
+    }
+    match night.into_measured() {
+        Some(measured) => write_measures(dataset, &measured)?,
+        None => remove_measures(dataset)?,
     }
     Ok(Manifest::write(dataset)?)
 }

@@ -6,6 +6,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::chart::colour_rules;
 
 const STYLE: &str = include_str!("style.css");
+/// Sorts and filters tables, and shows links that only a server can answer; for the end of a page that has such.
+pub(crate) const SCRIPT: &str = include_str!("page.js");
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 

@@ -9,28 +9,37 @@ use std::{
 use dataset::RunAccount;
 use wsi_reader::{LinearMapping, MappingError, OpenOptions, Slide, content_id, full_content_id, open_with};
 
-use crate::file_names::FileNames;
+use crate::{cohort::SlideColumns, private_facts::PrivateFacts};
 
 /// Paths of the files of slides, by id; a slide may have lain at several. Without any, a report shows nothing at full
-/// size.
+/// size. With them goes what slide lists say of the slides, which a private report shows.
 #[derive(Debug, Clone, Default)]
-pub struct SlideFiles(BTreeMap<String, Vec<PathBuf>>);
+pub struct SlideFiles {
+    paths: BTreeMap<String, Vec<PathBuf>>,
+    columns: SlideColumns,
+}
 
 impl FromIterator<(String, PathBuf)> for SlideFiles {
     fn from_iter<T: IntoIterator<Item = (String, PathBuf)>>(lines: T) -> Self {
-        let mut files: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        let mut paths: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         for (id, path) in lines {
-            files.entry(id).or_default().push(path);
+            paths.entry(id).or_default().push(path);
         }
-        Self(files)
+        Self { paths, columns: SlideColumns::new() }
     }
 }
 
 impl SlideFiles {
-    /// Name of the file of each slide; all of them, in order, where it has copies or had other names.
+    /// The same files, with what slide lists say of the slides.
     #[must_use]
-    pub fn names(&self) -> FileNames {
-        self.0.iter().map(|(id, paths)| (id.clone(), file_names(paths).join(", "))).collect()
+    pub fn with_columns(self, columns: SlideColumns) -> Self {
+        Self { columns, ..self }
+    }
+
+    /// Names and columns for a private report; all names, in order, of a slide that has copies or had other names.
+    pub(crate) fn private_facts(&self) -> PrivateFacts {
+        let names = self.paths.iter().map(|(id, paths)| (id.clone(), file_names(paths).join(", ")));
+        PrivateFacts::new(names.collect(), self.columns.clone())
     }
 
     /// Opens the file that the results of an account were made from.
@@ -39,7 +48,7 @@ impl SlideFiles {
     ///
     /// The reason why there is none, without a path.
     pub(crate) fn open(&self, account: &RunAccount) -> Result<Arc<dyn Slide>, String> {
-        let paths = self.0.get(account.slide.as_str()).ok_or("it is not known here which file it is")?;
+        let paths = self.paths.get(account.slide.as_str()).ok_or("it is not known here which file it is")?;
         let there: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
         if there.is_empty() {
             return Err("its file is not where it was".to_owned());
@@ -108,7 +117,7 @@ mod tests {
     fn a_slide_with_copies_goes_by_all_names() {
         let paths = ["old/a.svs", "b.svs", "new/a.svs"].map(|path| ("s1".to_owned(), PathBuf::from(path)));
         let files: SlideFiles = paths.into_iter().collect();
-        assert_eq!(files.names()["s1"], "a.svs, b.svs");
+        assert_eq!(files.private_facts().name(&SlideId::new("s1").unwrap()), Some("a.svs, b.svs"));
     }
 
     #[test]

@@ -191,3 +191,19 @@ pub(crate) fn read_png(path: &Path) -> (Vec<[u8; 3]>, u32, u32) {
     let info = reader.next_frame(&mut bytes).expect("it is whole");
     (bytes.as_chunks::<3>().0.to_vec(), info.width, info.height)
 }
+
+/// Returns the place of Chromium, node and the packages that `cargo xtask test` fetches.
+pub(crate) fn browser() -> Option<PathBuf> {
+    let look = Path::new(env!("CARGO_MANIFEST_DIR")).join("viewer/tests/browser");
+    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let named = std::env::var_os("SLIDEMILL_TEST_BROWSER").map(PathBuf::from);
+    let browser = named.into_iter().chain(known.map(PathBuf::from)).find(|path| path.exists());
+    let node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
+    match browser {
+        Some(browser) if node && look.join("node_modules/playwright-core").exists() => Some(browser),
+        _ => {
+            eprintln!("SKIPPED: no Chromium, node or playwright-core; `cargo xtask test` fetches the latter");
+            None
+        }
+    }
+}

@@ -349,7 +349,10 @@ mod tests {
         );
         let examination = examined(&broken);
         assert!(examination.appearance.tissue_share > 0.0, "what cannot be read counts as tissue");
-        assert_eq!((examination.doubts(None, WantedStain::He), examination.scale), (vec![], Err(NoTissueScale::Unread)));
+        assert_eq!(
+            (examination.doubts(None, WantedStain::He), examination.scale),
+            (vec![], Err(NoTissueScale::Unread))
+        );
     }
 
     #[test]

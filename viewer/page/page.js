@@ -952,8 +952,19 @@ async function chooseSlide() {
   const chosen = wanted ? list.slides.find((slide) => slide.id === wanted) : list.slides[0];
   if (!chosen) throw new Error(`Slide ${wanted} is not in this dataset.`);
   fillSlides(list.slides, chosen.id);
+  showReport(list.report, chosen.id);
   if (list.changing) setInterval(lookAgain, LOOK_EVERY);
   return chosen.id;
+}
+
+/** Links to the slide's card in the report and to its page for paper, where they are. */
+function showReport(report, id) {
+  $("report").hidden = !report || framed;
+  if (!report) return;
+  const print = report.print[id];
+  $("card").href = `${report.first}#slide-${id}`;
+  $("paper").hidden = !print;
+  if (print) $("paper").href = print;
 }
 
 function fillSlides(slides, chosen) {
@@ -976,6 +987,7 @@ async function lookAgain() {
   try {
     const list = await json("slides.json");
     fillSlides(list.slides, here.view.id);
+    showReport(list.report, here.view.id);
     if (list.not_seen) notice(`It cannot be seen how far the job is: ${list.not_seen}`);
     const now = list.slides.find((slide) => slide.id === here.view.id);
     if (now && now.table !== here.header.table.sha256) await takeOver(now.facts);

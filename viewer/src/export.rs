@@ -7,6 +7,7 @@
 //! index.html, page.js, style.css, openseadragon.js   the page
 //! data.js                                            its JSON answers, and the worker's text
 //! slide/<id>/pixels/<level>/<column>_<row>.jpg       tiles as a server gives them
+//! slide/<id>/cells.sha256                            the hash of the table that they were made from
 //! slide/<id>/tiles/<band>/<index>.js                 tiles of cells, in base64
 //! ```
 
@@ -86,6 +87,7 @@ pub fn size(site: &Site) -> Result<ExportSize, ViewError> {
     }
     for id in site.ids() {
         let header = site.tiles(&id)?;
+        size.files += 1;
         for tile in
             header.header().density.iter().chain(&header.header().points).chain(&header.header().outlines)
         {
@@ -119,6 +121,8 @@ pub fn export<E: From<ViewError>>(
     for id in site.ids() {
         let tiles = site.tiles(&id)?;
         let header = tiles.header();
+        // Which cells are shown: a report made of others does not link here.
+        put(&format!("slide/{id}/cells.sha256"), header.table.sha256.as_bytes(), &mut exported)?;
         for (band, entries) in
             [("density", &header.density), ("points", &header.points), ("outlines", &header.outlines)]
         {

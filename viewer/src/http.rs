@@ -65,6 +65,8 @@ pub struct Response {
     pub kind: &'static str,
     /// Time for which it may be kept.
     pub keep: Keep,
+    /// Content security policy: what a browser lets the answer do.
+    pub policy: &'static str,
     /// The bytes to send.
     pub body: Arc<Vec<u8>>,
 }
@@ -73,14 +75,14 @@ impl Response {
     /// Makes an answer with the requested content.
     #[must_use]
     pub fn ok(kind: &'static str, keep: Keep, body: impl Into<Arc<Vec<u8>>>) -> Self {
-        Self { status: 200, kind, keep, body: body.into() }
+        Self { status: 200, kind, keep, policy: POLICY, body: body.into() }
     }
 
     /// Makes a refusal in words.
     #[must_use]
     pub fn refusal(status: u16, words: &str) -> Self {
         let body = Arc::new(format!("{words}\n").into_bytes());
-        Self { status, kind: "text/plain; charset=utf-8", keep: Keep::No, body }
+        Self { status, kind: "text/plain; charset=utf-8", keep: Keep::No, policy: POLICY, body }
     }
 }
 
@@ -282,12 +284,13 @@ fn send(stream: &TcpStream, response: &Response, with_body: bool, goes_on: bool)
     write!(
         out,
         "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: {keep}\r\n\
-         content-security-policy: {POLICY}\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n\
+         content-security-policy: {}\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n\
          cross-origin-resource-policy: same-origin\r\nconnection: {}\r\n\r\n",
         response.status,
         reason(response.status),
         response.kind,
         response.body.len(),
+        response.policy,
         if goes_on { "keep-alive" } else { "close" },
     )?;
     if with_body {

@@ -21,6 +21,7 @@ use crate::{
     http::{Answer, Keep, Method, Request, Response},
     page,
     pixels::{Pixels, ViewLevel},
+    report::{Report, without_folder},
     table,
     tiles::{TableFacts, TileEntry, TileFile, TileWriter},
 };
@@ -131,6 +132,7 @@ pub struct Site {
     slides: RwLock<Vec<Arc<Entry>>>,
     first: Option<String>,
     changing: Option<Mutex<Watching>>,
+    report: Option<Report>,
 }
 
 /// The source of slides that change, and the time of the next look.
@@ -216,7 +218,7 @@ impl Site {
     #[must_use]
     pub fn new(slides: Vec<ShownSlide>, first: Option<String>) -> Self {
         let entries = slides.into_iter().map(|shown| Arc::new(Entry::new(shown))).collect();
-        Self { slides: RwLock::new(entries), first, changing: None }
+        Self { slides: RwLock::new(entries), first, changing: None, report: None }
     }
 
     /// Makes the site follow `source`, which reports slides that change while the pages are open.
@@ -224,6 +226,12 @@ impl Site {
     pub fn watching(self, source: Box<dyn Changing>) -> Self {
         let watching = Watching { source, next: Instant::now(), failed: None };
         Self { changing: Some(Mutex::new(watching)), ..self }
+    }
+
+    /// Makes its pages link to a report.
+    #[must_use]
+    pub fn with_report(self, report: Report) -> Self {
+        Self { report: Some(report), ..self }
     }
 
     /// Returns the slide that its page opens on.
@@ -271,7 +279,14 @@ impl Site {
     fn list(&self) -> Value {
         let failed = self.look_again();
         let slides: Vec<Value> = self.entries().iter().map(|entry| entry.shown.listed()).collect();
-        json!({"first": self.first, "slides": slides, "changing": self.changing.is_some(), "not_seen": failed})
+        let report = self.report.as_ref().and_then(|report| report.links(&self.ids()));
+        json!({
+            "first": self.first,
+            "slides": slides,
+            "changing": self.changing.is_some(),
+            "not_seen": failed,
+            "report": report,
+        })
     }
 
     /// Takes over changes; returns the reason if they are not known. If another request is doing this, it
@@ -307,6 +322,9 @@ impl Site {
         if path == "slides.json" {
             return json_response(&self.list());
         }
+        if let Some(page) = self.report.as_ref().and_then(|report| report.page(path)) {
+            return page;
+        }
         let parts: Vec<&str> = path.split('/').collect();
         let ["slide", id, rest @ ..] = parts.as_slice() else { return not_here() };
         match self.slide(id) {
@@ -318,9 +336,10 @@ impl Site {
 
 impl Answer for Site {
     fn answer(&self, request: &Request) -> Response {
+        let path = without_folder(&request.path);
         match request.method {
-            Method::Get | Method::Head => self.page(&request.path),
-            Method::Put => self.put(&request.path, &request.body),
+            Method::Get | Method::Head => self.page(path),
+            Method::Put => self.put(path, &request.body),
         }
     }
 }

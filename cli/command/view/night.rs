@@ -16,7 +16,7 @@ use super::{
     lineage::StoredLineage,
     shown::{shown, shown_slides},
 };
-use crate::{annotations::slide_names, machine};
+use crate::{machine, slide_files::slide_names};
 
 /// Finds the slides of a dataset at any moment, to show what is new.
 pub(super) struct Night {

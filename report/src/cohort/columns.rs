@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::findings::CohortSlide;
+use super::{bands, findings::CohortSlide};
 use crate::error::ReportError;
 
 /// Columns that cohorts are made by when nothing is asked for.
@@ -29,18 +29,31 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Checks what is asked for against what the slides have.
+    /// Checks what is asked for against what the slides have. Bands of a column become a column of the slides.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Columns`] for a column that no slide has.
-    pub(super) fn of(slides: &[CohortSlide], asked: &Asked<'_>) -> Result<Self, ReportError> {
-        let all: BTreeSet<&String> = slides.iter().flat_map(|slide| slide.columns.keys()).collect();
-        let all: Vec<String> = all.into_iter().cloned().collect();
-        let by = chosen("--by", asked.by, &all, &USUAL_BY)?;
-        let batch = chosen("--batch", asked.batch, &all, &USUAL_BATCH)?;
-        Ok(Self { all, by, batch })
+    /// [`ReportError::Columns`] for a column that no slide has, and for one of many numbers.
+    pub(super) fn new(slides: &mut [CohortSlide], asked: &Asked<'_>) -> Result<Self, ReportError> {
+        let known = names(slides);
+        let bands: Vec<bands::By<'_>> =
+            asked.by.iter().map(|text| bands::By::new(text, &known)).collect::<Result<_, _>>()?;
+        let by: Vec<String> = bands.iter().map(|asked| asked.column.to_owned()).collect();
+        let usual = chosen("--by", &by, &known, &USUAL_BY)?;
+        let batch = chosen("--batch", asked.batch, &known, &USUAL_BATCH)?;
+        let by = if bands.is_empty() {
+            usual
+        } else {
+            bands.into_iter().map(|asked| asked.into_column(slides)).collect::<Result<_, _>>()?
+        };
+        Ok(Self { all: names(slides), by, batch })
     }
+}
+
+/// Names of all columns that some slide has.
+fn names(slides: &[CohortSlide]) -> Vec<String> {
+    let names: BTreeSet<&String> = slides.iter().flat_map(|slide| slide.columns.keys()).collect();
+    names.into_iter().cloned().collect()
 }
 
 /// The columns that are asked for, or the usual ones that are there.
@@ -69,16 +82,16 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused_with_what_is() {
-        let slides = [slide("a", &[("Patient", "P1"), ("arm", "x")], 1.0)];
-        let usual = Columns::of(&slides, &Asked { by: &[], batch: &[] }).unwrap();
+        let mut slides = [slide("a", &[("Patient", "P1"), ("arm", "x")], 1.0)];
+        let usual = Columns::new(&mut slides, &Asked { by: &[], batch: &[] }).unwrap();
         assert_eq!(
             (usual.by.as_slice(), usual.batch.as_slice()),
             (&["Patient".to_owned()][..], &["mpp".to_owned()][..])
         );
         let asked = ["arm".to_owned(), "Patient".to_owned()];
-        assert_eq!(Columns::of(&slides, &Asked { by: &asked, batch: &asked[..1] }).unwrap().by, asked);
+        assert_eq!(Columns::new(&mut slides, &Asked { by: &asked, batch: &asked[..1] }).unwrap().by, asked);
         let wrong = ["patient".to_owned()];
-        let error = Columns::of(&slides, &Asked { by: &wrong, batch: &[] }).unwrap_err().to_string();
+        let error = Columns::new(&mut slides, &Asked { by: &wrong, batch: &[] }).unwrap_err().to_string();
         assert!(
             error.starts_with("--by: no slide has a column \"patient\"; there are Patient, arm, mpp."),
             "{error}"

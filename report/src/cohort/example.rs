@@ -15,6 +15,7 @@ pub(super) fn slide(id: &str, columns: &[(&str, &str)], per_mm2: f64) -> CohortS
     columns.entry("mpp".to_owned()).or_insert_with(|| "0.25".to_owned());
     CohortSlide {
         id: SlideId::new(id).unwrap(),
+        scale: columns["mpp"].clone(),
         columns,
         is_doubtful: false,
         is_incomplete: false,

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use dataset::{Analysis, Dataset, Outcome, RunAccount, SlideId, TISSUE, wording::number};
 
-use super::table::{Column, Table};
+use super::{
+    numbers::number_in,
+    table::{Column, Table},
+};
 use crate::{
     error::ReportError,
     measured::{MeasureLine, read_measures},
 };
+
+/// Ratio up to which scales are those of one setting of a scanner.
+const SAME_SCALE: f64 = 1.01;
 
 /// What is said of each slide: by slide, the value of each column.
 pub type SlideColumns = BTreeMap<SlideId, BTreeMap<String, String>>;
@@ -26,6 +32,8 @@ pub(super) struct Quantity {
     pub(super) unit: String,
 }
 
+/// Name of the column of the scale, which is known of every slide.
+pub(super) const MPP: &str = "mpp";
 pub(super) const DENSITY: &str = "density";
 pub(super) const SHARE: &str = "share of cells";
 pub(super) const WHOLE: &str = "slide";
@@ -54,6 +62,8 @@ pub(super) struct CohortSlide {
     pub(super) id: SlideId,
     /// What is said of it, by name of the column, and its scale; values are not empty.
     pub(super) columns: BTreeMap<String, String>,
+    /// Its scale in a word, the same for all slides whose scales differ by what scanners differ.
+    pub(super) scale: String,
     /// `true` if its results are to be doubted.
     pub(super) is_doubtful: bool,
     /// `true` if some of its windows have no result.
@@ -64,6 +74,11 @@ pub(super) struct CohortSlide {
 }
 
 impl CohortSlide {
+    /// The group that it belongs to by a column: its value there, or its scale.
+    pub(super) fn group(&self, column: &str) -> Option<&str> {
+        if column == MPP { Some(&self.scale) } else { self.columns.get(column).map(String::as_str) }
+    }
+
     /// Its value of a quantity.
     pub(super) fn value(&self, quantity: &Quantity) -> Option<f64> {
         self.findings.iter().find(|finding| finding.quantity == *quantity).map(|finding| finding.value)
@@ -94,7 +109,25 @@ pub(super) fn read(
         })
         .collect();
     let failed = all - slides.len();
-    Ok((slides, failed))
+    Ok((with_scales(slides), failed))
+}
+
+/// Names the scales of slides so that those within [`SAME_SCALE`] of the finest of them are one.
+fn with_scales(mut slides: Vec<CohortSlide>) -> Vec<CohortSlide> {
+    let mut by_scale: Vec<(f64, &mut CohortSlide)> = slides
+        .iter_mut()
+        .filter_map(|slide| Some((number_in(&slide.scale).filter(|mpp| *mpp > 0.0)?, slide)))
+        .collect();
+    by_scale.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut left = &mut by_scale[..];
+    while let Some(first) = left.first() {
+        let same = left.iter().take_while(|other| other.0 <= first.0 * SAME_SCALE).count();
+        let (scales, others) = left.split_at_mut(same);
+        let mean = scales.iter().map(|(mpp, _)| mpp).sum::<f64>() / same as f64;
+        scales.iter_mut().for_each(|(_, slide)| slide.scale = number((mean * 1e3).round() / 1e3));
+        left = others;
+    }
+    slides
 }
 
 fn slide_of(
@@ -105,10 +138,11 @@ fn slide_of(
     let analysis = account.analysis.as_ref()?;
     let mut columns = known.cloned().unwrap_or_default();
     columns.retain(|_, value| !value.is_empty());
-    columns.entry("mpp".to_owned()).or_insert_with(|| number(analysis.mpp));
+    columns.entry(MPP.to_owned()).or_insert_with(|| number(analysis.mpp));
     let measured = measures.iter().filter_map(finding_of);
     Some(CohortSlide {
         id: account.slide.clone(),
+        scale: columns[MPP].clone(),
         columns,
         is_doubtful: !account.doubts.is_empty(),
         is_incomplete: account.outcome == Outcome::Partial,
@@ -203,6 +237,18 @@ pub(super) fn quantity_columns<'a>(quantities: impl Iterator<Item = &'a Quantity
 #[cfg(test)]
 mod tests {
     use super::{super::example::slide, *};
+
+    /// 0.499 and 0.5001 µm per px were two batches.
+    #[test]
+    fn scales_that_differ_as_scanners_do_are_one() {
+        let scales = ["0.5001", "0.2427", "0.499", "0.2501", "0.2499"];
+        let slides = scales.map(|mpp| CohortSlide { scale: mpp.into(), ..slide("a", &[("mpp", mpp)], 1.0) });
+        let named = with_scales(slides.to_vec());
+        let found: Vec<_> =
+            named.iter().map(|slide| (slide.group(MPP), slide.columns[MPP].as_str())).collect();
+        let expected = [("0.5", 0), ("0.243", 1), ("0.5", 2), ("0.25", 3), ("0.25", 4)];
+        assert_eq!(found, expected.map(|(scale, place)| (Some(scale), scales[place])));
+    }
 
     #[test]
     fn densities_and_shares_are_of_the_area_and_the_cells_of_their_place() {

@@ -8,7 +8,9 @@ use measures::{
 };
 
 use super::{
+    bands::BELOW,
     findings::{CohortSlide, DENSITY, Finding, Quantity, SHARE, quantity_columns},
+    numbers::number_in,
     table::{Column, Table},
 };
 
@@ -46,16 +48,26 @@ pub(super) fn groups<'a>(slides: &'a [CohortSlide], by: &'a [String]) -> Vec<Gro
     groups
 }
 
-/// The slides of each value of a column; those without one come first.
-pub(super) fn members<'a>(
-    slides: &'a [CohortSlide],
-    column: &str,
-) -> BTreeMap<Option<&'a str>, Vec<&'a CohortSlide>> {
+/// A value of a column, and the slides that have it.
+pub(super) type Members<'a> = (Option<&'a str>, Vec<&'a CohortSlide>);
+
+/// The slides of each value of a column: first those without one, then values that begin with a number by that number,
+/// then the others by name.
+pub(super) fn members<'a>(slides: &'a [CohortSlide], column: &str) -> Vec<Members<'a>> {
     let mut members: BTreeMap<Option<&str>, Vec<&CohortSlide>> = BTreeMap::new();
     for slide in slides {
-        members.entry(slide.columns.get(column).map(String::as_str)).or_default().push(slide);
+        members.entry(slide.group(column)).or_default().push(slide);
     }
+    let mut members: Vec<Members<'_>> = members.into_iter().collect();
+    members.sort_by(|(one, _), (other, _)| place(*one).total_cmp(&place(*other)));
     members
+}
+
+/// A number that a group is ordered by.
+fn place(value: Option<&str>) -> f64 {
+    let Some(value) = value else { return f64::NEG_INFINITY };
+    let first = value.split(' ').next().unwrap_or(value);
+    if value.starts_with(BELOW) { f64::MIN } else { number_in(first).unwrap_or(f64::INFINITY) }
 }
 
 /// All quantities of some slides, in order.
@@ -133,6 +145,20 @@ fn number(name: &str, groups: &[Group<'_>], of: fn(&Group<'_>) -> Option<f64>) -
 #[cfg(test)]
 mod tests {
     use super::{super::example::slide, *};
+
+    #[test]
+    fn groups_of_numbers_are_in_the_order_of_the_numbers() {
+        let values = ["10", "9", "control", "below 3", "", "1e1x"];
+        let slides: Vec<_> = values
+            .iter()
+            .map(|value| slide("a", &[("stage", value)], 1.0))
+            .chain([slide("b", &[], 1.0)])
+            .collect();
+        let found: Vec<_> = members(&slides, "stage").into_iter().map(|(value, _)| value).collect();
+        let expected =
+            [None, Some("below 3"), Some("9"), Some("10"), Some(""), Some("1e1x"), Some("control")];
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn groups_have_sums_means_and_intervals_over_their_slides() {

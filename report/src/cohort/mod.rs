@@ -4,6 +4,7 @@
 //! Made from accounts and measures alone, so thousands of slides take seconds. What it writes names patients and groups
 //! as the list does, and slides by their id: it is as private as the columns that were asked for.
 
+mod bands;
 mod batches;
 mod clinical;
 mod columns;
@@ -12,6 +13,7 @@ mod example;
 mod findings;
 mod groups;
 mod made;
+mod numbers;
 mod outliers;
 mod page;
 mod strips;
@@ -33,7 +35,8 @@ use made::Cohort;
 /// What is asked of a cohort.
 #[derive(Debug, Clone, Copy)]
 pub struct CohortQuestion<'a> {
-    /// Columns whose values are groups of slides; none: `patient` and `group`, where they are there.
+    /// Columns whose values are groups of slides, or `age:50:65` for bands between numbers; none: `patient` and `group`,
+    /// where they are there.
     pub by: &'a [String],
     /// Columns that counts may depend on without any biology; none: the usual ones that are there.
     pub batch: &'a [String],
@@ -75,7 +78,7 @@ pub fn write_cohort(
     if let Some(clinical) = question.join {
         remarks.extend(clinical.join(&mut slides)?);
     }
-    let columns = Columns::of(&slides, &Asked { by: question.by, batch: question.batch })?;
+    let columns = Columns::new(&mut slides, &Asked { by: question.by, batch: question.batch })?;
     let cohort = Cohort::new(&slides, &columns);
     for (name, bytes) in files(&cohort)? {
         write(dataset, &into.join(name), &bytes)?;

@@ -80,7 +80,7 @@ fn totals(cohort: &Cohort<'_>) -> Markup {
 
 /// Different values of a column.
 fn values(slides: &[CohortSlide], column: &str) -> usize {
-    let values: BTreeSet<&String> = slides.iter().filter_map(|slide| slide.columns.get(column)).collect();
+    let values: BTreeSet<&str> = slides.iter().filter_map(|slide| slide.group(column)).collect();
     values.len()
 }
 
@@ -199,7 +199,8 @@ fn methods() -> Markup {
     html! {
         details {
             summary { "How to read this" }
-            p { "Each dot is a slide, the line the mean of a group's slides, the bar its interval of 95\u{a0}%: Student's, over slides. \
+            p { "Each dot is a slide, the line the mean of a group's slides, the bar its interval of 95\u{a0}%: Student's, over slides; an arrow at \
+                 its end says that it goes on beyond the axis. \
                  It holds for slides that do not depend on each other and lie about the mean as a normal variable does: of few \
                  slides it is a rough guide, and several slides of one patient make it too narrow for a group of patients. \
                  Cells per mm² are over analysed tissue. " code { "cohort.csv" }
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_groups_outliers_and_batches_and_asks_for_nothing() {
-        let slides: Vec<_> = (0..12_u8)
+        let mut slides: Vec<_> = (0..12_u8)
             .map(|place| {
                 let scanner = ["A <1>", "B"][usize::from(place % 2)];
                 let per_mm2 = if place == 11 {
@@ -230,7 +231,7 @@ mod tests {
                 )
             })
             .collect();
-        let columns = Columns::of(&slides, &Asked { by: &[], batch: &[] }).unwrap();
+        let columns = Columns::new(&mut slides, &Asked { by: &[], batch: &[] }).unwrap();
         let html = page(&Cohort::new(&slides, &columns));
         for expected in [
             "Cohort of 12 slides",

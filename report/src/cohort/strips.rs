@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{
     findings::{CohortSlide, Quantity},
-    groups::{Group, members},
+    groups::{Group, Members, members},
 };
 
 /// Rows of a picture; more are in the tables alone.
@@ -55,7 +55,7 @@ pub(super) fn strips(
                     td.number { (number_in(&quantity.unit, group.mean)) }
                     td.number { (interval(group)) }
                     td.number.more { (number_in(&quantity.unit, group.median)) }
-                    td { (strip(&members[&group.value], group, &scale)) }
+                    td { (strip(slides_of(&members, group), group, &scale)) }
                 }
             } }
         } }
@@ -63,6 +63,10 @@ pub(super) fn strips(
             p.note { (grouped((rows.len() - MOST_ROWS) as u64)) " more are in " code { "cohort.csv" } "." }
         }
     }
+}
+
+fn slides_of<'m, 'a>(members: &'m [Members<'a>], group: &Group<'_>) -> &'m [&'a CohortSlide] {
+    members.iter().find(|(value, _)| *value == group.value).map_or(&[], |(_, slides)| slides)
 }
 
 fn interval(group: &Group<'_>) -> Markup {
@@ -92,6 +96,11 @@ impl Scale {
         Self { top: tops.into_iter().find(|top| *top >= most).unwrap_or(most) }
     }
 
+    /// `true` if a value lies beyond the right end.
+    fn is_short_of(&self, value: f64) -> bool {
+        value > self.top
+    }
+
     /// The place of a value, px from the left; those beyond the ends are at the ends.
     fn at(&self, value: f64) -> f64 {
         let place = PAD + (WIDTH - 2.0 * PAD) * (value / self.top).clamp(0.0, 1.0);
@@ -107,6 +116,11 @@ fn strip(slides: &[&CohortSlide], group: &Group<'_>, scale: &Scale) -> Markup {
             line.base x1=(PAD) x2=(WIDTH - PAD) y1=(middle) y2=(middle) {}
             @if let Some((low, high)) = group.interval {
                 rect.interval x=(scale.at(low)) y=(middle - 4.0) width=(scale.at(high) - scale.at(low)) height="8" {}
+                @if scale.is_short_of(high) {
+                    path.beyond d=(format!("M{} {}l{PAD} 4 -{PAD} 4z", scale.at(high), middle - 4.0)) {
+                        title { "The interval goes on to " (number_in(&group.quantity.unit, high)) }
+                    }
+                }
             }
             @for slide in slides {
                 @if let Some(value) = slide.value(group.quantity) {
@@ -137,6 +151,21 @@ mod tests {
         assert_eq!((html.matches("<circle").count(), html.matches("class=\"doubtful\"").count()), (3, 1));
         assert_eq!(html.matches("<rect").count(), 1, "one slide has no interval");
         assert!(html.contains("1\u{202f}100"), "{html}");
+    }
+
+    /// A bar that is longer than the axis looked like one that ends there.
+    #[test]
+    fn an_interval_beyond_the_axis_is_marked() {
+        let marks = |densities: [f64; 2]| {
+            let slides = [("a", densities[0]), ("b", densities[1])]
+                .map(|(id, density)| slide(id, &[("patient", "P")], density));
+            let by = ["patient".to_owned()];
+            let groups = groups(&slides, &by);
+            let html = strips(&slides, &groups, "patient", groups[0].quantity).into_string();
+            html.matches("class=\"beyond\"").count()
+        };
+        assert_eq!(marks([100.0, 3000.0]), 1, "Student's interval of two slides that differ reaches far");
+        assert_eq!(marks([1000.0, 1010.0]), 0);
     }
 
     #[test]

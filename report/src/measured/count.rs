@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataset::{Analysis, Dataset, ROI, RegionRow, SlideId, TISSUE, for_each_cell, read_regions};
+use dataset::{Analysis, CellRow, Dataset, ROI, RegionRow, SlideId, TISSUE, read_regions};
 use measures::{
     Ground, HotSpot, Measures,
     file::{HotSpotMeasure, Index, Place},
@@ -18,22 +18,77 @@ use super::{
 };
 use crate::error::ReportError;
 
-/// All measures of a slide, in the order of their definition.
-pub(super) fn measured(
+/// The cells that measures are about, collected in one pass over the table of a slide.
+pub(crate) struct ChosenCells {
+    /// Centroids of the cells of each selection.
+    points: Vec<(Selection, Vec<Level0Point>)>,
+    /// Columns that are asked for and that no cell so far has a value of.
+    unmeasured: BTreeSet<String>,
+    /// Cells so far.
+    cells: u64,
+}
+
+impl ChosenCells {
+    /// Asks for the cells of all selections; `None` asks for nothing.
+    pub(crate) fn new(wanted: Option<&Measures>) -> Self {
+        let mut points: Vec<(Selection, Vec<Level0Point>)> = Vec::new();
+        for selection in wanted.into_iter().flat_map(selections) {
+            if points.iter().all(|(known, _)| known != selection) {
+                points.push((selection.clone(), Vec::new()));
+            }
+        }
+        let unmeasured = points.iter().flat_map(|(selection, _)| selection.ranges.keys().cloned()).collect();
+        Self { points, unmeasured, cells: 0 }
+    }
+
+    /// Columns that it needs of each cell.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let asked = self.points.iter().flat_map(|(selection, _)| selection.ranges.keys().map(String::as_str));
+        let columns: BTreeSet<&str> = asked.chain(["class_name", "x_px", "y_px"]).collect();
+        columns.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Takes a cell.
+    pub(crate) fn add(&mut self, cell: &CellRow) {
+        self.cells += 1;
+        self.unmeasured.retain(|name| column(name).and_then(|value| value(cell)).is_none());
+        for (selection, points) in &mut self.points {
+            if selection.holds(&cell.class_name, |name| column(name)?(cell)) {
+                points.push(cell.centroid);
+            }
+        }
+    }
+
+    /// A column that a selection asks for and that no cell has a value of, though there are cells.
+    fn unmeasured_of<'s>(&self, selection: &'s Selection) -> Option<&'s str> {
+        let asked = selection.ranges.keys().find(|column| self.unmeasured.contains(*column));
+        asked.filter(|_| self.cells > 0).map(String::as_str)
+    }
+}
+
+/// All measures of a slide, in the order of their definition, of the cells that were chosen for them; or why these could
+/// not be read.
+pub(crate) fn measured(
     dataset: &Dataset,
     id: &SlideId,
     analysis: &Analysis,
     wanted: &Measures,
+    cells: Result<ChosenCells, &ReportError>,
 ) -> Vec<Measured> {
-    match Slide::read(dataset, id, analysis, wanted) {
+    let chosen = match cells {
+        Ok(chosen) => chosen,
+        Err(error) => return all_failed(wanted, error),
+    };
+    match Slide::new(dataset, id, analysis, chosen) {
         Ok(slide) => slide.measured(wanted),
-        Err(error) => all_failed(wanted, &format!("its tables cannot be used: {error}")),
+        Err(error) => all_failed(wanted, &error),
     }
 }
 
-fn all_failed(wanted: &Measures, why: &str) -> Vec<Measured> {
-    let spots = wanted.hot_spots.iter().map(|spot| no_spot(spot, why.to_owned()));
-    let indices = wanted.indices.iter().map(|index| no_index(index, why.to_owned()));
+fn all_failed(wanted: &Measures, error: &ReportError) -> Vec<Measured> {
+    let why = format!("its tables cannot be used: {error}");
+    let spots = wanted.hot_spots.iter().map(|spot| no_spot(spot, why.clone()));
+    let indices = wanted.indices.iter().map(|index| no_index(index, why.clone()));
     spots.chain(indices).collect()
 }
 
@@ -70,45 +125,19 @@ struct Slide<'a> {
     mpp: Mpp,
     regions: Vec<RegionRow>,
     /// Centroids of the cells of each selection that is asked for.
-    chosen: Vec<(Selection, Vec<Level0Point>)>,
-    /// Columns that are asked for and that no cell has a value of, though there are cells.
-    unmeasured: Vec<String>,
+    chosen: ChosenCells,
 }
 
 impl<'a> Slide<'a> {
-    fn read(
+    fn new(
         dataset: &Dataset,
         id: &SlideId,
         analysis: &'a Analysis,
-        wanted: &Measures,
+        chosen: ChosenCells,
     ) -> Result<Self, ReportError> {
-        let mut chosen: Vec<(Selection, Vec<Level0Point>)> = Vec::new();
-        for selection in selections(wanted) {
-            if chosen.iter().all(|(known, _)| known != selection) {
-                chosen.push((selection.clone(), Vec::new()));
-            }
-        }
-        let asked: BTreeSet<String> =
-            chosen.iter().flat_map(|(selection, _)| selection.ranges.keys().cloned()).collect();
-        let mut unmeasured: Vec<String> = asked.iter().cloned().collect();
-        let mut columns: Vec<&str> = asked.iter().map(String::as_str).collect();
-        columns.extend(["class_name", "x_px", "y_px"]);
-        let mut cells = 0_u64;
-        for_each_cell(&dataset.cells(id), &columns, |cell| {
-            cells += 1;
-            unmeasured.retain(|name| column(name).and_then(|value| value(cell)).is_none());
-            for (selection, points) in &mut chosen {
-                if selection.holds(&cell.class_name, |name| column(name)?(cell)) {
-                    points.push(cell.centroid);
-                }
-            }
-        })?;
         let regions = read_regions(&dataset.regions(id))?;
         let mpp = Mpp::new(analysis.mpp).map_err(|error| ReportError::encode("the measures", &error))?;
-        if cells == 0 {
-            unmeasured.clear();
-        }
-        Ok(Self { analysis, mpp, regions, chosen, unmeasured })
+        Ok(Self { analysis, mpp, regions, chosen })
     }
 
     fn measured(&self, wanted: &Measures) -> Vec<Measured> {
@@ -141,10 +170,10 @@ impl<'a> Slide<'a> {
             let known: Vec<_> = self.analysis.cells.keys().map(String::as_str).collect();
             return Err(format!("the model has no class {class:?}, its classes are {}", known.join(", ")));
         }
-        if let Some(column) = self.unmeasured.iter().find(|column| selection.ranges.contains_key(*column)) {
+        if let Some(column) = self.chosen.unmeasured_of(selection) {
             return Err(format!("no cell has a {column}: the run did not measure it"));
         }
-        let own = self.chosen.iter().find(|(known, _)| known == selection);
+        let own = self.chosen.points.iter().find(|(known, _)| known == selection);
         own.map(|(_, points)| points.as_slice()).ok_or_else(|| "its cells were not read".to_owned())
     }
 
@@ -385,8 +414,11 @@ mod tests {
             analysis: &analysis,
             mpp: Mpp::new(1.0).unwrap(),
             regions,
-            chosen: chosen.collect(),
-            unmeasured: vec!["dab_od".into()],
+            chosen: ChosenCells {
+                points: chosen.collect(),
+                unmeasured: BTreeSet::from(["dab_od".to_owned()]),
+                cells: 1,
+            },
         };
         slide.measured(&wanted)
     }

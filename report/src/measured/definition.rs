@@ -109,7 +109,7 @@ impl Definition {
         &self.text
     }
 
-    pub(super) fn measures(&self) -> &Measures {
+    pub(crate) fn measures(&self) -> &Measures {
         &self.measures
     }
 }

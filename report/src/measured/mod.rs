@@ -7,7 +7,8 @@ mod line;
 mod slides;
 mod table;
 
+pub(crate) use count::{ChosenCells, measured};
 pub use definition::Definition;
 pub(crate) use line::{Graded, Measured};
-pub(crate) use slides::{MeasuredSlides, measured_slides};
+pub(crate) use slides::MeasuredSlides;
 pub(crate) use table::{MeasureLine, read_measures, remove_measures, write_measures};

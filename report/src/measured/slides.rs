@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use dataset::{Dataset, Outcome, SlideId};
+use dataset::{Analysis, Dataset, Outcome, SlideId, for_each_cell};
+use measures::Measures;
 use rayon::prelude::*;
 
-use super::{count, definition::Definition, line::Measured};
+use super::{
+    count::{ChosenCells, measured},
+    definition::Definition,
+    line::Measured,
+};
 use crate::error::ReportError;
 
 /// The measures of each slide that has results.
@@ -22,8 +27,17 @@ pub(crate) fn measured_slides(dataset: &Dataset) -> Result<Option<MeasuredSlides
     let analysed = accounts.into_par_iter().filter(|account| account.outcome != Outcome::Failed);
     let measured = analysed.filter_map(|account| {
         let lines =
-            count::measured(dataset, &account.slide, account.analysis.as_ref()?, definition.measures());
+            measured_slide(dataset, &account.slide, account.analysis.as_ref()?, definition.measures());
         Some((account.slide, lines))
     });
     Ok(Some(measured.collect()))
+}
+
+fn measured_slide(dataset: &Dataset, id: &SlideId, analysis: &Analysis, wanted: &Measures) -> Vec<Measured> {
+    let mut chosen = ChosenCells::new(Some(wanted));
+    let columns = chosen.columns();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let read =
+        for_each_cell(&dataset.cells(id), &columns, |cell| chosen.add(cell)).map_err(ReportError::from);
+    measured(dataset, id, analysis, wanted, read.as_ref().map(|()| chosen))
 }

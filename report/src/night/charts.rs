@@ -7,37 +7,12 @@ use plotters::prelude::*;
 
 use super::figures::{ClassFigures, DIAMETER_STEP_UM, SCORE_BINS};
 use crate::{
-    chart::{Area, Chart, FONT, GRID, INK, MUTED, class_colour, sized},
+    chart::{Area, Chart, FONT, GRID, MUTED, class_colour, sized},
     error::ReportError,
 };
 
 const WIDTH: u32 = 400;
 const HEIGHT: u32 = 230;
-
-/// One bar for each class with its count, its share and its density.
-pub(super) fn class_bars(classes: &[ClassFigures], analysed_mm2: f64) -> Result<String, ReportError> {
-    const ROW_PX: u32 = 42;
-    let all: u64 = classes.iter().map(|class| class.cells).sum();
-    let most = classes.iter().map(|class| class.cells).max().unwrap_or(0).max(1);
-    let rows = classes.len().max(1);
-    svg(ROW_PX * rows as u32 + 8, |area| {
-        let mut chart =
-            ChartBuilder::on(area).margin(4).build_cartesian_2d(0.0..most as f64, rows as f64..0.0)?;
-        chart.draw_series(classes.iter().enumerate().map(|(row, class)| {
-            let (top, bottom) = (row as f64 + 0.46, row as f64 + 0.86);
-            Rectangle::new([(0.0, top), (class.cells as f64, bottom)], class_colour(class.colour).filled())
-        }))?;
-        let label = FONT.into_font().color(&INK);
-        chart.draw_series(classes.iter().enumerate().map(|(row, class)| {
-            let density =
-                if analysed_mm2 > 0.0 { per_mm2(class.cells as f64 / analysed_mm2) } else { "–".into() };
-            let share = 100.0 * class.cells as f64 / all.max(1) as f64;
-            let text = format!("{}: {}, {share:.1} %, {density} per mm²", class.name, grouped(class.cells));
-            Text::new(text, (0.0, row as f64 + 0.08), label.clone())
-        }))?;
-        Ok(())
-    })
-}
 
 /// Cells by score, the classes stacked.
 pub(super) fn score_histogram(classes: &[ClassFigures]) -> Result<String, ReportError> {
@@ -280,7 +255,6 @@ mod tests {
         let rules = colour_rules();
         let classes: Vec<_> = (0..9).map(class).collect();
         for chart in [
-            class_bars(&classes, 2.0).unwrap(),
             score_histogram(&classes).unwrap(),
             size_histogram(&classes).unwrap(),
             count_by_threshold(&classes, &[], Some(0.5)).unwrap(),
@@ -294,12 +268,6 @@ mod tests {
                 assert!(is_ours || rules.contains(&format!("\"#{}\"", &part[..6])), "{}", &part[..6]);
             }
         }
-    }
-
-    #[test]
-    fn names_are_text_and_no_markup() {
-        let bars = class_bars(&[class(0)], 2.0).unwrap();
-        assert!(bars.contains("a &lt;b&gt; &amp; c: 15, 100.0 %, 7.5 per mm²"), "{bars}");
     }
 
     #[test]

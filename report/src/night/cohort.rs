@@ -17,13 +17,14 @@ use super::{
 use crate::{
     chart::key,
     error::ReportError,
-    file_names::FileNames,
-    page::{document, strong},
+    page::{SCRIPT, document, strong},
+    private_facts::PrivateFacts,
 };
 
-const SORT: &str = include_str!("sort.js");
 /// Classes with a column of their own; more are in the slides' sections only.
 const CLASS_COLUMNS: usize = 6;
+/// Columns of slide lists in the table of a private report; more are in the slides' sections only.
+const LIST_COLUMNS: usize = 4;
 /// Slides that fit in a bar chart side by side.
 const BARS: usize = 120;
 
@@ -31,8 +32,8 @@ const BARS: usize = 120;
 pub(super) struct Cohort<'a> {
     /// Date and time of the report.
     pub(super) now: &'a str,
-    /// Names of the files of slides, in a private report.
-    pub(super) names: Option<&'a FileNames>,
+    /// What a private report says of slides.
+    pub(super) private: Option<&'a PrivateFacts>,
     /// All slides, in the order they are shown.
     pub(super) slides: Vec<CohortSlide>,
 }
@@ -64,6 +65,12 @@ impl CohortSlide {
     /// A slide without results.
     pub(super) fn failed(account: RunAccount) -> Self {
         Self { account, classes: Vec::new(), href: None, thumbnail: None }
+    }
+
+    /// Its place in the first page, where its section is on another one: links to the slide lead to its row then.
+    fn anchor(&self) -> Option<String> {
+        let (page, anchor) = self.href.as_ref()?.split_once('#')?;
+        (!page.is_empty()).then(|| anchor.to_owned())
     }
 
     fn is_failed(&self) -> bool {
@@ -99,7 +106,7 @@ impl Cohort<'_> {
                 }
                 @for section in sections { (section) }
             }
-            script { (PreEscaped(SORT)) }
+            script { (PreEscaped(SCRIPT)) }
         };
         Ok(document(&format!("slidemill report: {count}"), "", &body).into_string())
     }
@@ -107,8 +114,8 @@ impl Cohort<'_> {
     /// Notes on the time of writing and, in a private report, on who may see it.
     pub(super) fn mark(&self) -> Markup {
         html! {
-            @if self.names.is_some() {
-                p.problem { b { "Private." } " This report says the names of files. It is not to be passed on; "
+            @if self.private.is_some() {
+                p.problem { b { "Private." } " This report says the names of files, and what slide lists say of slides. It is not to be passed on; "
                     "the shared one is " code { "report.html" } " in the folder of the dataset." }
             }
             p.note { "Written " time { (self.now) } " by slidemill " (env!("CARGO_PKG_VERSION"))
@@ -150,7 +157,7 @@ impl Cohort<'_> {
         html! {
             @if !slides.is_empty() {
                 h2 { "To be looked at" }
-                div.scroll { table.reasons {
+                div.scroll { table.reasons.sorts {
                     thead { tr { th { "Slide" } th { "Outcome" } th { "Why" } } }
                     tbody { @for slide in slides {
                         tr {
@@ -172,7 +179,7 @@ impl Cohort<'_> {
         html! {
             @if !slides.is_empty() {
                 h2 { "Without results" }
-                div.scroll { table.reasons {
+                div.scroll { table.reasons.sorts {
                     thead { tr { th { "Slide" } th { "Why" } } }
                     tbody { @for slide in slides {
                         tr {
@@ -188,7 +195,7 @@ impl Cohort<'_> {
     /// Name of a slide, linked to its section.
     fn called(&self, slide: &CohortSlide) -> Markup {
         let id = &slide.account.slide;
-        let name = self.names.and_then(|names| names.get(id.as_str()));
+        let name = self.private.and_then(|private| private.name(id));
         let text = html! { @if let Some(name) = name { (name) " " span.note { (id) } } @else { (id) } };
         html! { @if let Some(href) = &slide.href { a href=(href) { (text) } } @else { (text) } }
     }
@@ -235,49 +242,55 @@ impl Cohort<'_> {
         })
     }
 
+    /// Names of the columns that lists have, of a private report: as many as have room.
+    fn list_columns(&self) -> Vec<&str> {
+        let Some(private) = self.private else { return Vec::new() };
+        let shown = self.slides.iter().filter(|slide| !slide.is_failed());
+        let names: BTreeSet<&str> =
+            shown.flat_map(|slide| private.columns(&slide.account.slide).map(|(name, _)| name)).collect();
+        names.into_iter().take(LIST_COLUMNS).collect()
+    }
+
     /// All slides with results: each column sorts and filters.
     fn table(&self) -> Markup {
         let names: Vec<&str> = self.classes().into_keys().collect();
-        let columns = if (2..=CLASS_COLUMNS).contains(&names.len()) { &names[..] } else { &[] };
-        let heads = ["#", "Slide", "Outcome", "Tissue mm²", "Coverage", "Cells"].into_iter();
-        let heads: Vec<&str> =
-            heads.chain(columns.iter().copied()).chain(["Cells per mm²", "Warnings", "Time"]).collect();
+        let columns = Columns {
+            lists: self.list_columns(),
+            classes: if (2..=CLASS_COLUMNS).contains(&names.len()) { names } else { Vec::new() },
+        };
+        let heads = columns.heads();
         let slides = self.slides.iter().filter(|slide| !slide.is_failed()).zip(1_u32..);
         html! {
-            p.note { span #shown role="status" {} }
             div.scroll {
-                table #cohort {
+                table #cohort.sorts data-filters {
                     thead {
                         tr { @for head in &heads {
-                            th.number[!holds_text(head)].more[!is_on_phones(head)] { button { (head) } }
-                        } }
-                        tr.filters { @for head in &heads {
-                            th.more[!is_on_phones(head)] {
-                                input type="search" placeholder=(if holds_text(head) { "has" } else { "1..5" })
-                                    aria-label={ "Filter by " (head) };
-                            }
+                            th.number[head.holds == Holds::Numbers].more[!head.is_on_phones] { (head.name) }
                         } }
                     }
-                    tbody { @for (slide, place) in slides { (self.row(slide, place, columns)) } }
+                    tbody { @for (slide, place) in slides { (self.row(slide, place, &columns)) } }
                 }
             }
         }
     }
 
-    fn row(&self, slide: &CohortSlide, place: u32, columns: &[&str]) -> Markup {
+    fn row(&self, slide: &CohortSlide, place: u32, columns: &Columns<'_>) -> Markup {
         let account = &slide.account;
         let analysis = account.analysis.as_ref();
         let coverage = analysis.map(|analysis| analysis.coverage);
         let total = analysis.map(|_| account.cells());
         html! {
-            tr {
+            tr id=[slide.anchor()] {
                 (number(Some(f64::from(place)), "more", |value| format!("{value}")))
                 th scope="row" { @if let Some(picture) = &slide.thumbnail { (picture) " " } (self.called(slide)) }
+                @for name in &columns.lists {
+                    td.more { (self.private.and_then(|private| private.value(&account.slide, name)).unwrap_or_default()) }
+                }
                 td { (badge(account.outcome)) (doubtful(account)) }
                 (number(coverage.map(|coverage| coverage.tissue_mm2), "more", |value| fixed(value, 2)))
                 (number(coverage.map(|coverage| coverage.fraction), "more", |value| format!("{:.1} %", 100.0 * value)))
                 (number(total.map(|cells| cells as f64), "", |value| grouped(value as u64)))
-                @for name in columns {
+                @for name in &columns.classes {
                     @let cells = analysis.and_then(|analysis| analysis.cells.get(*name));
                     (number(cells.map(|&cells| cells as f64), "more", |value| grouped(value as u64)))
                 }
@@ -324,14 +337,55 @@ impl Cohort<'_> {
     }
 }
 
-/// `true` if a column of the table holds words.
-fn holds_text(head: &str) -> bool {
-    matches!(head, "Slide" | "Outcome")
+/// Columns of the table that not every report has.
+struct Columns<'a> {
+    /// Of slide lists.
+    lists: Vec<&'a str>,
+    /// Cells of a class.
+    classes: Vec<&'a str>,
 }
 
-/// `true` if a column of the table has room on a small screen.
-fn is_on_phones(head: &str) -> bool {
-    matches!(head, "Slide" | "Outcome" | "Cells" | "Cells per mm²")
+/// A head of the table.
+struct Head<'a> {
+    name: &'a str,
+    holds: Holds,
+    /// `true` if the column has room on a small screen.
+    is_on_phones: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Words,
+    Numbers,
+}
+
+impl<'a> Head<'a> {
+    fn words(name: &'a str) -> Self {
+        Self { name, holds: Holds::Words, is_on_phones: true }
+    }
+
+    fn numbers(name: &'a str) -> Self {
+        Self { name, holds: Holds::Numbers, is_on_phones: true }
+    }
+
+    fn not_on_phones(self) -> Self {
+        Self { is_on_phones: false, ..self }
+    }
+}
+
+impl<'a> Columns<'a> {
+    /// All heads, in order.
+    fn heads(&self) -> Vec<Head<'a>> {
+        let mut heads = vec![Head::numbers("#").not_on_phones(), Head::words("Slide")];
+        heads.extend(self.lists.iter().map(|name| Head::words(name).not_on_phones()));
+        heads.push(Head::words("Outcome"));
+        heads.extend(["Tissue mm²", "Coverage"].map(|name| Head::numbers(name).not_on_phones()));
+        heads.push(Head::numbers("Cells"));
+        heads.extend(self.classes.iter().map(|name| Head::numbers(name).not_on_phones()));
+        heads.push(Head::numbers("Cells per mm²"));
+        heads.extend(["Warnings", "Time"].map(|name| Head::numbers(name).not_on_phones()));
+        heads
+    }
 }
 
 /// A cell of the table: a number as text, and the value that the table is sorted by.

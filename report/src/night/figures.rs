@@ -1,8 +1,6 @@
 //! Figures for the charts of one slide, and the parts of it to be shown, from one pass over its cells.
 
-use std::path::Path;
-
-use dataset::{Analysis, CellRow, SeenTissue, for_each_cell};
+use dataset::{Analysis, CellRow, SeenTissue};
 use wsi_types::{ClassId, Level0Point};
 
 use super::{
@@ -21,8 +19,8 @@ pub(super) const SCORE_BINS: usize = 100;
 pub(super) const DIAMETER_BINS: usize = 300;
 pub(super) const DIAMETER_STEP_UM: f64 = 0.2;
 
-/// Columns that are read of each cell.
-const COLUMNS: [&str; 6] = ["class_id", "class_name", "score", "x_px", "y_px", "area_um2"];
+/// Columns that are needed of each cell.
+pub(super) const COLUMNS: [&str; 6] = ["class_id", "class_name", "score", "x_px", "y_px", "area_um2"];
 
 /// One class on one slide.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,44 +46,55 @@ pub(super) struct Figures {
     pub(super) crops: Vec<Crop>,
 }
 
-impl Figures {
-    /// Counts the cells of a table; densities are of the tissue that was `seen`, and `thresholds` say which cells are
-    /// unsure.
+/// Counts that become [`Figures`], from a pass over the cells of a slide.
+pub(super) struct Counting<'a> {
+    /// Which cells are unsure.
+    thresholds: Option<&'a Thresholds>,
+    classes: Vec<ClassFigures>,
+    /// Place of each class by its number.
+    places: Vec<Option<usize>>,
+    centres: Vec<Level0Point>,
+    unsure: Vec<Level0Point>,
+}
+
+impl<'a> Counting<'a> {
+    pub(super) fn new(thresholds: Option<&'a Thresholds>) -> Self {
+        Self { thresholds, classes: Vec::new(), places: Vec::new(), centres: Vec::new(), unsure: Vec::new() }
+    }
+
+    /// Takes a cell that has [`COLUMNS`].
+    pub(super) fn add(&mut self, cell: &CellRow) {
+        let id = usize::from(cell.class_id.0);
+        self.places.resize(self.places.len().max(id + 1), None);
+        let place = *self.places[id].get_or_insert_with(|| {
+            self.classes.push(ClassFigures::empty(cell.class_id, &cell.class_name));
+            self.classes.len() - 1
+        });
+        self.classes[place].add(cell);
+        self.centres.push(cell.centroid);
+        if self.thresholds.is_some_and(|least| least.is_near(&cell.class_name, cell.score)) {
+            self.unsure.push(cell.centroid);
+        }
+    }
+
+    /// The figures of all cells that were taken; densities are of the tissue that was `seen`.
     ///
     /// # Errors
     ///
-    /// When the table cannot be read.
-    pub(super) fn count(
-        table: &Path,
+    /// When the density cannot be drawn, or the place of a cell is no number.
+    pub(super) fn finish(
+        mut self,
         analysis: &Analysis,
         seen: Option<&SeenTissue>,
-        thresholds: Option<&Thresholds>,
-    ) -> Result<Self, ReportError> {
-        let mut classes: Vec<ClassFigures> = Vec::new();
-        let mut places: Vec<Option<usize>> = Vec::new();
-        let mut centres: Vec<Level0Point> = Vec::new();
-        let mut unsure: Vec<Level0Point> = Vec::new();
-        for_each_cell(table, &COLUMNS, |cell| {
-            let id = usize::from(cell.class_id.0);
-            places.resize(places.len().max(id + 1), None);
-            let place = *places[id].get_or_insert_with(|| {
-                classes.push(ClassFigures::empty(cell.class_id, &cell.class_name));
-                classes.len() - 1
-            });
-            classes[place].add(cell);
-            centres.push(cell.centroid);
-            if thresholds.is_some_and(|least| least.is_near(&cell.class_name, cell.score)) {
-                unsure.push(cell.centroid);
-            }
-        })?;
-        classes.sort_by_key(|class| class.colour);
+    ) -> Result<Figures, ReportError> {
+        self.classes.sort_by_key(|class| class.colour);
         let ground = seen.filter(|_| analysis.slide_px[0] > 0);
         let ground = ground.map(|seen| Ground::from_coverage(seen, analysis.slide_px));
-        let crops = chosen(&centres, &unsure, analysis, ground.as_ref())?;
+        let crops = chosen(&self.centres, &self.unsure, analysis, ground.as_ref())?;
         let density = ground
-            .map(|ground| density_map(analysis.slide_px, analysis.mpp, &ground, centres.into_iter()))
+            .map(|ground| density_map(analysis.slide_px, analysis.mpp, &ground, self.centres.into_iter()))
             .transpose()?;
-        Ok(Self { classes, density, crops })
+        Ok(Figures { classes: self.classes, density, crops })
     }
 }
 
@@ -98,6 +107,12 @@ impl ClassFigures {
             scores: vec![0; SCORE_BINS],
             diameters: vec![0; DIAMETER_BINS],
         }
+    }
+
+    /// Cells whose score is at least this, to a hundredth.
+    pub(super) fn at_least(&self, least: f32) -> u64 {
+        let first = (f64::from(least) * SCORE_BINS as f64 + 1e-4) as usize;
+        self.scores.iter().skip(first).sum()
     }
 
     fn add(&mut self, cell: &CellRow) {

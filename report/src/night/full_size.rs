@@ -1,6 +1,6 @@
 //! The crops of a slide at one px for each of its own, with the cells that were counted in them.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use dataset::{
     CellReader, CellRow, Dataset, DatasetError, ReadSettings, RunAccount, jpeg_bytes,
@@ -8,11 +8,13 @@ use dataset::{
 };
 use maud::{Markup, html};
 use wsi_reader::Slide;
-use wsi_types::{ClassId, Level0Point, Mpp, class_colour, css_colour};
+use wsi_types::{ClassId, Mpp, class_colour, css_colour};
 
 use super::{
+    areas::{self, Areas, DrawnKind},
     charts,
     crops::{Choice, Crop},
+    paths::PathGrid,
     scale::{Bar, scale_bar},
     thresholds::{NEAR, Thresholds},
 };
@@ -37,6 +39,8 @@ pub(super) struct Shown {
     picture: Vec<u8>,
     /// By number of their colour.
     classes: BTreeMap<usize, Drawn>,
+    /// Outlines of the regions in it.
+    areas: Vec<DrawnKind>,
 }
 
 /// The cells of a class in a crop.
@@ -52,12 +56,18 @@ struct Drawn {
 }
 
 impl FullSize {
+    /// `true` if there are pictures to show.
+    pub(super) fn is_shown(&self) -> bool {
+        matches!(self, Self::Shown(crops) if !crops.is_empty())
+    }
+
     /// Reads the crops of a slide from its file and their cells from its table.
     pub(super) fn read(
         dataset: &Dataset,
         files: &SlideFiles,
         account: &RunAccount,
         crops: &[Crop],
+        areas: &Areas,
         thresholds: Option<&Thresholds>,
     ) -> Self {
         if crops.is_empty() {
@@ -70,7 +80,10 @@ impl FullSize {
             }
         };
         let table = dataset.cells(&account.slide);
-        let shown = crops.iter().map(|crop| Shown::read(slide.as_ref(), &table, crop, thresholds));
+        let shown = crops.iter().map(|crop| {
+            let areas = areas.in_crop(crop.bounds);
+            Shown::read(slide.as_ref(), &table, crop, thresholds).map(|shown| Shown { areas, ..shown })
+        });
         match shown.collect() {
             Ok(shown) => Self::Shown(shown),
             Err(why) => Self::Absent(why),
@@ -89,7 +102,7 @@ impl Shown {
         let pixels = read_area(slide, crop.bounds, side).map_err(|error| error.to_string())?;
         let picture = jpeg_bytes("a part of a slide", &pixels).map_err(|error| error.to_string())?;
         let classes = cells_in(table, crop, thresholds).map_err(|error| error.to_string())?;
-        Ok(Self { crop: crop.clone(), picture, classes })
+        Ok(Self { crop: crop.clone(), picture, classes, areas: Vec::new() })
     }
 
     fn cells(&self) -> u64 {
@@ -109,41 +122,25 @@ fn cells_in(
 ) -> Result<BTreeMap<usize, Drawn>, DatasetError> {
     let settings =
         ReadSettings { columns: Some(&COLUMNS), within: Some(crop.bounds), ..ReadSettings::default() };
+    let grid = PathGrid { corner: crop.bounds.min, per_px: UNITS };
     let mut classes: BTreeMap<usize, Drawn> = BTreeMap::new();
     for cells in CellReader::open(table, settings)? {
         for cell in cells?.iter().filter(|cell| crop.bounds.contains(cell.centroid)) {
             let near = thresholds.is_some_and(|least| least.is_near(&cell.class_name, cell.score));
-            classes.entry(usize::from(cell.class_id.0)).or_default().add(cell, crop.bounds.min, near);
+            classes.entry(usize::from(cell.class_id.0)).or_default().add(cell, grid, near);
         }
     }
     Ok(classes)
 }
 
 impl Drawn {
-    fn add(&mut self, cell: &CellRow, corner: Level0Point, near: bool) {
+    fn add(&mut self, cell: &CellRow, grid: PathGrid, near: bool) {
         if self.cells == 0 {
             self.name = cell.class_name.to_string();
         }
         self.cells += 1;
         self.near += u64::from(near);
-        add_ring(if near { &mut self.unsure } else { &mut self.sure }, &cell.outline, corner);
-    }
-}
-
-/// Adds a closed ring to a path: a place, then steps from corner to corner.
-fn add_ring(path: &mut String, ring: &[Level0Point], corner: Level0Point) {
-    let mut last: Option<(i64, i64)> = None;
-    for &point in ring {
-        let [x, y] = ((point - corner) * UNITS).to_array().map(|at| at.round() as i64);
-        // Writing to a text cannot fail.
-        let _ = match last.replace((x, y)) {
-            None => write!(path, "M{x} {y}l"),
-            Some((last_x, last_y)) => write!(path, "{} {} ", x - last_x, y - last_y),
-        };
-    }
-    if last.is_some() {
-        path.truncate(path.trim_end().len());
-        path.push('z');
+        grid.add_ring(if near { &mut self.unsure } else { &mut self.sure }, &cell.outline);
     }
 }
 
@@ -167,10 +164,14 @@ fn head(crops: &[Shown]) -> Markup {
     for (&colour, class) in crops.iter().flat_map(|crop| &crop.classes) {
         names.insert(colour, &class.name);
     }
+    let mut kinds: Vec<DrawnKind> = crops.iter().flat_map(|crop| crop.areas.clone()).collect();
+    kinds.sort_by(|one, other| one.name.cmp(&other.name));
+    kinds.dedup_by(|one, other| one.name == other.name);
     html! {
         p.note {
             b { "At full size, with what was counted: " }
             @for (colour, name) in names { (key(colour, name)) }
+            (areas::legend(&kinds))
             @if any_near {
                 span.key { span.dashes {} " score less than " (NEAR) " above the threshold " }
             }
@@ -186,6 +187,7 @@ fn picture(crop: &Shown, letter: char, name: &str, mpp: f64) -> Markup {
         figure {
             svg viewBox=(format!("0 0 {side} {side}")) role="img" aria-label=(format!("{what} of slide {name}")) {
                 image width=(side) height=(side) href=(data_url("image/jpeg", &crop.picture)) {}
+                (areas::in_crop(&crop.areas))
                 g.cells transform=(format!("scale({})", 1.0 / UNITS)) {
                     @for (&colour, class) in &crop.classes { (outlines(colour, class)) }
                 }
@@ -258,7 +260,7 @@ fn letter_line(top: f64, bottom: f64, unit: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use wsi_types::Level0Box;
+    use wsi_types::{Level0Box, Level0Point};
 
     use super::*;
 
@@ -276,22 +278,14 @@ mod tests {
     fn shown() -> Shown {
         let bounds =
             Level0Box::from_origin_and_size(Level0Point::new(1200.0, 800.0), euclid::size2(400.0, 400.0));
+        let grid = PathGrid { corner: bounds.min, per_px: UNITS };
         let mut classes: BTreeMap<usize, Drawn> = BTreeMap::new();
         for (class, name, near) in [(0, "tumour <b>", false), (0, "tumour <b>", true), (9, "immune", false)] {
             let cell = row(class, name, 1210.0, 900.5);
-            classes.entry(usize::from(class)).or_default().add(&cell, bounds.min, near);
+            classes.entry(usize::from(class)).or_default().add(&cell, grid, near);
         }
         let crop = Crop { choices: vec![Choice::Hottest, Choice::LeastSure], bounds };
-        Shown { crop, picture: vec![1, 2, 3], classes }
-    }
-
-    #[test]
-    fn a_ring_is_steps_from_its_first_corner() {
-        let mut path = String::new();
-        add_ring(&mut path, &row(0, "a", 10.0, 100.5).outline, Level0Point::zero());
-        assert_eq!(path, "M80 985l40 0 0 40z");
-        add_ring(&mut path, &[], Level0Point::zero());
-        assert_eq!(path, "M80 985l40 0 0 40z");
+        Shown { crop, picture: vec![1, 2, 3], classes, areas: Vec::new() }
     }
 
     #[test]

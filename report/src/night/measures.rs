@@ -2,7 +2,7 @@
 
 use dataset::{
     Analysis,
-    wording::{fixed, grouped},
+    wording::{counted, fixed, grouped},
 };
 use maud::{Markup, html};
 use measures::{FieldShape, HotSpot};
@@ -10,17 +10,39 @@ use measures::{FieldShape, HotSpot};
 use super::charts;
 use crate::measured::{Graded, Measured};
 
+/// Lines of text of the table beside its rows: title, head and a note of two lines.
+pub(super) const LINES_AROUND: usize = 4;
+
 /// A line for each measure and place; nothing where none is asked for.
 pub(super) fn table(measured: &[Measured]) -> Markup {
+    first_lines(measured, measured.len())
+}
+
+/// Lines of text that a grade takes with its source, which is long.
+const LINES_OF_A_GRADE: usize = 3;
+
+/// Lines of text that a measure takes in the table, at least.
+pub(super) fn lines_of_text(line: &Measured) -> usize {
+    1.max(LINES_OF_A_GRADE * line.grades.len())
+}
+
+/// The same with the first `count` of them alone, and the number of those left out.
+pub(super) fn first_lines(measured: &[Measured], count: usize) -> Markup {
     if measured.is_empty() {
         return html! {};
     }
+    if count == 0 {
+        return html! {
+            p.note { (counted(measured.len(), "line")) " of measures: in the report and in " code { "measures.csv" } "." }
+        };
+    }
     let numbers = numbers(measured);
+    let left_out = measured.len().saturating_sub(count);
     html! {
         figure.regions.measures {
             figcaption { "Measures" }
             div.scroll {
-                table {
+                table.sorts {
                     thead { tr {
                         th { "Measure" }
                         th { "Where" }
@@ -29,14 +51,21 @@ pub(super) fn table(measured: &[Measured]) -> Markup {
                         th.number { "Cells" }
                         th { "Grade" }
                     } }
-                    tbody { @for (line, number) in measured.iter().zip(numbers) { (row(line, number)) } }
+                    tbody { @for (line, number) in measured.iter().zip(numbers).take(count) { (row(line, number)) } }
                 }
             }
+            (more(left_out))
             p.note {
                 "Intervals are of the count in this place, for cells that do not depend on each other; the field with most \
                  cells was chosen for them. For research use: a grade is a band of a number, not a diagnosis."
             }
         }
+    }
+}
+
+fn more(left_out: usize) -> Markup {
+    html! {
+        @if left_out > 0 { p.note { (counted(left_out, "more line")) ": in the report and in " code { "measures.csv" } "." } }
     }
 }
 

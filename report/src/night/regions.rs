@@ -2,19 +2,34 @@
 
 use std::collections::BTreeSet;
 
-use dataset::{RegionCount, wording::grouped};
+use dataset::{
+    RegionCount,
+    wording::{counted, grouped},
+};
 use maud::{Markup, html};
 
-use super::charts;
+use super::{charts, classes::density_interval};
 
 /// Classes with a column of their own.
 const CLASS_COLUMNS: usize = 6;
 
+/// Lines of text of the table beside its rows: title and head.
+pub(super) const LINES_AROUND: usize = 2;
+
 /// A line for each kind of region; nothing for a slide that has none.
 pub(super) fn table(kinds: &[RegionCount]) -> Markup {
+    first_lines(kinds, kinds.len())
+}
+
+/// The same with the first `count` of them alone, and the number of those left out.
+pub(super) fn first_lines(kinds: &[RegionCount], count: usize) -> Markup {
     if kinds.is_empty() {
         return html! {};
     }
+    if count == 0 {
+        return html! { p.note { (counted(kinds.len(), "kind")) " of regions: in the report." } };
+    }
+    let left_out = kinds.len().saturating_sub(count);
     let names: BTreeSet<&String> = kinds.iter().flat_map(|kind| kind.cells.keys()).collect();
     let columns: Vec<&String> = names.into_iter().collect();
     let columns = if (2..=CLASS_COLUMNS).contains(&columns.len()) { &columns[..] } else { &[] };
@@ -22,7 +37,7 @@ pub(super) fn table(kinds: &[RegionCount]) -> Markup {
         figure.regions {
             figcaption { "Regions" }
             div.scroll {
-                table {
+                table.sorts {
                     thead { tr {
                         th { "Kind" }
                         th.number { "Regions" }
@@ -30,11 +45,13 @@ pub(super) fn table(kinds: &[RegionCount]) -> Markup {
                         th.number.more { "Analysed mm²" }
                         th.number { "Cells" }
                         th.number { "Cells per mm²" }
+                        th.number.more { "95\u{a0}% interval" }
                         @for name in columns { th.number.more { (name) " per mm²" } }
                     } }
-                    tbody { @for kind in kinds { (line(kind, columns)) } }
+                    tbody { @for kind in kinds.iter().take(count) { (line(kind, columns)) } }
                 }
             }
+            @if left_out > 0 { p.note { (counted(left_out, "more kind")) " of regions: in the report." } }
         }
     }
 }
@@ -49,6 +66,7 @@ fn line(kind: &RegionCount, columns: &[&String]) -> Markup {
             td.number.more { (area(kind.analysed_mm2)) }
             td.number { (grouped(cells)) }
             td.number { (per_mm2(cells, kind)) }
+            td.number.more { (density_interval(cells, kind.analysed_mm2)) }
             @for name in columns {
                 td.number.more { (per_mm2(kind.cells.get(*name).copied().unwrap_or_default(), kind)) }
             }
@@ -80,9 +98,17 @@ mod tests {
             cells: [("tumour <b>".to_owned(), 30), ("immune".to_owned(), 10)].into(),
         };
         let html = table(&[kind("tissue", 0.04), kind("stroma", 0.0), kind("roi", 0.0)]).into_string();
-        for expected in
-            ["0.0500", ">40<", "1\u{202f}000", "750", "250", "tumour &lt;b&gt; per mm²", "–", ">roi: Tumor<"]
-        {
+        for expected in [
+            "0.0500",
+            ">40<",
+            "1\u{202f}000",
+            ">714 to 1\u{202f}362<",
+            "750",
+            "250",
+            "tumour &lt;b&gt; per mm²",
+            "–",
+            ">roi: Tumor<",
+        ] {
             assert!(html.contains(expected), "{expected}: {html}");
         }
         assert_eq!(table(&[]).into_string(), "");

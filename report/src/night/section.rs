@@ -1,36 +1,49 @@
 //! The section of one slide.
 
 use dataset::{
-    Analysis, Outcome, RunAccount,
+    Analysis, Outcome, RunAccount, SlideId,
     wording::{fixed, grouped, number, span},
 };
 use maud::{Markup, PreEscaped, html};
 
 use super::{
-    charts,
+    areas, charts, classes,
     figures::{ClassFigures, DIAMETER_STEP_UM, Figures, quantile},
-    full_size, measures, regions,
+    full_size,
+    links::Links,
+    measures, regions,
     scale::{Bar, scale_bar},
     slide::SlideReport,
     words,
 };
-use crate::{draw::density_gradient, error::ReportError, file_names::FileNames, page::data_url};
+use crate::{
+    draw::{DensityMap, density_gradient},
+    error::ReportError,
+    page::data_url,
+    private_facts::PrivateFacts,
+};
 
 impl SlideReport {
-    /// All that is known of the slide; in a private report with the name of its file.
+    /// All that is known of the slide; in a private report with the name of its file and what lists say of it.
     ///
     /// # Errors
     ///
     /// When a chart cannot be drawn.
-    pub(super) fn section(&self, names: Option<&FileNames>) -> Result<Markup, ReportError> {
+    pub(super) fn section(
+        &self,
+        private: Option<&PrivateFacts>,
+        links: &Links,
+    ) -> Result<Markup, ReportError> {
         let account = &self.account;
         let failures = account.analysis.as_ref().map(words::failures).unwrap_or_default();
         Ok(html! {
             section.slide id=(self.anchor()) {
                 h2 {
-                    @if let Some(name) = names.and_then(|names| names.get(account.slide.as_str())) { (name) " " }
+                    @if let Some(name) = private.and_then(|private| private.name(&account.slide)) { (name) " " }
                     (account.slide) " " (badge(account.outcome)) (doubtful(account))
                 }
+                @if let Some(private) = private { (columns(private, &account.slide)) }
+                (ways(&account.slide, links))
                 p.ending { (words::ending(account)) }
                 @if let Some(copies) = words::copies(account) { p.note { (copies) } }
                 @for problem in &self.problems { p.problem { (problem) "; run " code { "slidemill verify" } "." } }
@@ -46,6 +59,9 @@ impl SlideReport {
                     (self.pictures(analysis))
                     (full_size::pictures(&self.full_size, account.slide.as_str(), analysis.mpp))
                     (self.facts(analysis))
+                    @if let Some(figures) = &self.figures {
+                        (classes::table(&figures.classes, analysis, self.thresholds.as_ref()))
+                    }
                     (measures::table(&self.measured))
                     (regions::table(&analysis.regions))
                 }
@@ -59,7 +75,7 @@ impl SlideReport {
 
     /// The slide, its density and its coverage side by side; the slide's own
     /// picture is in the page once.
-    fn pictures(&self, analysis: &Analysis) -> Markup {
+    pub(super) fn pictures(&self, analysis: &Analysis) -> Markup {
         let (Some(overview), [width, height]) = (&self.overview, analysis.slide_px) else {
             return html! { p.note { "There is no picture of this slide." } };
         };
@@ -76,23 +92,20 @@ impl SlideReport {
             div.pictures {
                 figure {
                     svg viewBox=(view) role="img" aria-label=(format!("Slide {name}")) {
-                        (slide) (full_size::places(&self.full_size, analysis.slide_px))
+                        (slide) (areas::over_slide(&self.areas, analysis.slide_px))
+                        (full_size::places(&self.full_size, analysis.slide_px))
                         (measures::fields(&self.measured, analysis)) (scale_bar(&Bar::over(analysis)))
                     }
-                    figcaption { "Slide, " (size_mm(analysis)) (measures::legend(&self.measured)) }
+                    figcaption {
+                        "Slide, " (size_mm(analysis)) (measures::legend(&self.measured)) " " (areas::legend(&self.areas))
+                    }
                 }
                 @if let Some(density) = density {
                     figure {
                         svg viewBox=(view) role="img" aria-label=(format!("Cell density of slide {name}")) {
-                            (again)
-                            image width=(density.level0_px[0]) height=(density.level0_px[1])
-                                preserveAspectRatio="none" href=(data_url("image/png", &density.png)) {}
+                            (again) (density_picture(density))
                         }
-                        figcaption {
-                            "Cells per mm² "
-                            span.key { "0 " span.ramp style=(format!("background:{}", density_gradient())) {}
-                                " " (charts::per_mm2(density.top)) " and more" }
-                        }
+                        figcaption { (density_key(density)) }
                     }
                 }
                 @if let Some(coverage) = &self.coverage {
@@ -123,7 +136,7 @@ impl SlideReport {
         self.thresholds.as_ref()?.one().map(f64::from)
     }
 
-    fn other_thresholds(&self, figures: &Figures, analysis: &Analysis) -> Markup {
+    pub(super) fn other_thresholds(&self, figures: &Figures, analysis: &Analysis) -> Markup {
         let own = self.thresholds.as_ref();
         let text =
             own.map(|used| words::other_thresholds(used, &figures.classes, analysis)).unwrap_or_default();
@@ -151,6 +164,46 @@ impl SlideReport {
     }
 }
 
+fn density_picture(density: &DensityMap) -> Markup {
+    let [width, height] = density.level0_px;
+    html! {
+        image width=(width) height=(height) preserveAspectRatio="none" href=(data_url("image/png", &density.png)) {}
+    }
+}
+
+fn density_key(density: &DensityMap) -> Markup {
+    html! {
+        "Cells per mm² "
+        span.key { "0 " span.ramp style=(format!("background:{}", density_gradient())) {}
+            " " (charts::per_mm2(density.top)) " and more" }
+    }
+}
+
+/// What lists say of a slide: its patient, its group.
+pub(super) fn columns(private: &PrivateFacts, id: &SlideId) -> Markup {
+    html! {
+        @if private.columns(id).next().is_some() {
+            dl.columns {
+                @for (name, value) in private.columns(id) { div { dt { (name) } dd { (value) } } }
+            }
+        }
+    }
+}
+
+/// Links to what else shows a slide. The viewer is linked where its pages lie beside the report, or while it serves the
+/// report itself; elsewhere its command is told.
+pub(super) fn ways(id: &SlideId, links: &Links) -> Markup {
+    html! {
+        p.ways {
+            @if let Some(href) = &links.print { a href=(href) { "Page for paper" } }
+            a.served[!links.has_viewer] href=(links.viewer) hidden[!links.has_viewer] { "Look at its cells" }
+            @if !links.has_viewer {
+                span.command { "Look at its cells: " code { "slidemill view . " (id) " --open" } ", in the folder of the dataset" }
+            }
+        }
+    }
+}
+
 /// The picture of a slide, small, on the page that has it in the slide's section.
 pub(super) fn thumbnail(slide: &SlideReport) -> Option<Markup> {
     let [width, height] = slide.account.analysis.as_ref()?.slide_px;
@@ -172,7 +225,8 @@ pub(super) fn doubtful(account: &RunAccount) -> Markup {
     html! { @if !account.doubts.is_empty() { " " span.badge.incomplete { "doubtful" } } }
 }
 
-fn fact(name: &str, value: &str) -> Markup {
+/// One of the facts, with its name.
+pub(super) fn fact(name: &str, value: &str) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
@@ -197,12 +251,6 @@ fn charts_of(figures: &Figures, analysis: &Analysis, used: Option<f64>) -> Resul
         ("Cells with another threshold", charts::count_by_threshold(classes, &analysis.by_threshold, used)?),
     ];
     Ok(html! {
-        @if classes.len() > 1 {
-            figure.classes {
-                figcaption { "Cells by class" }
-                (PreEscaped(charts::class_bars(classes, analysis.coverage.analysed_mm2)?))
-            }
-        }
         div.charts {
             @for (title, chart) in charts {
                 figure { figcaption { (title) } (PreEscaped(chart)) }

@@ -1,9 +1,23 @@
 //! All that the report shows of one slide.
 
-use dataset::{Dataset, Outcome, RunAccount, SeenTissue};
+use std::{collections::BTreeSet, path::Path};
 
-use super::{figures::Figures, full_size::FullSize, thresholds::Thresholds};
-use crate::{measured::Measured, slide_files::SlideFiles};
+use dataset::{
+    Analysis, Dataset, DatasetError, Outcome, RunAccount, SeenTissue, SlideId, TISSUE, for_each_cell,
+};
+use measures::Measures;
+
+use super::{
+    areas::{Areas, DrawnKind},
+    figures::{COLUMNS, Counting, Figures},
+    full_size::FullSize,
+    thresholds::Thresholds,
+};
+use crate::{
+    error::ReportError,
+    measured::{ChosenCells, Definition, Measured, measured},
+    slide_files::SlideFiles,
+};
 
 /// A slide as the report shows it.
 pub(super) struct SlideReport {
@@ -18,19 +32,39 @@ pub(super) struct SlideReport {
     pub(super) overview: Option<Vec<u8>>,
     /// PNG.
     pub(super) coverage: Option<Vec<u8>>,
+    /// Outlines of its regions over its picture.
+    pub(super) areas: Vec<DrawnKind>,
     /// Measures that the dataset asks for.
     pub(super) measured: Vec<Measured>,
     /// Parts of the above that cannot be shown, and why.
     pub(super) problems: Vec<String>,
 }
 
+/// Measures that are shown of a slide.
+pub(super) enum Wanted<'a> {
+    /// They are made in the same pass over its cells; of no definition there are none.
+    Made(Option<&'a Definition>),
+    /// They were made before.
+    Known(Vec<Measured>),
+}
+
+impl Wanted<'_> {
+    /// The definition of those that are still to be made.
+    fn definition(&self) -> Option<&Measures> {
+        match self {
+            Self::Made(definition) => definition.map(Definition::measures),
+            Self::Known(_) => None,
+        }
+    }
+}
+
 impl SlideReport {
-    /// Reads all that is shown of a slide.
+    /// Reads all that is shown of a slide, its cells once.
     pub(super) fn read(
         dataset: &Dataset,
         files: &SlideFiles,
         account: RunAccount,
-        measured: Vec<Measured>,
+        wanted: Wanted<'_>,
     ) -> Self {
         let mut slide = Self {
             overview: std::fs::read(dataset.overview(&account.slide)).ok(),
@@ -39,19 +73,37 @@ impl SlideReport {
             account,
             figures: None,
             full_size: FullSize::Shown(Vec::new()),
-            measured,
+            areas: Vec::new(),
+            measured: Vec::new(),
             problems: Vec::new(),
         };
         if let Some(analysis) = slide.account.analysis.as_ref().filter(|_| slide.has_results()) {
-            let seen = SeenTissue::read(&dataset.coverage(&slide.account.slide));
-            let table = dataset.cells(&slide.account.slide);
+            let id = &slide.account.slide;
+            let seen = SeenTissue::read(&dataset.coverage(id));
+            let areas = areas_of(dataset, id, analysis).unwrap_or_else(|error| {
+                slide.problems.push(format!("the regions cannot be drawn: {error}"));
+                Areas::default()
+            });
+            slide.areas = areas.over_slide(analysis.slide_px);
             let thresholds = slide.thresholds.as_ref();
-            let figures = Figures::count(&table, analysis, seen.as_ref().ok(), thresholds);
+            let mut counting = Counting::new(thresholds);
+            let mut chosen = ChosenCells::new(wanted.definition());
+            let read = read_cells(&dataset.cells(id), &mut counting, &mut chosen);
+            slide.measured = match wanted {
+                Wanted::Made(Some(definition)) => {
+                    let chosen = read.as_ref().map(|()| chosen);
+                    measured(dataset, id, analysis, definition.measures(), chosen)
+                }
+                Wanted::Made(None) => Vec::new(),
+                Wanted::Known(known) => known,
+            };
+            let figures = read.and_then(|()| counting.finish(analysis, seen.as_ref().ok()));
             slide.problems.extend(seen.err().map(|error| format!("there is no density map: {error}")));
             match figures {
                 Ok(figures) => {
+                    let crops = &figures.crops;
                     slide.full_size =
-                        FullSize::read(dataset, files, &slide.account, &figures.crops, thresholds);
+                        FullSize::read(dataset, files, &slide.account, crops, &areas, thresholds);
                     slide.figures = Some(figures);
                 }
                 Err(error) => slide.problems.push(format!("the cell table cannot be used: {error}")),
@@ -74,6 +126,27 @@ impl SlideReport {
     pub(super) fn anchor(&self) -> String {
         format!("slide-{}", self.account.slide)
     }
+}
+
+/// Hands each cell of a table to the figures and to the measures.
+fn read_cells(
+    table: &Path,
+    counting: &mut Counting<'_>,
+    chosen: &mut ChosenCells,
+) -> Result<(), ReportError> {
+    let own = COLUMNS.map(str::to_owned);
+    let columns: BTreeSet<String> = chosen.columns().into_iter().chain(own).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    Ok(for_each_cell(table, &columns, |cell| {
+        counting.add(cell);
+        chosen.add(cell);
+    })?)
+}
+
+/// The regions beside tissue, of a slide that has some.
+fn areas_of(dataset: &Dataset, id: &SlideId, analysis: &Analysis) -> Result<Areas, DatasetError> {
+    let has_some = analysis.regions.iter().any(|kind| kind.kind != TISSUE);
+    if has_some { Areas::read(&dataset.regions(id)) } else { Ok(Areas::default()) }
 }
 
 /// The least scores of the run, where they are the same for all of its detectors.

@@ -35,9 +35,14 @@ impl Thresholds {
         self.own.is_empty().then_some(self.all)
     }
 
+    /// The threshold of a class.
+    pub(super) fn of_class(&self, class: &str) -> f32 {
+        *self.own.get(class).unwrap_or(&self.all)
+    }
+
     /// `true` if a cell of a class is counted, but would not be with a threshold that is [`NEAR`] above.
     pub(super) fn is_near(&self, class: &str, score: f32) -> bool {
-        score < self.own.get(class).unwrap_or(&self.all) + NEAR
+        score < self.of_class(class) + NEAR
     }
 }
 

@@ -6,7 +6,7 @@ use dataset::{
 };
 
 use super::{
-    figures::{ClassFigures, SCORE_BINS},
+    figures::ClassFigures,
     thresholds::{NEAR, Thresholds},
 };
 
@@ -111,7 +111,11 @@ pub(super) fn other_thresholds(
     let Some(used) = thresholds.one().filter(|_| cells > 0) else { return String::new() };
     let higher = used + NEAR;
     let above = if higher < 1.0 {
-        format!(", with {} {}", score(higher), count(at_least(classes, higher), cells))
+        format!(
+            ", with {} {}",
+            score(higher),
+            count(classes.iter().map(|class| class.at_least(higher)).sum(), cells)
+        )
     } else {
         String::new()
     };
@@ -133,12 +137,6 @@ pub(super) fn other_thresholds(
     )
 }
 
-/// Cells whose score is at least this, to a hundredth.
-fn at_least(classes: &[ClassFigures], least: f32) -> u64 {
-    let first = (f64::from(least) * SCORE_BINS as f64 + 1e-4) as usize;
-    classes.iter().flat_map(|class| class.scores.iter().skip(first)).sum()
-}
-
 fn score(score: f32) -> String {
     number((f64::from(score) * 1e4).round() / 1e4)
 }
@@ -154,7 +152,7 @@ fn count(cells: u64, of_run: u64) -> String {
 mod tests {
     use dataset::{Coverage, ThresholdCount, WindowCounts};
 
-    use super::*;
+    use super::{super::figures::SCORE_BINS, *};
 
     #[test]
     fn what_is_missing_is_said_with_its_area() {
