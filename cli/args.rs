@@ -129,7 +129,7 @@ pub struct Gather {
     slidemill merge results --merge wbf --dense-per-mm2 3000\n  \
     slidemill merge results --into around --features neighbours\n  \
     slidemill merge results --into in-tumour --within rois/ --exclude necrosis\n  \
-    slidemill merge results --into at-the-border --within rois/ --margin-um -100,0,100 --margin-of tumor")]
+    slidemill merge results --into border --within rois/ --margin-um -100,0,100 --margin-of tumor")]
 pub struct Merge {
     /// Folder of the dataset, written with --keep-raw
     pub out: PathBuf,

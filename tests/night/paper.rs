@@ -59,9 +59,11 @@ fn report(out: &Path, more: &[&str]) -> String {
 }
 
 fn pages_in(folder: &Path) -> BTreeMap<String, String> {
-    let entries = fs::read_dir(folder).expect("the folder can be listed").map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(folder)
+        .expect("the folder can be listed")
+        .map(|entry| entry.expect("it can be listed").path());
     let named = entries.map(|path| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         (name, fs::read_to_string(path).expect("a page"))
     });
     named.collect()

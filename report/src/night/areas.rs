@@ -144,7 +144,7 @@ mod tests {
         let drawn = areas().in_crop(crop);
         let [tumour] = &drawn[..] else { panic!("{drawn:?}") };
         // The outer ring is all around, and the corner of the hole reaches into the crop.
-        assert_eq!(tumour.paths, ["M-200 -200l4400 0 0 4400 -4400 0zM-200 -200l2200 0 0 2200 -2200 0z"]);
+        assert_eq!(tumour.paths, ["M4200 -200l0 4400 -4400 0 0 -4400zM2000 -200l0 2200 -2200 0 0 -2200z"]);
         let beside = Level0Box::new(Level0Point::new(3000.0, 0.0), Level0Point::new(3400.0, 400.0));
         assert_eq!(areas().in_crop(beside), []);
     }
