@@ -1,7 +1,7 @@
 //! Neighbours of each cell of a slide: distances, counts, density, and the sides of the triangulation between the cells.
 //!
-//! All cells of a slide are measured together, each from an index in the order of place. Memory beside the cells: 30 bytes
-//! per cell for the index, 50 and 4 per class for what is measured, and, while it is made, some 150 for the triangulation.
+//! All cells of a slide are measured together, each from an index in the order of place. Memory beside the cells: at most 160
+//! bytes per cell with five classes, most of it for the triangulation while that is made.
 
 mod definitions;
 mod grid;

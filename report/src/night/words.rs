@@ -112,9 +112,9 @@ pub(super) fn other_thresholds(
     let higher = used + NEAR;
     let above = if higher < 1.0 {
         format!(
-            ", with {} {}",
-            score(higher),
-            count(classes.iter().map(|class| class.at_least(higher)).sum(), cells)
+            ", {} with {}",
+            count(classes.iter().map(|class| class.at_least(higher)).sum(), cells),
+            score(higher)
         )
     } else {
         String::new()
@@ -126,7 +126,7 @@ pub(super) fn other_thresholds(
         known.min_by(|one, other| (one.min_score - lower).abs().total_cmp(&(other.min_score - lower).abs()));
     let below = match known {
         Some(known) => {
-            format!(", with {} {}", score(known.min_score), count(known.cells.values().sum(), cells))
+            format!(", {} with {}", count(known.cells.values().sum(), cells), score(known.min_score))
         }
         None => "; with a lower one is not known".to_owned(),
     };
@@ -190,7 +190,7 @@ mod tests {
         let used = thresholds("0.25", "");
         assert_eq!(
             other_thresholds(&used, &classes, &known),
-            "With the threshold of 0.25 there are 100 cells, with 0.35 80 (−20.0\u{a0}%), with 0.15 125 (+25.0\u{a0}%)."
+            "With the threshold of 0.25 there are 100 cells, 80 (−20.0\u{a0}%) with 0.35, 125 (+25.0\u{a0}%) with 0.15."
         );
         assert!(
             other_thresholds(&used, &classes, &Analysis::default())
@@ -199,7 +199,7 @@ mod tests {
         let counts =
             Analysis { by_threshold: vec![count(0.15, 125), count(0.2, 115)], ..Analysis::default() };
         let between = other_thresholds(&thresholds("0.29", ""), &classes, &counts);
-        assert!(between.ends_with(", with 0.2 115 (+15.0\u{a0}%)."), "{between}");
+        assert!(between.ends_with(", 115 (+15.0\u{a0}%) with 0.2."), "{between}");
         let high = other_thresholds(&thresholds("0.95", ""), &classes, &known);
         assert_eq!(high, "With the threshold of 0.95 there are 100 cells; with a lower one is not known.");
         assert_eq!(other_thresholds(&thresholds("0.25", "cell=0.3"), &classes, &known), "");
