@@ -77,6 +77,7 @@ impl SlideAnswer {
                 .chain(coarse)
                 .chain(unseen_interest(survey, seen.as_deref(), &regions))
                 .chain(counted_twice(&regions, &found.cells))
+                .chain(shapeless(&found.cells, rules))
                 .collect(),
             coverage: coverage(survey, seen.as_deref()),
             failures: count_failures(&failed),
@@ -320,6 +321,16 @@ fn unseen_band(kind: &str, regions: &[Region]) -> Option<String> {
     let is_unseen = parts.peek().is_some() && parts.all(|part| part.coverage == 0.0);
     is_unseen.then(|| {
         format!("in {kind} no window looked: no tissue was found there, or the run looked elsewhere")
+    })
+}
+
+/// Says so where shapes are asked for and there is none.
+fn shapeless(cells: &[Cell], rules: &SlideRules) -> Option<String> {
+    let has_none =
+        rules.features.shape && !cells.is_empty() && cells.iter().all(|cell| cell.outline.is_none());
+    has_none.then(|| {
+        "--features shape measures outlines, which the model does not draw: nucleus_orientation_deg and elongation are empty"
+            .to_owned()
     })
 }
 

@@ -438,6 +438,18 @@ bands = [
             ("share-of = { class = [\"positive\", \"negative\"] }", "", 12, "needs one of share-of"),
             ("\"positive\", \"negative\"", "\"negative\"", 12, "of is no part of share-of"),
             ("per-mm2 = 2", "per-mm2 = 0", 19, "per-mm2 is 0"),
+            (
+                "{ min = 0.5 }",
+                "{ min = 0.9, below = 0.9 }",
+                18,
+                "no number lies in the range min = 0.9, below = 0.9",
+            ),
+            (
+                "{ min = 0.5 }",
+                "{ min = 0.9, max = 0.1 }",
+                18,
+                "no number lies in the range min = 0.9, max = 0.1",
+            ),
             ("hot-spot = \"mitoses\"", "hot-spot = \"mitosis\"", 20, "there is no hot-spot \"mitosis\""),
             ("name = \"Ki-67\"", "name = \"mitoses\"", 12, "is given twice"),
             ("index = \"mitotic count\"", "index = \"x\"", 24, "there is no index \"x\""),

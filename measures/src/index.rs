@@ -23,7 +23,7 @@ pub struct Selection {
 
 /// Range of a measure; `min` and `max` are included, `below` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "GivenRange")]
 pub struct Range {
     /// Smallest value; no limit when absent.
     pub min: Option<f64>,
@@ -31,6 +31,29 @@ pub struct Range {
     pub max: Option<f64>,
     /// Limit that a value stays below; none when absent.
     pub below: Option<f64>,
+}
+
+/// A range as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenRange {
+    min: Option<f64>,
+    max: Option<f64>,
+    below: Option<f64>,
+}
+
+impl TryFrom<GivenRange> for Range {
+    type Error = String;
+
+    fn try_from(GivenRange { min, max, below }: GivenRange) -> Result<Self, String> {
+        let least = min.unwrap_or(f64::NEG_INFINITY);
+        if max.is_none_or(|max| least <= max) && below.is_none_or(|below| least < below) {
+            return Ok(Self { min, max, below });
+        }
+        let ends = [("min", min), ("max", max), ("below", below)];
+        let given = ends.iter().filter_map(|(name, end)| Some(format!("{name} = {}", (*end)?)));
+        Err(format!("no number lies in the range {}", given.collect::<Vec<_>>().join(", ")))
+    }
 }
 
 impl Range {

@@ -10,7 +10,7 @@ use measures::{
     index::{Counts, Over, Selection},
     interval::{Level, poisson},
 };
-use wsi_types::{Level0Point, Mpp};
+use wsi_types::{Level0Box, Level0Point, Mpp};
 
 use super::{
     definition::{column, selections},
@@ -299,7 +299,8 @@ fn label(region: &RegionRow) -> &str {
     }
 }
 
-/// Two regions of which one has a corner inside of the other. Parts of tissue and what a model found never do.
+/// Two regions that share an area: a side of one lies inside of the other, or their sides cross. Parts of tissue and what a model
+/// found never do.
 fn overlapping<'r>(regions: &[&'r RegionRow]) -> Option<(&'r RegionRow, &'r RegionRow)> {
     if regions.iter().all(|region| region.kind != ROI) {
         return None;
@@ -313,13 +314,40 @@ fn overlapping<'r>(regions: &[&'r RegionRow]) -> Option<(&'r RegionRow, &'r Regi
     });
     pairs.filter(|(one, other)| one.bbox.intersects(&other.bbox)).find(|(one, other)| {
         let ground = Ground::from_rings(other.rings.clone());
-        ground.is_ok_and(|ground| middles(one).any(|point| ground.contains(point)))
+        ground.is_ok_and(|ground| middles(one).any(|point| ground.contains(point))) || sides_cross(one, other)
     })
+}
+
+/// `true` if a side of one region crosses a side of the other; sides that touch do not cross.
+fn sides_cross(one: &RegionRow, other: &RegionRow) -> bool {
+    let Some(common) = one.bbox.intersection(&other.bbox) else { return false };
+    let others: Vec<Side> = sides(other).filter(|side| reaches(*side, &common)).collect();
+    sides(one)
+        .filter(|side| reaches(*side, &common))
+        .any(|side| others.iter().any(|other| cross(side, *other)))
+}
+
+type Side = (Level0Point, Level0Point);
+
+fn sides(region: &RegionRow) -> impl Iterator<Item = Side> + '_ {
+    region.rings.iter().flat_map(|ring| wsi_types::ring::segments(ring))
+}
+
+/// `true` if the box of a side shares a point with `area`.
+fn reaches((a, b): Side, area: &Level0Box) -> bool {
+    let (low, high) = (a.min(b), a.max(b));
+    low.x <= area.max.x && high.x >= area.min.x && low.y <= area.max.y && high.y >= area.min.y
+}
+
+/// `true` if the ends of each side lie on both sides of the other.
+fn cross((a, b): Side, (c, d): Side) -> bool {
+    let parted = |(a, b): Side, (c, d): Side| (b - a).cross(c - a) * (b - a).cross(d - a) < 0.0;
+    parted((a, b), (c, d)) && parted((c, d), (a, b))
 }
 
 /// The middles of all sides of a region, which lie on no corner of a neighbour that it touches.
 fn middles(region: &RegionRow) -> impl Iterator<Item = Level0Point> + '_ {
-    region.rings.iter().flat_map(|ring| wsi_types::ring::segments(ring)).map(|(a, b)| a.lerp(b, 0.5))
+    sides(region).map(|(a, b)| a.lerp(b, 0.5))
 }
 
 fn spot_line(spot: &HotSpotMeasure, field: &HotSpot, rank: usize) -> Measured {
@@ -378,10 +406,8 @@ fn graded(line: Measured, wanted: &Measures) -> Measured {
 mod tests {
     use std::collections::BTreeMap;
 
-    use dataset::Coverage;
-    use wsi_types::Level0Box;
-
     use super::*;
+    use dataset::Coverage;
 
     fn square(kind: &str, class: Option<&str>, x: f64, side: f64) -> RegionRow {
         let corners = [(x, 0.0), (x + side, 0.0), (x + side, side), (x, side)];
@@ -499,6 +525,12 @@ bands = [{ grade = "low", below = 1 }, { grade = "high", from = 1 }]
         assert_eq!(said, "no cell has a dab_od: the run did not measure it");
         let overlap = vec![square(ROI, Some("Tumor"), 500.0, 800.0)];
         let said = problem("most = 2", "most = 2\nwithin = \"Tumor\"", overlap);
+        assert!(said.contains("overlap, and area would count twice"), "{said}");
+        // Two corners overlap, and no middle of a side lies in the other.
+        let mut corner = square(ROI, Some("Tumor"), 900.0, 1000.0);
+        corner.rings[0].iter_mut().for_each(|point| point.y += 900.0);
+        corner.bbox = Level0Box::from_points(&corner.rings[0]);
+        let said = problem("most = 2", "most = 2\nwithin = \"Tumor\"", vec![corner]);
         assert!(said.contains("overlap, and area would count twice"), "{said}");
         let beside = vec![square(ROI, Some("Tumor"), 1000.0, 1000.0)];
         assert_eq!(problem("most = 2", "most = 1\nwithin = \"Tumor\"", beside), "", "they may touch");
