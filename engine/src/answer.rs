@@ -337,6 +337,9 @@ fn shapeless(cells: &[Cell], rules: &SlideRules) -> Option<String> {
 /// Says so where regions of interest of one class overlap on cells, which the sums of that class then hold twice.
 fn counted_twice(regions: &[Region], cells: &[Cell]) -> Vec<String> {
     let drawn: Vec<Region> = regions.iter().filter(|region| region.kind == ROI).cloned().collect();
+    if drawn.len() < 2 {
+        return Vec::new();
+    }
     let finder = RegionFinder::new(&drawn);
     let mut twice: BTreeMap<Option<&str>, usize> = BTreeMap::new();
     for cell in cells {
