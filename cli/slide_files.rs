@@ -27,9 +27,8 @@ pub(crate) fn slide_files(dataset: &Dataset) -> SlideFiles {
 ///
 /// An input failure when a list exists and cannot be read.
 pub(crate) fn named_slide_files(dataset: &Dataset) -> anyhow::Result<SlideFiles> {
-    slide_paths::<PathBuf>(dataset)?;
-    list_columns(dataset)?;
-    Ok(slide_files(dataset))
+    let files: SlideFiles = slide_paths(dataset)?.into_iter().collect();
+    Ok(files.with_columns(list_columns(dataset)?))
 }
 
 /// Paths that slides were read from, by slide id: of copies the first, of a slide that was moved the last. Empty if the
