@@ -7,6 +7,8 @@
 //! on them. Times are CPU times of the one thread that works,
 //! so that a busy machine changes them little.
 
+#[path = "support/process.rs"]
+mod process;
 #[allow(unreachable_pub)]
 #[path = "sim/mod.rs"]
 mod sim;
@@ -19,6 +21,7 @@ use merger::{
     Cell, CellMerger, Layout, MergeReport, MergeSettings, Metric, PerClass, TableContext, WindowOutcome,
     write_cells,
 };
+use process::{cpu_secs, peak_mb};
 use sim::{Settings, Simulation, simulate};
 use wsi_types::{Detection, Level0Box, Level0Point, Mpp, Placement, Window, WindowIndex};
 
@@ -158,25 +161,6 @@ fn stacked(simulation: &Simulation, copies: u32) -> Result<(), Failure> {
         peak_mb(),
     );
     Ok(())
-}
-
-/// Returns the CPU time of this thread so far (wall time if the system does not report it).
-fn cpu_secs() -> f64 {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
-    nanos.map_or_else(
-        || START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64(),
-        |nanos| nanos / 1e9,
-    )
-}
-
-/// Returns the most memory that this process ever held, MB; 0 if the system does not report it.
-fn peak_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kb = line.and_then(|line| line.trim().split(' ').next()).and_then(|kb| kb.parse::<f64>().ok());
-    kb.unwrap_or(0.0) / 1e3
 }
 
 /// Rows of x0, y0, x1, y1 (level-0 px), score and class, as little-endian

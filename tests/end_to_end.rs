@@ -246,11 +246,7 @@ fn a_mistyped_path_ends_the_command_before_a_dataset_is_made() {
 
 #[test]
 fn what_is_not_read_is_told_at_the_start_and_in_the_account() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/reading");
-    if !cases.is_dir() {
-        eprintln!("skipped: ../shared/cases is absent");
-        return;
-    }
+    let Some(cases) = shared("cases/reading") else { return };
     let folder = folder();
     let slides = folder.path().join("slides");
     fs::create_dir(&slides).unwrap();
@@ -306,12 +302,7 @@ fn names_that_are_no_text_are_planned_and_analysed() {
 /// Ids are made from samples of a file: once a damaged copy was taken for a copy, and skipped in silence.
 #[test]
 fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let good = shared.join("slides/crafted/generic_pyr_deflate_bigtiff.tif");
-    if !good.is_file() {
-        eprintln!("skipped: ../shared/slides is absent");
-        return;
-    }
+    let Some(good) = shared("slides/crafted/generic_pyr_deflate_bigtiff.tif") else { return };
     let folder = folder();
     let damaged = folder.path().join("damaged.tif");
     damage_between_samples(&good, &damaged);
@@ -344,12 +335,7 @@ fn a_damaged_copy_is_a_slide_of_its_own_and_a_copy_is_named() {
 /// Once a damaged copy that came in another night was taken for the good slide, and called done before.
 #[test]
 fn a_damaged_copy_of_another_night_is_a_slide_of_its_own() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let good = shared.join("slides/crafted/generic_pyr_deflate_bigtiff.tif");
-    if !good.is_file() {
-        eprintln!("skipped: ../shared/slides is absent");
-        return;
-    }
+    let Some(good) = shared("slides/crafted/generic_pyr_deflate_bigtiff.tif") else { return };
     let folder = folder();
     let [first, damaged] = ["m.tif", "a.tif"].map(|name| folder.path().join(name));
     fs::copy(&good, &first).expect("it can be copied");

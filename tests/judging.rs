@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Output};
 use dataset::{Dataset, read_cells};
 use painted::Truth;
 use serde_json::Value;
-use support::{SMALL_WINDOWS, accounts, run, slidemill, small_slide, stderr};
+use support::{SMALL_WINDOWS, accounts, run, shared, slidemill, small_slide, stderr};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -366,11 +366,7 @@ fn a_data_set_comes_back_whole_through_eval() {
 /// Returns the eight fields, of as many patients, on which no bundled model was trained: every third of the
 /// set.
 fn held_back() -> Option<Vec<std::path::PathBuf>> {
-    let set = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/nuclei/brca_m2c");
-    if !set.is_dir() {
-        eprintln!("skipped: ../shared/nuclei is absent");
-        return None;
-    }
+    let set = shared("nuclei/brca_m2c")?;
     let mut fields: Vec<_> = fs::read_dir(set)
         .expect("the set can be listed")
         .map(|entry| entry.expect("an entry").path())

@@ -4,12 +4,15 @@
 //! triangulation by `spade` alone, of bare points, in the same run; that of texture is the mean of the stains over the same
 //! pixels. Times are CPU times of the one thread that works.
 
+#[path = "../../benches/support/process.rs"]
+mod process;
 // Its detections and windows are for other benches.
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../benches/sim/mod.rs"]
 mod sim;
 
 use merger::{ColourDeconvolution, Ground, MaskFrame, Neighbours, Texture, mask::Mask, neighbours::Place};
+use process::{cpu_secs, peak_mb};
 use rand::{RngExt, SeedableRng};
 use sim::{Settings, simulate};
 use spade::{DelaunayTriangulation, Point2, Triangulation};
@@ -111,23 +114,4 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = cpu_secs();
     let result = work();
     (result, cpu_secs() - start)
-}
-
-/// Returns the CPU time of this thread so far (wall time if the system does not report it).
-fn cpu_secs() -> f64 {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
-    nanos.map_or_else(
-        || START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64(),
-        |nanos| nanos / 1e9,
-    )
-}
-
-/// Returns the most memory that this process ever held, MB; 0 if the system does not report it.
-fn peak_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kb = line.and_then(|line| line.trim().split(' ').next()).and_then(|kb| kb.parse::<f64>().ok());
-    kb.unwrap_or(0.0) / 1e3
 }
