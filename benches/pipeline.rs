@@ -97,6 +97,7 @@ fn whole_run(slide: &Path, out: &Path, options: &RunOptions) -> anyhow::Result<D
         out: out.to_owned(),
         config: None,
         redo: false,
+        correct_columns: false,
         strict: false,
         json_logs: false,
         measure: None,

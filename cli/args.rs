@@ -99,6 +99,10 @@ pub struct Plan {
     /// Settings file (TOML); flags come before it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Where this list says something else of a slide than the list it came with, such as
+    /// another patient, take what this one says; without it the list is refused
+    #[arg(long)]
+    pub correct_columns: bool,
     /// Where to look and count.
     #[command(flatten)]
     pub within: Within,

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use dataset::{Dataset, RunAccount};
 use engine::{
-    Engine, Event, Job, JobEnd, JobError, JobPlan, JobSlides, Redo, RunOptions, Settings, Shard, SlideEntry,
-    Stop, Watch as _, find_slides, refuse_mistyped, refuse_own_files, try_writing,
+    Engine, Event, Job, JobEnd, JobError, JobPlan, JobSlides, Redo, Relisted, RunOptions, Settings, Shard,
+    SlideEntry, Stop, Watch as _, find_slides, put_together, refuse_mistyped, refuse_own_files, try_writing,
+    without_likely_copies,
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2},
@@ -55,6 +56,10 @@ pub struct Run {
     /// or that ended incomplete; interrupted, the same command goes on
     #[arg(long)]
     pub redo: bool,
+    /// Where this list says something else of a slide than the list it came with, such as
+    /// another patient, take what this one says; without it the list is refused
+    #[arg(long)]
+    pub correct_columns: bool,
     /// End with 65 where a model gave as many answers in a window as it can, so that
     /// objects may be missing; without it that is a warning
     #[arg(long)]
@@ -126,8 +131,9 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         (plan.entries(shard), options)
     } else {
         found = find_slides(&args.slides)?;
-        let Assigned { slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
+        let Assigned { mut slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
         found.notes.extend(notes);
+        put_together(&mut slides)?;
         let mine = match shard {
             Some(shard) => shard.keep(slides, SlideEntry::bytes),
             None => slides,
@@ -140,12 +146,14 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     if let Some(definition) = definition {
         definition.write(&dataset)?;
     }
+    found.notes.extend(agree(&Relisted::find(&dataset, &slides)?, args.correct_columns)?);
 
     let engine = match Engine::open(&settings) {
         Err(silent @ JobError::SilentModel { .. }) => isolate::give_up(&silent),
         opened => opened?,
     };
-    let sizes = slides.iter().map(|entry| (entry.name(), entry.bytes()));
+    let to_come = without_likely_copies(&slides);
+    let sizes = to_come.into_iter().map(|entry| (entry.name(), entry.bytes()));
     let mut progress = Progress::new(args.json_logs, &dataset).expecting(sizes);
     let stop = Stop::new();
     stop_on_signals(&stop, progress.screen())?;
@@ -167,6 +175,16 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
     }
     let is_full = args.strict && has_full_windows(&dataset)?;
     Ok(if is_full && exit(&ended) == Exit::Done { Exit::Incomplete } else { exit(&ended) })
+}
+
+/// Refuses a list that says something else of slides than is known of them, unless it is to be taken; a note for the user
+/// then.
+pub(crate) fn agree(relisted: &Relisted<'_>, correct: bool) -> anyhow::Result<Option<String>> {
+    if correct {
+        return Ok(relisted.correct()?);
+    }
+    relisted.refuse()?;
+    Ok(None)
 }
 
 /// `true` if a model gave as many answers as it can in some window of the dataset.

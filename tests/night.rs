@@ -29,6 +29,8 @@ mod notebook;
 mod paper;
 #[path = "night/report.rs"]
 mod report;
+#[path = "night/said.rs"]
+mod said;
 #[path = "night/shards.rs"]
 mod shards;
 #[cfg(target_os = "linux")]

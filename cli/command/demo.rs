@@ -36,6 +36,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
 
     let dataset = Dataset::at(args.out.join("results"));
     let exit = run::run(args::Run {
+        correct_columns: false,
         shard: None,
         slides: vec![path.clone()],
         out: dataset.root().to_owned(),

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use engine::{ModelSet, RunOptions, Settings, SlideEntry, find_slides, plan_settings};
+use engine::{
+    ModelSet, RunOptions, Settings, SlideEntry, copies_among, find_slides, plan_settings, put_together,
+};
 use serde::Serialize;
 use tiler::{
     Examination, PlanCost, Survey, SurveyError, SurveySettings, Tissue, TissueMask, TissueNote, TissueScale,
@@ -21,7 +23,7 @@ use crate::{
     args,
     exit::Exit,
     machine,
-    progress::{counted, fixed, grouped, span},
+    progress::{counted, fixed, grouped, left_out, span},
 };
 
 /// Seconds one core takes for a window of the bundled model (fp32, 2048 px); see
@@ -39,6 +41,9 @@ const DETAIL_WIDTH: usize = 90;
 struct Finding {
     /// As given. For the person at the terminal: it may name a patient.
     path: String,
+    /// The slide that it is a copy of, byte by byte; a run leaves it out, so it was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy_of: Option<String>,
     /// Why it cannot be analysed; absent when it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -60,7 +65,7 @@ struct Finding {
 ///
 /// # Errors
 ///
-/// A usage failure when no slide is given.
+/// A usage failure when no slide is given, or of one slide two things are said.
 pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     let given = RunOptions {
         mpp: args.mpp,
@@ -73,7 +78,8 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
     let models = settings.models()?;
     let found = find_slides(&args.slides)?;
     super::tell(&found);
-    let slides = found.slides;
+    let mut slides = found.slides;
+    put_together(&mut slides)?;
     let threads = args.threads.unwrap_or_else(|| machine().threads);
     let options = if args.quick { CheckOptions::quick(threads) } else { CheckOptions::full(threads) };
     let table = Table::new(&slides);
@@ -81,8 +87,11 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
         out!("{}", table.head())?;
     }
     let mut findings = Vec::new();
-    for entry in &slides {
-        let finding = examine(entry, &settings, &models, &options);
+    for (entry, twin) in slides.iter().zip(copies_among(&slides)) {
+        let finding = match twin {
+            Some(first) => Finding::copy(entry, &slides[first]),
+            None => examine(entry, &settings, &models, &options),
+        };
         if !args.json {
             out!("{}", table.row(entry, &finding))?;
         }
@@ -240,8 +249,16 @@ impl Table {
             finding.checkup.as_ref().map_or_else(|| "-".into(), tiles_read),
             width = self.name_width,
         );
+        let copy = finding.copy_of.iter().map(|first| {
+            format!(
+                "byte by byte the same as {}: a run leaves it out",
+                shortened(first.as_ref(), &self.folder)
+            )
+        });
         let doubts = finding.doubts.iter().map(|doubt| format!("doubtful: {doubt}"));
-        for line in finding.problem.iter().cloned().chain(doubts).chain(finding.warnings.iter().cloned()) {
+        for line in
+            copy.chain(finding.problem.iter().cloned()).chain(doubts).chain(finding.warnings.iter().cloned())
+        {
             text += &detail(&line);
         }
         text
@@ -266,12 +283,20 @@ fn detail(line: &str) -> String {
 }
 
 impl Finding {
+    fn copy(entry: &SlideEntry, first: &SlideEntry) -> Self {
+        let [path, first] = [entry, first].map(|slide| slide.path.display().to_string());
+        Self { path, copy_of: Some(first), ..Self::default() }
+    }
+
     fn examined(&mut self, examination: &Examination, used: Option<Mpp>, wanted: WantedStain) {
         self.tissue_scale = examination.scale.ok();
         self.doubts = examination.doubts(used, wanted).iter().map(ToString::to_string).collect();
     }
 
     fn verdict(&self) -> &'static str {
+        if self.copy_of.is_some() {
+            return "copy";
+        }
         match (&self.problem, self.doubts.is_empty(), self.warnings.is_empty()) {
             (Some(_), ..) => "BAD",
             (None, false, _) => "doubt",
@@ -317,13 +342,15 @@ fn shortened(path: &Path, folder: &Path) -> String {
 }
 
 fn total(findings: &[Finding], threads: usize) -> String {
-    let [good, noted, doubtful, bad] = ["ok", "note", "doubt", "BAD"]
+    let [good, noted, doubtful, bad, copies] = ["ok", "note", "doubt", "BAD", "copy"]
         .map(|verdict| findings.iter().filter(|finding| finding.verdict() == verdict).count());
-    let unopened = findings.iter().filter(|finding| finding.checkup.is_none()).count();
+    let slides = findings.len() - copies;
+    let unopened = slides - findings.iter().filter(|finding| finding.checkup.is_some()).count();
     let unscaled = findings.iter().filter(|f| f.checkup.is_some() && f.mpp.is_none()).count();
     let mut text = format!(
-        "\n{}: {good} ok, {noted} with a note, {doubtful} doubtful, {bad} bad ({unopened} cannot be opened, {unscaled} without a scale: --mpp)\n",
-        counted(findings.len(), "slide"),
+        "\n{}: {good} ok, {noted} with a note, {doubtful} doubtful, {bad} bad ({unopened} cannot be opened, {unscaled} without a scale: --mpp){}\n",
+        counted(slides, "slide"),
+        left_out(copies),
     );
     let plans = findings.iter().filter(|finding| finding.problem.is_none()).filter_map(|f| f.plan);
     let windows: u64 = plans.clone().map(|plan| plan.windows).sum();

@@ -46,6 +46,7 @@ fn problem(left: &WorkLeft) -> Option<String> {
         WorkLeft::OtherSettings(changed) => {
             Some(format!("was made with other settings than planned ({changed})"))
         }
+        WorkLeft::Lost(lost) => Some(format!("is to be done again: {lost}")),
         WorkLeft::Failed | WorkLeft::Windows => None,
     }
 }

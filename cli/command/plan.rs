@@ -1,12 +1,13 @@
 //! `slidemill plan`: what a job consists of, and how it falls into parts.
 
 use dataset::{Dataset, Manifest};
-use engine::{ByteSize, JobPlan, PlannedSlide, RunOptions, balance, find_slides};
+use engine::{ByteSize, JobPlan, PlannedSlide, Relisted, RunOptions, find_slides, put_together};
 
 use crate::{
     args,
     exit::{Exit, Failure},
-    progress::{counted, fixed},
+    progress::{counted, fixed, left_out},
+    run::agree,
     within::Assigned,
 };
 
@@ -20,11 +21,13 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
     check_parts("--shards", args.shards)?;
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let mut found = find_slides(&args.slides)?;
-    let Assigned { slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
+    let Assigned { mut slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
+    put_together(&mut slides)?;
     found.slides = slides;
     found.notes.extend(notes);
-    super::tell(&found);
     let dataset = Dataset::at(&args.out);
+    found.notes.extend(agree(&Relisted::find(&dataset, &found.slides)?, args.correct_columns)?);
+    super::tell(&found);
     let plan = JobPlan::new(&found.slides, args.options.0.or(file), &dataset)?;
     plan.write(&dataset)?;
     Manifest::write(&dataset)?;
@@ -42,7 +45,8 @@ pub(super) fn check_parts(option: &str, parts: usize) -> anyhow::Result<()> {
 }
 
 fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
-    let mut text = format!("job       {}\n", extent(&plan.slides.iter().collect::<Vec<_>>()));
+    let once: Vec<_> = plan.once().collect();
+    let mut text = format!("job       {}{}\n", extent(&once), left_out(plan.copies()));
     text += &format!("settings  {}\n", plan.settings_sha256);
     text += &format!("windows   {}\n", windows(plan));
     for slide in &plan.slides {
@@ -50,16 +54,9 @@ fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
             text += &format!("WILL FAIL {}: {problem}\n", slide.path.display());
         }
     }
-    let weights: Vec<_> = plan.slides.iter().map(PlannedSlide::weight).collect();
-    let shard_of = balance(&weights, shards);
+    let part_of = plan.parts(shards);
     for shard in 0..shards {
-        let mine: Vec<_> = plan
-            .slides
-            .iter()
-            .zip(&shard_of)
-            .filter(|(_, of)| **of == shard)
-            .map(|(slide, _)| slide)
-            .collect();
+        let mine: Vec<_> = once.iter().copied().filter(|planned| part_of[&planned.slide] == shard).collect();
         text += &format!("{:<10}{}\n", format!("{}/{shards}", shard + 1), extent(&mine));
     }
     text += &format!("to run    slidemill run -o {out} --shard 1/{shards}\n");

@@ -9,7 +9,7 @@ use crate::{
     args,
     dataset::Dataset,
     exit::{Exit, Failure},
-    progress::{JobState, JobStatus, counted, fixed, rate, span},
+    progress::{JobState, JobStatus, counted, fixed, left_out, rate, span},
 };
 
 /// A running job without a sign of life for this long is probably gone.
@@ -65,23 +65,33 @@ fn ended(dataset: &Dataset) -> anyhow::Result<String> {
     let accounts = dataset.accounts()?;
     let accounts: Vec<_> = accounts.iter().filter_map(|path| RunAccount::read(path).ok()).collect();
     let count = |outcome| accounts.iter().filter(|account| account.outcome == outcome).count();
-    let planned = match JobPlan::read(dataset) {
-        Ok(plan) => format!(" of {} planned", plan.slides.len()),
-        Err(_) => String::new(),
-    };
+    let plan = JobPlan::read(dataset).ok();
+    let planned =
+        plan.as_ref().map_or_else(String::new, |plan| format!(" of {} planned", plan.once().count()));
+    let met: usize = accounts.iter().map(|account| account.copies).sum();
+    // A part of a job that does not have the slide itself takes a copy for a slide that was done before.
+    let copies = met.max(plan.as_ref().map_or(0, JobPlan::copies));
+    let lost = accounts.iter().filter(|account| account.lost_file(dataset.root()).is_some()).count();
     Ok(format!(
-        "dataset  {}{planned}: {} done, {} incomplete, {} failed{}",
+        "dataset  {}{planned}: {} done, {} incomplete, {} failed{}{}",
         counted(accounts.len(), "slide"),
         count(Outcome::Done),
         count(Outcome::Partial),
         count(Outcome::Failed),
-        left_out(accounts.iter().map(|account| account.copies).sum())
+        left_out(copies),
+        no_longer_whole(lost)
     ))
 }
 
-/// Words for copies, after others; empty for none.
-fn left_out(copies: usize) -> String {
-    if copies > 0 { format!(", {} left out", counted(copies, "copy")) } else { String::new() }
+/// Words for slides whose files are not as they were written; empty for none.
+fn no_longer_whole(lost: usize) -> String {
+    if lost == 0 {
+        return String::new();
+    }
+    format!(
+        "; of {} a table or picture is missing or changed, which `slidemill verify` names: run it again",
+        counted(lost, "slide")
+    )
 }
 
 fn describe(status: &JobStatus) -> String {

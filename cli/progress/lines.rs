@@ -115,6 +115,12 @@ fn words(event: &Event) -> Option<String> {
     })
 }
 
+/// Words for copies, after others; empty for none.
+#[must_use]
+pub fn left_out(copies: usize) -> String {
+    if copies > 0 { format!(", {} left out", counted(copies, "copy")) } else { String::new() }
+}
+
 /// Last line of a job.
 fn summary(totals: &Totals) -> String {
     let mut parts = vec![format!("{} done", counted(totals.done, "slide"))];
@@ -125,16 +131,15 @@ fn summary(totals: &Totals) -> String {
             parts.push(format!("{count} {word}"));
         }
     }
-    if totals.copies > 0 {
-        parts.push(format!("{} left out", counted(totals.copies, "copy")));
-    }
-    if totals.doubtful > 0 {
-        parts.push(format!("{} with results to be doubted", totals.doubtful));
-    }
+    let doubtful = match totals.doubtful {
+        0 => String::new(),
+        doubtful => format!(", {doubtful} with results to be doubted"),
+    };
     let stopped = if totals.interrupted { "stopped: " } else { "" };
     format!(
-        "{stopped}{}; {} in {} mm² of tissue, {}",
+        "{stopped}{}{}{doubtful}; {} in {} mm² of tissue, {}",
         parts.join(", "),
+        left_out(totals.copies),
         counted(totals.cells as usize, "cell"),
         fixed(totals.analysed_mm2, 2),
         span(totals.elapsed_secs)

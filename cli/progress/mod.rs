@@ -15,6 +15,7 @@ use dataset::{Dataset, Outcome};
 use engine::{Event, Totals, Watch};
 
 pub use dataset::wording::{counted, fixed, grouped, span};
+pub use lines::left_out;
 pub use log::Log;
 pub use pace::{SlideStatus, rate};
 pub use screen::Screen;

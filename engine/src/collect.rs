@@ -126,14 +126,17 @@ impl<'a> Collector<'a> {
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
         self.needed = facts.needed_bytes();
         let results = &self.work.results;
-        let others = self.work.names.note(&facts.id, &facts.entry)?;
+        let noted = self.work.names.note(&facts.id, &facts.entry)?;
+        let contradiction = noted.contradiction();
+        self.incomplete |= contradiction.is_some();
+        facts.warnings.extend(contradiction);
         clear_failure(results, &facts.entry).map_err(|error| {
             let root = results.root().display();
             JobError::output(format!("cannot remove the account of an earlier failure: {error}: {root}"))
         })?;
         begun(self.watch, &facts, sightings.ended());
         // This is not put into the account, which would still say so after they are forgotten.
-        for message in superseded(results, others) {
+        for message in superseded(results, noted.others) {
             let (slide, name) = (facts.id.clone(), facts.entry.name());
             self.watch.tell(&Event::Warning { slide, name, message });
         }
@@ -190,10 +193,10 @@ pub(crate) fn not_run(
     match why {
         NotRun::Skip { id, outcome, reason, aside, copy } => {
             // A copy is in the list under the id of its twin.
-            work.names.note(&id, entry)?;
+            let contradicts = note(work, watch, &id, entry)?;
             let name = format!("{}{aside}", entry.name());
             watch.tell(&Event::SlideSkipped { slide: id, name, reason, copy });
-            Ok(outcome != Outcome::Done)
+            Ok(contradicts || outcome != Outcome::Done)
         }
         NotRun::Busy { id, reason } => {
             watch.tell(&Event::SlideWaiting { slide: id, name: entry.name(), reason });
@@ -202,7 +205,7 @@ pub(crate) fn not_run(
         NotRun::NoRoom { reason } => Err(JobError::output(reason)),
         NotRun::Exhausted { reason } => Err(JobError::again(reason)),
         NotRun::Refused { id, reason, account } => {
-            work.names.note(&id, entry)?;
+            note(work, watch, &id, entry)?;
             if account {
                 write_account(&work.results, &work.recipe.maker.failed(&id, reason.as_str()))?;
             }
@@ -210,6 +213,15 @@ pub(crate) fn not_run(
             Ok(true)
         }
     }
+}
+
+/// Notes a slide that is not read in the private lists; warns, and gives `true`, if they say something else of it.
+fn note(work: &Work, watch: &mut dyn Watch, id: &SlideId, entry: &SlideEntry) -> Result<bool, JobError> {
+    let contradiction = work.names.note(id, entry)?.contradiction();
+    for message in contradiction.iter().cloned() {
+        watch.tell(&Event::Warning { slide: id.clone(), name: entry.name(), message });
+    }
+    Ok(contradiction.is_some())
 }
 
 /// Tells that a slide begins, of which `resumed` windows are done, with its warnings and doubts.

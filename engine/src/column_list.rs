@@ -2,21 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write as _},
-    path::PathBuf,
+    io,
     sync::{Mutex, PoisonError},
 };
 
 use dataset::{Dataset, SlideId};
 
-use crate::error::JobError;
-
-const HEADER: [&str; 3] = ["id", "column", "value"];
-const NAME: &str = "columns.csv";
-
-/// One line: a slide, a column and its value. Of several lines of one slide and column the last counts.
-type Line = (SlideId, String, String);
+use crate::{error::JobError, private_list::PrivateList, said::otherwise};
 
 /// What lists say of slides: by slide, the value of each column.
 pub type ListColumns = BTreeMap<SlideId, BTreeMap<String, String>>;
@@ -27,13 +19,13 @@ pub type ListColumns = BTreeMap<SlideId, BTreeMap<String, String>>;
 ///
 /// [`JobError::Input`] when it is there and cannot be read.
 pub fn list_columns(dataset: &Dataset) -> Result<ListColumns, JobError> {
-    let list = ColumnList::new(dataset);
+    let list = ColumnList::new(dataset).list;
     let lines = list.lines().map_err(|error| {
-        let path = list.path();
-        JobError::input(format!("cannot read the columns of the slide list: {error}: {}", path.display()))
+        JobError::input(format!("cannot read the {}: {error}: {}", list.what, list.path().display()))
     })?;
     let mut columns = ListColumns::new();
-    for (id, column, value) in lines {
+    // Of several lines of one slide and column the last counts.
+    for (id, [column, value]) in lines {
         columns.entry(id).or_default().insert(column, value);
     }
     Ok(columns)
@@ -42,52 +34,109 @@ pub fn list_columns(dataset: &Dataset) -> Result<ListColumns, JobError> {
 /// The columns of a dataset, to which one job adds.
 #[derive(Debug)]
 pub(crate) struct ColumnList {
-    dataset: Dataset,
-    /// All values; `None` until they are read.
-    known: Mutex<Option<BTreeMap<(SlideId, String), String>>>,
+    list: PrivateList<2>,
+    /// `None` until they are read.
+    known: Mutex<Option<Known>>,
+}
+
+/// All values, as far as the file is known.
+#[derive(Debug)]
+struct Known {
+    values: BTreeMap<(SlideId, String), String>,
+    /// Length of the file that holds them.
+    bytes: u64,
+}
+
+impl Known {
+    fn value(&self, id: &SlideId, column: &str) -> &str {
+        self.values.get(&(id.clone(), column.to_owned())).map_or("", String::as_str)
+    }
+
+    /// The columns of which nothing is known yet.
+    fn unknown<'a>(
+        &self,
+        id: &SlideId,
+        columns: &'a BTreeMap<String, String>,
+    ) -> Vec<(&'a String, &'a String)> {
+        let is_unknown = |(column, value): &(&String, &String)| {
+            let is_there = self.values.contains_key(&(id.clone(), (*column).clone()));
+            !is_there || (self.value(id, column).is_empty() && !value.is_empty())
+        };
+        columns.iter().filter(is_unknown).collect()
+    }
+
+    /// Names of the columns that say something else than is known.
+    fn otherwise(&self, id: &SlideId, columns: &BTreeMap<String, String>) -> Vec<String> {
+        let says = columns.iter().filter(|(column, value)| otherwise(column, self.value(id, column), value));
+        says.map(|(column, _)| column.clone()).collect()
+    }
 }
 
 impl ColumnList {
     pub(crate) fn new(dataset: &Dataset) -> Self {
-        Self { dataset: dataset.clone(), known: Mutex::default() }
+        let list = PrivateList {
+            dataset: dataset.clone(),
+            name: "columns.csv",
+            what: "columns of the slide list",
+            fields: ["column", "value"],
+        };
+        Self { list, known: Mutex::default() }
     }
 
-    /// Adds what a list says of a slide, where it is not known yet.
+    /// Adds what a list says of a slide, where nothing is known yet. Returns the columns that say something else than
+    /// lists before: there the first stays.
     ///
     /// # Errors
     ///
     /// [`JobError::Output`] when the file cannot be read or written.
-    pub(crate) fn note(&self, id: &SlideId, columns: &BTreeMap<String, String>) -> Result<(), JobError> {
+    pub(crate) fn note(
+        &self,
+        id: &SlideId,
+        columns: &BTreeMap<String, String>,
+    ) -> Result<Vec<String>, JobError> {
         if columns.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.add(id, columns).map_err(|error| self.failure(&error))
+        self.add(id, columns).map_err(|error| self.list.failure("write", &error))
     }
 
-    fn add(&self, id: &SlideId, columns: &BTreeMap<String, String>) -> io::Result<()> {
+    fn add(&self, id: &SlideId, columns: &BTreeMap<String, String>) -> io::Result<Vec<String>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = match &mut *known {
-            Some(values) => values,
-            unread => {
-                let lines = self.lines()?.into_iter();
-                unread.insert(lines.map(|(id, column, value)| ((id, column), value)).collect())
-            }
+        let known = match &mut *known {
+            Some(known) => known,
+            unread => unread.insert(self.read()?),
         };
-        let new: Vec<_> = columns
-            .iter()
-            .filter(|(column, value)| values.get(&(id.clone(), (*column).clone())) != Some(*value))
-            .collect();
-        if new.is_empty() {
-            return Ok(());
+        if known.unknown(id, columns).is_empty() {
+            return Ok(known.otherwise(id, columns));
         }
-        self.dataset.make_private()?;
-        let _held = self.dataset.hold_lists();
-        let mut file = self.dataset.append_private(NAME)?;
-        let header = (file.metadata()?.len() == 0).then_some(HEADER);
-        let lines = new.iter().map(|(column, value)| [id.as_str(), column.as_str(), value.as_str()]);
-        file.write_all(&text_of(header.into_iter().chain(lines))?)?;
-        values.extend(new.into_iter().map(|(column, value)| ((id.clone(), column.clone()), value.clone())));
-        Ok(())
+        let _held = self.list.hold()?;
+        if self.list.bytes() != known.bytes {
+            // Another job said something meanwhile.
+            *known = self.read()?;
+        }
+        let unknown = known.unknown(id, columns);
+        let lines: Vec<_> = unknown.iter().map(|(column, value)| [column.as_str(), value.as_str()]).collect();
+        self.list.append(id, &lines)?;
+        let new = unknown.into_iter().map(|(column, value)| ((id.clone(), column.clone()), value.clone()));
+        known.values.extend(new);
+        known.bytes = self.list.bytes();
+        Ok(known.otherwise(id, columns))
+    }
+
+    fn read(&self) -> io::Result<Known> {
+        let bytes = self.list.bytes();
+        let lines = self.list.lines()?.into_iter();
+        Ok(Known { values: lines.map(|(id, [column, value])| ((id, column), value)).collect(), bytes })
+    }
+
+    /// Says something else of a slide from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Output`] when the file cannot be written.
+    pub(crate) fn correct(&self, id: &SlideId, column: &str, value: &str) -> Result<(), JobError> {
+        let corrected = self.list.hold().and_then(|_held| self.list.append(id, &[[column, value]]));
+        corrected.map_err(|error| self.list.failure("write", &error))
     }
 
     /// Removes slides.
@@ -96,49 +145,14 @@ impl ColumnList {
     ///
     /// [`JobError::Output`] when the file cannot be read or written.
     pub(crate) fn remove(&self, ids: &[SlideId]) -> Result<(), JobError> {
-        if !self.path().exists() {
-            return Ok(());
-        }
-        self.rewrite_without(ids).map_err(|error| self.failure(&error))
+        self.list.remove(ids).map_err(|error| self.list.failure("write", &error))
     }
-
-    fn rewrite_without(&self, ids: &[SlideId]) -> io::Result<()> {
-        let _held = self.dataset.hold_lists();
-        let lines = self.lines()?;
-        let left = lines.iter().filter(|(id, ..)| !ids.contains(id));
-        let left = left.map(|(id, column, value)| [id.as_str(), column.as_str(), value.as_str()]);
-        self.dataset.write(&self.path(), &text_of([HEADER].into_iter().chain(left))?)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dataset.columns()
-    }
-
-    fn lines(&self) -> io::Result<Vec<Line>> {
-        let text = match fs::read(self.path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text?,
-        };
-        let lines = csv::Reader::from_reader(text.as_slice()).into_deserialize();
-        lines.collect::<csv::Result<_>>().map_err(io::Error::other)
-    }
-
-    fn failure(&self, error: &io::Error) -> JobError {
-        let path = self.path();
-        JobError::output(format!("cannot write the columns of the slide list: {error}: {}", path.display()))
-    }
-}
-
-fn text_of<'a>(lines: impl IntoIterator<Item = [&'a str; 3]>) -> io::Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for line in lines {
-        writer.write_record(line)?;
-    }
-    writer.into_inner().map_err(io::Error::other)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn id(text: &str) -> SlideId {
@@ -149,24 +163,48 @@ mod tests {
         pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
+    /// Once what came last counted, without a word: a slip made a slide another patient's.
     #[test]
-    fn what_a_list_says_last_counts_and_is_written_once() {
+    fn what_was_said_first_stays_until_it_is_corrected() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset::at(folder.path());
         let list = ColumnList::new(&dataset);
-        list.note(&id("a"), &columns(&[])).unwrap();
-        assert!(!list.path().exists());
-        for value in ["P 1, \"one\"", "P 1, \"one\"", "P2"] {
-            list.note(&id("a"), &columns(&[("patient", value), ("stain", "")])).unwrap();
-        }
-        ColumnList::new(&dataset).note(&id("a"), &columns(&[("patient", "P2")])).unwrap();
-        let text = fs::read_to_string(list.path()).unwrap();
-        assert_eq!(text, "id,column,value\na,patient,\"P 1, \"\"one\"\"\"\na,stain,\na,patient,P2\n");
-        list.note(&id("b"), &columns(&[("patient", "P3")])).unwrap();
+        let says = |list: &ColumnList, name: &str, pairs: &[(&str, &str)]| {
+            list.note(&id(name), &columns(pairs)).unwrap()
+        };
+        assert_eq!(says(&list, "a", &[]), [""; 0]);
+        assert!(!list.list.path().exists());
+        let first = "P 1, \"one\"";
+        assert_eq!(says(&list, "a", &[("patient", first), ("stain", "")]), [""; 0]);
+        assert_eq!(
+            says(&list, "a", &[("patient", first), ("stain", "HE")]),
+            [""; 0],
+            "nothing was said before"
+        );
+        assert_eq!(says(&list, "a", &[("patient", ""), ("stain", "")]), [""; 0], "nothing is said");
+        assert_eq!(says(&list, "a", &[("patient", "P2"), ("stain", "HE")]), ["patient"]);
+        assert_eq!(says(&ColumnList::new(&dataset), "a", &[("patient", "P2")]), ["patient"]);
+        says(&list, "b", &[("patient", "P3")]);
         let known = list_columns(&dataset).unwrap();
-        assert_eq!(known[&id("a")], columns(&[("patient", "P2"), ("stain", "")]));
+        assert_eq!(known[&id("a")], columns(&[("patient", first), ("stain", "HE")]));
+        list.correct(&id("a"), "patient", "P2").unwrap();
+        assert_eq!(list_columns(&dataset).unwrap()[&id("a")]["patient"], "P2");
+        assert_eq!(says(&ColumnList::new(&dataset), "a", &[("patient", "P2")]), [""; 0]);
         list.remove(&[id("a")]).unwrap();
-        assert_eq!(fs::read_to_string(list.path()).unwrap(), "id,column,value\nb,patient,P3\n");
+        assert_eq!(fs::read_to_string(list.list.path()).unwrap(), "id,column,value\nb,patient,P3\n");
+    }
+
+    #[test]
+    fn of_two_jobs_at_once_the_first_is_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        let [one, other] = [ColumnList::new(&dataset), ColumnList::new(&dataset)];
+        for list in [&one, &other] {
+            list.note(&id("x"), &columns(&[("patient", "P0")])).unwrap();
+        }
+        assert_eq!(one.note(&id("a"), &columns(&[("patient", "P1")])).unwrap(), [""; 0]);
+        assert_eq!(other.note(&id("a"), &columns(&[("patient", "P2")])).unwrap(), ["patient"]);
+        assert_eq!(list_columns(&dataset).unwrap()[&id("a")]["patient"], "P1");
     }
 
     #[test]
@@ -174,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset::at(folder.path());
         dataset.make_private().unwrap();
-        fs::write(dataset.private().join(NAME), "id,column,value\na,patient\n").unwrap();
+        fs::write(dataset.columns(), "id,column,value\na,patient\n").unwrap();
         let error = list_columns(&dataset).unwrap_err().to_string();
         assert!(error.starts_with("cannot read the columns of the slide list: "), "{error}");
     }

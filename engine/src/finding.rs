@@ -1,7 +1,7 @@
 //! Finds the slides of a job: files, folders, globs, or a CSV with a line each.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fs,
     path::{Path, PathBuf},
 };
@@ -11,7 +11,7 @@ use wsi_reader::LeftOut;
 use crate::{
     error::JobError,
     globs::{self, is_glob},
-    list,
+    list, said,
     slides::SlideEntry,
 };
 
@@ -49,16 +49,13 @@ pub fn slides_in(inputs: &[PathBuf]) -> Result<Vec<SlideEntry>, JobError> {
 /// # Errors
 ///
 /// [`JobError::Usage`] when a typed path does not exist, a list or glob is malformed, two slides are given
-/// one id, or nothing at all is found.
+/// one id, one slide is given as two (of two patients, for instance), or nothing at all is found.
 pub fn find_slides(inputs: &[PathBuf]) -> Result<JobSlides, JobError> {
     let mut found = JobSlides::default();
     for input in inputs {
         expand(input, &mut found)?;
     }
-    let mut seen = BTreeSet::new();
-    found
-        .slides
-        .retain(|entry| seen.insert(fs::canonicalize(&entry.path).unwrap_or_else(|_| entry.path.clone())));
+    found.slides = each_once(found.slides)?;
     if found.slides.is_empty() {
         let typed: Vec<_> = inputs.iter().map(|path| path.display().to_string()).collect();
         let beside = if found.left_out.is_empty() { String::new() } else { format!(" ({})", found.left_out) };
@@ -73,6 +70,30 @@ pub fn find_slides(inputs: &[PathBuf]) -> Result<JobSlides, JobError> {
         }
     }
     Ok(found)
+}
+
+/// Each path once, where it came first, with what is said of it wherever it is given.
+fn each_once(slides: Vec<SlideEntry>) -> Result<Vec<SlideEntry>, JobError> {
+    let (mut once, mut places) = (Vec::<SlideEntry>::new(), BTreeMap::new());
+    let mut contradictions = Vec::new();
+    for slide in slides {
+        let path = fs::canonicalize(&slide.path).unwrap_or_else(|_| slide.path.clone());
+        match places.entry(path) {
+            Entry::Vacant(free) => {
+                free.insert(once.len());
+                once.push(slide);
+            }
+            Entry::Occupied(taken) => {
+                let first = &mut once[*taken.get()];
+                match said::together(first, &slide.moved_to(&first.path)) {
+                    Ok(both) => both.say_of(first),
+                    Err(contradiction) => contradictions.push(contradiction),
+                }
+            }
+        }
+    }
+    said::refuse(&contradictions)?;
+    Ok(once)
 }
 
 /// Refuses the paths that [`find_slides`] would refuse, as far as that can be seen without looking into
@@ -161,6 +182,25 @@ mod tests {
         let path = folder.path().join("a.svs");
         fs::write(&path, "x").unwrap();
         assert_eq!(slides_in(&[path.clone(), path.clone()]).unwrap(), [SlideEntry::at(path)]);
+    }
+
+    /// Once the second line was left out without a word.
+    #[test]
+    fn what_several_lines_say_of_one_path_is_put_together_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("a.svs"), "x").unwrap();
+        fs::write(at("l.csv"), "path,patient,mpp\na.svs,P1,\n./a.svs,,0.25\n").unwrap();
+        for typed in [vec![at("l.csv")], vec![folder.path().to_owned(), at("l.csv")]] {
+            let slides = slides_in(&typed).unwrap();
+            assert_eq!((slides.len(), slides[0].mpp.map(Mpp::get)), (1, Some(0.25)), "{typed:?}");
+            assert_eq!(slides[0].columns["patient"], "P1");
+        }
+        for (line, expected) in [("P2,", "its patient is \"P1\" and \"P2\""), ("P1,0.5", "its mpp is")] {
+            fs::write(at("two.csv"), format!("path,patient,mpp\na.svs,P1,0.25\na.svs,{line}\n")).unwrap();
+            let error = slides_in(&[at("two.csv")]).unwrap_err().to_string();
+            assert!(error.contains("a.svs is given twice, ") && error.contains(expected), "{error}");
+        }
     }
 
     #[test]

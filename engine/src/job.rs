@@ -11,6 +11,7 @@ use crate::{
     error::JobError,
     events::{Event, Tally, Totals, Watch},
     opening, pipeline,
+    said::put_together,
     slides::SlideEntry,
     work::{Before, Stop, Work},
 };
@@ -53,11 +54,14 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     ///
-    /// An error that ends the job as a whole. Problems of one slide are in the account of that slide and in
+    /// An error that ends the job as a whole; [`JobError::Usage`] before anything is done where of one slide two things
+    /// are said. Problems of one slide are in the account of that slide and in
     /// [`JobEnd::is_complete`].
     pub fn run(self, slides: &[SlideEntry], watch: &mut dyn Watch, stop: &Stop) -> Result<JobEnd, JobError> {
         let Self { engine, results, before } = self;
         refuse_own_files(&results, slides.iter().map(|slide| slide.path.as_path()))?;
+        let mut slides = slides.to_vec();
+        put_together(&mut slides)?;
         let redo = match &before {
             Before::Redo(redo) => Some(redo.clone()),
             Before::Stay | Before::Remerge => None,
@@ -120,11 +124,11 @@ fn own_windows(engine: &Engine) -> String {
 fn run_all(
     engine: &Engine,
     work: &Arc<Work>,
-    slides: &[SlideEntry],
+    slides: Vec<SlideEntry>,
     watch: &mut dyn Watch,
 ) -> Result<bool, JobError> {
     let mut collector = Collector::new(work, watch)?;
-    let source = pipeline::slides_of(Arc::clone(work), slides.to_vec());
+    let source = pipeline::slides_of(Arc::clone(work), slides);
     let ended =
         pipeline::run(engine.settings(), engine.detectors(), &work.stop, source, |step| collector.take(step));
     if matches!(ended, Err(JobError::Silent { .. })) {

@@ -44,6 +44,17 @@ const ID: usize = 1;
 const MPP: usize = 2;
 const MAP_RANGE: usize = 3;
 const OVERRIDE_MPP: usize = 4;
+
+/// `true` for a column that names files, as those do that are called as paths are: it says nothing of the slide.
+pub(crate) fn is_of_files(column: &str) -> bool {
+    COLUMNS[PATH].contains(&plain(column).as_str())
+}
+
+/// A column's name as it is compared.
+fn plain(name: &str) -> String {
+    name.trim().to_lowercase().replace([' ', '-'], "_")
+}
+
 /// Words in the name of a column that may mean the size of a pixel; such a column must not be ignored.
 const SCALE_WORDS: [&str; 8] =
     ["mpp", "micron", "um_per", "pixel_size", "resolution", "spacing", "scale", "magnification"];
@@ -140,8 +151,7 @@ impl Columns {
     fn new(header: &ByteRecord) -> Result<Self, String> {
         let shown: Vec<String> =
             header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        let names: Vec<String> =
-            shown.iter().map(|name| name.trim().to_lowercase().replace([' ', '-'], "_")).collect();
+        let names: Vec<String> = shown.iter().map(|name| plain(name)).collect();
         let mut places = [None; 5];
         for (place, synonyms) in places.iter_mut().zip(COLUMNS) {
             *place = column(&names, &shown, synonyms)?;

@@ -2,72 +2,102 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{self, Write as _},
-    path::Path,
+    io,
+    path::{self, Path},
     sync::{Mutex, PoisonError},
 };
 
 use dataset::{Dataset, SlideId};
 
-use crate::{column_list::ColumnList, error::JobError, slides::SlideEntry};
-
-const HEADER: [&str; 2] = ["id", "path"];
-
-/// One line of the list: an id and its path.
-type Line = (SlideId, String);
+use crate::{
+    column_list::ColumnList,
+    error::JobError,
+    private_list::{Line, PrivateList},
+    slides::SlideEntry,
+};
 
 /// The list of a dataset, to which one job adds. It is read once: the time of a job grows only in proportion
 /// to its slides.
 #[derive(Debug)]
 pub(crate) struct NameList {
-    dataset: Dataset,
+    list: PrivateList<1>,
     columns: ColumnList,
     /// What was noted; `None` until it is read.
-    known: Mutex<Option<Noted>>,
+    known: Mutex<Option<Known>>,
 }
 
 /// The lines of a list, by path and by id.
 #[derive(Debug, Default)]
-struct Noted {
+struct Known {
     ids: BTreeMap<String, Vec<SlideId>>,
     paths: BTreeMap<SlideId, Vec<String>>,
 }
 
-impl Noted {
+impl Known {
     /// The ids noted at a path.
     fn ids_at(&self, path: &str) -> &[SlideId] {
         self.ids.get(path).map_or(&[], Vec::as_slice)
     }
 
-    fn add(&mut self, (id, path): Line) {
+    fn add(&mut self, (id, [path]): Line<1>) {
         self.ids.entry(path.clone()).or_default().push(id.clone());
         self.paths.entry(id).or_default().push(path);
     }
 }
 
+/// What was known before of a slide that is noted, or of its place.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// Ids of other files that were at its path.
+    pub(crate) others: Vec<SlideId>,
+    /// Columns of which lists before said something else, which stays.
+    pub(crate) otherwise: Vec<String>,
+}
+
+impl Noted {
+    /// Words for what lists said otherwise; they name columns and no value, which may be a patient.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        (!self.otherwise.is_empty()).then(|| {
+            format!(
+                "a list says something else of this slide than one before: its {}; what was said first stays, \
+                 `slidemill run … --correct-columns` takes what this one says",
+                self.otherwise.join(", ")
+            )
+        })
+    }
+}
+
 impl NameList {
     pub(crate) fn new(dataset: &Dataset) -> Self {
-        Self { dataset: dataset.clone(), columns: ColumnList::new(dataset), known: Mutex::default() }
+        let list = PrivateList {
+            dataset: dataset.clone(),
+            name: "slides.csv",
+            what: "list of slides",
+            fields: ["path"],
+        };
+        Self { list, columns: ColumnList::new(dataset), known: Mutex::default() }
     }
 
-    /// Adds a slide, once, and what its list says of it. Returns the ids of other files noted at its path.
+    /// Adds a slide, once, and what its list says of it.
     ///
     /// # Errors
     ///
     /// [`JobError::Output`] when the list cannot be read or written.
-    pub(crate) fn note(&self, id: &SlideId, entry: &SlideEntry) -> Result<Vec<SlideId>, JobError> {
-        self.columns.note(id, &entry.columns)?;
-        self.add(id, &entry.path.to_string_lossy()).map_err(|error| self.failure("write", &error))
+    pub(crate) fn note(&self, id: &SlideId, entry: &SlideEntry) -> Result<Noted, JobError> {
+        let otherwise = self.columns.note(id, &entry.columns)?;
+        let others = self.add(id, &entry.place()).map_err(|error| self.list.failure("write", &error))?;
+        Ok(Noted { others, otherwise })
     }
 
     fn add(&self, id: &SlideId, path: &str) -> io::Result<Vec<SlideId>> {
-        self.with_noted(|noted| {
-            if !noted.ids_at(path).contains(id) {
-                self.append(id, path)?;
-                noted.add((id.clone(), path.to_owned()));
+        self.with_known(|known| {
+            if !known.ids_at(path).contains(id) {
+                // Several jobs may add slides at once: each adds lines of its own.
+                let _held = self.list.hold()?;
+                self.list.append(id, &[[path]])?;
+                known.add((id.clone(), [path.to_owned()]));
             }
-            Ok(noted.ids_at(path).iter().filter(|other| *other != id).cloned().collect())
+            Ok(known.ids_at(path).iter().filter(|other| *other != id).cloned().collect())
         })
     }
 
@@ -77,40 +107,42 @@ impl NameList {
     ///
     /// [`JobError::Output`] when the list cannot be read.
     pub(crate) fn paths_of(&self, id: &SlideId) -> Result<Vec<String>, JobError> {
-        self.with_noted(|noted| Ok(noted.paths.get(id).cloned().unwrap_or_default()))
-            .map_err(|error| self.failure("read", &error))
+        self.with_known(|known| Ok(known.paths.get(id).cloned().unwrap_or_default()))
+            .map_err(|error| self.list.failure("read", &error))
+    }
+
+    /// The slides that were noted where an entry is.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Output`] when the list cannot be read.
+    pub(crate) fn ids_at(&self, entry: &SlideEntry) -> Result<Vec<SlideId>, JobError> {
+        self.with_known(|known| Ok(known.ids_at(&entry.place()).to_vec()))
+            .map_err(|error| self.list.failure("read", &error))
     }
 
     /// Hands over what was noted, read once. A damaged line names no slide, and stops no job.
-    fn with_noted<T>(&self, take: impl FnOnce(&mut Noted) -> io::Result<T>) -> io::Result<T> {
+    fn with_known<T>(&self, take: impl FnOnce(&mut Known) -> io::Result<T>) -> io::Result<T> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let noted = match &mut *known {
-            Some(noted) => noted,
+        let known = match &mut *known {
+            Some(known) => known,
             unread => {
-                let mut noted = Noted::default();
-                lines_of(&self.text()?).filter_map(Result::ok).for_each(|line| noted.add(line));
-                unread.insert(noted)
+                let mut known = Known::default();
+                self.list.whole_lines()?.into_iter().for_each(|line| known.add(line));
+                unread.insert(known)
             }
         };
-        take(noted)
+        take(known)
     }
 
-    /// Adds a line. Several jobs may add slides at once: each adds lines of its own.
-    fn append(&self, id: &SlideId, path: &str) -> io::Result<()> {
-        self.dataset.make_private()?;
-        let _held = self.dataset.hold_lists();
-        let mut file = self.dataset.append_private("slides.csv")?;
-        let header = (file.metadata()?.len() == 0).then_some(HEADER);
-        file.write_all(&text_of(header.into_iter().chain([[id.as_str(), path]]))?)
-    }
-
-    /// Ids of the slides with that path or file name.
+    /// Ids of the slides with that path, absolute or from the folder of this process, or that file name.
     ///
     /// # Errors
     ///
     /// [`JobError::Output`] when the list cannot be read.
     pub(crate) fn called(&self, name: &str) -> Result<Vec<SlideId>, JobError> {
-        let called = self.lines()?.into_iter().filter(|line| is_called(line, name)).map(|(id, _)| id);
+        let lines = self.list.lines().map_err(|error| self.list.failure("read", &error))?;
+        let called = lines.into_iter().filter(|(_, [path])| is_called(path, name)).map(|(id, _)| id);
         Ok(called.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
@@ -120,60 +152,25 @@ impl NameList {
     ///
     /// [`JobError::Output`] when the list cannot be read or written.
     pub(crate) fn remove(&self, ids: &[SlideId]) -> Result<(), JobError> {
-        self.rewrite_without(ids)?;
+        self.list.remove(ids).map_err(|error| self.list.failure("write", &error))?;
         // One after the other: each holds the lists itself.
         self.columns.remove(ids)
     }
-
-    fn rewrite_without(&self, ids: &[SlideId]) -> Result<(), JobError> {
-        // There is nothing to hold without the folder, which another job may be about to make.
-        self.dataset.make_private().map_err(|error| self.failure("write", &error))?;
-        let _held = self.dataset.hold_lists();
-        let lines = self.lines()?;
-        let left = lines.iter().filter(|(id, _)| !ids.contains(id)).map(|(id, path)| [id.as_str(), path]);
-        text_of([HEADER].into_iter().chain(left))
-            .and_then(|text| self.dataset.write(&self.dataset.names(), &text))
-            .map_err(|error| self.failure("write", &error))
-    }
-
-    /// All lines. Each must name a slide: a list that is written again must lose none.
-    fn lines(&self) -> Result<Vec<Line>, JobError> {
-        let text = self.text().map_err(|error| self.failure("read", &error))?;
-        lines_of(&text).collect::<csv::Result<_>>().map_err(|error| self.failure("read", &error))
-    }
-
-    /// The list as it is on the disk; empty if it does not exist.
-    fn text(&self) -> io::Result<Vec<u8>> {
-        match fs::read(self.dataset.names()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            text => text,
-        }
-    }
-
-    fn failure(&self, doing: &str, error: &dyn std::error::Error) -> JobError {
-        let path = self.dataset.names();
-        JobError::output(format!("cannot {doing} the list of slides: {error}: {}", path.display()))
-    }
 }
 
-fn lines_of(text: &[u8]) -> impl Iterator<Item = csv::Result<Line>> {
-    csv::Reader::from_reader(text).into_deserialize()
-}
-
-fn text_of<'a>(lines: impl IntoIterator<Item = [&'a str; 2]>) -> io::Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for line in lines {
-        writer.write_record(line)?;
-    }
-    writer.into_inner().map_err(io::Error::other)
-}
-
-fn is_called((_, path): &Line, name: &str) -> bool {
-    path == name || Path::new(path).file_name().is_some_and(|file| file == name)
+/// `true` if what a person typed means the file at a path of the list.
+fn is_called(listed: &str, typed: &str) -> bool {
+    let is_name = !typed.contains(path::is_separator);
+    // Lists of before have paths as they were typed.
+    listed == typed
+        || path::absolute(typed).is_ok_and(|typed| typed == Path::new(listed))
+        || (is_name && Path::new(listed).file_name().is_some_and(|file| file == typed))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// The list was read again for each slide: one of 20,000 took hours.
@@ -203,16 +200,31 @@ mod tests {
         let dataset = Dataset::at(folder.path());
         let list = NameList::new(&dataset);
         let id = |text: &str| SlideId::new(text).unwrap();
-        let note = |name: &str, path: &str| list.note(&id(name), &SlideEntry::at(path)).unwrap();
-        assert_eq!(note("a", "x/1, \"one\".svs"), []);
-        assert_eq!(note("a", "x/1, \"one\".svs"), []);
-        assert_eq!(note("copy", "y/2.svs"), []);
-        assert_eq!(note("b", "x/1, \"one\".svs"), [id("a")]);
+        let note = |name: &str, path: &str| list.note(&id(name), &SlideEntry::at(path)).unwrap().others;
+        assert_eq!(note("a", "/x/1, \"one\".svs"), []);
+        assert_eq!(note("a", "/x/1, \"one\".svs"), []);
+        assert_eq!(note("copy", "/y/2.svs"), []);
+        assert_eq!(note("b", "/x/1, \"one\".svs"), [id("a")]);
         assert_eq!(list.called("2.svs").unwrap(), [id("copy")]);
         assert_eq!(list.called("1, \"one\".svs").unwrap(), [id("a"), id("b")]);
         assert_eq!(list.called("svs").unwrap(), []);
         list.remove(&[id("a"), id("b")]).unwrap();
-        assert_eq!(fs::read_to_string(dataset.names()).unwrap(), "id,path\ncopy,y/2.svs\n");
+        assert_eq!(fs::read_to_string(dataset.names()).unwrap(), "id,path\ncopy,/y/2.svs\n");
+    }
+
+    #[test]
+    fn a_path_is_one_however_it_is_typed() {
+        let here = std::env::current_dir().unwrap();
+        let listed = here.join("x/a.svs");
+        let listed = listed.to_str().unwrap();
+        for typed in ["a.svs", "x/a.svs", "./x/a.svs", listed] {
+            assert!(is_called(listed, typed), "{typed}");
+        }
+        for typed in ["x", "b.svs", "./a.svs", "y/a.svs", "svs", ""] {
+            assert!(!is_called(listed, typed), "{typed}");
+        }
+        assert!(is_called("x/a.svs", "x/a.svs"), "lists of before have paths as they were typed");
+        assert!(!is_called("x/a.svs", "./x/a.svs"), "and nobody knows from where");
     }
 
     /// Once the first list was still held when the second was to be.
@@ -248,7 +260,7 @@ mod tests {
                 NameList::new(&dataset).remove(&[id(slide)]).unwrap();
             }
         });
-        let there = NameList::new(&dataset).lines().unwrap();
+        let there = NameList::new(&dataset).list.lines().unwrap();
         let there: BTreeSet<SlideId> = there.into_iter().map(|(id, _)| id).collect();
         assert!((0..400).filter(|slide| slide % 4 != 0).all(|slide| there.contains(&id(slide))), "{there:?}");
     }
@@ -260,9 +272,10 @@ mod tests {
         dataset.make_private().unwrap();
         fs::write(dataset.names(), "id,path\na,/x/a.svs\nb,/x/bc,/x/c.svs\n").unwrap();
         let id = |text: &str| SlideId::new(text).unwrap();
-        assert_eq!(NameList::new(&dataset).note(&id("d"), &SlideEntry::at("/x/a.svs")).unwrap(), [id("a")]);
+        let noted = NameList::new(&dataset).note(&id("d"), &SlideEntry::at("/x/a.svs")).unwrap();
+        assert_eq!(noted.others, [id("a")]);
         let refused = NameList::new(&dataset).remove(&[id("a")]).unwrap_err().to_string();
-        assert!(refused.contains("cannot read the list of slides"), "{refused}");
+        assert!(refused.contains("cannot write the list of slides"), "{refused}");
         assert!(fs::read_to_string(dataset.names()).unwrap().contains("b,/x/bc,/x/c.svs"));
     }
 }

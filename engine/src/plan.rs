@@ -127,6 +127,9 @@ impl PlannedSlide {
 pub enum WorkLeft {
     /// It was not run yet.
     All,
+    /// A table or picture is missing or has another size than was written, in words; the same command makes all of them
+    /// again.
+    Lost(String),
     /// Windows failed; the same command tries those that may be read now.
     Windows,
     /// It failed; the same command tries it again.
@@ -226,20 +229,35 @@ impl JobPlan {
     /// The slides of a part of the job, or of all of it.
     #[must_use]
     pub fn entries(&self, shard: Option<Shard>) -> Vec<SlideEntry> {
-        let slides: Vec<&PlannedSlide> = self.slides.iter().collect();
-        let mine = match shard {
-            Some(shard) => shard.keep(slides, |slide| slide.weight()),
-            None => slides,
-        };
-        mine.into_iter().map(PlannedSlide::entry).collect()
+        let Some(shard) = shard else { return self.slides.iter().map(PlannedSlide::entry).collect() };
+        let parts = self.parts(shard.of());
+        let mine = self.slides.iter().filter(|planned| parts[&planned.slide] == shard.index());
+        mine.map(PlannedSlide::entry).collect()
     }
 
-    /// Work that is left of each slide, in the order of the job; of a slide that is planned twice, the first.
+    /// The part, of `of`, that each slide is in, from 0. Copies are in that of their twin, which need not wait for it.
+    #[must_use]
+    pub fn parts(&self, of: usize) -> BTreeMap<&SlideId, usize> {
+        let weights: Vec<u64> = self.once().map(PlannedSlide::weight).collect();
+        self.once().map(|planned| &planned.slide).zip(balance(&weights, of)).collect()
+    }
+
+    /// Its slides in the order of the job, without copies: of files that are one slide, the first.
+    pub fn once(&self) -> impl Iterator<Item = &PlannedSlide> {
+        let mut seen = BTreeSet::new();
+        self.slides.iter().filter(move |planned| seen.insert(&planned.slide))
+    }
+
+    /// Files that are copies of others of the job.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        self.slides.len() - self.once().count()
+    }
+
+    /// Work that is left of each slide, in the order of the job.
     #[must_use]
     pub fn left(&self, dataset: &Dataset) -> Vec<(&PlannedSlide, Option<WorkLeft>)> {
-        let mut seen = BTreeSet::new();
-        let once = self.slides.iter().filter(|planned| seen.insert(&planned.slide));
-        once.map(|planned| (planned, self.left_of(dataset, &planned.slide))).collect()
+        self.once().map(|planned| (planned, self.left_of(dataset, &planned.slide))).collect()
     }
 
     fn left_of(&self, dataset: &Dataset, slide: &SlideId) -> Option<WorkLeft> {
@@ -248,17 +266,18 @@ impl JobPlan {
         match account.outcome {
             Outcome::Failed => Some(WorkLeft::Failed),
             _ if !changed.is_empty() => Some(WorkLeft::OtherSettings(changed.to_string())),
-            Outcome::Partial => Some(WorkLeft::Windows),
-            Outcome::Done => None,
+            _ => match (account.lost_file(dataset.root()), account.outcome) {
+                (Some(lost), _) => Some(WorkLeft::Lost(lost)),
+                (None, Outcome::Partial) => Some(WorkLeft::Windows),
+                (None, _) => None,
+            },
         }
     }
 
     /// Numbers, from 1, of the parts of `of` that have work left.
     #[must_use]
     pub fn parts_left(&self, dataset: &Dataset, of: usize) -> Vec<usize> {
-        let weights: Vec<u64> = self.slides.iter().map(PlannedSlide::weight).collect();
-        let parts = self.slides.iter().zip(balance(&weights, of));
-        let left = parts.filter(|(planned, _)| self.left_of(dataset, &planned.slide).is_some());
+        let left = self.parts(of).into_iter().filter(|(slide, _)| self.left_of(dataset, slide).is_some());
         left.map(|(_, part)| part + 1).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -349,10 +349,7 @@ fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Prepara
         aside: format!(" (a copy of {})", first.display()),
         copy: true,
     };
-    // What the list says of its twin counts for both.
-    let mut entry = entry.clone();
-    entry.columns.clear();
-    Preparation::NotRun(Box::new(entry), skip)
+    Preparation::NotRun(Box::new(entry.clone()), skip)
 }
 
 /// Opens a slide and plans it, unless its results are there already; windows
@@ -388,17 +385,19 @@ pub(crate) fn plan_slide(
         fingerprint::of_windows(settings, models).with(&of_slide).with(&fingerprint::of_looked(&wanted));
     let made_with =
         of_windows.with(&fingerprint::of_cells(settings, models)).with(&fingerprint::of_counted(&wanted));
-    if let Some(ended) = ended_before(work, id, &made_with) {
+    if let Some(ended) = account_of(work, id).and_then(|account| ended_before(work, id, account, &made_with))
+    {
         return Ok(Preparation::NotRun(Box::new(entry.clone()), ended));
     }
 
     let desk = work.desks.take(id)?;
     // Another job may have ended it while we waited for nothing.
-    if let Some(ended) = ended_before(work, id, &made_with) {
+    let before = account_of(work, id);
+    if let Some(ended) = before.clone().and_then(|account| ended_before(work, id, account, &made_with)) {
         return Ok(Preparation::NotRun(Box::new(entry.clone()), ended));
     }
     desk.tidy()?;
-    let is_to_be_completed = RunAccount::read(&work.results.account(id)).is_ok_and(|account| {
+    let is_to_be_completed = before.as_ref().is_some_and(|account| {
         work.before != Before::Remerge
             && account.may_be_completed()
             && account.fingerprint == made_with.fingerprint()
@@ -411,7 +410,7 @@ pub(crate) fn plan_slide(
     let facts = Facts::new(entry, id, content, survey, made_with, time)?;
     let mut facts = facts.with_scale_note(wanted.scale).with_dyes(dyes);
     facts.warnings.extend(notes);
-    facts.warnings.extend(lost_results(work, id));
+    facts.warnings.extend(before.and_then(|account| lost_results(work, &account)));
     let origin = Origin {
         slide: entry.clone(),
         id: id.clone(),
@@ -541,16 +540,19 @@ fn plan_settings(settings: &Settings, model: &SetModel) -> PlanSettings {
     }
 }
 
+/// The account of an earlier run, if it can be read.
+fn account_of(work: &Work, id: &SlideId) -> Option<RunAccount> {
+    RunAccount::read(&work.results.account(id)).ok()
+}
+
 /// Says so where a table or picture of an earlier run is not there as it was written.
-fn lost_results(work: &Work, id: &SlideId) -> Option<String> {
-    let account = RunAccount::read(&work.results.account(id)).ok()?;
+fn lost_results(work: &Work, account: &RunAccount) -> Option<String> {
     let lost = account.lost_file(work.results.root())?;
     Some(format!("done again: of the results that were here {lost}"))
 }
 
-/// Checks for results of this slide that are there already; `None` if it is to be analysed.
-fn ended_before(work: &Work, id: &SlideId, made_with: &MadeWith) -> Option<NotRun> {
-    let account = RunAccount::read(&work.results.account(id)).ok()?;
+/// Why a slide that an earlier run ended is not read; `None` if it is to be analysed.
+fn ended_before(work: &Work, id: &SlideId, account: RunAccount, made_with: &MadeWith) -> Option<NotRun> {
     let stays = match &work.before {
         Before::Stay => true,
         Before::Redo(redo) => redo.is_done(id),

@@ -193,7 +193,9 @@ impl Kept {
         let Prepared { mut facts, sightings, held, .. } = prepared;
         facts.time.resume();
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
-        work.names.note(&facts.id, &facts.entry)?;
+        let contradiction = work.names.note(&facts.id, &facts.entry)?.contradiction();
+        let contradicts = contradiction.is_some();
+        facts.warnings.extend(contradiction);
         begun(watch, &facts, sightings.ended());
         // The tiles read are those of the first run.
         let tiles = self.account.analysis.as_ref().map(|analysis| analysis.tiles).unwrap_or_default();
@@ -204,7 +206,7 @@ impl Kept {
             .and_then(|finished| committer.send(finished))
             .and_then(|()| committer.finish())
             .map_err(|error| with_room(error, work, needed))?;
-        Ok(committed.into_iter().fold(false, |incomplete, slide| incomplete | tell(watch, slide)))
+        Ok(committed.into_iter().fold(contradicts, |incomplete, slide| incomplete | tell(watch, slide)))
     }
 
     /// Windows that a device did not give the run.

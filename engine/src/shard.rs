@@ -30,6 +30,16 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
+    /// Its place among the parts, from 0.
+    pub(crate) fn index(self) -> usize {
+        self.index
+    }
+
+    /// Number of the parts.
+    pub(crate) fn of(self) -> usize {
+        self.of
+    }
+
     /// Keeps the items of this shard, in their order. The shards of one list are disjoint, together are the
     /// whole list, and have about the same weight.
     #[must_use]

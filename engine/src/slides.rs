@@ -93,6 +93,11 @@ impl SlideEntry {
         Self { opened: Opened(Some(slide)), id: Some(id.clone()), ..Self::at(id.as_str()) }
     }
 
+    /// The same, said of the file at another path.
+    pub(crate) fn moved_to(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
     /// The same under this id.
     pub(crate) fn with_id(self, id: SlideId) -> Self {
         Self { id: Some(id), ..self }
@@ -151,6 +156,16 @@ impl SlideEntry {
     #[must_use]
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The place it is noted at: its absolute path, since other commands start in other folders; of a slide in memory what
+    /// it is called.
+    pub(crate) fn place(&self) -> String {
+        let path = match &self.opened.0 {
+            Some(_) => self.path.clone(),
+            None => path::absolute(&self.path).unwrap_or_else(|_| self.path.clone()),
+        };
+        path.to_string_lossy().into_owned()
     }
 
     /// The id that a job gives it: the user's, or that of its content.

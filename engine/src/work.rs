@@ -180,7 +180,7 @@ impl Work {
         }
         // A list that cannot be read is an error when the slide is noted.
         let paths = self.names.paths_of(id).unwrap_or_default();
-        if paths.iter().any(|path| *path == entry.path.to_string_lossy()) {
+        if paths.contains(&entry.place()) {
             return None;
         }
         let mut others = paths.into_iter().map(PathBuf::from).filter(|path| !is_one_file(path, &entry.path));

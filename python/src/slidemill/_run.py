@@ -60,6 +60,7 @@ def run(
     config: Path | None = None,
     measure: Path | None = None,
     redo: bool = False,
+    correct_columns: bool = False,
     strict: bool = False,
     progress: bool | Callable[[Event], None] = True,
     check: bool = True,
@@ -78,6 +79,8 @@ def run(
         config: a settings file (TOML); options come before it.
         measure: measures to make of the cells: a TOML file (docs/measures.md), or the name of a scheme that ships.
         redo: do slides again whose results were made with other settings, or that ended incomplete.
+        correct_columns: take what the list says of a slide where the list it came with said something else, such as
+            another patient; without it such a list is refused.
         strict: a window in which the model gave as many answers as it can makes the job incomplete.
         progress: ``True`` shows it in the notebook or on standard error, ``False`` does not; a function is called
             with each event.
@@ -94,7 +97,8 @@ def run(
     words += [f"--shard={shard}"] if shard is not None else []
     words += [f"--config={fspath(config)}"] if config is not None else []
     words += [f"--measure={fspath(measure)}"] if measure is not None else []
-    words += [flag for flag, is_set in (("--redo", redo), ("--strict", strict)) if is_set]
+    switches = (("--redo", redo), ("--correct-columns", correct_columns), ("--strict", strict))
+    words += [flag for flag, is_set in switches if is_set]
     given = [slides] if isinstance(slides, str | PathLike) else list(slides)
     command = [program(), *words, *flags(options), "--", *(fspath(slide) for slide in given)]
     watchers: list[Callable[[Event], None]] = [Progress()] if progress is True else []
