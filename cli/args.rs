@@ -324,7 +324,7 @@ pub struct Draw {
     /// For slides of 16 bits or floats: the values that become black and white
     #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
     pub map_range: Option<LinearMapping>,
-    /// The slide's id in the dataset, where the run was given one
+    /// The slide in the dataset, by id, path or file name, where it is not told by the file
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
 }
@@ -539,7 +539,7 @@ pub struct Verify {
 pub struct Forget {
     /// Folder of the dataset
     pub out: PathBuf,
-    /// Slides by id, path or file name
+    /// Slides by id, path, file name, or a file with the same content
     #[arg(required = true, value_name = "SLIDE")]
     pub slides: Vec<String>,
 }

@@ -298,7 +298,7 @@ fn wrong_arguments_say_what_is_expected_and_write_nothing() {
         (&["--as", "geojson", "--min-score", "2"], 64, "--min-score is 2, expected 0 to 1"),
         (&["--as", "geojson", "--simplify", "0"], 64, "--simplify is 0"),
         (&["--as", "geojson", "--class", "mitosis"], 64, "no class \"mitosis\", but"),
-        (&["--as", "geojson", "--id", "s0"], 65, "no results of that slide are here"),
+        (&["--as", "geojson", "--id", "s0"], 64, "no slide \"s0\" is here"),
         (&["--as", "geojson", "--within", table.to_str().unwrap()], 64, "--within holds no polygon"),
         (&["--as", "geojson", "--within", "absent.geojson"], 65, "absent.geojson"),
         (&["--as", "geojson", "--slide", "absent.svs"], 65, "absent.svs"),

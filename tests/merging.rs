@@ -211,7 +211,11 @@ fn cells_and_regions_are_drawn() {
         (&["--area", "9000,9000,10,10"], 64, "outside of the slide, which has"),
         (&["--area", "1,2,3"], 64, "expected X,Y,WIDTH,HEIGHT"),
         (&["--show", "cell"], 64, "possible values: cells, regions, scales"),
-        (&["--id", "nobody"], 65, "no results of slide nobody are here, but of s"),
+        (
+            &["--id", "nobody"],
+            64,
+            "no slide \"nobody\" is here, expected an id, or the path or name of its file",
+        ),
     ] {
         let output = draw(more);
         assert_eq!(output.status.code(), Some(code), "{more:?}: {}", stderr(&output));

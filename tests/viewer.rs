@@ -199,7 +199,12 @@ fn what_cannot_be_shown_is_said() {
     assert!(words.contains("no slide with cells is here"), "{words}");
     let (code, words) = refused(&[empty, "nonesuch"]);
     assert_eq!(code, Some(64), "{words}");
-    assert!(words.contains("neither the id of a slide of this dataset nor a file"), "{words}");
+    assert!(
+        words.contains(
+            "no slide \"nonesuch\" is here, expected an id, or the path or name of its file; here are none"
+        ),
+        "{words}"
+    );
     let (out, _) = painted_dataset(folder.path());
     let account = accounts(&out).remove(0);
     let table = Dataset::at(&out).cells(&account.slide);

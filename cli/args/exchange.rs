@@ -25,7 +25,7 @@ pub struct Export {
     /// Folder to write to; made when it is not there [default: OUT/exports]
     #[arg(long, value_name = "FOLDER")]
     pub into: Option<PathBuf>,
-    /// Only slides of these ids
+    /// Only these slides, by id, path or file name
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub id: Vec<String>,
     /// Only this slide: its file, or the folder of a DICOM slide. DICOM outputs then

@@ -7,6 +7,7 @@ use dataset::{
     for_each_cell, read_regions, seen_by,
     wording::{fixed, grouped, number, with_causes},
 };
+use engine::{named_slide, slide_of_file};
 use report::draw::{Area, Drawing, Legend};
 use whole_file::Inputs;
 use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, class_colour, palette::TISSUE_COLOUR, region_colour};
@@ -31,6 +32,17 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
     super::spare(&inputs, args.out.path())?;
     let area = args.area.map(|area| area.0);
     let base = slide.info().pyramid.base();
+    let size = [base.width(), base.height()];
+    if ![size, [0; 2]].contains(&analysis.slide_px) {
+        return Err(Failure::usage(format!(
+            "slide {id} has {} × {} px, but this one {} × {}, so it is another one: {}",
+            analysis.slide_px[0],
+            analysis.slide_px[1],
+            size[0],
+            size[1],
+            args.slide.display()
+        )));
+    }
     let whole = Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())));
     if area.is_some_and(|area| area.intersection(&whole).is_none()) {
         return Err(Failure::usage(format!(
@@ -65,42 +77,15 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
 /// Id under which a dataset has results of the slide, with these results.
 fn results_of(args: &args::Draw, dataset: &Dataset) -> anyhow::Result<(SlideId, Analysis)> {
     let id = match &args.id {
-        Some(id) => SlideId::new(id.as_str()).map_err(|error| Failure::usage(format!("--id: {error}")))?,
-        None => {
-            let content = wsi_reader::content_id(&args.slide);
-            let content = content.map_err(|error| {
-                Failure::input(format!("cannot read the slide: {error}: {}", args.slide.display()))
-            })?;
-            SlideId::from_content(&content.bytes())
-        }
+        Some(id) => named_slide(dataset, id)?,
+        None => slide_of_file(dataset, &args.slide)?,
     };
-    let path = dataset.account(&id);
-    if !path.exists() {
-        return Err(Failure::input(format!(
-            "no results of slide {id} are here, but of {}; --id names one that the run was given another id for: {}",
-            known_ids(dataset)?,
-            dataset.root().display()
-        )));
-    }
-    let account = RunAccount::read(&path)?;
+    let account = RunAccount::read(&dataset.account(&id))?;
     let analysis = account.analysis.ok_or_else(|| {
         let reason = account.reason.unwrap_or_default();
         Failure::input(format!("slide {id} was not analysed: {reason}: {}", dataset.root().display()))
     })?;
     Ok((id, analysis))
-}
-
-/// A few ids of slides that the dataset has.
-fn known_ids(dataset: &Dataset) -> anyhow::Result<String> {
-    const SHOWN: usize = 4;
-    let paths = dataset.accounts()?;
-    let names = paths.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
-    let shown: Vec<String> = names.take(SHOWN).collect();
-    Ok(match (shown.len(), paths.len() - shown.len()) {
-        (0, _) => "none".into(),
-        (_, 0) => shown.join(", "),
-        (_, more) => format!("{} and {more} more", shown.join(", ")),
-    })
 }
 
 /// Opacity of the veil over tissue, and over other regions.

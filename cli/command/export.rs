@@ -12,7 +12,7 @@ use dataset::{
     Analysis, Dataset, RegionRow, RunAccount, SlideId,
     wording::{counted, grouped},
 };
-use engine::ByteSize;
+use engine::{ByteSize, named_slide, slide_of_file};
 use eval::{polygon::Polygon, truth::ReadSettings};
 use whole_file::Inputs;
 use wsi_types::{Level0Point, class_colour};
@@ -32,7 +32,7 @@ pub fn export(args: &args::Export) -> anyhow::Result<Exit> {
     let formats = formats(&args.formats)?;
     check_numbers(args)?;
     let dataset = Dataset::at(&args.out);
-    let wanted = wanted_ids(args)?;
+    let wanted = wanted_ids(args, &dataset)?;
     let results = results(&dataset, wanted.as_deref())?;
     let area = args.within.as_deref().map(read_area).transpose()?;
     let folder = args.into.clone().unwrap_or_else(|| args.out.join("exports"));
@@ -78,15 +78,11 @@ fn check_numbers(args: &args::Export) -> anyhow::Result<()> {
 }
 
 /// Ids asked for; `None` for all.
-fn wanted_ids(args: &args::Export) -> anyhow::Result<Option<Vec<SlideId>>> {
-    let given =
-        |id: &String| SlideId::new(id.as_str()).map_err(|error| Failure::usage(format!("--id: {error}")));
-    let mut ids = args.id.iter().map(given).collect::<anyhow::Result<Vec<_>>>()?;
+fn wanted_ids(args: &args::Export, dataset: &Dataset) -> anyhow::Result<Option<Vec<SlideId>>> {
+    let named = args.id.iter().map(|name| named_slide(dataset, name));
+    let mut ids = named.collect::<Result<Vec<_>, _>>()?;
     if let Some(slide) = args.slide.as_deref().filter(|_| ids.is_empty()) {
-        let content = wsi_reader::content_id(slide).map_err(|error| {
-            Failure::input(format!("cannot read the slide: {error}: {}", slide.display()))
-        })?;
-        ids.push(SlideId::from_content(&content.bytes()));
+        ids.push(slide_of_file(dataset, slide)?);
     }
     if args.slide.is_some() && ids.len() > 1 {
         return Err(Failure::usage("--slide is about one slide, --id names several: give one of them"));

@@ -8,7 +8,7 @@ use dataset::{
     Analysis, Coverage, Dataset, FileFacts, ModelFacts, Outcome, RegionCount, RunAccount, SlideId, TISSUE,
     ThresholdCount, Tissue, clock, hex, sha256_of, stage_pictures, wording::grouped,
 };
-use engine::tissue_regions;
+use engine::{slide_of_file, tissue_regions};
 use eval::truth::{self, QuPathObjects, ReadSettings, Reading};
 use merger::{
     Cell, ClassNames, Features, Region, RegionSettings, TableContext, assign_cells, id::slide_key,
@@ -101,9 +101,10 @@ impl Target {
         })?;
         let id = SlideId::from_content(&content.bytes());
         let dataset = Dataset::at(&args.out);
-        if dataset.account(&id).exists() {
+        // It may have an id of a list there, and would be counted twice under its own.
+        if let Ok(known) = slide_of_file(&dataset, &args.slide) {
             return Err(Failure::usage(format!(
-                "results of slide {id} are here already; give another OUT: {}",
+                "results of slide {known} are here already; give another OUT: {}",
                 args.out.display()
             )));
         }

@@ -10,17 +10,14 @@ use std::{
 };
 
 use dataset::{Dataset, NewFolder, SlideId, wording::counted};
-use engine::ByteSize;
+use engine::{ByteSize, named_slide};
 use serde_json::json;
 use viewer::{
     Keyed, Pair, Report, ShownSlide, Site,
     http::{Answer, Loopback},
 };
 
-use self::{
-    night::Night,
-    shown::{id_of_content, shown_slides},
-};
+use self::{night::Night, shown::shown_slides};
 use crate::{
     args,
     exit::{Exit, Failure},
@@ -37,7 +34,7 @@ use crate::{
 pub fn view(args: &args::View) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.results);
     let mut paths = slide_names::<PathBuf>(&dataset)?;
-    let first = args.slide.as_deref().map(|slide| named_slide(&dataset, slide, &mut paths)).transpose()?;
+    let first = args.slide.as_deref().map(|slide| first_slide(&dataset, slide, &mut paths)).transpose()?;
     let mut night = Night::new(&dataset, paths.clone());
     let mut slides = match args.against.is_none() && args.export.is_none() {
         true => night.slides_now()?,
@@ -173,38 +170,18 @@ fn open_browser(address: &str) {
     }
 }
 
-/// Id of a slide that is named by id or by file. A file that is named is where its pixels are read from then
-/// on.
-fn named_slide(
+/// Id of the slide that the pages open on. A file that is named is where its pixels are read from then on.
+fn first_slide(
     dataset: &Dataset,
     slide: &str,
     paths: &mut BTreeMap<String, PathBuf>,
 ) -> anyhow::Result<SlideId> {
-    if let Ok(id) = SlideId::new(slide)
-        && (dataset.account(&id).exists() || dataset.ledger(&id).exists())
-    {
-        return Ok(id);
-    }
+    let id = named_slide(dataset, slide)?;
     let path = Path::new(slide);
-    if !path.exists() {
-        return Err(Failure::usage(format!(
-            "{slide:?} is neither the id of a slide of this dataset nor a file: {}",
-            dataset.root().display()
-        )));
+    if path.exists() && slide != id.as_str() {
+        paths.insert(id.as_str().to_owned(), path.to_owned());
     }
-    let mut id = id_of_content(path).map_err(|error| Failure::input(format!("{error}: {slide}")))?;
-    if !dataset.account(&id).exists() {
-        id = id_given_to(path, paths).unwrap_or(id);
-    }
-    paths.insert(id.as_str().to_owned(), path.to_owned());
     Ok(id)
-}
-
-/// Id that a slide list gave to a file, if it is still the same file.
-fn id_given_to(path: &Path, paths: &BTreeMap<String, PathBuf>) -> Option<SlideId> {
-    let own = path.canonicalize().ok()?;
-    let (id, _) = paths.iter().find(|(_, known)| known.canonicalize().is_ok_and(|known| known == own))?;
-    SlideId::new(id.as_str()).ok()
 }
 
 fn refuse_none(slides: &[ShownSlide], dataset: &Dataset) -> anyhow::Result<()> {

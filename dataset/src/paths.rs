@@ -331,6 +331,22 @@ impl Dataset {
         })
     }
 
+    /// Places of all files of one slide; the account is first.
+    #[must_use]
+    pub fn places(&self, id: &SlideId) -> Vec<PathBuf> {
+        vec![
+            self.account(id),
+            whole_file::folder_of(&self.cells(id)).to_owned(),
+            whole_file::folder_of(&self.regions(id)).to_owned(),
+            self.overview(id),
+            self.coverage(id),
+            self.ledger(id),
+            self.spent(id),
+            self.staged(id),
+            self.tiles(id),
+        ]
+    }
+
     /// The list of ids and their files: private.
     #[must_use]
     pub fn names(&self) -> PathBuf {

@@ -209,7 +209,7 @@ fn is_one_file(one: &Path, other: &Path) -> bool {
 }
 
 /// Accounts that cannot be read are the business of their own slides.
-fn ids_by_content(dataset: &Dataset) -> BTreeMap<String, Vec<SlideId>> {
+pub(crate) fn ids_by_content(dataset: &Dataset) -> BTreeMap<String, Vec<SlideId>> {
     let accounts = dataset.accounts().unwrap_or_default();
     let mut ids: BTreeMap<String, Vec<SlideId>> = BTreeMap::new();
     for mut account in accounts.iter().filter_map(|path| RunAccount::read(path).ok()) {

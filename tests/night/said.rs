@@ -150,3 +150,37 @@ fn a_deleted_table_is_work_that_is_left() {
     assert_eq!(stdout(&["run", "-o", "out", "--threads", "2"]).0, Some(0));
     assert_eq!(stdout(&["status", "out", "--parts-left", "1"]).1, "\n");
 }
+
+/// Once `forget` knew a slide by the path as it was typed at the run alone, and `draw` none that a list had given an id.
+#[test]
+fn a_slide_is_known_by_each_of_its_names() {
+    let folder = with_a_copy(660);
+    list(folder.path(), "path,id\nc.tif,case-7\n");
+    let done = |arguments: &[&str]| {
+        let output = slidemill().current_dir(folder.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    fs::copy(folder.path().join("c.tif"), folder.path().join("moved.tif")).expect("it can be copied");
+    let mut run = vec!["run", "list.csv", "-o", "out"];
+    run.extend(SMALL_WINDOWS);
+    done(&run);
+    let whole = folder.path().join("c.tif");
+    for (place, name) in
+        ["case-7", "c.tif", "./c.tif", "moved.tif", whole.to_str().unwrap()].iter().enumerate()
+    {
+        let into = format!("exports-{place}");
+        done(&["export", "out", "--as", "geojson", "--id", name, "--into", &into]);
+        assert!(folder.path().join(into).join("case-7.geojson").exists(), "{name}");
+    }
+    done(&["draw", "out", "moved.tif", "-o", "drawn.png"]);
+    let arguments = ["draw", "out", "a.tif", "-o", "other.png"];
+    let other = slidemill().current_dir(folder.path()).args(arguments).output().unwrap();
+    assert_eq!(other.status.code(), Some(65), "{}", stderr(&other));
+    assert!(
+        stderr(&other).contains("no results of this slide are here, but of case-7"),
+        "{}",
+        stderr(&other)
+    );
+    assert_eq!(done(&["forget", "out", "./c.tif"]), "forgot    case-7\nleft      0 slides\n");
+}

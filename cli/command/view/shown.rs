@@ -93,7 +93,7 @@ fn opener(path: Option<PathBuf>, id: SlideId, mapping: Option<LinearMapping>) ->
     })
 }
 
-pub(super) fn id_of_content(path: &Path) -> Result<SlideId, String> {
+fn id_of_content(path: &Path) -> Result<SlideId, String> {
     let content = wsi_reader::content_id(path).map_err(|error| format!("cannot read the slide: {error}"))?;
     Ok(SlideId::from_content(&content.bytes()))
 }
