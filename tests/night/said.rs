@@ -184,3 +184,32 @@ fn a_slide_is_known_by_each_of_its_names() {
     );
     assert_eq!(done(&["forget", "out", "./c.tif"]), "forgot    case-7\nleft      0 slides\n");
 }
+
+/// Once a machine without OpenSlide said that it is missing, whatever was called as a slide.
+#[test]
+fn what_is_no_slide_is_named_without_openslide_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, bytes, expected) in [
+        (
+            "pointer.svs",
+            &b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"[..],
+            "a Git LFS pointer",
+        ),
+        ("archive.ndpi", b"PK\x03\x04\x14\0\0\0\x08\0", "a ZIP archive"),
+        ("page.svs", b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
+        ("empty.svs", b"", "the file is broken: it has no bytes"),
+        ("zeros.svs", &[0; 4096], "nothing but zeros"),
+        ("cut.svs", b"II*\0\x08\0\0\0", "the file is broken"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).expect("a file can be written");
+        let output = slidemill()
+            .env("OPENSLIDE_LIB", "/nowhere/libopenslide.so")
+            .arg("info")
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{name}: {}", stderr(&output));
+    }
+}

@@ -154,7 +154,8 @@ pub(crate) fn looks_like_mask(path: &Path) -> bool {
     suffixes.any(|suffix| path.with_file_name(format!("{name}.{suffix}")).is_file())
 }
 
-fn suffix(path: &Path) -> String {
+/// The suffix of a file, in small letters; empty if it has none.
+pub(crate) fn suffix(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 

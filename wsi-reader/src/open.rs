@@ -9,7 +9,7 @@ use crate::{
         tiff::{Refusal, TiffOptions, TiffSlide, looks_like_tiff},
     },
     error::{OpenError, io_error},
-    folder::{dicom_series, has_slide_suffix, looks_like_mask},
+    folder::{dicom_series, looks_like_mask, suffix},
     makers::dicom::is_dicom,
     mapping::LinearMapping,
     slide::Slide,
@@ -97,15 +97,28 @@ fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
         return Err(OpenError::NotASlide { found: format!("{}, expected a TIFF", describe(&head)) });
     }
     // A MIRAX slide is named by a JPEG file that OpenSlide knows by its suffix.
-    let mirax = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs"));
-    if mirax && !path.with_extension("").is_dir() {
+    let mirax = suffix(path) == "mrxs";
+    if mirax && head.starts_with(JPEG) && !path.with_extension("").is_dir() {
         return Err(OpenError::Broken {
             what: "its data folder (the name of the file without .mrxs) is missing beside it".into(),
         });
     }
     match PictureKind::from_head(&head) {
         Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(source, kind, options.max_picture_pixels)?)),
-        _ => open_openslide(path).map_err(|error| explain(error, &head, has_slide_suffix(path))),
+        _ => open_openslide(path).map_err(|error| explain(error, &head, begins_as_its_suffix(path, &head))),
+    }
+}
+
+const JPEG: &[u8] = b"\xff\xd8";
+
+/// `true` if a file begins as those do that OpenSlide alone reads under its suffix. All others are TIFF.
+fn begins_as_its_suffix(path: &Path, head: &[u8]) -> bool {
+    match suffix(path).as_str() {
+        "czi" => head.starts_with(b"ZISRAWFILE"),
+        "mrxs" => head.starts_with(JPEG),
+        "svslide" => head.starts_with(b"SQLite format 3"),
+        "ndpis" | "vms" | "vmu" => describe(head) == TEXT,
+        _ => false,
     }
 }
 
@@ -176,6 +189,8 @@ impl From<Refusal> for OpenError {
     }
 }
 
+const TEXT: &str = "a text file";
+
 /// Describes the first bytes of a file, in words.
 fn describe(head: &[u8]) -> String {
     let known: [(&[u8], &str); 9] = [
@@ -195,11 +210,28 @@ fn describe(head: &[u8]) -> String {
     if is_dicom(head) {
         return "a DICOM file that is no slide".to_owned();
     }
-    if std::str::from_utf8(head).is_ok_and(|text| !text.contains('\0')) {
-        return "a text file".to_owned();
+    if let Some(text) = text_of(head) {
+        let start = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+        let is_page = start.starts_with("<!doctype html") || start.starts_with("<html");
+        return if is_page { "a web page, as servers send it in place of a file" } else { TEXT }.to_owned();
+    }
+    if head.iter().all(|byte| *byte == 0) {
+        return "a file that starts with nothing but zeros".to_owned();
     }
     let first: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
     format!("a file that starts with {}", first.join(" "))
+}
+
+/// The first bytes as text, if they are text; the last letter may be cut.
+fn text_of(head: &[u8]) -> Option<&str> {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).ok()?
+        }
+        Err(_) => return None,
+    };
+    (!text.contains('\0')).then_some(text)
 }
 
 /// Opens a folder that holds one DICOM slide. OpenSlide joins the series from any of its files, so the first
@@ -223,4 +255,51 @@ fn open_folder(folder: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
         }
     }
     Err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+
+    /// Once a machine without OpenSlide said that alone of whatever was called as a slide.
+    #[test]
+    fn without_openslide_a_file_is_named_for_what_it_is() {
+        for (name, head, expected) in [
+            ("a.svs", LFS, "a Git LFS pointer"),
+            ("a.vms", LFS, "a Git LFS pointer"),
+            ("a.mrxs", LFS, "a Git LFS pointer"),
+            ("a.ndpi", b"PK\x03\x04\x14\0\0\0", "a ZIP archive"),
+            ("a.scn", b"\n <!DOCTYPE HTML><html>", "a web page"),
+            ("a.czi", b"<html lang=\"de\">", "a web page"),
+            ("a.svs", "\u{feff}Fehler: nicht gefunden \u{fc}".as_bytes(), "a text file"),
+            ("a.svs", &[0; 132], "a file that starts with nothing but zeros"),
+            ("a.bif", b"\x1f\x8b\x08\0", "a gzip archive"),
+        ] {
+            let is_likely = begins_as_its_suffix(Path::new(name), head);
+            let missing = OpenError::LibraryMissing { what: "cannot find OpenSlide".into() };
+            let said = explain(missing, head, is_likely).to_string();
+            assert!(said.starts_with(&format!("not a slide: {expected}")), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_openslide_alone_reads_needs_it() {
+        for (name, head) in [
+            ("a.czi", &b"ZISRAWFILE\0\0"[..]),
+            ("a.MRXS", b"\xff\xd8\xff\xe0"),
+            ("a.svslide", b"SQLite format 3\0"),
+            ("a.vms", b"[Virtual Microscope Specimen]\nNoLayers=1\n"),
+        ] {
+            assert!(begins_as_its_suffix(Path::new(name), head), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_cut_in_a_letter_is_a_text() {
+        let text = "x\u{fc}".repeat(60);
+        assert_eq!(describe(&text.as_bytes()[..132 - 1]), TEXT);
+        assert_eq!(describe(&[0xc3, 0x28, 1, 2]), "a file that starts with c3 28 01 02");
+    }
 }
