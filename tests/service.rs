@@ -10,12 +10,10 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
-    time::Duration,
 };
 
 use serde_json::Value;
-use support::{SMALL_WINDOWS, any_file, kill, paint, run, slidemill, small_slide, tables};
+use support::{SMALL_WINDOWS, any_file, kill, paint, run, slidemill, small_slide, tables, wait_until};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -87,15 +85,8 @@ impl Served {
         view["links"]["self"].as_str().expect("a place").to_owned()
     }
 
-    fn wait_until(&self, reached: impl Fn() -> bool) {
-        let (_keep, never) = mpsc::channel::<()>();
-        while !reached() {
-            let _ = never.recv_timeout(Duration::from_millis(5));
-        }
-    }
-
     fn wait_for_end(&self, job: &str) -> Value {
-        self.wait_until(|| {
+        wait_until(|| {
             let state = self.json(job)["state"].clone();
             state != "queued" && state != "running"
         });
@@ -111,7 +102,7 @@ impl Served {
 
     /// Waits until windows of a job are in its ledger.
     fn wait_for_windows(&self) {
-        self.wait_until(|| any_file(&self.data.join("jobs"), "windows.bin"));
+        wait_until(|| any_file(&self.data.join("jobs"), "windows.bin"));
     }
 
     /// Its worker processes.
@@ -179,7 +170,7 @@ fn a_picture_gives_the_cells_of_a_run_byte_by_byte() {
     let outlined: Value = serde_json::from_slice(&body).expect("a report");
     assert!(outlined["findings"][0]["outline"].as_array().expect("an outline").len() > 4);
     assert_eq!(served.json("/v1/models")["models"][1]["name"], "nuclei-he-seg");
-    served.wait_until(|| served.json("/readyz")["status"] == "ready");
+    wait_until(|| served.json("/readyz")["status"] == "ready");
 
     let job = served.job(&slide);
     assert_eq!(served.wait_for_end(&job)["state"], "done");
@@ -336,7 +327,7 @@ fn answers_are_as_the_description_says() {
     let Some(schemathesis) = schemathesis() else { return };
     let folder = folder();
     let served = Served::start(&folder.path().join("data"), &[]);
-    served.wait_until(|| served.ask("GET /readyz", &[], b"").0 == 200);
+    wait_until(|| served.ask("GET /readyz", &[], b"").0 == 200);
     let output = Command::new(schemathesis)
         .args(["run", "--max-examples", "20", "--seed", "1", "--no-color"])
         // Bytes of any kind fit the schema of an upload, and are no slide.

@@ -259,18 +259,34 @@ impl Dataset {
         bytes: &[u8],
         put: impl FnOnce(Staged) -> io::Result<()>,
     ) -> io::Result<()> {
+        self.make_folder(path.parent().unwrap_or(&self.root))?;
+        put(self.stage_while_others_write(path, bytes)?)?;
+        // It is empty unless another thread of this job is writing there.
+        let _ = fs::remove_dir(self.writing());
+        Ok(())
+    }
+
+    /// Another thread of this job may remove the folder, as it is empty, before the file is in it.
+    fn stage_while_others_write(&self, path: &Path, bytes: &[u8]) -> io::Result<Staged> {
+        const TRIES: u32 = 100;
+        for _ in 1..TRIES {
+            match self.stage_by_itself(path, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                staged => return staged,
+            }
+        }
+        self.stage_by_itself(path, bytes)
+    }
+
+    fn stage_by_itself(&self, path: &Path, bytes: &[u8]) -> io::Result<Staged> {
         let folder = self.writing();
         self.make_folder(&folder)?;
-        self.make_folder(path.parent().unwrap_or(&self.root))?;
         let ((), staged) = if path.starts_with(self.private()) {
             whole_file::stage_private(&folder, path, |out| out.write_all(bytes))??
         } else {
             whole_file::stage(&folder, path, |out| out.write_all(bytes))??
         };
-        put(staged)?;
-        // Another thread of this job may be writing there.
-        let _ = fs::remove_dir(&folder);
-        Ok(())
+        Ok(staged)
     }
 
     /// Writes the result of `make` for the accounts as the whole of `path`. A slower job must not replace a
@@ -435,6 +451,25 @@ mod tests {
         dataset.write_current(&dataset.report(), slow).unwrap().unwrap();
         assert_eq!(fs::read(dataset.report()).unwrap(), b"slow: 2");
         assert_eq!(rounds.get(), 2);
+    }
+
+    /// The folder in which files wait for their names was removed by whoever was done first.
+    #[test]
+    fn threads_of_one_job_write_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset::at(folder.path());
+        std::thread::scope(|threads| {
+            for thread in 0..4 {
+                let dataset = &dataset;
+                threads.spawn(move || {
+                    for file in 0..250 {
+                        let path = dataset.private().join(format!("{thread}-{file}"));
+                        dataset.write_for_now(&path, b"x").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(dataset.private()).unwrap().count(), 1000, "and the folder is gone");
     }
 
     #[test]
