@@ -9,7 +9,7 @@ mod serving;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{
-    CommandFactory as _, Parser, Subcommand,
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
     builder::{PathBufValueParser, TypedValueParser},
     error::ErrorKind,
 };
@@ -21,6 +21,7 @@ use wsi_types::{Level0Box, Level0Point, wording::with_causes};
 use crate::{
     command,
     exit::{Exit, exit_of},
+    numbers::{whole, with_negative_numbers},
 };
 pub use crate::{
     knobs::{AllOptions, CellOptions},
@@ -94,7 +95,7 @@ pub struct Plan {
     #[arg(short, long, value_name = "OUT")]
     pub out: PathBuf,
     /// Show how the job falls into this many parts
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<usize>(1..=100_000))]
     pub shards: usize,
     /// Settings file (TOML); flags come before it
     #[arg(long, value_name = "FILE")]
@@ -170,10 +171,10 @@ pub struct Demo {
     #[arg(short, long, value_name = "OUT", default_value = "slidemill-demo")]
     pub out: PathBuf,
     /// Seed of the painter; another one gives another slide
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
     /// Threads for reading and for the model [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1024))]
     pub threads: Option<usize>,
 }
 
@@ -239,7 +240,7 @@ pub struct Model {
     #[arg(long, value_name = "REF.json", requires = "slide")]
     pub reference: Option<PathBuf>,
     /// Side of the field in px of the model's scale [default: as in a run]
-    #[arg(long, value_name = "PX", requires = "slide")]
+    #[arg(long, value_name = "PX", requires = "slide", value_parser = whole::<u32>(1..=16_384))]
     pub window: Option<u32>,
     /// Microns per pixel of level 0, for a slide that does not say it
     #[arg(long, value_name = "X", requires = "slide")]
@@ -271,7 +272,7 @@ pub struct Tissue {
     #[arg(short, long, value_name = "OUT.png", value_parser = picture_file())]
     pub out: PictureFile,
     /// Longer side of the picture in px
-    #[arg(long, default_value_t = 1600)]
+    #[arg(long, default_value_t = 1600, value_parser = whole::<u32>(1..=16_384))]
     pub size: u32,
     /// The settings that decide the plan.
     #[command(flatten)]
@@ -287,7 +288,7 @@ pub struct Thumbnail {
     #[arg(short, long, value_name = "OUT.png", value_parser = picture_file())]
     pub out: PictureFile,
     /// Longer side of the picture in px
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, value_parser = whole::<u32>(1..=16_384))]
     pub size: u32,
     /// For slides of 16 bits or floats: the values that become black and white
     #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
@@ -319,7 +320,7 @@ pub struct Draw {
     #[arg(long, value_name = "X,Y,WIDTH,HEIGHT")]
     pub area: Option<DrawArea>,
     /// Longer side of the picture in px; pixels of the slide are never enlarged
-    #[arg(long, value_name = "PX", default_value_t = 1600, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    #[arg(long, value_name = "PX", default_value_t = 1600, value_parser = whole::<u32>(1..=16_384))]
     pub size: u32,
     /// For slides of 16 bits or floats: the values that become black and white
     #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true)]
@@ -359,7 +360,7 @@ pub struct View {
     #[arg(long)]
     pub open: bool,
     /// Port of 127.0.0.1; 0: any that is free
-    #[arg(long, value_name = "PORT", default_value_t = 0, conflicts_with = "export")]
+    #[arg(long, value_name = "PORT", default_value_t = 0, conflicts_with = "export", value_parser = whole::<u16>(0..=u16::MAX.into()))]
     pub port: u16,
     /// Write the pages to a new folder instead, which opens by double click on
     /// index.html, without slidemill. SLIDE: of this slide alone. It holds no file name
@@ -439,7 +440,7 @@ pub struct Doctor {
     #[arg(long)]
     pub json: bool,
     /// Threads for reading [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1024))]
     pub threads: Option<usize>,
 }
 
@@ -454,7 +455,7 @@ pub struct Status {
     /// Print only the parts, of N, that have work left in a planned job, such as 2,5-8: for
     /// an array of a scheduler. Slides that failed or are incomplete are work; an empty
     /// line says that nothing is left
-    #[arg(long, value_name = "N", conflicts_with = "json")]
+    #[arg(long, value_name = "N", conflicts_with = "json", value_parser = whole::<usize>(1..=100_000))]
     pub parts_left: Option<usize>,
 }
 
@@ -579,13 +580,19 @@ pub struct Manual {
 /// The command line as a whole, of which completions and manual are made.
 #[must_use]
 pub fn command_line() -> clap::Command {
-    Cli::command()
+    with_negative_numbers(Cli::command())
+}
+
+fn typed() -> Result<Cli, clap::Error> {
+    let mut command = command_line();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Reads the command line, does the command, and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match typed() {
         Ok(cli) => cli,
         Err(error) if is_long_version(&error) => return ended(command::version::version()),
         Err(error) => {

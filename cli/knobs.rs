@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(options.detector.unwrap().len(), 2);
         assert!(parse(&["--map-range", "-5:9"]).unwrap().map_range.is_some());
         let wrong = parse(&["--min-score", "high"]).unwrap_err().to_string();
-        let expected = "invalid value 'high' for '--min-score <S>': invalid float literal";
+        let expected = "invalid value 'high' for '--min-score <S>': expected a number";
         assert!(wrong.contains(expected), "{wrong}");
         assert!(parse(&["--batch", "2", "--batch", "3"]).is_err());
     }

@@ -20,6 +20,7 @@ pub mod frame;
 pub mod isolate;
 pub mod knobs;
 pub mod measure;
+mod numbers;
 mod plain;
 pub mod progress;
 pub mod run;

@@ -13,6 +13,8 @@ use eval::{
     truth::Parts,
 };
 
+use crate::numbers::whole;
+
 /// Settings for reading annotation files, shared by all commands that read them.
 #[derive(Debug, Clone, Args)]
 pub struct Annotations {
@@ -127,7 +129,7 @@ pub struct Eval {
     pub border: Option<f64>,
     /// At most so many predictions per image and class, the surest first
     /// [default: all; COCO's own is 100]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0..=u64::MAX))]
     pub max_predictions: Option<usize>,
     /// Also AP of objects of some sizes only: NAME:MIN..MAX in um2 or px2, such as
     /// small:0..40um2, or coco for its small, medium and large (32² and 96² px). May
@@ -143,10 +145,10 @@ pub struct Eval {
     #[arg(long, value_name = "WHAT", value_parser = absent)]
     pub absent: Option<AbsentImages>,
     /// Draws of the bootstrap; 0 for no intervals
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = whole::<u32>(0..=u32::MAX.into()))]
     pub bootstrap: u32,
     /// Seed of the bootstrap
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
     /// False positives per image at which sensitivity is told and averaged
     #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "0.125,0.25,0.5,1,2,4,8")]
@@ -217,7 +219,7 @@ pub struct Consensus {
     pub weight: Vec<(String, f64)>,
     /// Group by density (DBSCAN) with so many objects for a core, instead of by the
     /// nearest pairs; chains of touching objects then become one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=u64::MAX))]
     pub density: Option<usize>,
     /// List for review what less than this share of the readers marked, or whose
     /// class less than this share of its supporters chose
@@ -282,10 +284,10 @@ pub struct TrainingSet {
     #[arg(long, value_name = "X", help_heading = "Tiles")]
     pub tile_mpp: Option<f64>,
     /// Side of a tile in px
-    #[arg(long, value_name = "PX", default_value_t = 640, help_heading = "Tiles")]
+    #[arg(long, value_name = "PX", default_value_t = 640, help_heading = "Tiles", value_parser = whole::<u32>(1..=u32::MAX.into()))]
     pub tile: u32,
     /// Overlap of neighbouring tiles, in px
-    #[arg(long, value_name = "PX", default_value_t = 64, help_heading = "Tiles")]
+    #[arg(long, value_name = "PX", default_value_t = 64, help_heading = "Tiles", value_parser = whole::<u32>(0..=u32::MAX.into()))]
     pub overlap: u32,
     /// Which objects at a tile's border are labelled there: visible:0.5 (at least
     /// half of the area in sight), centre, or whole
@@ -319,7 +321,7 @@ pub struct TrainingSet {
     #[arg(long, value_name = "RULE", value_parser = group_by, conflicts_with = "groups", help_heading = "Splits")]
     pub group_by: Option<GroupRule>,
     /// Another seed, another division
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Splits")]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Splits", value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
     /// No class weight, and no number of repeats, is larger than this times the
     /// smallest

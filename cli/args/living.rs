@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use detector::Device;
 use live::{PixelFormat, WatchSettings};
 
+use crate::numbers::whole;
+
 /// Watch the field under a microscope: cells as they come into view, and a count in which
 /// each cell is there once while a hand pans.
 ///
@@ -53,10 +55,10 @@ pub struct Live {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
     /// Threads for the model [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1024))]
     pub threads: Option<usize>,
     /// Frames after which the model looks again at what stays in view
-    #[arg(long, value_name = "N", default_value_t = WatchSettings::REFRESH, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = WatchSettings::REFRESH, value_parser = whole::<u64>(1..=u64::MAX))]
     pub refresh: u64,
     /// Frames per second of pictures or of the virtual stage; frames that are not looked at
     /// in time are dropped, as those of a camera. Without it each frame is looked at, and
@@ -72,7 +74,7 @@ pub struct Live {
     #[arg(long)]
     pub page: bool,
     /// Port of the page; 0: any that is free
-    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "page")]
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "page", value_parser = whole::<u16>(0..=u16::MAX.into()))]
     pub port: u16,
     /// The virtual stage.
     #[command(flatten)]
@@ -88,10 +90,10 @@ pub struct Stage {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["frames", "command"])]
     pub path: Option<PathBuf>,
     /// Seed of the pan by chance and of the noise; another one goes another way
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["frames", "command"])]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["frames", "command"], value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
     /// Frames of the pan by chance
-    #[arg(long, value_name = "N", default_value_t = 300, conflicts_with_all = ["frames", "command"])]
+    #[arg(long, value_name = "N", default_value_t = 300, conflicts_with_all = ["frames", "command"], value_parser = whole::<u64>(0..=u64::MAX))]
     pub count: u64,
     /// Speed of the stage, µm per frame
     #[arg(long, value_name = "UM", default_value_t = 10.0, conflicts_with_all = ["frames", "command"])]

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use engine::ByteSize;
 
-use crate::knobs::AllOptions;
+use crate::{knobs::AllOptions, numbers::whole};
 
 /// Serve the detector over HTTP: a slide or picture in, a report or a job out.
 ///
@@ -40,28 +40,28 @@ pub struct Serve {
     #[arg(long, value_name = "MPX", default_value_t = 16.0)]
     pub sync_mpx: f64,
     /// Seconds that a client waits for such an answer before it gets a job instead
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>(0..=u64::MAX))]
     pub sync_wait: u64,
     /// Largest upload, and most that a zip may unpack to
     #[arg(long, value_name = "SIZE", default_value = "4G")]
     pub max_upload: ByteSize,
     /// Uploads at once; more are turned away with 503
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<usize>(1..=u64::MAX))]
     pub max_uploads: usize,
     /// Jobs that may wait; more are turned away with 429
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole::<usize>(1..=u64::MAX))]
     pub max_queued: usize,
     /// Connections at once
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = whole::<usize>(1..=u64::MAX))]
     pub max_connections: usize,
     /// A JSON report with more cells leaves them out and says where to fetch them
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole::<u64>(0..=u64::MAX))]
     pub max_findings: u64,
     /// Seconds that the head of a request may take, and every 32 kB of an upload
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = whole::<u64>(1..=u64::MAX))]
     pub patience: u64,
     /// Hours after its end at which a job is erased
-    #[arg(long, value_name = "HOURS", default_value_t = 168)]
+    #[arg(long, value_name = "HOURS", default_value_t = 168, value_parser = whole::<u64>(0..=u64::MAX))]
     pub keep: u64,
     /// Keep what was sent as long as the results; otherwise it is erased when its job
     /// ends
@@ -78,11 +78,4 @@ pub struct Serve {
     /// The settings of the runs.
     #[command(flatten)]
     pub options: AllOptions,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("expected at least 1".to_owned()),
-        other => other.map_err(|error: std::num::ParseIntError| error.to_string()),
-    }
 }

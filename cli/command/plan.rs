@@ -5,7 +5,7 @@ use engine::{ByteSize, JobPlan, PlannedSlide, Relisted, RunOptions, find_slides,
 
 use crate::{
     args,
-    exit::{Exit, Failure},
+    exit::Exit,
     progress::{counted, fixed, left_out},
     run::agree,
     within::Assigned,
@@ -18,7 +18,6 @@ use crate::{
 /// A usage failure when slides, options or model cannot be used; an output
 /// failure when the plan cannot be written.
 pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
-    check_parts("--shards", args.shards)?;
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let mut found = find_slides(&args.slides)?;
     let Assigned { mut slides, notes } = args.within.assign(std::mem::take(&mut found.slides))?;
@@ -34,14 +33,6 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
     out!("{}", describe(&plan, args.shards, &args.out.display().to_string()))?;
     let is_bad = plan.slides.iter().any(|slide| slide.problem.is_some());
     Ok(if is_bad { Exit::Incomplete } else { Exit::Done })
-}
-
-/// Refuses a number of parts that no job has.
-pub(super) fn check_parts(option: &str, parts: usize) -> anyhow::Result<()> {
-    if (1..=100_000).contains(&parts) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("{option} is {parts}, expected 1 to 100000")))
 }
 
 fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {

@@ -28,8 +28,12 @@ fn one<T: FromStr<Err: fmt::Display>>(values: &[OsString]) -> Result<T, String> 
         .map_err(|error: T::Err| error.to_string())
 }
 
-fn each<T: FromStr<Err: fmt::Display>>(values: &[OsString]) -> Result<Vec<T>, String> {
-    values.iter().map(|value| one(std::slice::from_ref(value))).collect()
+fn number<T: FromStr<Err: fmt::Display>>(values: &[OsString], expected: &str) -> Result<T, String> {
+    one(values).map_err(|_| expected.to_owned())
+}
+
+fn each<T: Typed>(values: &[OsString]) -> Result<Vec<T>, String> {
+    values.iter().map(|value| T::typed(std::slice::from_ref(value))).collect()
 }
 
 fn text(value: &OsStr) -> Result<&str, String> {
@@ -57,13 +61,30 @@ macro_rules! typed {
 }
 typed!(
     bool => bool::to_string,
-    u32 => u32::to_string,
-    u64 => u64::to_string,
-    usize => usize::to_string,
-    f32 => f32::to_string,
-    f64 => f64::to_string,
     String => quoted,
     LinearMapping => quoted,
+);
+
+/// Numbers, each with what is expected in place of a text that is none.
+macro_rules! typed_numbers {
+    ($($number:ty => $expected:literal),* $(,)?) => {
+        $(impl Typed for $number {
+            fn typed(values: &[OsString]) -> Result<Self, String> {
+                number(values, $expected)
+            }
+
+            fn toml(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+typed_numbers!(
+    u32 => "expected a whole number, 0 or more",
+    u64 => "expected a whole number, 0 or more",
+    usize => "expected a whole number, 0 or more",
+    f32 => "expected a number",
+    f64 => "expected a number",
 );
 
 /// Lists of these types.
@@ -237,7 +258,7 @@ impl fmt::Display for DetectorOption {
 
 impl Typed for Vec<DetectorOption> {
     fn typed(values: &[OsString]) -> Result<Self, String> {
-        each(values)
+        values.iter().map(|value| one(std::slice::from_ref(value))).collect()
     }
 
     fn toml(&self) -> String {

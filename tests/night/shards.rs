@@ -138,5 +138,5 @@ fn wrong_shards_and_a_lacking_plan_are_said() {
     }
     let output = slidemill().arg("status").arg(folder.path()).args(["--parts-left", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
-    assert!(stderr(&output).contains("--parts-left is 0, expected 1 to 100000"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("expected a whole number from 1 to 100000"), "{}", stderr(&output));
 }
