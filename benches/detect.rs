@@ -23,7 +23,7 @@ use std::{
 use anyhow::Context as _;
 use detector::{
     BatchView, DetectSettings, Detector as _, Device, Manifest, OnnxDetector, SessionSettings,
-    manifest::Head,
+    manifest::{Activation, ChannelAxis, Head, Hover, HoverScores, Star},
     yolo::{Decoder, TensorView, detect::RawHead, nms},
 };
 use ort::{
@@ -94,6 +94,10 @@ fn heads() {
     }
     crowd();
     masks();
+    stars();
+    nuclei(400, 0.0);
+    nuclei(400, 0.2);
+    nuclei(4000, 0.0);
 }
 
 /// Scores mostly near 0, one anchor in a hundred above 0.25; boxes of 8 to 40 px.
@@ -170,6 +174,90 @@ fn masks() {
     let time =
         best(|| count = decoder.window(&outputs, 0, 2048, 2048).map_or(0, |found| found.detections.len()));
     report(&format!("decode a segment head, {count} outlines of 24 px"), time);
+}
+
+/// The maps of a star head for one 2048 px window with 2000 round nuclei of 24 px, at every second px.
+fn stars() {
+    let (side, rays) = (1024, 32);
+    let head = Head::Star { activation: Activation::None, channels: ChannelAxis::Last, classes: None };
+    let star = Some(Star { overlap: 0.3, log: false });
+    let manifest = Manifest { head, star, ..Manifest::without_model("bench", &["nucleus"], None) };
+    let mut probability = vec![0.0; side * side];
+    let mut distances = vec![1.0; side * side * rays];
+    for i in 0..2000 {
+        let centre = [(i % 50) as f32 * 40.0 + 20.5, (i / 50) as f32 * 50.0 + 20.5];
+        for place in places_near(centre, side) {
+            let (dx, dy) = offset(place, side, centre);
+            let inside = 12.0 - dx.hypot(dy);
+            if inside > 0.0 {
+                probability[place] = inside / 12.0;
+                distances[place * rays..][..rays].fill(inside);
+            }
+        }
+    }
+    let (of_one, of_rays) = ([1, side, side, 1], [1, side, side, rays]);
+    let outputs = [
+        TensorView { name: "prob", shape: &of_one, data: &probability },
+        TensorView { name: "dist", shape: &of_rays, data: &distances },
+    ];
+    let decoder = Decoder::new(&manifest, &DetectSettings { score_floor: 0.4, ..DetectSettings::default() });
+    let mut count = 0;
+    let time =
+        best(|| count = decoder.window(&outputs, 0, 2048, 2048).map_or(0, |found| found.detections.len()));
+    report(&format!("decode a star head, {count} outlines of 24 px"), time);
+}
+
+/// Places of a map of every second px within 12 px of a centre, along each axis.
+fn places_near([x, y]: [f32; 2], side: usize) -> impl Iterator<Item = usize> {
+    let [(left, right), (top, bottom)] =
+        [x, y].map(|at| ((at as usize).saturating_sub(12) / 2, (at as usize + 12) / 2));
+    (top..=bottom.min(side - 1))
+        .flat_map(move |row| (left..=right.min(side - 1)).map(move |column| row * side + column))
+}
+
+/// The way from a centre to the first px of a place.
+fn offset(place: usize, side: usize, [x, y]: [f32; 2]) -> (f32, f32) {
+    ((place % side * 2) as f32 + 0.5 - x, (place / side * 2) as f32 + 0.5 - y)
+}
+
+/// The hover head of one 2048 px window with so many nuclei of 20 to 36 px, some of which touch. `noise` of the offsets beside
+/// nuclei: what makes slopes there.
+fn nuclei(count: usize, noise: f32) {
+    const SIDE: usize = 2048;
+    let mut rng = Pcg64Mcg::seed_from_u64(SEED);
+    let scores = HoverScores::Nuclei { activation: Activation::Softmax };
+    let manifest = Manifest {
+        head: Head::Hover { scores },
+        hover: Some(Hover { sobel_px: 21, min_px: 10 }),
+        ..Manifest::without_model("bench", &["nucleus"], None)
+    };
+    let (mut nuclei, mut offsets) = (vec![0.0; 2 * SIDE * SIDE], vec![0.0; 2 * SIDE * SIDE]);
+    nuclei[SIDE * SIDE..].fill(-4.0);
+    offsets.iter_mut().for_each(|offset| *offset = noise * rng.random_range(-0.5..0.5f32));
+    for _ in 0..count {
+        let radius = rng.random_range(10.0..18.0f32);
+        let [x, y] = [(); 2].map(|()| rng.random_range(20.0..SIDE as f32 - 20.0));
+        for row in (y - radius) as usize..(y + radius) as usize + 1 {
+            for column in (x - radius) as usize..(x + radius) as usize + 1 {
+                let (across, down) = ((column as f32 - x) / radius, (row as f32 - y) / radius);
+                if across * across + down * down <= 1.0 {
+                    let place = row * SIDE + column;
+                    nuclei[SIDE * SIDE + place] = 4.0;
+                    (offsets[place], offsets[SIDE * SIDE + place]) = (across, down);
+                }
+            }
+        }
+    }
+    let shape = [1, 2, SIDE, SIDE];
+    let outputs = [
+        TensorView { name: "np", shape: &shape, data: &nuclei },
+        TensorView { name: "hv", shape: &shape, data: &offsets },
+    ];
+    let decoder = Decoder::new(&manifest, &DetectSettings::default());
+    let mut found = 0;
+    let time =
+        best(|| found = decoder.window(&outputs, 0, SIDE, SIDE).map_or(0, |found| found.detections.len()));
+    report(&format!("decode a hover head, {found} outlines, noise {noise}"), time);
 }
 
 // ---- the model, through `detector` and bare ----

@@ -59,7 +59,11 @@ const AS_THEY_ARE: [&str; 10] = [
 
 /// Its classes are the colours of [`painted_squares`].
 fn colours() -> String {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("detector/tests/contracts/colours.onnx");
+    contract("colours.onnx")
+}
+
+fn contract(file: &str) -> String {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("detector/tests/contracts").join(file);
     model.to_str().expect("UTF-8").to_owned()
 }
 
@@ -122,6 +126,20 @@ fn areas_and_holes_are_those_that_were_painted() {
     assert_eq!(tables(&at("a")), tables(&at("b")));
     run_colours(&slide, &at("c"), &["--window", "256", "--overlap", "30px"], &[]);
     assert_eq!(areas(&at("c")), truth());
+}
+
+/// A classifier of patches as large as a square says of each what it is.
+#[test]
+fn patches_side_by_side_become_areas() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (painted_squares(folder.path()), folder.path().join("out"));
+    let model = contract("patch.onnx");
+    let output = run(&[&slide], &out, &of_colours(&model, &["--overlap", "0"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(areas(&out), truth());
+    let account = accounts(&out).remove(0);
+    let patches = PAINTED.len() * PAINTED[0].len();
+    assert_eq!((account.cells(), account.analysis.unwrap().windows.planned as usize), (0, patches));
 }
 
 #[test]

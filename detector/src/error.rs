@@ -258,6 +258,15 @@ pub enum WindowFault {
         /// Number as answered.
         number: f32,
     },
+    /// Offsets from the centres of nuclei that are none.
+    #[error(
+        "the model answered an offset of {offset} from the centre of a nucleus, expected about -1 to 1: `hover.hv` in a TOML \
+         beside it names the output that holds offsets"
+    )]
+    Offset {
+        /// Offset as answered.
+        offset: f32,
+    },
     /// Detections of a window's pieces that could not be merged into one answer.
     #[error("the pieces of the window cannot be merged: {reason}")]
     Pieces {
@@ -282,6 +291,7 @@ impl WindowFault {
             | Self::Shape { .. }
             | Self::BoxesInPx { .. }
             | Self::ClassNumber { .. }
+            | Self::Offset { .. }
             | Self::ScoreRange { .. } => true,
         }
     }
@@ -296,7 +306,7 @@ impl std::fmt::Display for Shapes<'_> {
         for (name, shape) in found {
             writeln!(f, "  found     {name} {}", Dim::list(shape))?;
         }
-        let rows = classes + 4;
+        let (rows, types) = (classes + 4, classes + 1);
         writeln!(f, "  expected, with {}, one of", counted(classes, "class"))?;
         writeln!(f, "  detect    [B, {rows}, N]")?;
         writeln!(f, "  segment   [B, {rows}+M, N] and prototypes [B, M, H/4, W/4]")?;
@@ -305,9 +315,15 @@ impl std::fmt::Display for Shapes<'_> {
         writeln!(f, "  detr      [B, Q, {rows}], where the model or a TOML beside it says so")?;
         writeln!(f, "  detr      pred_boxes [B, Q, 4] and logits [B, Q, {classes}], or dets and labels")?;
         writeln!(f, "  detr-final boxes [B, K, 4], scores and labels [B, K], or dets [B, K, 5] and labels")?;
-        write!(
+        writeln!(f, "  hover     np and hv [B, 2, H, W], and tp [B, {types}, H, W] for types")?;
+        writeln!(
             f,
             "  points, semantic [B, {classes} or more, rows, columns], where a TOML beside the model says which"
+        )?;
+        writeln!(f, "  patch     [B, {classes} or more], where a TOML beside the model says so")?;
+        write!(
+            f,
+            "  star      prob [B, 1, rows, columns] and dist [B, rays, rows, columns], or channels last"
         )
     }
 }

@@ -2,24 +2,34 @@
 //!
 //! A manifest comes from three places, the later the stronger: the shapes in the ONNX graph, its metadata
 //! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
-//! `conf`, `nms_iou`, `cross_class_iou`, `licence`, `attribution` are ours), and a TOML beside it.
+//! `conf`, `nms_iou`, `cross_class_iou`, `licence`, `attribution` are ours), and a TOML beside it, or where there is none the
+//! `config.json` of the WSInfer zoo.
 
 mod channels;
 mod evidence;
 mod file;
 mod head;
+mod hover;
 mod literal;
 mod named;
 mod parity;
 mod points;
 mod read;
 mod semantic;
+mod star;
+mod wsinfer;
 
 use serde::{Deserialize, Serialize};
 use wsi_types::{ModelClass, Mpp};
 
-pub(crate) use self::{file::ManifestFile, read::manifest_of};
-pub use self::{parity::Parity, points::Points, semantic::Semantic};
+pub(crate) use self::{file::ManifestFile, read::manifest_of, wsinfer::manifest as manifest_of_zoo};
+pub use self::{
+    hover::{Hover, HoverScores},
+    parity::Parity,
+    points::Points,
+    semantic::Semantic,
+    star::{ChannelAxis, Star},
+};
 
 /// The contract of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +52,12 @@ pub struct Manifest {
     pub head_source: HeadSource,
     /// Settings for making objects of its maps; of a head of points only.
     pub points: Option<Points>,
-    /// Settings for making a class map of its scores; of a semantic head only.
+    /// Settings for making a class map of its scores; of a semantic or patch head only.
     pub semantic: Option<Semantic>,
+    /// Settings for making objects of distances along rays; of a star head only.
+    pub star: Option<Star>,
+    /// Sizes for making instances of its maps; of a hover head only.
+    pub hover: Option<Hover>,
     /// Classes it tells apart; at least one, in the order of [`ModelClass`].
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
@@ -104,6 +118,8 @@ impl Manifest {
             head_source: HeadSource::Stated,
             points: None,
             semantic: None,
+            star: None,
+            hover: None,
             classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),
             mpp,
             max_object_um: None,
@@ -241,6 +257,26 @@ pub enum Head {
         /// Function that turns scores into probabilities; `None` for class numbers.
         scores: Option<Activation>,
     },
+    /// Scores `[B, K]`: the class of the window as a whole.
+    Patch {
+        /// Function that turns scores into probabilities.
+        activation: Activation,
+    },
+    /// Maps of a probability, of distances to the border along rays and, with several classes, of their scores.
+    Star {
+        /// Function that turns the first map into probabilities.
+        activation: Activation,
+        /// Axis of the channels.
+        channels: ChannelAxis,
+        /// Place of the score that is of no class; `None` for a model of one class without scores of classes.
+        classes: Option<Background>,
+    },
+    /// Maps `[B, 2, H, W]` of nuclei, `[B, 2, H, W]` of offsets from their centres and, unless scores come from the first,
+    /// `[B, T, H, W]` of types.
+    Hover {
+        /// Source of class and score.
+        scores: HoverScores,
+    },
 }
 
 impl Head {
@@ -255,7 +291,10 @@ impl Head {
             | Self::Detr { .. }
             | Self::DetrFinal { .. }
             | Self::Points { .. }
-            | Self::Semantic { .. } => 0,
+            | Self::Semantic { .. }
+            | Self::Patch { .. }
+            | Self::Hover { .. }
+            | Self::Star { .. } => 0,
             Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
         }
     }
@@ -273,14 +312,29 @@ impl Head {
             | Self::Segment { .. }
             | Self::Objectness { .. }
             | Self::Points { .. }
-            | Self::Semantic { .. } => false,
+            | Self::Semantic { .. }
+            | Self::Patch { .. }
+            | Self::Hover { .. }
+            | Self::Star { .. } => false,
         }
     }
 
-    /// `true` if it answers the class of each place, and no objects.
+    /// `true` if it answers the class of each place, or of the window, and no objects.
     #[must_use]
     pub fn is_semantic(self) -> bool {
-        matches!(self, Self::Semantic { .. })
+        matches!(self, Self::Semantic { .. } | Self::Patch { .. })
+    }
+
+    /// `true` if `activation` and `background` of the TOML say how its scores are read.
+    #[must_use]
+    pub(crate) fn has_raw_scores(self) -> bool {
+        self.is_semantic() || matches!(self, Self::Detr { .. } | Self::Points { .. } | Self::Star { .. })
+    }
+
+    /// `true` if each object that it answers has an outline.
+    #[must_use]
+    pub fn has_outlines(self) -> bool {
+        self.coefficients() > 0 || matches!(self, Self::Star { .. } | Self::Hover { .. })
     }
 
     /// `true` if it may answer several times for one object, so that boxes that agree are one.
@@ -362,6 +416,15 @@ impl std::fmt::Display for Head {
             Self::Points { activation } => write!(f, "points, {activation}"),
             Self::Semantic { scores: Some(activation) } => write!(f, "semantic, {activation}"),
             Self::Semantic { scores: None } => f.write_str("semantic, class numbers"),
+            Self::Patch { activation } => write!(f, "patch, {activation}"),
+            Self::Star { activation, channels, classes } => {
+                write!(f, "star, {activation}, {channels}")?;
+                classes.map_or(Ok(()), |background| write!(f, ", classes with background {background}"))
+            }
+            Self::Hover { scores: HoverScores::Types { background } } => {
+                write!(f, "hover, types, background {background}")
+            }
+            Self::Hover { scores: HoverScores::Nuclei { activation } } => write!(f, "hover, {activation}"),
         }
     }
 }

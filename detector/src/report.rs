@@ -6,7 +6,9 @@ use wsi_types::wording::counted;
 
 use crate::{
     DetectorError, Manifest,
-    manifest::{Activation, Background, Dim, Element, Head, HeadSource, ManifestFile, Precision, Task},
+    manifest::{
+        Activation, Background, Dim, Element, Head, HeadSource, HoverScores, ManifestFile, Precision, Task,
+    },
     onnx::{Model, read_contract, read_manifest_beside, read_model},
 };
 
@@ -173,6 +175,12 @@ impl fmt::Display for ModelReport {
         if let Some(semantic) = &m.semantic {
             line("areas", semantic)?;
         }
+        if let Some(star) = &m.star {
+            line("rays", star)?;
+        }
+        if let Some(hover) = &m.hover {
+            line("instances", hover)?;
+        }
         for name in &m.unread {
             line("output", &format!("{name} is not read"))?;
         }
@@ -246,29 +254,58 @@ fn head_line(head: Head, classes: usize) -> String {
             "[B, K, 4]: two corners in px; scores and labels [B, K]".to_owned()
         }
         Head::Points { activation } => {
-            let values = if activation == Activation::None { "probabilities" } else { "through a sigmoid" };
+            let values = through(activation);
             format!("[B, K, rows, columns]: maps whose peaks are objects, {values}")
         }
         Head::Semantic { scores: None } => "[B, rows, columns]: class numbers".to_owned(),
         Head::Semantic { scores: Some(activation) } => {
-            let values = match activation {
-                Activation::None => "probabilities".to_owned(),
-                raw => format!("through a {raw}"),
-            };
+            let values = through(activation);
             format!("[B, K, rows, columns]: a place is of the class of its largest map, {values}")
         }
+        Head::Patch { activation } => {
+            let values = through(activation);
+            format!("[B, K]: a window is of the class of its largest score, {values}")
+        }
+        Head::Star { activation, channels, .. } => {
+            let values = through(activation);
+            format!("maps, {channels}: of an object, {values}, and distances to its border along rays")
+        }
+        Head::Hover { scores } => hover_line(scores, classes),
         Head::DetrFinal { joined: true } => {
             "[B, K, 5]: two corners in px and a score; labels [B, K]".to_owned()
         }
     }
 }
 
-fn detr_line(classes: usize, activation: Activation, background: Background) -> String {
-    let scores = classes + background.scores();
-    let activation = match activation {
+fn hover_line(scores: HoverScores, classes: usize) -> String {
+    let by = match scores {
+        HoverScores::Types { background } => {
+            let types = classes + background.scores();
+            let none = match background {
+                Background::None => String::new(),
+                place => format!(", the {place} of them of no class"),
+            };
+            format!("a class by most px of [B, {types}, H, W]{none}, and their share as score")
+        }
+        HoverScores::Nuclei { activation: Activation::None } => "the mean probability as score".to_owned(),
+        HoverScores::Nuclei { activation } => {
+            format!("the mean probability, through a {activation}, as score")
+        }
+    };
+    format!("[B, 2, H, W]: nuclei, cut where they touch by offsets [B, 2, H, W]; {by}")
+}
+
+/// Tells how scores become probabilities.
+fn through(activation: Activation) -> String {
+    match activation {
         Activation::None => "probabilities".to_owned(),
         raw => format!("through a {raw}"),
-    };
+    }
+}
+
+fn detr_line(classes: usize, activation: Activation, background: Background) -> String {
+    let scores = classes + background.scores();
+    let activation = through(activation);
     let background = match background {
         Background::None => String::new(),
         place => format!(", the {place} of them of no class"),

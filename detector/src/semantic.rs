@@ -1,17 +1,18 @@
-//! Semantic heads: the class of each place of a window.
+//! Semantic heads: the class of each place of a window, or of the window as a whole.
 //!
 //! | output | numbers |
 //! | --- | --- |
 //! | `[B, K, rows, columns]` | a score per map; the place is of the class whose map is the largest, the first of equals |
 //! | `[B, rows, columns]` | the number of the class |
+//! | `[B, K]` | a score per class of the whole window, a patch |
 //!
 //! Rows and columns may be fewer than the px of the window, by a whole factor that is the same for both.
 
 use wsi_types::{ClassMap, ModelClass};
 
 use crate::{
-    WindowFault,
-    manifest::{Activation, Semantic},
+    Manifest, WindowFault,
+    manifest::{Activation, Head, Semantic},
     yolo::{TensorView, all_finite, check_probability},
 };
 
@@ -22,15 +23,28 @@ pub(crate) struct MapRule {
     /// Class of each map, or of each number; maps and numbers past the end are of none.
     classes: Vec<Option<ModelClass>>,
     least: f32,
+    is_of_patches: bool,
 }
 
 impl MapRule {
-    pub(crate) fn new(semantic: &Semantic, scores: Option<Activation>) -> Self {
+    /// The rule of a model of class maps or patches; `None` for others.
+    pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
+        let semantic = manifest.semantic.as_ref()?;
+        match manifest.head {
+            Head::Semantic { scores } => Some(Self::new(semantic, scores)),
+            Head::Patch { activation } => {
+                Some(Self { is_of_patches: true, ..Self::new(semantic, Some(activation)) })
+            }
+            _ => None,
+        }
+    }
+
+    fn new(semantic: &Semantic, scores: Option<Activation>) -> Self {
         let mut classes = vec![None; semantic.channels.iter().max().map_or(0, |last| last + 1)];
         for (class, &channel) in (0..).map(ModelClass).zip(&semantic.channels) {
             classes[channel] = Some(class);
         }
-        Self { scores, classes, least: semantic.least_probability }
+        Self { scores, classes, least: semantic.least_probability, is_of_patches: false }
     }
 
     /// The map of the window at `place`, which has `width` × `height` px.
@@ -45,8 +59,14 @@ impl MapRule {
         (width, height): (usize, usize),
     ) -> Result<ClassMap, WindowFault> {
         let (columns, classes) = match (self.scores, output.window(place)) {
+            (Some(activation), Some((&[found], scores)))
+                if self.is_of_patches && found >= self.classes.len() =>
+            {
+                let columns = places_of_patch(width.min(height));
+                (columns, vec![self.largest(activation, scores, 1)?[0]; columns * columns])
+            }
             (Some(activation), Some((&[maps, rows, columns], scores)))
-                if maps >= self.classes.len() && rows * columns > 0 =>
+                if !self.is_of_patches && maps >= self.classes.len() && rows * columns > 0 =>
             {
                 (columns, self.largest(activation, scores, rows * columns)?)
             }
@@ -63,6 +83,7 @@ impl MapRule {
 
     fn shape_fault(&self, output: &TensorView<'_>) -> WindowFault {
         output.fault(match self.scores {
+            Some(_) if self.is_of_patches => format!("[batch, {} or more]", self.classes.len()),
             Some(_) => format!("[batch, {} or more, rows, columns]", self.classes.len()),
             None => "[batch, rows, columns]".to_owned(),
         })
@@ -110,6 +131,11 @@ impl MapRule {
             Err(WindowFault::ClassNumber { number })
         }
     }
+}
+
+/// Places along a side of a patch: fine enough for the centres of overlapping windows to meet between them.
+fn places_of_patch(side_px: usize) -> usize {
+    [8, 4, 2].into_iter().find(|&places| side_px.is_multiple_of(places)).unwrap_or(1)
 }
 
 /// Probability of the largest score of a place.
@@ -168,6 +194,22 @@ mod tests {
             let found = classes(&rule(Some(activation), &[0, 1], least), &[1, 2, 1, 2], &scores, (2, 1));
             assert_eq!(found.unwrap(), expected, "{activation} {least}");
         }
+    }
+
+    #[test]
+    fn a_patch_is_of_its_largest_score_all_over() {
+        let patch = MapRule { is_of_patches: true, ..rule(Some(Activation::Softmax), &[0, 2], 0.4) };
+        let shape = [2, 3];
+        let scores = [[9.0; 3], [1.0, 0.5, 3.0]].concat();
+        assert_eq!(classes(&patch, &shape, &scores, (24, 24)).unwrap(), vec![Some(1); 64]);
+        assert_eq!(classes(&patch, &shape, &scores, (30, 30)).unwrap(), vec![Some(1); 4]);
+        assert_eq!(classes(&patch, &shape, &scores, (25, 25)).unwrap(), [Some(1)]);
+        // The background is the largest, and no score is above 0.4.
+        assert_eq!(classes(&patch, &[1, 3], &[0.0, 3.0, 0.0], (25, 25)).unwrap(), [None]);
+        assert_eq!(classes(&patch, &[1, 3], &[0.1, 0.0, 0.0], (25, 25)).unwrap(), [None]);
+        let fault = classes(&patch, &[1, 2], &[0.0; 2], (24, 24)).unwrap_err().to_string();
+        assert!(fault.contains("expected [batch, 3 or more]"), "{fault}");
+        assert!(classes(&patch, &[1, 3, 1, 1], &[0.0; 3], (24, 24)).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use wsi_types::{ModelFacts, Mpp};
 
 use crate::{
     Manifest,
-    manifest::{Head, Normalisation, Points, Semantic},
+    manifest::{Head, Hover, Normalisation, Points, Semantic, Star},
 };
 
 /// The part of a [`Manifest`] that decides what is found. A window ledger holds it, so that raw detections can be merged
@@ -39,9 +39,15 @@ pub struct MergeTerms {
     /// Settings for making objects of its maps; of a head of points only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<Points>,
-    /// Settings for making a class map of its scores; of a semantic head only.
+    /// Settings for making a class map of its scores; of a semantic or patch head only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub semantic: Option<Semantic>,
+    /// Settings for making objects of distances along rays; of a star head only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub star: Option<Star>,
+    /// Sizes for making instances of its maps; of a hover head only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hover: Option<Hover>,
     /// Layout of its answers.
     pub head: Head,
     /// Arithmetic that turns bytes into its tensor.
@@ -72,6 +78,8 @@ impl Manifest {
             piece_overlap_px: self.piece_overlap_px,
             points: self.points.clone(),
             semantic: self.semantic.clone(),
+            star: self.star,
+            hover: self.hover.clone(),
             head: self.head,
             normalisation: self.normalisation,
         }

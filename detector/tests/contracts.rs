@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use detector::{
     BatchView, DetectSettings, Detector, Device, OnnxDetector, SessionSettings, WindowResult, describe,
-    manifest::{Activation, Background, Head, HeadSource},
+    manifest::{Activation, Background, ChannelAxis, Head, HeadSource, Hover, HoverScores, Task},
 };
 use serde::Deserialize;
 use wsi_types::{Detection, WindowIndex};
@@ -83,7 +83,7 @@ fn objects(rows: &[Row]) -> Vec<&Row> {
 
 #[test]
 fn boxes_and_scores_are_those_of_their_framework() {
-    for name in ["rt-detr", "yolos", "rf-detr", "d-fine", "points"] {
+    for name in ["rt-detr", "yolos", "rf-detr", "d-fine", "points", "star", "hover"] {
         let Reference { framework, side, conf, found: theirs } = reference(name);
         let Some(result) = answer(name, side, conf) else { return };
         assert!(!result.is_full, "{name}");
@@ -154,6 +154,50 @@ fn class_maps_are_asked_for_what_their_numbers_do_not_say() {
 }
 
 #[test]
+fn patches_are_asked_for_what_their_scores_do_not_say() {
+    let beside = tempfile::tempdir().unwrap();
+    let bare = beside.path().join("patch.onnx");
+    std::fs::copy(path("patch"), &bare).unwrap();
+    let manifest = std::fs::read_to_string(path("patch").with_extension("toml")).unwrap();
+    let said = |wanted: &str, instead: &str| {
+        assert!(manifest.contains(wanted), "{wanted}");
+        std::fs::write(bare.with_extension("toml"), manifest.replace(wanted, instead)).unwrap();
+        describe(&bare).map_err(|error| error.to_string())
+    };
+    let report = said("mpp", "mpp").unwrap();
+    assert_eq!(report.manifest.head, Head::Patch { activation: Activation::Softmax });
+    assert_eq!((report.manifest.task, report.manifest.fixed_input()), (Task::Areas, Some((16, 16))));
+    assert!(report.to_string().contains("a window is of the class of its largest score"), "{report}");
+    for (wanted, instead, expected) in [
+        ("activation = \"softmax\"", "", "activation: is missing: nothing says what the numbers of scores"),
+        ("background = \"first\"", "", "there are 4 maps for 3 classes"),
+        ("mean = [0.0, 0.0, 0.0]", "", "input.mean: nothing says"),
+        ("head = \"patch\"", "head = \"semantic\"", "no known head"),
+        ("head = \"patch\"", "", "no known head"),
+    ] {
+        let message = said(wanted, instead).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    // The zoo's file says the same, but for the background.
+    std::fs::remove_file(bare.with_extension("toml")).unwrap();
+    let config = r#"{"class_names": ["glass", "tumour", "stroma", "necrosis"], "patch_size_pixels": 32, "spacing_um_px": 0.5,
+        "transform": [{"name": "Resize", "arguments": {"size": 16}}, {"name": "ToTensor"}]}"#;
+    std::fs::write(beside.path().join("config.json"), config).unwrap();
+    let manifest_of_zoo = describe(&bare).unwrap().manifest;
+    assert_eq!(manifest_of_zoo.head, Head::Patch { activation: Activation::Softmax });
+    assert_eq!(manifest_of_zoo.mpp.map(wsi_types::Mpp::get), Some(1.0));
+    assert_eq!((manifest_of_zoo.classes.len(), manifest_of_zoo.normalisation.mean), (4, [0.0; 3]));
+    std::fs::write(beside.path().join("config.json"), config.replace("\"size\": 16", "\"size\": 8")).unwrap();
+    let message = describe(&bare).unwrap_err().to_string();
+    assert!(message.contains("8 × 8 px there, but the model takes 16 × 16"), "{message}");
+    // A graph that takes any size does not say how large a patch is.
+    let other = beside.path().join("colours.onnx");
+    std::fs::copy(path("colours"), &other).unwrap();
+    std::fs::write(other.with_extension("toml"), &manifest).unwrap();
+    assert!(describe(&other).unwrap_err().to_string().contains("no known head"));
+}
+
+#[test]
 fn a_model_that_has_no_answer_left_is_full() {
     for name in ["rt-detr", "d-fine"] {
         let Some(result) = answer(name, reference(name).side, 0.0) else { return };
@@ -204,6 +248,129 @@ fn points_are_asked_for_what_their_maps_do_not_say() {
         let message = said(wanted, instead).unwrap_err();
         assert!(message.contains(expected), "{message}");
     }
+}
+
+#[test]
+fn rays_are_told_by_the_names_of_their_maps_and_ask_for_pixels() {
+    let beside = tempfile::tempdir().unwrap();
+    let bare = beside.path().join("star.onnx");
+    std::fs::copy(path("star"), &bare).unwrap();
+    let manifest = std::fs::read_to_string(path("star").with_extension("toml")).unwrap();
+    let said = |wanted: &str, instead: &str| {
+        assert!(manifest.contains(wanted), "{wanted}");
+        std::fs::write(bare.with_extension("toml"), manifest.replace(wanted, instead)).unwrap();
+        describe(&bare).map_err(|error| error.to_string())
+    };
+    let report = said("mpp", "mpp").unwrap();
+    let expected = Head::Star {
+        activation: Activation::None,
+        channels: ChannelAxis::Last,
+        classes: Some(Background::First),
+    };
+    assert_eq!((report.manifest.head, report.manifest.head_source), (expected, HeadSource::Names));
+    assert_eq!(report.manifest.task, Task::Segment);
+    let text = report.to_string();
+    assert!(text.contains("distances to its border along rays") && report.bytes <= 200_000, "{text}");
+    let third = "[[classes]]\nname = \"stromal\"\n[[classes]]\nname = \"lymphocyte\"";
+    for (wanted, instead, expected) in [
+        ("mean = [0.0, 0.0, 0.0]", "", "input.mean: nothing says how pixels are normalised"),
+        ("overlap = 0.3", "overlap = 1.5", "star.overlap: is 1.5, expected 0 to 1"),
+        ("overlap = 0.3", "nms = 0.3", "star.nms: unknown key"),
+        ("[[classes]]\nname = \"stromal\"", third, "prob_class [1, 48, 48, 3] has 3 scores"),
+        ("stride = 2", "stride = 2\nactivation = \"softmax\"", "activation: is softmax"),
+        ("stride = 2", "stride = 2\nhead = \"detect\"", "no known head"),
+        ("stride = 2", "stride = 2\nbackground = \"none\"", "background = \"none\", but prob_class"),
+    ] {
+        let message = said(wanted, instead).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    let other = beside.path().join("points.onnx");
+    std::fs::copy(path("points"), &other).unwrap();
+    let manifest = std::fs::read_to_string(path("points").with_extension("toml")).unwrap();
+    std::fs::write(other.with_extension("toml"), manifest.replace("\"points\"", "\"star\"")).unwrap();
+    let message = describe(&other).unwrap_err().to_string();
+    assert!(message.contains("expected maps named prob and dist"), "{message}");
+}
+
+#[test]
+fn maps_of_nuclei_are_told_by_their_names_and_have_outlines() {
+    let report = describe(&path("hover")).unwrap();
+    let scores = HoverScores::Types { background: Background::First };
+    assert_eq!(
+        (report.manifest.head, report.manifest.head_source, report.manifest.task),
+        (Head::Hover { scores }, HeadSource::Names, Task::Segment)
+    );
+    assert_eq!(report.manifest.hover, Some(Hover { sobel_px: 11, min_px: 5 }));
+    assert!(report.bytes <= 200_000 && report.to_string().contains("cut where they touch"), "{report}");
+    let Some(result) = answer("hover", reference("hover").side, 0.0) else { return };
+    let found = result.outcome.unwrap();
+    assert!(!found.is_empty());
+    for Detection { bbox, outline, .. } in &found {
+        let outline = outline.as_ref().unwrap();
+        let (x, y) = (outline.iter().map(|point| point.x), outline.iter().map(|point| point.y));
+        let sides = [
+            x.clone().fold(f32::MAX, f32::min) - bbox.min.x,
+            y.clone().fold(f32::MAX, f32::min) - bbox.min.y,
+            bbox.max.x - x.fold(f32::MIN, f32::max),
+            bbox.max.y - y.fold(f32::MIN, f32::max),
+        ];
+        assert_eq!(sides, [0.0; 4]);
+    }
+}
+
+#[test]
+fn maps_of_nuclei_are_asked_for_what_they_do_not_say() {
+    let beside = tempfile::tempdir().unwrap();
+    let bare = beside.path().join("hover.onnx");
+    std::fs::copy(path("hover"), &bare).unwrap();
+    let manifest = std::fs::read_to_string(path("hover").with_extension("toml")).unwrap();
+    let said = |wanted: &str, instead: &str| {
+        assert!(manifest.contains(wanted), "{wanted}");
+        std::fs::write(bare.with_extension("toml"), manifest.replace(wanted, instead)).unwrap();
+        describe(&bare).map(|report| report.manifest.hover.unwrap()).map_err(|error| error.to_string())
+    };
+    let stroma = "[[classes]]\nname = \"stroma\"";
+    for (wanted, instead, expected) in [
+        ("mpp = 0.5", "mpp = 0.35", "hover.sobel_px: is missing"),
+        ("mpp = 0.5", "", "hover.sobel_px: is missing"),
+        ("stride = 1", "stride = 1\n[hover]\nsobel_px = 10", "hover.sobel_px: is 10, expected an odd number"),
+        ("stride = 1", "stride = 1\n[hover]\nmin_px = 0", "hover.min_px: is 0, expected 1 to 10000 px"),
+        ("stride = 1", "stride = 1\n[hover]\nkernel = 11", "hover.kernel: unknown key"),
+        (
+            "stride = 1",
+            "stride = 1\n[hover]\nnp = \"nuclei\"",
+            "hover.np: is nuclei, expected the name of an output: np, hv, tp",
+        ),
+        (
+            "stride = 1",
+            "stride = 1\n[hover]\nnp = \"tp\"",
+            "head: is hover, but tp is [batch, 4, height, width]",
+        ),
+        (
+            "stride = 1",
+            "activation = \"softmax\"",
+            "activation: is softmax, but the score of a nucleus is the share",
+        ),
+        (
+            "stride = 1",
+            "background = \"none\"",
+            "classes: there are 3 classes and background none, which makes 3 types",
+        ),
+        (
+            stroma,
+            "",
+            "classes: there are 2 classes and background first, which makes 3 types, but tp is [batch, 4",
+        ),
+        ("mean = [0.0, 0.0, 0.0]", "", "input.mean: nothing says"),
+        ("stride = 1", "head = \"points\"", "no known head"),
+    ] {
+        let message = said(wanted, instead).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    let said_so = "mpp = 0.35\nstride = 1\nhead = \"hover\"\n[hover]\nsobel_px = 15\nmin_px = 7";
+    let sizes = said("mpp = 0.5\nconf = 0.45\nstride = 1", said_so).unwrap();
+    assert_eq!(sizes, Hover { sobel_px: 15, min_px: 7 });
+    assert_eq!(said("mpp = 0.5", "mpp = 0.2428").unwrap(), Hover { sobel_px: 21, min_px: 10 });
 }
 
 /// Without the form of pixels, a model would be given other pixels than it was trained with, and count wrong

@@ -56,9 +56,24 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     let has_areas = models.each.iter().any(|model| model.terms.semantic.is_some());
     let areas =
         has_areas.then(|| ("model_areas", models.joined(|model| or_none(model.terms.semantic.as_ref()))));
+    // And of models of rays.
+    let has_rays = models.each.iter().any(|model| model.terms.star.is_some());
+    let rays = has_rays.then(|| ("model_rays", models.joined(|model| or_none(model.terms.star))));
+    // And of models of nuclei with offsets.
+    let has_nuclei = models.each.iter().any(|model| model.terms.hover.is_some());
+    let nuclei =
+        has_nuclei.then(|| ("model_nuclei", models.joined(|model| or_none(model.terms.hover.as_ref()))));
     // And of jobs that measure it.
     let texture = settings.merging.features.texture.then(|| ("texture", "true".to_owned()));
-    let further = vectors.into_iter().chain(ring).chain(pieces).chain(points).chain(areas).chain(texture);
+    let further = vectors
+        .into_iter()
+        .chain(ring)
+        .chain(pieces)
+        .chain(points)
+        .chain(areas)
+        .chain(rays)
+        .chain(nuclei)
+        .chain(texture);
     MadeWith::new(always.into_iter().chain(further))
 }
 
@@ -128,7 +143,7 @@ pub(crate) fn of_dyes(dyes: Option<&Dyes>) -> MadeWith {
 mod tests {
     use detector::{
         Manifest, MergeTerms,
-        manifest::{ColourOrder, Head, Normalisation, Points, Semantic},
+        manifest::{ColourOrder, Head, Hover, Normalisation, Points, Semantic, Star},
     };
     use wsi_types::{ModelFacts, Mpp};
 
@@ -155,6 +170,8 @@ mod tests {
             piece_overlap_px: _,
             points: _,
             semantic: _,
+            star: _,
+            hover: _,
             head: _,
             normalisation,
         } = plain();
@@ -162,6 +179,7 @@ mod tests {
         let of_class = vec![("tumour".to_owned(), Some(0.5)), classes[1].clone()];
         let points = Points { min_distance_um: 2.5, diameter_um: 8.0, channels: vec![0, 1] };
         let semantic = Semantic { channels: vec![1, 2], least_probability: 0.5 };
+        let star = Star { overlap: 0.3, log: false };
         let blue_first = Normalisation { colour_order: ColourOrder::Bgr, ..normalisation };
         vec![
             ("model_sha256", MergeTerms { facts: ModelFacts { sha256: "ab".into(), ..facts }, ..plain() }),
@@ -181,6 +199,8 @@ mod tests {
             ("model_pixels", MergeTerms { normalisation: blue_first, ..plain() }),
             ("model_points", MergeTerms { points: Some(points), ..plain() }),
             ("model_areas", MergeTerms { semantic: Some(semantic), ..plain() }),
+            ("model_rays", MergeTerms { star: Some(star), ..plain() }),
+            ("model_nuclei", MergeTerms { hover: Some(Hover { sobel_px: 21, min_px: 10 }), ..plain() }),
         ]
     }
 

@@ -8,6 +8,7 @@
 | --- | --- | --- | --- |
 | segformer | SegFormer of transformers, random weights, first class of none | logits [1, 4, 16, 16] | its `post_process_semantic_segmentation` |
 | colours | made by hand: the class of a place is that of the nearest of four colours | scores [N, 4, H/2, W/2] | painted slides |
+| patch | the same of the mean colour of a patch of 16 x 16 px | scores [N, 4] | painted slides |
 """
 
 import json
@@ -22,6 +23,7 @@ from torch import nn
 import contract
 
 SIDE = 64
+PATCH_SIDE = 16
 CLASSES = ["tumour", "stroma", "necrosis"]
 # Glass, then the classes. Painted slides of the tests are of these colours.
 COLOURS = np.array([[244, 242, 244], [142, 74, 150], [226, 150, 190], [120, 128, 196]], dtype=np.float64)
@@ -69,25 +71,37 @@ def segformer():
 
 def colours():
     """Of the squared distances to the colours, what differs between them is linear: a convolution of one place."""
+    halved = helper.make_node("AveragePool", ["pixels"], ["seen"], kernel_shape=[2, 2], strides=[2, 2])
+    scored = helper.make_node("Conv", ["seen", "weight", "bias"], ["scores"], kernel_shape=[1, 1])
+    by_hand("colours", [halved, scored], ["height", "width"], ["rows", "columns"])
+    contract.write_manifest("colours", COLOURS_MANIFEST)
+
+
+def patch():
+    mean = helper.make_node("GlobalAveragePool", ["pixels"], ["seen"])
+    scored = helper.make_node("Conv", ["seen", "weight", "bias"], ["of_patch"], kernel_shape=[1, 1])
+    flat = helper.make_node("Flatten", ["of_patch"], ["scores"])
+    by_hand("patch", [mean, scored, flat], [PATCH_SIDE, PATCH_SIDE], [])
+    contract.write_manifest("patch", PATCH_MANIFEST)
+
+
+def by_hand(name, nodes, sides, places):
+    """Writes a graph whose weights tell the nearest of the colours, for pictures and maps with these sides."""
     palette = COLOURS / 255
     weight = (2 * palette).astype(np.float32)[:, :, None, None]
     bias = (-(palette**2).sum(axis=1)).astype(np.float32)
     graph = helper.make_graph(
-        [
-            helper.make_node("AveragePool", ["pixels"], ["halved"], kernel_shape=[2, 2], strides=[2, 2]),
-            helper.make_node("Conv", ["halved", "weight", "bias"], ["scores"], kernel_shape=[1, 1]),
-        ],
-        "colours",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(COLOURS), "rows", "columns"])],
+        nodes,
+        name,
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, *sides])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(COLOURS), *places])],
         [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(proto)
-    path = contract.FOLDER / "colours.onnx"
+    path = contract.FOLDER / f"{name}.onnx"
     path.write_bytes(proto.SerializeToString(deterministic=True))
-    contract.write_manifest("colours", COLOURS_MANIFEST)
-    print(f"colours: {path.stat().st_size} bytes")
+    print(f"{name}: {path.stat().st_size} bytes")
 
 
 SEGFORMER = """# SegFormer of transformers. Random weights: what it sees is nothing.
@@ -131,7 +145,15 @@ name = "stroma"
 name = "necrosis"
 """
 
+PATCH_MANIFEST = f"""# Made by hand: the class of a patch is that of the nearest of four colours to its mean, the first of them glass.
+head = "patch"
+activation = "softmax"
+background = "first"
+mpp = 1.0
+{COLOURS_MANIFEST[COLOURS_MANIFEST.index("[input]") - 1:]}"""
+
 
 if __name__ == "__main__":
     segformer()
     colours()
+    patch()

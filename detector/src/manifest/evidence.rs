@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Activation, Background, Dim, Head, HeadSource};
+use super::{Activation, Background, Dim, Head, HeadSource, file::HoverSection};
 use crate::DetectorError;
 
 /// A head as a TOML states it.
@@ -26,10 +26,16 @@ pub(crate) enum HeadName {
     Points,
     /// Maps of a score per class, or one of class numbers: segmentation of tissue.
     Semantic,
+    /// Scores of the window as a whole: classifiers of patches.
+    Patch,
+    /// Maps of a probability and of distances to the border: StarDist.
+    Star,
+    /// Maps of nuclei and of offsets from their centres: HoVer-Net, CellViT.
+    Hover,
 }
 
 impl HeadName {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Detect,
         Self::Segment,
         Self::EndToEnd,
@@ -39,6 +45,9 @@ impl HeadName {
         Self::DetrFinal,
         Self::Points,
         Self::Semantic,
+        Self::Patch,
+        Self::Star,
+        Self::Hover,
     ];
 
     /// The head of that name, or of a maker's word for it.
@@ -72,6 +81,9 @@ impl fmt::Display for HeadName {
             Self::DetrFinal => "detr-final",
             Self::Points => "points",
             Self::Semantic => "semantic",
+            Self::Patch => "patch",
+            Self::Star => "star",
+            Self::Hover => "hover",
         })
     }
 }
@@ -88,6 +100,8 @@ pub(super) struct Evidence {
     pub(super) activation: Option<Activation>,
     /// `background` of the TOML.
     pub(super) background: Option<Background>,
+    /// `[hover]` of the TOML, which may name outputs.
+    pub(super) hover: HoverSection,
     /// The maker's own words, such as `Ultralytics YOLO11n model trained on cells.yaml`.
     pub(super) words: String,
 }
@@ -123,4 +137,6 @@ pub(super) enum Pixels {
     ImageNet,
     /// Different makers use different forms.
     Unsaid,
+    /// Each picture by its own percentiles.
+    Percentiles,
 }

@@ -15,18 +15,31 @@
 //! nms_iou = 0.7
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
-//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final, points, semantic
-//! activation = "sigmoid" # detr, points, semantic: or softmax, none: how its scores become probabilities
-//! background = "none"    # detr, semantic: or first, last: which of its scores is of no class
+//! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final, points, semantic,
+//!                        # patch, star, hover
+//! activation = "sigmoid" # detr, points, semantic, patch, star, hover: or softmax, none: how its scores become
+//!                        # probabilities
+//! background = "none"    # detr, semantic, patch, star, hover: or first, last: which of its scores is of no class
 //!
 //! [points]                # head = "points" only
 //! min_distance_um = 2.5   # objects of a class lie further apart
 //! diameter_um = 8         # of the box that each gets
 //! channels = [2, 5]       # which map is that of each class; all in their order unless stated
 //!
-//! [semantic]               # head = "semantic" only
+//! [semantic]               # head = "semantic" and "patch" only
 //! channels = [1, 3]        # which map, or number, is that of each class; unless stated, all but the background
 //! least_probability = 0.5  # below it a place is of no class; 0.5 with sigmoid and 0 with softmax unless stated
+//!
+//! [star]                   # head = "star" only
+//! overlap = 0.3            # objects that share more of the smaller one are one; 0.3 unless stated
+//! log = false              # the model answers logarithms of distances
+//!
+//! [hover]         # head = "hover" only
+//! sobel_px = 21   # kernel that measures slopes; known at 0.25 and 0.5 µm per px
+//! min_px = 10     # least area of a nucleus; known at the same
+//! np = "np"       # outputs with other names than these: maps of nuclei,
+//! hv = "hv"       # of offsets from their centres
+//! tp = "tp"       # and of types
 //!
 //! [input]
 //! scale = 0.00392156862745098   # 1 / 255
@@ -70,7 +83,12 @@ pub(crate) struct ManifestFile {
     pub background: Option<Background>,
     pub points: Option<PointsSection>,
     pub semantic: Option<SemanticSection>,
+    pub star: Option<StarSection>,
+    pub hover: Option<HoverSection>,
     pub parity: Option<Parity>,
+    /// Side of the pictures that the model takes, px; a TOML cannot say it, the graph does.
+    #[serde(skip)]
+    pub input_side: Option<u32>,
     pub input: InputSection,
     pub classes: Option<Vec<ClassSection>>,
 }
@@ -90,6 +108,25 @@ pub(crate) struct PointsSection {
 pub(crate) struct SemanticSection {
     pub channels: Option<Vec<usize>>,
     pub least_probability: Option<f64>,
+}
+
+/// `[star]`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct StarSection {
+    pub overlap: Option<f64>,
+    pub log: Option<bool>,
+}
+
+/// `[hover]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct HoverSection {
+    pub sobel_px: Option<u32>,
+    pub min_px: Option<u32>,
+    pub np: Option<String>,
+    pub hv: Option<String>,
+    pub tp: Option<String>,
 }
 
 /// `[input]`.
@@ -130,12 +167,16 @@ const TOP: &[&str] = &[
     "background",
     "points",
     "semantic",
+    "star",
+    "hover",
     "parity",
     "input",
     "classes",
 ];
 const POINTS: &[&str] = &["min_distance_um", "diameter_um", "channels"];
 const SEMANTIC: &[&str] = &["channels", "least_probability"];
+const STAR: &[&str] = &["overlap", "log"];
+const HOVER: &[&str] = &["sobel_px", "min_px", "np", "hv", "tp"];
 const INPUT: &[&str] = &["scale", "mean", "std", "colour_order"];
 const CLASS: &[&str] = &["name", "colour", "conf"];
 
@@ -144,9 +185,14 @@ impl ManifestFile {
     pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
         let table: toml::Table = text.parse().map_err(not_toml)?;
         check_keys("", &table, TOP)?;
-        for (name, known) in
-            [("points", POINTS), ("semantic", SEMANTIC), ("parity", Parity::KEYS), ("input", INPUT)]
-        {
+        for (name, known) in [
+            ("points", POINTS),
+            ("semantic", SEMANTIC),
+            ("star", STAR),
+            ("hover", HOVER),
+            ("parity", Parity::KEYS),
+            ("input", INPUT),
+        ] {
             if let Some(toml::Value::Table(section)) = table.get(name) {
                 check_keys(&format!("{name}."), section, known)?;
             }

@@ -7,9 +7,9 @@
 use wsi_types::wording::counted;
 
 use super::{
-    Activation, Dim, Head, HeadSource, ImageInput,
+    Dim, Head, HeadSource, ImageInput,
     evidence::{Evidence, HeadName, Pixels, Told},
-    named, points, semantic,
+    hover, named, points, semantic, star,
 };
 use crate::DetectorError;
 
@@ -23,13 +23,14 @@ pub(super) fn head(
     let told = match evidence.stated {
         Some(HeadName::Points) => points::told(outputs, evidence)?,
         Some(HeadName::Semantic) => semantic::told(outputs, evidence)?,
-        _ => named::told(outputs, classes, evidence)?,
+        Some(HeadName::Patch) => semantic::patch_told(outputs, input, evidence)?,
+        _ => by_names(outputs, classes, evidence)?,
     };
     let told = match told {
         Some(told) => told,
         None => by_shape(outputs, classes, input, evidence)?,
     };
-    if matches!(told.head, Head::Detr { .. } | Head::Points { .. } | Head::Semantic { .. }) {
+    if told.head.has_raw_scores() {
         return Ok(told);
     }
     let without_use =
@@ -41,6 +42,20 @@ pub(super) fn head(
         }
         None => Ok(told),
     }
+}
+
+/// The head whose outputs have names of their own; `None` when it is none of those, or another is stated.
+fn by_names(
+    outputs: &[(String, Vec<Dim>)],
+    classes: usize,
+    evidence: &Evidence,
+) -> Result<Option<Told>, DetectorError> {
+    for told in [named::told, star::told, hover::told] {
+        if let Some(told) = told(outputs, classes, evidence)? {
+            return Ok(Some(told));
+        }
+    }
+    Ok(None)
 }
 
 /// The head as stated, or as recognised by metadata and shapes.
@@ -95,27 +110,27 @@ impl<'a> Answer<'a> {
 
     /// The head as stated, if the shapes allow it.
     fn stated(&self, stated: HeadName) -> Option<Head> {
-        let fits = match stated {
-            HeadName::Detect => self.coefficients == 0 && self.is_raw(),
-            HeadName::Segment => self.coefficients > 0 && self.is_raw(),
-            HeadName::EndToEnd => self.is_ended(),
-            HeadName::Objectness | HeadName::ObjectnessGrid => {
-                self.coefficients == 0 && may_be(self.columns, 5 + self.classes)
+        let is_boxes = self.coefficients == 0;
+        let (fits, head) = match stated {
+            HeadName::Detect => (is_boxes && self.is_raw(), self.raw()),
+            HeadName::Segment => (!is_boxes && self.is_raw(), self.raw()),
+            HeadName::EndToEnd => (self.is_ended(), self.ended()),
+            HeadName::Objectness => {
+                (is_boxes && self.may_have_objectness(), Head::Objectness { grid: false })
             }
-            HeadName::Detr => self.coefficients == 0 && may_be(self.columns, 4 + self.classes),
+            HeadName::ObjectnessGrid => {
+                (is_boxes && self.may_have_objectness(), Head::Objectness { grid: true })
+            }
+            HeadName::Detr => (is_boxes && may_be(self.columns, 4 + self.classes), Head::DetrRows),
             // Told by the names or the axes of its outputs only.
-            HeadName::DetrFinal | HeadName::Points | HeadName::Semantic => false,
+            HeadName::DetrFinal
+            | HeadName::Points
+            | HeadName::Semantic
+            | HeadName::Patch
+            | HeadName::Star
+            | HeadName::Hover => return None,
         };
-        fits.then(|| match stated {
-            HeadName::Detect | HeadName::Segment => self.raw(),
-            HeadName::EndToEnd => self.ended(),
-            HeadName::Objectness => Head::Objectness { grid: false },
-            HeadName::ObjectnessGrid => Head::Objectness { grid: true },
-            HeadName::Detr => Head::DetrRows,
-            HeadName::DetrFinal => Head::DetrFinal { joined: false },
-            HeadName::Points => Head::Points { activation: Activation::None },
-            HeadName::Semantic => Head::Semantic { scores: None },
-        })
+        fits.then_some(head)
     }
 
     /// The head as recognised by the metadata and the shapes alone.
@@ -158,6 +173,10 @@ impl<'a> Answer<'a> {
     /// `true` if the columns may be corners, score, class and coefficients.
     fn is_ended(&self) -> bool {
         may_be(self.columns, 6 + self.coefficients)
+    }
+
+    fn may_have_objectness(&self) -> bool {
+        may_be(self.columns, 5 + self.classes)
     }
 
     fn has_objectness(&self) -> bool {

@@ -10,9 +10,11 @@ use super::{
     evidence::{Evidence, HeadName, Pixels, Told},
     file::{ClassSection, InputSection},
     head::head,
+    hover::hover,
     literal::Literal,
     points::{Points, points},
     semantic::semantic,
+    star::star,
 };
 use crate::{
     DetectorError,
@@ -36,11 +38,14 @@ pub(crate) fn manifest_of(
     let classes = classes(&metadata, file)?;
     let outputs: Vec<_> = graph.output.iter().map(|value| (value.name.clone(), dims(value))).collect();
     let input = image_input(graph)?;
+    check_side(file.input_side, &input)?;
     let Told { head, source, outputs: read, pixels } =
         head(&outputs, classes.len(), &input, &evidence(&metadata, file)?)?;
     let mpp = mpp(&metadata, file)?;
     let points = points(file.points.as_ref(), head, classes.len(), &read, mpp)?;
     let semantic = semantic(file.semantic.as_ref(), head, classes.len(), &read, file.background)?;
+    let star = star(file.star.as_ref(), head)?;
+    let hover = hover(file.hover.as_ref(), head, &read, &input, mpp)?;
     let (conf, classes) = thresholds(&metadata, file, classes)?;
     Ok(Manifest {
         name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
@@ -58,6 +63,8 @@ pub(crate) fn manifest_of(
         nms_iou: nms_iou(&metadata, file, points.as_ref())?,
         points,
         semantic,
+        star,
+        hover,
         classes,
         mpp,
         max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,
@@ -75,6 +82,20 @@ pub(crate) fn manifest_of(
         sha256,
         parity: file.parity.clone(),
     })
+}
+
+/// Refuses a model whose input has another side than the file beside it says: its scale would be another too.
+fn check_side(stated: Option<u32>, input: &ImageInput) -> Result<(), DetectorError> {
+    match stated.map(u64::from) {
+        Some(side) if input.width.fixed() != Some(side) || input.height.fixed() != Some(side) => {
+            let reason = format!(
+                "pictures are {side} × {side} px there, but the model takes {} × {}: export it for that size",
+                input.width, input.height
+            );
+            Err(DetectorError::manifest("config.json", reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The key-value pairs a model carries.
@@ -137,6 +158,7 @@ fn evidence(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Evidence, De
         end2end: file.end2end.or(own),
         activation: file.activation,
         background: file.background,
+        hover: file.hover.clone().unwrap_or_default(),
         // `head` is the name of Ultralytics' own class, such as `RTDETRDecoder`.
         words: ["description", "head"].map(|key| metadata.text(key).unwrap_or_default()).join(" "),
     })
@@ -257,7 +279,7 @@ fn check_task(metadata: &Metadata<'_>) -> Result<(), DetectorError> {
 fn task(metadata: &Metadata<'_>, head: Head) -> Result<Task, DetectorError> {
     let of_head = match head {
         _ if head.is_semantic() => Task::Areas,
-        _ if head.coefficients() > 0 => Task::Segment,
+        _ if head.has_outlines() => Task::Segment,
         _ => Task::Detect,
     };
     match (metadata.get("task"), of_head) {
@@ -285,7 +307,17 @@ fn normalisation(
         Pixels::Over255 => default,
         Pixels::ImageNet => Normalisation { mean: IMAGENET_MEAN, std: IMAGENET_STD, ..default },
         // A graph that takes bytes normalises them itself.
-        Pixels::Unsaid if element == Element::U8 || section.mean.is_some() => default,
+        Pixels::Unsaid | Pixels::Percentiles if element == Element::U8 || section.mean.is_some() => default,
+        Pixels::Percentiles => {
+            return Err(DetectorError::manifest(
+                "input.mean",
+                "nothing says how pixels are normalised: models of this kind are trained on pictures that are each \
+                 stretched between two of their percentiles, and windows of a slide must all be treated alike; say in a \
+                 TOML beside the model, below [input], mean = low / 255 and std = (high - low) / 255 of each channel, \
+                 with low and high the 1st and 99.8th percentile of typical tissue, or mean = [0, 0, 0] for bytes over \
+                 255",
+            ));
+        }
         Pixels::Unsaid => {
             return Err(DetectorError::manifest(
                 "input.mean",

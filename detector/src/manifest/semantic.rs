@@ -1,11 +1,11 @@
-//! The `semantic` section of a manifest: maps of a score per class, or one of class numbers.
+//! The `semantic` section of a manifest: maps of a score per class, or one of class numbers, or scores of the whole window.
 
 use serde::{Deserialize, Serialize};
 
 use wsi_types::wording::counted;
 
 use super::{
-    Activation, Background, Dim, Head, HeadSource,
+    Activation, Background, Dim, Head, HeadSource, ImageInput,
     channels::{channels, maps},
     evidence::{Evidence, Pixels, Told},
     file::SemanticSection,
@@ -64,6 +64,44 @@ pub(super) fn told(
     }))
 }
 
+/// The head of a classifier of patches, where the TOML states it; `None` for outputs that are none.
+///
+/// # Errors
+///
+/// [`DetectorError::Manifest`] where nothing says how scores become probabilities, or how large a patch is.
+pub(super) fn patch_told(
+    outputs: &[(String, Vec<Dim>)],
+    input: &ImageInput,
+    evidence: &Evidence,
+) -> Result<Option<Told>, DetectorError> {
+    let [output @ (name, dims)] = outputs else { return Ok(None) };
+    if dims.len() != 2 {
+        return Ok(None);
+    }
+    let Some(activation) = evidence.activation else {
+        let reason = format!(
+            "is missing: nothing says what the numbers of {name} {} are; say \"softmax\" for raw scores of which a \
+             patch has one class, \"sigmoid\" for raw scores that stand alone, \"none\" for probabilities",
+            Dim::list(dims)
+        );
+        return Err(DetectorError::manifest("activation", reason));
+    };
+    if input.height.fixed().is_none() || input.height != input.width {
+        let reason = format!(
+            "is patch, but the input takes {} × {} px: nothing says how large a patch is; export it with one size of \
+             square pictures",
+            input.width, input.height
+        );
+        return Err(DetectorError::manifest("head", reason));
+    }
+    Ok(Some(Told {
+        head: Head::Patch { activation },
+        source: HeadSource::Stated,
+        outputs: vec![output.clone()],
+        pixels: Pixels::Unsaid,
+    }))
+}
+
 /// The section, checked against the head and its maps.
 ///
 /// # Errors
@@ -76,14 +114,14 @@ pub(super) fn semantic(
     outputs: &[(String, Vec<Dim>)],
     background: Option<Background>,
 ) -> Result<Option<Semantic>, DetectorError> {
-    let Head::Semantic { scores } = head else {
-        return match section {
-            Some(_) => {
-                let reason = format!("the head is {head}, which has no class map; leave the section out");
-                Err(DetectorError::manifest("semantic", reason))
-            }
-            None => Ok(None),
-        };
+    let scores = match (head, section) {
+        (Head::Semantic { scores }, _) => scores,
+        (Head::Patch { activation }, _) => Some(activation),
+        (_, None) => return Ok(None),
+        (_, Some(_)) => {
+            let reason = format!("the head is {head}, which has no class map; leave the section out");
+            return Err(DetectorError::manifest("semantic", reason));
+        }
     };
     refuse_maps_last(outputs, classes)?;
     let stated = section.and_then(|section| section.channels.as_deref());

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{foreign, preprocess, proto};
 use crate::{
     DetectorError, Manifest,
-    manifest::{ManifestFile, manifest_of},
+    manifest::{ManifestFile, manifest_of, manifest_of_zoo},
 };
 
 /// Largest size of a protobuf message, bytes.
@@ -119,22 +119,25 @@ pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>, DetectorError> {
     read_at_most(path, MAX_MODEL_BYTES, "the model")
 }
 
-/// `model.toml` beside `model.onnx`; nothing when there is none.
+/// `model.toml` beside `model.onnx`, or `config.json` of the WSInfer zoo; nothing when there is none.
 pub(crate) fn read_manifest_beside(model: &Path) -> Result<ManifestFile, DetectorError> {
     let path: PathBuf = model.with_extension("toml");
+    if path.is_file() {
+        let parsed = read_text(&path).and_then(|text| ManifestFile::parse(&text));
+        return parsed.map_err(|e| e.of_file(&path));
+    }
+    let path = model.with_file_name("config.json");
     if !path.is_file() {
         return Ok(ManifestFile::default());
     }
-    read_manifest(&path).map_err(|e| e.of_file(&path))
+    // Many tools write files of that name: one that cannot be read is not of the zoo.
+    let of_zoo = read_text(&path).ok().and_then(|text| manifest_of_zoo(&text));
+    of_zoo.unwrap_or_else(|| Ok(ManifestFile::default())).map_err(|e| e.of_file(&path))
 }
 
-fn read_manifest(path: &Path) -> Result<ManifestFile, DetectorError> {
+fn read_text(path: &Path) -> Result<String, DetectorError> {
     let bytes = read_at_most(path, MAX_MANIFEST_BYTES, "the manifest")?;
-    let text = String::from_utf8(bytes).map_err(|_| DetectorError::Manifest {
-        key: "manifest".to_owned(),
-        reason: "not UTF-8".to_owned(),
-    })?;
-    ManifestFile::parse(&text)
+    String::from_utf8(bytes).map_err(|_| DetectorError::manifest("manifest", "not UTF-8"))
 }
 
 fn read_at_most(path: &Path, limit: u64, what: &'static str) -> Result<Vec<u8>, DetectorError> {

@@ -13,9 +13,11 @@ use super::{
 use crate::{
     DetectSettings, Manifest, WindowFault,
     detr::{self, Final, Fractions, Queries, ScoreMeaning},
+    hover::HoverRule,
     manifest::Head,
     points::{Maps, PeakRule},
     semantic::MapRule,
+    star::StarRule,
 };
 
 /// One output of a model, row-major.
@@ -51,8 +53,12 @@ pub struct Decoder {
     classes: usize,
     /// Of a head of points.
     peaks: Option<PeakRule>,
-    /// Of a semantic head.
+    /// Of a semantic or patch head.
     areas: Option<MapRule>,
+    /// Of a star head.
+    stars: Option<StarRule>,
+    /// Of a hover head.
+    hover: Option<HoverRule>,
     settings: DetectSettings,
 }
 
@@ -66,11 +72,13 @@ impl Decoder {
             }
             _ => None,
         };
-        let areas = match (manifest.head, &manifest.semantic) {
-            (Head::Semantic { scores }, Some(semantic)) => Some(MapRule::new(semantic, scores)),
+        let (areas, stars) = (MapRule::of(manifest), StarRule::of(manifest));
+        let classes = manifest.classes.len();
+        let hover = match (manifest.head, &manifest.hover) {
+            (Head::Hover { scores }, Some(hover)) => Some(HoverRule::new(hover, scores, classes)),
             _ => None,
         };
-        Self { head: manifest.head, classes: manifest.classes.len(), peaks, areas, settings: *settings }
+        Self { head: manifest.head, classes, peaks, areas, stars, hover, settings: *settings }
     }
 
     /// Detections in the window at `place` in the batch, or the class of each of its places. `width` and `height` are the window's, px.
@@ -89,6 +97,10 @@ impl Decoder {
             let output = outputs.first().ok_or(WindowFault::NoOutput)?;
             let map = areas.map(output, place, (width, height))?;
             return Ok(Found { map: Some(map), ..Found::default() });
+        }
+        if let Some(stars) = &self.stars {
+            let detections = stars.detections(outputs, place, (width, height), self.settings.score_floor)?;
+            return Ok(Found { detections, ..Found::default() });
         }
         let Instances { each, is_full } = self.instances(outputs, place, width, height)?;
         let detections = each.into_iter().map(|(candidate, mask)| Detection {
@@ -118,6 +130,9 @@ impl Decoder {
         width: usize,
         height: usize,
     ) -> Result<Instances, WindowFault> {
+        if let Some(hover) = &self.hover {
+            return hover.instances(outputs, place, (width, height), self.settings.score_floor);
+        }
         let answers = self.answers(outputs, place, width, height)?;
         let mut candidates = Vec::new();
         answers.candidates(self.classes, self.settings.score_floor, &mut candidates)?;
@@ -189,8 +204,10 @@ impl Decoder {
                 };
                 Ok(Answers::Places { data, places: Some(places) })
             }
-            // It has no answers of objects.
-            Head::Semantic { .. } => Err(WindowFault::NoOutput),
+            // Their maps are read elsewhere.
+            Head::Semantic { .. } | Head::Patch { .. } | Head::Star { .. } | Head::Hover { .. } => {
+                Err(WindowFault::NoOutput)
+            }
             Head::Detect | Head::Segment { .. } => self.columns(boxes, place),
         }
     }

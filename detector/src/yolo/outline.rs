@@ -12,6 +12,7 @@ use std::ops::Range;
 use wsi_types::{Outline, WindowPoint};
 
 use super::segment::Mask;
+use crate::parts::Parts;
 
 /// The outline of `mask` in window px, clockwise as seen (y down); corners that lie within `tolerance` px
 /// of the line without them are left out. `None` for a mask without a pixel.
@@ -31,97 +32,15 @@ struct Part {
 }
 
 fn largest_part(mask: &Mask) -> Option<Part> {
-    let runs = Runs::of(mask);
-    let root = runs.largest()?;
+    let parts = Parts::new(&mask.field, mask.width, is_inside);
+    let sizes = parts.sizes();
+    // Of equals `max_by_key` gives the last.
+    let largest = (0..sizes.len()).rev().max_by_key(|&part| sizes[part])?;
     let mut inside = vec![false; mask.field.len()];
-    for run in runs.0.iter().filter(|run| run.parent == root) {
-        inside[run.start..run.end].fill(true);
+    for run in parts.runs().iter().filter(|run| run.part == largest) {
+        inside[run.places()].fill(true);
     }
-    Some(Part { inside, first: runs.0[root].start })
-}
-
-/// The pixels of a mask as runs within rows, joined over edges into parts: a disjoint-set forest
-/// (Galler & Fischer 1964) whose roots are the first runs of their parts in scan order.
-struct Runs(Vec<Run>);
-
-/// Pixels `start..end` of the field.
-#[derive(Clone, Copy)]
-struct Run {
-    start: usize,
-    end: usize,
-    /// An earlier run of the same part, or itself.
-    parent: usize,
-}
-
-impl Runs {
-    fn of(mask: &Mask) -> Self {
-        let mut all = Self(Vec::new());
-        let mut above = 0..0;
-        for (y, row) in mask.field.chunks_exact(mask.width.max(1)).enumerate() {
-            let first = all.0.len();
-            all.push_row(y * mask.width, row);
-            all.join_rows(above, first, mask.width);
-            above = first..all.0.len();
-        }
-        all.flatten();
-        all
-    }
-
-    fn push_row(&mut self, offset: usize, row: &[f32]) {
-        let mut x = 0;
-        while let Some(gap) = row[x..].iter().position(|&value| is_inside(value)) {
-            let start = x + gap;
-            let length = row[start..].iter().position(|&value| !is_inside(value));
-            x = length.map_or(row.len(), |length| start + length);
-            let parent = self.0.len();
-            self.0.push(Run { start: offset + start, end: offset + x, parent });
-        }
-    }
-
-    /// Joins the runs from `below` on with those of the row `above` that share an edge with them.
-    fn join_rows(&mut self, above: Range<usize>, below: usize, width: usize) {
-        let mut first = above.start;
-        for lower in below..self.0.len() {
-            let Run { start, end, .. } = self.0[lower];
-            while first < above.end && self.0[first].end + width <= start {
-                first += 1;
-            }
-            let mut upper = first;
-            while upper < above.end && self.0[upper].start + width < end {
-                self.join(upper, lower);
-                upper += 1;
-            }
-        }
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)].parent = a.min(b);
-    }
-
-    fn root(&self, mut run: usize) -> usize {
-        while self.0[run].parent != run {
-            run = self.0[run].parent;
-        }
-        run
-    }
-
-    /// Makes the root every run's parent; parents come before their children.
-    fn flatten(&mut self) {
-        for run in 0..self.0.len() {
-            self.0[run].parent = self.0[self.0[run].parent].parent;
-        }
-    }
-
-    /// The root of the part with the most pixels, the first of equals.
-    fn largest(&self) -> Option<usize> {
-        let mut sizes = vec![0; self.0.len()];
-        for run in &self.0 {
-            sizes[run.parent] += run.end - run.start;
-        }
-        // Of equals `max_by_key` gives the last.
-        (0..sizes.len()).rev().max_by_key(|&root| sizes[root])
-    }
+    Some(Part { inside, first: parts.runs()[largest].start })
 }
 
 /// Steps along pixel borders: right, down, left, up.
