@@ -14,8 +14,11 @@ use std::{
 };
 
 use dataset::{Dataset, RegionRow, RunAccount, read_cells};
-use serde_json::{Value, json};
-use support::{SMALL_WINDOWS, accounts, python, run, slidemill, small_slide, stderr, tiny_slides};
+use serde_json::Value;
+use support::{
+    SMALL_WINDOWS, accounts, annotation, python, run, slidemill, small_slide, stderr, tiny_slides,
+    write_features,
+};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -23,19 +26,6 @@ fn folder() -> tempfile::TempDir {
 
 /// Of 128 µm: a small slide has many, and a region of interest needs some.
 const SMALLER_WINDOWS: [&str; 4] = ["--window", "256", "--threads", "2"];
-
-/// An annotation as QuPath writes it, a closed ring of (x, y) px.
-fn annotation(class: &str, name: &str, corners: &[[f64; 2]]) -> Value {
-    let closed: Vec<_> = corners.iter().chain(corners.first()).collect();
-    json!({
-        "type": "Feature", "geometry": {"type": "Polygon", "coordinates": [closed]},
-        "properties": {"objectType": "annotation", "name": name, "classification": {"name": class}},
-    })
-}
-
-fn write_features(path: &Path, features: &[Value]) {
-    fs::write(path, json!({"type": "FeatureCollection", "features": features}).to_string()).unwrap();
-}
 
 /// A slanted piece of tumour, a piece of stroma that overlaps it, and necrosis over both, on 2560 × 2048 px.
 fn draw(path: &Path) {

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "staining/ki67.rs"]
+mod ki67;
+#[path = "staining/patients.rs"]
+mod patients;
 mod support;
 
 use std::{

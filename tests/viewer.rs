@@ -163,7 +163,7 @@ fn what_is_served_is_the_slide_and_its_tables() {
     assert_eq!(viewing.get(&format!("slide/{id}/cell/0123/0.json")).0, 404, "a row of another table");
     let regions = viewing.json(&format!("slide/{id}/regions.json"));
     assert!(
-        regions.as_array().is_some_and(|regions| regions.iter().any(|region| region["kind"] == "tissue"))
+        regions.as_array().is_some_and(|regions| regions.iter().any(|region| region["label"] == "tissue"))
     );
 
     // The tile file is derived: if it is damaged or missing, it is made again.

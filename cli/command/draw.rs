@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use dataset::{
     Analysis, CellRow, Dataset, DatasetError, RegionRow, RunAccount, SlideId, TISSUE, detector_bit,
     for_each_cell, read_regions, seen_by,
-    wording::{fixed, grouped, number, with_causes},
+    wording::{fixed, grouped, number, region_label, with_causes},
 };
 use engine::{named_slide, slide_of_file};
 use report::draw::{Area, Drawing, Legend};
 use whole_file::Inputs;
-use wsi_types::{ClassId, Level0Box, Level0Point, Rgb, class_colour, palette::TISSUE_COLOUR, region_colour};
+use wsi_types::{ClassId, Level0Box, Level0Point, RegionColours, Rgb, class_colour, palette::TISSUE_COLOUR};
 
 use crate::{
     args::{self, DrawWhat},
@@ -156,6 +156,9 @@ impl Shown<'_> {
 
     fn regions(&mut self) -> Result<Vec<Legend>, DatasetError> {
         let mut regions = read_regions(&self.dataset.regions(self.id))?;
+        // Those that are not shown have their colour too, as elsewhere.
+        let labels: Vec<String> = regions.iter().filter(|region| region.kind != TISSUE).map(label).collect();
+        let colours = RegionColours::new(labels.iter().map(String::as_str));
         regions.retain(|region| self.shown_um2(region) > 0.0);
         // Tissue at the bottom, then large before small.
         regions.sort_by(|a, b| {
@@ -164,26 +167,21 @@ impl Shown<'_> {
                 .then(b.area_um2.total_cmp(&a.area_um2))
                 .then(a.region_id.cmp(&b.region_id))
         });
-        let mut kinds: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
+        let mut shown: BTreeMap<String, (u64, f64)> = BTreeMap::new();
         for region in &regions {
-            let (count, area_um2) = kinds.entry(&region.kind).or_default();
+            let (count, area_um2) = shown.entry(label(region)).or_default();
             *count += 1;
             *area_um2 += self.shown_um2(region);
-        }
-        let others = kinds.keys().filter(|&&kind| kind != TISSUE);
-        let colours: BTreeMap<&str, Rgb> =
-            others.zip(0..).map(|(&kind, place)| (kind, region_colour(place))).collect();
-        for region in &regions {
-            let (colour, veil) = colours
-                .get(region.kind.as_str())
-                .map_or((TISSUE_COLOUR, TISSUE_VEIL), |&colour| (colour, VEIL));
+            let (colour, veil) = match region.kind.as_str() {
+                TISSUE => (TISSUE_COLOUR, TISSUE_VEIL),
+                _ => (colours.get(&label(region)), VEIL),
+            };
             self.drawing.area(&Area { rings: region.rings.clone(), colour, veil });
         }
-        let line = |(&kind, &(count, um2)): (&&str, &(u64, f64))| {
-            let colour = colours.get(kind).copied().unwrap_or(TISSUE_COLOUR);
-            (colour, format!("{kind}: {}, {} mm²", grouped(count), fixed(um2 * 1e-6, 2)))
+        let line = |(label, &(count, um2)): (&String, &(u64, f64))| {
+            (colours.get(label), format!("{label}: {}, {} mm²", grouped(count), fixed(um2 * 1e-6, 2)))
         };
-        Ok(kinds.iter().map(line).collect())
+        Ok(shown.iter().map(line).collect())
     }
 
     /// Area of the shown part of a region, µm².
@@ -193,6 +191,10 @@ impl Shown<'_> {
         let outer = rings.next().unwrap_or_default();
         (outer - rings.sum::<f64>()).max(0.0) * self.analysis.mpp * self.analysis.mpp
     }
+}
+
+fn label(region: &RegionRow) -> String {
+    region_label(&region.kind, region.class_name.as_deref())
 }
 
 /// Area of a ring within a box, px²: the ring is cut at one side after the other (Sutherland and Hodgman

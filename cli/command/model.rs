@@ -11,7 +11,7 @@ use engine::{Engine, RunOptions, Settings, Trial};
 use report::draw::{Area, Drawing, Legend, png_bytes};
 use sha2::{Digest as _, Sha256};
 use whole_file::Inputs;
-use wsi_types::{ClassId, Detection, Level0Box, Level0Point, class_colour, region_colour};
+use wsi_types::{ClassId, Detection, Level0Box, Level0Point, RegionColours, class_colour};
 
 use crate::{
     args,
@@ -123,17 +123,19 @@ fn draw(
 fn draw_areas(drawing: &mut Drawing, trial: &Trial, classes: &Classes<'_>) -> anyhow::Result<Vec<Legend>> {
     const VEIL: f64 = 0.38;
     let areas = trial.areas()?;
+    let colours = classes.region_colours();
     let mut found: BTreeMap<ClassId, (u64, f64)> = classes.all().map(|class| (class, (0, 0.0))).collect();
     for (class, region) in &areas {
         let (count, um2) = found.entry(*class).or_default();
         *count += 1;
         *um2 += region.area_um2;
         let rings = region.polygon.rings().cloned().collect();
-        drawing.area(&Area { rings, colour: region_colour(usize::from(class.0)), veil: VEIL });
+        drawing.area(&Area { rings, colour: colours.get(&classes.name(*class)), veil: VEIL });
     }
     let legend = found.into_iter().map(|(class, (count, um2))| {
-        let text = format!("{}: {}, {} mm²", classes.name(class), grouped(count), fixed(um2 * 1e-6, 4));
-        (region_colour(usize::from(class.0)), text)
+        let name = classes.name(class);
+        let text = format!("{name}: {}, {} mm²", grouped(count), fixed(um2 * 1e-6, 4));
+        (colours.get(&name), text)
     });
     Ok(legend.collect())
 }
@@ -166,6 +168,11 @@ struct Classes<'a>(&'a Manifest);
 impl Classes<'_> {
     fn all(&self) -> impl Iterator<Item = ClassId> {
         (0..).map(ClassId).take(self.0.classes.len())
+    }
+
+    /// Those of areas of its classes.
+    fn region_colours(&self) -> RegionColours {
+        RegionColours::new(self.0.classes.iter().map(|class| class.name.as_str()))
     }
 
     fn name(&self, class: ClassId) -> String {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{id::SlideId, seal::Seal};
 pub use wsi_types::ModelFacts;
+use wsi_types::wording::region_label;
 
 /// Outcome of a slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -162,10 +163,7 @@ impl RegionCount {
     /// The kind, with the class that a person gave: `roi: Tumor`.
     #[must_use]
     pub fn label(&self) -> String {
-        match &self.class_name {
-            Some(class) => format!("{}: {class}", self.kind),
-            None => self.kind.clone(),
-        }
+        region_label(&self.kind, self.class_name.as_deref())
     }
 }
 

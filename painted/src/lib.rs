@@ -20,5 +20,5 @@ pub use error::PaintError;
 pub use micron::{MPP, Micron, VectorUm};
 pub use score::{MATCH_DISTANCE_UM, Score, Tally, score};
 pub use settings::{PaintSettings, PaintedStain};
-pub use slide_file::{SQUARE_PX, paint_slide, paint_squares};
+pub use slide_file::{SQUARE_PX, paint_slide, paint_squares, paint_with_dab};
 pub use truth::{CellKind, PaintedCell, Truth};

@@ -24,7 +24,7 @@ use crate::{
     paint::Painter,
     settings::{PaintSettings, PaintedStain, TILE_PX},
     tissue::Tissue,
-    truth::Truth,
+    truth::{PaintedCell, Truth},
 };
 
 /// Downsample of each level against the one before, per axis.
@@ -40,13 +40,43 @@ const JPEG_QUALITY: u8 = 84;
 pub fn paint_slide(path: &Path, settings: &PaintSettings) -> Result<Truth, PaintError> {
     let settings = settings.checked()?;
     let tissue = Tissue::lay_out(&settings);
-    let truth =
-        Truth { cells: cells::plant(&tissue, &settings), seam_step_px: settings.window_step_um / MPP };
-    let painter = Painter::new(&tissue, &truth.cells, settings.seed, settings.stain);
+    let cells = cells::plant(&tissue, &settings);
+    paint_cells(path, &settings, &tissue, cells)
+}
+
+/// As [`paint_slide`] with [`PaintedStain::HDab`], but `dab_od` says how much DAB is in each nucleus, as its optical
+/// density, in the order of planting; around nuclei there is none.
+///
+/// # Errors
+///
+/// As [`paint_slide`].
+pub fn paint_with_dab(
+    path: &Path,
+    settings: &PaintSettings,
+    mut dab_od: impl FnMut(&PaintedCell) -> f64,
+) -> Result<Truth, PaintError> {
+    let settings = PaintSettings { stain: PaintedStain::HDab, ..settings.checked()? };
+    let tissue = Tissue::lay_out(&settings);
+    let mut cells = cells::plant(&tissue, &settings);
+    for cell in &mut cells {
+        cell.dab_ring_od = 0.0;
+        cell.dab_od = dab_od(cell);
+    }
+    paint_cells(path, &settings, &tissue, cells)
+}
+
+fn paint_cells(
+    path: &Path,
+    settings: &PaintSettings,
+    tissue: &Tissue,
+    cells: Vec<PaintedCell>,
+) -> Result<Truth, PaintError> {
+    let truth = Truth { cells, seam_step_px: settings.window_step_um / MPP };
+    let painter = Painter::new(tissue, &truth.cells, settings.seed, settings.stain);
     let size = ((settings.width_um / MPP) as u32, (settings.height_um / MPP) as u32);
     let picture = Picture {
         size,
-        description: describe(&settings),
+        description: describe(settings),
         tile: |column, row| {
             let mut pixels = RgbBuffer::default();
             painter.paint((column * TILE_PX, row * TILE_PX), TILE_PX, &mut pixels);
@@ -332,6 +362,31 @@ mod tests {
         red.sort_unstable();
         assert!(red[red.len() / 2] < 170, "half of the nuclei are at least {}", red[red.len() / 2]);
         assert!(grey(1535.0, 1023.0) > 235);
+    }
+
+    #[test]
+    fn dab_is_where_it_was_asked_for() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("dab.tif");
+        let is_stained = |cell: &PaintedCell| cell.centre.x < 768.0;
+        let truth = paint_with_dab(&path, &small(), |cell| if is_stained(cell) { 0.9 } else { 0.0 });
+        let truth = truth.expect("painted");
+        let plain = painted(folder.path(), &small()).1;
+        assert!(truth.cells.iter().zip(&plain.cells).all(|(one, other)| one.centre == other.centre));
+        let slide = wsi_reader::open(&path).expect("a slide");
+        // Brown lets less blue than red through, hematoxylin less red than blue.
+        let is_brown = |cell: &PaintedCell| {
+            let (x, y) = (cell.centre.x as u32, cell.centre.y as u32);
+            let tile = TileId { level: LevelIndex(0), column: x / TILE_PX, row: y / TILE_PX };
+            let mut pixels = RgbBuffer::default();
+            slide.read_tile(tile, &mut pixels).expect("readable");
+            let [r, _, b] = pixels.pixel((x % TILE_PX) as usize, (y % TILE_PX) as usize);
+            b < r
+        };
+        assert!(truth.cells.iter().any(is_stained) && !truth.cells.iter().all(is_stained));
+        for cell in &truth.cells {
+            assert_eq!((is_brown(cell), cell.dab_ring_od), (is_stained(cell), 0.0), "{cell:?}");
+        }
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub struct PaintedCell {
     pub axis: VectorUm,
     /// Its kind.
     pub kind: CellKind,
-    /// Optical density of DAB in the nucleus, one of [`DAB_ODS`](Self::DAB_ODS) or 0.
+    /// Optical density of DAB in the nucleus, one of [`DAB_ODS`](Self::DAB_ODS) or 0 unless
+    /// [`paint_with_dab`](crate::paint_with_dab) was told others.
     pub dab_od: f64,
     /// Optical density of DAB around the nucleus, up to [`DAB_RING_UM`](Self::DAB_RING_UM) from it:
     /// [`DAB_RING_OD`](Self::DAB_RING_OD) or 0.

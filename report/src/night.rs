@@ -25,6 +25,7 @@ mod regions;
 mod scale;
 mod section;
 mod slide;
+mod staining;
 mod thresholds;
 mod words;
 
@@ -218,7 +219,7 @@ impl<'a> Night<'a> {
     fn read_slide(&self, account: RunAccount) -> SlideReport {
         let known = self.measured().get(&account.slide).cloned();
         let wanted = known.map_or(Wanted::Made(self.definition.as_ref()), Wanted::Known);
-        let slide = SlideReport::read(self.dataset, self.files, account, wanted);
+        let slide = SlideReport::read(self.dataset, self.files, account, self.definition.as_ref(), wanted);
         if slide.has_results() {
             self.measured().insert(slide.account.slide.clone(), slide.measured.clone());
         }

@@ -1,31 +1,12 @@
 //! The notebooks of the documentation, run on fresh results.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
 
 use painted::{CellKind, MPP, PaintedCell};
-use serde_json::json;
 
-use super::support::{SMALL_WINDOWS, accounts, python, run, small_slide, stderr};
-
-/// Runs a notebook on the dataset at `out`; returns what it printed. Its pictures go to a folder.
-fn run_notebook(python: PathBuf, name: &str, out: &Path, pictures: &Path) -> String {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(python)
-        .arg(checkout.join("tests/python/run_notebook.py"))
-        .arg(checkout.join("docs/notebooks").join(name))
-        .arg("--pictures")
-        .arg(pictures)
-        .env("SLIDEMILL_OUT", out)
-        .output()
-        .expect("Python starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", stderr(&output));
-    text
-}
+use super::support::{
+    SMALL_WINDOWS, accounts, annotation, python, run, run_notebook, small_slide, stderr, write_features,
+};
 
 #[test]
 fn the_cohort_notebook_runs_on_a_fresh_cohort() {
@@ -40,7 +21,7 @@ fn the_cohort_notebook_runs_on_a_fresh_cohort() {
     assert!(output.status.success(), "{}", stderr(&output));
 
     let pictures = folder.path().join("pictures");
-    let text = run_notebook(python, "cohort.ipynb", &out, &pictures);
+    let text = run_notebook(&python, "cohort.ipynb", &out, &pictures);
     for account in accounts(&out) {
         assert!(
             text.contains(account.slide.as_str()) && text.contains(&account.cells().to_string()),
@@ -72,12 +53,8 @@ fn the_margin_notebook_finds_the_lymphocytes_that_were_painted() {
     let (slide, drawn) = (folder.path().join("33.tif"), folder.path().join("33.geojson"));
     let truth = small_slide(&slide, 33);
     let (x, y, side) = TUMOUR;
-    let ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]];
-    let tumour = json!({
-        "type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
-    });
-    fs::write(&drawn, json!({"type": "FeatureCollection", "features": [tumour]}).to_string()).unwrap();
+    let corners = [[x, y], [x + side, y], [x + side, y + side], [x, y + side]];
+    write_features(&drawn, &[annotation("Tumor", "", &corners)]);
     let out = folder.path().join("out");
     let within = ["--within", drawn.to_str().unwrap(), "--margin-um", "-60,0,60", "--margin-of", "tumor"];
     let more = [&SMALL_WINDOWS[..], &["--model", "nuclei-he-classes"], &within].concat();
@@ -85,7 +62,7 @@ fn the_margin_notebook_finds_the_lymphocytes_that_were_painted() {
     assert!(output.status.success(), "{}", stderr(&output));
 
     let pictures = folder.path().join("pictures");
-    let text = run_notebook(python, "margin.ipynb", &out, &pictures);
+    let text = run_notebook(&python, "margin.ipynb", &out, &pictures);
     assert!(text.contains("ratio") && text.contains("highest bar"), "{text}");
     assert_eq!(fs::read_dir(pictures).unwrap().count(), 1, "the profile");
     let regions = accounts(&out).remove(0).analysis.unwrap().regions;

@@ -96,7 +96,6 @@ fn each_slide_with_results_has_a_page_that_tells_all_without_names() {
             format!("all of them as {}", &account.fingerprint[..12]),
             format!("../../report.html#slide-{}", account.slide),
             format!("viewBox=\"0 0 {} {}\"", analysis.slide_px[0], analysis.slide_px[1]),
-            format!("data-value=\"{}\"", account.cells()),
             "Complete: the whole tissue was analysed".into(),
             "For research use. Not a medical device.".into(),
             "hot spot 2".into(),
@@ -104,7 +103,8 @@ fn each_slide_with_results_has_a_page_that_tells_all_without_names() {
             "Tests of slidemill, first edition".into(),
             "95\u{a0}% interval".into(),
             "<b>Hottest field".into(),
-            "Threshold 0.1 higher".into(),
+            format!("With the threshold of {least} there are"),
+            "Thresholds: score from 0.5 (sure cells).".into(),
         ] {
             assert!(html.contains(&expected), "{expected}: {html}");
         }

@@ -15,6 +15,7 @@ use dataset::{Dataset, RunAccount};
 use painted::{PaintSettings, PaintedStain, Truth, paint_slide};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
+use serde_json::{Value, json};
 
 /// Returns the command under test, with no terminal and no settings of the machine.
 pub(crate) fn slidemill() -> Command {
@@ -129,6 +130,37 @@ pub(crate) fn dice() -> Pcg64Mcg {
 /// The number of tries of a test by chance: ten times the usual with `SLIDEMILL_LONG=1`.
 pub(crate) fn times(usual: usize) -> usize {
     if std::env::var_os("SLIDEMILL_LONG").is_some() { 10 * usual } else { usual }
+}
+
+/// An annotation as QuPath writes it, a closed ring of (x, y) px.
+pub(crate) fn annotation(class: &str, name: &str, corners: &[[f64; 2]]) -> Value {
+    let closed: Vec<_> = corners.iter().chain(corners.first()).collect();
+    json!({
+        "type": "Feature", "geometry": {"type": "Polygon", "coordinates": [closed]},
+        "properties": {"objectType": "annotation", "name": name, "classification": {"name": class}},
+    })
+}
+
+/// Writes annotations as a GeoJSON file.
+pub(crate) fn write_features(path: &Path, features: &[Value]) {
+    let collection = json!({"type": "FeatureCollection", "features": features});
+    fs::write(path, collection.to_string()).expect("a file can be written");
+}
+
+/// Runs a notebook of the documentation on the dataset at `out`; returns what it printed. Its pictures go to a folder.
+pub(crate) fn run_notebook(python: &Path, name: &str, out: &Path, pictures: &Path) -> String {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(python)
+        .arg(checkout.join("tests/python/run_notebook.py"))
+        .arg(checkout.join("docs/notebooks").join(name))
+        .arg("--pictures")
+        .arg(pictures)
+        .env("SLIDEMILL_OUT", out)
+        .output()
+        .expect("Python starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    text
 }
 
 /// Returns the text that a command printed to standard error.

@@ -408,7 +408,7 @@ function drawRegions(context, box, downsample) {
   const edge = 3 * downsample;
   context.setTransform(1 / downsample, 0, 0, 1 / downsample, -box.x0 / downsample, -box.y0 / downsample);
   for (const region of regions) {
-    const look = style.regions[region.kind];
+    const look = style.regions[region.label];
     if (!look || meets(region.bounds, grown(box, edge)) === false) continue;
     context.globalAlpha = look.veil;
     context.fillStyle = look.colour;
@@ -550,7 +550,7 @@ const answers = {
     style = message.style;
   },
   regions(message) {
-    regions = message.regions.map((region) => ({ kind: region.kind, ...pathOf(region.rings) }));
+    regions = message.regions.map((region) => ({ label: region.label, ...pathOf(region.rings) }));
   },
   windows(message) {
     windows = { boxes: message.boxes, failed: new Set(message.failed) };

@@ -132,17 +132,15 @@ function styleOf() {
 
 function regionLooks() {
   const looks = {};
-  Object.entries(shown.regions).forEach(([kind, on]) => {
-    if (on) looks[kind] = lookOf(kind);
+  Object.entries(shown.regions).forEach(([label, on]) => {
+    if (on) looks[label] = lookOf(label);
   });
   return looks;
 }
 
-function lookOf(kind) {
-  if (kind === TISSUE) return { colour: here.view.colours.tissue, veil: 0.04, dash: [5, 3] };
-  const others = Object.keys(shown.regions).filter((other) => other !== TISSUE);
-  const colours = here.view.colours.regions;
-  return { colour: colours[others.indexOf(kind) % colours.length], veil: 0.22, dash: [] };
+function lookOf(label) {
+  const { colour } = here.regions.find((region) => region.label === label);
+  return label === TISSUE ? { colour, veil: 0.04, dash: [5, 3] } : { colour, veil: 0.22, dash: [] };
 }
 
 /** Another style: pieces stay in place until their successors come. */
@@ -480,20 +478,20 @@ function check(name, colour, look, on, change) {
 }
 
 function fillLayers() {
-  const kinds = [...new Set(here.regions.map((region) => region.kind))].sort();
+  const labels = [...new Set(here.regions.map((region) => region.label))].sort();
   // Tissue is nearly everywhere: its border is for those who ask.
-  shown.regions = Object.fromEntries(kinds.map((kind) => [kind, shown.regions[kind] ?? kind !== TISSUE]));
+  shown.regions = Object.fromEntries(labels.map((label) => [label, shown.regions[label] ?? label !== TISSUE]));
   const layers = [
     check("Cells", null, "", shown.cells, (on) => setLayer("cells", on)),
     check("Fill cells", null, "", shown.fill, (on) => setLayer("fill", on)),
     ...windowLayers(),
-    ...kinds.map((kind) => {
-      const of = here.regions.filter((region) => region.kind === kind);
+    ...labels.map((label) => {
+      const of = here.regions.filter((region) => region.label === label);
       const mm2 = of.reduce((sum, region) => sum + region.area_um2, 0) / 1e6;
-      const name = `${kind === TISSUE ? "Tissue" : `Regions: ${kind}`} (${grouped(of.length)}, ${digits(mm2, 2)} mm²)`;
-      const look = lookOf(kind);
-      return check(name, look.colour, kind === TISSUE ? "line dashed" : "line", shown.regions[kind], (on) => {
-        shown.regions[kind] = on;
+      const name = `${label === TISSUE ? "Tissue" : `Regions: ${label}`} (${grouped(of.length)}, ${digits(mm2, 2)} mm²)`;
+      const look = lookOf(label);
+      return check(name, look.colour, label === TISSUE ? "line dashed" : "line", shown.regions[label], (on) => {
+        shown.regions[label] = on;
         restyle();
       });
     }),

@@ -10,11 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wsi_reader::Slide;
-use wsi_types::{
-    Level0Box, css_colour,
-    palette::{CLASS_COLOURS, TISSUE_COLOUR},
-    region_colour,
-};
+use wsi_types::{Level0Box, css_colour, palette::CLASS_COLOURS};
 
 use crate::{
     ViewError, drawing,
@@ -198,18 +194,11 @@ struct ViewFacts<'a> {
 struct Colours {
     /// Colours by class; after the last one they start again.
     classes: Vec<String>,
-    /// Colours by kind of regions beside tissue, likewise.
-    regions: Vec<String>,
-    tissue: String,
 }
 
 impl Colours {
     fn new() -> Self {
-        Self {
-            classes: CLASS_COLOURS.map(css_colour).to_vec(),
-            regions: (0..CLASS_COLOURS.len()).map(|place| css_colour(region_colour(place))).collect(),
-            tissue: css_colour(TISSUE_COLOUR),
-        }
+        Self { classes: CLASS_COLOURS.map(css_colour).to_vec() }
     }
 }
 

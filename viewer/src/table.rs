@@ -12,12 +12,15 @@ use merger::{CellReader, ReadSettings, RegionReader, RegionRow};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use wsi_types::Level0Point;
+use wsi_types::{Level0Point, RegionColours, css_colour, wording::region_label};
 
 use crate::{ViewError, tiles::CellMark};
 
 const CELL_COLUMNS: [&str; 6] = ["class_id", "score", "x_px", "y_px", "bbox", "geometry"];
-const REGION_COLUMNS: [&str; 6] = ["kind", "area_um2", "coverage", "n_cells", "cells_per_mm2", "geometry"];
+const REGION_COLUMNS: [&str; 7] =
+    ["kind", "class_name", "area_um2", "coverage", "n_cells", "cells_per_mm2", "geometry"];
+/// The kind of regions that lie below all others.
+const TISSUE: &str = "tissue";
 
 /// Passes every cell of a table to `each`, in the order of its rows.
 ///
@@ -128,8 +131,10 @@ fn value(column: &ArrayRef, row: usize) -> Value {
 /// A region in the form that a page draws.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ShownRegion {
-    /// `tissue`, `dense`, or a class.
-    pub kind: String,
+    /// `tissue`, `dense`, a class of the model, or what a person drew, with its class: `roi: Tumor`.
+    pub label: String,
+    /// As style sheets write it, the same as in the report.
+    pub colour: String,
     /// Its area without holes.
     pub area_um2: f64,
     /// Its share that windows with a result saw.
@@ -149,20 +154,19 @@ pub struct ShownRegion {
 /// [`ViewError::Table`] when the file cannot be read or is not a regions table.
 pub fn regions(path: &Path) -> Result<Vec<ShownRegion>, ViewError> {
     let settings = ReadSettings { columns: Some(&REGION_COLUMNS), ..ReadSettings::default() };
-    let mut regions = Vec::new();
-    for batch in RegionReader::open(path, settings).map_err(|error| table_error(path, error))? {
-        let batch = batch.map_err(|error| table_error(path, error))?;
-        regions.extend(batch.into_iter().map(ShownRegion::from));
-    }
-    Ok(regions)
-}
-
-impl From<RegionRow> for ShownRegion {
-    fn from(region: RegionRow) -> Self {
-        let RegionRow { kind, area_um2, coverage, n_cells, cells_per_mm2, rings, .. } = region;
+    let reader = RegionReader::open(path, settings).map_err(|error| table_error(path, error))?;
+    let read: Result<Vec<_>, _> = reader.collect();
+    let rows = read.map_err(|error| table_error(path, error))?.concat();
+    let labels: Vec<String> =
+        rows.iter().map(|row| region_label(&row.kind, row.class_name.as_deref())).collect();
+    let colours = RegionColours::new(labels.iter().map(String::as_str).filter(|label| *label != TISSUE));
+    let shown = rows.into_iter().zip(labels).map(|(row, label)| {
+        let RegionRow { area_um2, coverage, n_cells, cells_per_mm2, rings, .. } = row;
+        let colour = css_colour(colours.get(&label));
         let rings = rings.iter().map(|ring| flat(ring)).collect();
-        Self { kind, area_um2, coverage, n_cells, cells_per_mm2, rings }
-    }
+        ShownRegion { label, colour, area_um2, coverage, n_cells, cells_per_mm2, rings }
+    });
+    Ok(shown.collect())
 }
 
 fn flat(ring: &[Level0Point]) -> Vec<f64> {

@@ -32,7 +32,7 @@ pub use interest::{
 pub use key::{DetectorIndex, ModelClass, WindowKey};
 pub use margin::{Margin, MarginError};
 pub use model::ModelFacts;
-pub use palette::{class_colour, css_colour, region_colour};
+pub use palette::{RegionColours, class_colour, css_colour};
 pub use pixels::{Rgb, RgbBuffer};
 pub use pyramid::{Level, LevelIndex, Pyramid, PyramidError, Sampling, SamplingError};
 pub use stain_vectors::{Absorption, StainVectorError, StainVectors};

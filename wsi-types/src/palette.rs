@@ -1,5 +1,7 @@
 //! The colours of classes and regions: the same in drawings, reports, charts, exports and the viewer.
 
+use std::collections::BTreeMap;
+
 use crate::{detection::ClassId, pixels::Rgb};
 
 /// Colours of classes by number; after the last they start again.
@@ -22,20 +24,78 @@ pub const CLASS_COLOURS: [Rgb; 8] = [
 /// Colour of tissue, which lies below all other regions.
 pub const TISSUE_COLOUR: Rgb = [60, 72, 96];
 
-/// Place in the colours at which regions begin, so that the first kind has another colour than the first
-/// cells.
-const FIRST_REGION: usize = 3;
-
 /// The colour of a class.
 #[must_use]
 pub fn class_colour(class: ClassId) -> Rgb {
     CLASS_COLOURS[usize::from(class.0) % CLASS_COLOURS.len()]
 }
 
-/// The colour of a kind of regions, by its place among the kinds other than tissue.
-#[must_use]
-pub fn region_colour(place: usize) -> Rgb {
-    CLASS_COLOURS[(place + FIRST_REGION) % CLASS_COLOURS.len()]
+/// Places in the colours of classes that people draw most. The first three stand out from hematoxylin and eosin.
+const USUAL_REGIONS: [(&str, usize); 6] =
+    [("tumor", 3), ("tumour", 3), ("stroma", 2), ("necrosis", 1), ("immune cells", 4), ("dense", 5)];
+
+/// The colours of the regions of a slide or of a model, by their labels ([`region_label`](crate::wording::region_label)).
+///
+/// The name of the class decides, whoever drew it and in whatever case it is written: a class has one colour on all
+/// slides and in all pictures. Where two of one slide would have the same, one has the next colour that is free: that
+/// which people draw less, or is later by label. Of more than there are colours some share one. The colour of the first
+/// class of cells is taken last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegionColours(BTreeMap<String, Rgb>);
+
+impl RegionColours {
+    /// The colours of these regions; tissue, which has [`TISSUE_COLOUR`], is not to be among them.
+    pub fn new<'a>(labels: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut labels: Vec<&str> = labels.into_iter().collect();
+        labels.sort_unstable_by_key(|label| (usual_place(label).is_none(), *label));
+        labels.dedup();
+        let mut taken = [false; CLASS_COLOURS.len()];
+        let colours = labels.into_iter().map(|label| {
+            let wanted = wanted_place(label);
+            let place = places_from(wanted).find(|&place| !taken[place]).unwrap_or(wanted);
+            taken[place] = true;
+            (label.to_owned(), CLASS_COLOURS[place])
+        });
+        Self(colours.collect())
+    }
+
+    /// The colour of the regions with this label; that of tissue for others.
+    #[must_use]
+    pub fn get(&self, label: &str) -> Rgb {
+        self.0.get(label).copied().unwrap_or(TISSUE_COLOUR)
+    }
+}
+
+/// All places in the colours, from `first` on in a circle without the first class of cells, which comes at the end.
+fn places_from(first: usize) -> impl Iterator<Item = usize> {
+    let others = CLASS_COLOURS.len() - 1;
+    (0..others).map(move |step| 1 + (first - 1 + step) % others).chain([0])
+}
+
+/// The place of a class that people draw often.
+fn usual_place(label: &str) -> Option<usize> {
+    let class = class_in(label).to_lowercase();
+    USUAL_REGIONS.iter().find(|(name, _)| *name == class).map(|&(_, place)| place)
+}
+
+/// The place that a class has where nothing else wants it, not 0.
+fn wanted_place(label: &str) -> usize {
+    let others = CLASS_COLOURS.len() as u32 - 1;
+    let by_name = 1 + fnv1a(&class_in(label).to_lowercase()) % others;
+    usual_place(label).unwrap_or(by_name as usize)
+}
+
+/// The class in a label such as `roi: Tumor`. Bands along its border are another thing, so their label is their class.
+fn class_in(label: &str) -> &str {
+    match label.split_once(": ") {
+        Some((kind, class)) if !kind.contains(':') => class,
+        _ => label,
+    }
+}
+
+/// A number of a text, the same everywhere: FNV-1a of 32 bits (Fowler, Noll and Vo).
+fn fnv1a(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// A colour in the form of style sheets and SVG: `#12a59c`.
@@ -129,6 +189,31 @@ mod tests {
     fn colours_are_written_as_style_sheets_do() {
         assert_eq!(css_colour([18, 165, 9]), "#12a509");
         assert_eq!(class_colour(ClassId(8)), class_colour(ClassId(0)));
-        assert_ne!(region_colour(0), class_colour(ClassId(0)));
+    }
+
+    #[test]
+    fn a_class_of_regions_has_its_colour_wherever_it_is_seen() {
+        let of = |labels: &[&str], label: &str| RegionColours::new(labels.iter().copied()).get(label);
+        let tumour = of(&["tumour"], "tumour");
+        assert_eq!(tumour, of(&["roi: Stroma", "roi: Tumor", "dense"], "roi: Tumor"));
+        assert_eq!(of(&["gland"], "gland"), of(&["roi: Gland", "roi: Tumor"], "roi: Gland"));
+        assert_ne!(tumour, of(&["margin:0..50: Tumor", "roi: Tumor"], "margin:0..50: Tumor"));
+        for first in ["tumour", "gland", "follicle", "x", ""] {
+            assert_ne!(of(&[first], first), class_colour(ClassId(0)), "cells of the first class lie in it");
+        }
+        assert_eq!(of(&["tumour"], "tissue"), TISSUE_COLOUR);
+    }
+
+    #[test]
+    fn regions_of_one_slide_share_no_colour_while_there_are_enough() {
+        let labels = ["roi: Tumor", "tumour", "roi: tumor", "a", "b", "c", "d", "e", "f", "g"];
+        for count in 1..=labels.len() {
+            let colours = RegionColours::new(labels.into_iter().take(count));
+            let mut seen: Vec<Rgb> = labels[..count].iter().map(|label| colours.get(label)).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), count.min(CLASS_COLOURS.len()));
+            assert_eq!(seen.contains(&CLASS_COLOURS[0]), count >= CLASS_COLOURS.len());
+        }
     }
 }

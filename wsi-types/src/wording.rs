@@ -44,6 +44,15 @@ fn plural(noun: &str) -> String {
     }
 }
 
+/// A kind of regions with the class that a person gave to them, if one did: `roi: Tumor`.
+#[must_use]
+pub fn region_label(kind: &str, class_name: Option<&str>) -> String {
+    match class_name {
+        Some(class) => format!("{kind}: {class}"),
+        None => kind.to_owned(),
+    }
+}
+
 /// A number with `decimals` decimals, and never `-0.0`, which empty sums and small differences give.
 #[must_use]
 pub fn fixed(value: f64, decimals: usize) -> String {

@@ -43,6 +43,15 @@ impl Quantity {
         let class = class.map(str::to_owned);
         Self { name: name.to_owned(), place: place.to_owned(), class, unit: unit.to_owned() }
     }
+
+    /// The most that it can be, in its unit.
+    pub(super) fn most(&self) -> f64 {
+        match self.unit.as_str() {
+            "share" => 1.0,
+            "of 300" => 300.0,
+            _ => f64::INFINITY,
+        }
+    }
 }
 
 /// A quantity of one slide.

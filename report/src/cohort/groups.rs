@@ -29,7 +29,7 @@ pub(super) struct Group<'a> {
     pub(super) pooled: Option<f64>,
     /// Mean of the slides.
     pub(super) mean: f64,
-    /// Its interval of 95 %; from two slides on.
+    /// Its interval of 95 %, cut at the least and the most that the quantity can be; from two slides on.
     pub(super) interval: Option<(f64, f64)>,
     pub(super) median: f64,
     pub(super) least: f64,
@@ -99,7 +99,8 @@ fn quantities_of<'a>(
             over,
             pooled: pooled(quantity, cells, over),
             mean: values.iter().sum::<f64>() / values.len() as f64,
-            interval: interval_of_mean(&values, Level::PERCENT_95),
+            interval: interval_of_mean(&values, Level::PERCENT_95)
+                .map(|(low, high)| (low.max(0.0), high.min(quantity.most()))),
             median: median(&values)?,
             least: values.iter().copied().fold(f64::INFINITY, f64::min),
             most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -128,8 +129,7 @@ pub(super) fn table(groups: &[Group<'_>]) -> Table {
         number("over", groups, |group| group.over),
         number("pooled", groups, |group| group.pooled),
         number("mean", groups, |group| Some(group.mean)),
-        // No quantity is below 0, whatever the spread.
-        number("low", groups, |group| Some(group.interval?.0.max(0.0))),
+        number("low", groups, |group| Some(group.interval?.0)),
         number("high", groups, |group| Some(group.interval?.1)),
         number("median", groups, |group| Some(group.median)),
         number("least", groups, |group| Some(group.least)),
@@ -145,6 +145,22 @@ fn number(name: &str, groups: &[Group<'_>], of: fn(&Group<'_>) -> Option<f64>) -
 #[cfg(test)]
 mod tests {
     use super::{super::example::slide, *};
+
+    /// Student's interval of shares near 1 went to 150 %.
+    #[test]
+    fn no_interval_goes_beyond_what_a_share_or_a_score_can_be() {
+        for (unit, values, most) in [("share", [0.6, 1.0], 1.0), ("of 300", [100.0, 290.0], 300.0)] {
+            let quantity =
+                Quantity { name: "Ki-67".into(), place: "slide".into(), class: None, unit: unit.into() };
+            let slides = values.map(|value| {
+                let mut slide = slide("a", &[], 1.0);
+                slide.findings = vec![Finding { quantity: quantity.clone(), cells: None, over: None, value }];
+                slide
+            });
+            let groups = quantities_of(None, None, &slides.iter().collect::<Vec<_>>());
+            assert_eq!(groups[0].interval, Some((0.0, most)), "{unit}");
+        }
+    }
 
     #[test]
     fn groups_of_numbers_are_in_the_order_of_the_numbers() {
@@ -185,10 +201,7 @@ mod tests {
         );
         // Student's t of one degree of freedom is 12.7062.
         let (low, high) = second.interval.unwrap();
-        assert!(
-            (low - (150.0 - 635.310)).abs() < 1e-2 && (high - (150.0 + 635.310)).abs() < 1e-2,
-            "{low} {high}"
-        );
+        assert!(low == 0.0 && (high - (150.0 + 635.310)).abs() < 1e-2, "no density is below 0: {low} {high}");
         let first = density(Some("patient"), Some("P1"));
         assert_eq!((first.slides, first.interval, first.median), (1, None, 300.0));
         assert_eq!(density(Some("patient"), None).slides, 1, "a slide without a patient");

@@ -134,7 +134,7 @@ fn outliers(cohort: &Cohort<'_>) -> Markup {
                     tbody { @for outlier in cohort.outliers.iter().take(MOST_LINES) {
                         tr {
                             th scope="row" { (outlier.slide.id) @if outlier.slide.is_doubtful { " " span.badge.incomplete { "doubtful" } } }
-                            td { (quantity_of(outlier.quantity)) }
+                            td.why { (quantity_of(outlier.quantity)) }
                             td.number { (number_in(&outlier.quantity.unit, outlier.value)) }
                             td.number { (fixed(outlier.z, 1)) }
                         }
@@ -166,7 +166,7 @@ fn batches(cohort: &Cohort<'_>) -> Markup {
                         @let unit = &batch.quantity.unit;
                         tr.rare[batch.p_corrected < RARE] {
                             th scope="row" { (batch.column) }
-                            td { (quantity_of(batch.quantity)) }
+                            td.why { (quantity_of(batch.quantity)) }
                             td.number { (batch.levels) }
                             td.number { (grouped(batch.slides as u64)) }
                             td { (batch.lowest.0) ": " (number_in(unit, batch.lowest.1)) }

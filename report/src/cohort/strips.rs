@@ -73,7 +73,7 @@ fn interval(group: &Group<'_>) -> Markup {
     let unit = &group.quantity.unit;
     html! {
         @match group.interval {
-            Some((low, high)) => { (number_in(unit, low.max(0.0))) " to " (number_in(unit, high)) },
+            Some((low, high)) => { (number_in(unit, low)) " to " (number_in(unit, high)) },
             None => "–",
         }
     }

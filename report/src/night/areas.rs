@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use dataset::{DatasetError, RegionRow, TISSUE, read_regions};
+use dataset::{DatasetError, RegionRow, TISSUE, read_regions, wording::region_label};
 use maud::{Markup, html};
-use wsi_types::{Level0Box, Level0Point, css_colour, region_colour, ring::clip_ring};
+use wsi_types::{Level0Box, Level0Point, RegionColours, css_colour, ring::clip_ring};
 
 use super::paths::PathGrid;
 
@@ -15,13 +15,14 @@ const CROP_UNITS: f64 = 10.0;
 /// Room around a crop, px, so that the border along which a region is cut is not seen.
 const CROP_ROOM_PX: f64 = 20.0;
 
-/// All regions of a slide but tissue, by kind.
+/// All regions of a slide but tissue, by kind and by the class that a person gave.
 #[derive(Debug, Default)]
 pub(super) struct Areas(BTreeMap<String, Vec<RegionRow>>);
 
-/// Outlines of the regions of one kind in a picture.
+/// Outlines of the regions of one kind and class in a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DrawnKind {
+    /// Its label, such as `roi: Tumor`.
     pub(super) name: String,
     /// As style sheets write it.
     pub(super) colour: String,
@@ -39,7 +40,8 @@ impl Areas {
         let mut kinds: BTreeMap<String, Vec<RegionRow>> = BTreeMap::new();
         for region in read_regions(table)? {
             if region.kind != TISSUE {
-                kinds.entry(region.kind.clone()).or_default().push(region);
+                let label = region_label(&region.kind, region.class_name.as_deref());
+                kinds.entry(label).or_default().push(region);
             }
         }
         Ok(Self(kinds))
@@ -59,7 +61,8 @@ impl Areas {
     }
 
     fn drawn(&self, grid: PathGrid, cut: impl Fn(&[Level0Point]) -> Vec<Level0Point>) -> Vec<DrawnKind> {
-        let kinds = self.0.iter().enumerate().map(|(place, (kind, regions))| {
+        let colours = RegionColours::new(self.0.keys().map(String::as_str));
+        let kinds = self.0.iter().map(|(kind, regions)| {
             let paths = regions.iter().map(|region| {
                 let mut path = String::new();
                 region.rings.iter().for_each(|ring| grid.add_ring(&mut path, &cut(ring)));
@@ -67,7 +70,7 @@ impl Areas {
             });
             DrawnKind {
                 name: kind.clone(),
-                colour: css_colour(region_colour(place)),
+                colour: css_colour(colours.get(kind)),
                 paths: paths.filter(|path| !path.is_empty()).collect(),
             }
         });

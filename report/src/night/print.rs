@@ -23,12 +23,18 @@ use crate::{
 const STYLE: &str = include_str!("print.css");
 
 /// Lines of text that verdict and tables have room for together; the picture of the slide takes what is left.
-const SHEET_LINES: usize = 20;
+const SHEET_LINES: usize = 25;
 /// Lines that there is room for in the place of parts at full size.
-const LINES_OF_CROPS: usize = 12;
+const LINES_OF_CROPS: usize = 10;
 /// Reasons and warnings that are told, of two lines at most; more are in the report.
 const MOST_REASONS: usize = 4;
 const LINES_OF_A_REASON: usize = 2;
+/// Thresholds of measures that are told; more are in the report.
+const MOST_RULES: usize = 5;
+/// Letters that fit in a line across the sheet, at least.
+const LETTERS_OF_A_LINE: usize = 100;
+/// Kinds of regions that have their lines before measures take theirs.
+const FIRST_KINDS: usize = 4;
 /// Classes that have a line, at most.
 const MOST_CLASSES: usize = 8;
 /// Settings that change a count most, told by name.
@@ -50,7 +56,9 @@ impl SlideReport {
         let name = private.and_then(|private| private.name(id)).unwrap_or(id.as_str());
         let reasons = self.reasons();
         let crops = if self.full_size.is_shown() { 0 } else { LINES_OF_CROPS };
-        let room = Room(SHEET_LINES + crops - 2 - LINES_OF_A_REASON * reasons.len().min(MOST_REASONS));
+        let told = reasons.iter().take(MOST_REASONS).map(|reason| lines_of(reason).min(LINES_OF_A_REASON));
+        let taken = 2 + told.sum::<usize>() + lines_of(&self.rules.in_words(MOST_RULES));
+        let room = Room((SHEET_LINES + crops).saturating_sub(taken));
         let body = html! {
             nav { a href=(format!("../../report.html#{}", self.anchor())) { "Report" } (ways(id, links)) }
             main.sheet {
@@ -112,7 +120,10 @@ impl SlideReport {
         html! {
             dl.facts {
                 (fact("Cells", &grouped(cells)))
-                @if let Some(density) = self.density(cells) { (fact("Cells per mm²", &charts::per_mm2(density))) }
+                @if let Some(density) = self.density(cells) {
+                    (fact("Cells per mm²", &charts::per_mm2(density)))
+                    (fact("95\u{a0}% interval", &classes::density_interval(cells, coverage.analysed_mm2)))
+                }
                 (fact("Tissue", &format!("{} mm²", fixed(coverage.tissue_mm2, 2))))
                 (fact("Analysed", &format!("{} mm², {:.1}\u{a0}%", fixed(coverage.analysed_mm2, 2), 100.0 * coverage.fraction)))
                 (fact("Pixel", &format!("{} µm, {}", number(analysis.mpp), analysis.mpp_source)))
@@ -122,19 +133,27 @@ impl SlideReport {
 
     /// Classes, measures and regions, as many lines as there is room for.
     fn tables(&self, analysis: &Analysis, mut room: Room) -> Markup {
-        let classes = self.figures.as_ref().map_or(&[][..], |figures| &figures.classes);
+        // All that is told of one class alone stands among the facts.
+        let classes = self.figures.as_ref().map(|figures| &figures.classes[..]).filter(|all| all.len() > 1);
+        let classes = classes.unwrap_or_default();
         let class_lines = room.take(classes::LINES_AROUND, classes.iter().take(MOST_CLASSES).map(|_| 1));
-        let measures = self.measured.iter().map(measures::lines_of_text);
-        let measure_lines = room.take(measures::LINES_AROUND, measures);
-        // What is told of tissue stands among the facts.
+        // What is told of tissue stands there too.
         let kinds: Vec<RegionCount> =
             analysis.regions.iter().filter(|kind| kind.kind != TISSUE).cloned().collect();
-        let kind_lines = room.take(regions::LINES_AROUND, kinds.iter().map(|_| 1));
+        let first_kinds = room.take(regions::LINES_AROUND, kinds.iter().take(FIRST_KINDS).map(|_| 1));
+        let measures = self.measured.iter().map(measures::lines_of_text);
+        let measure_lines = room.take(measures::LINES_AROUND, measures);
+        let kind_lines = match first_kinds {
+            0 => 0,
+            first => first + room.take(0, kinds.iter().skip(first).map(|_| 1)),
+        };
+        let rules = self.rules.in_words(MOST_RULES);
         html! {
             div.tables {
                 (classes::first_lines(classes, analysis, self.thresholds.as_ref(), class_lines))
-                (measures::first_lines(&self.measured, measure_lines))
                 (regions::first_lines(&kinds, kind_lines))
+                (measures::first_lines(&self.measured, measure_lines))
+                @if !rules.is_empty() { p.note { (rules) } }
                 @if let Some(figures) = &self.figures { (self.other_thresholds(figures, analysis)) }
             }
         }
@@ -168,6 +187,11 @@ fn verdict_class(account: &RunAccount) -> &'static str {
         Outcome::Done if account.doubts.is_empty() => "done",
         _ => "incomplete",
     }
+}
+
+/// Lines that a text takes across the sheet.
+fn lines_of(text: &str) -> usize {
+    text.chars().count().div_ceil(LETTERS_OF_A_LINE)
 }
 
 /// Digits that tell one checksum from another.
@@ -211,6 +235,7 @@ mod tests {
         let mut room = Room(20);
         assert_eq!(room.take(3, std::iter::empty()), 0);
         assert_eq!(room.take(3, [1; 30].into_iter()), 17, "a table that is not there takes no room");
+        assert_eq!([0, 1, 100, 101].map(|letters| lines_of(&"é".repeat(letters))), [0, 1, 1, 2]);
         assert_eq!(["0123456789abcdef", "01"].map(short_hash), ["0123456789ab", "01"]);
     }
 }

@@ -63,6 +63,8 @@ impl SlideReport {
                         (classes::table(&figures.classes, analysis, self.thresholds.as_ref()))
                     }
                     (measures::table(&self.measured))
+                    @let rules = self.rules.all_in_words();
+                    @if !rules.is_empty() { p.note { (rules) } }
                     (regions::table(&analysis.regions))
                 }
                 @if let (Some(figures), Some(analysis)) = (&self.figures, &account.analysis) {

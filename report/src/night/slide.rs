@@ -11,6 +11,7 @@ use super::{
     areas::{Areas, DrawnKind},
     figures::{COLUMNS, Counting, Figures},
     full_size::FullSize,
+    staining::Rules,
     thresholds::Thresholds,
 };
 use crate::{
@@ -36,6 +37,8 @@ pub(super) struct SlideReport {
     pub(super) areas: Vec<DrawnKind>,
     /// Measures that the dataset asks for.
     pub(super) measured: Vec<Measured>,
+    /// How its cells were told apart.
+    pub(super) rules: Rules,
     /// Parts of the above that cannot be shown, and why.
     pub(super) problems: Vec<String>,
 }
@@ -64,9 +67,11 @@ impl SlideReport {
         dataset: &Dataset,
         files: &SlideFiles,
         account: RunAccount,
+        definition: Option<&Definition>,
         wanted: Wanted<'_>,
     ) -> Self {
         let mut slide = Self {
+            rules: Rules::new(&account.settings, definition.map(Definition::measures)),
             overview: std::fs::read(dataset.overview(&account.slide)).ok(),
             coverage: std::fs::read(dataset.coverage(&account.slide)).ok(),
             thresholds: thresholds_of(&account),
