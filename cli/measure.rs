@@ -1,9 +1,10 @@
-//! `--measure`: which measures are made of the cells.
+//! `--measure`: which measures are made of the cells, and what to know before they are used.
 
 use std::path::Path;
 
 use dataset::Dataset;
-use report::Definition;
+use engine::{Event, Watch};
+use report::{Definition, MeasureRemark};
 
 use crate::exit::Failure;
 
@@ -18,5 +19,25 @@ pub fn definition(asked: Option<&Path>, results: &Dataset) -> anyhow::Result<Opt
             Definition::open(what).map(Some).map_err(|error| Failure::usage(format!("--measure: {error}")))
         }
         None => Ok(Definition::read(results)?),
+    }
+}
+
+/// Remarks that are shown on a terminal; the others are in the tables.
+const SHOWN: usize = 10;
+
+/// Says what to know before the measures are used.
+pub fn tell(remarks: &[MeasureRemark]) {
+    for remark in remarks.iter().take(SHOWN) {
+        errln!("measure   {remark}");
+    }
+    if remarks.len() > SHOWN {
+        errln!("measure   and {} more: see problem and note in measures.csv", remarks.len() - SHOWN);
+    }
+}
+
+/// The same as events, to programs that read them.
+pub fn tell_as_notes(remarks: &[MeasureRemark], watch: &mut impl Watch) {
+    for remark in remarks {
+        watch.tell(&Event::Note { message: format!("measure {remark}") });
     }
 }

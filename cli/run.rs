@@ -9,6 +9,7 @@ use engine::{
     SlideEntry, Stop, Watch as _, find_slides, put_together, refuse_mistyped, refuse_own_files, try_writing,
     without_likely_copies,
 };
+use report::MeasureRemark;
 use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2},
     iterator::Signals,
@@ -169,9 +170,11 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) => isolate::give_up(&silent),
         ended => ended?,
     };
-    report::write_overall(&dataset, &slide_files(&dataset))?;
-    if !args.json_logs {
-        tell_end(progress.problems(), &dataset);
+    let remarks = report::write_overall(&dataset, &slide_files(&dataset))?;
+    if args.json_logs {
+        measure::tell_as_notes(&remarks, &mut progress);
+    } else {
+        tell_end(progress.problems(), &remarks, &dataset);
     }
     let is_full = args.strict && has_full_windows(&dataset)?;
     Ok(if is_full && exit(&ended) == Exit::Done { Exit::Incomplete } else { exit(&ended) })
@@ -201,8 +204,8 @@ fn shard_failure(reason: String) -> anyhow::Error {
 /// Slides with problems that are named at the end of a run; the others are in the report.
 const NAMED: usize = 20;
 
-/// Names the slides that somebody has to look after, and the report.
-fn tell_end(problems: &[Problem], dataset: &Dataset) {
+/// Names the slides that somebody has to look after, the measures that lack a value, and the report.
+fn tell_end(problems: &[Problem], remarks: &[MeasureRemark], dataset: &Dataset) {
     if !problems.is_empty() {
         errln!("To be looked at: {}", counted(problems.len(), "slide"));
     }
@@ -212,6 +215,7 @@ fn tell_end(problems: &[Problem], dataset: &Dataset) {
     if problems.len() > NAMED {
         errln!("  and {} more, which the report names", problems.len() - NAMED);
     }
+    measure::tell(remarks);
     if dataset.report().exists() {
         errln!("report    {}", dataset.report().display());
     }

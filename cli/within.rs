@@ -10,7 +10,7 @@ use convert::into::{AreaSettings, read_areas};
 use dataset::{SlideId, wording::counted};
 use engine::SlideEntry;
 use eval::names::{Found, NameIndex};
-use wsi_types::{Corner, InterestError, Margin, RegionsOfInterest};
+use wsi_types::{Corner, InterestError, Margin, RegionsOfInterest, distinct_classes, is_same_class};
 
 use crate::{exit::Failure, frame::Frame};
 
@@ -46,7 +46,7 @@ pub struct Within {
     #[arg(long, value_name = "UM", value_delimiter = ',', allow_hyphen_values = true)]
     margin_um: Option<Vec<f64>>,
     /// Classes of the regions whose border bands lie along, and distance_um is measured
-    /// from [default: the class of all regions, if they have one]
+    /// from, in upper or lower case [default: the class of all regions, if they have one]
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     margin_of: Option<Vec<String>>,
 }
@@ -106,7 +106,7 @@ impl Within {
             match files.of_slide(&slide)? {
                 Some(file) => {
                     let areas = read_areas(file, &settings)?;
-                    excluded.extend(areas.excluded.iter().map(|class| class.to_lowercase()));
+                    excluded.extend(areas.excluded);
                     assigned.notes.extend(areas.notes);
                     slide.within = Some(areas.regions);
                 }
@@ -157,21 +157,22 @@ impl Within {
             is_unclear |= !regions.margin.edges_um.is_empty() && regions.margin.of.is_empty();
             known.extend(regions.classes().into_iter().map(|class| class.map(str::to_owned)));
         }
-        if is_unclear && known.len() > 1 {
-            let whose = InterestError::whose_border(known.iter().map(Option::as_deref));
+        let distinct = distinct_classes(known.iter().map(Option::as_deref));
+        if is_unclear && distinct.len() > 1 {
+            let whose = InterestError::whose_border(distinct);
             return Err(Failure::usage(whose.to_string()));
         }
-        self.check_margin_of(&known)
+        self.check_margin_of(&distinct)
     }
 
     /// A slip in a name would leave the bands out.
-    fn check_margin_of(&self, known: &BTreeSet<Option<String>>) -> anyhow::Result<()> {
-        let lower: BTreeSet<_> = known.iter().flatten().map(|class| class.to_lowercase()).collect();
+    fn check_margin_of(&self, known: &BTreeSet<Option<&str>>) -> anyhow::Result<()> {
+        let known: Vec<&str> = known.iter().copied().flatten().collect();
         let mut named = self.margin_of.iter().flatten();
-        match named.find(|class| !lower.contains(&class.to_lowercase())) {
+        match named.find(|class| !is_among(class, known.iter().copied())) {
             Some(class) => Err(Failure::usage(format!(
                 "--margin-of names {class:?}, a class that no region of interest has; they have {}",
-                if lower.is_empty() { "none".to_owned() } else { joined(known) }
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
             ))),
             None => Ok(()),
         }
@@ -201,7 +202,7 @@ impl Within {
 
     /// A slip in a name would count what was to be cut out.
     fn check_excluded(&self, found: &BTreeSet<String>, path: &Path) -> anyhow::Result<()> {
-        match self.exclude.iter().find(|class| !found.contains(&class.to_lowercase())) {
+        match self.exclude.iter().find(|class| !is_among(class, found.iter().map(String::as_str))) {
             Some(class) => Err(Failure::usage(format!(
                 "--exclude names {class:?}, a class that no region of interest has: {}",
                 path.display()
@@ -224,8 +225,8 @@ impl Within {
     }
 }
 
-fn joined(classes: &BTreeSet<Option<String>>) -> String {
-    classes.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
+fn is_among<'c>(class: &str, mut known: impl Iterator<Item = &'c str>) -> bool {
+    known.any(|known| is_same_class(known, class))
 }
 
 /// Files of regions of interest.

@@ -9,6 +9,7 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
+    io::BufRead as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -304,7 +305,7 @@ share-of = { }
 name = "in tumour"
 of = { class = ["nucleus"] }
 per-mm2 = 1
-regions = "Tumor"
+regions = "tumor"
 
 [[index]]
 name = "mitoses"
@@ -343,7 +344,15 @@ fn measures_are_made_of_what_was_counted_and_again_without_the_model() {
     assert!(stderr(&refused).contains("line 23: unknown field `per-mm3`"), "{}", stderr(&refused));
 
     fs::write(&wanted, MEASURES).unwrap();
-    succeed(&run(&[&slide], &out, &[&SMALL_WINDOWS[..], &more].concat()));
+    let output = run(&[&slide], &out, &[&SMALL_WINDOWS[..], &more].concat());
+    succeed(&output);
+    let told =
+        "mitoses: no value on 1 of 1 slide: the model has no class \"mitosis\", its classes are nucleus";
+    assert!(stderr(&output).contains(&format!("\nmeasure   {told}\nreport ")), "{}", stderr(&output));
+    let logged = run(&[&slide], &out, &[&SMALL_WINDOWS[..], &more, &["--json-logs"]].concat());
+    let events: Vec<Value> =
+        logged.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert_eq!(events.last().unwrap()["message"], format!("measure {told}"));
     let found = measures(&out);
     let tumour = rois(&out).into_iter().find(|region| region.class_name.as_deref() == Some("Tumor")).unwrap();
     assert_eq!(found["in tumour"][0]["cells"], tumour.n_cells.to_string());
@@ -356,6 +365,7 @@ fn measures_are_made_of_what_was_counted_and_again_without_the_model() {
         ("nobody, 2026", "sizes")
     );
     assert!(found["mitoses"][0]["problem"].contains("no class \"mitosis\", its classes are nucleus"));
+    assert_eq!((found["large"][0]["outcome"].as_str(), found["large"][0]["doubts"].as_str()), ("done", ""));
 
     // The best field of all positions holds at least as many cells as any around a cell.
     let best: usize = found["dense"][0]["cells"].parse().unwrap();
@@ -378,6 +388,7 @@ fn measures_are_made_of_what_was_counted_and_again_without_the_model() {
     fs::write(&wanted, MEASURES.replace("most = 2", "most = 1").replace("min = 40", "min = 60")).unwrap();
     let again = slidemill().arg("report").arg(&out).args(["--measure", text(&wanted)]).output().unwrap();
     succeed(&again);
+    assert!(stderr(&again).contains(told), "{}", stderr(&again));
     let other = measures(&out);
     assert_eq!((other["dense"].len(), &other["dense"][0]), (1, &found["dense"][0]));
     assert_ne!(other["large"][0]["cells"], found["large"][0]["cells"]);

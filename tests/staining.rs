@@ -265,7 +265,7 @@ fn an_h_and_e_run_has_no_column_of_dab_and_says_so() {
     fs::write(&wanted, MEASURES).unwrap();
     run_at_512(&slide, &out, &["--stains", "--measure", wanted.to_str().unwrap()]);
     let text = fs::read_to_string(out.join("measures.csv")).unwrap();
-    let said = "no cell has a dab_od: the run did not measure it";
+    let said = "no cell has a value of dab_od: measured with --stains h-dab";
     assert!(text.lines().skip(1).filter(|line| line.contains(said)).count() >= 7, "{text}");
     let cells = fs::read(Dataset::at(&out).cells(&accounts(&out)[0].slide)).unwrap();
     assert!(!cells.windows(6).any(|bytes| bytes == b"dab_od"), "tables of H&E stay as they were");

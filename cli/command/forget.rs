@@ -2,7 +2,7 @@
 
 use dataset::{Dataset, wording::counted};
 
-use crate::{args, exit::Exit, isolate, slide_files::slide_files};
+use crate::{args, exit::Exit, isolate, measure, slide_files::slide_files};
 
 /// Removes all data of slides from a dataset, and the report that names files; writes summaries, report and
 /// manifest again.
@@ -15,7 +15,7 @@ pub fn forget(args: &args::Forget) -> anyhow::Result<Exit> {
     let dataset = Dataset::at(&args.out).written_by(isolate::job_name());
     let ids = engine::forget(&dataset, &args.slides)?;
     report::remove_private_report(&dataset)?;
-    report::write_overall(&dataset, &slide_files(&dataset))?;
+    measure::tell(&report::write_overall(&dataset, &slide_files(&dataset))?);
     for id in &ids {
         outln!("forgot    {id}")?;
     }

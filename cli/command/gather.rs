@@ -4,7 +4,7 @@
 use dataset::{Dataset, Findings, wording::counted};
 use engine::{JobPlan, WorkLeft};
 
-use crate::{args, command::verify, exit::Exit, slide_files::slide_files};
+use crate::{args, command::verify, exit::Exit, measure, slide_files::slide_files};
 
 /// Checks a planned job and writes the files that cover all its slides.
 ///
@@ -32,7 +32,7 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     if dataset.accounts()?.is_empty() {
         return Ok(Exit::Incomplete);
     }
-    report::write_overall(&dataset, &slide_files(&dataset))?;
+    measure::tell(&report::write_overall(&dataset, &slide_files(&dataset))?);
     let findings = Findings::collect(&dataset)?;
     verify::print(&findings)?;
     outln!("{}", dataset.report().display())?;

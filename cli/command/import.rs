@@ -23,6 +23,7 @@ use wsi_types::{ClassId, Level0Point, Mpp};
 use crate::{
     args::{self, Frame},
     exit::{Exit, Failure},
+    measure,
     slide_files::slide_files,
 };
 
@@ -41,7 +42,7 @@ pub fn import(args: &args::Import) -> anyhow::Result<Exit> {
         return Err(Failure::input(format!("it holds no cells: {}", args.cells.display())));
     }
     let account = target.write(args, taken, remarks.notes())?;
-    report::write_overall(&target.dataset, &slide_files(&target.dataset))?;
+    measure::tell(&report::write_overall(&target.dataset, &slide_files(&target.dataset))?);
     let analysis = account.analysis.unwrap_or_default();
     outln!("slide     {}", target.id)?;
     for (class, count) in &analysis.cells {

@@ -35,7 +35,12 @@ pub fn merge(args: args::Merge) -> anyhow::Result<Exit> {
     if let Some(definition) = definition {
         definition.write(&into)?;
     }
-    report::write_overall(&into, &slide_files(&from))?;
+    let remarks = report::write_overall(&into, &slide_files(&from))?;
+    if args.json_logs {
+        measure::tell_as_notes(&remarks, &mut progress);
+    } else {
+        measure::tell(&remarks);
+    }
     Ok(if ended.is_complete { Exit::Done } else { Exit::Incomplete })
 }
 

@@ -25,7 +25,7 @@ pub fn report(args: &args::Report) -> anyhow::Result<Exit> {
         definition.write(&dataset)?;
     }
     let pages = args.print.then(|| want_print_pages(&dataset, ReportForm::Shared)).transpose()?;
-    report::write_overall(&dataset, &slide_files(&dataset))?;
+    measure::tell(&report::write_overall(&dataset, &slide_files(&dataset))?);
     outln!("{}", dataset.report().display())?;
     if let Some(folder) = pages {
         outln!("{}", folder.display())?;

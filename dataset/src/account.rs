@@ -22,7 +22,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome in one word.
+    /// The word for it in accounts and tables.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The outcome in one word for people.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -298,6 +308,12 @@ impl RunAccount {
                 Err(error) => Some(format!("{} cannot be read: {error}", file.path)),
             }
         })
+    }
+
+    /// The reasons to doubt the results in one text, as tables have it; `None` where there are none.
+    #[must_use]
+    pub fn told_doubts(&self) -> Option<String> {
+        (!self.doubts.is_empty()).then(|| self.doubts.join("; "))
     }
 
     /// The outcome, with the reasons to doubt it: `done`, `done, doubtful: …`, `incomplete`, `failed`.

@@ -25,7 +25,7 @@ pub use error::DatasetError;
 pub use host::host_name;
 pub use id::SlideId;
 pub use manifest::Manifest;
-pub use merger::{CellReader, CellRow, ReadSettings, RegionReader, RegionRow, SeamAudit};
+pub use merger::{CellMeasure, CellReader, CellRow, ReadSettings, RegionReader, RegionRow, SeamAudit};
 pub use new_folder::NewFolder;
 pub use paths::Dataset;
 pub use pictures::{SeenTissue, Tissue, jpeg_bytes, stage_pictures};

@@ -102,15 +102,8 @@ impl Trial {
         let layout = Layout::new(&[self.window], self.survey.extent(), self.survey.scale.mpp);
         let mut mosaic = Mosaic::new(Arc::new(layout.map_err(JobError::fault)?));
         mosaic.lay(self.window.index, map, |class| ClassId(class.0)).map_err(JobError::fault)?;
-        let exact = RegionSettings {
-            closing_um: 0.0,
-            opening_um: 0.0,
-            largest_hole_um2: 0.0,
-            least_area_um2: 0.0,
-            simplify_um: 0.0,
-        };
         let Some(painter) = mosaic.into_painter() else { return Ok(Vec::new()) };
-        let regions = painter.regions(|class| class.0.to_string(), &exact, 0).into_iter();
+        let regions = painter.regions(|class| class.0.to_string(), &RegionSettings::EXACT, 0).into_iter();
         Ok(regions.filter_map(|region| Some((ClassId(region.kind.parse().ok()?), region))).collect())
     }
 }

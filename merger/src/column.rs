@@ -32,6 +32,10 @@ pub struct Column<R: StoredRow> {
     pub(crate) fill: fn(&R::Block<'_>) -> ArrayRef,
     /// Puts the values into as many rows; `None` when they are of another type.
     pub(crate) read: fn(&dyn Array, &mut [R]) -> Option<()>,
+    /// The value of a row, of a column of numbers that rows can be chosen by.
+    pub(crate) measure: Option<fn(&R) -> Option<f64>>,
+    /// Option or model that its values need; `None` where every row has one.
+    pub(crate) needs: Option<&'static str>,
 }
 
 impl<R: StoredRow> Column<R> {
@@ -43,7 +47,7 @@ impl<R: StoredRow> Column<R> {
         fill: fn(&R::Block<'_>) -> ArrayRef,
         read: fn(&dyn Array, &mut [R]) -> Option<()>,
     ) -> Self {
-        Self { name, kind, nullable: false, feature: None, about, fill, read }
+        Self { name, kind, nullable: false, feature: None, about, fill, read, measure: None, needs: None }
     }
 
     /// The same column with gaps allowed.
@@ -53,7 +57,17 @@ impl<R: StoredRow> Column<R> {
 
     /// The same column, only in tables with a feature: readers of others find it empty.
     pub(crate) fn only_with(self, feature: Feature) -> Self {
-        Self { feature: Some(feature), ..self.or_null() }
+        Self { feature: Some(feature), needs: Some(feature.asked_with()), ..self.or_null() }
+    }
+
+    /// The same column, of numbers that rows can be chosen by; `of` gives the value of a row that was read back.
+    pub(crate) fn measure(self, of: fn(&R) -> Option<f64>) -> Self {
+        Self { measure: Some(of), ..self }
+    }
+
+    /// The same column, whose values are there only with an option, or of some models.
+    pub(crate) fn needs(self, what: &'static str) -> Self {
+        Self { needs: Some(what), ..self }
     }
 
     /// `true` if it is in tables with these features.

@@ -15,6 +15,19 @@ pub enum Feature {
     Dab,
 }
 
+impl Feature {
+    /// The option of a run that measures it.
+    #[must_use]
+    pub fn asked_with(self) -> &'static str {
+        match self {
+            Self::Neighbours => "--features neighbours",
+            Self::Shape => "--features shape, of a model that draws outlines",
+            Self::Texture => "--features texture",
+            Self::Dab => "--stains h-dab",
+        }
+    }
+}
+
 /// The features of a table, and their sources beside the cells.
 #[derive(Debug, Clone, Default)]
 pub struct Features {

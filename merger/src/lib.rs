@@ -38,11 +38,12 @@ pub mod stain;
 #[cfg(test)]
 mod testing;
 pub mod texture;
+mod window_pixels;
 pub mod wkb;
 
 pub use border::Border;
 pub use cell::{Cell, MergeCounts};
-pub use cells_table::{CellRow, stage_cells, write_cells};
+pub use cells_table::{CellMeasure, CellRow, stage_cells, write_cells};
 pub use class_names::ClassNames;
 pub use column::{Column, StoredRow, columns_as_markdown, schema_of};
 pub use error::MergeError;

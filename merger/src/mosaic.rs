@@ -234,14 +234,8 @@ mod tests {
         for window in &windows {
             mosaic.lay(window.index, &map_of(window, 2, ring), |class| ClassId(class.0 + 6)).unwrap();
         }
-        let exact = RegionSettings {
-            closing_um: 0.0,
-            opening_um: 0.0,
-            largest_hole_um2: 0.0,
-            least_area_um2: 0.0,
-            simplify_um: 0.0,
-        };
-        let regions = mosaic.into_painter().unwrap().regions(|class| class.0.to_string(), &exact, 1);
+        let regions =
+            mosaic.into_painter().unwrap().regions(|class| class.0.to_string(), &RegionSettings::EXACT, 1);
         let [region] = &regions[..] else { panic!("{regions:?}") };
         // A px of the grid is 4 level-0 px of 0.5 µm.
         assert_eq!((region.kind.as_str(), region.polygon.holes.len(), region.score), ("7", 1, None));

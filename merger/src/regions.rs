@@ -78,6 +78,15 @@ impl Default for RegionSettings {
 }
 
 impl RegionSettings {
+    /// Regions as the mask has them: neither cleaned nor simplified.
+    pub const EXACT: Self = Self {
+        closing_um: 0.0,
+        opening_um: 0.0,
+        largest_hole_um2: 0.0,
+        least_area_um2: 0.0,
+        simplify_um: 0.0,
+    };
+
     /// Checks every number once.
     ///
     /// # Errors

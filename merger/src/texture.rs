@@ -5,11 +5,10 @@
 //! slide, so that cells can be compared. Two px at a distance of 1 that both lie inside make a pair, in four directions, each
 //! counted both ways; a measure is its mean over the directions that have pairs.
 
-use std::ops::Range;
+use wsi_types::Detection;
 
-use wsi_types::{Detection, Rgb};
-
-use crate::stain::{ColourDeconvolution, spans_inside};
+use crate::stain::ColourDeconvolution;
+use crate::window_pixels::{Span, WindowPixels};
 
 /// Texture of one detection.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,8 +48,8 @@ pub struct Spread {
 const LEVELS: usize = 16;
 /// Optical density from one level to the next.
 const LEVEL_OD: f64 = 0.1;
-/// Level of px that are not inside.
-const OUTSIDE: u8 = u8::MAX;
+/// Level of px that are not inside: one more than there are.
+const OUTSIDE: u8 = LEVELS as u8;
 
 impl Texture {
     /// Texture of `detection` in a window of `width` px, whose `pixels` lie row by row, red first; over the pixels that
@@ -62,16 +61,15 @@ impl Texture {
         pixels: &[u8],
         width: usize,
     ) -> Option<Self> {
-        let (pixels, _) = pixels.as_chunks::<3>();
-        let spans = spans_inside(detection, width, pixels.len() / width.max(1));
+        let window = WindowPixels::new(pixels, width);
+        let spans = window.spans_inside(detection);
         let mut picture = Picture::around(&spans)?;
-        let count = spans.iter().map(|(_, columns)| columns.len()).sum();
+        let count = spans.iter().map(|span| span.columns.len()).sum();
         let (mut hematoxylin, mut eosin) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for (row, columns) in spans {
-            let inside: &[Rgb] = &pixels[row * width..][columns.clone()];
-            for (column, &pixel) in columns.zip(inside) {
+        for span in spans {
+            for (level, &pixel) in picture.levels_of(&span).iter_mut().zip(window.of(&span)) {
                 let stains = unmix.stains(pixel);
-                picture.put(row, column, stains.hematoxylin);
+                *level = level_of(stains.hematoxylin);
                 hematoxylin.push(stains.hematoxylin);
                 eosin.push(stains.second);
             }
@@ -100,6 +98,11 @@ fn quantile(values: &mut [f64], share: f64) -> Option<f64> {
     Some(below + (above - below) * place.fract())
 }
 
+/// The level of an optical density of hematoxylin.
+fn level_of(density: f64) -> u8 {
+    (density / LEVEL_OD).clamp(0.0, (LEVELS - 1) as f64) as u8
+}
+
 /// Levels of the px inside, in a rectangle around them with a column and a row of px outside after it.
 struct Picture {
     top: usize,
@@ -110,19 +113,19 @@ struct Picture {
 
 impl Picture {
     /// A picture in which all is outside; `None` where there are no px to put in.
-    fn around(spans: &[(usize, Range<usize>)]) -> Option<Self> {
-        let filled = spans.iter().filter(|(_, columns)| !columns.is_empty());
-        let left = filled.clone().map(|(_, columns)| columns.start).min()?;
-        let right = filled.clone().map(|(_, columns)| columns.end).max()?;
-        let (top, bottom) =
-            (filled.clone().map(|filled| filled.0).min()?, filled.map(|filled| filled.0).max()?);
+    fn around(spans: &[Span]) -> Option<Self> {
+        let left = spans.iter().map(|span| span.columns.start).min()?;
+        let right = spans.iter().map(|span| span.columns.end).max()?;
+        // From the top to the bottom.
+        let (top, bottom) = (spans.first()?.row, spans.last()?.row);
         let width = right - left + 1;
         Some(Self { top, left, width, levels: vec![OUTSIDE; width * (bottom - top + 2)] })
     }
 
-    fn put(&mut self, row: usize, column: usize, density: f64) {
-        let level = (density / LEVEL_OD).clamp(0.0, (LEVELS - 1) as f64) as u8;
-        self.levels[(row - self.top) * self.width + column - self.left] = level;
+    /// The levels of the px of a span.
+    fn levels_of(&mut self, span: &Span) -> &mut [u8] {
+        let row = &mut self.levels[(span.row - self.top) * self.width..][..self.width];
+        &mut row[span.columns.start - self.left..span.columns.end - self.left]
     }
 
     /// Measures of the pairs, as means over directions.
@@ -140,52 +143,95 @@ impl Picture {
 
     /// Counts the pairs of px that are so far apart in the list of levels.
     fn counts(&self, step: usize) -> PairCounts {
-        let mut counts = [[0; LEVELS]; LEVELS];
+        let mut counts = [[0; LEVELS + 1]; LEVELS + 1];
         for (&a, &b) in self.levels.iter().zip(self.levels.get(step..).unwrap_or_default()) {
-            if a != OUTSIDE && b != OUTSIDE {
-                counts[usize::from(a.min(b))][usize::from(a.max(b))] += 1;
-            }
+            counts[usize::from(a)][usize::from(b)] += 1;
         }
         PairCounts(counts)
     }
 }
 
-/// Number of pairs by level, the lower one first.
-struct PairCounts([[u32; LEVELS]; LEVELS]);
+/// Number of pairs by level, in the order in which they lie; px outside have a level of their own, and make no pairs.
+struct PairCounts([[u32; LEVELS + 1]; LEVELS + 1]);
 
 impl PairCounts {
     /// Contrast, homogeneity, entropy and correlation; `None` without pairs.
     fn measures(&self) -> Option<[f64; 4]> {
-        let total: u32 = self.0.iter().flatten().sum();
+        let total: u32 = self.occurring().map(|pair| pair.count).sum();
         if total == 0 {
             return None;
         }
+        let mut logs = ShareLogs::new(total);
         let (mut contrast, mut homogeneity, mut entropy) = (0.0, 0.0, 0.0);
         let (mut sum, mut squares, mut products) = (0.0, 0.0, 0.0);
-        for (low, high, count) in self.occurring() {
+        let mut is_even = true;
+        for Pair { levels: [low, high], count } in self.occurring() {
+            is_even &= low == high && count == total;
+            let [low, high] = [low, high].map(f64::from);
             let share = f64::from(count) / f64::from(total);
             let square = (high - low) * (high - low);
             contrast += share * square;
             homogeneity += share / (1.0 + square);
-            // Both ways, each half as often.
-            let each_way = if low == high { share } else { share / 2.0 };
-            entropy -= share * each_way.ln();
+            // Pairs of two levels are counted both ways, each half as often.
+            entropy -= share * logs.of(count, low < high);
             sum += share * (low + high) / 2.0;
             squares += share * (low * low + high * high) / 2.0;
             products += share * low * high;
         }
         let variance = squares - sum * sum;
-        let is_even = self.occurring().all(|(low, high, _)| low == high) && self.occurring().count() == 1;
         let correlation = if is_even { 1.0 } else { (products - sum * sum) / variance };
         Some([contrast, homogeneity, entropy.max(0.0), correlation])
     }
 
-    /// The levels of pairs that occur, with their numbers.
-    fn occurring(&self) -> impl Iterator<Item = (f64, f64, u32)> {
-        let counts = self.0.iter().zip(0_u8..).flat_map(|(of_low, low)| {
-            of_low.iter().zip(0_u8..).map(move |(&count, high)| (f64::from(low), f64::from(high), count))
-        });
-        counts.filter(|&(.., count)| count > 0)
+    /// The pairs of levels that occur, in their order.
+    fn occurring(&self) -> impl Iterator<Item = Pair> {
+        let each = (0..OUTSIDE).flat_map(|low| (low..OUTSIDE).map(move |high| [low, high]));
+        each.filter_map(|levels| {
+            let count = self.number(levels);
+            (count > 0).then_some(Pair { levels, count })
+        })
+    }
+
+    /// Number of pairs of two levels, whichever comes first.
+    fn number(&self, [low, high]: [u8; 2]) -> u32 {
+        let (low, high) = (usize::from(low), usize::from(high));
+        if low == high { self.0[low][low] } else { self.0[low][high] + self.0[high][low] }
+    }
+}
+
+/// Pairs of two levels.
+struct Pair {
+    /// The lower one first.
+    levels: [u8; 2],
+    count: u32,
+}
+
+/// Logarithms of shares of all pairs. Most levels occur in few pairs, so that the same numbers come again and again.
+struct ShareLogs {
+    total: f64,
+    /// By count: of the share, and of half of it; NaN where it is not known yet.
+    known: [[f64; 2]; Self::KEPT],
+}
+
+impl ShareLogs {
+    const KEPT: usize = 64;
+
+    fn new(total: u32) -> Self {
+        Self { total: f64::from(total), known: [[f64::NAN; 2]; Self::KEPT] }
+    }
+
+    /// Of the share of so many pairs, or of half of it.
+    fn of(&mut self, count: u32, is_halved: bool) -> f64 {
+        let kept = self.known.get_mut(count as usize).map(|both| &mut both[usize::from(is_halved)]);
+        if let Some(known) = kept.as_deref().filter(|known| !known.is_nan()) {
+            return *known;
+        }
+        let share = f64::from(count) / self.total;
+        let log = if is_halved { share / 2.0 } else { share }.ln();
+        if let Some(known) = kept {
+            *known = log;
+        }
+        log
     }
 }
 

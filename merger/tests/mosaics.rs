@@ -7,15 +7,6 @@ use std::sync::Arc;
 use merger::{Layout, Mosaic, RegionSettings};
 use wsi_types::{ClassId, ClassMap, GridRect, Level0Box, ModelClass, Mpp, Placement, Window, WindowIndex};
 
-/// Areas as they are.
-const EXACT: RegionSettings = RegionSettings {
-    closing_um: 0.0,
-    opening_um: 0.0,
-    largest_hole_um2: 0.0,
-    least_area_um2: 0.0,
-    simplify_um: 0.0,
-};
-
 /// A slide of `side` × `side` level-0 px of 0.25 µm, and windows of 512 px at `scale` level-0 px each, one at each of
 /// `corners` of its grid.
 fn slide(side: f64, scale: f64, corners: &[(i64, i64)]) -> (Vec<Window>, Arc<Layout>) {
@@ -52,7 +43,8 @@ fn areas_of_a_large_slide_keep_their_size() {
         let note = mosaic.note();
         assert_eq!(note.is_some(), coarse.is_some());
         assert!(note.is_none_or(|note| coarse.is_some_and(|words| note.contains(words))));
-        let regions = mosaic.into_painter().unwrap().regions(|_| "tumour".to_owned(), &EXACT, 1);
+        let regions =
+            mosaic.into_painter().unwrap().regions(|_| "tumour".to_owned(), &RegionSettings::EXACT, 1);
         assert_eq!(regions.len(), 2);
         for (region, window) in regions.iter().zip(&windows) {
             assert_eq!(region.area_um2, (256.0 * 256.0 - 64.0 * 64.0) * (scale * 0.25) * (scale * 0.25));

@@ -17,7 +17,7 @@ mod summary;
 pub use cohort::{COHORT_FILES, Clinical, CohortEnd, CohortQuestion, SlideColumns, write_cohort};
 pub use error::ReportError;
 pub use evaluation::evaluation_page;
-pub use measured::Definition;
+pub use measured::{Definition, MeasureRemark};
 pub use night::{ReportForm, remove_private_report, want_print_pages, write_private_report, write_report};
 pub use overall::write_overall;
 pub use slide_files::SlideFiles;

@@ -40,7 +40,7 @@ use rayon::prelude::*;
 
 use crate::{
     error::ReportError,
-    measured::{Definition, MeasuredSlides},
+    measured::{Definition, MeasuredSlide, MeasuredSlides},
     private_facts::PrivateFacts,
     slide_files::SlideFiles,
 };
@@ -217,11 +217,12 @@ impl<'a> Night<'a> {
     }
 
     fn read_slide(&self, account: RunAccount) -> SlideReport {
-        let known = self.measured().get(&account.slide).cloned();
+        let known = self.measured().get(&account.slide).map(|measured| measured.lines.clone());
         let wanted = known.map_or(Wanted::Made(self.definition.as_ref()), Wanted::Known);
         let slide = SlideReport::read(self.dataset, self.files, account, self.definition.as_ref(), wanted);
         if slide.has_results() {
-            self.measured().insert(slide.account.slide.clone(), slide.measured.clone());
+            let measured = MeasuredSlide::new(&slide.account, slide.measured.clone());
+            self.measured().insert(slide.account.slide.clone(), measured);
         }
         slide
     }

@@ -27,7 +27,11 @@ struct Line {
     region: Option<String>,
     class: Option<String>,
     cells: Option<u64>,
+    /// Of regions alone, glass included.
+    area_mm2: Option<f64>,
+    /// Of the slide alone, without glass: nobody measures how much of a region is tissue.
     tissue_mm2: Option<f64>,
+    /// The area that density is over: of the slide its tissue, of regions all of their area, as far as it was seen.
     analysed_mm2: Option<f64>,
     cells_per_mm2: Option<f64>,
 }
@@ -60,22 +64,18 @@ fn write_one(
 }
 
 fn lines_of(account: &RunAccount) -> Vec<Line> {
-    let outcome = match account.outcome {
-        Outcome::Done => "done",
-        Outcome::Partial => "partial",
-        Outcome::Failed => "failed",
-    };
     let whole = |class: Option<(&String, &u64)>| {
         let coverage = account.analysis.as_ref().map(|analysis| analysis.coverage);
         let cells = class.map(|(_, &cells)| cells);
         let analysed = coverage.map(|coverage| coverage.analysed_mm2);
         Line {
             slide: account.slide.to_string(),
-            outcome,
-            doubts: (!account.doubts.is_empty()).then(|| account.doubts.join("; ")),
+            outcome: account.outcome.key(),
+            doubts: account.told_doubts(),
             region: None,
             class: class.map(|(name, _)| name.clone()),
             cells,
+            area_mm2: None,
             tissue_mm2: coverage.map(|coverage| coverage.tissue_mm2),
             analysed_mm2: analysed,
             cells_per_mm2: cells.zip(analysed).and_then(|(cells, area)| per_mm2(cells, area)),
@@ -87,7 +87,8 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
             let within = kinds.flat_map(|kind| {
                 kind.cells.iter().map(|class| Line {
                     region: Some(kind.label()),
-                    tissue_mm2: Some(kind.area_mm2),
+                    area_mm2: Some(kind.area_mm2),
+                    tissue_mm2: None,
                     analysed_mm2: Some(kind.analysed_mm2),
                     cells_per_mm2: per_mm2(*class.1, kind.analysed_mm2),
                     ..whole(Some(class))
@@ -117,6 +118,7 @@ fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
             Column::new("region".into(), text(|line| line.region.as_deref())),
             Column::new("class_name".into(), text(|line| line.class.as_deref())),
             Column::new("cells".into(), lines.iter().map(|line| line.cells).collect::<Vec<_>>()),
+            Column::new("area_mm2".into(), number(|line| line.area_mm2)),
             Column::new("tissue_mm2".into(), number(|line| line.tissue_mm2)),
             Column::new("analysed_mm2".into(), number(|line| line.analysed_mm2)),
             Column::new("cells_per_mm2".into(), number(|line| line.cells_per_mm2)),
@@ -143,6 +145,7 @@ fn parquet(lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
         ("region", text(|line| line.region.as_deref()), true),
         ("class_name", Arc::new(classes.collect::<DictionaryArray<UInt16Type>>()), true),
         ("cells", Arc::new(cells.collect::<Int64Array>()), true),
+        ("area_mm2", number(|line| line.area_mm2), true),
         ("tissue_mm2", number(|line| line.tissue_mm2), true),
         ("analysed_mm2", number(|line| line.analysed_mm2), true),
         ("cells_per_mm2", number(|line| line.cells_per_mm2), true),
@@ -152,4 +155,54 @@ fn parquet(lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
     writer.write(&batch)?;
     writer.close()?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use dataset::{Analysis, Coverage, ModelFacts, ROI, RegionCount, SlideId};
+
+    use super::*;
+
+    /// A slide with 2 mm² of tissue, and a region of interest of 0.5 mm².
+    fn account() -> RunAccount {
+        let cells = [("nucleus".to_owned(), 30)];
+        let tumour = RegionCount {
+            kind: ROI.to_owned(),
+            class_name: Some("Tumor".to_owned()),
+            regions: 1,
+            area_mm2: 0.5,
+            analysed_mm2: 0.4,
+            cells: cells.clone().into(),
+        };
+        let coverage = Coverage { tissue_mm2: 2.0, analysed_mm2: 1.5, fraction: 0.75, absent_mm2: 0.0 };
+        let analysis =
+            Analysis { coverage, cells: cells.into(), regions: vec![tumour], ..Analysis::default() };
+        RunAccount {
+            slide: SlideId::new("s1").unwrap(),
+            outcome: Outcome::Partial,
+            reason: None,
+            slidemill: String::new(),
+            model: ModelFacts { name: "m".into(), version: String::new(), sha256: String::new() },
+            device: String::new(),
+            fingerprint: String::new(),
+            settings: [].into(),
+            analysis: Some(analysis),
+            warnings: Vec::new(),
+            doubts: vec!["its scale".to_owned()],
+            copies: 0,
+            ended: None,
+            elapsed_secs: 0.0,
+        }
+    }
+
+    #[test]
+    fn areas_of_regions_are_not_called_tissue() {
+        let text = String::from_utf8(csv(&lines_of(&account())).unwrap()).unwrap();
+        let expected = "\
+slide_id,outcome,doubts,region,class_name,cells,area_mm2,tissue_mm2,analysed_mm2,cells_per_mm2
+s1,partial,its scale,,nucleus,30,,2.0000,1.5000,20.0000
+s1,partial,its scale,roi: Tumor,nucleus,30,0.5000,,0.4000,75.0000
+";
+        assert_eq!(text, expected);
+    }
 }

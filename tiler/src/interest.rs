@@ -25,7 +25,7 @@ use i_overlay::{
 };
 use wsi_types::{
     Canvas, DrawnRegion, InterestError, Level0Box, Level0Point, Level0Px, Margin, Mpp, PlacedRegions,
-    RegionsOfInterest,
+    RegionsOfInterest, is_same_class,
 };
 
 /// Regions of interest of a slide, in level-0 px.
@@ -149,7 +149,8 @@ fn no_border(margin: &Margin) -> Option<String> {
 /// The class of all regions, if they have one.
 fn common_class(regions: &[DrawnRegion<Level0Px>]) -> Option<String> {
     let first = regions.first()?.class.as_ref()?;
-    regions.iter().all(|region| region.class.as_ref() == Some(first)).then(|| first.clone())
+    let mut classes = regions.iter().map(|region| region.class.as_deref());
+    classes.all(|class| class.is_some_and(|class| is_same_class(class, first))).then(|| first.clone())
 }
 
 /// Limits of all bands.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Level0Box, Level0Point, Level0Px, Margin, Mpp,
+    Level0Box, Level0Point, Level0Px, Margin, Mpp, distinct_classes,
     frame::{DrawnPoint, DrawnPx},
     ring::clip_ring,
     wording::counted,
@@ -233,10 +233,10 @@ impl RegionsOfInterest {
         if self.uncut.is_empty() { &self.regions } else { &self.uncut }
     }
 
-    /// The classes of the regions, as they were drawn; `None` for those that have none.
+    /// The classes of the regions, each in the first of its spellings; `None` for those that have none.
     #[must_use]
     pub fn classes(&self) -> BTreeSet<Option<&str>> {
-        self.drawn().iter().map(|region| region.class.as_deref()).collect()
+        distinct_classes(self.drawn().iter().map(|region| region.class.as_deref()))
     }
 }
 
@@ -410,8 +410,10 @@ mod tests {
     fn the_border_is_that_of_the_named_class_or_of_the_only_one() {
         let frame = DrawnFrame::Level0(Corner::Unstated);
         let mixed = vec![of_class(Some("Tumor"), 0.0), of_class(Some("Stroma"), 40.0), of_class(None, 80.0)];
-        let alone = RegionsOfInterest::new(vec![of_class(Some("Tumor"), 0.0); 2], frame);
-        assert_eq!(bordered(&alone), [0.0, 0.0]);
+        let alone = vec![of_class(Some("Tumor"), 0.0), of_class(Some("tumor"), 40.0)];
+        let mut alone = RegionsOfInterest::new(alone, frame);
+        alone.margin = Margin::new(Vec::new(), vec![0.0, 50.0]).unwrap();
+        assert_eq!((alone.check_margin(), bordered(&alone)), (Ok(()), vec![0.0, 40.0]), "spelt in two ways");
         let mut several = RegionsOfInterest::new(mixed, frame);
         assert_eq!(bordered(&several), [0.0; 0], "not clear whose");
         assert_eq!(several.check_margin(), Ok(()), "no bands were asked for");

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::is_same_class;
+
 /// The border of regions of interest that distances are measured from, and the bands along it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Margin {
@@ -90,8 +92,7 @@ impl Margin {
     /// `true` if the border is that of regions of this class.
     #[must_use]
     pub fn is_of(&self, class: Option<&str>) -> bool {
-        let class = class.map(str::to_lowercase);
-        self.of.is_empty() || self.of.iter().any(|of| Some(of.to_lowercase()) == class)
+        self.of.is_empty() || class.is_some_and(|class| self.of.iter().any(|of| is_same_class(of, class)))
     }
 }
 

@@ -7,7 +7,8 @@ use eval::{
     truth::{Parts, QuPathObjects, ReadSettings, Reading, UNNAMED_CLASS},
 };
 use wsi_types::{
-    Corner, DrawnFrame, DrawnPoint, DrawnPx, DrawnRegion, Level0Point, RegionsOfInterest, wording::counted,
+    Corner, DrawnFrame, DrawnPoint, DrawnPx, DrawnRegion, Level0Point, RegionsOfInterest, is_same_class,
+    wording::counted,
 };
 
 use crate::{
@@ -161,8 +162,7 @@ impl Area {
 
     fn is_excluded(&self, settings: &AreaSettings) -> bool {
         let class = self.class.as_deref().unwrap_or_default();
-        class == Drawn::IGNORED
-            || settings.exclude.iter().any(|excluded| excluded.to_lowercase() == class.to_lowercase())
+        class == Drawn::IGNORED || settings.exclude.iter().any(|excluded| is_same_class(excluded, class))
     }
 }
 

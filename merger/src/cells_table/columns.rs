@@ -26,6 +26,9 @@ use crate::neighbours::{Around, Neighbourhood};
 use crate::texture::Texture;
 use crate::wkb::{polygon_of_box, put_polygon};
 
+/// The need of measures of shape that all tables have a column of.
+const OUTLINES: &str = "a model that draws outlines";
+
 /// One row: a cell and the values computed from it.
 pub struct Row<'a> {
     pub(super) cell: &'a Cell,
@@ -136,7 +139,8 @@ impl StoredRow for CellRow {
                 "the model's confidence, 0 to 1",
                 |block| block.score(|cell| cell.score),
                 |array, rows| f32s(array, rows, |row, value| row.score = value),
-            ),
+            )
+            .measure(|row| Some(row.score.into())),
             Column::<Self>::new(
                 "x_px",
                 Float64,
@@ -182,7 +186,8 @@ impl StoredRow for CellRow {
                     })
                 },
                 |array, rows| f32s(array, rows, |row, area| row.area_um2 = area),
-            ),
+            )
+            .measure(|row| Some(row.area_um2.into())),
             Column::<Self>::new(
                 "perimeter_um",
                 Float32,
@@ -190,7 +195,9 @@ impl StoredRow for CellRow {
                 |block| block.shape(|shape| shape.perimeter_um),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.perimeter_um = value),
             )
-            .or_null(),
+            .or_null()
+            .needs(OUTLINES)
+            .measure(|row| row.perimeter_um.map(f64::from)),
             Column::<Self>::new(
                 "circularity",
                 Float32,
@@ -198,7 +205,9 @@ impl StoredRow for CellRow {
                 |block| block.shape(|shape| shape.circularity),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.circularity = value),
             )
-            .or_null(),
+            .or_null()
+            .needs(OUTLINES)
+            .measure(|row| row.circularity.map(f64::from)),
             Column::<Self>::new(
                 "solidity",
                 Float32,
@@ -206,7 +215,9 @@ impl StoredRow for CellRow {
                 |block| block.shape(|shape| shape.solidity),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.solidity = value),
             )
-            .or_null(),
+            .or_null()
+            .needs(OUTLINES)
+            .measure(|row| row.solidity.map(f64::from)),
             Column::<Self>::new(
                 "eccentricity",
                 Float32,
@@ -214,7 +225,9 @@ impl StoredRow for CellRow {
                 |block| block.shape(|shape| shape.eccentricity),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.eccentricity = value),
             )
-            .or_null(),
+            .or_null()
+            .needs(OUTLINES)
+            .measure(|row| row.eccentricity.map(f64::from)),
             Column::<Self>::new(
                 "max_diam_um",
                 Float32,
@@ -222,7 +235,9 @@ impl StoredRow for CellRow {
                 |block| block.shape(|shape| shape.max_diam_um),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.max_diam_um = value),
             )
-            .or_null(),
+            .or_null()
+            .needs(OUTLINES)
+            .measure(|row| row.max_diam_um.map(f64::from)),
             Column::<Self>::new(
                 "min_diam_um",
                 Float32,
@@ -230,7 +245,9 @@ impl StoredRow for CellRow {
                 |block| block.shape(|shape| shape.min_diam_um),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.min_diam_um = value),
             )
-            .or_null(),
+            .or_null()
+            .needs(OUTLINES)
+            .measure(|row| row.min_diam_um.map(f64::from)),
             Column::<Self>::new(
                 "hematoxylin_od",
                 Float32,
@@ -238,7 +255,9 @@ impl StoredRow for CellRow {
                 |block| block.maybe_f32(|row| row.cell.stains.map(|od| od.hematoxylin().into())),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od = value),
             )
-            .or_null(),
+            .or_null()
+            .needs("--stains")
+            .measure(|row| row.hematoxylin_od.map(f64::from)),
             Column::<Self>::new(
                 "eosin_od",
                 Float32,
@@ -246,7 +265,9 @@ impl StoredRow for CellRow {
                 |block| block.maybe_f32(|row| row.cell.stains?.eosin().map(f64::from)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od = value),
             )
-            .or_null(),
+            .or_null()
+            .needs("--stains he")
+            .measure(|row| row.eosin_od.map(f64::from)),
             Column::<Self>::new(
                 "dab_od",
                 Float32,
@@ -254,7 +275,8 @@ impl StoredRow for CellRow {
                 |block| block.maybe_f32(|row| row.cell.stains?.dab().map(f64::from)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.dab_od = value),
             )
-            .only_with(Feature::Dab),
+            .only_with(Feature::Dab)
+            .measure(|row| row.dab_od.map(f64::from)),
             Column::<Self>::new(
                 "dab_ring_od",
                 Float32,
@@ -262,7 +284,8 @@ impl StoredRow for CellRow {
                 |block| block.maybe_f32(|row| row.cell.stains?.dab_ring().map(f64::from)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.dab_ring_od = value),
             )
-            .only_with(Feature::Dab),
+            .only_with(Feature::Dab)
+            .measure(|row| row.dab_ring_od.map(f64::from)),
             Column::<Self>::new(
                 "width_um",
                 Float32,
@@ -272,7 +295,8 @@ impl StoredRow for CellRow {
                     block.f32(|row| row.cell.bbox.width() * um)
                 },
                 |array, rows| f32s(array, rows, |row, width| row.width_um = width),
-            ),
+            )
+            .measure(|row| Some(row.width_um.into())),
             Column::<Self>::new(
                 "height_um",
                 Float32,
@@ -282,7 +306,8 @@ impl StoredRow for CellRow {
                     block.f32(|row| row.cell.bbox.height() * um)
                 },
                 |array, rows| f32s(array, rows, |row, height| row.height_um = height),
-            ),
+            )
+            .measure(|row| Some(row.height_um.into())),
             Column::<Self>::new(
                 "bbox",
                 DataType::Struct(corner_fields()),
@@ -380,7 +405,9 @@ impl StoredRow for CellRow {
                 |block| block.maybe::<Float32Type>(|row| row.cell.distance_um),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.distance_um = value),
             )
-            .or_null(),
+            .or_null()
+            .needs("--within")
+            .measure(|row| row.distance_um.map(f64::from)),
             Column::<Self>::new(
                 "detector_scores",
                 DataType::List(Arc::new(Field::new("item", Float32, true))),
@@ -404,7 +431,8 @@ impl StoredRow for CellRow {
                 |block| block.around(|around| around.nearest_um),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.nn1_um = value),
             )
-            .only_with(Feature::Neighbours),
+            .only_with(Feature::Neighbours)
+            .measure(|row| row.nn1_um.map(f64::from)),
             Column::<Self>::new(
                 "nn5_um",
                 Float32,
@@ -412,7 +440,8 @@ impl StoredRow for CellRow {
                 |block| block.around(|around| around.fifth_um),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.nn5_um = value),
             )
-            .only_with(Feature::Neighbours),
+            .only_with(Feature::Neighbours)
+            .measure(|row| row.nn5_um.map(f64::from)),
             Column::<Self>::new(
                 "n_50um",
                 Int32,
@@ -420,7 +449,8 @@ impl StoredRow for CellRow {
                 |block| block.maybe::<Int32Type>(|row| Some(row.around?.measures.near.cast_signed())),
                 |array, rows| counts_or_null(array, rows, |row, count| row.n_50um = count),
             )
-            .only_with(Feature::Neighbours),
+            .only_with(Feature::Neighbours)
+            .measure(|row| row.n_50um.map(f64::from)),
             Column::<Self>::new(
                 "n_by_class_50um",
                 DataType::List(Arc::new(Field::new("item", Int32, false))),
@@ -440,7 +470,8 @@ impl StoredRow for CellRow {
                 |block| block.around(|around| Some(around.per_mm2)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.local_density_mm2 = value),
             )
-            .only_with(Feature::Neighbours),
+            .only_with(Feature::Neighbours)
+            .measure(|row| row.local_density_mm2.map(f64::from)),
             Column::<Self>::new(
                 "delaunay_degree",
                 Int32,
@@ -448,7 +479,8 @@ impl StoredRow for CellRow {
                 |block| block.maybe::<Int32Type>(|row| Some(row.around?.measures.sides.cast_signed())),
                 |array, rows| counts_or_null(array, rows, |row, count| row.delaunay_degree = count),
             )
-            .only_with(Feature::Neighbours),
+            .only_with(Feature::Neighbours)
+            .measure(|row| row.delaunay_degree.map(f64::from)),
             Column::<Self>::new(
                 "delaunay_mean_um",
                 Float32,
@@ -456,7 +488,8 @@ impl StoredRow for CellRow {
                 |block| block.around(|around| around.mean_side_um),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.delaunay_mean_um = value),
             )
-            .only_with(Feature::Neighbours),
+            .only_with(Feature::Neighbours)
+            .measure(|row| row.delaunay_mean_um.map(f64::from)),
             Column::<Self>::new(
                 "clustering_entropy",
                 Float32,
@@ -464,7 +497,8 @@ impl StoredRow for CellRow {
                 |block| block.around(|around| around.class_entropy),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.clustering_entropy = value),
             )
-            .only_with(Feature::Neighbours),
+            .only_with(Feature::Neighbours)
+            .measure(|row| row.clustering_entropy.map(f64::from)),
             Column::<Self>::new(
                 "nucleus_orientation_deg",
                 Float32,
@@ -472,7 +506,8 @@ impl StoredRow for CellRow {
                 |block| block.maybe_f32(|row| row.shape?.orientation_deg),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.nucleus_orientation_deg = value),
             )
-            .only_with(Feature::Shape),
+            .only_with(Feature::Shape)
+            .measure(|row| row.nucleus_orientation_deg.map(f64::from)),
             Column::<Self>::new(
                 "elongation",
                 Float32,
@@ -480,7 +515,8 @@ impl StoredRow for CellRow {
                 |block| block.shape(|shape| shape.elongation),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.elongation = value),
             )
-            .only_with(Feature::Shape),
+            .only_with(Feature::Shape)
+            .measure(|row| row.elongation.map(f64::from)),
             Column::<Self>::new(
                 "glcm_contrast",
                 Float32,
@@ -488,7 +524,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.pairs?.contrast)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_contrast = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.glcm_contrast.map(f64::from)),
             Column::<Self>::new(
                 "glcm_homogeneity",
                 Float32,
@@ -496,7 +533,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.pairs?.homogeneity)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_homogeneity = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.glcm_homogeneity.map(f64::from)),
             Column::<Self>::new(
                 "glcm_entropy",
                 Float32,
@@ -504,7 +542,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.pairs?.entropy)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_entropy = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.glcm_entropy.map(f64::from)),
             Column::<Self>::new(
                 "glcm_correlation",
                 Float32,
@@ -512,7 +551,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.pairs?.correlation)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.glcm_correlation = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.glcm_correlation.map(f64::from)),
             Column::<Self>::new(
                 "hematoxylin_od_sd",
                 Float32,
@@ -520,7 +560,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.hematoxylin.sd)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od_sd = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.hematoxylin_od_sd.map(f64::from)),
             Column::<Self>::new(
                 "hematoxylin_od_p10",
                 Float32,
@@ -528,7 +569,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.hematoxylin.p10)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od_p10 = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.hematoxylin_od_p10.map(f64::from)),
             Column::<Self>::new(
                 "hematoxylin_od_p90",
                 Float32,
@@ -536,7 +578,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.hematoxylin.p90)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.hematoxylin_od_p90 = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.hematoxylin_od_p90.map(f64::from)),
             Column::<Self>::new(
                 "eosin_od_sd",
                 Float32,
@@ -544,7 +587,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.eosin.sd)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od_sd = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.eosin_od_sd.map(f64::from)),
             Column::<Self>::new(
                 "eosin_od_p10",
                 Float32,
@@ -552,7 +596,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.eosin.p10)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od_p10 = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.eosin_od_p10.map(f64::from)),
             Column::<Self>::new(
                 "eosin_od_p90",
                 Float32,
@@ -560,7 +605,8 @@ impl StoredRow for CellRow {
                 |block| block.texture(|texture| Some(texture.eosin.p90)),
                 |array, rows| f32s_or_null(array, rows, |row, value| row.eosin_od_p90 = value),
             )
-            .only_with(Feature::Texture),
+            .only_with(Feature::Texture)
+            .measure(|row| row.eosin_od_p90.map(f64::from)),
         ]
     }
 }

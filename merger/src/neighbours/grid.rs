@@ -23,31 +23,58 @@ impl Entry {
         let at = place.centroid.to_array().map(|px| px * mpp.get());
         Self { at, rank, class: place.class }
     }
+}
 
-    /// Square of the distance to another, µm².
-    pub(super) fn square_to(&self, other: &Self) -> f64 {
-        let (dx, dy) = (self.at[0] - other.at[0], self.at[1] - other.at[1]);
-        dx * dx + dy * dy
+/// Square of the distance between two places, µm².
+pub(super) fn square_between(one: [f64; 2], other: [f64; 2]) -> f64 {
+    let (dx, dy) = (one[0] - other[0], one[1] - other[1]);
+    dx * dx + dy * dy
+}
+
+/// A disc around a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Disc {
+    /// µm from the left and the top of the slide.
+    middle: [f64; 2],
+    radius_um: f64,
+    square_um2: f64,
+}
+
+impl Disc {
+    pub(super) fn new(middle: [f64; 2], radius_um: f64) -> Self {
+        Self { middle, radius_um, square_um2: radius_um * radius_um }
+    }
+
+    fn holds(&self, at: [f64; 2]) -> bool {
+        square_between(self.middle, at) <= self.square_um2
+    }
+
+    /// Half its width at `off_um` from its middle along y.
+    fn half_chord(&self, off_um: f64) -> f64 {
+        (self.square_um2 - off_um * off_um).max(0.0).sqrt()
     }
 }
 
 /// Side of a bin, µm: a few cells of a dense tissue.
-const BIN_UM: f64 = 12.5;
+const BIN_UM: f64 = 20.0;
 /// Most bins per cell; where cells are few and far apart, bins are larger.
 const BINS_PER_CELL: f64 = 4.0;
 /// More than rounding moves a cell past the border of its bin, µm.
 const SLACK_UM: f64 = 1e-6;
 
-/// Cells sorted by bin, row by row of bins.
+/// Cells sorted by bin, row by row of bins. Each of their properties lies side by side, so that many are measured at once.
 pub(super) struct Grid {
     low: [f64; 2],
     bin_um: f64,
     bins_per_um: f64,
     columns: usize,
     rows: usize,
-    /// Start of the entries of each bin; one more at the end.
+    /// Start of the cells of each bin; one more at the end.
     starts: Vec<u32>,
-    entries: Vec<Entry>,
+    x_um: Vec<f64>,
+    y_um: Vec<f64>,
+    classes: Vec<ClassId>,
+    ranks: Vec<u32>,
 }
 
 impl Grid {
@@ -80,7 +107,10 @@ impl Grid {
             columns,
             rows,
             starts: Vec::new(),
-            entries: Vec::new(),
+            x_um: Vec::new(),
+            y_um: Vec::new(),
+            classes: Vec::new(),
+            ranks: Vec::new(),
         };
         grid.fill(entries);
         Ok(grid)
@@ -109,118 +139,142 @@ impl Grid {
             });
         }
         self.starts = starts;
-        self.entries = entries;
+        self.x_um = entries.iter().map(|entry| entry.at[0]).collect();
+        self.y_um = entries.iter().map(|entry| entry.at[1]).collect();
+        self.classes = entries.iter().map(|entry| entry.class).collect();
+        self.ranks = entries.iter().map(|entry| entry.rank).collect();
     }
 
-    /// All cells, by bin.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// Number of cells.
+    pub(super) fn len(&self) -> usize {
+        self.ranks.len()
     }
 
-    /// `true` if no bin reaches further than `radius_um` from `middle`.
-    pub(super) fn lies_within(&self, middle: &Entry, radius_um: f64) -> bool {
+    /// The cell at a place of the grid, in the order of bins.
+    pub(super) fn entry(&self, place: usize) -> Entry {
+        Entry { at: self.at(place), rank: self.ranks[place], class: self.classes[place] }
+    }
+
+    /// Where that cell lies.
+    pub(super) fn at(&self, place: usize) -> [f64; 2] {
+        [self.x_um[place], self.y_um[place]]
+    }
+
+    /// `true` if no bin reaches out of a disc.
+    pub(super) fn lies_within(&self, disc: &Disc) -> bool {
         let [across, down] = [(0, self.columns), (1, self.rows)].map(|(axis, bins)| {
-            let off = middle.at[axis] - self.low[axis];
+            let off = disc.middle[axis] - self.low[axis];
             off.max(bins as f64 * self.bin_um - off)
         });
-        across.hypot(down) <= radius_um
+        across.hypot(down) <= disc.radius_um
     }
 
-    /// Calls `take` for every cell at most `radius_um` from `middle`, itself included, with the square of its distance; the
-    /// rows of bins nearest to it come first.
-    pub(super) fn for_each_within(&self, middle: &Entry, radius_um: f64, mut take: impl FnMut(&Entry, f64)) {
-        for row in self.rows_within(middle, radius_um) {
-            let chord = self.chord(middle, radius_um, self.nearest_of_row(middle, row));
-            for entry in self.of_row(row, self.columns_of(&chord)) {
-                let square = entry.square_to(middle);
-                if square <= radius_um * radius_um {
-                    take(entry, square);
+    /// Calls `take` for every cell in a disc with the square of its distance from the middle, µm².
+    pub(super) fn for_each_within(&self, disc: &Disc, mut take: impl FnMut(Entry, f64)) {
+        for places in self.runs_around(disc) {
+            let cells = self.x_um[places.clone()].iter().zip(&self.y_um[places.clone()]);
+            for ((&x, &y), place) in cells.zip(places) {
+                let square = square_between(disc.middle, [x, y]);
+                if square <= disc.square_um2 {
+                    take(Entry { at: [x, y], rank: self.ranks[place], class: self.classes[place] }, square);
                 }
             }
         }
     }
 
-    /// Number of cells at most `radius_um` from `middle`, itself included. Bins that lie inside as a whole are counted
-    /// without a look at their cells.
-    pub(super) fn count_within(&self, middle: &Entry, radius_um: f64) -> u32 {
-        let rows = self.rows_within(middle, radius_um);
-        rows.map(|row| self.count_of_row(middle, radius_um, row)).sum()
+    /// Adds the cells in a disc to `counts`, by class.
+    pub(super) fn count_classes_within(&self, disc: &Disc, counts: &mut [u32]) {
+        for places in self.runs_around(disc) {
+            let cells = self.x_um[places.clone()].iter().zip(&self.y_um[places.clone()]);
+            for ((&x, &y), class) in cells.zip(&self.classes[places]) {
+                // Without a branch, which would be predicted wrong as often as not.
+                counts[usize::from(class.0)] += u32::from(disc.holds([x, y]));
+            }
+        }
     }
 
-    fn count_of_row(&self, middle: &Entry, radius_um: f64, row: usize) -> u32 {
-        let touched = self.columns_of(&self.chord(middle, radius_um, self.nearest_of_row(middle, row)));
-        let whole = self.whole_columns(middle, radius_um, row, &touched);
-        let counted = self.of_row(row, whole.clone()).len();
-        let at_ends = self.of_row(row, touched.start..whole.start).iter();
-        let at_ends = at_ends.chain(self.of_row(row, whole.end..touched.end));
-        // Without a branch, which would be predicted wrong as often as not.
-        let in_disc = at_ends.map(|entry| u32::from(entry.square_to(middle) <= radius_um * radius_um));
-        counted as u32 + in_disc.sum::<u32>()
+    /// Places of the cells of each row of bins in the square around a disc. For small discs that is quicker than to find out
+    /// which of these bins the disc touches.
+    fn runs_around(&self, disc: &Disc) -> impl Iterator<Item = Range<usize>> {
+        let off = disc.middle[0] - self.low[0];
+        let reach = disc.radius_um + SLACK_UM;
+        let columns =
+            self.bin_along(off - reach, self.columns)..self.bin_along(off + reach, self.columns) + 1;
+        self.rows_within(disc).map(move |row| self.places(row, columns.clone()))
     }
 
-    /// The bins among `touched` that lie in the disc as a whole.
-    fn whole_columns(
-        &self,
-        middle: &Entry,
-        radius_um: f64,
-        row: usize,
-        touched: &Range<usize>,
-    ) -> Range<usize> {
-        let top = self.low[1] + row as f64 * self.bin_um;
-        let farthest = (middle.at[1] - top).abs().max((top + self.bin_um - middle.at[1]).abs());
-        let square = radius_um * radius_um - farthest * farthest;
-        let half = square.max(0.0).sqrt() - SLACK_UM;
-        let off = middle.at[0] - self.low[0];
-        let start = ((off - half) * self.bins_per_um).ceil().max(0.0) as usize;
+    /// Number of cells in a disc. Bins that lie inside as a whole are counted without a look at their cells.
+    pub(super) fn count_within(&self, disc: &Disc) -> u32 {
+        self.rows_within(disc).map(|row| self.count_of_row(disc, row)).sum()
+    }
+
+    fn count_of_row(&self, disc: &Disc, row: usize) -> u32 {
+        let touched = self.touched_columns(disc, row);
+        let whole = self.whole_columns(disc, row, &touched);
+        let (before, after) = (touched.start..whole.start, whole.end..touched.end);
+        self.places(row, whole).len() as u32
+            + self.count_places(disc, self.places(row, before))
+            + self.count_places(disc, self.places(row, after))
+    }
+
+    /// Number of cells in a disc, of some that lie side by side.
+    fn count_places(&self, disc: &Disc, places: Range<usize>) -> u32 {
+        let mut count = 0;
+        for (&x, &y) in self.x_um[places.clone()].iter().zip(&self.y_um[places]) {
+            count += u32::from(disc.holds([x, y]));
+        }
+        count
+    }
+
+    /// Rows of bins that a disc touches.
+    fn rows_within(&self, disc: &Disc) -> Range<usize> {
+        let off = disc.middle[1] - self.low[1];
+        let reach = disc.radius_um + SLACK_UM;
+        self.bin_along(off - reach, self.rows)..self.bin_along(off + reach, self.rows) + 1
+    }
+
+    /// Columns of bins of a row that a disc touches.
+    fn touched_columns(&self, disc: &Disc, row: usize) -> Range<usize> {
+        let above = self.low[1] + row as f64 * self.bin_um - disc.middle[1];
+        let nearest = above.max(-above - self.bin_um).max(0.0);
+        let half = disc.half_chord(nearest) + SLACK_UM;
+        let off = disc.middle[0] - self.low[0];
+        self.bin_along(off - half, self.columns)..self.bin_along(off + half, self.columns) + 1
+    }
+
+    /// Those among `touched` whose bins lie in the disc as a whole.
+    fn whole_columns(&self, disc: &Disc, row: usize, touched: &Range<usize>) -> Range<usize> {
+        let above = self.low[1] + row as f64 * self.bin_um - disc.middle[1];
+        let farthest = (-above).max(above + self.bin_um);
+        let half = disc.half_chord(farthest) - SLACK_UM;
+        let off = disc.middle[0] - self.low[0];
+        // The bin after the one in which the chord begins, and the one before that in which it ends.
+        let start = if off <= half { 0 } else { whole((off - half) * self.bins_per_um) + 1 };
+        let end = whole((off + half) * self.bins_per_um);
         let start = start.clamp(touched.start, touched.end);
-        let end = ((off + half) * self.bins_per_um).max(0.0) as usize;
         start..end.clamp(start, touched.end)
     }
 
-    /// Rows of bins that a disc touches, from the middle one outwards.
-    fn rows_within(&self, middle: &Entry, radius_um: f64) -> impl Iterator<Item = usize> {
-        let off = middle.at[1] - self.low[1];
-        let first = ((off - radius_um - SLACK_UM) * self.bins_per_um).max(0.0) as usize;
-        let last = (((off + radius_um + SLACK_UM) * self.bins_per_um) as usize).min(self.rows - 1);
-        let own = self.place(middle.at[1], 1, self.rows);
-        let (above, below) = (own - first.min(own), last.max(own) - own);
-        (0..=above.max(below)).flat_map(move |step| {
-            let down = (step <= below).then_some(own + step);
-            let up = (step > 0 && step <= above).then(|| own - step);
-            down.into_iter().chain(up)
-        })
-    }
-
-    /// Distance along y from a cell to a row of bins, µm.
-    fn nearest_of_row(&self, middle: &Entry, row: usize) -> f64 {
-        let top = self.low[1] + row as f64 * self.bin_um;
-        (top - middle.at[1]).max(middle.at[1] - top - self.bin_um).max(0.0)
-    }
-
-    /// The part along x of a disc at `off_um` from its middle along y.
-    fn chord(&self, middle: &Entry, radius_um: f64, off_um: f64) -> Range<f64> {
-        let half = (radius_um * radius_um - off_um * off_um).max(0.0).sqrt() + SLACK_UM;
-        middle.at[0] - half..middle.at[0] + half
-    }
-
-    fn columns_of(&self, chord: &Range<f64>) -> Range<usize> {
-        self.place(chord.start, 0, self.columns)..self.place(chord.end, 0, self.columns) + 1
-    }
-
-    /// Cells in the bins of a row.
-    fn of_row(&self, row: usize, columns: Range<usize>) -> &[Entry] {
+    /// Places of the cells in the bins of a row.
+    fn places(&self, row: usize, columns: Range<usize>) -> Range<usize> {
         let starts = &self.starts[row * self.columns..];
-        &self.entries[starts[columns.start] as usize..starts[columns.end] as usize]
+        starts[columns.start] as usize..starts[columns.end] as usize
     }
 
     fn bin(&self, entry: &Entry) -> usize {
-        self.place(entry.at[1], 1, self.rows) * self.columns + self.place(entry.at[0], 0, self.columns)
+        let [x, y] = [0, 1].map(|axis| entry.at[axis] - self.low[axis]);
+        self.bin_along(y, self.rows) * self.columns + self.bin_along(x, self.columns)
     }
 
-    /// The bin along an axis that holds a coordinate; the nearest one for those outside.
-    fn place(&self, um: f64, axis: usize, count: usize) -> usize {
-        (((um - self.low[axis]) * self.bins_per_um).max(0.0) as usize).min(count - 1)
+    /// The bin along an axis, of `count`, that holds what lies `off_um` from the first; the nearest one for those outside.
+    fn bin_along(&self, off_um: f64, count: usize) -> usize {
+        whole(off_um * self.bins_per_um).min(count - 1)
     }
+}
+
+/// The whole part of a number, 0 for those below. By way of signed numbers, which processors turn floats into.
+fn whole(number: f64) -> usize {
+    (number as i64).max(0) as usize
 }
 
 /// Side of the bins over an area of this size with so many cells, µm.

@@ -7,7 +7,7 @@ use spade::{DelaunayTriangulation, HasPosition, Point2, Triangulation};
 
 use super::{
     definitions::LONGEST_SIDE_UM,
-    grid::{Entry, Grid},
+    grid::{Grid, square_between},
 };
 use crate::MergeError;
 
@@ -47,30 +47,29 @@ impl HasPosition for Corner {
 ///
 /// [`MergeError::Centroid`] when a coordinate is out of all bounds.
 pub(super) fn sides(grid: &Grid) -> Result<Vec<Sides>, MergeError> {
-    let cells = grid.entries();
-    let mut sides = vec![Sides::default(); cells.len()];
-    let mesh = DelaunayTriangulation::<Corner>::bulk_load(corners(cells))
-        .map_err(|_| MergeError::Centroid(cells.first().map_or([0.0; 2], |cell| cell.at)))?;
+    let mut sides = vec![Sides::default(); grid.len()];
+    let mesh = DelaunayTriangulation::<Corner>::bulk_load(corners(grid))
+        .map_err(|_| MergeError::Centroid(if grid.len() > 0 { grid.at(0) } else { [0.0; 2] }))?;
     for side in mesh.undirected_edges() {
-        let ends = side.vertices().map(|end| end.data().first as usize);
-        let length_um = cells[ends[0]].square_to(&cells[ends[1]]).sqrt();
+        let ends = side.vertices();
+        let [one, other] = ends.map(|end| end.data().at);
+        let length_um = square_between(one, other).sqrt();
         if length_um <= LONGEST_SIDE_UM {
             for end in ends {
-                sides[end].count += 1;
-                sides[end].sum_um += length_um;
+                let sides = &mut sides[end.data().first as usize];
+                sides.count += 1;
+                sides.sum_um += length_um;
             }
         }
     }
-    for at in 1..cells.len() {
-        if cells[at].at == cells[at - 1].at {
-            sides[at] = sides[at - 1];
-        }
+    for place in (1..grid.len()).filter(|&place| grid.at(place) == grid.at(place - 1)) {
+        sides[place] = sides[place - 1];
     }
     Ok(sides)
 }
 
 /// The places of cells, each once; those of cells at one place lie together.
-fn corners(cells: &[Entry]) -> Vec<Corner> {
-    let firsts = (0..cells.len()).filter(|&at| at == 0 || cells[at].at != cells[at - 1].at);
-    firsts.map(|at| Corner { at: cells[at].at, first: at as u32 }).collect()
+fn corners(grid: &Grid) -> Vec<Corner> {
+    let firsts = (0..grid.len()).filter(|&place| place == 0 || grid.at(place) != grid.at(place - 1));
+    firsts.map(|place| Corner { at: grid.at(place), first: place as u32 }).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataset::{Analysis, CellRow, Dataset, ROI, RegionRow, SlideId, TISSUE, read_regions};
+use dataset::{Analysis, CellMeasure, CellRow, Dataset, ROI, RegionRow, SlideId, TISSUE, read_regions};
 use measures::{
     Ground, HotSpot, Measures,
     file::{HotSpotMeasure, Index, Place},
@@ -10,10 +10,10 @@ use measures::{
     index::{Counts, Over, Selection},
     interval::{Level, poisson},
 };
-use wsi_types::{Level0Box, Level0Point, Mpp};
+use wsi_types::{Level0Box, Level0Point, Mpp, is_same_class};
 
 use super::{
-    definition::{column, selections},
+    definition::selections,
     line::{Graded, Measured},
 };
 use crate::error::ReportError;
@@ -22,7 +22,9 @@ use crate::error::ReportError;
 pub(crate) struct ChosenCells {
     /// Centroids of the cells of each selection.
     points: Vec<(Selection, Vec<Level0Point>)>,
-    /// Columns that are asked for and that no cell so far has a value of.
+    /// Columns that are asked for, by name.
+    measures: BTreeMap<String, CellMeasure>,
+    /// Those that no cell so far has a value of.
     unmeasured: BTreeSet<String>,
     /// Cells so far.
     cells: u64,
@@ -37,13 +39,16 @@ impl ChosenCells {
                 points.push((selection.clone(), Vec::new()));
             }
         }
-        let unmeasured = points.iter().flat_map(|(selection, _)| selection.ranges.keys().cloned()).collect();
-        Self { points, unmeasured, cells: 0 }
+        let names = points.iter().flat_map(|(selection, _)| selection.ranges.keys());
+        let measures: BTreeMap<String, CellMeasure> =
+            names.filter_map(|name| Some((name.clone(), CellMeasure::named(name)?))).collect();
+        let unmeasured = measures.keys().cloned().collect();
+        Self { points, measures, unmeasured, cells: 0 }
     }
 
     /// Columns that it needs of each cell.
     pub(crate) fn columns(&self) -> Vec<String> {
-        let asked = self.points.iter().flat_map(|(selection, _)| selection.ranges.keys().map(String::as_str));
+        let asked = self.measures.keys().map(String::as_str);
         let columns: BTreeSet<&str> = asked.chain(["class_name", "x_px", "y_px"]).collect();
         columns.into_iter().map(str::to_owned).collect()
     }
@@ -51,9 +56,10 @@ impl ChosenCells {
     /// Takes a cell.
     pub(crate) fn add(&mut self, cell: &CellRow) {
         self.cells += 1;
-        self.unmeasured.retain(|name| column(name).and_then(|value| value(cell)).is_none());
+        let measures = &self.measures;
+        self.unmeasured.retain(|name| measures.get(name).is_none_or(|measure| measure.of(cell).is_none()));
         for (selection, points) in &mut self.points {
-            if selection.holds(&cell.class_name, |name| column(name)?(cell)) {
+            if selection.holds(&cell.class_name, |name| measures.get(name)?.of(cell)) {
                 points.push(cell.centroid);
             }
         }
@@ -171,7 +177,7 @@ impl<'a> Slide<'a> {
             return Err(format!("the model has no class {class:?}, its classes are {}", known.join(", ")));
         }
         if let Some(column) = self.chosen.unmeasured_of(selection) {
-            return Err(format!("no cell has a {column}: the run did not measure it"));
+            return Err(unmeasured(column));
         }
         let own = self.chosen.points.iter().find(|(known, _)| known == selection);
         own.map(|(_, points)| points.as_slice()).ok_or_else(|| "its cells were not read".to_owned())
@@ -191,17 +197,20 @@ impl<'a> Slide<'a> {
         if tissue.is_empty() { Err("no tissue was found".to_owned()) } else { Ok(tissue) }
     }
 
-    /// Regions of interest of a class, or those that the model or density gave that name.
+    /// Regions of interest of a class; where nobody drew any, those of the kind of that name.
     fn regions_of(&self, class: &str) -> Result<Vec<&RegionRow>, String> {
-        let own = self.regions.iter().filter(|region| label(region) == class || region.kind == class);
-        let own: Vec<_> = own.collect();
-        if own.is_empty() {
-            let mut known: Vec<_> = self.regions.iter().map(label).collect();
-            known.sort_unstable();
-            known.dedup();
+        let drawn: Vec<_> = self.regions.iter().filter(|region| is_drawn_as(region, class)).collect();
+        if !drawn.is_empty() {
+            return Ok(drawn);
+        }
+        let of_kind: Vec<_> =
+            self.regions.iter().filter(|region| is_same_class(&region.kind, class)).collect();
+        if of_kind.is_empty() {
+            let known: BTreeSet<&str> = self.regions.iter().map(label).collect();
+            let known: Vec<&str> = known.into_iter().collect();
             return Err(format!("there is no region {class:?}, there are {}", known.join(", ")));
         }
-        Ok(own)
+        Ok(of_kind)
     }
 
     /// Returns the ground where cells count, of regions that do not overlap.
@@ -244,11 +253,13 @@ impl<'a> Slide<'a> {
                 let grounds = regions.iter().map(|region| Ground::from_rings(region.rings.clone()));
                 let grounds = grounds.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
                 // As the regions table has it: a cell in two of them counts in both, as their areas do.
-                Ok(vec![counting.line(
+                let line = counting.line(
                     format!("regions {class}"),
                     |point| grounds.iter().filter(|ground| ground.contains(point)).count() as u64,
                     area_mm2,
-                )])
+                );
+                let note = overlapping(&regions).map(|_| OVERLAP.to_owned());
+                Ok(vec![Measured { note, ..line }])
             }
             Place::HotSpot(name) => {
                 let fields = spots.get(name.as_str()).filter(|fields| !fields.is_empty());
@@ -262,6 +273,17 @@ impl<'a> Slide<'a> {
         }
     }
 }
+
+/// Says that no cell has a value of a column, and what a run needs to measure it.
+fn unmeasured(column: &str) -> String {
+    match CellMeasure::named(column).and_then(|measure| measure.needs()) {
+        Some(needs) => format!("no cell has a value of {column}: measured with {needs}"),
+        None => format!("no cell has a value of {column}"),
+    }
+}
+
+/// The note on a sum over regions that overlap.
+const OVERLAP: &str = "its regions overlap: cells and area there count more than once";
 
 /// An index and the cells it is about.
 struct Counting<'a> {
@@ -289,6 +311,12 @@ impl Counting<'_> {
 /// How often cells count, all together.
 fn sum(cells: &[Level0Point], times: impl Fn(Level0Point) -> u64) -> u64 {
     cells.iter().map(|&point| times(point)).sum()
+}
+
+/// `true` for a region of interest of that class.
+fn is_drawn_as(region: &RegionRow, class: &str) -> bool {
+    let own = region.class_name.as_deref().filter(|_| region.kind == ROI);
+    own.is_some_and(|own| is_same_class(own, class))
 }
 
 /// The class of a region of interest, the kind of others.
@@ -365,6 +393,7 @@ fn spot_line(spot: &HotSpotMeasure, field: &HotSpot, rank: usize) -> Measured {
         field: Some(*field),
         grades: Vec::new(),
         problem: (!exists).then(|| "its field has no area on the tissue".to_owned()),
+        note: None,
     }
 }
 
@@ -383,6 +412,7 @@ fn index_line(index: &Index, place: String, counts: Counts) -> Measured {
         field: None,
         grades: Vec::new(),
         problem: found.value.is_none().then(|| "there is nothing to divide by".to_owned()),
+        note: None,
     }
 }
 
@@ -442,8 +472,9 @@ mod tests {
             regions,
             chosen: ChosenCells {
                 points: chosen.collect(),
-                unmeasured: BTreeSet::from(["dab_od".to_owned()]),
+                unmeasured: BTreeSet::from(["dab_od".to_owned(), "nn1_um".to_owned()]),
                 cells: 1,
+                ..ChosenCells::new(Some(&wanted))
             },
         };
         slide.measured(&wanted)
@@ -522,7 +553,13 @@ bands = [{ grade = "low", below = 1 }, { grade = "high", from = 1 }]
         assert_eq!(said, "there is no region \"Stroma\", there are Tumor, tissue");
         let positive = "of = { class = [\"mitosis\"], where = { dab_od = { min = 0.2 } } }\nper-mm2 = 2";
         let said = problem("of = { class = [\"mitosis\"] }\nper-mm2 = 2", positive, Vec::new());
-        assert_eq!(said, "no cell has a dab_od: the run did not measure it");
+        assert_eq!(said, "no cell has a value of dab_od: measured with --stains h-dab");
+        let said = problem(
+            "of = { class = [\"mitosis\"] }\nper-mm2 = 2",
+            &positive.replace("dab_od", "nn1_um"),
+            Vec::new(),
+        );
+        assert_eq!(said, "no cell has a value of nn1_um: measured with --features neighbours");
         let overlap = vec![square(ROI, Some("Tumor"), 500.0, 800.0)];
         let said = problem("most = 2", "most = 2\nwithin = \"Tumor\"", overlap);
         assert!(said.contains("overlap, and area would count twice"), "{said}");
@@ -534,5 +571,20 @@ bands = [{ grade = "low", below = 1 }, { grade = "high", from = 1 }]
         assert!(said.contains("overlap, and area would count twice"), "{said}");
         let beside = vec![square(ROI, Some("Tumor"), 1000.0, 1000.0)];
         assert_eq!(problem("most = 2", "most = 1\nwithin = \"Tumor\"", beside), "", "they may touch");
+    }
+
+    #[test]
+    fn classes_of_regions_match_in_any_case_and_what_people_drew_comes_first() {
+        let in_tumour = |class: &str, more: Vec<RegionRow>| {
+            let text = WANTED.replace("regions = \"Tumor\"", &format!("regions = {class:?}"));
+            let line = lines(&text, more).remove(3);
+            (line.cells, line.value, line.note)
+        };
+        assert_eq!(in_tumour("tumor", Vec::new()), (Some(2), Some(2.0), None));
+        assert_eq!(in_tumour("TUMOR", vec![square("tumor", None, 0.0, 200.0)]).0, Some(2), "not the model's");
+        assert_eq!(in_tumour("Nest", vec![square("nest", None, 0.0, 120.0)]).0, Some(1), "the model's");
+        let (cells, value, note) = in_tumour("Tumor", vec![square(ROI, Some("tumor"), 120.0, 110.0)]);
+        assert_eq!((cells, note.as_deref()), (Some(3), Some(OVERLAP)), "in both of its spellings");
+        assert!((value.unwrap() - 3.0 / 1.0121).abs() < 1e-9, "{value:?}");
     }
 }

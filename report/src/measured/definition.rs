@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-use dataset::{CellRow, Dataset};
+use dataset::{CellMeasure, Dataset};
 use measures::{
     Measures,
     index::{Over, Selection},
@@ -16,33 +16,6 @@ use crate::error::ReportError;
 pub struct Definition {
     text: String,
     measures: Measures,
-}
-
-/// The value of a column of the cells table; `None` where a cell has none.
-pub(super) type ColumnValue = fn(&CellRow) -> Option<f64>;
-
-/// Columns that a definition can ask of.
-const COLUMNS: [(&str, ColumnValue); 15] = [
-    ("score", |cell| Some(cell.score.into())),
-    ("area_um2", |cell| Some(cell.area_um2.into())),
-    ("perimeter_um", |cell| cell.perimeter_um.map(f64::from)),
-    ("circularity", |cell| cell.circularity.map(f64::from)),
-    ("solidity", |cell| cell.solidity.map(f64::from)),
-    ("eccentricity", |cell| cell.eccentricity.map(f64::from)),
-    ("max_diam_um", |cell| cell.max_diam_um.map(f64::from)),
-    ("min_diam_um", |cell| cell.min_diam_um.map(f64::from)),
-    ("hematoxylin_od", |cell| cell.hematoxylin_od.map(f64::from)),
-    ("eosin_od", |cell| cell.eosin_od.map(f64::from)),
-    ("dab_od", |cell| cell.dab_od.map(f64::from)),
-    ("dab_ring_od", |cell| cell.dab_ring_od.map(f64::from)),
-    ("width_um", |cell| Some(cell.width_um.into())),
-    ("height_um", |cell| Some(cell.height_um.into())),
-    ("distance_um", |cell| cell.distance_um.map(f64::from)),
-];
-
-/// The column of that name.
-pub(super) fn column(name: &str) -> Option<ColumnValue> {
-    COLUMNS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }
 
 impl Definition {
@@ -97,7 +70,7 @@ impl Definition {
             return Err(ReportError::measures("it has no [[hot-spot]] and no [[index]]", path));
         }
         if let Some(name) = unknown_column(&measures) {
-            let known: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
+            let known: Vec<_> = CellMeasure::all().iter().map(CellMeasure::name).collect();
             let problem = format!("where asks of {name:?}, expected one of {}", known.join(", "));
             return Err(ReportError::measures(problem, path));
         }
@@ -117,7 +90,7 @@ impl Definition {
 /// The first column that is asked of and not known.
 fn unknown_column(measures: &Measures) -> Option<&str> {
     let asked = selections(measures).flat_map(|selection| selection.ranges.keys());
-    asked.map(String::as_str).find(|name| column(name).is_none())
+    asked.map(String::as_str).find(|name| CellMeasure::named(name).is_none())
 }
 
 /// All selections of cells.
@@ -154,24 +127,27 @@ mod tests {
         assert!(missing.contains("neuroendocrine-who-2019") && missing.ends_with(": none.toml"), "{missing}");
     }
 
+    const MANUAL: &str = include_str!("../../../docs/measures.md");
+
     #[test]
-    fn the_example_of_the_manual_can_be_used() {
-        let manual = include_str!("../../../docs/measures.md");
-        let example = manual.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let measures = Definition::new(example.to_owned(), Path::new("docs/measures.md")).unwrap().measures;
-        let area_mm2 = measures.hot_spots[1].field.area_mm2();
-        assert!((area_mm2 - 2.38).abs() < 0.005, "{area_mm2}");
-        assert_eq!((measures.indices.len(), measures.schemes.len()), (3, 1));
-        let columns = COLUMNS.map(|(name, _)| format!("`{name}`")).join(", ");
-        assert!(manual.replace('\n', " ").contains(&columns), "the manual lists all columns: {columns}");
+    fn the_manual_names_every_column() {
+        let (_, list) = MANUAL.split_once("Columns for `where`").unwrap();
+        let (list, _) = list.split_once("\n## ").unwrap();
+        for measure in CellMeasure::all() {
+            assert!(list.contains(&format!("`{}`", measure.name())), "{}", measure.name());
+        }
     }
 
     #[test]
-    fn the_example_for_immunohistochemistry_can_be_used() {
-        let manual = include_str!("../../../docs/measures.md");
-        let example = manual.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
-        let measures = Definition::new(example.to_owned(), Path::new("docs/measures.md")).unwrap().measures;
-        let names: Vec<_> = measures.indices.iter().map(|index| index.name.as_str()).collect();
+    fn the_examples_of_the_manual_can_be_used() {
+        let examples = MANUAL.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let read = examples.map(|example| Definition::new(example.to_owned(), Path::new("docs/measures.md")));
+        let measures: Vec<Measures> = read.map(|definition| definition.unwrap().measures).collect();
+        let [counts, columns, stains] = measures.as_slice() else { panic!("{measures:?}") };
+        let area_mm2 = counts.hot_spots[1].field.area_mm2();
+        assert!((area_mm2 - 2.38).abs() < 0.005, "{area_mm2}");
+        assert_eq!((counts.indices.len(), counts.schemes.len(), columns.indices.len()), (3, 1, 1));
+        let names: Vec<_> = stains.indices.iter().map(|index| index.name.as_str()).collect();
         assert_eq!(names, ["Ki-67", "ER 0", "ER 1+", "ER 2+", "ER 3+", "ER"]);
     }
 

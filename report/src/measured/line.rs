@@ -27,6 +27,8 @@ pub(crate) struct Measured {
     pub(crate) grades: Vec<Graded>,
     /// Why there is no value.
     pub(crate) problem: Option<String>,
+    /// What to know before the value is used.
+    pub(crate) note: Option<String>,
 }
 
 /// The band of an index in a scheme.
@@ -56,6 +58,7 @@ impl Measured {
             field: None,
             grades: Vec::new(),
             problem: Some(problem),
+            note: None,
         }
     }
 }

@@ -4,11 +4,14 @@
 mod count;
 mod definition;
 mod line;
+mod remark;
 mod slides;
 mod table;
 
 pub(crate) use count::{ChosenCells, measured};
 pub use definition::Definition;
 pub(crate) use line::{Graded, Measured};
-pub(crate) use slides::MeasuredSlides;
+pub use remark::MeasureRemark;
+pub(crate) use remark::remarks;
+pub(crate) use slides::{MeasuredSlide, MeasuredSlides};
 pub(crate) use table::{MeasureLine, read_measures, remove_measures, write_measures};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dataset::{Analysis, Dataset, Outcome, SlideId, for_each_cell};
+use dataset::{Analysis, Dataset, Outcome, RunAccount, SlideId, for_each_cell};
 use measures::Measures;
 use rayon::prelude::*;
 
@@ -13,8 +13,25 @@ use super::{
 };
 use crate::error::ReportError;
 
+/// The measures of one slide, and how far they are to be trusted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MeasuredSlide {
+    /// Outcome of the slide.
+    pub(crate) outcome: Outcome,
+    /// Why its results are to be doubted.
+    pub(crate) doubts: Option<String>,
+    /// In the order of their definition.
+    pub(crate) lines: Vec<Measured>,
+}
+
+impl MeasuredSlide {
+    pub(crate) fn new(account: &RunAccount, lines: Vec<Measured>) -> Self {
+        Self { outcome: account.outcome, doubts: account.told_doubts(), lines }
+    }
+}
+
 /// The measures of each slide that has results.
-pub(crate) type MeasuredSlides = BTreeMap<SlideId, Vec<Measured>>;
+pub(crate) type MeasuredSlides = BTreeMap<SlideId, MeasuredSlide>;
 
 /// The measures of all slides, by the definition that lies in the dataset; `None` where there is none.
 ///
@@ -28,7 +45,7 @@ pub(crate) fn measured_slides(dataset: &Dataset) -> Result<Option<MeasuredSlides
     let measured = analysed.filter_map(|account| {
         let lines =
             measured_slide(dataset, &account.slide, account.analysis.as_ref()?, definition.measures());
-        Some((account.slide, lines))
+        Some((account.slide.clone(), MeasuredSlide::new(&account, lines)))
     });
     Ok(Some(measured.collect()))
 }

@@ -24,13 +24,14 @@ use polars::prelude::{Column, CsvWriter, DataFrame, PolarsError, SerWriter as _}
 use super::{
     definition::Definition,
     line::{Graded, Measured},
-    slides::{MeasuredSlides, measured_slides},
+    slides::{MeasuredSlide, MeasuredSlides, measured_slides},
 };
 use crate::error::ReportError;
 
 /// One line of the tables.
 struct Line<'a> {
-    slide: &'a str,
+    id: &'a str,
+    slide: &'a MeasuredSlide,
     of: &'a Measured,
     graded: Option<&'a Graded>,
 }
@@ -71,12 +72,12 @@ fn write_one(
 }
 
 /// Ids in words, each with its measures.
-fn names(measured: &MeasuredSlides) -> Vec<(String, &[Measured])> {
-    measured.iter().map(|(id, lines)| (id.to_string(), lines.as_slice())).collect()
+fn names(measured: &MeasuredSlides) -> Vec<(String, &MeasuredSlide)> {
+    measured.iter().map(|(id, slide)| (id.to_string(), slide)).collect()
 }
 
-fn lines<'a>(slides: &'a [(String, &'a [Measured])]) -> Vec<Line<'a>> {
-    slides.iter().flat_map(|(id, measured)| lines_of(id, measured)).collect()
+fn lines<'a>(slides: &'a [(String, &'a MeasuredSlide)]) -> Vec<Line<'a>> {
+    slides.iter().flat_map(|(id, slide)| lines_of(id, slide)).collect()
 }
 
 /// Removes the tables of measures that nobody asks for any more.
@@ -193,10 +194,10 @@ fn another_type(column: &str) -> ParquetError {
 }
 
 /// A line for each scheme of grades, or one without.
-fn lines_of<'a>(slide: &'a str, measured: &'a [Measured]) -> impl Iterator<Item = Line<'a>> {
-    measured.iter().flat_map(move |of| {
+fn lines_of<'a>(id: &'a str, slide: &'a MeasuredSlide) -> impl Iterator<Item = Line<'a>> {
+    slide.lines.iter().flat_map(move |of| {
         let bare = of.grades.is_empty().then_some(None);
-        bare.into_iter().chain(of.grades.iter().map(Some)).map(move |graded| Line { slide, of, graded })
+        bare.into_iter().chain(of.grades.iter().map(Some)).map(move |graded| Line { id, slide, of, graded })
     })
 }
 
@@ -221,7 +222,7 @@ const NUMBERS: [(&str, Number); 8] = [
     ("reach_px", |line| line.of.field.map(|field| field.reach_px)),
     ("field_share", |line| line.of.field.map(|field| field.share)),
 ];
-const TEXTS_AFTER: [(&str, Text); 7] = [
+const TEXTS_AFTER: [(&str, Text); 10] = [
     ("shape", |line| line.of.field.map(|field| shape(field.shape))),
     ("scheme", |line| line.graded.map(|graded| graded.scheme.as_str())),
     ("grade", |line| line.graded.and_then(|graded| graded.grade.as_deref())),
@@ -229,6 +230,9 @@ const TEXTS_AFTER: [(&str, Text); 7] = [
     ("grade_high", |line| line.graded.and_then(|graded| Some(graded.interval.as_ref()?.1.as_str()))),
     ("source", |line| line.graded.map(|graded| graded.source.as_str())),
     ("problem", |line| line.of.problem.as_deref()),
+    ("note", |line| line.of.note.as_deref()),
+    ("outcome", |line| Some(line.slide.outcome.key())),
+    ("doubts", |line| line.slide.doubts.as_deref()),
 ];
 const COUNTS: [(&str, Count); 2] = [("cells", |line| line.of.cells), ("others", |line| line.of.others)];
 
@@ -240,7 +244,7 @@ fn shape(shape: FieldShape) -> &'static str {
 }
 
 fn csv(lines: &[Line<'_>]) -> Result<Vec<u8>, PolarsError> {
-    let slides: Vec<_> = lines.iter().map(|line| for_spreadsheet(line.slide)).collect();
+    let slides: Vec<_> = lines.iter().map(|line| for_spreadsheet(line.id)).collect();
     let mut columns = vec![Column::new("slide_id".into(), slides)];
     columns.extend(TEXTS_BEFORE.map(|(name, of)| csv_text(name, of, lines)));
     columns
@@ -260,7 +264,7 @@ fn csv_text(name: &str, of: Text, lines: &[Line<'_>]) -> Column {
 
 /// Its metadata hold the definition, so that the table says what it was made with.
 fn parquet(lines: &[Line<'_>], definition: &str) -> Result<Vec<u8>, ParquetError> {
-    let slides: DictionaryArray<UInt32Type> = lines.iter().map(|line| Some(line.slide)).collect();
+    let slides: DictionaryArray<UInt32Type> = lines.iter().map(|line| Some(line.id)).collect();
     let mut columns: Vec<(&str, ArrayRef, bool)> = vec![("slide_id", Arc::new(slides), false)];
     columns.extend(TEXTS_BEFORE.map(|(name, of)| (name, texts(of, lines), true)));
     columns.extend(COUNTS.map(|(name, of)| {
@@ -292,6 +296,8 @@ fn texts(of: Text, lines: &[Line<'_>]) -> ArrayRef {
 
 #[cfg(test)]
 mod tests {
+    use dataset::Outcome;
+
     use super::*;
 
     fn graded(scheme: &str) -> Graded {
@@ -312,10 +318,12 @@ mod tests {
             interval: Some((0.25, f64::INFINITY)),
             grades: vec![graded("one"), graded("two")],
             problem: None,
+            note: Some("they overlap".into()),
             ..Measured::problem("Ki-67", "share".into(), "slide".into(), String::new())
         };
         let none = Measured::problem("mitoses", "per mm²".into(), "slide".into(), "no class".into());
-        let measured = [share, none];
+        let doubts = Some("its scale".to_owned());
+        let measured = MeasuredSlide { outcome: Outcome::Partial, doubts, lines: vec![share, none] };
         let lines: Vec<_> = lines_of("s1", &measured).collect();
         let text = String::from_utf8(csv(&lines).unwrap()).unwrap();
         let rows: Vec<&str> = text.lines().collect();
@@ -325,7 +333,8 @@ mod tests {
             "{text}"
         );
         assert!(rows[2].starts_with("s1,Ki-67,slide,share,30,100,0.300000,0.250000,,"), "{text}");
-        assert!(rows[2].contains(",two,G2,G1,G2,a book,") && rows[3].ends_with(",no class"), "{text}");
+        assert!(rows[2].contains(",two,G2,G1,G2,a book,,they overlap,partial,its scale"), "{text}");
+        assert!(rows[3].ends_with(",no class,,partial,its scale"), "{text}");
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset::at(folder.path());
         assert_eq!(read_measures(&dataset).unwrap(), []);

@@ -23,7 +23,7 @@ const LINES_OF_A_GRADE: usize = 3;
 
 /// Lines of text that a measure takes in the table, at least.
 pub(super) fn lines_of_text(line: &Measured) -> usize {
-    1.max(LINES_OF_A_GRADE * line.grades.len())
+    1.max(LINES_OF_A_GRADE * line.grades.len()) + usize::from(line.note.is_some())
 }
 
 /// The same with the first `count` of them alone, and the number of those left out.
@@ -79,7 +79,10 @@ fn row(line: &Measured, number: Option<usize>) -> Markup {
     html! {
         tr {
             th scope="row" { (line.name) }
-            td { (line.place) @if let Some(number) = number { " " span.spot-key { (number) } } }
+            td {
+                (line.place) @if let Some(number) = number { " " span.spot-key { (number) } }
+                @if let Some(note) = &line.note { div.note { (note) } }
+            }
             @match &line.problem {
                 Some(problem) => { td colspan="4" { span.problem { "not known: " (problem) } } }
                 None => {
@@ -194,6 +197,7 @@ mod tests {
             field: None,
             grades: Vec::new(),
             problem: None,
+            note: None,
         }
     }
 
@@ -205,7 +209,8 @@ mod tests {
             interval: Some(("G1".into(), "G2".into())),
             source: "a <book>".into(),
         };
-        let share = Measured { others: Some(240), grades: vec![grade], ..line("Ki-67", "share") };
+        let note = Some("its regions overlap".into());
+        let share = Measured { others: Some(240), grades: vec![grade], note, ..line("Ki-67", "share") };
         let failed = Measured { problem: Some("there is no region".into()), ..line("mitoses", "per mm²") };
         let html = table(&[share, failed]).into_string();
         for expected in [
@@ -216,6 +221,7 @@ mod tests {
             "(G1 to G2)",
             "a &lt;book&gt;",
             "not known: there is no",
+            "its regions overlap",
         ] {
             assert!(html.contains(expected), "{expected}: {html}");
         }
