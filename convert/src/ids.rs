@@ -26,6 +26,12 @@ pub fn uuid(parts: &[&[u8]]) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
+/// The key of a cell in formats that have keys: 32 hex digits, those of its UUID in QuPath.
+#[must_use]
+pub fn cell_key(slide_id: &str, cell_id: u64) -> String {
+    hex(&uuid_bytes(&[slide_id.as_bytes(), b"cell", &cell_id.to_le_bytes()]))
+}
+
 /// A DICOM UID under `2.25`, which holds any UUID as a number (PS3.5 B.2).
 #[must_use]
 pub fn uid(parts: &[&[u8]]) -> String {

@@ -6,6 +6,7 @@ mod dicom;
 pub mod error;
 pub mod ids;
 pub mod into;
+pub mod measure;
 pub mod out;
 mod picture;
 pub mod ring;

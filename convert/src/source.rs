@@ -14,50 +14,8 @@ use wsi_types::{ClassId, Level0Box, Mpp};
 use crate::{
     choice::Choice,
     error::{ConvertError, Result, malformed},
+    measure::{self, Measure},
 };
-
-/// A measure of a cell: its column in our table, and what QuPath calls it.
-#[derive(Debug, Clone, Copy)]
-pub struct Measure {
-    /// The column.
-    pub column: &'static str,
-    /// The measurement's name in QuPath.
-    pub qupath: &'static str,
-    /// Its value, where it was measured.
-    of: fn(&CellRow) -> Option<f32>,
-}
-
-impl Measure {
-    const fn new(column: &'static str, qupath: &'static str, of: fn(&CellRow) -> Option<f32>) -> Self {
-        Self { column, qupath, of }
-    }
-}
-
-/// Measures of a cell that are handed on beside its class and place, in this order.
-pub const MEASURES: [Measure; 12] = [
-    Measure::new("score", "Detection probability", |cell| Some(cell.score)),
-    Measure::new("area_um2", "Area µm^2", |cell| Some(cell.area_um2)),
-    Measure::new("perimeter_um", "Length µm", |cell| cell.perimeter_um),
-    Measure::new("circularity", "Circularity", |cell| cell.circularity),
-    Measure::new("solidity", "Solidity", |cell| cell.solidity),
-    Measure::new("eccentricity", "Eccentricity", |cell| cell.eccentricity),
-    Measure::new("max_diam_um", "Max diameter µm", |cell| cell.max_diam_um),
-    Measure::new("min_diam_um", "Min diameter µm", |cell| cell.min_diam_um),
-    Measure::new("hematoxylin_od", "Hematoxylin OD mean", |cell| cell.hematoxylin_od),
-    Measure::new("eosin_od", "Eosin OD mean", |cell| cell.eosin_od),
-    Measure::new("dab_od", "DAB OD mean", |cell| cell.dab_od),
-    Measure::new("dab_ring_od", "DAB ring OD mean", |cell| cell.dab_ring_od),
-];
-
-/// Values of all measures of a cell, `None` where one was not measured.
-pub(crate) fn measures(cell: &CellRow) -> [Option<f32>; MEASURES.len()] {
-    MEASURES.map(|measure| (measure.of)(cell).filter(|value| value.is_finite()))
-}
-
-/// The measures that a cell has.
-pub(crate) fn known_measures(cell: &CellRow) -> impl Iterator<Item = (Measure, f32)> {
-    MEASURES.into_iter().zip(measures(cell)).filter_map(|(measure, value)| Some((measure, value?)))
-}
 
 /// Facts of a slide that an export needs beside its cells.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,9 +97,10 @@ pub struct CellTable {
     path: PathBuf,
     header: TableHeader,
     origin: Origin,
+    measures: Vec<Measure>,
 }
 
-/// Columns that exports need beside [`MEASURES`].
+/// Columns that exports need beside those of measures.
 const COLUMNS: [&str; 6] = ["cell_id", "class_id", "x_px", "y_px", "bbox", "geometry"];
 
 impl CellTable {
@@ -157,13 +116,20 @@ impl CellTable {
         let origin = serde_json::from_value(noted).map_err(|error| {
             malformed("the cell table", format!("what it says of itself makes no sense: {error}"), path)
         })?;
-        Ok(Self { path: path.to_owned(), header, origin })
+        let measures = measure::measures_of(&header);
+        Ok(Self { path: path.to_owned(), header, origin, measures })
     }
 
     /// Facts that every table of ours holds.
     #[must_use]
     pub fn header(&self) -> &TableHeader {
         &self.header
+    }
+
+    /// The measures that its cells are handed on with, in this order.
+    #[must_use]
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
     }
 
     /// Origin of its cells.
@@ -174,8 +140,7 @@ impl CellTable {
 
     /// Batches of at most `rows` cells, without row groups that `choice` has nothing of.
     pub(crate) fn batches(&self, choice: &Choice, rows: usize) -> Result<Batches<'_>> {
-        let measures = MEASURES.iter().map(|measure| measure.column);
-        let columns: Vec<&str> = COLUMNS.into_iter().chain(["region_id"]).chain(measures).collect();
+        let columns: Vec<&str> = COLUMNS.into_iter().chain(["region_id"]).chain(measure::columns()).collect();
         let settings = ReadSettings {
             columns: Some(&columns),
             within: choice.within.as_ref().map(|area| area.bounds()),

@@ -34,10 +34,17 @@ pub struct TableHeader {
     pub row_group_bounds: Vec<Level0Box>,
     /// All facts noted of its making, these included.
     pub provenance: Provenance,
+    columns: Vec<String>,
 }
 
 impl TableHeader {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// `true` if the table has a column: some are there only where they were asked for.
+    #[must_use]
+    pub fn has_column(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column == name)
+    }
+
+    fn parse(text: &str, columns: Vec<String>) -> Result<Self, String> {
         let provenance: Provenance =
             serde_json::from_str(text).map_err(|error| format!("has bad metadata: {error}"))?;
         let names: Vec<String> = serde_json::from_value(fact(&provenance, "class_names")?.clone())
@@ -52,6 +59,7 @@ impl TableHeader {
             rows: fact(&provenance, "rows")?.as_u64().ok_or_else(|| wrong("rows"))?,
             row_group_bounds: bounds.into_iter().map(box_from).collect(),
             provenance,
+            columns,
         })
     }
 }
@@ -188,7 +196,8 @@ fn header_of(builder: &ParquetRecordBatchReaderBuilder<File>) -> Result<TableHea
     let metadata = builder.metadata().file_metadata();
     let entries = metadata.key_value_metadata().into_iter().flatten();
     let ours = entries.filter(|entry| entry.key == "slidemill").find_map(|entry| entry.value.as_deref());
-    let header = TableHeader::parse(ours.ok_or("was not written by slidemill")?)?;
+    let columns = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let header = TableHeader::parse(ours.ok_or("was not written by slidemill")?, columns)?;
     if u64::try_from(metadata.num_rows()) != Ok(header.rows) {
         return Err(format!(
             "has {}, expected {}",

@@ -199,11 +199,26 @@ def dicom_ann(path):
         names += [group.label] * len(graphics)
         shapes += [shapely.geometry.Polygon(numpy.asarray(points)) for points in graphics]
         concepts, values, units = group.get_measurements()
-        assert [concept.meaning for concept in concepts] == ["Area", "Score of the model, 0 to 1"], concepts
-        assert values.shape == (len(graphics), 2) and numpy.isfinite(values).all()
+        assert [concept.meaning for concept in concepts][:2] == ["Score of the model, 0 to 1", "Area"], concepts
+        assert [unit.value for unit in units][:2] == ["1", "um2"], units
+        assert values.shape == (len(graphics), len(concepts)) and numpy.isfinite(values[:, :2]).all()
         scores += len(values)
     assert scores == len(names)
     return summary(names, shapes)
+
+
+def dicom_ann_measures(path):
+    """Of each measure, how many cells have it and its mean over them."""
+    import highdicom
+    import numpy
+
+    found = {}
+    for group in highdicom.ann.annread(path).get_annotation_groups():
+        concepts, values, _ = group.get_measurements()
+        for concept, column in zip(concepts, values.T):
+            found.setdefault(concept.meaning, []).append(column[numpy.isfinite(column)])
+    columns = {name: numpy.concatenate(parts).astype(float) for name, parts in found.items()}
+    return {name: [len(column), column.mean()] for name, column in columns.items()}
 
 
 def dicom_sr(path):
@@ -269,7 +284,7 @@ if __name__ == "__main__":
         "qupath": qupath, "geojson": geojson, "geojson.gz": qupath, "coco": coco, "geoarrow": geoarrow,
         "label-studio": label_studio, "cvat": cvat,
         "annotation-store": annotation_store, "dicom-ann": dicom_ann, "dicom-sr": dicom_sr, "dicom-seg": dicom_seg,
-        "spatialdata": spatialdata,
+        "dicom-ann-measures": dicom_ann_measures, "spatialdata": spatialdata,
     }
     result = readers[sys.argv[1]](sys.argv[2])
     # What libraries print on the way goes before it.

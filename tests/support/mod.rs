@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "../../viewer/tests/browser/browser.rs"]
+mod browser;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -224,18 +227,7 @@ pub(crate) fn read_png(path: &Path) -> (Vec<[u8; 3]>, u32, u32) {
     (bytes.as_chunks::<3>().0.to_vec(), info.width, info.height)
 }
 
-/// Returns the place of Chromium, node and the packages that `cargo xtask test` fetches.
+/// Returns the place of Chromium, if it, node and the packages that `cargo xtask test` fetches are there.
 pub(crate) fn browser() -> Option<PathBuf> {
-    let look = Path::new(env!("CARGO_MANIFEST_DIR")).join("viewer/tests/browser");
-    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-    let named = std::env::var_os("SLIDEMILL_TEST_BROWSER").map(PathBuf::from);
-    let browser = named.into_iter().chain(known.map(PathBuf::from)).find(|path| path.exists());
-    let node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
-    match browser {
-        Some(browser) if node && look.join("node_modules/playwright-core").exists() => Some(browser),
-        _ => {
-            eprintln!("SKIPPED: no Chromium, node or playwright-core; `cargo xtask test` fetches the latter");
-            None
-        }
-    }
+    browser::browser(&Path::new(env!("CARGO_MANIFEST_DIR")).join("viewer/tests/browser"))
 }

@@ -257,6 +257,7 @@ async function draw(piece) {
   const context = canvas.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, PIECE, PIECE);
+  drawUnseen(context, box, downsample);
   drawRegions(context, box, downsample);
   drawWindows(context, box, downsample);
   const parts = tiles.map((tile, i) => ({ tile, points: points[i], entry: header[band][indices[i]] }));
@@ -423,12 +424,31 @@ function drawRegions(context, box, downsample) {
   context.setTransform(1, 0, 0, 1, 0, 0);
 }
 
+/**
+ * A veil over all of the slide that no window with a result saw: that there are no cells says nothing. It is drawn before all
+ * else, as windows are holes in it.
+ */
+function drawUnseen(context, box, downsample) {
+  if (!style.unseen || windows.boxes.length === 0) return;
+  context.fillStyle = "rgb(70 78 92 / 0.45)";
+  context.fillRect(...onPiece([0, 0, ...header.size], box, downsample));
+  windows.boxes.forEach((bounds, index) => {
+    if (!windows.failed.has(index)) context.clearRect(...onPiece(bounds, box, downsample));
+  });
+}
+
+/** Left, top, width and height of a box of level 0, in px of a piece. */
+function onPiece([x0, y0, x1, y1], box, downsample) {
+  return [x0 - box.x0, y0 - box.y0, x1 - x0, y1 - y0].map((value) => value / downsample);
+}
+
 function drawWindows(context, box, downsample) {
   if (!style.windows && !style.failed) return;
-  windows.boxes.forEach(([x0, y0, x1, y1], index) => {
+  windows.boxes.forEach((bounds, index) => {
+    const [x0, y0, x1, y1] = bounds;
     const failed = windows.failed.has(index);
     if (!(style.windows || (style.failed && failed)) || !meets({ x0, y0, x1, y1 }, grown(box, 4 * downsample))) return;
-    const at = [x0 - box.x0, y0 - box.y0, x1 - x0, y1 - y0].map((value) => value / downsample);
+    const at = onPiece(bounds, box, downsample);
     if (failed && style.failed) {
       context.fillStyle = "rgb(179 38 30 / 0.3)";
       context.fillRect(...at);

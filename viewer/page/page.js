@@ -11,7 +11,7 @@ const TISSUE = "tissue";
 
 const $ = (id) => document.getElementById(id);
 const here = { view: null, header: null, regions: [], windows: null, viewer: null };
-const shown = { classes: [], step: 0, cells: true, fill: true, windows: false, failed: true, regions: {}, version: 0 };
+const shown = { classes: [], step: 0, cells: true, fill: true, windows: false, unseen: false, failed: true, regions: {}, version: 0 };
 
 // ---- where data comes from ----
 
@@ -126,6 +126,7 @@ function styleOf() {
     line: 1.4 * window.devicePixelRatio,
     regions: regionLooks(),
     windows: shown.windows,
+    unseen: shown.unseen,
     failed: shown.failed,
   };
 }
@@ -502,12 +503,16 @@ function fillLayers() {
 function windowLayers() {
   const { planned = 0, failed = 0 } = here.view.facts.windows ?? {};
   if (exported || planned === 0) return [];
-  const all = check(`Windows (${grouped(planned)}), their seams`, "#6b7fb0", "line", shown.windows, async (on) => {
-    if (on) await loadWindows();
-    setLayer("windows", on);
-  });
+  const all = check(`Windows (${grouped(planned)}), their seams`, "#6b7fb0", "line", shown.windows, (on) => setWindowLayer("windows", on));
+  // Of a slide at work, windows to come are not told from those that have ended.
+  const unseen = here.view.facts.preliminary ? [] : [check("Veil what was not analysed", "#464e5c", "", shown.unseen, (on) => setWindowLayer("unseen", on))];
   const lost = check(`Failed windows (${grouped(failed)})`, "#b3261e", "line", shown.failed, (on) => setLayer("failed", on));
-  return failed > 0 ? [all, lost] : [all];
+  return failed > 0 ? [all, ...unseen, lost] : [all, ...unseen];
+}
+
+async function setWindowLayer(name, on) {
+  if (on) await loadWindows();
+  setLayer(name, on);
 }
 
 /** Where the plan's windows lie; the plan is made again for it, once. */
@@ -572,7 +577,7 @@ async function pickAt(point) {
   const cell = await ask({ kind: "pick", x, y, near: 8 * view.downsample });
   highlighted = cell;
   redraw();
-  if (!cell || exported) return showFacts(cell ? exportedFacts(cell) : []);
+  if (!cell || exported) return showFacts(cell ? [["", exportedFacts(cell)]] : []);
   try {
     const row = await json(rowPath("cell", cell));
     showFacts(rowFacts(row));
@@ -597,23 +602,28 @@ async function tellLineage(cell, row) {
   const raw = await json(rowPath("raw", cell));
   if (highlighted !== cell) return;
   cell.raw = raw;
-  showFacts([...rowFacts(row), ...raw.map(rawFact)]);
+  showFacts([...rowFacts(row), ["Before merging", raw.map(rawFact)]]);
   redraw();
 }
 
 function rawFact({ window, class: id, score }) {
-  const name = here.header.classes[id]?.name ?? `class_${id}`;
-  return [`window ${window}`, `${name}, score ${digits(score, 3)}`];
+  return [`window ${window}`, `${className(id)}, score ${digits(score, 3)}`];
 }
 
-function showFacts(facts) {
-  $("nocell").hidden = facts.length > 0;
-  $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
-    const [term, text] = [document.createElement("dt"), document.createElement("dd")];
-    term.textContent = name;
-    text.textContent = value;
-    return [term, text];
+/** Shows facts in groups, each with its heading; groups without facts are left out. */
+function showFacts(groups) {
+  $("nocell").hidden = groups.length > 0;
+  $("facts").replaceChildren(...groups.filter(([, facts]) => facts.length > 0).flatMap(([heading, facts]) => {
+    const list = document.createElement("dl");
+    list.append(...facts.flatMap(([name, value]) => [withText("dt", name), withText("dd", value)]));
+    return heading ? [withText("h3", heading), list] : [list];
   }));
+}
+
+function withText(kind, text) {
+  const element = document.createElement(kind);
+  element.textContent = text;
+  return element;
 }
 
 /** What a tile tells of a cell. */
@@ -636,30 +646,105 @@ const EDGES = [
   [16, "put together from pieces"],
 ];
 
+/** Columns that are measures, in groups: the column, words for it, its unit, digits behind the point. */
+const MEASURES = {
+  Shape: [
+    ["area_um2", "area", "µm²", 1],
+    ["perimeter_um", "perimeter", "µm", 1],
+    ["circularity", "circularity", "", 2],
+    ["solidity", "solidity", "", 2],
+    ["eccentricity", "eccentricity", "", 2],
+    ["max_diam_um", "largest diameter", "µm", 1],
+    ["min_diam_um", "least width", "µm", 1],
+    ["nucleus_orientation_deg", "long axis", "°", 0],
+    ["elongation", "elongation", "", 2],
+  ],
+  Stains: [
+    ["hematoxylin_od", "hematoxylin", "OD", 2],
+    ["eosin_od", "eosin", "OD", 2],
+    ["dab_od", "DAB", "OD", 2],
+    ["dab_ring_od", "DAB around", "OD", 2],
+  ],
+  Texture: [
+    ["glcm_contrast", "contrast", "", 2],
+    ["glcm_homogeneity", "homogeneity", "", 2],
+    ["glcm_entropy", "entropy", "nats", 2],
+    ["glcm_correlation", "correlation", "", 2],
+    ["hematoxylin_od_sd", "hematoxylin, SD", "OD", 2],
+    ["hematoxylin_od_p10", "hematoxylin, 10 %", "OD", 2],
+    ["hematoxylin_od_p90", "hematoxylin, 90 %", "OD", 2],
+    ["eosin_od_sd", "eosin, SD", "OD", 2],
+    ["eosin_od_p10", "eosin, 10 %", "OD", 2],
+    ["eosin_od_p90", "eosin, 90 %", "OD", 2],
+  ],
+  Neighbours: [
+    ["nn1_um", "nearest", "µm", 1],
+    ["nn5_um", "fifth nearest", "µm", 1],
+    ["n_50um", "cells in 50 µm", "", 0],
+    ["local_density_mm2", "density", "per mm²", 0],
+    ["delaunay_degree", "Delaunay sides", "", 0],
+    ["delaunay_mean_um", "their mean", "µm", 1],
+    ["clustering_entropy", "class entropy", "nats", 2],
+  ],
+};
+
+/** Columns that are told in words of their own, or say again what another one does. */
+const IN_WORDS = [
+  "cell_id", "slide_id", "class_id", "class_name", "score", "x_px", "y_px", "x_um", "y_um", "width_um", "height_um", "bbox",
+  "n_merged", "seam_dist_um", "edge_flag", "windows", "score_min", "score_max", "runner_up_class", "runner_up_score",
+  "region_id", "distance_um", "detector_scores", "n_by_class_50um",
+];
+
+const isKnown = (value) => value !== null && value !== undefined;
+const className = (id) => here.header.classes[id]?.name ?? `class_${id}`;
+
+/** Everything that a row tells, in groups; what was not measured is left out. */
 function rowFacts(row) {
-  const known = (name, value, text) => (value === null || value === undefined ? [] : [[name, text(value)]]);
-  const edges = EDGES.filter(([bit]) => row.edge_flag & bit).map(([, words]) => words);
+  const measured = (column, name, unit, places) =>
+    isKnown(row[column]) ? [[name, `${digits(row[column], places)}${unit && unit !== "°" ? " " : ""}${unit}`]] : [];
+  const groups = Object.entries(MEASURES).map(([heading, columns]) => [heading, columns.flatMap((of) => measured(...of))]);
+  groups.find(([heading]) => heading === "Neighbours")[1].push(...nearByClass(row));
+  return [["", placeFacts(row)], ...groups, ["Origin", originFacts(row)], ["Further columns", furtherFacts(row)]];
+}
+
+function placeFacts(row) {
+  const { distance_um: distance, region_id: region } = row;
   return [
     ["class", row.class_name],
     ["score", digits(row.score, 3)],
     ["centroid", `${digits(row.x_px, 1)}, ${digits(row.y_px, 1)} px`],
-    ["area", `${digits(row.area_um2, 1)} µm²`],
     ["box", `${digits(row.width_um, 1)} × ${digits(row.height_um, 1)} µm`],
-    ...known("circularity", row.circularity, (value) => digits(value, 2)),
-    ...known("hematoxylin", row.hematoxylin_od, (value) => `${digits(value, 2)} OD`),
-    ...known("eosin", row.eosin_od, (value) => `${digits(value, 2)} OD`),
-    ...known("DAB", row.dab_od, (value) => `${digits(value, 2)} OD`),
-    ...known("DAB around", row.dab_ring_od, (value) => `${digits(value, 2)} OD`),
+    ...(isKnown(distance) ? [["to ROI border", `${digits(Math.abs(distance), 1)} µm ${distance < 0 ? "inside" : "outside"}`]] : []),
+    ...(isKnown(region) ? [["region", String(region)]] : []),
+    ["id", String(row.cell_id)],
+  ];
+}
+
+function nearByClass(row) {
+  return (row.n_by_class_50um ?? []).map((count, id) => [`${className(id)} there`, grouped(count)]);
+}
+
+/** The detections that it was made of, and why they are one cell. */
+function originFacts(row) {
+  const { seam_dist_um: seam, detector_scores: scores, runner_up_class: other } = row;
+  const edges = EDGES.filter(([bit]) => row.edge_flag & bit).map(([, words]) => words);
+  return [
     ["made of", `${grouped(row.n_merged)} ${row.n_merged === 1 ? "detection" : "detections"}` +
       (row.n_merged > 1 ? `, scores ${digits(row.score_min, 3)} to ${digits(row.score_max, 3)}` : "")],
     ["seen by", `${row.windows.length === 1 ? "window" : "windows"} ${row.windows.join(", ")}`],
-    ...known("detectors", row.detector_scores, (scores) => scores.map((score) => (score === null ? "–" : digits(score, 3))).join(", ")),
-    ...known("could be", row.runner_up_class, (id) => `${here.header.classes[id]?.name ?? `class_${id}`} (${digits(row.runner_up_score, 3)})`),
+    ...(isKnown(scores) ? [["detectors", scores.map((score) => (score === null ? "–" : digits(score, 3))).join(", ")]] : []),
+    ...(isKnown(other) ? [["could be", `${className(other)} (${digits(row.runner_up_score, 3)})`]] : []),
     ...(here.view.facts.rule ? [["joined by", here.view.facts.rule]] : []),
-    ...known("seam", row.seam_dist_um, (value) => `${digits(value, 1)} µm away`),
+    ...(isKnown(seam) ? [["seam", `${digits(seam, 1)} µm away`]] : []),
     ...(edges.length ? [["edge", edges.join("; ")]] : []),
-    ["id", String(row.cell_id)],
   ];
+}
+
+/** Columns of tables that are newer than this page, as they are. */
+function furtherFacts(row) {
+  const known = new Set([...IN_WORDS, ...Object.values(MEASURES).flat().map(([column]) => column)]);
+  return Object.entries(row).filter(([column, value]) => isKnown(value) && !known.has(column))
+    .map(([column, value]) => [column, typeof value === "number" ? digits(value, 4) : JSON.stringify(value)]);
 }
 
 // ---- scale, place, link, picture ----
@@ -924,7 +1009,8 @@ window.slidemill = {
       name: kind.name,
       cells: atLeast((of, s) => counted.steps[of * STEPS + s], shown.step)[index],
     }));
-    return { idle, box: counted?.box, classes, step: shown.step, notice: $("notice").textContent };
+    const { step, unseen } = shown;
+    return { idle, box: counted?.box, classes, step, unseen, notice: $("notice").textContent };
   },
   /** Goes to a place at once. */
   show({ x, y, downsample, step }) {
@@ -1052,7 +1138,7 @@ async function showRegions(id) {
   fillLayers();
   worker.port.postMessage({ kind: "regions", regions: here.regions });
   restyle();
-  if (!exported && here.view.facts.windows?.failed > 0) {
+  if (!exported && (shown.windows || shown.unseen || here.view.facts.windows?.failed > 0)) {
     await loadWindows();
     restyle();
   }

@@ -6,7 +6,7 @@ use std::{fs::File, path::Path};
 use arrow_array::{
     Array, ArrayRef,
     cast::AsArray as _,
-    types::{Float32Type, Float64Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
+    types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type},
 };
 use merger::{CellReader, ReadSettings, RegionReader, RegionRow};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -104,6 +104,7 @@ fn value(column: &ArrayRef, row: usize) -> Value {
     }
     let number = None
         .or_else(|| column.as_primitive_opt::<Int64Type>().map(|values| json!(values.value(row))))
+        .or_else(|| column.as_primitive_opt::<Int32Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<UInt8Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<UInt16Type>().map(|values| json!(values.value(row))))
         .or_else(|| column.as_primitive_opt::<UInt32Type>().map(|values| json!(values.value(row))))
@@ -125,7 +126,9 @@ fn value(column: &ArrayRef, row: usize) -> Value {
             let named = named.map(|(name, part)| (name.to_owned(), value(part, row)));
             Some(Value::Object(named.collect::<Map<_, _>>()))
         })
-        .unwrap_or(Value::Null)
+        .unwrap_or_else(|| {
+            json!(format!("a value of type {}, which the viewer does not read", column.data_type()))
+        })
 }
 
 /// A region in the form that a page draws.

@@ -5,7 +5,11 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
 use super::attributes::{Attributes as _, Items};
-use crate::{ids, source::ModelName};
+use crate::{
+    ids,
+    measure::{self, Measure, Unit},
+    source::ModelName,
+};
 
 /// Our name in the attributes that ask who made an object.
 pub(crate) const MAKER: &str = "slidemill";
@@ -40,19 +44,45 @@ pub(crate) fn our_scheme() -> Items {
 
 /// Area in µm².
 pub(crate) const AREA: Code<'_> = Code("42798000", "SCT", "Area");
-pub(crate) const UM2: Code<'_> = Code("um2", "UCUM", "square micrometer");
+const UM2: Code<'_> = Code("um2", "UCUM", "square micrometer");
 pub(crate) const NO_UNITS: Code<'_> = Code("1", "UCUM", "no units");
 pub(crate) const SCORE: Code<'_> = Code("score", OUR_CODES, "Score of the model, 0 to 1");
 /// Tissue, as a property of a segment.
 pub(crate) const TISSUE_CODE: Code<'_> = Code("85756007", "SCT", "Tissue");
+
+/// The concept of a measure: the standard's where it has one, else ours, the same for a name on every slide.
+pub(crate) fn concept(measure: &Measure) -> Items {
+    const LONGEST_VALUE: usize = 16;
+    match measure.name.as_str() {
+        measure::AREA => AREA.item(),
+        measure::SCORE => SCORE.item(),
+        name if name.len() <= LONGEST_VALUE => Code(name, OUR_CODES, &measure.qupath).item(),
+        name => Code(&our_value("measure", name), OUR_CODES, &measure.qupath).item(),
+    }
+}
+
+/// The code of a unit.
+pub(crate) fn unit_code(unit: Unit) -> Code<'static> {
+    match unit {
+        Unit::None => NO_UNITS,
+        Unit::Um => Code("um", "UCUM", "micrometer"),
+        Unit::Um2 => UM2,
+        Unit::PerMm2 => Code("/mm2", "UCUM", "per square millimeter"),
+        Unit::Degrees => Code("deg", "UCUM", "degree"),
+    }
+}
+
+/// A short value for a name.
+fn our_value(what: &str, name: &str) -> String {
+    format!("{what}-{}", &ids::uuid(&[what.as_bytes(), name.as_bytes()])[..8])
+}
 
 /// Code of a kind of regions: the standard's where it has one, else ours, the same for a name on every slide.
 pub(crate) fn kind_code(kind: &str) -> Items {
     if kind == TISSUE {
         return TISSUE_CODE.item();
     }
-    let value = format!("kind-{}", &ids::uuid(&[b"kind", kind.as_bytes()])[..8]);
-    Code(&value, OUR_CODES, kind).item()
+    Code(&our_value("kind", kind), OUR_CODES, kind).item()
 }
 
 /// The model that found something.

@@ -9,7 +9,8 @@ mod write;
 
 pub(crate) use attributes::{Attributes, Items};
 pub(crate) use codes::{
-    AREA, Code, MAKER, NO_UNITS, OUR_CODES, SCORE, TISSUE_CODE, UM2, algorithm, kind_code, our_scheme,
+    AREA, Code, MAKER, NO_UNITS, OUR_CODES, SCORE, TISSUE_CODE, algorithm, concept, kind_code, our_scheme,
+    unit_code,
 };
 pub(crate) use read::{EVERYTHING, read_file};
 pub(crate) use write::{

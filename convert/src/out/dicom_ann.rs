@@ -14,17 +14,18 @@ use dicom_dictionary_std::{tags, uids};
 use wsi_types::ClassId;
 
 use super::{
-    files::{Spool, write_file},
+    files::{ColumnSpool, Columns, Spool, write_file},
     request::{Settings, Source},
     stream::{Maker, Outlined, Part, stream},
 };
 use crate::{
     dicom::{
-        AREA, Attributes as _, Code, Items, MAKER, NO_UNITS, SCORE, UM2, algorithm, begin_item,
-        begin_sequence, begin_value, end_item, end_sequence, our_scheme, write_head, write_items,
+        Attributes as _, Code, Items, MAKER, algorithm, begin_item, begin_sequence, begin_value, concept,
+        end_item, end_sequence, our_scheme, unit_code, write_head, write_items,
     },
     error::{Result, unwritable},
     ids,
+    measure::{AREA, Measure},
     ring::{Grid, twice_area},
     source::SlideFacts,
     tally::Tally,
@@ -43,8 +44,11 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     let slide = settings.dicom_slide(source.facts);
     let [width, height] = source.facts.size_px;
     let doubles = width.max(height) > MOST_PX_AS_F32;
-    let maker = Coordinates { um_per_px: source.facts.mpp.get(), points: settings.points, doubles };
+    let measures = source.cells.measures();
+    let um_per_px = source.facts.mpp.get();
+    let maker = Coordinates { um_per_px, measures, points: settings.points, doubles };
     let mut groups = Groups {
+        measures: measures.len(),
         points: settings.points,
         doubles,
         done: Vec::new(),
@@ -78,7 +82,7 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     let groups = groups.finished();
     write_file(path, WHAT, |out| {
         write_head(out, class, &instance)
-            .and_then(|()| write_object(out, &object, groups, source.facts, &identity))
+            .and_then(|()| write_object(out, &object, groups, source, &identity))
             .map_err(unwritable(WHAT, path))
     })?;
     tally.notes.extend(slide.note());
@@ -90,14 +94,14 @@ fn write_object(
     out: &mut impl Write,
     object: &Items,
     groups: Vec<Group>,
-    facts: &SlideFacts,
+    source: &Source<'_>,
     identity: &str,
 ) -> io::Result<()> {
     write_items(out, &object.part(|tag| tag < tags::ANNOTATION_GROUP_SEQUENCE))?;
     begin_sequence(out, tags::ANNOTATION_GROUP_SEQUENCE)?;
     for (group, number) in groups.into_iter().zip(1..) {
         begin_item(out)?;
-        group.write(out, number, facts, identity)?;
+        group.write(out, number, source, identity)?;
         end_item(out)?;
     }
     end_sequence(out)?;
@@ -106,6 +110,8 @@ fn write_object(
 
 /// The classes at work.
 struct Groups {
+    /// Number of measures.
+    measures: usize,
     points: bool,
     doubles: bool,
     /// Those that are full.
@@ -148,8 +154,7 @@ impl Groups {
                 values: 0,
                 coordinates: Spool::beside(&self.path)?,
                 firsts: Spool::beside(&self.path)?,
-                areas: Spool::beside(&self.path)?,
-                scores: Spool::beside(&self.path)?,
+                measures: ColumnSpool::beside(&self.path, self.measures)?,
             })),
         }
     }
@@ -161,18 +166,30 @@ struct MadeClass {
     coordinates: Vec<u8>,
     /// Values (not bytes, not points) of each cell.
     values: Vec<u32>,
-    areas: Vec<u8>,
-    scores: Vec<u8>,
+    /// Values of each measure, NaN for cells without one.
+    measures: Vec<Vec<f32>>,
 }
 
 /// Makes coordinates of cells.
-struct Coordinates {
+struct Coordinates<'a> {
     um_per_px: f64,
+    measures: &'a [Measure],
     points: bool,
     doubles: bool,
 }
 
-impl Maker for Coordinates {
+impl Coordinates<'_> {
+    /// A measure of a cell; the area is that of the ring as it is written.
+    fn measured(&self, measure: &Measure, Outlined { row, ring }: &Outlined) -> f32 {
+        if measure.name == AREA && !self.points {
+            let um = self.grid().px(1) * self.um_per_px;
+            return (twice_area(ring) as f64 / 2.0 * um * um) as f32;
+        }
+        measure.of(row).unwrap_or(f32::NAN)
+    }
+}
+
+impl Maker for Coordinates<'_> {
     type Made = Vec<MadeClass>;
 
     fn grid(&self) -> Grid {
@@ -182,12 +199,10 @@ impl Maker for Coordinates {
     fn make(&self, part: &Part<'_>) -> Result<Self::Made> {
         let mut made: BTreeMap<ClassId, MadeClass> = BTreeMap::new();
         let grid = self.grid();
-        let um2_per_step2 = {
-            let um = grid.px(1) * self.um_per_px;
-            um * um
-        };
-        for Outlined { row, ring } in part.cells {
-            let class = made.entry(row.class_id).or_insert_with(|| MadeClass::new(row.class_id));
+        for cell in part.cells {
+            let Outlined { row, ring } = cell;
+            let class =
+                made.entry(row.class_id).or_insert_with(|| MadeClass::new(row.class_id, self.measures.len()));
             if self.points {
                 class.push(row.centroid.x, self.doubles);
                 class.push(row.centroid.y, self.doubles);
@@ -197,21 +212,17 @@ impl Maker for Coordinates {
                 class.push(grid.px(place.y), self.doubles);
             }
             class.values.push(if self.points { 2 } else { 2 * ring.len() as u32 });
-            let area = if self.points {
-                row.area_um2
-            } else {
-                (twice_area(ring) as f64 / 2.0 * um2_per_step2) as f32
-            };
-            class.areas.extend(area.to_le_bytes());
-            class.scores.extend(row.score.to_le_bytes());
+            for (measure, values) in self.measures.iter().zip(&mut class.measures) {
+                values.push(self.measured(measure, cell));
+            }
         }
         Ok(made.into_values().collect())
     }
 }
 
 impl MadeClass {
-    fn new(class: ClassId) -> Self {
-        Self { class, coordinates: Vec::new(), values: Vec::new(), areas: Vec::new(), scores: Vec::new() }
+    fn new(class: ClassId, measures: usize) -> Self {
+        Self { class, coordinates: Vec::new(), values: Vec::new(), measures: vec![Vec::new(); measures] }
     }
 
     fn push(&mut self, px: f64, doubles: bool) {
@@ -234,8 +245,7 @@ struct Group {
     values: u32,
     coordinates: Spool,
     firsts: Spool,
-    areas: Spool,
-    scores: Spool,
+    measures: ColumnSpool,
 }
 
 impl Group {
@@ -247,15 +257,14 @@ impl Group {
         }
         self.cells += made.values.len() as u32;
         self.coordinates.push(&made.coordinates)?;
-        self.areas.push(&made.areas)?;
-        self.scores.push(&made.scores)
+        self.measures.push(&made.measures)
     }
 
     /// The group as the item of its sequence, in order of tags.
-    fn write(self, out: &mut impl Write, number: u16, facts: &SlideFacts, identity: &str) -> io::Result<()> {
+    fn write(self, out: &mut impl Write, number: u16, source: &Source<'_>, identity: &str) -> io::Result<()> {
         let mut before = Items::new_empty();
         before.u16(tags::ANNOTATION_GROUP_NUMBER, number);
-        let about = self.about(facts, identity);
+        let about = self.about(source.facts, identity);
         write_items(out, &before)?;
         let (tag, vr) = if self.doubles {
             (tags::DOUBLE_POINT_COORDINATES_DATA, VR::OD)
@@ -267,8 +276,10 @@ impl Group {
             write_spool(out, tags::LONG_PRIMITIVE_POINT_INDEX_LIST, VR::OL, self.firsts)?;
         }
         begin_sequence(out, tags::MEASUREMENTS_SEQUENCE)?;
-        write_measurement(out, AREA, UM2, self.areas)?;
-        write_measurement(out, SCORE, NO_UNITS, self.scores)?;
+        let mut measured = self.measures.finish()?;
+        for (measure, column) in source.cells.measures().iter().zip(0..) {
+            write_measurement(out, measure, &mut measured, column, self.cells)?;
+        }
         end_sequence(out)?;
         write_items(out, &about)
     }
@@ -310,22 +321,35 @@ fn write_spool(out: &mut impl Write, tag: Tag, vr: VR, spool: Spool) -> io::Resu
     spool.pour(out)
 }
 
-/// One value per cell.
+/// A measure of the cells that have it: where some have none, the others are told by their numbers. Nothing where none has
+/// it.
 fn write_measurement(
     out: &mut impl Write,
-    concept: Code<'_>,
-    unit: Code<'_>,
-    values: Spool,
+    measure: &Measure,
+    measured: &mut Columns,
+    column: usize,
+    cells: u32,
 ) -> io::Result<()> {
+    const BYTES: u32 = 4;
+    let known = measured.known(column);
+    if known == 0 {
+        return Ok(());
+    }
     let mut about = Items::new_empty();
     about
-        .sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, vec![unit.item()])
-        .sequence(tags::CONCEPT_NAME_CODE_SEQUENCE, vec![concept.item()]);
+        .sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, vec![unit_code(measure.unit).item()])
+        .sequence(tags::CONCEPT_NAME_CODE_SEQUENCE, vec![concept(measure)]);
     begin_item(out)?;
     write_items(out, &about)?;
     begin_sequence(out, tags::MEASUREMENT_VALUES_SEQUENCE)?;
     begin_item(out)?;
-    write_spool(out, tags::FLOATING_POINT_VALUES, VR::OF, values)?;
+    begin_value(out, tags::FLOATING_POINT_VALUES, VR::OF, BYTES * known)?;
+    measured.for_each_known(column, |_, value| out.write_all(&value.to_le_bytes()))?;
+    if known < cells {
+        begin_value(out, tags::ANNOTATION_INDEX_LIST, VR::OL, BYTES * known)?;
+        // Counted from 1.
+        measured.for_each_known(column, |row, _| out.write_all(&(row + 1).to_le_bytes()))?;
+    }
     end_item(out)?;
     end_sequence(out)?;
     end_item(out)

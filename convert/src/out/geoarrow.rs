@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     error::{ConvertError, Result, unwritable},
+    measure::Measure,
     ring::Grid,
-    source::{MEASURES, SlideFacts, measures},
+    source::SlideFacts,
     tally::Tally,
 };
 
@@ -29,7 +30,8 @@ const ROWS: usize = 32_768;
 /// Writes the cells of a slide.
 pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Result<Tally> {
     let shapes = if settings.points { ShapeEncoding::Point } else { ShapeEncoding::Polygon };
-    let rows = Rows { facts: source.facts, shapes, schema: schema(shapes) };
+    let measures = source.cells.measures();
+    let rows = Rows { facts: source.facts, measures, shapes, schema: schema(measures, shapes) };
     write_file(path, WHAT, |out| {
         let mut table = Table::begin(out, &rows.schema).map_err(unwritable(WHAT, path))?;
         let mut bounds = None;
@@ -49,7 +51,7 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
     })
 }
 
-fn schema(shapes: ShapeEncoding) -> SchemaRef {
+fn schema(measures: &[Measure], shapes: ShapeEncoding) -> SchemaRef {
     let names = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
     let mut fields = vec![
         Field::new("cell_id", DataType::Int64, false),
@@ -58,7 +60,7 @@ fn schema(shapes: ShapeEncoding) -> SchemaRef {
         Field::new("x_px", DataType::Float64, false),
         Field::new("y_px", DataType::Float64, false),
     ];
-    fields.extend(MEASURES.iter().map(|measure| Field::new(measure.column, DataType::Float32, true)));
+    fields.extend(measures.iter().map(|measure| Field::new(&measure.name, DataType::Float32, true)));
     fields.push(Field::new("region_id", DataType::Int64, true));
     fields.push(Field::new("bbox", DataType::Struct(corner_fields()), false));
     fields.push(shapes.field());
@@ -67,6 +69,7 @@ fn schema(shapes: ShapeEncoding) -> SchemaRef {
 
 struct Rows<'a> {
     facts: &'a SlideFacts,
+    measures: &'a [Measure],
     shapes: ShapeEncoding,
     schema: SchemaRef,
 }
@@ -96,9 +99,8 @@ impl Maker for Rows<'_> {
             Arc::new(Float64Array::from_iter_values(cells.iter().map(|cell| cell.row.centroid.x))),
             Arc::new(Float64Array::from_iter_values(cells.iter().map(|cell| cell.row.centroid.y))),
         ];
-        let measured: Vec<_> = cells.iter().map(|cell| measures(&cell.row)).collect();
-        columns.extend((0..MEASURES.len()).map(|place| -> ArrayRef {
-            Arc::new(measured.iter().map(|values| values[place]).collect::<Float32Array>())
+        columns.extend(self.measures.iter().map(|measure| -> ArrayRef {
+            Arc::new(cells.iter().map(|cell| measure.of(&cell.row)).collect::<Float32Array>())
         }));
         let regions = cells.iter().map(|cell| cell.row.region_id.map(u64::cast_signed));
         columns.push(Arc::new(regions.collect::<Int64Array>()));

@@ -7,11 +7,13 @@ use std::{
     path::Path,
 };
 
+use wsi_types::Level0Point;
+
 use super::{
     files::write_file,
     request::{Settings, Source},
     stream::{Maker, Outlined, Part, stream},
-    text::{in_xml, quoted},
+    text::{ClassTexts, in_xml, push_decimal, push_measure, quoted, quoted_class},
 };
 use crate::{
     error::{Result, unwritable},
@@ -32,7 +34,8 @@ const POINT_WIDTH: f64 = 0.5;
 
 /// Writes the tasks of a slide.
 pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Result<Tally> {
-    let maker = Objects { facts: source.facts, points: settings.points };
+    let classes = ClassTexts::new(source.facts, quoted_class);
+    let maker = Objects { facts: source.facts, classes, points: settings.points };
     let tally = write_file(path, WHAT, |out| {
         let mut tasks = Tasks { out, facts: source.facts, open: None, is_empty: true };
         tasks.out.write_all(b"[\n").map_err(unwritable(WHAT, path))?;
@@ -64,6 +67,8 @@ fn write_config(facts: &SlideFacts, points: bool, path: &Path) -> Result<()> {
 
 struct Objects<'a> {
     facts: &'a SlideFacts,
+    /// Names of classes in quotes.
+    classes: ClassTexts<'a>,
     points: bool,
 }
 
@@ -71,37 +76,51 @@ impl Objects<'_> {
     /// Written by hand: a tree of values per object costs several times as much.
     fn object(&self, Outlined { row, ring }: &Outlined) -> (Picture, Vec<u8>) {
         let picture = Picture::around(row.centroid, self.facts.size_px);
-        let id =
-            dataset::hex(&ids::uuid_bytes(&[self.facts.id.as_bytes(), b"cell", &row.cell_id.to_le_bytes()]));
-        let class = quoted(&self.facts.class_name(row.class_id));
+        let id = ids::cell_key(&self.facts.id, row.cell_id);
+        let class = self.classes.get(row.class_id);
         let kind = if self.points { "keypointlabels" } else { "polygonlabels" };
         let Picture { width, height, .. } = picture;
-        let mut text = format!(
+        let head = format!(
             "{{\"id\":\"{}\",\"type\":\"{kind}\",\"from_name\":\"label\",\"to_name\":\"image\",\"image_rotation\":0,\
-             \"original_width\":{width},\"original_height\":{height},\"score\":{},\"value\":{{\"{kind}\":[{class}],",
+             \"original_width\":{width},\"original_height\":{height},\"score\":",
             &id[..10],
-            if row.score.is_finite() { row.score.to_string() } else { "null".to_owned() },
         );
+        let mut text = head.into_bytes();
+        // As JSON has it, a number that is none is null.
+        push_measure(&mut text, row.score);
+        text.extend_from_slice(format!(",\"value\":{{\"{kind}\":[{class}],").as_bytes());
         if self.points {
-            let [x, y] = percent(&picture, row.centroid);
-            text.push_str(&format!("\"x\":{x},\"y\":{y},\"width\":{POINT_WIDTH}}}}}"));
-            return (picture, text.into_bytes());
+            let [x, y] = steps_of_percent(&picture, row.centroid);
+            text.extend_from_slice(b"\"x\":");
+            push_decimal::<PERCENT_DIGITS>(&mut text, x);
+            text.extend_from_slice(b",\"y\":");
+            push_decimal::<PERCENT_DIGITS>(&mut text, y);
+            text.extend_from_slice(format!(",\"width\":{POINT_WIDTH}}}}}").as_bytes());
+            return (picture, text);
         }
-        text.push_str("\"closed\":true,\"points\":[");
+        text.extend_from_slice(b"\"closed\":true,\"points\":[");
         for (&place, at) in ring.iter().zip(0..) {
-            let [x, y] = percent(&picture, self.grid().point(place));
-            text.push_str(&format!("{}[{x},{y}]", if at == 0 { "" } else { "," }));
+            let [x, y] = steps_of_percent(&picture, self.grid().point(place));
+            text.extend_from_slice(if at == 0 { b"[" } else { b",[" });
+            push_decimal::<PERCENT_DIGITS>(&mut text, x);
+            text.push(b',');
+            push_decimal::<PERCENT_DIGITS>(&mut text, y);
+            text.push(b']');
         }
-        text.push_str("]}}");
-        (picture, text.into_bytes())
+        text.extend_from_slice(b"]}}");
+        (picture, text)
     }
 }
 
-/// Percent of width and height, to 10⁻⁷: less than a thousandth of a px.
-fn percent(picture: &Picture, point: wsi_types::Level0Point) -> [f64; 2] {
+/// Digits of a percent behind the point: less than a thousandth of a px.
+const PERCENT_DIGITS: usize = 7;
+
+/// Percent of width and height, in steps of the last of [`PERCENT_DIGITS`].
+fn steps_of_percent(picture: &Picture, point: Level0Point) -> [i64; 2] {
+    const STEPS: f64 = 1e9;
     let at = point - picture.corner();
     [(at.x, picture.width), (at.y, picture.height)]
-        .map(|(px, length)| (px / f64::from(length) * 1e9).round() / 1e7)
+        .map(|(px, length)| (px / f64::from(length) * STEPS).round() as i64)
 }
 
 impl Maker for Objects<'_> {

@@ -62,7 +62,7 @@ pub fn export(format: Format, source: &Source<'_>, settings: &Settings, folder: 
                 .to_owned(),
         );
     }
-    tally.bytes = files::size_of(&path).map_err(unwritable("the export", &path))?;
+    tally.bytes = files::bytes_at(&path).map_err(unwritable("the export", &path))?;
     tally.files.push(path);
     Ok(tally)
 }

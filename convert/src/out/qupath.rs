@@ -5,7 +5,6 @@
 //! 50,000 objects, as each becomes one document in memory; regions come first.
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, Write as _},
@@ -24,13 +23,13 @@ use super::{
     files::{Spool, write_file},
     request::{Settings, Source},
     stream::{Maker, Outlined, Part, stream},
-    text::{push_area, push_closed_ring, push_measure, push_point, quoted},
+    text::{ClassTexts, MeasureTexts, push_area, push_closed_ring, push_point, quoted},
 };
 use crate::{
     error::{ConvertError, Result, unwritable},
     ids,
     ring::{Grid, Place, area_on_grid},
-    source::{SlideFacts, kinds_beyond_classes, known_measures},
+    source::{SlideFacts, kinds_beyond_classes},
     tally::Tally,
 };
 
@@ -76,7 +75,7 @@ fn write_to(
     settings: &Settings,
     path: &Path,
 ) -> Result<Tally> {
-    let features = Features::new(source.facts, source.regions, packing);
+    let features = Features::new(source, packing);
     let regions = features.regions(source.regions);
     if !regions.is_empty() {
         let packed = packing.pack("regions.geojson", &regions);
@@ -98,31 +97,26 @@ struct Features<'a> {
     facts: &'a SlideFacts,
     /// Corner from which QuPath counts, in steps.
     corner: Place,
-    /// Per class, what its objects have in common.
-    per_class: Vec<String>,
+    /// What objects of a class have in common.
+    classifications: ClassTexts<'a>,
+    measures: MeasureTexts<'a>,
     /// Names and numbers of kinds of regions.
     kinds: BTreeMap<String, usize>,
     packing: Packing,
 }
 
 impl<'a> Features<'a> {
-    fn new(facts: &'a SlideFacts, regions: &[RegionRow], packing: Packing) -> Self {
+    fn new(source: &Source<'a>, packing: Packing) -> Self {
+        let &Source { facts, cells, regions, .. } = source;
         let steps = Grid::HUNDREDTHS.steps_per_px();
         let [x, y] = facts.scanned_from;
-        let classes = (0..facts.class_names.len()).map(|class| ClassId(class as u16));
         Self {
             facts,
             corner: Place { x: x * steps, y: y * steps },
-            per_class: classes.map(|class| classification(facts, class)).collect(),
+            classifications: ClassTexts::new(facts, classification),
+            measures: MeasureTexts::new(cells.measures(), |measure| &measure.qupath),
             kinds: kinds_beyond_classes(facts, regions),
             packing,
-        }
-    }
-
-    fn classification(&self, class: ClassId) -> Cow<'_, str> {
-        match self.per_class.get(usize::from(class.0)) {
-            Some(known) => known.into(),
-            None => classification(self.facts, class).into(),
         }
     }
 
@@ -131,14 +125,9 @@ impl<'a> Features<'a> {
         out.extend_from_slice(b"{\"type\":\"Polygon\",\"coordinates\":[");
         push_closed_ring(out, ring, self.corner);
         out.extend_from_slice(b"]},\"properties\":{\"objectType\":\"detection\",");
-        out.extend_from_slice(self.classification(row.class_id).as_bytes());
+        out.extend_from_slice(self.classifications.get(row.class_id).as_bytes());
         out.extend_from_slice(b",\"measurements\":{");
-        for ((measure, value), at) in known_measures(row).zip(0..) {
-            out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
-            out.extend_from_slice(measure.qupath.as_bytes());
-            out.extend_from_slice(b"\":");
-            push_measure(out, value);
-        }
+        self.measures.push(out, row);
         out.extend_from_slice(b"}}}");
     }
 
@@ -180,7 +169,7 @@ impl<'a> Features<'a> {
         out.extend_from_slice(b"{\"type\":\"MultiPoint\",\"coordinates\":[");
         points.pour(&mut out)?;
         out.extend_from_slice(b"]},\"properties\":{\"objectType\":\"annotation\",\"isLocked\":true,");
-        out.extend_from_slice(self.classification(class).as_bytes());
+        out.extend_from_slice(self.classifications.get(class).as_bytes());
         out.extend_from_slice(b"}}");
         Ok(out)
     }

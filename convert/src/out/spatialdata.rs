@@ -13,7 +13,7 @@ use std::{
 use arrow_array::{ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use dataset::NewFolder;
-use merger::{GeometryColumn, RegionRow};
+use merger::{CellRow, GeometryColumn, RegionRow};
 use serde_json::{Value, json};
 use wsi_types::{ClassId, Level0Box};
 
@@ -27,8 +27,9 @@ use super::{
 };
 use crate::{
     error::{ConvertError, Result, refused, unwritable},
+    measure::Measure,
     ring::{Grid, area_on_grid},
-    source::{MEASURES, SlideFacts, measures},
+    source::SlideFacts,
     tally::Tally,
 };
 
@@ -51,12 +52,12 @@ pub(crate) fn write(source: &Source<'_>, settings: &Settings, path: &Path) -> Re
 }
 
 fn fill(source: &Source<'_>, settings: &Settings, folder: &Path, path: &Path) -> Result<Tally> {
-    let facts = source.facts;
-    let mut store = Store::begin(folder, facts).map_err(unwritable(WHAT, path))?;
-    let tally = stream(source, settings, ROWS, &Rows { facts }, |made| {
+    let (facts, measures) = (source.facts, source.cells.measures());
+    let mut store = Store::begin(folder, facts, measures.len()).map_err(unwritable(WHAT, path))?;
+    let tally = stream(source, settings, ROWS, &Rows { facts, measures }, |made| {
         store.add(&made).map_err(unwritable(WHAT, path))
     })?;
-    let finished = store.finish(facts).and_then(|()| write_regions(folder, facts, source.regions));
+    let finished = store.finish(facts, measures).and_then(|()| write_regions(folder, facts, source.regions));
     finished.map_err(unwritable(WHAT, path))?;
     Ok(Tally { regions: source.regions.len() as u64, ..tally })
 }
@@ -69,12 +70,20 @@ struct Made {
     first: u64,
     ids: Vec<u64>,
     classes: Vec<ClassId>,
-    measures: Vec<[f32; MEASURES.len()]>,
+    /// Measures of one cell after those of the other, little-endian; NaN where one is missing.
+    measures: Vec<u8>,
     centroids: Vec<[f64; 2]>,
 }
 
 struct Rows<'a> {
     facts: &'a SlideFacts,
+    measures: &'a [Measure],
+}
+
+impl Rows<'_> {
+    fn measured(&self, cell: &CellRow) -> impl Iterator<Item = u8> {
+        self.measures.iter().flat_map(move |measure| measure.of(cell).unwrap_or(f32::NAN).to_le_bytes())
+    }
 }
 
 impl Maker for Rows<'_> {
@@ -104,10 +113,7 @@ impl Maker for Rows<'_> {
             first: part.first,
             ids: cells.iter().map(|cell| cell.row.cell_id).collect(),
             classes: cells.iter().map(|cell| cell.row.class_id).collect(),
-            measures: cells
-                .iter()
-                .map(|cell| measures(&cell.row).map(|value| value.unwrap_or(f32::NAN)))
-                .collect(),
+            measures: cells.iter().flat_map(|cell| self.measured(&cell.row)).collect(),
             centroids: cells.iter().map(|cell| [cell.row.centroid.x, cell.row.centroid.y]).collect(),
         })
     }
@@ -152,12 +158,14 @@ struct Store {
     class_codes: Array,
     ids: Array,
     table: PathBuf,
+    /// Bytes of the measures of a cell.
+    row_bytes: usize,
     /// Classes that occur, which may be beyond those that have names.
     classes: usize,
 }
 
 impl Store {
-    fn begin(folder: &Path, facts: &SlideFacts) -> io::Result<Self> {
+    fn begin(folder: &Path, facts: &SlideFacts, measures: usize) -> io::Result<Self> {
         let root = json!({
             "spatialdata_attrs": {"version": "0.2", "spatialdata_software_version": "0.7.3"},
             "slidemill": {
@@ -180,14 +188,13 @@ impl Store {
             }),
         )?;
         let obs = table.join("obs");
-        let measures = MEASURES.len() as u64;
         let points = folder.join("points/centroids/points.parquet");
         std::fs::create_dir_all(&points)?;
         Ok(Self {
             shapes: begin_table(&folder.join("shapes").join(CELLS).join("shapes.parquet"), &shapes_schema())?,
             bounds: None,
             points: begin_table(&points.join("part.0.parquet"), &points_schema())?,
-            x: Array::begin(&table.join("X"), Items::Float32, Some(measures))?,
+            x: Array::begin(&table.join("X"), Items::Float32, Some(measures as u64))?,
             spatial: Array::begin(&table.join("obsm/spatial"), Items::Float64, Some(2))?,
             names: Array::begin(&obs.join("_index"), Items::Text, None)?,
             region_codes: Array::begin(&obs.join("region/codes"), Items::Int16, None)?,
@@ -195,6 +202,7 @@ impl Store {
             class_codes: Array::begin(&obs.join("class_name/codes"), Items::Int16, None)?,
             ids: Array::begin(&obs.join("cell_id"), Items::Int64, None)?,
             table,
+            row_bytes: size_of::<f32>() * measures,
             classes: facts.class_names.len(),
         })
     }
@@ -206,7 +214,7 @@ impl Store {
         for (place, number) in (0..made.ids.len()).zip(made.first..) {
             let class = made.classes[place].0;
             self.classes = self.classes.max(usize::from(class) + 1);
-            self.x.push(&made.measures[place].map(f32::to_le_bytes).concat())?;
+            self.x.push(&made.measures[place * self.row_bytes..][..self.row_bytes])?;
             self.spatial.push(&made.centroids[place].map(f64::to_le_bytes).concat())?;
             self.names.push(&text_item(&number.to_string()))?;
             self.region_codes.push(&0_i16.to_le_bytes())?;
@@ -217,7 +225,7 @@ impl Store {
         Ok(())
     }
 
-    fn finish(self, facts: &SlideFacts) -> io::Result<()> {
+    fn finish(self, facts: &SlideFacts, measures: &[Measure]) -> io::Result<()> {
         let geo = ShapeEncoding::Wkb.geo(self.bounds, false);
         self.shapes.finish(vec![
             ("geo", geo),
@@ -230,18 +238,22 @@ impl Store {
         self.names.finish(text_array())?;
         let classes: Vec<String> =
             (0..self.classes).map(|class| facts.class_name(ClassId(class as u16))).collect();
-        describe_table(&self.table, &classes)
+        describe_table(&self.table, &classes, measures)
     }
 }
 
 /// Writes the descriptions of an AnnData table, beside the columns that [`Store`] writes.
-fn describe_table(table: &Path, classes: &[String]) -> io::Result<()> {
+fn describe_table(table: &Path, classes: &[String], measures: &[Measure]) -> io::Result<()> {
     let obs = table.join("obs");
     zarr::group(&obs, data_frame(&["region", INSTANCE, "class_name", "cell_id"]))?;
     write_categories(&obs.join("region"), [CELLS].into_iter())?;
     write_categories(&obs.join("class_name"), classes.iter().map(String::as_str))?;
     zarr::group(&table.join("var"), data_frame(&[]))?;
-    zarr::texts(&table.join("var/_index"), MEASURES.iter().map(|measure| measure.column), text_array())?;
+    zarr::texts(
+        &table.join("var/_index"),
+        measures.iter().map(|measure| measure.name.as_str()),
+        text_array(),
+    )?;
     for name in ["layers", "obsm", "obsp", "varm", "varp", "uns", "uns/spatialdata_attrs"] {
         zarr::group(&table.join(name), encoding("dict", "0.1.0"))?;
     }

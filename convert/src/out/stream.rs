@@ -1,6 +1,11 @@
 //! Cells on their way out: part by part, on several threads, in the order of the table.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+};
 
 use merger::{CellRow, RowBatch};
 use rayon::prelude::*;
@@ -41,16 +46,35 @@ pub(crate) trait Maker: Sync {
     fn make(&self, part: &Part<'_>) -> Result<Self::Made>;
 }
 
-/// Parts in memory at once, however many cores there are.
+/// Parts that are made at once, however many cores there are.
 const MOST_PARTS: usize = 4;
 
 /// Hands all chosen cells to `maker`, at most `rows` at a time, and what it makes to `take`, in the order of the table.
+/// While some parts are taken, on the caller's thread, the next are made: memory holds both.
 pub(crate) fn stream<M: Maker>(
     source: &Source<'_>,
     settings: &Settings,
     rows: usize,
     maker: &M,
     mut take: impl FnMut(M::Made) -> Result<()>,
+) -> Result<Tally> {
+    const MADE_AHEAD: usize = 0;
+    thread::scope(|scope| {
+        let (hand_over, parts) = sync_channel(MADE_AHEAD);
+        let making = scope.spawn(move || make(source, settings, rows, maker, &hand_over));
+        // Where taking fails, the channel closes and no more are made.
+        parts.into_iter().flatten().try_for_each(&mut take)?;
+        making.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Makes all parts, on several threads, and hands them over as long as somebody takes them.
+fn make<M: Maker>(
+    source: &Source<'_>,
+    settings: &Settings,
+    rows: usize,
+    maker: &M,
+    hand_over: &SyncSender<Vec<M::Made>>,
 ) -> Result<Tally> {
     let grid = maker.grid();
     let at_once = rayon::current_num_threads().clamp(1, MOST_PARTS);
@@ -76,7 +100,9 @@ pub(crate) fn stream<M: Maker>(
             .map(|((cells, _), &(index, first))| maker.make(&Part { index, first, cells }))
             .collect::<Result<Vec<_>>>()?;
         drop(parts);
-        made.into_iter().try_for_each(&mut take)?;
+        if hand_over.send(made).is_err() {
+            return Ok(counts.tally(source.facts));
+        }
     }
 }
 

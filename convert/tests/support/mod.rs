@@ -9,7 +9,7 @@ use std::{
 };
 
 use convert::{CellTable, Choice, Format, Settings, SlideFacts, Source, Tally, export, read_regions};
-use merger::{Cell, Region, RegionRow, TableContext, mask::Polygon, write_cells, write_regions};
+use merger::{Cell, Features, Region, RegionRow, TableContext, mask::Polygon, stage_cells, write_regions};
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
 pub(crate) const MPP: f64 = 0.25;
@@ -28,13 +28,18 @@ pub(crate) struct Painted {
 
 /// The tables of a slide in `folder`, its region being [`tissue`].
 pub(crate) fn write_tables(folder: &Path, cells: &mut [Cell]) {
+    write_tables_with(folder, cells, &Features::default());
+}
+
+fn write_tables_with(folder: &Path, cells: &mut [Cell], features: &Features) {
     let context = TableContext {
         slide_id: SLIDE_ID.to_owned(),
         mpp: Mpp::new(MPP).unwrap(),
         class_names: CLASSES.iter().map(|&name| name.to_owned()).collect(),
         provenance: Vec::new(),
     };
-    write_cells(&folder.join("cells.parquet"), cells, &context).unwrap();
+    let (_, staged) = stage_cells(folder, &folder.join("cells.parquet"), cells, &context, features).unwrap();
+    whole_file::put_in_place(vec![staged], Vec::new()).unwrap();
     write_regions(&folder.join("regions.parquet"), &[tissue()], &context).unwrap();
 }
 
@@ -54,9 +59,14 @@ pub(crate) fn facts() -> SlideFacts {
 }
 
 impl Painted {
-    pub(crate) fn new(mut cells: Vec<Cell>) -> Self {
+    pub(crate) fn new(cells: Vec<Cell>) -> Self {
+        Self::with_features(cells, &Features::default())
+    }
+
+    /// With columns that only some tables have.
+    pub(crate) fn with_features(mut cells: Vec<Cell>, features: &Features) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        write_tables(folder.path(), &mut cells);
+        write_tables_with(folder.path(), &mut cells, features);
         let table = CellTable::open(&folder.path().join("cells.parquet")).unwrap();
         let regions = read_regions(&folder.path().join("regions.parquet")).unwrap();
         Self { folder, facts: facts(), table, regions, cells }

@@ -140,7 +140,8 @@ mod tests {
         assert_eq!(over.len(), 1, "what is smaller than a step of the picture is not seen");
         assert_eq!(over[0].paths, ["M0 0l600 0 0 600 -600 0zM150 150l150 0 0 150 -150 0z"]);
         let html = over_slide(&over, [4800, 2400]).into_string();
-        assert!(html.contains("scale(4)") && html.contains("fill=\"#0ac5ff\""), "{html}");
+        let colour = css_colour(RegionColours::new(["necrosis", "tumour <b>"]).get("tumour <b>"));
+        assert!(html.contains("scale(4)") && html.contains(&format!("fill=\"{colour}\"")), "{html}");
         assert!(legend(&over).into_string().contains("tumour &lt;b&gt;"));
 
         let crop = Level0Box::new(Level0Point::new(1000.0, 1000.0), Level0Point::new(1400.0, 1400.0));

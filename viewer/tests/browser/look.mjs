@@ -6,6 +6,8 @@
 // `picture`   a tile of pixels, as a path below the address: gives its RGBA in base64
 // `click`     a place {x, y, downsample} to click in the middle of: gives the facts shown
 // `pan`       a place {x, y, downsample} to pan from for a while: gives what a frame costs
+// `veil`      places {x, y, downsample}: lays the veil over what was not analysed; gives how much of it lies on the middle
+//             of each, 0 to 255
 // `draw`      a place {x, y, downsample} to draw a point, a box and a polygon at
 // `follow`    a place {x, y, downsample} for the first of two runs: gives what both then show
 // `watch`     a file that is made when the page shows a slide at work: gives what the page says then, and the
@@ -83,6 +85,22 @@ async function click(page) {
   return page.locator("#facts").evaluate((list) =>
     Object.fromEntries([...list.querySelectorAll("dt")].map((term) => [term.textContent, term.nextSibling.textContent])),
   );
+}
+
+async function veil(page) {
+  await page.locator("#layers label", { hasText: "not analysed" }).locator("input").check();
+  await page.waitForFunction(() => window.slidemill.state().unseen, null, { timeout: 20000 });
+  await page.keyboard.press("c"); // cells lie over it
+  const veiled = [];
+  for (const view of job.veil) {
+    await page.evaluate((view) => window.slidemill.show(view), view);
+    await settled(page);
+    veiled.push(await page.locator("#overlay").evaluate((overlay) => {
+      const middle = [overlay.width, overlay.height].map((length) => Math.floor(length / 2));
+      return overlay.getContext("2d").getImageData(...middle, 1, 1).data[3];
+    }));
+  }
+  return veiled;
 }
 
 /** A point in the middle, a box of 80 × 60 px right of it, a triangle left of it. */
@@ -208,12 +226,13 @@ async function shots() {
 
 try {
   if (job.timing) seen.timing = await timing();
-  if (job.views || job.picture || job.click || job.pan || job.draw) {
+  if (job.views || job.picture || job.click || job.veil || job.pan || job.draw) {
     const page = await open();
     seen.first = await settled(page);
     if (job.views) seen.views = await views(page);
     if (job.picture) seen.picture = await picture(page);
     if (job.click) seen.click = await click(page);
+    if (job.veil) seen.veil = await veil(page);
     if (job.draw) seen.draw = await draw(page);
     if (job.pan) {
       seen.pan = await pan(page);
