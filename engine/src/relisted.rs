@@ -8,12 +8,9 @@ use crate::{
     column_list::{ColumnList, ListColumns, list_columns},
     error::JobError,
     name_list::NameList,
-    said::otherwise,
+    said::{first_of, otherwise},
     slides::SlideEntry,
 };
-
-/// Changes that a refusal names; the others are counted.
-const NAMED: usize = 5;
 
 /// All that the slides of a job say otherwise than is known in its dataset.
 #[derive(Debug)]
@@ -67,14 +64,10 @@ impl<'d> Relisted<'d> {
         if self.changes.is_empty() {
             return Ok(());
         }
-        let mut named: Vec<_> = self.changes.iter().take(NAMED).map(ToString::to_string).collect();
-        if let Some(more @ 1..) = self.changes.len().checked_sub(NAMED) {
-            named.push(format!("and {more} more"));
-        }
         Err(JobError::usage(format!(
             "this list says something else of slides than the list they came with: {}; correct this list, or give \
              --correct-columns to take what it says",
-            named.join("; ")
+            first_of(&self.changes)
         )))
     }
 

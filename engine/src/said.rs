@@ -11,7 +11,7 @@ use wsi_types::{RegionsOfInterest, wording::counted};
 
 use crate::{error::JobError, list, slides::SlideEntry};
 
-/// Slides that a refusal names; the others are counted.
+/// Faults that a refusal names; the others are counted.
 const NAMED: usize = 5;
 
 /// Puts together what is said of files that are one slide, byte by byte, so that it does not matter which of them is
@@ -122,14 +122,19 @@ pub(crate) fn refuse(contradictions: &[Contradiction]) -> Result<(), JobError> {
     if contradictions.is_empty() {
         return Ok(());
     }
-    let mut named: Vec<_> = contradictions.iter().take(NAMED).map(ToString::to_string).collect();
-    if let Some(more @ 1..) = contradictions.len().checked_sub(NAMED) {
-        named.push(format!("and {more} more"));
-    }
     Err(JobError::usage(format!(
         "what is said of one slide contradicts: {}; correct the list, or take one of the two out",
-        named.join("; ")
+        first_of(contradictions)
     )))
+}
+
+/// The first of some faults of a list in one line, with the number of the others.
+pub(crate) fn first_of(faults: &[impl Display]) -> String {
+    let mut named: Vec<_> = faults.iter().take(NAMED).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = faults.len().checked_sub(NAMED) {
+        named.push(format!("and {more} more"));
+    }
+    named.join("; ")
 }
 
 /// What two places say of one slide, together.

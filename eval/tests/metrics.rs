@@ -8,16 +8,16 @@ use std::slice::from_ref;
 
 use eval::{
     EvaluationSettings,
-    agreement::count_agreement,
-    ap::{AreaRange, average_precision},
+    agreement::{Confusion, count_agreement},
+    ap::{AreaRange, average_precision, coco_ious},
     bootstrap::{BootstrapSettings, estimates},
     evaluate,
-    evaluation::{Assignment, mistakes},
+    evaluation::{Assignment, Evaluation, mistakes},
     froc::{self, Reading},
     matching::{
         Candidates, Classes, Criterion, Outcome, Question, Scene, greedy, greedy_at, optimal, similarity,
     },
-    objects::{Image, ImageId, Object, ObjectSet, Role, Shape},
+    objects::{Image, ImageId, Object, ObjectSet, Role, SetBuilder, Shape},
     pq::{PanopticSums, mean_over_images, panoptic_sums, pooled},
     pr,
     ranking::{Draw, Mark, Ranking},
@@ -289,6 +289,66 @@ fn settings() -> EvaluationSettings {
 }
 
 #[test]
+fn the_ten_thresholds_are_those_of_pycocotools_to_the_last_bit() {
+    // numpy.linspace(0.5, 0.95, 10).
+    let theirs = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.899_999_999_999_999_9, 0.95];
+    assert_eq!(coco_ious(), theirs);
+}
+
+/// A prediction on the cell at place `at` of a [`set`] with this IoU: a part of it.
+fn part(at: usize, iou: f64, score: f32) -> Object {
+    Object { score: Some(score), ..boxed(at as f64 * 20.0, 20.0, 10.0, 10.0 * iou) }
+}
+
+fn found_by(truth: &ObjectSet, predictions: Vec<Object>, settings: &EvaluationSettings) -> Evaluation {
+    let predictions = ObjectSet { objects: predictions, ..truth.clone() };
+    evaluate(truth.clone(), predictions, settings).unwrap()
+}
+
+#[test]
+fn each_threshold_has_a_verdict_of_its_own() {
+    let found = found_by(&set(&[1.0, 1.0]), vec![part(0, 0.72, 0.9), part(1, 0.93, 0.8)], &settings());
+    let figures = found.overall.figures;
+    close(figures.ap50.unwrap().value, 1.0);
+    // Both are right at 0.5 to 0.7. At 0.75 to 0.9 the surer one is false, so half of the cells are found
+    // at a precision of 1/2. At 0.95 nothing is found.
+    close(figures.ap50_95.unwrap().value, (5.0 + 4.0 * 51.0 / 101.0 / 2.0) / 10.0);
+}
+
+#[test]
+fn sizes_have_their_own_cells_and_excuse_predictions_of_other_sizes() {
+    let mut truth = set(&[1.0; 5]);
+    for small in &mut truth.objects[3..] {
+        small.shape = boxed(small.shape.bounds().min.x, 20.0, 5.0, 5.0).shape;
+    }
+    let area_ranges = ["small:..50px2", "large:90..px2"].map(|text| text.parse().unwrap()).to_vec();
+    let settings = EvaluationSettings { area_ranges, ..settings() };
+    let found = found_by(&truth, vec![part(0, 0.82, 0.9), part(1, 1.0, 0.8)], &settings);
+    let [small, large] = found.overall.by_area.as_slice() else { panic!("two sizes were asked for") };
+    assert_eq!((small.truth, small.ap), (2, Some(0.0)));
+    assert_eq!(large.truth, 3);
+    // The surer one has 82 px²: a hit up to 0.8, and of no size that counts from 0.85 on, where the other
+    // one alone finds one cell of three, without a false mark.
+    close(large.ap.unwrap(), (7.0 * 67.0 / 101.0 + 3.0 * 34.0 / 101.0) / 10.0);
+}
+
+/// Cells that touch no other, at these places of a grid.
+fn cells_apart(places: impl Iterator<Item = u32>) -> Vec<Object> {
+    places.map(|i| boxed(f64::from(i % 100) * 20.0, f64::from(i / 100) * 20.0, 10.0, 10.0)).collect()
+}
+
+#[test]
+fn cells_far_apart_are_matched_however_many_there_are() {
+    // More than two runs of 2,048 that threads take; truth lies in the opposite order.
+    const CELLS: u32 = 5000;
+    let (predictions, truth) = (cells_apart(0..CELLS), cells_apart((0..CELLS).rev()));
+    let expected: Vec<Outcome> = (0..CELLS).rev().map(Outcome::Hit).collect();
+    for rule in RULES {
+        assert!(matched(&predictions, &truth, Criterion::BoxIou(0.5), rule) == expected);
+    }
+}
+
+#[test]
 fn scores_are_sorted_below_zero_too() {
     // Logits: hits at 2 and −0.5, false marks at −1 and −3.
     let truth = set(&[1.0, 1.0]);
@@ -336,6 +396,57 @@ fn mistakes_are_those_of_the_rule_that_counts() {
         (found.false_marks.len(), found.missed.len())
     };
     assert_eq!((counts(Assignment::Optimal), counts(Assignment::Greedy)), ((0, 0), (1, 1)));
+}
+
+/// A table of two classes as it is shown, with 3 missed and 4 false.
+fn table_of(pairs: [[u64; 2]; 2]) -> String {
+    let mut confusion = Confusion::new(vec!["tumour".to_owned(), "other".to_owned()]);
+    confusion.pairs = pairs.map(Vec::from).to_vec();
+    (confusion.missed, confusion.false_marks) = (vec![3, 0], vec![0, 4]);
+    confusion.finish();
+    confusion.to_string()
+}
+
+#[test]
+fn a_table_of_classes_ends_with_the_share_that_agrees_and_kappa_where_there_is_one() {
+    // 35 of 50 agree, 25 would by chance.
+    let table = "             tumour  other  missed\n\
+                 tumour           20      5       3\n\
+                 other            10     15       0\n\
+                 false marks       0      4\n";
+    assert_eq!(table_of([[20, 5], [10, 15]]), format!("{table}same class 0.700, kappa 0.400\n"));
+    // One class alone agrees by chance; without pairs nothing does.
+    assert!(table_of([[7, 0], [0, 0]]).ends_with("0      4\nsame class 1.000\n"));
+    assert!(table_of([[0, 0], [0, 0]]).ends_with("0      4\n"));
+}
+
+/// A cell in each of these images.
+fn one_in_each(names: [&str; 2]) -> ObjectSet {
+    let mut set = SetBuilder::new();
+    let class = set.class_named("cell").unwrap();
+    for name in names {
+        let image = set.image_named(name);
+        set.push(Object { image, class, ..boxed(0.0, 0.0, 10.0, 10.0) });
+    }
+    set.finish()
+}
+
+#[test]
+fn sets_put_together_leave_each_object_in_its_image() {
+    let mut both = SetBuilder::from(one_in_each(["a/1.svs", "a/2.svs"]));
+    assert_eq!(both.append(one_in_each(["b/2.svs", "a/2.svs"])).unwrap(), 1);
+    let both = both.finish();
+    let images: Vec<&str> = both.objects.iter().map(|object| both.image_of(object).name.as_str()).collect();
+    assert_eq!(images, ["a/1.svs", "a/2.svs", "b/2.svs", "a/2.svs"]);
+    assert_eq!(both.file_names(), ["1", "a-2", "b-2"]);
+}
+
+#[test]
+fn a_pixel_size_is_given_to_images_without_one_alone() {
+    let mut set = ObjectSet { images: vec![image(), Image::named("bare")], ..ObjectSet::default() };
+    set.assume_mpp(Mpp::new(0.25).unwrap());
+    let sizes: Vec<f64> = set.images.iter().map(|image| image.mpp.unwrap().get()).collect();
+    assert_eq!(sizes, [0.5, 0.25]);
 }
 
 #[test]

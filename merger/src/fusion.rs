@@ -311,6 +311,37 @@ mod tests {
     }
 
     #[test]
+    fn weights_count_in_every_rule() {
+        let sharp = vec![cell(level0(0.0, 0.0, 20.0, 20.0), 0, 0.8)];
+        let coarse = vec![cell(level0(2.0, 0.0, 22.0, 20.0), 1, 0.4)];
+        // Boxes are weighed by score as well: 2 px · 1.2 / (0.8 + 1.2).
+        for (fuse, score, left) in [
+            (Fuse::Wbf, (0.8 + 3.0 * 0.4) / 4.0, 2.0 * 1.2 / 2.0),
+            (Fuse::NoisyOr, 1.0 - 0.2 * (0.6 * 0.6 * 0.6), 2.0),
+            (Fuse::Max, 0.4, 2.0),
+        ] {
+            let settings = FusionSettings { fuse, weights: vec![1.0, 3.0], ..FusionSettings::default() };
+            let found = fuse_scales(&[sharp.clone(), coarse.clone()], mpp(), &settings);
+            let [FusedCell { cell, .. }] = found.as_slice() else { panic!("one object, found {found:?}") };
+            assert!((f64::from(cell.score.get()) - score).abs() < 1e-6, "{fuse:?}: {}", cell.score.get());
+            assert!((cell.bbox.min.x - left).abs() < 1e-6, "{fuse:?}: {}", cell.bbox.min.x);
+            // 1.2 for class 1, 0.8 for class 0.
+            assert_eq!((cell.class, cell.runner_up.map(|(other, _)| other)), (ClassId(1), Some(ClassId(0))));
+        }
+    }
+
+    #[test]
+    fn a_cell_within_another_is_another_unless_nearness_is_asked_for() {
+        let scales = [
+            vec![cell(level0(0.0, 0.0, 40.0, 40.0), 0, 0.8)],
+            vec![cell(level0(15.0, 15.0, 25.0, 25.0), 0, 0.8)],
+        ];
+        assert_eq!(fused(&scales, &FusionSettings::default()).len(), 2);
+        let near = FusionSettings { distance_um: 0.1, ..FusionSettings::default() };
+        assert_eq!(fused(&scales, &near).len(), 1);
+    }
+
+    #[test]
     fn two_touching_cells_at_one_scale_stay_two() {
         let sharp =
             vec![cell(level0(0.0, 0.0, 20.0, 20.0), 0, 0.8), cell(level0(12.0, 0.0, 32.0, 20.0), 0, 0.7)];

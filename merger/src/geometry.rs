@@ -107,6 +107,15 @@ mod tests {
     }
 
     #[test]
+    fn intervals_share_their_overlap_of_what_they_cover() {
+        assert_eq!(interval_iou((0.0, 10.0), (5.0, 20.0)), 0.25);
+        assert_eq!(interval_iou((5.0, 20.0), (0.0, 10.0)), 0.25);
+        assert_eq!(interval_iou((0.0, 10.0), (2.0, 7.0)), 0.5);
+        assert_eq!(interval_iou((0.0, 10.0), (11.0, 20.0)), 0.0);
+        assert_eq!(interval_iou((3.0, 3.0), (3.0, 3.0)), 0.0);
+    }
+
+    #[test]
     fn a_far_ring_keeps_its_area_and_centre() {
         let square = ring(&[(1e7, 1e7), (1e7 + 4.0, 1e7), (1e7 + 4.0, 1e7 + 2.0), (1e7, 1e7 + 2.0)]);
         assert_eq!(ring_area(&square), 8.0);

@@ -337,6 +337,18 @@ mod tests {
     }
 
     #[test]
+    fn a_seam_is_as_long_as_the_windows_beside_it() {
+        let windows = grid_windows(2, 1, 100, 50);
+        let layout = Layout::new(&windows, level0(0.0, 0.0, 150.0, 100.0), Mpp::new(0.5).unwrap()).unwrap();
+        // Seams at 50 and 100, from 0 to 100.
+        for (x, y, away) in
+            [(103.0, 104.0, 5.0), (46.0, -3.0, 5.0), (71.0, 104.0, 21.0_f64.hypot(4.0)), (71.0, 60.0, 21.0)]
+        {
+            assert_eq!(layout.seam_distance(1, Level0Point::new(x, y)), away, "({x}, {y})");
+        }
+    }
+
+    #[test]
     fn a_plan_with_a_window_off_the_slide_is_refused() {
         let windows = grid_windows(2, 1, 100, 100);
         let refused = Layout::new(&windows, level0(0.0, 0.0, 90.0, 90.0), Mpp::new(0.5).unwrap());

@@ -452,3 +452,34 @@ fn cross(a: (Level0Point, Level0Point), b: (Level0Point, Level0Point)) -> bool {
     }
     b0 * b1 <= 0.0 && a0 * a1 <= 0.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ring;
+
+    #[test]
+    fn rings_that_run_the_wrong_way_or_meet_do_not_keep_apart() {
+        let outer = ring(&[(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0)]);
+        let hole = ring(&[(2.0, 2.0), (2.0, 8.0), (8.0, 8.0), (8.0, 2.0)]);
+        let across = ring(&[(2.0, 2.0), (2.0, 12.0), (8.0, 12.0), (8.0, 2.0)]);
+        let [turned_outer, turned_hole] = [&outer, &hole].map(|ring| ring.iter().rev().copied().collect());
+        for (outer, hole, apart) in [
+            (&outer, &hole, true),
+            (&outer, &across, false),
+            (&outer, &turned_hole, false),
+            (&turned_outer, &hole, false),
+            (&turned_outer, &turned_hole, false),
+        ] {
+            let polygon = Polygon { outer: outer.clone(), holes: vec![hole.clone()] };
+            assert_eq!(rings_keep_apart(&polygon), apart, "{polygon:?}");
+        }
+    }
+
+    #[test]
+    fn corners_along_a_side_are_dropped_and_three_are_enough() {
+        let triangle = [(0.0, 0.0), (4.0, 0.1), (8.0, 0.0), (8.1, 4.0), (8.0, 8.0), (4.0, 4.1)];
+        assert_eq!(simplified(&ring(&triangle), 0.5), ring(&[(0.0, 0.0), (8.0, 0.0), (8.0, 8.0)]));
+        assert_eq!(simplified(&ring(&triangle), 0.05), ring(&triangle));
+    }
+}

@@ -398,7 +398,10 @@ mod tests {
         for (found, expected) in areas.into_iter().zip([100.0, 100.0, 25.0, 25.0, 12.5]) {
             assert!((found - expected).abs() < 1e-6, "{areas:?}");
         }
-        assert_eq!(a.agrees(&b, &zone, 0.01), None);
+        // Whole areas tell nothing of what lies within a zone.
+        assert_eq!((a.agrees(&b, &zone, 0.01), a.agrees(&b, &zone, 0.5)), (None, None));
+        assert_eq!(a.agrees(&b, &everywhere(), 0.5), Some(false));
+        assert_eq!(a.agrees(&a, &everywhere(), 0.5), Some(true));
     }
 
     proptest! {

@@ -653,6 +653,33 @@ mod tests {
     }
 
     #[test]
+    fn holes_and_parts_are_measured_in_square_microns() {
+        // A frame of 4 µm/px: the hole and the part have 1,600 µm² each.
+        let mask = Mask::from_fn(140, 130, |x, y| match (x / 10, y / 10) {
+            (3, 3) => false,
+            (10, 10) => true,
+            (column, row) => column < 9 && row < 9,
+        });
+        let plain = RegionSettings { closing_um: 0.0, opening_um: 0.0, ..RegionSettings::default() };
+        for (largest_hole_um2, least_area_um2, is_filled, is_kept) in
+            [(1600.0, 1600.0, true, true), (1599.0, 1601.0, false, false)]
+        {
+            let settings = RegionSettings { largest_hole_um2, least_area_um2, ..plain };
+            let cleaned = cleaned(&mask, &frame(), &settings);
+            assert_eq!((cleaned.get(35, 35), cleaned.get(105, 105)), (is_filled, is_kept), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn a_disc_fits_where_none_of_its_px_lies_past_the_mask() {
+        let (disc, mask) = (Disc::new(2.5), Mask::new(9, 7));
+        for (x, y) in (0..7).flat_map(|y| (0..9).map(move |x| (x, y))) {
+            let all_inside = disc.area_in(&mask.inverted(), x, y) == disc.px() as u64;
+            assert_eq!(disc.fits_into(&mask, x, y), all_inside, "({x}, {y})");
+        }
+    }
+
+    #[test]
     fn the_finder_agrees_with_the_polygon() {
         let (outer, inner) = (disc(60.0, 60.0, 50.0), disc(60.0, 60.0, 25.0));
         let mask = Mask::from_fn(140, 130, |x, y| outer(x, y) && !inner(x, y));
@@ -665,6 +692,7 @@ mod tests {
             );
             let expected: Vec<usize> = regions[0].polygon.contains(at).then_some(0).into_iter().collect();
             assert_eq!(finder.all_at(at), expected, "{at:?}");
+            assert_eq!(finder.holds(at), !expected.is_empty(), "{at:?}");
         }
     }
 

@@ -257,7 +257,126 @@ fn first_to_see(layout: &Layout, cell: &Cell) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use wsi_types::Mpp;
+
     use super::*;
+    use crate::testing::{cell, grid_windows, level0};
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
+    }
+
+    fn band(classes: &[(u16, u64)], log_sizes: &[f64]) -> Band {
+        let cells = classes.iter().map(|(_, cells)| cells).sum();
+        Band { cells, log_sizes: log_sizes.to_vec(), classes: classes.iter().copied().collect() }
+    }
+
+    fn unit(near_area: f64, control_area: f64, near_cells: f64, control_cells: f64) -> Unit {
+        Unit { near_area, control_area, near_cells, control_cells }
+    }
+
+    #[test]
+    fn figures_are_those_worked_out_by_hand() {
+        let bands = Bands {
+            near: band(&[(0, 30), (1, 10)], &[4.0_f64.ln(), 16.0_f64.ln()]),
+            control: band(&[(0, 20), (1, 40)], &[2.0_f64.ln(), 2.0_f64.ln()]),
+            // 5 and 8 are expected; the others have no cells, or no tissue in one of the bands.
+            units: vec![
+                unit(100.0, 200.0, 10.0, 10.0),
+                unit(100.0, 100.0, 2.0, 8.0),
+                unit(100.0, 100.0, 0.0, 0.0),
+                unit(100.0, 0.0, 9.0, 0.0),
+                unit(0.0, 100.0, 0.0, 9.0),
+            ],
+        };
+        let found = bands.compare();
+        assert_eq!((found.near_cells, found.control_cells, found.windows), (40, 60, 2));
+        close(found.density_ratio, 12.0 / 13.0);
+        close(found.density_z, -1.0 / (25.0_f64 + 36.0).sqrt());
+        // Means of ln 8 and ln 2; the near one has a standard error of ln 2, the other one none.
+        close(found.size_ratio, 4.0);
+        close(found.size_z, 2.0);
+        // Shares of 3/4 and 1/3; chi-square 100 (30 · 40 − 10 · 20)² / (40 · 60 · 50 · 50).
+        close(found.class_shift, 5.0 / 12.0);
+        close(found.class_z, ((50.0_f64 / 3.0).cbrt() - 7.0 / 9.0) / (2.0_f64 / 9.0).sqrt());
+        assert!(!found.grid_shows);
+    }
+
+    #[test]
+    fn a_grid_shows_from_eight_windows_on() {
+        let [seven, eight] = [7, 8].map(|windows| {
+            let units = vec![unit(1.0, 1.0, 20.0, 10.0); windows];
+            Bands { units, near: band(&[(0, 500)], &[]), control: band(&[(1, 500)], &[]) }.compare()
+        });
+        for found in [&seven, &eight] {
+            assert_eq!((found.density_ratio, found.class_shift), (2.0, 1.0));
+            close(found.density_z, (found.windows as f64).sqrt());
+            assert!(found.class_z > CLEAR_Z, "{found:?}");
+        }
+        assert_eq!((seven.windows, eight.windows), (7, 8));
+        assert!(!seven.grid_shows && eight.grid_shows);
+    }
+
+    #[test]
+    fn one_class_or_an_empty_band_has_no_shift() {
+        let two = [(0, 5), (1, 4)];
+        for (near, control) in [(&two[..1], &[(0, 9)][..]), (&[], &two), (&two, &[])] {
+            let bands = Bands { near: band(near, &[]), control: band(control, &[]), units: Vec::new() };
+            assert_eq!(bands.classes(), (0.0, 0.0));
+        }
+    }
+
+    /// Three windows of 200 px in a row, one every 150 px, at 1 µm/px.
+    fn layout() -> Layout {
+        let windows = grid_windows(3, 1, 200, 150);
+        Layout::new(&windows, level0(0.0, 0.0, 500.0, 200.0), Mpp::new(1.0).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn bands_cover_the_tissue_that_a_window_is_the_first_to_see() {
+        // Seams at 150 and 200, 300 and 350. The first window has tissue up to 200; the near band is 16 µm on
+        // each side of 150 and before 200, the control band the next 32 µm: 102 to 134 and 166 to 184.
+        let step = 0.5;
+        let areas: Vec<[f64; 2]> = (0..3)
+            .map(|slot| unit_area(&layout(), slot, step))
+            .map(|unit| [unit.near_area, unit.control_area].map(|points| points * step * step / 200.0))
+            .collect();
+        let expected = [[32.0 + 16.0, 32.0 + 18.0], [16.0 + 32.0 + 16.0, 32.0 + 32.0 + 18.0], [16.0, 32.0]];
+        for (found, expected) in areas.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((found - expected).abs() < 1.1, "{areas:?}, expected {expected:?}");
+        }
+    }
+
+    /// A cell of 8 px around (`x`, 100) that this window saw.
+    fn at(x: f64, seam_dist_um: f32, window: u32) -> Cell {
+        let windows = vec![window];
+        Cell { seam_dist_um, windows, ..cell(level0(x - 4.0, 96.0, x + 4.0, 104.0), 0, 0.9) }
+    }
+
+    #[test]
+    fn cells_are_counted_in_the_band_and_the_window_where_they_lie() {
+        let cells = [
+            at(150.0, 0.0, 0),
+            at(166.0, 16.0, 0),
+            at(134.1, 15.9, 0),
+            // Seen by both of the first windows, and by the second one alone.
+            at(180.0, 20.0, 1),
+            at(240.0, 40.0, 1),
+            at(50.0, 48.0, 0),
+        ];
+        let mut bands = Bands { units: vec![Unit::default(); 3], ..Bands::default() };
+        for cell in &cells {
+            bands.add(cell, first_to_see(&layout(), cell));
+        }
+        let counts: Vec<[f64; 2]> =
+            bands.units.iter().map(|unit| [unit.near_cells, unit.control_cells]).collect();
+        assert_eq!(counts, [[2.0, 2.0], [0.0, 1.0], [0.0, 0.0]]);
+        assert_eq!((bands.near.cells, bands.control.cells), (2, 3));
+        assert_eq!(bands.near.log_sizes, [64.0_f64.ln(); 2]);
+        assert_eq!(bands.control.classes, [(0, 3)].into());
+    }
 
     /// Windows that were read later than the others once changed the last digits of the audit.
     #[test]

@@ -278,6 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn a_chess_board_has_the_measures_worked_out_by_hand() {
+        let rows = [3, 4].map(|row| Span { row, columns: 5..7 });
+        let mut board = Picture::around(&rows).unwrap();
+        for (span, densities) in rows.iter().zip([[0.05, 0.25], [0.25, 0.05]]) {
+            board.levels_of(span).copy_from_slice(&densities.map(level_of));
+        }
+        // Levels 0 and 2. Across and down all pairs are of both, so that p is 1/2 each way; the two slanting
+        // directions have one pair of equal levels each.
+        let found = board.pairs().unwrap();
+        assert_eq!((found.contrast, found.correlation), (2.0, 0.0));
+        assert!((found.homogeneity - 0.6).abs() < 1e-6);
+        assert!((found.entropy - 2.0_f32.ln() / 2.0).abs() < 1e-6);
+    }
+
+    #[test]
     fn quantiles_lie_between_px() {
         assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.1), Some(1.2));
         assert_eq!(quantile(&mut [4.0], 0.9), Some(4.0));

@@ -218,3 +218,26 @@ fn every_case_comes_out_as_it_says() {
         check(&name, &case);
     }
 }
+
+fn square(left: f32, top: f32, side: f32) -> Detection {
+    Detection {
+        bbox: WindowBox::new(WindowPoint::new(left, top), WindowPoint::new(left + side, top + side)),
+        class: ModelClass(0),
+        score: Score::new(0.9).unwrap(),
+        outline: None,
+    }
+}
+
+#[test]
+fn detections_are_held_until_the_windows_around_them_are_in() {
+    let windows = windows(&Grid { columns: 2, rows: 1, size: 100, stride: 50 });
+    let slide = Level0Box::new(Level0Point::zero(), Level0Point::new(150.0, 100.0));
+    let layout = Layout::new(&windows, slide, Mpp::new(0.25).unwrap()).unwrap();
+    let mut merger = CellMerger::new(Arc::new(layout), settings());
+    // The second cell of the first window is the one of the second.
+    let first = vec![square(10.0, 10.0, 10.0), square(60.0, 40.0, 20.0)];
+    merger.push(WindowIndex(0), WindowOutcome::found(first)).unwrap();
+    assert_eq!((merger.held(), merger.take_final().len()), (2, 0));
+    merger.push(WindowIndex(1), WindowOutcome::found(vec![square(10.0, 40.0, 20.0)])).unwrap();
+    assert_eq!((merger.held(), merger.take_final().len(), merger.held()), (3, 2, 0));
+}

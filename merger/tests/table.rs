@@ -13,9 +13,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
+use merger::mask::{Mask, Polygon};
+use merger::regions::{RegionSettings, regions_from_mask};
 use merger::{
-    Cell, CellReader, CellRow, Features, Ground, MaskFrame, MergeError, ROWS_PER_GROUP, ReadSettings,
-    RegionRow, StainOd, TableContext, columns_as_markdown, schema_of, stage_cells, write_cells,
+    Cell, CellReader, CellRow, Features, Ground, MaskFrame, MergeError, ROWS_PER_GROUP, ReadSettings, Region,
+    RegionReader, RegionRow, StainOd, TableContext, columns_as_markdown, schema_of, stage_cells, write_cells,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -280,10 +282,8 @@ fn ground() -> Ground {
     Ground::new(merger::mask::Mask::from_fn(240, 200, |_, _| true), frame)
 }
 
-#[test]
-fn regions_are_written_with_their_holes_and_cells() {
-    use merger::mask::Mask;
-    use merger::regions::{MaskFrame, RegionSettings, regions_from_mask};
+/// Four regions, the first with a hole, and the cells in them.
+fn regions_with(cells: &mut [Cell]) -> Vec<Region> {
     let frame = MaskFrame {
         origin: Level0Point::zero(),
         level0_per_px: (400.0, 400.0),
@@ -295,8 +295,14 @@ fn regions_are_written_with_their_holes_and_cells() {
     });
     let plain = RegionSettings { closing_um: 0.0, opening_um: 0.0, ..RegionSettings::default() };
     let mut regions = regions_from_mask(&mask, &frame, "tissue", &plain, 5);
+    merger::assign_cells(&mut regions, cells);
+    regions
+}
+
+#[test]
+fn regions_are_written_with_their_holes_and_cells() {
     let mut cells = cells(5000);
-    merger::assign_cells(&mut regions, &mut cells);
+    let mut regions = regions_with(&mut cells);
     assert_eq!(regions.len(), 4);
     let inside = cells.iter().filter(|cell| cell.region.is_some()).count() as u64;
     assert_eq!(regions.iter().map(merger::Region::cell_count).sum::<u64>(), inside);
@@ -380,6 +386,40 @@ fn cells_come_back_as_they_were_written() {
         }
     }
     assert_eq!(rows.len(), cells.len());
+}
+
+#[test]
+fn regions_come_back_as_they_were_written() {
+    let mut regions = regions_with(&mut cells(5000));
+    regions[0].name = Some("front „ü“".to_owned());
+    regions[1].class_name = Some("invasive".to_owned());
+    regions[2].score = Score::new(0.75);
+    regions[3].coverage = 0.25;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("regions.parquet");
+    merger::write_regions(&path, &regions, &context()).unwrap();
+    let reader = RegionReader::open(&path, ReadSettings::default()).unwrap();
+    let mut rows: Vec<RegionRow> = reader.flat_map(Result::unwrap).collect();
+    rows.sort_by_key(|row| row.region_id);
+    regions.sort_by_key(|region| region.id);
+    assert_eq!(rows.len(), 4);
+    for (region, row) in regions.iter().zip(&rows) {
+        assert_eq!((row.region_id, &row.kind), (region.id, &region.kind));
+        assert_eq!((&row.name, &row.class_name), (&region.name, &region.class_name));
+        assert_eq!((row.centroid, row.score), (region.centroid, region.score.map(Score::get)));
+        let measures = [row.area_um2, row.perimeter_um, row.coverage, row.analysed_um2];
+        let analysed = region.area_um2 * region.coverage;
+        assert_eq!(measures, [region.area_um2, region.perimeter_um, region.coverage, analysed]);
+        let by_class = [0, 1, 2].map(|class| region.cells[&ClassId(class)]);
+        let count: u64 = by_class.iter().sum();
+        assert_eq!((row.n_cells, row.n_cells_by_class.as_slice()), (count, &by_class[..]));
+        assert_eq!(row.cells_per_mm2, count as f64 / (analysed * 1e-6));
+        let Polygon { outer, holes } = &region.polygon;
+        assert_eq!(row.n_holes as usize, holes.len());
+        assert_eq!(row.rings, [std::slice::from_ref(outer), holes.as_slice()].concat());
+        assert!(row.bbox.contains_box(&region.bbox));
+    }
+    assert_eq!(rows.iter().filter(|row| row.n_holes == 1).count(), 1);
 }
 
 /// Version 1 of the tables held ids unsigned, of 64 bits.

@@ -16,6 +16,8 @@ use wsi_reader::{
     open, open_with,
 };
 use wsi_types::{LevelIndex, RgbBuffer, TileId};
+use zune_core::bytestream::ZCursor;
+use zune_jpeg::JpegDecoder;
 
 const SIZE: (u32, u32) = (203, 151);
 
@@ -129,6 +131,51 @@ fn jpeg_in_all_its_ways_is_close() {
     let (_file, slide) = opened(&write(Flavour::PLAIN, &[gray]));
     let [r, g, b] = level0(&*slide).pixel(100, 100);
     assert!(r == g && g == b && r.abs_diff(paint(100, 100)[0]) < 8);
+}
+
+#[test]
+fn progressive_jpeg_has_the_same_colours() {
+    for (photometric, jfif, samples) in
+        [(6, true, 3), (6, false, 3), (2, false, 3), (2, true, 3), (1, true, 1)]
+    {
+        for tile in [Some((64, 48)), None] {
+            let page = |progressive| {
+                page().with(|p| {
+                    (p.compression, p.photometric, p.samples) = (7, photometric, samples);
+                    (p.jfif, p.tile, p.progressive) = (jfif, tile, progressive);
+                })
+            };
+            let [(_one, plain), (_other, progressive)] =
+                [false, true].map(|progressive| opened(&write(Flavour::PLAIN, &[page(progressive)])));
+            let apart = difference(&level0(&*plain), &level0(&*progressive));
+            assert!(apart.max <= 2, "{photometric} {jfif} {tile:?}: {apart:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stored_tile_is_a_jpeg_of_the_colours_that_are_read() {
+    let tile = TileId { level: LevelIndex(0), row: 1, column: 1 };
+    for (photometric, jfif) in [(6, true), (6, false), (2, false), (2, true)] {
+        for shared_tables in [false, true] {
+            let page = page().with(|p| {
+                (p.compression, p.photometric, p.jfif) = (7, photometric, jfif);
+                p.shared_tables = shared_tables;
+            });
+            let (_file, slide) = opened(&write(Flavour::PLAIN, &[page]));
+            let mut read = RgbBuffer::default();
+            slide.read_tile(tile, &mut read).unwrap();
+            let stored = slide.stored_jpeg(tile).unwrap().unwrap();
+            let pixels = JpegDecoder::new(ZCursor::new(&stored)).decode().unwrap();
+            let most = read.bytes().iter().zip(&pixels).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert_eq!(pixels.len(), read.bytes().len());
+            assert!(most <= 2, "{photometric} {jfif} {shared_tables}: {most}");
+        }
+    }
+    for other in [page(), page().with(|p| (p.compression, p.tile) = (7, None))] {
+        let (_file, slide) = opened(&write(Flavour::PLAIN, &[other]));
+        assert_eq!(slide.stored_jpeg(TileId { row: 0, column: 0, ..tile }).unwrap(), None);
+    }
 }
 
 #[test]

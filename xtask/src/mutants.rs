@@ -121,12 +121,14 @@ fn names() -> String {
 /// Tries the mutants of a sample; those that no test noticed are listed in `target/mutants.out/missed.txt`.
 ///
 /// # Errors
-/// Without cargo-mutants; when the checkout holds changes, which a mutant could be mixed up with; when a mutant
-/// was not noticed.
+/// Without cargo-mutants or cargo-nextest; when the checkout holds changes, which a mutant could be mixed up
+/// with; when a mutant was not noticed.
 pub(crate) fn mutants(root: &Path, arguments: &[OsString]) -> Result<()> {
     let wanted = Wanted::new(arguments)?;
-    if !succeeds(cargo(root).args(["mutants", "--version"])) {
-        bail!("cargo-mutants is not installed: run `cargo install --locked cargo-mutants`");
+    for tool in ["mutants", "nextest"] {
+        if !succeeds(cargo(root).args([tool, "--version"])) {
+            bail!("cargo-{tool} is not installed: run `cargo install --locked cargo-{tool}`");
+        }
     }
     let mut status = Command::new("git");
     status.current_dir(root).args(["status", "--porcelain", "--untracked-files=no"]);

@@ -23,6 +23,8 @@ pub struct PageSpec {
     pub shared_tables: bool,
     /// `true` if JPEG tiles are whole JFIF files.
     pub jfif: bool,
+    /// `true` if JPEG tiles are progressive.
+    pub progressive: bool,
     pub bits: u16,
     pub sample_format: u16,
     pub description: String,
@@ -54,6 +56,7 @@ impl PageSpec {
             sampling: SamplingFactor::F_1_1,
             shared_tables: false,
             jfif: true,
+            progressive: false,
             bits: 8,
             sample_format: 1,
             description: String::new(),
@@ -175,6 +178,7 @@ impl PageSpec {
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out, 90);
         encoder.set_sampling_factor(self.sampling);
+        encoder.set_progressive(self.progressive);
         encoder.encode(raw, width as u16, rows as u16, colour).unwrap();
         if !self.jfif {
             assert_eq!(&out[2..4], b"\xff\xe0");

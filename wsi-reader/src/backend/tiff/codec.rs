@@ -247,3 +247,21 @@ fn undo_difference(row: &mut [u8], samples: usize, sample_bytes: usize, big_endi
         row[i..i + 2].copy_from_slice(&pair);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_of_sixteen_bits_are_added_up_in_their_byte_order() {
+        // Two px of two samples, then one more: 300, 65535; + 500, + 2; − 1, − 1.
+        let stored = [300_u16, 65_535, 500, 2, 65_535, 65_535];
+        let expected = [300_u16, 65_535, 800, 1, 799, 0];
+        let [mut big, big_sums] = [stored, expected].map(|row| row.map(u16::to_be_bytes).concat());
+        undo_difference(&mut big, 2, 2, true);
+        assert_eq!(big, big_sums);
+        let [mut little, little_sums] = [stored, expected].map(|row| row.map(u16::to_le_bytes).concat());
+        undo_difference(&mut little, 2, 2, false);
+        assert_eq!(little, little_sums);
+    }
+}

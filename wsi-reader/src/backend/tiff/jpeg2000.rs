@@ -67,3 +67,26 @@ fn has_subsampled_chroma(codestream: &[u8]) -> bool {
     let [luma, chroma] = [0, 1].map(|index| codestream.get(42 + 3 * index + 1..42 + 3 * index + 3));
     codestream.starts_with(b"\xff\x4f\xff\x51") && chroma != luma
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The start of a codestream of three components, with the sampling of each across and down.
+    fn codestream(sampling: [[u8; 2]; 3]) -> Vec<u8> {
+        let mut bytes = b"\xff\x4f\xff\x51\x00\x2f".to_vec();
+        // Capabilities, sizes and offsets, number of components.
+        bytes.extend([0; 34]);
+        bytes.extend([0, 3]);
+        bytes.extend(sampling.into_iter().flat_map(|[across, down]| [7, across, down]));
+        bytes
+    }
+
+    #[test]
+    fn chroma_is_subsampled_where_its_sampling_is_not_that_of_brightness() {
+        for (chroma, is_subsampled) in [([1, 1], false), ([2, 1], true), ([1, 2], true), ([2, 2], true)] {
+            assert_eq!(has_subsampled_chroma(&codestream([[1, 1], chroma, chroma])), is_subsampled);
+        }
+        assert!(!has_subsampled_chroma(&[&[0; 4], &codestream([[1, 1], [2, 2], [2, 2]])[4..]].concat()));
+    }
+}
