@@ -134,12 +134,12 @@ fn patches_side_by_side_become_areas() {
     let folder = tempfile::tempdir().unwrap();
     let (slide, out) = (painted_squares(folder.path()), folder.path().join("out"));
     let model = contract("patch.onnx");
-    let output = run(&[&slide], &out, &of_colours(&model, &["--overlap", "0"]));
+    let output = run(&[&slide], &out, &of_colours(&model, &["--overlap", "0%"]));
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(areas(&out), truth());
     let account = accounts(&out).remove(0);
     let patches = PAINTED.len() * PAINTED[0].len();
-    assert_eq!((account.cells(), account.analysis.unwrap().windows.planned as usize), (0, patches));
+    assert_eq!((account.cells(), account.analysis.unwrap().windows.planned), (0, patches));
 }
 
 #[test]

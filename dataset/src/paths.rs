@@ -266,12 +266,12 @@ impl Dataset {
         Ok(())
     }
 
-    /// Another thread of this job may remove the folder, as it is empty, before the file is in it.
+    /// Another thread of this job may remove the folder, as it is empty, while it is made or before the file is in it.
     fn stage_while_others_write(&self, path: &Path, bytes: &[u8]) -> io::Result<Staged> {
         const TRIES: u32 = 100;
         for _ in 1..TRIES {
             match self.stage_by_itself(path, bytes) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_of_a_folder_that_went(&error) => {}
                 staged => return staged,
             }
         }
@@ -422,6 +422,11 @@ type FileState = Option<(u64, SystemTime)>;
 fn state(path: &Path) -> FileState {
     let facts = fs::metadata(path).ok()?;
     Some((facts.len(), facts.modified().ok()?))
+}
+
+/// `true` for the errors of a file whose folder was removed, and of a folder that was there and then was not.
+fn is_of_a_folder_that_went(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
 }
 
 #[cfg(test)]
