@@ -16,7 +16,7 @@ use wsi_types::{Score, WindowBox};
 use crate::{
     WindowFault,
     manifest::{Activation, Background},
-    yolo::{Candidate, TensorView, all_finite, check_probability, end2end},
+    yolo::{Candidate, TensorView, all_finite, check_probability, end2end, first_largest, sigmoid},
 };
 
 /// Sides before the scores.
@@ -115,14 +115,10 @@ impl ScoreMeaning {
             Background::First => &scores[1..],
         };
         // Sigmoid and softmax keep the order.
-        let best =
-            (0u16..).zip(of_classes).fold(None, |best: Option<(u16, f32)>, (class, &score)| match best {
-                Some((_, other)) if other >= score => best,
-                _ => Some((class, score)),
-            });
-        let Some((class, score)) = best else { return Ok(None) };
+        let Some(class) = first_largest(of_classes.iter().copied()) else { return Ok(None) };
+        let score = of_classes[class];
         let probability = match self.activation {
-            Activation::Sigmoid => 1.0 / (1.0 + (-score).exp()),
+            Activation::Sigmoid => sigmoid(score),
             // Never overflows: the score is one of those summed up, and a far larger one makes it 0.
             Activation::Softmax => 1.0 / scores.iter().map(|&other| (other - score).exp()).sum::<f32>(),
             Activation::None => {
@@ -130,7 +126,7 @@ impl ScoreMeaning {
                 score
             }
         };
-        Ok(Some((class, probability)))
+        Ok(Some((class as u16, probability)))
     }
 }
 

@@ -23,10 +23,13 @@ use wsi_types::{Score, WindowBox};
 
 use self::instances::{Numbered, Sizes};
 use crate::{
-    WindowFault,
-    manifest::{Activation, Background, Hover, HoverScores},
+    Manifest, WindowFault,
+    manifest::{Activation, Head, Hover, HoverScores},
     parts::Run,
-    yolo::{Candidate, Instances, TensorView, all_finite, check_probability, nms, segment::Mask},
+    yolo::{
+        Candidate, Instances, TensorView, all_finite, check_probability, first_largest, nms, segment::Mask,
+        sigmoid,
+    },
 };
 
 /// Rule that makes instances of the maps of a window.
@@ -38,7 +41,13 @@ pub(crate) struct HoverRule {
 }
 
 impl HoverRule {
-    pub(crate) fn new(hover: &Hover, scores: HoverScores, classes: usize) -> Self {
+    /// The rule of a model with a hover head; `None` for others.
+    pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
+        let Head::Hover { scores } = manifest.head else { return None };
+        Some(Self::new(manifest.hover.as_ref()?, scores, manifest.classes.len()))
+    }
+
+    fn new(hover: &Hover, scores: HoverScores, classes: usize) -> Self {
         let sizes = Sizes { sobel: hover.sobel_px as usize, least: hover.min_px as usize };
         Self { sizes, scores, classes }
     }
@@ -104,8 +113,7 @@ impl<'a> Maps<'a> {
             HoverScores::Types { background } => {
                 let types = types.first().ok_or(WindowFault::NoOutput)?;
                 let maps = planes(types, place, rule.classes + background.scores(), size)?;
-                let first = usize::from(background == Background::First);
-                Judge::Types { maps, first, classes: rule.classes }
+                Judge::Types { maps, first: background.first_class(), classes: rule.classes }
             }
         };
         let (nuclei, offsets) = (planes(nuclei, place, 2, size)?, planes(offsets, place, 2, size)?);
@@ -144,7 +152,8 @@ impl<'a> Maps<'a> {
     ) -> Option<(u16, f32)> {
         let mut votes = vec![0_u32; maps.len() / self.places];
         for place in places {
-            votes[largest(maps, place, self.places)] += 1;
+            let of_place = maps.iter().skip(place).step_by(self.places).copied();
+            votes[first_largest(of_place)?] += 1;
         }
         let all: u32 = votes.iter().sum();
         let of_classes = &votes[first..first + classes];
@@ -170,7 +179,7 @@ impl<'a> Maps<'a> {
     fn probability(&self, place: usize, activation: Activation) -> Result<f32, WindowFault> {
         let (background, nucleus) = (self.nuclei[place], self.nuclei[self.places + place]);
         if activation == Activation::Softmax {
-            return Ok(1.0 / (1.0 + (background - nucleus).exp()));
+            return Ok(sigmoid(nucleus - background));
         }
         check_probability(nucleus)?;
         Ok(nucleus)
@@ -197,17 +206,6 @@ fn planes<'a>(
                 .fault(format!("[batch, {count}, {height}, {width}], a place for each px of the window")))
         }
     }
-}
-
-/// The map with the largest number at a place, the first of equals.
-fn largest(maps: &[f32], place: usize, places: usize) -> usize {
-    let mut best = (f32::NEG_INFINITY, 0);
-    for (map, &value) in maps.iter().skip(place).step_by(places).enumerate() {
-        if value > best.0 {
-            best = (value, map);
-        }
-    }
-    best.1
 }
 
 /// An instance in a map of numbers, by the rectangle around it.
@@ -282,6 +280,7 @@ impl Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Background;
 
     const SIDE: usize = 24;
 

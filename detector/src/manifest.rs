@@ -379,6 +379,12 @@ pub enum Background {
 }
 
 impl Background {
+    /// Place of the first class among the scores.
+    #[must_use]
+    pub fn first_class(self) -> usize {
+        usize::from(self == Self::First)
+    }
+
     /// Scores beside those of the classes.
     #[must_use]
     pub fn scores(self) -> usize {

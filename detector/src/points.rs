@@ -10,7 +10,7 @@ use wsi_types::{Mpp, Score, WindowBox};
 use crate::{
     WindowFault,
     manifest::{Activation, Points},
-    yolo::{Candidate, TensorView, all_finite, check_probability},
+    yolo::{Candidate, TensorView, all_finite, check_probability, sigmoid},
 };
 
 /// Rule that makes candidates of peaks, in px of the window.
@@ -117,7 +117,7 @@ impl<'a> Maps<'a> {
 
     fn probability(&self, value: f32) -> f32 {
         match self.rule.activation {
-            Activation::Sigmoid => 1.0 / (1.0 + (-value).exp()),
+            Activation::Sigmoid => sigmoid(value),
             Activation::Softmax | Activation::None => value,
         }
     }

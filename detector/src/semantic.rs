@@ -13,7 +13,7 @@ use wsi_types::{ClassMap, ModelClass};
 use crate::{
     Manifest, WindowFault,
     manifest::{Activation, Head, Semantic},
-    yolo::{TensorView, all_finite, check_probability},
+    yolo::{TensorView, all_finite, check_probability, sigmoid},
 };
 
 /// Rule that makes a class map of an answer.
@@ -142,7 +142,7 @@ fn places_of_patch(side_px: usize) -> usize {
 fn probability(activation: Activation, largest: f32, scores: &[f32], place: usize, size: usize) -> f32 {
     match activation {
         Activation::None => largest,
-        Activation::Sigmoid => 1.0 / (1.0 + (-largest).exp()),
+        Activation::Sigmoid => sigmoid(largest),
         Activation::Softmax => {
             let of_place = scores.iter().skip(place).step_by(size);
             1.0 / of_place.map(|score| (score - largest).exp()).sum::<f32>()

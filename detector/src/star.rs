@@ -17,7 +17,7 @@ use wsi_types::{Detection, ModelClass, Outline, Score, WindowBox, WindowPoint, W
 use crate::{
     Manifest, WindowFault,
     manifest::{Activation, Background, ChannelAxis, Head, Star},
-    yolo::{TensorView, all_finite, check_probability},
+    yolo::{TensorView, all_finite, check_probability, first_largest, sigmoid},
 };
 
 /// Rule that makes objects of an answer.
@@ -117,7 +117,7 @@ impl StarRule {
         let mut found = Vec::new();
         for (place, &value) in probability.values.iter().enumerate() {
             let score = match self.activation {
-                Activation::Sigmoid => 1.0 / (1.0 + (-value).exp()),
+                Activation::Sigmoid => sigmoid(value),
                 Activation::Softmax | Activation::None => {
                     check_probability(value)?;
                     value
@@ -144,15 +144,10 @@ impl StarRule {
     /// The class of the largest score at a place, the first of equals: an object is of a class even where the score of
     /// no class is larger.
     fn class(&self, scores: Option<&Maps<'_>>, place: usize) -> ModelClass {
-        let first = usize::from(self.background == Some(Background::First));
-        let best = scores.and_then(|scores| {
-            // Of equals `max_by` gives the last.
-            (0..self.classes as u16).rev().max_by(|&a, &b| {
-                let [a, b] = [a, b].map(|class| scores.at(first + usize::from(class), place));
-                a.total_cmp(&b)
-            })
-        });
-        ModelClass(best.unwrap_or(0))
+        let first = self.background.map_or(0, Background::first_class);
+        let of_classes =
+            scores.map(|scores| (first..first + self.classes).map(|class| scores.at(class, place)));
+        ModelClass(of_classes.and_then(first_largest).map_or(0, |class| class as u16))
     }
 }
 

@@ -31,6 +31,22 @@ use crate::WindowFault;
 /// Amount that rounding in fp16 and int8 may add to a probability.
 const ROUNDING: f32 = 0.05;
 
+/// The probability that a raw score stands for by itself.
+pub(crate) fn sigmoid(score: f32) -> f32 {
+    1.0 / (1.0 + (-score).exp())
+}
+
+/// Place of the largest of some numbers, none of them NaN, the first of equals; `None` of none.
+pub(crate) fn first_largest(values: impl Iterator<Item = f32>) -> Option<usize> {
+    let mut best: Option<(usize, f32)> = None;
+    for (place, value) in values.enumerate() {
+        if best.is_none_or(|(_, largest)| value > largest) {
+            best = Some((place, value));
+        }
+    }
+    best.map(|(place, _)| place)
+}
+
 /// Checks that a score can be a probability.
 ///
 /// # Errors

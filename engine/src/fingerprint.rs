@@ -3,6 +3,7 @@
 use std::fmt;
 
 use dataset::{hex, wording::counted};
+use detector::MergeTerms;
 use sha2::{Digest as _, Sha256};
 use tiler::SurveySettings;
 use wsi_reader::{Scale, SlideInfo};
@@ -48,21 +49,11 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     let ring = ring_um.map(|um| ("dab_ring_um", um.to_string()));
     // Of jobs with pieces alone: the others are what they were without it.
     let pieces = opening::pieces(settings, models).map(|pieces| ("pieces", pieces));
-    // And of models of points.
-    let has_points = models.each.iter().any(|model| model.terms.points.is_some());
-    let points =
-        has_points.then(|| ("model_points", models.joined(|model| or_none(model.terms.points.as_ref()))));
-    // And of models of areas.
-    let has_areas = models.each.iter().any(|model| model.terms.semantic.is_some());
-    let areas =
-        has_areas.then(|| ("model_areas", models.joined(|model| or_none(model.terms.semantic.as_ref()))));
-    // And of models of rays.
-    let has_rays = models.each.iter().any(|model| model.terms.star.is_some());
-    let rays = has_rays.then(|| ("model_rays", models.joined(|model| or_none(model.terms.star))));
-    // And of models of nuclei with offsets.
-    let has_nuclei = models.each.iter().any(|model| model.terms.hover.is_some());
-    let nuclei =
-        has_nuclei.then(|| ("model_nuclei", models.joined(|model| or_none(model.terms.hover.as_ref()))));
+    // And of models of points, of areas, of rays and of nuclei with offsets.
+    let points = of_some("model_points", models, |terms| terms.points.as_ref());
+    let areas = of_some("model_areas", models, |terms| terms.semantic.as_ref());
+    let rays = of_some("model_rays", models, |terms| terms.star.as_ref());
+    let nuclei = of_some("model_nuclei", models, |terms| terms.hover.as_ref());
     // And of jobs that measure it.
     let texture = settings.merging.features.texture.then(|| ("texture", "true".to_owned()));
     let further = vectors
@@ -75,6 +66,17 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
         .chain(nuclei)
         .chain(texture);
     MadeWith::new(always.into_iter().chain(further))
+}
+
+/// A setting that only some kinds of models have: left out of jobs without any of them, which are what they were before
+/// there was such a kind.
+fn of_some<T: fmt::Display>(
+    name: &'static str,
+    models: &ModelSet,
+    setting: fn(&MergeTerms) -> Option<&T>,
+) -> Option<(&'static str, String)> {
+    let is_there = models.each.iter().any(|model| setting(&model.terms).is_some());
+    is_there.then(|| (name, models.joined(|model| or_none(setting(&model.terms)))))
 }
 
 fn or_none(value: Option<impl fmt::Display>) -> String {
@@ -142,7 +144,7 @@ pub(crate) fn of_dyes(dyes: Option<&Dyes>) -> MadeWith {
 #[cfg(test)]
 mod tests {
     use detector::{
-        Manifest, MergeTerms,
+        Manifest,
         manifest::{ColourOrder, Head, Hover, Normalisation, Points, Semantic, Star},
     };
     use wsi_types::{ModelFacts, Mpp};

@@ -211,7 +211,7 @@ fn of_numbers(
 
 /// The places of so many classes beside a background.
 fn without(background: Background, classes: usize) -> Vec<usize> {
-    let first = usize::from(background == Background::First);
+    let first = background.first_class();
     (first..first + classes).collect()
 }
 

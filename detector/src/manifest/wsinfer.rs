@@ -46,15 +46,14 @@ pub(crate) fn manifest(text: &str) -> Option<Result<ManifestFile, DetectorError>
 
 impl Config {
     fn manifest(self) -> Result<ManifestFile, DetectorError> {
-        let (side, input) = match self.transform[..] {
-            [Transform::Resize { size }, Transform::ToTensor] => (size, plain()),
-            [Transform::ToTensor] => (self.patch_size_pixels, plain()),
-            [Transform::Resize { size }, Transform::ToTensor, Transform::Normalize { mean, std }] => {
-                (size, InputSection { mean: Some(mean), std: Some(std), ..plain() })
-            }
-            [Transform::ToTensor, Transform::Normalize { mean, std }] => {
-                (self.patch_size_pixels, InputSection { mean: Some(mean), std: Some(std), ..plain() })
-            }
+        let (side, steps) = match &self.transform[..] {
+            [Transform::Resize { size }, steps @ ..] => (*size, steps),
+            steps => (self.patch_size_pixels, steps),
+        };
+        // `ToTensor` gives bytes over 255.
+        let (mean, std) = match steps {
+            [Transform::ToTensor] => ([0.0; 3], None),
+            [Transform::ToTensor, Transform::Normalize { mean, std }] => (*mean, Some(*std)),
             _ => {
                 let reason = format!(
                     "has the steps {:?}, expected Resize, ToTensor and Normalize in this order; describe the model in a \
@@ -77,16 +76,11 @@ impl Config {
             background: Some(Background::None),
             mpp: Some(self.spacing_um_px * f64::from(self.patch_size_pixels) / f64::from(side)),
             input_side: Some(side),
-            input,
+            input: InputSection { mean: Some(mean), std, ..InputSection::default() },
             classes: Some(self.class_names.into_iter().map(named).collect()),
             ..ManifestFile::default()
         })
     }
-}
-
-/// Bytes over 255, as `ToTensor` gives them.
-fn plain() -> InputSection {
-    InputSection { mean: Some([0.0; 3]), ..InputSection::default() }
 }
 
 #[cfg(test)]

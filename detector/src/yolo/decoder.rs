@@ -72,13 +72,15 @@ impl Decoder {
             }
             _ => None,
         };
-        let (areas, stars) = (MapRule::of(manifest), StarRule::of(manifest));
-        let classes = manifest.classes.len();
-        let hover = match (manifest.head, &manifest.hover) {
-            (Head::Hover { scores }, Some(hover)) => Some(HoverRule::new(hover, scores, classes)),
-            _ => None,
-        };
-        Self { head: manifest.head, classes, peaks, areas, stars, hover, settings: *settings }
+        Self {
+            head: manifest.head,
+            classes: manifest.classes.len(),
+            peaks,
+            areas: MapRule::of(manifest),
+            stars: StarRule::of(manifest),
+            hover: HoverRule::of(manifest),
+            settings: *settings,
+        }
     }
 
     /// Detections in the window at `place` in the batch, or the class of each of its places. `width` and `height` are the window's, px.
