@@ -250,3 +250,30 @@ pub(crate) fn spread_gray(gray: &[u8], width: usize, target: &mut Target<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::by_hand::{AC_END, DC_5_BITS, DC_SAME, Jpeg},
+        *,
+    };
+
+    /// The first pixel of a stream of 8 x 8 px.
+    fn first_pixel(stream: &Jpeg) -> Result<[u8; 3], String> {
+        let mut pixels = [0; 8 * 8 * 3];
+        let mut scratch = Scratch { stored: stream.bytes(), ..Scratch::default() };
+        let mut target = Target { pixels: &mut pixels, width: 8, height: 8 };
+        decode(&Shared::new(None), (8, 8), false, &mut scratch, &mut target)?;
+        Ok([pixels[0], pixels[1], pixels[2]])
+    }
+
+    #[test]
+    fn components_that_are_named_red_green_and_blue_are_that() {
+        let [more, less] = ["10100", "01011"];
+        let bits = [DC_SAME, AC_END, DC_5_BITS, more, AC_END, DC_5_BITS, less, AC_END];
+        // A step of 8 is one value of brightness.
+        let stream = |names| Jpeg { names, step: 8, ..Jpeg::gray(&bits) };
+        assert_eq!(first_pixel(&stream(b"RGB")), Ok([128, 148, 108]));
+        assert_eq!(first_pixel(&stream(&[1, 2, 3])), Ok(jpeg_baseline::rgb_from_ycc(128, 148, 108)));
+    }
+}

@@ -70,7 +70,7 @@ fn has_subsampled_chroma(codestream: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::by_hand::empty_jpeg2000, *};
 
     /// The start of a codestream of three components, with the sampling of each across and down.
     fn codestream(sampling: [[u8; 2]; 3]) -> Vec<u8> {
@@ -88,5 +88,26 @@ mod tests {
             assert_eq!(has_subsampled_chroma(&codestream([[1, 1], chroma, chroma])), is_subsampled);
         }
         assert!(!has_subsampled_chroma(&[&[0; 4], &codestream([[1, 1], [2, 2], [2, 2]])[4..]].concat()));
+    }
+
+    /// Decodes an empty stream of 8 px across and `rows` into a tile of 8 x 8 px of which `height` are shown.
+    fn decoded(rows: u32, components: u16, height: usize) -> Result<Vec<u8>, String> {
+        let mut pixels = vec![9; 8 * height * 3];
+        let mut scratch = Scratch { stored: empty_jpeg2000(8, rows, components), ..Scratch::default() };
+        let mut target = Target { pixels: &mut pixels, width: 8, height };
+        decode((8, 8), false, &mut scratch, &mut target).map(|()| pixels)
+    }
+
+    #[test]
+    fn a_stream_holds_at_least_the_rows_that_are_shown_and_at_most_those_of_its_tile() {
+        for components in [1, 3] {
+            for (rows, height) in [(8, 8), (8, 5), (5, 5), (6, 5)] {
+                assert_eq!(decoded(rows, components, height), Ok(vec![128; 8 * height * 3]));
+            }
+            for (rows, height) in [(7, 8), (4, 5), (9, 8)] {
+                let words = format!("it holds 8 x {rows} px, expected 8 x 8");
+                assert_eq!(decoded(rows, components, height), Err(words));
+            }
+        }
     }
 }

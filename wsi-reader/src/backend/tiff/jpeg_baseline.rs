@@ -834,7 +834,10 @@ mod tests {
     use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
     use zune_core::bytestream::ZCursor;
 
-    use super::*;
+    use super::{
+        super::by_hand::{AC_10_BITS, AC_11_BITS, AC_END, DC_SAME, Jpeg},
+        *,
+    };
 
     fn stream(width: u16, height: u16, quality: u8, sampling: SamplingFactor, restart: u16) -> Vec<u8> {
         let pixels: Vec<u8> = (0..u32::from(width) * u32::from(height))
@@ -922,6 +925,29 @@ mod tests {
                 rotten[at] ^= flip;
                 _ = decoded(&rotten, 64, 48);
             }
+        }
+    }
+
+    #[test]
+    fn a_value_has_at_most_ten_bits() {
+        for value in ["1111111111", "0000000000"] {
+            let pixels = decoded(&Jpeg::gray(&[DC_SAME, AC_10_BITS, value, AC_END]).bytes(), 8, 8).unwrap();
+            // ±1023 of the first wave across: one side is black, the other white.
+            let [left, right] = [pixels[0], pixels[7 * 3]];
+            assert_eq!((left.min(right), left.max(right)), (0, 255));
+            assert_eq!(left == 255, value.starts_with('1'));
+        }
+        let eleven = Jpeg::gray(&[DC_SAME, AC_11_BITS, "10000000000", AC_END]).bytes();
+        assert!(matches!(decoded(&eleven, 8, 8), Err(Refused::Damage(_))));
+    }
+
+    #[test]
+    fn one_or_three_components_are_decoded() {
+        let block = [DC_SAME, AC_END].concat();
+        for (names, is_decoded) in [(&b"1"[..], true), (b"12", false), (b"123", true), (b"1234", false)] {
+            let stream = Jpeg { names, ..Jpeg::gray(&[&block.repeat(names.len())]) };
+            let expected = if is_decoded { Ok(vec![128; 8 * 8 * 3]) } else { Err(Refused::OtherKind) };
+            assert_eq!(decoded(&stream.bytes(), 8, 8), expected, "{names:?}");
         }
     }
 }

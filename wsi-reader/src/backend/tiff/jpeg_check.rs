@@ -251,7 +251,10 @@ impl Bits<'_> {
 mod tests {
     use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-    use super::*;
+    use super::{
+        super::by_hand::{AC_END, DC_11_BITS, DC_SAME, Jpeg},
+        *,
+    };
 
     fn stream(sampling: SamplingFactor, restart: u16) -> Vec<u8> {
         let pixels: Vec<u8> = (0..70_u32 * 50)
@@ -299,6 +302,23 @@ mod tests {
         assert!(found * 3 > tried, "{found} of {tried}");
         for cut in 0..sound.len() {
             assert!(defect(&Header::default(), &sound[..cut]).is_some(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn brightness_may_leave_its_range_by_two_steps_of_eight() {
+        for (value, is_sound) in [("10000010000", true), ("10000010001", false)] {
+            let stream = Jpeg::gray(&[DC_11_BITS, value, AC_END]).bytes();
+            assert_eq!(defect(&Header::default(), &stream).is_none(), is_sound, "{value}");
+        }
+    }
+
+    #[test]
+    fn ones_before_a_marker_are_fill() {
+        for (fill, is_sound) in [(&b""[..], true), (b"\xff", true), (b"\xff\xff\xff", true), (b"\x5a", false)]
+        {
+            let stream = Jpeg { fill, ..Jpeg::gray(&[DC_SAME, AC_END]) };
+            assert_eq!(defect(&Header::default(), &stream.bytes()).is_none(), is_sound, "{fill:02x?}");
         }
     }
 }

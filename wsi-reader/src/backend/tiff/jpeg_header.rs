@@ -210,3 +210,16 @@ impl Header {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::by_hand::Jpeg, *};
+
+    #[test]
+    fn tables_of_sixteen_bits_have_the_high_byte_first() {
+        let stream = Jpeg { step: 0x0102, ..Jpeg::gray(&[]) };
+        let mut header = Header::default();
+        header.read(&stream.bytes()).unwrap().unwrap();
+        assert_eq!(header.quantisation[0].as_deref(), Some(&[0x0102; 64]));
+    }
+}

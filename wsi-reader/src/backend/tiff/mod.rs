@@ -6,6 +6,8 @@
 //! look like plain TIFF (Hamamatsu NDPI, Leica SCN, Philips, Ventana, Trestle)
 //! are recognised and left to OpenSlide.
 
+#[cfg(test)]
+mod by_hand;
 mod codec;
 pub(crate) mod directory;
 mod jpeg;
