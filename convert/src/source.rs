@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -70,6 +71,13 @@ pub struct ModelName {
     pub name: String,
     /// Its version.
     pub version: String,
+}
+
+impl fmt::Display for ModelName {
+    /// The name, and the version if there is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(format!("{} {}", self.name, self.version).trim())
+    }
 }
 
 impl ModelName {

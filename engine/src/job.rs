@@ -73,7 +73,7 @@ impl<'a> Job<'a> {
         let model = engine.recipe.maker.models.facts();
         tally.tell(&Event::JobStarted {
             slides: slides.len(),
-            model: format!("{} {}{}", model.name, model.version, own_windows(engine)),
+            model: format!("{model}{}", own_windows(engine)),
             device: engine.device().to_owned(),
         });
         let ended = run_all(engine, &work, slides, &mut tally);

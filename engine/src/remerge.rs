@@ -60,7 +60,7 @@ pub fn remerge(
         let model = first.maker.models.facts();
         tally.tell(&Event::JobStarted {
             slides: recipes.len() + left.len(),
-            model: format!("{} {}", model.name, model.version),
+            model: model.to_string(),
             device: "detections that were kept".into(),
         });
     }

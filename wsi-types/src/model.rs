@@ -1,5 +1,7 @@
 //! Facts that name a model in accounts, tables and ledgers.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The model a run used.
@@ -11,4 +13,25 @@ pub struct ModelFacts {
     pub version: String,
     /// SHA-256 of the ONNX file, 64 hexadecimal digits; empty for a detector without one.
     pub sha256: String,
+}
+
+impl fmt::Display for ModelFacts {
+    /// The name, and the version if there is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.version.is_empty() { Ok(()) } else { write!(f, " {}", self.version) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_without_a_version_is_its_name() {
+        for (version, words) in [("", "nuclei"), ("0.3", "nuclei 0.3")] {
+            let model = ModelFacts { name: "nuclei".into(), version: version.into(), sha256: "ab".into() };
+            assert_eq!(model.to_string(), words);
+        }
+    }
 }

@@ -67,7 +67,7 @@ fn facts(dataset: &Dataset, account: &RunAccount, analysis: &Analysis) -> serde_
     json!({
         "ending": ending,
         "cells": account.cells(),
-        "model": format!("{} {}", account.model.name, account.model.version),
+        "model": account.model.to_string(),
         "tissue_mm2": analysis.coverage.tissue_mm2,
         "analysed_mm2": analysis.coverage.analysed_mm2,
         "windows": if analysis.detectors.is_empty() { json!(analysis.windows) } else { json!(null) },

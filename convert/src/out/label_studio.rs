@@ -158,8 +158,7 @@ impl Tasks<'_, '_> {
 
     fn close(&mut self) -> io::Result<()> {
         let Some((picture, objects)) = self.open.take() else { return Ok(()) };
-        let model = &self.facts.model;
-        let version = quoted(format!("{} {}", model.name, model.version).trim());
+        let version = quoted(&self.facts.model.to_string());
         let image = quoted(&picture.name(&self.facts.id));
         let between = if std::mem::take(&mut self.is_empty) { "" } else { ",\n" };
         write!(

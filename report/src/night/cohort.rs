@@ -310,7 +310,7 @@ impl Cohort<'_> {
         let mut settings: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for CohortSlide { account, .. } in &self.slides {
             let (model, device) = (&account.model, &account.device);
-            models.insert(format!("{} {} on {device}, SHA-256 {}", model.name, model.version, model.sha256));
+            models.insert(format!("{model} on {device}, SHA-256 {}", model.sha256));
             for (name, value) in &account.settings {
                 if !OF_ONE_SLIDE.contains(&name.as_str()) {
                     settings.entry(name).or_default().insert(value);

@@ -170,7 +170,7 @@ impl SlideReport {
         html! {
             footer.note {
                 p.clamped {
-                    "Model " b { (account.model.name) " " (account.model.version) } " on " (account.device)
+                    "Model " b { (account.model) } " on " (account.device)
                     ", SHA-256 " (short_hash(&account.model.sha256)) ". Settings: " (settings.join(", "))
                     "; all of them as " (short_hash(&account.fingerprint)) " in the account of the slide."
                     @if let Some(ended) = &account.ended { " Analysed " (ended.split('T').next().unwrap_or(ended)) "." }
