@@ -68,7 +68,8 @@ impl Clinical {
                     continue;
                 }
                 let before = slide.columns.insert(name.clone(), value.to_owned());
-                if before.is_some_and(|before| before != value) {
+                // An empty field says nothing.
+                if before.is_some_and(|before| !before.is_empty() && before != value) {
                     return Err(self.wrong(format!(
                         "its column {name:?} says something else of a slide than is known of it"
                     )));
@@ -159,6 +160,15 @@ mod tests {
             Vec::<String>::new()
         );
         assert_eq!(of_slides[2].columns["patient"], "P2");
+    }
+
+    #[test]
+    fn an_empty_value_is_filled_from_either_side() {
+        let mut slides = [slide("a", &[("patient", "P1"), ("stain", "")], 1.0)];
+        joined("patient,stain\nP1,H-DAB\n", &mut slides).unwrap();
+        assert_eq!(slides[0].columns["stain"], "H-DAB");
+        joined("patient,stain\nP1,\n", &mut slides).unwrap();
+        assert_eq!(slides[0].columns["stain"], "H-DAB");
     }
 
     #[test]
