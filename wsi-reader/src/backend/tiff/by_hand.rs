@@ -48,7 +48,7 @@ impl Jpeg {
     }
 }
 
-fn segment(marker: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn segment(marker: u8, parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
     [&[0xff, marker], &(body.len() as u16 + 2).to_be_bytes()[..], &body].concat()
 }

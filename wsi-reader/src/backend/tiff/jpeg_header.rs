@@ -213,7 +213,10 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::by_hand::Jpeg, *};
+    use super::{
+        super::by_hand::{Jpeg, segment},
+        *,
+    };
 
     #[test]
     fn tables_of_sixteen_bits_have_the_high_byte_first() {
@@ -221,5 +224,26 @@ mod tests {
         let mut header = Header::default();
         header.read(&stream.bytes()).unwrap().unwrap();
         assert_eq!(header.quantisation[0].as_deref(), Some(&[0x0102; 64]));
+    }
+
+    #[test]
+    fn tables_may_lack_an_end_marker_and_hold_nothing_else() {
+        let tables = [b"\xff\xd8".to_vec(), segment(0xdb, &[&[0], &[1; 64]])].concat();
+        assert_eq!(Header::default().read(&tables), Ok(None));
+        let junk = [&tables[..], b"\x5a\x5a"].concat();
+        let refused = Header::default().read(&junk);
+        assert_eq!(refused, damage("bytes between its JPEG segments"));
+    }
+
+    #[test]
+    fn frames_of_more_components_and_scans_of_fewer_are_of_another_kind() {
+        let five = Jpeg { names: b"12345", ..Jpeg::gray(&[]) };
+        assert_eq!(Header::default().read(&five.bytes()), Err(Refused::OtherKind));
+        let mut header = Header::default();
+        header.read(&Jpeg { names: b"123", ..Jpeg::gray(&[]) }.bytes()).unwrap().unwrap();
+        // One of three, and three of which two are named.
+        for scan in [&[1, b'1', 0, 0, 63, 0][..], &[3, b'1', 0, b'2', 0]] {
+            assert_eq!(header.scan(scan), Err(Refused::OtherKind), "{scan:?}");
+        }
     }
 }

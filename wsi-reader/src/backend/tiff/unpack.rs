@@ -154,3 +154,26 @@ fn unpack_bits(stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
     }
     Ok(Unpacked { bytes, used: stored.len() - rest.len(), has_end: true })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::ZlibEncoder};
+
+    use super::*;
+
+    #[test]
+    fn a_cut_deflate_stream_and_one_that_goes_on_are_told_apart() {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&[7; 100]).unwrap();
+        let stored = encoder.finish().unwrap();
+        let mut out = [0; 100];
+        let mut unpackers = Unpackers::default();
+        let cut = unpackers.unpack(8, &stored[..stored.len() - 2], &mut out);
+        assert_eq!(cut.err().unwrap(), "its Deflate data ends before its checksum, after 100 bytes");
+        let longer = unpackers.unpack(8, &stored, &mut out[..60]);
+        assert_eq!(longer.err().unwrap(), "its Deflate data goes on after its last pixel");
+        assert!(unpackers.unpack(8, &stored, &mut out).is_ok());
+    }
+}
