@@ -14,6 +14,7 @@ mod pins;
 mod portable;
 mod python;
 mod references;
+mod roots;
 mod step;
 mod tasks;
 mod wheels;
@@ -36,8 +37,10 @@ Usage: cargo xtask <command> [arguments]
   check     formatting, arrows, lints, documentation, book, licences, then test: what CI runs
   attack    tests by chance with other cases each time: --minutes N, --seed N
   mutants   code changed in one place at a time, for the tests to notice: --area NAME, --sample K/N
-  wheel     a wheel in target/dist for `pip install`; --try: then installed in a new environment, and its demo run
-  tarball   the command with its libraries, manual and completions in target/dist
+  wheel     a wheel in target/dist for `pip install`; --try: then installed in a new environment, and in new roots
+            of Debian 12 and 13 where mmdebstrap and bubblewrap are installed, and its demo run in each
+  tarball   the command with its libraries, manual and completions in target/dist; --try: then its demo is run in
+            such roots, as in a container
   gpu-day   what a bare machine with a GPU needs, in target/gpu-day: --slide FILE, --model FILE, --sm NUMBER
   help      this text
 ";
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
         "attack" => root().and_then(|root| attack::attack(&root, &rest)),
         "mutants" => root().and_then(|root| mutants::mutants(&root, &rest)),
         "wheel" => root().and_then(|root| package::wheel(&root, &rest)),
-        "tarball" => root().and_then(|root| package::tarball(&root)),
+        "tarball" => root().and_then(|root| package::tarball(&root, &rest)),
         "gpu-day" => root().and_then(|root| gpu_day::pack(&root, &rest)),
         "check" => root().and_then(|root| tasks::check(&root)),
         "help" | "--help" | "-h" => {

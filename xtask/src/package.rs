@@ -17,6 +17,7 @@ use crate::files::{copy, copy_tree, empty, tell, write};
 use crate::natives;
 use crate::portable::Glibc;
 use crate::python::Python;
+use crate::roots::{self, RELEASES, Release, Root};
 use crate::step::{run, run_quietly, say};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -61,14 +62,15 @@ pub(crate) fn wheel(root: &Path, arguments: &[OsString]) -> Result<()> {
     run_quietly(&mut pip, "check the network and pip's index: hatchling builds the wheel")?;
     let made = dist.join(format!("slidemill-{VERSION}-py3-none-{platform}.whl"));
     tell(&made)?;
-    if is_tried { try_out(&made, &stage) } else { Ok(()) }
+    if is_tried { try_wheel(&made, &stage) } else { Ok(()) }
 }
 
-/// `cargo xtask tarball`: a tarball in `target/dist`.
+/// `cargo xtask tarball [--try]`: a tarball in `target/dist`.
 ///
 /// # Errors
 /// As [`wheel`].
-pub(crate) fn tarball(root: &Path) -> Result<()> {
+pub(crate) fn tarball(root: &Path, arguments: &[OsString]) -> Result<()> {
+    let is_tried = is_tried(arguments)?;
     let stage = empty(&root.join("target/tarball"))?;
     let name = format!("slidemill-{VERSION}-{}-{}", consts::OS, consts::ARCH);
     let folder = stage.join(&name);
@@ -96,7 +98,11 @@ pub(crate) fn tarball(root: &Path) -> Result<()> {
     tell(&made)?;
     let Glibc(major, minor) = glibc.max(Glibc::OF_LIBRARIES);
     say(&format!("it needs glibc {major}.{minor} or newer"));
-    Ok(())
+    if is_tried {
+        RELEASES.iter().try_for_each(|release| try_tarball(&made, release, &stage))
+    } else {
+        Ok(())
+    }
 }
 
 /// Our licences, and the card of the models, which says whom to name.
@@ -111,19 +117,70 @@ fn licences(root: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Installs the wheel in a new environment and runs it, with nothing of this shell's but the path.
-fn try_out(wheel: &Path, stage: &Path) -> Result<()> {
+/// What a command says of itself where it finds its libraries.
+const CPU_WORKS: &str = "device cpu: can be used";
+/// The place of the command's folder in a root, and in the image for containers.
+const IN_ROOT: &str = "/opt/slidemill";
+
+/// Installs the wheel in a new environment and runs it, with nothing of this shell's but the path; then in new roots,
+/// where they can be made.
+fn try_wheel(wheel: &Path, stage: &Path) -> Result<()> {
     let python = Python::at_least(OLDEST_PYTHON)?.make_environment(&stage.join("try"))?;
     run_quietly(python.pip("install").arg(wheel), "check the network and pip's index")?;
     let mut ask = python.command();
-    ask.args(["-c", "import slidemill; slidemill.show_versions(); print(slidemill.settings()['window'])"]);
-    let told = run_quietly(without_variables(&mut ask), "the package does not find its command")?;
-    if !told.contains("device cpu: can be used") {
-        bail!("the installed command cannot use the CPU:\n{told}");
-    }
+    ask.args(["-c", ASK]);
+    check(&run_quietly(without_variables(&mut ask), "the package does not find its command")?)?;
     let mut demo = Command::new(stage.join("try/bin/slidemill"));
     demo.arg("demo").arg("--out").arg(stage.join("demo"));
-    run(without_variables(&mut demo), "its message is above")
+    run(without_variables(&mut demo), "its message is above")?;
+    if !roots::can_be_made() {
+        say("not tried in roots of Debian: mmdebstrap or bubblewrap is not installed");
+        return Ok(());
+    }
+    RELEASES.iter().try_for_each(|release| try_wheel_in(release, wheel, &python, stage))
+}
+
+/// Asks the Python package for the command's libraries and settings.
+const ASK: &str = "import slidemill; slidemill.show_versions(); print(slidemill.settings()['window'])";
+
+/// Installs the wheel in a root that has Python and nothing else, from files alone, and runs it.
+fn try_wheel_in(release: &Release, wheel: &Path, python: &Python, stage: &Path) -> Result<()> {
+    const FIX: &str = "its message is below";
+    let root = Root::make(release, &["python3-venv"], &stage.join("root"))?;
+    let mut download = python.pip("download");
+    download.arg("--dest").arg(root.out.join("wheels")).arg(wheel);
+    run_quietly(&mut download, "check the network and pip's index")?;
+    run_quietly(root.preparation("python3").args(["-m", "venv", IN_ROOT]), FIX)?;
+    let mut install = root.preparation(&format!("{IN_ROOT}/bin/pip"));
+    install.args(["install", "--quiet", "--no-index", "--find-links", "wheels", "slidemill"]);
+    run_quietly(&mut install, FIX)?;
+    check(&run_quietly(root.command(&format!("{IN_ROOT}/bin/python")).args(["-c", ASK]), FIX)?)?;
+    run_in(&root, release, &format!("{IN_ROOT}/bin/slidemill"))
+}
+
+/// Runs the tarball's command in a root that has nothing else.
+fn try_tarball(tarball: &Path, release: &Release, stage: &Path) -> Result<()> {
+    let root = Root::make(release, &[], &stage.join("root"))?;
+    let folder = root.files.join(IN_ROOT.trim_start_matches('/'));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    roots::unpack(tarball, &folder, &["--strip-components=1", "--no-same-owner"])?;
+    run_in(&root, release, &format!("{IN_ROOT}/slidemill"))
+}
+
+/// Asks the command in a root for its libraries, and runs its demo.
+fn run_in(root: &Root, release: &Release, program: &str) -> Result<()> {
+    say(&format!("{}: nothing but its smallest system, read-only, no root, no network", release.name));
+    check(&run_quietly(root.command(program).arg("--version"), "its message is below")?)?;
+    run(root.command(program).args(["demo", "--out", "demo"]), "its message is above")
+}
+
+/// # Errors
+/// When the command does not say that it can use the CPU.
+fn check(told: &str) -> Result<()> {
+    if !told.contains(CPU_WORKS) {
+        bail!("the command cannot use the CPU:\n{told}");
+    }
+    Ok(())
 }
 
 /// The command without the variables by which natives are found here.
@@ -142,5 +199,19 @@ mod tests {
         assert!(is_tried(&["--try".into()]).unwrap());
         assert!(!is_tried(&[]).unwrap());
         assert!(is_tried(&["--tyr".into()]).unwrap_err().to_string().contains("--try"));
+    }
+
+    #[test]
+    fn a_command_without_its_libraries_is_told() {
+        assert!(check("ONNX Runtime 1.31.1\ndevice cpu: can be used\n").is_ok());
+        let error = check("ONNX Runtime: not found").unwrap_err().to_string();
+        assert!(error.ends_with("ONNX Runtime: not found"), "{error}");
+    }
+
+    #[test]
+    fn the_recipe_of_the_image_puts_the_command_where_it_is_tried() {
+        let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/container/Containerfile");
+        let recipe = fs::read_to_string(recipe).unwrap();
+        assert!(recipe.contains(&format!("{IN_ROOT}/slidemill")) && recipe.contains("USER 10001:10001"));
     }
 }
