@@ -490,8 +490,8 @@ pub struct Report {
 
 /// Compare slides by patient, group or any other column of their list, as a page and as tables.
 ///
-/// Counts, densities and measures of each group, with intervals over its slides; slides
-/// that stand apart; and what differs between scanners, scales or stains. Columns come
+/// Counts, densities and measures of each group, with intervals over its slides; grades of
+/// patients; slides that stand apart; and what differs between scanners, scales or stains. Columns come
 /// from the slide list that `run` was given, and from --join. What is written says what
 /// they say, such as patients: without -o it goes to OUT/.slidemill/cohort, for you alone.
 #[derive(Debug, Clone, clap::Args)]
@@ -512,8 +512,8 @@ pub struct Cohort {
     /// column that slides have, such as patient
     #[arg(long, value_name = "CSV")]
     pub join: Option<PathBuf>,
-    /// Folder for cohort.html, cohort.csv, slides.csv, outliers.csv and batches.csv, each
-    /// table as Parquet too; files of these names are replaced
+    /// Folder for cohort.html, cohort.csv, grades.csv, slides.csv, outliers.csv and batches.csv,
+    /// each table as Parquet too; files of these names are replaced
     #[arg(short = 'o', long = "into", value_name = "FOLDER")]
     pub into: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
 //! Indices: the number of some cells among others, or on an area.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter::Sum};
 
 use serde::Deserialize;
 
@@ -131,6 +131,17 @@ pub struct Counts {
     pub stronger: [u64; 2],
     /// Area they lie on, mm².
     pub area_mm2: f64,
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |all, one| Self {
+            cells: all.cells + one.cells,
+            others: all.others + one.others,
+            stronger: [all.stronger[0] + one.stronger[0], all.stronger[1] + one.stronger[1]],
+            area_mm2: all.area_mm2 + one.area_mm2,
+        })
+    }
 }
 
 /// A number with its interval.

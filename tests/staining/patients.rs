@@ -417,6 +417,7 @@ fn patients_are_ranked_and_graded_as_they_were_painted() {
     succeed(&cohort(&ward.out, &["--by", "patient,group"]));
     let folder = ward.out.join(".slidemill/cohort");
     assert_cohort(&ward, &lines(&folder.join("cohort.csv")));
+    assert_grades(&ward, &lines_of_measures, &lines(&folder.join("grades.csv")));
     assert_names_are_where_they_belong(&ward, &folder);
 }
 
@@ -429,9 +430,7 @@ fn of_group(cohort: &[BTreeMap<String, String>], by: &str, group: &str, quantity
 fn assert_cohort(ward: &Ward, cohort: &[BTreeMap<String, String>]) {
     let mut means = Vec::new();
     for patient in &PATIENTS {
-        // What a spreadsheet would take for a formula is written as text.
-        let name =
-            if patient.name.starts_with('=') { format!("'{}", patient.name) } else { patient.name.into() };
+        let name = shown(patient);
         let painted: Vec<Counts> = ward
             .slides
             .values()
@@ -463,6 +462,40 @@ fn assert_cohort(ward: &Ward, cohort: &[BTreeMap<String, String>]) {
     assert!(seven.number("high") < eight.number("low"), "{:?} {:?}", seven.0, eight.0);
 }
 
+/// The grade of each patient is the painted one, over the sums of what its slides have in the table of measures.
+fn assert_grades(ward: &Ward, measures: &[BTreeMap<String, String>], grades: &[BTreeMap<String, String>]) {
+    assert_eq!(grades.len(), PATIENTS.len());
+    for patient in &PATIENTS {
+        let name = shown(patient);
+        let grade =
+            Line::find(grades, &[("patient", &name), ("quantity", "Ki-67"), ("place", "regions Tumor")]);
+        let own = ward.slides.iter().filter(|(_, slide)| slide.patient.name == patient.name);
+        let slides: Vec<Line> = own
+            .clone()
+            .map(|(id, _)| Measures { id, lines: measures }.line("Ki-67", "regions Tumor"))
+            .collect();
+        let [cells, others] =
+            ["cells", "others"].map(|name| slides.iter().map(|line| line.count(name)).sum());
+        assert_eq!((grade.count("cells"), grade.number("over")), (cells, others as f64));
+        assert!((grade.number("pooled") - cells as f64 / others as f64).abs() < 1e-6, "{:?}", grade.0);
+        let painted: Vec<Counts> = own.map(|(_, slide)| slide.tumour()).collect();
+        let [positive, all] = [
+            painted.iter().map(|counts| counts.at_least[0]).sum::<usize>(),
+            painted.iter().map(|counts| counts.all).sum::<usize>(),
+        ];
+        let truth = positive as f64 / all as f64;
+        let interval = grade.number("pooled_low")..=grade.number("pooled_high");
+        assert!(interval.contains(&truth), "{truth} is not in {:?}", grade.0);
+        assert_eq!((grade.0["grade"].as_str(), grade.count("slides")), (patient.grade, 3), "{:?}", grade.0);
+        assert!(grade.0["source"].starts_with("WHO Classification of Tumours"), "{:?}", grade.0);
+    }
+}
+
+/// The name of a patient in a table: a text that a spreadsheet would take for a formula has an apostrophe before it.
+fn shown(patient: &Patient) -> String {
+    if patient.name.starts_with('=') { format!("'{}", patient.name) } else { patient.name.into() }
+}
+
 /// Patients, groups and blocks are in what is private, names of files in the private report alone.
 fn assert_names_are_where_they_belong(ward: &Ward, cohort: &Path) {
     for more in [&["--print"][..], &["--print", "--private"]] {
@@ -487,6 +520,10 @@ fn assert_names_are_where_they_belong(ward: &Ward, cohort: &Path) {
     }
     assert_eq!(read, 5 + 9, "each slide has a page for paper");
     let page = fs::read_to_string(cohort.join("cohort.html")).unwrap();
+    assert!(
+        page.contains("neuroendocrine tumours, Ki-67, by Ki-67, share, regions Tumor<")
+            && page.contains("IARC, Lyon 2019")
+    );
     let report = fs::read_to_string(ward.out.join(".slidemill/report.html")).unwrap();
     for name in private.iter().filter(|name| !name.starts_with("block")) {
         assert!(page.contains(name) && report.contains(name), "{name}");

@@ -1,6 +1,9 @@
 //! Bands of a column of numbers: a group for each number would be a group for each slide.
 
-use super::{findings::CohortSlide, numbers::number_in};
+use super::{
+    findings::{CohortSlide, is_patient},
+    numbers::number_in,
+};
 use crate::error::ReportError;
 
 /// Start of the name of the first band.
@@ -80,11 +83,7 @@ impl<'a> By<'a> {
         values.dedup();
         let are_numbers = values.iter().all(|value| number_in(value).is_some());
         // A number that few slides have names nothing that they share; a number of a patient is a name.
-        if self.column.eq_ignore_ascii_case("patient")
-            || !are_numbers
-            || values.len() <= MOST_NAMES
-            || with >= 3 * values.len()
-        {
+        if is_patient(self.column) || !are_numbers || values.len() <= MOST_NAMES || with >= 3 * values.len() {
             return Ok(());
         }
         Err(ReportError::Columns(format!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ::measures::Measures;
 use dataset::{Analysis, Dataset, Outcome, RunAccount, SlideId, TISSUE, wording::number};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     error::ReportError,
-    measured::{MeasureLine, read_measures},
+    measured::{MeasureLine, StoredMeasures, read_measures},
 };
 
 /// Ratio up to which scales are those of one setting of a scanner.
@@ -35,6 +36,8 @@ pub(super) struct Quantity {
 /// Name of the column of the scale, which is known of every slide.
 pub(super) const MPP: &str = "mpp";
 pub(super) const DENSITY: &str = "density";
+/// Unit of densities.
+pub(super) const PER_MM2: &str = "per mm²";
 pub(super) const SHARE: &str = "share of cells";
 pub(super) const WHOLE: &str = "slide";
 
@@ -63,6 +66,10 @@ pub(super) struct Finding {
     pub(super) cells: Option<u64>,
     /// The mm², or the cells, that they are divided by.
     pub(super) over: Option<f64>,
+    /// Of an H-score: cells of 2+ and more, and of 3+.
+    pub(super) stronger: Option<[u64; 2]>,
+    /// What to know before the value is used.
+    pub(super) note: Option<String>,
 }
 
 /// A slide of a cohort.
@@ -94,17 +101,30 @@ impl CohortSlide {
     }
 }
 
-/// The slides with results, in order of id, and the number of those without.
+/// `true` for the column that says whose a slide is.
+pub(super) fn is_patient(column: &str) -> bool {
+    column.eq_ignore_ascii_case("patient")
+}
+
+/// Content of a dataset that a cohort is made of.
+pub(super) struct Read {
+    /// Slides with results, in order of id.
+    pub(super) slides: Vec<CohortSlide>,
+    /// Number of slides without.
+    pub(super) failed: usize,
+    /// The definition of the measures.
+    pub(super) definition: Measures,
+}
+
+/// Reads the results of all slides.
 ///
 /// # Errors
 ///
 /// When an account or the measures cannot be read.
-pub(super) fn read(
-    dataset: &Dataset,
-    known: &SlideColumns,
-) -> Result<(Vec<CohortSlide>, usize), ReportError> {
+pub(super) fn read(dataset: &Dataset, known: &SlideColumns) -> Result<Read, ReportError> {
+    let StoredMeasures { definition, lines } = read_measures(dataset)?;
     let mut measures: BTreeMap<String, Vec<MeasureLine>> = BTreeMap::new();
-    for line in read_measures(dataset)? {
+    for line in lines {
         measures.entry(line.slide.clone()).or_default().push(line);
     }
     let accounts = dataset.read_accounts()?;
@@ -118,7 +138,7 @@ pub(super) fn read(
         })
         .collect();
     let failed = all - slides.len();
-    Ok((with_scales(slides), failed))
+    Ok(Read { slides: with_scales(slides), failed, definition })
 }
 
 /// Names the scales of slides so that those within [`SAME_SCALE`] of the finest of them are one.
@@ -167,6 +187,8 @@ fn finding_of(line: &MeasureLine) -> Option<Finding> {
         value: line.value.filter(|value| value.is_finite())?,
         cells: line.cells,
         over: line.area_mm2.or(line.others.map(|others| others as f64)),
+        stronger: line.stronger,
+        note: line.note.clone(),
     })
 }
 
@@ -191,6 +213,8 @@ pub(super) fn counted_in(place: &str, mm2: f64, cells: &BTreeMap<String, u64>) -
                 value: count as f64 / all as f64,
                 cells: Some(count),
                 over: Some(all as f64),
+                stronger: None,
+                note: None,
             }));
         }
     }
@@ -199,10 +223,12 @@ pub(super) fn counted_in(place: &str, mm2: f64, cells: &BTreeMap<String, u64>) -
 
 fn density(place: &str, class: Option<&str>, cells: u64, mm2: f64) -> Option<Finding> {
     (mm2 > 0.0).then(|| Finding {
-        quantity: Quantity::new(DENSITY, place, class, "per mm²"),
+        quantity: Quantity::new(DENSITY, place, class, PER_MM2),
         value: cells as f64 / mm2,
         cells: Some(cells),
         over: Some(mm2),
+        stronger: None,
+        note: None,
     })
 }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use measures::{
     groups::median,
+    index::IndexValue,
     interval::{Level, mean as interval_of_mean},
 };
 
 use super::{
     bands::BELOW,
-    findings::{CohortSlide, DENSITY, Finding, Quantity, SHARE, quantity_columns},
+    findings::{CohortSlide, Finding, Quantity, quantity_columns},
     numbers::number_in,
+    pool::Divisors,
     table::{Column, Table},
 };
 
@@ -23,10 +25,14 @@ pub(super) struct Group<'a> {
     pub(super) quantity: &'a Quantity,
     /// Number of slides that have the quantity.
     pub(super) slides: usize,
+    /// Number of slides of the group.
+    pub(super) of_slides: usize,
+    /// Number of those with the quantity that are incomplete or to be doubted.
+    pub(super) doubtful: usize,
     pub(super) cells: Option<u64>,
     pub(super) over: Option<f64>,
-    /// All cells of the group over all that they are divided by.
-    pub(super) pooled: Option<f64>,
+    /// All cells of the group over all that they are divided by, with the interval of that count.
+    pub(super) pooled: Option<IndexValue>,
     /// Mean of the slides.
     pub(super) mean: f64,
     /// Its interval of 95 %, cut at the least and the most that the quantity can be; from two slides on.
@@ -34,15 +40,17 @@ pub(super) struct Group<'a> {
     pub(super) median: f64,
     pub(super) least: f64,
     pub(super) most: f64,
+    /// What to know before the values are used.
+    pub(super) note: Option<String>,
 }
 
 /// All slides, then the groups of each column, each with every quantity that some slide of it has.
-pub(super) fn groups<'a>(slides: &'a [CohortSlide], by: &'a [String]) -> Vec<Group<'a>> {
+pub(super) fn groups<'a>(slides: &'a [CohortSlide], by: &'a [String], divisors: &Divisors) -> Vec<Group<'a>> {
     let everyone: Vec<&CohortSlide> = slides.iter().collect();
-    let mut groups = quantities_of(None, None, &everyone);
+    let mut groups = quantities_of(None, None, &everyone, divisors);
     for column in by {
         for (value, members) in members(slides, column) {
-            groups.extend(quantities_of(Some(column), value, &members));
+            groups.extend(quantities_of(Some(column), value, &members, divisors));
         }
     }
     groups
@@ -81,39 +89,51 @@ fn quantities_of<'a>(
     column: Option<&'a str>,
     value: Option<&'a str>,
     slides: &[&'a CohortSlide],
+    divisors: &Divisors,
 ) -> Vec<Group<'a>> {
-    let mut found: BTreeMap<&Quantity, Vec<&Finding>> = BTreeMap::new();
-    for finding in slides.iter().flat_map(|slide| &slide.findings) {
-        found.entry(&finding.quantity).or_default().push(finding);
+    let mut found: BTreeMap<&Quantity, (Vec<&Finding>, usize)> = BTreeMap::new();
+    for slide in slides {
+        for finding in &slide.findings {
+            let (findings, doubtful) = found.entry(&finding.quantity).or_default();
+            findings.push(finding);
+            *doubtful += usize::from(slide.is_doubtful || slide.is_incomplete);
+        }
     }
-    let groups = found.into_iter().filter_map(|(quantity, findings)| {
+    let groups = found.into_iter().filter_map(|(quantity, (findings, doubtful))| {
         let values: Vec<f64> = findings.iter().map(|finding| finding.value).collect();
         let cells = findings.iter().map(|finding| finding.cells).sum();
-        let over: Option<f64> = findings.iter().map(|finding| finding.over).sum();
+        let over = findings.iter().map(|finding| finding.over).sum();
         Some(Group {
             column,
             value,
             quantity,
             slides: values.len(),
+            of_slides: slides.len(),
+            doubtful,
             cells,
             over,
-            pooled: pooled(quantity, cells, over),
+            pooled: divisors.pooled(quantity, &findings),
             mean: values.iter().sum::<f64>() / values.len() as f64,
             interval: interval_of_mean(&values, Level::PERCENT_95)
                 .map(|(low, high)| (low.max(0.0), high.min(quantity.most()))),
             median: median(&values)?,
             least: values.iter().copied().fold(f64::INFINITY, f64::min),
             most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            note: note(&findings),
         })
     });
     groups.collect()
 }
 
-/// The quantity over all cells together; of densities and shares of cells, whose sums have a meaning.
-fn pooled(quantity: &Quantity, cells: Option<u64>, over: Option<f64>) -> Option<f64> {
-    let has_sum = [DENSITY, SHARE].contains(&quantity.name.as_str());
-    let over = over.filter(|over| has_sum && *over > 0.0)?;
-    Some(cells? as f64 / over)
+/// Notes of measures, each with the number of its slides.
+fn note(findings: &[&Finding]) -> Option<String> {
+    let mut slides: BTreeMap<&str, usize> = BTreeMap::new();
+    for note in findings.iter().filter_map(|finding| finding.note.as_deref()) {
+        *slides.entry(note).or_default() += 1;
+    }
+    let notes =
+        slides.into_iter().map(|(note, count)| format!("on {count} of {} slides {note}", findings.len()));
+    Some(notes.collect::<Vec<_>>().join("; ")).filter(|notes| !notes.is_empty())
 }
 
 /// A line for each group and quantity.
@@ -125,15 +145,19 @@ pub(super) fn table(groups: &[Group<'_>]) -> Table {
     columns.extend(quantity_columns(groups.iter().map(|group| group.quantity)));
     columns.extend([
         Column::counts("slides", groups.iter().map(|group| Some(group.slides as u64))),
+        Column::counts("of_slides", groups.iter().map(|group| Some(group.of_slides as u64))),
         Column::counts("cells", groups.iter().map(|group| group.cells)),
         number("over", groups, |group| group.over),
-        number("pooled", groups, |group| group.pooled),
+        number("pooled", groups, |group| group.pooled?.value),
+        number("pooled_low", groups, |group| Some(group.pooled?.low)),
+        number("pooled_high", groups, |group| Some(group.pooled?.high).filter(|high| high.is_finite())),
         number("mean", groups, |group| Some(group.mean)),
         number("low", groups, |group| Some(group.interval?.0)),
         number("high", groups, |group| Some(group.interval?.1)),
         number("median", groups, |group| Some(group.median)),
         number("least", groups, |group| Some(group.least)),
         number("most", groups, |group| Some(group.most)),
+        Column::texts("note", groups.iter().map(|group| group.note.as_deref())),
     ]);
     Table::new(columns)
 }
@@ -144,7 +168,12 @@ fn number(name: &str, groups: &[Group<'_>], of: fn(&Group<'_>) -> Option<f64>) -
 
 #[cfg(test)]
 mod tests {
-    use super::{super::example::slide, *};
+    use measures::Measures;
+
+    use super::{
+        super::{example::slide, findings::DENSITY},
+        *,
+    };
 
     /// Student's interval of shares near 1 went to 150 %.
     #[test]
@@ -154,10 +183,18 @@ mod tests {
                 Quantity { name: "Ki-67".into(), place: "slide".into(), class: None, unit: unit.into() };
             let slides = values.map(|value| {
                 let mut slide = slide("a", &[], 1.0);
-                slide.findings = vec![Finding { quantity: quantity.clone(), cells: None, over: None, value }];
+                slide.findings = vec![Finding {
+                    quantity: quantity.clone(),
+                    cells: None,
+                    over: None,
+                    stronger: None,
+                    note: None,
+                    value,
+                }];
                 slide
             });
-            let groups = quantities_of(None, None, &slides.iter().collect::<Vec<_>>());
+            let divisors = Divisors::new(&Measures::default());
+            let groups = quantities_of(None, None, &slides.iter().collect::<Vec<_>>(), &divisors);
             assert_eq!(groups[0].interval, Some((0.0, most)), "{unit}");
         }
     }
@@ -185,7 +222,7 @@ mod tests {
             slide("d", &[], 10.0),
         ];
         let by = ["patient".to_owned()];
-        let groups = groups(&slides, &by);
+        let groups = groups(&slides, &by, &Divisors::new(&Measures::default()));
         let density = |column: Option<&str>, value: Option<&str>| {
             let is_it = |group: &&Group<'_>| {
                 (group.column, group.value) == (column, value)
@@ -196,7 +233,7 @@ mod tests {
         };
         let second = density(Some("patient"), Some("P2"));
         assert_eq!(
-            (second.slides, second.cells, second.pooled, second.mean),
+            (second.slides, second.cells, second.pooled.unwrap().value, second.mean),
             (2, Some(900), Some(150.0), 150.0)
         );
         // Student's t of one degree of freedom is 12.7062.
@@ -208,6 +245,6 @@ mod tests {
         let all = density(None, None);
         assert_eq!((all.slides, all.cells, all.least, all.most), (4, Some(1830), 10.0, 300.0));
         let csv = String::from_utf8(table(&groups).csv().unwrap()).unwrap();
-        assert!(csv.starts_with("by,group,quantity,place,class_name,unit,slides,cells,over,pooled,mean,low,high,median,least,most\n"));
+        assert!(csv.starts_with("by,group,quantity,place,class_name,unit,slides,of_slides,cells,over,pooled,pooled_low,pooled_high,mean,low,high,median,least,most,note\n"));
     }
 }

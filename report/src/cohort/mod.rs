@@ -1,5 +1,5 @@
 //! Slides by patient, group or any other column of their list: what was found in each, with intervals over its slides;
-//! slides that stand apart; and what differs between scanners, scales or stains.
+//! grades of patients; slides that stand apart; and what differs between scanners, scales or stains.
 //!
 //! Made from accounts and measures alone, so thousands of slides take seconds. What it writes names patients and groups
 //! as the list does, and slides by their id: it is as private as the columns that were asked for.
@@ -11,11 +11,13 @@ mod columns;
 #[cfg(test)]
 mod example;
 mod findings;
+mod grades;
 mod groups;
 mod made;
 mod numbers;
 mod outliers;
 mod page;
+mod pool;
 mod strips;
 mod table;
 
@@ -29,7 +31,9 @@ use dataset::{Dataset, wording::counted};
 use crate::error::ReportError;
 pub use clinical::Clinical;
 use columns::{Asked, Columns};
+use findings::Read;
 pub use findings::SlideColumns;
+use grades::grades;
 use made::Cohort;
 
 /// What is asked of a cohort.
@@ -67,7 +71,7 @@ pub fn write_cohort(
     question: &CohortQuestion<'_>,
     into: &Path,
 ) -> Result<CohortEnd, ReportError> {
-    let (mut slides, failed) = findings::read(dataset, known)?;
+    let Read { mut slides, failed, definition } = findings::read(dataset, known)?;
     if slides.is_empty() {
         return Err(ReportError::nothing_to_report(dataset));
     }
@@ -79,7 +83,7 @@ pub fn write_cohort(
         remarks.extend(clinical.join(&mut slides)?);
     }
     let columns = Columns::new(&mut slides, &Asked { by: question.by, batch: question.batch })?;
-    let cohort = Cohort::new(&slides, &columns);
+    let cohort = Cohort::new(&slides, &columns, &definition);
     for (name, bytes) in files(&cohort)? {
         write(dataset, &into.join(name), &bytes)?;
     }
@@ -87,10 +91,12 @@ pub fn write_cohort(
 }
 
 /// Names of all files of a cohort, in the order they are written.
-pub const COHORT_FILES: [&str; 9] = [
+pub const COHORT_FILES: [&str; 11] = [
     "cohort.html",
     "cohort.csv",
     "cohort.parquet",
+    "grades.csv",
+    "grades.parquet",
     "slides.csv",
     "slides.parquet",
     "outliers.csv",
@@ -112,6 +118,7 @@ fn write(dataset: &Dataset, path: &Path, bytes: &[u8]) -> Result<(), ReportError
 fn files(cohort: &Cohort<'_>) -> Result<Vec<(&'static str, Vec<u8>)>, ReportError> {
     let tables = [
         groups::table(&cohort.groups),
+        grades::table(&grades(&cohort.groups, &cohort.definition.schemes)),
         findings::table(cohort.slides, &cohort.columns.all),
         outliers::table(&cohort.outliers),
         batches::table(&cohort.batches),

@@ -1,6 +1,6 @@
 //! `cohort.html`: the cohort for people, in the look of the report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataset::{
     clock,
@@ -10,7 +10,8 @@ use maud::{Markup, html};
 use measures::groups::{APART, FEWEST_VALUES};
 
 use super::{
-    findings::{CohortSlide, DENSITY, Quantity, WHOLE},
+    findings::{CohortSlide, DENSITY, Quantity, WHOLE, is_patient},
+    grades::{PatientGrade, grades},
     groups::quantities,
     made::Cohort,
     strips::{number_in, strips},
@@ -39,6 +40,7 @@ pub(super) fn page(cohort: &Cohort<'_>) -> String {
         }
         main {
             @if cohort.columns.by.is_empty() { (no_groups(cohort)) }
+            (grades_of_patients(cohort))
             @for column in &cohort.columns.by {
                 section {
                     h2 { "By " (column) }
@@ -118,6 +120,102 @@ fn quantity_of(quantity: &Quantity) -> String {
     match &quantity.class {
         Some(class) if quantity.name != DENSITY => format!("{}: {class}", in_words(quantity)),
         _ => in_words(quantity),
+    }
+}
+
+/// A table for each scheme and place of its index.
+fn grades_of_patients(cohort: &Cohort<'_>) -> Markup {
+    let grades = grades(&cohort.groups, &cohort.definition.schemes);
+    let mut by_place: BTreeMap<(&str, &Quantity), Vec<&PatientGrade<'_>>> = BTreeMap::new();
+    for grade in &grades {
+        by_place.entry((&grade.scheme.name, grade.group.quantity)).or_default().push(grade);
+    }
+    if by_place.is_empty() {
+        return grades_of_nobody(cohort);
+    }
+    html! {
+        section {
+            h2 { "Grades of patients" }
+            p.note {
+                "All cells of a patient's slides together (pooled), with the interval of that count, which holds for cells that \
+                 do not depend on each other. A grade is a band of a number, not a diagnosis."
+            }
+            @for ((scheme, quantity), grades) in &by_place {
+                figure.cohort-figure {
+                    figcaption { (scheme) ", by " (quantity_of(quantity)) }
+                    (grade_table(grades))
+                    p.note { "Bands: " (grades[0].scheme.source) "." }
+                }
+            }
+        }
+    }
+}
+
+fn grade_table(grades: &[&PatientGrade<'_>]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "Patient" }
+                th { "Grade" }
+                th.number { "Pooled" }
+                th.number { "95\u{a0}% interval" }
+                th { "Slides alone" }
+                th.number { "Slides" }
+                th.number { "Cells" }
+            } }
+            tbody { @for grade in grades.iter().take(MOST_LINES) { (grade_row(grade)) } }
+        } }
+        (more(grades.len(), "grades.csv"))
+    }
+}
+
+fn grade_row(grade: &PatientGrade<'_>) -> Markup {
+    let PatientGrade { group, pooled, .. } = grade;
+    let unit = &group.quantity.unit;
+    html! {
+        tr {
+            th scope="row" { (grade.patient) @if group.doubtful > 0 { " " span.badge.incomplete { (group.doubtful) " doubtful" } } }
+            td { (grade_in_words(grade)) @if let Some(note) = &group.note { div.note { (note) } } }
+            td.number { @if let Some(value) = pooled.value { (number_in(unit, value)) } }
+            td.number { (number_in(unit, pooled.low)) " to " (number_in(unit, pooled.high)) }
+            td { (grades_of_slides(grade)) }
+            td.number { (group.slides) @if group.slides < group.of_slides { " of " (group.of_slides) } }
+            td.number { (group.cells.map_or_else(|| "–".to_owned(), grouped)) }
+        }
+    }
+}
+
+/// The grade, and those of the ends of the interval where they are others.
+fn grade_in_words(grade: &PatientGrade<'_>) -> Markup {
+    html! {
+        @match grade.grading {
+            Some(grading) => {
+                b { (grading.grade) }
+                @if grading.interval.0 != grading.interval.1 {
+                    " (" (grading.interval.0) " to " (grading.interval.1) ")"
+                }
+            }
+            None => "outside of all bands",
+        }
+    }
+}
+
+/// The grades of the slides with the least and the largest index.
+fn grades_of_slides(grade: &PatientGrade<'_>) -> String {
+    match grade.of_slides.map(|band| band.unwrap_or("–")) {
+        [least, most] if least == most => least.to_owned(),
+        [least, most] => format!("{least} to {most}"),
+    }
+}
+
+/// Says why there are no grades, where there are bands.
+fn grades_of_nobody(cohort: &Cohort<'_>) -> Markup {
+    let is_silent =
+        !cohort.definition.schemes.is_empty() && !cohort.columns.by.iter().any(|column| is_patient(column));
+    html! {
+        @if is_silent {
+            p.note { "Grades are of patients: they need a column " code { "patient" } " among those of " code { "--by" } "." }
+        }
     }
 }
 
@@ -204,7 +302,8 @@ fn methods() -> Markup {
                  It holds for slides that do not depend on each other and lie about the mean as a normal variable does: of few \
                  slides it is a rough guide, and several slides of one patient make it too narrow for a group of patients. \
                  Cells per mm² are over analysed tissue. " code { "cohort.csv" }
-                " has all quantities, also the counts of a group over its whole area (pooled); " code { "slides.csv" }
+                " has all quantities, also over all cells of a group together (pooled); " code { "grades.csv" }
+                " has the grades of patients; " code { "slides.csv" }
                 " has those of each slide with all columns that are known of it." }
         }
     }
@@ -212,7 +311,29 @@ fn methods() -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::columns::Asked, super::columns::Columns, super::example::slide, *};
+    use measures::Measures;
+
+    use super::{
+        super::{
+            columns::{Asked, Columns},
+            example::slide,
+            findings::Finding,
+        },
+        *,
+    };
+
+    const GRADED: &str = r#"
+[[index]]
+name = "Ki-67"
+of = { class = ["positive"] }
+share-of = {}
+
+[[grade]]
+name = "halves"
+index = "Ki-67"
+source = "a paper"
+bands = [{ grade = "low", below = 0.5 }, { grade = "high", from = 0.5 }]
+"#;
 
     #[test]
     fn the_page_shows_groups_outliers_and_batches_and_asks_for_nothing() {
@@ -232,7 +353,7 @@ mod tests {
             })
             .collect();
         let columns = Columns::new(&mut slides, &Asked { by: &[], batch: &[] }).unwrap();
-        let html = page(&Cohort::new(&slides, &columns));
+        let html = page(&Cohort::new(&slides, &columns, &Measures::default()));
         for expected in [
             "Cohort of 12 slides",
             "By patient",
@@ -247,6 +368,36 @@ mod tests {
             assert!(!html.contains(foreign), "the page asks for {foreign}");
         }
         assert_eq!(html.matches("<circle").count(), 3 * 12, "three quantities of each slide");
+        let graded = Measures::from_toml(GRADED).unwrap();
+        let html = page(&Cohort::new(&slides, &columns, &graded));
+        assert!(!html.contains("Grades") && !html.contains("a paper"), "no slide has the index");
+        let quantity =
+            Quantity { name: "Ki-67".into(), place: WHOLE.into(), class: None, unit: "share".into() };
+        for (place, slide) in (0..).zip(&mut slides) {
+            slide.findings.push(Finding {
+                quantity: quantity.clone(),
+                value: f64::from(place) / 12.0,
+                cells: Some(u64::from(place as u8)),
+                over: Some(12.0),
+                stronger: None,
+                note: (place == 5).then(|| "its regions overlap".to_owned()),
+            });
+        }
+        slides[1].is_incomplete = true;
+        let html = page(&Cohort::new(&slides, &columns, &graded));
+        for expected in [
+            "halves, by Ki-67, share<",
+            "Bands: a paper.",
+            // 22 of 48 cells.
+            "<b>low</b> (low to high)<div class=\"note\">on 1 of 4 slides its regions overlap</div></td><td class=\"number\">45.8\u{a0}%<",
+            "P1 <span class=\"badge incomplete\">1 doubtful</span>",
+            "<td>low to high</td>",
+        ] {
+            assert!(html.contains(expected), "{expected}: {html}");
+        }
+        let by_scanner = Columns { by: vec!["scanner".to_owned()], ..columns };
+        let html = page(&Cohort::new(&slides, &by_scanner, &graded));
+        assert!(html.contains("Grades are of patients") && !html.contains("Bands: "), "{html}");
         assert_eq!([probability(0.00001), probability(0.0432)], ["< 0.0001", "0.0432"]);
     }
 }

@@ -19,6 +19,7 @@ const PAD: f64 = 6.0;
 pub(super) fn number_in(unit: &str, value: f64) -> String {
     match unit {
         "share" => format!("{:.1}\u{a0}%", 100.0 * value),
+        _ if value.is_infinite() => "∞".to_owned(),
         _ if value == 0.0 || value >= 100.0 => grouped(value.round() as u64),
         _ => fixed(value, 2),
     }
@@ -134,7 +135,16 @@ fn strip(slides: &[&CohortSlide], group: &Group<'_>, scale: &Scale) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::example::slide, super::groups::groups, *};
+    use measures::Measures;
+
+    use super::{
+        super::{example::slide, groups::groups, pool::Divisors},
+        *,
+    };
+
+    fn divisors() -> Divisors {
+        Divisors::new(&Measures::default())
+    }
 
     #[test]
     fn a_row_for_each_group_has_a_dot_for_each_slide() {
@@ -145,7 +155,7 @@ mod tests {
         ];
         slides[2].is_doubtful = true;
         let by = ["patient".to_owned()];
-        let groups = groups(&slides, &by);
+        let groups = groups(&slides, &by, &divisors());
         let html = strips(&slides, &groups, "patient", groups[0].quantity).into_string();
         assert!(html.contains("P&lt;1&gt;") && !html.contains("P<1>"), "{html}");
         assert_eq!((html.matches("<circle").count(), html.matches("class=\"doubtful\"").count()), (3, 1));
@@ -160,7 +170,7 @@ mod tests {
             let slides = [("a", densities[0]), ("b", densities[1])]
                 .map(|(id, density)| slide(id, &[("patient", "P")], density));
             let by = ["patient".to_owned()];
-            let groups = groups(&slides, &by);
+            let groups = groups(&slides, &by, &divisors());
             let html = strips(&slides, &groups, "patient", groups[0].quantity).into_string();
             html.matches("class=\"beyond\"").count()
         };

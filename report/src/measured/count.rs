@@ -115,7 +115,8 @@ fn no_index(index: &Index, why: String) -> Measured {
     Measured::problem(&index.name, unit(&index.over), place, why)
 }
 
-fn unit(over: &Over) -> String {
+/// The unit of an index in words.
+pub(crate) fn unit(over: &Over) -> String {
     match over {
         Over::Share(_) => "share".to_owned(),
         Over::Ratio(_) => "ratio".to_owned(),
@@ -387,6 +388,7 @@ fn spot_line(spot: &HotSpotMeasure, field: &HotSpot, rank: usize) -> Measured {
         place: format!("{} {rank}", spot.name),
         cells: Some(field.cells),
         others: None,
+        stronger: None,
         area_mm2: Some(field.area_mm2),
         value: field.per_mm2(),
         interval: exists.then(|| (low / field.area_mm2, high / field.area_mm2)),
@@ -406,6 +408,7 @@ fn index_line(index: &Index, place: String, counts: Counts) -> Measured {
         place,
         cells: Some(counts.cells),
         others: (!over_area).then_some(counts.others),
+        stronger: matches!(index.over, Over::HScore { .. }).then_some(counts.stronger),
         area_mm2: over_area.then_some(counts.area_mm2),
         value: found.value,
         interval: found.value.map(|_| (found.low, found.high)),

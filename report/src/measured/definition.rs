@@ -64,7 +64,8 @@ impl Definition {
         written.map_err(|reason| ReportError::write("the definition of the measures", reason, path))
     }
 
-    fn new(text: String, path: &Path) -> Result<Self, ReportError> {
+    /// That of a text, which was read from `path`.
+    pub(super) fn new(text: String, path: &Path) -> Result<Self, ReportError> {
         let measures = Measures::from_toml(&text).map_err(|error| ReportError::measures(error, path))?;
         if measures.hot_spots.is_empty() && measures.indices.is_empty() {
             return Err(ReportError::measures("it has no [[hot-spot]] and no [[index]]", path));
@@ -84,6 +85,10 @@ impl Definition {
 
     pub(crate) fn measures(&self) -> &Measures {
         &self.measures
+    }
+
+    pub(super) fn into_measures(self) -> Measures {
+        self.measures
     }
 }
 

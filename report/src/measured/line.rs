@@ -15,6 +15,8 @@ pub(crate) struct Measured {
     pub(crate) cells: Option<u64>,
     /// Cells they are divided by, where they are.
     pub(crate) others: Option<u64>,
+    /// Of an H-score: cells of 2+ and more, and of 3+.
+    pub(crate) stronger: Option<[u64; 2]>,
     /// The area they lie in, where they are divided by one.
     pub(crate) area_mm2: Option<f64>,
     /// The number itself.
@@ -52,6 +54,7 @@ impl Measured {
             place,
             cells: None,
             others: None,
+            stronger: None,
             area_mm2: None,
             value: None,
             interval: None,

@@ -8,10 +8,10 @@ mod remark;
 mod slides;
 mod table;
 
-pub(crate) use count::{ChosenCells, measured};
+pub(crate) use count::{ChosenCells, measured, unit};
 pub use definition::Definition;
 pub(crate) use line::{Graded, Measured};
 pub use remark::MeasureRemark;
 pub(crate) use remark::remarks;
 pub(crate) use slides::{MeasuredSlide, MeasuredSlides};
-pub(crate) use table::{MeasureLine, read_measures, remove_measures, write_measures};
+pub(crate) use table::{MeasureLine, StoredMeasures, read_measures, remove_measures, write_measures};

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     fs::{self, File},
     io,
+    path::Path,
     sync::Arc,
 };
 
@@ -13,7 +14,7 @@ use arrow_array::{
 };
 use dataset::Dataset;
 use eval::names::for_spreadsheet;
-use measures::FieldShape;
+use measures::{FieldShape, Measures};
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
@@ -39,6 +40,8 @@ struct Line<'a> {
 /// Names of the tables, as they lie under `OUT`.
 const CSV: &str = "measures.csv";
 const PARQUET: &str = "measures.parquet";
+/// Key of the definition in the metadata.
+const DEFINITION: &str = "measures";
 
 /// Writes both tables.
 ///
@@ -107,8 +110,11 @@ pub(crate) struct MeasureLine {
     pub(crate) unit: String,
     pub(crate) cells: Option<u64>,
     pub(crate) others: Option<u64>,
+    /// Of an H-score: cells of 2+ and more, and of 3+.
+    pub(crate) stronger: Option<[u64; 2]>,
     pub(crate) value: Option<f64>,
     pub(crate) area_mm2: Option<f64>,
+    pub(crate) note: Option<String>,
 }
 
 impl MeasureLine {
@@ -118,24 +124,45 @@ impl MeasureLine {
     }
 }
 
-/// Reads the measures of a dataset back, each once however many schemes of grades it has; none where there is no table.
+/// The table of measures, and the definition that it was made by.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct StoredMeasures {
+    pub(crate) definition: Measures,
+    /// Each measure once, however many schemes of grades it has.
+    pub(crate) lines: Vec<MeasureLine>,
+}
+
+/// Reads the measures of a dataset back; none where there is no table.
 ///
 /// # Errors
 ///
 /// When the table cannot be read.
-pub(crate) fn read_measures(dataset: &Dataset) -> Result<Vec<MeasureLine>, ReportError> {
+pub(crate) fn read_measures(dataset: &Dataset) -> Result<StoredMeasures, ReportError> {
     let path = dataset.root().join(PARQUET);
     let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StoredMeasures::default()),
         opened => opened,
     };
-    let read = file.map_err(ParquetError::from).and_then(read_lines);
-    read.map_err(|error| ReportError::MeasureTable { reason: error.to_string(), path })
+    let read = file.map_err(ParquetError::from).and_then(read_stored);
+    let (text, lines) =
+        read.map_err(|error| ReportError::MeasureTable { reason: error.to_string(), path: path.clone() })?;
+    Ok(StoredMeasures { definition: definition_in(text, &path)?, lines })
 }
 
-fn read_lines(file: File) -> Result<Vec<MeasureLine>, ParquetError> {
+/// The definition in the metadata of a table; that of nothing where they have none.
+fn definition_in(text: Option<String>, path: &Path) -> Result<Measures, ReportError> {
+    let definition = text.map(|text| Definition::new(text, path)).transpose()?;
+    Ok(definition.map_or_else(Measures::default, Definition::into_measures))
+}
+
+/// The text of the definition, and the lines.
+fn read_stored(file: File) -> Result<(Option<String>, Vec<MeasureLine>), ParquetError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let facts = reader.metadata().file_metadata().key_value_metadata();
+    let definition = facts.into_iter().flatten().find(|fact| fact.key == DEFINITION);
+    let text = definition.and_then(|fact| fact.value.clone()).filter(|text| !text.is_empty());
     let mut lines: Vec<MeasureLine> = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+    for batch in reader.build()? {
         let batch = Stored(batch?);
         for row in 0..batch.0.num_rows() {
             let line = batch.line(row)?;
@@ -144,7 +171,7 @@ fn read_lines(file: File) -> Result<Vec<MeasureLine>, ParquetError> {
             }
         }
     }
-    Ok(lines)
+    Ok((text, lines))
 }
 
 /// Rows of the table.
@@ -163,8 +190,10 @@ impl Stored {
             unit: self.text("unit", row)?,
             cells: self.count("cells", row)?,
             others: self.count("others", row)?,
+            stronger: self.stronger(row)?,
             value: self.number("value", row)?,
             area_mm2: self.number("area_mm2", row)?,
+            note: self.note(row)?,
         })
     }
 
@@ -181,6 +210,20 @@ impl Stored {
     fn count(&self, name: &str, row: usize) -> Result<Option<u64>, ParquetError> {
         let counts: &Int64Array = self.column(name)?;
         Ok(counts.is_valid(row).then(|| counts.value(row).cast_unsigned()))
+    }
+
+    /// `None` also for tables of versions that did not store them.
+    fn stronger(&self, row: usize) -> Result<Option<[u64; 2]>, ParquetError> {
+        if self.0.column_by_name(MODERATE).is_none() {
+            return Ok(None);
+        }
+        let (moderate, strong) = (self.count(MODERATE, row)?, self.count(STRONG, row)?);
+        Ok(moderate.zip(strong).map(<[u64; 2]>::from))
+    }
+
+    fn note(&self, row: usize) -> Result<Option<String>, ParquetError> {
+        let notes: &StringArray = self.column("note")?;
+        Ok(notes.is_valid(row).then(|| notes.value(row).to_owned()))
     }
 
     fn column<A: 'static>(&self, name: &str) -> Result<&A, ParquetError> {
@@ -235,6 +278,13 @@ const TEXTS_AFTER: [(&str, Text); 10] = [
     ("doubts", |line| line.slide.doubts.as_deref()),
 ];
 const COUNTS: [(&str, Count); 2] = [("cells", |line| line.of.cells), ("others", |line| line.of.others)];
+/// Of H-scores.
+const COUNTS_OF_STRENGTH: [(&str, Count); 2] = [
+    (MODERATE, |line| line.of.stronger.map(|[moderate, _]| moderate)),
+    (STRONG, |line| line.of.stronger.map(|[_, strong]| strong)),
+];
+const MODERATE: &str = "cells_2plus";
+const STRONG: &str = "cells_3plus";
 
 fn shape(shape: FieldShape) -> &'static str {
     match shape {
@@ -247,15 +297,19 @@ fn csv(lines: &[Line<'_>]) -> Result<Vec<u8>, PolarsError> {
     let slides: Vec<_> = lines.iter().map(|line| for_spreadsheet(line.id)).collect();
     let mut columns = vec![Column::new("slide_id".into(), slides)];
     columns.extend(TEXTS_BEFORE.map(|(name, of)| csv_text(name, of, lines)));
-    columns
-        .extend(COUNTS.map(|(name, of)| Column::new(name.into(), lines.iter().map(of).collect::<Vec<_>>())));
+    columns.extend(COUNTS.map(|(name, of)| csv_count(name, of, lines)));
     columns
         .extend(NUMBERS.map(|(name, of)| Column::new(name.into(), lines.iter().map(of).collect::<Vec<_>>())));
+    columns.extend(COUNTS_OF_STRENGTH.map(|(name, of)| csv_count(name, of, lines)));
     columns.extend(TEXTS_AFTER.map(|(name, of)| csv_text(name, of, lines)));
     let mut frame = DataFrame::new(lines.len(), columns)?;
     let mut bytes = Vec::new();
     CsvWriter::new(&mut bytes).with_float_precision(Some(6)).finish(&mut frame)?;
     Ok(bytes)
+}
+
+fn csv_count(name: &str, of: Count, lines: &[Line<'_>]) -> Column {
+    Column::new(name.into(), lines.iter().map(of).collect::<Vec<_>>())
 }
 
 fn csv_text(name: &str, of: Text, lines: &[Line<'_>]) -> Column {
@@ -267,17 +321,15 @@ fn parquet(lines: &[Line<'_>], definition: &str) -> Result<Vec<u8>, ParquetError
     let slides: DictionaryArray<UInt32Type> = lines.iter().map(|line| Some(line.id)).collect();
     let mut columns: Vec<(&str, ArrayRef, bool)> = vec![("slide_id", Arc::new(slides), false)];
     columns.extend(TEXTS_BEFORE.map(|(name, of)| (name, texts(of, lines), true)));
-    columns.extend(COUNTS.map(|(name, of)| {
-        let counts = lines.iter().map(|line| of(line).map(u64::cast_signed));
-        (name, Arc::new(counts.collect::<Int64Array>()) as ArrayRef, true)
-    }));
+    columns.extend(COUNTS.map(|(name, of)| (name, counts(of, lines), true)));
     columns.extend(NUMBERS.map(|(name, of)| {
         (name, Arc::new(lines.iter().map(of).collect::<Float64Array>()) as ArrayRef, true)
     }));
+    columns.extend(COUNTS_OF_STRENGTH.map(|(name, of)| (name, counts(of, lines), true)));
     columns.extend(TEXTS_AFTER.map(|(name, of)| (name, texts(of, lines), true)));
     let batch = RecordBatch::try_from_iter_with_nullable(columns)?;
     let facts = [
-        ("measures", definition.to_owned()),
+        (DEFINITION, definition.to_owned()),
         ("interval", "0.95".to_owned()),
         ("slidemill", env!("CARGO_PKG_VERSION").to_owned()),
     ];
@@ -288,6 +340,10 @@ fn parquet(lines: &[Line<'_>], definition: &str) -> Result<Vec<u8>, ParquetError
     writer.write(&batch)?;
     writer.close()?;
     Ok(bytes)
+}
+
+fn counts(of: Count, lines: &[Line<'_>]) -> ArrayRef {
+    Arc::new(lines.iter().map(|line| of(line).map(u64::cast_signed)).collect::<Int64Array>())
 }
 
 fn texts(of: Text, lines: &[Line<'_>]) -> ArrayRef {
@@ -314,6 +370,7 @@ mod tests {
         let share = Measured {
             cells: Some(30),
             others: Some(100),
+            stronger: Some([20, 10]),
             value: Some(0.3),
             interval: Some((0.25, f64::INFINITY)),
             grades: vec![graded("one"), graded("two")],
@@ -337,14 +394,21 @@ mod tests {
         assert!(rows[3].ends_with(",no class,,partial,its scale"), "{text}");
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset::at(folder.path());
-        assert_eq!(read_measures(&dataset).unwrap(), []);
-        fs::write(folder.path().join(PARQUET), parquet(&lines, "[[index]]").unwrap()).unwrap();
+        assert_eq!(read_measures(&dataset).unwrap(), StoredMeasures::default());
+        let text = "[[index]]\nname = \"Ki-67\"\nof = {}\nper-mm2 = 2\n";
+        fs::write(folder.path().join(PARQUET), parquet(&lines, text).unwrap()).unwrap();
         let read = read_measures(&dataset).unwrap();
         let told = read
+            .lines
             .iter()
             .map(|line| (line.slide.as_str(), line.measure.as_str(), line.cells, line.others, line.value));
         let expected = [("s1", "Ki-67", Some(30), Some(100), Some(0.3)), ("s1", "mitoses", None, None, None)];
         assert_eq!(told.collect::<Vec<_>>(), expected, "each once");
+        let more = read.lines.iter().map(|line| (line.stronger, line.note.as_deref()));
+        assert_eq!(more.collect::<Vec<_>>(), [(Some([20, 10]), Some("they overlap")), (None, None)]);
+        assert_eq!(read.definition, Measures::from_toml(text).unwrap());
+        fs::write(folder.path().join(PARQUET), parquet(&lines, "").unwrap()).unwrap();
+        assert_eq!(read_measures(&dataset).unwrap().definition, Measures::default());
         fs::write(folder.path().join(PARQUET), "no table").unwrap();
         assert!(read_measures(&dataset).unwrap_err().to_string().contains("measures"));
     }

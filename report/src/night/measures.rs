@@ -191,6 +191,7 @@ mod tests {
             place: "slide".into(),
             cells: Some(30),
             others: None,
+            stronger: None,
             area_mm2: None,
             value: Some(0.125),
             interval: Some((0.1, f64::INFINITY)),
