@@ -21,6 +21,7 @@ mod measures;
 mod pages;
 mod paths;
 mod print;
+mod reasons;
 mod regions;
 mod scale;
 mod section;

@@ -10,9 +10,9 @@ use maud::{Markup, PreEscaped, html};
 
 use super::{
     charts,
+    reasons::{Reason, Urgency, reasons},
     section::{badge, doubtful, thumbnail},
     slide::SlideReport,
-    words,
 };
 use crate::{
     chart::key,
@@ -25,6 +25,8 @@ use crate::{
 const CLASS_COLUMNS: usize = 6;
 /// Columns of slide lists in the table of a private report; more are in the slides' sections only.
 const LIST_COLUMNS: usize = 4;
+/// Lines of the list of slides to be looked at up to which all of it is shown.
+const OPEN_LINES: usize = 12;
 /// Slides that fit in a bar chart side by side.
 const BARS: usize = 120;
 
@@ -99,7 +101,6 @@ impl Cohort<'_> {
             main {
                 section.cohort {
                     (self.to_be_looked_at())
-                    (self.failed())
                     (self.chart()?)
                     (self.table())
                     (self.methods())
@@ -149,42 +150,35 @@ impl Cohort<'_> {
         }
     }
 
-    /// Slides with results that somebody has to look at, with the reasons.
+    /// Slides that somebody has to look at, by reason; of many, the slides of each reason are folded.
     fn to_be_looked_at(&self) -> Markup {
-        let is_plain = |account: &RunAccount| account.outcome == Outcome::Done && account.doubts.is_empty();
-        let slides: Vec<_> =
-            self.slides.iter().filter(|slide| !slide.is_failed() && !is_plain(&slide.account)).collect();
+        let reasons = reasons(self.slides.iter(), |slide| &slide.account);
+        let lines: usize = reasons.iter().map(|reason| reason.slides.len()).sum();
         html! {
-            @if !slides.is_empty() {
+            @if !reasons.is_empty() {
                 h2 { "To be looked at" }
-                div.scroll { table.reasons.sorts {
-                    thead { tr { th { "Slide" } th { "Outcome" } th { "Why" } } }
-                    tbody { @for slide in slides {
-                        tr {
-                            th scope="row" { (self.called(slide)) }
-                            td { (badge(slide.account.outcome)) (doubtful(&slide.account)) }
-                            td.why {
-                                @if slide.account.outcome == Outcome::Partial { div { (words::ending(&slide.account)) } }
-                                @for doubt in &slide.account.doubts { div { (doubt) } }
-                            }
-                        }
-                    } }
-                } }
+                p.note { (told_urgencies(&self.slides)) }
+                @for reason in &reasons { (self.slides_with(reason, lines <= OPEN_LINES)) }
             }
         }
     }
 
-    fn failed(&self) -> Markup {
-        let slides: Vec<_> = self.slides.iter().filter(|slide| slide.is_failed()).collect();
+    /// A reason, and the slides that have it.
+    fn slides_with(&self, reason: &Reason<&CohortSlide>, is_open: bool) -> Markup {
+        let says_more = reason.differs();
         html! {
-            @if !slides.is_empty() {
-                h2 { "Without results" }
+            details.reason open[is_open] {
+                summary {
+                    (urgency_badge(reason.urgency)) " " b { (counted(reason.slides.len(), "slide")) } ": "
+                    span.why { (reason.sentence) }
+                }
                 div.scroll { table.reasons.sorts {
-                    thead { tr { th { "Slide" } th { "Why" } } }
-                    tbody { @for slide in slides {
+                    thead { tr { th { "Slide" } th { "Outcome" } @if says_more { th { "Why" } } } }
+                    tbody { @for (slide, own) in &reason.slides {
                         tr {
                             th scope="row" { (self.called(slide)) }
-                            td.why { (slide.account.reason.as_deref().unwrap_or("no reason was kept")) }
+                            td { (badge(slide.account.outcome)) (doubtful(&slide.account)) }
+                            @if says_more { td.why { (own) } }
                         }
                     } }
                 } }
@@ -334,6 +328,29 @@ impl Cohort<'_> {
                 }
             }
         }
+    }
+}
+
+/// Numbers of slides to be looked at, and that one slide may be in several places.
+fn told_urgencies(slides: &[CohortSlide]) -> String {
+    let failed = slides.iter().filter(|slide| slide.is_failed()).count();
+    let doubtful =
+        slides.iter().filter(|slide| !slide.is_failed() && !slide.account.doubts.is_empty()).count();
+    let incomplete = slides.iter().filter(|slide| slide.account.outcome == Outcome::Partial).count();
+    let counts = [(failed, "without results"), (doubtful, "doubtful"), (incomplete, "incomplete")];
+    let told: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", counted(*count, "slide")))
+        .collect();
+    format!("{}. A slide with several reasons is under each of them.", told.join(", "))
+}
+
+fn urgency_badge(urgency: Urgency) -> Markup {
+    match urgency {
+        Urgency::Failed => badge(Outcome::Failed),
+        Urgency::Doubtful => html! { span.badge.incomplete { "doubtful" } },
+        Urgency::Incomplete => badge(Outcome::Partial),
     }
 }
 
