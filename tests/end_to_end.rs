@@ -893,6 +893,19 @@ fn a_model_of_points_gives_cells_of_its_nominal_size() {
 }
 
 #[test]
+fn objects_that_a_model_numbers_are_cells_with_outlines_and_full_scores() {
+    let folder = folder();
+    let (slide, out) = (folder.path().join("slide.tif"), folder.path().join("out"));
+    paint(&slide, 9, 256.0, 192.0);
+    let output = run(&[&slide], &out, &["--model", &contract("labels"), "--threads", "2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let account = accounts(&out).remove(0);
+    assert_eq!(account.settings["model_numbered"], "maps [0, 1]");
+    let cells = read_cells(&Dataset::at(&out).cells(&account.slide)).expect("cells can be read");
+    assert!(!cells.is_empty() && cells.iter().all(|cell| cell.score >= 1.0 && !cell.outline.is_empty()));
+}
+
+#[test]
 fn a_fault_of_the_model_is_the_models_and_no_slides() {
     let Some(models) = shared("cases/models") else { return };
     let folder = folder();

@@ -258,6 +258,25 @@ pub enum WindowFault {
         /// Number as answered.
         number: f32,
     },
+    /// A number of an object that is none.
+    #[error(
+        "the model answered {number} as the number of an object, expected whole numbers, 0 for none and below 2^24"
+    )]
+    ObjectNumber {
+        /// Number as answered.
+        number: f32,
+    },
+    /// Numbers that several objects have.
+    #[error(
+        "the model gave {repeated} of its {numbers} numbers to places that lie apart, expected a number for each object: \
+         number them through the whole window in the export"
+    )]
+    NumbersRepeat {
+        /// Numbers that lie in several large parts.
+        repeated: usize,
+        /// All numbers.
+        numbers: usize,
+    },
     /// Offsets from the centres of nuclei that are none.
     #[error(
         "the model answered an offset of {offset} from the centre of a nucleus, expected about -1 to 1: `hover.hv` in a TOML \
@@ -291,6 +310,8 @@ impl WindowFault {
             | Self::Shape { .. }
             | Self::BoxesInPx { .. }
             | Self::ClassNumber { .. }
+            | Self::ObjectNumber { .. }
+            | Self::NumbersRepeat { .. }
             | Self::Offset { .. }
             | Self::ScoreRange { .. } => true,
         }
@@ -320,6 +341,7 @@ impl std::fmt::Display for Shapes<'_> {
             f,
             "  points, semantic [B, {classes} or more, rows, columns], where a TOML beside the model says which"
         )?;
+        writeln!(f, "  labels    [B, H, W] or [B, {classes}, H, W], where a TOML beside the model says so")?;
         writeln!(f, "  patch     [B, {classes} or more], where a TOML beside the model says so")?;
         write!(
             f,

@@ -17,19 +17,14 @@ mod instances;
 mod parity;
 mod slopes;
 
-use std::collections::BTreeMap;
-
-use wsi_types::{Score, WindowBox};
+use wsi_types::Score;
 
 use self::instances::{Numbered, Sizes};
 use crate::{
     Manifest, WindowFault,
     manifest::{Activation, Head, Hover, HoverScores},
-    parts::Run,
-    yolo::{
-        Candidate, Instances, TensorView, all_finite, check_probability, first_largest, nms, segment::Mask,
-        sigmoid,
-    },
+    objects::Object,
+    yolo::{Candidate, Instances, TensorView, all_finite, check_probability, first_largest, nms, sigmoid},
 };
 
 /// Rule that makes instances of the maps of a window.
@@ -208,77 +203,10 @@ fn planes<'a>(
     }
 }
 
-/// An instance in a map of numbers, by the rectangle around it.
-#[derive(Debug, Clone, Copy)]
-struct Object {
-    number: u32,
-    left: usize,
-    top: usize,
-    /// Behind the last column and row.
-    right: usize,
-    bottom: usize,
-    /// Places of a row of the map.
-    stride: usize,
-}
-
-impl Object {
-    /// All instances within `runs`, in the order of their first places.
-    fn all(numbers: &[u32], runs: &[Run], stride: usize) -> Vec<Self> {
-        let mut all: Vec<Self> = Vec::new();
-        let mut known = BTreeMap::new();
-        for found in runs.iter().flat_map(|run| Self::within(run, numbers, stride)) {
-            let place = *known.entry(found.number).or_insert(all.len());
-            match all.get_mut(place) {
-                Some(object) => object.widen(&found),
-                None => all.push(found),
-            }
-        }
-        all
-    }
-
-    /// The parts of instances in a run.
-    fn within(run: &Run, numbers: &[u32], stride: usize) -> impl Iterator<Item = Self> {
-        let (top, mut right) = (run.start / stride, run.start % stride);
-        let parts = numbers[run.places()].chunk_by(|a, b| a == b).map(move |part| {
-            let left = right;
-            right += part.len();
-            Self { number: part[0], left, top, right, bottom: top + 1, stride }
-        });
-        parts.filter(|part| part.number != 0)
-    }
-
-    fn widen(&mut self, run: &Self) {
-        self.left = self.left.min(run.left);
-        self.right = self.right.max(run.right);
-        self.bottom = run.bottom;
-    }
-
-    fn bbox(&self) -> WindowBox {
-        let [left, top, right, bottom] = [self.left, self.top, self.right, self.bottom].map(|px| px as f32);
-        WindowBox::new(euclid::point2(left, top), euclid::point2(right, bottom))
-    }
-
-    /// Places of its rectangle, row by row.
-    fn frame(self) -> impl Iterator<Item = usize> {
-        let rows = (self.top..self.bottom).map(move |row| row * self.stride);
-        rows.flat_map(move |start| start + self.left..start + self.right)
-    }
-
-    fn places(self, numbers: &[u32]) -> impl Iterator<Item = usize> {
-        self.frame().filter(move |&place| numbers[place] == self.number)
-    }
-
-    /// Its outline runs half-way between the centres of its places and of those around it.
-    fn mask(self, numbers: &[u32]) -> Mask {
-        let field =
-            self.frame().map(|place| if numbers[place] == self.number { 1.0 } else { -1.0 }).collect();
-        let (width, height) = (self.right - self.left, self.bottom - self.top);
-        Mask { left: self.left, top: self.top, width, height, field }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use wsi_types::WindowBox;
+
     use super::*;
     use crate::manifest::Background;
 

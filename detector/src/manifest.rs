@@ -10,9 +10,11 @@ mod evidence;
 mod file;
 mod head;
 mod hover;
+mod labels;
 mod literal;
 mod named;
 mod parity;
+mod places;
 mod points;
 mod read;
 mod semantic;
@@ -25,6 +27,7 @@ use wsi_types::{ModelClass, Mpp};
 pub(crate) use self::{file::ManifestFile, read::manifest_of, wsinfer::manifest as manifest_of_zoo};
 pub use self::{
     hover::{Hover, HoverScores},
+    labels::Labels,
     parity::Parity,
     points::Points,
     semantic::Semantic,
@@ -58,6 +61,8 @@ pub struct Manifest {
     pub star: Option<Star>,
     /// Sizes for making instances of its maps; of a hover head only.
     pub hover: Option<Hover>,
+    /// The map of each class; of a head of labels only.
+    pub labels: Option<Labels>,
     /// Classes it tells apart; at least one, in the order of [`ModelClass`].
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
@@ -120,6 +125,7 @@ impl Manifest {
             semantic: None,
             star: None,
             hover: None,
+            labels: None,
             classes: classes.iter().map(|&name| ClassInfo::named(name)).collect(),
             mpp,
             max_object_um: None,
@@ -277,6 +283,8 @@ pub enum Head {
         /// Source of class and score.
         scores: HoverScores,
     },
+    /// Maps `[B, K, H, W]`, or one `[B, H, W]`, of the number of the object at each place, 0 for none.
+    Labels,
 }
 
 impl Head {
@@ -294,6 +302,7 @@ impl Head {
             | Self::Semantic { .. }
             | Self::Patch { .. }
             | Self::Hover { .. }
+            | Self::Labels
             | Self::Star { .. } => 0,
             Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
         }
@@ -315,6 +324,7 @@ impl Head {
             | Self::Semantic { .. }
             | Self::Patch { .. }
             | Self::Hover { .. }
+            | Self::Labels
             | Self::Star { .. } => false,
         }
     }
@@ -334,7 +344,7 @@ impl Head {
     /// `true` if each object that it answers has an outline.
     #[must_use]
     pub fn has_outlines(self) -> bool {
-        self.coefficients() > 0 || matches!(self, Self::Star { .. } | Self::Hover { .. })
+        self.coefficients() > 0 || matches!(self, Self::Star { .. } | Self::Hover { .. } | Self::Labels)
     }
 
     /// `true` if it may answer several times for one object, so that boxes that agree are one.
@@ -431,6 +441,7 @@ impl std::fmt::Display for Head {
                 write!(f, "hover, types, background {background}")
             }
             Self::Hover { scores: HoverScores::Nuclei { activation } } => write!(f, "hover, {activation}"),
+            Self::Labels => f.write_str("labels"),
         }
     }
 }

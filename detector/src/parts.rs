@@ -1,5 +1,5 @@
-//! Connected parts of a yes/no picture: places of a row that follow each other are a run, and runs that share an edge
-//! belong to one part, not those that share a corner.
+//! Connected parts of a yes/no picture, or of a map of numbers: like places of a row that follow each other are a run, and
+//! like runs that share an edge belong to one part, not those that share a corner.
 
 use std::ops::Range;
 
@@ -29,12 +29,27 @@ impl Run {
 impl Parts {
     /// The parts of a picture with rows of `width` places.
     pub(crate) fn new<T: Copy>(places: &[T], width: usize, is_inside: impl Fn(T) -> bool) -> Self {
+        Self::alike(places, width, is_inside, |_, _| true)
+    }
+
+    /// The parts of a map of numbers with rows of `width` places: all places of a part have one number, other than 0.
+    pub(crate) fn of_numbers(numbers: &[u32], width: usize) -> Self {
+        Self::alike(numbers, width, |number| number != 0, |a, b| a == b)
+    }
+
+    /// Parts of places that are inside and alike.
+    fn alike<T: Copy>(
+        places: &[T],
+        width: usize,
+        is_inside: impl Fn(T) -> bool,
+        is_like: impl Fn(T, T) -> bool,
+    ) -> Self {
         let mut all = Self(Vec::new());
         let mut above = 0..0;
         for (y, row) in places.chunks_exact(width.max(1)).enumerate() {
             let first = all.0.len();
-            all.push_row(y * width, row, &is_inside);
-            all.join_rows(above, first, width);
+            all.push_row(y * width, row, &is_inside, &is_like);
+            all.join_rows(above, first, width, |a, b| is_like(places[a], places[b]));
             above = first..all.0.len();
         }
         all.flatten();
@@ -55,19 +70,33 @@ impl Parts {
         sizes
     }
 
-    fn push_row<T: Copy>(&mut self, offset: usize, row: &[T], is_inside: &impl Fn(T) -> bool) {
+    fn push_row<T: Copy>(
+        &mut self,
+        offset: usize,
+        row: &[T],
+        is_inside: &impl Fn(T) -> bool,
+        is_like: &impl Fn(T, T) -> bool,
+    ) {
         let mut x = 0;
         while let Some(gap) = row[x..].iter().position(|&value| is_inside(value)) {
             let start = x + gap;
-            let length = row[start..].iter().position(|&value| !is_inside(value));
+            let first = row[start];
+            let length = row[start..].iter().position(|&value| !is_inside(value) || !is_like(first, value));
             x = length.map_or(row.len(), |length| start + length);
             let part = self.0.len();
             self.0.push(Run { start: offset + start, end: offset + x, part });
         }
     }
 
-    /// Joins the runs from `below` on with those of the row `above` that share an edge with them.
-    fn join_rows(&mut self, above: Range<usize>, below: usize, width: usize) {
+    /// Joins the runs from `below` on with those of the row `above` that share an edge with them, if places of both are
+    /// alike.
+    fn join_rows(
+        &mut self,
+        above: Range<usize>,
+        below: usize,
+        width: usize,
+        is_like: impl Fn(usize, usize) -> bool,
+    ) {
         let mut first = above.start;
         for lower in below..self.0.len() {
             let Run { start, end, .. } = self.0[lower];
@@ -76,7 +105,9 @@ impl Parts {
             }
             let mut upper = first;
             while upper < above.end && self.0[upper].start + width < end {
-                self.join(upper, lower);
+                if is_like(self.0[upper].start, start) {
+                    self.join(upper, lower);
+                }
                 upper += 1;
             }
         }

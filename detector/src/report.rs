@@ -181,6 +181,9 @@ impl fmt::Display for ModelReport {
         if let Some(hover) = &m.hover {
             line("instances", hover)?;
         }
+        if let Some(labels) = &m.labels {
+            line("instances", labels)?;
+        }
         for name in &m.unread {
             line("output", &format!("{name} is not read"))?;
         }
@@ -271,6 +274,9 @@ fn head_line(head: Head, classes: usize) -> String {
             format!("maps, {channels}: of an object, {values}, and distances to its border along rays")
         }
         Head::Hover { scores } => hover_line(scores, classes),
+        Head::Labels => {
+            "[B, K, H, W] or [B, H, W]: the number of the object at each place, each with score 1".to_owned()
+        }
         Head::DetrFinal { joined: true } => {
             "[B, K, 5]: two corners in px and a score; labels [B, K]".to_owned()
         }

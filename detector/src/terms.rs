@@ -6,7 +6,7 @@ use wsi_types::{ModelFacts, Mpp};
 
 use crate::{
     Manifest,
-    manifest::{Head, Hover, Normalisation, Points, Semantic, Star},
+    manifest::{Head, Hover, Labels, Normalisation, Points, Semantic, Star},
 };
 
 /// The part of a [`Manifest`] that decides what is found. A window ledger holds it, so that raw detections can be merged
@@ -48,6 +48,9 @@ pub struct MergeTerms {
     /// Sizes for making instances of its maps; of a hover head only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hover: Option<Hover>,
+    /// The map of each class; of a head of labels only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
     /// Layout of its answers.
     pub head: Head,
     /// Arithmetic that turns bytes into its tensor.
@@ -80,6 +83,7 @@ impl Manifest {
             semantic: self.semantic.clone(),
             star: self.star,
             hover: self.hover.clone(),
+            labels: self.labels.clone(),
             head: self.head,
             normalisation: self.normalisation,
         }

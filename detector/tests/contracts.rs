@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use detector::{
     BatchView, DetectSettings, Detector, Device, OnnxDetector, SessionSettings, WindowResult, describe,
-    manifest::{Activation, Background, ChannelAxis, Head, HeadSource, Hover, HoverScores, Task},
+    manifest::{Activation, Background, ChannelAxis, Head, HeadSource, Hover, HoverScores, Labels, Task},
 };
 use serde::Deserialize;
-use wsi_types::{Detection, WindowIndex};
+use wsi_types::{Detection, Score, WindowIndex};
 
 const MOST: f32 = 1e-4;
 
@@ -77,13 +77,15 @@ fn difference(found: &Detection, row: &Row, side: usize) -> f32 {
 
 /// Their answers without those that name an object again, with a class of a lower score.
 fn objects(rows: &[Row]) -> Vec<&Row> {
-    let is_first = |(place, row): (usize, &Row)| rows[..place].iter().all(|better| better.bbox != row.bbox);
+    let is_first = |(place, row): (usize, &Row)| {
+        rows[..place].iter().all(|better| better.bbox != row.bbox || better.score == row.score)
+    };
     rows.iter().enumerate().filter(|&(place, row)| is_first((place, row))).map(|(_, row)| row).collect()
 }
 
 #[test]
 fn boxes_and_scores_are_those_of_their_framework() {
-    for name in ["rt-detr", "yolos", "rf-detr", "d-fine", "points", "star", "hover"] {
+    for name in ["rt-detr", "yolos", "rf-detr", "d-fine", "points", "star", "hover", "labels"] {
         let Reference { framework, side, conf, found: theirs } = reference(name);
         let Some(result) = answer(name, side, conf) else { return };
         assert!(!result.is_full, "{name}");
@@ -371,6 +373,63 @@ fn maps_of_nuclei_are_asked_for_what_they_do_not_say() {
     let sizes = said("mpp = 0.5\nconf = 0.45\nstride = 1", said_so).unwrap();
     assert_eq!(sizes, Hover { sobel_px: 15, min_px: 7 });
     assert_eq!(said("mpp = 0.5", "mpp = 0.2428").unwrap(), Hover { sobel_px: 21, min_px: 10 });
+}
+
+#[test]
+fn numbered_objects_have_outlines_and_are_told_by_the_toml_alone() {
+    let report = describe(&path("labels")).unwrap();
+    assert_eq!(
+        (report.manifest.head, report.manifest.head_source, report.manifest.task),
+        (Head::Labels, HeadSource::Stated, Task::Segment)
+    );
+    assert_eq!(report.manifest.labels, Some(Labels { channels: vec![0, 1] }));
+    assert!(
+        report.bytes <= 200_000 && report.to_string().contains("the number of the object at each place"),
+        "{report}"
+    );
+    let Some(result) = answer("labels", reference("labels").side, 0.0) else { return };
+    for Detection { bbox, outline, score, .. } in result.outcome.unwrap() {
+        assert!(score == Score::ONE && outline.unwrap().iter().all(|point| bbox.contains_inclusive(*point)));
+    }
+}
+
+#[test]
+fn label_maps_are_asked_for_what_their_numbers_do_not_say() {
+    let beside = tempfile::tempdir().unwrap();
+    let bare = beside.path().join("labels.onnx");
+    std::fs::copy(path("labels"), &bare).unwrap();
+    let manifest = std::fs::read_to_string(path("labels").with_extension("toml")).unwrap();
+    let said = |wanted: &str, instead: &str| {
+        assert!(manifest.contains(wanted), "{wanted}");
+        std::fs::write(bare.with_extension("toml"), manifest.replace(wanted, instead)).unwrap();
+        describe(&bare).map(|report| report.manifest.labels.unwrap()).map_err(|error| error.to_string())
+    };
+    let cell = "[[classes]]\nname = \"cell\"";
+    for (wanted, instead, expected) in [
+        (
+            "head = \"labels\"\n",
+            "",
+            "labels    [B, H, W] or [B, 2, H, W], where a TOML beside the model says so",
+        ),
+        (cell, "", "labels.channels: is missing: the model answers 2 maps for 1 class"),
+        ("stride = 1", "stride = 1\n[labels]\nchannels = [1, 1]", "labels.channels: names map 1 twice"),
+        (
+            "stride = 1",
+            "stride = 1\n[labels]\nchannels = [0, 2]",
+            "labels.channels: names map 2, but there are 2",
+        ),
+        ("stride = 1", "stride = 1\n[labels]\nmaps = 2", "labels.maps: unknown key"),
+        ("stride = 1", "activation = \"sigmoid\"", "activation: the head is labels, which has none"),
+        ("mean = [0.0, 0.0, 0.0]", "", "input.mean: nothing says"),
+    ] {
+        let message = said(wanted, instead).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    let nuclei = said(
+        &format!("[input]\nmean = [0.0, 0.0, 0.0]\n\n{}\n\n{cell}", cell.replace("cell", "nucleus")),
+        "[labels]\nchannels = [1]\n[input]\nmean = [0.0, 0.0, 0.0]\n[[classes]]\nname = \"cell\"",
+    );
+    assert_eq!(nuclei, Ok(Labels { channels: vec![1] }));
 }
 
 /// Without the form of pixels, a model would be given other pixels than it was trained with, and count wrong

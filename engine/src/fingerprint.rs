@@ -49,11 +49,12 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
     let ring = ring_um.map(|um| ("dab_ring_um", um.to_string()));
     // Of jobs with pieces alone: the others are what they were without it.
     let pieces = opening::pieces(settings, models).map(|pieces| ("pieces", pieces));
-    // And of models of points, of areas, of rays and of nuclei with offsets.
+    // And of models of points, of areas, of rays, of nuclei with offsets and of numbered objects.
     let points = of_some("model_points", models, |terms| terms.points.as_ref());
     let areas = of_some("model_areas", models, |terms| terms.semantic.as_ref());
     let rays = of_some("model_rays", models, |terms| terms.star.as_ref());
     let nuclei = of_some("model_nuclei", models, |terms| terms.hover.as_ref());
+    let numbered = of_some("model_numbered", models, |terms| terms.labels.as_ref());
     // And of jobs that measure it.
     let texture = settings.merging.features.texture.then(|| ("texture", "true".to_owned()));
     let further = vectors
@@ -64,6 +65,7 @@ pub(crate) fn of_windows(settings: &Settings, models: &ModelSet) -> MadeWith {
         .chain(areas)
         .chain(rays)
         .chain(nuclei)
+        .chain(numbered)
         .chain(texture);
     MadeWith::new(always.into_iter().chain(further))
 }
@@ -145,7 +147,7 @@ pub(crate) fn of_dyes(dyes: Option<&Dyes>) -> MadeWith {
 mod tests {
     use detector::{
         Manifest,
-        manifest::{ColourOrder, Head, Hover, Normalisation, Points, Semantic, Star},
+        manifest::{ColourOrder, Head, Hover, Labels, Normalisation, Points, Semantic, Star},
     };
     use wsi_types::{ModelFacts, Mpp};
 
@@ -174,6 +176,7 @@ mod tests {
             semantic: _,
             star: _,
             hover: _,
+            labels: _,
             head: _,
             normalisation,
         } = plain();
@@ -203,6 +206,7 @@ mod tests {
             ("model_areas", MergeTerms { semantic: Some(semantic), ..plain() }),
             ("model_rays", MergeTerms { star: Some(star), ..plain() }),
             ("model_nuclei", MergeTerms { hover: Some(Hover { sobel_px: 21, min_px: 10 }), ..plain() }),
+            ("model_numbered", MergeTerms { labels: Some(Labels { channels: vec![1, 0] }), ..plain() }),
         ]
     }
 

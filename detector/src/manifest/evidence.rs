@@ -32,10 +32,12 @@ pub(crate) enum HeadName {
     Star,
     /// Maps of nuclei and of offsets from their centres: HoVer-Net, CellViT.
     Hover,
+    /// Maps of the number of the object at each place: InstanSeg, and others that make objects inside the graph.
+    Labels,
 }
 
 impl HeadName {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Detect,
         Self::Segment,
         Self::EndToEnd,
@@ -48,6 +50,7 @@ impl HeadName {
         Self::Patch,
         Self::Star,
         Self::Hover,
+        Self::Labels,
     ];
 
     /// The head of that name, or of a maker's word for it.
@@ -84,6 +87,7 @@ impl fmt::Display for HeadName {
             Self::Patch => "patch",
             Self::Star => "star",
             Self::Hover => "hover",
+            Self::Labels => "labels",
         })
     }
 }

@@ -16,7 +16,7 @@
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
 //! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final, points, semantic,
-//!                        # patch, star, hover
+//!                        # patch, star, hover, labels
 //! activation = "sigmoid" # detr, points, semantic, patch, star, hover: or softmax, none: how its scores become
 //!                        # probabilities
 //! background = "none"    # detr, semantic, patch, star, hover: or first, last: which of its scores is of no class
@@ -40,6 +40,9 @@
 //! np = "np"       # outputs with other names than these: maps of nuclei,
 //! hv = "hv"       # of offsets from their centres
 //! tp = "tp"       # and of types
+//!
+//! [labels]        # head = "labels" only
+//! channels = [0]  # which map is that of each class; all in their order unless stated
 //!
 //! [input]
 //! scale = 0.00392156862745098   # 1 / 255
@@ -85,6 +88,7 @@ pub(crate) struct ManifestFile {
     pub semantic: Option<SemanticSection>,
     pub star: Option<StarSection>,
     pub hover: Option<HoverSection>,
+    pub labels: Option<LabelsSection>,
     pub parity: Option<Parity>,
     /// Side of the pictures that the model takes, px; a TOML cannot say it, the graph does.
     #[serde(skip)]
@@ -129,6 +133,13 @@ pub(crate) struct HoverSection {
     pub tp: Option<String>,
 }
 
+/// `[labels]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct LabelsSection {
+    pub channels: Option<Vec<usize>>,
+}
+
 /// `[input]`.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(default)]
@@ -169,6 +180,7 @@ const TOP: &[&str] = &[
     "semantic",
     "star",
     "hover",
+    "labels",
     "parity",
     "input",
     "classes",
@@ -177,6 +189,7 @@ const POINTS: &[&str] = &["min_distance_um", "diameter_um", "channels"];
 const SEMANTIC: &[&str] = &["channels", "least_probability"];
 const STAR: &[&str] = &["overlap", "log"];
 const HOVER: &[&str] = &["sobel_px", "min_px", "np", "hv", "tp"];
+const LABELS: &[&str] = &["channels"];
 const INPUT: &[&str] = &["scale", "mean", "std", "colour_order"];
 const CLASS: &[&str] = &["name", "colour", "conf"];
 
@@ -190,6 +203,7 @@ impl ManifestFile {
             ("semantic", SEMANTIC),
             ("star", STAR),
             ("hover", HOVER),
+            ("labels", LABELS),
             ("parity", Parity::KEYS),
             ("input", INPUT),
         ] {

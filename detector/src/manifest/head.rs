@@ -9,7 +9,7 @@ use wsi_types::wording::counted;
 use super::{
     Dim, Head, HeadSource, ImageInput,
     evidence::{Evidence, HeadName, Pixels, Told},
-    hover, named, points, semantic, star,
+    hover, labels, named, points, semantic, star,
 };
 use crate::DetectorError;
 
@@ -23,6 +23,7 @@ pub(super) fn head(
     let told = match evidence.stated {
         Some(HeadName::Points) => points::told(outputs, evidence)?,
         Some(HeadName::Semantic) => semantic::told(outputs, evidence)?,
+        Some(HeadName::Labels) => labels::told(outputs),
         Some(HeadName::Patch) => semantic::patch_told(outputs, input, evidence)?,
         _ => by_names(outputs, classes, evidence)?,
     };
@@ -128,7 +129,8 @@ impl<'a> Answer<'a> {
             | HeadName::Semantic
             | HeadName::Patch
             | HeadName::Star
-            | HeadName::Hover => return None,
+            | HeadName::Hover
+            | HeadName::Labels => return None,
         };
         fits.then_some(head)
     }

@@ -7,6 +7,7 @@ use super::{
     Activation, Background, Dim, Head, HeadSource, ImageInput,
     evidence::{Evidence, HeadName, Pixels, Told},
     file::HoverSection,
+    places::refuse_smaller,
 };
 use crate::DetectorError;
 
@@ -246,7 +247,7 @@ pub(super) fn hover(
             None => Ok(None),
         };
     }
-    outputs.iter().try_for_each(|output| refuse_smaller(output, input))?;
+    outputs.iter().try_for_each(|output| refuse_smaller(HeadName::Hover, output, input))?;
     let known = mpp.and_then(known_sizes);
     let sobel_px =
         size("hover.sobel_px", section.and_then(|s| s.sobel_px), known.map(|known| known.0), 3..=31)?;
@@ -257,26 +258,6 @@ pub(super) fn hover(
         return Err(DetectorError::manifest("hover.sobel_px", reason));
     }
     Ok(Some(Hover { sobel_px, min_px }))
-}
-
-/// Refuses maps that do not cover the window: an object in the margin would be nowhere, one at their border cut and
-/// counted as whole.
-fn refuse_smaller((name, dims): &Output, input: &ImageInput) -> Result<(), DetectorError> {
-    let sides = dims.iter().skip(2).zip([&input.height, &input.width]);
-    let differs = sides
-        .into_iter()
-        .any(|(map, window)| map.fixed().zip(window.fixed()).is_some_and(|(map, window)| map != window));
-    if !differs {
-        return Ok(());
-    }
-    let reason = format!(
-        "is hover, but {name} is {} for windows of {} × {} px, expected a place for each px: export it with padded \
-         convolutions, or with its picture mirrored around the borders inside the graph",
-        Dim::list(dims),
-        input.width,
-        input.height
-    );
-    Err(DetectorError::manifest("head", reason))
 }
 
 /// Kernel and least area that these models' own code has at 0.25 and 0.5 µm per px, and a tenth around them.

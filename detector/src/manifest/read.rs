@@ -11,6 +11,7 @@ use super::{
     file::{ClassSection, InputSection},
     head::head,
     hover::hover,
+    labels::labels,
     literal::Literal,
     points::{Points, points},
     semantic::semantic,
@@ -46,6 +47,7 @@ pub(crate) fn manifest_of(
     let semantic = semantic(file.semantic.as_ref(), head, classes.len(), &read, file.background)?;
     let star = star(file.star.as_ref(), head)?;
     let hover = hover(file.hover.as_ref(), head, &read, &input, mpp)?;
+    let labels = labels(file.labels.as_ref(), head, classes.len(), &read, &input)?;
     let (conf, classes) = thresholds(&metadata, file, classes)?;
     Ok(Manifest {
         name: file.name.clone().or_else(|| metadata.text("name")).unwrap_or_else(|| name.to_owned()),
@@ -65,6 +67,7 @@ pub(crate) fn manifest_of(
         semantic,
         star,
         hover,
+        labels,
         classes,
         mpp,
         max_object_um: within("max_object_um", file.max_object_um, &metadata, 0.01..=100_000.0)?,

@@ -14,6 +14,7 @@ use crate::{
     DetectSettings, Manifest, WindowFault,
     detr::{self, Final, Fractions, Queries, ScoreMeaning},
     hover::HoverRule,
+    labels::LabelRule,
     manifest::Head,
     points::{Maps, PeakRule},
     semantic::MapRule,
@@ -59,6 +60,8 @@ pub struct Decoder {
     stars: Option<StarRule>,
     /// Of a hover head.
     hover: Option<HoverRule>,
+    /// Of a head of labels.
+    labels: Option<LabelRule>,
     settings: DetectSettings,
 }
 
@@ -79,6 +82,7 @@ impl Decoder {
             areas: MapRule::of(manifest),
             stars: StarRule::of(manifest),
             hover: HoverRule::of(manifest),
+            labels: LabelRule::of(manifest),
             settings: *settings,
         }
     }
@@ -134,6 +138,10 @@ impl Decoder {
     ) -> Result<Instances, WindowFault> {
         if let Some(hover) = &self.hover {
             return hover.instances(outputs, place, (width, height), self.settings.score_floor);
+        }
+        if let Some(labels) = &self.labels {
+            let output = outputs.first().ok_or(WindowFault::NoOutput)?;
+            return labels.instances(output, place, (width, height));
         }
         let answers = self.answers(outputs, place, width, height)?;
         let mut candidates = Vec::new();
@@ -207,9 +215,11 @@ impl Decoder {
                 Ok(Answers::Places { data, places: Some(places) })
             }
             // Their maps are read elsewhere.
-            Head::Semantic { .. } | Head::Patch { .. } | Head::Star { .. } | Head::Hover { .. } => {
-                Err(WindowFault::NoOutput)
-            }
+            Head::Semantic { .. }
+            | Head::Patch { .. }
+            | Head::Star { .. }
+            | Head::Hover { .. }
+            | Head::Labels => Err(WindowFault::NoOutput),
             Head::Detect | Head::Segment { .. } => self.columns(boxes, place),
         }
     }
