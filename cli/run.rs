@@ -40,7 +40,7 @@ use crate::{
     slidemill run slides/ -o results --shard 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
-    /// Slides: files, folders, globs, or a CSV list; none: those of the plan in OUT
+    /// Slides: files, folders, globs, https:// addresses, or a CSV list; none: those of the plan in OUT
     #[arg(value_name = "SLIDES")]
     pub slides: Vec<PathBuf>,
     /// Folder for the dataset; made when it is not there
@@ -154,7 +154,10 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         opened => opened?,
     };
     let to_come = without_likely_copies(&slides);
-    let sizes = to_come.into_iter().map(|entry| (entry.name(), entry.bytes()));
+    let sizes: Vec<_> = to_come.into_iter().map(|entry| (entry.name(), entry.bytes())).collect();
+    // Without any, as where all slides lie on servers, each slide counts the same.
+    let is_told = sizes.iter().any(|(_, bytes)| *bytes > 0);
+    let sizes = sizes.into_iter().filter(|_| is_told);
     let mut progress = Progress::new(args.json_logs, &dataset).expecting(sizes);
     let stop = Stop::new();
     stop_on_signals(&stop, progress.screen())?;

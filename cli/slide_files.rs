@@ -9,6 +9,7 @@ use std::{
 use dataset::Dataset;
 use engine::list_columns;
 use report::SlideFiles;
+use wsi_reader::is_address;
 
 use crate::exit::Failure;
 
@@ -42,11 +43,15 @@ pub(crate) fn slide_names<T: serde::de::DeserializeOwned + AsRef<Path>>(
 ) -> anyhow::Result<BTreeMap<String, T>> {
     let mut names = BTreeMap::<String, T>::new();
     for (id, path) in slide_paths(dataset)? {
-        if names.get(&id).is_none_or(|earlier| !earlier.as_ref().exists()) {
+        if names.get(&id).is_none_or(|earlier| !may_be_there(earlier.as_ref())) {
             names.insert(id, path);
         }
     }
     Ok(names)
+}
+
+fn may_be_there(path: &Path) -> bool {
+    is_address(path) || path.exists()
 }
 
 /// All ids with all paths that their slides were read from, in the order they were noted.

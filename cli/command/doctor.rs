@@ -16,6 +16,7 @@ use tiler::{
 use wsi_reader::{
     Slide,
     doctor::{CheckOptions, Checkup, FaultKind, check},
+    without_secrets,
 };
 use wsi_types::{Mpp, TileId};
 
@@ -107,7 +108,8 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
 }
 
 fn examine(entry: &SlideEntry, settings: &Settings, models: &ModelSet, options: &CheckOptions) -> Finding {
-    let mut finding = Finding { path: entry.path.display().to_string(), ..Finding::default() };
+    let mut finding =
+        Finding { path: without_secrets(&entry.path).display().to_string(), ..Finding::default() };
     match entry.open(settings.map_range) {
         Ok(slide) => {
             let wanted = plan_settings(settings, models, entry.given_scale(settings));
@@ -284,7 +286,7 @@ fn detail(line: &str) -> String {
 
 impl Finding {
     fn copy(entry: &SlideEntry, first: &SlideEntry) -> Self {
-        let [path, first] = [entry, first].map(|slide| slide.path.display().to_string());
+        let [path, first] = [entry, first].map(|slide| without_secrets(&slide.path).display().to_string());
         Self { path, copy_of: Some(first), ..Self::default() }
     }
 

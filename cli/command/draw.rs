@@ -40,7 +40,7 @@ pub fn draw(args: &args::Draw) -> anyhow::Result<Exit> {
             analysis.slide_px[1],
             size[0],
             size[1],
-            args.slide.display()
+            wsi_reader::without_secrets(&args.slide).display()
         )));
     }
     let whole = Level0Box::from_size(euclid::size2(f64::from(base.width()), f64::from(base.height())));

@@ -19,7 +19,7 @@ pub fn gather(args: &args::Gather) -> anyhow::Result<Exit> {
     let missing: Vec<_> =
         slides.iter().filter_map(|(planned, left)| Some((planned, problem(left.as_ref()?)?))).collect();
     for (planned, problem) in &missing {
-        outln!("{} {problem}: {}", planned.slide, planned.path.display())?;
+        outln!("{} {problem}: {}", planned.slide, wsi_reader::without_secrets(&planned.path).display())?;
     }
     if !missing.is_empty() {
         outln!(

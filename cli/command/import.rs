@@ -95,10 +95,16 @@ impl Target {
         let mpp = args.mpp.map(Mpp::new).transpose();
         let mpp = mpp.map_err(|error| Failure::usage(format!("--mpp: {error}")))?;
         let scale = resolve_scale(slide.info(), GivenScale::otherwise(mpp)).map_err(|problem| {
-            Failure::usage(format!("{problem}; give it with --mpp: {}", args.slide.display()))
+            Failure::usage(format!(
+                "{problem}; give it with --mpp: {}",
+                wsi_reader::without_secrets(&args.slide).display()
+            ))
         })?;
         let content = wsi_reader::content_id(&args.slide).map_err(|error| {
-            Failure::input(format!("cannot read the slide: {error}: {}", args.slide.display()))
+            Failure::input(format!(
+                "cannot read the slide: {error}: {}",
+                wsi_reader::without_secrets(&args.slide).display()
+            ))
         })?;
         let id = SlideId::from_content(&content.bytes());
         let dataset = Dataset::at(&args.out);

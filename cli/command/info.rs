@@ -2,10 +2,11 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use engine::{RunOptions, Settings, plan_settings};
+use engine::{ByteSize, RunOptions, Settings, plan_settings};
 use serde::Serialize;
 use tiler::{Doubt, Examination, PlanCost, PlanError, Survey, SurveyError, Tissue, TissueScale, WantedStain};
-use wsi_reader::{GivenScale, Scale, Slide, SlideInfo};
+use wsi_reader::{Fetched, GivenScale, Scale, Slide, SlideInfo};
+use wsi_types::{LevelIndex, TileId};
 
 use crate::{
     args,
@@ -59,6 +60,9 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
         outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         out!("{}", describe(&info, plan.as_ref()))?;
+        if let Some(cost) = cost_of_level_0(slide.as_ref()) {
+            outln!("{:<12}{}", "server", describe_fetching(cost))?;
+        }
         out!("{}", describe_tissue(&examination, &doubts))?;
         if let Some(note) = given.note(slide.info()) {
             outln!("{:<12}{note}", "note")?;
@@ -186,6 +190,18 @@ fn describe_cost(cost: &PlanCost) -> String {
         fixed(cost.slide_mm2, 2),
         grouped(cost.inferred_px.div_ceil(1_000_000)),
     )
+}
+
+/// What it costs to fetch all of level 0; `None` for a slide that lies on no server.
+fn cost_of_level_0(slide: &dyn Slide) -> Option<Fetched> {
+    let grid = slide.info().pyramid.base().tiles;
+    let places = (0..grid.rows()).flat_map(|row| (0..grid.columns()).map(move |column| (row, column)));
+    slide.cost_of(&mut places.map(|(row, column)| TileId { level: LevelIndex(0), row, column }))
+}
+
+fn describe_fetching(Fetched { requests, bytes }: Fetched) -> String {
+    let requests = counted(requests as usize, "request");
+    format!("all of level 0 is {} in {requests}; a run fetches the part with tissue", ByteSize(bytes))
 }
 
 fn millimetres(info: &SlideInfo) -> String {

@@ -31,7 +31,7 @@ pub mod view;
 use std::{path::Path, sync::Arc};
 
 use whole_file::Inputs;
-use wsi_reader::{LinearMapping, Slide};
+use wsi_reader::{LinearMapping, Slide, without_secrets};
 
 use crate::exit::Failure;
 
@@ -41,7 +41,8 @@ use crate::exit::Failure;
 ///
 /// An input failure with the path last.
 pub fn open(path: &Path, map_range: Option<LinearMapping>) -> anyhow::Result<Arc<dyn Slide>> {
-    engine::open(path, map_range).map_err(|error| Failure::input(format!("{error}: {}", path.display())))
+    engine::open(path, map_range)
+        .map_err(|error| Failure::input(format!("{error}: {}", without_secrets(path).display())))
 }
 
 /// Refuses an output in the place of what the command reads.

@@ -4,7 +4,7 @@ use dataset::wording::{counted, fixed};
 use engine::{Settings, plan_settings};
 use tiler::{Survey, SurveyError};
 use whole_file::Inputs;
-use wsi_reader::{Overview, files_of_slide};
+use wsi_reader::{Overview, files_of_slide, without_secrets};
 
 use crate::{
     args,
@@ -28,7 +28,7 @@ pub fn tissue(args: args::Tissue) -> anyhow::Result<Exit> {
     let survey =
         Survey::new(slide, &plan_settings(&settings, &models, settings.given_scale())).map_err(|error| {
             let hint = if matches!(error, SurveyError::Scale(_)) { "; give it with --mpp" } else { "" };
-            Failure::input(format!("{error}{hint}: {}", args.slide.display()))
+            Failure::input(format!("{error}{hint}: {}", without_secrets(&args.slide).display()))
         })?;
     let overview = Overview::whole(survey.slide.as_ref(), args.size);
     // The sharpest plan comes first: its windows are the smallest.

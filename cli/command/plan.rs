@@ -42,7 +42,7 @@ fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
     text += &format!("windows   {}\n", windows(plan));
     for slide in &plan.slides {
         if let Some(problem) = &slide.problem {
-            text += &format!("WILL FAIL {}: {problem}\n", slide.path.display());
+            text += &format!("WILL FAIL {}: {problem}\n", wsi_reader::without_secrets(&slide.path).display());
         }
     }
     let part_of = plan.parts(shards);

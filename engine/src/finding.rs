@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use wsi_reader::LeftOut;
+use wsi_reader::{LeftOut, is_address};
 
 use crate::{
     error::JobError,
@@ -34,7 +34,7 @@ impl JobSlides {
     }
 }
 
-/// Turns typed paths into slides.
+/// Turns typed paths and addresses into slides.
 ///
 /// # Errors
 ///
@@ -112,7 +112,10 @@ pub fn refuse_mistyped(inputs: &[PathBuf]) -> Result<(), JobError> {
 fn expand(input: &Path, found: &mut JobSlides) -> Result<(), JobError> {
     let suffix = input.extension().unwrap_or_default();
     let is_list = ["csv", "tsv"].iter().any(|list| suffix.eq_ignore_ascii_case(list));
-    if is_list && input.is_file() {
+    if is_address(input) {
+        // Whether something is there is found out where it is opened: a server may be away for a moment.
+        found.slides.push(SlideEntry::at(input));
+    } else if is_list && input.is_file() {
         let list = list::read(input)?;
         if !list.unused.is_empty() {
             found.notes.push(format!(
@@ -162,6 +165,20 @@ mod tests {
         assert_eq!(slides[0].mpp.map(Mpp::get), Some(0.25));
         assert_eq!((slides[1].id.clone(), slides[1].mpp), (None, None));
         assert_eq!((slides[0].map_range, slides[1].map_range), (None, LinearMapping::new(100.0, 4095.0)));
+    }
+
+    #[test]
+    fn addresses_are_slides_wherever_they_are_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("night.csv");
+        fs::write(&list, "path,id\nhttps://h/b.svs?sig=x*y,b\n").unwrap();
+        let typed = [PathBuf::from("https://h/a.svs"), list, PathBuf::from("https://h/a.svs")];
+        let slides = slides_in(&typed).unwrap();
+        let paths: Vec<_> = slides.iter().map(|slide| slide.path.to_str().unwrap()).collect();
+        assert_eq!(paths, ["https://h/a.svs", "https://h/b.svs?sig=x*y"]);
+        assert_eq!(slides[1].name(), "b.svs");
+        assert_eq!(slides[1].place(), "https://h/b.svs");
+        assert!(refuse_mistyped(&typed).is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use csv::ByteRecord;
 use dataset::{SlideId, wording::counted};
-use wsi_reader::LinearMapping;
+use wsi_reader::{LinearMapping, is_address};
 use wsi_types::Mpp;
 
 use crate::{error::JobError, slides::SlideEntry};
@@ -250,6 +250,10 @@ fn mpp(text: &str) -> Result<Mpp, String> {
 /// Returns the first path that exists, of those that the bytes may mean: as written; in the encoding of old
 /// Windows programs; these with slashes for backslashes. If none exists, the path as written.
 fn path_in(folder: &Path, raw: &[u8]) -> PathBuf {
+    let written = path_of_bytes(raw);
+    if is_address(&written) {
+        return written;
+    }
     let mut readings = vec![raw.to_vec()];
     if std::str::from_utf8(raw).is_err() {
         readings.push(raw.iter().map(|&byte| from_windows_1252(byte)).collect::<String>().into_bytes());

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, id_of_unreadable};
@@ -71,11 +71,18 @@ pub struct PlannedSlide {
     pub problem: Option<String>,
 }
 
+/// The path by which the jobs of a plan find a slide, wherever they start.
+fn place_for_others(path: &Path) -> PathBuf {
+    if wsi_reader::is_address(path) {
+        return path.to_owned();
+    }
+    let place = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    place.unwrap_or_else(|_| path.to_owned())
+}
+
 impl PlannedSlide {
     fn new(entry: &SlideEntry, settings: &Settings, dataset: &Dataset) -> Result<Self, JobError> {
-        let path = std::fs::canonicalize(&entry.path)
-            .or_else(|_| std::path::absolute(&entry.path))
-            .unwrap_or_else(|_| entry.path.clone());
+        let path = place_for_others(&entry.path);
         let (area_mm2, problem) = match area_mm2(entry, settings) {
             Ok(area) => (area, None),
             Err(reason) => (0.0, Some(reason)),
@@ -84,10 +91,13 @@ impl PlannedSlide {
         let slide = match entry.content() {
             Ok(content) => Ok(entry.id_with(&content)),
             // As the run of this plan calls it, which gets that path.
-            Err(_) => entry.id.clone().map_or_else(|| id_of_unreadable(dataset, &path), Ok),
+            Err(_) => {
+                let place = wsi_reader::without_secrets(&path);
+                entry.id.clone().map_or_else(|| id_of_unreadable(dataset, &place), Ok)
+            }
         };
         let slide = slide.map_err(|error| {
-            JobError::output(format!("cannot name a slide that cannot be read: {error}: {}", path.display()))
+            JobError::output(format!("cannot name a slide that cannot be read: {error}: {}", entry.place()))
         })?;
         Ok(Self {
             slide,

@@ -10,7 +10,7 @@ use std::{
 use dataset::{Dataset, SlideId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use wsi_reader::{GivenScale, LinearMapping, OpenError, OpenOptions, Slide};
+use wsi_reader::{GivenScale, LinearMapping, OpenError, OpenOptions, Slide, is_address, without_secrets};
 use wsi_types::{Mpp, RegionsOfInterest};
 
 use crate::{os_path, settings::Settings};
@@ -18,7 +18,7 @@ use crate::{os_path, settings::Settings};
 /// One slide to be analysed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlideEntry {
-    /// A file, or the folder of a DICOM slide; for a slide that is open already, what it is called.
+    /// A file, the folder of a DICOM slide, or the address of a file on a server; for a slide that is open already, what it is called.
     #[serde(with = "os_path")]
     pub path: PathBuf,
     /// Given by the user; otherwise the content decides.
@@ -155,15 +155,21 @@ impl SlideEntry {
     /// File name, for the person at the terminal. Never for shared outputs.
     #[must_use]
     pub fn name(&self) -> String {
-        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+        let path = without_secrets(&self.path);
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     }
 
-    /// The place it is noted at: its absolute path, since other commands start in other folders; of a slide in memory what
-    /// it is called.
+    /// `true` if a file or folder is at its path. Of an address, only opening it tells.
+    pub(crate) fn may_be_there(&self) -> bool {
+        is_address(&self.path) || self.path.exists()
+    }
+
+    /// The place it is noted at: its absolute path, since other commands start in other folders; its address without what
+    /// may be secret; of a slide in memory what it is called.
     pub(crate) fn place(&self) -> String {
         let path = match &self.opened.0 {
             Some(_) => self.path.clone(),
-            None => path::absolute(&self.path).unwrap_or_else(|_| self.path.clone()),
+            None => absolute(&self.path).unwrap_or_else(|_| self.path.clone()),
         };
         path.to_string_lossy().into_owned()
     }
@@ -181,7 +187,7 @@ impl SlideEntry {
     pub(crate) fn id_of_unreadable(&self, dataset: &Dataset) -> io::Result<SlideId> {
         match &self.id {
             Some(id) => Ok(id.clone()),
-            None => dataset::id_of_unreadable(dataset, &path::absolute(&self.path)?),
+            None => dataset::id_of_unreadable(dataset, &absolute(&self.path)?),
         }
     }
 
@@ -201,6 +207,11 @@ impl From<PathBuf> for SlideEntry {
     fn from(path: PathBuf) -> Self {
         Self::at(path)
     }
+}
+
+/// The path from the root on; of an address, what is not secret.
+pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
+    if is_address(path) { Ok(without_secrets(path).into_owned()) } else { path::absolute(path) }
 }
 
 /// Opens a path with what was said of samples of more than 8 bits.

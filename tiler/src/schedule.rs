@@ -121,6 +121,11 @@ impl Schedule {
         })
     }
 
+    /// Returns the tiles in the order in which they are read, each once in a run.
+    pub(crate) fn tiles_in_order(&self) -> impl Iterator<Item = TileId> {
+        self.tiles().map(|(tile, _, _)| tile)
+    }
+
     /// Returns the number of different tiles that have a part in any window.
     pub(crate) fn tiles_needed(&self) -> u64 {
         if self.runs.last().is_none_or(|&run| run == 0) {

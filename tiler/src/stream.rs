@@ -103,6 +103,7 @@ impl WindowStream {
         settings: StreamSettings,
     ) -> Self {
         let schedule = Schedule::from_wanted(plan.lattice(), &wanted, slide.info().background);
+        slide.will_read(&mut schedule.tiles_in_order());
         let reading = Arc::new(Reading::new(schedule, settings));
         let workers = (0..settings.threads).filter_map(|number| {
             let (reading, slide) = (Arc::clone(&reading), Arc::clone(&slide));

@@ -1,7 +1,8 @@
 //! A fingerprint of a slide's content, cheap on files of gigabytes.
 
 use std::{
-    fmt, io,
+    fmt, io, iter,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    address::is_address,
     backend::tiff::index_bytes,
     error::{OpenError, io_error},
     folder::{dicom_series, entries},
@@ -147,6 +149,9 @@ enum Parts {
 
 impl Parts {
     fn at(path: &Path) -> Result<Self, OpenError> {
+        if is_address(path) {
+            return Ok(Self::File(path.to_owned()));
+        }
         if regular_or_folder(path)?.is_dir() {
             let mut series = dicom_series(path)?.into_values();
             return match (series.next(), series.next()) {
@@ -205,6 +210,7 @@ fn chunks(len: u64) -> impl Iterator<Item = (u64, u64)> {
 
 fn of_all_bytes(source: &Source) -> io::Result<ContentId> {
     let mut hash = Sha256::new_with_prefix(b"slidemill full content 1");
+    source.will_read(chunks(source.len()).map(|(at, count)| at..at + count));
     for (at, count) in chunks(source.len()) {
         hash.update(source.bytes_at(at, count)?);
     }
@@ -224,6 +230,17 @@ fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Returns the places that are hashed of a file of `length` bytes: its ends, and blocks between.
+fn samples(length: u64) -> impl Iterator<Item = Range<u64>> {
+    let between = length - 2 * END - BLOCK;
+    let blocks = (0..BLOCKS).map(move |block| {
+        // In u128: a file's length times 32 may not fit 64 bits in theory.
+        let at = END + (u128::from(between) * u128::from(block) / u128::from(BLOCKS - 1)) as u64;
+        at..at + BLOCK
+    });
+    iter::once(0..END).chain(blocks).chain(iter::once(length - END..length))
+}
+
 fn of_source(source: Source) -> io::Result<ContentId> {
     let mut hash = Sha256::new_with_prefix(b"slidemill content 1");
     let length = source.len();
@@ -232,14 +249,10 @@ fn of_source(source: Source) -> io::Result<ContentId> {
         hash.update(source.bytes_at(0, length)?);
         return Ok(ContentId(hash.finalize().into()));
     }
-    hash.update(source.bytes_at(0, END)?);
-    let between = length - 2 * END - BLOCK;
-    for block in 0..BLOCKS {
-        // In u128: a file's length times 32 may not fit 64 bits in theory.
-        let at = END + (u128::from(between) * u128::from(block) / u128::from(BLOCKS - 1)) as u64;
-        hash.update(source.bytes_at(at, BLOCK)?);
+    source.will_read(samples(length));
+    for sample in samples(length) {
+        hash.update(source.bytes_at(sample.start, sample.end - sample.start)?);
     }
-    hash.update(source.bytes_at(length - END, END)?);
     // A broken TIFF still has an identity: the index then adds nothing.
     match watching_the_device(|| index_bytes(source, |part| hash.update(part))) {
         ((), Some(fault)) => Err(fault),

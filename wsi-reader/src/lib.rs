@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod absent;
+mod address;
 mod average;
 pub mod backend;
 #[doc(hidden)]
@@ -21,8 +22,11 @@ pub mod region;
 pub mod scale;
 pub mod slide;
 mod source;
+#[cfg(feature = "stores")]
+mod store;
 
 pub use absent::{AbsentTiles, absent_tiles};
+pub use address::{is_address, without_secrets};
 pub use backend::{memory::MemorySlide, openslide::openslide_version};
 pub use error::OpenError;
 pub use folder::{LeftOut, Listing, find_slides, is_slide_candidate, slide_files};
@@ -33,4 +37,6 @@ pub use overview::{Overview, OverviewFault, OverviewSettings};
 pub use reduced::with_reduced_levels;
 pub use region::read_region;
 pub use scale::{GivenScale, resolve_scale};
-pub use slide::{AssociatedImage, MppSource, ReadError, Scale, ScaleProblem, Slide, SlideInfo, TileState};
+pub use slide::{
+    AssociatedImage, Fetched, MppSource, ReadError, Scale, ScaleProblem, Slide, SlideInfo, TileState,
+};

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
+    address::is_address,
     backend::{
         openslide::OpenSlideSlide,
         picture::{PictureKind, PictureSlide},
@@ -44,6 +45,10 @@ pub struct OpenOptions {
 impl OpenOptions {
     /// 100 million px: 300 MB as RGB.
     pub const MAX_PICTURE_PIXELS: u64 = 100_000_000;
+
+    fn tiff(&self) -> TiffOptions {
+        TiffOptions { max_picture_pixels: self.max_picture_pixels, mapping: self.mapping }
+    }
 }
 
 impl Default for OpenOptions {
@@ -75,13 +80,17 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
 }
 
 fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
-    if regular_or_folder(path)?.is_dir() {
+    let is_remote = is_address(path);
+    if !is_remote && regular_or_folder(path)?.is_dir() {
         return open_folder(path, options);
     }
     let source = Source::open(path).map_err(io_error)?;
     let head = source.head(132).map_err(io_error)?;
     if head.is_empty() {
         return Err(OpenError::Broken { what: "it has no bytes".into() });
+    }
+    if is_remote {
+        return open_remote(source, &head, options);
     }
     if options.prefer == Prefer::OpenSlide {
         return open_openslide(path);
@@ -107,6 +116,26 @@ fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
         Some(kind) if !mirax => Ok(Arc::new(PictureSlide::open(source, kind, options.max_picture_pixels)?)),
         _ => open_openslide(path).map_err(|error| explain(error, &head, begins_as_its_suffix(path, &head))),
     }
+}
+
+/// Opens a slide on a server: only our own TIFF reader takes parts of files.
+fn open_remote(source: Source, head: &[u8], options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+    if !looks_like_tiff(head) || is_dicom(head) || options.prefer == Prefer::OpenSlide {
+        return Err(OpenError::Unsupported { feature: not_read_in_parts(&describe(head)) });
+    }
+    match TiffSlide::from_source(source, &options.tiff()) {
+        Ok(slide) => Ok(Arc::new(slide)),
+        Err(Refusal::LeftToOpenSlide { .. }) => {
+            Err(OpenError::Unsupported { feature: not_read_in_parts("a slide that OpenSlide reads") })
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn not_read_in_parts(found: &str) -> String {
+    format!(
+        "{found} is not read from a server, only tiled TIFF is (SVS, OME and generic): copy it to a disk first"
+    )
 }
 
 const JPEG: &[u8] = b"\xff\xd8";
@@ -155,8 +184,7 @@ fn open_openslide(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
 }
 
 fn open_tiff(path: &Path, source: Source, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
-    let tiff = TiffOptions { max_picture_pixels: options.max_picture_pixels, mapping: options.mapping };
-    let refusal = match TiffSlide::from_source(source, &tiff) {
+    let refusal = match TiffSlide::from_source(source, &options.tiff()) {
         Ok(slide) => return Ok(Arc::new(slide.with_remarks(mask_hint(path)))),
         Err(refusal) => refusal,
     };

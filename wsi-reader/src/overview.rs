@@ -147,6 +147,8 @@ impl Reading<'_> {
         let mut faults = Vec::new();
         let grid = self.level.tiles;
         let tiles: Vec<(u32, u32)> = grid.tiles_in(&self.seen()).collect();
+        let mut ids = tiles.iter().map(|&(column, row)| TileId { level: self.index, row, column });
+        self.slide.will_read(&mut ids);
         for row_of_tiles in tiles.chunk_by(|a, b| a.1 == b.1) {
             let rows = grid.tile_rect(row_of_tiles[0].0, row_of_tiles[0].1).y_range();
             band.extend(self.y.touched(&rows).end);

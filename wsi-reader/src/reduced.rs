@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wsi_types::{Level, LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
 
 pub use crate::average::average;
-use crate::slide::{ReadError, Slide, SlideInfo, TileState};
+use crate::slide::{Fetched, ReadError, Slide, SlideInfo, TileState};
 
 /// Returns a slide with additional levels between its own, which its tiles give at less cost: at a half, a
 /// quarter and an eighth of a level, down to the next stored one. Returns the same slide if there are none.
@@ -89,6 +89,10 @@ impl ReducedSlide {
         let source = self.sources.get(usize::from(tile.level.0))?;
         Some((TileId { level: source.stored, ..tile }, source.shift))
     }
+
+    fn stored(&self, tiles: impl Iterator<Item = TileId>) -> impl Iterator<Item = TileId> {
+        tiles.filter_map(|tile| Some(self.source(tile)?.0))
+    }
 }
 
 impl Slide for ReducedSlide {
@@ -125,6 +129,14 @@ impl Slide for ReducedSlide {
 
     fn is_absent(&self, tile: TileId) -> bool {
         self.source(tile).is_some_and(|(stored, _)| self.slide.is_absent(stored))
+    }
+
+    fn will_read(&self, tiles: &mut dyn Iterator<Item = TileId>) {
+        self.slide.will_read(&mut self.stored(tiles));
+    }
+
+    fn cost_of(&self, tiles: &mut dyn Iterator<Item = TileId>) -> Option<Fetched> {
+        self.slide.cost_of(&mut self.stored(tiles))
     }
 
     fn verify_tile(&self, tile: TileId) -> Vec<String> {

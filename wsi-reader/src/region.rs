@@ -28,6 +28,7 @@ pub fn read_region(
     };
     out.fill(rect.width().max(0) as usize, rect.height().max(0) as usize, slide.info().background);
     let mut tile_pixels = RgbBuffer::default();
+    slide.will_read(&mut grid.tiles_in(&rect).map(|(column, row)| TileId { level, row, column }));
     for (column, row) in grid.tiles_in(&rect) {
         slide.read_tile(TileId { level, row, column }, &mut tile_pixels)?;
         let tile = grid.tile_rect(column, row);

@@ -81,6 +81,15 @@ pub trait Slide: Send + Sync {
         self.tile_state(tile) == TileState::Absent
     }
 
+    /// Says which tiles will be read, in that order, so that a slide on a server comes in few requests. Other slides
+    /// ignore it, and do not look at `tiles`.
+    fn will_read(&self, _tiles: &mut dyn Iterator<Item = TileId>) {}
+
+    /// Returns what it costs to fetch tiles in that order; `None` for slides that lie on no server.
+    fn cost_of(&self, _tiles: &mut dyn Iterator<Item = TileId>) -> Option<Fetched> {
+        None
+    }
+
     /// Describes damage of one tile that decoding does not show, in words: compressed data that continues
     /// after its last pixel, or ends on one that is not its last. Slower than reading; for a check-up. Empty
     /// when all is well or unknown.
@@ -181,6 +190,15 @@ pub struct Scale {
     pub mpp: Mpp,
     /// Source of the number.
     pub source: MppSource,
+}
+
+/// What it costs to fetch parts of a slide from its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fetched {
+    /// Number of requests.
+    pub requests: u64,
+    /// Bytes that the server sends, without headers.
+    pub bytes: u64,
 }
 
 /// Source of a pixel size.

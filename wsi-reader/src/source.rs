@@ -1,15 +1,22 @@
 //! Bytes of a file at a given place, by positioned reads, so that any number of threads read at once without
 //! a lock or a shared seek.
 
+#[cfg(feature = "stores")]
+use std::sync::Arc;
 use std::{
     cell::RefCell,
     fs::File,
     io,
+    ops::Range,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
 };
+
+#[cfg(feature = "stores")]
+use crate::store::{Remote, StoreFault};
+use crate::{address::is_address, slide::Fetched};
 
 /// Number of tries of a read that the device fails: a disk or a file server that failed once may recover.
 const TRIES: u32 = 4;
@@ -26,10 +33,29 @@ pub(crate) enum Source {
     File { file: File, len: u64, hopeless: AtomicU32 },
     /// Bytes in memory: tests and fuzzing.
     Memory(Vec<u8>),
+    /// An object of a server.
+    #[cfg(feature = "stores")]
+    Remote(Arc<Remote>),
+}
+
+#[cfg(feature = "stores")]
+fn open_address(path: &Path) -> io::Result<Source> {
+    Remote::open(path).map(Source::Remote).inspect_err(note)
+}
+
+#[cfg(not(feature = "stores"))]
+fn open_address(_path: &Path) -> io::Result<Source> {
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is an address, and this program was built without the feature `stores`, which reads them",
+    ))
 }
 
 impl Source {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        if is_address(path) {
+            return open_address(path);
+        }
         // A pipe would block until somebody writes to it.
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -43,6 +69,29 @@ impl Source {
         match self {
             Self::File { len, .. } => *len,
             Self::Memory(bytes) => bytes.len() as u64,
+            #[cfg(feature = "stores")]
+            Self::Remote(remote) => remote.len(),
+        }
+    }
+
+    /// Says which bytes will be read, in that order. A server gives them in few requests then; elsewhere it says nothing.
+    pub(crate) fn will_read(&self, ranges: impl Iterator<Item = Range<u64>>) {
+        match self {
+            #[cfg(feature = "stores")]
+            Self::Remote(remote) => remote.will_read(ranges),
+            _ => drop(ranges),
+        }
+    }
+
+    /// What it costs to fetch ranges in that order; `None` where reading needs no request.
+    pub(crate) fn cost(&self, ranges: impl Iterator<Item = Range<u64>>) -> Option<Fetched> {
+        match self {
+            #[cfg(feature = "stores")]
+            Self::Remote(remote) => Some(remote.cost(ranges)),
+            _ => {
+                drop(ranges);
+                None
+            }
         }
     }
 
@@ -65,6 +114,8 @@ impl Source {
                 out.copy_from_slice(&bytes[start..start + out.len()]);
                 Ok(())
             }
+            #[cfg(feature = "stores")]
+            Self::Remote(remote) => remote.read_at(offset, out).inspect_err(note),
         }
     }
 
@@ -102,7 +153,27 @@ pub(crate) fn device_fault(said: &impl std::fmt::Display) -> String {
     format!("the system did not give it, the file may be sound: {said}")
 }
 
+/// Describes a fault of the device or the server in words.
+pub(crate) fn fault_in_words(fault: &io::Error) -> String {
+    if is_of_a_store(fault) { fault.to_string() } else { device_fault(fault) }
+}
+
+#[cfg(feature = "stores")]
+fn is_of_a_store(error: &io::Error) -> bool {
+    StoreFault::in_error(error).is_some()
+}
+
+#[cfg(not(feature = "stores"))]
+fn is_of_a_store(_error: &io::Error) -> bool {
+    false
+}
+
 fn note(error: &io::Error) {
+    #[cfg(feature = "stores")]
+    if let Some(fault) = StoreFault::in_error(error) {
+        DEVICE_FAULT.set(Some(fault.clone().into()));
+        return;
+    }
     if is_of_the_device(error) {
         DEVICE_FAULT.set(error.raw_os_error().map(io::Error::from_raw_os_error));
     }

@@ -24,7 +24,7 @@ mod scratch;
 mod target;
 mod unpack;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use wsi_types::{LevelIndex, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
@@ -46,8 +46,8 @@ pub(crate) use self::{
 use crate::{
     makers,
     mapping::LinearMapping,
-    slide::{AssociatedImage, ReadError, Slide, SlideInfo, TileState, read_and_average},
-    source::{Source, device_fault, watching_the_device},
+    slide::{AssociatedImage, Fetched, ReadError, Slide, SlideInfo, TileState, read_and_average},
+    source::{Source, fault_in_words, watching_the_device},
 };
 
 const WHITE: Rgb = [255; 3];
@@ -145,6 +145,12 @@ impl TiffSlide {
         let picture = self.levels.get(usize::from(tile.level.0)).ok_or(ReadError::NoSuchTile { tile })?;
         Ok((picture, rect))
     }
+
+    /// The places of tiles in the file, as far as it holds them.
+    fn ranges(&self, tiles: impl Iterator<Item = TileId>) -> impl Iterator<Item = Range<u64>> {
+        let found = tiles.filter_map(|tile| Some((tile, self.picture(tile).ok()?.0)));
+        found.flat_map(|(tile, picture)| picture.ranges(tile))
+    }
 }
 
 impl Slide for TiffSlide {
@@ -209,13 +215,21 @@ impl Slide for TiffSlide {
         let Ok((picture, _)) = self.picture(tile) else { return Vec::new() };
         picture.verify_tile(&self.file, tile)
     }
+
+    fn will_read(&self, tiles: &mut dyn Iterator<Item = TileId>) {
+        self.file.source.will_read(self.ranges(tiles));
+    }
+
+    fn cost_of(&self, tiles: &mut dyn Iterator<Item = TileId>) -> Option<Fetched> {
+        self.file.source.cost(self.ranges(tiles))
+    }
 }
 
 /// Reads a tile; reports a fault of the device apart from one of the file.
 fn read<T>(tile: TileId, read: impl FnOnce() -> Result<T, String>) -> Result<T, ReadError> {
     match watching_the_device(read) {
         (Ok(value), _) => Ok(value),
-        (Err(_), Some(fault)) => Err(ReadError::Device { tile, reason: device_fault(&fault) }),
+        (Err(_), Some(fault)) => Err(ReadError::Device { tile, reason: fault_in_words(&fault) }),
         (Err(reason), None) => Err(ReadError::Tile { tile, reason }),
     }
 }
@@ -417,6 +431,16 @@ impl Picture {
             places[plane as usize % places.len()] = (start, count as usize);
         }
         Ok(Some(places))
+    }
+
+    /// The places of a tile's chunks, of all planes, as far as the file holds them.
+    fn ranges(&self, tile: TileId) -> impl Iterator<Item = Range<u64>> {
+        let planes = if self.page.planar { u64::from(self.page.samples) } else { 1 };
+        let chunks = self.chunks(tile).flat_map(move |chunk| (0..planes).map(move |plane| (plane, chunk)));
+        chunks.filter_map(|(plane, chunk)| {
+            let (offset, count) = self.index.place(plane * self.page.chunks_per_plane() + chunk)?;
+            Some(offset..offset.checked_add(count)?)
+        })
     }
 
     /// `true` if the file leaves out all chunks of a tile.

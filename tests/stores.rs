@@ -1,0 +1,117 @@
+//! Slides on a server that gives parts of them, from the command to the tables.
+
+#[path = "../wsi-reader/tests/support/range_server.rs"]
+mod range_server;
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use dataset::{Dataset, Outcome};
+use range_server::{RangeServer, Wrong};
+use support::{SMALL_WINDOWS, accounts, run, slidemill, small_slide, stderr, tables};
+use walkdir::WalkDir;
+
+/// Stands in every address that [`RangeServer::url`] gives.
+const SECRET: &str = "sesame";
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A painted slide, on the disk and on a server.
+fn served(folder: &Path) -> (PathBuf, RangeServer) {
+    let slide = folder.join("slide.tif");
+    small_slide(&slide, 5);
+    let server = RangeServer::new(fs::read(&slide).unwrap());
+    (slide, server)
+}
+
+fn holds_the_secret(file: &Path) -> bool {
+    fs::read(file).unwrap().windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes())
+}
+
+#[test]
+fn a_slide_on_a_server_gives_the_same_tables_as_on_the_disk() {
+    let folder = folder();
+    let (slide, server) = served(folder.path());
+    let url = PathBuf::from(server.url("slide.tif"));
+    let outs = ["disk", "server"].map(|name| folder.path().join(name));
+    for (slide, out) in [&slide, &url].into_iter().zip(&outs) {
+        let output = run(&[slide], out, &SMALL_WINDOWS);
+        assert!(output.status.success() && !stderr(&output).contains(SECRET), "{}", stderr(&output));
+    }
+    let [disk, remote] = outs.each_ref().map(|out| tables(out));
+    assert!(!disk.is_empty() && disk == remote, "every table, byte by byte");
+    let [disk, remote] = outs.each_ref().map(|out| accounts(out).remove(0));
+    assert_eq!((disk.slide, disk.outcome), (remote.slide, remote.outcome));
+
+    let bytes = server.asked().bytes;
+    let file = fs::metadata(&slide).unwrap().len();
+    assert!(bytes * 10 <= file * 11, "{bytes} bytes came of a file of {file}");
+
+    let dataset = Dataset::at(&outs[1]);
+    let files =
+        WalkDir::new(&outs[1]).into_iter().map(Result::unwrap).filter(|file| file.file_type().is_file());
+    let told: Vec<_> = files.map(|file| file.into_path()).filter(|file| holds_the_secret(file)).collect();
+    assert!(told.is_empty(), "{told:?}");
+    let names = fs::read_to_string(dataset.names()).unwrap();
+    assert!(names.contains("/slides/slide.tif"), "{names}");
+}
+
+#[test]
+fn commands_take_addresses_and_tell_no_secret() {
+    let folder = folder();
+    let (_, server) = served(folder.path());
+    let url = server.url("slide.tif");
+    let list = folder.path().join("list.csv");
+    fs::write(&list, format!("path,id\n{url},one\n")).unwrap();
+    let picture = folder.path().join("small.png");
+    let out = folder.path().join("out");
+    let [picture, list, out] = [&picture, &list, &out].map(|path| path.to_str().unwrap());
+    for (arguments, expected) in [
+        (vec!["info", &url], "server      all of level 0 is "),
+        (vec!["thumbnail", &url, "-o", picture], ""),
+        (vec!["doctor", "--quick", list], "slide.tif"),
+        (vec!["plan", list, "-o", out], "1 slide"),
+    ] {
+        let output = slidemill().args(&arguments).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
+        assert!(output.status.success() && told.contains(expected), "{arguments:?}: {told}");
+        assert!(!told.contains(SECRET), "{arguments:?}: {told}");
+    }
+    let output = slidemill().args(["run", "-o", out]).output().unwrap();
+    assert!(output.status.success(), "a planned job finds the slide: {}", stderr(&output));
+}
+
+#[test]
+fn a_slide_that_its_server_does_not_give_is_named_and_stops_no_other() {
+    let folder = folder();
+    let (slide, server) = served(folder.path());
+    server.always(Some(Wrong::Status(404)));
+    let out = folder.path().join("out");
+    let url = PathBuf::from(server.url("gone.tif"));
+    let output = run(&[&url, &slide], &out, &SMALL_WINDOWS);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("gone.tif: ") && said.contains("nothing is at this address"), "{said}");
+    assert!(!said.contains(SECRET), "{said}");
+    let mut outcomes: Vec<_> = accounts(&out).iter().map(|account| account.outcome).collect();
+    outcomes.sort_by_key(|outcome| *outcome != Outcome::Done);
+    assert_eq!(outcomes, [Outcome::Done, Outcome::Failed]);
+
+    server.always(None);
+    let output = run(&[&url, &slide], &out, &SMALL_WINDOWS);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_read_from_the_disk_alone_is_refused_with_what_to_do() {
+    let server = RangeServer::new(b"\x89PNG\r\n\x1a\n and so on".to_vec());
+    let output = slidemill().args(["info", &server.url("a.png")]).output().unwrap();
+    let said = stderr(&output);
+    assert!(said.contains("is not read from a server") && said.contains("copy it to a disk first"), "{said}");
+    assert!(!output.status.success() && !said.contains(SECRET), "{said}");
+}

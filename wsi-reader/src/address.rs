@@ -1,0 +1,68 @@
+//! Paths that are addresses on the web.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
+
+/// `true` if a path is an address such as `https://host/slide.svs`: something in front of `://`. Whether it can be read is
+/// found out where it is opened.
+#[must_use]
+pub fn is_address(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| scheme(text).is_some())
+}
+
+/// The address without what may be secret: user, password, query and fragment. Other paths stay as they are. For logs,
+/// lists and messages.
+#[must_use]
+pub fn without_secrets(path: &Path) -> Cow<'_, Path> {
+    match path.to_str().and_then(|text| scheme(text).map(|scheme| (text, scheme))) {
+        None => Cow::Borrowed(path),
+        Some((text, scheme)) => Cow::Owned(PathBuf::from(public_part(text, scheme))),
+    }
+}
+
+fn public_part(text: &str, scheme: &str) -> String {
+    let rest = &text[scheme.len() + SEPARATOR.len()..];
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}{SEPARATOR}{host}{path}")
+}
+
+const SEPARATOR: &str = "://";
+
+/// What stands in front of `://`, if it can be the name of a protocol. One letter is a drive of Windows.
+pub(crate) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(SEPARATOR)?;
+    let is_name = scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_name.then_some(scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_from_paths() {
+        for address in ["https://h/a.svs", "http://h:8080/x?y", "s3://bucket/key", "GS://b/k"] {
+            assert!(is_address(Path::new(address)), "{address}");
+        }
+        for path in ["a.svs", "/data/a.svs", "C://a.svs", "a b://c", "://x", "https:/h/a.svs", "../x://y"] {
+            assert!(!is_address(Path::new(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_left_out() {
+        for (address, expected) in [
+            ("https://h/a/b.svs?X-Amz-Signature=secret#x", "https://h/a/b.svs"),
+            ("https://me:p@ss@h:1/a@b.svs", "https://h:1/a@b.svs"),
+            ("http://h?token=x", "http://h"),
+            ("s3://bucket/a b.svs", "s3://bucket/a b.svs"),
+            ("/data/a?b#c@d.svs", "/data/a?b#c@d.svs"),
+        ] {
+            assert_eq!(without_secrets(Path::new(address)), Path::new(expected), "{address}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Slides where they lie: objects of servers that give parts of them (`https://`, `http://`).
+//!
+//! The version of an object is pinned when it is opened, so that bytes of two versions never come together. Bytes that
+//! were fetched are kept for a while: directories of a TIFF cost no request for each tag, and tiles that will be read,
+//! if that is known, come many at a time.
+
+mod ahead;
+mod fault;
+mod pieces;
+#[cfg(test)]
+#[path = "../../tests/support/range_server.rs"]
+mod range_server;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    io,
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+pub(crate) use self::fault::StoreFault;
+use self::{
+    ahead::Ahead,
+    pieces::Pieces,
+    server::{Patience, Server, Version},
+};
+use crate::{address::scheme, slide::Fetched};
+
+/// Bytes at the start that are fetched when an object is opened, and of one block where it is not known what will be read.
+const BLOCK: u64 = 64 << 10;
+/// Bytes of an object that are kept at most.
+const KEPT_BYTES: u64 = 32 << 20;
+/// Objects whose bytes are kept after their last use: a slide is identified, opened and checked one after the other.
+const KEPT_OBJECTS: usize = 4;
+/// Requests of one reader at a time.
+const AT_ONCE: usize = 4;
+/// Lists of what will be read that are remembered: a tissue map and windows at several magnifications.
+const LISTS: usize = 4;
+/// Requests that failed at every try, after which each is tried once only: the server will not recover soon.
+const HOPELESS: u32 = 4;
+
+/// An object of a server, in the version that it had when it was opened.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    address: String,
+    server: Server,
+    version: Version,
+    pieces: Pieces,
+    /// What will be read; the newest list last.
+    ahead: Mutex<VecDeque<Arc<Ahead>>>,
+    /// Why nothing of it can be read any more.
+    lasting: OnceLock<StoreFault>,
+    hopeless: AtomicU32,
+}
+
+impl Remote {
+    /// Opens the object at an address; one request.
+    pub(crate) fn open(path: &Path) -> io::Result<Arc<Self>> {
+        let address = path.to_str().and_then(|text| Some((scheme(text)?.to_ascii_lowercase(), text)));
+        match address {
+            Some((scheme, text)) if ["http", "https"].contains(&scheme.as_str()) => {
+                let opened = Self::open_with(text, Patience::USUAL)?;
+                Ok(keep(opened))
+            }
+            Some((scheme, _)) => Err(StoreFault::lasting(format!(
+                "slides are not read from {scheme}:// here, expected https:// or http://; a store gives a signed \
+                 https:// address for a time, or copy the slide to a disk"
+            ))
+            .into()),
+            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no address")),
+        }
+    }
+
+    fn open_with(address: &str, patience: Patience) -> Result<Self, StoreFault> {
+        let server = Server::new(address, patience);
+        let (head, version) = server.first(BLOCK)?;
+        let pieces = Pieces::new(KEPT_BYTES);
+        let remote = Self {
+            address: address.to_owned(),
+            server,
+            version,
+            pieces,
+            ahead: Mutex::default(),
+            lasting: OnceLock::new(),
+            hopeless: AtomicU32::new(0),
+        };
+        for range in remote.pieces.claim(&[0..head.len() as u64]) {
+            remote.pieces.put(&range, Some(head.clone()));
+        }
+        Ok(remote)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.version.len
+    }
+
+    /// Fills `out` from `offset`, which lies in the object.
+    pub(crate) fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let end = offset + out.len() as u64;
+        let mut done = 0;
+        while done < out.len() {
+            let at = offset + done as u64;
+            let copied = self.pieces.copy(at, &mut out[done..]);
+            if copied == 0 {
+                self.bring(at..end)?;
+            }
+            done += copied;
+        }
+        Ok(())
+    }
+
+    /// Says what will be read, in that order, so that it comes in few requests.
+    pub(crate) fn will_read(&self, ranges: impl Iterator<Item = Range<u64>>) {
+        let ahead = Ahead::new(ranges.filter(|range| range.end <= self.len()));
+        let mut lists = lock(&self.ahead);
+        lists.truncate(LISTS - 1);
+        lists.push_front(Arc::new(ahead));
+    }
+
+    /// What it costs to fetch ranges, each once and in that order.
+    pub(crate) fn cost(&self, ranges: impl Iterator<Item = Range<u64>>) -> Fetched {
+        let requests = Ahead::new(ranges).requests();
+        let bytes = requests.iter().map(|range| range.end - range.start).sum();
+        Fetched { requests: requests.len() as u64, bytes }
+    }
+
+    /// Sees to it that the first byte of a range comes, and with it what will be needed next.
+    fn bring(&self, range: Range<u64>) -> Result<(), StoreFault> {
+        if self.pieces.wait_for(range.start) {
+            return Ok(());
+        }
+        let claimed = self.pieces.claim(&self.wanted(&range));
+        self.fetch_all(&claimed, range.start)
+    }
+
+    /// The requests that bring the first byte of a range.
+    fn wanted(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let batch = lock(&self.ahead).iter().find_map(|ahead| ahead.batch_at(range.start));
+        batch.unwrap_or_else(|| {
+            let start = range.start / BLOCK * BLOCK;
+            let end = range.end.max(start + BLOCK).min(self.len());
+            // What is large is wanted as it is.
+            if range.end - range.start < BLOCK { vec![start..end] } else { vec![range.clone()] }
+        })
+    }
+
+    /// Fetches claimed ranges, some at a time; fails if the one with the byte at `needed` does.
+    fn fetch_all(&self, claimed: &[Range<u64>], needed: u64) -> Result<(), StoreFault> {
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<StoreFault>> = Mutex::default();
+        thread::scope(|scope| {
+            for _ in 1..AT_ONCE.min(claimed.len()) {
+                // If the system refuses a thread, there is one less.
+                let worker = thread::Builder::new().name("slide-fetcher".into());
+                let _ = worker.spawn_scoped(scope, || self.fetch_some(claimed, &next, needed, &failed));
+            }
+            self.fetch_some(claimed, &next, needed, &failed);
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    fn fetch_some(
+        &self,
+        claimed: &[Range<u64>],
+        next: &AtomicUsize,
+        needed: u64,
+        failed: &Mutex<Option<StoreFault>>,
+    ) {
+        while let Some(range) = claimed.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let fetched = self.fetch(range);
+            if let (Err(fault), true) = (&fetched, range.contains(&needed)) {
+                *lock(failed) = Some(fault.clone());
+            }
+            self.pieces.put(range, fetched.ok());
+        }
+    }
+
+    fn fetch(&self, range: &Range<u64>) -> Result<Vec<u8>, StoreFault> {
+        if let Some(fault) = self.lasting.get() {
+            return Err(fault.clone());
+        }
+        let is_hopeless = self.hopeless.load(Ordering::Relaxed) >= HOPELESS;
+        let fetched = self.server.range(range, &self.version, is_hopeless);
+        match &fetched {
+            Ok(_) => self.hopeless.store(0, Ordering::Relaxed),
+            Err(fault) if fault.is_passing => {
+                self.hopeless.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(fault) => {
+                let _ = self.lasting.set(fault.clone());
+            }
+        }
+        fetched
+    }
+}
+
+/// Objects that were opened last.
+static KEPT: Mutex<VecDeque<Arc<Remote>>> = Mutex::new(VecDeque::new());
+
+/// Returns the object as it was opened before, with its bytes, if it is the same version; else the one opened now.
+fn keep(opened: Remote) -> Arc<Remote> {
+    let mut kept = lock(&KEPT);
+    let known = kept.iter().position(|known| known.address == opened.address);
+    let known = known.and_then(|at| kept.remove(at));
+    let usable = known.filter(|known| known.version == opened.version && known.lasting.get().is_none());
+    let object = usable.unwrap_or_else(|| Arc::new(opened));
+    kept.truncate(KEPT_OBJECTS - 1);
+    kept.push_front(Arc::clone(&object));
+    object
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

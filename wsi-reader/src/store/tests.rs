@@ -1,0 +1,217 @@
+use std::{io, slice, time::Duration};
+
+use super::{
+    range_server::{RangeServer, Wrong},
+    *,
+};
+
+const SOON: Patience =
+    Patience { tries: 3, first_pause: Duration::from_millis(1), silence: Duration::from_secs(30) };
+
+fn object() -> Vec<u8> {
+    (0..1_000_000_u32).map(|place| (place % 251) as u8).collect()
+}
+
+fn opened(server: &RangeServer) -> Remote {
+    Remote::open_with(&server.url("a.svs"), SOON).unwrap()
+}
+
+fn read(remote: &Remote, at: u64, count: usize) -> io::Result<Vec<u8>> {
+    let mut out = vec![0; count];
+    remote.read_at(at, &mut out)?;
+    Ok(out)
+}
+
+/// A fault is told without the address, which holds a secret.
+fn told(result: Result<impl Sized, impl ToString>) -> String {
+    let told = result.map(|_| ()).map_err(|error| error.to_string()).unwrap_err();
+    assert!(!told.contains("sesame") && !told.contains("127.0.0.1"), "{told}");
+    told
+}
+
+#[test]
+fn bytes_are_those_of_the_object_wherever_they_are_asked_for() {
+    let (server, object) = (RangeServer::new(object()), object());
+    let remote = opened(&server);
+    assert_eq!(remote.len(), 1_000_000);
+    for (at, count) in [(0, 10), (65_530, 20), (65_000, 300_000), (999_990, 10), (500_000, 70_000)] {
+        let expected = &object[at..at + count];
+        assert_eq!(read(&remote, at as u64, count).unwrap(), expected, "{at}");
+    }
+}
+
+#[test]
+fn what_was_fetched_is_not_fetched_again() {
+    let server = RangeServer::new(object());
+    let remote = opened(&server);
+    for at in 0..60_000 / 12 {
+        read(&remote, at * 12, 12).unwrap();
+    }
+    assert_eq!(server.asked().requests, 1);
+    for _ in 0..2 {
+        read(&remote, 700_000, 12).unwrap();
+        read(&remote, 655_370, 12).unwrap();
+    }
+    assert_eq!(server.asked().requests, 1);
+}
+
+#[test]
+fn what_will_be_read_comes_in_few_requests() {
+    let (server, object) = (RangeServer::new(object()), object());
+    let remote = opened(&server);
+    server.asked();
+    let tiles: Vec<Range<u64>> = (10..90).map(|tile| tile * 10_000..tile * 10_000 + 9_900).collect();
+    let cost = remote.cost(tiles.iter().cloned());
+    remote.will_read(tiles.iter().cloned());
+    for tile in &tiles {
+        let bytes = read(&remote, tile.start, 9_900).unwrap();
+        assert_eq!(bytes, object[tile.start as usize..tile.end as usize]);
+    }
+    let asked = server.asked();
+    assert_eq!((asked.requests, asked.bytes), (cost.requests, cost.bytes));
+    assert_eq!(asked.requests, 1);
+    assert!(asked.bytes * 10 <= 80 * 9_900 * 11, "{}", asked.bytes);
+}
+
+#[test]
+fn threads_that_want_the_same_share_one_request() {
+    let server = RangeServer::new(object());
+    let remote = opened(&server);
+    remote.will_read(slice::from_ref(&(100_000..900_000)).iter().cloned());
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let remote = &remote;
+            scope.spawn(move || read(remote, 100_000 + thread * 90_000, 90_000).unwrap());
+        }
+    });
+    assert_eq!(server.asked().requests, 2);
+}
+
+#[test]
+fn a_server_that_fails_for_a_moment_costs_nothing() {
+    let (server, object) = (RangeServer::new(object()), object());
+    server.next(&[Wrong::Status(503), Wrong::Dropped]);
+    let remote = opened(&server);
+    for (at, wrongs) in [
+        (200_000, [Wrong::Status(500), Wrong::Status(503)]),
+        (400_000, [Wrong::CutShort; 2]),
+        (600_000, [Wrong::Dropped, Wrong::Status(429)]),
+    ] {
+        server.next(&wrongs);
+        server.asked();
+        assert_eq!(read(&remote, at, 100_000).unwrap(), object[at as usize..at as usize + 100_000]);
+        assert_eq!(server.asked().requests, 3, "{wrongs:?}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_on_failing_is_named_and_the_object_is_not_blamed() {
+    for (wrong, expected) in [
+        (Wrong::Status(503), "the server answers 503, at each of 3 tries"),
+        (Wrong::CutShort, "the connection was lost after 50000 of 100000 bytes"),
+        (Wrong::Dropped, "at each of 3 tries; the slide itself may be sound"),
+    ] {
+        let server = RangeServer::new(object());
+        let remote = opened(&server);
+        server.always(Some(wrong));
+        let error = read(&remote, 200_000, 100_000).unwrap_err();
+        assert!(StoreFault::in_error(&error).is_some_and(|fault| fault.is_passing), "{error}");
+        assert!(told(Err::<(), _>(&error)).contains(expected), "{error}");
+        server.always(None);
+        assert!(read(&remote, 200_000, 100_000).is_ok(), "it is asked again later");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    let server = RangeServer::new(object());
+    server.always(Some(Wrong::Never));
+    let patience = Patience { tries: 1, silence: Duration::from_millis(50), ..SOON };
+    let fault = Remote::open_with(&server.url("a.svs"), patience).unwrap_err();
+    assert!(fault.is_passing && told(Err::<(), _>(&fault)).contains("did not answer in time"), "{fault}");
+}
+
+#[test]
+fn what_lasts_is_named_and_asked_once() {
+    for (wrong, expected) in [
+        (Wrong::Whole, "the server sends whole files only (it answers 200, expected 206)"),
+        (Wrong::Shifted, "and sent "),
+        (Wrong::Nonsense, "says Content-Range \"all of it\", expected \"bytes FIRST-LAST/LENGTH\""),
+        (Wrong::Status(401), "the server refuses it (it answers 401)"),
+        (Wrong::Status(403), "the server refuses it (it answers 403)"),
+        (Wrong::Status(404), "nothing is at this address (the server answers 404)"),
+        (Wrong::Status(418), "the server answers 418, expected 206"),
+    ] {
+        let server = RangeServer::new(object());
+        server.next(&[wrong]);
+        assert!(told(Remote::open_with(&server.url("a.svs"), SOON)).contains(expected), "{wrong:?}");
+        let remote = opened(&server);
+        server.asked();
+        server.next(&[wrong]);
+        for _ in 0..2 {
+            let error = read(&remote, 200_000, 100_000).unwrap_err();
+            assert!(StoreFault::in_error(&error).is_some_and(|fault| !fault.is_passing), "{error}");
+            assert!(told(Err::<(), _>(&error)).contains(expected), "{error}");
+        }
+        assert_eq!(server.asked().requests, 1, "{wrong:?}");
+    }
+}
+
+#[test]
+fn an_object_that_changes_is_read_no_further() {
+    for (len, etag, expected) in [
+        (1_000_000, Some("\"two\""), "(the server answers 412); run it again"),
+        (900_000, Some("\"one\""), "(its size was 1000000 and is 900000)"),
+        (1_000_000, Some("W/\"one\""), "(the server answers 412)"),
+    ] {
+        let server = RangeServer::new(object());
+        let remote = opened(&server);
+        server.replace(vec![0; len], etag);
+        for _ in 0..2 {
+            let told = told(read(&remote, 200_000, 100));
+            assert!(
+                told.contains("replaced or changed while it was read") && told.contains(expected),
+                "{told}"
+            );
+        }
+        assert_eq!(read(&remote, 100, 100).unwrap(), object()[100..200], "what came before stays");
+    }
+}
+
+#[test]
+fn weak_tags_are_compared_here_because_no_server_does() {
+    let server = RangeServer::new(object());
+    server.replace(object(), Some("W/\"one\""));
+    let remote = opened(&server);
+    assert!(read(&remote, 200_000, 100).is_ok());
+    server.replace(object(), Some("W/\"two\""));
+    let told = told(read(&remote, 600_000, 100));
+    assert!(told.contains("its ETag was W/\"one\" and is W/\"two\""), "{told}");
+}
+
+#[test]
+fn an_object_opened_again_keeps_its_bytes_as_long_as_it_is_the_same() {
+    let server = RangeServer::new(object());
+    let url = server.url("kept.svs");
+    let first = Remote::open(Path::new(&url)).unwrap();
+    read(&first, 300_000, 100).unwrap();
+    let again = Remote::open(Path::new(&url)).unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    server.replace(object(), Some("\"two\""));
+    let other = Remote::open(Path::new(&url)).unwrap();
+    assert!(!Arc::ptr_eq(&first, &other));
+}
+
+#[test]
+fn small_objects_and_none_at_all() {
+    let server = RangeServer::new(vec![7; 10]);
+    assert_eq!(read(&opened(&server), 3, 7).unwrap(), [7; 7]);
+    let empty = RangeServer::new(Vec::new());
+    assert!(told(Remote::open_with(&empty.url("a.svs"), SOON)).contains("has no bytes"));
+    for (address, expected) in [
+        ("s3://bucket/a.svs", "slides are not read from s3:// here, expected https:// or http://"),
+        ("http:///a.svs", "the address is malformed"),
+    ] {
+        assert!(told(Remote::open(Path::new(address))).contains(expected), "{address}");
+    }
+}

@@ -1,0 +1,226 @@
+//! A server of one object that gives parts of it, and does wrong when told to.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+/// What is wrong with one answer.
+#[allow(dead_code, reason = "each test uses some")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// Another status, and no bytes.
+    Status(u16),
+    /// The whole object, with status 200.
+    Whole,
+    /// The connection ends without an answer.
+    Dropped,
+    /// The connection ends in the middle of the bytes.
+    CutShort,
+    /// `Content-Range` and the bytes are those of the place one byte further on.
+    Shifted,
+    /// `Content-Range` is malformed.
+    Nonsense,
+    /// The answer does not come before the server ends.
+    Never,
+}
+
+/// What was asked of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub requests: u64,
+    /// Bytes of the object that were sent.
+    pub bytes: u64,
+}
+
+/// Serves one object under every path until it is dropped.
+pub struct RangeServer {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    object: Arc<Vec<u8>>,
+    etag: Option<String>,
+    /// Of the next requests, one after the other.
+    wrongs: VecDeque<Wrong>,
+    /// Of all requests after those.
+    always: Option<Wrong>,
+    asked: Asked,
+    has_ended: bool,
+}
+
+#[allow(dead_code, reason = "each test uses some")]
+impl RangeServer {
+    pub fn new(object: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let state = State {
+            object: Arc::new(object),
+            etag: Some("\"one\"".to_owned()),
+            wrongs: VecDeque::new(),
+            always: None,
+            asked: Asked::default(),
+            has_ended: false,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
+        let of_thread = Arc::clone(&shared);
+        thread::spawn(move || accept(&listener, &of_thread));
+        Self { shared, address }
+    }
+
+    /// The address of the object, with something secret behind it.
+    pub fn url(&self, name: &str) -> String {
+        format!("http://{}/slides/{name}?token=sesame", self.address)
+    }
+
+    /// The next answers are wrong in these ways, one after the other.
+    pub fn next(&self, wrongs: &[Wrong]) {
+        self.shared.lock().wrongs.extend(wrongs);
+    }
+
+    /// All answers are wrong in this way from now on.
+    pub fn always(&self, wrong: Option<Wrong>) {
+        self.shared.lock().always = wrong;
+    }
+
+    /// Puts another object in the place of this one.
+    pub fn replace(&self, object: Vec<u8>, etag: Option<&str>) {
+        let mut state = self.shared.lock();
+        state.object = Arc::new(object);
+        state.etag = etag.map(str::to_owned);
+    }
+
+    /// What was asked since this was called last.
+    pub fn asked(&self) -> Asked {
+        std::mem::take(&mut self.shared.lock().asked)
+    }
+}
+
+impl Drop for RangeServer {
+    fn drop(&mut self) {
+        self.shared.lock().has_ended = true;
+        self.shared.ended.notify_all();
+        // Wakes the thread that accepts.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_the_end(&self) {
+        let mut state = self.lock();
+        while !state.has_ended {
+            state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for stream in listener.incoming().map_while(Result::ok) {
+        if shared.lock().has_ended {
+            return;
+        }
+        let shared = Arc::clone(shared);
+        thread::spawn(move || serve(&stream, &shared));
+    }
+}
+
+/// Answers the requests of one connection until it ends; what goes wrong ends it.
+fn serve(stream: &TcpStream, shared: &Shared) {
+    let mut reader = BufReader::new(stream);
+    while let Some(request) = Request::read(&mut reader) {
+        if answer(stream, &request, shared).is_none() {
+            return;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Request {
+    /// First and last byte wanted.
+    range: Option<(usize, usize)>,
+    if_match: Option<String>,
+}
+
+impl Request {
+    /// `None` at the end of the connection.
+    fn read(reader: &mut impl std::io::BufRead) -> Option<Self> {
+        let mut request = Self::default();
+        for (number, line) in reader.lines().map_while(Result::ok).enumerate() {
+            if line.is_empty() && number > 0 {
+                return Some(request);
+            }
+            let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
+            match name.to_ascii_lowercase().as_str() {
+                "range" => {
+                    let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
+                    request.range = Some((first.parse().ok()?, last.parse().ok()?));
+                }
+                "if-match" => request.if_match = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// `None` when the connection is over.
+fn answer(mut stream: &TcpStream, request: &Request, shared: &Shared) -> Option<()> {
+    let (object, etag, wrong) = {
+        let mut state = shared.lock();
+        state.asked.requests += 1;
+        let wrong = state.wrongs.pop_front().or(state.always);
+        (Arc::clone(&state.object), state.etag.clone(), wrong)
+    };
+    let (first, last) = request.range?;
+    let last = last.min(object.len().saturating_sub(1));
+    let has_changed = request.if_match.is_some() && request.if_match != etag;
+    let status = match wrong {
+        Some(Wrong::Dropped) => return None,
+        Some(Wrong::Never) => {
+            shared.wait_for_the_end();
+            return None;
+        }
+        Some(Wrong::Status(status)) => status,
+        Some(Wrong::Whole) => 200,
+        _ if has_changed => 412,
+        _ if first >= object.len() => 416,
+        _ => 206,
+    };
+    let (first, last) = match wrong {
+        Some(Wrong::Whole) => (0, object.len() - 1),
+        Some(Wrong::Shifted) => (first + 1, (last + 1).min(object.len() - 1)),
+        _ => (first, last),
+    };
+    let bytes: &[u8] = if matches!(status, 200 | 206) { &object[first..=last] } else { &[] };
+    let mut head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n", bytes.len());
+    if let Some(etag) = &etag {
+        head += &format!("ETag: {etag}\r\n");
+    }
+    if status == 206 {
+        let range = match wrong {
+            Some(Wrong::Nonsense) => "all of it".to_owned(),
+            _ => format!("bytes {first}-{last}/{}", object.len()),
+        };
+        head += &format!("Content-Range: {range}\r\n");
+    }
+    let sent = if wrong == Some(Wrong::CutShort) { &bytes[..bytes.len() / 2] } else { bytes };
+    shared.lock().asked.bytes += sent.len() as u64;
+    stream.write_all(format!("{head}\r\n").as_bytes()).ok()?;
+    stream.write_all(sent).ok()?;
+    (sent.len() == bytes.len()).then_some(())
+}
