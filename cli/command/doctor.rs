@@ -333,7 +333,8 @@ fn common_folder(slides: &[SlideEntry]) -> PathBuf {
 
 /// A path below the folder, cut in the middle when it is long.
 fn shortened(path: &Path, folder: &Path) -> String {
-    let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let path = without_secrets(path);
+    let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= MAX_NAME {
         return name;

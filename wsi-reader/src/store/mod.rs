@@ -4,6 +4,8 @@
 //! were fetched are kept for a while: directories of a TIFF cost no request for each tag, and tiles that will be read,
 //! if that is known, come many at a time.
 
+#![allow(clippy::single_range_in_vec_init, reason = "lists of ranges are what is meant, some of them short")]
+
 mod ahead;
 mod fault;
 mod pieces;
