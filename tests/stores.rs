@@ -84,6 +84,23 @@ fn commands_take_addresses_and_tell_no_secret() {
 }
 
 #[test]
+fn copies_and_contradictions_are_told_without_secrets() {
+    let folder = folder();
+    let (_, server) = served(folder.path());
+    let slides = ["a.tif", "b.tif"].map(|name| PathBuf::from(server.url(name)));
+    let output = run(&[&slides[0], &slides[1]], &folder.path().join("out"), &SMALL_WINDOWS);
+    let said = stderr(&output);
+    assert!(output.status.success() && said.contains("a copy of ") && !said.contains(SECRET), "{said}");
+
+    let list = folder.path().join("list.csv");
+    fs::write(&list, format!("path,patient\n{0},P1\n{0},P2\n", slides[0].display())).unwrap();
+    let output = run(&[&list], &folder.path().join("other"), &SMALL_WINDOWS);
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.contains("a.tif is given twice"), "{said}");
+    assert!(!said.contains(SECRET), "{said}");
+}
+
+#[test]
 fn a_slide_that_its_server_does_not_give_is_named_and_stops_no_other() {
     let folder = folder();
     let (slide, server) = served(folder.path());

@@ -277,7 +277,7 @@ pub fn plan_settings(settings: &Settings, models: &ModelSet, given: GivenScale) 
 }
 
 pub(crate) fn bad_slide(entry: &SlideEntry, error: &dyn std::error::Error) -> JobError {
-    JobError::input(format!("{}: {}", with_causes(error), entry.place()))
+    JobError::input(format!("{}: {}", with_causes(error), entry.typed()))
 }
 
 /// A model that was handed in, and what it promises.

@@ -97,7 +97,7 @@ impl PlannedSlide {
             }
         };
         let slide = slide.map_err(|error| {
-            JobError::output(format!("cannot name a slide that cannot be read: {error}: {}", entry.place()))
+            JobError::output(format!("cannot name a slide that cannot be read: {error}: {}", entry.typed()))
         })?;
         Ok(Self {
             slide,

@@ -346,7 +346,7 @@ fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Prepara
         id: id.clone(),
         outcome: Outcome::Done,
         reason: "a copy: byte by byte the same as another slide of this job".into(),
-        aside: format!(" (a copy of {})", first.display()),
+        aside: format!(" (a copy of {})", wsi_reader::without_secrets(first).display()),
         copy: true,
     };
     Preparation::NotRun(Box::new(entry.clone()), skip)

@@ -1,6 +1,6 @@
 //! What a list says of slides of a dataset otherwise than lists before it did: another patient, another group.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use dataset::{Dataset, SlideId, wording::counted};
 
@@ -23,7 +23,7 @@ pub struct Relisted<'d> {
 #[derive(Debug)]
 struct Change {
     id: SlideId,
-    path: PathBuf,
+    path: String,
     column: String,
     before: String,
     now: String,
@@ -32,7 +32,7 @@ struct Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { column, before, now, path, .. } = self;
-        write!(f, "the {column} of {} is {before:?} here and {now:?} in this list", path.display())
+        write!(f, "the {column} of {path} is {before:?} here and {now:?} in this list")
     }
 }
 
@@ -107,7 +107,7 @@ fn differences(slide: &SlideEntry, id: &SlideId, known: &ListColumns) -> Vec<Cha
     said.filter(|(column, before, now)| otherwise(column, before, now))
         .map(|(column, before, now)| Change {
             id: id.clone(),
-            path: slide.path.clone(),
+            path: slide.typed(),
             column: column.clone(),
             before: before.clone(),
             now: now.clone(),
@@ -127,7 +127,7 @@ mod tests {
         for path in [&first, &moved] {
             std::fs::write(path, "pixels").unwrap();
         }
-        let of = |path: &PathBuf, patient: &str| {
+        let of = |path: &std::path::Path, patient: &str| {
             let mut slide = SlideEntry::at(path);
             slide.columns =
                 [("patient", patient), ("filename", "x")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();

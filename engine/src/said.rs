@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Display},
-    path::PathBuf,
 };
 
 use wsi_types::{RegionsOfInterest, wording::counted};
@@ -87,7 +86,7 @@ fn alike(slides: &[SlideEntry]) -> Vec<Vec<usize>> {
 /// Two entries that are one slide, of which not the same is said.
 #[derive(Debug)]
 pub(crate) struct Contradiction {
-    paths: [PathBuf; 2],
+    paths: [String; 2],
     points: Vec<Point>,
 }
 
@@ -102,9 +101,9 @@ impl Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [one, other] = &self.paths;
         if one == other {
-            write!(f, "{} is given twice", one.display())?;
+            write!(f, "{one} is given twice")?;
         } else {
-            write!(f, "{} is a copy of {}", other.display(), one.display())?;
+            write!(f, "{other} is a copy of {one}")?;
         }
         for Point { what, said: [first, second] } in &self.points {
             write!(f, ", its {what} is {first} and {second}")?;
@@ -181,7 +180,7 @@ pub(crate) fn together(one: &SlideEntry, other: &SlideEntry) -> Result<Said, Con
     if points.is_empty() {
         Ok(Said(both))
     } else {
-        Err(Contradiction { paths: [one.path.clone(), other.path.clone()], points })
+        Err(Contradiction { paths: [one.typed(), other.typed()], points })
     }
 }
 

@@ -159,6 +159,11 @@ impl SlideEntry {
         path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     }
 
+    /// Its path as it was given, for messages; of an address, what is not secret.
+    pub(crate) fn typed(&self) -> String {
+        without_secrets(&self.path).display().to_string()
+    }
+
     /// `true` if a file or folder is at its path. Of an address, only opening it tells.
     pub(crate) fn may_be_there(&self) -> bool {
         is_address(&self.path) || self.path.exists()

@@ -43,7 +43,7 @@ impl Engine {
         let entry = slide.into();
         let survey = self.survey(entry.clone())?;
         let (window, tissue) = field(&survey, at)
-            .ok_or_else(|| JobError::input(format!("no tissue was found: {}", entry.place())))?;
+            .ok_or_else(|| JobError::input(format!("no tissue was found: {}", entry.typed())))?;
         let pixels = read(&survey, &window).map_err(|reason| bad_slide(&entry, &reason))?;
         let detector = self.detectors().into_iter().next();
         let mut detector = detector.ok_or_else(|| JobError::fault("an engine without a model"))?;
