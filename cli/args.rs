@@ -491,9 +491,10 @@ pub struct Report {
 /// Compare slides by patient, group or any other column of their list, as a page and as tables.
 ///
 /// Counts, densities and measures of each group, with intervals over its slides; grades of
-/// patients; slides that stand apart; and what differs between scanners, scales or stains. Columns come
-/// from the slide list that `run` was given, and from --join. What is written says what
-/// they say, such as patients: without -o it goes to OUT/.slidemill/cohort, for you alone.
+/// patients; slides that stand apart; and what differs between scanners, scales or stains.
+/// Columns come from the slide list that `run` was given, and from --join. What is written
+/// says what they say, such as patients: without -o it goes to OUT/.slidemill/cohort, for
+/// you alone.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill cohort results\n  \
     slidemill cohort results --by patient,group --join clinical.csv -o cohort")]

@@ -154,10 +154,7 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         opened => opened?,
     };
     let to_come = without_likely_copies(&slides);
-    let sizes: Vec<_> = to_come.into_iter().map(|entry| (entry.name(), entry.bytes())).collect();
-    // Without any, as where all slides lie on servers, each slide counts the same.
-    let is_told = sizes.iter().any(|(_, bytes)| *bytes > 0);
-    let sizes = sizes.into_iter().filter(|_| is_told);
+    let sizes = to_come.into_iter().map(|entry| (entry.name(), entry.bytes()));
     let mut progress = Progress::new(args.json_logs, &dataset).expecting(sizes);
     let stop = Stop::new();
     stop_on_signals(&stop, progress.screen())?;

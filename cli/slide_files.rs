@@ -9,7 +9,7 @@ use std::{
 use dataset::Dataset;
 use engine::list_columns;
 use report::SlideFiles;
-use wsi_reader::is_address;
+use wsi_reader::may_be_there;
 
 use crate::exit::Failure;
 
@@ -48,10 +48,6 @@ pub(crate) fn slide_names<T: serde::de::DeserializeOwned + AsRef<Path>>(
         }
     }
     Ok(names)
-}
-
-fn may_be_there(path: &Path) -> bool {
-    is_address(path) || path.exists()
 }
 
 /// All ids with all paths that their slides were read from, in the order they were noted.

@@ -108,8 +108,7 @@ pub fn doctor(args: &args::Doctor) -> anyhow::Result<Exit> {
 }
 
 fn examine(entry: &SlideEntry, settings: &Settings, models: &ModelSet, options: &CheckOptions) -> Finding {
-    let mut finding =
-        Finding { path: without_secrets(&entry.path).display().to_string(), ..Finding::default() };
+    let mut finding = Finding { path: entry.typed(), ..Finding::default() };
     match entry.open(settings.map_range) {
         Ok(slide) => {
             let wanted = plan_settings(settings, models, entry.given_scale(settings));
@@ -286,8 +285,7 @@ fn detail(line: &str) -> String {
 
 impl Finding {
     fn copy(entry: &SlideEntry, first: &SlideEntry) -> Self {
-        let [path, first] = [entry, first].map(|slide| without_secrets(&slide.path).display().to_string());
-        Self { path, copy_of: Some(first), ..Self::default() }
+        Self { path: entry.typed(), copy_of: Some(first.typed()), ..Self::default() }
     }
 
     fn examined(&mut self, examination: &Examination, used: Option<Mpp>, wanted: WantedStain) {

@@ -108,6 +108,10 @@ impl Pace {
             self.to_come.left_bytes += bytes;
             self.to_come.bytes.entry(name).or_default().push(bytes);
         }
+        // Where no size is known, as of slides that all lie on servers, they count as equally large.
+        if self.to_come.left_bytes == 0 {
+            self.to_come.bytes.clear();
+        }
     }
 
     /// Counts the slide at work as analysed: it has no window left.

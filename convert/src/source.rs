@@ -10,7 +10,7 @@ use merger::{
     CellReader, CellRow, MergeError, ReadSettings, RegionReader, RegionRow, RowBatch, TableHeader, id::MAX_ID,
 };
 use serde::Deserialize;
-use wsi_types::{ClassId, Level0Box, Mpp};
+use wsi_types::{ClassId, Level0Box, Mpp, wording::versioned};
 
 use crate::{
     choice::Choice,
@@ -76,7 +76,7 @@ pub struct ModelName {
 impl fmt::Display for ModelName {
     /// The name, and the version if there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(format!("{} {}", self.name, self.version).trim())
+        f.write_str(&versioned(&self.name, &self.version))
     }
 }
 

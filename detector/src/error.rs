@@ -189,6 +189,11 @@ impl DetectorError {
     pub(crate) fn manifest(key: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Manifest { key: key.into(), reason: reason.into() }
     }
+
+    /// A section of a manifest that says nothing of a model with this head, which `lacks` something.
+    pub(crate) fn unused_section(section: &str, head: impl std::fmt::Display, lacks: &str) -> Self {
+        Self::manifest(section, format!("the head is {head}, which {lacks}; leave the section out"))
+    }
 }
 
 /// Reasons that one window has no result. The others of its batch are not affected.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataset::{Dataset, Outcome, RunAccount, SlideId, id_of_unreadable};
+use dataset::{Dataset, Outcome, RunAccount, SlideId};
 use serde::{Deserialize, Serialize};
 use wsi_reader::LinearMapping;
 use wsi_types::{Mpp, RegionsOfInterest, wording::with_causes};
@@ -91,10 +91,7 @@ impl PlannedSlide {
         let slide = match entry.content() {
             Ok(content) => Ok(entry.id_with(&content)),
             // As the run of this plan calls it, which gets that path.
-            Err(_) => {
-                let place = wsi_reader::without_secrets(&path);
-                entry.id.clone().map_or_else(|| id_of_unreadable(dataset, &place), Ok)
-            }
+            Err(_) => entry.clone().moved_to(&path).id_of_unreadable(dataset),
         };
         let slide = slide.map_err(|error| {
             JobError::output(format!("cannot name a slide that cannot be read: {error}: {}", entry.typed()))

@@ -217,7 +217,7 @@ impl Kept {
     /// The slide with all its raw detections, or why it cannot be merged.
     fn prepared(&self, work: &Work, from: &Dataset) -> Result<Preparation, String> {
         let Origin { slide, id, .. } = &self.head.origin;
-        if !slide.may_be_there() {
+        if !wsi_reader::may_be_there(&slide.path) {
             let list = from.names();
             return Err(format!(
                 "the slide is not where it was (see {}); its tissue is needed",

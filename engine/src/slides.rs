@@ -160,13 +160,9 @@ impl SlideEntry {
     }
 
     /// Its path as it was given, for messages; of an address, what is not secret.
-    pub(crate) fn typed(&self) -> String {
+    #[must_use]
+    pub fn typed(&self) -> String {
         without_secrets(&self.path).display().to_string()
-    }
-
-    /// `true` if a file or folder is at its path. Of an address, only opening it tells.
-    pub(crate) fn may_be_there(&self) -> bool {
-        is_address(&self.path) || self.path.exists()
     }
 
     /// The place it is noted at: its absolute path, since other commands start in other folders; its address without what

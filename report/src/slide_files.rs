@@ -8,7 +8,7 @@ use std::{
 
 use dataset::RunAccount;
 use wsi_reader::{
-    LinearMapping, MappingError, OpenOptions, Slide, content_id, full_content_id, is_address, open_with,
+    LinearMapping, MappingError, OpenOptions, Slide, content_id, full_content_id, may_be_there, open_with,
 };
 
 use crate::{cohort::SlideColumns, private_facts::PrivateFacts};
@@ -51,7 +51,7 @@ impl SlideFiles {
     /// The reason why there is none, without a path.
     pub(crate) fn open(&self, account: &RunAccount) -> Result<Arc<dyn Slide>, String> {
         let paths = self.paths.get(account.slide.as_str()).ok_or("it is not known here which file it is")?;
-        let there: Vec<&PathBuf> = paths.iter().filter(|path| is_address(path) || path.exists()).collect();
+        let there: Vec<&PathBuf> = paths.iter().filter(|path| may_be_there(path)).collect();
         if there.is_empty() {
             return Err("its file is not where it was".to_owned());
         }

@@ -12,6 +12,12 @@ pub fn is_address(path: &Path) -> bool {
     path.to_str().is_some_and(|text| scheme(text).is_some())
 }
 
+/// `true` if a file or folder is at a path. Of an address, only opening it tells.
+#[must_use]
+pub fn may_be_there(path: &Path) -> bool {
+    is_address(path) || path.exists()
+}
+
 /// The address without what may be secret: user, password, query and fragment. Other paths stay as they are. For logs,
 /// lists and messages.
 #[must_use]

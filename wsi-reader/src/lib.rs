@@ -26,7 +26,7 @@ mod source;
 mod store;
 
 pub use absent::{AbsentTiles, absent_tiles};
-pub use address::{is_address, without_secrets};
+pub use address::{is_address, may_be_there, without_secrets};
 pub use backend::{memory::MemorySlide, openslide::openslide_version};
 pub use error::OpenError;
 pub use folder::{LeftOut, Listing, find_slides, is_slide_candidate, slide_files};

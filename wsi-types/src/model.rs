@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::wording::versioned;
+
 /// The model a run used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFacts {
@@ -18,8 +20,7 @@ pub struct ModelFacts {
 impl fmt::Display for ModelFacts {
     /// The name, and the version if there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        if self.version.is_empty() { Ok(()) } else { write!(f, " {}", self.version) }
+        f.write_str(&versioned(&self.name, &self.version))
     }
 }
 

@@ -83,6 +83,12 @@ pub fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// A name and, if there is one, its version.
+#[must_use]
+pub fn versioned(name: &str, version: &str) -> String {
+    format!("{name} {version}").trim().to_owned()
+}
+
 /// Text of an error with its causes, without those that it says itself.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {

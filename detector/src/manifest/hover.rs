@@ -240,10 +240,7 @@ pub(super) fn hover(
 ) -> Result<Option<Hover>, DetectorError> {
     if !matches!(head, Head::Hover { .. }) {
         return match section {
-            Some(_) => {
-                let reason = format!("the head is {head}, which has no such maps; leave the section out");
-                Err(DetectorError::manifest("hover", reason))
-            }
+            Some(_) => Err(DetectorError::unused_section("hover", head, "has no such maps")),
             None => Ok(None),
         };
     }

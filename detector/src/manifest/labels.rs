@@ -50,10 +50,7 @@ pub(super) fn labels(
 ) -> Result<Option<Labels>, DetectorError> {
     if head != Head::Labels {
         return match section {
-            Some(_) => {
-                let reason = format!("the head is {head}, which numbers no objects; leave the section out");
-                Err(DetectorError::manifest("labels", reason))
-            }
+            Some(_) => Err(DetectorError::unused_section("labels", head, "numbers no objects")),
             None => Ok(None),
         };
     }

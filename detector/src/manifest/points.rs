@@ -82,10 +82,7 @@ pub(super) fn points(
     let is_points = matches!(head, Head::Points { .. });
     let Some(section) = section.filter(|_| is_points) else {
         return match (section.is_some(), is_points) {
-            (true, false) => {
-                let reason = format!("the head is {head}, which has no points; leave the section out");
-                Err(DetectorError::manifest("points", reason))
-            }
+            (true, false) => Err(DetectorError::unused_section("points", head, "has no points")),
             (false, true) => {
                 let reason = "is missing; say [points] with min_distance_um and diameter_um in the TOML";
                 Err(DetectorError::manifest("points", reason))

@@ -118,10 +118,7 @@ pub(super) fn semantic(
         (Head::Semantic { scores }, _) => scores,
         (Head::Patch { activation }, _) => Some(activation),
         (_, None) => return Ok(None),
-        (_, Some(_)) => {
-            let reason = format!("the head is {head}, which has no class map; leave the section out");
-            return Err(DetectorError::manifest("semantic", reason));
-        }
+        (_, Some(_)) => return Err(DetectorError::unused_section("semantic", head, "has no class map")),
     };
     refuse_maps_last(outputs, classes)?;
     let stated = section.and_then(|section| section.channels.as_deref());

@@ -212,9 +212,6 @@ pub(super) fn star(section: Option<&StarSection>, head: Head) -> Result<Option<S
             Ok(Some(Star { overlap, log: log.unwrap_or(false) }))
         }
         (_, None) => Ok(None),
-        (_, Some(_)) => {
-            let reason = format!("the head is {head}, which has no rays; leave the section out");
-            Err(DetectorError::manifest("star", reason))
-        }
+        (_, Some(_)) => Err(DetectorError::unused_section("star", head, "has no rays")),
     }
 }

@@ -42,7 +42,7 @@ pub(super) const SHARE: &str = "share of cells";
 pub(super) const WHOLE: &str = "slide";
 
 impl Quantity {
-    fn new(name: &str, place: &str, class: Option<&str>, unit: &str) -> Self {
+    pub(super) fn new(name: &str, place: &str, class: Option<&str>, unit: &str) -> Self {
         let class = class.map(str::to_owned);
         Self { name: name.to_owned(), place: place.to_owned(), class, unit: unit.to_owned() }
     }
@@ -70,6 +70,14 @@ pub(super) struct Finding {
     pub(super) stronger: Option<[u64; 2]>,
     /// What to know before the value is used.
     pub(super) note: Option<String>,
+}
+
+impl Finding {
+    /// Cells, and the mm² or the cells that they are divided by.
+    pub(super) fn counted(quantity: Quantity, cells: u64, over: f64) -> Self {
+        let value = cells as f64 / over;
+        Self { quantity, value, cells: Some(cells), over: Some(over), stronger: None, note: None }
+    }
 }
 
 /// A slide of a cohort.
@@ -208,28 +216,15 @@ pub(super) fn counted_in(place: &str, mm2: f64, cells: &BTreeMap<String, u64>) -
     if cells.len() > 1 {
         for (class, &count) in cells {
             found.extend(density(place, Some(class), count, mm2));
-            found.extend((all > 0).then(|| Finding {
-                quantity: Quantity::new(SHARE, place, Some(class), "share"),
-                value: count as f64 / all as f64,
-                cells: Some(count),
-                over: Some(all as f64),
-                stronger: None,
-                note: None,
-            }));
+            let quantity = Quantity::new(SHARE, place, Some(class), "share");
+            found.extend((all > 0).then(|| Finding::counted(quantity, count, all as f64)));
         }
     }
     found
 }
 
 fn density(place: &str, class: Option<&str>, cells: u64, mm2: f64) -> Option<Finding> {
-    (mm2 > 0.0).then(|| Finding {
-        quantity: Quantity::new(DENSITY, place, class, PER_MM2),
-        value: cells as f64 / mm2,
-        cells: Some(cells),
-        over: Some(mm2),
-        stronger: None,
-        note: None,
-    })
+    (mm2 > 0.0).then(|| Finding::counted(Quantity::new(DENSITY, place, class, PER_MM2), cells, mm2))
 }
 
 /// A line for each quantity of each slide.

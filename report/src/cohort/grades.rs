@@ -93,46 +93,17 @@ mod tests {
 
     use super::{
         super::{
-            example::slide,
-            findings::{CohortSlide, Finding, Quantity},
+            example::{GRADED, ki_67, slide},
+            findings::CohortSlide,
             groups::groups,
             pool::Divisors,
         },
         *,
     };
 
-    const WANTED: &str = r#"
-[[index]]
-name = "Ki-67"
-of = { class = ["positive"] }
-share-of = {}
-
-[[grade]]
-name = "bands"
-index = "Ki-67"
-source = "a book"
-bands = [{ grade = "G1", below = 0.03 }, { grade = "G2", from = 0.03, to = 0.2 }, { grade = "G3", above = 0.2 }]
-
-[[grade]]
-name = "halves"
-index = "Ki-67"
-source = "a paper"
-bands = [{ grade = "low", below = 0.5 }, { grade = "high", from = 0.5 }]
-"#;
-
     /// A slide with so many positive cells among others.
     fn counted(id: &str, columns: &[(&str, &str)], cells: u64, all: u64) -> CohortSlide {
-        let quantity =
-            Quantity { name: "Ki-67".into(), place: "slide".into(), class: None, unit: "share".into() };
-        let finding = Finding {
-            quantity,
-            value: cells as f64 / all as f64,
-            cells: Some(cells),
-            over: Some(all as f64),
-            stronger: None,
-            note: None,
-        };
-        CohortSlide { findings: vec![finding], ..slide(id, columns, 1.0) }
+        CohortSlide { findings: vec![ki_67(cells, all)], ..slide(id, columns, 1.0) }
     }
 
     /// Of 1 % in 900 cells and 40 % in 100 the mean is 20.5 %, G3; but 49 of 1,000 cells are positive, G2.
@@ -147,7 +118,7 @@ bands = [{ grade = "low", below = 0.5 }, { grade = "high", from = 0.5 }]
         slides[1].is_doubtful = true;
         slides[1].findings[0].note = Some("its regions overlap".to_owned());
         slides.push(CohortSlide { findings: Vec::new(), ..slide("e", &[("patient", "P1")], 1.0) });
-        let definition = Measures::from_toml(WANTED).unwrap();
+        let definition = Measures::from_toml(GRADED).unwrap();
         let by = ["patient".to_owned(), "arm".to_owned()];
         let groups = groups(&slides, &by, &Divisors::new(&definition));
         let grades = grades(&groups, &definition.schemes);
@@ -187,7 +158,7 @@ bands = [{ grade = "low", below = 0.5 }, { grade = "high", from = 0.5 }]
     fn a_number_outside_of_all_bands_has_no_grade() {
         let slides = [counted("a", &[("Patient", "P1")], 9, 10)];
         let text =
-            WANTED.replace("{ grade = \"high\", from = 0.5 }", "{ grade = \"high\", from = 0.5, to = 0.6 }");
+            GRADED.replace("{ grade = \"high\", from = 0.5 }", "{ grade = \"high\", from = 0.5, to = 0.6 }");
         let definition = Measures::from_toml(&text).unwrap();
         let by = ["Patient".to_owned()];
         let groups = groups(&slides, &by, &Divisors::new(&definition));

@@ -316,24 +316,11 @@ mod tests {
     use super::{
         super::{
             columns::{Asked, Columns},
-            example::slide,
+            example::{GRADED, ki_67, slide},
             findings::Finding,
         },
         *,
     };
-
-    const GRADED: &str = r#"
-[[index]]
-name = "Ki-67"
-of = { class = ["positive"] }
-share-of = {}
-
-[[grade]]
-name = "halves"
-index = "Ki-67"
-source = "a paper"
-bands = [{ grade = "low", below = 0.5 }, { grade = "high", from = 0.5 }]
-"#;
 
     #[test]
     fn the_page_shows_groups_outliers_and_batches_and_asks_for_nothing() {
@@ -371,17 +358,9 @@ bands = [{ grade = "low", below = 0.5 }, { grade = "high", from = 0.5 }]
         let graded = Measures::from_toml(GRADED).unwrap();
         let html = page(&Cohort::new(&slides, &columns, &graded));
         assert!(!html.contains("Grades") && !html.contains("a paper"), "no slide has the index");
-        let quantity =
-            Quantity { name: "Ki-67".into(), place: WHOLE.into(), class: None, unit: "share".into() };
         for (place, slide) in (0..).zip(&mut slides) {
-            slide.findings.push(Finding {
-                quantity: quantity.clone(),
-                value: f64::from(place) / 12.0,
-                cells: Some(u64::from(place as u8)),
-                over: Some(12.0),
-                stronger: None,
-                note: (place == 5).then(|| "its regions overlap".to_owned()),
-            });
+            let note = (place == 5).then(|| "its regions overlap".to_owned());
+            slide.findings.push(Finding { note, ..ki_67(place, 12) });
         }
         slides[1].is_incomplete = true;
         let html = page(&Cohort::new(&slides, &columns, &graded));

@@ -11,7 +11,7 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     charts,
     reasons::{Reason, Urgency, reasons},
-    section::{badge, doubtful, thumbnail},
+    section::{badge, doubtful, doubtful_badge, thumbnail},
     slide::SlideReport,
 };
 use crate::{
@@ -349,7 +349,7 @@ fn told_urgencies(slides: &[CohortSlide]) -> String {
 fn urgency_badge(urgency: Urgency) -> Markup {
     match urgency {
         Urgency::Failed => badge(Outcome::Failed),
-        Urgency::Doubtful => html! { span.badge.incomplete { "doubtful" } },
+        Urgency::Doubtful => doubtful_badge(),
         Urgency::Incomplete => badge(Outcome::Partial),
     }
 }

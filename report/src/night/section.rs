@@ -224,7 +224,11 @@ pub(super) fn badge(outcome: Outcome) -> Markup {
 
 /// That results are to be doubted, beside the badge.
 pub(super) fn doubtful(account: &RunAccount) -> Markup {
-    html! { @if !account.doubts.is_empty() { " " span.badge.incomplete { "doubtful" } } }
+    html! { @if !account.doubts.is_empty() { " " (doubtful_badge()) } }
+}
+
+pub(super) fn doubtful_badge() -> Markup {
+    html! { span.badge.incomplete { "doubtful" } }
 }
 
 /// One of the facts, with its name.

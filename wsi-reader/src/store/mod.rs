@@ -56,7 +56,7 @@ pub(crate) struct Remote {
     server: Server,
     version: Version,
     pieces: Pieces,
-    /// What will be read; the newest list last.
+    /// What will be read; the newest list first.
     ahead: Mutex<VecDeque<Arc<Ahead>>>,
     /// Why nothing of it can be read any more.
     lasting: OnceLock<StoreFault>,
