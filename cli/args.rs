@@ -222,7 +222,8 @@ pub struct Info {
     slidemill model M.onnx --try slide.svs --field field.png --reference answers.json")]
 pub struct Model {
     /// ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg,
-    /// nuclei-he-classes [default: nuclei-he]
+    /// nuclei-he-classes, nuclei-he-large, nuclei-he-large-classes,
+    /// nuclei-he-fast [default: nuclei-he]
     pub model: Option<PathBuf>,
     /// Show it one field of this slide: the window with the most tissue
     #[arg(long = "try", value_name = "SLIDE")]

@@ -30,6 +30,8 @@ from pathlib import Path
 CUDA_PARTS = ["cuda_runtime", "cublas", "cuda_nvrtc", "nvjitlink", "curand", "cufft", "cudnn"]
 # What two devices may differ by in the count of a class.
 COUNTS_DIFFER = 0.001
+# Two arms of one row of the rates.
+MOST_SECONDS_OF_A_RATE = 50
 
 
 class StepFailed(Exception):
@@ -149,7 +151,7 @@ def rates(day: Day) -> list[dict]:
                 for arm in ["bare", "detector"]:
                     row[arm] = seconds_per_window(day, arm, model, side, batch)
                 rows.append(row)
-                if day.left() < 200 and not day.is_small:
+                if day.left() < MOST_SECONDS_OF_A_RATE and not day.is_small:
                     return rows
     return rows
 
@@ -157,7 +159,7 @@ def rates(day: Day) -> list[dict]:
 def seconds_per_window(day: Day, arm: str, model: Path, side: int, batch: int) -> float | str:
     """Or why there are none: memory may run out, and a bare session takes no smaller batch instead."""
     try:
-        return float(day.program("detect", arm, model, side, day.threads, batch, day.device, limit=40))
+        return float(day.program("detect", arm, model, side, day.threads, batch, day.device, limit=MOST_SECONDS_OF_A_RATE / 2))
     except StepFailed as failed:
         return str(failed)
 

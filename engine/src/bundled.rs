@@ -16,15 +16,27 @@ struct Bundled {
     onnx: &'static [u8],
 }
 
-/// Nuclei in H&E; the first is taken when none is asked for. Card, data, licence and limits:
-/// `models/nuclei-he/README.md`, and of the last `models/nuclei-he-classes/README.md`.
-static BUNDLED: [Bundled; 4] = [
+/// Nuclei in H&E; the first is taken when none is asked for. Cards, data, licence and limits: `README.md` in the
+/// folder of each.
+static BUNDLED: [Bundled; 7] = [
     Bundled { name: DEFAULT, onnx: include_bytes!("../../models/nuclei-he/nuclei-he.onnx") },
     Bundled { name: "nuclei-he-int8", onnx: include_bytes!("../../models/nuclei-he/nuclei-he.int8.onnx") },
     Bundled { name: "nuclei-he-seg", onnx: include_bytes!("../../models/nuclei-he/nuclei-he-seg.onnx") },
     Bundled {
         name: "nuclei-he-classes",
         onnx: include_bytes!("../../models/nuclei-he-classes/nuclei-he-classes.onnx"),
+    },
+    Bundled {
+        name: "nuclei-he-large",
+        onnx: include_bytes!("../../models/nuclei-he-large/nuclei-he-large.onnx"),
+    },
+    Bundled {
+        name: "nuclei-he-large-classes",
+        onnx: include_bytes!("../../models/nuclei-he-large/nuclei-he-large-classes.onnx"),
+    },
+    Bundled {
+        name: "nuclei-he-fast",
+        onnx: include_bytes!("../../models/nuclei-he-large/nuclei-he-fast.int8.onnx"),
     },
 ];
 
@@ -161,7 +173,7 @@ mod tests {
             let classes: Vec<&str> =
                 report.manifest.classes.iter().map(|class| class.name.as_str()).collect();
             let several = ["lymphocyte", "epithelial", "stromal"];
-            let expected = if *name == "nuclei-he-classes" { &several[..] } else { &["nucleus"] };
+            let expected = if name.ends_with("-classes") { &several[..] } else { &["nucleus"] };
             assert_eq!(classes, expected, "{name}");
             assert_eq!(from_any_folder(name.into()), Path::new(name));
         }

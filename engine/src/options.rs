@@ -180,7 +180,8 @@ options! {
         about: "ONNX model in a YOLOv8 layout; a TOML manifest of the same name beside it adds what its metadata lacks. \
             Or a bundled one: nuclei-he (boxes), nuclei-he-int8 (the same, faster on CPUs), nuclei-he-seg (with \
             outlines, and so area and shape), nuclei-he-classes (lymphocytes, epithelial and stromal cells of breast \
-            tissue)",
+            tissue), nuclei-he-large and nuclei-he-large-classes (better, four times as slow), nuclei-he-fast (boxes as \
+            good as the default's, half of its time on CPUs)",
         remark: ", the bundled model when not given",
         default: || crate::bundled::DEFAULT.into(),
         sample: "nuclei-he-int8",

@@ -3,7 +3,8 @@
 Sources: Ruifrok and Johnston 2001 (colour deconvolution); Tellez et al. 2019,
 "Quantifying the effects of data augmentation and stain color normalization"
 (HED jitter beats normalisation); Shen et al. 2022, RandStainNA (random stain
-vectors). Pictures are float32 [S, S, 3] in 0..1 inside this file.
+vectors). Clutter and optics are drawn crop by crop, float32 [S, S, 3] in 0..1; stain and
+tone batch by batch where the network is, float32 [B, 3, S, S] in 0..1.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from torch import Tensor
 
 if TYPE_CHECKING:
     from data import Crop
@@ -38,44 +41,65 @@ class Colour:
 
 
 def finish(rng: np.random.Generator, crop: Crop, colour: Colour) -> Crop:
-    """Applies all of it and turns the picture to [3, S, S]."""
+    """Adds clutter and optics, and turns the picture to uint8 [3, S, S], as a scanner gives it."""
     if rng.random() < colour.clutter:
         crop = add_clutter(rng, crop)
-    image = jitter_stain(rng, crop.image, colour) if colour.stain else crop.image
-    image = jitter_tone(rng, image, colour.tone) if colour.tone else image
-    image = change_optics(rng, image, colour.optics) if colour.optics else image
-    image = np.clip(image, 0, 1).transpose(2, 0, 1).astype(np.float32)
+    image = change_optics(rng, crop.image, colour.optics) if colour.optics else crop.image
+    image = (np.clip(image, 0, 1) * 255).round().astype(np.uint8).transpose(2, 0, 1)
     return replace(crop, image=np.ascontiguousarray(image))
 
 
 # -- stain and tone ----------------------------------------------------------
 
 
-def jitter_stain(rng: np.random.Generator, image: np.ndarray, colour: Colour) -> np.ndarray:
+class Draw:
+    """Random numbers for one batch, one set for each of its pictures; they hang on
+    ``seed`` alone, whatever the device."""
+
+    def __init__(self, seed: int | tuple[int, ...], pictures: int, device: torch.device) -> None:
+        self.rng, self.pictures, self.device = np.random.default_rng(seed), pictures, device
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return self._tensor(self.rng.uniform(low, high, (self.pictures, *shape)))
+
+    def normal(self, spread: float, *shape: int) -> Tensor:
+        return self._tensor(self.rng.normal(0, spread, (self.pictures, *shape)))
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.device)
+
+
+def recolour(draw: Draw, images: Tensor, colour: Colour) -> Tensor:
+    """Another laboratory's stains and another scanner's tone for each picture."""
+    images = jitter_stain(draw, images, colour) if colour.stain else images
+    return jitter_tone(draw, images, colour.tone) if colour.tone else images
+
+
+def jitter_stain(draw: Draw, images: Tensor, colour: Colour) -> Tensor:
     """Unmixes stains, changes their amounts and colours, mixes them again."""
-    basis = HED / np.linalg.norm(HED, axis=1, keepdims=True)
-    density = -np.log(np.clip(image, 1 / 255, 1))
-    amount = density @ np.linalg.inv(basis).astype(np.float32)
-    gain = rng.uniform(1 - colour.stain, 1 + colour.stain, 3)
-    offset = rng.uniform(-colour.stain, colour.stain, 3) * 0.12
-    moved = np.clip(basis + rng.normal(0, colour.vector, (3, 3)), 0, None)
-    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    mixed = (amount * gain.astype(np.float32) + offset.astype(np.float32)) @ moved.astype(np.float32)
-    return np.exp(-np.clip(mixed, 0, 6))
+    basis = torch.from_numpy(HED / np.linalg.norm(HED, axis=1, keepdims=True)).float().to(images.device)
+    density = -images.clamp(min=1 / 255).log()
+    amount = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(basis))
+    gain = draw.uniform(1 - colour.stain, 1 + colour.stain, 3, 1, 1)
+    offset = draw.uniform(-0.12 * colour.stain, 0.12 * colour.stain, 3, 1, 1)
+    moved = (basis + draw.normal(colour.vector, 3, 3)).clamp(min=0)
+    moved = moved / moved.norm(dim=2, keepdim=True).clamp(min=1e-6)
+    mixed = torch.einsum("bshw,bsc->bchw", amount * gain + offset, moved)
+    return (-mixed.clamp(0, 6)).exp()
 
 
-def jitter_tone(rng: np.random.Generator, image: np.ndarray, strength: float) -> np.ndarray:
+def jitter_tone(draw: Draw, images: Tensor, strength: float) -> Tensor:
     """Brightness, contrast, saturation, gamma and white balance."""
 
-    def around_one(factor: float = 1.0) -> float:
-        return float(np.exp(rng.uniform(-strength, strength) * factor))
+    def around_one(factor: float, channels: int = 1) -> Tensor:
+        return (draw.uniform(-strength, strength, channels, 1, 1) * factor).exp()
 
-    mean = image.mean(axis=(0, 1), keepdims=True)
-    image = mean + (image - mean) * around_one(1.5)
-    grey = image.mean(axis=2, keepdims=True)
-    image = grey + (image - grey) * around_one(2.0)
-    image = image * np.exp(rng.uniform(-strength, strength, 3) * 0.4) * around_one(0.7)
-    return np.clip(image, 0, 1).astype(np.float32) ** around_one(1.5)
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    images = mean + (images - mean) * around_one(1.5)
+    grey = images.mean(dim=1, keepdim=True)
+    images = grey + (images - grey) * around_one(2.0)
+    images = images * around_one(0.4, 3) * around_one(0.7)
+    return images.clamp(1e-4, 1) ** around_one(1.5)
 
 
 # -- optics and files --------------------------------------------------------

@@ -39,6 +39,9 @@ SET_MPP = {"tnbc": 0.25, "dsb2018": 0.25, "brca_m2c": 0.5}
 """Assumed pixel sizes. tnbc is 40x and brca_m2c 20x; dsb2018 states nothing and
 is taken as 40x because its nuclei have the same size in pixels."""
 
+DOT_SETS = ("brca_m2c",)
+"""Sets whose annotation is dots."""
+
 DOT_BOX_PX = 11.0
 """Side, in crop pixels, of the box drawn round a dot: the median nucleus."""
 
@@ -65,6 +68,8 @@ class Field:
     ignore: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     dots: np.ndarray | None = None
     mask_class: int = 0
+    group: str = ""
+    """What it must not be divided from: its patient, or the field it is a cut of."""
 
     @cached_property
     def paper(self) -> tuple[int, int, int]:
@@ -77,7 +82,7 @@ class Field:
 class Crop:
     """What the network and the loss see of one sample.
 
-    ``image`` float32 [3, S, S] in 0..1; ``boxes`` [M, 4]; ``measured`` [M] (false:
+    ``image`` float32 [S, S, 3] in 0..1, at last uint8 [3, S, S]; ``boxes`` [M, 4]; ``measured`` [M] (false:
     only the centre is to be trusted); ``classes`` [M]; ``mask`` uint8 [S/4, S/4]:
     0 background, 1 nucleus, 2 rim between nuclei or nucleus and background,
     255 unknown; ``ignore`` [K, 4]: areas where a detection is neither right nor wrong.
@@ -94,7 +99,7 @@ class Crop:
 def load_mask_set(root: Path, name: str, split: str, class_id: int = 0) -> list[Field]:
     """Reads ``<root>/<name>/<split>/<id>/{image,label}.png``, in order of id. Masks have
     no classes: all objects get ``class_id``, -1 where several classes are to be told."""
-    fields = []
+    fields, groups = [], groups_of(root, name)
     for folder in sorted((root / name / split).iterdir()):
         label = np.asarray(Image.open(folder / "label.png")).astype(np.int32)
         fields.append(
@@ -106,9 +111,19 @@ def load_mask_set(root: Path, name: str, split: str, class_id: int = 0) -> list[
                 label=Image.fromarray(label, mode="I"),
                 areas=np.bincount(label.ravel()),
                 mask_class=class_id,
+                group=groups[folder.name],
             )
         )
     return fields
+
+
+def groups_of(root: Path, name: str) -> dict[str, str]:
+    """For each field of a set what it must not be divided from, from its ``index.csv``:
+    the patient, the slide, or the field it was cut from, whichever is known."""
+    with open(root / name / "index.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    column = next(c for c in ("patient", "slide", "field") if c in rows[0])
+    return {row["id"]: row[column] for row in rows}
 
 
 def load_dot_set(root: Path, split: str, boxes: Path | None = None, name: str = "brca_m2c") -> list[Field]:
@@ -120,7 +135,7 @@ def load_dot_set(root: Path, split: str, boxes: Path | None = None, name: str = 
     """
     table = json.loads(boxes.read_text()) if boxes else {}
     folders = sorted(p for p in (root / name).iterdir() if p.is_dir())
-    fields = []
+    fields, groups = [], groups_of(root, name)
     for number, folder in enumerate(folders):
         if (number % 3 == 2) != (split == "dev"):
             continue
@@ -140,9 +155,40 @@ def load_dot_set(root: Path, split: str, boxes: Path | None = None, name: str = 
                 classes=np.array([r[2] - 1 for r in rows], np.int64),
                 ignore=np.array(known.get("ignore", []), np.float32).reshape(-1, 4),
                 dots=points,
+                group=groups[folder.name],
             )
         )
     return fields
+
+
+def load_set(root: Path, name: str, split: str, class_id: int, boxes: Path | None = None) -> list[Field]:
+    """Either kind of set, by what its fields hold."""
+    if name in DOT_SETS:
+        return load_dot_set(root, split, boxes, name)
+    return load_mask_set(root, name, split, class_id)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a cross-validation: of ``of`` equal parts of each set's groups, in
+    alphabetical order, the one with number ``number`` is held back."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Fold:
+        """``1/3``: the second of three."""
+        number, of = (int(part) for part in text.split("/"))
+        if not 0 <= number < of:
+            raise ValueError(f"fold {text}: expected a number from 0 to {of - 1} before the stroke")
+        return cls(number, of)
+
+    def divide(self, fields: list[Field]) -> tuple[list[Field], list[Field]]:
+        """Fields of one set, both its splits together: those to train on, those held back."""
+        groups = sorted({f.group for f in fields})
+        held = {group for number, group in enumerate(groups) if number % self.of == self.number}
+        return [f for f in fields if f.group not in held], [f for f in fields if f.group in held]
 
 
 def truth_centres(item: Field) -> np.ndarray:

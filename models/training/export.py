@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ast
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,12 +93,15 @@ class Outlined(nn.Module):
         return answers.flatten(2), torch.cat(prototypes, dim=1)
 
 
-def load(weights: list[Path], segment: bool = False) -> net.NucleusNet:
-    """The network, without its training-only mask head unless ``segment``. Of several
-    checkpoints of one run the mean is taken (Izmailov et al. 2018, stochastic weight
-    averaging)."""
+def load(weights: list[Path], segment: bool = False, classes: int | None = None) -> net.NucleusNet:
+    """The network, without its training-only mask head unless ``segment``, and without
+    its answer to *which kind* where ``classes`` is 1. Of several checkpoints of one run
+    the mean is taken (Izmailov et al. 2018, stochastic weight averaging)."""
     files = [torch.load(path, map_location="cpu", weights_only=False) for path in weights]
-    model = net.NucleusNet(net.Shape(**files[0]["shape"]), auxiliary=segment)
+    shape = net.Shape(**files[0]["shape"])
+    if classes not in (None, 1, shape.classes):
+        raise SystemExit(f"{weights[0]}: {classes} names are given, the network tells {shape.classes} classes")
+    model = net.NucleusNet(replace(shape, classes=classes or shape.classes), auxiliary=segment)
     if segment and model.mask is None:
         raise SystemExit(f"{weights[0]}: --segment needs a head at stride 4, this one's is at {model.shape.head_stride}")
     mean = {
@@ -231,7 +235,7 @@ def main() -> None:
     parser.add_argument("--max-object-um", type=int, default=24)
     args = parser.parse_args()
 
-    model = load(args.weights, args.segment)
+    model = load(args.weights, args.segment, len(args.names))
     sets = evaluate.dev_sets(args.data)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write(model, args.out)

@@ -39,9 +39,25 @@ class Weights:
 
 
 @dataclass
+class Truth:
+    """The objects of a batch, all pictures' in one list: ``boxes`` [T, 4] corners,
+    ``measured`` [T], ``classes`` [T] (-1 unknown), ``picture`` [T] which one it is in;
+    ``ignore`` [K, 4] with ``ignore_picture`` [K]; ``mask`` [B, h, w] (see
+    :class:`data.Crop`)."""
+
+    boxes: Tensor
+    measured: Tensor
+    classes: Tensor
+    picture: Tensor
+    ignore: Tensor
+    ignore_picture: Tensor
+    mask: Tensor
+
+
+@dataclass
 class Assignment:
-    """For all cells of an image, flat: target score, weight of the score loss; and for
-    the positives: cell, its box, target quality, whether the box is measured, class
+    """For all cells of a batch, [B * N] flat: target score, weight of the score loss; and
+    for the positives: cell, its box, target quality, whether the box is measured, class
     (-1 unknown)."""
 
     target: Tensor
@@ -87,23 +103,24 @@ def box_cost(kind: str, guess: Tensor, truth: Tensor) -> Tensor:
     return 1 - iou + apart / diagonal + alpha * v
 
 
+def outside(truth: Truth, centres: Tensor, pictures: int) -> Tensor:
+    """1 for the cells that lie in no ignored area, else 0: [B * N]."""
+    low, high = truth.ignore[:, None, :2], truth.ignore[:, None, 2:]
+    inside = ((centres >= low) & (centres < high)).all(-1)
+    hits = centres.new_zeros(pictures, len(centres)).index_add_(0, truth.ignore_picture, inside.float())
+    return (hits == 0).float().flatten()
+
+
 @torch.no_grad()
-def assign_image(
-    boxes: Tensor, scores: Tensor, truth: dict[str, Tensor], grid: tuple[int, int], stride: int, top: int
-) -> Assignment:
-    """One image. ``boxes`` [N, 4] decoded cells, ``scores`` [N] nucleus scores."""
+def assign(boxes: Tensor, scores: Tensor, truth: Truth, grid: tuple[int, int], stride: int, top: int) -> Assignment:
+    """All pictures at once. ``boxes`` [B, N, 4] decoded cells, ``scores`` [B, N] nucleus
+    scores. Nothing is decided by the order of writing, so a GPU answers as a CPU does."""
     height, width = grid
-    target = torch.zeros_like(scores)
-    weight = torch.ones(len(scores), device=scores.device)
+    pictures, cells_each = scores.shape
+    boxes, scores = boxes.flatten(0, 1), scores.flatten()
     centres = net.cell_centres(height, width, stride, boxes.device)
-    for x0, y0, x1, y1 in truth["ignore"].tolist():
-        weight[
-            ((centres >= centres.new_tensor([x0, y0])) & (centres < centres.new_tensor([x1, y1]))).all(1)
-        ] = 0
-    wanted = truth["boxes"]
-    if len(wanted) == 0:
-        empty = torch.zeros(0, device=boxes.device)
-        return Assignment(target, weight, empty.long(), empty.view(0, 4), empty, empty.bool(), empty.long())
+    weight = outside(truth, centres, pictures)
+    wanted = truth.boxes
 
     middle = (wanted[:, :2] + wanted[:, 2:]) / 2
     side = (wanted[:, 2:] - wanted[:, :2]).clamp(min=1)
@@ -112,33 +129,37 @@ def assign_image(
     column = (home[:, :1] + patch).repeat(1, PATCH)
     row = (home[:, 1:] + patch).repeat_interleave(PATCH, dim=1)
     valid = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    cell = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    within = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    cell = within + truth.picture[:, None] * cells_each
 
-    offset = (centres[cell] - middle[:, None]).abs()
+    offset = (centres[within] - middle[:, None]).abs()
     near = (offset < side[:, None] / 2).all(-1) | (offset <= stride / 2).all(-1)
     valid &= near & (weight[cell] > 0)
     iou = overlaps(corners(boxes[cell]), wanted[:, None])[0]
     fall = torch.exp(-offset.square().sum(-1) / (2 * stride**2))
-    quality = torch.where(truth["measured"][:, None], iou, fall * 0.8).clamp(min=1e-4)
+    quality = torch.where(truth.measured[:, None], iou, fall * 0.8).clamp(min=1e-4)
     align = (scores[cell].sqrt() * quality.pow(4)).masked_fill(~valid, -1.0)
 
     best, place = align.topk(min(top, PATCH**2), dim=1)
     owner = torch.arange(len(wanted), device=boxes.device)[:, None].expand_as(best)[best > 0]
     spot = place[best > 0]
     cells, quality, align = cell[owner, spot], quality[owner, spot], align[owner, spot]
+    # A cell that several objects want goes to the one whose box it knows best.
     order = quality.argsort(stable=True)
+    rank = torch.arange(len(order), device=boxes.device)
     winner = torch.full((len(scores),), -1, device=boxes.device)
-    winner[cells[order]] = order
-    kept = winner[winner >= 0]
+    winner = winner.scatter_reduce(0, cells[order], rank, "amax")
+    kept = order[winner[winner >= 0]]
     owner, cells, quality, align = owner[kept], cells[kept], quality[kept], align[kept]
 
     zeros = torch.zeros(len(wanted), device=boxes.device)
     top_align = zeros.scatter_reduce(0, owner, align, "amax")
     top_quality = zeros.scatter_reduce(0, owner, quality, "amax")
     soft = align / top_align[owner].clamp(min=1e-9) * top_quality[owner]
+    target = torch.zeros_like(scores)
     target[cells] = soft
     centre_boxes = torch.cat([middle, side], dim=1)[owner]
-    return Assignment(target, weight, cells, centre_boxes, soft, truth["measured"][owner], truth["classes"][owner])
+    return Assignment(target, weight, cells, centre_boxes, soft, truth.measured[owner], truth.classes[owner])
 
 
 def score_cost(kind: str, logits: Tensor, target: Tensor) -> Tensor:
@@ -154,48 +175,51 @@ def score_cost(kind: str, logits: Tensor, target: Tensor) -> Tensor:
     return plain * torch.where(target > 0, target, 0.75 * score.square())
 
 
-def kind_cost(logits: Tensor, found: list[Assignment], kinds: tuple[float, ...]) -> Tensor:
+def kind_cost(logits: Tensor, found: Assignment, kinds: tuple[float, ...]) -> Tensor:
     """Weighted cross-entropy of the class over the positives whose class is known, each
-    as sure as its box is good; ``logits`` [B, N, 1 + C]."""
-    known = [a.classes >= 0 for a in found]
-    guess = torch.cat([row[a.cells[k], 1:] for row, a, k in zip(logits, found, known)])
-    classes = torch.cat([a.classes[k] for a, k in zip(found, known)])
-    share = torch.cat([a.quality[k] for a, k in zip(found, known)]) * guess.new_tensor(kinds)[classes]
+    as sure as its box is good; ``logits`` [B * N, 1 + C]."""
+    known = found.classes >= 0
+    guess, classes = logits[found.cells[known], 1:], found.classes[known]
+    share = found.quality[known] * guess.new_tensor(kinds)[classes]
     cost = functional.cross_entropy(guess, classes, reduction="none", label_smoothing=0.05)
     return (cost * share).sum() / share.sum().clamp(min=1.0)
 
 
 def total(
-    raw: Tensor, mask: Tensor | None, truths: list[dict[str, Tensor]], stride: int, weights: Weights
-) -> tuple[Tensor, dict[str, float]]:
+    raw: Tensor, mask: Tensor | None, truth: Truth, stride: int, weights: Weights
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a batch, and its parts for the log."""
     grid = (raw.shape[-2], raw.shape[-1])
-    raw = raw.float()
-    boxes, logits = net.decode(raw, stride)
-    found = [
-        assign_image(b, s, t, grid, stride, weights.top)
-        for b, s, t in zip(boxes.detach(), logits[..., 0].detach().sigmoid(), truths)
-    ]
-    target = torch.stack([a.target for a in found])
-    weight = torch.stack([a.weight for a in found])
-    norm = target.sum().clamp(min=1.0)
-    parts = {"score": weights.score * (score_cost(weights.score_loss, logits[..., 0], target) * weight).sum() / norm}
+    boxes, logits = net.decode(raw.float(), stride)
+    found = assign(boxes.detach(), logits[..., 0].detach().sigmoid(), truth, grid, stride, weights.top)
+    boxes, logits = boxes.flatten(0, 1), logits.flatten(0, 1)
+    norm = found.target.sum().clamp(min=1.0)
+    cost = score_cost(weights.score_loss, logits[:, 0], found.target)
+    parts = {"score": weights.score * (cost * found.weight).sum() / norm}
 
-    sure = [a.measured for a in found]
-    guess = torch.cat([b[a.cells[m]] for b, a, m in zip(boxes, found, sure)])
-    truth = torch.cat([a.boxes[m] for a, m in zip(found, sure)])
-    quality = torch.cat([a.quality[m] for a, m in zip(found, sure)])
-    parts["box"] = weights.box * (box_cost(weights.box_loss, guess, truth) * quality).sum() / norm
-
-    guess = torch.cat([b[a.cells] for b, a in zip(boxes, found)])
-    truth = torch.cat([a.boxes for a in found])
-    quality = torch.cat([a.quality for a in found])
-    distance = functional.smooth_l1_loss(guess[:, :2], truth[:, :2], reduction="none").sum(-1)
-    parts["centre"] = weights.centre * (distance * quality / stride).sum() / norm
+    guess, sure = boxes[found.cells], found.measured
+    cost = box_cost(weights.box_loss, guess[sure], found.boxes[sure])
+    parts["box"] = weights.box * (cost * found.quality[sure]).sum() / norm
+    distance = functional.smooth_l1_loss(guess[:, :2], found.boxes[:, :2], reduction="none").sum(-1)
+    parts["centre"] = weights.centre * (distance * found.quality / stride).sum() / norm
     if weights.kinds:
         parts["kind"] = weights.kind * kind_cost(logits, found, weights.kinds)
     if mask is not None:
-        wanted = torch.stack([t["mask"] for t in truths]).long()
-        if (wanted != 255).any():
-            parts["mask"] = weights.mask * functional.cross_entropy(mask.float(), wanted, ignore_index=255)
-    return sum(parts.values()), {k: float(v.detach()) for k, v in parts.items()}
+        wanted = truth.mask.long()
+        known = (wanted != 255).sum().clamp(min=1)
+        cost = functional.cross_entropy(mask.float(), wanted, ignore_index=255, reduction="sum")
+        parts["mask"] = weights.mask * cost / known
+    return sum(parts.values()), {name: part.detach() for name, part in parts.items()}
+
+
+def imitate(raw: Tensor, teacher: Tensor, stride: int, weights: Weights) -> Tensor:
+    """What it costs to answer otherwise than a larger network does (Hinton et al. 2015):
+    its score in every cell, and its boxes where it sees a nucleus."""
+    boxes, logits = net.decode(raw.float(), stride)
+    wanted, sure = net.decode(teacher.float(), stride)
+    score = sure[..., 0].sigmoid()
+    norm = score.sum().clamp(min=1.0)
+    cost = score_cost("quality", logits[..., 0], score).sum()
+    seen = score > 0.3
+    shape = (box_cost(weights.box_loss, boxes[seen], wanted[seen]) * score[seen]).sum()
+    return (weights.score * cost + weights.box * shape) / norm

@@ -29,13 +29,19 @@ DEFAULT_SIDE_PX = 11.0
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths at strides 2, 4, 8 and 16, residual units at 4, 8 and 16, head."""
+    """Widths at strides 2, 4, 8 and 16, residual units at 4, 8 and 16, head.
+
+    ``fine``: the way up ends at stride 8, and each of its cells answers for the four
+    cells of stride 4 in it (sub-pixel convolution: Shi et al. 2016). Most of the work
+    moves from many thin layers at full resolution to fewer wide ones.
+    """
 
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)
     depths: tuple[int, int, int] = (1, 2, 2)
     head_width: int = 32
     head_stride: int = 4
     classes: int = 1
+    fine: bool = False
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -87,18 +93,33 @@ class NucleusNet(nn.Module):
         self.down8 = nn.Sequential(conv(c4, c8, 3, 2), Split(c8, c8, d8))
         self.down16 = nn.Sequential(conv(c8, c16, 3, 2), Split(c16, c16, d16))
         self.up8 = Split(c16 + c8, c8, 1)
-        self.side4 = conv(c8, c4, 1)
-        self.up4 = Split(2 * c4, c4, 1)
-        width = shape.head_width
-        self.head = nn.Sequential(conv(c4 if shape.head_stride == 4 else c8, width))
-        self.out = nn.Conv2d(width, 5, 1)
+        at_eight = shape.fine or shape.head_stride == 8
+        if not at_eight:
+            self.side4 = conv(c8, c4, 1)
+            self.up4 = Split(2 * c4, c4, 1)
+        top, width = c8 if at_eight else c4, shape.head_width
+        self.head = nn.Sequential(conv(top, width))
+        self.out = self.per_cell(width, 5)
         if shape.classes > 1:
-            self.kind_near = nn.Conv2d(width, shape.classes, 1)
+            self.kind_near = self.per_cell(width, shape.classes)
             self.kind_far = nn.Sequential(conv(c8, c8), nn.Conv2d(c8, shape.classes, 1))
-        self.mask = nn.Conv2d(c4, 3, 1) if auxiliary and shape.head_stride == 4 else None
+        self.mask = self.per_cell(top, 3) if auxiliary and shape.head_stride == 4 else None
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
-        nn.init.constant_(self.out.bias[4:], -4.0)
+        nn.init.constant_(self.out.bias[4 * self.cells_each :], -4.0)
+
+    @property
+    def cells_each(self) -> int:
+        """Cells of the head that one place of the last features answers for."""
+        return 4 if self.shape.fine else 1
+
+    def per_cell(self, inputs: int, answers: int) -> nn.Conv2d:
+        """The closing layer of one question."""
+        return nn.Conv2d(inputs, answers * self.cells_each, 1)
+
+    def spread(self, answers: Tensor) -> Tensor:
+        """Answers of one place to the cells they are for."""
+        return functional.pixel_shuffle(answers, 2) if self.shape.fine else answers
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the head sees, and the same at stride 8."""
@@ -106,7 +127,7 @@ class NucleusNet(nn.Module):
         f8 = self.down8(f4)
         f16 = self.down16(f8)
         p8 = self.up8(torch.cat([double(f16), f8], dim=1))
-        if self.shape.head_stride == 8:
+        if self.shape.fine or self.shape.head_stride == 8:
             return p8, p8
         return self.up4(torch.cat([double(self.side4(p8)), f4], dim=1)), p8
 
@@ -114,11 +135,12 @@ class NucleusNet(nn.Module):
         """Boxes and logits. A kind is told by the nucleus itself (the head's features)
         and by what lies round it (stride 8)."""
         seen = self.head(top)
+        boxes = self.spread(self.out(seen))
         if self.shape.classes == 1:
-            return self.out(seen)
+            return boxes
         far = self.kind_far(p8)
-        kinds = self.kind_near(seen) + (double(far) if self.shape.head_stride == 4 else far)
-        return torch.cat([self.out(seen), kinds], dim=1)
+        near = self.spread(self.kind_near(seen))
+        return torch.cat([boxes, near + (double(far) if self.shape.head_stride == 4 else far)], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.answer(*self.features(x))
@@ -126,7 +148,7 @@ class NucleusNet(nn.Module):
     def forward_with_mask(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """As :meth:`forward`, and mask logits [B, 3, H/4, W/4] if there is such a head."""
         top, p8 = self.features(x)
-        return self.answer(top, p8), None if self.mask is None else self.mask(top)
+        return self.answer(top, p8), None if self.mask is None else self.spread(self.mask(top))
 
 
 def double(x: Tensor) -> Tensor:

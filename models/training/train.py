@@ -4,7 +4,10 @@
 
 Everything random hangs on ``--seed``. The run can be killed and started again
 with the same command: it goes on from ``last.pt``. ``best.pt`` holds the averaged
-weights that did best on dev.
+weights that did best on dev. With ``--minutes`` the schedule follows the clock instead
+of the steps: on a machine that is lent for a while the run ends whole, whatever the
+machine's speed. With ``--student`` a second network learns beside the first, from the
+same crops and from what the first sees in them; its files are in ``student1/``.
 """
 
 from __future__ import annotations
@@ -29,14 +32,27 @@ import evaluate
 import loss
 import net
 
-DOT_SETS = ("brca_m2c",)
+
+ENDLESS = 1_000_000
+"""Steps of a run that the clock ends."""
 
 
-def collate(crops: list[data.Crop]) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """Stacks pictures; truths stay a list, one per picture."""
-    keys = ("boxes", "measured", "classes", "mask", "ignore")
-    truths = [{k: torch.from_numpy(np.ascontiguousarray(getattr(c, k))) for k in keys} for c in crops]
-    return torch.stack([torch.from_numpy(c.image) for c in crops]), truths
+def collate(crops: list[data.Crop]) -> dict[str, np.ndarray]:
+    """One batch: pictures and masks stacked, objects of all pictures in one list. NumPy,
+    since workers hand it over through a pipe and need no shared memory."""
+    batch = {key: np.stack([getattr(c, key) for c in crops]) for key in ("image", "mask")}
+    batch |= {key: np.concatenate([getattr(c, key) for c in crops]) for key in ("boxes", "measured", "classes", "ignore")}
+    number = np.arange(len(crops))
+    batch["picture"] = number.repeat([len(c.boxes) for c in crops])
+    batch["ignore_picture"] = number.repeat([len(c.ignore) for c in crops])
+    return batch
+
+
+def on_device(batch: dict[str, np.ndarray], device: torch.device) -> tuple[Tensor, loss.Truth]:
+    """Pictures float32 [B, 3, S, S] in 0..1, and what is in them."""
+    tensors = {key: torch.from_numpy(value).to(device, non_blocking=True) for key, value in batch.items()}
+    images = tensors.pop("image").float() / 255
+    return images, loss.Truth(**tensors)
 
 
 class Average:
@@ -112,10 +128,10 @@ def settle_norms(
     model.eval()
 
 
-def rate(step: int, args: argparse.Namespace) -> float:
-    """Learning rate: linear warm-up, then a cosine down to 2 %."""
+def rate(progress: float, step: int, args: argparse.Namespace) -> float:
+    """Learning rate: linear warm-up over steps, then a cosine over ``progress`` down to 2 %."""
     warm = min(1.0, (step + 1) / args.warmup)
-    return args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / args.steps, 1))))
+    return args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
 
 
 def predictor(model: net.NucleusNet, device: torch.device) -> evaluate.Predict:
@@ -130,16 +146,21 @@ def predictor(model: net.NucleusNet, device: torch.device) -> evaluate.Predict:
     return predict
 
 
+def colour_of(args: argparse.Namespace) -> augment.Colour:
+    """Strengths of what differs between laboratories."""
+    return augment.Colour(args.stain, args.vector, args.tone, args.optics, args.clutter)
+
+
 def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> Iterator:
     """Batches from step ``first`` on; the same ones however often the run was stopped."""
     crops = data.Crops(
         fields,
         {name: weight for name, weight in args.sets.items() if weight > 0},
-        length=args.steps * args.batch,
+        length=(ENDLESS if args.minutes else args.steps) * args.batch,
         size=args.size,
         seed=args.seed,
         geometry=data.Geometry(scale=tuple(args.scale), mosaic=args.mosaic),
-        colour=augment.Colour(args.stain, args.vector, args.tone, args.optics, args.clutter),
+        colour=colour_of(args),
         balance=args.field_balance if args.classes > 1 else 0.0,
     )
     order = range(first * args.batch, len(crops))
@@ -156,19 +177,20 @@ def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> I
     )
 
 
-def training_fields(args: argparse.Namespace) -> list[data.Field]:
-    """All training fields of the sets that have a weight."""
-    fields = []
-    for name, weight in args.sets.items():
-        if weight <= 0:
-            continue
-        if name in DOT_SETS:
-            fields += data.load_dot_set(args.data, "train", args.dot_boxes, name)
-        else:
-            fields += data.load_mask_set(args.data, name, "train", class_id=0 if args.classes == 1 else -1)
+def divided(args: argparse.Namespace) -> tuple[list[data.Field], dict[str, list[data.Field]]]:
+    """Fields to train on, of the sets that have a weight, and by set those to judge on."""
+    unknown = 0 if args.classes == 1 else -1
+    train, judge = [], evaluate.dev_sets(args.data)
+    for name in [n for n, weight in args.sets.items() if weight > 0]:
+        fields = data.load_set(args.data, name, "train", unknown, args.dot_boxes)
+        if args.fold or args.all_fields:
+            fields += data.load_set(args.data, name, "dev", unknown, args.dot_boxes)
+        if args.fold:
+            fields, judge[name] = args.fold.divide(fields)
+        train += fields
     if args.classes == 1:
-        fields = [replace(f, classes=np.zeros_like(f.classes)) for f in fields]
-    return fields
+        train = [replace(f, classes=np.zeros_like(f.classes)) for f in train]
+    return train, judge
 
 
 def class_weights(fields: list[data.Field], args: argparse.Namespace) -> tuple[float, ...]:
@@ -195,22 +217,127 @@ def save(path: Path, **content: object) -> None:
     part.replace(path)
 
 
+class Learner:
+    """A network with its average, its optimiser and its folder."""
+
+    def __init__(self, shape: net.Shape, out: Path, args: argparse.Namespace) -> None:
+        self.out, self.shape, self.device = out, shape, torch.device(args.device)
+        self.model = net.NucleusNet(shape, auxiliary=args.mask_weight > 0).to(
+            self.device, memory_format=torch.channels_last
+        )
+        self.taken = load_matching(self.model, args.init, self.device) if args.init else set()
+        self.average = Average(self.model, args.ema)
+        groups = parameter_groups(self.model, args)
+        self.optimiser = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), foreach=True)
+        self.best, self.stale = -1.0, 0
+        self.holds_norms = False
+        out.mkdir(parents=True, exist_ok=True)
+
+    def hold_norms(self, fields: list[data.Field], kept: set[str]) -> None:
+        """Goes on from the average, with norms settled and kept (see :func:`settle_norms`)."""
+        self.model.load_state_dict(self.average.model.state_dict())
+        settle_norms(self.model, fields, self.device, kept)
+        self.average.model.load_state_dict(self.model.state_dict())
+        self.holds_norms = True
+        self.train()
+
+    def train(self) -> None:
+        self.model.train()
+        if self.holds_norms:
+            for norm in norms(self.model):
+                norm.eval()
+
+    def answer(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Raw cells and mask logits, on a GPU in bfloat16."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            return self.model.forward_with_mask(images)
+
+    def step(self, cost: Tensor, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.optimiser.zero_grad(set_to_none=True)
+        cost.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+        self.optimiser.step()
+        self.average.update(self.model)
+
+    def resume(self) -> int:
+        """Takes up ``last.pt`` if there is one; gives the step it was at."""
+        if not (self.out / "last.pt").exists():
+            return 0
+        state = torch.load(self.out / "last.pt", map_location=self.device)
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.best, self.stale, self.holds_norms = state["best"], state["stale"], state["holds_norms"]
+        self.average.updates = state["step"]
+        return state["step"]
+
+    def judged(self, judge: dict[str, list[data.Field]], args: argparse.Namespace) -> dict:
+        """What the average does on fields that are held back."""
+        predict = predictor(self.average.model, self.device)
+        return evaluate.report(predict, judge, net.MAX_STRIDE, args.nms_iou, None)
+
+    def look(self, judge: dict[str, list[data.Field]], step: int, args: argparse.Namespace) -> dict:
+        """Judges the average, unless ``--unjudged``, and saves; gives the figures."""
+        figures = {} if args.unjudged else self.judged(judge, args)
+        merit = worth(figures) if figures else self.best + 1
+        self.best, self.stale = (merit, 0) if merit > self.best else (self.best, self.stale + 1)
+        common = {"shape": self.shape.as_dict(), "figures": figures, "step": step}
+        if self.stale == 0:
+            save(self.out / "best.pt", model=self.average.model.state_dict(), **common)
+        save(
+            self.out / "last.pt",
+            model=self.model.state_dict(),
+            average=self.average.model.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            best=self.best,
+            stale=self.stale,
+            holds_norms=self.holds_norms,
+            **common,
+        )
+        return figures
+
+
+class Schedule:
+    """How far a run is, by its steps or by the clock."""
+
+    def __init__(self, args: argparse.Namespace, first: int) -> None:
+        self.steps, self.minutes, self.begun = args.steps, args.minutes, time.time()
+        self.first = first
+
+    def progress(self, step: int) -> float:
+        """0 at the start, 1 at the end."""
+        return (time.time() - self.begun) / (60 * self.minutes) if self.minutes else step / self.steps
+
+    def is_over(self, step: int) -> bool:
+        return self.progress(step) >= 1
+
+
+def learners_of(args: argparse.Namespace) -> list[Learner]:
+    """The network, and its student if there is one."""
+    shape = net.Shape(tuple(args.widths), tuple(args.depths), args.head_width, args.head_stride, args.classes, args.fine)
+    learners = [Learner(shape, args.out, args)]
+    for number, given in enumerate(args.student, start=1):
+        # Each starts from its own weights: the first network's are not a student's, though names may fit.
+        name = f"student{number}"
+        init = args.init and args.init.parent / name / args.init.name
+        own = argparse.Namespace(**vars(args) | {"init": init if init and init.exists() else None})
+        learners.append(Learner(net.Shape(**given, classes=args.classes), args.out / name, own))
+    return learners
+
+
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_flush_denormal(True)
     device = torch.device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)
-    shape = net.Shape(tuple(args.widths), tuple(args.depths), args.head_width, args.head_stride, args.classes)
-    model = net.NucleusNet(shape, auxiliary=args.mask_weight > 0).to(
-        device, memory_format=torch.channels_last
-    )
-    taken = load_matching(model, args.init, device) if args.init else set()
-    fields = training_fields(args)
+    learners = learners_of(args)
+    fields, judge = divided(args)
     if args.hold_norms or args.keep_norms:
-        settle_norms(model, fields, device, taken if args.keep_norms else set())
-    average = Average(model, args.ema)
-    optimiser = torch.optim.AdamW(parameter_groups(model, args), lr=args.lr, betas=(0.9, 0.98), foreach=True)
+        for learner in learners:
+            learner.hold_norms(fields, learner.taken if args.keep_norms else set())
     weights = loss.Weights(
         box_loss=args.box_loss,
         score_loss=args.score_loss,
@@ -219,68 +346,46 @@ def train(args: argparse.Namespace) -> None:
         kind=args.kind_weight,
         kinds=class_weights(fields, args),
     )
-    first, best, stale = 0, -1.0, 0
-    if (args.out / "last.pt").exists():
-        state = torch.load(args.out / "last.pt", map_location=device)
-        model.load_state_dict(state["model"])
-        average.model.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first, best, stale, average.updates = state["step"], state["best"], state["stale"], state["step"]
-
-    dev = evaluate.dev_sets(args.data)
-    start, sums, seen = time.time(), {}, 0
-    model.train()
-    if args.hold_norms or args.keep_norms:
-        for norm in norms(model):
-            norm.eval()
-    for step, (images, truths) in enumerate(batches(fields, args, first), start=first):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step, args) * group["factor"]
-        images = images.to(device, memory_format=torch.channels_last)
-        truths = [{k: v.to(device) for k, v in t.items()} for t in truths]
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            raw, mask = model.forward_with_mask(images)
-        cost, parts = loss.total(raw, mask, truths, shape.head_stride, weights)
-        optimiser.zero_grad(set_to_none=True)
-        cost.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimiser.step()
-        average.update(model)
+    first = min(learner.resume() for learner in learners)
+    colour = colour_of(args)
+    schedule, sums, seen = Schedule(args, first), {}, 0
+    for learner in learners:
+        learner.train()
+    for step, batch in enumerate(batches(fields, args, first), start=first):
+        progress = schedule.progress(step)
+        if args.hold_from and progress >= args.hold_from and not learners[0].holds_norms:
+            for learner in learners:
+                learner.hold_norms(fields, set())
+        images, truth = on_device(batch, device)
+        draw = augment.Draw((args.seed, step), len(images), device)
+        images = augment.recolour(draw, images, colour).contiguous(memory_format=torch.channels_last)
+        teacher = None
+        for number, learner in enumerate(learners):
+            raw, mask = learner.answer(images)
+            cost, parts = loss.total(raw, mask, truth, learner.shape.head_stride, weights)
+            if teacher is None:
+                teacher = raw.detach()
+            else:
+                likeness = loss.imitate(raw, teacher, learner.shape.head_stride, weights)
+                cost, parts["like"] = cost + likeness, likeness.detach()
+            learner.step(cost, rate(progress, step, args))
+            for name, value in parts.items():
+                key = (number, name)
+                sums[key] = sums.get(key, 0.0) + value
         seen += 1
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + value
         done = step + 1
-        if done % args.every and done != args.steps:
+        is_over = schedule.is_over(done)
+        if done % args.every and not is_over:
             continue
-        figures = evaluate.report(predictor(average.model, device), dev, net.MAX_STRIDE, args.nms_iou, None)
-        merit = worth(figures)
-        average_parts = " ".join(f"{k} {v / seen:.3f}" for k, v in sums.items())
-        print(f"{done} {time.time() - start:.0f}s {average_parts} | {evaluate.line(figures)}", flush=True)
+        print(f"{done} {time.time() - schedule.begun:.0f}s", flush=True)
+        for number, learner in enumerate(learners):
+            costs = " ".join(f"{name} {float(v) / seen:.3f}" for (who, name), v in sums.items() if who == number)
+            print(f"  {learner.out.name}: {costs} | {evaluate.line(learner.look(judge, done, args))}", flush=True)
         sums, seen = {}, 0
-        best, stale = (merit, 0) if merit > best else (best, stale + 1)
-        if stale == 0:
-            save(
-                args.out / "best.pt",
-                model=average.model.state_dict(),
-                shape=shape.as_dict(),
-                figures=figures,
-                step=done,
-            )
-        save(
-            args.out / "last.pt",
-            model=model.state_dict(),
-            average=average.model.state_dict(),
-            optimiser=optimiser.state_dict(),
-            step=done,
-            best=best,
-            stale=stale,
-            shape=shape.as_dict(),
-            figures=figures,
-        )
-        if args.stop and done >= args.stop:
+        if is_over or (args.stop and done >= args.stop):
             break
-        if args.patience and stale >= args.patience:
-            print(f"no better for {stale} looks at dev: stopped")
+        if args.patience and learners[0].stale >= args.patience:
+            print(f"no better for {learners[0].stale} looks at dev: stopped")
             break
 
 
@@ -298,6 +403,24 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--dot-boxes", type=Path, help="what pseudo.py made of the dots")
     p.add_argument("--classes", type=int, default=1)
     p.add_argument("--steps", type=int, default=12000)
+    p.add_argument("--minutes", type=float, default=0, help="end by the clock, whatever --steps; 0: by steps")
+    p.add_argument(
+        "--fold",
+        type=data.Fold.parse,
+        metavar="K/N",
+        help="cross-validation over all annotated fields: hold back part K of N, by patient or field",
+    )
+    p.add_argument("--all-fields", action="store_true", help="train on dev too: nothing is held back")
+    p.add_argument(
+        "--student",
+        type=json.loads,
+        action="append",
+        default=[],
+        metavar="SHAPE",
+        help="JSON: shape of a further network that learns along (see net.Shape); several may be given",
+    )
+    p.add_argument("--unjudged", action="store_true", help="save at the end without a look at what is held back")
+    p.add_argument("--hold-from", type=float, default=0, help="hold norms from this part of the schedule on; 0: never")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--size", type=int, default=256, help="side of a crop, px at 0.5 mpp")
     p.add_argument("--seed", type=int, default=1)
@@ -308,7 +431,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--patience", type=int, default=0, help="stop after so many looks without progress; 0: never"
     )
-    p.add_argument("--init", type=Path, help="start from these weights")
+    p.add_argument("--init", type=Path, help="start from these weights; a student from those in student1/ beside them")
     p.add_argument("--freeze-encoder", action="store_true")
     p.add_argument(
         "--hold-norms", action="store_true", help="settle batch norm statistics first, then keep them"
@@ -334,6 +457,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--depths", type=int, nargs=3, default=[1, 2, 2])
     p.add_argument("--head-width", type=int, default=32)
     p.add_argument("--head-stride", type=int, default=4, choices=[4, 8])
+    p.add_argument("--fine", action="store_true", help="the way up ends at stride 8 (see net.Shape)")
     p.add_argument("--box-loss", default="ciou", choices=["ciou", "giou", "wiou"])
     p.add_argument("--score-loss", default="quality", choices=["quality", "varifocal", "bce"])
     p.add_argument(

@@ -15,7 +15,7 @@ pub(crate) trait Runner: Send {
 pub(crate) struct Lane {
     runner: Box<dyn Runner>,
     device: String,
-    /// Windows at once, at most; halved when memory runs out.
+    /// Windows at once, at most; halved when a batch cannot be run.
     limit: usize,
     /// Windows at once, exactly: short batches are filled up with black ones.
     fixed: Option<usize>,
@@ -55,8 +55,7 @@ impl Lane {
                     parts.push(Part { windows: part.windows.to_vec(), outputs });
                     start = end;
                 }
-                Err(RunError::OutOfMemory(reason)) => self.halve(&part, reason)?,
-                Err(RunError::Other(reason)) => return Err(DetectorError::Run { reason }),
+                Err(error) => self.halve(&part, error)?,
             }
         }
         Ok(parts)
@@ -75,16 +74,34 @@ impl Lane {
         }
     }
 
-    /// Halves the limit after `part` did not fit.
-    fn halve(&mut self, part: &BatchView<'_>, reason: String) -> Result<(), DetectorError> {
+    /// Halves the limit after `part` could not be run: its memory may have run out, or a tensor of it has more
+    /// numbers than a kernel can count (2^31). What one window alone does not survive is an error.
+    fn halve(&mut self, part: &BatchView<'_>, error: RunError) -> Result<(), DetectorError> {
         let windows = part.windows.len();
         if windows <= 1 || self.fixed.is_some() {
-            let (width, height) = (part.width, part.height);
-            return Err(DetectorError::OutOfMemory { width, height, device: self.device.clone(), reason });
+            return Err(self.failed(part, error));
         }
         self.limit = windows / 2;
-        tracing::warn!(device = %self.device, from = windows, to = self.limit, %reason, "out of memory: smaller batches");
+        let (from, to, device) = (windows, self.limit, &self.device);
+        match error {
+            RunError::OutOfMemory(reason) => {
+                tracing::warn!(%device, from, to, %reason, "out of memory: smaller batches");
+            }
+            RunError::Other(reason) => {
+                tracing::warn!(%device, from, to, %reason, "the batch could not be run: smaller batches");
+            }
+        }
         Ok(())
+    }
+
+    fn failed(&self, part: &BatchView<'_>, error: RunError) -> DetectorError {
+        match error {
+            RunError::OutOfMemory(reason) => {
+                let (width, height) = (part.width, part.height);
+                DetectorError::OutOfMemory { width, height, device: self.device.clone(), reason }
+            }
+            RunError::Other(reason) => DetectorError::Run { reason },
+        }
     }
 }
 
@@ -95,9 +112,10 @@ mod tests {
     use super::*;
     use crate::onnx::output::Data;
 
-    /// Answers the first byte of each window; runs out of memory above `fits` windows.
+    /// Answers the first byte of each window; fails so above `fits` windows.
     struct Fake {
         fits: usize,
+        fails: fn(String) -> RunError,
         ran: std::sync::Arc<std::sync::Mutex<Vec<usize>>>,
     }
 
@@ -105,7 +123,7 @@ mod tests {
         fn run(&mut self, batch: BatchView<'_>) -> Result<Vec<Output>, RunError> {
             self.ran.lock().unwrap().push(batch.windows.len());
             if batch.windows.len() > self.fits {
-                return Err(RunError::OutOfMemory("full".to_owned()));
+                return Err((self.fails)("too many".to_owned()));
             }
             let data = batch.iter().map(|(_, pixels)| f32::from(pixels[0])).collect();
             let shape = vec![batch.windows.len(), 1];
@@ -113,8 +131,18 @@ mod tests {
         }
     }
 
-    /// The values answered for `windows` windows, and the sizes of the runs.
+    /// The values answered for `windows` windows where memory runs out, and the sizes of the runs.
     fn answered(
+        fits: usize,
+        batch: usize,
+        fixed: Option<u64>,
+        windows: usize,
+    ) -> (Result<Vec<f32>, DetectorError>, Vec<usize>) {
+        answered_failing(RunError::OutOfMemory, fits, batch, fixed, windows)
+    }
+
+    fn answered_failing(
+        fails: fn(String) -> RunError,
         fits: usize,
         batch: usize,
         fixed: Option<u64>,
@@ -123,7 +151,7 @@ mod tests {
         let mut manifest = Manifest::without_model("fake", &["a"], None);
         manifest.input.batch = fixed.map_or(crate::manifest::Dim::Unknown, crate::manifest::Dim::Fixed);
         let ran = std::sync::Arc::default();
-        let fake = Box::new(Fake { fits, ran: std::sync::Arc::clone(&ran) });
+        let fake = Box::new(Fake { fits, fails, ran: std::sync::Arc::clone(&ran) });
         let mut lane = Lane::new(fake, &manifest, &Device::Cuda(vec![0]), batch);
         let indices: Vec<_> = (0..windows as u32).map(WindowIndex).collect();
         let pixels: Vec<u8> = (0..windows).flat_map(|i| [i as u8; 3]).collect();
@@ -140,6 +168,16 @@ mod tests {
         let (values, ran) = answered(3, 8, None, 9);
         assert_eq!(values.unwrap(), [0., 1., 2., 3., 4., 5., 6., 7., 8.]);
         assert_eq!(ran, [8, 4, 2, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn a_batch_with_too_many_numbers_is_halved_too() {
+        let (values, ran) = answered_failing(RunError::Other, 4, 16, None, 6);
+        assert_eq!(values.unwrap(), [0., 1., 2., 3., 4., 5.]);
+        assert_eq!(ran, [6, 3, 3]);
+        let (values, ran) = answered_failing(RunError::Other, 0, 2, None, 2);
+        assert!(matches!(values, Err(DetectorError::Run { reason }) if reason == "too many"));
+        assert_eq!(ran, [2, 1]);
     }
 
     #[test]

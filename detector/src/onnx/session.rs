@@ -25,7 +25,7 @@ use crate::{BatchView, DetectorError, Device, Manifest, manifest::Dim};
 pub struct SessionSettings {
     /// Threads of the CPU kernels; results do not depend on it. At least 1.
     pub threads: usize,
-    /// Windows at once on a GPU, at most; halved when its memory runs out. The CPU runs one by one.
+    /// Windows at once on a GPU, at most; halved when they cannot be run at once. The CPU runs one by one.
     pub batch: usize,
     /// Width and height of the windows, px.
     pub window: (usize, usize),

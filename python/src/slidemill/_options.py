@@ -17,7 +17,8 @@ class Options(TypedDict, total=False):
     """Options of :func:`slidemill.run`, named as the flags of ``slidemill run``, whose help says more of each."""
 
     model: Path
-    """ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg, nuclei-he-classes."""
+    """ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg, nuclei-he-classes,
+    nuclei-he-large, nuclei-he-large-classes, nuclei-he-fast."""
     detector: Sequence[str | Mapping[str, Any]]
     """Several detectors over each slide, sharpest first: ``[{"mpp": 0.25}, {"mpp": 0.5, "model": "m.onnx"}]``."""
     device: str
