@@ -17,6 +17,7 @@ pub mod ring;
 pub mod stain_vectors;
 pub mod tile;
 pub mod unit;
+pub mod utc;
 pub mod window;
 pub mod wording;
 
@@ -40,4 +41,5 @@ pub use pyramid::{Level, LevelIndex, Pyramid, PyramidError, Sampling, SamplingEr
 pub use stain_vectors::{Absorption, StainVectorError, StainVectors};
 pub use tile::{TileGrid, TileId};
 pub use unit::{AreaUm2, Mpp, MppError, ObjectivePower};
+pub use utc::UtcTime;
 pub use window::{Window, WindowIndex};
