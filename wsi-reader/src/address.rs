@@ -36,10 +36,11 @@ fn public_part(text: &str, scheme: &str) -> String {
     format!("{scheme}{SEPARATOR}{host}{path}")
 }
 
-const SEPARATOR: &str = "://";
+/// Between the protocol and the rest.
+pub(crate) const SEPARATOR: &str = "://";
 
 /// What stands in front of `://`, if it can be the name of a protocol. One letter is a drive of Windows.
-pub(crate) fn scheme(text: &str) -> Option<&str> {
+fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once(SEPARATOR)?;
     let is_name = scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_name.then_some(scheme)

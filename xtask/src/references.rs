@@ -51,7 +51,7 @@ struct Guest {
     is_slow: bool,
 }
 
-const GUESTS: [Guest; 3] = [
+const GUESTS: [Guest; 4] = [
     Guest {
         folder: ".venv-exports",
         list: "requirements-exports.txt",
@@ -62,6 +62,12 @@ const GUESTS: [Guest; 3] = [
         folder: ".venv-snakemake",
         list: "requirements-snakemake.txt",
         purpose: "Snakemake",
+        is_slow: false,
+    },
+    Guest {
+        folder: ".venv-s3",
+        list: "requirements-s3.txt",
+        purpose: "a store that speaks S3",
         is_slow: false,
     },
     Guest {

@@ -1,4 +1,4 @@
-//! Slides where they lie: objects of servers that give parts of them (`https://`, `http://`).
+//! Slides where they lie: objects of servers that give parts of them (`https://`, `http://`) and of stores (`s3://`).
 //!
 //! The version of an object is pinned when it is opened, so that bytes of two versions never come together. Bytes that
 //! were fetched are kept for a while: directories of a TIFF cost no request for each tag, and tiles that will be read,
@@ -12,6 +12,10 @@ mod pieces;
 #[cfg(test)]
 #[path = "../../tests/support/range_server.rs"]
 mod range_server;
+mod s3;
+#[cfg(test)]
+#[path = "../../tests/support/s3_store.rs"]
+mod s3_store;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -32,9 +36,9 @@ pub(crate) use self::fault::StoreFault;
 use self::{
     ahead::Ahead,
     pieces::Pieces,
-    server::{Patience, Server, Version},
+    server::{Patience, Place, Server, Version},
 };
-use crate::{address::scheme, slide::Fetched};
+use crate::slide::Fetched;
 
 /// Bytes at the start that are fetched when an object is opened, and of one block where it is not known what will be read.
 const BLOCK: u64 = 64 << 10;
@@ -66,23 +70,14 @@ pub(crate) struct Remote {
 impl Remote {
     /// Opens the object at an address; one request.
     pub(crate) fn open(path: &Path) -> io::Result<Arc<Self>> {
-        let address = path.to_str().and_then(|text| Some((scheme(text)?.to_ascii_lowercase(), text)));
-        match address {
-            Some((scheme, text)) if ["http", "https"].contains(&scheme.as_str()) => {
-                let opened = Self::open_with(text, Patience::USUAL)?;
-                Ok(keep(opened))
-            }
-            Some((scheme, _)) => Err(StoreFault::lasting(format!(
-                "slides are not read from {scheme}:// here, expected https:// or http://; a store gives a signed \
-                 https:// address for a time, or copy the slide to a disk"
-            ))
-            .into()),
+        match path.to_str() {
+            Some(address) => Ok(keep(Self::open_with(address, Place::of(address)?, Patience::USUAL)?)),
             None => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no address")),
         }
     }
 
-    fn open_with(address: &str, patience: Patience) -> Result<Self, StoreFault> {
-        let server = Server::new(address, patience);
+    fn open_with(address: &str, place: Place, patience: Patience) -> Result<Self, StoreFault> {
+        let server = Server::new(place, patience);
         let (head, version) = server.first(BLOCK)?;
         let pieces = Pieces::new(KEPT_BYTES);
         let remote = Self {

@@ -10,12 +10,18 @@ use std::{
 
 use rustls::crypto::ring::default_provider;
 use ureq::{
-    Agent, Body,
+    Agent, Body, RequestBuilder,
     http::{HeaderMap, Response, StatusCode, header},
     tls::{RootCerts, TlsConfig},
+    typestate::WithoutBody,
 };
+use wsi_types::UtcTime;
 
-use super::fault::StoreFault;
+use super::{
+    fault::StoreFault,
+    s3::{Environment, Headers, S3Object},
+};
+use crate::address::SEPARATOR;
 
 /// How long a server is waited for, and how often it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +40,8 @@ impl Patience {
         Self { tries: 5, first_pause: Duration::from_millis(250), silence: Duration::from_secs(30) };
 }
 
+/// Bytes of an answer in which a store gives the reason why it refuses.
+const REASON: u64 = 64 << 10;
 /// Connections kept open for the next requests to a host.
 const IDLE: usize = 32;
 
@@ -41,8 +49,62 @@ const IDLE: usize = 32;
 #[derive(Debug)]
 pub(super) struct Server {
     agent: Agent,
-    address: String,
+    place: Place,
     patience: Patience,
+}
+
+/// Where an object lies.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// At an address of the web.
+    Web(String),
+    /// In a store, which wants requests signed.
+    Store(S3Object),
+}
+
+impl Place {
+    /// The place that an address names.
+    pub(super) fn of(address: &str) -> Result<Self, StoreFault> {
+        match address.split_once(SEPARATOR) {
+            Some((scheme, name)) if scheme.eq_ignore_ascii_case("s3") => {
+                Ok(Self::Store(S3Object::new(name, &Environment::of_process())?))
+            }
+            Some((scheme, _)) if ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) => {
+                Ok(Self::Web(address.to_owned()))
+            }
+            found => Err(StoreFault::lasting(format!(
+                "slides are not read from {}:// here, expected https://, http:// or s3://; a store gives a signed \
+                 https:// address for a time, or copy the slide to a disk",
+                found.map_or("", |(scheme, _)| scheme).to_ascii_lowercase()
+            ))),
+        }
+    }
+
+    /// A request for the object with these headers.
+    fn request(&self, agent: &Agent, headers: Headers) -> RequestBuilder<WithoutBody> {
+        let (request, headers) = match self {
+            Self::Web(address) => (agent.get(address), headers),
+            // What is signed for one host is sent to no other.
+            Self::Store(object) => (
+                agent.get(object.url()).config().max_redirects(0).build(),
+                object.signed(headers, UtcTime::now()),
+            ),
+        };
+        headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+
+    /// Says what it means that the object was not given.
+    fn refused(&self, mut answer: Response<Body>) -> StoreFault {
+        let status = answer.status();
+        let in_words = match self {
+            Self::Web(_) => None,
+            Self::Store(object) => {
+                let body = answer.body_mut().with_config().limit(REASON).read_to_string();
+                object.refused(status, answer.headers(), &body.unwrap_or_default())
+            }
+        };
+        in_words.unwrap_or_else(|| refused(status))
+    }
 }
 
 /// The version of an object, as its server names it.
@@ -54,12 +116,12 @@ pub(super) struct Version {
 }
 
 impl Server {
-    pub(super) fn new(address: &str, patience: Patience) -> Self {
+    pub(super) fn new(place: Place, patience: Patience) -> Self {
         let agent = match patience {
             Patience::USUAL => AGENT.clone(),
             _ => agent(patience.silence),
         };
-        Self { agent, address: address.to_owned(), patience }
+        Self { agent, place, patience }
     }
 
     /// Fetches the first bytes, at most `count`, of whatever version there is; returns them with that version.
@@ -101,13 +163,13 @@ impl Server {
 
     /// Asks for a range, once, and returns the answer if it is a part of the object.
     fn ask(&self, range: &Range<u64>, etag: Option<&str>) -> Result<Response<Body>, StoreFault> {
-        let asked = self.agent.get(&self.address);
-        let asked = asked.header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1));
-        let asked = if let Some(etag) = etag { asked.header(header::IF_MATCH, etag) } else { asked };
-        let answer = asked.call().map_err(|error| not_answered(&error))?;
+        let mut headers = Headers::from([("range", format!("bytes={}-{}", range.start, range.end - 1))]);
+        headers.extend(etag.map(|etag| ("if-match", etag.to_owned())));
+        let request = self.place.request(&self.agent, headers);
+        let answer = request.call().map_err(|error| not_answered(&error))?;
         match answer.status() {
             StatusCode::PARTIAL_CONTENT => Ok(answer),
-            status => Err(refused(status)),
+            _ => Err(self.place.refused(answer)),
         }
     }
 

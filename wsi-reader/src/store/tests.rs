@@ -1,7 +1,9 @@
-use std::{io, slice, time::Duration};
+use std::{fs, io, slice, time::Duration};
 
 use super::{
     range_server::{RangeServer, Wrong},
+    s3::{Environment, S3Object},
+    s3_store::S3Store,
     *,
 };
 
@@ -13,7 +15,12 @@ fn object() -> Vec<u8> {
 }
 
 fn opened(server: &RangeServer) -> Remote {
-    Remote::open_with(&server.url("a.svs"), SOON).unwrap()
+    open(server, SOON).unwrap()
+}
+
+fn open(server: &RangeServer, patience: Patience) -> Result<Remote, StoreFault> {
+    let address = server.url("a.svs");
+    Remote::open_with(&address, Place::of(&address)?, patience)
 }
 
 fn read(remote: &Remote, at: u64, count: usize) -> io::Result<Vec<u8>> {
@@ -127,7 +134,7 @@ fn a_server_that_does_not_answer_is_given_up() {
     let server = RangeServer::new(object());
     server.always(Some(Wrong::Never));
     let patience = Patience { tries: 1, silence: Duration::from_millis(50), ..SOON };
-    let fault = Remote::open_with(&server.url("a.svs"), patience).unwrap_err();
+    let fault = open(&server, patience).unwrap_err();
     assert!(fault.is_passing && told(Err::<(), _>(&fault)).contains("did not answer in time"), "{fault}");
 }
 
@@ -144,7 +151,7 @@ fn what_lasts_is_named_and_asked_once() {
     ] {
         let server = RangeServer::new(object());
         server.next(&[wrong]);
-        assert!(told(Remote::open_with(&server.url("a.svs"), SOON)).contains(expected), "{wrong:?}");
+        assert!(told(open(&server, SOON)).contains(expected), "{wrong:?}");
         let remote = opened(&server);
         server.asked();
         server.next(&[wrong]);
@@ -207,11 +214,81 @@ fn small_objects_and_none_at_all() {
     let server = RangeServer::new(vec![7; 10]);
     assert_eq!(read(&opened(&server), 3, 7).unwrap(), [7; 7]);
     let empty = RangeServer::new(Vec::new());
-    assert!(told(Remote::open_with(&empty.url("a.svs"), SOON)).contains("has no bytes"));
+    assert!(told(open(&empty, SOON)).contains("has no bytes"));
     for (address, expected) in [
-        ("s3://bucket/a.svs", "slides are not read from s3:// here, expected https:// or http://"),
+        ("gs://bucket/a.svs", "slides are not read from gs:// here, expected https://, http:// or s3://"),
         ("http:///a.svs", "the address is malformed"),
     ] {
         assert!(told(Remote::open(Path::new(address))).contains(expected), "{address}");
     }
+}
+
+/// The object `s3://…` of a store at an endpoint, asked for with these keys: an id, a secret and a token.
+fn stored(name: &str, endpoint: &str, keys: &[&str]) -> Result<Remote, StoreFault> {
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    let keys = names.into_iter().zip(keys.iter().map(|&key| key.to_owned()));
+    let variables = keys.chain([("AWS_ENDPOINT_URL", endpoint.to_owned())]).collect();
+    let place = Place::Store(S3Object::new(name, &Environment { variables, home: None })?);
+    Remote::open_with(&format!("s3://{name}"), place, SOON)
+}
+
+/// A store with the object of these tests as `hospital/slides/case 1 (ü).svs`.
+fn store(folder: &Path) -> Option<S3Store> {
+    let file = folder.join("case 1 (ü).svs");
+    fs::write(&file, object()).unwrap();
+    S3Store::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &[&file])
+}
+
+const STORED: &str = "hospital/slides/case 1 (ü).svs";
+
+#[test]
+fn bytes_of_a_store_are_those_of_the_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(store) = store(folder.path()) else { return };
+    let user = ["/user/id", "/user/secret"].map(|at| store.text(at));
+    let role = ["/role/id", "/role/secret", "/role/token"].map(|at| store.text(at));
+    for keys in [&user[..], &role[..]] {
+        let remote = stored(STORED, store.endpoint(), keys).unwrap();
+        assert_eq!(remote.len(), 1_000_000);
+        for (at, count) in [(0, 10), (65_530, 20), (65_000, 300_000), (999_990, 10), (500_000, 70_000)] {
+            assert_eq!(read(&remote, at as u64, count).unwrap(), object()[at..at + count], "{at}");
+        }
+    }
+}
+
+#[test]
+fn what_a_store_refuses_is_told_with_what_was_found_and_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(store) = store(folder.path()) else { return };
+    let [id, secret] = ["/user/id", "/user/secret"].map(|at| store.text(at));
+    let used = "the credentials used are those of the environment";
+    for (name, keys, expected) in [
+        (STORED, vec![id, "wrong"], ["the secret does not belong to the access key", used]),
+        (STORED, vec!["AKNONE", "wrong"], ["the store does not know the access key", used]),
+        (STORED, vec![], ["the store refuses it", "the credentials used are none"]),
+        (
+            "hospital/slides/Case 1.svs",
+            vec![id, secret],
+            ["the bucket has no object of this name", "NoSuchKey"],
+        ),
+        ("elsewhere/a.svs", vec![id, secret], ["the store has no bucket of this name", "NoSuchBucket"]),
+    ] {
+        let fault = stored(name, store.endpoint(), &keys).unwrap_err();
+        let told = fault.to_string();
+        assert!(!fault.is_passing && expected.iter().all(|part| told.contains(part)), "{told}");
+        assert!(store.secrets().iter().all(|secret| !told.contains(secret)), "{told}");
+    }
+}
+
+#[test]
+fn a_store_is_asked_as_patiently_and_for_one_version_as_other_servers() {
+    let server = RangeServer::new(object());
+    let endpoint = server.url("").split("/slides").next().unwrap().to_owned();
+    server.next(&[Wrong::Status(503), Wrong::Dropped]);
+    let remote = stored("any/a.svs", &endpoint, &["AK", "sesame"]).unwrap();
+    server.next(&[Wrong::CutShort, Wrong::Status(500)]);
+    assert_eq!(read(&remote, 200_000, 10).unwrap(), object()[200_000..200_010]);
+    server.replace(object(), Some("\"two\""));
+    let told = told(read(&remote, 600_000, 10));
+    assert!(told.contains("replaced or changed while it was read"), "{told}");
 }
