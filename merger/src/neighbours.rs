@@ -8,6 +8,8 @@ mod grid;
 mod ground;
 mod mesh;
 mod nearest;
+mod reach;
+mod surroundings;
 
 use wsi_types::Mpp;
 
@@ -16,9 +18,10 @@ pub use self::{
     ground::Ground,
 };
 use self::{
-    grid::{Disc, Entry, Grid},
+    grid::{Entry, Grid},
     mesh::sides,
     nearest::Nearest,
+    surroundings::Surroundings,
 };
 use crate::MergeError;
 
@@ -69,25 +72,41 @@ impl Neighbours {
             classes,
             near_by_class: vec![0; places.len() * classes],
         };
-        let mut nearest = Nearest::default();
-        for (place, sides) in sides.into_iter().enumerate() {
-            let entry = grid.entry(place);
-            let rank = entry.rank as usize;
-            let by_class = &mut measured.near_by_class[rank * classes..][..classes];
-            grid.count_classes_within(&Disc::new(entry.at, NEAR_UM), by_class);
-            by_class[usize::from(entry.class.0)] -= 1;
-            let near = by_class.iter().sum();
-            nearest.find(&entry, &grid, near);
-            let in_disc = grid.count_within(&Disc::new(entry.at, DENSITY_UM));
-            measured.each[rank] = Neighbourhood {
-                nearest_um: nearest.distance_um(1),
-                fifth_um: nearest.distance_um(5),
-                near,
-                per_mm2: (f64::from(in_disc) / ground.seen_mm2(places[rank].centroid)) as f32,
-                sides: sides.count,
-                mean_side_um: sides.mean_um(),
-                class_entropy: nearest.class_entropy(),
-            };
+        let mut nearest = Nearest::new(classes);
+        let mut around = Surroundings::new(&grid, classes);
+        let mut by_class = vec![0; classes];
+        let mut seen_mm2 = Vec::new();
+        for bin in grid.bins() {
+            let cells = grid.places_in(bin);
+            if cells.is_empty() {
+                continue;
+            }
+            around.go_to(bin);
+            // Together: the cells of a bin lie far apart in the list, and their places would be waited for one by one.
+            seen_mm2.clear();
+            let labels = grid.labels(cells.clone()).iter();
+            seen_mm2.extend(labels.map(|label| ground.seen_mm2(places[label.rank()].centroid)));
+            for (place, seen_mm2) in cells.zip(&seen_mm2) {
+                let entry = grid.entry(place);
+                let rank = entry.label.rank();
+                around.look_from(entry.at);
+                by_class.fill(0);
+                around.count_classes(&mut by_class);
+                by_class[entry.label.class()] -= 1;
+                measured.near_by_class[rank * classes..][..classes].copy_from_slice(&by_class);
+                let near = by_class.iter().sum();
+                nearest.find(&entry, &grid, &mut around, near);
+                let sides = &sides[place];
+                measured.each[rank] = Neighbourhood {
+                    nearest_um: nearest.distance_um(1),
+                    fifth_um: nearest.distance_um(5),
+                    near,
+                    per_mm2: (f64::from(around.in_density_disc(entry.at)) / seen_mm2) as f32,
+                    sides: sides.count,
+                    mean_side_um: sides.mean_um(),
+                    class_entropy: nearest.class_entropy(),
+                };
+            }
         }
         Ok(measured)
     }

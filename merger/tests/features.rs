@@ -65,7 +65,8 @@ fn sorted_squares(places: &[Place], from: usize) -> Vec<(f64, usize)> {
 }
 
 fn entropy(classes: &[ClassId]) -> f64 {
-    let counts = (0..CLASSES as u16).map(|class| classes.iter().filter(|other| other.0 == class).count());
+    let last = classes.iter().map(|class| class.0).max().unwrap_or(0);
+    let counts = (0..=last).map(|class| classes.iter().filter(|other| other.0 == class).count());
     let shares = counts.filter(|&count| count > 0).map(|count| count as f64 / classes.len() as f64);
     shares.map(|share| -share * share.ln()).sum()
 }
@@ -191,6 +192,30 @@ fn circle(a: (f64, f64), b: (f64, f64), c: (f64, f64)) -> ((f64, f64), f64) {
     let (b2, c2) = (b.0 * b.0 + b.1 * b.1, c.0 * c.0 + c.1 * c.1);
     let (x, y) = ((c.1 * b2 - b.1 * c2) / twice, (b.0 * c2 - c.0 * b2) / twice);
     ((a.0 + x, a.1 + y), x.hypot(y))
+}
+
+/// Counts are added as bytes, eight classes together: here are more of both.
+#[test]
+fn hundreds_of_neighbours_of_many_classes_are_those_of_all_pairs() {
+    const MANY: u16 = 19;
+    let steps =
+        (0..900_u16).map(|i| ([i % 30, i / 30].map(|step| 100.0 + 2.0 * f64::from(step)), i * 7 % MANY));
+    let places: Vec<Place> = steps.map(|([x, y], class)| place(x, y, class)).collect();
+    let measured = Neighbours::new(&places, mpp(), usize::from(MANY), everywhere()).unwrap();
+    for index in (0..places.len()).step_by(7) {
+        let sorted = sorted_squares(&places, index);
+        let mut near = [0; MANY as usize];
+        for (_, other) in sorted.iter().take_while(|(square, _)| *square <= NEAR_UM * NEAR_UM) {
+            near[usize::from(places[*other].class.0)] += 1;
+        }
+        let around = measured.around(index).unwrap();
+        assert_eq!(around.near_by_class, near);
+        let nearest: Vec<ClassId> =
+            sorted[..COMPARED].iter().map(|&(_, other)| places[other].class).collect();
+        assert!(close_or_none(around.measures.class_entropy, Some(entropy(&nearest))));
+        let in_disc = places.len() as f64;
+        assert!(close(around.measures.per_mm2, in_disc / everywhere().seen_mm2(places[index].centroid)));
+    }
 }
 
 #[test]

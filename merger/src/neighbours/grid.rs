@@ -12,16 +12,41 @@ use crate::MergeError;
 pub(super) struct Entry {
     /// µm from the left and the top of the slide, as in the table.
     pub(super) at: [f64; 2],
-    /// Its place in the list.
-    pub(super) rank: u32,
-    /// Its class.
-    pub(super) class: ClassId,
+    /// Which one it is.
+    pub(super) label: Label,
+}
+
+/// The place of a cell in the list, and its class, as one number; that of a cell further up is smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Label(u64);
+
+impl Label {
+    pub(super) const BITS: u32 = u32::BITS + u16::BITS;
+
+    fn new(rank: u32, class: ClassId) -> Self {
+        Self(u64::from(rank) << u16::BITS | u64::from(class.0))
+    }
+
+    /// The number.
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The place in the list.
+    pub(super) fn rank(self) -> usize {
+        (self.0 >> u16::BITS) as usize
+    }
+
+    /// The class.
+    pub(super) fn class(self) -> usize {
+        usize::from(self.0 as u16)
+    }
 }
 
 impl Entry {
     pub(super) fn new(place: &Place, mpp: Mpp, rank: u32) -> Self {
         let at = place.centroid.to_array().map(|px| px * mpp.get());
-        Self { at, rank, class: place.class }
+        Self { at, label: Label::new(rank, place.class) }
     }
 }
 
@@ -45,22 +70,21 @@ impl Disc {
         Self { middle, radius_um, square_um2: radius_um * radius_um }
     }
 
-    fn holds(&self, at: [f64; 2]) -> bool {
-        square_between(self.middle, at) <= self.square_um2
-    }
-
-    /// Half its width at `off_um` from its middle along y.
-    fn half_chord(&self, off_um: f64) -> f64 {
-        (self.square_um2 - off_um * off_um).max(0.0).sqrt()
+    /// One of twice the radius.
+    pub(super) fn doubled(&self) -> Self {
+        Self::new(self.middle, 2.0 * self.radius_um)
     }
 }
 
 /// Side of a bin, µm: a few cells of a dense tissue.
-const BIN_UM: f64 = 20.0;
+///
+/// A little more than a third of [`NEAR_UM`](super::NEAR_UM) and a sixth of [`DENSITY_UM`](super::DENSITY_UM), so that discs of
+/// these radii reach no further bins.
+const BIN_UM: f64 = 16.7;
 /// Most bins per cell; where cells are few and far apart, bins are larger.
 const BINS_PER_CELL: f64 = 4.0;
 /// More than rounding moves a cell past the border of its bin, µm.
-const SLACK_UM: f64 = 1e-6;
+pub(super) const SLACK_UM: f64 = 1e-6;
 
 /// Cells sorted by bin, row by row of bins. Each of their properties lies side by side, so that many are measured at once.
 pub(super) struct Grid {
@@ -73,8 +97,7 @@ pub(super) struct Grid {
     starts: Vec<u32>,
     x_um: Vec<f64>,
     y_um: Vec<f64>,
-    classes: Vec<ClassId>,
-    ranks: Vec<u32>,
+    labels: Vec<Label>,
 }
 
 impl Grid {
@@ -109,8 +132,7 @@ impl Grid {
             starts: Vec::new(),
             x_um: Vec::new(),
             y_um: Vec::new(),
-            classes: Vec::new(),
-            ranks: Vec::new(),
+            labels: Vec::new(),
         };
         grid.fill(entries);
         Ok(grid)
@@ -135,29 +157,64 @@ impl Grid {
         for bin in starts.windows(2) {
             entries[bin[0] as usize..bin[1] as usize].sort_unstable_by(|a, b| {
                 let by_place = a.at[0].total_cmp(&b.at[0]).then_with(|| a.at[1].total_cmp(&b.at[1]));
-                by_place.then_with(|| a.rank.cmp(&b.rank))
+                by_place.then_with(|| a.label.cmp(&b.label))
             });
         }
         self.starts = starts;
         self.x_um = entries.iter().map(|entry| entry.at[0]).collect();
         self.y_um = entries.iter().map(|entry| entry.at[1]).collect();
-        self.classes = entries.iter().map(|entry| entry.class).collect();
-        self.ranks = entries.iter().map(|entry| entry.rank).collect();
+        self.labels = entries.iter().map(|entry| entry.label).collect();
     }
 
     /// Number of cells.
     pub(super) fn len(&self) -> usize {
-        self.ranks.len()
+        self.labels.len()
     }
 
     /// The cell at a place of the grid, in the order of bins.
     pub(super) fn entry(&self, place: usize) -> Entry {
-        Entry { at: self.at(place), rank: self.ranks[place], class: self.classes[place] }
+        Entry { at: self.at(place), label: self.labels[place] }
     }
 
     /// Where that cell lies.
     pub(super) fn at(&self, place: usize) -> [f64; 2] {
         [self.x_um[place], self.y_um[place]]
+    }
+
+    /// Labels of some cells.
+    pub(super) fn labels(&self, places: Range<usize>) -> &[Label] {
+        &self.labels[places]
+    }
+
+    /// Where some cells lie along x, and along y.
+    pub(super) fn spots(&self, places: Range<usize>) -> [&[f64]; 2] {
+        [&self.x_um[places.clone()], &self.y_um[places]]
+    }
+
+    /// Side of a bin, µm.
+    pub(super) fn bin_um(&self) -> f64 {
+        self.bin_um
+    }
+
+    /// Columns and rows of all bins, in the order of the cells.
+    pub(super) fn bins(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let columns = self.columns;
+        (0..self.rows).flat_map(move |row| (0..columns).map(move |column| [column, row]))
+    }
+
+    /// Places of the cells in a bin.
+    pub(super) fn places_in(&self, [column, row]: [usize; 2]) -> Range<usize> {
+        self.places(row, column..column + 1)
+    }
+
+    /// The columns up to `off` from one.
+    pub(super) fn columns_around(&self, column: usize, off: usize) -> Range<usize> {
+        column.saturating_sub(off)..(column + off + 1).min(self.columns)
+    }
+
+    /// The rows up to `off` from one.
+    pub(super) fn rows_around(&self, row: usize, off: usize) -> Range<usize> {
+        row.saturating_sub(off)..(row + off + 1).min(self.rows)
     }
 
     /// `true` if no bin reaches out of a disc.
@@ -170,25 +227,14 @@ impl Grid {
     }
 
     /// Calls `take` for every cell in a disc with the square of its distance from the middle, µm².
-    pub(super) fn for_each_within(&self, disc: &Disc, mut take: impl FnMut(Entry, f64)) {
+    pub(super) fn for_each_within(&self, disc: &Disc, mut take: impl FnMut(Label, f64)) {
         for places in self.runs_around(disc) {
             let cells = self.x_um[places.clone()].iter().zip(&self.y_um[places.clone()]);
             for ((&x, &y), place) in cells.zip(places) {
                 let square = square_between(disc.middle, [x, y]);
                 if square <= disc.square_um2 {
-                    take(Entry { at: [x, y], rank: self.ranks[place], class: self.classes[place] }, square);
+                    take(self.labels[place], square);
                 }
-            }
-        }
-    }
-
-    /// Adds the cells in a disc to `counts`, by class.
-    pub(super) fn count_classes_within(&self, disc: &Disc, counts: &mut [u32]) {
-        for places in self.runs_around(disc) {
-            let cells = self.x_um[places.clone()].iter().zip(&self.y_um[places.clone()]);
-            for ((&x, &y), class) in cells.zip(&self.classes[places]) {
-                // Without a branch, which would be predicted wrong as often as not.
-                counts[usize::from(class.0)] += u32::from(disc.holds([x, y]));
             }
         }
     }
@@ -203,29 +249,6 @@ impl Grid {
         self.rows_within(disc).map(move |row| self.places(row, columns.clone()))
     }
 
-    /// Number of cells in a disc. Bins that lie inside as a whole are counted without a look at their cells.
-    pub(super) fn count_within(&self, disc: &Disc) -> u32 {
-        self.rows_within(disc).map(|row| self.count_of_row(disc, row)).sum()
-    }
-
-    fn count_of_row(&self, disc: &Disc, row: usize) -> u32 {
-        let touched = self.touched_columns(disc, row);
-        let whole = self.whole_columns(disc, row, &touched);
-        let (before, after) = (touched.start..whole.start, whole.end..touched.end);
-        self.places(row, whole).len() as u32
-            + self.count_places(disc, self.places(row, before))
-            + self.count_places(disc, self.places(row, after))
-    }
-
-    /// Number of cells in a disc, of some that lie side by side.
-    fn count_places(&self, disc: &Disc, places: Range<usize>) -> u32 {
-        let mut count = 0;
-        for (&x, &y) in self.x_um[places.clone()].iter().zip(&self.y_um[places]) {
-            count += u32::from(disc.holds([x, y]));
-        }
-        count
-    }
-
     /// Rows of bins that a disc touches.
     fn rows_within(&self, disc: &Disc) -> Range<usize> {
         let off = disc.middle[1] - self.low[1];
@@ -233,30 +256,8 @@ impl Grid {
         self.bin_along(off - reach, self.rows)..self.bin_along(off + reach, self.rows) + 1
     }
 
-    /// Columns of bins of a row that a disc touches.
-    fn touched_columns(&self, disc: &Disc, row: usize) -> Range<usize> {
-        let above = self.low[1] + row as f64 * self.bin_um - disc.middle[1];
-        let nearest = above.max(-above - self.bin_um).max(0.0);
-        let half = disc.half_chord(nearest) + SLACK_UM;
-        let off = disc.middle[0] - self.low[0];
-        self.bin_along(off - half, self.columns)..self.bin_along(off + half, self.columns) + 1
-    }
-
-    /// Those among `touched` whose bins lie in the disc as a whole.
-    fn whole_columns(&self, disc: &Disc, row: usize, touched: &Range<usize>) -> Range<usize> {
-        let above = self.low[1] + row as f64 * self.bin_um - disc.middle[1];
-        let farthest = (-above).max(above + self.bin_um);
-        let half = disc.half_chord(farthest) - SLACK_UM;
-        let off = disc.middle[0] - self.low[0];
-        // The bin after the one in which the chord begins, and the one before that in which it ends.
-        let start = if off <= half { 0 } else { whole((off - half) * self.bins_per_um) + 1 };
-        let end = whole((off + half) * self.bins_per_um);
-        let start = start.clamp(touched.start, touched.end);
-        start..end.clamp(start, touched.end)
-    }
-
     /// Places of the cells in the bins of a row.
-    fn places(&self, row: usize, columns: Range<usize>) -> Range<usize> {
+    pub(super) fn places(&self, row: usize, columns: Range<usize>) -> Range<usize> {
         let starts = &self.starts[row * self.columns..];
         starts[columns.start] as usize..starts[columns.end] as usize
     }

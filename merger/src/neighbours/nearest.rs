@@ -2,77 +2,124 @@
 
 use super::{
     definitions::{COMPARED, NEAR_UM},
-    grid::{Disc, Entry, Grid},
+    grid::{Disc, Entry, Grid, Label},
+    surroundings::Surroundings,
 };
 
-/// A neighbour as a number, which is smaller for the nearer one and, of two at one distance, for the one further up in the list:
-/// the bits of the square of the distance, its place in the list, and its class.
+/// A neighbour as a number, which is smaller for the nearer one and, of two at one distance, for the one further up in the
+/// list: the bits of the square of the distance, and its label.
 type Near = u128;
 
-const RANK_BITS: u32 = 32;
-const CLASS_BITS: u32 = 16;
-
-fn near(square_um2: f64, entry: &Entry) -> Near {
+fn near(square_um2: f64, label: Label) -> Near {
     // Floats that are not negative are in the order of their bits.
-    let square = u128::from(square_um2.to_bits()) << (RANK_BITS + CLASS_BITS);
-    square | u128::from(entry.rank) << CLASS_BITS | u128::from(entry.class.0)
+    u128::from(square_um2.to_bits()) << Label::BITS | u128::from(label.number())
 }
 
 fn distance_um(near: Near) -> f32 {
-    f64::from_bits((near >> (RANK_BITS + CLASS_BITS)) as u64).sqrt() as f32
+    f64::from_bits((near >> Label::BITS) as u64).sqrt() as f32
 }
 
+/// Most neighbours that are put in order by comparing all pairs of them.
+const MOST_SORTED: usize = 32;
+
 /// The nearest neighbours of a cell, nearest first; of one cell after the other in the same memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Nearest {
     found: Vec<Near>,
+    sorted: [Near; MOST_SORTED],
+    /// Number of those compared, by class.
+    by_class: Vec<u8>,
+    /// What a class adds to the entropy, by the number of its cells.
+    parts: [f64; COMPARED + 1],
 }
 
 impl Nearest {
-    /// Finds those of `middle`, up to [`COMPARED`], which has `near` neighbours within [`NEAR_UM`].
-    pub(super) fn find(&mut self, middle: &Entry, grid: &Grid, near: u32) {
-        let mut radius_um = likely_reach_um(near);
-        loop {
-            let disc = Disc::new(middle.at, radius_um);
+    pub(super) fn new(classes: usize) -> Self {
+        let mut parts = [0.0; COMPARED + 1];
+        for (part, count) in parts.iter_mut().zip(0_u8..).skip(1) {
+            let share = f64::from(count) / COMPARED as f64;
+            *part = -share * share.ln();
+        }
+        Self { found: Vec::new(), sorted: [0; MOST_SORTED], by_class: vec![0; classes], parts }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.found.clear();
+    }
+
+    pub(super) fn add(&mut self, square_um2: f64, label: Label) {
+        self.found.push(near(square_um2, label));
+    }
+
+    /// Finds those of `middle`, up to [`COMPARED`], which has `near` neighbours within [`NEAR_UM`] and from which
+    /// `around` was looked at.
+    pub(super) fn find(&mut self, middle: &Entry, grid: &Grid, around: &mut Surroundings<'_>, near: u32) {
+        let likely_um = likely_reach_um(near);
+        around.gather(self, middle.label, likely_um);
+        let mut radius_um = likely_um;
+        while self.found.len() < COMPARED && radius_um < NEAR_UM {
+            radius_um = (1.3 * radius_um).min(NEAR_UM);
+            around.gather(self, middle.label, radius_um);
+        }
+        let mut disc = Disc::new(middle.at, NEAR_UM);
+        while self.found.len() < COMPARED && !grid.lies_within(&disc) {
+            disc = disc.doubled();
             self.gather(&disc, middle, grid);
-            if self.found.len() >= COMPARED || grid.lies_within(&disc) {
-                break;
-            }
-            radius_um *= 2.0;
         }
-        if self.found.len() > COMPARED {
-            self.found.select_nth_unstable(COMPARED - 1);
-            self.found.truncate(COMPARED);
-        }
-        self.found.sort_unstable();
+        self.sort();
     }
 
     fn gather(&mut self, disc: &Disc, middle: &Entry, grid: &Grid) {
-        self.found.clear();
-        grid.for_each_within(disc, |entry, square_um2| {
-            if entry.rank != middle.rank {
-                self.found.push(near(square_um2, &entry));
+        self.clear();
+        grid.for_each_within(disc, |label, square_um2| {
+            if label != middle.label {
+                self.add(square_um2, label);
             }
         });
     }
 
+    /// Puts the first ones in order.
+    fn sort(&mut self) {
+        if self.found.len() > MOST_SORTED {
+            self.found.select_nth_unstable(COMPARED - 1);
+            self.found.truncate(COMPARED);
+        }
+        // For so few it is quicker to compare all pairs than to sort, where each branch may go either way.
+        let mut places = [0_u8; MOST_SORTED];
+        for (at, near) in (0_u8..).zip(&self.found) {
+            let others = &self.found[..usize::from(at)];
+            let mut nearer = 0_u8;
+            for (other, place) in others.iter().zip(&mut places) {
+                let is_nearer = u8::from(other < near);
+                // Cannot run over: there are few.
+                nearer = nearer.wrapping_add(is_nearer);
+                *place = place.wrapping_sub(is_nearer);
+            }
+            // Of those before, and of those after as they come: all but the ones that are nearer than they are.
+            places[usize::from(at)] = nearer.wrapping_add((self.found.len() as u8).wrapping_sub(at + 1));
+        }
+        for (&near, place) in self.found.iter().zip(places) {
+            self.sorted[usize::from(place)] = near;
+        }
+        self.found.truncate(COMPARED);
+    }
+
     /// Distance to the nearest, the second nearest and so on, from 1; µm.
     pub(super) fn distance_um(&self, number: usize) -> Option<f32> {
-        self.found.get(number - 1).map(|&near| distance_um(near))
+        (number <= self.found.len()).then(|| distance_um(self.sorted[number - 1]))
     }
 
     /// Entropy of their classes, nats.
-    pub(super) fn class_entropy(&self) -> Option<f32> {
+    pub(super) fn class_entropy(&mut self) -> Option<f32> {
         if self.found.len() < COMPARED {
             return None;
         }
-        let mut classes = [0_u16; COMPARED];
-        for (class, &near) in classes.iter_mut().zip(&self.found) {
-            *class = near as u16;
+        self.by_class.fill(0);
+        for &near in &self.sorted[..COMPARED] {
+            self.by_class[usize::from(near as u16)] += 1;
         }
-        classes.sort_unstable();
-        let shares = classes.chunk_by(|a, b| a == b).map(|same| same.len() as f64 / COMPARED as f64);
-        Some(shares.map(|share| -share * share.ln()).sum::<f64>().max(0.0) as f32)
+        let parts = self.by_class.iter().map(|&count| self.parts[usize::from(count)]);
+        Some(parts.sum::<f64>().max(0.0) as f32)
     }
 }
 
