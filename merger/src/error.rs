@@ -38,6 +38,16 @@ pub enum MergeError {
         /// Columns and rows of the map.
         map: (u32, u32),
     },
+    /// A vector of another length than those of the model.
+    #[error("cannot keep the vector of window {window}: it has {found} numbers, expected {expected}")]
+    Vector {
+        /// Place of the window in the plan.
+        window: u32,
+        /// Numbers found.
+        found: usize,
+        /// Numbers of the model's vectors.
+        expected: usize,
+    },
     /// A cell lies nowhere: our own fault.
     #[error("cannot find the neighbours of a cell at {} × {} µm: expected a place on the slide", .0[0], .0[1])]
     Centroid([f64; 2]),

@@ -1,4 +1,4 @@
-//! Common parts of the tables of cells and of regions: GeoParquet 1.1 with WKB polygons in level-0 px, `crs`
+//! Common parts of the tables of cells, of regions and, but for the geometry, of patches: GeoParquet 1.1 with WKB polygons in level-0 px, `crs`
 //! null, a `bbox` column as covering, rows along a Hilbert curve, and a record of its making in the file's
 //! metadata. Equal rows give equal bytes.
 
@@ -134,22 +134,30 @@ pub(crate) fn key_values(
     bounds: Option<&Level0Box>,
     of_table: &[(&'static str, serde_json::Value)],
 ) -> Vec<KeyValue> {
+    let of_table = [&[("row_group_bounds_px", json!(group_bounds))], of_table].concat();
+    vec![
+        KeyValue::new("geo".to_owned(), polygons_within(bounds).to_string()),
+        record(context, rows, &of_table),
+    ]
+}
+
+/// The record of a table's making. `of_table` are the facts that not every table has.
+pub(crate) fn record(
+    context: &TableContext,
+    rows: usize,
+    of_table: &[(&'static str, serde_json::Value)],
+) -> KeyValue {
     let of_all = [
         ("schema_version", json!(SCHEMA_VERSION)),
         ("slide_id", json!(context.slide_id)),
         ("mpp_um_per_px", json!(context.mpp.get())),
         ("class_names", json!(context.class_names.as_slice())),
         ("rows", json!(rows)),
-        ("row_group_bounds_px", json!(group_bounds)),
     ];
     let ours = [&of_all[..], of_table].concat();
     let provenance = InOrder { ours: &ours, theirs: &context.provenance };
     // Maps of strings to JSON values cannot fail to serialise.
-    let slidemill = serde_json::to_string(&provenance).unwrap_or_default();
-    vec![
-        KeyValue::new("geo".to_owned(), polygons_within(bounds).to_string()),
-        KeyValue::new("slidemill".to_owned(), slidemill),
-    ]
+    KeyValue::new("slidemill".to_owned(), serde_json::to_string(&provenance).unwrap_or_default())
 }
 
 /// The `geo` entry for either table.

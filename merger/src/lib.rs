@@ -24,6 +24,7 @@ mod near;
 pub mod neighbours;
 pub mod outline;
 mod outline_grid;
+mod patches_table;
 pub mod place;
 pub mod raw;
 mod reader;
@@ -56,6 +57,7 @@ pub use mosaic::Mosaic;
 pub use neighbours::{Ground, Neighbours};
 pub use outline::PlacedOutline;
 pub use outline_grid::OUTLINE_STEP_PX;
+pub use patches_table::{Patch, PatchRow, VectorFacts, stage_patches, write_patches};
 pub use place::{RawCell, Sighting, place};
 pub use raw::{decode_window, encode_window};
 pub use reader::{Provenance, ROWS_PER_BATCH, ReadSettings, RowBatch, TableHeader, TableReader};
@@ -71,5 +73,7 @@ pub use texture::Texture;
 
 /// Reads the cells of a slide back.
 pub type CellReader = TableReader<CellRow>;
+/// Reads the patches of a slide back, without their vectors.
+pub type PatchReader = TableReader<PatchRow>;
 /// Reads the regions of a slide back.
 pub type RegionReader = TableReader<RegionRow>;

@@ -5,6 +5,7 @@ pub mod centre_crop;
 pub mod class_map;
 pub mod detection;
 pub mod drawn_class;
+pub mod embedding;
 pub mod frame;
 pub mod interest;
 pub mod key;
@@ -25,6 +26,7 @@ pub use centre_crop::{CentreCrop, Steps};
 pub use class_map::{ClassMap, ClassRun};
 pub use detection::{ClassId, Detection, Outline, Score};
 pub use drawn_class::{distinct_classes, is_same_class};
+pub use embedding::Embedding;
 pub use frame::{
     DrawnPoint, DrawnPx, GridPx, GridRect, Level0Box, Level0Point, Level0Px, LevelPx, LevelRect, Placement,
     WindowBox, WindowPoint, WindowPx,
