@@ -9,9 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dataset::{Dataset, RegionRow, read_cells, read_regions};
+use arrow_array::{cast::AsArray as _, types::Float16Type};
+use dataset::{Dataset, PatchReader, PatchRow, ReadSettings, RegionRow, read_cells, read_regions};
 use merger::mask::Polygon;
 use painted::{SQUARE_PX, paint_squares};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use support::{accounts, any_file, run, run_until, slidemill, small_slide, stderr, tables};
 
 /// Squares of 16 µm: glass, Tumour, Stroma, Necrosis.
@@ -69,14 +71,17 @@ fn contract(file: &str) -> String {
 
 fn painted_squares(folder: &Path) -> PathBuf {
     let slide = folder.join("squares.tif");
-    let colour = |column: u32, row: u32| match PAINTED[row as usize].as_bytes()[column as usize] {
+    paint_squares(&slide, (PAINTED[0].len() as u32, PAINTED.len() as u32), colour_of).unwrap();
+    slide
+}
+
+fn colour_of(column: u32, row: u32) -> [u8; 3] {
+    match PAINTED[row as usize].as_bytes()[column as usize] {
         b'T' => [142, 74, 150],
         b'S' => [226, 150, 190],
         b'N' => [120, 128, 196],
         _ => [244, 242, 244],
-    };
-    paint_squares(&slide, (PAINTED[0].len() as u32, PAINTED.len() as u32), colour).unwrap();
-    slide
+    }
 }
 
 /// Half overlapping windows of 128 px.
@@ -140,6 +145,165 @@ fn patches_side_by_side_become_areas() {
     let account = accounts(&out).remove(0);
     let patches = PAINTED.len() * PAINTED[0].len();
     assert_eq!((account.cells(), account.analysis.unwrap().windows.planned), (0, patches));
+}
+
+/// The vector of each window: its mean red, green and blue, from 0 to 1.
+const MEANS: &str = "mean-colour.onnx";
+
+/// A row of the table of patches with its vector.
+#[derive(Debug, Clone, PartialEq)]
+struct SeenPatch {
+    place: PatchRow,
+    vector: Vec<f32>,
+}
+
+fn patches(out: &Path) -> Vec<SeenPatch> {
+    let id = accounts(out).remove(0).slide;
+    let path = Dataset::at(out).patches(&id);
+    let places = PatchReader::open(&path, ReadSettings::default()).unwrap().flat_map(Result::unwrap);
+    let batches = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&path).unwrap()).unwrap();
+    let vectors = batches.build().unwrap().flat_map(|batch| {
+        let batch = batch.unwrap();
+        let lists = batch.column_by_name("embedding").unwrap().as_fixed_size_list();
+        let vectors = lists.iter().map(|vector| {
+            let vector = vector.unwrap();
+            vector.as_primitive::<Float16Type>().values().iter().map(|half| half.to_f32()).collect()
+        });
+        vectors.collect::<Vec<Vec<f32>>>()
+    });
+    let patches: Vec<_> = places.zip(vectors).map(|(place, vector)| SeenPatch { place, vector }).collect();
+    let counted = accounts(out).remove(0).analysis.unwrap().patches.unwrap();
+    assert_eq!((counted.patches, counted.dimensions), (patches.len() as u64, 3));
+    patches
+}
+
+fn run_means(slide: &Path, out: &Path, more: &[&str]) {
+    let model = contract(MEANS);
+    let output = run(&[slide], out, &[&["--model", &model, "--no-tissue-mask"][..], more].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+fn verified(out: &Path) -> (bool, String) {
+    let output = slidemill().arg("verify").arg(out).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output))
+}
+
+/// A model of vectors as a user of a foundation model runs it: each patch is a square whose colour is known.
+#[test]
+fn vectors_of_patches_are_those_of_what_was_painted() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    run_means(&slide, &at("a"), &["--overlap", "0%", "--threads", "1"]);
+    let seen = patches(&at("a"));
+    assert_eq!(seen.len(), PAINTED.len() * PAINTED[0].len());
+    let side_um = f64::from(SQUARE_PX) * painted::MPP;
+    for (number, SeenPatch { place, vector }) in (0..).zip(&seen) {
+        let side = f64::from(SQUARE_PX);
+        let (column, row) = ((place.left_px / side) as u32, (place.top_px / side) as u32);
+        let corner = [column, row].map(f64::from);
+        assert_eq!((place.window, place.tissue), (number, 1.0));
+        assert_eq!([place.left_px, place.top_px], corner.map(|squares| squares * side));
+        assert_eq!([place.left_um, place.top_um], corner.map(|squares| squares * side_um));
+        assert_eq!(
+            [place.width_px, place.height_px, place.width_um, place.height_um],
+            [side, side, side_um, side_um]
+        );
+        // The file is a JPEG, so that a square may be off by a byte or two, all of it by the same.
+        let bytes: Vec<f32> = vector.iter().map(|mean| (mean * 255.0).round()).collect();
+        let off =
+            bytes.iter().zip(colour_of(column, row)).map(|(seen, painted)| (seen - f32::from(painted)).abs());
+        let rounded = vector.iter().zip(&bytes).map(|(mean, byte)| (mean - byte / 255.0).abs());
+        // Half the step between two halves from 0.5 to 1.
+        let is_known = off.fold(0.0, f32::max) <= 2.0 && rounded.fold(0.0, f32::max) <= 2.5e-4;
+        assert!(is_known && vector.len() == 3, "({column}, {row}): {vector:?}");
+    }
+    assert_eq!((accounts(&at("a")).remove(0).cells(), regions(&at("a")).len()), (0, 1));
+    // The same bytes with other threads and batches.
+    run_means(&slide, &at("b"), &["--overlap", "0%", "--threads", "2", "--batch", "3"]);
+    assert_eq!(tables(&at("a")), tables(&at("b")));
+
+    assert!(verified(&at("a")).0, "{}", verified(&at("a")).1);
+    let id = accounts(&at("a")).remove(0).slide;
+    fs::remove_file(Dataset::at(at("a")).patches(&id)).unwrap();
+    let (is_whole, said) = verified(&at("a"));
+    assert!(!is_whole && said.contains("patches/slide="), "{said}");
+    let output = slidemill().arg("forget").arg(at("b")).arg(id.as_str()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!Dataset::at(at("b")).patches(&id).parent().unwrap().exists());
+}
+
+#[test]
+fn a_killed_run_and_a_merge_give_the_same_vectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    run_means(&slide, &at("whole"), &["--keep-raw"]);
+    let model = contract(MEANS);
+    let settings = ["--model", &model, "--no-tissue-mask", "--keep-raw"];
+    run_until(&[&slide], &at("cut"), &settings, || any_file(&at("cut"), "windows.bin"));
+    run_means(&slide, &at("cut"), &["--keep-raw"]);
+    assert_eq!(tables(&at("whole")), tables(&at("cut")));
+    assert!(patches(&at("whole")).len() > PAINTED.len() * PAINTED[0].len(), "windows overlap by half");
+
+    let mut merge = slidemill();
+    let output = merge.arg("merge").arg(at("whole")).arg("--into").arg(at("again")).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(tables(&at("whole")), tables(&at("again")));
+    assert!(verified(&at("again")).0, "{}", verified(&at("again")).1);
+    // With another model the patches of this one are gone.
+    let areas = colours();
+    let output = run(&[&slide], &at("cut"), &of_colours(&areas, &["--window", "128", "--redo"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let id = accounts(&at("cut")).remove(0).slide;
+    assert!(!Dataset::at(at("cut")).patches(&id).exists());
+    assert!(verified(&at("cut")).0, "{}", verified(&at("cut")).1);
+}
+
+/// Cells of one model and vectors of another in one run; what cannot be is refused before a slide is read.
+#[test]
+fn vectors_stand_beside_cells_and_other_windows_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let slide = at("painted.tif");
+    small_slide(&slide, 41);
+    let of_vectors = format!("mpp=1,model={}", contract(MEANS));
+    let both = ["--threads", "2", "--detector", "mpp=0.5", "--detector", &of_vectors];
+    let output = run(&[&slide], &at("both"), &both);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let alone = run(&[&slide], &at("alone"), &["--threads", "2", "--detector", "mpp=0.5"]);
+    assert!(alone.status.success(), "{}", stderr(&alone));
+    let cells = |out: &Path| accounts(out).remove(0).cells();
+    assert!(cells(&at("both")) > 50 && cells(&at("both")) == cells(&at("alone")));
+    assert!(patches(&at("both")).iter().all(|patch| patch.place.tissue <= 1.0));
+
+    let refused = |name: &str, settings: &[&str]| {
+        let output = run(&[&slide], &at(name), settings);
+        assert!(!output.status.success());
+        stderr(&output)
+    };
+    let model = contract(MEANS);
+    let said = refused("larger", &["--model", &model, "--window", "64"]);
+    assert!(
+        said.contains("the model gives a vector for 16 × 16 px as a whole, and windows have 64 px"),
+        "{said}"
+    );
+    let said = refused("two", &["--detector", &of_vectors, "--detector", &of_vectors]);
+    assert!(said.contains("2 models give vectors, expected at most one"), "{said}");
+
+    let tried = slidemill()
+        .args(["model", &model, "--try"])
+        .arg(&slide)
+        .arg("-o")
+        .arg(at("try.png"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&tried.stdout).into_owned();
+    assert!(
+        tried.status.success() && said.contains("found          a vector of 3 numbers"),
+        "{said}{}",
+        stderr(&tried)
+    );
 }
 
 #[test]

@@ -154,6 +154,11 @@ fn settings(args: &args::Live, camera: Mpp) -> anyhow::Result<WatchSettings> {
             "the model answers areas, and what is watched are cells; take a model of cells",
         ));
     }
+    if manifest.head.dimensions().is_some() {
+        return Err(Failure::usage(
+            "the model gives vectors, and what is watched are cells; take a model of cells",
+        ));
+    }
     let settings = WatchSettings::new(camera, &manifest).ok_or_else(|| {
         Failure::usage("the model does not say at which µm/px it works; add `mpp = 0.25` (or what it was trained at) to a TOML manifest beside it")
     })?;

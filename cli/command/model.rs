@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use dataset::{
     hex,
-    wording::{fixed, grouped},
+    wording::{counted, fixed, grouped},
 };
 use detector::{Manifest, Reference, WindowFault};
 use engine::{Engine, RunOptions, Settings, Trial};
@@ -103,6 +103,9 @@ fn draw(
     // The picture has the px of the field, or those of the slide where they are fewer.
     let longer = trial.pixels.width().max(trial.pixels.height());
     let mut drawing = Drawing::new(trial.survey.slide.as_ref(), seen, longer);
+    if let Some(vector) = &trial.result.embedding {
+        outln!("found          a vector of {}", counted(vector.dimensions(), "number"))?;
+    }
     let legend = match trial.result.map {
         Some(_) => draw_areas(&mut drawing, trial, classes)?,
         None => draw_objects(&mut drawing, trial, detections, classes),

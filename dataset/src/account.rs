@@ -125,6 +125,9 @@ pub struct Analysis {
     /// Regions written, by kind.
     #[serde(default)]
     pub regions: Vec<RegionCount>,
+    /// Patches written, of a model that gives vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<PatchCount>,
     /// Density by distance to window seams, as the merger's audit gives it.
     pub seam_audit: serde_json::Value,
     /// Tiles of the file that were needed, decoded and failed.
@@ -175,6 +178,15 @@ impl RegionCount {
     pub fn label(&self) -> String {
         region_label(&self.kind, self.class_name.as_deref())
     }
+}
+
+/// The patches of a slide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchCount {
+    /// Number of patches, each with a vector.
+    pub patches: u64,
+    /// Numbers of each vector.
+    pub dimensions: usize,
 }
 
 /// Windows of a plan.

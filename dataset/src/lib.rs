@@ -17,15 +17,17 @@ mod tables;
 mod verify;
 
 pub use account::{
-    Analysis, Coverage, DENSE, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, ROI, RegionCount,
-    RunAccount, TISSUE, ThresholdCount, TileCounts, WindowCounts,
+    Analysis, Coverage, DENSE, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, PatchCount, ROI,
+    RegionCount, RunAccount, TISSUE, ThresholdCount, TileCounts, WindowCounts,
 };
 pub use checksum::{hex, sha256_of};
 pub use error::DatasetError;
 pub use host::host_name;
 pub use id::SlideId;
 pub use manifest::Manifest;
-pub use merger::{CellMeasure, CellReader, CellRow, ReadSettings, RegionReader, RegionRow, SeamAudit};
+pub use merger::{
+    CellMeasure, CellReader, CellRow, PatchReader, PatchRow, ReadSettings, RegionReader, RegionRow, SeamAudit,
+};
 pub use new_folder::NewFolder;
 pub use paths::Dataset;
 pub use pictures::{SeenTissue, Tissue, jpeg_bytes, stage_pictures};

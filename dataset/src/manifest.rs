@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Folders of which every file belongs to the dataset.
-const FOLDERS: [&str; 4] = ["cells", "regions", "overviews", "runs"];
+const FOLDERS: [&str; 5] = ["cells", "regions", "patches", "overviews", "runs"];
 /// Starts of the names of files over all slides: the report may have further pages.
 const OVERALL: [&str; 3] = ["report", "summary", "measures"];
 /// Largest number of times that files are looked at again because another job writes at the same moment.

@@ -12,9 +12,10 @@ use whole_file::Staged;
 use crate::{account::RunAccount, error::DatasetError, host::host_name, id::SlideId};
 
 /// Names in the root of a dataset that are reserved for it.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "cells",
     "regions",
+    "patches",
     "runs",
     "overviews",
     ".slidemill",
@@ -70,6 +71,12 @@ impl Dataset {
     #[must_use]
     pub fn regions(&self, id: &SlideId) -> PathBuf {
         self.part("regions", id)
+    }
+
+    /// The patch table of one slide, of a model that gives vectors.
+    #[must_use]
+    pub fn patches(&self, id: &SlideId) -> PathBuf {
+        self.part("patches", id)
     }
 
     /// The run account of one slide.
@@ -354,6 +361,7 @@ impl Dataset {
             self.account(id),
             whole_file::folder_of(&self.cells(id)).to_owned(),
             whole_file::folder_of(&self.regions(id)).to_owned(),
+            whole_file::folder_of(&self.patches(id)).to_owned(),
             self.overview(id),
             self.coverage(id),
             self.ledger(id),

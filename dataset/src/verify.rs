@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-use merger::{MergeError, ReadSettings, RegionReader};
+use merger::{MergeError, PatchReader, ReadSettings, RegionReader};
 
 use crate::{
-    account::{FileFacts, Outcome, RunAccount},
+    account::{FileFacts, Outcome, PatchCount, RunAccount},
     checksum::{sha256_of, sha256_of_start},
     error::DatasetError,
     id::SlideId,
@@ -158,7 +158,7 @@ fn lacking(account: &RunAccount) -> Option<String> {
 /// `true` for files whose checksum stands in an account: accounts hold those of themselves and of their
 /// tables and pictures, so a file that a job wrote later is no fault.
 fn is_told_by_account(name: &str) -> bool {
-    ["cells/", "regions/", "overviews/", "runs/"].iter().any(|folder| name.starts_with(folder))
+    ["cells/", "regions/", "patches/", "overviews/", "runs/"].iter().any(|folder| name.starts_with(folder))
 }
 
 /// The difference of a file from its entry in the manifest.
@@ -226,7 +226,8 @@ fn mixed_settings(mut all: Vec<(SlideId, BTreeMap<String, String>)>) -> Vec<Stri
 
 fn check_slide(dataset: &Dataset, account: &RunAccount) -> Vec<String> {
     let table = dataset.cells(&account.slide);
-    if account.outcome == Outcome::Failed && table.exists() {
+    let patches = dataset.patches(&account.slide);
+    if account.outcome == Outcome::Failed && (table.exists() || patches.exists()) {
         return vec!["failed, but a table of an earlier run is there and would be counted".into()];
     }
     let Some(analysis) = &account.analysis else { return Vec::new() };
@@ -234,8 +235,9 @@ fn check_slide(dataset: &Dataset, account: &RunAccount) -> Vec<String> {
         analysis.files.iter().filter_map(|file| check_file(dataset, file).err()).collect();
     if problems.is_empty()
         && account.has_results()
-        && let Err(problem) =
-            check_cells(&table, &analysis.cells).and_then(|()| check_regions(dataset, account))
+        && let Err(problem) = check_cells(&table, &analysis.cells)
+            .and_then(|()| check_regions(dataset, account))
+            .and_then(|()| check_patches(&patches, analysis.patches))
     {
         problems.push(problem);
     }
@@ -294,6 +296,34 @@ fn check_regions(dataset: &Dataset, account: &RunAccount) -> Result<(), String> 
     }
 }
 
+/// Checks that patches are as counted, each window once; and that there are none where none were counted.
+fn check_patches(table: &Path, expected: Option<PatchCount>) -> Result<(), String> {
+    let Some(PatchCount { patches: expected, .. }) = expected else {
+        return match table.exists() {
+            true => Err("patches of another run are there and would be counted".into()),
+            false => Ok(()),
+        };
+    };
+    let windows = patch_windows(table).map_err(|error| error.to_string())?;
+    if windows.len() as u64 != expected {
+        let found = format!("{} patches", grouped(windows.len() as u64));
+        return Err(format!("has {found}, {expected} when it was written"));
+    }
+    match windows.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) => Err(format!("patch {} stands after patch {}", pair[1], pair[0])),
+        None => Ok(()),
+    }
+}
+
+fn patch_windows(path: &Path) -> Result<Vec<u32>, MergeError> {
+    let settings = ReadSettings { columns: Some(&["window"]), ..ReadSettings::default() };
+    let mut windows = Vec::new();
+    for patches in PatchReader::open(path, settings)? {
+        windows.extend(patches?.iter().map(|patch| patch.window));
+    }
+    Ok(windows)
+}
+
 fn region_ids(path: &Path) -> Result<Vec<u64>, MergeError> {
     let settings = ReadSettings { columns: Some(&["region_id"]), ..ReadSettings::default() };
     let mut ids = Vec::new();
@@ -306,7 +336,7 @@ fn region_ids(path: &Path) -> Result<Vec<u64>, MergeError> {
 /// Tables and pictures that belong to no account, and slides that are not finished.
 fn strangers(dataset: &Dataset, known: &[SlideId]) -> Result<Vec<String>, DatasetError> {
     let mut problems = Vec::new();
-    for table in ["cells", "regions"] {
+    for table in ["cells", "regions", "patches"] {
         for name in names_in(&dataset.root().join(table))? {
             let id = name.strip_prefix("slide=").and_then(|id| SlideId::new(id).ok());
             if id.is_none_or(|id| !known.contains(&id)) {

@@ -1,6 +1,6 @@
 //! The contract of every detector: a batch of windows in, detections out.
 
-use wsi_types::{ClassMap, Detection, Mpp, WindowIndex};
+use wsi_types::{ClassMap, Detection, Embedding, Mpp, WindowIndex};
 
 use crate::{DetectorError, Manifest, WindowFault};
 
@@ -78,13 +78,15 @@ pub struct WindowResult {
     pub is_full: bool,
     /// The class at each place, from a model that finds areas; it has no detections then.
     pub map: Option<ClassMap>,
+    /// The vector of the window, from a model that gives one; it has no detections then.
+    pub embedding: Option<Embedding>,
 }
 
 impl WindowResult {
     /// Result of a window in which the model could report all that it saw: not full.
     #[must_use]
     pub fn new(window: WindowIndex, outcome: Result<Vec<Detection>, WindowFault>) -> Self {
-        Self { window, outcome, is_full: false, map: None }
+        Self { window, outcome, is_full: false, map: None, embedding: None }
     }
 }
 

@@ -282,6 +282,14 @@ pub enum WindowFault {
         /// All numbers.
         numbers: usize,
     },
+    /// A number of a vector that a half cannot hold.
+    #[error(
+        "the model answered {number} in its vector, expected numbers from -65504 to 65504, as vectors are kept in halves"
+    )]
+    TooLargeForHalf {
+        /// Number as answered.
+        number: f32,
+    },
     /// Offsets from the centres of nuclei that are none.
     #[error(
         "the model answered an offset of {offset} from the centre of a nucleus, expected about -1 to 1: `hover.hv` in a TOML \
@@ -308,7 +316,7 @@ impl WindowFault {
     #[must_use]
     pub fn breaks_contract(&self) -> bool {
         match self {
-            Self::NotFinite { .. } | Self::Pieces { .. } => false,
+            Self::NotFinite { .. } | Self::TooLargeForHalf { .. } | Self::Pieces { .. } => false,
             Self::BoxesInFractions { boxes } => *boxes >= Self::PROOF,
             Self::NoSuchClass { .. }
             | Self::NoOutput
@@ -348,6 +356,7 @@ impl std::fmt::Display for Shapes<'_> {
         )?;
         writeln!(f, "  labels    [B, H, W] or [B, {classes}, H, W], where a TOML beside the model says so")?;
         writeln!(f, "  patch     [B, {classes} or more], where a TOML beside the model says so")?;
+        writeln!(f, "  embedding [B, numbers of a vector], where a TOML beside the model says so")?;
         write!(
             f,
             "  star      prob [B, 1, rows, columns] and dist [B, rays, rows, columns], or channels last"

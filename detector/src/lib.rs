@@ -4,6 +4,7 @@
 mod detector;
 mod detr;
 mod device;
+mod embedding;
 mod error;
 mod hover;
 mod labels;

@@ -6,6 +6,7 @@
 //! `config.json` of the WSInfer zoo.
 
 mod channels;
+mod embedding;
 mod evidence;
 mod file;
 mod head;
@@ -63,7 +64,7 @@ pub struct Manifest {
     pub hover: Option<Hover>,
     /// The map of each class; of a head of labels only.
     pub labels: Option<Labels>,
-    /// Classes it tells apart; at least one, in the order of [`ModelClass`].
+    /// Classes it tells apart, in the order of [`ModelClass`]; at least one, but of a head of vectors.
     pub classes: Vec<ClassInfo>,
     /// The pixel size it was trained at; `None`: the run must say.
     pub mpp: Option<Mpp>,
@@ -214,6 +215,8 @@ pub enum Task {
     Segment,
     /// The class of each place: areas, and no objects.
     Areas,
+    /// A vector for each window, and no objects.
+    Vectors,
 }
 
 /// Layout of a model's answers; `nc` is the number of classes. Layouts are in [`crate::yolo`].
@@ -285,6 +288,11 @@ pub enum Head {
     },
     /// Maps `[B, K, H, W]`, or one `[B, H, W]`, of the number of the object at each place, 0 for none.
     Labels,
+    /// `[B, D]`: a vector for each window.
+    Embedding {
+        /// D.
+        dimensions: usize,
+    },
 }
 
 impl Head {
@@ -303,6 +311,7 @@ impl Head {
             | Self::Patch { .. }
             | Self::Hover { .. }
             | Self::Labels
+            | Self::Embedding { .. }
             | Self::Star { .. } => 0,
             Self::Segment { coefficients } | Self::EndToEndSegment { coefficients } => coefficients,
         }
@@ -325,6 +334,7 @@ impl Head {
             | Self::Patch { .. }
             | Self::Hover { .. }
             | Self::Labels
+            | Self::Embedding { .. }
             | Self::Star { .. } => false,
         }
     }
@@ -333,6 +343,21 @@ impl Head {
     #[must_use]
     pub fn is_semantic(self) -> bool {
         matches!(self, Self::Semantic { .. } | Self::Patch { .. })
+    }
+
+    /// Numbers of the vector that it gives for each window; `None` if it gives none.
+    #[must_use]
+    pub fn dimensions(self) -> Option<usize> {
+        match self {
+            Self::Embedding { dimensions } => Some(dimensions),
+            _ => None,
+        }
+    }
+
+    /// `true` if it answers objects: neither areas alone nor vectors.
+    #[must_use]
+    pub fn has_objects(self) -> bool {
+        !self.is_semantic() && self.dimensions().is_none()
     }
 
     /// `true` if `activation` and `background` of the TOML say how its scores are read.
@@ -442,6 +467,7 @@ impl std::fmt::Display for Head {
             }
             Self::Hover { scores: HoverScores::Nuclei { activation } } => write!(f, "hover, {activation}"),
             Self::Labels => f.write_str("labels"),
+            Self::Embedding { dimensions } => write!(f, "embedding, {dimensions} numbers"),
         }
     }
 }

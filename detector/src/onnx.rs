@@ -250,8 +250,8 @@ impl RawAnswers {
         let places: Range<usize> = 0..part.windows.len();
         std::iter::zip(&part.windows, places)
             .map(|(&window, place)| match self.decoder.window(&views, place, self.width, self.height) {
-                Ok(Found { detections, is_full, map }) => {
-                    WindowResult { window, outcome: Ok(detections), is_full, map }
+                Ok(Found { detections, is_full, map, embedding }) => {
+                    WindowResult { window, outcome: Ok(detections), is_full, map, embedding }
                 }
                 Err(fault) => WindowResult::new(window, Err(fault)),
             })

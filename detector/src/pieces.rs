@@ -232,6 +232,10 @@ impl Answers for PieceAnswers {
         let by_window = windows.into_iter().map(|window| {
             let seen: Vec<WindowResult> = results.by_ref().take(pieces.rects.len()).collect();
             let is_full = seen.iter().any(|result| result.is_full);
+            if seen.iter().any(|result| result.embedding.is_some()) {
+                let reason = "a vector is of a whole window".to_owned();
+                return WindowResult::new(window, Err(WindowFault::Pieces { reason }));
+            }
             match whole_map(&pieces, &seen) {
                 Some(Ok(map)) => WindowResult { map: Some(map), ..WindowResult::new(window, Ok(Vec::new())) },
                 Some(Err(fault)) => WindowResult::new(window, Err(fault)),

@@ -78,6 +78,10 @@ impl Reference {
             places: None,
             other_places: None,
         };
+        if ours.embedding.is_some() {
+            let reason = "the model answers a vector, and only objects and areas are compared";
+            return Err(refused(reason.to_owned()));
+        }
         self.check(model.classes.len())?;
         match (&ours.map, &self.found, &self.classes) {
             (Some(map), None, Some(classes)) => self.compare_places(map, classes, receipt),

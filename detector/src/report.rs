@@ -62,7 +62,7 @@ fn assumed(manifest: &Manifest, file: &ManifestFile, metadata: &[&str]) -> Vec<S
     if !matches!(manifest.head_source, HeadSource::Stated | HeadSource::Export) {
         assumed.push(format!("head: {}, {}", manifest.head, manifest.head_source));
     }
-    let has_scores = !manifest.head.is_semantic();
+    let has_scores = manifest.head.has_objects();
     if has_scores && file.conf.is_none() && !metadata.contains(&"conf") {
         assumed.push(format!("conf: {}, the default of Ultralytics", manifest.conf));
     }
@@ -89,7 +89,7 @@ fn notes(manifest: &Manifest) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if manifest.max_object_um.is_none() && !manifest.head.is_semantic() {
+    if manifest.max_object_um.is_none() && manifest.head.has_objects() {
         notes.push("it does not say its largest object: --overlap auto cannot be used".to_owned());
     }
     notes.extend(limit_note(manifest));
@@ -196,8 +196,10 @@ impl fmt::Display for ModelReport {
         line("mpp", &said(m.mpp))?;
         line("largest object", &said(m.max_object_um.map(|um| format!("{um} µm"))))?;
         let across = m.cross_class_iou.map(|iou| format!(", {iou} across classes")).unwrap_or_default();
-        line("thresholds", &format!("score {}, NMS IoU {}{across}", m.conf, m.nms_iou))?;
-        line("classes", &m.classes.len())?;
+        if m.head.dimensions().is_none() {
+            line("thresholds", &format!("score {}, NMS IoU {}{across}", m.conf, m.nms_iou))?;
+            line("classes", &m.classes.len())?;
+        }
         for (number, class) in m.classes.iter().enumerate() {
             let conf = class.conf.map(|conf| format!(", score {conf}")).unwrap_or_default();
             let colour =
@@ -229,6 +231,7 @@ fn task_line(m: &Manifest) -> &'static str {
         Task::Detect => "detect: boxes",
         Task::Segment => "segment: boxes with an outline each",
         Task::Areas => "areas: the class of each place, which become regions",
+        Task::Vectors => "vectors: one for each window, which become rows of patches",
     }
 }
 
@@ -276,6 +279,9 @@ fn head_line(head: Head, classes: usize) -> String {
         Head::Hover { scores } => hover_line(scores, classes),
         Head::Labels => {
             "[B, K, H, W] or [B, H, W]: the number of the object at each place, each with score 1".to_owned()
+        }
+        Head::Embedding { dimensions } => {
+            format!("[B, {dimensions}]: a vector for each window, kept in halves")
         }
         Head::DetrFinal { joined: true } => {
             "[B, K, 5]: two corners in px and a score; labels [B, K]".to_owned()

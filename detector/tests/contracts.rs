@@ -8,11 +8,12 @@
 use std::path::{Path, PathBuf};
 
 use detector::{
-    BatchView, DetectSettings, Detector, Device, OnnxDetector, SessionSettings, WindowResult, describe,
+    BatchView, DetectSettings, Detector, Device, Manifest, OnnxDetector, SessionSettings, WindowResult,
+    describe,
     manifest::{Activation, Background, ChannelAxis, Head, HeadSource, Hover, HoverScores, Labels, Task},
 };
 use serde::Deserialize;
-use wsi_types::{Detection, Score, WindowIndex};
+use wsi_types::{Detection, Embedding, Score, WindowIndex};
 
 const MOST: f32 = 1e-4;
 
@@ -450,4 +451,99 @@ fn pixels_are_asked_for_where_makers_differ() {
             }
         }
     }
+}
+
+/// The vector of a window as the model's own arithmetic makes it, in halves.
+#[derive(Deserialize)]
+struct VectorReference {
+    framework: String,
+    side: usize,
+    vector: Vec<f32>,
+}
+
+fn floats(embedding: &Embedding) -> Vec<f32> {
+    embedding.halves().iter().map(|&half| half::f16::from_bits(half).to_f32()).collect()
+}
+
+#[test]
+fn the_vector_of_a_window_is_that_of_its_framework() {
+    let bytes = std::fs::read(path("embedding").with_extension("json")).unwrap();
+    let VectorReference { framework, side, vector: theirs } = serde_json::from_slice(&bytes).unwrap();
+    let Some(result) = answer("embedding", side, 0.0) else { return };
+    let ours = floats(&result.embedding.unwrap());
+    assert_eq!((result.outcome, result.map, ours.len()), (Ok(vec![]), None, theirs.len()));
+    let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    eprintln!("embedding of {framework}: {} numbers, largest difference {worst:.1e}", ours.len());
+    assert!(worst <= MOST, "{worst}");
+}
+
+#[test]
+fn models_of_vectors_are_asked_for_what_they_do_not_say() {
+    let beside = tempfile::tempdir().unwrap();
+    let bare = beside.path().join("mean-colour.onnx");
+    std::fs::copy(path("mean-colour"), &bare).unwrap();
+    let manifest = std::fs::read_to_string(path("mean-colour").with_extension("toml")).unwrap();
+    let said = |wanted: &str, instead: &str| {
+        assert!(manifest.contains(wanted), "{wanted}");
+        std::fs::write(bare.with_extension("toml"), manifest.replace(wanted, instead)).unwrap();
+        describe(&bare).map_err(|error| error.to_string())
+    };
+    let report = said("mpp", "mpp").unwrap();
+    let Manifest { head, head_source, task, classes, .. } = &report.manifest;
+    assert_eq!(
+        (*head, *head_source, *task, classes.len()),
+        (Head::Embedding { dimensions: 3 }, HeadSource::Stated, Task::Vectors, 0)
+    );
+    let text = report.to_string();
+    assert!(text.contains("[B, 3]: a vector for each window") && !text.contains("thresholds"), "{text}");
+    assert_eq!((report.notes.len(), report.assumed.len()), (0, 1), "{:?} {:?}", report.notes, report.assumed);
+    let class = "mpp = 1.0\n[[classes]]\nname = \"tumour\"\n";
+    for (wanted, instead, expected) in [
+        ("mean = [0.0, 0.0, 0.0]", "", "input.mean: nothing says"),
+        (
+            "mpp = 1.0",
+            "mpp = 1.0\nconf = 0.5",
+            "conf: the head is embedding, which has neither objects nor classes",
+        ),
+        ("mpp = 1.0", "mpp = 1.0\nmax_object_um = 5", "max_object_um: the head is embedding"),
+        (
+            "mpp = 1.0",
+            "mpp = 1.0\nactivation = \"none\"",
+            "activation: the head is embedding, 3 numbers, which has none",
+        ),
+        ("mpp = 1.0", "mpp = 1.0\n[semantic]\nchannels = [0]", "semantic: "),
+        ("mpp = 1.0", class, "classes: the head is embedding"),
+        ("head = \"embedding\"", "head = \"embeddings\"", "labels, embedding, yolov5"),
+        ("head = \"embedding\"", "", "names: the model does not name its classes"),
+    ] {
+        let message = said(wanted, instead).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+    // A graph that takes any size does not say how large a patch is; one of maps has no vector.
+    let other = beside.path().join("colours.onnx");
+    std::fs::copy(path("colours"), &other).unwrap();
+    std::fs::write(other.with_extension("toml"), &manifest).unwrap();
+    let message = describe(&other).unwrap_err().to_string();
+    assert!(
+        message.contains("no known head") && message.contains("embedding [B, numbers of a vector]"),
+        "{message}"
+    );
+}
+
+/// As the graph of a picture of any size has no number at that place either.
+#[test]
+fn vectors_without_numbers_and_patches_that_are_not_square_are_refused() {
+    let model = std::fs::read(path("mean-colour")).unwrap();
+    let manifest = std::fs::read_to_string(path("mean-colour").with_extension("toml")).unwrap();
+    // Its dimensions are written once each: 16 in the input, 3 in the output.
+    let with = |from: &[u8], to: &[u8]| {
+        let places: Vec<usize> = (0..model.len()).filter(|&at| model[at..].starts_with(from)).collect();
+        let mut changed = model.clone();
+        changed[*places.last().unwrap()..][..to.len()].copy_from_slice(to);
+        detector::describe_bytes("m", &changed, &manifest).unwrap_err().to_string()
+    };
+    let message = with(&[0x0a, 0x02, 0x08, 0x03], &[0x0a, 0x02, 0x08, 0x00]);
+    assert!(message.contains("expected [batch, numbers of a vector], 1 to 65536"), "{message}");
+    let message = with(&[0x0a, 0x02, 0x08, 0x10], &[0x0a, 0x02, 0x08, 0x08]);
+    assert!(message.contains("is embedding, but the input takes 8 × 16 px"), "{message}");
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use merger::{
-    Border, Cell, Ground, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
+    Border, Cell, Ground, Patch, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
     fusion::{Context, FusionSettings, apply_context, fuse_scales},
 };
 use tiler::{Interest, Survey, TissueMask};
@@ -15,6 +15,7 @@ use wsi_types::{ClassId, DetectorIndex, Level0Box, Mpp, Score, WindowKey, wordin
 use dataset::{Coverage, FailureCount, Outcome, ROI, ThresholdCount, WindowCounts, wording::counted};
 
 use crate::{
+    patches::take_patches,
     regions::{RegionGrid, Sources, regions_of, tissue_seen},
     rules::SlideRules,
     sightings::{Gathered, OfDetector, Sightings},
@@ -28,6 +29,8 @@ pub struct SlideAnswer {
     /// Tissue, areas a model found, dense places; each notes its cells and how much of it was seen. None when no
     /// window had a result.
     pub regions: Vec<Region>,
+    /// Windows of the model that gives vectors, in order of window; none of other models.
+    pub patches: Vec<Patch>,
     /// Windows of the plans, and how they ended.
     pub windows: WindowCounts,
     /// Windows without a result, by reason.
@@ -53,13 +56,14 @@ impl SlideAnswer {
     /// neighbours.
     #[must_use]
     pub fn new(survey: &Survey, sightings: Sightings, rules: &SlideRules) -> Self {
-        let Gathered { each, done, failed, unread, full } = sightings.finish();
+        let Gathered { mut each, done, failed, unread, full } = sightings.finish();
         let windows =
             WindowCounts { planned: survey.windows(), done, failed: failed.len(), unread, full: full.len() };
         let audits: Vec<_> = each.iter().map(|of| audit_seams(&of.layout, &of.cells)).collect();
         let of_detectors = each.iter().map(|of| of.cells.len() as u64).collect();
         let of_windows = seen_boxes(&each, rules, &failed);
         let coarse: Vec<String> = each.iter().filter_map(|of| of.coarse.clone()).collect();
+        let patches = take_patches(survey, &mut each);
         let mut found = Found::new(survey, each, rules);
         found.measure_distances(survey);
         let seen = seen(survey, &failed, &of_windows);
@@ -83,6 +87,7 @@ impl SlideAnswer {
             failures: count_failures(&failed),
             cells: found.cells,
             regions,
+            patches,
             windows,
             seen,
             ground,
@@ -177,7 +182,7 @@ impl Found {
 
     /// Makes one list of the cells of all detectors.
     fn fuse(&mut self, mut scales: Vec<Vec<Cell>>, survey: &Survey, rules: &SlideRules) {
-        let cell_detectors = rules.each.iter().filter(|detector| !detector.is_semantic).count();
+        let cell_detectors = rules.each.iter().filter(|detector| detector.has_objects).count();
         if scales.len() < 2 || cell_detectors < 2 && rules.fuse.scores().is_some() {
             self.cells = scales.into_iter().flatten().collect();
             return;
@@ -241,11 +246,11 @@ impl Found {
     }
 }
 
-/// The settings of fusion, in which detectors that answer class maps have no say.
+/// The settings of fusion, in which detectors that answer no objects have no say.
 fn fusion_of_cells(rules: &SlideRules) -> FusionSettings {
     let mut settings = rules.fusion.clone();
     for (weight, detector) in settings.weights.iter_mut().zip(&rules.each) {
-        if detector.is_semantic {
+        if !detector.has_objects {
             *weight = 0.0;
         }
     }
@@ -700,6 +705,30 @@ mod tests {
         assert!((tissue.coverage - 0.5).abs() < 0.01, "half of it was not seen: {}", tissue.coverage);
         assert_eq!(class_counts(&answer.cells, &rules), BTreeMap::new(), "no class is one of objects");
         assert!(sightings(&survey, &rules).push(key(0, 0), map(9).objects()).is_ok());
+    }
+
+    #[test]
+    fn vectors_become_patches_as_far_as_windows_gave_them() {
+        let mut manifest = detector::Manifest::without_model("m", &[], None);
+        manifest.head = detector::manifest::Head::Embedding { dimensions: 2 };
+        let spec = DetectorSpec { model: None, mpp: Mpp::new(0.5).ok() };
+        let models = ModelSet::new(&[spec], vec![manifest.merge_terms()]).unwrap();
+        let rules = MergeRules::new(&RunOptions::default(), 1).unwrap().for_models(&models, None).unwrap();
+        let embedding = wsi_types::Embedding::from_halves([0x3c00, 0]).unwrap();
+        for failed in [0, 1] {
+            let survey = survey(1);
+            let mut seen = sightings(&survey, &rules);
+            seen.push(key(0, 1 - failed), WindowOutcome::Vector(embedding.clone())).unwrap();
+            seen.push(key(0, failed), WindowOutcome::Failed("torn".into())).unwrap();
+            let answer = SlideAnswer::new(&survey, seen, &rules);
+            assert_eq!(
+                (answer.outcome(), answer.cells.len(), answer.regions.len()),
+                (Outcome::Partial, 0, 1)
+            );
+            let area = survey.plans[0].windows()[1 - failed as usize].level0_box();
+            let window = WindowIndex(1 - failed);
+            assert_eq!(answer.patches, [Patch { window, area, tissue: 1.0, embedding: embedding.clone() }]);
+        }
     }
 
     #[test]

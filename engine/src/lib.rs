@@ -29,6 +29,7 @@ mod named;
 mod opening;
 mod options;
 mod os_path;
+mod patches;
 mod pictures;
 mod pipeline;
 mod plan;

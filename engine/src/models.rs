@@ -57,11 +57,18 @@ impl ModelSet {
     ///
     /// # Errors
     ///
-    /// [`JobError::Usage`] when there is none, or one has no mpp.
+    /// [`JobError::Usage`] when there is none, one has no mpp, or several give vectors.
     pub fn new(specs: &[DetectorSpec], terms: Vec<MergeTerms>) -> Result<Self, JobError> {
         if specs.is_empty() || specs.len() != terms.len() {
             let (models, detectors) = (terms.len(), specs.len());
             return Err(JobError::usage(format!("there are {models} models for {detectors} detectors")));
+        }
+        let of_vectors = terms.iter().filter(|terms| terms.head.dimensions().is_some()).count();
+        if of_vectors > 1 {
+            return Err(JobError::usage(format!(
+                "{of_vectors} models give vectors, expected at most one, as the table of patches holds those of one; run \
+                 each of the others into an OUT of its own"
+            )));
         }
         let mut names = ClassNames::default();
         let each = specs.iter().zip(terms).map(|(spec, terms)| {
@@ -100,9 +107,15 @@ impl ModelSet {
         self.each.iter().filter(|model| model.terms.head.is_semantic())
     }
 
+    /// The model that gives vectors, and how many numbers each has.
+    #[must_use]
+    pub fn of_vectors(&self) -> Option<(&SetModel, usize)> {
+        self.each.iter().find_map(|model| Some((model, model.terms.head.dimensions()?)))
+    }
+
     /// The models that find objects.
     pub fn of_objects(&self) -> impl Iterator<Item = &SetModel> {
-        self.each.iter().filter(|model| !model.terms.head.is_semantic())
+        self.each.iter().filter(|model| model.terms.head.has_objects())
     }
 
     /// Classes that only models with class maps have: no cell is of them.

@@ -129,6 +129,13 @@ impl Opener<'_> {
         let Some(Cut { piece, overlap }) = Cut::new(self.settings, model) else {
             return Ok(Box::new(open(&self.opening(model, (side, side)))?));
         };
+        if model.terms.head.dimensions().is_some() {
+            return Err(JobError::usage(format!(
+                "the model gives a vector for {} × {} px as a whole, and windows have {side} px: a vector of pieces there is \
+                 not; leave --window out",
+                piece.0, piece.1
+            )));
+        }
         if self.settings.keep_raw.is_some() {
             return Err(JobError::usage(format!(
                 "--keep-raw cannot keep what the model sees in pieces: it takes {} × {} px and windows have {side} px; \

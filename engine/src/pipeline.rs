@@ -330,6 +330,9 @@ fn outcome(result: WindowResult, pixels: Option<(&PixelMeasures, &[u8], usize)>)
         (Ok(_), Some(map)) => return WindowOutcome::Map(map),
         (Ok(detections), None) => detections,
     };
+    if let Some(vector) = result.embedding {
+        return WindowOutcome::Vector(vector);
+    }
     let seen = detections.into_iter().map(|detection| match pixels {
         Some((measures, pixels, width)) => measures.sighting(detection, pixels, width),
         None => detection.into(),

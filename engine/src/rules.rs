@@ -246,8 +246,9 @@ impl MergeRules {
         };
         merge.validate().map_err(JobError::usage)?;
         let is_semantic = model.terms.head.is_semantic();
+        let has_objects = model.terms.head.has_objects();
         let is_of_one_size = model.terms.fixed_input.is_some();
-        Ok(DetectorRules { merge, classes: model.classes.clone(), is_semantic, is_of_one_size })
+        Ok(DetectorRules { merge, classes: model.classes.clone(), is_semantic, has_objects, is_of_one_size })
     }
 
     fn cross_class_iou(&self, terms: &MergeTerms) -> f64 {
@@ -390,6 +391,8 @@ pub struct DetectorRules {
     pub classes: Vec<ClassId>,
     /// `true` if the model answers class maps, and no objects.
     pub is_semantic: bool,
+    /// `true` if it answers objects: neither class maps nor vectors.
+    pub has_objects: bool,
     /// `true` if the model takes one size of input.
     pub is_of_one_size: bool,
 }
@@ -408,7 +411,7 @@ impl SlideRules {
     /// Lowest score at which every class of objects of every model is counted.
     #[must_use]
     pub fn highest_threshold(&self) -> f32 {
-        let of_objects = self.each.iter().filter(|each| !each.is_semantic);
+        let of_objects = self.each.iter().filter(|each| each.has_objects);
         let of_each = of_objects.flat_map(|each| {
             let own = each.classes.iter().filter(|class| !self.region_classes.contains(class));
             own.map(|&class| each.merge.min_score.get(class))

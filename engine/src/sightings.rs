@@ -1,12 +1,12 @@
 //! Results of the windows of one slide so far, in any order: objects go to a merger per detector, areas to
-//! the painter of regions, class maps to a mosaic.
+//! the painter of regions, class maps to a mosaic; vectors are kept as they are.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use merger::{
     Cell, CellMerger, Layout, MergeCounts, MergeError, Mosaic, RegionPainter, Sighting, WindowOutcome, place,
 };
-use wsi_types::{ClassId, WindowIndex, WindowKey};
+use wsi_types::{ClassId, Embedding, WindowIndex, WindowKey};
 
 use crate::{
     regions::RegionGrid,
@@ -45,7 +45,10 @@ impl Sightings {
         let gathering = self.each.get_mut(key.detector.place());
         let gathering = gathering.ok_or(MergeError::UnknownWindow(key.to_bits()))?;
         let failed = match &outcome {
-            WindowOutcome::Detections(_) | WindowOutcome::Full(_) | WindowOutcome::Map(_) => None,
+            WindowOutcome::Detections(_)
+            | WindowOutcome::Full(_)
+            | WindowOutcome::Map(_)
+            | WindowOutcome::Vector(_) => None,
             WindowOutcome::Failed(reason) | WindowOutcome::Unread(reason) => Some(reason.clone()),
         };
         let is_unread = matches!(outcome, WindowOutcome::Unread(_));
@@ -125,6 +128,8 @@ pub(crate) struct OfDetector {
     pub(crate) areas: Option<RegionPainter>,
     /// Note for the user if these are coarser than the maps.
     pub(crate) coarse: Option<String>,
+    /// Vectors of its windows, in order of window; none if it gives none.
+    pub(crate) vectors: BTreeMap<WindowIndex, Embedding>,
     /// Raw detections that did not become rows of their own, by reason.
     pub(crate) dropped: BTreeMap<&'static str, u64>,
 }
@@ -135,6 +140,7 @@ struct Gathering {
     merger: CellMerger,
     painter: RegionPainter,
     mosaic: Mosaic,
+    vectors: BTreeMap<WindowIndex, Embedding>,
     region_classes: Arc<Vec<ClassId>>,
     rules: DetectorRules,
     /// Cells that no later window can change.
@@ -150,6 +156,7 @@ impl Gathering {
             merger: merger.with_classes(rules.classes.clone()),
             painter: RegionPainter::new(grid.frame, grid.size),
             mosaic: Mosaic::new(Arc::clone(&layout)),
+            vectors: BTreeMap::new(),
             layout,
             region_classes,
             rules: rules.clone(),
@@ -170,6 +177,11 @@ impl Gathering {
                 self.merger.push(window, WindowOutcome::Detections(Vec::new()))?;
                 let merger = &self.merger;
                 self.mosaic.lay(window, &map, |class| merger.class_of(class))
+            }
+            WindowOutcome::Vector(vector) => {
+                self.merger.push(window, WindowOutcome::Detections(Vec::new()))?;
+                self.vectors.insert(window, vector);
+                Ok(())
             }
             other => self.merger.push(window, other),
         }
@@ -205,7 +217,15 @@ impl Gathering {
         let dropped = dropped(&report.counts, self.painted);
         let coarse = self.mosaic.note();
         let areas = self.mosaic.into_painter();
-        OfDetector { layout: self.layout, cells, painter: self.painter, areas, coarse, dropped }
+        OfDetector {
+            layout: self.layout,
+            cells,
+            painter: self.painter,
+            areas,
+            coarse,
+            vectors: self.vectors,
+            dropped,
+        }
     }
 }
 

@@ -115,6 +115,7 @@ mod tests {
             merge: MergeSettings { rim_px: 8.0, ..MergeSettings::default() },
             classes: vec![ClassId(0)],
             is_semantic: false,
+            has_objects: true,
             is_of_one_size: false,
         }
     }

@@ -2,15 +2,15 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use merger::{Features, Region, TableContext};
+use merger::{Features, Region, TableContext, VectorFacts};
 use serde::Serialize;
 use serde_json::Value;
 use tiler::{Band, Survey};
 use whole_file::Staged;
 
 use dataset::{
-    Analysis, Dataset, DetectorFacts, FileFacts, ModelFacts, Outcome, RegionCount, RunAccount, SlideId,
-    ThresholdCount, TileCounts, sha256_of,
+    Analysis, Dataset, DetectorFacts, FileFacts, ModelFacts, Outcome, PatchCount, RegionCount, RunAccount,
+    SlideId, ThresholdCount, TileCounts, sha256_of,
 };
 
 use crate::{
@@ -137,6 +137,7 @@ impl Maker {
             dropped: answer.dropped.clone(),
             by_threshold,
             regions: self.region_counts(&answer.regions),
+            patches: self.patch_count(answer),
             seam_audit: one_or_all(&answer.audits)?,
             tiles,
             files: Vec::new(),
@@ -155,6 +156,12 @@ impl Maker {
             cells,
         })
         .collect()
+    }
+
+    /// The vectors of a slide with results, if one of the models gives some.
+    fn patch_count(&self, answer: &SlideAnswer) -> Option<PatchCount> {
+        let (_, dimensions) = self.models.of_vectors().filter(|_| answer.outcome() != Outcome::Failed)?;
+        Some(PatchCount { patches: answer.patches.len() as u64, dimensions })
     }
 
     fn region_counts(&self, regions: &[Region]) -> Vec<RegionCount> {
@@ -189,7 +196,7 @@ impl Maker {
         of: &Subject<'_>,
         answer: &mut SlideAnswer,
         analysis: &Analysis,
-    ) -> Result<[(u64, Staged); 2], JobError> {
+    ) -> Result<Vec<(u64, Staged)>, JobError> {
         let context = TableContext {
             slide_id: of.id.to_string(),
             mpp: of.survey.scale.mpp,
@@ -204,7 +211,13 @@ impl Maker {
         let features = Features { neighbours: answer.ground.take(), shape, texture, dab: of.with_dab };
         let cells = merger::stage_cells(&folder, &dataset.cells(id), &mut answer.cells, &context, &features);
         let cells = cells.map_err(JobError::output)?;
-        Ok([regions, cells].map(|(written, table)| (written.rows, table)))
+        let patches = self.models.of_vectors().map(|(model, dimensions)| {
+            let facts = VectorFacts { model: model.terms.facts.clone(), mpp: model.mpp, dimensions };
+            merger::stage_patches(&folder, &dataset.patches(id), &answer.patches, &facts, &context)
+        });
+        let patches = patches.transpose().map_err(JobError::output)?;
+        let tables = [regions, cells].into_iter().chain(patches);
+        Ok(tables.map(|(written, table)| (written.rows, table)).collect())
     }
 
     /// Provenance for the tables: nothing that differs between two runs of the same slide, model and

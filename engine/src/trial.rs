@@ -5,11 +5,12 @@ use std::sync::Arc;
 use detector::{BatchView, WindowResult};
 use merger::{Layout, Mosaic, Region, RegionSettings};
 use tiler::{StreamSettings, Survey, WindowStream};
-use wsi_types::{ClassId, Level0Box, Level0Point, RgbBuffer, Window};
+use wsi_types::{ClassId, Level0Point, RgbBuffer, Window};
 
 use crate::{
     engine::{Engine, bad_slide},
     error::JobError,
+    patches::tissue_share,
     slides::SlideEntry,
 };
 
@@ -59,7 +60,7 @@ impl Engine {
 /// The window to look at, and its share of tissue.
 fn field(survey: &Survey, at: Option<Level0Point>) -> Option<(Window, f64)> {
     let windows = survey.plans.first()?.windows().iter();
-    let with_tissue = windows.map(|window| (*window, tissue_in(survey, window)));
+    let with_tissue = windows.map(|window| (*window, tissue_share(survey, &window.level0_box())));
     match at {
         Some(at) => with_tissue.min_by(|(a, _), (b, _)| {
             let [a, b] = [a, b].map(|window| (window.level0_box().center() - at).square_length());
@@ -68,13 +69,6 @@ fn field(survey: &Survey, at: Option<Level0Point>) -> Option<(Window, f64)> {
         // Of equal windows the first: `max_by` would take the last.
         None => with_tissue.rev().max_by(|a, b| a.1.total_cmp(&b.1)),
     }
-}
-
-/// Share of tissue in all of a window, be it past the slide.
-fn tissue_in(survey: &Survey, window: &Window) -> f64 {
-    let seen = window.level0_box();
-    let on_slide = seen.intersection(&survey.extent()).unwrap_or_else(Level0Box::zero);
-    survey.mask.tissue_fraction(&on_slide) * on_slide.area() / seen.area()
 }
 
 fn read(survey: &Survey, window: &Window) -> Result<RgbBuffer, std::io::Error> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wsi_types::{ClassId, ClassMap, Detection, ModelClass, WindowIndex};
+use wsi_types::{ClassId, ClassMap, Detection, Embedding, ModelClass, WindowIndex};
 
 use crate::MergeError;
 use crate::arena::{Arena, At};
@@ -25,6 +25,8 @@ pub enum WindowOutcome {
     Full(Vec<Sighting>),
     /// The class at each place, from a model that finds areas and no objects.
     Map(ClassMap),
+    /// The vector of the window, from a model that gives vectors and no objects.
+    Vector(Embedding),
     /// The window could not be read or inferred, with the reason. Its neighbours then keep the objects they
     /// saw cut.
     Failed(String),
@@ -39,11 +41,11 @@ impl WindowOutcome {
         Self::Detections(detections.into_iter().map(Sighting::from).collect())
     }
 
-    /// The same as far as objects go: without a map.
+    /// The same as far as objects go: without a map or vector.
     #[must_use]
     pub fn objects(self) -> Self {
         match self {
-            Self::Map(_) => Self::Detections(Vec::new()),
+            Self::Map(_) | Self::Vector(_) => Self::Detections(Vec::new()),
             other => other,
         }
     }
@@ -144,7 +146,7 @@ impl CellMerger {
                 self.report.windows_done += 1;
                 self.place_all(slot, detections)
             }
-            WindowOutcome::Map(_) => {
+            WindowOutcome::Map(_) | WindowOutcome::Vector(_) => {
                 self.done[slot as usize] = true;
                 self.report.windows_done += 1;
                 Vec::new()

@@ -7,7 +7,7 @@
 //! | bytes | content |
 //! | --- | --- |
 //! | 1 | version, 3; 4 where DAB was measured |
-//! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more, 3 a class map, 4 and 5 as 1 and 2, with textures |
+//! | 1 | outcome: 0 failed, 1 detections, 2 detections of a model that could give no more, 3 a class map, 4 and 5 as 1 and 2, with textures, 6 a vector |
 //! | 4 | detector and window, as [`WindowKey::to_bits`] |
 //! | to the end, failed | reason, as UTF-8 |
 //! | to the end, detections, each | box as 4 × f32 (window px), class u16 (in the list of its model), score f32, hematoxylin and eosin 2 × f32 (NaN: not measured), points u32 (0: no outline), points × 2 × f32 |
@@ -15,8 +15,11 @@
 //! | with textures, after each | contrast, homogeneity, entropy, correlation, and standard deviation, p10 and p90 of hematoxylin and of eosin, 10 × f32 (NaN: not measured) |
 //! | 4 and 4, class map | places per row, rows |
 //! | to the end, class map, each run | class u16 (65535: none), number of places u32 |
+//! | to the end, vector, each number | half, 2 bytes |
 
-use wsi_types::{ClassMap, ClassRun, Detection, ModelClass, Score, WindowBox, WindowKey, WindowPoint};
+use wsi_types::{
+    ClassMap, ClassRun, Detection, Embedding, ModelClass, Score, WindowBox, WindowKey, WindowPoint,
+};
 
 use crate::MergeError;
 use crate::merge::WindowOutcome;
@@ -33,6 +36,7 @@ const FULL: u8 = 2;
 const MAP: u8 = 3;
 const TEXTURED: u8 = 4;
 const FULL_TEXTURED: u8 = 5;
+const VECTOR: u8 = 6;
 /// No model has a class of this number: it has at most so many, from 0 on.
 const NO_CLASS: u16 = u16::MAX;
 /// A point of an outline.
@@ -51,6 +55,7 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
         WindowOutcome::Full(all) if has_textures(all) => FULL_TEXTURED,
         WindowOutcome::Full(_) => FULL,
         WindowOutcome::Map(_) => MAP,
+        WindowOutcome::Vector(_) => VECTOR,
     });
     out.extend(window.to_bits().to_le_bytes());
     match outcome {
@@ -65,6 +70,9 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
             }
         }
         WindowOutcome::Map(map) => put_map(out, map),
+        WindowOutcome::Vector(vector) => {
+            vector.halves().iter().for_each(|half| out.extend(half.to_le_bytes()))
+        }
     }
 }
 
@@ -74,7 +82,10 @@ fn has_dab(outcome: &WindowOutcome) -> bool {
         WindowOutcome::Detections(all) | WindowOutcome::Full(all) => {
             all.iter().any(|seen| matches!(seen.stains, Some(StainOd::HDab { .. })))
         }
-        WindowOutcome::Failed(_) | WindowOutcome::Unread(_) | WindowOutcome::Map(_) => false,
+        WindowOutcome::Failed(_)
+        | WindowOutcome::Unread(_)
+        | WindowOutcome::Map(_)
+        | WindowOutcome::Vector(_) => false,
     }
 }
 
@@ -151,7 +162,8 @@ pub fn decode_window(record: &[u8]) -> Result<(WindowKey, WindowOutcome), MergeE
         TEXTURED => WindowOutcome::Detections(reader.detections(true)?),
         FULL_TEXTURED => WindowOutcome::Full(reader.detections(true)?),
         MAP => WindowOutcome::Map(reader.map()?),
-        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0 to 5"))),
+        VECTOR => WindowOutcome::Vector(reader.vector()?),
+        _ => return Err(damaged(format!("a record's outcome is {kind}, expected 0 to 6"))),
     };
     Ok((window, outcome))
 }
@@ -208,6 +220,13 @@ impl Reader<'_> {
         }
         let map = ClassMap::from_runs(columns, runs).filter(|map| map.rows() == rows);
         map.ok_or_else(|| damaged(format!("the runs of a class map are not {rows} rows of {columns} places")))
+    }
+
+    fn vector(&self) -> Result<Embedding, MergeError> {
+        let (halves, rest) = self.rest.as_chunks::<2>();
+        let halves: Vec<u16> = halves.iter().map(|&half| u16::from_le_bytes(half)).collect();
+        let vector = Embedding::from_halves(halves).filter(|_| rest.is_empty());
+        vector.ok_or_else(|| damaged("a vector is not of whole, finite halves".into()))
     }
 
     fn sighting(&mut self) -> Result<Sighting, MergeError> {
@@ -324,12 +343,19 @@ mod tests {
         })
     }
 
+    fn vector() -> impl Strategy<Value = Embedding> {
+        // All halves but those of the largest exponent are finite.
+        let halves = proptest::collection::vec(any::<u16>().prop_map(|half| half & !0x0400), 1..9);
+        halves.prop_map(|halves| Embedding::from_halves(halves).unwrap())
+    }
+
     fn outcome() -> impl Strategy<Value = WindowOutcome> {
         prop_oneof![
             any::<String>().prop_map(WindowOutcome::Failed),
             proptest::collection::vec(sighting(), 0..5).prop_map(WindowOutcome::Detections),
             proptest::collection::vec(sighting(), 0..5).prop_map(WindowOutcome::Full),
             map().prop_map(WindowOutcome::Map),
+            vector().prop_map(WindowOutcome::Vector),
         ]
     }
 

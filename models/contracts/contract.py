@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 
 FOLDER = Path(__file__).resolve().parents[2] / "detector/tests/contracts"
 MOST_BYTES = 200_000
@@ -29,6 +28,8 @@ def picture(side):
 
 def tensor(side, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)):
     """The picture as frameworks are given it: [1, 3, side, side], over 255, less the mean, over the deviation."""
+    import torch  # Only where a network of torch is exported.
+
     pixels = torch.from_numpy(picture(side)).permute(2, 0, 1)[None].float() / 255
     mean, std = torch.tensor(mean), torch.tensor(std)
     return (pixels - mean[:, None, None]) / std[:, None, None]
@@ -48,8 +49,8 @@ def threshold(scores):
 
 def export(name, model, inputs, input_names, output_names):
     """Writes NAME.onnx with opset 18, without what is only for people to read."""
-    path = FOLDER / f"{name}.onnx"
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    import torch
+
     model.eval()
     program = torch.onnx.export(
         model, inputs, dynamo=True, opset_version=18, input_names=input_names, output_names=output_names,
@@ -60,9 +61,17 @@ def export(name, model, inputs, input_names, output_names):
     del proto.metadata_props[:]
     for function in proto.functions:
         strip(function)
+    size = write_model(name, proto)
+    compare(FOLDER / f"{name}.onnx", model, inputs)
+    return size
+
+
+def write_model(name, proto):
+    """Writes NAME.onnx, the same bytes for the same model; gives their number."""
     onnx.checker.check_model(proto)
+    path = FOLDER / f"{name}.onnx"
+    FOLDER.mkdir(parents=True, exist_ok=True)
     path.write_bytes(proto.SerializeToString(deterministic=True))
-    compare(path, model, inputs)
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise SystemExit(f"{path.name} has {size} bytes, expected at most {MOST_BYTES}")
@@ -73,6 +82,8 @@ def compare(path, model, inputs):
     """Refuses an export that answers otherwise than the model: the choice among equal scores is left to the runtime."""
     session = onnxruntime.InferenceSession(str(path))
     given = {place.name: value.numpy() for place, value in zip(session.get_inputs(), inputs, strict=True)}
+    import torch
+
     with torch.no_grad():
         expected = model(*inputs)
     for place, theirs, ours in zip(session.get_outputs(), expected, session.run(None, given), strict=True):

@@ -34,10 +34,12 @@ pub(crate) enum HeadName {
     Hover,
     /// Maps of the number of the object at each place: InstanSeg, and others that make objects inside the graph.
     Labels,
+    /// A vector for each window: foundation models.
+    Embedding,
 }
 
 impl HeadName {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Detect,
         Self::Segment,
         Self::EndToEnd,
@@ -51,6 +53,7 @@ impl HeadName {
         Self::Star,
         Self::Hover,
         Self::Labels,
+        Self::Embedding,
     ];
 
     /// The head of that name, or of a maker's word for it.
@@ -88,6 +91,7 @@ impl fmt::Display for HeadName {
             Self::Star => "star",
             Self::Hover => "hover",
             Self::Labels => "labels",
+            Self::Embedding => "embedding",
         })
     }
 }

@@ -16,7 +16,7 @@
 //! cross_class_iou = 0.7  # boxes of two classes that agree more are one object
 //! end2end = false        # only where shapes leave it open
 //! head = "detect"        # or segment, end2end, objectness, objectness-grid, detr, detr-final, points, semantic,
-//!                        # patch, star, hover, labels
+//!                        # patch, star, hover, labels, embedding
 //! activation = "sigmoid" # detr, points, semantic, patch, star, hover: or softmax, none: how its scores become
 //!                        # probabilities
 //! background = "none"    # detr, semantic, patch, star, hover: or first, last: which of its scores is of no class

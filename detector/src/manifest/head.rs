@@ -7,7 +7,7 @@
 use wsi_types::wording::counted;
 
 use super::{
-    Dim, Head, HeadSource, ImageInput,
+    Dim, Head, HeadSource, ImageInput, embedding,
     evidence::{Evidence, HeadName, Pixels, Told},
     hover, labels, named, points, semantic, star,
 };
@@ -24,6 +24,7 @@ pub(super) fn head(
         Some(HeadName::Points) => points::told(outputs, evidence)?,
         Some(HeadName::Semantic) => semantic::told(outputs, evidence)?,
         Some(HeadName::Labels) => labels::told(outputs),
+        Some(HeadName::Embedding) => embedding::told(outputs, input)?,
         Some(HeadName::Patch) => semantic::patch_told(outputs, input, evidence)?,
         _ => by_names(outputs, classes, evidence)?,
     };
@@ -130,7 +131,8 @@ impl<'a> Answer<'a> {
             | HeadName::Patch
             | HeadName::Star
             | HeadName::Hover
-            | HeadName::Labels => return None,
+            | HeadName::Labels
+            | HeadName::Embedding => return None,
         };
         fits.then_some(head)
     }

@@ -7,6 +7,7 @@ use wsi_types::Mpp;
 use super::{
     ClassInfo, Dim, Element, Head, ImageInput, Layout, Manifest, ManifestFile, Normalisation, Precision,
     SizesInput, Task,
+    embedding::refuse_classes,
     evidence::{Evidence, HeadName, Pixels, Told},
     file::{ClassSection, InputSection},
     head::head,
@@ -36,12 +37,12 @@ pub(crate) fn manifest_of(
         model.graph.as_ref().ok_or(DetectorError::NotOnnx { reason: "it has no graph".to_owned() })?;
     let metadata = Metadata(model);
     check_task(&metadata)?;
-    let classes = classes(&metadata, file)?;
+    let evidence = evidence(&metadata, file)?;
+    let classes = classes(&metadata, file, evidence.stated)?;
     let outputs: Vec<_> = graph.output.iter().map(|value| (value.name.clone(), dims(value))).collect();
     let input = image_input(graph)?;
     check_side(file.input_side, &input)?;
-    let Told { head, source, outputs: read, pixels } =
-        head(&outputs, classes.len(), &input, &evidence(&metadata, file)?)?;
+    let Told { head, source, outputs: read, pixels } = head(&outputs, classes.len(), &input, &evidence)?;
     let mpp = mpp(&metadata, file)?;
     let points = points(file.points.as_ref(), head, classes.len(), &read, mpp)?;
     let semantic = semantic(file.semantic.as_ref(), head, classes.len(), &read, file.background)?;
@@ -282,6 +283,7 @@ fn check_task(metadata: &Metadata<'_>) -> Result<(), DetectorError> {
 fn task(metadata: &Metadata<'_>, head: Head) -> Result<Task, DetectorError> {
     let of_head = match head {
         _ if head.is_semantic() => Task::Areas,
+        _ if head.dimensions().is_some() => Task::Vectors,
         _ if head.has_outlines() => Task::Segment,
         _ => Task::Detect,
     };
@@ -348,7 +350,15 @@ fn normalisation(
     Ok(normalisation)
 }
 
-fn classes(metadata: &Metadata<'_>, file: &ManifestFile) -> Result<Vec<ClassInfo>, DetectorError> {
+/// The classes in the order of their numbers; none for a head of vectors.
+fn classes(
+    metadata: &Metadata<'_>,
+    file: &ManifestFile,
+    stated: Option<HeadName>,
+) -> Result<Vec<ClassInfo>, DetectorError> {
+    if stated == Some(HeadName::Embedding) {
+        return refuse_classes(file).map(|()| Vec::new());
+    }
     let (key, classes) = match &file.classes {
         Some(sections) => {
             ("classes", sections.iter().map(class_of_section).collect::<Result<Vec<_>, DetectorError>>()?)

@@ -1,6 +1,6 @@
 //! The outputs of one run, window by window.
 
-use wsi_types::{ClassMap, Detection, ModelClass, WindowBox};
+use wsi_types::{ClassMap, Detection, Embedding, ModelClass, WindowBox};
 
 use super::{
     Candidate,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     DetectSettings, Manifest, WindowFault,
     detr::{self, Final, Fractions, Queries, ScoreMeaning},
+    embedding::VectorRule,
     hover::HoverRule,
     labels::LabelRule,
     manifest::Head,
@@ -62,6 +63,8 @@ pub struct Decoder {
     hover: Option<HoverRule>,
     /// Of a head of labels.
     labels: Option<LabelRule>,
+    /// Of a head of vectors.
+    vectors: Option<VectorRule>,
     settings: DetectSettings,
 }
 
@@ -83,11 +86,12 @@ impl Decoder {
             stars: StarRule::of(manifest),
             hover: HoverRule::of(manifest),
             labels: LabelRule::of(manifest),
+            vectors: VectorRule::of(manifest),
             settings: *settings,
         }
     }
 
-    /// Detections in the window at `place` in the batch, or the class of each of its places. `width` and `height` are the window's, px.
+    /// Detections in the window at `place` in the batch, or the class of each of its places, or its vector. `width` and `height` are the window's, px.
     ///
     /// # Errors
     ///
@@ -104,6 +108,10 @@ impl Decoder {
             let map = areas.map(output, place, (width, height))?;
             return Ok(Found { map: Some(map), ..Found::default() });
         }
+        if let Some(vectors) = &self.vectors {
+            let output = outputs.first().ok_or(WindowFault::NoOutput)?;
+            return Ok(Found { embedding: Some(vectors.vector(output, place)?), ..Found::default() });
+        }
         if let Some(stars) = &self.stars {
             let detections = stars.detections(outputs, place, (width, height), self.settings.score_floor)?;
             return Ok(Found { detections, ..Found::default() });
@@ -115,7 +123,7 @@ impl Decoder {
             score: candidate.score,
             outline: mask.and_then(|mask| outline(&mask, self.settings.outline_tolerance_px)),
         });
-        Ok(Found { detections: detections.collect(), is_full, map: None })
+        Ok(Found { detections: detections.collect(), is_full, ..Found::default() })
     }
 
     /// `true` if `answers` are all that the model can give for a window: it may have seen more.
@@ -214,12 +222,13 @@ impl Decoder {
                 };
                 Ok(Answers::Places { data, places: Some(places) })
             }
-            // Their maps are read elsewhere.
+            // Their maps and vectors are read elsewhere.
             Head::Semantic { .. }
             | Head::Patch { .. }
             | Head::Star { .. }
             | Head::Hover { .. }
-            | Head::Labels => Err(WindowFault::NoOutput),
+            | Head::Labels
+            | Head::Embedding { .. } => Err(WindowFault::NoOutput),
             Head::Detect | Head::Segment { .. } => self.columns(boxes, place),
         }
     }
@@ -277,6 +286,8 @@ pub struct Found {
     pub is_full: bool,
     /// The class at each place; of a semantic head, which finds no detections.
     pub map: Option<ClassMap>,
+    /// The vector of the window; of a head of vectors, which finds no detections.
+    pub embedding: Option<Embedding>,
 }
 
 /// The answers of one window.

@@ -6,14 +6,14 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     thread::JoinHandle,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use dataset::{Dataset, RunAccount};
+use dataset::{Dataset, RunAccount, SlideId};
 use whole_file::Staged;
 
 use super::{Desk, Ledger};
@@ -163,9 +163,12 @@ fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, Job
             Raw::Spent(ledger) => desk.set_aside(ledger)?,
             Raw::None => {}
         }
-        files.extend(own);
         let text = dataset::sealed(&account).map_err(JobError::fault)?;
+        if !own.iter().any(|staged| staged.path() == dataset.patches(&account.slide)) {
+            remove_patches(dataset, &account.slide)?;
+        }
         accounts.push(dataset.stage(&account.slide, &dataset.account(&account.slide), &text)?);
+        files.extend(own);
         held.push((account, name, desk));
     }
     put_in_place(dataset, files, accounts).map_err(|error| {
@@ -177,6 +180,19 @@ fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, Job
         ended.push(Committed::Done(Box::new(account), name));
     }
     Ok(ended)
+}
+
+/// Removes the table of patches that an earlier model left of a slide whose model gives no vectors. Its account, which
+/// names that table, is replaced after this: if that is cut off, the slide is done again.
+fn remove_patches(dataset: &Dataset, id: &SlideId) -> Result<(), JobError> {
+    let table = dataset.patches(id);
+    match fs::remove_dir_all(whole_file::folder_of(&table)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(JobError::output(format!(
+            "cannot remove the patches of an earlier run: {error}: {}",
+            table.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn put_in_place(dataset: &Dataset, files: Vec<Staged>, accounts: Vec<Staged>) -> io::Result<()> {

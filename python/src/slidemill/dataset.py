@@ -120,6 +120,19 @@ class Dataset:
         """One row per region: tissue, areas that a model found, dense places. As :meth:`cells`."""
         return scan(self._tables("regions", slides), engine, columns)
 
+    def patches(
+        self,
+        engine: Engine | None = None,
+        *,
+        slides: str | Iterable[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """One row per window of a model that gives vectors, with its place and its vector. As :meth:`cells`.
+
+        They have no geometry: geopandas gets pandas.
+        """
+        return scan(self._tables("patches", slides), "pandas" if engine == "geopandas" else engine, columns)
+
     def summary(self, engine: Engine | None = None) -> Any:
         """Cells by slide, class and kind of region, with the tissue they were counted in.
 
