@@ -26,13 +26,16 @@ impl VectorRule {
     ///
     /// [`WindowFault`] when the answer has another shape, or numbers that no half can be.
     pub(crate) fn vector(self, output: &TensorView<'_>, place: usize) -> Result<Embedding, WindowFault> {
-        let shape_fault = || output.fault(format!("[batch, {}]", self.dimensions));
         let numbers = match output.window(place) {
             Some((&[found], numbers)) if found == self.dimensions => numbers,
-            _ => return Err(shape_fault()),
+            _ => return Err(self.shape_fault(output)),
         };
         let halves = numbers.iter().map(|&number| half_of(number)).collect::<Result<Vec<u16>, _>>()?;
-        Embedding::from_halves(halves).ok_or_else(shape_fault)
+        Embedding::from_halves(halves).ok_or_else(|| self.shape_fault(output))
+    }
+
+    fn shape_fault(self, output: &TensorView<'_>) -> WindowFault {
+        output.fault(format!("[batch, {}]", self.dimensions))
     }
 }
 

@@ -361,6 +361,9 @@ fn shared_line(m: &Manifest) -> String {
 
 fn window_line(m: &Manifest) -> String {
     match (m.input.height.fixed(), m.input.width.fixed()) {
+        (Some(height), Some(width)) if m.head.dimensions().is_some() => {
+            format!("exactly {width} × {height} px")
+        }
         (Some(height), Some(width)) => {
             format!("exactly {width} × {height} px, larger ones in pieces that share {}", shared_line(m))
         }

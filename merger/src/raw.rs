@@ -71,7 +71,7 @@ pub fn encode_window(window: WindowKey, outcome: &WindowOutcome, out: &mut Vec<u
         }
         WindowOutcome::Map(map) => put_map(out, map),
         WindowOutcome::Vector(vector) => {
-            vector.halves().iter().for_each(|half| out.extend(half.to_le_bytes()))
+            vector.halves().iter().for_each(|half| out.extend(half.to_le_bytes()));
         }
     }
 }

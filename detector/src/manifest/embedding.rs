@@ -20,13 +20,12 @@ pub(super) fn told(
 ) -> Result<Option<Told>, DetectorError> {
     let [output @ (name, dims)] = outputs else { return Ok(None) };
     let [_, length] = &dims[..] else { return Ok(None) };
-    let refused = |reason: String| Err(DetectorError::manifest("head", reason));
     if input.height.fixed().is_none() || input.height != input.width {
-        return refused(format!(
+        return Err(refused(format!(
             "is embedding, but the input takes {} × {} px: nothing says how large a patch is; export it with one size of \
              square pictures",
             input.width, input.height
-        ));
+        )));
     }
     let dimensions = length.fixed().and_then(|length| usize::try_from(length).ok());
     match dimensions.filter(|length| (1..=Embedding::MOST).contains(length)) {
@@ -36,13 +35,17 @@ pub(super) fn told(
             outputs: vec![output.clone()],
             pixels: Pixels::Unsaid,
         })),
-        None => refused(format!(
+        None => Err(refused(format!(
             "is embedding, but {name} is {}, expected [batch, numbers of a vector], 1 to {}: export it with that \
              number fixed",
             Dim::list(dims),
             Embedding::MOST
-        )),
+        ))),
     }
+}
+
+fn refused(reason: String) -> DetectorError {
+    DetectorError::manifest("head", reason)
 }
 
 /// Refuses what a TOML says of classes and scores: a vector has none.
