@@ -95,7 +95,7 @@ impl Neighbours {
                 by_class[entry.label.class()] -= 1;
                 measured.near_by_class[rank * classes..][..classes].copy_from_slice(&by_class);
                 let near = by_class.iter().sum();
-                nearest.find(&entry, &grid, &mut around, near);
+                nearest.find(&entry, &grid, &around, near);
                 let sides = &sides[place];
                 measured.each[rank] = Neighbourhood {
                     nearest_um: nearest.distance_um(1),

@@ -43,23 +43,15 @@ impl Nearest {
         Self { found: Vec::new(), sorted: [0; MOST_SORTED], by_class: vec![0; classes], parts }
     }
 
-    pub(super) fn clear(&mut self) {
-        self.found.clear();
-    }
-
-    pub(super) fn add(&mut self, square_um2: f64, label: Label) {
-        self.found.push(near(square_um2, label));
-    }
-
     /// Finds those of `middle`, up to [`COMPARED`], which has `near` neighbours within [`NEAR_UM`] and from which
     /// `around` was looked at.
-    pub(super) fn find(&mut self, middle: &Entry, grid: &Grid, around: &mut Surroundings<'_>, near: u32) {
+    pub(super) fn find(&mut self, middle: &Entry, grid: &Grid, around: &Surroundings<'_>, near: u32) {
         let likely_um = likely_reach_um(near);
-        around.gather(self, middle.label, likely_um);
+        self.gather_near(around, middle.label, likely_um);
         let mut radius_um = likely_um;
         while self.found.len() < COMPARED && radius_um < NEAR_UM {
             radius_um = (1.3 * radius_um).min(NEAR_UM);
-            around.gather(self, middle.label, radius_um);
+            self.gather_near(around, middle.label, radius_um);
         }
         let mut disc = Disc::new(middle.at, NEAR_UM);
         while self.found.len() < COMPARED && !grid.lies_within(&disc) {
@@ -69,8 +61,17 @@ impl Nearest {
         self.sort();
     }
 
+    fn gather_near(&mut self, around: &Surroundings<'_>, middle: Label, radius_um: f64) {
+        self.found.clear();
+        around.for_each_within(radius_um, middle, |square_um2, label| self.add(square_um2, label));
+    }
+
+    fn add(&mut self, square_um2: f64, label: Label) {
+        self.found.push(near(square_um2, label));
+    }
+
     fn gather(&mut self, disc: &Disc, middle: &Entry, grid: &Grid) {
-        self.clear();
+        self.found.clear();
         grid.for_each_within(disc, |label, square_um2| {
             if label != middle.label {
                 self.add(square_um2, label);

@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::{
     definitions::{DENSITY_UM, NEAR_UM},
     grid::{Grid, Label, square_between},
-    nearest::Nearest,
     reach::{Reach, rows_touched},
 };
 
@@ -139,10 +138,10 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// Gives `nearest` the neighbours of `middle` at most `radius_um` away, which is no more than [`NEAR_UM`].
-    pub(super) fn gather(&mut self, nearest: &mut Nearest, middle: Label, radius_um: f64) {
+    /// Tells the neighbours of `middle` at most `radius_um` away, which is no more than [`NEAR_UM`], with the squares of
+    /// their distances, µm².
+    pub(super) fn for_each_within(&self, radius_um: f64, middle: Label, mut tell: impl FnMut(f64, Label)) {
         let square_um2 = radius_um * radius_um;
-        nearest.clear();
         let within = self.rows_within(radius_um);
         let squares = self.squares[within.clone()].chunks(MOST_ADDED);
         for (squares, labels) in squares.zip(self.labels[within].chunks(MOST_ADDED)) {
@@ -156,7 +155,7 @@ impl<'a> Surroundings<'a> {
             for &at in &found[..usize::from(count)] {
                 let (square, label) = (squares[usize::from(at)], labels[usize::from(at)]);
                 if label != middle {
-                    nearest.add(square, label);
+                    tell(square, label);
                 }
             }
         }

@@ -7,15 +7,13 @@ mod signature;
 use ureq::http::Uri;
 use wsi_types::UtcTime;
 
+pub(super) use self::{credentials::Environment, signature::Headers};
 use self::{
-    credentials::Credentials,
+    credentials::{Credentials, ENDPOINTS, REGIONS},
     signature::{NO_BODY, Scope, date_and_time, encoded},
 };
-pub(super) use self::{credentials::Environment, signature::Headers};
 use super::fault::StoreFault;
 
-const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
-const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 /// Amazon's region where none is named.
 const USUAL_REGION: &str = "us-east-1";
 
