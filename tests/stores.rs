@@ -2,6 +2,10 @@
 
 #[path = "../wsi-reader/tests/support/range_server.rs"]
 mod range_server;
+#[path = "../wsi-reader/tests/support/s3_store.rs"]
+mod s3_store;
+#[path = "stores/store.rs"]
+mod store;
 mod support;
 
 use std::{
@@ -70,6 +74,7 @@ fn commands_take_addresses_and_tell_no_secret() {
     let [picture, list, out] = [&picture, &list, &out].map(|path| path.to_str().unwrap());
     for (arguments, expected) in [
         (vec!["info", &url], "server      all of level 0 is "),
+        (vec!["info", "--json", &url], "\"level_0_from_server\": {"),
         (vec!["thumbnail", &url, "-o", picture], ""),
         (vec!["doctor", "--quick", list], "slide.tif"),
         (vec!["plan", list, "-o", out], "1 slide"),

@@ -30,6 +30,9 @@ struct Report<'a> {
     tissue_scale: Option<TissueScale>,
     /// Why results of the slide are to be doubted, in words.
     doubts: Vec<String>,
+    /// What it costs to fetch all of level 0; absent for a slide that lies on no server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level_0_from_server: Option<Fetched>,
     #[serde(skip_serializing_if = "Option::is_none")]
     properties: Option<&'a std::collections::BTreeMap<String, String>>,
 }
@@ -50,17 +53,19 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     let Seen { plan, scale, examination } = look(Arc::clone(&slide), &settings, given)?;
     info.scale = scale.map_or(info.scale, Ok);
     let doubts = examination.doubts(info.scale.as_ref().ok().map(|scale| scale.mpp), WantedStain::He);
+    let level_0_from_server = cost_of_level_0(slide.as_ref());
     if args.json {
         let properties = args.properties.then_some(&info.properties);
         let plan_problem = plan.as_ref().and_then(|plan| plan.as_ref().err()).map(ToString::to_string);
         let tissue_scale = examination.scale.ok();
         let doubts = doubts.iter().map(ToString::to_string).collect();
         let plan = plan.and_then(Result::ok);
-        let report = Report { info: &info, plan, plan_problem, tissue_scale, doubts, properties };
+        let report =
+            Report { info: &info, plan, plan_problem, tissue_scale, doubts, level_0_from_server, properties };
         outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         out!("{}", describe(&info, plan.as_ref()))?;
-        if let Some(cost) = cost_of_level_0(slide.as_ref()) {
+        if let Some(cost) = level_0_from_server {
             outln!("{:<12}{}", "server", describe_fetching(cost))?;
         }
         out!("{}", describe_tissue(&examination, &doubts))?;

@@ -193,7 +193,7 @@ pub struct Scale {
 }
 
 /// What it costs to fetch parts of a slide from its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Fetched {
     /// Number of requests.
     pub requests: u64,

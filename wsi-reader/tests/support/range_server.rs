@@ -52,6 +52,8 @@ struct Shared {
 struct State {
     object: Arc<Vec<u8>>,
     etag: Option<String>,
+    /// What takes the place of the object, and the number of answers before that.
+    later: Option<(u64, Vec<u8>, String)>,
     /// Of the next requests, one after the other.
     wrongs: VecDeque<Wrong>,
     /// Of all requests after those.
@@ -68,6 +70,7 @@ impl RangeServer {
         let state = State {
             object: Arc::new(object),
             etag: Some("\"one\"".to_owned()),
+            later: None,
             wrongs: VecDeque::new(),
             always: None,
             asked: Asked::default(),
@@ -101,6 +104,11 @@ impl RangeServer {
         state.etag = etag.map(str::to_owned);
     }
 
+    /// Puts another object in the place of this one after a number of answers.
+    pub fn replace_after(&self, answers: u64, object: Vec<u8>, etag: &str) {
+        self.shared.lock().later = Some((answers, object, etag.to_owned()));
+    }
+
     /// What was asked since this was called last.
     pub fn asked(&self) -> Asked {
         std::mem::take(&mut self.shared.lock().asked)
@@ -113,6 +121,16 @@ impl Drop for RangeServer {
         self.shared.ended.notify_all();
         // Wakes the thread that accepts.
         drop(TcpStream::connect(self.address));
+    }
+}
+
+impl State {
+    /// Counts one answer, after some of which the object is another.
+    fn age(&mut self) {
+        match self.later.take() {
+            Some((0, object, etag)) => (self.object, self.etag) = (Arc::new(object), Some(etag)),
+            later => self.later = later.map(|(answers, object, etag)| (answers - 1, object, etag)),
+        }
     }
 }
 
@@ -183,6 +201,7 @@ fn answer(mut stream: &TcpStream, request: &Request, shared: &Shared) -> Option<
     let (object, etag, wrong) = {
         let mut state = shared.lock();
         state.asked.requests += 1;
+        state.age();
         let wrong = state.wrongs.pop_front().or(state.always);
         (Arc::clone(&state.object), state.etag.clone(), wrong)
     };
