@@ -302,9 +302,8 @@ class Learner:
 class Schedule:
     """How far a run is, by its steps or by the clock."""
 
-    def __init__(self, args: argparse.Namespace, first: int) -> None:
+    def __init__(self, args: argparse.Namespace) -> None:
         self.steps, self.minutes, self.begun = args.steps, args.minutes, time.time()
-        self.first = first
 
     def progress(self, step: int) -> float:
         """0 at the start, 1 at the end."""
@@ -348,7 +347,7 @@ def train(args: argparse.Namespace) -> None:
     )
     first = min(learner.resume() for learner in learners)
     colour = colour_of(args)
-    schedule, sums, seen = Schedule(args, first), {}, 0
+    schedule, sums, seen = Schedule(args), {}, 0
     for learner in learners:
         learner.train()
     for step, batch in enumerate(batches(fields, args, first), start=first):
