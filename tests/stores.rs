@@ -16,7 +16,7 @@ use std::{
 use dataset::{Dataset, Outcome};
 use range_server::{RangeServer, Wrong};
 use support::{SMALL_WINDOWS, accounts, run, slidemill, small_slide, stderr, tables};
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// Stands in every address that [`RangeServer::url`] gives.
 const SECRET: &str = "sesame";
@@ -33,9 +33,16 @@ fn served(folder: &Path) -> (PathBuf, RangeServer) {
     (slide, server)
 }
 
-fn holds_the_secret(file: &Path) -> bool {
+/// Files under `out`, private ones included, that hold a secret.
+fn files_with(out: &Path, secret: &str) -> Vec<PathBuf> {
+    let entries = WalkDir::new(out).into_iter().map(|entry| entry.expect("the output can be listed"));
+    let files = entries.filter(|entry| entry.file_type().is_file()).map(DirEntry::into_path);
+    files.filter(|file| holds(file, secret)).collect()
+}
+
+fn holds(file: &Path, secret: &str) -> bool {
     let bytes = fs::read(file).expect("a file of the dataset");
-    bytes.windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes())
+    bytes.windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
 }
 
 #[test]
@@ -54,9 +61,7 @@ fn a_slide_on_a_server_gives_the_same_tables_as_on_the_disk() {
     assert_eq!((disk.slide, disk.outcome), (remote.slide, remote.outcome));
 
     let dataset = Dataset::at(&outs[1]);
-    let files =
-        WalkDir::new(&outs[1]).into_iter().map(Result::unwrap).filter(|file| file.file_type().is_file());
-    let told: Vec<_> = files.map(|file| file.into_path()).filter(|file| holds_the_secret(file)).collect();
+    let told = files_with(&outs[1], SECRET);
     assert!(told.is_empty(), "{told:?}");
     let names = fs::read_to_string(dataset.names()).unwrap();
     assert!(names.contains("/slides/slide.tif"), "{names}");

@@ -7,12 +7,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-
-/// Bytes as lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use wsi_types::wording::hex;
 
 /// Size of a file, and its SHA-256 as hexadecimal digits.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::hex;
+use wsi_types::wording::hex;
 
 /// Names one slide in all outputs. Made from the file's content, so it is the
 /// same on every machine and says nothing of a patient; or given by the user.

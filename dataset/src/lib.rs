@@ -20,7 +20,7 @@ pub use account::{
     Analysis, Coverage, DENSE, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, PatchCount, ROI,
     RegionCount, RunAccount, TISSUE, ThresholdCount, TileCounts, WindowCounts,
 };
-pub use checksum::{hex, sha256_of};
+pub use checksum::sha256_of;
 pub use error::DatasetError;
 pub use host::host_name;
 pub use id::SlideId;
@@ -35,4 +35,4 @@ pub use seal::{Seal, sealed};
 pub use secret::id_of_unreadable;
 pub use tables::{detector_bit, for_each_cell, read_cells, read_regions, seen_by};
 pub use verify::Findings;
-pub use wsi_types::wording;
+pub use wsi_types::wording::{self, hex};

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::checksum::hex;
+use wsi_types::wording::hex;
 
 const START: &[u8] = b",\"seal\":\"";
 const DIGITS: usize = 64;

@@ -5,7 +5,9 @@ use std::{fs, io, path::Path};
 use dataset::{Dataset, SlideId};
 use wsi_types::wording::with_causes;
 
-use crate::{desk::Desks, error::JobError, name_list::NameList, named::named_slide, plan::JobPlan};
+use crate::{
+    desk::Desks, error::JobError, gone::gone, name_list::NameList, named::named_slide, plan::JobPlan,
+};
 
 /// Removes accounts, tables, pictures and raw detections of slides, their lines in the list of slides and
 /// their place in the plan. The account goes first: a slide without one is not of the dataset. Slides are
@@ -34,13 +36,9 @@ pub fn forget(dataset: &Dataset, slides: &[String]) -> Result<Vec<SlideId>, JobE
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(path) {
+    gone(match fs::symlink_metadata(path) {
         Ok(facts) if facts.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    })
 }

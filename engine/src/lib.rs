@@ -20,6 +20,7 @@ mod fingerprint;
 mod forget;
 mod fuse_rule;
 mod globs;
+mod gone;
 mod job;
 mod list;
 mod made_with;

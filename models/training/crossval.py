@@ -25,11 +25,12 @@ import torch
 
 import data
 import evaluate
+import export
 import net
 import train
 
 FOLDS = 3
-SETS = ("tnbc", "dsb2018", "brca_m2c")
+SETS = (*evaluate.EXACT, *data.DOT_SETS)
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,25 @@ def run_all(args: argparse.Namespace) -> int:
     return len(failed)
 
 
-def network(path: Path) -> net.NucleusNet:
-    """The averaged weights of one training."""
-    file = torch.load(path, map_location="cpu", weights_only=False)
-    model = net.NucleusNet(net.Shape(**file["shape"]))
-    model.load_state_dict({k: v for k, v in file["model"].items() if k in model.state_dict()})
-    return model.eval()
-
-
 @dataclass
 class Judged:
-    """What one fold's network found in the fields it has not seen, by set."""
+    """What one fold's network found in the fields it has not seen, by set, and how it compares."""
 
     fields: dict[str, list[data.Field]]
     found: dict[str, list[evaluate.Detections]]
-
-    def curve(self, name: str) -> evaluate.Curve:
-        return evaluate.curve(self.found[name], self.fields[name])
+    curves: dict[str, evaluate.Curve]
 
 
 def held_back(root: Path, fold: data.Fold) -> dict[str, list[data.Field]]:
     """Fields of each set that a fold holds back."""
-    both = {n: [f for split in ("train", "dev") for f in data.load_set(root, n, split, -1)] for n in SETS}
-    return {name: fold.divide(fields)[1] for name, fields in both.items()}
+    return {name: fold.divide(data.load_both(root, name, -1))[1] for name in SETS}
 
 
 def judge_fold(root: Path, number: int, weights: Path, nms_iou: float) -> Judged:
     fields = held_back(root, data.Fold(number, FOLDS))
-    predict = train.predictor(network(weights), torch.device("cpu"))
-    return Judged(fields, {n: evaluate.run(predict, f, net.MAX_STRIDE, nms_iou) for n, f in fields.items()})
+    predict = train.predictor(export.load([weights]), torch.device("cpu"))
+    found = {n: evaluate.run(predict, f, net.MAX_STRIDE, nms_iou) for n, f in fields.items()}
+    return Judged(fields, found, {n: evaluate.curve(found[n], f) for n, f in fields.items()})
 
 
 def spread(values: list[float], form: str) -> str:
@@ -106,13 +97,14 @@ def rows_of(folds: list[Judged], threshold: float) -> dict[str, dict[str, str]]:
     """For each set its figures over the folds, in words."""
     table = {}
     for name in SETS:
-        at = [fold.curve(name).at(threshold) for fold in folds]
-        pooled = sum((1 + a["count_error"]) * fold.curve(name).truths for a, fold in zip(at, folds))
-        truths = sum(fold.curve(name).truths for fold in folds)
+        curves = [fold.curves[name] for fold in folds]
+        at = [curve.at(threshold) for curve in curves]
+        pooled = sum((1 + a["count_error"]) * curve.truths for a, curve in zip(at, curves))
+        truths = sum(curve.truths for curve in curves)
         table[name] = {
             "F1": spread([a["f1"] for a in at], ".3f"),
             "count": f"{pooled / truths - 1:+.1%}, by fold {spread([a['count_error'] for a in at], '+.1%')}",
-            "AP": spread([fold.curve(name).ap() for fold in folds], ".3f"),
+            "AP": spread([curve.ap() for curve in curves], ".3f"),
         }
         classes = [
             evaluate.class_figures(fold.found[name], fold.fields[name], threshold)
@@ -131,7 +123,7 @@ def judge(args: argparse.Namespace) -> None:
     folds = [
         judge_fold(args.data, k, args.out / f"fold{k}" / args.network / "best.pt", args.nms_iou) for k in range(FOLDS)
     ]
-    exact = [fold.curve(name) for fold in folds for name in evaluate.EXACT]
+    exact = [fold.curves[name] for fold in folds for name in evaluate.EXACT]
     threshold = evaluate.working_threshold(exact) if args.conf is None else args.conf
     print(f"threshold {threshold:.2f}")
     for name, row in rows_of(folds, threshold).items():

@@ -168,6 +168,11 @@ def load_set(root: Path, name: str, split: str, class_id: int, boxes: Path | Non
     return load_mask_set(root, name, split, class_id)
 
 
+def load_both(root: Path, name: str, class_id: int, boxes: Path | None = None) -> list[Field]:
+    """Both splits of a set: all its annotated fields."""
+    return [field for split in ("train", "dev") for field in load_set(root, name, split, class_id, boxes)]
+
+
 @dataclass(frozen=True)
 class Fold:
     """One part of a cross-validation: of ``of`` equal parts of each set's groups, in

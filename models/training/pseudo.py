@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     args = parser.parse_args()
     model = export.load([args.weights])
-    fields = [field for split in ("train", "dev") for field in data.load_dot_set(args.data, split)]
+    fields = [field for name in data.DOT_SETS for field in data.load_both(args.data, name, -1)]
     found = evaluate.run(train.predictor(model, torch.device("cpu")), fields, net.MAX_STRIDE, 0.45)
     table = {item.name: boxes_for(item, result) for item, result in zip(fields, found)}
     args.out.write_text(json.dumps(table))

@@ -182,9 +182,10 @@ def divided(args: argparse.Namespace) -> tuple[list[data.Field], dict[str, list[
     unknown = 0 if args.classes == 1 else -1
     train, judge = [], evaluate.dev_sets(args.data)
     for name in [n for n, weight in args.sets.items() if weight > 0]:
-        fields = data.load_set(args.data, name, "train", unknown, args.dot_boxes)
         if args.fold or args.all_fields:
-            fields += data.load_set(args.data, name, "dev", unknown, args.dot_boxes)
+            fields = data.load_both(args.data, name, unknown, args.dot_boxes)
+        else:
+            fields = data.load_set(args.data, name, "train", unknown, args.dot_boxes)
         if args.fold:
             fields, judge[name] = args.fold.divide(fields)
         train += fields

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wsi_reader::Slide;
-use wsi_types::{Level0Box, css_colour, palette::CLASS_COLOURS};
+use wsi_types::{Level0Box, css_colour, palette::CLASS_COLOURS, wording::hex};
 
 use crate::{
     ViewError, drawing,
@@ -379,7 +379,7 @@ impl<A: Answer> Keyed<A> {
     pub fn new(inner: A) -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 12];
         getrandom::fill(&mut bytes)?;
-        Ok(Self { key: bytes.iter().map(|byte| format!("{byte:02x}")).collect(), inner })
+        Ok(Self { key: hex(&bytes), inner })
     }
 
     /// Returns the first part of every path.

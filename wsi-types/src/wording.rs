@@ -13,6 +13,12 @@ pub fn span(secs: f64) -> String {
     }
 }
 
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A number with thin groups of three: `1 234 567`.
 #[must_use]
 pub fn grouped(number: u64) -> String {

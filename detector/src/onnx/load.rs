@@ -7,6 +7,7 @@ use std::{
 
 use prost::Message;
 use sha2::{Digest, Sha256};
+use wsi_types::wording::hex;
 
 use super::{foreign, preprocess, proto};
 use crate::{
@@ -63,7 +64,7 @@ pub(crate) fn read_contract(
     check_versions(&model)?;
     check_weights(graph)?;
     check_operators(&model, graph)?;
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(bytes));
     let manifest = manifest_of(&model, file, name, sha256)?;
     Ok((model, manifest))
 }

@@ -17,7 +17,10 @@ use dataset::{Dataset, RunAccount, SlideId};
 use whole_file::Staged;
 
 use super::{Desk, Ledger};
-use crate::error::{JobError, panic_text};
+use crate::{
+    error::{JobError, panic_text},
+    gone::gone,
+};
 
 /// Number of slides that may wait: they hold no pixels.
 const WAITING: usize = 64;
@@ -186,13 +189,9 @@ fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, Job
 /// names that table, is replaced after this: if that is cut off, the slide is done again.
 fn remove_patches(dataset: &Dataset, id: &SlideId) -> Result<(), JobError> {
     let table = dataset.patches(id);
-    match fs::remove_dir_all(whole_file::folder_of(&table)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(JobError::output(format!(
-            "cannot remove the patches of an earlier run: {error}: {}",
-            table.display()
-        ))),
-        _ => Ok(()),
-    }
+    gone(fs::remove_dir_all(whole_file::folder_of(&table))).map_err(|error| {
+        JobError::output(format!("cannot remove the patches of an earlier run: {error}: {}", table.display()))
+    })
 }
 
 fn put_in_place(dataset: &Dataset, files: Vec<Staged>, accounts: Vec<Staged>) -> io::Result<()> {

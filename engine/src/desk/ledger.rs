@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::JobError,
+    gone::gone,
     made_with::{Differences, MadeWith},
     options::RunOptions,
     slides::SlideEntry,
@@ -350,10 +351,7 @@ fn start(folder: &Path, head: &LedgerHead) -> io::Result<()> {
 ///
 /// When there is one and it cannot be removed.
 pub fn discard(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    gone(fs::remove_dir_all(folder))
 }
 
 /// Hands each whole record of a ledger to `each`, which says whether it could be read, and changes nothing: a job may

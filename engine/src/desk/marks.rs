@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use whole_file::{private_options, write_private_for_now};
 
 use super::names;
+use crate::gone::gone;
 
 /// Number of strikes after which a slide is given up.
 const LIMIT: usize = 2;
@@ -85,10 +86,7 @@ impl Marks {
     ///
     /// When they cannot be removed.
     pub fn forget(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        gone(fs::remove_dir_all(&self.folder))
     }
 
     fn files(&self, extension: &str) -> io::Result<Vec<PathBuf>> {

@@ -283,7 +283,7 @@ fn what_a_store_refuses_is_told_with_what_was_found_and_no_key() {
 #[test]
 fn a_store_is_asked_as_patiently_and_for_one_version_as_other_servers() {
     let server = RangeServer::new(object());
-    let endpoint = server.url("").split("/slides").next().unwrap().to_owned();
+    let endpoint = server.endpoint();
     server.next(&[Wrong::Status(503), Wrong::Dropped]);
     let remote = stored("any/a.svs", &endpoint, &["AK", "sesame"]).unwrap();
     server.next(&[Wrong::CutShort, Wrong::Status(500)]);

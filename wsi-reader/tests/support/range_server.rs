@@ -84,7 +84,12 @@ impl RangeServer {
 
     /// The address of the object, with something secret behind it.
     pub fn url(&self, name: &str) -> String {
-        format!("http://{}/slides/{name}?token=sesame", self.address)
+        format!("{}/slides/{name}?token=sesame", self.endpoint())
+    }
+
+    /// Its root, as that of a store.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// The next answers are wrong in these ways, one after the other.

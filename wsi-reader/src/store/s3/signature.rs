@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use sha2::{Digest as _, Sha256};
-use wsi_types::UtcTime;
+use wsi_types::{UtcTime, wording::hex};
 
 use super::credentials::Keys;
 
@@ -86,10 +86,6 @@ fn date(at: UtcTime) -> String {
 pub(super) fn date_and_time(at: UtcTime) -> String {
     let (hour, minute, second) = at.time_of_day();
     format!("{}T{hour:02}{minute:02}{second:02}Z", date(at))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// HMAC with SHA-256, as in RFC 2104.
