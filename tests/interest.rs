@@ -82,10 +82,12 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// Returns shapely's counts in the same regions.
-fn reference(cells: &Path, drawn: &Path) -> Option<Value> {
+/// Returns shapely's counts in the same regions, and the tissue in them of those that a dataset has.
+fn reference(out: &Path, drawn: &Path) -> Option<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/count_regions.py");
-    let output = Command::new(python()?).arg(script).args([cells, drawn]).arg("Necrosis").output().unwrap();
+    let (cells, found) = tables(out);
+    let mut command = Command::new(python()?);
+    let output = command.arg(script).args([&cells, &found, drawn]).arg("Necrosis").output().unwrap();
     succeed(&output);
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -121,7 +123,10 @@ fn cells_are_counted_where_somebody_drew_as_shapely_counts_them() {
     succeed(&merge(&whole, &["--into", text(&merged), "--within", text(&drawn), "--exclude", "Necrosis"]));
     assert_eq!(centroids(&merged), centroids(&out));
     let in_both = [rois(&merged), rois(&out)].map(|rows| {
-        rows.iter().map(|region| (region.region_id, region.n_cells, region.area_um2)).collect::<Vec<_>>()
+        let facts = |region: &RegionRow| {
+            (region.region_id, region.n_cells, region.area_um2, region.analysed_tissue_um2)
+        };
+        rows.iter().map(facts).collect::<Vec<_>>()
     });
     assert_eq!(in_both[0], in_both[1]);
 
@@ -131,14 +136,17 @@ fn cells_are_counted_where_somebody_drew_as_shapely_counts_them() {
     assert!(!fs::read_to_string(Dataset::at(&out).account(&account.slide)).unwrap().contains("case-7"));
 
     // The same cells in all tables: shapely looks at the whole slide's, and finds ours.
-    let Some(expected) = reference(&tables(&whole).0, &drawn) else { return };
-    let own = reference(&tables(&out).0, &drawn).unwrap();
+    let Some(expected) = reference(&whole, &drawn) else { return };
+    let own = reference(&out, &drawn).unwrap();
     assert_eq!(own["outside"], 0);
     for (region, reference) in found.iter().zip(expected["regions"].as_array().unwrap()) {
         let off = region.n_cells.abs_diff(reference["cells"].as_u64().unwrap());
         assert!(off <= reference["near_border"].as_u64().unwrap(), "{off}: {reference}");
         let area = reference["area_px2"].as_f64().unwrap() * 0.0625;
         assert!((region.area_um2 / area - 1.0).abs() < 1e-4, "{} {area}", region.area_um2);
+        let tissue = reference["tissue_px2"].as_f64().unwrap() * 0.0625;
+        let found = region.analysed_tissue_um2.unwrap();
+        assert!((found / tissue - 1.0).abs() < 0.03, "{found} {tissue} of {area}");
     }
     assert!(expected["outside"].as_u64().unwrap() > 0);
 }

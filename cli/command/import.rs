@@ -279,6 +279,7 @@ impl Target {
                 regions: regions.len() as u64,
                 area_mm2: tissue_mm2,
                 analysed_mm2,
+                analysed_tissue_mm2: Some(analysed_mm2),
                 cells: counts(in_tissue, names),
             }],
             ..Analysis::default()

@@ -166,8 +166,11 @@ pub struct RegionCount {
     pub regions: u64,
     /// Their area.
     pub area_mm2: f64,
-    /// Area of it that at least one window with a result saw.
+    /// Area of it that at least one window with a result saw, with the glass that lies in it.
     pub analysed_mm2: f64,
+    /// The part of that which is tissue; `None` in accounts of versions that did not measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysed_tissue_mm2: Option<f64>,
     /// Cells in them, by class name.
     pub cells: BTreeMap<String, u64>,
 }

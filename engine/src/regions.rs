@@ -193,12 +193,12 @@ pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell])
         ));
     }
     let analysed = grid.covered_by_each(&sources.seen);
+    let ground = tissue_seen(tissue, grid, &analysed);
     if let Some(dense) = &rules.dense {
-        let ground = tissue_seen(tissue, grid, &analysed);
         regions.extend(dense_regions(cells, dense, grid, &ground, &rules.region, *slide_key));
     }
     for region in &mut regions {
-        region.note_coverage(&analysed, &grid.frame);
+        region.note_coverage(&analysed, &ground, &grid.frame);
     }
     merger::assign_cells(&mut regions, cells);
     regions
@@ -281,6 +281,27 @@ mod tests {
                 piece.area_um2
             );
         }
+    }
+
+    #[test]
+    fn glass_in_a_region_thins_its_density_and_not_that_of_its_tissue() {
+        let mpp = Mpp::new(0.5).unwrap();
+        let grid = RegionGrid::over(&Level0Box::from_size(euclid::size2(1000.0, 600.0)), mpp);
+        let corners = [(200.0, 0.0), (600.0, 0.0), (600.0, 320.0), (200.0, 320.0)];
+        let ring = corners.map(|(x, y)| Level0Point::new(x, y)).to_vec();
+        let drawn = DrawnRegion { name: None, class: None, rings: vec![ring] };
+        // Tissue ends in the middle of the region, and windows saw its upper half: of four quarters, one is
+        // tissue that was seen.
+        let seen = grid.covered_by([Level0Box::from_size(euclid::size2(1000.0, 160.0))]);
+        let ground = tissue_seen(&tissue(|x, _| x < 40), &grid, &seen);
+        let mut region = drawn_regions(&[drawn], ROI, mpp, 7).remove(0);
+        region.note_coverage(&seen, &ground, &grid.frame);
+        region.cells.insert(wsi_types::ClassId(0), 8);
+        assert_eq!((region.area_um2, region.coverage, region.tissue), (32_000.0, 0.5, 0.25));
+        assert_eq!((region.cells_per_mm2(), region.cells_per_mm2_tissue()), (500.0, Some(1000.0)));
+        let glass = grid.covered_by([]);
+        region.note_coverage(&seen, &glass, &grid.frame);
+        assert_eq!((region.analysed_tissue_um2(), region.cells_per_mm2_tissue()), (0.0, None));
     }
 
     fn cell_at(centroid: Level0Point) -> Cell {

@@ -185,6 +185,7 @@ impl Maker {
             regions: regions.len() as u64,
             area_mm2: sum_mm2(regions, |region| region.area_um2),
             analysed_mm2: sum_mm2(regions, Region::analysed_um2),
+            analysed_tissue_mm2: Some(sum_mm2(regions, Region::analysed_tissue_um2)),
             cells: named_counts(cells, &self.rules),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     error::{MeasureError, Result},
     field::{Field, FieldShape},
     grade::{Band, Scheme},
-    index::{Over, Range, Selection},
+    index::{AreaOf, Over, Range, Selection},
 };
 
 /// The measures that a file asks for.
@@ -99,6 +99,7 @@ struct IndexEntry {
     share_of: Option<Selection>,
     ratio_to: Option<Selection>,
     per_mm2: Option<Spanned<f64>>,
+    area: Option<Spanned<AreaOf>>,
     regions: Option<String>,
     hot_spot: Option<Spanned<String>>,
 }
@@ -217,9 +218,10 @@ impl Reader<'_> {
                 return Err(self.fault(entry.name.span(), problem));
             }
             (None, Some(others), None) => Over::Ratio(others.clone()),
-            (None, None, Some(mm2)) if *mm2.get_ref() > 0.0 && mm2.get_ref().is_finite() => {
-                Over::Area { mm2: *mm2.get_ref() }
-            }
+            (None, None, Some(mm2)) if *mm2.get_ref() > 0.0 && mm2.get_ref().is_finite() => Over::Area {
+                mm2: *mm2.get_ref(),
+                of: entry.area.as_ref().map_or(AreaOf::All, |area| *area.get_ref()),
+            },
             (None, None, Some(mm2)) => {
                 let problem = format!("per-mm2 is {}, expected a positive number", mm2.get_ref());
                 return Err(self.fault(mm2.span(), problem));
@@ -230,7 +232,21 @@ impl Reader<'_> {
             }
         };
         let place = self.place(&name, entry.regions.as_ref(), entry.hot_spot.as_ref())?;
+        self.area_is_of_regions(&name, entry, &place)?;
         Ok(Index { name, of: entry.of.clone(), over, place })
+    }
+
+    /// Only areas of regions may hold glass: elsewhere `area` would say nothing.
+    fn area_is_of_regions(&self, name: &str, entry: &IndexEntry, place: &Place) -> Result<()> {
+        let Some(area) = &entry.area else { return Ok(()) };
+        let expected = match (&entry.per_mm2, place) {
+            (Some(_), Place::Regions(_)) => return Ok(()),
+            (Some(_), Place::Slide | Place::HotSpot(_)) => {
+                "expected only with regions: elsewhere the area is tissue always"
+            }
+            (None, _) => "expected only with per-mm2",
+        };
+        Err(self.fault(area.span(), format!("index {name:?} has area, {expected}")))
     }
 
     fn place(
@@ -419,7 +435,7 @@ bands = [
         assert_eq!((spot.most, spot.within.as_deref()), (3, Some("tumour")));
         assert!((spot.field.area_mm2() - 2.3758).abs() < 1e-4);
         assert!(matches!(&measures.indices[0].over, Over::Share(whole) if whole.class.len() == 2));
-        assert_eq!(measures.indices[1].over, Over::Area { mm2: 2.0 });
+        assert_eq!(measures.indices[1].over, Over::Area { mm2: 2.0, of: AreaOf::All });
         assert_eq!(measures.indices[1].place, Place::HotSpot("mitoses".to_owned()));
         assert!(measures.indices[1].of.holds("mitosis", |_| Some(0.5)));
         assert_eq!(measures.schemes[0].grade(2.0), Some("high"));
@@ -438,6 +454,7 @@ bands = [
             ("share-of = { class = [\"positive\", \"negative\"] }", "", 12, "needs one of share-of"),
             ("\"positive\", \"negative\"", "\"negative\"", 12, "of is no part of share-of"),
             ("per-mm2 = 2", "per-mm2 = 0", 19, "per-mm2 is 0"),
+            ("per-mm2 = 2", "per-mm2 = 2\narea = \"tissue\"", 20, "expected only with regions"),
             (
                 "{ min = 0.5 }",
                 "{ min = 0.9, below = 0.9 }",

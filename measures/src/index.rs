@@ -110,6 +110,8 @@ pub enum Over {
     Area {
         /// Area that the value is for, mm².
         mm2: f64,
+        /// What of a region is its area.
+        of: AreaOf,
     },
     /// Cells that include those counted: an H-score, 0 to 300, where those counted are stained at least weakly (1+).
     HScore {
@@ -118,6 +120,17 @@ pub enum Over {
         /// Those counted that are stained at least moderately (2+), and strongly (3+).
         stronger: [Selection; 2],
     },
+}
+
+/// What of regions is their area. That of slides and hot spots is always tissue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AreaOf {
+    /// All that was analysed, with the glass that lies in them.
+    #[default]
+    All,
+    /// The tissue in them that was analysed.
+    Tissue,
 }
 
 /// Numbers of cells, and the area they lie on.
@@ -173,7 +186,7 @@ impl Over {
                 let (low, high) = h_score::interval(at_least, others, level);
                 return IndexValue { value: h_score(at_least, others), low, high, cells };
             }
-            Self::Area { mm2 } => {
+            Self::Area { mm2, .. } => {
                 let whole = area_mm2 / mm2;
                 let (low, high) = poisson(cells, level);
                 let ends = if whole > 0.0 { (low / whole, high / whole) } else { (0.0, f64::INFINITY) };
@@ -252,11 +265,11 @@ mod tests {
         let share = value(Over::Share(Selection::default()), 20, 100, 0.0);
         assert_eq!((share.value, share.low < 0.2, share.high > 0.2), (Some(0.2), true, true));
         assert_eq!(value(Over::Ratio(Selection::default()), 30, 20, 0.0).value, Some(1.5));
-        let density = value(Over::Area { mm2: 2.0 }, 7, 0, 4.0);
+        let density = value(Over::Area { mm2: 2.0, of: AreaOf::All }, 7, 0, 4.0);
         assert_eq!(density.value, Some(3.5));
         let (low, high) = poisson(7, Level::PERCENT_95);
         assert_eq!((density.low, density.high), (low / 2.0, high / 2.0));
-        assert_eq!(value(Over::Area { mm2: 1.0 }, 0, 0, 0.0).value, None);
+        assert_eq!(value(Over::Area { mm2: 1.0, of: AreaOf::All }, 0, 0, 0.0).value, None);
         assert_eq!(value(Over::Share(Selection::default()), 0, 0, 0.0).value, None);
     }
 }

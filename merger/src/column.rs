@@ -253,6 +253,15 @@ pub(crate) fn f64s<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, f6
     numbers::<Float64Type, R>(array, rows, put)
 }
 
+/// The same with gaps.
+pub(crate) fn f64s_or_null<R>(
+    array: &dyn Array,
+    rows: &mut [R],
+    put: impl Fn(&mut R, Option<f64>),
+) -> Option<()> {
+    numbers_or_null::<Float64Type, R>(array, rows, put)
+}
+
 /// Puts boxes of the column `bbox` into rows.
 pub(crate) fn boxes<R>(array: &dyn Array, rows: &mut [R], put: impl Fn(&mut R, Level0Box)) -> Option<()> {
     let [xmin, ymin, xmax, ymax] = array.as_struct_opt()?.columns() else { return None };

@@ -133,6 +133,8 @@ pub struct Region {
     pub perimeter_um: f64,
     /// The share of it that a window with a result saw, 0 to 1.
     pub coverage: f64,
+    /// The share of it that is tissue that such a window saw, at most `coverage`.
+    pub tissue: f64,
     /// Confidence of the model, if a model found it: the best of the detections it is made of.
     pub score: Option<Score>,
     /// Cells whose centroid lies in it, by class; see [`assign_cells`].
@@ -140,7 +142,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// An area that all windows saw, without cells yet; `None` where it encloses nothing.
+    /// An area that is all tissue and that all windows saw, without cells yet; `None` where it encloses nothing.
     fn new(id: u64, kind: &str, polygon: Polygon, mpp: Mpp) -> Option<Self> {
         let um = mpp.get();
         Some(Self {
@@ -153,6 +155,7 @@ impl Region {
             area_um2: polygon.area() * um * um,
             perimeter_um: polygon.perimeter() * um,
             coverage: 1.0,
+            tissue: 1.0,
             score: None,
             polygon,
             cells: BTreeMap::new(),
@@ -171,22 +174,43 @@ impl Region {
         self.area_um2 * self.coverage
     }
 
+    /// The part of its area that is tissue and was analysed.
+    #[must_use]
+    pub fn analysed_tissue_um2(&self) -> f64 {
+        self.area_um2 * self.tissue
+    }
+
     /// Cells per mm² of the part that was analysed.
     #[must_use]
     pub fn cells_per_mm2(&self) -> f64 {
-        let area = self.analysed_um2();
-        if area > 0.0 { self.cell_count() as f64 / (area * 1e-6) } else { 0.0 }
+        self.cells_per_mm2_of(self.analysed_um2()).unwrap_or(0.0)
     }
 
-    /// Notes the share of it that `analysed`, a mask in `frame`, holds. If it is smaller than a pixel of that
-    /// mask, the pixel at its centroid decides.
-    pub fn note_coverage(&mut self, analysed: &Mask, frame: &MaskFrame) {
-        let polygon = self.polygon.mapped(|point| frame.mask_from_level0(point));
-        self.coverage = analysed.share_within(&polygon).unwrap_or_else(|| {
-            let at = frame.mask_from_level0(self.centroid);
-            f64::from(u8::from(analysed.get(at.x.max(0.0) as usize, at.y.max(0.0) as usize)))
-        });
+    /// Cells per mm² of the tissue in it that was analysed; `None` where there is none.
+    #[must_use]
+    pub fn cells_per_mm2_tissue(&self) -> Option<f64> {
+        self.cells_per_mm2_of(self.analysed_tissue_um2())
     }
+
+    fn cells_per_mm2_of(&self, area_um2: f64) -> Option<f64> {
+        (area_um2 > 0.0).then(|| self.cell_count() as f64 / (area_um2 * 1e-6))
+    }
+
+    /// Notes the share of it that was `analysed`, and the share that is `tissue` and was analysed: masks in `frame`.
+    pub fn note_coverage(&mut self, analysed: &Mask, tissue: &Mask, frame: &MaskFrame) {
+        let polygon = self.polygon.mapped(|point| frame.mask_from_level0(point));
+        let centroid = frame.mask_from_level0(self.centroid);
+        self.coverage = share_of(analysed, &polygon, centroid);
+        self.tissue = share_of(tissue, &polygon, centroid);
+    }
+}
+
+/// The share of `polygon` that `mask` holds, both in px of the mask. If it is smaller than a px, the one at its
+/// `centroid` decides.
+fn share_of(mask: &Mask, polygon: &Polygon, centroid: Level0Point) -> f64 {
+    mask.share_within(polygon).unwrap_or_else(|| {
+        f64::from(u8::from(mask.get(centroid.x.max(0.0) as usize, centroid.y.max(0.0) as usize)))
+    })
 }
 
 /// Cleans `mask` and outlines its parts. `slide_key` is
@@ -701,7 +725,13 @@ mod tests {
         let mask = Mask::from_fn(140, 130, |x, y| (20..80).contains(&x) && (20..80).contains(&y));
         let mut regions = regions_from_mask(&mask, &frame(), "tissue", &RegionSettings::default(), 7);
         let analysed = Mask::from_fn(140, 130, |x, _| x < 50);
-        regions[0].note_coverage(&analysed, &frame());
+        let tissue = Mask::from_fn(140, 130, |x, y| x < 50 && y < 35);
+        regions[0].note_coverage(&analysed, &tissue, &frame());
+        assert!(
+            (regions[0].tissue - 0.125).abs() < 0.01,
+            "a quarter of what was seen: {}",
+            regions[0].tissue
+        );
         assert!((regions[0].coverage - 0.5).abs() < 0.02, "{}", regions[0].coverage);
         regions[0].cells.insert(ClassId(0), 30);
         let per_mm2 = 30.0 / (regions[0].area_um2 * regions[0].coverage * 1e-6);

@@ -395,6 +395,8 @@ fn regions_come_back_as_they_were_written() {
     regions[1].class_name = Some("invasive".to_owned());
     regions[2].score = Score::new(0.75);
     regions[3].coverage = 0.25;
+    regions[2].tissue = 0.0;
+    regions[3].tissue = 0.125;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("regions.parquet");
     merger::write_regions(&path, &regions, &context()).unwrap();
@@ -414,6 +416,9 @@ fn regions_come_back_as_they_were_written() {
         let count: u64 = by_class.iter().sum();
         assert_eq!((row.n_cells, row.n_cells_by_class.as_slice()), (count, &by_class[..]));
         assert_eq!(row.cells_per_mm2, count as f64 / (analysed * 1e-6));
+        let tissue = region.area_um2 * region.tissue;
+        let per_mm2_tissue = (tissue > 0.0).then(|| count as f64 / (tissue * 1e-6));
+        assert_eq!((row.analysed_tissue_um2, row.cells_per_mm2_tissue), (Some(tissue), per_mm2_tissue));
         let Polygon { outer, holes } = &region.polygon;
         assert_eq!(row.n_holes as usize, holes.len());
         assert_eq!(row.rings, [std::slice::from_ref(outer), holes.as_slice()].concat());

@@ -29,11 +29,14 @@ struct Line {
     cells: Option<u64>,
     /// Of regions alone, glass included.
     area_mm2: Option<f64>,
-    /// Of the slide alone, without glass: nobody measures how much of a region is tissue.
+    /// Of the slide alone: the tissue that was found, seen or not.
     tissue_mm2: Option<f64>,
     /// The area that density is over: of the slide its tissue, of regions all of their area, as far as it was seen.
     analysed_mm2: Option<f64>,
+    /// The part of `analysed_mm2` that is tissue: of the slide all of it.
+    analysed_tissue_mm2: Option<f64>,
     cells_per_mm2: Option<f64>,
+    cells_per_mm2_tissue: Option<f64>,
 }
 
 /// Writes both summaries of all accounts of a dataset.
@@ -68,6 +71,7 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
         let coverage = account.analysis.as_ref().map(|analysis| analysis.coverage);
         let cells = class.map(|(_, &cells)| cells);
         let analysed = coverage.map(|coverage| coverage.analysed_mm2);
+        let density = per_mm2(cells, analysed);
         Line {
             slide: account.slide.to_string(),
             outcome: account.outcome.key(),
@@ -78,7 +82,9 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
             area_mm2: None,
             tissue_mm2: coverage.map(|coverage| coverage.tissue_mm2),
             analysed_mm2: analysed,
-            cells_per_mm2: cells.zip(analysed).and_then(|(cells, area)| per_mm2(cells, area)),
+            analysed_tissue_mm2: analysed,
+            cells_per_mm2: density,
+            cells_per_mm2_tissue: density,
         }
     };
     match &account.analysis {
@@ -90,7 +96,9 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
                     area_mm2: Some(kind.area_mm2),
                     tissue_mm2: None,
                     analysed_mm2: Some(kind.analysed_mm2),
-                    cells_per_mm2: per_mm2(*class.1, kind.analysed_mm2),
+                    analysed_tissue_mm2: kind.analysed_tissue_mm2,
+                    cells_per_mm2: per_mm2(Some(*class.1), Some(kind.analysed_mm2)),
+                    cells_per_mm2_tissue: per_mm2(Some(*class.1), kind.analysed_tissue_mm2),
                     ..whole(Some(class))
                 })
             });
@@ -100,8 +108,9 @@ fn lines_of(account: &RunAccount) -> Vec<Line> {
     }
 }
 
-fn per_mm2(cells: u64, area_mm2: f64) -> Option<f64> {
-    (area_mm2 > 0.0).then(|| cells as f64 / area_mm2)
+/// `None` also over no area.
+fn per_mm2(cells: Option<u64>, area_mm2: Option<f64>) -> Option<f64> {
+    Some(cells? as f64 / area_mm2.filter(|&area| area > 0.0)?)
 }
 
 fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
@@ -121,7 +130,9 @@ fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
             Column::new("area_mm2".into(), number(|line| line.area_mm2)),
             Column::new("tissue_mm2".into(), number(|line| line.tissue_mm2)),
             Column::new("analysed_mm2".into(), number(|line| line.analysed_mm2)),
+            Column::new("analysed_tissue_mm2".into(), number(|line| line.analysed_tissue_mm2)),
             Column::new("cells_per_mm2".into(), number(|line| line.cells_per_mm2)),
+            Column::new("cells_per_mm2_tissue".into(), number(|line| line.cells_per_mm2_tissue)),
         ],
     )?;
     let mut bytes = Vec::new();
@@ -148,7 +159,9 @@ fn parquet(lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
         ("area_mm2", number(|line| line.area_mm2), true),
         ("tissue_mm2", number(|line| line.tissue_mm2), true),
         ("analysed_mm2", number(|line| line.analysed_mm2), true),
+        ("analysed_tissue_mm2", number(|line| line.analysed_tissue_mm2), true),
         ("cells_per_mm2", number(|line| line.cells_per_mm2), true),
+        ("cells_per_mm2_tissue", number(|line| line.cells_per_mm2_tissue), true),
     ])?;
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None)?;
@@ -163,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    /// A slide with 2 mm² of tissue, and a region of interest of 0.5 mm².
+    /// A slide with 2 mm² of tissue, and a region of interest of 0.5 mm² of which a part is glass.
     fn account() -> RunAccount {
         let cells = [("nucleus".to_owned(), 30)];
         let tumour = RegionCount {
@@ -172,6 +185,7 @@ mod tests {
             regions: 1,
             area_mm2: 0.5,
             analysed_mm2: 0.4,
+            analysed_tissue_mm2: Some(0.3),
             cells: cells.clone().into(),
         };
         let coverage = Coverage { tissue_mm2: 2.0, analysed_mm2: 1.5, fraction: 0.75, absent_mm2: 0.0 };
@@ -199,10 +213,14 @@ mod tests {
     fn areas_of_regions_are_not_called_tissue() {
         let text = String::from_utf8(csv(&lines_of(&account())).unwrap()).unwrap();
         let expected = "\
-slide_id,outcome,doubts,region,class_name,cells,area_mm2,tissue_mm2,analysed_mm2,cells_per_mm2
-s1,partial,its scale,,nucleus,30,,2.0000,1.5000,20.0000
-s1,partial,its scale,roi: Tumor,nucleus,30,0.5000,,0.4000,75.0000
+slide_id,outcome,doubts,region,class_name,cells,area_mm2,tissue_mm2,analysed_mm2,analysed_tissue_mm2,cells_per_mm2,cells_per_mm2_tissue
+s1,partial,its scale,,nucleus,30,,2.0000,1.5000,1.5000,20.0000,20.0000
+s1,partial,its scale,roi: Tumor,nucleus,30,0.5000,,0.4000,0.3000,75.0000,100.0000
 ";
         assert_eq!(text, expected);
+        let mut older = account();
+        older.analysis.as_mut().unwrap().regions[0].analysed_tissue_mm2 = None;
+        let text = String::from_utf8(csv(&lines_of(&older)).unwrap()).unwrap();
+        assert!(text.ends_with(",0.5000,,0.4000,,75.0000,\n"), "not known is not 0: {text}");
     }
 }

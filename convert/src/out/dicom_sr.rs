@@ -297,6 +297,10 @@ impl Report<'_> {
             region.coverage,
             NO_UNITS,
         ));
+        if let Some(tissue_um2) = region.analysed_tissue_um2 {
+            let code = Code("tissue-area", OUR_CODES, "Area of tissue that was analysed");
+            items.push(measured(code, tissue_um2 * 1e-6, MM2));
+        }
         let counts = self.counts(|name| self.count_in(region, name), region.analysed_um2 * 1e-6);
         items.extend(counts);
         let (outline, fate) = self.outline(region);

@@ -148,12 +148,14 @@ impl<'a> Features<'a> {
             out.extend_from_slice(self.kind(&region.kind).as_bytes());
             out.extend_from_slice(b",\"measurements\":{");
             let measures = [
-                ("Area µm^2", region.area_um2),
-                ("Analysed area µm^2", region.analysed_um2),
-                ("Coverage", region.coverage),
-                ("Num cells", region.n_cells as f64),
+                ("Area µm^2", Some(region.area_um2)),
+                ("Analysed area µm^2", Some(region.analysed_um2)),
+                ("Analysed tissue µm^2", region.analysed_tissue_um2),
+                ("Coverage", Some(region.coverage)),
+                ("Num cells", Some(region.n_cells as f64)),
             ];
-            for ((name, value), at) in measures.into_iter().zip(0..) {
+            let known = measures.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+            for ((name, value), at) in known.zip(0..) {
                 out.extend_from_slice(if at == 0 { b"" } else { b"," });
                 out.extend_from_slice(format!("\"{name}\":{value}").as_bytes());
             }

@@ -307,6 +307,7 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
         Field::new("kind", DataType::Utf8, false),
         Field::new("area_um2", DataType::Float64, false),
         Field::new("coverage", DataType::Float64, false),
+        Field::new("analysed_tissue_um2", DataType::Float64, true),
         Field::new("n_cells", DataType::Int64, false),
         ShapeEncoding::Wkb.field(),
     ]));
@@ -316,8 +317,9 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
         Arc::new(numbered(0, areas.len())),
         whole_numbers(&drawn, |region| region.region_id),
         Arc::new(StringArray::from_iter_values(drawn.iter().map(|region| &region.kind))),
-        numbers(&drawn, |region| region.area_um2),
-        numbers(&drawn, |region| region.coverage),
+        numbers(&drawn, |region| Some(region.area_um2)),
+        numbers(&drawn, |region| Some(region.coverage)),
+        numbers(&drawn, |region| region.analysed_tissue_um2),
         whole_numbers(&drawn, |region| region.n_cells),
         Arc::new(BinaryArray::from_iter_values(shapes)),
     ];
@@ -334,6 +336,7 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
         ("kind", "unicode", "object"),
         ("area_um2", "float64", "float64"),
         ("coverage", "float64", "float64"),
+        ("analysed_tissue_um2", "float64", "float64"),
         ("n_cells", "int64", "int64"),
         (GEOMETRY, "bytes", "object"),
     ]);
@@ -341,8 +344,8 @@ fn write_regions(folder: &Path, facts: &SlideFacts, regions: &[RegionRow]) -> io
     table.finish(vec![("geo", geo), ("pandas", pandas)])
 }
 
-fn numbers(regions: &[&RegionRow], value: fn(&RegionRow) -> f64) -> ArrayRef {
-    Arc::new(Float64Array::from_iter_values(regions.iter().map(|region| value(region))))
+fn numbers(regions: &[&RegionRow], value: fn(&RegionRow) -> Option<f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter(regions.iter().map(|region| value(region))))
 }
 
 fn whole_numbers(regions: &[&RegionRow], value: fn(&RegionRow) -> u64) -> ArrayRef {

@@ -108,6 +108,7 @@ fn tissue() -> Region {
         area_um2: area_px * MPP * MPP,
         perimeter_um: (4.0 * 18_990.0 + 1_600.0) * MPP,
         coverage: 1.0,
+        tissue: 1.0,
         score: None,
         cells: BTreeMap::new(),
     }

@@ -11,8 +11,8 @@ use wsi_types::ClassId;
 
 use super::row::RegionRow;
 use crate::column::{
-    Column, StoredRow, boxes, f32s_or_null, f64s, numbers, polygons, repeated_text, same_text, texts,
-    texts_or_null, whole, whole_lists,
+    Column, StoredRow, boxes, f32s_or_null, f64s, f64s_or_null, numbers, polygons, repeated_text, same_text,
+    texts, texts_or_null, whole, whole_lists,
 };
 use crate::geoparquet::{TableContext, corner_fields, covering};
 use crate::regions::Region;
@@ -36,6 +36,10 @@ impl Block<'_> {
 
     fn f64(&self, value: fn(&Region) -> f64) -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(self.regions.iter().map(|region| value(region))))
+    }
+
+    fn f64_or_null(&self, value: fn(&Region) -> Option<f64>) -> ArrayRef {
+        Arc::new(Float64Array::from_iter(self.regions.iter().map(|region| value(region))))
     }
 }
 
@@ -127,6 +131,14 @@ impl StoredRow for RegionRow {
                 |array, rows| f64s(array, rows, |row, area| row.analysed_um2 = area),
             ),
             Column::<Self>::new(
+                "analysed_tissue_um2",
+                Float64,
+                "the part of `analysed_um2` that is tissue; null in tables of versions that did not measure it",
+                |block| block.f64(Region::analysed_tissue_um2),
+                |array, rows| f64s_or_null(array, rows, |row, area| row.analysed_tissue_um2 = area),
+            )
+            .or_null(),
+            Column::<Self>::new(
                 "score",
                 Float32,
                 "the model's confidence, the best of its pieces; null where no model found it",
@@ -151,6 +163,14 @@ impl StoredRow for RegionRow {
                 |block| block.f64(Region::cells_per_mm2),
                 |array, rows| f64s(array, rows, |row, density| row.cells_per_mm2 = density),
             ),
+            Column::<Self>::new(
+                "cells_per_mm2_tissue",
+                Float64,
+                "those per mm² of `analysed_tissue_um2`; null where there is none",
+                |block| block.f64_or_null(Region::cells_per_mm2_tissue),
+                |array, rows| f64s_or_null(array, rows, |row, density| row.cells_per_mm2_tissue = density),
+            )
+            .or_null(),
             Column::<Self>::new(
                 "n_cells_by_class",
                 DataType::List(Arc::new(Field::new("item", Int64, false))),

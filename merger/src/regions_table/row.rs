@@ -23,6 +23,8 @@ pub struct RegionRow {
     pub coverage: f64,
     /// The part of its area that was seen.
     pub analysed_um2: f64,
+    /// The part of that which is tissue.
+    pub analysed_tissue_um2: Option<f64>,
     /// The best of the detections it is made of.
     pub score: Option<f32>,
     /// Holes in it.
@@ -31,6 +33,8 @@ pub struct RegionRow {
     pub n_cells: u64,
     /// Number of them per mm² of `analysed_um2`.
     pub cells_per_mm2: f64,
+    /// Number of them per mm² of `analysed_tissue_um2`.
+    pub cells_per_mm2_tissue: Option<f64>,
     /// Number of them by class.
     pub n_cells_by_class: Vec<u64>,
     /// In level-0 px, rounded outward to `f32`.
@@ -53,10 +57,12 @@ impl Default for RegionRow {
             perimeter_um: 0.0,
             coverage: 0.0,
             analysed_um2: 0.0,
+            analysed_tissue_um2: None,
             score: None,
             n_holes: 0,
             n_cells: 0,
             cells_per_mm2: 0.0,
+            cells_per_mm2_tissue: None,
             n_cells_by_class: Vec::new(),
             bbox: Level0Box::zero(),
             rings: Vec::new(),

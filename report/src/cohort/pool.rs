@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use measures::{
     Measures,
-    index::{Counts, IndexValue, Over, Selection},
+    index::{AreaOf, Counts, IndexValue, Over, Selection},
     interval::Level,
 };
 
@@ -18,7 +18,7 @@ pub(super) struct Divisors(BTreeMap<(String, String), Over>);
 impl Divisors {
     /// Those of densities, shares of cells and the measures of a definition.
     pub(super) fn new(definition: &Measures) -> Self {
-        let area = || Over::Area { mm2: 1.0 };
+        let area = || Over::Area { mm2: 1.0, of: AreaOf::All };
         let spots = definition.hot_spots.iter().map(|spot| (spot.name.as_str(), area()));
         let indices = definition.indices.iter().map(|index| (index.name.as_str(), index.over.clone()));
         let counted = [(DENSITY, area()), (SHARE, Over::Share(Selection::default()))];

@@ -7,7 +7,7 @@ use measures::{
     Ground, HotSpot, Measures,
     file::{HotSpotMeasure, Index, Place},
     hot_spots,
-    index::{Counts, Over, Selection},
+    index::{AreaOf, Counts, Over, Selection},
     interval::{Level, poisson},
 };
 use wsi_types::{Level0Box, Level0Point, Mpp, is_same_class};
@@ -120,8 +120,11 @@ pub(crate) fn unit(over: &Over) -> String {
     match over {
         Over::Share(_) => "share".to_owned(),
         Over::Ratio(_) => "ratio".to_owned(),
-        Over::Area { mm2 } if *mm2 == 1.0 => "per mm²".to_owned(),
-        Over::Area { mm2 } => format!("per {mm2} mm²"),
+        Over::Area { mm2, of } => {
+            let number = if *mm2 == 1.0 { String::new() } else { format!("{mm2} ") };
+            let tissue = if *of == AreaOf::Tissue { " of tissue" } else { "" };
+            format!("per {number}mm²{tissue}")
+        }
         Over::HScore { .. } => "of 300".to_owned(),
     }
 }
@@ -250,7 +253,7 @@ impl<'a> Slide<'a> {
             }
             Place::Regions(class) => {
                 let regions = self.regions_of(class)?;
-                let area_mm2 = regions.iter().map(|region| region.analysed_um2 * 1e-6).sum();
+                let area_mm2 = area_mm2(&regions, &index.over)?;
                 let grounds = regions.iter().map(|region| Ground::from_rings(region.rings.clone()));
                 let grounds = grounds.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
                 // As the regions table has it: a cell in two of them counts in both, as their areas do.
@@ -281,6 +284,20 @@ fn unmeasured(column: &str) -> String {
         Some(needs) => format!("no cell has a value of {column}: measured with {needs}"),
         None => format!("no cell has a value of {column}"),
     }
+}
+
+/// The area that an index over regions divides by, mm².
+fn area_mm2(regions: &[&RegionRow], over: &Over) -> Result<f64, String> {
+    let of_tissue = matches!(over, Over::Area { of: AreaOf::Tissue, .. });
+    let areas = regions
+        .iter()
+        .map(|region| if of_tissue { region.analysed_tissue_um2 } else { Some(region.analysed_um2) });
+    let um2: Option<f64> = areas.sum();
+    um2.map(|um2| um2 * 1e-6).ok_or_else(|| {
+        "the tissue of its regions is not known: its tables were written by a version that did not measure it; \
+         `slidemill merge` writes them anew where raw detections were kept, else run the slide again"
+            .to_owned()
+    })
 }
 
 /// The note on a sum over regions that overlap.
@@ -450,6 +467,7 @@ mod tests {
             class_name: class.map(str::to_owned),
             bbox: Level0Box::from_points(&ring),
             analysed_um2: side * side,
+            analysed_tissue_um2: Some(side * side),
             area_um2: side * side,
             rings: vec![ring],
             ..RegionRow::default()
@@ -541,6 +559,20 @@ bands = [{ grade = "low", below = 1 }, { grade = "high", from = 1 }]
             Some(("low".to_owned(), "high".to_owned())),
             "three cells do not settle it"
         );
+    }
+
+    #[test]
+    fn an_area_of_regions_may_be_their_tissue_alone() {
+        let wanted = WANTED.replace("regions = \"Tumor\"", "regions = \"Tumor\"\narea = \"tissue\"");
+        let whole = square(ROI, Some("Tumor"), 5000.0, 1000.0);
+        let half = RegionRow { analysed_tissue_um2: Some(0.5e6), ..whole.clone() };
+        let told = |more: RegionRow| lines(&wanted, vec![more]).remove(3);
+        let line = told(half);
+        assert_eq!((line.unit.as_str(), line.problem), ("per mm² of tissue", None));
+        // The region of the dataset is all tissue, and 1 mm² too.
+        assert_eq!((line.cells, line.area_mm2, line.value), (Some(2), Some(1.5), Some(2.0 / 1.5)));
+        let problem = told(RegionRow { analysed_tissue_um2: None, ..whole }).problem.unwrap();
+        assert!(problem.starts_with("the tissue of its regions is not known: "), "{problem}");
     }
 
     #[test]

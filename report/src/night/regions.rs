@@ -46,6 +46,8 @@ pub(super) fn first_lines(kinds: &[RegionCount], count: usize) -> Markup {
                         th.number { "Cells" }
                         th.number { "Cells per mm²" }
                         th.number.more { "95\u{a0}% interval" }
+                        th.number.more { "Tissue in it mm²" }
+                        th.number.more { "Cells per mm² of tissue" }
                         @for name in columns { th.number.more { (name) " per mm²" } }
                     } }
                     tbody { @for kind in kinds.iter().take(count) { (line(kind, columns)) } }
@@ -65,22 +67,27 @@ fn line(kind: &RegionCount, columns: &[&String]) -> Markup {
             td.number { (area(kind.area_mm2)) }
             td.number.more { (area(kind.analysed_mm2)) }
             td.number { (grouped(cells)) }
-            td.number { (per_mm2(cells, kind)) }
+            td.number { (per_mm2(cells, kind.analysed_mm2)) }
             td.number.more { (density_interval(cells, kind.analysed_mm2)) }
+            td.number.more { (kind.analysed_tissue_mm2.map_or_else(|| NONE.to_owned(), area)) }
+            td.number.more { (per_mm2(cells, kind.analysed_tissue_mm2.unwrap_or(0.0))) }
             @for name in columns {
-                td.number.more { (per_mm2(kind.cells.get(*name).copied().unwrap_or_default(), kind)) }
+                td.number.more { (per_mm2(kind.cells.get(*name).copied().unwrap_or_default(), kind.analysed_mm2)) }
             }
         }
     }
 }
+
+/// What stands where a number is not known, or there is none.
+const NONE: &str = "–";
 
 /// Small regions have areas too.
 fn area(mm2: f64) -> String {
     if mm2 < 0.1 { format!("{mm2:.4}") } else { format!("{mm2:.2}") }
 }
 
-fn per_mm2(cells: u64, kind: &RegionCount) -> String {
-    if kind.analysed_mm2 > 0.0 { charts::per_mm2(cells as f64 / kind.analysed_mm2) } else { "–".into() }
+fn per_mm2(cells: u64, mm2: f64) -> String {
+    if mm2 > 0.0 { charts::per_mm2(cells as f64 / mm2) } else { NONE.to_owned() }
 }
 
 #[cfg(test)]
@@ -95,6 +102,7 @@ mod tests {
             regions: 3,
             area_mm2: 0.05,
             analysed_mm2,
+            analysed_tissue_mm2: (kind == "tissue").then_some(analysed_mm2 / 2.0),
             cells: [("tumour <b>".to_owned(), 30), ("immune".to_owned(), 10)].into(),
         };
         let html = table(&[kind("tissue", 0.04), kind("stroma", 0.0), kind("roi", 0.0)]).into_string();
@@ -102,6 +110,8 @@ mod tests {
             "0.0500",
             ">40<",
             "1\u{202f}000",
+            ">0.0200<",
+            ">2\u{202f}000<",
             ">714 to 1\u{202f}362<",
             "750",
             "250",
