@@ -15,7 +15,7 @@ pub mod tally;
 mod verify;
 
 pub use choice::{Area, Choice};
-pub use dicom::slide::DicomSlide;
+pub use dicom::{identity::DicomIdentity, slide::DicomSlide};
 pub use error::{ConvertError, Result};
 pub use out::{Format, Settings, Source, export};
 pub use source::{CellTable, ModelName, Origin, SlideFacts, read_regions};

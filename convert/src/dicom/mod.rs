@@ -3,6 +3,7 @@
 mod attributes;
 mod codes;
 mod frame;
+pub(crate) mod identity;
 mod read;
 pub(crate) mod slide;
 mod write;
