@@ -2,6 +2,8 @@
 
 #![cfg(feature = "serve")]
 
+#[path = "support/dicom.rs"]
+mod dicom;
 mod support;
 
 use std::{
@@ -191,6 +193,68 @@ fn a_picture_gives_the_cells_of_a_run_byte_by_byte() {
     for entry in kept.filter(|entry| entry.file_type().is_file()) {
         let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("it can be read")).into_owned();
         assert!(!text.contains("Miller"), "{}", entry.path().display());
+    }
+}
+
+/// The answer to DICOM files that are sent by STOW-RS.
+fn stow(served: &Served, files: &[Vec<u8>]) -> (u16, String, Value) {
+    let mut body = Vec::new();
+    for file in files {
+        body.extend(b"--xyz\r\nContent-Type: application/dicom\r\n\r\n");
+        body.extend(file);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--xyz--\r\n");
+    let kind = "Content-Type: multipart/related; type=\"application/dicom\"; boundary=xyz";
+    let (status, head, body) = served.ask("POST /v1/studies", &[kind], &body);
+    let answer = serde_json::from_slice(&body)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
+    (status, head, answer)
+}
+
+#[test]
+fn a_series_that_comes_in_two_requests_is_one_slide() {
+    let folder = folder();
+    let (slide, picture) = (folder.path().join("slide.tif"), folder.path().join("picture.png"));
+    small_slide(&slide, 5);
+    let thumbnail =
+        slidemill().arg("thumbnail").arg(slide).arg("-o").arg(&picture).args(["--size", "1280"]).output();
+    assert!(thumbnail.expect("the command starts").status.success());
+    let level = dicom::Level::of_png(&picture);
+    let [whole, half] = [(&level, "1.2.3.1"), (&level.half(), "1.2.3.2")].map(|(level, uid)| {
+        level.file(dicom::Names { study: "1.2.7", series: "1.2.8", instance: uid, patient: "Miller^John" })
+    });
+
+    let data = folder.path().join("data");
+    let served = Served::start(&data, &["--stow-quiet", "2"]);
+    let mut hostile = whole.clone();
+    // An element that is to be longer than the file, before the identifiers.
+    hostile.splice(132.., *b"\x02\0\0\0UL\x04\0\xff\xff\xff\x7f");
+    let (status, _, answer) = stow(&served, &[half.clone(), hostile, b"no DICOM".to_vec()]);
+    assert_eq!((status, answer["0008119A"]["Value"].as_array().map(Vec::len)), (202, Some(2)), "{answer}");
+    assert_eq!(answer["00081199"]["Value"][0]["00081155"]["Value"][0], "1.2.3.2");
+    let (status, head, _) = stow(&served, &[whole, half]);
+    assert_eq!(status, 200);
+    let place = head.lines().find_map(|line| line.strip_prefix("location: /v1/jobs/")).expect("a place");
+    let job = format!("/v1/jobs/{}", place.to_uppercase());
+    let ended = served.wait_for_end(&job);
+    assert_eq!(ended["state"], "done", "{ended}");
+    let report = served.json(&format!("{job}/result"));
+    assert_eq!((&report["study_id"], &report["series_id"]), (&"1.2.7".into(), &"1.2.8".into()));
+    assert_eq!(report["frame"]["size_px"], serde_json::json!(level.size_px()));
+    assert!(report["counts"][0]["n"].as_u64().is_some_and(|cells| cells > 100), "{report}");
+    // The annotations are of this slide, although it is erased.
+    let (status, _, annotations) =
+        served.ask(&format!("GET {job}/result"), &["Accept: application/dicom"], b"");
+    let holds = |text: &str| annotations.windows(text.len()).any(|found| found == text.as_bytes());
+    assert!(status == 200 && holds("1.2.3.1") && holds("Miller^John"));
+    assert_eq!(served.terminate(), Some(0));
+    assert!(!any_file(&data.join("jobs"), "upload"));
+    let kept = walkdir::WalkDir::new(&data).into_iter().flatten();
+    for entry in kept.filter(|entry| entry.file_type().is_file()) {
+        let name = entry.path().display().to_string();
+        let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("it can be read")).into_owned();
+        assert!(name.ends_with(".dcm") || !text.contains("Miller"), "{name}");
     }
 }
 

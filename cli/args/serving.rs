@@ -60,6 +60,10 @@ pub struct Serve {
     /// Seconds that the head of a request may take, and every 32 kB of an upload
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = whole::<u64>(1..=u64::MAX))]
     pub patience: u64,
+    /// Seconds without a further instance after which a series that came by POST
+    /// /v1/studies is whole and its job begins
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = whole::<u64>(0..=u64::MAX))]
+    pub stow_quiet: u64,
     /// Hours after its end at which a job is erased
     #[arg(long, value_name = "HOURS", default_value_t = 168, value_parser = whole::<u64>(0..=u64::MAX))]
     pub keep: u64,

@@ -91,6 +91,7 @@ fn settings(args: &args::Serve) -> anyhow::Result<service::Settings> {
         max_findings: args.max_findings,
         patience: Duration::from_secs(args.patience),
         keep: Duration::from_secs(args.keep.saturating_mul(HOUR_SECS)),
+        stow_quiet: Duration::from_secs(args.stow_quiet),
         keep_uploads: args.keep_uploads,
         ..service::Settings::local(std::path::absolute(&args.data)?)
     })

@@ -20,6 +20,12 @@ impl Lane {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Small, Self::Large];
 
+    /// The line of a slide, where pictures up to `sync_mpx` megapixels are answered at once.
+    #[must_use]
+    pub fn of(measured: &Measured, sync_mpx: f64) -> Self {
+        if measured.mpx() <= sync_mpx { Self::Small } else { Self::Large }
+    }
+
     /// In one word.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -89,6 +95,18 @@ pub struct Request {
     pub once: Option<Once>,
     /// When it was accepted, UTC.
     pub accepted: String,
+    /// The series that it is, where its instances came one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Series>,
+}
+
+/// A series whose instances come one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Series {
+    /// Hash of token, `SeriesInstanceUID` and options.
+    pub key: String,
+    /// `true` while more may come.
+    pub is_open: bool,
 }
 
 /// An `Idempotency-Key` and what came with it, as hashes.
@@ -141,6 +159,8 @@ pub(crate) fn out_of(folder: &Path) -> PathBuf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// Instances of its series come; it waits for its turn when none came for a while.
+    Gathering,
     /// It waits for its turn.
     Queued,
     /// It is being analysed.
@@ -157,13 +177,20 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Done, Self::Partial, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Gathering,
+        Self::Queued,
+        Self::Running,
+        Self::Done,
+        Self::Partial,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
     /// `true` if nothing more will happen to it.
     #[must_use]
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
+        !matches!(self, Self::Gathering | Self::Queued | Self::Running)
     }
 
     /// `true` if there are results.
@@ -176,6 +203,7 @@ impl State {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Gathering => "gathering",
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Done => "done",

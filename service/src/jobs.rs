@@ -24,6 +24,8 @@ const WINDOWS_TOLD: Duration = Duration::from_millis(250);
 /// All jobs of a folder.
 pub(crate) struct Jobs {
     pub(crate) store: Store,
+    /// Held while files of a series are moved: one series takes instances, or ends, at a time.
+    pub(crate) gathering: Mutex<()>,
     /// Jobs that may wait, uploads on their way included.
     most_waiting: usize,
     inner: Mutex<Inner>,
@@ -38,6 +40,8 @@ struct Inner {
     lines: [Line; 2],
     reserved: usize,
     once: BTreeMap<String, Known>,
+    /// Requests that bring instances of series, by the token's name.
+    bringing: BTreeMap<Option<Arc<str>>, usize>,
 }
 
 #[derive(Default)]
@@ -96,6 +100,24 @@ impl Drop for First {
         let mut inner = self.jobs.lock();
         if matches!(inner.once.get(&self.key), Some(Known::Coming)) {
             inner.once.remove(&self.key);
+        }
+    }
+}
+
+/// A request that brings instances of series.
+pub(crate) struct Bringing {
+    jobs: Arc<Jobs>,
+    who: Option<Arc<str>>,
+}
+
+impl Drop for Bringing {
+    fn drop(&mut self) {
+        let mut inner = self.jobs.lock();
+        if let Some(count) = inner.bringing.get_mut(&self.who) {
+            *count -= 1;
+            if *count == 0 {
+                inner.bringing.remove(&self.who);
+            }
         }
     }
 }
@@ -164,7 +186,7 @@ impl Jobs {
             })?;
         }
         let (inner, turns, stopping) = (Mutex::new(inner), Condvar::new(), watch::Sender::new(false));
-        Ok(Self { store, most_waiting, inner, turns, stopping })
+        Ok(Self { store, gathering: Mutex::default(), most_waiting, inner, turns, stopping })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -178,9 +200,9 @@ impl Jobs {
     /// When all are taken: how many jobs wait, and the seconds until one is free.
     pub(crate) fn reserve(self: &Arc<Self>) -> Result<Place, (usize, u64)> {
         let mut inner = self.lock();
-        let taken = inner.reserved + inner.waiting();
+        let taken = inner.reserved + inner.waiting() + inner.gathering().count();
         if taken >= self.most_waiting {
-            return Err((inner.waiting(), inner.secs_until_a_place_is_free()));
+            return Err((taken - inner.reserved, inner.secs_until_a_place_is_free()));
         }
         inner.reserved += 1;
         Ok(Place(Arc::clone(self)))
@@ -253,6 +275,72 @@ impl Jobs {
     /// `true` if the service was asked to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
+    }
+
+    /// The series of this key: its job, and whether it takes more instances.
+    pub(crate) fn series(&self, key: &str) -> Option<(JobId, bool)> {
+        let inner = self.lock();
+        inner.jobs.iter().find_map(|(id, entry)| {
+            let series = entry.request.series.as_ref().filter(|series| series.key == key)?;
+            Some((*id, series.is_open && entry.state == State::Gathering))
+        })
+    }
+
+    /// As long as this lives, no series of this caller is whole.
+    pub(crate) fn bringing(self: &Arc<Self>, who: Option<Arc<str>>) -> Bringing {
+        *self.lock().bringing.entry(who.clone()).or_default() += 1;
+        Bringing { jobs: Arc::clone(self), who }
+    }
+
+    /// Takes note that instances of a series came.
+    pub(crate) fn touch(&self, id: JobId) {
+        if let Some(entry) = self.lock().jobs.get_mut(&id) {
+            entry.queued = Instant::now();
+        }
+    }
+
+    /// Series that nothing came for in so long, and whose caller brings nothing now.
+    pub(crate) fn quiet(&self, quiet: Duration) -> Vec<JobId> {
+        let inner = self.lock();
+        let is_quiet = |entry: &Entry| {
+            let is_bringing = inner.bringing.keys().any(|who| who.as_deref() == entry.request.by.as_deref());
+            !is_bringing && entry.queued.elapsed() >= quiet
+        };
+        inner.gathering().filter(|(_, entry)| is_quiet(entry)).map(|(id, _)| id).collect()
+    }
+
+    /// Lets a series take no more instances; its request, if it was one that did.
+    pub(crate) fn close(&self, id: JobId) -> Option<Request> {
+        let mut inner = self.lock();
+        let entry = inner.jobs.get_mut(&id).filter(|entry| entry.state == State::Gathering)?;
+        entry.request.series.as_mut().filter(|series| series.is_open)?.is_open = false;
+        Some(entry.request.clone())
+    }
+
+    /// Lets a series that was closed wait for its turn, or end, when it is no slide.
+    pub(crate) fn settle(&self, id: JobId, request: Request, refusal: Option<String>) {
+        let mut inner = self.lock();
+        let Some(entry) = inner.jobs.get_mut(&id) else { return };
+        // Otherwise the next start settles it.
+        let _ = self.store.note(id, &request);
+        let lane = request.lane;
+        entry.request = request;
+        entry.queued = Instant::now();
+        match refusal {
+            None => {
+                entry.state = State::Queued;
+                inner.line(lane).waiting.push_back(id);
+                inner.tell_the_waiting(lane);
+            }
+            reason => {
+                let ended = Ended::now(State::Failed, reason);
+                let _ = self.store.end(id, &ended);
+                (entry.state, entry.ended) = (State::Failed, Some(ended));
+                let _ = self.store.erase_upload(id);
+            }
+        }
+        inner.changed(id);
+        self.turns.notify_all();
     }
 
     /// Waits for a job in this lane; `None` when the service stops.
@@ -340,7 +428,7 @@ impl Jobs {
             return;
         };
         let took = entry.began.map(|began| began.elapsed()).unwrap_or_default();
-        let ended = Ended { state, reason, at: dataset::clock::timestamp(), at_secs: secs_now() };
+        let ended = Ended::now(state, reason);
         // A job whose end was not noted is run again by the next start, which finds it done.
         let _ = self.store.end(id, &ended);
         entry.state = state;
@@ -363,8 +451,7 @@ impl Jobs {
         if entry.state == State::Running || entry.state == State::Cancelled {
             entry.state = State::Cancelled;
             entry.stop.ask();
-            let (at, at_secs) = (dataset::clock::timestamp(), secs_now());
-            let ended = Ended { state: State::Cancelled, reason: None, at, at_secs };
+            let ended = Ended::now(State::Cancelled, None);
             // So that the next start erases it, should this one be killed first.
             let _ = self.store.end(id, &ended);
             entry.ended = Some(ended);
@@ -416,6 +503,13 @@ impl Jobs {
             *states.entry(entry.state).or_default() += 1;
         }
         Census { states }
+    }
+}
+
+impl Ended {
+    /// A job that ends at this moment.
+    pub(crate) fn now(state: State, reason: Option<String>) -> Self {
+        Self { state, reason, at: dataset::clock::timestamp(), at_secs: secs_now() }
     }
 }
 
@@ -498,11 +592,13 @@ impl Inner {
     }
 
     fn add(&mut self, id: JobId, request: Request, ended: Option<Ended>) {
-        let state = ended.as_ref().map_or(State::Queued, |ended| ended.state);
+        let is_open = request.series.as_ref().is_some_and(|series| series.is_open);
+        let begun = if is_open { State::Gathering } else { State::Queued };
+        let state = ended.as_ref().map_or(begun, |ended| ended.state);
         if let Some(once) = &request.once {
             self.once.insert(once.key.clone(), Known::Job(id, once.clone()));
         }
-        if !state.is_over() {
+        if state == State::Queued {
             self.line(request.lane).waiting.push_back(id);
         }
         let entry = Entry {
@@ -518,6 +614,12 @@ impl Inner {
             changed: watch::Sender::new(0),
         };
         self.jobs.insert(id, entry);
+    }
+
+    /// Series whose instances still come.
+    fn gathering(&self) -> impl Iterator<Item = (JobId, &Entry)> {
+        let jobs = self.jobs.iter().filter(|(_, entry)| entry.state == State::Gathering);
+        jobs.map(|(id, entry)| (*id, entry))
     }
 
     fn remove(&mut self, id: JobId) -> Option<Entry> {
@@ -603,6 +705,7 @@ mod tests {
             by: None,
             once: None,
             accepted: String::new(),
+            series: None,
         }
     }
 

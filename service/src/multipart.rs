@@ -1,4 +1,4 @@
-//! `multipart/form-data` (RFC 7578), piece by piece.
+//! `multipart/form-data` (RFC 7578) and `multipart/related` (RFC 2387), piece by piece.
 //!
 //! Libraries keep what comes before a boundary, and the head of a part, in memory until its end comes. Here both have
 //! limits: a body of any size and kind takes some kilobytes.
@@ -14,11 +14,22 @@ use crate::{
 /// Bytes of a part's head.
 const MOST_HEAD: usize = 8 << 10;
 
-/// The boundary that a `Content-Type` names.
+/// The boundary that the `Content-Type` of a form names.
 pub(crate) fn boundary(content_type: &str) -> Option<String> {
+    boundary_of("multipart/form-data", content_type)
+}
+
+/// The boundary that a `Content-Type` names whose parts are related, and the type of the parts.
+pub(crate) fn related(content_type: &str) -> Option<(String, String)> {
+    let boundary = boundary_of("multipart/related", content_type)?;
+    let (_, parameters) = content_type.split_once(';')?;
+    Some((boundary, parameter(parameters, "type").unwrap_or_default().to_ascii_lowercase()))
+}
+
+fn boundary_of(wanted: &str, content_type: &str) -> Option<String> {
     let (kind, parameters) = content_type.split_once(';')?;
-    let is_form = kind.trim().eq_ignore_ascii_case("multipart/form-data");
-    let boundary = parameter(parameters, "boundary").filter(|_| is_form)?;
+    let is_wanted = kind.trim().eq_ignore_ascii_case(wanted);
+    let boundary = parameter(parameters, "boundary").filter(|_| is_wanted)?;
     (!boundary.is_empty() && boundary.len() <= 70).then_some(boundary)
 }
 
@@ -73,16 +84,21 @@ impl<E: std::fmt::Display, S: Stream<Item = Result<Bytes, E>>> Parts<S> {
         Self { pieces, buffer, delimiter, is_within: false }
     }
 
-    /// The name of the next part; what is left of the one before is skipped. `None` at the end.
+    /// The head of the next part; what is left of the one before is skipped. `None` at the end.
     ///
     /// # Errors
     ///
     /// A [`Problem`] for what is no such body, or breaks a limit.
-    pub(crate) async fn next(&mut self) -> Result<Option<String>, Problem> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Head>, Problem> {
         while self.is_within {
             self.bytes().await?;
         }
         self.fill(self.delimiter.len() + 2).await?;
+        // Many clients begin the first line as they begin all others.
+        if self.buffer.starts_with(b"\r\n\r\n") {
+            self.buffer.drain(..2);
+            self.fill(self.delimiter.len() + 2).await?;
+        }
         if !self.buffer.starts_with(&self.delimiter) {
             return Err(malformed("it does not begin with the boundary that its content-type names"));
         }
@@ -92,7 +108,7 @@ impl<E: std::fmt::Display, S: Stream<Item = Result<Bytes, E>>> Parts<S> {
         }
         let head = self.head().await?;
         self.is_within = true;
-        Ok(Some(name_in(&head)?))
+        Ok(Some(Head(head)))
     }
 
     /// Bytes of the part; `None` at its end.
@@ -150,15 +166,41 @@ impl<E: std::fmt::Display, S: Stream<Item = Result<Bytes, E>>> Parts<S> {
     }
 }
 
-/// The name of the field in a part's head, which ends with an empty line.
-fn name_in(head: &[u8]) -> Result<String, Problem> {
-    let fields =
-        head.strip_prefix(b"\r\n").ok_or_else(|| malformed("a boundary is not alone on its line"))?;
-    let mut headers = [httparse::EMPTY_HEADER; 16];
-    let is_whole = httparse::parse_headers(fields, &mut headers).is_ok_and(|parsed| parsed.is_complete());
-    headers.iter().filter(|_| is_whole).find_map(field_name).ok_or_else(|| {
-        malformed("a part does not say its name (content-disposition: form-data; name=\"file\")")
-    })
+/// The head of a part, which ends with an empty line.
+pub(crate) struct Head(Vec<u8>);
+
+impl Head {
+    /// The name of the field of a form.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] for a part that says none.
+    pub(crate) fn field(&self) -> Result<String, Problem> {
+        self.find(field_name)?.ok_or_else(|| {
+            malformed("a part does not say its name (content-disposition: form-data; name=\"file\")")
+        })
+    }
+
+    /// The type of the part, without parameters; `None` where it does not say one.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] for a head that makes no sense.
+    pub(crate) fn kind(&self) -> Result<Option<String>, Problem> {
+        self.find(|header| {
+            let text = header.name.eq_ignore_ascii_case("content-type").then_some(header.value)?;
+            let text = std::str::from_utf8(text).ok()?;
+            Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        })
+    }
+
+    fn find<T>(&self, wanted: impl Fn(&httparse::Header<'_>) -> Option<T>) -> Result<Option<T>, Problem> {
+        let fields =
+            self.0.strip_prefix(b"\r\n").ok_or_else(|| malformed("a boundary is not alone on its line"))?;
+        let mut headers = [httparse::EMPTY_HEADER; 16];
+        let is_whole = httparse::parse_headers(fields, &mut headers).is_ok_and(|parsed| parsed.is_complete());
+        Ok(headers.iter().filter(|_| is_whole).find_map(wanted))
+    }
 }
 
 /// Returns the name that a part's `Content-Disposition` gives it.
@@ -212,7 +254,8 @@ mod tests {
         let limits = Limits { bytes: 1 << 20, patience: Duration::from_secs(600) };
         let mut parts = Parts::new(Pieces::new(stream::iter(pieces), limits), "xyz");
         let mut found = Vec::new();
-        while let Some(name) = parts.next().await? {
+        while let Some(head) = parts.next().await? {
+            let name = head.field()?;
             let mut content = Vec::new();
             while let Some(bytes) = parts.bytes().await? {
                 content.extend(bytes);
@@ -245,6 +288,33 @@ mod tests {
             ("multipart/form-data; boundary=\"xyz", None),
         ] {
             assert_eq!(boundary(header).as_deref(), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn parts_that_are_related_say_what_they_are() {
+        let of_dicom = Some(("xyz".to_owned(), "application/dicom".to_owned()));
+        for header in [
+            "multipart/related; type=\"application/dicom\"; boundary=xyz",
+            "Multipart/Related; boundary=\"xyz\"; type=Application/DICOM",
+        ] {
+            assert_eq!(related(header), of_dicom, "{header}");
+        }
+        assert_eq!(related("multipart/related; boundary=xyz").map(|(_, kind)| kind).as_deref(), Some(""));
+        assert_eq!(related("multipart/form-data; boundary=xyz"), None);
+        let head = |text: &str| Head(format!("\r\n{text}\r\n\r\n").into_bytes());
+        let kind = head("Content-Type: application/DICOM; transfer-syntax=1.2").kind().unwrap();
+        assert_eq!(kind.as_deref(), Some("application/dicom"));
+        assert_eq!(head("A: b").kind().unwrap(), None);
+    }
+
+    /// As dicomweb-client and others write it.
+    #[tokio::test]
+    async fn the_first_boundary_may_stand_on_a_line_of_its_own() {
+        let lead = [b"\r\n".as_slice(), &body(&[("file", b"content")])].concat();
+        for size in 1..lead.len() {
+            let read = read(&lead, &[size]).await.unwrap();
+            assert_eq!(read, [("file".to_owned(), b"content".to_vec())]);
         }
     }
 

@@ -43,6 +43,13 @@ pub trait Runner: Send + Sync + 'static {
     /// In words that name no file, when no job could analyse it.
     fn measure(&self, slide: &Path, options: &JobOptions) -> Result<Measured, String>;
 
+    /// Tells of each file which DICOM object it is; `None`: it is none, or cannot be understood.
+    ///
+    /// # Errors
+    ///
+    /// In words that name no file, when none can be looked at.
+    fn identify(&self, files: &[PathBuf]) -> Result<Vec<Option<DicomObject>>, String>;
+
     /// Runs a job until it ends or is stopped; one at a time in each lane. What an earlier run left is gone on from.
     fn run(&self, lane: Lane, task: &Task, tell: &mut dyn FnMut(Event), stop: &Stop) -> RunEnd;
 
@@ -60,6 +67,27 @@ pub trait Runner: Send + Sync + 'static {
     ///
     /// In words that name no file.
     fn export(&self, task: &Task, format: Format) -> Result<PathBuf, String>;
+}
+
+/// A DICOM object, by its identifiers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DicomObject {
+    /// `SOPClassUID`: the kind of object.
+    pub class_uid: String,
+    /// `SOPInstanceUID`: which one.
+    pub instance_uid: String,
+    /// `SeriesInstanceUID`: the files of one slide share it.
+    pub series_uid: String,
+}
+
+impl DicomObject {
+    /// `true` if it is a whole-slide image.
+    #[must_use]
+    pub fn is_whole_slide(&self) -> bool {
+        /// VL Whole Slide Microscopy Image Storage.
+        const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
+        self.class_uid == WHOLE_SLIDE
+    }
 }
 
 /// End of a run of a job.

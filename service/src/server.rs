@@ -28,6 +28,7 @@ use crate::{
     lanes,
     metrics::Metrics,
     runner::Runner,
+    series,
     settings::Settings,
     store::Store,
 };
@@ -128,6 +129,7 @@ impl Service {
         let places = Arc::new(Semaphore::new(self.app.settings.max_connections));
         let router = self.router();
         let cleaning = tokio::spawn(clean(Arc::clone(&self.app)));
+        let gathering = tokio::spawn(finish_series(Arc::clone(&self.app)));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -141,6 +143,7 @@ impl Service {
         }
         drop(listener);
         cleaning.abort();
+        gathering.abort();
         self.app.jobs.stop();
         let _ = timeout(PATIENCE, connections.shutdown()).await;
         Ok(())
@@ -190,5 +193,22 @@ async fn clean(app: Arc<App>) {
         let before = secs_now().saturating_sub(app.settings.keep.as_secs());
         // Erasing waits for the disk.
         let _ = tokio::task::spawn_blocking(move || app.jobs.expire(before)).await;
+    }
+}
+
+/// Makes slides of series that are whole.
+async fn finish_series(app: Arc<App>) {
+    const EVERY: Duration = Duration::from_millis(250);
+    let mut rounds = interval(EVERY);
+    loop {
+        rounds.tick().await;
+        for id in app.jobs.quiet(app.settings.stow_quiet) {
+            let app = Arc::clone(&app);
+            // A look at a slide takes a process and its time.
+            let _ = tokio::task::spawn_blocking(move || {
+                series::finish(&app.jobs, app.runner.as_ref(), id, app.settings.sync_mpx);
+            })
+            .await;
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Time that a job is kept after its end.
     pub keep: Duration,
+    /// A series whose instances come one by one is whole when none came for so long.
+    pub stow_quiet: Duration,
     /// `true` if uploads are kept as long as their results.
     pub keep_uploads: bool,
 }
@@ -53,6 +55,7 @@ impl Settings {
             max_findings: 10_000,
             patience: Duration::from_secs(30),
             keep: 7 * 24 * HOUR,
+            stow_quiet: Duration::from_secs(10),
             keep_uploads: false,
         }
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! DATA/lock                one service at a time
 //! DATA/incoming/<id>/      uploads that are not jobs yet; emptied at start
-//! DATA/jobs/<id>/          request.json, upload/, out/ (a dataset), events.jsonl, exports/, ended.json
+//! DATA/jobs/<id>/          request.json, upload/, instances.json (of a series), out/ (a dataset), events.jsonl,
+//!                          exports/, ended.json
 //! DATA/trash/<id>/         to be erased; emptied at start
 //! DATA/audit/<day>.jsonl   who asked for what
 //! ```
@@ -12,6 +13,7 @@
 //! once, so a kill at any moment leaves it accepted or not, ended or to be gone on with.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
@@ -127,6 +129,21 @@ impl Store {
         self.root.join("audit")
     }
 
+    /// Replaces what is known of a job.
+    pub(crate) fn note(&self, id: JobId, request: &Request) -> io::Result<()> {
+        write(&self.folder(id).join(REQUEST), request)
+    }
+
+    /// Notes which instances a series has, before they are erased.
+    pub(crate) fn note_instances(&self, id: JobId, instances: &BTreeMap<String, String>) -> io::Result<()> {
+        write(&self.folder(id).join(INSTANCES), instances)
+    }
+
+    /// The instances that were noted: of each what tells it from others, and from another of the same name.
+    pub(crate) fn instances(&self, id: JobId) -> io::Result<BTreeMap<String, String>> {
+        read(&self.folder(id).join(INSTANCES))
+    }
+
     /// Notes how a job ended.
     pub(crate) fn end(&self, id: JobId, ended: &Ended) -> io::Result<()> {
         write(&self.folder(id).join(ENDED), ended)
@@ -153,6 +170,7 @@ impl Store {
 
 const REQUEST: &str = "request.json";
 const ENDED: &str = "ended.json";
+const INSTANCES: &str = "instances.json";
 const EVENTS: &str = "events.jsonl";
 /// Name of the upload in the folder of a job.
 pub(crate) const UPLOAD: &str = "upload";
@@ -310,6 +328,7 @@ mod tests {
             by: None,
             once: None,
             accepted: "2026-11-26T00:00:00Z".into(),
+            series: None,
         }
     }
 

@@ -54,6 +54,11 @@ impl Sink {
         self.file.write_all(piece).map_err(|error| unwritten(&error))
     }
 
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(crate) fn finish(self) -> Result<Received, Problem> {
         if self.bytes == 0 {
             return Err(Problem::new(

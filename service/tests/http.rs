@@ -332,6 +332,117 @@ fn a_connection_that_drips_is_closed() {
     assert_eq!(served.entries("incoming"), 0);
 }
 
+const SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
+
+/// The answer to DICOM instances that are sent.
+fn stow(served: &Served, query: &str, head: &[&str], parts: &[&str]) -> Answer {
+    let part = |content: &&str| format!("\r\n--xyz\r\nContent-Type: application/dicom\r\n\r\n{content}");
+    let body: String = parts.iter().map(part).chain(["\r\n--xyz--".to_owned()]).collect();
+    let kind = "Content-Type: multipart/related; type=\"application/dicom\"; boundary=xyz";
+    let head = [&[kind], head].concat();
+    served.ask(&format!("POST /v1/studies{query}"), &head, body.as_bytes())
+}
+
+fn instance(uid: &str, series: &str) -> String {
+    format!("DICM {SLIDE} {uid} {series}")
+}
+
+/// Instances that were stored, those that failed with their reasons, and the reasons of the rest.
+fn stored(answer: &Answer) -> (Vec<String>, Vec<(String, u64)>, Vec<u64>) {
+    assert_eq!(answer.head["content-type"], "application/dicom+json", "{}", answer.text());
+    let told = answer.json();
+    let items = |tag: &str| told[tag]["Value"].as_array().cloned().unwrap_or_default();
+    let uid = |item: &Value| item["00081155"]["Value"][0].as_str().unwrap().to_owned();
+    let reason = |item: &Value| item["00081197"]["Value"][0].as_u64().unwrap();
+    (
+        items("00081199").iter().map(uid).collect(),
+        items("00081198").iter().map(|item| (uid(item), reason(item))).collect(),
+        items("0008119A").iter().map(reason).collect(),
+    )
+}
+
+#[test]
+fn instances_of_a_series_become_a_job_when_no_more_come() {
+    let folder = folder();
+    let settings = Settings { stow_quiet: Duration::from_secs(600), ..Settings::local(folder.path()) };
+    let served = Served::with(settings.clone());
+    let [one, two, three] = ["1.1", "1.2", "1.3"].map(|uid| instance(uid, "9.1"));
+    let first = stow(&served, "", &[], &[&one, &two]);
+    assert_eq!((first.status, stored(&first)), (200, (vec!["1.1".into(), "1.2".into()], vec![], vec![])));
+    let place = first.head["location"].clone();
+    assert_eq!(first.head["link"], format!("<{place}>; rel=\"item\""));
+    assert_eq!(served.get(&place).json()["state"], "gathering");
+    served.get(&format!("{place}/result")).problem(409);
+    assert_eq!(served.stop(), 1, "it is to be gone on with");
+
+    // After a restart, sent in part again.
+    let served = Served::with(settings.clone());
+    assert_eq!(served.get(&place).json()["state"], "gathering");
+    let again = stow(&served, "", &[], &[&two, &three]);
+    assert_eq!((again.status, &again.head["location"]), (200, &place));
+    served.stop();
+    let served = Served::with(Settings { stow_quiet: Duration::ZERO, ..settings });
+    let done = served.wait_for(&place, "done");
+    assert_eq!(done["lane"], "small");
+    let late = stow(&served, "", &[], &[&three, &instance("1.4", "9.1")]);
+    assert_eq!(
+        (late.status, stored(&late)),
+        (202, (vec!["1.3".into()], vec![("1.4".into(), 0x110)], vec![]))
+    );
+    assert_eq!(served.script.runs.load(Ordering::Relaxed), 1);
+    assert_eq!(served.entries("incoming"), 0);
+    assert_eq!(served.ask(&format!("DELETE {place}"), &[], b"").status, 204);
+    let anew = stow(&served, "", &[], &[&instance("1.4", "9.1")]);
+    assert_ne!(anew.head["location"], place);
+}
+
+#[test]
+fn each_series_has_its_job_and_what_is_not_taken_says_why() {
+    let folder = folder();
+    let served = Served::start(folder.path());
+    let ct = "DICM 1.2.840.10008.5.1.4.1.1.2 5.5 9.3";
+    let parts = [&instance("1.1", "9.1"), ct, "no DICOM", &instance("2.1", "9.2"), ""];
+    let answer = stow(&served, "?model=second", &[], &parts);
+    let expected = (vec!["1.1".into(), "2.1".into()], vec![("5.5".into(), 0x122)], vec![0xc000, 0xc000]);
+    assert_eq!((answer.status, stored(&answer)), (202, expected));
+    assert_eq!(answer.head["link"].split(", ").count(), 2);
+    assert!(!answer.head.contains_key("location"));
+    assert_eq!(answer.json()["00081190"], json!({"vr": "UR"}));
+    assert_eq!(stored(&stow(&served, "", &[], &[ct])), (vec![], vec![("5.5".into(), 0x122)], vec![]));
+    assert_eq!(stow(&served, "", &[], &[ct]).status, 409);
+    for path in walk(&served.data) {
+        assert!(!path.display().to_string().contains("1.1"), "{}", path.display());
+    }
+
+    stow(&served, "?model=third", &[], &[ct]).problem(422);
+    stow(&served, "", &["Accept: text/html"], &[ct]).problem(406);
+    assert_eq!(stow(&served, "", &["Accept: application/dicom+json"], &[ct]).status, 409);
+    assert!(stow(&served, "", &[], &[]).problem(400).contains("no part"));
+    for kind in ["application/dicom", "multipart/related; type=\"application/dicom+json\"; boundary=xyz"] {
+        served.ask("POST /v1/studies", &[&format!("Content-Type: {kind}")], b"--xyz--").problem(415);
+    }
+    let related = "Content-Type: multipart/related; type=\"application/dicom\"; boundary=xyz";
+    served.ask("POST /v1/studies", &[related], b"--xyz\r\n\r\ncut").problem(400);
+    assert_eq!(served.entries("incoming"), 0);
+}
+
+#[test]
+fn instances_that_are_too_many_or_too_large_are_refused() {
+    let folder = folder();
+    let served = Served::with(Settings { max_upload: 80, max_queued: 1, ..Settings::local(folder.path()) });
+    let [one, two] = ["1.1", "1.2"].map(|uid| instance(uid, "9.1"));
+    let answer = stow(&served, "", &[], &[&one, &two]);
+    assert_eq!(
+        (answer.status, stored(&answer)),
+        (202, (vec!["1.1".into()], vec![("1.2".into(), 0xa700)], vec![]))
+    );
+    let other = stow(&served, "", &[], &[&instance("2.1", "9.2")]);
+    assert_eq!((other.status, stored(&other).1), (409, vec![("2.1".into(), 0xa700)]), "the queue is full");
+    let large = "x".repeat(70_000);
+    stow(&served, "", &[], &[&large]).problem(413);
+    assert_eq!(served.entries("incoming"), 0);
+}
+
 fn tokens(folder: &std::path::Path) -> Tokens {
     let line = |name: &str, role: &str| {
         format!("{name} {role} {}\n", dataset::hex(&Sha256::digest(format!("{name}-secret"))))
@@ -364,7 +475,9 @@ fn tokens_say_who_may_do_what() {
         assert_eq!(refused.problem(401), none_said, "a guess learns nothing: {guess}");
     }
     assert_eq!(ask("GET /v1/models", "viewer", b"").json()["models"].as_array().unwrap().len(), 2);
-    assert!(ask("POST /v1/detect", "viewer", b"small").problem(403).contains("expected run"));
+    for route in ["POST /v1/detect", "POST /v1/studies"] {
+        assert!(ask(route, "viewer", b"small").problem(403).contains("expected run"));
+    }
     let result = ask("POST /v1/detect", "lab", b"small").head["content-location"].clone();
     let job = result.trim_end_matches("/result").to_owned();
     assert_eq!(ask(&format!("GET {result}"), "viewer", b"").status, 200);

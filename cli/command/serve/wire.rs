@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use service::{Event, Format, JobOptions, Measured, Task};
+use service::{DicomObject, Event, Format, JobOptions, Measured, Task};
 
 /// Order to a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub(super) enum Order {
     Stop,
     /// Look at the head of a slide's file.
     Measure { slide: PathBuf, options: JobOptions },
+    /// Tell which DICOM objects files are.
+    Identify { files: Vec<PathBuf> },
     /// Write the results so far of a job that another worker runs.
     Look(Task),
     /// Write the results of a job in a format.
@@ -37,6 +39,8 @@ pub(super) enum Told {
     Stopped,
     /// Facts from the head of the file.
     Measured(Measured),
+    /// The object that each file is; `None`: none, or one that cannot be understood.
+    Identified(Vec<Option<DicomObject>>),
     /// `true` if there are results so far.
     Looked(bool),
     /// Path of the results.

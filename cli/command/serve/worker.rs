@@ -10,12 +10,12 @@ use std::{
 };
 
 use anyhow::Context as _;
-use convert::{CellTable, Choice, DicomSlide, Source, read_regions};
+use convert::{CellTable, Choice, DicomIdentity, DicomSlide, Source, read_regions};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use dataset::{Dataset, RunAccount};
 use engine::{Engine, Job, JobError, Onlooker, RunOptions, Settings, SlideEntry, Watch, try_writing};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use service::{JobOptions, Measured, Task};
+use service::{DicomObject, JobOptions, Measured, Task};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -47,6 +47,7 @@ pub(super) fn work(offer: &Offer, memory: u64) -> anyhow::Result<Exit> {
             Order::Measure { slide, options } => {
                 worker.limited().and_then(|()| measure(offer, &slide, &options).map(Told::Measured))
             }
+            Order::Identify { files } => worker.limited().map(|()| Told::Identified(identify(&files))),
             Order::Look(task) => worker.limited().and_then(|()| of_job(&task, look(&task)).map(Told::Looked)),
             Order::Export { task, format } => worker
                 .limited()
@@ -225,6 +226,15 @@ fn measure(offer: &Offer, slide: &Path, options: &JobOptions) -> Result<Measured
         study_id: info.properties.get("dicom.StudyInstanceUID").cloned(),
         series_id: info.properties.get("dicom.SeriesInstanceUID").cloned(),
     })
+}
+
+fn identify(files: &[PathBuf]) -> Vec<Option<DicomObject>> {
+    let read = files.iter().map(|file| DicomIdentity::read(file).ok());
+    let objects = read.map(|found| {
+        let DicomIdentity { class_uid, instance_uid, series_uid } = found?;
+        Some(DicomObject { class_uid, instance_uid, series_uid })
+    });
+    objects.collect()
 }
 
 /// Writes the results so far as a dataset; whether there are any.

@@ -13,7 +13,9 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use dataset::Dataset;
 use engine::{Marks, sweep};
-use service::{Event, Format, JobOptions, Lane, Measured, ModelCard, RunEnd, Runner, Stop, Task};
+use service::{
+    DicomObject, Event, Format, JobOptions, Lane, Measured, ModelCard, RunEnd, Runner, Stop, Task,
+};
 use wsi_types::wording::with_causes;
 
 use super::{
@@ -30,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longest that looking at the head of a file, or writing a format, may take.
 const ERRAND: Duration = Duration::from_secs(600);
+
+/// Workers that may die over the files of one request before the rest of its files is taken for hostile.
+const IDENTIFY_DEATHS: u32 = 16;
 
 /// Workers in a row that may die over one job: two cost a slide (see `isolate`), the third says so in its account.
 const DEATHS: u32 = 4;
@@ -109,6 +114,24 @@ impl Workers {
     }
 }
 
+/// Tells which objects files are. Of files that a worker dies over, each half gets another: the file that it died of is
+/// none, and costs the others nothing.
+fn identify(files: &[PathBuf], deaths_left: &mut u32) -> Result<Vec<Option<DicomObject>>, String> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    match Workers::errand(&Order::Identify { files: files.to_vec() }) {
+        Ok(Told::Identified(found)) if found.len() == files.len() => Ok(found),
+        Ok(other) => Err(unexpected(&other)),
+        Err(_) if files.len() == 1 || *deaths_left == 0 => Ok(vec![None; files.len()]),
+        Err(_) => {
+            *deaths_left -= 1;
+            let (first, second) = files.split_at(files.len() / 2);
+            Ok([identify(first, deaths_left)?, identify(second, deaths_left)?].concat())
+        }
+    }
+}
+
 impl Runner for Workers {
     fn models(&self) -> &[ModelCard] {
         &self.cards
@@ -141,6 +164,10 @@ impl Runner for Workers {
             Told::Measured(measured) => Ok(measured),
             other => Err(unexpected(&other)),
         }
+    }
+
+    fn identify(&self, files: &[PathBuf]) -> Result<Vec<Option<DicomObject>>, String> {
+        identify(files, &mut { IDENTIFY_DEATHS })
     }
 
     fn run(&self, lane: Lane, task: &Task, tell: &mut dyn FnMut(Event), stop: &Stop) -> RunEnd {

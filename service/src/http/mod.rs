@@ -8,6 +8,7 @@ mod guard;
 mod jobs;
 mod negotiate;
 mod results;
+mod studies;
 mod submit;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::problem::{Kind, Problem};
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/detect", post(submit::detect))
+        .route("/v1/studies", post(studies::store))
         .route("/v1/jobs", post(submit::by_path))
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::erase))
         .route("/v1/jobs/{id}/events", get(events::follow))

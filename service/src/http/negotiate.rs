@@ -40,13 +40,7 @@ impl ResultType {
     ///
     /// A [`Problem`] when it likes none.
     pub(super) fn wanted(headers: &HeaderMap) -> Result<Self, Problem> {
-        let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let values: Vec<&str> = values.collect();
-        if values.is_empty() {
-            return Ok(Self::Json);
-        }
-        let ranges: Vec<Range<'_>> =
-            values.iter().flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
+        let Some(ranges) = ranges(headers) else { return Ok(Self::Json) };
         let liked = Self::ALL.iter().map(|&kind| (kind, quality(&ranges, kind.media())));
         // Of those that are liked alike, the first.
         let best = liked.rev().max_by(|one, other| one.1.total_cmp(&other.1));
@@ -55,6 +49,26 @@ impl ResultType {
             Problem::new(Kind::NotAcceptable, format!("results are given as {known}; say which by `Accept`"))
         })
     }
+}
+
+/// Checks that `Accept` takes this type.
+///
+/// # Errors
+///
+/// A [`Problem`] when it does not.
+pub(super) fn must_take(headers: &HeaderMap, media: &str) -> Result<(), Problem> {
+    if ranges(headers).is_none_or(|ranges| quality(&ranges, media) > 0.0) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::NotAcceptable, format!("this is answered as {media}; let `Accept` take it")))
+}
+
+/// What `Accept` names; `None` where there is none.
+fn ranges(headers: &HeaderMap) -> Option<Vec<Range<'_>>> {
+    let mut values =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    values.peek()?;
+    Some(values.flat_map(|value| value.split(',')).filter_map(Range::parse).collect())
 }
 
 /// A media range and how much it is liked.

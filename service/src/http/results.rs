@@ -67,7 +67,7 @@ pub(super) async fn result(
             Err(Problem::new(Kind::Conflict, "the job was taken back, there is no result"))
         }
         JobState::Running if query.partial => so_far(&app, view, wanted).await,
-        JobState::Queued | JobState::Running => {
+        JobState::Gathering | JobState::Queued | JobState::Running => {
             let more = if view.state == JobState::Running {
                 "; ?partial=true gives what is found so far"
             } else {

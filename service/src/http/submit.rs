@@ -46,8 +46,8 @@ const TAKEN: [&str; 6] = [
 /// Bytes of a request in JSON.
 const MOST_JSON: u64 = 64 << 10;
 
-/// Of a form: what it has beside the slide.
-const FORM_BYTES: u64 = MOST_JSON;
+/// Of a body in parts: what it has beside the slide.
+pub(super) const FORM_BYTES: u64 = MOST_JSON;
 
 /// Room on the disk that is left free, for what jobs write.
 pub(super) const SPARE_BYTES: u64 = 1 << 30;
@@ -234,11 +234,11 @@ fn known(id: JobId, once: &Once, content: &str) -> Result<JobId, Problem> {
     Err(Problem::new(Kind::Unusable, detail))
 }
 
-fn limits(app: &App) -> Limits {
+pub(super) fn limits(app: &App) -> Limits {
     Limits { bytes: app.settings.max_upload, patience: app.settings.patience }
 }
 
-fn upload_permit(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
+pub(super) fn upload_permit(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
     app.uploads.try_acquire().map_err(|_| {
         let most = app.settings.max_uploads;
         Problem::new(Kind::Busy, format!("{most} uploads are on their way, which is the most at once"))
@@ -247,7 +247,7 @@ fn upload_permit(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
 }
 
 /// Refuses at once what says itself that it is too large.
-async fn refuse_declared_length(app: &App, request: Request) -> Result<Request, Problem> {
+pub(super) async fn refuse_declared_length(app: &App, request: Request) -> Result<Request, Problem> {
     let declared = text(request.headers(), header::CONTENT_LENGTH).parse::<u64>().unwrap_or_default();
     let most = app.settings.max_upload;
     if declared > most + FORM_BYTES {
@@ -265,7 +265,7 @@ async fn refuse_declared_length(app: &App, request: Request) -> Result<Request, 
     Ok(request)
 }
 
-fn refuse_unknown(app: &App, options: &JobOptions) -> Result<(), Problem> {
+pub(super) fn refuse_unknown(app: &App, options: &JobOptions) -> Result<(), Problem> {
     let JobOptions { model, mpp, override_mpp } = options;
     let models = app.runner.models();
     if let Some(model) = model.as_ref().filter(|model| !models.iter().any(|card| card.name == **model)) {
@@ -294,8 +294,8 @@ async fn receive_form(
     let most = Limits { bytes: bytes + FORM_BYTES, patience };
     let mut parts = Parts::new(Pieces::new(request.into_body().into_data_stream(), most), boundary);
     let mut received = None;
-    while let Some(name) = parts.next().await? {
-        match name.as_str() {
+    while let Some(head) = parts.next().await? {
+        match head.field()?.as_str() {
             "file" if received.is_none() => {
                 let mut sink = Sink::create(path)?;
                 while let Some(piece) = parts.bytes().await? {
@@ -379,7 +379,7 @@ impl New<'_> {
     async fn job(self, place: Place, first: Option<First>, incoming: Incoming) -> Result<JobId, Problem> {
         let Self { app, caller, source, options, content } = self;
         let measured = measure(app, source.at, &options).await?;
-        let lane = if measured.mpx() <= app.settings.sync_mpx { Lane::Small } else { Lane::Large };
+        let lane = Lane::of(&measured, app.settings.sync_mpx);
         let once = first.as_ref().map(|first| Once { key: first.key().to_owned(), content });
         let request = job::Request {
             slide: source.slide,
@@ -390,6 +390,7 @@ impl New<'_> {
             by: caller.name.as_deref().map(str::to_owned),
             once,
             accepted: dataset::clock::timestamp(),
+            series: None,
         };
         let jobs = Arc::clone(&app.jobs);
         // Both go on to the end, even if the client goes away now.

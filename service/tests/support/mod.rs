@@ -20,8 +20,8 @@ use dataset::{Dataset, RunAccount, SlideId};
 use merger::{Cell, TableContext, write_cells};
 use serde_json::{Value, json};
 use service::{
-    Event, Format, JobOptions, Lane, Measured, ModelCard, RunEnd, Runner, Service, Settings, Stop, Stopping,
-    Task,
+    DicomObject, Event, Format, JobOptions, Lane, Measured, ModelCard, RunEnd, Runner, Service, Settings,
+    Stop, Stopping, Task,
 };
 use wsi_types::{ClassId, Level0Box, Level0Point, Mpp, Score};
 
@@ -91,12 +91,27 @@ impl Runner for Script {
     }
 
     fn measure(&self, slide: &Path, _: &JobOptions) -> Result<Measured, String> {
+        if slide.is_dir() {
+            let files = fs::read_dir(slide).unwrap().count() as u32;
+            return Ok(Measured { size_px: [100 * files, 100], is_dicom: true, ..Measured::default() });
+        }
         let content = fs::read(slide).map_err(|error| error.kind().to_string())?;
         let side = if content.starts_with(b"large") { 10_000 } else { 1_000 };
         if content.starts_with(b"bad") {
             return Err("this is no slide".to_owned());
         }
         Ok(Measured { size_px: [side, side], ..Measured::default() })
+    }
+
+    /// `DICM class instance series` is an object.
+    fn identify(&self, files: &[PathBuf]) -> Result<Vec<Option<DicomObject>>, String> {
+        let object = |file: &PathBuf| {
+            let text = fs::read_to_string(file).ok()?;
+            let mut words = text.strip_prefix("DICM ")?.split(' ').map(str::to_owned);
+            let mut next = || words.next();
+            Some(DicomObject { class_uid: next()?, instance_uid: next()?, series_uid: next()? })
+        };
+        Ok(files.iter().map(object).collect())
     }
 
     fn run(&self, lane: Lane, task: &Task, tell: &mut dyn FnMut(Event), stop: &Stop) -> RunEnd {
