@@ -134,6 +134,39 @@ fn areas_and_holes_are_those_that_were_painted() {
     assert_eq!(areas(&at("c")), truth());
 }
 
+/// Class numbers of 8 and 16 bits are those that the scores of [`colours`] say.
+#[test]
+fn class_numbers_of_few_bits_are_the_areas_that_were_painted() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    for name in ["classes-u8.onnx", "classes-i16.onnx"] {
+        let (model, out) = (contract(name), folder.path().join(name));
+        let output = run(&[&slide], &out, &of_colours(&model, &WINDOWS));
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(areas(&out), truth(), "{name}");
+    }
+}
+
+/// Numbers of 16 bits, half of which would be negative with a sign, are each a cell of the size of a square.
+#[test]
+fn object_numbers_of_few_bits_are_the_squares_that_were_painted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (painted_squares(folder.path()), folder.path().join("out"));
+    let model = contract("labels-u16.onnx");
+    let output = run(&[&slide], &out, &["--model", &model, "--no-tissue-mask"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let id = accounts(&out).remove(0).slide;
+    let cells = read_cells(&Dataset::at(&out).cells(&id)).unwrap();
+    let places: std::collections::BTreeSet<_> = cells
+        .iter()
+        .map(|cell| [cell.centroid.x, cell.centroid.y].map(|centre| (centre / f64::from(SQUARE_PX)) as usize))
+        .collect();
+    let squares = (0..PAINTED.len()).flat_map(|row| (0..PAINTED[0].len()).map(move |column| [column, row]));
+    let painted = squares.filter(|&[column, row]| PAINTED[row].as_bytes()[column] != b'.');
+    assert!(places.iter().copied().eq(painted.collect::<std::collections::BTreeSet<_>>()));
+    assert_eq!(cells.len(), places.len());
+}
+
 /// A classifier of patches as large as a square says of each what it is.
 #[test]
 fn patches_side_by_side_become_areas() {

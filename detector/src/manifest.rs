@@ -14,6 +14,7 @@ mod hover;
 mod labels;
 mod literal;
 mod named;
+mod numbers;
 mod parity;
 mod places;
 mod points;

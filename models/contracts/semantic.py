@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import torch
 import transformers
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import nn
 
 import contract
@@ -25,8 +25,6 @@ import contract
 SIDE = 64
 PATCH_SIDE = 16
 CLASSES = ["tumour", "stroma", "necrosis"]
-# Glass, then the classes. Painted slides of the tests are of these colours.
-COLOURS = np.array([[244, 242, 244], [142, 74, 150], [226, 150, 190], [120, 128, 196]], dtype=np.float64)
 
 
 class Logits(nn.Module):
@@ -87,15 +85,12 @@ def patch():
 
 def by_hand(name, nodes, sides, places):
     """Writes a graph whose weights tell the nearest of the colours, for pictures and maps with these sides."""
-    palette = COLOURS / 255
-    weight = (2 * palette).astype(np.float32)[:, :, None, None]
-    bias = (-(palette**2).sum(axis=1)).astype(np.float32)
     graph = helper.make_graph(
         nodes,
         name,
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, *sides])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(COLOURS), *places])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(contract.COLOURS), *places])],
+        contract.nearest_colour(),
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(proto)

@@ -14,6 +14,7 @@ use super::{
     hover::hover,
     labels::labels,
     literal::Literal,
+    numbers,
     points::{Points, points},
     semantic::semantic,
     star::star,
@@ -43,6 +44,7 @@ pub(crate) fn manifest_of(
     let input = image_input(graph)?;
     check_side(file.input_side, &input)?;
     let Told { head, source, outputs: read, pixels } = head(&outputs, classes.len(), &input, &evidence)?;
+    numbers::check(graph, &read, head)?;
     let mpp = mpp(&metadata, file)?;
     let points = points(file.points.as_ref(), head, classes.len(), &read, mpp)?;
     let semantic = semantic(file.semantic.as_ref(), head, classes.len(), &read, file.background)?;

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use half::slice::HalfFloatSliceExt;
-use ort::value::{DynValue, TensorElementType, ValueType};
+use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, ValueType};
+
+use super::proto::element;
 
 /// One output of one run.
 pub(crate) struct Output {
@@ -47,32 +49,48 @@ impl OrtTensor {
             TensorElementType::Float32
             | TensorElementType::Float16
             | TensorElementType::Int64
-            | TensorElementType::Int32 => {
+            | TensorElementType::Int32
+            | TensorElementType::Int16
+            | TensorElementType::Int8
+            | TensorElementType::Uint64
+            | TensorElementType::Uint32
+            | TensorElementType::Uint16
+            | TensorElementType::Uint8 => {
                 Ok(Output { name: name.to_owned(), shape, data: Data::Ort(Self(value)) })
             }
-            other => {
-                let expected = "expected float, float16, int64 or int32";
-                Err(RunError::Other(format!("output {name} is {other}, {expected}")))
-            }
+            other => Err(RunError::Other(format!("output {name} is {other}, expected {}", element::READ))),
         }
     }
 
-    /// The numbers as f32, exact for whole numbers below 2^24; empty only for tensors that
-    /// [`OrtTensor::output`] does not take.
+    /// The numbers as f32, exact for whole numbers below 2^24, and none of 2^24 and more becomes one below; empty only
+    /// for tensors that [`OrtTensor::output`] does not take.
     pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
         if let Ok((_, values)) = self.0.try_extract_tensor::<f32>() {
             return Cow::Borrowed(values);
         }
-        if let Ok((_, values)) = self.0.try_extract_tensor::<i64>() {
-            return values.iter().map(|&value| value as f32).collect();
-        }
-        if let Ok((_, values)) = self.0.try_extract_tensor::<i32>() {
-            return values.iter().map(|&value| value as f32).collect();
+        let whole = [
+            self.whole(|value: i64| value as f32),
+            self.whole(|value: i32| value as f32),
+            self.whole(|value: i16| f32::from(value)),
+            self.whole(|value: i8| f32::from(value)),
+            self.whole(|value: u64| value as f32),
+            self.whole(|value: u32| value as f32),
+            self.whole(|value: u16| f32::from(value)),
+            self.whole(|value: u8| f32::from(value)),
+        ];
+        if let Some(floats) = whole.into_iter().flatten().next() {
+            return Cow::Owned(floats);
         }
         let halves = self.0.try_extract_tensor::<half::f16>().map_or(&[][..], |(_, values)| values);
         let mut floats = vec![0.0; halves.len()];
         halves.convert_to_f32_slice(&mut floats);
         Cow::Owned(floats)
+    }
+
+    /// The numbers if they are of type `T`.
+    fn whole<T: PrimitiveTensorElementType + Copy>(&self, float: fn(T) -> f32) -> Option<Vec<f32>> {
+        let (_, values) = self.0.try_extract_tensor::<T>().ok()?;
+        Some(values.iter().map(|&value| float(value)).collect())
     }
 }
 

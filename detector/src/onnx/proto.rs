@@ -172,25 +172,56 @@ impl Tensor {
 
 /// `TensorProto.DataType`.
 pub(crate) mod element {
+    use std::borrow::Cow;
+
+    /// A graph need not say it.
+    pub(crate) const UNSAID: i32 = 0;
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const UINT8: i32 = 2;
+    const INT8: i32 = 3;
+    const UINT16: i32 = 4;
+    const INT16: i32 = 5;
     pub(crate) const INT32: i32 = 6;
     pub(crate) const INT64: i32 = 7;
     pub(crate) const FLOAT16: i32 = 10;
+    const UINT32: i32 = 12;
+    const UINT64: i32 = 13;
+
+    /// Types whose numbers are read, in words.
+    pub(crate) const READ: &str = "float, float16 or integers of 8 to 64 bits";
+
+    /// `true` if numbers of this type are read.
+    pub(crate) fn is_read(code: i32) -> bool {
+        matches!(code, FLOAT | FLOAT16 | INT32 | INT64 | UINT32 | UINT64) || is_narrow(code)
+    }
+
+    /// `true` for integers of 8 and 16 bits.
+    pub(crate) fn is_narrow(code: i32) -> bool {
+        matches!(code, UINT8 | INT8 | UINT16 | INT16)
+    }
 
     /// The name of an element type, as ONNX writes it.
-    pub(crate) fn name(code: i32) -> &'static str {
-        match code {
+    pub(crate) fn name(code: i32) -> Cow<'static, str> {
+        Cow::Borrowed(match code {
+            UNSAID => "undefined",
             FLOAT => "float",
             UINT8 => "uint8",
-            3 => "int8",
+            INT8 => "int8",
+            UINT16 => "uint16",
+            INT16 => "int16",
             INT32 => "int32",
             INT64 => "int64",
+            8 => "string",
+            9 => "bool",
             FLOAT16 => "float16",
             11 => "double",
+            UINT32 => "uint32",
+            UINT64 => "uint64",
+            14 => "complex64",
+            15 => "complex128",
             16 => "bfloat16",
-            _ => "another type",
-        }
+            other => return Cow::Owned(format!("number {other}")),
+        })
     }
 }
 

@@ -205,6 +205,52 @@ fn the_u8_path_gives_the_tensor_the_float_path_would() {
     }
 }
 
+/// Bytes times a number and less another, up to the ends of each type, or up to 2^24 - 1.
+#[test]
+fn integers_of_each_type_are_read_exactly() {
+    if !runtime_is_there() {
+        return;
+    }
+    const INT8: i32 = 3;
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let windows = [WindowIndex(0)];
+    let batch =
+        BatchView { height: 1, width: 256, windows: &windows, pixels: &[&every_byte[..]; 3].concat() };
+    for (kind, times, less) in [
+        (element::UINT8, 1, 0),
+        (INT8, 1, 128),
+        (4, 257, 0),
+        (5, 257, 32_768),
+        (element::INT32, 65_793, 16_777_215),
+        (12, 65_793, 0),
+        (element::INT64, 65_793, 16_777_215),
+        (13, 65_793, 0),
+    ] {
+        let nodes = vec![
+            Node::new("Cast", &["images"], "whole").with(Attribute::int("to", element::INT64.into())),
+            Node::new("Mul", &["whole", "times"], "larger"),
+            Node::new("Sub", &["larger", "less"], "moved"),
+            Node::new("Cast", &["moved"], "numbers").with(Attribute::int("to", kind.into())),
+        ];
+        let image = vec![named("batch"), named("height"), named("width"), Dimension::fixed(3)];
+        let numbers = ["batch", "rows", "columns", "channels"].map(named).to_vec();
+        let graph = Graph {
+            node: nodes,
+            name: "test".to_owned(),
+            initializer: vec![Tensor::ints("times", &[1], &[times]), Tensor::ints("less", &[1], &[less])],
+            input: vec![ValueInfo::new("images", element::UINT8, image)],
+            output: vec![ValueInfo::new("numbers", kind, numbers)],
+        };
+        let toml = ManifestFile::parse("head = 'labels'\n[[classes]]\nname = 'a'").unwrap();
+        let model = Model::read(&encoded(graph, &[]), &toml, "test").unwrap();
+        let (mut runner, _) = OrtRunner::open(&model, &Device::Cpu, &settings(1, 1)).unwrap();
+        let outputs = runner.run(batch).unwrap();
+        let expected = batch.pixels.iter().map(|&byte| (i64::from(byte) * times - less) as f32);
+        let name = element::name(kind);
+        assert!(outputs[0].floats().iter().copied().eq(expected), "{name}: {:?}", outputs[0].floats());
+    }
+}
+
 #[test]
 fn nan_fails_its_window_only() {
     if !runtime_is_there() {
