@@ -367,7 +367,7 @@ fn run_detector(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
     };
     let mut detector = OnnxDetector::open(&arm.model, &arm.device, &DetectSettings::default(), &session)?;
     let windows: Vec<WindowIndex> = (0..arm.batch as u32).map(WindowIndex).collect();
-    let batch = BatchView { height: arm.side, width: arm.side, windows: &windows, pixels };
+    let batch = BatchView { height: arm.side, width: arm.side, windows: &windows, pixels, stretch: None };
     best_run(&arm.device, || {
         black_box(detector.detect(batch)?);
         Ok(())

@@ -84,7 +84,7 @@ fn bare_model(engine: &Engine, windows: &[Batch]) -> anyhow::Result<Duration> {
     let mut detector = engine.detectors().remove(0);
     let start = Instant::now();
     for Batch { height, width, windows, pixels } in windows {
-        detector.infer(BatchView { height: *height, width: *width, windows, pixels })?;
+        detector.infer(BatchView { height: *height, width: *width, windows, pixels, stretch: None })?;
     }
     Ok(start.elapsed())
 }

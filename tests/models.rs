@@ -284,6 +284,129 @@ fn vectors_of_patches_are_those_of_what_was_painted() {
     assert!(!Dataset::at(at("b")).patches(&id).parent().unwrap().exists());
 }
 
+/// [`MEANS`] in a folder of its own, for pixels stretched between percentiles of each slide.
+fn means_of_stretched(folder: &Path) -> PathBuf {
+    let model = folder.join("stretched.onnx");
+    fs::copy(contract(MEANS), &model).unwrap();
+    let section = "[input.percentile]\nlow = 10\nhigh = 90\nper = \"slide\"\nchannels = \"each\"\n";
+    fs::write(model.with_extension("toml"), format!("head = \"embedding\"\nmpp = 1.0\n{section}")).unwrap();
+    model
+}
+
+/// What the 10th and the 90th percentile of each channel of a level of 1 µm per px are, as numpy counts them.
+fn percentiles_of(slide: &Path) -> [[f32; 2]; 3] {
+    let slide = wsi_reader::open(slide).unwrap();
+    let mut levels = (0..).zip(slide.info().pyramid.levels());
+    let (index, _) = levels.find(|(_, level)| level.downsample.0 * painted::MPP == 1.0).unwrap();
+    let pixels = wsi_reader::conformance::whole_level(&*slide, LevelIndex(index)).unwrap();
+    [0, 1, 2].map(|channel| {
+        let mut values: Vec<u8> = pixels.bytes().iter().skip(channel).step_by(3).copied().collect();
+        values.sort_unstable();
+        [0.1, 0.9].map(|share| {
+            let place = share * (values.len() - 1) as f64;
+            let [below, above] = [place.floor(), place.ceil()].map(|rank| f64::from(values[rank as usize]));
+            (below + (above - below) * place.fract()) as f32
+        })
+    })
+}
+
+/// Ends of the stretch, as the account of the only slide has them.
+fn stretched(out: &Path) -> String {
+    let account = accounts(out).remove(0);
+    let settings = serde_json::to_value(&account.settings).unwrap();
+    settings["pixels_stretched"].as_str().unwrap().to_owned()
+}
+
+/// The ends are those of the slide, whatever windows there are, and how often a run begins.
+#[test]
+fn pixels_are_stretched_between_percentiles_of_their_slide() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let model = means_of_stretched(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let settings = ["--model", model.to_str().unwrap(), "--no-tissue-mask", "--keep-raw"];
+    let run_with = |name: &str, more: &[&str]| {
+        let output = run(&[&slide], &at(name), &[&settings[..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    run_with("a", &["--overlap", "0%", "--threads", "1"]);
+    let ends = percentiles_of(&slide);
+    let [low, high] = [0, 1].map(|end| ends.map(|of_channel| of_channel[end]));
+    assert_eq!(stretched(&at("a")), format!("from {low:?} to {high:?}"));
+    for SeenPatch { place, vector } in patches(&at("a")) {
+        let square = [place.left_px, place.top_px].map(|corner| (corner / f64::from(SQUARE_PX)) as u32);
+        let means = means_of(&slide, square);
+        for channel in 0..3 {
+            let expected = (means[channel] * 255.0 - low[channel]) / (high[channel] - low[channel]);
+            // Half the step between two halves from 1 to 2, and rounding of the mean.
+            assert!(
+                (vector[channel] - expected).abs() <= 6e-4,
+                "{square:?}: {vector:?}, {expected} in {channel}"
+            );
+        }
+    }
+    run_with("b", &["--overlap", "0%", "--threads", "2", "--batch", "3"]);
+    assert_eq!(tables(&at("a")), tables(&at("b")));
+
+    // Other windows, a kill, a shard and a merge have the same ends.
+    run_with("whole", &[]);
+    assert_eq!(stretched(&at("whole")), stretched(&at("a")));
+    run_until(&[&slide], &at("cut"), &settings, || any_file(&at("cut"), "windows.bin"));
+    run_with("cut", &[]);
+    assert_eq!(tables(&at("whole")), tables(&at("cut")));
+    let mut merge = slidemill();
+    let output = merge.arg("merge").arg(at("whole")).arg("--into").arg(at("again")).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(tables(&at("whole")), tables(&at("again")));
+    assert_eq!(stretched(&at("again")), stretched(&at("a")));
+}
+
+/// Each slide has its own ends, whichever part of a job it is in, and a model without them is another one.
+#[test]
+fn shards_stretch_each_slide_as_one_job_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = means_of_stretched(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let paler = at("paler.tif");
+    let size = (PAINTED[0].len() as u32, PAINTED.len() as u32);
+    paint_squares(&paler, size, |column, row| colour_of(column, row).map(|value| value / 2 + 120)).unwrap();
+    let slides = [painted_squares(folder.path()), paler];
+    let settings = ["--model", model.to_str().unwrap(), "--no-tissue-mask"];
+    let run_with = |name: &str, more: &[&str]| {
+        let output = run(&[&slides[0], &slides[1]], &at(name), &[&settings[..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    run_with("whole", &[]);
+    run_with("parts", &["--shard", "1/2"]);
+    run_with("parts", &["--shard", "2/2"]);
+    let output = slidemill().arg("gather").arg(at("parts")).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let patches_of = |out: &Path| {
+        let ids = accounts(out).into_iter().map(|account| account.slide);
+        ids.map(|id| fs::read(Dataset::at(out).patches(&id)).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(patches_of(&at("whole")), patches_of(&at("parts")));
+    let notes = accounts(&at("whole")).into_iter().map(|account| account.warnings.join(" "));
+    let notes: Vec<String> = notes.filter(|note| note.contains("its px are stretched from [")).collect();
+    assert!(notes.len() == 2 && notes[0] != notes[1], "{notes:?}");
+
+    let toml = model.with_extension("toml");
+    let other = fs::read_to_string(&toml).unwrap().replace("low = 10", "low = 1");
+    fs::write(&toml, other).unwrap();
+    let output = run(&[&slides[0]], &at("whole"), &settings);
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.contains("results with other settings are here"), "{said}");
+    let said = slidemill().arg("model").arg(&model).output().unwrap();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("stretched between percentiles 1 and 90 of each channel"), "{said}");
+    let said = slidemill().arg("plan").arg(&slides[0]).arg("-o").arg(at("plan")).args(settings).output().unwrap();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(
+        said.contains("percentiles 1 and 90 of each channel of the slide's tissue, found once"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_killed_run_and_a_merge_give_the_same_vectors() {
     let folder = tempfile::tempdir().unwrap();

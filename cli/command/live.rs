@@ -159,6 +159,12 @@ fn settings(args: &args::Live, camera: Mpp) -> anyhow::Result<WatchSettings> {
             "the model gives vectors, and what is watched are cells; take a model of cells",
         ));
     }
+    if manifest.normalisation.percentiles.is_some() {
+        return Err(Failure::usage(
+            "the model wants percentiles of a whole slide, and what is watched is seen field by field; say in a copy of its \
+             manifest, below [input], mean = low / 255 and std = (high - low) / 255 of each channel instead",
+        ));
+    }
     let settings = WatchSettings::new(camera, &manifest).ok_or_else(|| {
         Failure::usage("the model does not say at which µm/px it works; add `mpp = 0.25` (or what it was trained at) to a TOML manifest beside it")
     })?;

@@ -84,6 +84,9 @@ fn tell_field(trial: &Trial) -> anyhow::Result<()> {
         fixed(max.y, 0),
         fixed(trial.tissue * 100.0, 0)
     )?;
+    if let Some(stretch) = &trial.stretch {
+        outln!("stretched      {stretch}")?;
+    }
     Ok(())
 }
 

@@ -40,6 +40,9 @@ fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
     let mut text = format!("job       {}{}\n", extent(&once), left_out(plan.copies()));
     text += &format!("settings  {}\n", plan.settings_sha256);
     text += &format!("windows   {}\n", windows(plan));
+    if let Some(pixels) = plan.settings.get("model_pixels").filter(|pixels| pixels.contains("percentiles")) {
+        text += &format!("pixels    {pixels}, found once for each slide\n");
+    }
     for slide in &plan.slides {
         if let Some(problem) = &slide.problem {
             text += &format!("WILL FAIL {}: {problem}\n", wsi_reader::without_secrets(&slide.path).display());

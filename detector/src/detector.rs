@@ -1,6 +1,6 @@
 //! The contract of every detector: a batch of windows in, detections out.
 
-use wsi_types::{ClassMap, Detection, Embedding, Mpp, WindowIndex};
+use wsi_types::{ClassMap, Detection, Embedding, Mpp, Stretch, WindowIndex};
 
 use crate::{DetectorError, Manifest, WindowFault};
 
@@ -15,6 +15,9 @@ pub struct BatchView<'a> {
     pub windows: &'a [WindowIndex],
     /// `windows × height × width × 3` bytes, red first, row by row.
     pub pixels: &'a [u8],
+    /// Values between which the pixels are stretched, for a model that wants percentiles of the slide; others do not look
+    /// at it.
+    pub stretch: Option<Stretch>,
 }
 
 impl<'a> BatchView<'a> {

@@ -16,6 +16,7 @@ mod literal;
 mod named;
 mod numbers;
 mod parity;
+mod percentile;
 mod places;
 mod points;
 mod read;
@@ -24,7 +25,7 @@ mod star;
 mod wsinfer;
 
 use serde::{Deserialize, Serialize};
-use wsi_types::{ModelClass, Mpp};
+use wsi_types::{ModelClass, Mpp, Percentiles};
 
 pub(crate) use self::{file::ManifestFile, read::manifest_of, wsinfer::manifest as manifest_of_zoo};
 pub use self::{
@@ -640,12 +641,18 @@ pub struct Normalisation {
     pub std: [f32; 3],
     /// The channel order the model wants.
     pub colour_order: ColourOrder,
+    /// Percentiles of the slide that bytes are stretched between instead: `(byte − low) / (high − low)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentiles: Option<Percentiles>,
 }
 
 /// Every number in full: `rgb × 0.00392156862745098, mean [0.0, 0.0, 0.0], std [1.0, 1.0, 1.0]`.
 impl std::fmt::Display for Normalisation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { scale, mean, std, colour_order } = self;
+        let Self { scale, mean, std, colour_order, percentiles } = self;
+        if let Some(percentiles) = percentiles {
+            return write!(f, "{colour_order}, {percentiles}");
+        }
         write!(f, "{colour_order} × {scale}, mean {mean:?}, std {std:?}")
     }
 }
@@ -653,7 +660,13 @@ impl std::fmt::Display for Normalisation {
 impl Default for Normalisation {
     /// 0 to 1, red first.
     fn default() -> Self {
-        Self { scale: 1.0 / 255.0, mean: [0.0; 3], std: [1.0; 3], colour_order: ColourOrder::Rgb }
+        Self {
+            scale: 1.0 / 255.0,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            colour_order: ColourOrder::Rgb,
+            percentiles: None,
+        }
     }
 }
 

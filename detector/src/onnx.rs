@@ -17,7 +17,7 @@ mod wire;
 
 use std::{ops::Range, path::Path, sync::Arc};
 
-use wsi_types::WindowIndex;
+use wsi_types::{Stretch, WindowIndex};
 
 pub use self::devices::{DeviceState, devices};
 pub(crate) use self::load::{Model, read_contract, read_manifest_beside, read_model};
@@ -47,7 +47,7 @@ use crate::{
 /// )?;
 /// let pixels = vec![255; 2048 * 2048 * 3];
 /// let windows = [WindowIndex(0)];
-/// let batch = BatchView { height: 2048, width: 2048, windows: &windows, pixels: &pixels };
+/// let batch = BatchView { height: 2048, width: 2048, windows: &windows, pixels: &pixels, stretch: None };
 /// for result in detector.detect(batch)? {
 ///     println!("{:?}: {} cells", result.window, result.outcome.map_or(0, |cells| cells.len()));
 /// }
@@ -142,8 +142,13 @@ impl OnnxDetector {
             });
         let pixels = vec![u8::MAX; small_width * small_height * 3];
         let windows = [WindowIndex(0)];
-        let batch =
-            BatchView { height: small_height, width: small_width, windows: &windows, pixels: &pixels };
+        let batch = BatchView {
+            height: small_height,
+            width: small_width,
+            windows: &windows,
+            pixels: &pixels,
+            stretch: Some(Stretch::BYTES),
+        };
         let answers = match self.infer(batch) {
             Ok(answers) => answers,
             // A graph may take windows of its own size only, and not say so.

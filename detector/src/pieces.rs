@@ -194,7 +194,13 @@ impl Detector for InPieces {
         let count = (batch.windows.len() * self.pieces.rects.len()) as u32;
         let windows: Vec<WindowIndex> = (0..count).map(WindowIndex).collect();
         let (width, height) = self.pieces.rects.first().map_or((0, 0), |rect| (rect.width, rect.height));
-        let answers = self.inner.infer(BatchView { height, width, windows: &windows, pixels: &self.cut })?;
+        let answers = self.inner.infer(BatchView {
+            height,
+            width,
+            windows: &windows,
+            pixels: &self.cut,
+            stretch: batch.stretch,
+        })?;
         Ok(Box::new(PieceAnswers {
             answers,
             windows: batch.windows.to_vec(),
@@ -319,7 +325,7 @@ mod tests {
             }
         }
         let windows = [WindowIndex(7), WindowIndex(3)];
-        let batch = BatchView { height: 48, width: 64, windows: &windows, pixels: &pixels };
+        let batch = BatchView { height: 48, width: 64, windows: &windows, pixels: &pixels, stretch: None };
         let results = detector.detect(batch).unwrap();
         assert_eq!(results.iter().map(|result| result.window.0).collect::<Vec<_>>(), [7, 3]);
         for (result, (x, y)) in results.iter().zip([(38.0, 4.0), (6.0, 30.0)]) {
@@ -354,7 +360,7 @@ mod tests {
         let mut lane = detector.split().remove(0);
         let windows = [0, 1, 2].map(WindowIndex);
         let pixels = [[9; 3], [0; 3], [9; 3], [9; 3], [1; 3], [9; 3]].concat();
-        let batch = BatchView { height: 1, width: 2, windows: &windows, pixels: &pixels };
+        let batch = BatchView { height: 1, width: 2, windows: &windows, pixels: &pixels, stretch: None };
         let results = lane.infer(batch).unwrap().decode();
         assert!(results[0].is_full && !results[1].is_full);
         assert_eq!(results[2].outcome, Err(WindowFault::NoOutput));
@@ -396,7 +402,7 @@ mod tests {
         let pieces = Pieces::new((width, height), (12, 12), 4, 2).unwrap();
         let bright = Box::new(Bright(Manifest::without_model("bright", &["a"], None)));
         let mut detector = InPieces::new(bright, pieces, Arc::new(Moved));
-        let batch = BatchView { height, width, windows: &[WindowIndex(4)], pixels: &pixels };
+        let batch = BatchView { height, width, windows: &[WindowIndex(4)], pixels: &pixels, stretch: None };
         let result = detector.detect(batch).unwrap().remove(0);
         let expected = (0..height / 2).flat_map(|row| (0..width / 2).map(move |column| (column, row)));
         let expected: Vec<_> = expected
@@ -419,10 +425,15 @@ mod tests {
         let pieces = Pieces::new((64, 64), (32, 32), 8, 1).unwrap();
         let scripted = ScriptedDetector::new(&["a"], |_, _| vec![]);
         let mut detector = InPieces::new(Box::new(scripted), pieces, Arc::new(Moved));
-        let batch =
-            BatchView { height: 32, width: 32, windows: &[WindowIndex(0)], pixels: &[0; 32 * 32 * 3] };
+        let batch = BatchView {
+            height: 32,
+            width: 32,
+            windows: &[WindowIndex(0)],
+            pixels: &[0; 32 * 32 * 3],
+            stretch: None,
+        };
         assert!(matches!(detector.detect(batch), Err(DetectorError::WindowSize { .. })));
-        let nothing = BatchView { height: 0, width: 0, windows: &[], pixels: &[] };
+        let nothing = BatchView { height: 0, width: 0, windows: &[], pixels: &[], stretch: None };
         assert_eq!(detector.detect(nothing).unwrap(), []);
     }
 

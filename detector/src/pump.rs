@@ -266,7 +266,7 @@ mod tests {
     struct OnePixel([WindowIndex; 1], [u8; 3]);
 
     fn view(batch: &OnePixel) -> BatchView<'_> {
-        BatchView { height: 1, width: 1, windows: &batch.0, pixels: &batch.1 }
+        BatchView { height: 1, width: 1, windows: &batch.0, pixels: &batch.1, stretch: None }
     }
 
     fn send_all(count: u32) -> Receiver<OnePixel> {

@@ -72,7 +72,11 @@ fn assumed(manifest: &Manifest, file: &ManifestFile, metadata: &[&str]) -> Vec<S
     if file.stride.is_none() && !metadata.contains(&"stride") && manifest.fixed_input().is_none() {
         assumed.push(format!("stride: {} px, which is that of most models", manifest.stride));
     }
-    if file.input.mean.is_none() && file.input.scale.is_none() && manifest.input.element != Element::U8 {
+    if file.input.mean.is_none()
+        && file.input.scale.is_none()
+        && file.input.percentile.is_none()
+        && manifest.input.element != Element::U8
+    {
         assumed.push(format!("pixels: {}, as makers of this kind give them", manifest.normalisation));
     } else if file.input.colour_order.is_none() {
         assumed.push("colour_order: rgb, as most frameworks read pictures".to_owned());
@@ -340,6 +344,9 @@ fn input_line(m: &Manifest) -> String {
 fn pixels_line(m: &Manifest) -> String {
     let n = &m.normalisation;
     let order = format!("{:?}", n.colour_order).to_uppercase();
+    if let Some(percentiles) = &n.percentiles {
+        return format!("{order} bytes stretched between {percentiles}, inside the graph");
+    }
     let scale = match n.scale {
         scale if (scale * 255.0 - 1.0).abs() < 1e-6 => " / 255".to_owned(),
         1.0 => String::new(),

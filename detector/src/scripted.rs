@@ -148,7 +148,7 @@ mod tests {
 
     fn blobs(pixels: &[u8]) -> Vec<([f32; 4], f32)> {
         let windows = [WindowIndex(7)];
-        let batch = BatchView { height: 24, width: 32, windows: &windows, pixels };
+        let batch = BatchView { height: 24, width: 32, windows: &windows, pixels, stretch: None };
         let results = BlobDetector::new(300).detect(batch).unwrap();
         let boxes = results[0].outcome.as_ref().unwrap().iter();
         boxes.map(|d| ([d.bbox.min.x, d.bbox.min.y, d.bbox.max.x, d.bbox.max.y], d.score.get())).collect()
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_wrong_batch_is_refused() {
         let windows = [WindowIndex(0)];
-        let batch = BatchView { height: 24, width: 32, windows: &windows, pixels: &[0; 10] };
+        let batch = BatchView { height: 24, width: 32, windows: &windows, pixels: &[0; 10], stretch: None };
         assert!(matches!(
             BlobDetector::new(300).detect(batch),
             Err(DetectorError::BatchSize { bytes: 10, .. })

@@ -64,7 +64,7 @@ fn answer(name: &str, side: usize, score_floor: f32) -> Option<WindowResult> {
     let settings = DetectSettings { score_floor, ..DetectSettings::default() };
     let mut detector = OnnxDetector::open(&path(name), &Device::Cpu, &settings, &session).unwrap();
     let (pixels, windows) = (picture(side), [WindowIndex(0)]);
-    let batch = BatchView { height: side, width: side, windows: &windows, pixels: &pixels };
+    let batch = BatchView { height: side, width: side, windows: &windows, pixels: &pixels, stretch: None };
     Some(detector.detect(batch).unwrap().remove(0))
 }
 

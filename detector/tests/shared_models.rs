@@ -96,7 +96,7 @@ fn answers(path: &Path) -> Result<WindowResult, DetectorError> {
     let mut detector = OnnxDetector::open(path, &Device::Cpu, &DetectSettings::default(), &session)?;
     let pixels: Vec<u8> = (0..SIDE * SIDE * 3).map(|i| ((i * 2_654_435_761) >> 13) as u8).collect();
     let windows = [WindowIndex(5)];
-    let batch = BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &pixels };
+    let batch = BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &pixels, stretch: None };
     Ok(detector.detect(batch)?.remove(0))
 }
 

@@ -27,6 +27,7 @@ use crate::{
     sightings::Sightings,
     slides::SlideEntry,
     store::Maker,
+    stretching::Stretches,
     work::{Recipe, Stop, score_floor},
     work_time::WorkTime,
 };
@@ -205,14 +206,19 @@ impl Engine {
         let survey = self.survey_of(&entry)?;
         let dyes = dyes_of(self.settings(), survey.slide.as_ref())
             .map_err(|error| bad_slide(&entry, &SlideError::Stains(error)))?;
-        let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info())
-            .with(&fingerprint::of_dyes(dyes.as_ref()));
         let models = &self.recipe.maker.models;
         let wanted = survey_settings_of(&entry, self.settings(), &models.each);
+        let stretches = self.stretches_of(&entry, &survey)?;
+        let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info())
+            .with(&fingerprint::of_dyes(dyes.as_ref()))
+            .with(&fingerprint::of_stretches(&stretches));
         let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
         let made_with = fingerprint::of_job(self.settings(), models).with(&own).with(&interest);
         let facts = Facts::new(&entry, &id, &content, survey, made_with, time)?;
-        let facts = facts.with_scale_note(entry.given_scale(self.settings())).with_dyes(dyes);
+        let facts = facts
+            .with_scale_note(entry.given_scale(self.settings()))
+            .with_dyes(dyes)
+            .with_stretches(stretches);
         let prepared = Prepared {
             todo: facts.all_windows(),
             sightings: Sightings::new(&facts.layouts, &self.recipe.maker.rules),
@@ -220,6 +226,18 @@ impl Engine {
             held: None,
         };
         self.answer(prepared, watch)
+    }
+
+    /// Ends between which the pixels of a slide are stretched, for models that want that.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Input`] when the slide does not tell them.
+    pub(crate) fn stretches_of(&self, entry: &SlideEntry, survey: &Survey) -> Result<Stretches, JobError> {
+        let models = &self.recipe.maker.models.each;
+        let wanted = survey_settings_of(entry, self.settings(), models);
+        Stretches::of(survey.slide.as_ref(), survey.scale.mpp, &wanted, models)
+            .map_err(|error| bad_slide(entry, &SlideError::Stretch(error)))
     }
 
     fn answer(&self, prepared: Prepared, watch: &mut dyn Watch) -> Result<SlideAnswer, JobError> {

@@ -15,6 +15,7 @@ use crate::{
     opening,
     settings::Settings,
     staining::{Dyes, Staining},
+    stretching::Stretches,
 };
 
 /// Everything that can change the results of a job, but for what is the slides' own.
@@ -141,6 +142,11 @@ pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWi
 pub(crate) fn of_dyes(dyes: Option<&Dyes>) -> MadeWith {
     let estimated = dyes.and_then(Dyes::estimated);
     MadeWith::new(estimated.map(|vectors| ("stain_vectors_estimated", vectors.to_string())))
+}
+
+/// Ends between which the pixels of a slide are stretched.
+pub(crate) fn of_stretches(stretches: &Stretches) -> MadeWith {
+    MadeWith::new(stretches.in_words().map(|words| ("pixels_stretched", words)))
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ mod stain_set;
 mod staining;
 mod stitch;
 mod store;
+mod stretching;
 mod trial;
 mod typed;
 mod watched;

@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use detector::{BatchView, Detector, Pump, Received, WindowResult};
 use merger::{ColourDeconvolution, Sighting, Texture, WindowOutcome};
 use tiler::{Batch, Batcher, ReadCounters, StreamSettings, WindowFault, WindowStream};
-use wsi_types::{Detection, DetectorIndex, WindowIndex, WindowKey};
+use wsi_types::{Detection, DetectorIndex, Stretch, WindowIndex, WindowKey};
 
 use crate::{
     error::{JobError, panic_text},
@@ -61,6 +61,8 @@ struct Fed {
     step: Option<Step>,
     /// Detector of these windows.
     detector: DetectorIndex,
+    /// Ends between which their pixels are stretched for it.
+    stretch: Option<Stretch>,
     batch: Batch,
     faults: Vec<WindowFault>,
 }
@@ -72,7 +74,7 @@ impl Fed {
 
     fn view(&self) -> BatchView<'_> {
         let Batch { height, width, windows, pixels } = &self.batch;
-        BatchView { height: *height, width: *width, windows, pixels }
+        BatchView { height: *height, width: *width, windows, pixels, stretch: self.stretch }
     }
 }
 
@@ -251,6 +253,7 @@ impl Feeder {
         let slide = Arc::clone(&prepared.facts.survey.slide);
         let plans: Vec<_> = prepared.facts.survey.plans.iter().cloned().zip(prepared.todo.clone()).collect();
         let mut counters = ReadCounters::default();
+        let stretches = prepared.facts.stretches.clone();
         let mut begin = Some(prepared);
         for (detector, (plan, todo)) in DetectorIndex::all(plans.len()).zip(plans) {
             let mut stream = WindowStream::start(Arc::clone(&slide), plan, todo, self.stream);
@@ -268,7 +271,8 @@ impl Feeder {
                     idle.push(batch);
                     break;
                 }
-                out.send(Fed { step: None, detector, batch, faults }).ok()?;
+                let stretch = stretches.of_detector(detector);
+                out.send(Fed { step: None, detector, stretch, batch, faults }).ok()?;
             }
             add(&mut counters, &stream.counters());
         }

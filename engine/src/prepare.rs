@@ -10,8 +10,10 @@ use std::{
 
 use dataset::{Outcome, RunAccount, SlideId, hex};
 use merger::{ColourDeconvolution, Layout, MergeError, decode_window};
-use tiler::{NoStainVectors, PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings};
-use wsi_reader::{GivenScale, MppSource, OpenError, Slide};
+use tiler::{
+    NoPercentiles, NoStainVectors, PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings,
+};
+use wsi_reader::{GivenScale, MppSource, OpenError, Slide, with_reduced_levels};
 use wsi_types::{DetectorIndex, WindowIndex, WindowKey, wording::with_causes};
 
 use crate::{
@@ -28,6 +30,7 @@ use crate::{
     slides::SlideEntry,
     staining::{Dyes, Staining},
     store::Subject,
+    stretching::Stretches,
     work::{Before, Work},
     work_time::WorkTime,
 };
@@ -50,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) doubts: Vec<String>,
     /// Its dyes, if they are measured.
     pub(crate) dyes: Option<Dyes>,
+    /// Ends between which its pixels are stretched, for models that want that.
+    pub(crate) stretches: Stretches,
     /// Time that was spent on it.
     pub(crate) time: WorkTime,
 }
@@ -73,7 +78,18 @@ impl Facts {
         warnings.sort();
         let doubts = survey.doubts().iter().map(ToString::to_string).collect();
         let (entry, id) = (entry.clone(), id.clone());
-        Ok(Self { entry, id, survey, layouts, made_with, warnings, doubts, dyes: None, time })
+        Ok(Self {
+            entry,
+            id,
+            survey,
+            layouts,
+            made_with,
+            warnings,
+            doubts,
+            dyes: None,
+            stretches: Stretches::default(),
+            time,
+        })
     }
 
     /// With its dyes, and what a person should know of where they are from.
@@ -87,6 +103,14 @@ impl Facts {
                 .to_owned()
         }));
         Self { dyes, ..self }
+    }
+
+    /// With the ends between which its pixels are stretched, and what a person should know of them.
+    pub(crate) fn with_stretches(mut self, stretches: Stretches) -> Self {
+        let note = stretches.in_words();
+        self.warnings
+            .extend(note.map(|ends| format!("its px are stretched {ends}: percentiles of its tissue")));
+        Self { stretches, ..self }
     }
 
     /// Colour deconvolution in the windows of each plan; `None` if no stains are measured.
@@ -224,6 +248,9 @@ pub(crate) enum SlideError {
     /// Its stain vectors are to be estimated, and it does not tell them.
     #[error("its stain vectors cannot be estimated: {0}; give them with --stain-vectors")]
     Stains(#[from] NoStainVectors),
+    /// A model wants its percentiles, and it does not tell them.
+    #[error("the percentiles that the model wants of it cannot be found: {0}")]
+    Stretch(#[from] NoPercentiles),
     /// It cannot be planned.
     #[error(transparent)]
     Survey(#[from] SurveyError),
@@ -379,8 +406,12 @@ pub(crate) fn plan_slide(
         SlideError::Scale { problem, remarks }
     })?;
     let dyes = dyes_of(settings, slide.as_ref())?;
-    let of_slide =
-        fingerprint::of_slide(content, &scale, slide.info()).with(&fingerprint::of_dyes(dyes.as_ref()));
+    // As the survey has it, whose levels the windows are read from.
+    let reduced = with_reduced_levels(Arc::clone(&slide));
+    let stretches = Stretches::of(reduced.as_ref(), scale.mpp, &wanted, &models.each)?;
+    let of_slide = fingerprint::of_slide(content, &scale, slide.info())
+        .with(&fingerprint::of_dyes(dyes.as_ref()))
+        .with(&fingerprint::of_stretches(&stretches));
     let of_windows =
         fingerprint::of_windows(settings, models).with(&of_slide).with(&fingerprint::of_looked(&wanted));
     let made_with =
@@ -408,7 +439,7 @@ pub(crate) fn plan_slide(
         return Ok(Preparation::NotRun(Box::new(entry.clone()), NotRun::NoRoom { reason }));
     }
     let facts = Facts::new(entry, id, content, survey, made_with, time)?;
-    let mut facts = facts.with_scale_note(wanted.scale).with_dyes(dyes);
+    let mut facts = facts.with_scale_note(wanted.scale).with_dyes(dyes).with_stretches(stretches);
     facts.warnings.extend(notes);
     facts.warnings.extend(before.and_then(|account| lost_results(work, &account)));
     let origin = Origin {

@@ -135,7 +135,7 @@ mod tests {
         let stitch = SeamStitch::new(rules(), Arc::default(), mpp());
         let mut detector = InPieces::new(Box::new(BlobDetector::new(300)), pieces, Arc::new(stitch));
         let windows = [WindowIndex(0)];
-        let batch = BatchView { height: side, width: side, windows: &windows, pixels };
+        let batch = BatchView { height: side, width: side, windows: &windows, pixels, stretch: None };
         let found = detector.detect(batch).unwrap().remove(0).outcome.unwrap();
         sorted(found.into_iter().map(|detection| detection.bbox))
     }
@@ -167,7 +167,7 @@ mod tests {
         let (mut batch, mut faults) = (Batch::default(), Vec::new());
         while Batcher::new(3).fill(&mut stream, &mut batch, &mut faults) {
             let Batch { height, width, windows, pixels } = &batch;
-            let view = BatchView { height: *height, width: *width, windows, pixels };
+            let view = BatchView { height: *height, width: *width, windows, pixels, stretch: None };
             for result in BlobDetector::new(300).detect(view).unwrap() {
                 merger.push(result.window, WindowOutcome::found(result.outcome.unwrap())).unwrap();
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use detector::{BatchView, WindowResult};
 use merger::{Layout, Mosaic, Region, RegionSettings};
 use tiler::{StreamSettings, Survey, WindowStream};
-use wsi_types::{ClassId, Level0Point, RgbBuffer, Window};
+use wsi_types::{ClassId, DetectorIndex, Level0Point, RgbBuffer, Stretch, Window};
 
 use crate::{
     engine::{Engine, bad_slide},
@@ -24,6 +24,8 @@ pub struct Trial {
     pub tissue: f64,
     /// The pixels that the model was given.
     pub pixels: RgbBuffer,
+    /// Ends between which it stretched them, if it wants percentiles of the slide.
+    pub stretch: Option<Stretch>,
     /// Its answer, in px of the field.
     pub result: WindowResult,
 }
@@ -49,11 +51,12 @@ impl Engine {
         let detector = self.detectors().into_iter().next();
         let mut detector = detector.ok_or_else(|| JobError::fault("an engine without a model"))?;
         let (width, height) = (pixels.width(), pixels.height());
-        let batch = BatchView { height, width, windows: &[window.index], pixels: pixels.bytes() };
+        let stretch = self.stretches_of(&entry, &survey)?.of_detector(DetectorIndex::FIRST);
+        let batch = BatchView { height, width, windows: &[window.index], pixels: pixels.bytes(), stretch };
         let results = detector.detect(batch);
         let results = results.map_err(|error| JobError::again(format!("the model stopped: {error}")))?;
         let result = results.into_iter().next().ok_or_else(|| JobError::fault("no answer to a window"))?;
-        Ok(Trial { survey, window, tissue, pixels, result })
+        Ok(Trial { survey, window, tissue, pixels, stretch, result })
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     remerge::content_of,
     settings::Settings,
     sightings::Sightings,
+    stretching::Stretches,
     work::Recipe,
     work_time::WorkTime,
 };
@@ -231,12 +232,15 @@ fn facts_of(head: &LedgerHead, recipe: &Recipe) -> Result<Facts, String> {
     }
     let dyes =
         dyes_of(settings, survey.slide.as_ref()).map_err(|error| SlideError::Stains(error).to_string())?;
-    let of_slide =
-        fingerprint::of_slide(&content, &survey.scale, &info).with(&fingerprint::of_dyes(dyes.as_ref()));
+    let stretches = Stretches::of(survey.slide.as_ref(), survey.scale.mpp, &wanted, &models.each)
+        .map_err(|error| SlideError::Stretch(error).to_string())?;
+    let of_slide = fingerprint::of_slide(&content, &survey.scale, &info)
+        .with(&fingerprint::of_dyes(dyes.as_ref()))
+        .with(&fingerprint::of_stretches(&stretches));
     let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
     let made_with = fingerprint::of_job(settings, models).with(&of_slide).with(&interest);
     let facts = Facts::new(entry, id, &content, survey, made_with, WorkTime::start());
-    facts.map(|facts| facts.with_dyes(dyes)).map_err(|error| error.to_string())
+    facts.map(|facts| facts.with_dyes(dyes).with_stretches(stretches)).map_err(|error| error.to_string())
 }
 
 fn put_in_place(own: &Dataset, files: Vec<Staged>) -> io::Result<()> {

@@ -163,7 +163,7 @@ impl Looker {
         self.pixels.clear();
         rects.iter().for_each(|rect| cut(field, rect, &mut self.pixels));
         let (width, height) = rects.first().map_or((0, 0), |rect| (rect.width, rect.height));
-        let batch = BatchView { height, width, windows: &indices, pixels: &self.pixels };
+        let batch = BatchView { height, width, windows: &indices, pixels: &self.pixels, stretch: None };
         let results = self.detector.detect(batch)?;
         let is_full = results.iter().any(|result| result.is_full);
         let whole = self.whole().translate(corner);

@@ -26,6 +26,7 @@ mod testing;
 mod tile_cache;
 pub mod tissue_mask;
 pub mod tissue_scale;
+pub mod tissue_stretch;
 
 pub use batch::{Batch, Batcher};
 pub use error::PlanError;
@@ -39,3 +40,4 @@ pub use stream::{ReadCounters, StreamSettings, WindowFault, WindowStream};
 pub use survey::{Survey, SurveyError, SurveySettings, Tissue};
 pub use tissue_mask::{TilerError, TissueMask, TissueNote, TissueSettings};
 pub use tissue_scale::{NoTissueScale, ScaleDoubt, TissueScale};
+pub use tissue_stretch::{NoPercentiles, WantedStretch, tissue_stretch};

@@ -50,6 +50,13 @@
 //! std = [0.229, 0.224, 0.225]
 //! colour_order = "rgb"          # or "bgr"
 //!
+//! [input.percentile]            # instead of scale, mean and std
+//! low = 1                       # the value of this percentile of the tissue becomes 0,
+//! high = 99.8                   # that of this one 1
+//! per = "slide"                 # found once for each slide; nothing else is known
+//! channels = "each"             # or "together": one pair of values for all three
+//! epsilon = 0                   # added to the distance between the two, in values of bytes
+//!
 //! [parity]                      # the receipt of `slidemill model --reference`
 //! framework = "ultralytics 8.4.190"
 //!
@@ -60,6 +67,7 @@
 //! ```
 
 use serde::Deserialize;
+use wsi_types::StretchedChannels;
 
 use super::{Activation, Background, ColourOrder, Parity};
 use crate::DetectorError;
@@ -148,6 +156,18 @@ pub(crate) struct InputSection {
     pub mean: Option<[f32; 3]>,
     pub std: Option<[f32; 3]>,
     pub colour_order: Option<ColourOrder>,
+    pub percentile: Option<PercentileSection>,
+}
+
+/// `[input.percentile]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct PercentileSection {
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub per: Option<String>,
+    pub channels: Option<StretchedChannels>,
+    pub epsilon: Option<f64>,
 }
 
 /// One of `[[classes]]`.
@@ -190,7 +210,8 @@ const SEMANTIC: &[&str] = &["channels", "least_probability"];
 const STAR: &[&str] = &["overlap", "log"];
 const HOVER: &[&str] = &["sobel_px", "min_px", "np", "hv", "tp"];
 const LABELS: &[&str] = &["channels"];
-const INPUT: &[&str] = &["scale", "mean", "std", "colour_order"];
+const INPUT: &[&str] = &["scale", "mean", "std", "colour_order", "percentile"];
+const PERCENTILE: &[&str] = &["low", "high", "per", "channels", "epsilon"];
 const CLASS: &[&str] = &["name", "colour", "conf"];
 
 impl ManifestFile {
@@ -210,6 +231,10 @@ impl ManifestFile {
             if let Some(toml::Value::Table(section)) = table.get(name) {
                 check_keys(&format!("{name}."), section, known)?;
             }
+        }
+        let percentile = table.get("input").and_then(|input| input.get("percentile"));
+        if let Some(toml::Value::Table(section)) = percentile {
+            check_keys("input.percentile.", section, PERCENTILE)?;
         }
         for class in table.get("classes").and_then(toml::Value::as_array).into_iter().flatten() {
             if let toml::Value::Table(class) = class {

@@ -15,6 +15,7 @@ use super::{
     labels::labels,
     literal::Literal,
     numbers,
+    percentile::percentiles,
     points::{Points, points},
     semantic::semantic,
     star::star,
@@ -310,6 +311,10 @@ fn normalisation(
     element: Element,
 ) -> Result<Normalisation, DetectorError> {
     let default = Normalisation::default();
+    if let Some(percentiles) = percentiles(section, element)? {
+        let colour_order = section.colour_order.unwrap_or(default.colour_order);
+        return Ok(Normalisation { percentiles: Some(percentiles), colour_order, scale: 1.0, ..default });
+    }
     let default = match pixels {
         Pixels::Over255 => default,
         Pixels::ImageNet => Normalisation { mean: IMAGENET_MEAN, std: IMAGENET_STD, ..default },
@@ -320,9 +325,9 @@ fn normalisation(
                 "input.mean",
                 "nothing says how pixels are normalised: models of this kind are trained on pictures that are each \
                  stretched between two of their percentiles, and windows of a slide must all be treated alike; say in a \
-                 TOML beside the model, below [input], mean = low / 255 and std = (high - low) / 255 of each channel, \
-                 with low and high the 1st and 99.8th percentile of typical tissue, or mean = [0, 0, 0] for bytes over \
-                 255",
+                 TOML beside the model, below [input.percentile], low = 1, high = 99.8, per = \"slide\" and \
+                 channels = \"each\", for those of the tissue of each slide; or, below [input], mean = low / 255 and \
+                 std = (high - low) / 255 of each channel for all slides, or mean = [0, 0, 0] for bytes over 255",
             ));
         }
         Pixels::Unsaid => {
@@ -339,6 +344,7 @@ fn normalisation(
         mean: section.mean.unwrap_or(default.mean),
         std: section.std.unwrap_or(default.std),
         colour_order: section.colour_order.unwrap_or(default.colour_order),
+        percentiles: None,
     };
     if !(normalisation.scale.is_finite() && (1e-6..=1e6).contains(&normalisation.scale)) {
         return Err(DetectorError::manifest("input.scale", "expected a positive number such as 1/255"));

@@ -9,7 +9,11 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use wsi_types::wording::hex;
 
-use super::{foreign, preprocess, proto};
+use super::{
+    foreign,
+    preprocess::{self, StretchInputs},
+    proto,
+};
 use crate::{
     DetectorError, Manifest,
     manifest::{ManifestFile, manifest_of, manifest_of_zoo},
@@ -28,6 +32,8 @@ pub(crate) struct Model {
     pub bytes: Vec<u8>,
     /// The name of its u8 input.
     pub input: String,
+    /// Its inputs for the ends between which pixels are stretched, if it wants percentiles of the slide.
+    pub stretch: Option<StretchInputs>,
 }
 
 impl Model {
@@ -37,7 +43,8 @@ impl Model {
         let graph = proto.graph.unwrap_or_default();
         let (bytes, input) = preprocess::prepend(bytes, &graph, &manifest.input, &manifest.normalisation)
             .map_err(|e| DetectorError::NotOnnx { reason: e.to_string() })?;
-        Ok(Self { manifest, bytes, input })
+        let stretch = StretchInputs::of(&input, &manifest.input, &manifest.normalisation);
+        Ok(Self { manifest, bytes, input, stretch })
     }
 }
 

@@ -99,7 +99,7 @@ fn detect(folder: &Path, reference: &Reference) -> Vec<Found> {
     let session = SessionSettings { window: (width, height), ..SessionSettings::default() };
     let (mut runner, _) = OrtRunner::open(&model, &Device::Cpu, &session).unwrap();
     let pixels = std::fs::read(folder.join(&reference.input)).unwrap();
-    let batch = BatchView { height, width, windows: &[WindowIndex(0)], pixels: &pixels };
+    let batch = BatchView { height, width, windows: &[WindowIndex(0)], pixels: &pixels, stretch: None };
     let outputs = runner.run(batch).unwrap();
     let floats: Vec<_> = outputs.iter().map(super::Output::floats).collect();
     let views: Vec<TensorView<'_>> = std::iter::zip(&outputs, &floats)

@@ -7,12 +7,19 @@
 //! u8 [n,h,w,3] → Gather (BGR) → Transpose → Cast f32 → Div 1/scale → Sub mean → Div std → Cast f16 → input
 //! ```
 //!
+//! A model that wants percentiles of the slide gets two more inputs, which come with each batch:
+//!
+//! ```text
+//! u8 [n,h,w,3] → Gather (BGR) → Transpose → Cast f32 → Sub low → Div span → Cast f16 → input
+//! ```
+//!
 //! If the model wants the size of each window too, it is taken from the shape of the same tensor.
 //!
 //! The scale is a division by 255, not a multiplication by its rounded inverse: it is what trainers do, so
 //! the values are theirs to the last bit.
 
 use prost::Message;
+use wsi_types::Stretch;
 
 use super::{
     proto::{Attribute, Dimension, DimensionValue, Graph, Node, Tensor, ValueInfo, element, field},
@@ -57,9 +64,58 @@ fn free_name(graph: &Graph) -> String {
     name
 }
 
-/// Nodes that go in front of the graph, with the input they read.
+/// Inputs of a prepended model that take the ends between which pixels are stretched.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StretchInputs {
+    /// Of the value that becomes 0, and of the distance from there to the one that becomes 1.
+    pub low: String,
+    pub span: String,
+    /// Of both.
+    pub shape: [usize; 4],
+    colour_order: ColourOrder,
+    epsilon: f64,
+}
+
+impl StretchInputs {
+    /// Those of a model whose pixels have the input `name`; `None` for a model that wants no percentiles.
+    pub(crate) fn of(name: &str, input: &ImageInput, normalisation: &Normalisation) -> Option<Self> {
+        normalisation.percentiles.map(|percentiles| Self {
+            low: format!("{name}/low"),
+            span: format!("{name}/span"),
+            shape: channel_shape(input.layout).map(|side| side as usize),
+            colour_order: normalisation.colour_order,
+            epsilon: percentiles.epsilon,
+        })
+    }
+
+    /// What they are filled with: low ends and distances, in the model's order of channels.
+    pub(crate) fn filled(&self, stretch: &Stretch) -> [[f32; 3]; 2] {
+        let span =
+            [0, 1, 2].map(|c| (f64::from(stretch.high[c]) - f64::from(stretch.low[c]) + self.epsilon) as f32);
+        [stretch.low, span].map(|[red, green, blue]| match self.colour_order {
+            ColourOrder::Rgb => [red, green, blue],
+            ColourOrder::Bgr => [blue, green, red],
+        })
+    }
+
+    fn values(&self) -> [ValueInfo; 2] {
+        let dims = self.shape.map(|side| Dimension::fixed(side as i64)).to_vec();
+        [&self.low, &self.span].map(|name| ValueInfo::new(name, element::FLOAT, dims.clone()))
+    }
+}
+
+/// The shape of three numbers that are one for each channel of a picture.
+fn channel_shape(layout: Layout) -> [i64; 4] {
+    match layout {
+        Layout::Nchw => [1, 3, 1, 1],
+        Layout::Nhwc => [1, 1, 1, 3],
+    }
+}
+
+/// Nodes that go in front of the graph, with the inputs they read.
 struct Front {
-    input: ValueInfo,
+    /// The picture first.
+    inputs: Vec<ValueInfo>,
     /// Names of the inputs that it replaces, the picture first.
     replaced: Vec<String>,
     nodes: Vec<Node>,
@@ -69,6 +125,7 @@ struct Front {
 impl Front {
     fn new(name: &str, input: &ImageInput, normalisation: &Normalisation) -> Self {
         let mut chain = Chain::new(name);
+        let stretch = StretchInputs::of(name, input, normalisation);
         if normalisation.colour_order == ColourOrder::Bgr {
             let order = chain.constant(Tensor::ints(&chain.next_name("order"), &[3], &[2, 1, 0]));
             chain.push("Gather", &[&order], Some(Attribute::int("axis", 3)));
@@ -78,7 +135,13 @@ impl Front {
         }
         if input.element != Element::U8 {
             chain.push("Cast", &[], Some(Attribute::int("to", element::FLOAT.into())));
-            chain.normalise(input.layout, normalisation);
+            match &stretch {
+                Some(StretchInputs { low, span, .. }) => {
+                    chain.push("Sub", &[low], None);
+                    chain.push("Div", &[span], None);
+                }
+                None => chain.normalise(input.layout, normalisation),
+            }
         }
         if input.element == Element::F16 {
             chain.push("Cast", &[], Some(Attribute::int("to", element::FLOAT16.into())));
@@ -98,8 +161,9 @@ impl Front {
             dimension(&input.width),
             Dimension::fixed(3),
         ];
+        let pixels = ValueInfo::new(name, element::UINT8, dims);
         Self {
-            input: ValueInfo::new(name, element::UINT8, dims),
+            inputs: std::iter::once(pixels).chain(stretch.iter().flat_map(StretchInputs::values)).collect(),
             replaced,
             nodes: chain.nodes,
             initializers: chain.initializers,
@@ -160,10 +224,7 @@ impl Chain {
     fn normalise(&mut self, layout: Layout, normalisation: &Normalisation) {
         // 1 / (1 / 255) rounds to exactly 255.
         let divisor = (1.0 / normalisation.scale) as f32;
-        let channels = match layout {
-            Layout::Nchw => [1, 3, 1, 1],
-            Layout::Nhwc => [1, 1, 1, 3],
-        };
+        let channels = channel_shape(layout);
         for (op_type, values, nothing) in
             [("Div", [divisor; 3], 1.0), ("Sub", normalisation.mean, 0.0), ("Div", normalisation.std, 1.0)]
         {
@@ -234,7 +295,10 @@ fn splice_graph(graph: &[u8], front: &Front) -> Result<Vec<u8>, WireError> {
     }
     for part in wire::fields(graph)? {
         match front.place_of(part.number, &graph[part.payload.clone()]) {
-            Some(0) => wire::push_message(&mut out, field::GRAPH_INPUT, &front.input.encode_to_vec()),
+            Some(0) => front
+                .inputs
+                .iter()
+                .for_each(|input| wire::push_message(&mut out, field::GRAPH_INPUT, &input.encode_to_vec())),
             Some(_) => {}
             None => out.extend_from_slice(&graph[part.whole]),
         }
@@ -310,6 +374,25 @@ mod tests {
         );
         assert_eq!(types(input(Layout::Nchw, Element::U8), &Normalisation::default()), ["Transpose", "Relu"]);
         assert_eq!(types(input(Layout::Nhwc, Element::U8), &Normalisation::default()), ["Relu"]);
+    }
+
+    #[test]
+    fn ends_of_a_stretch_come_with_each_batch() {
+        let channels = wsi_types::StretchedChannels::Each;
+        let percentiles = wsi_types::Percentiles { low: 1.0, high: 99.0, channels, epsilon: 0.5 };
+        let normalisation = Normalisation {
+            percentiles: Some(percentiles),
+            colour_order: ColourOrder::Bgr,
+            ..Normalisation::default()
+        };
+        let nhwc = input(Layout::Nhwc, Element::F16);
+        assert_eq!(types(nhwc.clone(), &normalisation), ["Gather", "Cast", "Sub", "Div", "Cast", "Relu"]);
+        let (model, name, _) = prepended(&nhwc, &normalisation);
+        let inputs: Vec<_> = model.graph.unwrap().input.into_iter().map(|input| input.name).collect();
+        assert_eq!(inputs, [name.clone(), format!("{name}/low"), format!("{name}/span")]);
+        let stretch = StretchInputs::of(&name, &nhwc, &normalisation).unwrap();
+        let filled = stretch.filled(&Stretch { low: [1.0, 2.0, 3.0], high: [11.0, 22.0, 33.0] });
+        assert_eq!((stretch.shape, filled), ([1, 1, 1, 3], [[3.0, 2.0, 1.0], [30.5, 20.5, 10.5]]));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Running batches that fit: in parts when the model, the device or its memory wants smaller ones.
 
+use wsi_types::Stretch;
+
 use super::{
     Part,
     output::{Output, RunError},
@@ -40,7 +42,14 @@ impl Lane {
     pub(crate) fn warm_up(&mut self, width: usize, height: usize) -> Result<(), DetectorError> {
         let windows = vec![wsi_types::WindowIndex(0); self.limit];
         let pixels = vec![0; self.limit * width * height * 3];
-        self.run(BatchView { height, width, windows: &windows, pixels: &pixels }).map(drop)
+        self.run(BatchView {
+            height,
+            width,
+            windows: &windows,
+            pixels: &pixels,
+            stretch: Some(Stretch::BYTES),
+        })
+        .map(drop)
     }
 
     /// Runs every window of `batch`, in order, in as many parts as it takes.
@@ -155,7 +164,8 @@ mod tests {
         let mut lane = Lane::new(fake, &manifest, &Device::Cuda(vec![0]), batch);
         let indices: Vec<_> = (0..windows as u32).map(WindowIndex).collect();
         let pixels: Vec<u8> = (0..windows).flat_map(|i| [i as u8; 3]).collect();
-        let parts = lane.run(BatchView { height: 1, width: 1, windows: &indices, pixels: &pixels });
+        let parts =
+            lane.run(BatchView { height: 1, width: 1, windows: &indices, pixels: &pixels, stretch: None });
         let values = parts.map(|parts| {
             parts.iter().flat_map(|part| part.outputs[0].floats()[..part.windows.len()].to_vec()).collect()
         });

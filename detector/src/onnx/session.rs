@@ -15,6 +15,7 @@ use ort::{
 use super::{
     Model,
     output::{OrtTensor, Output, RunError},
+    preprocess::StretchInputs,
     quiet,
     run::Runner,
 };
@@ -85,6 +86,7 @@ fn load_reason(error: &ort::LoadDynamicError) -> String {
 pub(crate) struct OrtRunner {
     session: Session,
     input: String,
+    stretch: Option<StretchInputs>,
     outputs: Vec<String>,
 }
 
@@ -100,7 +102,7 @@ impl OrtRunner {
             device => (open_session(model, device, settings)?, device.clone()),
         };
         let outputs = model.manifest.outputs.iter().map(|(name, _)| name.clone()).collect();
-        Ok((Self { session, input: model.input.clone(), outputs }, device))
+        Ok((Self { session, input: model.input.clone(), stretch: model.stretch.clone(), outputs }, device))
     }
 }
 
@@ -109,14 +111,31 @@ impl Runner for OrtRunner {
         let shape = [batch.windows.len(), batch.height, batch.width, 3];
         // The kernels read our bytes where they are: nothing is copied on the way to a CPU.
         let pixels = TensorRef::from_array_view((shape, batch.pixels)).map_err(run_error)?;
-        let mut answered =
-            self.session.run(ort::inputs![self.input.as_str() => pixels]).map_err(run_error)?;
+        let mut inputs = ort::inputs![self.input.as_str() => pixels];
+        let ends = self.stretch.as_ref().map(|stretch| ends(stretch, batch)).transpose()?;
+        if let (Some(StretchInputs { low, span, shape, .. }), Some(ends)) = (&self.stretch, &ends) {
+            for (name, values) in [low, span].into_iter().zip(ends) {
+                let tensor = TensorRef::from_array_view((*shape, &values[..])).map_err(run_error)?;
+                inputs.extend(ort::inputs![name.as_str() => tensor]);
+            }
+        }
+        let mut answered = self.session.run(inputs).map_err(run_error)?;
         let outputs = self.outputs.iter().map(|name| match answered.remove(name) {
             Some(value) => OrtTensor::output(name, value),
             None => Err(RunError::Other(format!("there is no output {name}"))),
         });
         outputs.collect()
     }
+}
+
+/// The ends between which the pixels of a batch are stretched.
+fn ends(stretch: &StretchInputs, batch: BatchView<'_>) -> Result<[[f32; 3]; 2], RunError> {
+    let of_slide = batch.stretch.as_ref().ok_or_else(|| {
+        RunError::Other(
+            "the model wants percentiles of the slide, and the windows came without them".to_owned(),
+        )
+    })?;
+    Ok(stretch.filled(of_slide))
 }
 
 fn run_error(error: ort::Error) -> RunError {

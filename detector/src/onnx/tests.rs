@@ -117,7 +117,7 @@ fn open(model: &[u8], session: &SessionSettings) -> Result<OnnxDetector, Detecto
 fn detect(model: &[u8], session: &SessionSettings, windows: &[Vec<u8>]) -> Vec<WindowResult> {
     let indices: Vec<_> = (0..windows.len() as u32).map(WindowIndex).collect();
     let pixels = windows.concat();
-    let batch = BatchView { height: SIDE, width: SIDE, windows: &indices, pixels: &pixels };
+    let batch = BatchView { height: SIDE, width: SIDE, windows: &indices, pixels: &pixels, stretch: None };
     open(model, session).unwrap().detect(batch).unwrap()
 }
 
@@ -180,7 +180,7 @@ fn the_u8_path_gives_the_tensor_the_float_path_would() {
     let every_byte: Vec<u8> = (0..2 * 5 * 256 * 3).map(|i| (i * 7 % 256) as u8).collect();
     let (height, width) = (5, 256);
     let windows = [WindowIndex(0), WindowIndex(1)];
-    let batch = BatchView { height, width, windows: &windows, pixels: &every_byte };
+    let batch = BatchView { height, width, windows: &windows, pixels: &every_byte, stretch: None };
     for (toml, mean, std, order) in [
         ("", [0.0; 3], [1.0; 3], [0, 1, 2]),
         (
@@ -214,8 +214,13 @@ fn integers_of_each_type_are_read_exactly() {
     const INT8: i32 = 3;
     let every_byte: Vec<u8> = (0..=255).collect();
     let windows = [WindowIndex(0)];
-    let batch =
-        BatchView { height: 1, width: 256, windows: &windows, pixels: &[&every_byte[..]; 3].concat() };
+    let batch = BatchView {
+        height: 1,
+        width: 256,
+        windows: &windows,
+        pixels: &[&every_byte[..]; 3].concat(),
+        stretch: None,
+    };
     for (kind, times, less) in [
         (element::UINT8, 1, 0),
         (INT8, 1, 128),
@@ -274,8 +279,9 @@ fn nan_fails_its_window_only() {
     .unwrap();
     let pixels = [vec![0; SIDE * SIDE * 3], vec![255; SIDE * SIDE * 3]].concat();
     let windows = [WindowIndex(3), WindowIndex(4)];
-    let results =
-        detector.detect(BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &pixels }).unwrap();
+    let results = detector
+        .detect(BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &pixels, stretch: None })
+        .unwrap();
     assert_eq!(results[0].outcome, Err(WindowFault::NotFinite { part: "boxes" }));
     assert_eq!(results[1].outcome, Ok(vec![]));
 }
@@ -291,9 +297,9 @@ fn wrong_windows_are_refused() {
     assert_eq!(message, "windows are 30 × 32 px, but the model takes multiples of 4 px");
     let mut detector = open(&bytes, &settings(1, 1)).unwrap();
     let windows = [WindowIndex(0)];
-    let nothing = BatchView { height: 0, width: 0, windows: &[], pixels: &[] };
+    let nothing = BatchView { height: 0, width: 0, windows: &[], pixels: &[], stretch: None };
     assert_eq!(detector.detect(nothing).unwrap(), []);
-    let short = BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &[0; 7] };
+    let short = BatchView { height: SIDE, width: SIDE, windows: &windows, pixels: &[0; 7], stretch: None };
     assert!(matches!(detector.detect(short), Err(DetectorError::BatchSize { bytes: 7, .. })));
 }
 
@@ -443,7 +449,7 @@ fn a_second_input_takes_width_and_height_of_each_window() {
             .unwrap();
     let pixels = [[255; 40 * 24 * 3], [51; 40 * 24 * 3]].concat();
     let windows = [WindowIndex(0), WindowIndex(1)];
-    let batch = BatchView { height: 24, width: 40, windows: &windows, pixels: &pixels };
+    let batch = BatchView { height: 24, width: 40, windows: &windows, pixels: &pixels, stretch: None };
     let results = detector.detect(batch).unwrap();
     let found: Vec<_> = results.iter().map(|result| boxes(result.outcome.as_ref().unwrap())).collect();
     assert_eq!(found, [vec![([0.0, 0.0, 40.0, 24.0], 255.0)], vec![]]);
