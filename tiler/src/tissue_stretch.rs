@@ -1,7 +1,7 @@
 //! The percentiles of the tissue of a slide, between which the px of all its windows are stretched.
 //!
 //! They are those of the level that windows are read from: a small picture of the slide has no px as dark as a nucleus, and
-//! its percentiles are those of another tissue. Of a large slide, squares that lie evenly among all that hold tissue are
+//! its percentiles are those of another tissue. Of a large slide, tiles that lie evenly among all that hold tissue are
 //! read, always the same ones: neither windows nor regions of interest have a say.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,10 +11,10 @@ use wsi_types::{Level, LevelIndex, LevelRect, Mpp, Percentiles, RgbBuffer, Stret
 
 use crate::{PlanError, Tissue, TissueMask, TissueSettings};
 
-/// Side of a square, px of the level.
-const SIDE: u32 = 256;
-/// Most squares that are read of a slide: 6 million px.
-const SQUARES: usize = 96;
+/// Px of tiles that are read of a slide, about.
+const PIXELS: u64 = 6_000_000;
+/// Fewest and most tiles that are read of a slide with as many: large ones say too little of it if they are few.
+const TILES: std::ops::RangeInclusive<u64> = 32..=512;
 
 /// Reason why a slide has no percentiles.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub struct WantedStretch {
 }
 
 /// Finds the stretch of a slide with level-0 px of `mpp` for a model: one thread, some 6 million px. The same on every
-/// machine and for every job that finds tissue by the same `settings`. Squares that cannot be read are left out.
+/// machine and for every job that finds tissue by the same `settings`. Tiles that cannot be read are left out.
 ///
 /// # Errors
 ///
@@ -70,67 +70,74 @@ pub fn tissue_stretch(
     }
 }
 
-/// Counts the px of tissue in some squares of a level.
+/// Counts the px of tissue in some tiles of a level.
 fn counts(slide: &dyn Slide, index: LevelIndex, places: &Places<'_>) -> ValueCounts {
     let mut counts = ValueCounts::default();
     let mut pixels = RgbBuffer::default();
-    for square in even(&places.squares()) {
-        let read = catch_unwind(AssertUnwindSafe(|| read_region(slide, index, square, &mut pixels)));
+    let tiles = places.tiles();
+    for tile in even(&tiles, places.most()) {
+        let read = catch_unwind(AssertUnwindSafe(|| read_region(slide, index, tile, &mut pixels)));
         if !matches!(read, Ok(Ok(()))) {
             continue;
         }
-        for (row, y) in (0..pixels.height()).zip(square.min_y()..) {
-            let of_row = pixels.row(row).as_chunks::<3>().0.iter().zip(square.min_x()..);
-            of_row.filter(|&(_, x)| places.is_tissue(x, y)).for_each(|(&pixel, _)| counts.add(pixel));
+        let columns: Vec<u32> = (tile.min_x()..tile.max_x()).map(|x| places.column(x)).collect();
+        for (row, y) in (0..pixels.height()).zip(tile.min_y()..) {
+            let mask_row = places.row(y);
+            let of_row = pixels.row(row).as_chunks::<3>().0.iter().zip(&columns);
+            let tissue = of_row.filter(|&(_, &column)| places.mask.is_tissue(column, mask_row));
+            tissue.for_each(|(&pixel, _)| counts.add(pixel));
         }
     }
     counts
 }
 
-/// At most [`SQUARES`] of all, evenly among them.
-fn even(squares: &[LevelRect]) -> impl Iterator<Item = LevelRect> {
-    let some = squares.len().min(SQUARES);
-    (0..some).map(move |place| squares[(2 * place + 1) * squares.len() / (2 * some)])
+/// At most some of all, evenly among them.
+fn even(tiles: &[LevelRect], most: usize) -> impl Iterator<Item = LevelRect> {
+    let some = tiles.len().min(most);
+    (0..some).map(move |place| tiles[(2 * place + 1) * tiles.len() / (2 * some)])
 }
 
-/// Tissue on the grid of a level.
+/// Tissue on the tiles of a level.
 struct Places<'a> {
     level: &'a Level,
     mask: &'a TissueMask,
 }
 
 impl Places<'_> {
-    /// Squares that hold tissue, row by row; those at the right and lower border may be smaller.
-    fn squares(&self) -> Vec<LevelRect> {
-        let (width, height) = (self.level.width(), self.level.height());
-        let tops = (0..height).step_by(SIDE as usize);
-        let corners = tops.flat_map(|top| (0..width).step_by(SIDE as usize).map(move |left| (left, top)));
-        let squares = corners.map(|(left, top)| {
-            let size = euclid::size2(SIDE.min(width - left).into(), SIDE.min(height - top).into());
-            LevelRect::new(euclid::point2(left.into(), top.into()), size)
-        });
-        squares.filter(|square| self.has_tissue(square)).collect()
+    /// Tiles that are read at most.
+    fn most(&self) -> usize {
+        let grid = self.level.tiles;
+        let area = u64::from(grid.tile_width) * u64::from(grid.tile_height);
+        (PIXELS / area.max(1)).clamp(*TILES.start(), *TILES.end()) as usize
     }
 
-    fn has_tissue(&self, square: &LevelRect) -> bool {
-        let (left, top) = self.in_mask(square.min_x(), square.min_y());
-        let (right, bottom) = self.in_mask(square.max_x() - 1, square.max_y() - 1);
+    /// Tiles that hold tissue, row by row.
+    fn tiles(&self) -> Vec<LevelRect> {
+        let grid = self.level.tiles;
+        let all = (0..grid.rows()).flat_map(|row| (0..grid.columns()).map(move |column| (column, row)));
+        let rects = all.map(|(column, row)| grid.tile_rect(column, row));
+        rects.filter(|tile| self.has_tissue(tile)).collect()
+    }
+
+    fn has_tissue(&self, tile: &LevelRect) -> bool {
+        let (left, right) = (self.column(tile.min_x()), self.column(tile.max_x() - 1));
+        let (top, bottom) = (self.row(tile.min_y()), self.row(tile.max_y() - 1));
         (top..=bottom).any(|y| (left..=right).any(|x| self.mask.is_tissue(x, y)))
     }
 
-    fn is_tissue(&self, x: i64, y: i64) -> bool {
-        let (x, y) = self.in_mask(x, y);
-        self.mask.is_tissue(x, y)
+    /// Column of the mask that holds the centre of a px of the level.
+    fn column(&self, x: i64) -> u32 {
+        along(x, self.level.downsample.0 / self.mask.downsample().0, self.mask.width())
     }
 
-    /// The px of the mask that holds the centre of a px of the level.
-    fn in_mask(&self, x: i64, y: i64) -> (u32, u32) {
-        let along = |place: i64, level: f64, mask: f64, size: u32| {
-            (((place as f64 + 0.5) * level / mask) as u32).min(size.saturating_sub(1))
-        };
-        let (level, mask) = (self.level.downsample, self.mask.downsample());
-        (along(x, level.0, mask.0, self.mask.width()), along(y, level.1, mask.1, self.mask.height()))
+    /// Row of the mask that holds the centre of a px of the level.
+    fn row(&self, y: i64) -> u32 {
+        along(y, self.level.downsample.1 / self.mask.downsample().1, self.mask.height())
     }
+}
+
+fn along(place: i64, scale: f64, size: u32) -> u32 {
+    (((place as f64 + 0.5) * scale) as u32).min(size.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -168,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn all_px_of_a_slide_of_few_squares_count() {
+    fn all_px_of_a_slide_of_few_tiles_count() {
         let found = stretch(1024, ramp, None, &wanted(0.5, 25.0, 75.0)).unwrap();
         // Of 1 048 576 values, 16 384 of each, a quarter of the way from the first to the last is among the sixteenth.
         assert_eq!((found.low, found.high), ([15.75, 10.0, 0.0], [47.25 + 0.0, 11.0, 1.0]));
@@ -198,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn squares_lie_evenly_among_all_with_tissue() {
-        let square = |x| LevelRect::new(euclid::point2(x, 0), euclid::size2(1, 1));
-        let squares: Vec<LevelRect> = (0..1000).map(square).collect();
-        let some: Vec<i64> = even(&squares).map(|square| square.min_x()).collect();
-        assert_eq!((some.len(), some[0], some[SQUARES - 1]), (SQUARES, 5, 994));
-        assert_eq!(even(&squares[..3]).map(|square| square.min_x()).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(even(&[]).count(), 0);
+    fn tiles_lie_evenly_among_all_with_tissue() {
+        let tile = |x| LevelRect::new(euclid::point2(x, 0), euclid::size2(1, 1));
+        let tiles: Vec<LevelRect> = (0..1000).map(tile).collect();
+        let some: Vec<i64> = even(&tiles, 96).map(|tile| tile.min_x()).collect();
+        assert_eq!((some.len(), some[0], some[95]), (96, 5, 994));
+        assert_eq!(even(&tiles[..3], 96).map(|tile| tile.min_x()).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(even(&[], 96).count(), 0);
     }
 
     #[test]
