@@ -167,6 +167,45 @@ fn object_numbers_of_few_bits_are_the_squares_that_were_painted() {
     assert_eq!(cells.len(), places.len());
 }
 
+/// A model of bioimage.io: pixels, scale and softmax by its `rdf.yaml`, classes and head by a TOML.
+#[test]
+fn a_description_of_bioimage_io_says_what_the_toml_leaves_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = painted_squares(folder.path());
+    let model = folder.path().join("colours.onnx");
+    fs::copy(colours(), &model).unwrap();
+    let classes =
+        ["tumour", "stroma", "necrosis"].map(|name| format!("[[classes]]\nname = \"{name}\"\n")).concat();
+    fs::write(
+        model.with_extension("toml"),
+        format!("head = \"semantic\"\nbackground = \"first\"\n{classes}"),
+    )
+    .unwrap();
+    let rdf = "type: model\nformat_version: 0.5.4\nname: Nearest colours\ninputs:\n- id: pixels\n  data: {type: uint8}\n  \
+               axes:\n  - {type: batch}\n  - {type: channel, channel_names: [r, g, b]}\n  - {type: space, id: y, size: {min: 2, step: 2}, \
+               unit: micrometer, scale: 1.0}\n  - {type: space, size: {min: 2, step: 2}, \
+               unit: micrometer}\n  preprocessing:\n  - {id: scale_linear, kwargs: {gain: 0.00392156862745098, offset: \
+               0.0}}\noutputs:\n- {id: scores, postprocessing: [{id: softmax, kwargs: {axis: channel}}]}\nweights:\n  onnx: \
+               {source: colours.onnx}\n";
+    let described = folder.path().join("rdf.yaml");
+    fs::write(&described, rdf).unwrap();
+    let told = slidemill().arg("model").arg(&model).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("Nearest colours") && told.contains("softmax"), "{told}");
+    let out = folder.path().join("out");
+    let output = run(&[&slide], &out, &of_colours(model.to_str().unwrap(), &WINDOWS));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(areas(&out), truth());
+    // What cannot be done as it is said is refused before a slide is read.
+    fs::write(&described, rdf.replace("scale_linear, kwargs", "clip, kwargs")).unwrap();
+    let output = slidemill().arg("model").arg(&model).output().unwrap();
+    let said = stderr(&output);
+    assert!(
+        !output.status.success() && said.contains("inputs[0].preprocessing[0]: is clip, expected"),
+        "{said}"
+    );
+}
+
 /// A classifier of patches as large as a square says of each what it is.
 #[test]
 fn patches_side_by_side_become_areas() {
@@ -379,8 +418,6 @@ fn shards_stretch_each_slide_as_one_job_does() {
     run_with("whole", &[]);
     run_with("parts", &["--shard", "1/2"]);
     run_with("parts", &["--shard", "2/2"]);
-    let output = slidemill().arg("gather").arg(at("parts")).output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
     let patches_of = |out: &Path| {
         let ids = accounts(out).into_iter().map(|account| account.slide);
         ids.map(|id| fs::read(Dataset::at(out).patches(&id)).unwrap()).collect::<Vec<_>>()
@@ -399,7 +436,8 @@ fn shards_stretch_each_slide_as_one_job_does() {
     let said = slidemill().arg("model").arg(&model).output().unwrap();
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.contains("stretched between percentiles 1 and 90 of each channel"), "{said}");
-    let said = slidemill().arg("plan").arg(&slides[0]).arg("-o").arg(at("plan")).args(settings).output().unwrap();
+    let said =
+        slidemill().arg("plan").arg(&slides[0]).arg("-o").arg(at("plan")).args(settings).output().unwrap();
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(
         said.contains("percentiles 1 and 90 of each channel of the slide's tissue, found once"),

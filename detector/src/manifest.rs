@@ -3,7 +3,7 @@
 //! A manifest comes from three places, the later the stronger: the shapes in the ONNX graph, its metadata
 //! (`names`, `stride`, `task`, `imgsz`, `end2end` as Ultralytics writes them; `mpp`, `max_object_um`,
 //! `conf`, `nms_iou`, `cross_class_iou`, `licence`, `attribution` are ours), and a TOML beside it, or where there is none the
-//! `config.json` of the WSInfer zoo.
+//! `config.json` of the WSInfer zoo. What a TOML leaves open may be in the `rdf.yaml` of the bioimage.io zoo.
 
 mod channels;
 mod embedding;
@@ -19,15 +19,22 @@ mod parity;
 mod percentile;
 mod places;
 mod points;
+mod rdf;
 mod read;
 mod semantic;
 mod star;
 mod wsinfer;
+mod yaml;
 
 use serde::{Deserialize, Serialize};
 use wsi_types::{ModelClass, Mpp, Percentiles};
 
-pub(crate) use self::{file::ManifestFile, read::manifest_of, wsinfer::manifest as manifest_of_zoo};
+pub(crate) use self::{
+    file::ManifestFile,
+    rdf::{FILES as RDF_FILES, manifest as manifest_of_rdf},
+    read::manifest_of,
+    wsinfer::manifest as manifest_of_zoo,
+};
 pub use self::{
     hover::{Hover, HoverScores},
     labels::Labels,

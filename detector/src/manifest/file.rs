@@ -69,7 +69,7 @@
 use serde::Deserialize;
 use wsi_types::StretchedChannels;
 
-use super::{Activation, Background, ColourOrder, Parity};
+use super::{Activation, Background, ColourOrder, Layout, Parity};
 use crate::DetectorError;
 
 /// Contents of the file; everything may be left out.
@@ -98,11 +98,24 @@ pub(crate) struct ManifestFile {
     pub hover: Option<HoverSection>,
     pub labels: Option<LabelsSection>,
     pub parity: Option<Parity>,
-    /// Side of the pictures that the model takes, px; a TOML cannot say it, the graph does.
+    /// What only the file of a model zoo says; the graph must agree.
     #[serde(skip)]
-    pub input_side: Option<u32>,
+    pub described: Option<Described>,
     pub input: InputSection,
     pub classes: Option<Vec<ClassSection>>,
+}
+
+/// Facts of the graph that the file of a model zoo states.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Described {
+    /// Name of the file.
+    pub file: &'static str,
+    /// Width and height of the pictures, px; `None`: many sizes.
+    pub side: Option<(u32, u32)>,
+    /// Order of axes.
+    pub layout: Option<Layout>,
+    /// SHA-256 of the weights, hex digits.
+    pub sha256: Option<String>,
 }
 
 /// `[points]`.
@@ -214,7 +227,33 @@ const INPUT: &[&str] = &["scale", "mean", "std", "colour_order", "percentile"];
 const PERCENTILE: &[&str] = &["low", "high", "per", "channels", "epsilon"];
 const CLASS: &[&str] = &["name", "colour", "conf"];
 
+impl InputSection {
+    /// `true` if it says what becomes of values.
+    pub(crate) fn is_about_values(&self) -> bool {
+        self.scale.is_some() || self.mean.is_some() || self.std.is_some() || self.percentile.is_some()
+    }
+}
+
 impl ManifestFile {
+    /// What it says, and what `other` says where it does not; of the files of model zoos.
+    pub(crate) fn or(self, other: Self) -> Self {
+        let colour_order = self.input.colour_order.or(other.input.colour_order);
+        let input = if self.input.is_about_values() { self.input } else { other.input };
+        Self {
+            name: self.name.or(other.name),
+            version: self.version.or(other.version),
+            description: self.description.or(other.description),
+            licence: self.licence.or(other.licence),
+            attribution: self.attribution.or(other.attribution),
+            mpp: self.mpp.or(other.mpp),
+            stride: self.stride.or(other.stride),
+            activation: self.activation.or(other.activation),
+            described: self.described.or(other.described),
+            input: InputSection { colour_order, ..input },
+            ..self
+        }
+    }
+
     /// Reads TOML. Keys we do not know are refused: a misspelt `mpp` must not become a guess.
     pub(crate) fn parse(text: &str) -> Result<Self, DetectorError> {
         let table: toml::Table = text.parse().map_err(not_toml)?;

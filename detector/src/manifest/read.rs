@@ -9,7 +9,7 @@ use super::{
     SizesInput, Task,
     embedding::refuse_classes,
     evidence::{Evidence, HeadName, Pixels, Told},
-    file::{ClassSection, InputSection},
+    file::{ClassSection, Described, InputSection},
     head::head,
     hover::hover,
     labels::labels,
@@ -43,7 +43,7 @@ pub(crate) fn manifest_of(
     let classes = classes(&metadata, file, evidence.stated)?;
     let outputs: Vec<_> = graph.output.iter().map(|value| (value.name.clone(), dims(value))).collect();
     let input = image_input(graph)?;
-    check_side(file.input_side, &input)?;
+    file.described.iter().try_for_each(|described| check_described(described, &input, &sha256))?;
     let Told { head, source, outputs: read, pixels } = head(&outputs, classes.len(), &input, &evidence)?;
     numbers::check(graph, &read, head)?;
     let mpp = mpp(&metadata, file)?;
@@ -91,15 +91,25 @@ pub(crate) fn manifest_of(
     })
 }
 
-/// Refuses a model whose input has another side than the file beside it says: its scale would be another too.
-fn check_side(stated: Option<u32>, input: &ImageInput) -> Result<(), DetectorError> {
-    match stated.map(u64::from) {
-        Some(side) if input.width.fixed() != Some(side) || input.height.fixed() != Some(side) => {
-            let reason = format!(
-                "pictures are {side} × {side} px there, but the model takes {} × {}: export it for that size",
-                input.width, input.height
-            );
-            Err(DetectorError::manifest("config.json", reason))
+/// Refuses a model that is another than the file beside it says: of another side its scale would be another too.
+fn check_described(described: &Described, input: &ImageInput, sha256: &str) -> Result<(), DetectorError> {
+    let refused = |reason: String| Err(DetectorError::manifest(described.file, reason));
+    let sides = (input.width.fixed(), input.height.fixed());
+    match &described.sha256 {
+        Some(stated) if stated != sha256 => {
+            return refused(format!(
+                "is of other weights: their SHA-256 is {stated} there, and that of the model {sha256}"
+            ));
+        }
+        _ => {}
+    }
+    match (described.side, described.layout) {
+        (Some((width, height)), _) if sides != (Some(width.into()), Some(height.into())) => refused(format!(
+            "pictures are {width} × {height} px there, but the model takes {} × {}: export it for that size",
+            input.width, input.height
+        )),
+        (_, Some(layout)) if layout != input.layout => {
+            refused(format!("axes are {layout:?} there, but those of the model {:?}", input.layout))
         }
         _ => Ok(()),
     }

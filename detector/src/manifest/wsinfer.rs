@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     Activation, Background,
-    file::{ClassSection, InputSection, ManifestFile},
+    file::{ClassSection, Described, InputSection, ManifestFile},
 };
 use crate::DetectorError;
 
@@ -75,7 +75,12 @@ impl Config {
             activation: Some(activation),
             background: Some(Background::None),
             mpp: Some(self.spacing_um_px * f64::from(self.patch_size_pixels) / f64::from(side)),
-            input_side: Some(side),
+            described: Some(Described {
+                file: "config.json",
+                side: Some((side, side)),
+                layout: None,
+                sha256: None,
+            }),
             input: InputSection { mean: Some(mean), std, ..InputSection::default() },
             classes: Some(self.class_names.into_iter().map(named).collect()),
             ..ManifestFile::default()
@@ -97,17 +102,21 @@ mod tests {
         manifest(text).expect("of the zoo").expect("understood")
     }
 
+    fn side(file: &ManifestFile) -> Option<(u32, u32)> {
+        file.described.as_ref().and_then(|described| described.side)
+    }
+
     #[test]
     fn a_patch_is_as_large_in_um_as_the_zoo_says() {
         let breast = file(BREAST);
         assert_eq!((breast.head.as_deref(), breast.activation), (Some("patch"), Some(Activation::Softmax)));
         // 350 px of 0.25 µm are 87.5 µm, given as 224 px.
-        assert_eq!((breast.mpp, breast.input_side), (Some(87.5 / 224.0), Some(224)));
+        assert_eq!((breast.mpp, side(&breast)), (Some(87.5 / 224.0), Some((224, 224))));
         assert_eq!(breast.input.std, Some([0.112, 0.1459, 0.1089]));
         let names = breast.classes.expect("classes").into_iter().map(|class| class.name);
         assert!(names.eq(["notumor", "tumor"]));
         let same_size = BREAST.replace(r#"{"name": "Resize", "arguments": {"size": 224}}, "#, "");
-        assert_eq!((file(&same_size).mpp, file(&same_size).input_side), (Some(0.25), Some(350)));
+        assert_eq!((file(&same_size).mpp, side(&file(&same_size))), (Some(0.25), Some((350, 350))));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     DetectorError, Manifest,
-    manifest::{ManifestFile, manifest_of, manifest_of_zoo},
+    manifest::{ManifestFile, RDF_FILES, manifest_of, manifest_of_rdf, manifest_of_zoo},
 };
 
 /// Largest size of a protobuf message, bytes.
@@ -127,18 +127,38 @@ pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>, DetectorError> {
     read_at_most(path, MAX_MODEL_BYTES, "the model")
 }
 
-/// `model.toml` beside `model.onnx`, or `config.json` of the WSInfer zoo; nothing when there is none.
+/// `model.toml` beside `model.onnx`, and `rdf.yaml` of the bioimage.io zoo for what it leaves open, or `config.json` of the
+/// WSInfer zoo; nothing when there is none.
 pub(crate) fn read_manifest_beside(model: &Path) -> Result<ManifestFile, DetectorError> {
     let path: PathBuf = model.with_extension("toml");
-    if path.is_file() {
+    let own = if path.is_file() {
         let parsed = read_text(&path).and_then(|text| ManifestFile::parse(&text));
-        return parsed.map_err(|e| e.of_file(&path));
+        Some(parsed.map_err(|e| e.of_file(&path))?)
+    } else {
+        None
+    };
+    let rdf = read_rdf_beside(model, own.as_ref())?;
+    match (own, rdf) {
+        (Some(own), Some(rdf)) => Ok(own.or(rdf)),
+        (Some(file), None) | (None, Some(file)) => Ok(file),
+        (None, None) => read_zoo_beside(model),
     }
+}
+
+/// `rdf.yaml` of the bioimage.io zoo, as far as it is of this model.
+fn read_rdf_beside(model: &Path, own: Option<&ManifestFile>) -> Result<Option<ManifestFile>, DetectorError> {
+    let paths = RDF_FILES.map(|name| model.with_file_name(name));
+    let Some(path) = paths.into_iter().find(|path| path.is_file()) else { return Ok(None) };
+    let name = model.file_name().unwrap_or_default().to_string_lossy();
+    read_text(&path).and_then(|text| manifest_of_rdf(&text, &name, own)).map_err(|e| e.of_file(&path))
+}
+
+/// `config.json` of the WSInfer zoo. Many tools write files of that name: one that cannot be read is not of the zoo.
+fn read_zoo_beside(model: &Path) -> Result<ManifestFile, DetectorError> {
     let path = model.with_file_name("config.json");
     if !path.is_file() {
         return Ok(ManifestFile::default());
     }
-    // Many tools write files of that name: one that cannot be read is not of the zoo.
     let of_zoo = read_text(&path).ok().and_then(|text| manifest_of_zoo(&text));
     of_zoo.unwrap_or_else(|| Ok(ManifestFile::default())).map_err(|e| e.of_file(&path))
 }
