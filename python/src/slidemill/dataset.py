@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from . import _h5
 from ._program import message_of, program
 from ._tables import Engine, from_rows, scan
 from .errors import error_of
@@ -132,6 +133,47 @@ class Dataset:
         They have no geometry: geopandas gets pandas.
         """
         return scan(self._tables("patches", slides), "pandas" if engine == "geopandas" else engine, columns)
+
+    def to_h5(
+        self,
+        folder: str | PathLike[str],
+        *,
+        slides: str | Iterable[str] | None = None,
+        dtype: _h5.Dtype = "float32",
+        min_tissue: float = 0.0,
+    ) -> list[Path]:
+        """Writes the vectors of patches as TRIDENT and CLAM have them: ``folder/<slide>.h5`` for each slide, with
+        ``features`` (patches × numbers) and ``coords`` (their upper left corners, px of level 0).
+
+        Attributes of ``coords`` say the sizes of a patch, ``patch_size_level0`` among them, and nominal magnifications;
+        those of ``features`` the model.
+
+        Args:
+            folder: is made if it is not there. No file in it is replaced.
+            slides: ids; all with vectors without it.
+            dtype: of ``features``; vectors are kept as float16, so that float32 holds no more.
+            min_tissue: share of tissue that a patch has at least, 0 to 1.
+
+        Raises:
+            ImportError: when h5py or pyarrow is not installed.
+            LookupError: when no slide has vectors, or an id is not in the dataset.
+            FileExistsError: when there is such a file already; then none is written.
+        """
+        _h5.need_libraries()
+        if dtype not in ("float16", "float32"):
+            raise ValueError(f"dtype is {dtype!r}, expected float16 or float32")
+        tables = self._tables("patches", slides)
+        into = Path(folder)
+        # `patches/slide=<id>/part-0.parquet`
+        named = [(table, table.parent.name.removeprefix("slide=")) for table in tables]
+        files = [into / f"{slide}.h5" for _, slide in named]
+        there = [str(file) for file in files if file.exists()]
+        if there:
+            raise FileExistsError(f"is there already, and is not replaced: {', '.join(there)}")
+        into.mkdir(parents=True, exist_ok=True)
+        for (table, slide), file in zip(named, files, strict=True):
+            _h5.write(table, file, self.account(slide), dtype=dtype, min_tissue=min_tissue)
+        return files
 
     def summary(self, engine: Engine | None = None) -> Any:
         """Cells by slide, class and kind of region, with the tissue they were counted in.
