@@ -40,7 +40,7 @@ pub use serving::Serve;
 #[command(name = "slidemill", version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 all done, 64 wrong usage, 65 some slides bad or incomplete (each named), \
-    70 our own fault, 73 output cannot be written, 75 interrupted or out of a resource: run the same command again.\n\n\
+    70 our own fault, 73 output cannot be written, 75 interrupted, out of a resource or a server away: run the same command again.\n\n\
     For research use. Not a medical device."
 )]
 struct Cli {

@@ -177,7 +177,8 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         tell_end(progress.problems(), &remarks, &dataset);
     }
     let is_full = args.strict && has_full_windows(&dataset)?;
-    Ok(if is_full && exit(&ended) == Exit::Done { Exit::Incomplete } else { exit(&ended) })
+    let exit = exit(&ended);
+    Ok(if is_full && exit == Exit::Done { Exit::Incomplete } else { exit })
 }
 
 /// Refuses a list that says something else of slides than is known of them, unless it is to be taken; a note for the user
@@ -227,6 +228,12 @@ fn exit(ended: &JobEnd) -> Exit {
         Exit::Again
     } else if ended.is_complete {
         Exit::Done
+    } else if ended.is_out_of_reach {
+        errln!(
+            "A server or the network did not give all that is missing, and no slide is to blame: the same command tries \
+             these slides again, and no others."
+        );
+        Exit::Again
     } else {
         Exit::Incomplete
     }

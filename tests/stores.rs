@@ -1,5 +1,9 @@
 //! Slides on a server that gives parts of them, from the command to the tables.
 
+#[path = "stores/again.rs"]
+mod again;
+#[path = "stores/forecast.rs"]
+mod forecast;
 #[path = "../wsi-reader/tests/support/range_server.rs"]
 mod range_server;
 #[path = "../wsi-reader/tests/support/s3_store.rs"]
@@ -29,6 +33,14 @@ fn folder() -> tempfile::TempDir {
 fn served(folder: &Path) -> (PathBuf, RangeServer) {
     let slide = folder.join("slide.tif");
     small_slide(&slide, 5);
+    let server = RangeServer::new(fs::read(&slide).expect("the slide is there"));
+    (slide, server)
+}
+
+/// A painted slide that is not kept whole when its id is made, on the disk and on a server.
+fn larger_served(folder: &Path) -> (PathBuf, RangeServer) {
+    let slide = folder.join("larger.tif");
+    support::paint(&slide, 8, 1280.0, 1024.0);
     let server = RangeServer::new(fs::read(&slide).expect("the slide is there"));
     (slide, server)
 }

@@ -2,12 +2,13 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use engine::{ByteSize, RunOptions, Settings, plan_settings};
+use engine::{ByteSize, RunOptions, Settings, fetched_by_run, plan_settings};
 use serde::Serialize;
 use tiler::{Doubt, Examination, PlanCost, PlanError, Survey, SurveyError, Tissue, TissueScale, WantedStain};
 use wsi_reader::{Fetched, GivenScale, Scale, Slide, SlideInfo};
 use wsi_types::{LevelIndex, TileId};
 
+use super::plan::about;
 use crate::{
     args,
     exit::{Exit, Failure},
@@ -33,6 +34,9 @@ struct Report<'a> {
     /// What it costs to fetch all of level 0; absent for a slide that lies on no server.
     #[serde(skip_serializing_if = "Option::is_none")]
     level_0_from_server: Option<Fetched>,
+    /// About what a run with the bundled model asks the server for; absent where there is no plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_from_server: Option<Fetched>,
     #[serde(skip_serializing_if = "Option::is_none")]
     properties: Option<&'a std::collections::BTreeMap<String, String>>,
 }
@@ -47,10 +51,14 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     let options = RunOptions { mpp: args.mpp, override_mpp: args.override_mpp, ..RunOptions::default() };
     let settings = Settings::new(options)?;
     let given = settings.given_scale();
+    if wsi_reader::is_address(&args.slide) {
+        // A run asks for this too. What it cannot read is told where the slide is opened.
+        let _ = wsi_reader::content_id(&args.slide);
+    }
     let slide = super::open(&args.slide, args.map_range)?;
     let mut info = slide.info().clone();
     info.scale = wsi_reader::resolve_scale(&info, given);
-    let Seen { plan, scale, examination } = look(Arc::clone(&slide), &settings, given)?;
+    let Seen { plan, scale, examination, run_from_server } = look(Arc::clone(&slide), &settings, given)?;
     info.scale = scale.map_or(info.scale, Ok);
     let doubts = examination.doubts(info.scale.as_ref().ok().map(|scale| scale.mpp), WantedStain::He);
     let level_0_from_server = cost_of_level_0(slide.as_ref());
@@ -60,13 +68,21 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
         let tissue_scale = examination.scale.ok();
         let doubts = doubts.iter().map(ToString::to_string).collect();
         let plan = plan.and_then(Result::ok);
-        let report =
-            Report { info: &info, plan, plan_problem, tissue_scale, doubts, level_0_from_server, properties };
+        let report = Report {
+            info: &info,
+            plan,
+            plan_problem,
+            tissue_scale,
+            doubts,
+            level_0_from_server,
+            run_from_server,
+            properties,
+        };
         outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         out!("{}", describe(&info, plan.as_ref()))?;
         if let Some(cost) = level_0_from_server {
-            outln!("{:<12}{}", "server", describe_fetching(cost))?;
+            outln!("{:<12}{}", "server", describe_fetching(cost, run_from_server))?;
         }
         out!("{}", describe_tissue(&examination, &doubts))?;
         if let Some(note) = given.note(slide.info()) {
@@ -88,6 +104,7 @@ struct Seen {
     /// The scale a run would use, where there is one and a plan.
     scale: Option<Scale>,
     examination: Examination,
+    run_from_server: Option<Fetched>,
 }
 
 fn look(slide: Arc<dyn Slide>, settings: &Settings, given: GivenScale) -> anyhow::Result<Seen> {
@@ -97,16 +114,19 @@ fn look(slide: Arc<dyn Slide>, settings: &Settings, given: GivenScale) -> anyhow
         Ok(survey) => Seen {
             plan: Some(Ok(survey.plans[0].cost())),
             scale: Some(survey.scale.clone()),
+            run_from_server: fetched_by_run(&survey),
             examination: survey.examination,
         },
         Err(SurveyError::Plan { source, tissue }) => {
             let scale = wanted.scale_of(slide.as_ref()).ok();
-            Seen { plan: Some(Err(source)), scale, examination: tissue.examine(slide.as_ref()) }
+            let examination = tissue.examine(slide.as_ref());
+            Seen { plan: Some(Err(source)), scale, examination, run_from_server: None }
         }
         Err(error @ SurveyError::Interest(_)) => return Err(Failure::input(error)),
         Err(SurveyError::Scale(_) | SurveyError::NoEstimate { .. }) => {
             let tissue = Tissue::find(slide.as_ref(), None, wanted.tissue.as_ref());
-            Seen { plan: None, scale: None, examination: tissue.examine(slide.as_ref()) }
+            let examination = tissue.examine(slide.as_ref());
+            Seen { plan: None, scale: None, examination, run_from_server: None }
         }
     })
 }
@@ -204,9 +224,13 @@ fn cost_of_level_0(slide: &dyn Slide) -> Option<Fetched> {
     slide.cost_of(&mut places.map(|(row, column)| TileId { level: LevelIndex(0), row, column }))
 }
 
-fn describe_fetching(Fetched { requests, bytes }: Fetched) -> String {
+fn describe_fetching(Fetched { requests, bytes }: Fetched, run: Option<Fetched>) -> String {
     let requests = counted(requests as usize, "request");
-    format!("all of level 0 is {} in {requests}; a run fetches the part with tissue", ByteSize(bytes))
+    let run = run.map_or_else(
+        || "what a run asks for is unknown".to_owned(),
+        |run| format!("a run with the bundled model asks for {}", about(run)),
+    );
+    format!("all of level 0 is {} in {requests}; {run}", ByteSize(bytes))
 }
 
 fn millimetres(info: &SlideInfo) -> String {

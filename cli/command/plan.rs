@@ -3,6 +3,8 @@
 use dataset::{Dataset, Manifest};
 use engine::{ByteSize, JobPlan, PlannedSlide, Relisted, RunOptions, find_slides, put_together};
 
+use wsi_reader::Fetched;
+
 use crate::{
     args,
     exit::Exit,
@@ -38,6 +40,7 @@ pub fn plan(args: args::Plan) -> anyhow::Result<Exit> {
 fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
     let once: Vec<_> = plan.once().collect();
     let mut text = format!("job       {}{}\n", extent(&once), left_out(plan.copies()));
+    text += &from_servers(&once).map_or_else(String::new, |asked| format!("servers   {asked}\n"));
     text += &format!("settings  {}\n", plan.settings_sha256);
     text += &format!("windows   {}\n", windows(plan));
     if let Some(pixels) = plan.settings.get("model_pixels").filter(|pixels| pixels.contains("percentiles")) {
@@ -71,6 +74,31 @@ fn windows(plan: &JobPlan) -> String {
 
 fn extent(slides: &[&PlannedSlide]) -> String {
     let area: f64 = slides.iter().map(|slide| slide.area_mm2).sum();
-    let bytes: u64 = slides.iter().map(|slide| slide.bytes).sum();
-    format!("{}, {} mm², {}", counted(slides.len(), "slide"), fixed(area, 1), ByteSize(bytes))
+    let known: Vec<u64> = slides.iter().filter_map(|slide| slide.bytes).collect();
+    let bytes = match slides.len() - known.len() {
+        0 => ByteSize(known.iter().sum()).to_string(),
+        _ if known.is_empty() => "size unknown".to_owned(),
+        unknown => format!("{} and {unknown} of unknown size", ByteSize(known.iter().sum())),
+    };
+    format!("{}, {} mm², {bytes}", counted(slides.len(), "slide"), fixed(area, 1))
+}
+
+/// What a run will ask servers for; `None` if all slides lie on disks.
+fn from_servers(slides: &[&PlannedSlide]) -> Option<String> {
+    let remote: Vec<_> = slides.iter().filter(|slide| slide.is_on_server()).collect();
+    let known: Vec<Fetched> = remote.iter().filter_map(|slide| slide.from_server).collect();
+    let asked = format!("a run asks for {}", about(known.iter().copied().sum()));
+    match remote.len() - known.len() {
+        _ if remote.is_empty() => None,
+        0 => Some(asked),
+        unknown if known.is_empty() => {
+            Some(format!("what a run asks for {} is unknown", counted(unknown, "slide")))
+        }
+        unknown => Some(format!("{asked}, and what is unknown for {}", counted(unknown, "slide"))),
+    }
+}
+
+/// A number of requests and bytes, in words.
+pub(super) fn about(Fetched { requests, bytes }: Fetched) -> String {
+    format!("about {} in {}", ByteSize(bytes), counted(requests as usize, "request"))
 }

@@ -16,7 +16,7 @@ use crate::{
     byte_size::ByteSize,
     desk::{Committed, Committer, Finished, Ledger, Raw},
     error::JobError,
-    events::{Event, Watch},
+    events::{Event, Undone, Watch},
     pipeline::Step,
     prepare::{Facts, Held, NotRun, Prepared},
     rules::SlideRules,
@@ -33,7 +33,9 @@ pub(crate) struct Collector<'a> {
     committer: Committer,
     /// Bytes on the disk for the slide begun last, as estimated.
     needed: u64,
-    incomplete: bool,
+    undone: Undone,
+    /// Slides that ended with windows that only a server or the network did not give.
+    out_of_reach: BTreeSet<SlideId>,
     /// Slides that other jobs were working on.
     waited_for: BTreeSet<SlideId>,
     /// Copies that were left out, by the slide they are copies of.
@@ -46,6 +48,8 @@ struct SlideRun {
     sightings: Sightings,
     held: Held,
     record: Vec<u8>,
+    /// Windows that only a server or the network did not give.
+    out_of_reach: usize,
 }
 
 impl<'a> Collector<'a> {
@@ -56,26 +60,35 @@ impl<'a> Collector<'a> {
     /// When no thread can be started.
     pub(crate) fn new(work: &'a Work, watch: &'a mut dyn Watch) -> Result<Self, JobError> {
         let committer = Committer::start(&work.results)?;
-        let (waited_for, copies) = (BTreeSet::new(), BTreeMap::new());
-        Ok(Self { work, watch, current: None, committer, needed: 0, incomplete: false, waited_for, copies })
+        Ok(Self {
+            work,
+            watch,
+            current: None,
+            committer,
+            needed: 0,
+            undone: Undone::Nothing,
+            out_of_reach: BTreeSet::new(),
+            waited_for: BTreeSet::new(),
+            copies: BTreeMap::new(),
+        })
     }
 
-    /// Waits until all slides that ended are committed. `true` if some slide of the job is bad or incomplete,
-    /// now or from before.
+    /// Waits until all slides that ended are committed. Returns what is undone of the slides of the job, now or from
+    /// before.
     ///
     /// # Errors
     ///
     /// When results cannot be put in place.
-    pub(crate) fn finish(self) -> Result<bool, JobError> {
-        let Self { work, watch, committer, needed, mut incomplete, copies, .. } = self;
+    pub(crate) fn finish(self) -> Result<Undone, JobError> {
+        let Self { work, watch, committer, needed, mut undone, out_of_reach, copies, .. } = self;
         for committed in committer.finish().map_err(|error| with_room(error, work, needed))? {
-            incomplete |= tell(watch, committed);
+            undone = undone.max(tell(watch, committed, &out_of_reach));
         }
         // A slide has its account only now.
         for (id, count) in &copies {
             note_copies(work, id, *count)?;
         }
-        Ok(incomplete)
+        Ok(undone)
     }
 
     /// Leaves the mark of the slide at work: it never ended, and the process that started this one must know.
@@ -96,12 +109,12 @@ impl<'a> Collector<'a> {
 
     fn take_in_turn(&mut self, step: Step) -> Result<(), JobError> {
         for committed in self.committer.ended()? {
-            self.incomplete |= tell(self.watch, committed);
+            self.undone = self.undone.max(tell(self.watch, committed, &self.out_of_reach));
         }
         match step {
             Step::NotRun(entry, why) => self.not_run(&entry, why),
             Step::Begin(prepared) => self.begin(*prepared),
-            Step::Windows(ended) => self.windows(ended),
+            Step::Windows(ended, out_of_reach) => self.windows(ended, out_of_reach),
             Step::End(counters) => self.end(counters),
             Step::Cut => self.cut(),
         }
@@ -116,7 +129,7 @@ impl<'a> Collector<'a> {
         if let NotRun::Skip { id, copy: true, .. } = &why {
             *self.copies.entry(id.clone()).or_default() += 1;
         }
-        self.incomplete |= not_run(self.work, self.watch, entry, why)?;
+        self.undone = self.undone.max(not_run(self.work, self.watch, entry, why)?);
         Ok(())
     }
 
@@ -128,7 +141,7 @@ impl<'a> Collector<'a> {
         let results = &self.work.results;
         let noted = self.work.names.note(&facts.id, &facts.entry)?;
         let contradiction = noted.contradiction();
-        self.incomplete |= contradiction.is_some();
+        self.undone = self.undone.max(Undone::bad(contradiction.is_some()));
         facts.warnings.extend(contradiction);
         clear_failure(results, &facts.entry).map_err(|error| {
             let root = results.root().display();
@@ -141,12 +154,17 @@ impl<'a> Collector<'a> {
             self.watch.tell(&Event::Warning { slide, name, message });
         }
         sightings.settle();
-        self.current = Some(SlideRun { facts, sightings, held, record: Vec::new() });
+        self.current = Some(SlideRun { facts, sightings, held, record: Vec::new(), out_of_reach: 0 });
         Ok(())
     }
 
-    fn windows(&mut self, ended: Vec<(WindowKey, WindowOutcome)>) -> Result<(), JobError> {
+    fn windows(
+        &mut self,
+        ended: Vec<(WindowKey, WindowOutcome)>,
+        out_of_reach: usize,
+    ) -> Result<(), JobError> {
         let run = self.current.as_mut().ok_or_else(|| JobError::fault("windows of no slide"))?;
+        run.out_of_reach += out_of_reach;
         for (window, outcome) in ended {
             run.take(window, outcome)?;
         }
@@ -174,12 +192,15 @@ impl<'a> Collector<'a> {
             failed: counters.tiles_failed,
             absent: counters.tiles_absent,
         };
+        if run.lacks_only_what_is_out_of_reach() {
+            self.out_of_reach.insert(run.facts.id.clone());
+        }
         self.committer.send(run.finish(self.work, tiles)?)
     }
 }
 
-/// Tells that a slide is not read, and the reason; writes the account of one that cannot be read. `true` if
-/// the slide is bad or incomplete.
+/// Tells that a slide is not read, and the reason; writes the account of one that cannot be read. Returns what is undone of
+/// it.
 ///
 /// # Errors
 ///
@@ -189,28 +210,28 @@ pub(crate) fn not_run(
     watch: &mut dyn Watch,
     entry: &SlideEntry,
     why: NotRun,
-) -> Result<bool, JobError> {
+) -> Result<Undone, JobError> {
     match why {
         NotRun::Skip { id, outcome, reason, aside, copy } => {
             // A copy is in the list under the id of its twin.
             let contradicts = note(work, watch, &id, entry)?;
             let name = format!("{}{aside}", entry.name());
             watch.tell(&Event::SlideSkipped { slide: id, name, reason, copy });
-            Ok(contradicts || outcome != Outcome::Done)
+            Ok(Undone::bad(contradicts || outcome != Outcome::Done))
         }
         NotRun::Busy { id, reason } => {
             watch.tell(&Event::SlideWaiting { slide: id, name: entry.name(), reason });
-            Ok(false)
+            Ok(Undone::Nothing)
         }
         NotRun::NoRoom { reason } => Err(JobError::output(reason)),
         NotRun::Exhausted { reason } => Err(JobError::again(reason)),
-        NotRun::Refused { id, reason, account } => {
-            note(work, watch, &id, entry)?;
+        NotRun::Refused { id, reason, account, out_of_reach } => {
+            let contradicts = note(work, watch, &id, entry)?;
             if account {
                 write_account(&work.results, &work.recipe.maker.failed(&id, reason.as_str()))?;
             }
             watch.tell(&Event::SlideFailed { slide: id, name: entry.name(), reason });
-            Ok(true)
+            Ok(if out_of_reach && !contradicts { Undone::OutOfReach } else { Undone::Bad })
         }
     }
 }
@@ -284,8 +305,9 @@ fn full_windows(warnings: &[String]) -> impl Iterator<Item = &String> {
     warnings.iter().filter(|warning| warning.contains(FULL_ANSWER))
 }
 
-/// Tells the end of a slide; `true` if it is bad or incomplete.
-pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
+/// Tells the end of a slide; returns what is undone of it. Of those in `out_of_reach` nothing but a server or the network is
+/// to blame.
+pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed, out_of_reach: &BTreeSet<SlideId>) -> Undone {
     const TAKEN: &str =
         "another run took this slide over while this one was silent; it belongs to that run now";
     let (account, name, lost) = match committed {
@@ -312,7 +334,13 @@ pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> bool {
         _ => Event::SlideFailed { slide: slide.clone(), name, reason: reason.clone().unwrap_or_default() },
     };
     watch.tell(&event);
-    lost || *outcome != Outcome::Done
+    match outcome {
+        _ if lost => Undone::Bad,
+        Outcome::Done => Undone::Nothing,
+        // Of a slide that was replaced meanwhile there is no analysis.
+        _ if analysis.is_some() && out_of_reach.contains(slide) => Undone::OutOfReach,
+        Outcome::Partial | Outcome::Failed => Undone::Bad,
+    }
 }
 
 impl SlideRun {
@@ -324,6 +352,11 @@ impl SlideRun {
             self.held.ledger.append(&self.record)?;
         }
         Ok(self.sightings.push(window, outcome)?)
+    }
+
+    /// `true` if windows are missing, all of them because a server or the network did not give them.
+    fn lacks_only_what_is_out_of_reach(&self) -> bool {
+        self.out_of_reach > 0 && self.out_of_reach == self.sightings.failed().len()
     }
 
     /// Makes the answer of the slide, and writes it to a place where it waits for its final names.

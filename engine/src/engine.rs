@@ -252,7 +252,7 @@ impl Engine {
                     begun(watch, &prepared.facts, 0);
                     current = Some(prepared);
                 }
-                Step::Windows(ended) => {
+                Step::Windows(ended, _) => {
                     if let Some(prepared) = &mut current {
                         for (window, outcome) in ended {
                             prepared.sightings.push(window, outcome)?;

@@ -190,6 +190,25 @@ impl Totals {
     }
 }
 
+/// What a job left undone: the worst of its slides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Undone {
+    /// Every slide has all its results.
+    #[default]
+    Nothing,
+    /// A server or the network did not give what is missing: no slide is to blame.
+    OutOfReach,
+    /// Some slide is bad or incomplete.
+    Bad,
+}
+
+impl Undone {
+    /// That of a slide that is bad, if it is.
+    pub(crate) fn bad(is_bad: bool) -> Self {
+        if is_bad { Self::Bad } else { Self::Nothing }
+    }
+}
+
 /// Adds up the events that it passes on.
 pub(crate) struct Tally<'a> {
     watch: &'a mut dyn Watch,

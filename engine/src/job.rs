@@ -9,7 +9,7 @@ use crate::{
     desk::Redo,
     engine::Engine,
     error::JobError,
-    events::{Event, Tally, Totals, Watch},
+    events::{Event, Tally, Totals, Undone, Watch},
     opening, pipeline,
     said::put_together,
     slides::SlideEntry,
@@ -31,8 +31,22 @@ pub struct JobEnd {
     pub totals: Totals,
     /// `true` if every slide has all its results, now or from before.
     pub is_complete: bool,
+    /// `true` if all that is missing is so because a server or the network did not give it: no slide is to blame, and
+    /// the same job later tries these slides alone.
+    pub is_out_of_reach: bool,
     /// `true` if it was asked to stop.
     pub was_stopped: bool,
+}
+
+impl JobEnd {
+    pub(crate) fn new(totals: Totals, undone: Undone, was_stopped: bool) -> Self {
+        Self {
+            totals,
+            is_complete: undone == Undone::Nothing && totals.failed == 0 && !was_stopped,
+            is_out_of_reach: undone == Undone::OutOfReach,
+            was_stopped,
+        }
+    }
 }
 
 impl<'a> Job<'a> {
@@ -84,11 +98,12 @@ impl<'a> Job<'a> {
         work.marks.tidy();
         let was_stopped = stop.is_asked();
         let totals = tally.finish(was_stopped || ended.is_err());
-        let incomplete = ended?;
-        if let Some(redo) = redo.filter(|_| !was_stopped) {
+        let end = JobEnd::new(totals, ended?, was_stopped);
+        // A job that goes on later must know which slides it has done again.
+        if let Some(redo) = redo.filter(|_| !was_stopped && !end.is_out_of_reach) {
             redo.forget();
         }
-        Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0 && !was_stopped, was_stopped })
+        Ok(end)
     }
 }
 
@@ -120,13 +135,13 @@ fn own_windows(engine: &Engine) -> String {
     format!(", windows of {windows} px as it takes")
 }
 
-/// Runs all slides; `true` if some slide is bad or incomplete.
+/// Runs all slides; returns what is undone of them.
 fn run_all(
     engine: &Engine,
     work: &Arc<Work>,
     slides: Vec<SlideEntry>,
     watch: &mut dyn Watch,
-) -> Result<bool, JobError> {
+) -> Result<Undone, JobError> {
     let mut collector = Collector::new(work, watch)?;
     let source = pipeline::slides_of(Arc::clone(work), slides);
     let ended =

@@ -74,7 +74,7 @@ pub use made_with::{Difference, Differences, MadeWith};
 pub use models::{DetectorSpec, ModelSet, SetModel};
 pub use named::{named_slide, slide_of_file};
 pub use options::{Arity, KNOBS, Knob, Phase, RunOptions};
-pub use plan::{JobPlan, PlannedSlide, WorkLeft};
+pub use plan::{JobPlan, PlannedSlide, WorkLeft, fetched_by_run};
 pub use regions::tissue_regions;
 pub use relisted::Relisted;
 pub use remerge::{kept_down_to, kept_slides, remerge};

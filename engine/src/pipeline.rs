@@ -47,8 +47,8 @@ pub(crate) enum Step {
     NotRun(Box<SlideEntry>, NotRun),
     /// A slide begins.
     Begin(Box<Prepared>),
-    /// Windows of it ended, in order.
-    Windows(Vec<(WindowKey, WindowOutcome)>),
+    /// Windows of it ended, in order, of which so many were out of reach.
+    Windows(Vec<(WindowKey, WindowOutcome)>, usize),
     /// All its windows ended.
     End(ReadCounters),
     /// The job stops before all its windows ended.
@@ -170,10 +170,11 @@ fn drain(
             fed => {
                 let of_detector = measures.get(usize::from(fed.detector.0));
                 let pixels = of_detector.map(|measures| (measures, fed.view()));
+                let out_of_reach = fed.faults.iter().filter(|fault| fault.out_of_reach).count();
                 let windows = in_order(fed.detector, sightings(results, pixels), fed.faults);
                 // If this fails, there is only one batch less.
                 let _ = spare.try_send(fed.batch);
-                Step::Windows(windows)
+                Step::Windows(windows, out_of_reach)
             }
         };
         let is_last = matches!(step, Step::NotRun(..) | Step::End(_) | Step::Cut);

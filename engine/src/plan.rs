@@ -9,7 +9,8 @@ use std::{
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId};
 use serde::{Deserialize, Serialize};
-use wsi_reader::LinearMapping;
+use tiler::Survey;
+use wsi_reader::{Fetched, LinearMapping};
 use wsi_types::{Mpp, RegionsOfInterest, wording::with_causes};
 
 use crate::{
@@ -17,8 +18,9 @@ use crate::{
     error::JobError,
     fingerprint,
     made_with::MadeWith,
+    models::ModelSet,
     options::RunOptions,
-    prepare::survey_settings,
+    prepare::survey_settings_of,
     settings::Settings,
     shard::{Shard, balance},
     slides::SlideEntry,
@@ -63,8 +65,11 @@ pub struct PlannedSlide {
     /// Drawn by the user: where windows are planned and cells counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<RegionsOfInterest>,
-    /// Of the file.
-    pub bytes: u64,
+    /// Of the file, be it on a disk or on a server; `None` if that is not known.
+    pub bytes: Option<u64>,
+    /// About what a run will ask the slide's server for; `None` for a slide on a disk, and if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_server: Option<Fetched>,
     /// Of level 0; 0 for a slide that cannot be opened.
     pub area_mm2: f64,
     /// Why it will fail, if that is known already.
@@ -81,14 +86,21 @@ fn place_for_others(path: &Path) -> PathBuf {
 }
 
 impl PlannedSlide {
-    fn new(entry: &SlideEntry, settings: &Settings, dataset: &Dataset) -> Result<Self, JobError> {
+    fn new(
+        entry: &SlideEntry,
+        settings: &Settings,
+        models: &ModelSet,
+        dataset: &Dataset,
+    ) -> Result<Self, JobError> {
         let path = place_for_others(&entry.path);
-        let (area_mm2, problem) = match area_mm2(entry, settings) {
-            Ok(area) => (area, None),
-            Err(reason) => (0.0, Some(reason)),
+        // As in a run, before it is opened: a server is asked for it too.
+        let content = entry.content();
+        let (seen, problem) = match Seen::new(entry, settings, models) {
+            Ok(seen) => (seen, None),
+            Err(reason) => (Seen::nothing_of(entry), Some(reason)),
         };
-        let bytes = std::fs::metadata(&path).map_or(0, |facts| facts.len());
-        let slide = match entry.content() {
+        let Seen { area_mm2, bytes, from_server } = seen;
+        let slide = match content {
             Ok(content) => Ok(entry.id_with(&content)),
             // As the run of this plan calls it, which gets that path.
             Err(_) => entry.clone().moved_to(&path).id_of_unreadable(dataset),
@@ -106,9 +118,16 @@ impl PlannedSlide {
             columns: entry.columns.clone(),
             within: entry.within.clone(),
             bytes,
+            from_server,
             area_mm2,
             problem,
         })
+    }
+
+    /// `true` if it lies on a server.
+    #[must_use]
+    pub fn is_on_server(&self) -> bool {
+        wsi_reader::is_address(&self.path)
     }
 
     /// Weight for balancing the parts: area in 1/1000 mm², rounded up.
@@ -145,16 +164,42 @@ pub enum WorkLeft {
     OtherSettings(String),
 }
 
-/// The area of a slide, or why it will fail.
-fn area_mm2(entry: &SlideEntry, settings: &Settings) -> Result<f64, String> {
-    let slide = entry.open(settings.map_range).map_err(|error| with_causes(&error))?;
-    let scale = survey_settings(settings, &[], entry.given_scale(settings))
-        .scale_of(slide.as_ref())
-        .map_err(|error| error.to_string())?;
-    let base = slide.info().pyramid.base();
-    let [width_mm, height_mm] =
-        [base.width(), base.height()].map(|px| f64::from(px) * scale.mpp.get() / 1000.0);
-    Ok(width_mm * height_mm)
+/// What a look at a slide tells of the work that it will be.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Seen {
+    area_mm2: f64,
+    bytes: Option<u64>,
+    from_server: Option<Fetched>,
+}
+
+impl Seen {
+    /// Opens a slide; one on a server is surveyed too, as its tissue decides what is fetched. Else the reason why it will
+    /// fail.
+    fn new(entry: &SlideEntry, settings: &Settings, models: &ModelSet) -> Result<Self, String> {
+        let slide = entry.open(settings.map_range).map_err(|error| with_causes(&error))?;
+        let wanted = survey_settings_of(entry, settings, &models.each);
+        let scale = wanted.scale_of(slide.as_ref()).map_err(|error| error.to_string())?;
+        let base = slide.info().pyramid.base();
+        let [width_mm, height_mm] =
+            [base.width(), base.height()].map(|px| f64::from(px) * scale.mpp.get() / 1000.0);
+        let seen = Self { area_mm2: width_mm * height_mm, ..Self::nothing_of(entry) };
+        let Some(object) = slide.on_server() else { return Ok(seen) };
+        // A plan names what will fail before a pixel is read; what the survey finds, a run tells.
+        let from_server = Survey::new(slide, &wanted).ok().and_then(|survey| fetched_by_run(&survey));
+        Ok(Self { bytes: Some(object.bytes), from_server, ..seen })
+    }
+
+    /// What is known of a slide without opening it.
+    fn nothing_of(entry: &SlideEntry) -> Self {
+        Self { bytes: std::fs::metadata(&entry.path).is_ok().then(|| entry.bytes()), ..Self::default() }
+    }
+}
+
+/// About what a run asks a slide's server for, if this process asked for nothing but what surveying the slide needs;
+/// `None` for a slide that lies on no server.
+#[must_use]
+pub fn fetched_by_run(survey: &Survey) -> Option<Fetched> {
+    Some(survey.slide.on_server()?.fetched + survey.cost_of_windows()?)
 }
 
 impl JobPlan {
@@ -170,7 +215,8 @@ impl JobPlan {
             detector.model = detector.model.take().map(bundled::from_any_folder);
         }
         let settings = Settings::new(options.clone())?;
-        let made_with = fingerprint::of_job(&settings, &settings.models()?);
+        let models = settings.models()?;
+        let made_with = fingerprint::of_job(&settings, &models);
         Ok(Self {
             slidemill: env!("CARGO_PKG_VERSION").into(),
             settings_sha256: made_with.fingerprint(),
@@ -178,7 +224,7 @@ impl JobPlan {
             options,
             slides: slides
                 .iter()
-                .map(|entry| PlannedSlide::new(entry, &settings, dataset))
+                .map(|entry| PlannedSlide::new(entry, &settings, &models, dataset))
                 .collect::<Result<_, _>>()?,
         })
     }

@@ -228,6 +228,8 @@ pub(crate) enum NotRun {
         /// `true` if an account of the failure is written. Not for a refusal that protects results already
         /// there.
         account: bool,
+        /// `true` if a server or the network is to blame, not the slide.
+        out_of_reach: bool,
     },
 }
 
@@ -272,6 +274,11 @@ pub(crate) enum SlideError {
 }
 
 impl SlideError {
+    /// `true` if a server or the network is to blame, not the slide.
+    fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Open(error) if error.is_out_of_reach())
+    }
+
     /// Resource that ran out, in words, if the machine is to blame and not the slide.
     fn exhausted(&self) -> Option<String> {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self);
@@ -301,7 +308,7 @@ fn limit_of(error: &io::Error) -> Option<&'static str> {
 pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
     let mut id = entry.id.clone();
     if let Some(reason) = work.marks.given_up(&entry.path) {
-        return refused(entry, id, work, reason);
+        return refused(entry, id, work, reason, false);
     }
     let prepared = catch_unwind(AssertUnwindSafe(|| {
         let mark = work.marks.take(&entry.path).map_err(SlideError::Mark)?;
@@ -333,20 +340,26 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
             }
             (id, error) => match error.exhausted() {
                 Some(reason) => Preparation::NotRun(Box::new(entry.clone()), NotRun::Exhausted { reason }),
-                None => refused(entry, id, work, with_causes(&error)),
+                None => refused(entry, id, work, with_causes(&error), error.is_out_of_reach()),
             },
         },
         Err(panic) => {
             let said = panic_text(panic.as_ref());
-            refused(entry, id, work, format!("internal error, please report it: {said}"))
+            refused(entry, id, work, format!("internal error, please report it: {said}"), false)
         }
     }
 }
 
 /// A slide that cannot be analysed; `id` where its content could be read.
-fn refused(entry: &SlideEntry, id: Option<SlideId>, work: &Work, reason: String) -> Preparation {
+fn refused(
+    entry: &SlideEntry,
+    id: Option<SlideId>,
+    work: &Work,
+    reason: String,
+    out_of_reach: bool,
+) -> Preparation {
     let why = match id.map_or_else(|| entry.id_of_unreadable(&work.results), Ok) {
-        Ok(id) => NotRun::Refused { id, reason, account: true },
+        Ok(id) => NotRun::Refused { id, reason, account: true, out_of_reach },
         Err(error) => {
             NotRun::NoRoom { reason: format!("cannot name a slide that cannot be read: {error}; {reason}") }
         }
@@ -360,7 +373,10 @@ fn under_another_id(entry: &SlideEntry, id: &SlideId, other: SlideId) -> Prepara
         "this slide is here already as {other}, and would be counted twice as {id}; keep that id, or take it out with \
          `slidemill forget OUT {other}` first"
     );
-    Preparation::NotRun(Box::new(entry.clone()), NotRun::Refused { id: other, reason, account: false })
+    Preparation::NotRun(
+        Box::new(entry.clone()),
+        NotRun::Refused { id: other, reason, account: false, out_of_reach: false },
+    )
 }
 
 /// Ids are made from samples of a file, which a damaged copy shares with the good one.
@@ -616,7 +632,7 @@ fn ended_before(work: &Work, id: &SlideId, account: RunAccount, made_with: &Made
         None => "--redo replaces them",
     };
     let reason = format!("results with other settings are here{}; {again}", changed.in_brackets());
-    Some(NotRun::Refused { id, reason, account: false })
+    Some(NotRun::Refused { id, reason, account: false, out_of_reach: false })
 }
 
 #[cfg(test)]

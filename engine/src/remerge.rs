@@ -1,7 +1,7 @@
 //! Cells and regions again, from the raw detections that a job kept, with other thresholds, rules and filters: for
 //! each ledger, answer, store. No model is run.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, hex, wording::counted};
 use merger::{MergeError, WindowOutcome};
@@ -13,7 +13,7 @@ use crate::{
     column_list::list_columns,
     desk::{Committer, LedgerError, LedgerHead, LockError, Origin},
     error::JobError,
-    events::{Event, Tally, Watch},
+    events::{Event, Tally, Undone, Watch},
     features::merged_again,
     job::{JobEnd, refuse_own_files},
     name_list::NameList,
@@ -73,7 +73,7 @@ pub fn remerge(
         let reason = format!("not merged: {why}; {becomes}");
         tally.tell(&Event::SlideFailed { name: id.to_string(), slide: id, reason });
     }
-    let mut incomplete = false;
+    let mut undone = Undone::Nothing;
     let names = Arc::new(NameList::new(into));
     for (kept, recipe) in kept.iter().zip(recipes) {
         let work = Work::new(Arc::new(recipe), into.clone(), from, Before::Remerge, Stop::new())
@@ -81,10 +81,10 @@ pub fn remerge(
             .counting_within(within.clone());
         let merged = kept.merge(&work, from, &mut tally);
         work.marks.tidy();
-        incomplete |= merged?;
+        undone = undone.max(merged?);
     }
     let totals = tally.finish(false);
-    Ok(JobEnd { totals, is_complete: !incomplete && totals.failed == 0, was_stopped: false })
+    Ok(JobEnd::new(totals, undone, false))
 }
 
 /// The slides of a dataset that can be merged again, each with its id.
@@ -175,21 +175,24 @@ impl Kept {
         Ok(recipe)
     }
 
-    /// Merges the slide again; `true` if it ended incomplete. One that cannot be merged keeps the results
+    /// Merges the slide again; returns what is undone of it. One that cannot be merged keeps the results
     /// that are there.
-    fn merge(&self, work: &Work, from: &Dataset, watch: &mut dyn Watch) -> Result<bool, JobError> {
+    fn merge(&self, work: &Work, from: &Dataset, watch: &mut dyn Watch) -> Result<Undone, JobError> {
         let Origin { slide, id, .. } = &self.head.origin;
         match self.prepared(work, from) {
             Ok(Preparation::Ready(prepared)) => self.store(work, *prepared, watch),
             Ok(Preparation::NotRun(_, why)) => not_run(work, watch, slide, why),
-            Err(reason) => {
-                not_run(work, watch, slide, NotRun::Refused { id: id.clone(), reason, account: false })
-            }
+            Err(reason) => not_run(
+                work,
+                watch,
+                slide,
+                NotRun::Refused { id: id.clone(), reason, account: false, out_of_reach: false },
+            ),
         }
     }
 
     /// Answers what the windows of a slide gave by the new rules, and commits it.
-    fn store(&self, work: &Work, prepared: Prepared, watch: &mut dyn Watch) -> Result<bool, JobError> {
+    fn store(&self, work: &Work, prepared: Prepared, watch: &mut dyn Watch) -> Result<Undone, JobError> {
         let Prepared { mut facts, sightings, held, .. } = prepared;
         facts.time.resume();
         let held = held.ok_or_else(|| JobError::fault("a slide without a ledger"))?;
@@ -206,7 +209,8 @@ impl Kept {
             .and_then(|finished| committer.send(finished))
             .and_then(|()| committer.finish())
             .map_err(|error| with_room(error, work, needed))?;
-        Ok(committed.into_iter().fold(contradicts, |incomplete, slide| incomplete | tell(watch, slide)))
+        let told = committed.into_iter().map(|slide| tell(watch, slide, &BTreeSet::new()));
+        Ok(told.fold(Undone::bad(contradicts), Ord::max))
     }
 
     /// Windows that a device did not give the run.

@@ -383,5 +383,6 @@ fn fault(window: WindowIndex, failed: &BTreeMap<TileId, TileFault>) -> Option<Wi
         failed: failed.len(),
         reason: first.reason.to_string(),
         of_device: failed.values().any(|fault| fault.of_device),
+        out_of_reach: failed.values().all(|fault| fault.out_of_reach),
     })
 }

@@ -78,6 +78,8 @@ pub struct WindowFault {
     pub reason: String,
     /// `true` if a disk or file server is to blame: a later try may read the window.
     pub of_device: bool,
+    /// `true` if a server or the network is to blame, and nothing else.
+    pub out_of_reach: bool,
 }
 
 /// A stream of windows in the order wanted, while threads read ahead.

@@ -9,8 +9,8 @@
 use std::{fmt, sync::Arc};
 
 use wsi_reader::{
-    AbsentTiles, GivenScale, MppSource, Overview, Scale, ScaleProblem, Slide, SlideInfo, absent_tiles,
-    resolve_scale, with_reduced_levels,
+    AbsentTiles, Fetched, GivenScale, MppSource, Overview, Scale, ScaleProblem, Slide, SlideInfo,
+    absent_tiles, resolve_scale, with_reduced_levels,
 };
 use wsi_types::{
     Canvas, InterestError, Level0Box, Level0Point, Mpp, RegionsOfInterest, RgbBuffer, Sampling,
@@ -19,7 +19,7 @@ use wsi_types::{
 
 use crate::{
     Doubt, Examination, Interest, NoTissueScale, Plan, PlanError, PlanSettings, TissueMask, TissueNote,
-    TissueSettings, WantedStain,
+    TissueSettings, WantedStain, schedule::Schedule,
 };
 
 /// Settings of a survey.
@@ -263,6 +263,16 @@ impl Survey {
     #[must_use]
     pub fn windows(&self) -> usize {
         self.plans.iter().map(|plan| plan.windows().len()).sum()
+    }
+
+    /// Returns what it costs to fetch the tiles of the windows of all detectors; `None` for a slide that lies on no server.
+    #[must_use]
+    pub fn cost_of_windows(&self) -> Option<Fetched> {
+        let slide = self.slide.as_ref();
+        self.plans
+            .iter()
+            .map(|plan| slide.cost_of(&mut Schedule::whole(plan.lattice()).tiles_in_order()))
+            .sum()
     }
 
     /// Returns the area of the slide, level-0 px.

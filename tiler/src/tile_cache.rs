@@ -34,17 +34,23 @@ pub(crate) struct TileFault {
     pub(crate) reason: Arc<str>,
     /// `true` if a disk or file server is to blame, and not the file.
     pub(crate) of_device: bool,
+    /// `true` if that is a server or the network.
+    pub(crate) out_of_reach: bool,
 }
 
 impl From<String> for TileFault {
     fn from(reason: String) -> Self {
-        Self { reason: reason.into(), of_device: false }
+        Self { reason: reason.into(), of_device: false, out_of_reach: false }
     }
 }
 
 impl From<ReadError> for TileFault {
     fn from(error: ReadError) -> Self {
-        Self { reason: error.to_string().into(), of_device: matches!(error, ReadError::Device { .. }) }
+        Self {
+            reason: error.to_string().into(),
+            of_device: matches!(error, ReadError::Device { .. }),
+            out_of_reach: matches!(error, ReadError::Device { out_of_reach: true, .. }),
+        }
     }
 }
 

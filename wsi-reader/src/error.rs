@@ -50,6 +50,20 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// `true` if a server or the network failed, not the slide: it may be opened later.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Io { source } if is_of_the_network(source.kind()))
+    }
+}
+
+/// `true` if an error of this kind is one of a server or of the network: a later try may succeed.
+pub(crate) fn is_of_the_network(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, StaleNetworkFileHandle, TimedOut};
+    [HostUnreachable, NetworkDown, NetworkUnreachable, StaleNetworkFileHandle, TimedOut].contains(&kind)
+}
+
 pub(crate) fn io_error(source: io::Error) -> OpenError {
     if source.kind() == io::ErrorKind::NotFound { OpenError::NotFound } else { OpenError::Io { source } }
 }

@@ -38,5 +38,6 @@ pub use reduced::with_reduced_levels;
 pub use region::read_region;
 pub use scale::{GivenScale, resolve_scale};
 pub use slide::{
-    AssociatedImage, Fetched, MppSource, ReadError, Scale, ScaleProblem, Slide, SlideInfo, TileState,
+    AssociatedImage, Fetched, MppSource, OnServer, ReadError, Scale, ScaleProblem, Slide, SlideInfo,
+    TileState,
 };

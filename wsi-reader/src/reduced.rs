@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wsi_types::{Level, LevelIndex, Pyramid, RgbBuffer, TileGrid, TileId};
 
 pub use crate::average::average;
-use crate::slide::{Fetched, ReadError, Slide, SlideInfo, TileState};
+use crate::slide::{Fetched, OnServer, ReadError, Slide, SlideInfo, TileState};
 
 /// Returns a slide with additional levels between its own, which its tiles give at less cost: at a half, a
 /// quarter and an eighth of a level, down to the next stored one. Returns the same slide if there are none.
@@ -137,6 +137,10 @@ impl Slide for ReducedSlide {
 
     fn cost_of(&self, tiles: &mut dyn Iterator<Item = TileId>) -> Option<Fetched> {
         self.slide.cost_of(&mut self.stored(tiles))
+    }
+
+    fn on_server(&self) -> Option<OnServer> {
+        self.slide.on_server()
     }
 
     fn verify_tile(&self, tile: TileId) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! The interface of every backend: facts about a slide, and its tiles.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, iter::Sum, ops::Add};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wsi_types::{
     Level, Level0Box, LevelIndex, LevelRect, Mpp, MppError, ObjectivePower, Pyramid, Rgb, RgbBuffer, TileId,
 };
@@ -87,6 +87,11 @@ pub trait Slide: Send + Sync {
 
     /// Returns what it costs to fetch tiles in that order; `None` for slides that lie on no server.
     fn cost_of(&self, _tiles: &mut dyn Iterator<Item = TileId>) -> Option<Fetched> {
+        None
+    }
+
+    /// Returns the object that it is on its server; `None` for slides that lie on no server.
+    fn on_server(&self) -> Option<OnServer> {
         None
     }
 
@@ -193,12 +198,36 @@ pub struct Scale {
 }
 
 /// What it costs to fetch parts of a slide from its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fetched {
     /// Number of requests.
     pub requests: u64,
     /// Bytes that the server sends, without headers.
     pub bytes: u64,
+}
+
+impl Add for Fetched {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { requests: self.requests + other.requests, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sum for Fetched {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+/// An object of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnServer {
+    /// All bytes of it.
+    pub bytes: u64,
+    /// What was fetched of it so far, by all that had it open since it was first asked for, as far as that is remembered:
+    /// of a few objects that were opened last.
+    pub fetched: Fetched,
 }
 
 /// Source of a pixel size.
@@ -347,6 +376,8 @@ pub enum ReadError {
         tile: TileId,
         /// The system's message.
         reason: String,
+        /// `true` if a server or the network failed, not a disk or a limit.
+        out_of_reach: bool,
     },
     /// The pyramid has no tile at this place.
     #[error("no tile column {} row {} on level {}", tile.column, tile.row, tile.level.0)]

@@ -16,7 +16,11 @@ use std::{
 
 #[cfg(feature = "stores")]
 use crate::store::{Remote, StoreFault};
-use crate::{address::is_address, slide::Fetched};
+use crate::{
+    address::is_address,
+    error::is_of_the_network,
+    slide::{Fetched, OnServer},
+};
 
 /// Number of tries of a read that the device fails: a disk or a file server that failed once may recover.
 const TRIES: u32 = 4;
@@ -92,6 +96,15 @@ impl Source {
                 drop(ranges);
                 None
             }
+        }
+    }
+
+    /// The object of a server that it is; `None` where reading needs no request.
+    pub(crate) fn on_server(&self) -> Option<OnServer> {
+        match self {
+            #[cfg(feature = "stores")]
+            Self::Remote(remote) => Some(OnServer { bytes: remote.len(), fetched: remote.fetched() }),
+            _ => None,
         }
     }
 
@@ -182,13 +195,10 @@ fn note(error: &io::Error) {
 /// `true` if a disk, a file server or the network failed, not the file: a later try of the same read may
 /// succeed.
 fn is_of_the_device(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        HostUnreachable, NetworkDown, NetworkUnreachable, ResourceBusy, StaleNetworkFileHandle, TimedOut,
-    };
     const EIO: i32 = 5;
-    let kinds =
-        [HostUnreachable, NetworkDown, NetworkUnreachable, ResourceBusy, StaleNetworkFileHandle, TimedOut];
-    error.raw_os_error() == Some(EIO) || kinds.contains(&error.kind())
+    error.raw_os_error() == Some(EIO)
+        || error.kind() == io::ErrorKind::ResourceBusy
+        || is_of_the_network(error.kind())
 }
 
 /// Repeats a read that the device fails, a limited number of times.

@@ -15,7 +15,7 @@ use wsi_types::{Level, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 use crate::{
     backend::tiff::jpeg_baseline::rgb_from_ycc,
-    error::OpenError,
+    error::{OpenError, is_of_the_network},
     makers::{dicom_colour::frames_say_ycbcr, openslide as facts},
     slide::{AssociatedImage, ReadError, Slide, SlideInfo},
     source::{Source, device_fault},
@@ -181,7 +181,10 @@ fn system_fault(words: &str) -> Option<io::Error> {
 
 fn read_error(tile: TileId, reason: String) -> ReadError {
     match system_fault(&reason) {
-        Some(fault) => ReadError::Device { tile, reason: device_fault(&fault) },
+        Some(fault) => {
+            let out_of_reach = is_of_the_network(fault.kind());
+            ReadError::Device { tile, reason: device_fault(&fault), out_of_reach }
+        }
         None => ReadError::Tile { tile, reason },
     }
 }

@@ -65,6 +65,7 @@ pub(crate) struct Remote {
     /// Why nothing of it can be read any more.
     lasting: OnceLock<StoreFault>,
     hopeless: AtomicU32,
+    fetched: Mutex<Fetched>,
 }
 
 impl Remote {
@@ -88,6 +89,7 @@ impl Remote {
             ahead: Mutex::default(),
             lasting: OnceLock::new(),
             hopeless: AtomicU32::new(0),
+            fetched: Mutex::new(Fetched { requests: 1, bytes: head.len() as u64 }),
         };
         for range in remote.pieces.claim(&[0..head.len() as u64]) {
             remote.pieces.put(&range, Some(head.clone()));
@@ -97,6 +99,16 @@ impl Remote {
 
     pub(crate) fn len(&self) -> u64 {
         self.version.len
+    }
+
+    /// What was fetched of it so far.
+    pub(crate) fn fetched(&self) -> Fetched {
+        *lock(&self.fetched)
+    }
+
+    fn note(&self, more: Fetched) {
+        let mut fetched = lock(&self.fetched);
+        *fetched = *fetched + more;
     }
 
     /// Fills `out` from `offset`, which lies in the object.
@@ -187,7 +199,10 @@ impl Remote {
         let is_hopeless = self.hopeless.load(Ordering::Relaxed) >= HOPELESS;
         let fetched = self.server.range(range, &self.version, is_hopeless);
         match &fetched {
-            Ok(_) => self.hopeless.store(0, Ordering::Relaxed),
+            Ok(bytes) => {
+                self.hopeless.store(0, Ordering::Relaxed);
+                self.note(Fetched { requests: 1, bytes: bytes.len() as u64 });
+            }
             Err(fault) if fault.is_passing => {
                 self.hopeless.fetch_add(1, Ordering::Relaxed);
             }
@@ -208,7 +223,13 @@ fn keep(opened: Remote) -> Arc<Remote> {
     let known = kept.iter().position(|known| known.address == opened.address);
     let known = known.and_then(|at| kept.remove(at));
     let usable = known.filter(|known| known.version == opened.version && known.lasting.get().is_none());
-    let object = usable.unwrap_or_else(|| Arc::new(opened));
+    let object = match usable {
+        Some(known) => {
+            known.note(opened.fetched());
+            known
+        }
+        None => Arc::new(opened),
+    };
     kept.truncate(KEPT_OBJECTS - 1);
     kept.push_front(Arc::clone(&object));
     object

@@ -54,6 +54,8 @@ struct State {
     etag: Option<String>,
     /// What takes the place of the object, and the number of answers before that.
     later: Option<(u64, Vec<u8>, String)>,
+    /// What is wrong with all answers, and the number of right ones before that.
+    wrong_later: Option<(u64, Wrong)>,
     /// Of the next requests, one after the other.
     wrongs: VecDeque<Wrong>,
     /// Of all requests after those.
@@ -71,6 +73,7 @@ impl RangeServer {
             object: Arc::new(object),
             etag: Some("\"one\"".to_owned()),
             later: None,
+            wrong_later: None,
             wrongs: VecDeque::new(),
             always: None,
             asked: Asked::default(),
@@ -100,6 +103,11 @@ impl RangeServer {
     /// All answers are wrong in this way from now on.
     pub fn always(&self, wrong: Option<Wrong>) {
         self.shared.lock().always = wrong;
+    }
+
+    /// All answers are wrong in this way after a number of right ones.
+    pub fn always_after(&self, answers: u64, wrong: Wrong) {
+        self.shared.lock().wrong_later = Some((answers, wrong));
     }
 
     /// Puts another object in the place of this one.
@@ -135,6 +143,10 @@ impl State {
         match self.later.take() {
             Some((0, object, etag)) => (self.object, self.etag) = (Arc::new(object), Some(etag)),
             later => self.later = later.map(|(answers, object, etag)| (answers - 1, object, etag)),
+        }
+        match self.wrong_later.take() {
+            Some((0, wrong)) => self.always = Some(wrong),
+            later => self.wrong_later = later.map(|(answers, wrong)| (answers - 1, wrong)),
         }
     }
 }

@@ -44,9 +44,10 @@ pub(crate) use self::{
     target::guarded,
 };
 use crate::{
+    error::is_of_the_network,
     makers,
     mapping::LinearMapping,
-    slide::{AssociatedImage, Fetched, ReadError, Slide, SlideInfo, TileState, read_and_average},
+    slide::{AssociatedImage, Fetched, OnServer, ReadError, Slide, SlideInfo, TileState, read_and_average},
     source::{Source, fault_in_words, watching_the_device},
 };
 
@@ -223,13 +224,20 @@ impl Slide for TiffSlide {
     fn cost_of(&self, tiles: &mut dyn Iterator<Item = TileId>) -> Option<Fetched> {
         self.file.source.cost(self.ranges(tiles))
     }
+
+    fn on_server(&self) -> Option<OnServer> {
+        self.file.source.on_server()
+    }
 }
 
 /// Reads a tile; reports a fault of the device apart from one of the file.
 fn read<T>(tile: TileId, read: impl FnOnce() -> Result<T, String>) -> Result<T, ReadError> {
     match watching_the_device(read) {
         (Ok(value), _) => Ok(value),
-        (Err(_), Some(fault)) => Err(ReadError::Device { tile, reason: fault_in_words(&fault) }),
+        (Err(_), Some(fault)) => {
+            let out_of_reach = is_of_the_network(fault.kind());
+            Err(ReadError::Device { tile, reason: fault_in_words(&fault), out_of_reach })
+        }
         (Err(reason), None) => Err(ReadError::Tile { tile, reason }),
     }
 }
