@@ -98,7 +98,7 @@ fn from_servers(slides: &[&PlannedSlide]) -> Option<String> {
     }
 }
 
-/// A number of requests and bytes, in words.
+/// What will be fetched, in words. Bytes that are there already break requests into smaller ones, so that they are more.
 pub(super) fn about(Fetched { requests, bytes }: Fetched) -> String {
-    format!("about {} in {}", ByteSize(bytes), counted(requests as usize, "request"))
+    format!("about {} in {} or more", ByteSize(bytes), counted(requests as usize, "request"))
 }

@@ -35,13 +35,14 @@ fn a_plan_tells_what_a_run_asks_for() {
     let (said, slides) = planned(&[&url], &out);
     let told = slides[0].from_server.expect("it is known");
     assert_eq!(slides[0].bytes, Some(fs::metadata(&slide).unwrap().len()));
-    assert!(said.contains(&format!("in {} requests", told.requests)), "{said}");
+    assert!(said.contains(&format!("in {} requests or more", told.requests)), "{said}");
     let asked = asked_by_a_run(&server, &out);
     println!("told {told:?}, asked {asked:?}");
     let near = |told: u64, asked: u64| told * 10 >= asked * 7 && told * 10 <= asked * 13;
     assert!(near(told.bytes, asked.bytes), "{told:?}, {asked:?}");
     // Bytes that are here already break the requests of a run into smaller ones.
-    assert!(asked.requests <= 3 * told.requests, "{told:?}, {asked:?}");
+    let at_least = told.requests;
+    assert!((at_least..=3 * at_least).contains(&asked.requests), "{told:?}, {asked:?}");
 
     let output = slidemill().args(["info", "--json", &url]).output().unwrap();
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
