@@ -10,8 +10,9 @@
 mod field;
 mod input;
 mod steps;
+mod version;
 
-use self::{field::Field, input::Input};
+use self::{field::Field, input::Input, version::Version};
 use super::{
     Activation,
     file::{Described, ManifestFile},
@@ -21,7 +22,6 @@ use crate::DetectorError;
 
 /// Names that the file has.
 pub(crate) const FILES: [&str; 2] = ["rdf.yaml", "bioimageio.yaml"];
-const IN_TOML: &str = "; say below [input] in a TOML beside the model what it wants instead";
 
 /// The manifest that `text` stands for, as far as `toml`, the file that counts more, leaves it open. `None` for the
 /// description of something else than a model, and of other weights than `model` where there is a TOML.
@@ -110,31 +110,6 @@ fn only<'a>(list: &Field<'a>) -> Result<Field<'a>, DetectorError> {
         (last, others) => {
             let found = others + usize::from(last.is_some());
             Err(list.refuse(format!("has {found} tensors, expected one picture")))
-        }
-    }
-}
-
-/// Version of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V4,
-    V5,
-}
-
-impl Version {
-    fn of(field: &Field<'_>) -> Result<Self, DetectorError> {
-        match field.text()? {
-            text if text.starts_with("0.4.") => Ok(Self::V4),
-            text if text.starts_with("0.5.") => Ok(Self::V5),
-            other => Err(field.refuse(format!("is {other}, expected 0.4 or 0.5"))),
-        }
-    }
-
-    /// Key under which steps and tensors have their names.
-    fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "name",
-            Self::V5 => "id",
         }
     }
 }

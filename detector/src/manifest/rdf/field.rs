@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::IN_TOML;
 use crate::DetectorError;
+
+/// What to do about a step that cannot be done.
+pub(super) const IN_TOML: &str = "; say below [input] in a TOML beside the model what it wants instead";
 
 /// A value of the file, and where it is: `inputs[0].axes`.
 pub(super) struct Field<'a> {

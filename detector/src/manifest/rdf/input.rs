@@ -1,9 +1,9 @@
 //! The picture that a model wants: axes, sizes, scale and values.
 
 use super::{
-    IN_TOML, Version,
-    field::Field,
+    field::{Field, IN_TOML},
     steps::{Made, linear},
+    version::Version,
 };
 use crate::{
     DetectorError,

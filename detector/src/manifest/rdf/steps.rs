@@ -3,7 +3,10 @@
 use serde_json::Value;
 use wsi_types::StretchedChannels;
 
-use super::{IN_TOML, Version, field::Field};
+use super::{
+    field::{Field, IN_TOML},
+    version::Version,
+};
 use crate::{DetectorError, manifest::file::InputSection};
 
 /// `byte × gain + offset` as a scale, a mean and a deviation; `None` where a gain is not positive.
