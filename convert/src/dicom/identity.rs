@@ -64,7 +64,7 @@ mod tests {
         object
             .text(tags::SOP_CLASS_UID, VR::UI, "1.2")
             .text(tags::SOP_INSTANCE_UID, VR::UI, "1.3")
-            .text(tags::SERIES_INSTANCE_UID, VR::UI, series)
+            .texts(tags::SERIES_INSTANCE_UID, VR::UI, &[series])
             .text(tags::TEXT_VALUE, VR::UT, "and more");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("object");
