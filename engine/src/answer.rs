@@ -170,6 +170,7 @@ impl Found {
     fn regions(&mut self, survey: &Survey, seen: Vec<Vec<Level0Box>>, rules: &SlideRules) -> Vec<Region> {
         let sources = Sources {
             tissue: &survey.mask,
+            all_tissue: &survey.tissue,
             interest: survey.interest.as_ref(),
             painted: &self.painters,
             seen,

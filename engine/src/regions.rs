@@ -154,8 +154,10 @@ pub fn dense_regions(
 
 /// Inputs for the regions of one slide.
 pub struct Sources<'a> {
-    /// Mask of the tissue.
+    /// Mask of the tissue in which cells are counted.
     pub tissue: &'a TissueMask,
+    /// Mask of all tissue of the slide: how much of a region is tissue does not hang on what else was drawn.
+    pub all_tissue: &'a TissueMask,
     /// Regions that a person drew, and bands along their border.
     pub interest: Option<&'a Interest>,
     /// Areas that models found: those of detections, and those of each model's class maps.
@@ -182,7 +184,7 @@ pub fn tissue_seen(tissue: &TissueMask, grid: &RegionGrid, analysed: &Mask) -> M
 /// region its cells and how much of it was seen.
 #[must_use]
 pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell]) -> Vec<Region> {
-    let Sources { tissue, interest, painted, grid, class_names, slide_key, .. } = sources;
+    let Sources { tissue, all_tissue, interest, painted, grid, class_names, slide_key, .. } = sources;
     let mut regions = tissue_regions(tissue, grid.frame.mpp, &rules.region, *slide_key);
     regions.extend(interest.iter().flat_map(|interest| regions_of_interest(interest, grid, *slide_key)));
     for painter in *painted {
@@ -193,12 +195,13 @@ pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell])
         ));
     }
     let analysed = grid.covered_by_each(&sources.seen);
-    let ground = tissue_seen(tissue, grid, &analysed);
     if let Some(dense) = &rules.dense {
+        let ground = tissue_seen(tissue, grid, &analysed);
         regions.extend(dense_regions(cells, dense, grid, &ground, &rules.region, *slide_key));
     }
+    let tissue = tissue_seen(all_tissue, grid, &analysed);
     for region in &mut regions {
-        region.note_coverage(&analysed, &ground, &grid.frame);
+        region.note_coverage(&analysed, &tissue, &grid.frame);
     }
     merger::assign_cells(&mut regions, cells);
     regions

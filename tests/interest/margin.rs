@@ -83,7 +83,8 @@ fn bands_are_analysed_and_counted_as_shapely_counts_them() {
         stderr(&nowhere)
     );
     let [from_whole, own] = [&merged, &out].map(|out| {
-        regions(out).into_iter().map(|row| (row.region_id, row.n_cells, row.area_um2)).collect::<Vec<_>>()
+        let facts = |row: RegionRow| (row.region_id, row.n_cells, row.area_um2, row.analysed_tissue_um2);
+        regions(out).into_iter().map(facts).collect::<Vec<_>>()
     });
     assert_eq!(from_whole, own);
     succeed(&merge(&out, &[&["--into", text(&again)], &measure[..]].concat()));

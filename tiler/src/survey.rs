@@ -127,8 +127,10 @@ pub struct Survey {
     pub slide: Arc<dyn Slide>,
     /// µm per level-0 px, and the source of that number.
     pub scale: Scale,
-    /// The tissue.
+    /// The tissue in which cells are counted.
     pub mask: TissueMask,
+    /// All tissue of the slide, also that outside of the regions of interest.
+    pub tissue: TissueMask,
     /// The regions of interest in which cells are counted; `None`: they are counted everywhere.
     pub interest: Option<Interest>,
     /// `true` if the plans were made for all of `mask`, and not for other regions of interest.
@@ -197,12 +199,13 @@ impl Survey {
         };
         let examination = tissue.examine(slide.as_ref());
         let is_planned_whole = looked.is_none();
-        let Tissue { picture, .. } = tissue;
+        let Tissue { picture, mask: tissue } = tissue;
         let wanted_stain = settings.wanted_stain;
         Ok(Self {
             slide,
             scale,
             mask,
+            tissue,
             interest: counted,
             is_planned_whole,
             picture,

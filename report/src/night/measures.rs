@@ -100,7 +100,7 @@ fn row(line: &Measured, number: Option<usize>) -> Markup {
 fn number_in(unit: &str, number: f64) -> String {
     match unit {
         "share" => format!("{:.1}\u{a0}%", 100.0 * number),
-        "per mm²" if number >= 100.0 => charts::per_mm2(number),
+        _ if unit.starts_with("per mm²") && number >= 100.0 => charts::per_mm2(number),
         "of 300" => fixed(number, 0),
         _ if number.is_infinite() => "∞".to_owned(),
         _ => fixed(number, 2),

@@ -43,11 +43,11 @@ pub(super) fn first_lines(kinds: &[RegionCount], count: usize) -> Markup {
                         th.number { "Regions" }
                         th.number { "Area mm²" }
                         th.number.more { "Analysed mm²" }
+                        th.number.more { "Tissue mm²" }
                         th.number { "Cells" }
                         th.number { "Cells per mm²" }
                         th.number.more { "95\u{a0}% interval" }
-                        th.number.more { "Tissue in it mm²" }
-                        th.number.more { "Cells per mm² of tissue" }
+                        th.number.more { "Per mm² of tissue" }
                         @for name in columns { th.number.more { (name) " per mm²" } }
                     } }
                     tbody { @for kind in kinds.iter().take(count) { (line(kind, columns)) } }
@@ -66,10 +66,10 @@ fn line(kind: &RegionCount, columns: &[&String]) -> Markup {
             td.number { (grouped(kind.regions)) }
             td.number { (area(kind.area_mm2)) }
             td.number.more { (area(kind.analysed_mm2)) }
+            td.number.more { (kind.analysed_tissue_mm2.map_or_else(|| NONE.to_owned(), area)) }
             td.number { (grouped(cells)) }
             td.number { (per_mm2(cells, kind.analysed_mm2)) }
             td.number.more { (density_interval(cells, kind.analysed_mm2)) }
-            td.number.more { (kind.analysed_tissue_mm2.map_or_else(|| NONE.to_owned(), area)) }
             td.number.more { (per_mm2(cells, kind.analysed_tissue_mm2.unwrap_or(0.0))) }
             @for name in columns {
                 td.number.more { (per_mm2(kind.cells.get(*name).copied().unwrap_or_default(), kind.analysed_mm2)) }
