@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 FOLDER = Path(__file__).resolve().parents[2] / "detector/tests/contracts"
 MOST_BYTES = 200_000
@@ -76,6 +76,14 @@ def export(name, model, inputs, input_names, output_names):
     size = write_model(name, proto)
     compare(FOLDER / f"{name}.onnx", model, inputs)
     return size
+
+
+def made_by_hand(name, nodes, given, answered, weights):
+    """A checked model of one graph, with these inputs and outputs."""
+    graph = helper.make_graph(nodes, name, given, answered, weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(proto)
+    return proto
 
 
 def write_model(name, proto):

@@ -13,7 +13,6 @@ paints a window knows. Needs numpy, onnx and onnxruntime only.
 import json
 
 import numpy as np
-import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
@@ -93,8 +92,7 @@ class Graph:
     def model(self, name, side, width):
         pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, side, side])
         vectors = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", width])
-        graph = helper.make_graph(self.nodes, name, [pixels], [vectors], self.constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        return contract.made_by_hand(name, self.nodes, [pixels], [vectors], self.constants)
 
 
 def transformer(own):

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
 import skimage
 from onnx import TensorProto, helper, numpy_helper
@@ -53,10 +52,7 @@ def graph(weights):
     ]
     pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, "height", "width"])
     held = [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()]
-    made = helper.make_graph(nodes, "hover", [pixels], outputs, held)
-    proto = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.checker.check_model(proto)
-    return proto
+    return contract.made_by_hand("hover", nodes, [pixels], outputs, held)
 
 
 def answers(weights):

@@ -21,8 +21,7 @@ ACROSS = SIDE // SQUARE
 
 
 def written(name, nodes, given, answered, weights):
-    graph = helper.make_graph(nodes, name, [given], [answered], [*contract.nearest_colour(), *weights])
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    proto = contract.made_by_hand(name, nodes, [given], [answered], [*contract.nearest_colour(), *weights])
     print(f"{name}: {contract.write_model(name, proto)} bytes")
 
 

@@ -14,7 +14,6 @@
 import json
 
 import numpy as np
-import onnx
 import torch
 import transformers
 from onnx import TensorProto, helper
@@ -85,15 +84,13 @@ def patch():
 
 def by_hand(name, nodes, sides, places):
     """Writes a graph whose weights tell the nearest of the colours, for pictures and maps with these sides."""
-    graph = helper.make_graph(
-        nodes,
+    proto = contract.made_by_hand(
         name,
+        nodes,
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, *sides])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(contract.COLOURS), *places])],
         contract.nearest_colour(),
     )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.checker.check_model(proto)
     path = contract.FOLDER / f"{name}.onnx"
     path.write_bytes(proto.SerializeToString(deterministic=True))
     print(f"{name}: {path.stat().st_size} bytes")
