@@ -14,12 +14,14 @@ use std::{
     time::Duration,
 };
 
+use wsi_types::TileId;
+
 #[cfg(feature = "stores")]
 use crate::store::{Remote, StoreFault};
 use crate::{
     address::is_address,
     error::is_of_the_network,
-    slide::{Fetched, OnServer},
+    slide::{Fetched, OnServer, ReadError},
 };
 
 /// Number of tries of a read that the device fails: a disk or a file server that failed once may recover.
@@ -161,14 +163,18 @@ pub(crate) fn watching_the_device<T>(read: impl FnOnce() -> T) -> (T, Option<io:
     (given, DEVICE_FAULT.take())
 }
 
-/// Describes a fault of the device in words.
-pub(crate) fn device_fault(said: &impl std::fmt::Display) -> String {
-    format!("the system did not give it, the file may be sound: {said}")
+/// Describes a fault of the device or the server in words.
+fn fault_in_words(fault: &io::Error) -> String {
+    if is_of_a_store(fault) {
+        return fault.to_string();
+    }
+    format!("the system did not give it, the file may be sound: {fault}")
 }
 
-/// Describes a fault of the device or the server in words.
-pub(crate) fn fault_in_words(fault: &io::Error) -> String {
-    if is_of_a_store(fault) { fault.to_string() } else { device_fault(fault) }
+/// A tile that the device or the server did not give.
+pub(crate) fn tile_fault(tile: TileId, fault: &io::Error) -> ReadError {
+    let out_of_reach = is_of_the_network(fault.kind());
+    ReadError::Device { tile, reason: fault_in_words(fault), out_of_reach }
 }
 
 #[cfg(feature = "stores")]

@@ -15,10 +15,10 @@ use wsi_types::{Level, Pyramid, Rgb, RgbBuffer, TileGrid, TileId};
 
 use crate::{
     backend::tiff::jpeg_baseline::rgb_from_ycc,
-    error::{OpenError, is_of_the_network},
+    error::OpenError,
     makers::{dicom_colour::frames_say_ycbcr, openslide as facts},
     slide::{AssociatedImage, ReadError, Slide, SlideInfo},
-    source::{Source, device_fault},
+    source::{Source, tile_fault},
 };
 
 /// Side of a block read at once where the format does not state its tile size, px.
@@ -181,10 +181,7 @@ fn system_fault(words: &str) -> Option<io::Error> {
 
 fn read_error(tile: TileId, reason: String) -> ReadError {
     match system_fault(&reason) {
-        Some(fault) => {
-            let out_of_reach = is_of_the_network(fault.kind());
-            ReadError::Device { tile, reason: device_fault(&fault), out_of_reach }
-        }
+        Some(fault) => tile_fault(tile, &fault),
         None => ReadError::Tile { tile, reason },
     }
 }

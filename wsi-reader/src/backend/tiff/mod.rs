@@ -44,11 +44,10 @@ pub(crate) use self::{
     target::guarded,
 };
 use crate::{
-    error::is_of_the_network,
     makers,
     mapping::LinearMapping,
     slide::{AssociatedImage, Fetched, OnServer, ReadError, Slide, SlideInfo, TileState, read_and_average},
-    source::{Source, fault_in_words, watching_the_device},
+    source::{Source, tile_fault, watching_the_device},
 };
 
 const WHITE: Rgb = [255; 3];
@@ -234,10 +233,7 @@ impl Slide for TiffSlide {
 fn read<T>(tile: TileId, read: impl FnOnce() -> Result<T, String>) -> Result<T, ReadError> {
     match watching_the_device(read) {
         (Ok(value), _) => Ok(value),
-        (Err(_), Some(fault)) => {
-            let out_of_reach = is_of_the_network(fault.kind());
-            Err(ReadError::Device { tile, reason: fault_in_words(&fault), out_of_reach })
-        }
+        (Err(_), Some(fault)) => Err(tile_fault(tile, &fault)),
         (Err(reason), None) => Err(ReadError::Tile { tile, reason }),
     }
 }
