@@ -63,13 +63,12 @@ pub(crate) fn manifest(
         Some(_) => (None, None),
         None => input.sides()?,
     };
-    let licence = root.at("license").map(|licence| licence.text()).transpose()?;
     let named = |key: &str| root.at(key).map(|field| field.text()).transpose();
     Ok(Some(ManifestFile {
         name: named("name")?.map(str::to_owned),
         version: root.at("version").map(|field| field.in_words()),
         description: named("description")?.map(str::to_owned),
-        licence: licence.map(str::to_owned),
+        licence: named("license")?.map(str::to_owned),
         attribution: authors(&root)?,
         mpp: if toml.mpp.is_some() { None } else { input.mpp()? },
         stride,
@@ -114,8 +113,13 @@ fn only<'a>(list: &Field<'a>) -> Result<Field<'a>, DetectorError> {
     }
 }
 
+/// An argument of a step.
+fn argument<'a>(step: &Field<'a>, key: &str) -> Option<Field<'a>> {
+    step.at("kwargs")?.at(key)
+}
+
 fn is_float32(step: &Field<'_>) -> bool {
-    step.at("kwargs").and_then(|kwargs| kwargs.at("dtype")).is_some_and(|dtype| dtype.value == "float32")
+    argument(step, "dtype").is_some_and(|dtype| dtype.value == "float32")
 }
 
 /// The function that the answers are still to be given; `None` where there is none.
@@ -128,12 +132,7 @@ fn activation(outputs: &Field<'_>, version: Version) -> Result<Option<Activation
             let activation = match step.need(version.name())?.text()? {
                 "ensure_dtype" if is_float32(step) => continue,
                 "sigmoid" => Activation::Sigmoid,
-                "softmax"
-                    if step
-                        .at("kwargs")
-                        .and_then(|kwargs| kwargs.at("axis"))
-                        .is_none_or(|axis| axis.value == "channel") =>
-                {
+                "softmax" if argument(step, "axis").is_none_or(|axis| axis.value == "channel") => {
                     Activation::Softmax
                 }
                 other => {
