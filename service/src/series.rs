@@ -141,6 +141,11 @@ pub(crate) fn gather(
     taken.unwrap_or_else(|_| vec![Err(Failure::NoRoom); arrivals.len()])
 }
 
+/// The folder of the instances of a job.
+fn folder_of(jobs: &Jobs, id: JobId) -> PathBuf {
+    jobs.store.folder(id).join(UPLOAD).join(SERIES)
+}
+
 fn of(id: JobId) -> impl Fn(bool) -> Result<JobId, Failure> {
     move |is_stored| if is_stored { Ok(id) } else { Err(Failure::Late) }
 }
@@ -169,7 +174,7 @@ fn begin(
 }
 
 fn add(jobs: &Jobs, id: JobId, arrivals: &[Arrival], most: u64) -> io::Result<Vec<Result<JobId, Failure>>> {
-    let folder = jobs.store.folder(id).join(UPLOAD).join(SERIES);
+    let folder = folder_of(jobs, id);
     let taken = move_in(&folder, arrivals, most)?;
     whole_file::sync(&folder)?;
     jobs.touch(id);
@@ -230,7 +235,7 @@ pub(crate) fn finish(jobs: &Jobs, runner: &dyn Runner, id: JobId, sync_mpx: f64)
 /// Ends the taking of instances, and notes those that came.
 fn closed(jobs: &Jobs, id: JobId) -> Option<Request> {
     let _one = jobs.gathering.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = jobs.store.folder(id).join(UPLOAD).join(SERIES);
+    let folder = folder_of(jobs, id);
     // A disk that is full takes it later.
     instances_in(&folder).and_then(|known| jobs.store.note_instances(id, &known)).ok()?;
     jobs.close(id)

@@ -131,21 +131,21 @@ fn take(app: &App, sender: &Sender, parts: &[Part], most: u64) -> Result<Vec<Ans
     let mut series: BTreeMap<String, Vec<(usize, Arrival)>> = BTreeMap::new();
     for part in parts {
         let object = part.as_ref().and_then(|_| found.next().flatten());
-        let failure = match &object {
-            None => Failure::Unreadable,
-            Some(object) if !object.is_whole_slide() => Failure::Kind,
-            // Until it is taken.
-            Some(_) => Failure::NoRoom,
+        let failure = match (&object, part) {
+            (Some(object), Some((path, received))) if object.is_whole_slide() => {
+                let arrival = Arrival {
+                    path: path.clone(),
+                    instance_uid: object.instance_uid.clone(),
+                    bytes: received.bytes,
+                    sha256: received.sha256,
+                };
+                series.entry(object.series_uid.clone()).or_default().push((answers.len(), arrival));
+                // Until it is taken.
+                Failure::NoRoom
+            }
+            (Some(_), _) => Failure::Kind,
+            (None, _) => Failure::Unreadable,
         };
-        if let (Some(object), Some((path, received)), Failure::NoRoom) = (&object, part, failure) {
-            let arrival = Arrival {
-                path: path.clone(),
-                instance_uid: object.instance_uid.clone(),
-                bytes: received.bytes,
-                sha256: received.sha256,
-            };
-            series.entry(object.series_uid.clone()).or_default().push((answers.len(), arrival));
-        }
         answers.push(Answered { object, taken: Err(failure) });
     }
     for (series_uid, arrivals) in series {
