@@ -8,6 +8,7 @@ use std::{
 use merger::{
     Border, Cell, Ground, Patch, Region, RegionFinder, RegionPainter, SeamAudit, audit_seams, drawn_regions,
     fusion::{Context, FusionSettings, apply_context, fuse_scales},
+    mask::Mask,
 };
 use tiler::{Interest, Survey, TissueMask};
 use wsi_types::{ClassId, DetectorIndex, Level0Box, Mpp, Score, WindowKey, wording::fixed};
@@ -67,13 +68,12 @@ impl SlideAnswer {
         let mut found = Found::new(survey, each, rules);
         found.measure_distances(survey);
         let seen = seen(survey, &failed, &of_windows);
-        let ground = rules.features.neighbours.then(|| {
-            let analysed = found.grid.covered_by_each(&of_windows);
-            Ground::new(tissue_seen(&survey.mask, &found.grid, &analysed), found.grid.frame)
-        });
+        let analysed = found.grid.covered_by_each(&of_windows);
+        let ground = (rules.features.neighbours)
+            .then(|| Ground::new(tissue_seen(&survey.mask, &found.grid, &analysed), found.grid.frame));
         let regions = match outcome(windows) {
             Outcome::Failed => Vec::new(),
-            Outcome::Done | Outcome::Partial => found.regions(survey, of_windows, rules),
+            Outcome::Done | Outcome::Partial => found.regions(survey, &analysed, rules),
         };
         Self {
             warnings: full_windows(full, rules)
@@ -166,15 +166,15 @@ impl Found {
         found
     }
 
-    /// Regions of a slide of which something was `seen`, by each detector; each cell notes its own.
-    fn regions(&mut self, survey: &Survey, seen: Vec<Vec<Level0Box>>, rules: &SlideRules) -> Vec<Region> {
+    /// Regions of a slide of which some px of the grid were `analysed`; each cell notes its own.
+    fn regions(&mut self, survey: &Survey, analysed: &Mask, rules: &SlideRules) -> Vec<Region> {
         let sources = Sources {
             tissue: &survey.mask,
             all_tissue: &survey.tissue,
             interest: survey.interest.as_ref(),
             painted: &self.painters,
-            seen,
             grid: self.grid,
+            analysed,
             class_names: &rules.class_names,
             slide_key: self.slide_key,
         };

@@ -34,8 +34,6 @@ pub(crate) struct Collector<'a> {
     /// Bytes on the disk for the slide begun last, as estimated.
     needed: u64,
     undone: Undone,
-    /// Slides that ended with windows that only a server or the network did not give.
-    out_of_reach: BTreeSet<SlideId>,
     /// Slides that other jobs were working on.
     waited_for: BTreeSet<SlideId>,
     /// Copies that were left out, by the slide they are copies of.
@@ -67,7 +65,6 @@ impl<'a> Collector<'a> {
             committer,
             needed: 0,
             undone: Undone::Nothing,
-            out_of_reach: BTreeSet::new(),
             waited_for: BTreeSet::new(),
             copies: BTreeMap::new(),
         })
@@ -80,9 +77,9 @@ impl<'a> Collector<'a> {
     ///
     /// When results cannot be put in place.
     pub(crate) fn finish(self) -> Result<Undone, JobError> {
-        let Self { work, watch, committer, needed, mut undone, out_of_reach, copies, .. } = self;
+        let Self { work, watch, committer, needed, mut undone, copies, .. } = self;
         for committed in committer.finish().map_err(|error| with_room(error, work, needed))? {
-            undone = undone.max(tell(watch, committed, &out_of_reach));
+            undone.worsen(tell(watch, committed));
         }
         // A slide has its account only now.
         for (id, count) in &copies {
@@ -109,7 +106,7 @@ impl<'a> Collector<'a> {
 
     fn take_in_turn(&mut self, step: Step) -> Result<(), JobError> {
         for committed in self.committer.ended()? {
-            self.undone = self.undone.max(tell(self.watch, committed, &self.out_of_reach));
+            self.undone.worsen(tell(self.watch, committed));
         }
         match step {
             Step::NotRun(entry, why) => self.not_run(&entry, why),
@@ -129,7 +126,7 @@ impl<'a> Collector<'a> {
         if let NotRun::Skip { id, copy: true, .. } = &why {
             *self.copies.entry(id.clone()).or_default() += 1;
         }
-        self.undone = self.undone.max(not_run(self.work, self.watch, entry, why)?);
+        self.undone.worsen(not_run(self.work, self.watch, entry, why)?);
         Ok(())
     }
 
@@ -141,7 +138,7 @@ impl<'a> Collector<'a> {
         let results = &self.work.results;
         let noted = self.work.names.note(&facts.id, &facts.entry)?;
         let contradiction = noted.contradiction();
-        self.undone = self.undone.max(Undone::bad(contradiction.is_some()));
+        self.undone.worsen(Undone::bad(contradiction.is_some()));
         facts.warnings.extend(contradiction);
         clear_failure(results, &facts.entry).map_err(|error| {
             let root = results.root().display();
@@ -192,9 +189,6 @@ impl<'a> Collector<'a> {
             failed: counters.tiles_failed,
             absent: counters.tiles_absent,
         };
-        if run.lacks_only_what_is_out_of_reach() {
-            self.out_of_reach.insert(run.facts.id.clone());
-        }
         self.committer.send(run.finish(self.work, tiles)?)
     }
 }
@@ -305,22 +299,18 @@ fn full_windows(warnings: &[String]) -> impl Iterator<Item = &String> {
     warnings.iter().filter(|warning| warning.contains(FULL_ANSWER))
 }
 
-/// Tells the end of a slide; returns what is undone of it. Of those in `out_of_reach` nothing but a server or the network is
-/// to blame.
-pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed, out_of_reach: &BTreeSet<SlideId>) -> Undone {
+/// Tells the end of a slide; returns what is undone of it.
+pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed) -> Undone {
     const TAKEN: &str =
         "another run took this slide over while this one was silent; it belongs to that run now";
-    let (account, name, lost) = match committed {
-        Committed::Done(account, name) => (account, name, false),
-        Committed::Lost(account, name) => (account, name, true),
-    };
-    let RunAccount { slide, outcome, analysis, elapsed_secs, reason, doubts, .. } = &*account;
-    let full = analysis.iter().filter(|analysis| !lost && analysis.windows.full > 0);
+    let Committed { account, name, is_lost, out_of_reach } = committed;
+    let RunAccount { slide, outcome, analysis, elapsed_secs, reason, doubts, .. } = &account;
+    let full = analysis.iter().filter(|analysis| !is_lost && analysis.windows.full > 0);
     for message in full.flat_map(|_| full_windows(&account.warnings)) {
         watch.tell(&Event::Warning { slide: slide.clone(), name: name.clone(), message: message.clone() });
     }
     let event = match (analysis, outcome) {
-        _ if lost => Event::SlideFailed { slide: slide.clone(), name, reason: TAKEN.into() },
+        _ if is_lost => Event::SlideFailed { slide: slide.clone(), name, reason: TAKEN.into() },
         (Some(analysis), Outcome::Done | Outcome::Partial) => Event::SlideFinished {
             slide: slide.clone(),
             name,
@@ -335,10 +325,9 @@ pub(crate) fn tell(watch: &mut dyn Watch, committed: Committed, out_of_reach: &B
     };
     watch.tell(&event);
     match outcome {
-        _ if lost => Undone::Bad,
+        _ if is_lost => Undone::Bad,
         Outcome::Done => Undone::Nothing,
-        // Of a slide that was replaced meanwhile there is no analysis.
-        _ if analysis.is_some() && out_of_reach.contains(slide) => Undone::OutOfReach,
+        _ if out_of_reach => Undone::OutOfReach,
         Outcome::Partial | Outcome::Failed => Undone::Bad,
     }
 }
@@ -361,12 +350,12 @@ impl SlideRun {
 
     /// Makes the answer of the slide, and writes it to a place where it waits for its final names.
     fn finish(self, work: &Work, tiles: TileCounts) -> Result<Finished, JobError> {
+        let out_of_reach = self.lacks_only_what_is_out_of_reach();
         let Self { facts, sightings, held, .. } = self;
         if was_replaced(&facts) {
-            replaced(&work.recipe, &facts, held)
-        } else {
-            finish(work, facts, sightings, held, tiles)
+            return replaced(&work.recipe, &facts, held);
         }
+        Ok(Finished { out_of_reach, ..finish(work, facts, sightings, held, tiles)? })
     }
 }
 
@@ -376,7 +365,8 @@ fn replaced(recipe: &Recipe, facts: &Facts, held: Held) -> Result<Finished, JobE
     let reason = "the file was replaced or changed while it was read; run it again";
     let mut account = recipe.maker.failed(&facts.id, reason);
     account.elapsed_secs = facts.time.secs();
-    Ok(Finished { account, name: facts.entry.name(), files: Vec::new(), raw: Raw::None, desk: held.desk })
+    let (name, desk) = (facts.entry.name(), held.desk);
+    Ok(Finished { account, name, files: Vec::new(), raw: Raw::None, desk, out_of_reach: false })
 }
 
 /// Makes the answer of a slide whose windows all ended, and writes it to a place where it waits for its final
@@ -403,7 +393,7 @@ pub(crate) fn finish(
         maker.stage(&work.results, &facts.subject(), &mut answer, by_threshold, tiles)?;
     account.elapsed_secs = facts.time.secs();
     let raw = if keeps || account.may_be_completed() { Raw::Kept(ledger) } else { Raw::Spent(ledger) };
-    Ok(Finished { account, name: facts.entry.name(), files, raw, desk })
+    Ok(Finished { account, name: facts.entry.name(), files, raw, desk, out_of_reach: false })
 }
 
 /// Cells found with this threshold for all classes.

@@ -208,10 +208,9 @@ impl Engine {
             .map_err(|error| bad_slide(&entry, &SlideError::Stains(error)))?;
         let models = &self.recipe.maker.models;
         let wanted = survey_settings_of(&entry, self.settings(), &models.each);
-        let stretches = self.stretches_of(&entry, &survey)?;
-        let own = fingerprint::of_slide(&content, &survey.scale, survey.slide.info())
-            .with(&fingerprint::of_dyes(dyes.as_ref()))
-            .with(&fingerprint::of_stretches(&stretches));
+        let stretches = self.stretches_of(&entry, &survey, &wanted)?;
+        let info = survey.slide.info();
+        let own = fingerprint::of_slide(&content, &survey.scale, info, dyes.as_ref(), &stretches);
         let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
         let made_with = fingerprint::of_job(self.settings(), models).with(&own).with(&interest);
         let facts = Facts::new(&entry, &id, &content, survey, made_with, time)?;
@@ -233,10 +232,14 @@ impl Engine {
     /// # Errors
     ///
     /// [`JobError::Input`] when the slide does not tell them.
-    pub(crate) fn stretches_of(&self, entry: &SlideEntry, survey: &Survey) -> Result<Stretches, JobError> {
+    pub(crate) fn stretches_of(
+        &self,
+        entry: &SlideEntry,
+        survey: &Survey,
+        wanted: &SurveySettings,
+    ) -> Result<Stretches, JobError> {
         let models = &self.recipe.maker.models.each;
-        let wanted = survey_settings_of(entry, self.settings(), models);
-        Stretches::of(survey.slide.as_ref(), survey.scale.mpp, &wanted, models)
+        Stretches::of(survey.slide.as_ref(), survey.scale.mpp, wanted, models)
             .map_err(|error| bad_slide(entry, &SlideError::Stretch(error)))
     }
 

@@ -207,6 +207,11 @@ impl Undone {
     pub(crate) fn bad(is_bad: bool) -> Self {
         if is_bad { Self::Bad } else { Self::Nothing }
     }
+
+    /// Takes note of what is undone of one slide more.
+    pub(crate) fn worsen(&mut self, slide: Self) {
+        *self = (*self).max(slide);
+    }
 }
 
 /// Adds up the events that it passes on.

@@ -130,23 +130,22 @@ fn regions_in_words(regions: &RegionsOfInterest) -> String {
     format!("{} {}", counted(regions.regions.len(), "region"), &hex(&drawn)[..16])
 }
 
-/// Facts of the slide itself: its content, its scale, and the mapping of its samples to 8 bits.
-pub(crate) fn of_slide(content: &str, scale: &Scale, info: &SlideInfo) -> MadeWith {
+/// Facts of the slide itself: its content, its scale, the mapping of its samples to 8 bits, and what it told of its
+/// colours: stain vectors, and ends between which its pixels are stretched.
+pub(crate) fn of_slide(
+    content: &str,
+    scale: &Scale,
+    info: &SlideInfo,
+    dyes: Option<&Dyes>,
+    stretches: &Stretches,
+) -> MadeWith {
     let always = [("slide_content", content.to_owned()), ("mpp", scale.mpp.get().to_string())];
     // Of slides it applies to alone: the others are what they were without it.
     let mapping = info.mapping.map(|mapping| ("map_range", mapping.to_string()));
-    MadeWith::new(always.into_iter().chain(mapping))
-}
-
-/// Stain vectors that a slide told itself.
-pub(crate) fn of_dyes(dyes: Option<&Dyes>) -> MadeWith {
     let estimated = dyes.and_then(Dyes::estimated);
-    MadeWith::new(estimated.map(|vectors| ("stain_vectors_estimated", vectors.to_string())))
-}
-
-/// Ends between which the pixels of a slide are stretched.
-pub(crate) fn of_stretches(stretches: &Stretches) -> MadeWith {
-    MadeWith::new(stretches.in_words().map(|words| ("pixels_stretched", words)))
+    let estimated = estimated.map(|vectors| ("stain_vectors_estimated", vectors.to_string()));
+    let stretched = stretches.in_words().map(|words| ("pixels_stretched", words));
+    MadeWith::new(always.into_iter().chain(mapping).chain(estimated).chain(stretched))
 }
 
 #[cfg(test)]

@@ -233,6 +233,13 @@ pub(crate) enum NotRun {
     },
 }
 
+impl NotRun {
+    /// A refusal that protects the results that are there already.
+    pub(crate) fn protecting(id: SlideId, reason: String) -> Self {
+        Self::Refused { id, reason, account: false, out_of_reach: false }
+    }
+}
+
 /// Fault of a slide, or of what is kept of it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SlideError {
@@ -373,10 +380,7 @@ fn under_another_id(entry: &SlideEntry, id: &SlideId, other: SlideId) -> Prepara
         "this slide is here already as {other}, and would be counted twice as {id}; keep that id, or take it out with \
          `slidemill forget OUT {other}` first"
     );
-    Preparation::NotRun(
-        Box::new(entry.clone()),
-        NotRun::Refused { id: other, reason, account: false, out_of_reach: false },
-    )
+    Preparation::NotRun(Box::new(entry.clone()), NotRun::protecting(other, reason))
 }
 
 /// Ids are made from samples of a file, which a damaged copy shares with the good one.
@@ -425,9 +429,7 @@ pub(crate) fn plan_slide(
     // As the survey has it, whose levels the windows are read from.
     let reduced = with_reduced_levels(Arc::clone(&slide));
     let stretches = Stretches::of(reduced.as_ref(), scale.mpp, &wanted, &models.each)?;
-    let of_slide = fingerprint::of_slide(content, &scale, slide.info())
-        .with(&fingerprint::of_dyes(dyes.as_ref()))
-        .with(&fingerprint::of_stretches(&stretches));
+    let of_slide = fingerprint::of_slide(content, &scale, slide.info(), dyes.as_ref(), &stretches);
     let of_windows =
         fingerprint::of_windows(settings, models).with(&of_slide).with(&fingerprint::of_looked(&wanted));
     let made_with =
@@ -632,7 +634,7 @@ fn ended_before(work: &Work, id: &SlideId, account: RunAccount, made_with: &Made
         None => "--redo replaces them",
     };
     let reason = format!("results with other settings are here{}; {again}", changed.in_brackets());
-    Some(NotRun::Refused { id, reason, account: false, out_of_reach: false })
+    Some(NotRun::protecting(id, reason))
 }
 
 #[cfg(test)]

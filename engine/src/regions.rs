@@ -162,10 +162,10 @@ pub struct Sources<'a> {
     pub interest: Option<&'a Interest>,
     /// Areas that models found: those of detections, and those of each model's class maps.
     pub painted: &'a [RegionPainter],
-    /// Per detector: what its windows with a result saw, or decided, on level 0.
-    pub seen: Vec<Vec<Level0Box>>,
     /// The grid for all but tissue.
     pub grid: RegionGrid,
+    /// The px of it that windows of every detector with a result saw, or decided.
+    pub analysed: &'a Mask,
     /// Names of the model's classes.
     pub class_names: &'a ClassNames,
     /// See [`merger::Layout::slide_key`].
@@ -184,7 +184,7 @@ pub fn tissue_seen(tissue: &TissueMask, grid: &RegionGrid, analysed: &Mask) -> M
 /// region its cells and how much of it was seen.
 #[must_use]
 pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell]) -> Vec<Region> {
-    let Sources { tissue, all_tissue, interest, painted, grid, class_names, slide_key, .. } = sources;
+    let Sources { tissue, all_tissue, interest, painted, grid, analysed, class_names, slide_key } = sources;
     let mut regions = tissue_regions(tissue, grid.frame.mpp, &rules.region, *slide_key);
     regions.extend(interest.iter().flat_map(|interest| regions_of_interest(interest, grid, *slide_key)));
     for painter in *painted {
@@ -194,14 +194,15 @@ pub fn regions_of(sources: &Sources<'_>, rules: &SlideRules, cells: &mut [Cell])
             *slide_key,
         ));
     }
-    let analysed = grid.covered_by_each(&sources.seen);
+    let all_seen = tissue_seen(all_tissue, grid, analysed);
     if let Some(dense) = &rules.dense {
-        let ground = tissue_seen(tissue, grid, &analysed);
-        regions.extend(dense_regions(cells, dense, grid, &ground, &rules.region, *slide_key));
+        // Without regions of interest both masks are the same.
+        let counted = interest.map(|_| tissue_seen(tissue, grid, analysed));
+        let ground = counted.as_ref().unwrap_or(&all_seen);
+        regions.extend(dense_regions(cells, dense, grid, ground, &rules.region, *slide_key));
     }
-    let tissue = tissue_seen(all_tissue, grid, &analysed);
     for region in &mut regions {
-        region.note_coverage(&analysed, &tissue, &grid.frame);
+        region.note_coverage(analysed, &all_seen, &grid.frame);
     }
     merger::assign_cells(&mut regions, cells);
     regions

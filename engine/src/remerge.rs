@@ -1,7 +1,7 @@
 //! Cells and regions again, from the raw detections that a job kept, with other thresholds, rules and filters: for
 //! each ledger, answer, store. No model is run.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, hex, wording::counted};
 use merger::{MergeError, WindowOutcome};
@@ -81,7 +81,7 @@ pub fn remerge(
             .counting_within(within.clone());
         let merged = kept.merge(&work, from, &mut tally);
         work.marks.tidy();
-        undone = undone.max(merged?);
+        undone.worsen(merged?);
     }
     let totals = tally.finish(false);
     Ok(JobEnd::new(totals, undone, false))
@@ -182,12 +182,7 @@ impl Kept {
         match self.prepared(work, from) {
             Ok(Preparation::Ready(prepared)) => self.store(work, *prepared, watch),
             Ok(Preparation::NotRun(_, why)) => not_run(work, watch, slide, why),
-            Err(reason) => not_run(
-                work,
-                watch,
-                slide,
-                NotRun::Refused { id: id.clone(), reason, account: false, out_of_reach: false },
-            ),
+            Err(reason) => not_run(work, watch, slide, NotRun::protecting(id.clone(), reason)),
         }
     }
 
@@ -209,7 +204,7 @@ impl Kept {
             .and_then(|finished| committer.send(finished))
             .and_then(|()| committer.finish())
             .map_err(|error| with_room(error, work, needed))?;
-        let told = committed.into_iter().map(|slide| tell(watch, slide, &BTreeSet::new()));
+        let told = committed.into_iter().map(|slide| tell(watch, slide));
         Ok(told.fold(Undone::bad(contradicts), Ord::max))
     }
 

@@ -11,6 +11,7 @@ use crate::{
     engine::{Engine, bad_slide},
     error::JobError,
     patches::tissue_share,
+    prepare::survey_settings_of,
     slides::SlideEntry,
 };
 
@@ -51,7 +52,8 @@ impl Engine {
         let detector = self.detectors().into_iter().next();
         let mut detector = detector.ok_or_else(|| JobError::fault("an engine without a model"))?;
         let (width, height) = (pixels.width(), pixels.height());
-        let stretch = self.stretches_of(&entry, &survey)?.of_detector(DetectorIndex::FIRST);
+        let wanted = survey_settings_of(&entry, self.settings(), &self.recipe.maker.models.each);
+        let stretch = self.stretches_of(&entry, &survey, &wanted)?.of_detector(DetectorIndex::FIRST);
         let batch = BatchView { height, width, windows: &[window.index], pixels: pixels.bytes(), stretch };
         let results = detector.detect(batch);
         let results = results.map_err(|error| JobError::again(format!("the model stopped: {error}")))?;

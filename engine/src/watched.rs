@@ -234,9 +234,7 @@ fn facts_of(head: &LedgerHead, recipe: &Recipe) -> Result<Facts, String> {
         dyes_of(settings, survey.slide.as_ref()).map_err(|error| SlideError::Stains(error).to_string())?;
     let stretches = Stretches::of(survey.slide.as_ref(), survey.scale.mpp, &wanted, &models.each)
         .map_err(|error| SlideError::Stretch(error).to_string())?;
-    let of_slide = fingerprint::of_slide(&content, &survey.scale, &info)
-        .with(&fingerprint::of_dyes(dyes.as_ref()))
-        .with(&fingerprint::of_stretches(&stretches));
+    let of_slide = fingerprint::of_slide(&content, &survey.scale, &info, dyes.as_ref(), &stretches);
     let interest = fingerprint::of_looked(&wanted).with(&fingerprint::of_counted(&wanted));
     let made_with = fingerprint::of_job(settings, models).with(&of_slide).with(&interest);
     let facts = Facts::new(entry, id, &content, survey, made_with, WorkTime::start());

@@ -38,6 +38,8 @@ pub(crate) struct Finished {
     pub(crate) raw: Raw,
     /// Held until the account is in place.
     pub(crate) desk: Desk,
+    /// `true` if windows are missing, all of them because a server or the network did not give them.
+    pub(crate) out_of_reach: bool,
 }
 
 impl Finished {
@@ -58,13 +60,22 @@ pub(crate) enum Raw {
     None,
 }
 
-/// Result of committing a finished slide.
+/// A finished slide that was committed.
 #[derive(Debug)]
-pub(crate) enum Committed {
-    /// Its results are in place.
-    Done(Box<RunAccount>, String),
-    /// Another run has taken the slide over; it belongs to that run now.
-    Lost(Box<RunAccount>, String),
+pub(crate) struct Committed {
+    pub(crate) account: RunAccount,
+    /// File name, for the terminal only.
+    pub(crate) name: String,
+    /// `true` if another run has taken the slide over: nothing is put in place, it belongs to that run now.
+    pub(crate) is_lost: bool,
+    /// See [`Finished::out_of_reach`].
+    pub(crate) out_of_reach: bool,
+}
+
+impl Committed {
+    fn lost(Finished { account, name, out_of_reach, .. }: Finished) -> Self {
+        Self { account, name, is_lost: true, out_of_reach }
+    }
 }
 
 /// Commits slides, on a thread of its own.
@@ -157,10 +168,9 @@ impl Drop for Committer {
 /// Gives all results of all slides their final names, then all accounts.
 fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, JobError> {
     let (ours, lost): (Vec<_>, Vec<_>) = group.into_iter().partition(|slide| slide.desk.is_ours());
-    let lose = |slide: Finished| Committed::Lost(Box::new(slide.account), slide.name);
-    let mut ended: Vec<_> = lost.into_iter().map(lose).collect();
+    let mut ended: Vec<_> = lost.into_iter().map(Committed::lost).collect();
     let (mut files, mut accounts, mut held) = (Vec::new(), Vec::new(), Vec::new());
-    for Finished { account, name, files: own, raw, desk } in ours {
+    for Finished { account, name, files: own, raw, desk, out_of_reach } in ours {
         match raw {
             Raw::Kept(mut ledger) => ledger.sync()?,
             Raw::Spent(ledger) => desk.set_aside(ledger)?,
@@ -172,15 +182,15 @@ fn commit(dataset: &Dataset, group: Vec<Finished>) -> Result<Vec<Committed>, Job
         }
         accounts.push(dataset.stage(&account.slide, &dataset.account(&account.slide), &text)?);
         files.extend(own);
-        held.push((account, name, desk));
+        held.push((Committed { account, name, is_lost: false, out_of_reach }, desk));
     }
     put_in_place(dataset, files, accounts).map_err(|error| {
         let root = dataset.root().display();
         JobError::output(format!("cannot put results in place: {error}: {root}"))
     })?;
-    for (account, name, desk) in held {
+    for (slide, desk) in held {
         desk.clear();
-        ended.push(Committed::Done(Box::new(account), name));
+        ended.push(slide);
     }
     Ok(ended)
 }
