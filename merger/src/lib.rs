@@ -26,6 +26,7 @@ pub mod outline;
 mod outline_grid;
 mod patches_table;
 pub mod place;
+mod ranked;
 pub mod raw;
 mod reader;
 pub mod regions;

@@ -5,8 +5,11 @@
 //! slide, so that cells can be compared. Two px at a distance of 1 that both lie inside make a pair, in four directions, each
 //! counted both ways; a measure is its mean over the directions that have pairs.
 
+use std::sync::LazyLock;
+
 use wsi_types::Detection;
 
+use crate::ranked::Ranked;
 use crate::stain::ColourDeconvolution;
 use crate::window_pixels::{Span, WindowPixels};
 
@@ -75,27 +78,20 @@ impl Texture {
             }
         }
         let pairs = picture.pairs();
-        Some(Self { pairs, hematoxylin: Spread::of(&mut hematoxylin)?, eosin: Spread::of(&mut eosin)? })
+        Some(Self { pairs, hematoxylin: Spread::of(&hematoxylin)?, eosin: Spread::of(&eosin)? })
     }
 }
 
 impl Spread {
-    /// Spread of some densities, which are left in another order; `None` for none.
-    fn of(densities: &mut [f64]) -> Option<Self> {
+    /// Spread of some densities; `None` for none.
+    fn of(densities: &[f64]) -> Option<Self> {
         let count = densities.len() as f64;
         let mean = densities.iter().sum::<f64>() / count;
         let variance = densities.iter().map(|od| (od - mean) * (od - mean)).sum::<f64>() / count;
-        let [p10, p90] = [0.1, 0.9].map(|share| quantile(densities, share));
-        Some(Self { sd: variance.sqrt() as f32, p10: p10? as f32, p90: p90? as f32 })
+        let ranked = Ranked::new(densities)?;
+        let [p10, p90] = [0.1, 0.9].map(|share| ranked.quantile(share) as f32);
+        Some(Self { sd: variance.sqrt() as f32, p10, p90 })
     }
-}
-
-/// The value that a share of `values` lie below, between two by a straight line; leaves them in another order.
-fn quantile(values: &mut [f64], share: f64) -> Option<f64> {
-    let place = share * values.len().checked_sub(1)? as f64;
-    let (_, &mut below, rest) = values.select_nth_unstable_by(place as usize, f64::total_cmp);
-    let above = rest.iter().copied().min_by(f64::total_cmp).unwrap_or(below);
-    Some(below + (above - below) * place.fract())
 }
 
 /// The level of an optical density of hematoxylin.
@@ -130,109 +126,128 @@ impl Picture {
 
     /// Measures of the pairs, as means over directions.
     fn pairs(&self) -> Option<PairMeasures> {
-        // To the right, down to the right, down, and down to the left.
-        let steps = [1, self.width + 1, self.width, self.width - 1];
-        let measured: Vec<[f64; 4]> = steps.iter().filter_map(|&step| self.counts(step).measures()).collect();
-        if measured.is_empty() {
+        let mut directions = 0.0;
+        let mut sums = [0.0; 4];
+        for measures in self.counts().iter().filter_map(PairCounts::measures) {
+            directions += 1.0;
+            sums.iter_mut().zip(measures).for_each(|(sum, measure)| *sum += measure);
+        }
+        if directions == 0.0 {
             return None;
         }
-        let [contrast, homogeneity, entropy, correlation] = [0, 1, 2, 3]
-            .map(|at| (measured.iter().map(|all| all[at]).sum::<f64>() / measured.len() as f64) as f32);
+        let [contrast, homogeneity, entropy, correlation] = sums.map(|sum| (sum / directions) as f32);
         Some(PairMeasures { contrast, homogeneity, entropy, correlation })
     }
 
-    /// Counts the pairs of px that are so far apart in the list of levels.
-    fn counts(&self, step: usize) -> PairCounts {
-        let mut counts = [[0; LEVELS + 1]; LEVELS + 1];
-        for (&a, &b) in self.levels.iter().zip(self.levels.get(step..).unwrap_or_default()) {
-            counts[usize::from(a)][usize::from(b)] += 1;
+    /// Counts the pairs of px: to the right, down to the right, down, and down to the left.
+    fn counts(&self) -> [PairCounts; 4] {
+        let mut counts = [(); 4].map(|()| PairCounts::none());
+        let (levels, width) = (&self.levels[..], self.width);
+        // All directions at a time: a count that has just been raised is not waited for. There is no pair in the last
+        // row, which is outside, nor with what would come before the first px.
+        for (at, &level) in
+            levels[..levels.len() - width].iter().enumerate().filter(|(_, level)| **level < OUTSIDE)
+        {
+            let others = [levels[at + 1], levels[at + width + 1], levels[at + width], levels[at + width - 1]];
+            counts.iter_mut().zip(others).for_each(|(counts, other)| counts.add(level, other));
         }
-        PairCounts(counts)
+        counts
     }
 }
 
 /// Number of pairs by level, in the order in which they lie; px outside have a level of their own, and make no pairs.
-struct PairCounts([[u32; LEVELS + 1]; LEVELS + 1]);
+struct PairCounts([[u32; ROW]; LEVELS]);
+
+/// Levels, with that of px outside, and room so that a row begins at a power of two.
+const ROW: usize = 32;
 
 impl PairCounts {
-    /// Contrast, homogeneity, entropy and correlation; `None` without pairs.
-    fn measures(&self) -> Option<[f64; 4]> {
-        let total: u32 = self.occurring().map(|pair| pair.count).sum();
-        if total == 0 {
-            return None;
-        }
-        let mut logs = ShareLogs::new(total);
-        let (mut contrast, mut homogeneity, mut entropy) = (0.0, 0.0, 0.0);
-        let (mut sum, mut squares, mut products) = (0.0, 0.0, 0.0);
-        let mut is_even = true;
-        for Pair { levels: [low, high], count } in self.occurring() {
-            is_even &= low == high && count == total;
-            let [low, high] = [low, high].map(f64::from);
-            let share = f64::from(count) / f64::from(total);
-            let square = (high - low) * (high - low);
-            contrast += share * square;
-            homogeneity += share / (1.0 + square);
-            // Pairs of two levels are counted both ways, each half as often.
-            entropy -= share * logs.of(count, low < high);
-            sum += share * (low + high) / 2.0;
-            squares += share * (low * low + high * high) / 2.0;
-            products += share * low * high;
-        }
-        let variance = squares - sum * sum;
-        let correlation = if is_even { 1.0 } else { (products - sum * sum) / variance };
-        Some([contrast, homogeneity, entropy.max(0.0), correlation])
+    fn none() -> Self {
+        Self([[0; ROW]; LEVELS])
     }
 
-    /// The pairs of levels that occur, in their order.
-    fn occurring(&self) -> impl Iterator<Item = Pair> {
-        let each = (0..OUTSIDE).flat_map(|low| (low..OUTSIDE).map(move |high| [low, high]));
-        each.filter_map(|levels| {
-            let count = self.number(levels);
-            (count > 0).then_some(Pair { levels, count })
-        })
+    fn add(&mut self, level: u8, other: u8) {
+        self.0[usize::from(level)][usize::from(other)] += 1;
+    }
+
+    /// Contrast, homogeneity, entropy and correlation; `None` without pairs.
+    fn measures(&self) -> Option<[f64; 4]> {
+        let mut sums = PairSums::default();
+        for low in 0..LEVELS {
+            for high in low..LEVELS {
+                sums.add([low, high], self.number([low, high]));
+            }
+        }
+        sums.measures()
     }
 
     /// Number of pairs of two levels, whichever comes first.
-    fn number(&self, [low, high]: [u8; 2]) -> u32 {
-        let (low, high) = (usize::from(low), usize::from(high));
+    fn number(&self, [low, high]: [usize; 2]) -> u32 {
         if low == high { self.0[low][low] } else { self.0[low][high] + self.0[high][low] }
     }
 }
 
-/// Pairs of two levels.
-struct Pair {
-    /// The lower one first.
-    levels: [u8; 2],
-    count: u32,
+/// Sums over pairs, in whole numbers where they are, so that no order of adding matters.
+#[derive(Default)]
+struct PairSums {
+    pairs: u64,
+    /// Pairs by the difference of their levels.
+    by_difference: [u64; LEVELS],
+    /// Of both levels, of their squares, of their products.
+    levels: u64,
+    squares: u64,
+    products: u64,
+    /// Of the number of pairs of two levels, times its logarithm.
+    number_logs: f64,
 }
 
-/// Logarithms of shares of all pairs. Most levels occur in few pairs, so that the same numbers come again and again.
-struct ShareLogs {
-    total: f64,
-    /// By count: of the share, and of half of it; NaN where it is not known yet.
-    known: [[f64; 2]; Self::KEPT],
+impl PairSums {
+    /// Adds the pairs of two levels, the lower one first.
+    fn add(&mut self, [low, high]: [usize; 2], number: u32) {
+        if number == 0 {
+            return;
+        }
+        let [number, at] = [u64::from(number), (high - low) as u64];
+        let [low, high] = [low as u64, high as u64];
+        self.pairs += number;
+        self.by_difference[at as usize] += number;
+        self.levels += number * (low + high);
+        self.squares += number * (low * low + high * high);
+        self.products += number * low * high;
+        self.number_logs += number_log(number);
+    }
+
+    fn measures(&self) -> Option<[f64; 4]> {
+        if self.pairs == 0 {
+            return None;
+        }
+        let pairs = self.pairs as f64;
+        let by_difference =
+            || self.by_difference.iter().zip(0_u8..).map(|(&number, off)| (number as f64, f64::from(off)));
+        let contrast = by_difference().map(|(number, off)| number * off * off).sum::<f64>() / pairs;
+        let homogeneity =
+            by_difference().map(|(number, off)| number / (1.0 + off * off)).sum::<f64>() / pairs;
+        // Pairs of two levels are counted both ways, each half as often.
+        let halved = (self.pairs - self.by_difference[0]) as f64;
+        let entropy = pairs.ln() + (halved * std::f64::consts::LN_2 - self.number_logs) / pairs;
+        // Times four, and times the square of the number of pairs: of both levels, a mean is half of the sum.
+        let square_of_mean = self.levels * self.levels;
+        let variance = 2 * self.pairs * self.squares - square_of_mean;
+        let covariance = (4 * self.pairs * self.products) as f64 - square_of_mean as f64;
+        let correlation = if variance == 0 { 1.0 } else { covariance / variance as f64 };
+        Some([contrast, homogeneity, entropy.max(0.0), correlation])
+    }
 }
 
-impl ShareLogs {
-    const KEPT: usize = 64;
+/// A number of pairs times its logarithm. Most are small, so that the same ones come again and again.
+fn number_log(number: u64) -> f64 {
+    static KEPT: LazyLock<[f64; 512]> =
+        LazyLock::new(|| std::array::from_fn(|number| product_log(number as u64)));
+    KEPT.get(number as usize).copied().unwrap_or_else(|| product_log(number))
+}
 
-    fn new(total: u32) -> Self {
-        Self { total: f64::from(total), known: [[f64::NAN; 2]; Self::KEPT] }
-    }
-
-    /// Of the share of so many pairs, or of half of it.
-    fn of(&mut self, count: u32, is_halved: bool) -> f64 {
-        let kept = self.known.get_mut(count as usize).map(|both| &mut both[usize::from(is_halved)]);
-        if let Some(known) = kept.as_deref().filter(|known| !known.is_nan()) {
-            return *known;
-        }
-        let share = f64::from(count) / self.total;
-        let log = if is_halved { share / 2.0 } else { share }.ln();
-        if let Some(known) = kept {
-            *known = log;
-        }
-        log
-    }
+fn product_log(number: u64) -> f64 {
+    if number == 0 { 0.0 } else { number as f64 * (number as f64).ln() }
 }
 
 #[cfg(test)]
@@ -290,12 +305,5 @@ mod tests {
         assert_eq!((found.contrast, found.correlation), (2.0, 0.0));
         assert!((found.homogeneity - 0.6).abs() < 1e-6);
         assert!((found.entropy - 2.0_f32.ln() / 2.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn quantiles_lie_between_px() {
-        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.1), Some(1.2));
-        assert_eq!(quantile(&mut [4.0], 0.9), Some(4.0));
-        assert_eq!(quantile(&mut [], 0.9), None);
     }
 }

@@ -202,6 +202,14 @@ impl Grid {
         (0..self.rows).flat_map(move |row| (0..columns).map(move |column| [column, row]))
     }
 
+    /// Those with cells, along the curve of Hilbert: bins that follow each other lie side by side, but for empty ones.
+    pub(super) fn bins_along_curve(&self) -> Vec<[usize; 2]> {
+        let mut bins: Vec<[usize; 2]> = self.bins().filter(|&bin| !self.places_in(bin).is_empty()).collect();
+        let order = self.columns.max(self.rows).next_power_of_two().ilog2();
+        bins.sort_by_cached_key(|&[column, row]| fast_hilbert::xy2h(column as u32, row as u32, order as u8));
+        bins
+    }
+
     /// Places of the cells in a bin.
     pub(super) fn places_in(&self, [column, row]: [usize; 2]) -> Range<usize> {
         self.places(row, column..column + 1)

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::{
     definitions::{DENSITY_UM, NEAR_UM},
-    grid::{Grid, Label, square_between},
+    grid::{Grid, Label},
+    lanes::{count_within, push_squares, sum_within},
     reach::{Reach, rows_touched},
 };
 
@@ -40,6 +41,17 @@ const GROUP: usize = 8;
 /// Most cells that are added before bytes run over.
 const MOST_ADDED: usize = u8::MAX as usize;
 
+/// A bit for each of so many cells: the sum of those of some says which ones these are.
+const BITS: [u64; u64::BITS as usize] = {
+    let mut bits = [0; u64::BITS as usize];
+    let mut at = 0;
+    while at < bits.len() {
+        bits[at] = 1 << at;
+        at += 1;
+    }
+    bits
+};
+
 /// Where cells lie.
 #[derive(Debug, Default)]
 struct Spots {
@@ -56,11 +68,6 @@ impl Spots {
     fn extend(&mut self, [x_um, y_um]: [&[f64]; 2]) {
         self.x_um.extend_from_slice(x_um);
         self.y_um.extend_from_slice(y_um);
-    }
-
-    /// Squares of their distances from a place, µm².
-    fn squares(&self, middle: [f64; 2]) -> impl Iterator<Item = f64> {
-        self.x_um.iter().zip(&self.y_um).map(move |(&x, &y)| square_between(middle, [x, y]))
     }
 }
 
@@ -106,18 +113,15 @@ impl<'a> Surroundings<'a> {
 
     /// Number of cells within [`DENSITY_UM`] of one of the bin, itself included.
     pub(super) fn in_density_disc(&self, middle: [f64; 2]) -> u32 {
-        let mut count = 0_u64;
-        for square in self.border.squares(middle) {
-            // Cannot run over; a check for it would keep them from being added together.
-            count = count.wrapping_add(u64::from(square <= DENSITY_UM * DENSITY_UM));
-        }
+        let Spots { x_um, y_um } = &self.border;
+        let count = count_within(DENSITY_UM * DENSITY_UM, middle, x_um, y_um);
         self.inner + count as u32
     }
 
     /// Measures the near ones from a cell of the bin.
     pub(super) fn look_from(&mut self, middle: [f64; 2]) {
         self.squares.clear();
-        self.squares.extend(self.near.squares(middle));
+        push_squares(&mut self.squares, middle, &self.near.x_um, &self.near.y_um);
     }
 
     /// Adds the cells within [`NEAR_UM`] to `counts`, by class; the cell that was looked from is one.
@@ -127,10 +131,7 @@ impl<'a> Surroundings<'a> {
             let ones = self.ones[group * near..][..near].chunks(MOST_ADDED);
             let counts = &mut counts[group * GROUP..];
             for (squares, ones) in self.squares.chunks(MOST_ADDED).zip(ones) {
-                let mut sum: ClassOnes = 0;
-                for (&square, &one) in squares.iter().zip(ones) {
-                    sum = sum.wrapping_add(if square <= NEAR_UM * NEAR_UM { one } else { 0 });
-                }
+                let sum: ClassOnes = sum_within(NEAR_UM * NEAR_UM, squares, ones);
                 for (count, added) in counts.iter_mut().zip(sum.to_le_bytes()) {
                     *count += u32::from(added);
                 }
@@ -143,19 +144,15 @@ impl<'a> Surroundings<'a> {
     pub(super) fn for_each_within(&self, radius_um: f64, middle: Label, mut tell: impl FnMut(f64, Label)) {
         let square_um2 = radius_um * radius_um;
         let within = self.rows_within(radius_um);
-        let squares = self.squares[within.clone()].chunks(MOST_ADDED);
-        for (squares, labels) in squares.zip(self.labels[within].chunks(MOST_ADDED)) {
-            let mut found = [0_u8; MOST_ADDED + 1];
-            let mut count = 0_u8;
-            for (&square, at) in squares.iter().zip(0_u8..=u8::MAX) {
-                // Without a branch, which would be predicted wrong as often as not.
-                found[usize::from(count)] = at;
-                count = count.wrapping_add(u8::from(square <= square_um2));
-            }
-            for &at in &found[..usize::from(count)] {
-                let (square, label) = (squares[usize::from(at)], labels[usize::from(at)]);
-                if label != middle {
-                    tell(square, label);
+        let squares = self.squares[within.clone()].chunks(BITS.len());
+        for (squares, labels) in squares.zip(self.labels[within].chunks(BITS.len())) {
+            // Not one by one: a branch for each would be predicted wrong as often as not.
+            let mut found = sum_within(square_um2, squares, &BITS);
+            while found != 0 {
+                let at = found.trailing_zeros() as usize;
+                found &= found - 1;
+                if labels[at] != middle {
+                    tell(squares[at], labels[at]);
                 }
             }
         }
