@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dataset::SlideId;
 
-use super::findings::{CohortSlide, Finding, Quantity, WHOLE, counted_in};
+use super::findings::{CohortSlide, Finding, PER_MM2, Quantity, WHOLE, counted_in};
 
 /// A slide whose density is this, in two classes, a third and two thirds.
 pub(super) fn slide(id: &str, columns: &[(&str, &str)], per_mm2: f64) -> CohortSlide {
@@ -21,7 +21,7 @@ pub(super) fn slide(id: &str, columns: &[(&str, &str)], per_mm2: f64) -> CohortS
         is_incomplete: false,
         cells: cells.values().sum(),
         analysed_mm2: 3.0,
-        findings: counted_in(WHOLE, 3.0, &cells),
+        findings: counted_in(WHOLE, &[(PER_MM2, 3.0)], &cells),
     }
 }
 

@@ -36,8 +36,10 @@ pub(super) struct Quantity {
 /// Name of the column of the scale, which is known of every slide.
 pub(super) const MPP: &str = "mpp";
 pub(super) const DENSITY: &str = "density";
-/// Unit of densities.
+/// Unit of densities: over analysed tissue on slides, over all that was analysed in regions.
 pub(super) const PER_MM2: &str = "per mm²";
+/// Unit of densities over the analysed tissue in regions.
+pub(super) const PER_MM2_TISSUE: &str = "per mm² of tissue";
 pub(super) const SHARE: &str = "share of cells";
 pub(super) const WHOLE: &str = "slide";
 
@@ -202,20 +204,25 @@ fn finding_of(line: &MeasureLine) -> Option<Finding> {
 
 /// Densities and shares, of the slide and of each kind of region.
 fn counted(analysis: &Analysis) -> Vec<Finding> {
-    let whole = (WHOLE.to_owned(), analysis.coverage.analysed_mm2, &analysis.cells);
-    let kinds = analysis.regions.iter().filter(|kind| kind.kind != TISSUE);
-    let kinds = kinds.map(|kind| (format!("regions {}", kind.label()), kind.analysed_mm2, &kind.cells));
-    let places = std::iter::once(whole).chain(kinds);
-    places.flat_map(|(place, mm2, cells)| counted_in(&place, mm2, cells)).collect()
+    let mut found = counted_in(WHOLE, &[(PER_MM2, analysis.coverage.analysed_mm2)], &analysis.cells);
+    for kind in analysis.regions.iter().filter(|kind| kind.kind != TISSUE) {
+        let tissue = kind.analysed_tissue_mm2.map(|mm2| (PER_MM2_TISSUE, mm2));
+        let areas: Vec<Area> = std::iter::once((PER_MM2, kind.analysed_mm2)).chain(tissue).collect();
+        found.extend(counted_in(&format!("regions {}", kind.label()), &areas, &kind.cells));
+    }
+    found
 }
 
-/// Densities and shares in one place.
-pub(super) fn counted_in(place: &str, mm2: f64, cells: &BTreeMap<String, u64>) -> Vec<Finding> {
+/// An area that cells are divided by, mm², with the unit of their density.
+pub(super) type Area = (&'static str, f64);
+
+/// Densities over each of some areas, and shares, in one place.
+pub(super) fn counted_in(place: &str, areas: &[Area], cells: &BTreeMap<String, u64>) -> Vec<Finding> {
     let all: u64 = cells.values().sum();
-    let mut found: Vec<Finding> = density(place, None, all, mm2).into_iter().collect();
+    let mut found: Vec<Finding> = densities(place, None, all, areas).collect();
     if cells.len() > 1 {
         for (class, &count) in cells {
-            found.extend(density(place, Some(class), count, mm2));
+            found.extend(densities(place, Some(class), count, areas));
             let quantity = Quantity::new(SHARE, place, Some(class), "share");
             found.extend((all > 0).then(|| Finding::counted(quantity, count, all as f64)));
         }
@@ -223,8 +230,11 @@ pub(super) fn counted_in(place: &str, mm2: f64, cells: &BTreeMap<String, u64>) -
     found
 }
 
-fn density(place: &str, class: Option<&str>, cells: u64, mm2: f64) -> Option<Finding> {
-    (mm2 > 0.0).then(|| Finding::counted(Quantity::new(DENSITY, place, class, PER_MM2), cells, mm2))
+fn densities(place: &str, class: Option<&str>, cells: u64, areas: &[Area]) -> impl Iterator<Item = Finding> {
+    areas
+        .iter()
+        .filter(|(_, mm2)| *mm2 > 0.0)
+        .map(move |(unit, mm2)| Finding::counted(Quantity::new(DENSITY, place, class, unit), cells, *mm2))
 }
 
 /// A line for each quantity of each slide.
@@ -298,7 +308,12 @@ mod tests {
                 ("share of cells", Some("tumour"), 2.0 / 3.0)
             ]
         );
-        assert_eq!(counted_in(WHOLE, 0.0, &BTreeMap::from([("a".to_owned(), 0)])), []);
+        assert_eq!(counted_in(WHOLE, &[(PER_MM2, 0.0)], &BTreeMap::from([("a".to_owned(), 0)])), []);
+        // A region of 2 mm², a quarter of which is tissue.
+        let cells = BTreeMap::from([("immune".to_owned(), 30)]);
+        let found = counted_in("regions tumour", &[(PER_MM2, 2.0), (PER_MM2_TISSUE, 0.5)], &cells);
+        let found: Vec<_> = found.iter().map(|each| (each.quantity.unit.as_str(), each.value)).collect();
+        assert_eq!(found, [("per mm²", 15.0), ("per mm² of tissue", 60.0)]);
         let csv = String::from_utf8(table(&[slide], &["mpp".to_owned()]).csv().unwrap()).unwrap();
         assert!(csv.starts_with("slide_id,mpp,outcome,doubtful,quantity,place,class_name,unit,value,cells,over\na,0.25,done,no,density,slide,,per mm²,100.000000,300,3.000000\n"), "{csv}");
     }

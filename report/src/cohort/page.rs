@@ -301,7 +301,8 @@ fn methods() -> Markup {
                  its end says that it goes on beyond the axis. \
                  It holds for slides that do not depend on each other and lie about the mean as a normal variable does: of few \
                  slides it is a rough guide, and several slides of one patient make it too narrow for a group of patients. \
-                 Cells per mm² are over analysed tissue. " code { "cohort.csv" }
+                 Cells per mm² are over analysed tissue; in drawn regions over all of these that was analysed, and per mm² of \
+                 tissue over the tissue in it. " code { "cohort.csv" }
                 " has all quantities, also over all cells of a group together (pooled); " code { "grades.csv" }
                 " has the grades of patients; " code { "slides.csv" }
                 " has those of each slide with all columns that are known of it." }

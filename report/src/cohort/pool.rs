@@ -18,10 +18,11 @@ pub(super) struct Divisors(BTreeMap<(String, String), Over>);
 impl Divisors {
     /// Those of densities, shares of cells and the measures of a definition.
     pub(super) fn new(definition: &Measures) -> Self {
-        let area = || Over::Area { mm2: 1.0, of: AreaOf::All };
-        let spots = definition.hot_spots.iter().map(|spot| (spot.name.as_str(), area()));
+        let area = |of| Over::Area { mm2: 1.0, of };
+        let spots = definition.hot_spots.iter().map(|spot| (spot.name.as_str(), area(AreaOf::All)));
         let indices = definition.indices.iter().map(|index| (index.name.as_str(), index.over.clone()));
-        let counted = [(DENSITY, area()), (SHARE, Over::Share(Selection::default()))];
+        let densities = [AreaOf::All, AreaOf::Tissue].map(|of| (DENSITY, area(of)));
+        let counted = densities.into_iter().chain([(SHARE, Over::Share(Selection::default()))]);
         let all = spots.chain(indices).chain(counted);
         Self(all.map(|(name, over)| ((name.to_owned(), unit(&over)), over)).collect())
     }
@@ -52,7 +53,10 @@ fn counts(over: &Over, finding: &Finding) -> Option<Counts> {
 mod tests {
     use measures::interval::{poisson, wilson};
 
-    use super::{super::findings::PER_MM2, *};
+    use super::{
+        super::findings::{PER_MM2, PER_MM2_TISSUE},
+        *,
+    };
 
     const WANTED: &str = r#"
 [[hot-spot]]
@@ -135,7 +139,7 @@ from = [0.1, 0.3, 0.6]
             divisors.pooled(&one.quantity, &[&one]).map(|found| (found.value.unwrap(), found.high < 1.0))
         };
         assert_eq!(value("share"), Some((0.5, true)));
-        assert_eq!(value(PER_MM2), Some((0.5, false)));
+        assert_eq!([PER_MM2, PER_MM2_TISSUE].map(value), [Some((0.5, false)); 2]);
         assert_eq!(value("ratio"), None);
     }
 }
