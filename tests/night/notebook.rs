@@ -1,11 +1,11 @@
 //! The notebooks of the documentation, run on fresh results.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use painted::{CellKind, MPP, PaintedCell};
 
 use super::support::{
-    SMALL_WINDOWS, accounts, annotation, python, run, run_notebook, small_slide, stderr, write_features,
+    SMALL_WINDOWS, accounts, annotation, python, python_of, run, run_notebook, small_slide, stderr, write_features,
 };
 
 #[test]
@@ -32,6 +32,28 @@ fn the_cohort_notebook_runs_on_a_fresh_cohort() {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert_eq!(fs::read_dir(pictures).unwrap().count(), 1, "the density map");
+}
+
+#[test]
+fn dask_and_spark_count_what_the_accounts_have() {
+    let Some(python) = python_of(".venv-parts") else { return };
+    if Command::new("java").arg("-version").output().is_err() {
+        eprintln!("SKIPPED: Spark needs Java, and there is none");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let slides = [34, 35].map(|seed| folder.path().join(format!("{seed}.tif")));
+    for (slide, seed) in slides.iter().zip([34, 35]) {
+        small_slide(slide, seed);
+    }
+    let out = folder.path().join("out");
+    let more = [&SMALL_WINDOWS[..], &["--model", "nuclei-he-classes", "--features", "shape,stain,neighbours"]].concat();
+    let output = run(&[&slides[0], &slides[1]], &out, &more);
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let text = run_notebook(&python, "parts.ipynb", &out, &folder.path().join("pictures"));
+    let counted: u64 = accounts(&out).iter().map(|account| account.cells()).sum();
+    assert!(text.contains(&format!("{counted} cells of 2 slides, three times the same")), "{text}");
 }
 
 /// A square in the middle of a small slide, px: from this place on, so wide.

@@ -208,13 +208,20 @@ pub(crate) fn shared(part: &str) -> Option<PathBuf> {
 /// Returns the interpreter with the pinned readers: that of `SLIDEMILL_TEST_PYTHON`, or the one that `cargo
 /// xtask test` made; prints a note if it is `None`.
 pub(crate) fn python() -> Option<PathBuf> {
+    match std::env::var_os("SLIDEMILL_TEST_PYTHON") {
+        Some(path) => Some(path.into()),
+        None => python_of(".venv-test"),
+    }
+}
+
+/// The Python of an environment that `cargo xtask test` makes.
+pub(crate) fn python_of(environment: &str) -> Option<PathBuf> {
     let name = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
-    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv-test").join(name);
-    let path = std::env::var_os("SLIDEMILL_TEST_PYTHON").map_or(made, PathBuf::from);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(environment).join(name);
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: .venv-test is absent; `cargo xtask test` makes it");
+    eprintln!("SKIPPED: {environment} is absent; `cargo xtask test` makes it");
     None
 }
 

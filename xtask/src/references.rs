@@ -51,7 +51,7 @@ struct Guest {
     is_slow: bool,
 }
 
-const GUESTS: [Guest; 4] = [
+const GUESTS: [Guest; 5] = [
     Guest {
         folder: ".venv-exports",
         list: "requirements-exports.txt",
@@ -68,6 +68,12 @@ const GUESTS: [Guest; 4] = [
         folder: ".venv-s3",
         list: "requirements-s3.txt",
         purpose: "a store that speaks S3",
+        is_slow: false,
+    },
+    Guest {
+        folder: ".venv-parts",
+        list: "requirements-parts.txt",
+        purpose: "Dask and Spark",
         is_slow: false,
     },
     Guest {
