@@ -11,6 +11,7 @@ mod night;
 mod overall;
 mod page;
 mod private_facts;
+mod sheet;
 mod slide_files;
 mod summary;
 

@@ -1,6 +1,6 @@
 //! The frame of every page.
 
-use dataset::wording::counted;
+use dataset::wording::{counted, fixed, grouped};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::chart::colour_rules;
@@ -51,4 +51,9 @@ pub(crate) fn strong(number: usize, noun: &str) -> Markup {
     let text = counted(number, noun);
     let (digits, noun) = text.split_once(' ').unwrap_or((&text, ""));
     html! { b { (digits) } " " (noun) }
+}
+
+/// An area in mm² whose figures can be read at a glance.
+pub(crate) fn large_area(mm2: f64) -> String {
+    if mm2 < 1000.0 { fixed(mm2, 2) } else { grouped(mm2.round() as u64) }
 }

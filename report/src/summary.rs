@@ -10,11 +10,12 @@ use arrow_array::{
     types::{UInt16Type, UInt32Type},
 };
 use dataset::{Dataset, Outcome, RunAccount, TISSUE};
-use eval::names::for_spreadsheet;
 use parquet::{arrow::ArrowWriter, errors::ParquetError};
-use polars::prelude::{Column, CsvWriter, DataFrame, PolarsError, SerWriter as _};
 
-use crate::error::ReportError;
+use crate::{
+    error::ReportError,
+    sheet::{self, SheetColumn},
+};
 
 /// One class on one slide. A slide without results has one line without class.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,9 +46,7 @@ struct Line {
 ///
 /// When an account cannot be read, or a summary not be written.
 pub fn write_summary(dataset: &Dataset) -> Result<(), ReportError> {
-    write_one(dataset, "summary.csv", |lines| {
-        csv(lines).map_err(|error| ReportError::encode("the summary", &error))
-    })?;
+    write_one(dataset, "summary.csv", |lines| csv(lines))?;
     write_one(dataset, "summary.parquet", |lines| {
         parquet(lines).map_err(|error| ReportError::encode("the summary", &error))
     })
@@ -113,31 +112,28 @@ fn per_mm2(cells: Option<u64>, area_mm2: Option<f64>) -> Option<f64> {
     Some(cells? as f64 / area_mm2.filter(|&area| area > 0.0)?)
 }
 
-fn csv(lines: &[Line]) -> Result<Vec<u8>, PolarsError> {
-    let text = |of: fn(&Line) -> Option<&str>| {
-        lines.iter().map(|line| of(line).map(for_spreadsheet)).collect::<Vec<_>>()
-    };
-    let number = |of: fn(&Line) -> Option<f64>| lines.iter().map(of).collect::<Vec<_>>();
-    let mut frame = DataFrame::new(
-        lines.len(),
-        vec![
-            Column::new("slide_id".into(), text(|line| Some(&line.slide))),
-            Column::new("outcome".into(), text(|line| Some(line.outcome))),
-            Column::new("doubts".into(), text(|line| line.doubts.as_deref())),
-            Column::new("region".into(), text(|line| line.region.as_deref())),
-            Column::new("class_name".into(), text(|line| line.class.as_deref())),
-            Column::new("cells".into(), lines.iter().map(|line| line.cells).collect::<Vec<_>>()),
-            Column::new("area_mm2".into(), number(|line| line.area_mm2)),
-            Column::new("tissue_mm2".into(), number(|line| line.tissue_mm2)),
-            Column::new("analysed_mm2".into(), number(|line| line.analysed_mm2)),
-            Column::new("analysed_tissue_mm2".into(), number(|line| line.analysed_tissue_mm2)),
-            Column::new("cells_per_mm2".into(), number(|line| line.cells_per_mm2)),
-            Column::new("cells_per_mm2_tissue".into(), number(|line| line.cells_per_mm2_tissue)),
-        ],
-    )?;
-    let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).with_float_precision(Some(4)).finish(&mut frame)?;
-    Ok(bytes)
+/// Decimals of areas and densities.
+const DECIMALS: usize = 4;
+
+fn csv(lines: &[Line]) -> Result<Vec<u8>, ReportError> {
+    let text = |name, of: fn(&Line) -> Option<&str>| SheetColumn::texts(name, lines.iter().map(of));
+    let number =
+        |name, of: fn(&Line) -> Option<f64>| SheetColumn::numbers(name, lines.iter().map(of), DECIMALS);
+    let columns = [
+        text("slide_id", |line| Some(&line.slide)),
+        text("outcome", |line| Some(line.outcome)),
+        text("doubts", |line| line.doubts.as_deref()),
+        text("region", |line| line.region.as_deref()),
+        text("class_name", |line| line.class.as_deref()),
+        SheetColumn::counts("cells", lines.iter().map(|line| line.cells)),
+        number("area_mm2", |line| line.area_mm2),
+        number("tissue_mm2", |line| line.tissue_mm2),
+        number("analysed_mm2", |line| line.analysed_mm2),
+        number("analysed_tissue_mm2", |line| line.analysed_tissue_mm2),
+        number("cells_per_mm2", |line| line.cells_per_mm2),
+        number("cells_per_mm2_tissue", |line| line.cells_per_mm2_tissue),
+    ];
+    sheet::csv("the summary", &columns)
 }
 
 fn parquet(lines: &[Line]) -> Result<Vec<u8>, ParquetError> {

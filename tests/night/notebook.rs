@@ -5,7 +5,8 @@ use std::{fs, process::Command};
 use painted::{CellKind, MPP, PaintedCell};
 
 use super::support::{
-    SMALL_WINDOWS, accounts, annotation, python, python_of, run, run_notebook, small_slide, stderr, write_features,
+    SMALL_WINDOWS, accounts, annotation, python, python_of, run, run_notebook, small_slide, stderr,
+    write_features,
 };
 
 #[test]
@@ -47,7 +48,9 @@ fn dask_and_spark_count_what_the_accounts_have() {
         small_slide(slide, seed);
     }
     let out = folder.path().join("out");
-    let more = [&SMALL_WINDOWS[..], &["--model", "nuclei-he-classes", "--features", "shape,stain,neighbours"]].concat();
+    let more =
+        [&SMALL_WINDOWS[..], &["--model", "nuclei-he-classes", "--features", "shape,stain,neighbours"]]
+            .concat();
     let output = run(&[&slides[0], &slides[1]], &out, &more);
     assert!(output.status.success(), "{}", stderr(&output));
 

@@ -16,7 +16,7 @@ use super::{
     made::Cohort,
     strips::{number_in, strips},
 };
-use crate::page::{document, strong};
+use crate::page::{document, large_area, strong};
 
 const STYLE: &str = include_str!("cohort.css");
 /// Classes that have a picture of their own.
@@ -68,7 +68,7 @@ fn totals(cohort: &Cohort<'_>) -> Markup {
     html! {
         p.totals {
             span { (strong(cells as usize, "cell")) }
-            span { b { (fixed(mm2, 2)) } " mm² of tissue analysed" }
+            span { b { (large_area(mm2)) } " mm² of tissue analysed" }
             @for column in &cohort.columns.by {
                 span { (strong(values(cohort.slides, column), column)) }
             }
@@ -94,9 +94,11 @@ fn no_groups(cohort: &Cohort<'_>) -> Markup {
     }
 }
 
-/// Quantities with a picture: densities on the slide, those of few classes, of regions as a whole, and measures.
+/// Quantities with a picture: densities on the slide, which come first, those of few classes, of regions as a whole, and
+/// measures.
 fn chief(slides: &[CohortSlide]) -> Vec<&Quantity> {
-    let all = quantities(slides.iter());
+    let mut all = quantities(slides.iter());
+    all.sort_by_key(|quantity| quantity.name != DENSITY || quantity.place != WHOLE);
     let few = all.iter().filter(|quantity| is_of_class(quantity)).count() <= CLASSES;
     all.into_iter().filter(|quantity| quantity.class.is_none() || (few && is_of_class(quantity))).collect()
 }

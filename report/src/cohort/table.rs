@@ -3,11 +3,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use eval::names::for_spreadsheet;
 use parquet::{arrow::ArrowWriter, errors::ParquetError};
-use polars::prelude::{Column as CsvColumn, CsvWriter, DataFrame, PolarsError, SerWriter as _};
 
-use crate::error::ReportError;
+use crate::{
+    error::ReportError,
+    sheet::{self, SheetColumn},
+};
+
+/// Decimals of numbers in CSV.
+const DECIMALS: usize = 6;
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,24 +43,11 @@ impl Column {
         Self { name: name.to_owned(), values: Values::Counts(values.collect()) }
     }
 
-    fn len(&self) -> usize {
+    fn for_csv(&self) -> SheetColumn {
         match &self.values {
-            Values::Texts(values) => values.len(),
-            Values::Numbers(values) => values.len(),
-            Values::Counts(values) => values.len(),
-        }
-    }
-
-    /// As spreadsheets may read it: no text is run as a formula, its name neither.
-    fn for_csv(&self) -> CsvColumn {
-        let name = for_spreadsheet(&self.name).as_ref().into();
-        match &self.values {
-            Values::Texts(values) => {
-                let texts = values.iter().map(|text| text.as_deref().map(for_spreadsheet));
-                CsvColumn::new(name, texts.collect::<Vec<_>>())
-            }
-            Values::Numbers(values) => CsvColumn::new(name, values),
-            Values::Counts(values) => CsvColumn::new(name, values),
+            Values::Texts(values) => SheetColumn::texts(&self.name, values.iter().map(Option::as_deref)),
+            Values::Numbers(values) => SheetColumn::numbers(&self.name, values.iter().copied(), DECIMALS),
+            Values::Counts(values) => SheetColumn::counts(&self.name, values.iter().copied()),
         }
     }
 
@@ -92,20 +83,9 @@ impl Table {
         Self { columns }
     }
 
-    fn rows(&self) -> usize {
-        self.columns.first().map_or(0, Column::len)
-    }
-
     pub(super) fn csv(&self) -> Result<Vec<u8>, ReportError> {
-        self.csv_bytes().map_err(|error| ReportError::encode("the cohort", &error))
-    }
-
-    fn csv_bytes(&self) -> Result<Vec<u8>, PolarsError> {
-        let columns = self.columns.iter().map(Column::for_csv).collect();
-        let mut frame = DataFrame::new(self.rows(), columns)?;
-        let mut bytes = Vec::new();
-        CsvWriter::new(&mut bytes).with_float_precision(Some(6)).finish(&mut frame)?;
-        Ok(bytes)
+        let columns: Vec<SheetColumn> = self.columns.iter().map(Column::for_csv).collect();
+        sheet::csv("the cohort", &columns)
     }
 
     pub(super) fn parquet(&self) -> Result<Vec<u8>, ReportError> {

@@ -13,21 +13,22 @@ use arrow_array::{
     types::UInt32Type,
 };
 use dataset::Dataset;
-use eval::names::for_spreadsheet;
 use measures::{FieldShape, Measures};
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
     file::{metadata::KeyValue, properties::WriterProperties},
 };
-use polars::prelude::{Column, CsvWriter, DataFrame, PolarsError, SerWriter as _};
 
 use super::{
     definition::Definition,
     line::{Graded, Measured},
     slides::{MeasuredSlide, MeasuredSlides, measured_slides},
 };
-use crate::error::ReportError;
+use crate::{
+    error::ReportError,
+    sheet::{self, SheetColumn},
+};
 
 /// One line of the tables.
 struct Line<'a> {
@@ -50,9 +51,7 @@ const DEFINITION: &str = "measures";
 /// When one cannot be written.
 pub(crate) fn write_measures(dataset: &Dataset, measured: &MeasuredSlides) -> Result<(), ReportError> {
     let text = Definition::read(dataset)?.map(|definition| definition.text().to_owned()).unwrap_or_default();
-    write_one(dataset, CSV, measured, |lines| {
-        csv(lines).map_err(|error| ReportError::encode("the measures", &error))
-    })?;
+    write_one(dataset, CSV, measured, csv)?;
     write_one(dataset, PARQUET, measured, |lines| {
         parquet(lines, &text).map_err(|error| ReportError::encode("the measures", &error))
     })
@@ -293,27 +292,20 @@ fn shape(shape: FieldShape) -> &'static str {
     }
 }
 
-fn csv(lines: &[Line<'_>]) -> Result<Vec<u8>, PolarsError> {
-    let slides: Vec<_> = lines.iter().map(|line| for_spreadsheet(line.id)).collect();
-    let mut columns = vec![Column::new("slide_id".into(), slides)];
-    columns.extend(TEXTS_BEFORE.map(|(name, of)| csv_text(name, of, lines)));
-    columns.extend(COUNTS.map(|(name, of)| csv_count(name, of, lines)));
-    columns
-        .extend(NUMBERS.map(|(name, of)| Column::new(name.into(), lines.iter().map(of).collect::<Vec<_>>())));
-    columns.extend(COUNTS_OF_STRENGTH.map(|(name, of)| csv_count(name, of, lines)));
-    columns.extend(TEXTS_AFTER.map(|(name, of)| csv_text(name, of, lines)));
-    let mut frame = DataFrame::new(lines.len(), columns)?;
-    let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).with_float_precision(Some(6)).finish(&mut frame)?;
-    Ok(bytes)
-}
+/// Decimals of values and places.
+const DECIMALS: usize = 6;
 
-fn csv_count(name: &str, of: Count, lines: &[Line<'_>]) -> Column {
-    Column::new(name.into(), lines.iter().map(of).collect::<Vec<_>>())
-}
-
-fn csv_text(name: &str, of: Text, lines: &[Line<'_>]) -> Column {
-    Column::new(name.into(), lines.iter().map(|line| of(line).map(for_spreadsheet)).collect::<Vec<_>>())
+fn csv(lines: &[Line<'_>]) -> Result<Vec<u8>, ReportError> {
+    let text = |(name, of): (&str, Text)| SheetColumn::texts(name, lines.iter().map(of));
+    let count = |(name, of): (&str, Count)| SheetColumn::counts(name, lines.iter().map(of));
+    let number = |(name, of): (&str, Number)| SheetColumn::numbers(name, lines.iter().map(of), DECIMALS);
+    let mut columns = vec![SheetColumn::texts("slide_id", lines.iter().map(|line| Some(line.id)))];
+    columns.extend(TEXTS_BEFORE.map(text));
+    columns.extend(COUNTS.map(count));
+    columns.extend(NUMBERS.map(number));
+    columns.extend(COUNTS_OF_STRENGTH.map(count));
+    columns.extend(TEXTS_AFTER.map(text));
+    sheet::csv("the measures", &columns)
 }
 
 /// Its metadata hold the definition, so that the table says what it was made with.

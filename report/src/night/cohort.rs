@@ -17,7 +17,7 @@ use super::{
 use crate::{
     chart::key,
     error::ReportError,
-    page::{SCRIPT, document, strong},
+    page::{SCRIPT, document, large_area, strong},
     private_facts::PrivateFacts,
 };
 
@@ -136,7 +136,7 @@ impl Cohort<'_> {
         html! {
             p.totals {
                 span { (strong(cells as usize, "cell")) }
-                span { b { (fixed(analysed, 2)) } " mm² of tissue analysed" }
+                span { b { (large_area(analysed)) } " mm² of tissue analysed" }
                 @if analysed > 0.0 { span { b { (charts::per_mm2(cells as f64 / analysed)) } " cells per mm²" } }
                 @for outcome in [Outcome::Done, Outcome::Partial, Outcome::Failed] {
                     @if count(outcome) > 0 { span { b { (grouped(count(outcome) as u64)) } " " (badge(outcome)) } }
