@@ -60,13 +60,14 @@ pub(super) fn groups<'a>(slides: &'a [CohortSlide], by: &'a [String], divisors: 
 pub(super) type Members<'a> = (Option<&'a str>, Vec<&'a CohortSlide>);
 
 /// The slides of each value of a column: first those without one, then values that begin with a number by that number,
-/// then the others by name.
+/// then the others by name: `P2` comes before `P10`.
 pub(super) fn members<'a>(slides: &'a [CohortSlide], column: &str) -> Vec<Members<'a>> {
     let mut members: BTreeMap<Option<&str>, Vec<&CohortSlide>> = BTreeMap::new();
     for slide in slides {
         members.entry(slide.group(column)).or_default().push(slide);
     }
     let mut members: Vec<Members<'_>> = members.into_iter().collect();
+    members.sort_by_cached_key(|(value, _)| value.map(parts));
     members.sort_by(|(one, _), (other, _)| place(*one).total_cmp(&place(*other)));
     members
 }
@@ -76,6 +77,19 @@ fn place(value: Option<&str>) -> f64 {
     let Some(value) = value else { return f64::NEG_INFINITY };
     let first = value.split(' ').next().unwrap_or(value);
     if value.starts_with(BELOW) { f64::MIN } else { number_in(first).unwrap_or(f64::INFINITY) }
+}
+
+/// A name in parts, each a text and the number that follows it: its length, then its digits.
+fn parts(mut name: &str) -> Vec<(&str, usize, &str)> {
+    let mut parts = Vec::new();
+    while !name.is_empty() {
+        let (text, rest) = name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()));
+        let (digits, rest) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+        let number = digits.trim_start_matches('0');
+        parts.push((text, number.len(), number));
+        name = rest;
+    }
+    parts
 }
 
 /// All quantities of some slides, in order.
@@ -201,16 +215,15 @@ mod tests {
 
     #[test]
     fn groups_of_numbers_are_in_the_order_of_the_numbers() {
-        let values = ["10", "9", "control", "below 3", "", "1e1x"];
+        let values = ["10", "9", "P10", "control", "below 3", "P2", "", "1e1x", "P2b", "P02"];
         let slides: Vec<_> = values
             .iter()
             .map(|value| slide("a", &[("stage", value)], 1.0))
             .chain([slide("b", &[], 1.0)])
             .collect();
         let found: Vec<_> = members(&slides, "stage").into_iter().map(|(value, _)| value).collect();
-        let expected =
-            [None, Some("below 3"), Some("9"), Some("10"), Some(""), Some("1e1x"), Some("control")];
-        assert_eq!(found, expected);
+        let expected = ["below 3", "9", "10", "", "1e1x", "P02", "P2", "P2b", "P10", "control"];
+        assert_eq!(found, [&[None][..], &expected.map(Some)].concat());
     }
 
     #[test]
