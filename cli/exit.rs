@@ -129,9 +129,12 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 fn exit_of_others(error: &anyhow::Error) -> Exit {
     use service::ServiceError;
     match error.downcast_ref::<ServiceError>() {
-        Some(ServiceError::Tokens { .. } | ServiceError::Root { .. } | ServiceError::Taken { .. }) => {
-            Exit::Usage
-        }
+        Some(
+            ServiceError::Tokens { .. }
+            | ServiceError::Targets { .. }
+            | ServiceError::Root { .. }
+            | ServiceError::Taken { .. },
+        ) => Exit::Usage,
         Some(ServiceError::Data { .. } | ServiceError::Listen { .. }) => Exit::CannotWrite,
         Some(ServiceError::Start(_)) => Exit::Again,
         None => Exit::Internal,

@@ -16,7 +16,8 @@ use crate::{knobs::AllOptions, numbers::whole};
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  slidemill serve --data /var/lib/slidemill\n  \
     slidemill serve --data jobs --allow-root /slides --models nuclei-he,nuclei-he-seg\n  \
-    slidemill serve --data jobs --listen 10.0.0.7:8750 --token-file tokens.txt")]
+    slidemill serve --data jobs --listen 10.0.0.7:8750 --token-file tokens.txt\n  \
+    slidemill serve --data jobs --push-targets targets.txt --push-to pacs")]
 pub struct Serve {
     /// Folder for jobs: what is sent, and what is found; made when it is not there
     #[arg(long, value_name = "DATA")]
@@ -28,6 +29,14 @@ pub struct Serve {
     /// Who may do what: lines `name role sha256`, roles read, run and admin
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Servers that results may be sent to by STOW-RS: lines `name url` or `name url
+    /// SECRET`, where SECRET is file:PATH or env:VARIABLE and holds the header
+    /// Authorization. A request names one: POST /v1/jobs/ID/push?target=NAME
+    #[arg(long, value_name = "FILE")]
+    pub push_targets: Option<PathBuf>,
+    /// Send annotations and report of every job that is done to this target
+    #[arg(long, value_name = "NAME", requires = "push_targets")]
+    pub push_to: Option<String>,
     /// Slides under this folder may be named by path; may be given several times
     #[arg(long, value_name = "FOLDER")]
     pub allow_root: Vec<PathBuf>,

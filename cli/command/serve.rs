@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use service::{Roots, Service, ServiceError, Stopping, Tokens};
+use service::{Roots, Service, ServiceError, Stopping, Targets, Tokens};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -79,7 +79,16 @@ fn settings(args: &args::Serve) -> anyhow::Result<service::Settings> {
             args.sync_mpx
         )));
     }
+    let targets = args.push_targets.as_deref().map(Targets::read).transpose()?.unwrap_or_default();
+    if let Some(name) = args.push_to.as_ref().filter(|name| !targets.has(name)) {
+        return Err(Failure::usage(format!(
+            "--push-to: there is no target {name:?}, known are: {}",
+            targets.names()
+        )));
+    }
     Ok(service::Settings {
+        targets,
+        push_to: args.push_to.clone(),
         tokens: args.token_file.as_deref().map(Tokens::read).transpose()?,
         roots: Roots::new(&args.allow_root)?,
         sync_mpx: args.sync_mpx,

@@ -14,6 +14,14 @@ pub enum ServiceError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of targets cannot be used.
+    #[error("cannot use the targets of pushes: {reason}: {}", .path.display())]
+    Targets {
+        /// In words.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A folder of slides that may be named cannot be used.
     #[error("cannot use the folder of slides: {reason}: {}", .path.display())]
     Root {

@@ -1,10 +1,13 @@
 //! Facts about a job.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::JobId;
+use crate::{id::JobId, push::Push};
 
 /// One of two lines that jobs wait in. Each has a worker of its own, so that a small picture never waits behind a slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -266,6 +269,9 @@ pub struct JobView {
     /// When it ended, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// Results on their way to servers, by target.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pushes: BTreeMap<String, Push>,
     /// Paths to go on from here.
     pub links: Links,
 }

@@ -14,7 +14,8 @@ use crate::{
     id::JobId,
     job::{Ended, JobView, Lane, Links, Once, Request, State, Task, WindowCount},
     pace::{AtWork, Pace},
-    runner::{Event, RunEnd, Stop, count},
+    push::{self, Due, Push, PushState, Targets},
+    runner::{DicomResult, Event, RunEnd, Stop, count},
     store::{EventLog, Found, Incoming, Store, outcome_in},
 };
 
@@ -55,6 +56,8 @@ struct Entry {
     request: Request,
     state: State,
     ended: Option<Ended>,
+    /// By target.
+    pushes: BTreeMap<String, Push>,
     windows: WindowCount,
     /// Of them, done by an earlier run.
     resumed: u64,
@@ -132,6 +135,15 @@ pub(crate) enum Keyed {
     Coming,
 }
 
+/// Settings of what happens when a job ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AtEnd<'a> {
+    /// `true` if what was sent is kept.
+    pub(crate) keep_uploads: bool,
+    /// The target that results are sent to.
+    pub(crate) push_to: Option<&'a str>,
+}
+
 /// A job whose turn it is.
 pub(crate) struct Turn {
     pub(crate) task: Task,
@@ -170,12 +182,12 @@ impl Jobs {
     pub(crate) fn open(store: Store, most_waiting: usize) -> Result<Self, ServiceError> {
         let mut inner = Inner::default();
         let mut cancelled = Vec::new();
-        for Found { id, request, ended } in store.jobs()? {
+        for Found { id, request, ended, pushes } in store.jobs()? {
             if ended.as_ref().is_some_and(|ended| ended.state == State::Cancelled) {
                 cancelled.push(id);
                 continue;
             }
-            inner.add(id, request, ended);
+            inner.add(id, request, ended, pushes);
         }
         for id in cancelled {
             let erased = store.erase(id);
@@ -233,7 +245,7 @@ impl Jobs {
         request: Request,
     ) -> std::io::Result<JobId> {
         let id = self.store.accept(incoming, &request)?;
-        self.lock().add(id, request, None);
+        self.lock().add(id, request, None, BTreeMap::new());
         drop(place);
         self.turns.notify_all();
         Ok(id)
@@ -405,7 +417,7 @@ impl Jobs {
     }
 
     /// Takes note of the end of a run.
-    pub(crate) fn end(&self, turn: Turn, end: RunEnd, keep_uploads: bool) {
+    pub(crate) fn end(&self, turn: Turn, end: RunEnd, settings: &AtEnd<'_>) {
         let id = turn.task.id;
         let outcome = match end {
             RunEnd::Stopped => None,
@@ -429,6 +441,10 @@ impl Jobs {
         };
         let took = entry.began.map(|began| began.elapsed()).unwrap_or_default();
         let ended = Ended::now(state, reason);
+        if let Some(target) = settings.push_to.filter(|_| state.has_results()) {
+            entry.push_at_end(target, state);
+            let _ = self.store.note_pushes(id, &entry.pushes);
+        }
         // A job whose end was not noted is run again by the next start, which finds it done.
         let _ = self.store.end(id, &ended);
         entry.state = state;
@@ -439,7 +455,9 @@ impl Jobs {
         inner.tell_the_waiting(lane);
         inner.changed(id);
         drop(inner);
-        if turn.request.is_upload && !keep_uploads {
+        // It may be pushed.
+        self.turns.notify_all();
+        if turn.request.is_upload && !settings.keep_uploads {
             let _ = self.store.erase_upload(id);
         }
     }
@@ -492,9 +510,94 @@ impl Jobs {
         self.turns.notify_all();
     }
 
-    /// Jobs that have not ended.
+    /// Asks for results of a job to be sent to a target; how that stands. It is on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub(crate) fn push(
+        &self,
+        id: JobId,
+        target: &str,
+        objects: &[DicomResult],
+    ) -> std::io::Result<Option<PushState>> {
+        let mut inner = self.lock();
+        let Some(entry) = inner.jobs.get_mut(&id) else { return Ok(None) };
+        let mut pushes = entry.pushes.clone();
+        let push = pushes.entry(target.to_owned()).or_default();
+        let is_new = push.want(objects);
+        let state = push.state;
+        if is_new {
+            self.store.note_pushes(id, &pushes)?;
+            entry.pushes = pushes;
+            inner.changed(id);
+            self.turns.notify_all();
+        }
+        Ok(Some(state))
+    }
+
+    /// Waits for results that are to be sent to this target; `None` when the service stops.
+    pub(crate) fn next_push(&self, target: &str) -> Option<Due> {
+        let mut inner = self.lock();
+        while !self.is_stopping() {
+            let times = inner.jobs.iter().filter_map(|(id, entry)| Some((entry.push_at(target)?, *id)));
+            let left = match times.min() {
+                None => None,
+                Some((at, id)) => match at.saturating_sub(secs_now()) {
+                    0 => return inner.jobs.get(&id).map(|entry| self.due(id, entry, target)),
+                    left => Some(Duration::from_secs(left)),
+                },
+            };
+            inner = match left {
+                None => self.turns.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.turns.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        None
+    }
+
+    fn due(&self, id: JobId, entry: &Entry, target: &str) -> Due {
+        Due {
+            id,
+            task: self.task_of(id, &entry.request),
+            study_uid: entry.request.measured.study_id.clone(),
+            objects: entry.pushes.get(target).map(Push::waiting).unwrap_or_default(),
+        }
+    }
+
+    /// Changes a push, if the job is still there.
+    pub(crate) fn change_push(&self, id: JobId, target: &str, change: impl FnOnce(&mut Push)) {
+        let mut inner = self.lock();
+        let Some(entry) = inner.jobs.get_mut(&id) else { return };
+        let Some(push) = entry.pushes.get_mut(target) else { return };
+        change(push);
+        // What is not noted is sent again by the next start: to a server it is the same object.
+        let _ = self.store.note_pushes(id, &entry.pushes);
+        inner.changed(id);
+    }
+
+    /// Gives up what waits for targets that are no more.
+    pub(crate) fn give_up_pushes_but_to(&self, targets: &Targets) {
+        let mut inner = self.lock();
+        for (id, entry) in &mut inner.jobs {
+            let mut has_changed = false;
+            for (_, push) in entry
+                .pushes
+                .iter_mut()
+                .filter(|(name, push)| push.state == PushState::Waiting && !targets.has(name))
+            {
+                push.give_up("the service has no target of this name any more");
+                has_changed = true;
+            }
+            if has_changed {
+                let _ = self.store.note_pushes(*id, &entry.pushes);
+            }
+        }
+    }
+
+    /// Jobs that have not ended, or whose results are to be sent.
     pub(crate) fn unfinished(&self) -> usize {
-        self.lock().jobs.values().filter(|entry| !entry.state.is_over()).count()
+        self.lock().jobs.values().filter(|entry| !entry.state.is_over() || entry.is_pushed()).count()
     }
 
     pub(crate) fn census(&self) -> Census {
@@ -554,9 +657,37 @@ impl Progress {
 }
 
 impl Entry {
-    /// One that was taken back is erased when its worker lets go of it.
+    /// Lets its results be sent, unless a run before this one did.
+    fn push_at_end(&mut self, target: &str, state: State) {
+        if self.pushes.contains_key(target) {
+            return;
+        }
+        let mut push = Push::default();
+        match push::refusal(&self.request, state) {
+            Some(reason) => push.give_up(reason),
+            None => {
+                push.want(&DicomResult::USUAL);
+            }
+        }
+        self.pushes.insert(target.to_owned(), push);
+    }
+
+    /// One that was taken back is erased when its worker lets go of it, one that is pushed when that has ended.
     fn ended_before(&self, secs: u64) -> bool {
-        self.state != State::Cancelled && self.ended.as_ref().is_some_and(|ended| ended.at_secs < secs)
+        self.state != State::Cancelled
+            && !self.is_pushed()
+            && self.ended.as_ref().is_some_and(|ended| ended.at_secs < secs)
+    }
+
+    /// `true` while its results are to be sent.
+    fn is_pushed(&self) -> bool {
+        self.pushes.values().any(|push| push.state == PushState::Waiting)
+    }
+
+    /// Seconds since 1970 at which its results are to be sent to this target.
+    fn push_at(&self, target: &str) -> Option<u64> {
+        // One that was killed before its end was noted is run again first.
+        self.pushes.get(target)?.next_at_secs.filter(|_| self.state.has_results())
     }
 
     fn note(&mut self, progress: Progress) {
@@ -591,7 +722,7 @@ impl Inner {
         self.lines.iter().map(|line| line.waiting.len()).sum()
     }
 
-    fn add(&mut self, id: JobId, request: Request, ended: Option<Ended>) {
+    fn add(&mut self, id: JobId, request: Request, ended: Option<Ended>, pushes: BTreeMap<String, Push>) {
         let is_open = request.series.as_ref().is_some_and(|series| series.is_open);
         let begun = if is_open { State::Gathering } else { State::Queued };
         let state = ended.as_ref().map_or(begun, |ended| ended.state);
@@ -605,6 +736,7 @@ impl Inner {
             request,
             state,
             ended,
+            pushes,
             windows: WindowCount::default(),
             resumed: 0,
             cells: 0,
@@ -665,6 +797,7 @@ impl Inner {
             cells: entry.cells,
             accepted: request.accepted.clone(),
             ended: ended.as_ref().map(|ended| ended.at.clone()),
+            pushes: entry.pushes.clone(),
             links: Links::of_job(id),
         })
     }
@@ -774,12 +907,12 @@ mod tests {
         let jobs = open(folder.path());
         let [first, second] = [(); 2].map(|()| accept(&jobs, request(Lane::Large)));
         let turn = jobs.take(Lane::Large).unwrap();
-        jobs.end(turn, RunEnd::Failed("no slide".into()), false);
+        jobs.end(turn, RunEnd::Failed("no slide".into()), &AtEnd::default());
         assert!(!folder.path().join(format!("jobs/{first}/upload")).exists(), "what was sent is erased");
         let turn = jobs.take(Lane::Large).unwrap();
         jobs.stop();
         assert!(turn.stop.is_asked());
-        jobs.end(turn, RunEnd::Stopped, false);
+        jobs.end(turn, RunEnd::Stopped, &AtEnd::default());
         assert_eq!((jobs.unfinished(), jobs.take(Lane::Large).is_none()), (1, true));
         drop(jobs);
 
@@ -798,7 +931,7 @@ mod tests {
         assert!(jobs.cancel(waiting) && jobs.view(waiting).is_none());
         assert!(jobs.cancel(running) && turn.stop.is_asked());
         assert_eq!(jobs.view(running).unwrap().state, State::Cancelled);
-        jobs.end(turn, RunEnd::Stopped, false);
+        jobs.end(turn, RunEnd::Stopped, &AtEnd::default());
         assert!(jobs.view(running).is_none() && !jobs.cancel(running));
         assert_eq!(fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0);
     }
@@ -822,7 +955,7 @@ mod tests {
         let jobs = open(folder.path());
         let [ended, waiting] = [(); 2].map(|()| accept(&jobs, request(Lane::Small)));
         let turn = jobs.take(Lane::Small).unwrap();
-        jobs.end(turn, RunEnd::Failed("no".into()), false);
+        jobs.end(turn, RunEnd::Failed("no".into()), &AtEnd::default());
         jobs.expire(secs_now() - 60);
         assert!(jobs.view(ended).is_some());
         jobs.expire(secs_now() + 60);

@@ -15,6 +15,7 @@ use prometheus_client::{
 
 use crate::{
     jobs::Census,
+    push::Answer,
     runner::{Event, RunEnd, count},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct Metrics {
     requests: Family<ByRoute, Counter>,
     windows: Family<ByOutcome, Counter>,
     ended: Family<ByOutcome, Counter>,
+    pushes: Family<ByOutcome, Counter>,
     upload_bytes: Counter,
     queue_secs: Histogram,
     job_secs: Histogram,
@@ -58,6 +60,7 @@ impl Metrics {
             requests: Family::default(),
             windows: Family::default(),
             ended: Family::default(),
+            pushes: Family::default(),
             upload_bytes: Counter::default(),
             queue_secs: Histogram::new(of_jobs()),
             job_secs: Histogram::new(of_jobs()),
@@ -69,6 +72,7 @@ impl Metrics {
             requests,
             windows,
             ended,
+            pushes,
             upload_bytes,
             queue_secs,
             job_secs,
@@ -79,6 +83,11 @@ impl Metrics {
         registry.register("http_request_seconds", "Until the head of the answer", request_secs.clone());
         registry.register("windows", "Windows that ended", windows.clone());
         registry.register("jobs_ended", "Runs of jobs that ended", ended.clone());
+        registry.register(
+            "pushes",
+            "Objects that were sent to targets, by what became of them",
+            pushes.clone(),
+        );
         registry.register("upload_bytes", "Bytes of uploads that became jobs", upload_bytes.clone());
         registry.register("queue_seconds", "How long jobs waited", queue_secs.clone());
         registry.register("job_seconds", "How long jobs ran", job_secs.clone());
@@ -107,6 +116,23 @@ impl Metrics {
         };
         self.ended.get_or_create(&ByOutcome { outcome }).inc();
         self.job_secs.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn pushed(&self, answer: &Answer) {
+        self.count_push(match answer {
+            Answer::Stored { .. } => "stored",
+            Answer::Refused { .. } => "refused",
+            Answer::Failed { .. } => "failed",
+        });
+    }
+
+    /// An object that no answer came to.
+    pub(crate) fn push_unanswered(&self) {
+        self.count_push("unanswered");
+    }
+
+    fn count_push(&self, outcome: &'static str) {
+        self.pushes.get_or_create(&ByOutcome { outcome }).inc();
     }
 
     pub(crate) fn windows(&self, more: WindowTally) {

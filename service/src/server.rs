@@ -2,7 +2,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::Duration,
 };
@@ -24,9 +27,10 @@ use crate::{
     error::ServiceError,
     http::{App, Peer, router},
     job::Lane,
-    jobs::{Jobs, secs_now},
+    jobs::{AtEnd, Jobs, secs_now},
     lanes,
     metrics::Metrics,
+    push::Courier,
     runner::Runner,
     series,
     settings::Settings,
@@ -64,6 +68,7 @@ impl Service {
     /// [`ServiceError::Taken`], [`ServiceError::Data`].
     pub fn open(settings: Settings, runner: Arc<dyn Runner>) -> Result<Self, ServiceError> {
         let jobs = Jobs::open(Store::open(&settings.data)?, settings.max_queued)?;
+        jobs.give_up_pushes_but_to(&settings.targets);
         let app = App::new(settings, Arc::new(jobs), runner, Arc::new(Metrics::new()));
         Ok(Self { app: Arc::new(app), stopping: Stopping(watch::Sender::new(false)) })
     }
@@ -93,6 +98,8 @@ impl Service {
     pub fn run(self, listener: TcpListener) -> Result<usize, ServiceError> {
         /// Answers take little time; what does is done by other threads.
         const THREADS: usize = 2;
+        /// For the answer of a server that results are sent to.
+        const GRACE: Duration = Duration::from_secs(2);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("http")
@@ -101,11 +108,14 @@ impl Service {
             .map_err(ServiceError::Start)?;
         let lanes: Vec<_> =
             Lane::ALL.into_iter().map(|lane| self.start_lane(lane)).collect::<Result<_, _>>()?;
+        let couriers = self.start_couriers()?;
         let served = runtime.block_on(self.serve(listener));
         for lane in lanes {
             // One that panicked has noted it in its job.
             let _ = lane.join();
         }
+        // Ends when all have; an answer that comes later is not waited for, and its object is sent again.
+        let _ = couriers.recv_timeout(GRACE);
         // Answers that hang are left.
         runtime.shutdown_background();
         served.map(|()| self.unfinished())
@@ -114,9 +124,28 @@ impl Service {
     fn start_lane(&self, lane: Lane) -> Result<thread::JoinHandle<()>, ServiceError> {
         let app = Arc::clone(&self.app);
         let thread = thread::Builder::new().name(format!("{} jobs", lane.word())).spawn(move || {
-            lanes::work(lane, &app.jobs, app.runner.as_ref(), &app.metrics, app.settings.keep_uploads);
+            let Settings { keep_uploads, push_to, .. } = &app.settings;
+            let at_end = AtEnd { keep_uploads: *keep_uploads, push_to: push_to.as_deref() };
+            lanes::work(lane, &app.jobs, app.runner.as_ref(), &app.metrics, &at_end);
         });
         thread.map_err(ServiceError::Start)
+    }
+
+    /// Starts a thread for each target; the channel closes when all have ended.
+    fn start_couriers(&self) -> Result<Receiver<()>, ServiceError> {
+        let (ended, all_ended) = channel();
+        let App { jobs, runner, metrics, settings, .. } = &*self.app;
+        for target in settings.targets.iter() {
+            let (runner, metrics) = (Arc::clone(runner), Arc::clone(metrics));
+            let courier = Courier::new(jobs, runner, metrics, target.clone(), settings.push_patience);
+            let ended = ended.clone();
+            let thread = thread::Builder::new().name("pushes".into()).spawn(move || {
+                courier.work();
+                drop(ended);
+            });
+            thread.map_err(ServiceError::Start)?;
+        }
+        Ok(all_ended)
     }
 
     async fn serve(&self, listener: TcpListener) -> Result<(), ServiceError> {

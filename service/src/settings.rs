@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{roots::Roots, tokens::Tokens};
+use crate::{
+    push::{PushPatience, Targets},
+    roots::Roots,
+    tokens::Tokens,
+};
 
 /// Settings of an operator.
 #[derive(Debug, Clone)]
@@ -13,6 +17,12 @@ pub struct Settings {
     pub tokens: Option<Tokens>,
     /// Folders whose slides may be named by path.
     pub roots: Roots,
+    /// Servers that results may be sent to.
+    pub targets: Targets,
+    /// The target that results of every job are sent to when it is done.
+    pub push_to: Option<String>,
+    /// How long targets are waited for.
+    pub push_patience: PushPatience,
     /// Pictures up to this many megapixels are answered at once.
     pub sync_mpx: f64,
     /// Longest wait of a client for such an answer before it gets a job instead.
@@ -46,6 +56,9 @@ impl Settings {
             data: data.into(),
             tokens: None,
             roots: Roots::default(),
+            targets: Targets::default(),
+            push_to: None,
+            push_patience: PushPatience::USUAL,
             sync_mpx: 16.0,
             sync_wait: Duration::from_secs(60),
             max_upload: 4 << 30,

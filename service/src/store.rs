@@ -4,7 +4,7 @@
 //! DATA/lock                one service at a time
 //! DATA/incoming/<id>/      uploads that are not jobs yet; emptied at start
 //! DATA/jobs/<id>/          request.json, upload/, instances.json (of a series), out/ (a dataset), events.jsonl,
-//!                          exports/, ended.json
+//!                          exports/, pushes.json, ended.json
 //! DATA/trash/<id>/         to be erased; emptied at start
 //! DATA/audit/<day>.jsonl   who asked for what
 //! ```
@@ -25,6 +25,7 @@ use crate::{
     error::ServiceError,
     id::JobId,
     job::{Ended, Request, out_of},
+    push::Push,
     runner::Event,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Found {
     pub(crate) request: Request,
     /// `None`: it is to be run, or gone on with.
     pub(crate) ended: Option<Ended>,
+    pub(crate) pushes: BTreeMap<String, Push>,
 }
 
 impl Store {
@@ -91,11 +93,9 @@ impl Store {
             let entry = entry.map_err(cannot(READ, &folder))?;
             let Ok(id) = entry.file_name().to_string_lossy().parse::<JobId>() else { continue };
             let request = read(&entry.path().join(REQUEST)).map_err(cannot(READ, &entry.path()))?;
-            let ended = match read(&entry.path().join(ENDED)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                ended => Some(ended.map_err(cannot(READ, &entry.path()))?),
-            };
-            found.push(Found { id, request, ended });
+            let ended = if_there(read(&entry.path().join(ENDED))).map_err(cannot(READ, &entry.path()))?;
+            let pushes = if_there(read(&entry.path().join(PUSHES))).map_err(cannot(READ, &entry.path()))?;
+            found.push(Found { id, request, ended, pushes: pushes.unwrap_or_default() });
         }
         found.sort_by_key(|job| job.id);
         Ok(found)
@@ -144,6 +144,11 @@ impl Store {
         read(&self.folder(id).join(INSTANCES))
     }
 
+    /// Notes how the pushes of a job stand.
+    pub(crate) fn note_pushes(&self, id: JobId, pushes: &BTreeMap<String, Push>) -> io::Result<()> {
+        write(&self.folder(id).join(PUSHES), pushes)
+    }
+
     /// Notes how a job ended.
     pub(crate) fn end(&self, id: JobId, ended: &Ended) -> io::Result<()> {
         write(&self.folder(id).join(ENDED), ended)
@@ -171,6 +176,7 @@ impl Store {
 const REQUEST: &str = "request.json";
 const ENDED: &str = "ended.json";
 const INSTANCES: &str = "instances.json";
+const PUSHES: &str = "pushes.json";
 const EVENTS: &str = "events.jsonl";
 /// Name of the upload in the folder of a job.
 pub(crate) const UPLOAD: &str = "upload";
@@ -185,6 +191,14 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+/// `None` where there is no file.
+fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
 }
 

@@ -178,11 +178,15 @@ pub(crate) fn too_large(limit: u64) -> Problem {
 
 /// A disk that takes no more, or another fault of ours.
 pub(crate) fn unwritten(error: &std::io::Error) -> Problem {
+    not_written("the upload", error)
+}
+
+pub(crate) fn not_written(what: &str, error: &std::io::Error) -> Problem {
     let kind = match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::NoRoom,
         _ => Kind::Internal,
     };
-    Problem::new(kind, format!("the upload cannot be written: {}", error.kind()))
+    Problem::new(kind, format!("{what} cannot be written: {}", error.kind()))
 }
 
 #[cfg(test)]

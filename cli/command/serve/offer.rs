@@ -94,5 +94,6 @@ pub(super) fn convert_format(format: Format) -> convert::Format {
         Format::QuPath => convert::Format::QuPath,
         Format::DicomAnn => convert::Format::DicomAnn,
         Format::DicomSr => convert::Format::DicomSr,
+        Format::DicomSeg => convert::Format::DicomSeg,
     }
 }

@@ -231,8 +231,8 @@ fn measure(offer: &Offer, slide: &Path, options: &JobOptions) -> Result<Measured
 fn identify(files: &[PathBuf]) -> Vec<Option<DicomObject>> {
     let read = files.iter().map(|file| DicomIdentity::read(file).ok());
     let objects = read.map(|found| {
-        let DicomIdentity { class_uid, instance_uid, series_uid } = found?;
-        Some(DicomObject { class_uid, instance_uid, series_uid })
+        let DicomIdentity { class_uid, instance_uid, study_uid, series_uid } = found?;
+        Some(DicomObject { class_uid, instance_uid, study_uid, series_uid })
     });
     objects.collect()
 }

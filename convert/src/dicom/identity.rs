@@ -17,6 +17,8 @@ pub struct DicomIdentity {
     pub class_uid: String,
     /// `SOPInstanceUID`: which one.
     pub instance_uid: String,
+    /// `StudyInstanceUID`: the study that it belongs to.
+    pub study_uid: String,
     /// `SeriesInstanceUID`: the series that it belongs to.
     pub series_uid: String,
 }
@@ -37,6 +39,7 @@ impl DicomIdentity {
         Ok(Self {
             class_uid: uid(tags::SOP_CLASS_UID)?,
             instance_uid: uid(tags::SOP_INSTANCE_UID)?,
+            study_uid: uid(tags::STUDY_INSTANCE_UID)?,
             series_uid: uid(tags::SERIES_INSTANCE_UID)?,
         })
     }
@@ -64,6 +67,7 @@ mod tests {
         object
             .text(tags::SOP_CLASS_UID, VR::UI, "1.2")
             .text(tags::SOP_INSTANCE_UID, VR::UI, "1.3")
+            .text(tags::STUDY_INSTANCE_UID, VR::UI, "1.5")
             .texts(tags::SERIES_INSTANCE_UID, VR::UI, &[series])
             .text(tags::TEXT_VALUE, VR::UT, "and more");
         let folder = tempfile::tempdir().unwrap();
@@ -77,8 +81,8 @@ mod tests {
     #[test]
     fn identifiers_are_read_and_must_be_some() {
         let found = identity("1.4").unwrap();
-        let expected = ["1.2", "1.3", "1.4"].map(str::to_owned);
-        assert_eq!([found.class_uid, found.instance_uid, found.series_uid], expected);
+        let expected = ["1.2", "1.3", "1.5", "1.4"].map(str::to_owned);
+        assert_eq!([found.class_uid, found.instance_uid, found.study_uid, found.series_uid], expected);
         for bad in ["", "Miller", "1.2/../3", &"1".repeat(65)] {
             assert!(identity(bad).is_err(), "{bad}");
         }

@@ -9,7 +9,7 @@ use super::{
     extract::Named,
 };
 use crate::{
-    job::JobView,
+    job::{JobView, Request},
     problem::{Kind, Problem},
     tokens::{Caller, Role},
 };
@@ -26,12 +26,18 @@ pub(super) async fn erase(
     Named(id): Named,
 ) -> Result<StatusCode, Problem> {
     let (request, _) = app.jobs.request(id).ok_or_else(Problem::no_job)?;
-    if caller.role < Role::Admin && request.by.as_deref() != caller.name.as_deref() {
-        return Err(Problem::new(
-            Kind::NotAllowed,
-            "this job came with another token: only that one, or one of the role admin, may erase it",
-        ));
-    }
+    refuse_other(&caller, &request, "erase it")?;
     let jobs = Arc::clone(&app.jobs);
     if aside(move || jobs.cancel(id)).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::no_job()) }
+}
+
+/// Refuses who neither sent a job nor is an admin.
+pub(super) fn refuse_other(caller: &Caller, request: &Request, what: &str) -> Result<(), Problem> {
+    if caller.role >= Role::Admin || request.by.as_deref() == caller.name.as_deref() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::NotAllowed,
+        format!("this job came with another token: only that one, or one of the role admin, may {what}"),
+    ))
 }

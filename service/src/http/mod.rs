@@ -7,6 +7,7 @@ mod extract;
 mod guard;
 mod jobs;
 mod negotiate;
+mod push;
 mod results;
 mod studies;
 mod submit;
@@ -34,6 +35,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::erase))
         .route("/v1/jobs/{id}/events", get(events::follow))
         .route("/v1/jobs/{id}/result", get(results::result))
+        .route("/v1/jobs/{id}/push", post(push::push))
         .route("/v1/models", get(about::models))
         .route("/healthz", get(about::health))
         .route("/readyz", get(about::ready))

@@ -25,7 +25,7 @@ use crate::{
     job::{JobView, State as JobState, Task},
     problem::{Kind, Problem},
     report::{Report, ReportError, report},
-    runner::Format,
+    runner::{DicomResult, Format},
 };
 
 /// Query of a request for results.
@@ -35,17 +35,7 @@ pub(super) struct ResultQuery {
     /// Also of a job that has not ended.
     partial: bool,
     /// Of DICOM: which object.
-    object: Option<DicomObject>,
-}
-
-/// Objects that a DICOM result may be.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum DicomObject {
-    /// Microscopy Bulk Simple Annotations: the cells.
-    Ann,
-    /// A structured report: counts and regions.
-    Sr,
+    object: Option<DicomResult>,
 }
 
 /// `GET /v1/jobs/{id}/result`.
@@ -85,7 +75,7 @@ pub(super) async fn of_ended(
     app: &Arc<App>,
     id: JobId,
     wanted: ResultType,
-    object: Option<DicomObject>,
+    object: Option<DicomResult>,
 ) -> Result<Response, Problem> {
     let task = app.jobs.task(id).ok_or_else(Problem::no_job)?;
     let view = app.jobs.view(id).ok_or_else(Problem::no_job)?;
@@ -94,13 +84,7 @@ pub(super) async fn of_ended(
         ResultType::Parquet => table_in(task.out()).await?,
         ResultType::GeoJson => exported(app, task, Format::GeoJson).await?,
         ResultType::Zip => exported(app, task, Format::QuPath).await?,
-        ResultType::Dicom => {
-            let format = match object {
-                None | Some(DicomObject::Ann) => Format::DicomAnn,
-                Some(DicomObject::Sr) => Format::DicomSr,
-            };
-            exported(app, task, format).await?
-        }
+        ResultType::Dicom => exported(app, task, object.unwrap_or(DicomResult::Ann).format()).await?,
     };
     file(&path, wanted).await
 }

@@ -462,7 +462,7 @@ async fn wait_for_end(app: &App, id: JobId) {
 }
 
 /// 202, and where the job is.
-fn accepted(app: &App, id: JobId) -> Result<Response, Problem> {
+pub(super) fn accepted(app: &App, id: JobId) -> Result<Response, Problem> {
     let view = app.jobs.view(id).ok_or_else(Problem::no_job)?;
     let mut response = (StatusCode::ACCEPTED, Json(&view)).into_response();
     if let Ok(place) = HeaderValue::from_str(&view.links.own) {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it; these are tests")]
 
+pub(crate) mod pacs;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -96,6 +98,10 @@ impl Runner for Script {
             return Ok(Measured { size_px: [100 * files, 100], is_dicom: true, ..Measured::default() });
         }
         let content = fs::read(slide).map_err(|error| error.kind().to_string())?;
+        if let Some(study) = content.strip_prefix(b"dicom ") {
+            let study_id = Some(String::from_utf8_lossy(study).into_owned());
+            return Ok(Measured { size_px: [1000, 1000], is_dicom: true, study_id, series_id: None });
+        }
         let side = if content.starts_with(b"large") { 10_000 } else { 1_000 };
         if content.starts_with(b"bad") {
             return Err("this is no slide".to_owned());
@@ -103,13 +109,23 @@ impl Runner for Script {
         Ok(Measured { size_px: [side, side], ..Measured::default() })
     }
 
-    /// `DICM class instance series` is an object.
+    /// `DICM class instance series` is an object, and so are results; all are of the study 1.5.
     fn identify(&self, files: &[PathBuf]) -> Result<Vec<Option<DicomObject>>, String> {
         let object = |file: &PathBuf| {
             let text = fs::read_to_string(file).ok()?;
+            let text = match text.as_str() {
+                "DicomAnn" => "DICM ann 7.1 7",
+                "DicomSr" => "DICM sr 7.2 7",
+                text => text,
+            };
             let mut words = text.strip_prefix("DICM ")?.split(' ').map(str::to_owned);
             let mut next = || words.next();
-            Some(DicomObject { class_uid: next()?, instance_uid: next()?, series_uid: next()? })
+            Some(DicomObject {
+                class_uid: next()?,
+                instance_uid: next()?,
+                study_uid: "1.5".into(),
+                series_uid: next()?,
+            })
         };
         Ok(files.iter().map(object).collect())
     }
@@ -135,7 +151,10 @@ impl Runner for Script {
     }
 
     fn export(&self, task: &Task, format: Format) -> Result<PathBuf, String> {
-        let path = task.exports().join("x");
+        if format == Format::DicomSeg {
+            return Err("there are no regions".to_owned());
+        }
+        let path = task.exports().join(format!("{format:?}"));
         fs::create_dir_all(task.exports()).unwrap();
         fs::write(&path, format!("{format:?}")).unwrap();
         Ok(path)
