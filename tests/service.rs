@@ -4,6 +4,9 @@
 
 #[path = "support/dicom.rs"]
 mod dicom;
+#[path = "../service/tests/support/pacs.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a part of it is used here")]
+mod pacs;
 mod support;
 
 use std::{
@@ -215,12 +218,7 @@ fn stow(served: &Served, files: &[Vec<u8>]) -> (u16, String, Value) {
 #[test]
 fn a_series_that_comes_in_two_requests_is_one_slide() {
     let folder = folder();
-    let (slide, picture) = (folder.path().join("slide.tif"), folder.path().join("picture.png"));
-    small_slide(&slide, 5);
-    let thumbnail =
-        slidemill().arg("thumbnail").arg(slide).arg("-o").arg(&picture).args(["--size", "1280"]).output();
-    assert!(thumbnail.expect("the command starts").status.success());
-    let level = dicom::Level::of_png(&picture);
+    let level = level(folder.path());
     let [whole, half] = [(&level, "1.2.3.1"), (&level.half(), "1.2.3.2")].map(|(level, uid)| {
         level.file(dicom::Names { study: "1.2.7", series: "1.2.8", instance: uid, patient: "Miller^John" })
     });
@@ -255,6 +253,100 @@ fn a_series_that_comes_in_two_requests_is_one_slide() {
         let name = entry.path().display().to_string();
         let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("it can be read")).into_owned();
         assert!(name.ends_with(".dcm") || !text.contains("Miller"), "{name}");
+    }
+}
+
+/// A painted picture, as a level of a DICOM slide.
+fn level(folder: &Path) -> dicom::Level {
+    let [slide, picture] = ["slide.tif", "picture.png"].map(|name| folder.join(name));
+    small_slide(&slide, 5);
+    let thumbnail =
+        slidemill().arg("thumbnail").arg(slide).arg("-o").arg(&picture).args(["--size", "1280"]).output();
+    assert!(thumbnail.expect("the command starts").status.success());
+    dicom::Level::of_png(&picture)
+}
+
+/// A DICOM slide in one file.
+fn dicom_slide(folder: &Path) -> PathBuf {
+    let path = folder.join("slide.dcm");
+    let names = dicom::Names { study: "1.2.7", series: "1.2.8", instance: "1.2.3.1", patient: "Miller^John" };
+    fs::write(&path, level(folder).file(names)).expect("it can be written");
+    path
+}
+
+/// How a push to `pacs` stands when it has ended.
+fn wait_for_push(served: &Served, job: &str) -> Value {
+    let push = || served.json(job)["pushes"]["pacs"].clone();
+    wait_until(|| ["sent", "failed"].iter().any(|state| push()["state"] == *state));
+    push()
+}
+
+#[test]
+fn results_are_pushed_to_a_pacs_and_a_kill_in_the_midst_makes_no_other_object() {
+    let folder = folder();
+    let slide = dicom_slide(folder.path());
+    let archive = pacs::Pacs::start(vec![pacs::Reply::Stores, pacs::Reply::Hangs, pacs::Reply::Stores]);
+    let (data, targets) = (folder.path().join("data"), archive.targets(folder.path()));
+    let options = ["--push-targets", targets.to_str().expect("a path")];
+    let served = Served::start(&data, &options);
+    let job = served.job(&slide);
+    assert_eq!(served.wait_for_end(&job)["state"], "done");
+    let (status, _, body) = served.ask(&format!("POST {job}/push?target=pacs"), &[], b"");
+    assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
+    wait_until(|| archive.objects().len() == 2);
+    served.kill();
+
+    let served = Served::start(&data, &options);
+    let push = wait_for_push(&served, &job);
+    assert_eq!((&push["state"], &push["rounds"]), (&"sent".into(), &2.into()), "{push}");
+    let sent = archive.objects();
+    assert!(sent.len() == 3 && sent[1] == sent[2] && sent[0] != sent[1], "the same object, not another one");
+    for object in &sent {
+        let holds = |text: &str| object.windows(text.len()).any(|found| found == text.as_bytes());
+        assert!(&object[128..132] == b"DICM" && holds("Miller^John") && holds("1.2.7") && holds("1.2.3.1"));
+    }
+    assert!(archive.heads().iter().all(|head| head.contains("authorization: basic c2vjcmv0")));
+    assert_eq!(served.terminate(), Some(0));
+
+    // The same slide as another job: to a PACS it is the same object.
+    let served = Served::start(&folder.path().join("other"), &[options[0], options[1], "--push-to", "pacs"]);
+    let job = served.job(&slide);
+    assert_eq!(served.wait_for_end(&job)["state"], "done");
+    let again = wait_for_push(&served, &job);
+    for object in ["ann", "sr"] {
+        assert_eq!(again["objects"][object]["instance_uid"], push["objects"][object]["instance_uid"]);
+    }
+}
+
+#[test]
+fn a_service_tells_another_which_kinds_of_objects_it_does_not_take() {
+    let folder = folder();
+    let slide = dicom_slide(folder.path());
+    let archive = Served::start(&folder.path().join("archive"), &[]);
+    let targets = folder.path().join("targets");
+    fs::write(&targets, format!("pacs http://{}/v1/studies\n", archive.address)).expect("it can be written");
+    let path = targets.to_str().expect("a path");
+    let served = Served::start(&folder.path().join("data"), &["--push-targets", path, "--push-to", "pacs"]);
+    let job = served.job(&slide);
+    assert_eq!(served.wait_for_end(&job)["state"], "done");
+    let push = wait_for_push(&served, &job);
+    assert_eq!(push["state"], "failed");
+    for object in ["ann", "sr"] {
+        assert_eq!(push["objects"][object]["code"], "0122", "{push}");
+    }
+
+    for (line, name, said) in [
+        ("pacs https://h/studies secret", "pacs", "line 1: the third word"),
+        ("pacs https://h/studies", "other", "no target \"other\""),
+    ] {
+        fs::write(&targets, line).expect("it can be written");
+        let mut command = slidemill();
+        command.arg("serve").arg("--data").arg(folder.path().join("none"));
+        let output = command.args(["--push-targets", path, "--push-to", name]).output();
+        let output = output.expect("the command starts");
+        let told = support::stderr(&output);
+        assert!(output.status.code() == Some(64) && told.contains(said), "{told}");
+        assert!(!told.contains("studies secret"), "{told}");
     }
 }
 
