@@ -62,7 +62,7 @@ pub(crate) struct Pacs {
     pub(crate) address: SocketAddr,
     came: Arc<Mutex<Vec<Came>>>,
     /// Connections that are not answered.
-    _silent: Arc<Mutex<Vec<TcpStream>>>,
+    silent: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Pacs {
@@ -70,8 +70,8 @@ impl Pacs {
     pub(crate) fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (came, silent): (Arc<Mutex<Vec<Came>>>, Arc<Mutex<Vec<TcpStream>>>) = Default::default();
-        let pacs = Self { address, came: Arc::clone(&came), _silent: Arc::clone(&silent) };
+        let pacs = Self { address, came: Arc::default(), silent: Arc::default() };
+        let (came, silent) = (Arc::clone(&pacs.came), Arc::clone(&pacs.silent));
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let reply = replies[number.min(replies.len() - 1)].clone();
