@@ -141,14 +141,14 @@ impl Way {
 
 /// The files of one slide.
 #[derive(Debug)]
-enum Parts {
+pub(crate) enum Parts {
     File(PathBuf),
     /// Files whose names and order do not matter.
     Set(Vec<PathBuf>),
 }
 
 impl Parts {
-    fn at(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn at(path: &Path) -> Result<Self, OpenError> {
         if is_address(path) {
             return Ok(Self::File(path.to_owned()));
         }
@@ -204,7 +204,7 @@ impl Parts {
 const CHUNK: u64 = 1 << 20;
 
 /// Returns the places and lengths of the pieces in which a file of `len` bytes is read.
-fn chunks(len: u64) -> impl Iterator<Item = (u64, u64)> {
+pub(crate) fn chunks(len: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..len.div_ceil(CHUNK)).map(move |chunk| (chunk * CHUNK, CHUNK.min(len - chunk * CHUNK)))
 }
 

@@ -72,14 +72,23 @@ pub fn open(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
 ///
 /// [`OpenError`], one line that says what was found and expected.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
-    match watching_the_device(|| open_whatever(path, options)) {
+    open_copy(path, path, options)
+}
+
+/// Opens a copy of a slide, of which all is said that is said of the slide where it lies itself.
+///
+/// # Errors
+///
+/// As [`open_with`].
+pub fn open_copy(copy: &Path, of: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+    match watching_the_device(|| open_whatever(copy, of, options)) {
         // Bytes that were not read may be taken for damage, or be missing from what was opened.
         (_, Some(source)) => Err(OpenError::Io { source }),
         (opened, None) => opened,
     }
 }
 
-fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+fn open_whatever(path: &Path, of: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
     let is_remote = is_address(path);
     if !is_remote && regular_or_folder(path)?.is_dir() {
         return open_folder(path, options);
@@ -100,7 +109,7 @@ fn open_whatever(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Slide>, O
         return open_openslide(path).map_err(|error| explain(error, &head, true));
     }
     if looks_like_tiff(&head) && !is_dicom(&head) {
-        return open_tiff(path, source, options);
+        return open_tiff(path, of, source, options);
     }
     if options.prefer == Prefer::Tiff {
         return Err(OpenError::NotASlide { found: format!("{}, expected a TIFF", describe(&head)) });
@@ -134,7 +143,8 @@ fn open_remote(source: Source, head: &[u8], options: &OpenOptions) -> Result<Arc
 
 fn not_read_in_parts(found: &str) -> String {
     format!(
-        "{found} is not read from a server, only tiled TIFF is (SVS, OME and generic): copy it to a disk first"
+        "{found} is not read from a server, only tiled TIFF is (SVS, OME and generic): copy it to a disk first, as \
+         `run --stage DIR` does"
     )
 }
 
@@ -183,9 +193,14 @@ fn open_openslide(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
     Ok(Arc::new(OpenSlideSlide::open(path)?))
 }
 
-fn open_tiff(path: &Path, source: Source, options: &OpenOptions) -> Result<Arc<dyn Slide>, OpenError> {
+fn open_tiff(
+    path: &Path,
+    of: &Path,
+    source: Source,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Slide>, OpenError> {
     let refusal = match TiffSlide::from_source(source, &options.tiff()) {
-        Ok(slide) => return Ok(Arc::new(slide.with_remarks(mask_hint(path)))),
+        Ok(slide) => return Ok(Arc::new(slide.with_remarks(mask_hint(of)))),
         Err(refusal) => refusal,
     };
     if options.prefer == Prefer::Tiff {
