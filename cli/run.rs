@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use dataset::{Dataset, RunAccount};
 use engine::{
     Engine, Event, Job, JobEnd, JobError, JobPlan, JobSlides, Redo, Relisted, RunOptions, Settings, Shard,
-    SlideEntry, Stop, Watch as _, find_slides, put_together, refuse_mistyped, refuse_own_files, try_writing,
-    without_likely_copies,
+    SlideEntry, Stop, Watch as _, find_slides, put_together, refuse_mistyped, refuse_own_files, sweep_copies,
+    try_writing, without_likely_copies,
 };
 use report::MeasureRemark;
 use signal_hook::{
@@ -99,7 +99,21 @@ pub fn run_isolated(args: Run) -> anyhow::Result<Exit> {
         JobPlan::read(&dataset)?;
     }
     make_folder(&dataset)?;
-    isolate::supervise(&dataset)
+    let stage = stage_of(&args, &dataset);
+    let ended = isolate::supervise(&dataset);
+    if let Some(folder) = stage {
+        // What a worker left that could not end in order.
+        sweep_copies(&folder);
+    }
+    ended
+}
+
+/// The folder that slides are copied to, if that is known before the worker looks at the options.
+fn stage_of(args: &Run, dataset: &Dataset) -> Option<PathBuf> {
+    let of_file = args.config.as_deref().and_then(|file| RunOptions::from_file(file).ok());
+    let of_plan = JobPlan::read(dataset).ok().filter(|_| args.slides.is_empty()).map(|plan| plan.options);
+    let options = [Some(args.options.0.clone()), of_file, of_plan];
+    options.into_iter().flatten().find_map(|options| options.stage)
 }
 
 /// The whole run, in this process.

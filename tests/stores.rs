@@ -8,6 +8,8 @@ mod forecast;
 mod range_server;
 #[path = "../wsi-reader/tests/support/s3_store.rs"]
 mod s3_store;
+#[path = "stores/staged.rs"]
+mod staged;
 #[path = "stores/store.rs"]
 mod store;
 mod support;

@@ -1,11 +1,11 @@
 //! `slidemill info`: what is known of a slide without analysing it.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use engine::{ByteSize, RunOptions, Settings, fetched_by_run, plan_settings};
 use serde::Serialize;
 use tiler::{Doubt, Examination, PlanCost, PlanError, Survey, SurveyError, Tissue, TissueScale, WantedStain};
-use wsi_reader::{Fetched, GivenScale, Scale, Slide, SlideInfo};
+use wsi_reader::{Fetched, GivenScale, Scale, Slide, SlideFiles, SlideInfo};
 use wsi_types::{LevelIndex, TileId};
 
 use super::plan::about;
@@ -31,6 +31,9 @@ struct Report<'a> {
     tissue_scale: Option<TissueScale>,
     /// Why results of the slide are to be doubted, in words.
     doubts: Vec<String>,
+    /// What `run --stage` copies of it; absent where it copies nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_copy: Option<ToCopy>,
     /// What it costs to fetch all of level 0; absent for a slide that lies on no server.
     #[serde(skip_serializing_if = "Option::is_none")]
     level_0_from_server: Option<Fetched>,
@@ -39,6 +42,20 @@ struct Report<'a> {
     run_from_server: Option<Fetched>,
     #[serde(skip_serializing_if = "Option::is_none")]
     properties: Option<&'a std::collections::BTreeMap<String, String>>,
+}
+
+/// The files of a slide.
+#[derive(Serialize)]
+struct ToCopy {
+    files: usize,
+    bytes: u64,
+}
+
+impl ToCopy {
+    fn of(slide: &Path) -> Option<Self> {
+        let files = SlideFiles::of(slide).ok()?;
+        Some(Self { files: files.count(), bytes: files.bytes() })
+    }
 }
 
 /// Prints what is known of a slide.
@@ -62,6 +79,7 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
     info.scale = scale.map_or(info.scale, Ok);
     let doubts = examination.doubts(info.scale.as_ref().ok().map(|scale| scale.mpp), WantedStain::He);
     let level_0_from_server = cost_of_level_0(slide.as_ref());
+    let to_copy = ToCopy::of(&args.slide);
     if args.json {
         let properties = args.properties.then_some(&info.properties);
         let plan_problem = plan.as_ref().and_then(|plan| plan.as_ref().err()).map(ToString::to_string);
@@ -74,6 +92,7 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
             plan_problem,
             tissue_scale,
             doubts,
+            to_copy,
             level_0_from_server,
             run_from_server,
             properties,
@@ -81,6 +100,14 @@ pub fn info(args: &args::Info) -> anyhow::Result<Exit> {
         outln!("{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         out!("{}", describe(&info, plan.as_ref()))?;
+        if let Some(ToCopy { files, bytes }) = to_copy {
+            outln!(
+                "{:<12}{}, {}; `run --stage DIR` copies them",
+                "files",
+                counted(files, "file"),
+                ByteSize(bytes)
+            )?;
+        }
         if let Some(cost) = level_0_from_server {
             outln!("{:<12}{}", "server", describe_fetching(cost, run_from_server))?;
         }

@@ -41,6 +41,7 @@ fn describe(plan: &JobPlan, shards: usize, out: &str) -> String {
     let once: Vec<_> = plan.once().collect();
     let mut text = format!("job       {}{}\n", extent(&once), left_out(plan.copies()));
     text += &from_servers(&once).map_or_else(String::new, |asked| format!("servers   {asked}\n"));
+    text += &to_copy(plan, &once).map_or_else(String::new, |copies| format!("copies    {copies}\n"));
     text += &format!("settings  {}\n", plan.settings_sha256);
     text += &format!("windows   {}\n", windows(plan));
     if let Some(pixels) = plan.settings.get("model_pixels").filter(|pixels| pixels.contains("percentiles")) {
@@ -96,6 +97,20 @@ fn from_servers(slides: &[&PlannedSlide]) -> Option<String> {
         }
         unknown => Some(format!("{asked}, and what is unknown for {}", counted(unknown, "slide"))),
     }
+}
+
+/// What a run will copy before it reads it; `None` without a folder for that.
+fn to_copy(plan: &JobPlan, slides: &[&PlannedSlide]) -> Option<String> {
+    let folder = plan.options.stage.as_ref()?;
+    let bytes: Vec<u64> = slides.iter().filter_map(|slide| slide.to_copy).collect();
+    let largest = bytes.iter().max().copied().unwrap_or_default();
+    Some(format!(
+        "{} of {} to {}, the largest {}",
+        ByteSize(bytes.iter().sum()),
+        counted(bytes.len(), "slide"),
+        folder.display(),
+        ByteSize(largest)
+    ))
 }
 
 /// What will be fetched, in words. Bytes that are there already break requests into smaller ones, so that they are more.

@@ -10,7 +10,7 @@ use dataset::{
     Outcome,
     wording::{counted, fixed, grouped, span},
 };
-use engine::{Event, Totals};
+use engine::{ByteSize, Event, Totals};
 
 use crate::stderr::try_saying;
 
@@ -109,6 +109,9 @@ fn words(event: &Event) -> Option<String> {
         }
         Event::SlideSkipped { name, reason, .. } => format!("{name}: skipped, {reason}"),
         Event::SlideWaiting { name, reason, .. } => format!("{name}: waiting, {reason}"),
+        Event::SlideCopying { name, done, bytes } => {
+            format!("{name}: copying, {} of {}", ByteSize(*done), ByteSize(*bytes))
+        }
         Event::SlideFailed { name, reason, .. } => format!("{name}: FAILED: {reason}"),
         Event::Warning { name, message, .. } => format!("{name}: warning: {message}"),
         Event::JobFinished(totals) => summary(totals),

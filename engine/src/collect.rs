@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    time::{Duration, Instant},
 };
 
 use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex, wording::counted};
@@ -17,7 +18,7 @@ use crate::{
     desk::{Committed, Committer, Finished, Ledger, Raw},
     error::JobError,
     events::{Event, Undone, Watch},
-    pipeline::Step,
+    pipeline::{Copying, Step},
     prepare::{Facts, Held, NotRun, Prepared},
     rules::SlideRules,
     sightings::Sightings,
@@ -38,7 +39,12 @@ pub(crate) struct Collector<'a> {
     waited_for: BTreeSet<SlideId>,
     /// Copies that were left out, by the slide they are copies of.
     copies: BTreeMap<SlideId, usize>,
+    /// Name of the slide whose copying was told last, and when.
+    copy_told: Option<(String, Instant)>,
 }
+
+/// Time between two words on the copy of a slide.
+const COPY_WORD: Duration = Duration::from_secs(60);
 
 /// The slide at work.
 struct SlideRun {
@@ -67,6 +73,7 @@ impl<'a> Collector<'a> {
             undone: Undone::Nothing,
             waited_for: BTreeSet::new(),
             copies: BTreeMap::new(),
+            copy_told: None,
         })
     }
 
@@ -110,10 +117,24 @@ impl<'a> Collector<'a> {
         }
         match step {
             Step::NotRun(entry, why) => self.not_run(&entry, why),
+            Step::Copying(copying) => {
+                self.copying(copying);
+                Ok(())
+            }
             Step::Begin(prepared) => self.begin(*prepared),
             Step::Windows(ended, out_of_reach) => self.windows(ended, out_of_reach),
             Step::End(counters) => self.end(counters),
             Step::Cut => self.cut(),
+        }
+    }
+
+    /// Tells how far a copy is, each minute.
+    fn copying(&mut self, Copying { name, done, bytes }: Copying) {
+        let is_told = (self.copy_told.as_ref())
+            .is_some_and(|(slide, when)| *slide == name && when.elapsed() < COPY_WORD);
+        if !is_told {
+            self.copy_told = Some((name.clone(), Instant::now()));
+            self.watch.tell(&Event::SlideCopying { name, done, bytes });
         }
     }
 

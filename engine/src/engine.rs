@@ -19,7 +19,7 @@ use crate::{
     fingerprint,
     models::{ModelSet, SetModel},
     opening::Opener,
-    pipeline::{self, Step},
+    pipeline::{self, Coming, Step},
     prepare::{Facts, Preparation, Prepared, SlideError, dyes_of, survey_settings, survey_settings_of},
     rules::DetectorRules,
     settings::Settings,
@@ -246,7 +246,7 @@ impl Engine {
     fn answer(&self, prepared: Prepared, watch: &mut dyn Watch) -> Result<SlideAnswer, JobError> {
         let source: pipeline::Source = Box::new(move |out, _| {
             // Nobody takes it where the model could not be started.
-            let _ = out.send(Preparation::Ready(Box::new(prepared)));
+            let _ = out.send(Coming::Slide(Preparation::Ready(Box::new(prepared))));
         });
         let mut current = None;
         pipeline::run(self.settings(), self.detectors(), &Stop::new(), source, |step| {
@@ -264,7 +264,7 @@ impl Engine {
                         watch.tell(&so_far(&prepared.facts, &prepared.sightings));
                     }
                 }
-                Step::End(_) | Step::Cut | Step::NotRun(..) => {}
+                Step::End(_) | Step::Cut | Step::NotRun(..) | Step::Copying(_) => {}
             }
             Ok(())
         })?;

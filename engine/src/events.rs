@@ -111,6 +111,16 @@ pub enum Event {
         /// The job that has it, in words.
         reason: String,
     },
+    /// A slide is being copied to the folder of `--stage`, and none is at work. Told once a minute.
+    SlideCopying {
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// Bytes that are copied.
+        done: u64,
+        /// All bytes of the slide.
+        bytes: u64,
+    },
     /// A slide ended without results.
     SlideFailed {
         /// Its id.

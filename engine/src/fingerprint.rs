@@ -1,6 +1,6 @@
 //! Settings and facts of models and slide that can change a result: the lists whose hash a fingerprint is.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use dataset::{hex, wording::counted};
 use detector::MergeTerms;
@@ -146,6 +146,12 @@ pub(crate) fn of_slide(
     let estimated = estimated.map(|vectors| ("stain_vectors_estimated", vectors.to_string()));
     let stretched = stretches.in_words().map(|words| ("pixels_stretched", words));
     MadeWith::new(always.into_iter().chain(mapping).chain(estimated).chain(stretched))
+}
+
+/// The same as an account has it.
+pub(crate) fn of_what_it_told(settings: &BTreeMap<String, String>) -> MadeWith {
+    let names = ["slide_content", "mpp", "map_range", "stain_vectors_estimated", "pixels_stretched"];
+    MadeWith::new(names.into_iter().filter_map(|name| Some((name, settings.get(name)?.clone()))))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
     engine::Engine,
     error::JobError,
     events::{Event, Tally, Totals, Undone, Watch},
+    local_copies::LocalCopies,
     opening, pipeline,
     said::put_together,
     slides::SlideEntry,
@@ -76,6 +77,7 @@ impl<'a> Job<'a> {
         refuse_own_files(&results, slides.iter().map(|slide| slide.path.as_path()))?;
         let mut slides = slides.to_vec();
         put_together(&mut slides)?;
+        let copies = engine.settings().staging.as_ref().map(LocalCopies::start).transpose()?;
         let redo = match &before {
             Before::Redo(redo) => Some(redo.clone()),
             Before::Stay | Before::Remerge => None,
@@ -90,7 +92,7 @@ impl<'a> Job<'a> {
             model: format!("{model}{}", own_windows(engine)),
             device: engine.device().to_owned(),
         });
-        let ended = run_all(engine, &work, slides, &mut tally);
+        let ended = run_all(engine, &work, slides, copies, &mut tally);
         if let Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) = ended {
             // The job has not ended: a caller that can end the hanging thread may start it again.
             return Err(silent);
@@ -140,10 +142,11 @@ fn run_all(
     engine: &Engine,
     work: &Arc<Work>,
     slides: Vec<SlideEntry>,
+    copies: Option<LocalCopies>,
     watch: &mut dyn Watch,
 ) -> Result<Undone, JobError> {
     let mut collector = Collector::new(work, watch)?;
-    let source = pipeline::slides_of(Arc::clone(work), slides);
+    let source = pipeline::slides_of(Arc::clone(work), slides, copies);
     let ended =
         pipeline::run(engine.settings(), engine.detectors(), &work.stop, source, |step| collector.take(step));
     if matches!(ended, Err(JobError::Silent { .. })) {

@@ -331,6 +331,22 @@ options! {
         default: || "what is free".into(),
         sample: "300M",
     }
+    stage: PathBuf {
+        name: "stage", RESOURCES, "DIR", One, Machine,
+        about: "Copy each slide to a folder of this machine before it is read, one ahead of the slide at work, and remove it \
+            after: for slides on a slow share, and for those at addresses whose format is not read in parts",
+        remark: ", folder for copies of slides; they are read where they lie when not given",
+        default: String::new,
+        sample: "stage",
+    }
+    stage_budget: String {
+        name: "stage-budget", RESOURCES, "SIZE", One, Machine,
+        about: "With --stage: bytes of all copies at any time, such as 50G; the next slide waits for room, and one that is \
+            larger is refused",
+        remark: ", of all copies at any time, with stage",
+        default: || "what is free".into(),
+        sample: "300M",
+    }
     slide_timeout: u64 {
         name: "slide-timeout", RESOURCES, "SECS", One, Machine,
         about: "Give a slide up when no window of it ends for this many seconds",
@@ -615,6 +631,9 @@ mod tests {
         }
         if ["stain-vectors", "dab-ring-um"].contains(&knob.name) {
             options.stains = Some(StainSet::HDab);
+        }
+        if knob.name == "stage-budget" {
+            options.stage = Some("stage".into());
         }
         if knob.name == "raw-floor" {
             options.keep_raw = Some(true);

@@ -29,7 +29,8 @@ use wsi_types::{Detection, DetectorIndex, Stretch, WindowIndex, WindowKey};
 
 use crate::{
     error::{JobError, panic_text},
-    prepare::{Facts, NotRun, Preparation, Prepared, prepare},
+    local_copies::LocalCopies,
+    prepare::{Bringing, Facts, NotRun, Preparation, Prepared, prepare},
     settings::Settings,
     slides::SlideEntry,
     work::{Stop, Work},
@@ -41,10 +42,56 @@ const BATCHES: usize = 4;
 /// Time between two looks at slides that other jobs are working on.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Progress of a copy of a slide, for the terminal.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    /// Name of the slide's file.
+    pub(crate) name: String,
+    /// Bytes that are copied.
+    pub(crate) done: u64,
+    /// All bytes of the slide.
+    pub(crate) bytes: u64,
+}
+
+/// What comes from the stage that prepares slides.
+pub(crate) enum Coming {
+    /// The next slide.
+    Slide(Preparation),
+    /// Word that a slide is being copied, where nothing else goes on.
+    Copying(Copying),
+}
+
+/// The stages behind the one that prepares slides, as that one sees them.
+pub(crate) struct Behind<'a> {
+    pub(crate) out: &'a Sender<Coming>,
+    /// Tells whenever a slide has ended.
+    pub(crate) ended: &'a Receiver<()>,
+    pub(crate) stop: &'a Stop,
+}
+
+impl Behind<'_> {
+    /// `true` if the job was asked to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stop.is_asked()
+    }
+
+    /// Tells how far a copy is, if they wait for it; else windows come, which tell more.
+    pub(crate) fn tell(&self, copying: Copying) {
+        let _ = self.out.try_send(Coming::Copying(copying));
+    }
+
+    /// Waits until some slide has ended, now or since the last time; `false` if the job ends.
+    pub(crate) fn wait_for_end(&self) -> bool {
+        !self.is_ending() && self.ended.recv().is_ok() && !self.is_ending()
+    }
+}
+
 /// One step of the slide at work, in order.
 pub(crate) enum Step {
     /// A slide that is not read.
     NotRun(Box<SlideEntry>, NotRun),
+    /// A slide is being copied, and none is at work.
+    Copying(Copying),
     /// A slide begins.
     Begin(Box<Prepared>),
     /// Windows of it ended, in order, of which so many were out of reach.
@@ -86,11 +133,14 @@ impl From<Step> for Fed {
 
 /// Source of slides: it sends them to the first channel as they are prepared; the second tells when one has
 /// ended.
-pub(crate) type Source = Box<dyn FnOnce(&Sender<Preparation>, &Receiver<()>) + Send>;
+pub(crate) type Source = Box<dyn FnOnce(&Sender<Coming>, &Receiver<()>) + Send>;
 
 /// Prepares the slides of a job one ahead of the one being read.
-pub(crate) fn slides_of(work: Arc<Work>, slides: Vec<SlideEntry>) -> Source {
-    Box::new(move |out, ended| prepare_all(&slides, &work, ended, out))
+pub(crate) fn slides_of(work: Arc<Work>, slides: Vec<SlideEntry>, copies: Option<LocalCopies>) -> Source {
+    Box::new(move |out, ended| {
+        let behind = Behind { out, ended, stop: &work.stop };
+        prepare_all(&slides, &work, copies.as_ref(), &behind);
+    })
 }
 
 /// Runs all slides from `source`; hands each step to `collect` on this thread.
@@ -197,21 +247,22 @@ fn join(thread: JoinHandle<()>) -> Result<(), JobError> {
 /// Prepares slides one ahead of the one being read; in a job that crashed before, only when the one before
 /// has ended. Slides that another job is working on go to the end of the line, again and again, until that
 /// job has ended them or is gone.
-fn prepare_all(slides: &[SlideEntry], work: &Work, ended: &Receiver<()>, out: &Sender<Preparation>) {
+fn prepare_all(slides: &[SlideEntry], work: &Work, copies: Option<&LocalCopies>, behind: &Behind<'_>) {
+    let bringing = copies.map(|copies| Bringing { copies, behind });
     let mut waiting: VecDeque<&SlideEntry> = slides.iter().collect();
     let mut busy_in_a_row = 0;
     while let Some(entry) = waiting.pop_front() {
-        let preparation = prepare(entry, work);
+        let Some(preparation) = prepare(entry, work, bringing.as_ref()) else { return };
         if matches!(preparation, Preparation::NotRun(_, NotRun::Busy { .. })) {
             waiting.push_back(entry);
             busy_in_a_row += 1;
         } else {
             busy_in_a_row = 0;
         }
-        if work.stop.is_asked() || out.send(preparation).is_err() {
+        if work.stop.is_asked() || behind.out.send(Coming::Slide(preparation)).is_err() {
             return;
         }
-        if work.marks.is_careful() && ended.recv().is_err() {
+        if work.marks.is_careful() && behind.ended.recv().is_err() {
             return;
         }
         if busy_in_a_row > 0 && busy_in_a_row >= waiting.len() {
@@ -230,12 +281,15 @@ struct Feeder {
 }
 
 impl Feeder {
-    fn feed_all(&self, prepared: &Receiver<Preparation>, spare: &Receiver<Batch>, out: &Sender<Fed>) {
+    fn feed_all(&self, prepared: &Receiver<Coming>, spare: &Receiver<Batch>, out: &Sender<Fed>) {
         let mut idle = Vec::new();
-        for preparation in prepared {
-            let fed = match preparation {
-                Preparation::Ready(prepared) => self.feed(prepared, spare, &mut idle, out),
-                Preparation::NotRun(entry, why) => out.send(Step::NotRun(entry, why).into()).ok(),
+        for coming in prepared {
+            let fed = match coming {
+                Coming::Copying(copying) => out.send(Step::Copying(copying).into()).ok(),
+                Coming::Slide(Preparation::Ready(prepared)) => self.feed(prepared, spare, &mut idle, out),
+                Coming::Slide(Preparation::NotRun(entry, why)) => {
+                    out.send(Step::NotRun(entry, why).into()).ok()
+                }
             };
             if fed.is_none() {
                 return;

@@ -10,13 +10,14 @@ use std::{
 use dataset::{Dataset, Outcome, RunAccount, SlideId};
 use serde::{Deserialize, Serialize};
 use tiler::Survey;
-use wsi_reader::{Fetched, LinearMapping};
+use wsi_reader::{Fetched, LinearMapping, OpenError, SlideFiles};
 use wsi_types::{Mpp, RegionsOfInterest, wording::with_causes};
 
 use crate::{
     bundled,
     error::JobError,
     fingerprint,
+    local_copies::Staging,
     made_with::MadeWith,
     models::ModelSet,
     options::RunOptions,
@@ -70,6 +71,10 @@ pub struct PlannedSlide {
     /// About what a run will ask the slide's server for; `None` for a slide on a disk, and if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_server: Option<Fetched>,
+    /// Bytes that a run copies to the folder of `--stage` before it reads the slide; `None` without that folder, and if
+    /// they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_copy: Option<u64>,
     /// Of level 0; 0 for a slide that cannot be opened.
     pub area_mm2: f64,
     /// Why it will fail, if that is known already.
@@ -99,7 +104,7 @@ impl PlannedSlide {
             Ok(seen) => (seen, None),
             Err(reason) => (Seen::nothing_of(entry), Some(reason)),
         };
-        let Seen { area_mm2, bytes, from_server } = seen;
+        let Seen { area_mm2, bytes, from_server, to_copy } = seen;
         let slide = match content {
             Ok(content) => Ok(entry.id_with(&content)),
             // As the run of this plan calls it, which gets that path.
@@ -119,6 +124,7 @@ impl PlannedSlide {
             within: entry.within.clone(),
             bytes,
             from_server,
+            to_copy,
             area_mm2,
             problem,
         })
@@ -170,19 +176,30 @@ struct Seen {
     area_mm2: f64,
     bytes: Option<u64>,
     from_server: Option<Fetched>,
+    to_copy: Option<u64>,
 }
 
 impl Seen {
     /// Opens a slide; one on a server is surveyed too, as its tissue decides what is fetched. Else the reason why it will
     /// fail.
     fn new(entry: &SlideEntry, settings: &Settings, models: &ModelSet) -> Result<Self, String> {
-        let slide = entry.open(settings.map_range).map_err(|error| with_causes(&error))?;
+        let to_copy = settings.staging.as_ref().map(|staging| ToCopy::of(entry, staging)).transpose()?;
+        let slide = match (entry.open(settings.map_range), &to_copy) {
+            // It is read once it is copied.
+            (Err(OpenError::Unsupported { .. }), Some(to_copy)) if wsi_reader::is_address(&entry.path) => {
+                return Ok(to_copy.seen(Self::default()));
+            }
+            (opened, _) => opened.map_err(|error| with_causes(&error))?,
+        };
         let wanted = survey_settings_of(entry, settings, &models.each);
         let scale = wanted.scale_of(slide.as_ref()).map_err(|error| error.to_string())?;
         let base = slide.info().pyramid.base();
         let [width_mm, height_mm] =
             [base.width(), base.height()].map(|px| f64::from(px) * scale.mpp.get() / 1000.0);
         let seen = Self { area_mm2: width_mm * height_mm, ..Self::nothing_of(entry) };
+        if let Some(to_copy) = to_copy {
+            return Ok(to_copy.seen(seen));
+        }
         let Some(object) = slide.on_server() else { return Ok(seen) };
         // A plan names what will fail before a pixel is read; what the survey finds, a run tells.
         let from_server = Survey::new(slide, &wanted).ok().and_then(|survey| fetched_by_run(&survey));
@@ -192,6 +209,30 @@ impl Seen {
     /// What is known of a slide without opening it.
     fn nothing_of(entry: &SlideEntry) -> Self {
         Self { bytes: std::fs::metadata(&entry.path).is_ok().then(|| entry.bytes()), ..Self::default() }
+    }
+}
+
+/// What a copy of a slide costs.
+#[derive(Debug, Clone, Copy)]
+struct ToCopy {
+    bytes: u64,
+    from_server: Option<Fetched>,
+}
+
+impl ToCopy {
+    /// Else the reason why it cannot be copied.
+    fn of(entry: &SlideEntry, staging: &Staging) -> Result<Self, String> {
+        let files = SlideFiles::of(&entry.path).map_err(|error| with_causes(&error))?;
+        let from_server = files.cost().map_err(|error| with_causes(&error))?;
+        match staging.refusal(files.bytes()) {
+            Some(refusal) => Err(refusal),
+            None => Ok(Self { bytes: files.bytes(), from_server }),
+        }
+    }
+
+    fn seen(self, seen: Seen) -> Seen {
+        let bytes = Some(self.bytes);
+        Seen { bytes, to_copy: bytes, from_server: self.from_server, ..seen }
     }
 }
 
@@ -210,6 +251,7 @@ impl JobPlan {
     /// A usage failure when the options or the model cannot be used, an output failure when the dataset cannot be written.
     pub fn new(slides: &[SlideEntry], mut options: RunOptions, dataset: &Dataset) -> Result<Self, JobError> {
         // Other machines start in other folders.
+        options.stage = options.stage.map(|stage| std::path::absolute(&stage).unwrap_or(stage));
         options.model = options.model.map(bundled::from_any_folder);
         for detector in options.detector.iter_mut().flatten() {
             detector.model = detector.model.take().map(bundled::from_any_folder);

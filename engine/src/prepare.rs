@@ -13,7 +13,7 @@ use merger::{ColourDeconvolution, Layout, MergeError, decode_window};
 use tiler::{
     NoPercentiles, NoStainVectors, PlanSettings, Survey, SurveyError, SurveySettings, TissueSettings,
 };
-use wsi_reader::{GivenScale, MppSource, OpenError, Slide, with_reduced_levels};
+use wsi_reader::{CopyError, GivenScale, MppSource, OpenError, Slide, with_reduced_levels};
 use wsi_types::{DetectorIndex, WindowIndex, WindowKey, wording::with_causes};
 
 use crate::{
@@ -22,9 +22,11 @@ use crate::{
     desk::{Desk, Ledger, LedgerError, LedgerHead, LockError, Mark, Origin, TidyError},
     error::panic_text,
     fingerprint,
+    local_copies::{LocalCopies, LocalCopy, NoCopy},
     made_with::MadeWith,
     models::SetModel,
     opening,
+    pipeline::Behind,
     settings::Settings,
     sightings::Sightings,
     slides::SlideEntry,
@@ -57,6 +59,8 @@ pub(crate) struct Facts {
     pub(crate) stretches: Stretches,
     /// Time that was spent on it.
     pub(crate) time: WorkTime,
+    /// Its copy, if that is what is read; gone with these facts.
+    _copy: Option<LocalCopy>,
 }
 
 impl Facts {
@@ -89,7 +93,13 @@ impl Facts {
             dyes: None,
             stretches: Stretches::default(),
             time,
+            _copy: None,
         })
+    }
+
+    /// With the copy that is read.
+    fn with_copy(self, copy: Option<LocalCopy>) -> Self {
+        Self { _copy: copy, ..self }
     }
 
     /// With its dyes, and what a person should know of where they are from.
@@ -246,6 +256,9 @@ pub(crate) enum SlideError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It cannot be copied to the folder of `--stage`.
+    #[error(transparent)]
+    Copy(#[from] NoCopy),
     /// Its scale is not known.
     #[error("{problem}; give it with --mpp, or in the mpp column of a slide list{remarks}")]
     Scale {
@@ -283,7 +296,11 @@ pub(crate) enum SlideError {
 impl SlideError {
     /// `true` if a server or the network is to blame, not the slide.
     fn is_out_of_reach(&self) -> bool {
-        matches!(self, Self::Open(error) if error.is_out_of_reach())
+        match self {
+            Self::Open(error) => error.is_out_of_reach(),
+            Self::Copy(error) => error.is_out_of_reach(),
+            _ => false,
+        }
     }
 
     /// Resource that ran out, in words, if the machine is to blame and not the slide.
@@ -310,12 +327,24 @@ fn limit_of(error: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// Copies of slides, and the stages behind this one, which make room for them.
+pub(crate) struct Bringing<'a> {
+    /// The copies of the job.
+    pub(crate) copies: &'a LocalCopies,
+    /// The stages behind.
+    pub(crate) behind: &'a Behind<'a>,
+}
+
 /// Looks at one slide of the job. Never fails as a whole: what is wrong with a
-/// slide costs that slide.
-pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
+/// slide costs that slide. `None` if the job ended meanwhile.
+pub(crate) fn prepare(
+    entry: &SlideEntry,
+    work: &Work,
+    bringing: Option<&Bringing<'_>>,
+) -> Option<Preparation> {
     let mut id = entry.id.clone();
     if let Some(reason) = work.marks.given_up(&entry.path) {
-        return refused(entry, id, work, reason, false);
+        return Some(refused(entry, id, work, reason, false));
     }
     let prepared = catch_unwind(AssertUnwindSafe(|| {
         let mark = work.marks.take(&entry.path).map_err(SlideError::Mark)?;
@@ -336,17 +365,23 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
         match (work.claim(entry, &own), work.known_as(&content, &own)) {
             (Some(first), _) => Ok(copy_of(entry, &own, &first)),
             (None, Some(other)) => Ok(under_another_id(entry, &own, other)),
-            (None, None) => plan_slide(entry, work, &own, &content, mark, notes),
+            (None, None) => plan_slide(entry, work, &own, &content, mark, notes, bringing),
         }
     }));
-    match prepared {
+    Some(match prepared {
         Ok(Ok(preparation)) => preparation,
         Ok(Err(error)) => match (id, error) {
+            (_, SlideError::Copy(NoCopy::Copy(CopyError::Stopped))) => return None,
+            (_, SlideError::Copy(NoCopy::NoRoom(reason))) => not_to_be_read(entry, NotRun::NoRoom { reason }),
             (Some(id), SlideError::Lock(error @ LockError::Held { .. })) => {
-                Preparation::NotRun(Box::new(entry.clone()), NotRun::Busy { id, reason: error.to_string() })
+                not_to_be_read(entry, NotRun::Busy { id, reason: error.to_string() })
             }
             (id, error) => match error.exhausted() {
-                Some(reason) => Preparation::NotRun(Box::new(entry.clone()), NotRun::Exhausted { reason }),
+                Some(reason) => not_to_be_read(entry, NotRun::Exhausted { reason }),
+                // No other slide would fare better.
+                None if matches!(error, SlideError::Copy(NoCopy::Copy(CopyError::Write(_)))) => {
+                    not_to_be_read(entry, NotRun::NoRoom { reason: with_causes(&error) })
+                }
                 None => refused(entry, id, work, with_causes(&error), error.is_out_of_reach()),
             },
         },
@@ -354,7 +389,7 @@ pub(crate) fn prepare(entry: &SlideEntry, work: &Work) -> Preparation {
             let said = panic_text(panic.as_ref());
             refused(entry, id, work, format!("internal error, please report it: {said}"), false)
         }
-    }
+    })
 }
 
 /// A slide that cannot be analysed; `id` where its content could be read.
@@ -371,7 +406,7 @@ fn refused(
             NotRun::NoRoom { reason: format!("cannot name a slide that cannot be read: {error}; {reason}") }
         }
     };
-    Preparation::NotRun(Box::new(entry.clone()), why)
+    not_to_be_read(entry, why)
 }
 
 /// One slide is one row of the results, whatever a list calls it.
@@ -380,7 +415,7 @@ fn under_another_id(entry: &SlideEntry, id: &SlideId, other: SlideId) -> Prepara
         "this slide is here already as {other}, and would be counted twice as {id}; keep that id, or take it out with \
          `slidemill forget OUT {other}` first"
     );
-    Preparation::NotRun(Box::new(entry.clone()), NotRun::protecting(other, reason))
+    not_to_be_read(entry, NotRun::protecting(other, reason))
 }
 
 /// Ids are made from samples of a file, which a damaged copy shares with the good one.
@@ -396,7 +431,7 @@ fn copy_of(entry: &SlideEntry, id: &SlideId, first: &std::path::Path) -> Prepara
         aside: format!(" (a copy of {})", wsi_reader::without_secrets(first).display()),
         copy: true,
     };
-    Preparation::NotRun(Box::new(entry.clone()), skip)
+    not_to_be_read(entry, skip)
 }
 
 /// Opens a slide and plans it, unless its results are there already; windows
@@ -412,39 +447,40 @@ pub(crate) fn plan_slide(
     content: &str,
     mark: Mark,
     notes: Vec<String>,
+    bringing: Option<&Bringing<'_>>,
 ) -> Result<Preparation, SlideError> {
-    let time = WorkTime::start();
+    let mut time = WorkTime::start();
     let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
-    let slide = entry.open(settings.map_range)?;
-    let counted = work.counted_within.get(id).or(entry.within.as_ref());
-    let wanted = SurveySettings {
-        counted_within: counted.cloned(),
-        ..survey_settings_of(entry, settings, &models.each)
+    let (looked, desk, copy) = match bringing.filter(|_| entry.lies_at_its_path()) {
+        None => {
+            let looked = Looked::at(entry.open(settings.map_range)?, entry, work, id, content)?;
+            if let Some(ended) = looked.ended_before(work, id) {
+                return Ok(not_to_be_read(entry, ended));
+            }
+            let desk = work.desks.take(id)?;
+            (looked, desk, None)
+        }
+        Some(Bringing { copies, behind }) => {
+            // A slide that is done is not copied to see that.
+            if let Some(ended) = ended_as_far_as_is_known(entry, work, id, content) {
+                return Ok(not_to_be_read(entry, ended));
+            }
+            let desk = work.desks.take(id)?;
+            if let Some(ended) = ended_as_far_as_is_known(entry, work, id, content) {
+                return Ok(not_to_be_read(entry, ended));
+            }
+            let copy = copies.bring(entry, content, behind)?;
+            time = WorkTime::start();
+            let slide = entry.open_copy(copy.path(), settings.map_range)?;
+            (Looked::at(slide, entry, work, id, content)?, desk, Some(copy))
+        }
     };
-    let scale = wanted.scale_of(slide.as_ref()).map_err(|problem| {
-        let remarks = slide.info().remarks.iter().map(|remark| format!("; {remark}")).collect();
-        SlideError::Scale { problem, remarks }
-    })?;
-    let dyes = dyes_of(settings, slide.as_ref())?;
-    // As the survey has it, whose levels the windows are read from.
-    let reduced = with_reduced_levels(Arc::clone(&slide));
-    let stretches = Stretches::of(reduced.as_ref(), scale.mpp, &wanted, &models.each)?;
-    let of_slide = fingerprint::of_slide(content, &scale, slide.info(), dyes.as_ref(), &stretches);
-    let of_windows =
-        fingerprint::of_windows(settings, models).with(&of_slide).with(&fingerprint::of_looked(&wanted));
-    let made_with =
-        of_windows.with(&fingerprint::of_cells(settings, models)).with(&fingerprint::of_counted(&wanted));
-    if let Some(ended) = account_of(work, id).and_then(|account| ended_before(work, id, account, &made_with))
-    {
-        return Ok(Preparation::NotRun(Box::new(entry.clone()), ended));
-    }
-
-    let desk = work.desks.take(id)?;
     // Another job may have ended it while we waited for nothing.
-    let before = account_of(work, id);
-    if let Some(ended) = before.clone().and_then(|account| ended_before(work, id, account, &made_with)) {
-        return Ok(Preparation::NotRun(Box::new(entry.clone()), ended));
+    if let Some(ended) = looked.ended_before(work, id) {
+        return Ok(not_to_be_read(entry, ended));
     }
+    let Looked { slide, wanted, dyes, stretches, of_windows, made_with } = looked;
+    let before = account_of(work, id);
     desk.tidy()?;
     let is_to_be_completed = before.as_ref().is_some_and(|account| {
         work.before != Before::Remerge
@@ -454,10 +490,11 @@ pub(crate) fn plan_slide(
 
     let survey = Survey::new(slide, &wanted)?;
     if let Some(reason) = no_room(&survey, work) {
-        return Ok(Preparation::NotRun(Box::new(entry.clone()), NotRun::NoRoom { reason }));
+        return Ok(not_to_be_read(entry, NotRun::NoRoom { reason }));
     }
     let facts = Facts::new(entry, id, content, survey, made_with, time)?;
-    let mut facts = facts.with_scale_note(wanted.scale).with_dyes(dyes).with_stretches(stretches);
+    let facts = facts.with_scale_note(wanted.scale).with_dyes(dyes).with_stretches(stretches);
+    let mut facts = facts.with_copy(copy);
     facts.warnings.extend(notes);
     facts.warnings.extend(before.and_then(|account| lost_results(work, &account)));
     let origin = Origin {
@@ -478,6 +515,84 @@ pub(crate) fn plan_slide(
     let held = Some(Held { ledger, desk, mark });
     facts.time.pause();
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, sightings, held })))
+}
+
+fn not_to_be_read(entry: &SlideEntry, why: NotRun) -> Preparation {
+    Preparation::NotRun(Box::new(entry.clone()), why)
+}
+
+/// A slide that is open, with all that decides whether its results from before stay.
+struct Looked {
+    slide: Arc<dyn Slide>,
+    wanted: SurveySettings,
+    dyes: Option<Dyes>,
+    stretches: Stretches,
+    of_windows: MadeWith,
+    made_with: MadeWith,
+}
+
+impl Looked {
+    fn at(
+        slide: Arc<dyn Slide>,
+        entry: &SlideEntry,
+        work: &Work,
+        id: &SlideId,
+        content: &str,
+    ) -> Result<Self, SlideError> {
+        let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
+        let wanted = wanted_of(entry, work, id);
+        let scale = wanted.scale_of(slide.as_ref()).map_err(|problem| {
+            let remarks = slide.info().remarks.iter().map(|remark| format!("; {remark}")).collect();
+            SlideError::Scale { problem, remarks }
+        })?;
+        let dyes = dyes_of(settings, slide.as_ref())?;
+        // As the survey has it, whose levels the windows are read from.
+        let reduced = with_reduced_levels(Arc::clone(&slide));
+        let stretches = Stretches::of(reduced.as_ref(), scale.mpp, &wanted, &models.each)?;
+        let of_slide = fingerprint::of_slide(content, &scale, slide.info(), dyes.as_ref(), &stretches);
+        let of_windows =
+            fingerprint::of_windows(settings, models).with(&of_slide).with(&fingerprint::of_looked(&wanted));
+        let made_with =
+            of_windows.with(&fingerprint::of_cells(settings, models)).with(&fingerprint::of_counted(&wanted));
+        Ok(Self { slide, wanted, dyes, stretches, of_windows, made_with })
+    }
+
+    /// Why it is not read; `None` if it is to be analysed.
+    fn ended_before(&self, work: &Work, id: &SlideId) -> Option<NotRun> {
+        ended_before(work, id, account_of(work, id)?, &self.made_with)
+    }
+}
+
+fn wanted_of(entry: &SlideEntry, work: &Work, id: &SlideId) -> SurveySettings {
+    let counted = work.counted_within.get(id).or(entry.within.as_ref());
+    SurveySettings {
+        counted_within: counted.cloned(),
+        ..survey_settings_of(entry, &work.recipe.settings, &work.recipe.maker.models.each)
+    }
+}
+
+/// Why a slide is not copied; `None` if it is to be analysed, or if that is not known without its copy.
+fn ended_as_far_as_is_known(entry: &SlideEntry, work: &Work, id: &SlideId, content: &str) -> Option<NotRun> {
+    let account = account_of(work, id).filter(|account| account.outcome != Outcome::Failed)?;
+    let settings = &work.recipe.settings;
+    if let Ok(slide) = entry.open(settings.map_range) {
+        return Looked::at(slide, entry, work, id, content).ok()?.ended_before(work, id);
+    }
+    // It cannot be opened where it lies. Its content is the same, and so is what that tells of it, as long as nobody says
+    // otherwise.
+    let wanted = wanted_of(entry, work, id);
+    let told = fingerprint::of_what_it_told(&account.settings);
+    let given = [wanted.scale.otherwise, wanted.scale.instead];
+    let is_as_given = given.iter().flatten().all(|mpp| told.get("mpp") == Some(&mpp.get().to_string()));
+    let is_mapped = entry.map_range.or(settings.map_range).is_some();
+    if !is_as_given || is_mapped || told.get("slide_content") != Some(content) {
+        return None;
+    }
+    let made_with = fingerprint::of_job(settings, &work.recipe.maker.models)
+        .with(&told)
+        .with(&fingerprint::of_looked(&wanted))
+        .with(&fingerprint::of_counted(&wanted));
+    ended_before(work, id, account, &made_with)
 }
 
 /// The dyes of a slide, if its stains are measured.

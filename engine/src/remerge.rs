@@ -225,7 +225,7 @@ impl Kept {
         }
         let content = content_of(slide, id)?;
         let mark = work.marks.take(&slide.path).map_err(|error| with_causes(&SlideError::Mark(error)))?;
-        let mut preparation = plan_slide(slide, work, id, &hex(&content), mark, Vec::new())
+        let mut preparation = plan_slide(slide, work, id, &hex(&content), mark, Vec::new(), None)
             .map_err(|error| told_for_merging(&error))?;
         if let Preparation::Ready(prepared) = &mut preparation {
             let missing: usize = prepared.todo.iter().map(Vec::len).sum();

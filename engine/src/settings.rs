@@ -13,6 +13,7 @@ use crate::{
     checks::{fraction, parsed, within},
     defaults::Defaults,
     error::JobError,
+    local_copies::Staging,
     models::{DetectorSpec, MOST_DETECTORS, ModelSet},
     options::RunOptions,
     rules::MergeRules,
@@ -57,6 +58,8 @@ pub struct Settings {
     pub memory: u64,
     /// Bytes on disk for a slide at work; `None` for all that is free.
     pub scratch: Option<u64>,
+    /// Where slides are copied to before they are read.
+    pub(crate) staging: Option<Staging>,
     /// Seconds without a finished window after which a slide is given up.
     pub slide_timeout_secs: u64,
     /// Keep raw detections of finished slides, from this score on.
@@ -117,6 +120,7 @@ impl Settings {
             threads: within("--threads", given.threads.unwrap_or(machine.threads), 1..=1024)?,
             memory: memory(given.mem.as_deref(), machine.memory)?,
             scratch: given.scratch.as_deref().map(|text| size("--scratch", text)).transpose()?,
+            staging: staging(given.stage.as_deref(), given.stage_budget.as_deref())?,
             slide_timeout_secs: within("--slide-timeout", timeout, 1..=1_000_000)?,
             keep_raw: raw_floor(given.keep_raw, given.raw_floor)?,
             options,
@@ -146,6 +150,8 @@ impl Settings {
             threads: Some(self.threads),
             mem: Some(size_text(self.memory)),
             scratch: self.scratch.map(size_text),
+            stage: self.staging.as_ref().map(|staging| staging.folder.clone()),
+            stage_budget: self.staging.as_ref().and_then(|staging| staging.budget).map(size_text),
             slide_timeout: Some(self.slide_timeout_secs),
             keep_raw: Some(self.keep_raw.is_some()),
             raw_floor: self.keep_raw,
@@ -184,6 +190,15 @@ fn detectors(given: Option<&[DetectorOption]>, model: Option<&Path>) -> Result<V
         Ok(DetectorSpec { model: option.model.clone().or_else(|| model.map(Path::to_owned)), mpp })
     };
     given.iter().map(spec).collect()
+}
+
+fn staging(folder: Option<&Path>, budget: Option<&str>) -> Result<Option<Staging>, JobError> {
+    let budget = budget.map(|text| size("--stage-budget", text)).transpose()?;
+    match (folder, budget) {
+        (Some(folder), budget) => Ok(Some(Staging { folder: folder.to_owned(), budget })),
+        (None, Some(_)) => Err(JobError::usage("--stage-budget is given without --stage")),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Score from which raw detections are kept; `None` if they are not kept.

@@ -126,6 +126,24 @@ impl SlideEntry {
         }
     }
 
+    /// `true` if it is read from its path, and was not handed in open.
+    pub(crate) fn lies_at_its_path(&self) -> bool {
+        self.opened.0.is_none()
+    }
+
+    /// Opens a copy of it, as [`open`](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], which does not name the path.
+    pub(crate) fn open_copy(
+        &self,
+        copy: &Path,
+        map_range: Option<LinearMapping>,
+    ) -> Result<Arc<dyn Slide>, OpenError> {
+        wsi_reader::open_copy(copy, &self.path, &options(self.map_range.or(map_range)))
+    }
+
     /// A hash of what it holds.
     ///
     /// # Errors
@@ -221,7 +239,11 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
 ///
 /// [`OpenError`], which does not name the path.
 pub fn open(path: &Path, map_range: Option<LinearMapping>) -> Result<Arc<dyn Slide>, OpenError> {
-    wsi_reader::open_with(path, &OpenOptions { mapping: map_range, ..OpenOptions::default() })
+    wsi_reader::open_with(path, &options(map_range))
+}
+
+fn options(map_range: Option<LinearMapping>) -> OpenOptions {
+    OpenOptions { mapping: map_range, ..OpenOptions::default() }
 }
 
 /// Of a file, or of the files in a folder.

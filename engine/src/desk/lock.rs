@@ -170,7 +170,22 @@ impl Locks {
     /// The locks of the slides of `dataset`.
     #[must_use]
     pub fn new(dataset: &Dataset) -> Self {
-        Self { folder: dataset.locks(), seen: Mutex::default() }
+        Self::in_folder(dataset.locks())
+    }
+
+    /// Locks in a folder, which is made with the first.
+    #[must_use]
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder, seen: Mutex::default() }
+    }
+
+    /// Takes the lock of that name.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    pub fn take_named(&self, name: &str) -> Result<SlideLock, LockError> {
+        self.take_at(&self.folder.join(format!("{name}.lock")), Instant::now())
     }
 
     /// Takes the lock of a slide.
@@ -395,7 +410,7 @@ fn held(holder: Option<Holder>, age: Duration) -> LockError {
 }
 
 /// A number that no other process has, from the standard library's own randomness.
-fn nonce() -> u64 {
+pub(crate) fn nonce() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
 }

@@ -20,6 +20,7 @@ use std::{
 
 use dataset::{Dataset, SlideId, host_name};
 
+pub(crate) use self::lock::{Locks, SlideLock, nonce};
 pub(crate) use self::{
     commit::{Committed, Committer, Finished, Raw},
     ledger::for_each_whole_record,
@@ -32,7 +33,6 @@ pub use self::{
 };
 use self::{
     ledger::{discard, take_back},
-    lock::{Locks, SlideLock},
     process::process_runs,
 };
 

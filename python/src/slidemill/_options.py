@@ -107,6 +107,10 @@ class Options(TypedDict, total=False):
     """Memory for pixels read ahead: "2G", "800M"."""
     scratch: str
     """Disk that a slide at work may take under the output: "20G"."""
+    stage: Path
+    """Folder that each slide is copied to before it is read."""
+    stage_budget: str
+    """Bytes of all such copies at any time: "50G"."""
     slide_timeout: float
     """Seconds without a window after which a slide is given up."""
     keep_raw: bool
