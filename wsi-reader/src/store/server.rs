@@ -72,11 +72,13 @@ impl Place {
             Some((scheme, _)) if ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) => {
                 Ok(Self::Web(address.to_owned()))
             }
-            found => Err(StoreFault::lasting(format!(
-                "slides are not read from {}:// here, expected https://, http:// or s3://; a store gives a signed \
-                 https:// address for a time, or copy the slide to a disk",
-                found.map_or("", |(scheme, _)| scheme).to_ascii_lowercase()
-            ))),
+            found => {
+                let scheme = found.map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+                Err(StoreFault::lasting(format!(
+                    "slides are not read from {scheme}:// here, expected https://, http:// or s3://; {}",
+                    instead_of(&scheme)
+                )))
+            }
         }
     }
 
@@ -104,6 +106,20 @@ impl Place {
             }
         };
         in_words.unwrap_or_else(|| refused(status))
+    }
+}
+
+/// What to give in place of an address with this scheme.
+fn instead_of(scheme: &str) -> &'static str {
+    match scheme {
+        "gs" => {
+            "give https://storage.googleapis.com/BUCKET/OBJECT where it is public or signed, or s3://BUCKET/OBJECT with keys for \
+             interoperability and AWS_ENDPOINT_URL=https://storage.googleapis.com"
+        }
+        "az" | "abfs" | "abfss" | "wasb" | "wasbs" => {
+            "give https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB, with a shared access signature where it is not public"
+        }
+        _ => "a store gives a signed https:// address for a time, or copy the slide to a disk",
     }
 }
 
