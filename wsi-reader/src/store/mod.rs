@@ -27,7 +27,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     thread,
 };
@@ -46,8 +46,8 @@ const BLOCK: u64 = 64 << 10;
 const KEPT_BYTES: u64 = 32 << 20;
 /// Objects whose bytes are kept after their last use: a slide is identified, opened and checked one after the other.
 const KEPT_OBJECTS: usize = 4;
-/// Requests of one reader at a time.
-const AT_ONCE: usize = 4;
+/// Requests of one batch at a time.
+const AT_ONCE: usize = 8;
 /// Lists of what will be read that are remembered: a tissue map and windows at several magnifications.
 const LISTS: usize = 4;
 /// Requests that failed at every try, after which each is tried once only: the server will not recover soon.
@@ -112,9 +112,10 @@ impl Remote {
     }
 
     /// Fills `out` from `offset`, which lies in the object.
-    pub(crate) fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn read_at(self: &Arc<Self>, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let end = offset + out.len() as u64;
         let mut done = 0;
+        self.look_ahead(offset);
         while done < out.len() {
             let at = offset + done as u64;
             let copied = self.pieces.copy(at, &mut out[done..]);
@@ -141,13 +142,26 @@ impl Remote {
         Fetched { requests: requests.len() as u64, bytes }
     }
 
-    /// Sees to it that the first byte of a range comes, and with it what will be needed next.
-    fn bring(&self, range: Range<u64>) -> Result<(), StoreFault> {
+    /// Sees to it that what comes after a byte is on its way, so that the link carries something while tiles are decoded.
+    fn look_ahead(self: &Arc<Self>, at: u64) {
+        // The newest list that has it: older ones may never be read to their end.
+        let next =
+            lock(&self.ahead).iter().find(|ahead| ahead.has(at)).and_then(|ahead| ahead.batch_after(at));
+        if let Some(ranges) = next {
+            self.fetch_aside(self.pieces.claim(&ranges));
+        }
+    }
+
+    /// Sees to it that the first byte of a range comes, and that what will be needed next is on its way.
+    fn bring(self: &Arc<Self>, range: Range<u64>) -> Result<(), StoreFault> {
         if self.pieces.wait_for(range.start) {
             return Ok(());
         }
         let claimed = self.pieces.claim(&self.wanted(&range));
-        self.fetch_all(&claimed, range.start)
+        let (needed, others): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|claimed| claimed.contains(&range.start));
+        self.fetch_aside(others);
+        needed.into_iter().try_for_each(|range| self.fetch_claimed(range))
     }
 
     /// The requests that bring the first byte of a range.
@@ -161,35 +175,22 @@ impl Remote {
         })
     }
 
-    /// Fetches claimed ranges, some at a time; fails if the one with the byte at `needed` does.
-    fn fetch_all(&self, claimed: &[Range<u64>], needed: u64) -> Result<(), StoreFault> {
-        let next = AtomicUsize::new(0);
-        let failed: Mutex<Option<StoreFault>> = Mutex::default();
-        thread::scope(|scope| {
-            for _ in 1..AT_ONCE.min(claimed.len()) {
-                // If the system refuses a thread, there is one less.
-                let worker = thread::Builder::new().name("slide-fetcher".into());
-                let _ = worker.spawn_scoped(scope, || self.fetch_some(claimed, &next, needed, &failed));
-            }
-            self.fetch_some(claimed, &next, needed, &failed);
-        });
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    /// Fetches claimed ranges, some at a time, while others read.
+    fn fetch_aside(self: &Arc<Self>, claimed: Vec<Range<u64>>) {
+        let workers = AT_ONCE.min(claimed.len());
+        let errand = Arc::new(Errand { remote: Arc::clone(self), left: Mutex::new(claimed.into()) });
+        for _ in 0..workers {
+            let errand = Arc::clone(&errand);
+            // If the system refuses a thread, there is one less; what nobody takes is asked for by who reads it.
+            let _ = thread::Builder::new().name("slide-fetcher".into()).spawn(move || errand.run());
+        }
     }
 
-    fn fetch_some(
-        &self,
-        claimed: &[Range<u64>],
-        next: &AtomicUsize,
-        needed: u64,
-        failed: &Mutex<Option<StoreFault>>,
-    ) {
-        while let Some(range) = claimed.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let fetched = self.fetch(range);
-            if let (Err(fault), true) = (&fetched, range.contains(&needed)) {
-                *lock(failed) = Some(fault.clone());
-            }
-            self.pieces.put(range, fetched.ok());
-        }
+    /// Fetches a range that was claimed.
+    fn fetch_claimed(&self, range: Range<u64>) -> Result<(), StoreFault> {
+        let mut coming = OnItsWay { pieces: &self.pieces, range, bytes: None };
+        coming.bytes = Some(self.fetch(&coming.range)?);
+        Ok(())
     }
 
     fn fetch(&self, range: &Range<u64>) -> Result<Vec<u8>, StoreFault> {
@@ -211,6 +212,45 @@ impl Remote {
             }
         }
         fetched
+    }
+}
+
+/// Claimed ranges that are to be fetched, by whoever takes the next.
+#[derive(Debug)]
+struct Errand {
+    remote: Arc<Remote>,
+    left: Mutex<VecDeque<Range<u64>>>,
+}
+
+impl Errand {
+    fn run(&self) {
+        loop {
+            let next = lock(&self.left).pop_front();
+            let Some(range) = next else { return };
+            // Whoever reads it asks again, and is told.
+            let _ = self.remote.fetch_claimed(range);
+        }
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        for range in lock(&self.left).drain(..) {
+            self.remote.pieces.put(&range, None);
+        }
+    }
+}
+
+/// A range on its way, which ends when this is dropped, whatever happened.
+struct OnItsWay<'a> {
+    pieces: &'a Pieces,
+    range: Range<u64>,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        self.pieces.put(&self.range, self.bytes.take());
     }
 }
 

@@ -14,16 +14,16 @@ fn object() -> Vec<u8> {
     (0..1_000_000_u32).map(|place| (place % 251) as u8).collect()
 }
 
-fn opened(server: &RangeServer) -> Remote {
+fn opened(server: &RangeServer) -> Arc<Remote> {
     open(server, SOON).unwrap()
 }
 
-fn open(server: &RangeServer, patience: Patience) -> Result<Remote, StoreFault> {
+fn open(server: &RangeServer, patience: Patience) -> Result<Arc<Remote>, StoreFault> {
     let address = server.url("a.svs");
-    Remote::open_with(&address, Place::of(&address)?, patience)
+    Remote::open_with(&address, Place::of(&address)?, patience).map(Arc::new)
 }
 
-fn read(remote: &Remote, at: u64, count: usize) -> io::Result<Vec<u8>> {
+fn read(remote: &Arc<Remote>, at: u64, count: usize) -> io::Result<Vec<u8>> {
     let mut out = vec![0; count];
     remote.read_at(at, &mut out)?;
     Ok(out)
@@ -78,6 +78,41 @@ fn what_will_be_read_comes_in_few_requests() {
     assert_eq!((asked.requests, asked.bytes), (cost.requests, cost.bytes));
     assert_eq!(asked.requests, 1);
     assert!(asked.bytes * 10 <= 80 * 9_900 * 11, "{}", asked.bytes);
+}
+
+#[test]
+fn while_one_batch_is_read_the_next_comes_and_no_more() {
+    const MIB: u64 = 1 << 20;
+    let object: Vec<u8> = (0..40 * MIB).map(|place| (place / MIB) as u8).collect();
+    let server = RangeServer::new(object);
+    let remote = opened(&server);
+    remote.will_read((0..40).map(|tile| tile * MIB..(tile + 1) * MIB));
+    for tile in [0, 1] {
+        assert_eq!(read(&remote, tile * MIB + 70_000, 3).unwrap(), [tile as u8; 3]);
+    }
+    // Nobody reads these, and they come.
+    while remote.pieces.copy(15 * MIB, &mut [0]) == 0 {
+        thread::yield_now();
+    }
+    assert_eq!(remote.pieces.copy(16 * MIB, &mut [0]), 0);
+    assert_eq!(read(&remote, 8 * MIB, 1).unwrap(), [8]);
+    while remote.pieces.copy(23 * MIB, &mut [0]) == 0 {
+        thread::yield_now();
+    }
+    for tile in 2..40 {
+        assert_eq!(read(&remote, tile * MIB, 3).unwrap(), [tile as u8; 3]);
+    }
+    assert_eq!(server.asked().bytes, 40 * MIB, "each byte once");
+}
+
+/// Once a thread that was refused would have left others waiting for what it was to fetch.
+#[test]
+fn what_nobody_fetched_is_on_its_way_no_more() {
+    let server = RangeServer::new(object());
+    let remote = opened(&server);
+    let claimed = remote.pieces.claim(&[200_000..300_000, 400_000..500_000]);
+    drop(Errand { remote: Arc::clone(&remote), left: Mutex::new(claimed.into()) });
+    assert_eq!(read(&remote, 200_000, 3).unwrap(), object()[200_000..200_003]);
 }
 
 #[test]
@@ -217,6 +252,15 @@ fn small_objects_and_none_at_all() {
     assert!(told(open(&empty, SOON)).contains("has no bytes"));
     for (address, expected) in [
         ("gs://bucket/a.svs", "slides are not read from gs:// here, expected https://, http:// or s3://"),
+        (
+            "gs://bucket/a.svs",
+            "give https://storage.googleapis.com/BUCKET/OBJECT where it is public or signed",
+        ),
+        (
+            "az://container/a.svs",
+            "give https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB, with a shared access",
+        ),
+        ("ftp://h/a.svs", "not read from ftp:// here"),
         ("http:///a.svs", "the address is malformed"),
     ] {
         assert!(told(Remote::open(Path::new(address))).contains(expected), "{address}");
@@ -224,12 +268,12 @@ fn small_objects_and_none_at_all() {
 }
 
 /// The object `s3://…` of a store at an endpoint, asked for with these keys: an id, a secret and a token.
-fn stored(name: &str, endpoint: &str, keys: &[&str]) -> Result<Remote, StoreFault> {
+fn stored(name: &str, endpoint: &str, keys: &[&str]) -> Result<Arc<Remote>, StoreFault> {
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
     let keys = names.into_iter().zip(keys.iter().map(|&key| key.to_owned()));
     let variables = keys.chain([("AWS_ENDPOINT_URL", endpoint.to_owned())]).collect();
     let place = Place::Store(S3Object::new(name, &Environment { variables, home: None })?);
-    Remote::open_with(&format!("s3://{name}"), place, SOON)
+    Remote::open_with(&format!("s3://{name}"), place, SOON).map(Arc::new)
 }
 
 /// A store with the object of these tests as `hospital/slides/case 1 (ü).svs`.
