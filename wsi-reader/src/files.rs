@@ -290,15 +290,19 @@ mod tests {
         assert!(matches!(stopped, Err(CopyError::Stopped)));
     }
 
+    fn cut(slide: &Path) {
+        File::options().write(true).open(slide).unwrap().set_len(1 << 20).unwrap();
+    }
+
+    fn touch(slide: &Path) {
+        File::options().write(true).open(slide).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+
     #[test]
     fn a_slide_that_changes_on_the_way_is_no_copy() {
-        let cut = |slide: &Path| File::options().write(true).open(slide).unwrap().set_len(1 << 20).unwrap();
-        let touch = |slide: &Path| {
-            File::options().write(true).open(slide).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        };
-        let changes: [(&dyn Fn(&Path), &str); 2] =
-            [(&cut, "a file ended before its"), (&touch, "another time of change")];
-        for (change, expected) in changes {
+        for (change, expected) in
+            [(cut as fn(&Path), "a file ended before its"), (touch, "another time of change")]
+        {
             let [shelf, folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
             let slide = shelf.path().join("a.svs");
             write(&slide, &vec![7; 3 << 20]);
