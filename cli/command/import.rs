@@ -247,6 +247,7 @@ impl Target {
             slidemill: env!("CARGO_PKG_VERSION").into(),
             model: ModelFacts { name: args.model.clone(), version: String::new(), sha256 },
             device: "cells of another tool".into(),
+            devices: Vec::new(),
             fingerprint,
             settings,
             analysis: None,

@@ -57,8 +57,11 @@ pub struct RunAccount {
     pub slidemill: String,
     /// The model that was run.
     pub model: ModelFacts,
-    /// The device that the model ran on.
+    /// The device that the model ran on; several joined by ` + `.
     pub device: String,
+    /// Share of each of several devices; empty when there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceShare>,
     /// SHA-256 over slide content, model and every setting that can change a result: if it is equal, nothing
     /// needs to be done again.
     pub fingerprint: String,
@@ -81,6 +84,18 @@ pub struct RunAccount {
     pub ended: Option<String>,
     /// Time that the run which ended it worked on it, in seconds; without the time it waited for its turn.
     pub elapsed_secs: f64,
+}
+
+/// One of several devices that a model ran on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceShare {
+    /// Its name, as `--device` has it.
+    pub device: String,
+    /// Windows of the slide that the run which ended it had done here; those of earlier runs are not counted.
+    pub windows: usize,
+    /// Reason that it was retired and got no more windows, of this slide and all later ones of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<String>,
 }
 
 /// One of several detectors.

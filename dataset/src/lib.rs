@@ -17,8 +17,8 @@ mod tables;
 mod verify;
 
 pub use account::{
-    Analysis, Coverage, DENSE, DetectorFacts, FailureCount, FileFacts, ModelFacts, Outcome, PatchCount, ROI,
-    RegionCount, RunAccount, TISSUE, ThresholdCount, TileCounts, WindowCounts,
+    Analysis, Coverage, DENSE, DetectorFacts, DeviceShare, FailureCount, FileFacts, ModelFacts, Outcome,
+    PatchCount, ROI, RegionCount, RunAccount, TISSUE, ThresholdCount, TileCounts, WindowCounts,
 };
 pub use checksum::sha256_of;
 pub use error::DatasetError;

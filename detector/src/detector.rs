@@ -178,6 +178,11 @@ pub trait Detector: Send {
     fn device_used(&self) -> String {
         "cpu".to_owned()
     }
+
+    /// What was found about its devices while they were opened and the user should know, in words.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Answers of a model to one batch, not yet decoded.

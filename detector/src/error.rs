@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wsi_types::wording::counted;
 
-use crate::manifest::Dim;
+use crate::{Device, manifest::Dim};
 
 /// Reasons that a model cannot be used, or a batch could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -184,6 +184,18 @@ impl DetectorError {
     #[must_use]
     pub fn of_file(self, path: impl Into<PathBuf>) -> Self {
         Self::File { source: Box::new(self), path: path.into() }
+    }
+
+    /// The same error, of `one` of the devices that were `asked` for.
+    pub(crate) fn of_one_device(self, asked: &Device, one: &Device) -> Self {
+        if asked == one {
+            return self;
+        }
+        let (reason, fix) = match self {
+            Self::Device { reason, fix, .. } => (reason, fix),
+            other => (other.to_string(), "leave it out, or use --device cpu".to_owned()),
+        };
+        Self::Device { device: asked.to_string(), reason: format!("{one}: {reason}"), fix }
     }
 
     pub(crate) fn manifest(key: impl Into<String>, reason: impl Into<String>) -> Self {

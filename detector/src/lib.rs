@@ -25,13 +25,13 @@ mod watershed;
 pub mod yolo;
 
 pub use detector::{Answers, BatchView, DetectSettings, Detector, WindowResult};
-pub use device::Device;
+pub use device::{Device, DeviceError};
 pub use error::{DetectorError, WindowFault};
 pub use manifest::{ClassInfo, Manifest};
 pub use onnx::{DeviceState, OnnxDetector, SessionSettings, devices};
 pub use pieces::{InPieces, Piece, PieceRect, Pieces, Stitch, overlap_for};
-pub use pump::{Done, Pump, Received};
+pub use pump::{DeviceAtWork, Done, InFlight, Pump, Received};
 pub use reference::{Reference, ReferenceObject};
 pub use report::{ModelReport, describe, describe_bytes};
-pub use scripted::{BlobDetector, ScriptedDetector};
+pub use scripted::{BlobDetector, ScriptedDetector, ScriptedDevice, ScriptedDevices};
 pub use terms::MergeTerms;

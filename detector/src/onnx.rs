@@ -22,7 +22,11 @@ use wsi_types::{Stretch, WindowIndex};
 pub use self::devices::{DeviceState, devices};
 pub(crate) use self::load::{Model, read_contract, read_manifest_beside, read_model};
 pub use self::session::SessionSettings;
-use self::{output::Output, run::Lane, session::OrtRunner};
+use self::{
+    output::Output,
+    run::Lane,
+    session::{OrtRunner, is_past_the_last},
+};
 use crate::{
     Answers, BatchView, DetectSettings, Detector, DetectorError, Device, Manifest, WindowFault, WindowResult,
     manifest::ManifestFile,
@@ -58,6 +62,7 @@ pub struct OnnxDetector {
     decoder: Arc<Decoder>,
     /// One per device; at least one.
     lanes: Vec<Lane>,
+    notes: Vec<String>,
 }
 
 /// A session on one device, warmed up where the first windows would take longer.
@@ -69,6 +74,36 @@ fn open_lane(model: &Model, device: &Device, session: &SessionSettings) -> Resul
         lane.warm_up(width, height)?;
     }
     Ok(lane)
+}
+
+/// A session for each device that is asked for. One that cannot be had is an error, as the run would be slower than it
+/// was promised to be.
+fn open_lanes(model: &Model, device: &Device, session: &SessionSettings) -> Result<Vec<Lane>, DetectorError> {
+    if *device == Device::CudaAll {
+        return open_all_cards(model, session);
+    }
+    let each = device.each();
+    let sharing = if device.is_cpu() { each.len() } else { 1 };
+    let session = SessionSettings { threads: (session.threads / sharing).max(1), ..session.clone() };
+    let lanes = each
+        .iter()
+        .map(|one| open_lane(model, one, &session).map_err(|error| error.of_one_device(device, one)));
+    lanes.collect()
+}
+
+/// A session on each card that the runtime sees, which tells their number only by refusing the next.
+fn open_all_cards(model: &Model, session: &SessionSettings) -> Result<Vec<Lane>, DetectorError> {
+    const MOST: u32 = 64;
+    let mut lanes = Vec::new();
+    for number in 0..MOST {
+        let card = Device::Cuda(vec![number]);
+        match open_lane(model, &card, session) {
+            Ok(lane) => lanes.push(lane),
+            Err(error) if number > 0 && is_past_the_last(&error) => break,
+            Err(error) => return Err(error.of_one_device(&Device::CudaAll, &card)),
+        }
+    }
+    Ok(lanes)
 }
 
 impl OnnxDetector {
@@ -119,19 +154,18 @@ impl OnnxDetector {
     ) -> Result<Self, DetectorError> {
         let (width, height) = session.window;
         model.manifest.check_window(width, height)?;
-        let lanes = device.each();
-        let lanes = lanes.iter().map(|device| open_lane(model, device, session));
         let mut detector = Self {
             manifest: Arc::new(model.manifest.clone()),
             decoder: Arc::new(Decoder::new(&model.manifest, settings)),
-            lanes: lanes.collect::<Result<_, _>>()?,
+            lanes: open_lanes(model, device, session)?,
+            notes: Vec::new(),
         };
         detector.probe(width, height)?;
         Ok(detector)
     }
 
-    /// Gives the model a window of background, so that an answer that is not what its head promises is found
-    /// before a slide is read. Where the model takes any size, a small window will do.
+    /// Gives the model a window of background on each device, so that an answer that is not what its head promises, or
+    /// not the same on all, is found before a slide is read. Where the model takes any size, a small window will do.
     fn probe(&mut self, width: usize, height: usize) -> Result<(), DetectorError> {
         const SIDE: usize = 256;
         let stride = self.manifest.stride.max(1) as usize;
@@ -149,8 +183,8 @@ impl OnnxDetector {
             pixels: &pixels,
             stretch: Some(Stretch::BYTES),
         };
-        let answers = match self.infer(batch) {
-            Ok(answers) => answers,
+        let parts = match self.run_each(batch) {
+            Ok(parts) => parts,
             // A graph may take windows of its own size only, and not say so.
             Err(reason) if (small_width, small_height) != (width, height) => {
                 tracing::debug!(%reason, "the model does not run on a small window");
@@ -158,11 +192,39 @@ impl OnnxDetector {
             }
             Err(error) => return Err(error),
         };
-        let fault = answers.decode().into_iter().find_map(|result| result.outcome.err());
+        self.compare(&parts);
+        let first = parts.into_iter().next().unwrap_or_default();
+        let fault = self.answers(first, batch).decode().into_iter().find_map(|result| result.outcome.err());
         match fault.filter(WindowFault::breaks_contract) {
             Some(fault) => Err(DetectorError::Answer { fault }),
             None => Ok(()),
         }
+    }
+
+    /// Runs all windows on each lane.
+    fn run_each(&mut self, batch: BatchView<'_>) -> Result<Vec<Vec<Part>>, DetectorError> {
+        self.manifest.check_window(batch.width, batch.height)?;
+        self.lanes.iter_mut().map(|lane| lane.run(batch)).collect()
+    }
+
+    /// Notes devices that answer the same windows otherwise than the first.
+    fn compare(&mut self, of_lanes: &[Vec<Part>]) {
+        let Some((first, others)) = of_lanes.split_first() else { return };
+        for (lane, parts) in self.lanes.iter().skip(1).zip(others) {
+            if first != parts {
+                self.notes.push(format!(
+                    "{} does not give the same numbers as {}, as another kind of card may: two runs may differ in their \
+                     last digits; name devices of one kind for results that can be repeated",
+                    lane.device(),
+                    self.lanes[0].device()
+                ));
+            }
+        }
+    }
+
+    fn answers(&self, parts: Vec<Part>, batch: BatchView<'_>) -> Box<RawAnswers> {
+        let (width, height, decoder) = (batch.width, batch.height, Arc::clone(&self.decoder));
+        Box::new(RawAnswers { parts, width, height, decoder })
     }
 
     /// Runs each lane's share of the windows at once.
@@ -203,19 +265,15 @@ impl Detector for OnnxDetector {
         if !batch.windows.is_empty() {
             self.manifest.check_window(batch.width, batch.height)?;
         }
-        Ok(Box::new(RawAnswers {
-            parts: self.run_lanes(batch)?,
-            width: batch.width,
-            height: batch.height,
-            decoder: Arc::clone(&self.decoder),
-        }))
+        let parts = self.run_lanes(batch)?;
+        Ok(self.answers(parts, batch))
     }
 
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
-        let Self { manifest, decoder, lanes } = *self;
+        let Self { manifest, decoder, lanes, .. } = *self;
         let each = lanes.into_iter().map(|lane| -> Box<dyn Detector> {
             let (manifest, decoder) = (Arc::clone(&manifest), Arc::clone(&decoder));
-            Box::new(Self { manifest, decoder, lanes: vec![lane] })
+            Box::new(Self { manifest, decoder, lanes: vec![lane], notes: Vec::new() })
         });
         each.collect()
     }
@@ -224,12 +282,25 @@ impl Detector for OnnxDetector {
         let names: Vec<&str> = self.lanes.iter().map(Lane::device).collect();
         names.join(" + ")
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
 }
 
 /// The outputs of one run, and the windows they are of.
 pub(crate) struct Part {
     windows: Vec<WindowIndex>,
     outputs: Vec<Output>,
+}
+
+/// Equal where each number has the same bits.
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.windows == other.windows
+            && self.outputs.len() == other.outputs.len()
+            && self.outputs.iter().zip(&other.outputs).all(|(output, other)| output.is_same(other))
+    }
 }
 
 /// Answers of a model to a batch: the parts it was run in, in order.

@@ -221,6 +221,10 @@ impl Detector for InPieces {
     fn device_used(&self) -> String {
         self.inner.device_used()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.inner.notes()
+    }
 }
 
 /// Answers of the model to the pieces of a batch.

@@ -1,8 +1,10 @@
 //! Detectors without a model, so that everything downstream tests without ONNX Runtime.
 
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
 use wsi_types::{Detection, ModelClass, Score, WindowBox, WindowIndex};
 
-use crate::{BatchView, Detector, DetectorError, Manifest, WindowResult};
+use crate::{Answers, BatchView, Detector, DetectorError, Manifest, WindowResult};
 
 /// Answers from a function of the window's place and its pixels (`height × width × 3`, red first).
 pub struct ScriptedDetector<F> {
@@ -42,6 +44,111 @@ where
 
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
         vec![self]
+    }
+}
+
+/// What a scripted device does before it runs its batch of that number, the first being 0: it may wait, fail or panic.
+pub type Script = Box<dyn FnMut(usize) -> Result<(), DetectorError> + Send>;
+
+/// A device that does what a [`Script`] says.
+pub struct ScriptedDevice {
+    name: String,
+    detector: Box<dyn Detector>,
+    script: Script,
+    /// Batches with windows that it was given.
+    batches: usize,
+}
+
+impl ScriptedDevice {
+    /// A device of that name, on which `detector` runs.
+    pub fn new(name: &str, detector: impl Detector + 'static, script: Script) -> Self {
+        Self { name: name.to_owned(), detector: Box::new(detector), script, batches: 0 }
+    }
+
+    fn infer(&mut self, batch: BatchView<'_>) -> Result<Box<dyn Answers>, DetectorError> {
+        if !batch.windows.is_empty() {
+            self.batches += 1;
+            (self.script)(self.batches - 1)?;
+        }
+        self.detector.infer(batch)
+    }
+}
+
+/// A detector on several scripted devices. What is not split runs on the first.
+pub struct ScriptedDevices {
+    manifest: Manifest,
+    devices: Vec<ScriptedDevice>,
+}
+
+impl ScriptedDevices {
+    /// A detector with the contract `manifest` on these devices, of which there is at least one.
+    #[must_use]
+    pub fn new(manifest: Manifest, devices: Vec<ScriptedDevice>) -> Self {
+        Self { manifest, devices }
+    }
+}
+
+impl Detector for ScriptedDevices {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn detect(&mut self, batch: BatchView<'_>) -> Result<Vec<WindowResult>, DetectorError> {
+        self.infer(batch).map(Answers::decode)
+    }
+
+    fn infer(&mut self, batch: BatchView<'_>) -> Result<Box<dyn Answers>, DetectorError> {
+        let device = self.devices.first_mut().ok_or(DetectorError::Thread { thread: "scripted" })?;
+        device.infer(batch)
+    }
+
+    fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
+        let Self { manifest, devices } = *self;
+        let each = devices.into_iter().map(|device| -> Box<dyn Detector> {
+            Box::new(Self { manifest: manifest.clone(), devices: vec![device] })
+        });
+        each.collect()
+    }
+
+    fn device_used(&self) -> String {
+        let names: Vec<&str> = self.devices.iter().map(|device| device.name.as_str()).collect();
+        names.join(" + ")
+    }
+}
+
+/// Two devices, the first of which runs `ratio` batches in the time of one of the second. No clock runs: each waits for
+/// the other's turns, so there must be a multiple of `ratio + 1` batches.
+#[must_use]
+pub fn fast_and_slow(ratio: usize) -> [Script; 2] {
+    let turns = Arc::new(Turns::default());
+    let of_slow = Arc::clone(&turns);
+    let fast: Script = Box::new(move |batch| {
+        turns.wait(|begun| begun[1] > batch / ratio);
+        turns.begin(0);
+        Ok(())
+    });
+    let slow: Script = Box::new(move |batch| {
+        of_slow.begin(1);
+        of_slow.wait(|begun| begun[0] >= ratio * (batch + 1));
+        Ok(())
+    });
+    [fast, slow]
+}
+
+/// Batches that each of two devices began.
+#[derive(Default)]
+struct Turns(Mutex<[usize; 2]>, Condvar);
+
+impl Turns {
+    fn begin(&self, device: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[device] += 1;
+        self.1.notify_all();
+    }
+
+    fn wait(&self, is_due: impl Fn(&[usize; 2]) -> bool) {
+        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.1.wait_while(begun, |begun| !is_due(begun));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 

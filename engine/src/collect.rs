@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataset::{Dataset, Outcome, RunAccount, SlideId, TileCounts, hex, wording::counted};
+use dataset::{Dataset, DeviceShare, Outcome, RunAccount, SlideId, TileCounts, hex, wording::counted};
+use detector::DeviceAtWork;
 use merger::{Cell, WindowOutcome, decode_window, encode_window};
 use tiler::ReadCounters;
 use wsi_types::WindowKey;
@@ -123,7 +124,11 @@ impl<'a> Collector<'a> {
             }
             Step::Begin(prepared) => self.begin(*prepared),
             Step::Windows(ended, out_of_reach) => self.windows(ended, out_of_reach),
-            Step::End(counters) => self.end(counters),
+            Step::Retired(device) => {
+                self.watch.tell(&retired(self.current.as_ref().map(|run| &run.facts), &device));
+                Ok(())
+            }
+            Step::End(counters, devices) => self.end(counters, devices),
             Step::Cut => self.cut(),
         }
     }
@@ -202,7 +207,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn end(&mut self, counters: ReadCounters) -> Result<(), JobError> {
+    fn end(&mut self, counters: ReadCounters, devices: Vec<DeviceShare>) -> Result<(), JobError> {
         let run = self.current.take().ok_or_else(|| JobError::fault("the end of no slide"))?;
         let tiles = TileCounts {
             needed: counters.tiles_needed,
@@ -210,7 +215,9 @@ impl<'a> Collector<'a> {
             failed: counters.tiles_failed,
             absent: counters.tiles_absent,
         };
-        self.committer.send(run.finish(self.work, tiles)?)
+        let mut finished = run.finish(self.work, tiles)?;
+        finished.account.devices = devices;
+        self.committer.send(finished)
     }
 }
 
@@ -272,6 +279,16 @@ pub(crate) fn begun(watch: &mut dyn Watch, facts: &Facts, resumed: usize) {
     let doubts = facts.doubts.iter().map(|doubt| format!("doubtful: {doubt}"));
     for message in facts.warnings.iter().cloned().chain(doubts) {
         watch.tell(&Event::Warning { slide: facts.id.clone(), name: facts.entry.name(), message });
+    }
+}
+
+/// Tells that a device is given up, of the slide at work if there is one.
+pub(crate) fn retired(facts: Option<&Facts>, device: &DeviceAtWork) -> Event {
+    let reason = device.retired.as_deref().unwrap_or_default();
+    let message = format!("device {} is retired, its windows go to the others: {reason}", device.name);
+    match facts {
+        Some(facts) => Event::Warning { slide: facts.id.clone(), name: facts.entry.name(), message },
+        None => Event::Note { message },
     }
 }
 

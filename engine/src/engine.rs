@@ -13,7 +13,7 @@ use wsi_types::wording::with_causes;
 use crate::{
     answer::SlideAnswer,
     bundled,
-    collect::{begun, so_far},
+    collect::{begun, retired, so_far},
     error::JobError,
     events::{Event, Watch},
     fingerprint,
@@ -163,6 +163,11 @@ impl Engine {
         &self.recipe.maker.device
     }
 
+    /// What was found about the devices while they were opened and the user should know, in words.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.detectors.iter().flat_map(Shared::notes).map(String::as_str)
+    }
+
     /// Settings that [`Survey::new`] needs to plan a slide as this engine does.
     #[must_use]
     pub fn survey_settings(&self) -> SurveySettings {
@@ -264,7 +269,10 @@ impl Engine {
                         watch.tell(&so_far(&prepared.facts, &prepared.sightings));
                     }
                 }
-                Step::End(_) | Step::Cut | Step::NotRun(..) | Step::Copying(_) => {}
+                Step::Retired(device) => {
+                    watch.tell(&retired(current.as_ref().map(|prepared| &prepared.facts), &device));
+                }
+                Step::End(..) | Step::Cut | Step::NotRun(..) | Step::Copying(_) => {}
             }
             Ok(())
         })?;

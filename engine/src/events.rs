@@ -37,7 +37,7 @@ pub enum Event {
         /// Device that the model runs on.
         device: String,
     },
-    /// A note about the list of slides for the user: the parts of it that are not read.
+    /// A note for the user about the list of slides, such as the parts of it that are not read, or about devices.
     Note {
         /// In words; no path.
         message: String,

@@ -92,6 +92,9 @@ impl<'a> Job<'a> {
             model: format!("{model}{}", own_windows(engine)),
             device: engine.device().to_owned(),
         });
+        for note in engine.notes() {
+            tally.tell(&Event::Note { message: note.to_owned() });
+        }
         let ended = run_all(engine, &work, slides, copies, &mut tally);
         if let Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) = ended {
             // The job has not ended: a caller that can end the hanging thread may start it again.

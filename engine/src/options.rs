@@ -197,8 +197,8 @@ options! {
     }
     device: String {
         name: "device", MODEL, "DEVICE", One, Machine,
-        about: "Where the model runs: auto, cpu, cuda, cuda:0, cuda:0,1, tensorrt, openvino or coreml. What is asked for \
-            and cannot be had is an error",
+        about: "Where the model runs: auto, cpu, cuda, cuda:1, tensorrt, openvino or coreml. Several of one kind share the \
+            windows: cuda:0,1, cuda:all, cpu,cpu. What is asked for and cannot be had is an error",
         remark: "",
         default: || Defaults::DEVICE.into(),
         sample: "cpu",

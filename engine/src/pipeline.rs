@@ -22,7 +22,8 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use detector::{BatchView, Detector, Pump, Received, WindowResult};
+use dataset::DeviceShare;
+use detector::{BatchView, Detector, DetectorError, DeviceAtWork, InFlight, Pump, Received, WindowResult};
 use merger::{ColourDeconvolution, Sighting, Texture, WindowOutcome};
 use tiler::{Batch, Batcher, ReadCounters, StreamSettings, WindowFault, WindowStream};
 use wsi_types::{Detection, DetectorIndex, Stretch, WindowIndex, WindowKey};
@@ -36,8 +37,10 @@ use crate::{
     work::{Stop, Work},
 };
 
-/// Batches in flight: one filled, one waiting, one at the model, one decoded.
-const BATCHES: usize = 4;
+/// Batches beside those that the pump has: one filled, one waiting.
+const BATCHES_BEFORE_PUMP: usize = 2;
+/// Batches of a job on one device, for which memory is not counted.
+const USUAL_BATCHES: usize = 4;
 
 /// Time between two looks at slides that other jobs are working on.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -96,8 +99,10 @@ pub(crate) enum Step {
     Begin(Box<Prepared>),
     /// Windows of it ended, in order, of which so many were out of reach.
     Windows(Vec<(WindowKey, WindowOutcome)>, usize),
-    /// All its windows ended.
-    End(ReadCounters),
+    /// A device is given up; the others go on.
+    Retired(DeviceAtWork),
+    /// All its windows ended, on these devices if there are several.
+    End(ReadCounters, Vec<DeviceShare>),
     /// The job stops before all its windows ended.
     Cut,
 }
@@ -157,20 +162,22 @@ pub(crate) fn run(
 ) -> Result<(), JobError> {
     let (prepared_in, prepared) = bounded(0);
     let (fed_in, fed) = bounded(1);
-    let (spare_in, spare) = bounded(BATCHES);
-    for _ in 0..BATCHES {
+    let room = Room::new(settings);
+    let pump = Pump::start_several(detectors, fed, Fed::view, Fed::detector, room.in_flight())?;
+    let batches = pump.in_flight() + BATCHES_BEFORE_PUMP;
+    let (spare_in, spare) = bounded(batches);
+    for _ in 0..batches {
         // There is room for each.
         let _ = spare_in.try_send(Batch::default());
     }
     let (ended_in, ended) = unbounded();
-    let pump = Pump::start_several(detectors, fed, Fed::view, Fed::detector)?;
     let feeder = Feeder {
         stop: stop.clone(),
         batch: settings.batch,
         stream: StreamSettings {
             threads: settings.threads,
-            ahead_windows: 2 * settings.batch,
-            memory_bytes: Some(settings.memory),
+            ahead_windows: 2 * settings.batch * pump.devices().len().max(1),
+            memory_bytes: Some(room.for_reading(batches)),
         },
     };
     let threads = [
@@ -187,6 +194,81 @@ pub(crate) fn run(
     }
 }
 
+/// Memory for pixels, of which batches for several devices take a part.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    bytes: u64,
+    batch_bytes: u64,
+}
+
+impl Room {
+    fn new(settings: &Settings) -> Self {
+        let side = u64::from(settings.window);
+        Self { bytes: settings.memory, batch_bytes: settings.batch as u64 * side * side * 3 }
+    }
+
+    /// At most half of it goes to batches that only keep several devices from waiting for each other.
+    fn in_flight(self) -> InFlight {
+        InFlight { most: usize::try_from(self.bytes / 2 / self.batch_bytes.max(1)).unwrap_or(usize::MAX) }
+    }
+
+    /// What is left of it for reading ahead, beside so many batches.
+    fn for_reading(self, batches: usize) -> u64 {
+        let more = batches.saturating_sub(USUAL_BATCHES) as u64 * self.batch_bytes;
+        self.bytes - more.min(self.bytes / 2)
+    }
+}
+
+/// The devices of a job, with the windows of the slide at work that each has done.
+#[derive(Debug, Default)]
+struct Shares(Vec<DeviceShare>);
+
+impl Shares {
+    fn new(devices: Vec<DeviceAtWork>) -> Self {
+        let shares = devices.into_iter();
+        Self(shares.map(|at_work| DeviceShare { device: at_work.name, windows: 0, retired: None }).collect())
+    }
+
+    /// Notes which devices are retired now; gives those that were not before.
+    fn note_retired(&mut self, devices: Vec<DeviceAtWork>) -> Vec<DeviceAtWork> {
+        let mut newly = Vec::new();
+        for (share, device) in self.0.iter_mut().zip(devices) {
+            if device.retired.is_some() && share.retired.is_none() {
+                share.retired.clone_from(&device.retired);
+                newly.push(device);
+            }
+        }
+        newly
+    }
+
+    fn add(&mut self, device: usize, windows: usize) {
+        if let Some(share) = self.0.get_mut(device) {
+            share.windows += windows;
+        }
+    }
+
+    /// Begins to count for the next slide.
+    fn begin(&mut self) {
+        self.0.iter_mut().for_each(|share| share.windows = 0);
+    }
+
+    /// That of each device of several.
+    fn of_several(&self) -> Vec<DeviceShare> {
+        if self.0.len() > 1 { self.0.clone() } else { Vec::new() }
+    }
+}
+
+/// The end of a job whose last device failed with `error`.
+fn stopped(devices: &[DeviceAtWork], error: &DetectorError) -> JobError {
+    const GOES_ON: &str = "the same command goes on";
+    if devices.len() < 2 {
+        return JobError::again(format!("the model stopped: {error}; {GOES_ON}"));
+    }
+    let retired = devices.iter().filter_map(|device| Some((&device.name, device.retired.as_ref()?)));
+    let each: Vec<String> = retired.map(|(name, reason)| format!("{name}: {reason}")).collect();
+    JobError::again(format!("the model stopped on every device; {}; {GOES_ON}", each.join("; ")))
+}
+
 /// Takes the results from the pump until it ends.
 fn drain(
     settings: &Settings,
@@ -198,6 +280,7 @@ fn drain(
     let patience = Duration::from_secs(settings.slide_timeout_secs);
     // One for each detector of the slide at work, if its pixels are measured.
     let mut measures: Vec<PixelMeasures> = Vec::new();
+    let mut shares = Shares::new(pump.devices());
     loop {
         let done = match pump.recv_timeout(patience)? {
             Received::Done(done) => done,
@@ -207,17 +290,28 @@ fn drain(
             }
             Received::Silent => return Err(JobError::Silent { patience }),
         };
-        let results = done.results.map_err(|error| {
-            JobError::again(format!("the model stopped: {error}; the same command goes on"))
-        })?;
+        let results = done.results.map_err(|error| stopped(&pump.devices(), &error))?;
+        for device in shares.note_retired(pump.devices()) {
+            collect(Step::Retired(device))?;
+        }
         let step = match done.batch {
-            Fed { step: Some(step), .. } => {
-                if let Step::Begin(prepared) = &step {
-                    measures = PixelMeasures::of_slide(&prepared.facts, settings);
+            Fed { step: Some(mut step), .. } => {
+                match &mut step {
+                    Step::Begin(prepared) => {
+                        measures = PixelMeasures::of_slide(&prepared.facts, settings);
+                        shares.begin();
+                    }
+                    Step::End(_, of_slide) => *of_slide = shares.of_several(),
+                    Step::NotRun(..)
+                    | Step::Copying(_)
+                    | Step::Windows(..)
+                    | Step::Retired(_)
+                    | Step::Cut => {}
                 }
                 step
             }
             fed => {
+                shares.add(done.device, results.len());
                 let of_detector = measures.get(usize::from(fed.detector.0));
                 let pixels = of_detector.map(|measures| (measures, fed.view()));
                 let out_of_reach = fed.faults.iter().filter(|fault| fault.out_of_reach).count();
@@ -227,7 +321,7 @@ fn drain(
                 Step::Windows(windows, out_of_reach)
             }
         };
-        let is_last = matches!(step, Step::NotRun(..) | Step::End(_) | Step::Cut);
+        let is_last = matches!(step, Step::NotRun(..) | Step::End(..) | Step::Cut);
         collect(step)?;
         if is_last {
             let _ = ended.send(());
@@ -331,7 +425,7 @@ impl Feeder {
             }
             add(&mut counters, &stream.counters());
         }
-        out.send(Step::End(counters).into()).ok()
+        out.send(Step::End(counters, Vec::new()).into()).ok()
     }
 }
 

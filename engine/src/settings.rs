@@ -95,8 +95,8 @@ impl Settings {
         let given = &options;
         let device =
             parsed::<detector::Device>("--device", given.device.as_deref().unwrap_or(Defaults::DEVICE))?;
-        let on_cpu = matches!(device, detector::Device::Auto | detector::Device::Cpu);
-        let batch = if on_cpu { Defaults::BATCH_CPU } else { Defaults::BATCH_GPU };
+        let sessions = device.each().len() as u64;
+        let batch = if device.may_be_cpu() { Defaults::BATCH_CPU } else { Defaults::BATCH_GPU };
         let detectors = detectors(given.detector.as_deref(), given.model.as_deref())?;
         let stains = Staining::new(given)?;
         let enlarging = given.allow_enlarging.unwrap_or(false);
@@ -118,7 +118,7 @@ impl Settings {
             tissue_mask: !given.no_tissue_mask.unwrap_or(false),
             max_enlarge: if enlarging { Defaults::ALLOWED_ENLARGE } else { Defaults::ENLARGE },
             threads: within("--threads", given.threads.unwrap_or(machine.threads), 1..=1024)?,
-            memory: memory(given.mem.as_deref(), machine.memory)?,
+            memory: memory(given.mem.as_deref(), machine.memory, sessions)?,
             scratch: given.scratch.as_deref().map(|text| size("--scratch", text)).transpose()?,
             staging: staging(given.stage.as_deref(), given.stage_budget.as_deref())?,
             slide_timeout_secs: within("--slide-timeout", timeout, 1..=1_000_000)?,
@@ -213,10 +213,12 @@ fn raw_floor(keep: Option<bool>, floor: Option<f32>) -> Result<Option<f32>, JobE
     Ok(Some(within("--raw-floor", floor, 0.0..=1.0)? as f32))
 }
 
-/// Bytes for pixels read ahead: the number asked for, if it is allowed, else a share of the limit.
-fn memory(asked: Option<&str>, limit: Option<MemoryLimit>) -> Result<u64, JobError> {
+/// Bytes for pixels read ahead and batches: the number asked for, if it is allowed, else a share of the limit, as large as
+/// half of what each of the sessions has.
+fn memory(asked: Option<&str>, limit: Option<MemoryLimit>, sessions: u64) -> Result<u64, JobError> {
     let Some(asked) = asked else {
-        return Ok(limit.map_or(Defaults::MEMORY, |limit| Defaults::MEMORY.min(limit.bytes / 4)));
+        let share = limit.map(|limit| limit.bytes / (2 * (1 + sessions)));
+        return Ok(share.map_or(Defaults::MEMORY, |share| Defaults::MEMORY.min(share)));
     };
     let bytes = size("--mem", asked)?;
     match limit {
@@ -244,11 +246,12 @@ mod tests {
     #[test]
     fn memory_stays_within_what_is_allowed() {
         let limit = |bytes| Some(MemoryLimit { bytes, source: "the cgroup" });
-        assert_eq!(memory(None, None).unwrap(), 2 << 30);
-        assert_eq!(memory(None, limit(64 << 30)).unwrap(), 2 << 30);
-        assert_eq!(memory(None, limit(4 << 30)).unwrap(), 1 << 30);
-        assert_eq!(memory(Some("3G"), limit(4 << 30)).unwrap(), 3 << 30);
-        let error = memory(Some("5G"), limit(4 << 30)).unwrap_err().to_string();
+        assert_eq!(memory(None, None, 1).unwrap(), 2 << 30);
+        assert_eq!(memory(None, limit(64 << 30), 1).unwrap(), 2 << 30);
+        assert_eq!(memory(None, limit(4 << 30), 1).unwrap(), 1 << 30);
+        assert_eq!(memory(None, limit(4 << 30), 3).unwrap(), 1 << 29);
+        assert_eq!(memory(Some("3G"), limit(4 << 30), 1).unwrap(), 3 << 30);
+        let error = memory(Some("5G"), limit(4 << 30), 1).unwrap_err().to_string();
         assert!(
             error.contains("5.0 GB") && error.contains("the cgroup allows this process 4.0 GB"),
             "{error}"

@@ -5,20 +5,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use detector::{Answers, BatchView, Detector, DetectorError, Manifest, WindowResult};
 
 /// The part of a detector that one device runs.
-type Part = Arc<Mutex<Box<dyn Detector>>>;
+#[derive(Clone)]
+struct Part {
+    device: Arc<str>,
+    detector: Arc<Mutex<Box<dyn Detector>>>,
+}
+
+impl Part {
+    fn new(detector: Box<dyn Detector>) -> Self {
+        Self { device: detector.device_used().into(), detector: Arc::new(Mutex::new(detector)) }
+    }
+}
 
 /// A detector that an engine keeps. Each job gets a [`Lent`] one.
 pub(crate) struct Shared {
     manifest: Arc<Manifest>,
     device: String,
+    notes: Vec<String>,
     parts: Vec<Part>,
 }
 
 impl Shared {
     pub(crate) fn new(detector: Box<dyn Detector>) -> Self {
         let (manifest, device) = (Arc::new(detector.manifest().clone()), detector.device_used());
-        let parts = detector.split().into_iter().map(|part| Arc::new(Mutex::new(part)));
-        Self { manifest, device, parts: parts.collect() }
+        let notes = detector.notes();
+        Self { manifest, device, notes, parts: detector.split().into_iter().map(Part::new).collect() }
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {
@@ -29,16 +40,19 @@ impl Shared {
         &self.device
     }
 
+    /// What was found about its devices while they were opened.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     pub(crate) fn lend(&self) -> Box<dyn Detector> {
-        let (manifest, device) = (Arc::clone(&self.manifest), self.device.clone());
-        Box::new(Lent { manifest, device, parts: self.parts.clone() })
+        Box::new(Lent { manifest: Arc::clone(&self.manifest), parts: self.parts.clone() })
     }
 }
 
 /// A shared detector as one job has it. Two jobs at once take turns, batch by batch.
 struct Lent {
     manifest: Arc<Manifest>,
-    device: String,
     /// Its parts, at least one.
     parts: Vec<Part>,
 }
@@ -51,7 +65,7 @@ impl Lent {
     ) -> Result<T, DetectorError> {
         let part = self.parts.first().ok_or(DetectorError::Thread { thread: "infer" })?;
         // A panic in a batch of another job does not affect this one.
-        work(&mut **part.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut **part.detector.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -69,15 +83,15 @@ impl Detector for Lent {
     }
 
     fn split(self: Box<Self>) -> Vec<Box<dyn Detector>> {
-        let Self { manifest, device, parts } = *self;
-        let lend = |part| -> Box<dyn Detector> {
-            let (manifest, device) = (Arc::clone(&manifest), device.clone());
-            Box::new(Self { manifest, device, parts: vec![part] })
-        };
-        parts.into_iter().map(lend).collect()
+        let Self { manifest, parts } = *self;
+        let each = parts.into_iter().map(|part| -> Box<dyn Detector> {
+            Box::new(Self { manifest: Arc::clone(&manifest), parts: vec![part] })
+        });
+        each.collect()
     }
 
     fn device_used(&self) -> String {
-        self.device.clone()
+        let names: Vec<&str> = self.parts.iter().map(|part| &*part.device).collect();
+        names.join(" + ")
     }
 }

@@ -61,6 +61,7 @@ impl Maker {
             slidemill: env!("CARGO_PKG_VERSION").into(),
             model: self.models.facts(),
             device: self.device.clone(),
+            devices: Vec::new(),
             fingerprint: String::new(),
             settings: BTreeMap::new(),
             analysis: None,

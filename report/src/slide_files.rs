@@ -104,6 +104,7 @@ mod tests {
             slidemill: String::new(),
             model: ModelFacts { name: "m".into(), version: String::new(), sha256: String::new() },
             device: String::new(),
+            devices: Vec::new(),
             fingerprint: String::new(),
             settings: settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
             analysis: None,

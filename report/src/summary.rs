@@ -194,6 +194,7 @@ mod tests {
             slidemill: String::new(),
             model: ModelFacts { name: "m".into(), version: String::new(), sha256: String::new() },
             device: String::new(),
+            devices: Vec::new(),
             fingerprint: String::new(),
             settings: [].into(),
             analysis: Some(analysis),

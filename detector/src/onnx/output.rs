@@ -24,6 +24,17 @@ pub(crate) enum Data {
 }
 
 impl Output {
+    /// `true` if it is the same output, and each number has the same bits.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.shape == other.shape
+            && self
+                .floats()
+                .iter()
+                .map(|number| number.to_bits())
+                .eq(other.floats().iter().map(|number| number.to_bits()))
+    }
+
     /// The numbers as f32; converted only when the model answers in fp16.
     pub(crate) fn floats(&self) -> Cow<'_, [f32]> {
         match &self.data {

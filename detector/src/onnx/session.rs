@@ -190,7 +190,9 @@ fn open_session(
             .map_err(|e| unavailable(device, e.to_string()))?;
     }
     builder.commit_from_memory(&model.bytes).map_err(|e| match device {
-        Device::Cpu => DetectorError::Load { reason: with_advice(&e.to_string(), model.manifest.opset) },
+        Device::Cpu | Device::Cpus(_) => {
+            DetectorError::Load { reason: with_advice(&e.to_string(), model.manifest.opset) }
+        }
         // Drivers and memory of a device are first touched here.
         _ => unavailable(device, e.to_string()),
     })
@@ -213,7 +215,12 @@ fn providers(
     settings: &SessionSettings,
 ) -> Result<Vec<ExecutionProviderDispatch>, DetectorError> {
     match device {
-        Device::Auto | Device::Cpu => Ok(vec![]),
+        Device::Auto | Device::Cpu | Device::Cpus(_) => Ok(vec![]),
+        // Those of all cards have their numbers by now; a session runs on one.
+        Device::CudaAll => {
+            need(device, ep::CUDA::is_available())?;
+            Ok(vec![cuda(0)])
+        }
         Device::Cuda(numbers) => {
             need(device, ep::CUDA::is_available())?;
             Ok(vec![cuda(first_of(numbers))])
@@ -295,9 +302,16 @@ fn openvino(settings: &SessionSettings) -> ExecutionProviderDispatch {
     provider.build()
 }
 
+/// `true` if a card cannot be used because there are not so many, in the words of ONNX Runtime or of CUDA.
+pub(super) fn is_past_the_last(error: &DetectorError) -> bool {
+    const SIGNS: [&str; 2] = ["invalid device id", "invalid device ordinal"];
+    let lower = error.to_string().to_ascii_lowercase();
+    matches!(error, DetectorError::Device { .. }) && SIGNS.iter().any(|sign| lower.contains(sign))
+}
+
 fn unavailable(device: &Device, reason: String) -> DetectorError {
     let fix = match device {
-        Device::Cuda(_) => {
+        Device::Cuda(_) | Device::CudaAll => {
             "install an ONNX Runtime with CUDA (pip install 'onnxruntime-gpu[cuda,cudnn]'), name its library in \
              ORT_DYLIB_PATH, and check that nvidia-smi lists the GPU; or use --device cpu"
         }
@@ -310,7 +324,7 @@ fn unavailable(device: &Device, reason: String) -> DetectorError {
              ORT_DYLIB_PATH; or use --device cpu"
         }
         Device::CoreMl => "CoreML is on macOS only; use --device cpu",
-        Device::Auto | Device::Cpu => "use another device",
+        Device::Auto | Device::Cpu | Device::Cpus(_) => "use another device",
     };
     DetectorError::Device {
         device: device.to_string(),

@@ -309,7 +309,7 @@ fn a_device_that_is_not_there_is_an_error_with_a_fix() {
         return;
     }
     let bytes = pixel_head(element::FLOAT, named("batch"));
-    for device in ["cuda:1", "tensorrt", "openvino", "coreml"] {
+    for device in ["cuda:1", "cuda:0,1", "cuda:all", "tensorrt", "openvino", "coreml"] {
         let device: Device = device.parse().unwrap();
         let opened =
             OnnxDetector::from_bytes("t", &bytes, "", &device, &DetectSettings::default(), &settings(1, 1));
@@ -320,6 +320,53 @@ fn a_device_that_is_not_there_is_an_error_with_a_fix() {
     let auto =
         OnnxDetector::from_bytes("t", &bytes, "", &Device::Auto, &DetectSettings::default(), &settings(1, 1));
     assert_eq!(auto.unwrap().device_used(), "cpu");
+}
+
+#[test]
+fn sessions_on_the_cpu_share_windows_and_answer_as_one() {
+    if !runtime_is_there() {
+        return;
+    }
+    let bytes = pixel_head(element::FLOAT, named("batch"));
+    let windows: Vec<_> = (0..5).map(|i| painted(&[(i, 1, [200, 30 + i as u8, 10])])).collect();
+    let (indices, pixels): (Vec<_>, _) = ((0..5).map(WindowIndex).collect(), windows.concat());
+    let batch = BatchView { height: SIDE, width: SIDE, windows: &indices, pixels: &pixels, stretch: None };
+    let mut opened = ["cpu", "cpu,cpu,cpu"].map(|device| {
+        let (device, detect) = (device.parse().unwrap(), DetectSettings::default());
+        OnnxDetector::from_bytes("t", &bytes, "", &device, &detect, &settings(2, 4)).unwrap()
+    });
+    assert_eq!(opened[1].device_used(), "cpu + cpu + cpu");
+    assert_eq!(opened[1].notes(), [""; 0], "they give the same numbers");
+    let [one, three] = opened.each_mut().map(|detector| detector.detect(batch).unwrap());
+    assert!(one == three && one.iter().all(|result| !result.outcome.as_ref().unwrap().is_empty()));
+    let [_, several] = opened;
+    assert_eq!(Box::new(several).split().len(), 3);
+}
+
+fn part(number: f32) -> super::Part {
+    let data = super::output::Data::Owned(vec![number]);
+    let output = super::Output { name: "y".to_owned(), shape: vec![1], data };
+    super::Part { windows: vec![WindowIndex(0)], outputs: vec![output] }
+}
+
+#[test]
+fn answers_are_the_same_where_every_bit_is() {
+    assert!(part(0.1) == part(0.1) && part(f32::NAN) == part(f32::NAN));
+    assert!(part(0.1) != part(0.1_f32.next_up()) && part(0.0) != part(-0.0));
+}
+
+#[test]
+fn the_end_of_the_cards_is_told_from_a_card_that_fails() {
+    for (reason, is_end) in [
+        ("Invalid device ID: 2, must be between 0 (inclusive) and 2 (exclusive).", true),
+        ("CUDA failure 101: invalid device ordinal ; GPU=2 ; expr=cudaSetDevice(device_id)", true),
+        ("CUDA failure 2: out of memory ; GPU=2 ; expr=cudaMalloc(&p, size)", false),
+        ("this ONNX Runtime was built without it", false),
+    ] {
+        let (device, fix) = ("cuda:2".to_owned(), String::new());
+        let error = DetectorError::Device { device, reason: reason.to_owned(), fix };
+        assert_eq!(super::session::is_past_the_last(&error), is_end, "{reason}");
+    }
 }
 
 /// The library writes to the user's cache while it is loaded: a session would ask too late.

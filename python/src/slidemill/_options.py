@@ -22,7 +22,7 @@ class Options(TypedDict, total=False):
     detector: Sequence[str | Mapping[str, Any]]
     """Several detectors over each slide, sharpest first: ``[{"mpp": 0.25}, {"mpp": 0.5, "model": "m.onnx"}]``."""
     device: str
-    """auto, cpu, cuda, cuda:0, cuda:0,1, tensorrt, openvino or coreml."""
+    """auto, cpu, cuda, cuda:1, tensorrt, openvino or coreml; several of one kind: cuda:0,1, cuda:all, cpu,cpu."""
     batch: int
     """Windows per model call."""
     window_iou: float

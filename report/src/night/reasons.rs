@@ -167,6 +167,7 @@ mod tests {
             slidemill: String::new(),
             model: ModelFacts { name: "m".into(), version: String::new(), sha256: String::new() },
             device: String::new(),
+            devices: Vec::new(),
             fingerprint: String::new(),
             settings: BTreeMap::new(),
             analysis: None,
