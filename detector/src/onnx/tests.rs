@@ -328,7 +328,7 @@ fn sessions_on_the_cpu_share_windows_and_answer_as_one() {
         return;
     }
     let bytes = pixel_head(element::FLOAT, named("batch"));
-    let windows: Vec<_> = (0..5).map(|i| painted(&[(i, 1, [200, 30 + i as u8, 10])])).collect();
+    let windows: Vec<_> = (0..5).map(|i| painted(&[(i, 1, [8, 12, 200 + i as u8])])).collect();
     let (indices, pixels): (Vec<_>, _) = ((0..5).map(WindowIndex).collect(), windows.concat());
     let batch = BatchView { height: SIDE, width: SIDE, windows: &indices, pixels: &pixels, stretch: None };
     let mut opened = ["cpu", "cpu,cpu,cpu"].map(|device| {
