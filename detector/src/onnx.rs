@@ -69,7 +69,9 @@ pub struct OnnxDetector {
 fn open_lane(model: &Model, device: &Device, session: &SessionSettings) -> Result<Lane, DetectorError> {
     let (width, height) = session.window;
     let (runner, device) = OrtRunner::open(model, device, session)?;
-    let mut lane = Lane::new(Box::new(runner), &model.manifest, &device, session.batch);
+    let passed_over = runner.passed_over.clone();
+    let lane = Lane::new(Box::new(runner), &model.manifest, &device, session.batch);
+    let mut lane = lane.with_note(passed_over);
     if !device.is_cpu() {
         lane.warm_up(width, height)?;
     }
@@ -284,7 +286,8 @@ impl Detector for OnnxDetector {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+        let of_lanes = self.lanes.iter().flat_map(Lane::notes);
+        of_lanes.chain(&self.notes).cloned().collect()
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Lane {
     /// Windows at once, exactly: short batches are filled up with black ones.
     fixed: Option<usize>,
     padded: Vec<u8>,
+    /// What the user should know of it, in words.
+    notes: Vec<String>,
 }
 
 impl Lane {
@@ -30,7 +32,19 @@ impl Lane {
         // On the CPU one window keeps every core busy, needs the least memory, and makes it plain that the
         // batch cannot change a result.
         let limit = if device.is_cpu() { 1 } else { batch.max(1) };
-        Self { runner, device: device.to_string(), limit: fixed.unwrap_or(limit), fixed, padded: Vec::new() }
+        let (device, limit) = (device.to_string(), fixed.unwrap_or(limit));
+        Self { runner, device, limit, fixed, padded: Vec::new(), notes: Vec::new() }
+    }
+
+    /// With what was found when it was opened.
+    pub(crate) fn with_note(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
+    }
+
+    /// What the user should know of it, in words.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub(crate) fn device(&self) -> &str {
@@ -91,15 +105,14 @@ impl Lane {
             return Err(self.failed(part, error));
         }
         self.limit = windows / 2;
-        let (from, to, device) = (windows, self.limit, &self.device);
-        match error {
-            RunError::OutOfMemory(reason) => {
-                tracing::warn!(%device, from, to, %reason, "out of memory: smaller batches");
-            }
-            RunError::Other(reason) => {
-                tracing::warn!(%device, from, to, %reason, "the batch could not be run: smaller batches");
-            }
-        }
+        let (why, reason) = match error {
+            RunError::OutOfMemory(reason) => ("the memory does not do for", reason),
+            RunError::Other(reason) => ("it cannot run", reason),
+        };
+        self.notes.push(format!(
+            "{}: {why} {windows} windows at once: {} from now on ({reason})",
+            self.device, self.limit
+        ));
         Ok(())
     }
 
@@ -140,6 +153,20 @@ mod tests {
         }
     }
 
+    /// A lane whose model fails above `fits` windows, and the sizes of its runs.
+    fn lane(
+        fails: fn(String) -> RunError,
+        fits: usize,
+        batch: usize,
+        fixed: Option<u64>,
+    ) -> (Lane, std::sync::Arc<std::sync::Mutex<Vec<usize>>>) {
+        let mut manifest = Manifest::without_model("fake", &["a"], None);
+        manifest.input.batch = fixed.map_or(crate::manifest::Dim::Unknown, crate::manifest::Dim::Fixed);
+        let ran: std::sync::Arc<_> = std::sync::Arc::default();
+        let fake = Box::new(Fake { fits, fails, ran: std::sync::Arc::clone(&ran) });
+        (Lane::new(fake, &manifest, &Device::Cuda(vec![0]), batch), ran)
+    }
+
     /// The values answered for `windows` windows where memory runs out, and the sizes of the runs.
     fn answered(
         fits: usize,
@@ -157,11 +184,7 @@ mod tests {
         fixed: Option<u64>,
         windows: usize,
     ) -> (Result<Vec<f32>, DetectorError>, Vec<usize>) {
-        let mut manifest = Manifest::without_model("fake", &["a"], None);
-        manifest.input.batch = fixed.map_or(crate::manifest::Dim::Unknown, crate::manifest::Dim::Fixed);
-        let ran = std::sync::Arc::default();
-        let fake = Box::new(Fake { fits, fails, ran: std::sync::Arc::clone(&ran) });
-        let mut lane = Lane::new(fake, &manifest, &Device::Cuda(vec![0]), batch);
+        let (mut lane, ran) = lane(fails, fits, batch, fixed);
         let indices: Vec<_> = (0..windows as u32).map(WindowIndex).collect();
         let pixels: Vec<u8> = (0..windows).flat_map(|i| [i as u8; 3]).collect();
         let parts =
@@ -178,6 +201,19 @@ mod tests {
         let (values, ran) = answered(3, 8, None, 9);
         assert_eq!(values.unwrap(), [0., 1., 2., 3., 4., 5., 6., 7., 8.]);
         assert_eq!(ran, [8, 4, 2, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn smaller_batches_and_what_was_found_before_are_told() {
+        let (lane, _) = lane(RunError::OutOfMemory, 3, 8, None);
+        let mut lane = lane.with_note(Some("another device was passed over".into()));
+        lane.warm_up(1, 1).unwrap();
+        let expected = [
+            "another device was passed over",
+            "cuda:0: the memory does not do for 8 windows at once: 4 from now on (too many)",
+            "cuda:0: the memory does not do for 4 windows at once: 2 from now on (too many)",
+        ];
+        assert_eq!(lane.notes(), expected);
     }
 
     #[test]

@@ -82,12 +82,14 @@ fn load_reason(error: &ort::LoadDynamicError) -> String {
     }
 }
 
-/// A session and the name of its input.
+/// A session and the names of its inputs and outputs.
 pub(crate) struct OrtRunner {
     session: Session,
     input: String,
     stretch: Option<StretchInputs>,
     outputs: Vec<String>,
+    /// Why a better device was not taken, in words.
+    pub(super) passed_over: Option<String>,
 }
 
 impl OrtRunner {
@@ -97,12 +99,13 @@ impl OrtRunner {
         device: &Device,
         settings: &SessionSettings,
     ) -> Result<(Self, Device), DetectorError> {
-        let (session, device) = match device {
+        let (session, device, passed_over) = match device {
             Device::Auto => open_auto(model, settings)?,
-            device => (open_session(model, device, settings)?, device.clone()),
+            device => (open_session(model, device, settings)?, device.clone(), None),
         };
         let outputs = model.manifest.outputs.iter().map(|(name, _)| name.clone()).collect();
-        Ok((Self { session, input: model.input.clone(), stretch: model.stretch.clone(), outputs }, device))
+        let (input, stretch) = (model.input.clone(), model.stretch.clone());
+        Ok((Self { session, input, stretch, outputs, passed_over }, device))
     }
 }
 
@@ -150,19 +153,25 @@ fn run_error(error: ort::Error) -> RunError {
     }
 }
 
-/// Opens CUDA if it works, else the CPU, and logs why CUDA was not taken.
-fn open_auto(model: &Model, settings: &SessionSettings) -> Result<(Session, Device), DetectorError> {
+/// Opens CUDA if it works, else the CPU, with the reason why CUDA was not taken if the runtime has it.
+fn open_auto(
+    model: &Model,
+    settings: &SessionSettings,
+) -> Result<(Session, Device, Option<String>), DetectorError> {
     environment()?;
+    let mut passed_over = None;
     if ep::CUDA::is_available().unwrap_or(false) {
         let cuda = Device::Cuda(vec![0]);
         match open_session(model, &cuda, settings) {
-            Ok(session) => return Ok((session, cuda)),
-            Err(e) => {
-                tracing::warn!(reason = %e, "auto: the runtime has CUDA but it cannot be used, taking the CPU");
+            Ok(session) => return Ok((session, cuda, None)),
+            Err(error) => {
+                passed_over = Some(format!(
+                    "the ONNX Runtime here has CUDA, which cannot be used: {error}; --device auto takes the cpu"
+                ));
             }
         }
     }
-    open_session(model, &Device::Cpu, settings).map(|session| (session, Device::Cpu))
+    Ok((open_session(model, &Device::Cpu, settings)?, Device::Cpu, passed_over))
 }
 
 fn open_session(
