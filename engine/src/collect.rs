@@ -14,12 +14,13 @@ use wsi_types::WindowKey;
 
 use crate::{
     answer::{FULL_ANSWER, SlideAnswer, by_threshold, cells_of},
+    behind::Copying,
     budget::free_bytes,
     byte_size::ByteSize,
     desk::{Committed, Committer, Finished, Ledger, Raw},
     error::JobError,
     events::{Event, Undone, Watch},
-    pipeline::{Copying, Step},
+    pipeline::Step,
     prepare::{Facts, Held, NotRun, Prepared},
     rules::SlideRules,
     sightings::Sightings,

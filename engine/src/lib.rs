@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod behind;
 mod budget;
 mod bundled;
 mod byte_size;
@@ -47,6 +48,7 @@ mod shard;
 mod shared;
 mod sightings;
 mod slides;
+mod staging;
 mod stain_set;
 mod staining;
 mod stitch;

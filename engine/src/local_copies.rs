@@ -20,12 +20,13 @@ use whole_file::make_private_folder;
 use wsi_reader::{CopyError, OpenError, SlideFiles};
 
 use crate::{
+    behind::{Behind, Copying},
     budget::free_bytes,
     byte_size::ByteSize,
     desk::{Locks, SlideLock},
     error::JobError,
-    pipeline::{Behind, Copying},
     slides::SlideEntry,
+    staging::Staging,
 };
 
 /// Folder under that of the option.
@@ -36,32 +37,6 @@ const LOCKS: &str = "locks";
 const OF_A_JOB: &str = "job-";
 /// Time between two words on how far a copy is.
 const WORD: Duration = Duration::from_secs(2);
-
-/// Where copies are made, and how many bytes of them there may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Staging {
-    /// The folder.
-    pub(crate) folder: PathBuf,
-    /// Bytes of all copies at any time; `None` for what is free.
-    pub(crate) budget: Option<u64>,
-}
-
-impl Staging {
-    fn cannot_write(&self, error: &dyn std::error::Error) -> JobError {
-        let folder = self.folder.display();
-        JobError::output(format!("cannot write to the folder of --stage: {error}: {folder}"))
-    }
-
-    /// Why a slide of so many bytes is not copied; `None` if it may be.
-    pub(crate) fn refusal(&self, bytes: u64) -> Option<String> {
-        let budget = self.budget.filter(|&budget| budget < bytes)?;
-        Some(format!(
-            "the slide has {}, --stage-budget allows {} of copies: give more, or leave --stage out to read it where it lies",
-            ByteSize(bytes),
-            ByteSize(budget)
-        ))
-    }
-}
 
 /// The copies of one job.
 #[derive(Debug)]
@@ -293,15 +268,13 @@ fn is_full(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+    use crossbeam_channel::{Receiver, Sender, unbounded};
 
     use super::*;
-    use crate::{pipeline::Coming, work::Stop};
+    use crate::work::Stop;
 
     struct Job {
         copies: LocalCopies,
-        out: Sender<Coming>,
-        _told: Receiver<Coming>,
         ended: (Sender<()>, Receiver<()>),
         stop: Stop,
     }
@@ -309,15 +282,14 @@ mod tests {
     impl Job {
         fn new(folder: &Path, budget: Option<u64>) -> Self {
             let staging = Staging { folder: folder.to_owned(), budget };
-            let (out, told) = bounded(0);
             let copies = LocalCopies::start(&staging).unwrap();
-            Self { copies, out, _told: told, ended: unbounded(), stop: Stop::new() }
+            Self { copies, ended: unbounded(), stop: Stop::new() }
         }
 
         fn bring(&self, slide: &Path) -> Result<LocalCopy, NoCopy> {
             let entry = SlideEntry::at(slide);
             let content = hex(&entry.content().unwrap());
-            let behind = Behind { out: &self.out, ended: &self.ended.1, stop: &self.stop };
+            let behind = Behind { tell: &|_| {}, ended: &self.ended.1, stop: &self.stop };
             self.copies.bring(&entry, &content, &behind)
         }
     }
@@ -404,7 +376,7 @@ mod tests {
         let [shelf, stage] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let slide = slide(shelf.path(), "one", 2000);
         let job = Job::new(stage.path(), None);
-        let behind = Behind { out: &job.out, ended: &job.ended.1, stop: &job.stop };
+        let behind = Behind { tell: &|_| {}, ended: &job.ended.1, stop: &job.stop };
         let said = job.copies.bring(&SlideEntry::at(&slide), "other", &behind).unwrap_err().to_string();
         assert!(said.contains("replaced or changed while it was copied"), "{said}");
         assert_eq!(job.copies.own.held.load(Ordering::Relaxed), 0);

@@ -29,6 +29,7 @@ use tiler::{Batch, Batcher, ReadCounters, StreamSettings, WindowFault, WindowStr
 use wsi_types::{Detection, DetectorIndex, Stretch, WindowIndex, WindowKey};
 
 use crate::{
+    behind::{Behind, Copying},
     error::{JobError, panic_text},
     local_copies::LocalCopies,
     prepare::{Bringing, Facts, NotRun, Preparation, Prepared, prepare},
@@ -45,48 +46,12 @@ const USUAL_BATCHES: usize = 4;
 /// Time between two looks at slides that other jobs are working on.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Progress of a copy of a slide, for the terminal.
-#[derive(Debug)]
-pub(crate) struct Copying {
-    /// Name of the slide's file.
-    pub(crate) name: String,
-    /// Bytes that are copied.
-    pub(crate) done: u64,
-    /// All bytes of the slide.
-    pub(crate) bytes: u64,
-}
-
 /// What comes from the stage that prepares slides.
 pub(crate) enum Coming {
     /// The next slide.
     Slide(Preparation),
     /// Word that a slide is being copied, where nothing else goes on.
     Copying(Copying),
-}
-
-/// The stages behind the one that prepares slides, as that one sees them.
-pub(crate) struct Behind<'a> {
-    pub(crate) out: &'a Sender<Coming>,
-    /// Tells whenever a slide has ended.
-    pub(crate) ended: &'a Receiver<()>,
-    pub(crate) stop: &'a Stop,
-}
-
-impl Behind<'_> {
-    /// `true` if the job was asked to end.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.stop.is_asked()
-    }
-
-    /// Tells how far a copy is, if they wait for it; else windows come, which tell more.
-    pub(crate) fn tell(&self, copying: Copying) {
-        let _ = self.out.try_send(Coming::Copying(copying));
-    }
-
-    /// Waits until some slide has ended, now or since the last time; `false` if the job ends.
-    pub(crate) fn wait_for_end(&self) -> bool {
-        !self.is_ending() && self.ended.recv().is_ok() && !self.is_ending()
-    }
 }
 
 /// One step of the slide at work, in order.
@@ -143,8 +108,11 @@ pub(crate) type Source = Box<dyn FnOnce(&Sender<Coming>, &Receiver<()>) + Send>;
 /// Prepares the slides of a job one ahead of the one being read.
 pub(crate) fn slides_of(work: Arc<Work>, slides: Vec<SlideEntry>, copies: Option<LocalCopies>) -> Source {
     Box::new(move |out, ended| {
-        let behind = Behind { out, ended, stop: &work.stop };
-        prepare_all(&slides, &work, copies.as_ref(), &behind);
+        let tell = |copying| {
+            let _ = out.try_send(Coming::Copying(copying));
+        };
+        let behind = Behind { tell: &tell, ended, stop: &work.stop };
+        prepare_all(&slides, &work, copies.as_ref(), &behind, out);
     })
 }
 
@@ -341,7 +309,13 @@ fn join(thread: JoinHandle<()>) -> Result<(), JobError> {
 /// Prepares slides one ahead of the one being read; in a job that crashed before, only when the one before
 /// has ended. Slides that another job is working on go to the end of the line, again and again, until that
 /// job has ended them or is gone.
-fn prepare_all(slides: &[SlideEntry], work: &Work, copies: Option<&LocalCopies>, behind: &Behind<'_>) {
+fn prepare_all(
+    slides: &[SlideEntry],
+    work: &Work,
+    copies: Option<&LocalCopies>,
+    behind: &Behind<'_>,
+    out: &Sender<Coming>,
+) {
     let bringing = copies.map(|copies| Bringing { copies, behind });
     let mut waiting: VecDeque<&SlideEntry> = slides.iter().collect();
     let mut busy_in_a_row = 0;
@@ -353,7 +327,7 @@ fn prepare_all(slides: &[SlideEntry], work: &Work, copies: Option<&LocalCopies>,
         } else {
             busy_in_a_row = 0;
         }
-        if work.stop.is_asked() || behind.out.send(Coming::Slide(preparation)).is_err() {
+        if work.stop.is_asked() || out.send(Coming::Slide(preparation)).is_err() {
             return;
         }
         if work.marks.is_careful() && behind.ended.recv().is_err() {

@@ -17,7 +17,6 @@ use crate::{
     bundled,
     error::JobError,
     fingerprint,
-    local_copies::Staging,
     made_with::MadeWith,
     models::ModelSet,
     options::RunOptions,
@@ -25,6 +24,7 @@ use crate::{
     settings::Settings,
     shard::{Shard, balance},
     slides::SlideEntry,
+    staging::Staging,
 };
 
 /// A job as planned.

@@ -17,6 +17,7 @@ use wsi_reader::{CopyError, GivenScale, MppSource, OpenError, Slide, with_reduce
 use wsi_types::{DetectorIndex, WindowIndex, WindowKey, wording::with_causes};
 
 use crate::{
+    behind::Behind,
     budget::free_bytes,
     byte_size::ByteSize,
     desk::{Desk, Ledger, LedgerError, LedgerHead, LockError, Mark, Origin, TidyError},
@@ -26,7 +27,6 @@ use crate::{
     made_with::MadeWith,
     models::SetModel,
     opening,
-    pipeline::Behind,
     settings::Settings,
     sightings::Sightings,
     slides::SlideEntry,

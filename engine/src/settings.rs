@@ -13,10 +13,10 @@ use crate::{
     checks::{fraction, parsed, within},
     defaults::Defaults,
     error::JobError,
-    local_copies::Staging,
     models::{DetectorSpec, MOST_DETECTORS, ModelSet},
     options::RunOptions,
     rules::MergeRules,
+    staging::Staging,
     staining::Staining,
     typed::{DetectorOption, GivenMpp},
 };

@@ -46,7 +46,7 @@ struct Line {
 ///
 /// When an account cannot be read, or a summary not be written.
 pub fn write_summary(dataset: &Dataset) -> Result<(), ReportError> {
-    write_one(dataset, "summary.csv", |lines| csv(lines))?;
+    write_one(dataset, "summary.csv", csv)?;
     write_one(dataset, "summary.parquet", |lines| {
         parquet(lines).map_err(|error| ReportError::encode("the summary", &error))
     })

@@ -103,6 +103,22 @@ pub struct Request {
     pub series: Option<Series>,
 }
 
+impl Request {
+    /// Says why the results of a job are not for a PACS, if they are not.
+    pub(crate) fn push_refusal(&self, state: State) -> Option<&'static str> {
+        if self.measured.study_id.is_none() {
+            return Some(
+                "the slide is no DICOM: its results have no patient and no study, and no picture that a PACS could find",
+            );
+        }
+        // The UID is that of the whole results: a PACS would keep these.
+        (state == State::Partial).then_some(
+            "some windows have no result: a PACS would keep the object it has, and take the whole one for the same; run the \
+             slide again",
+        )
+    }
+}
+
 /// A series whose instances come one by one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Series {

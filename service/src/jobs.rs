@@ -3,19 +3,21 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use dataset::Outcome;
 use tokio::sync::watch;
 
 use crate::{
+    clock::secs_now,
     error::ServiceError,
+    format::DicomResult,
     id::JobId,
     job::{Ended, JobView, Lane, Links, Once, Request, State, Task, WindowCount},
     pace::{AtWork, Pace},
-    push::{self, Due, Push, PushState, Targets},
-    runner::{DicomResult, Event, RunEnd, Stop, count},
+    push::{Due, Push, PushState, Targets},
+    runner::{Event, RunEnd, Stop, count},
     store::{EventLog, Found, Incoming, Store, outcome_in},
 };
 
@@ -616,11 +618,6 @@ impl Ended {
     }
 }
 
-/// Seconds since 1970.
-pub(crate) fn secs_now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 /// Reads how the slide of a job ended.
 fn outcome(folder: &std::path::Path) -> (State, Option<String>) {
     match outcome_in(folder) {
@@ -663,7 +660,7 @@ impl Entry {
             return;
         }
         let mut push = Push::default();
-        match push::refusal(&self.request, state) {
+        match self.request.push_refusal(state) {
             Some(reason) => push.give_up(reason),
             None => {
                 push.want(&DicomResult::USUAL);

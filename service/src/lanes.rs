@@ -6,10 +6,11 @@ use std::{
 };
 
 use crate::{
+    format::DicomResult,
     job::Lane,
     jobs::{AtEnd, Jobs, Turn},
     metrics::{Metrics, WindowTally},
-    runner::{DicomResult, RunEnd, Runner},
+    runner::{RunEnd, Runner},
 };
 
 /// Runs the jobs of a lane, one after the other, until the service stops.

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod clock;
 mod error;
+mod format;
 mod http;
 mod id;
 mod job;
@@ -25,13 +27,14 @@ mod unzip;
 mod upload;
 
 pub use error::ServiceError;
+pub use format::{DicomResult, Format};
 pub use id::JobId;
 pub use job::{JobOptions, JobView, Lane, Links, Measured, Series, State, Task, WindowCount};
 pub use problem::{Kind, Problem};
 pub use push::{ObjectState, Push, PushPatience, PushState, PushedObject, Targets};
 pub use report::{ClassCount, Finding, Frame, Location, Report, ReportCoverage, ReportModel};
 pub use roots::Roots;
-pub use runner::{DicomObject, DicomResult, Event, Format, ModelCard, RunEnd, Runner, Stop};
+pub use runner::{DicomObject, Event, ModelCard, RunEnd, Runner, Stop};
 pub use server::{Service, Stopping};
 pub use settings::Settings;
 pub use tokens::{Caller, Role, Tokens};

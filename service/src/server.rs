@@ -24,10 +24,11 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
+    clock::secs_now,
     error::ServiceError,
     http::{App, Peer, router},
     job::Lane,
-    jobs::{AtEnd, Jobs, secs_now},
+    jobs::{AtEnd, Jobs},
     lanes,
     metrics::Metrics,
     push::Courier,

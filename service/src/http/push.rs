@@ -16,9 +16,9 @@ use super::{
     submit::accepted,
 };
 use crate::{
+    format::DicomResult,
     problem::{Kind, Problem},
-    push::{PushState, refusal},
-    runner::DicomResult,
+    push::PushState,
     tokens::Caller,
     upload::not_written,
 };
@@ -53,7 +53,7 @@ pub(super) async fn push(
         let detail = format!("the job is {}, there is no result to push", state.word());
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    if let Some(reason) = refusal(&request, state) {
+    if let Some(reason) = request.push_refusal(state) {
         return Err(Problem::new(Kind::Unusable, reason));
     }
     let jobs = Arc::clone(&app.jobs);

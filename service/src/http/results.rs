@@ -21,11 +21,11 @@ use super::{
     negotiate::ResultType,
 };
 use crate::{
+    format::{DicomResult, Format},
     id::JobId,
     job::{JobView, State as JobState, Task},
     problem::{Kind, Problem},
     report::{Report, ReportError, report},
-    runner::{DicomResult, Format},
 };
 
 /// Query of a request for results.

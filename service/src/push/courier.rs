@@ -8,14 +8,12 @@ use std::{
 
 use ureq::Agent;
 
-use super::{Answer, Fault, PushPatience, Target, stow};
-use crate::{
-    id::JobId,
-    job::Task,
-    jobs::Jobs,
-    metrics::Metrics,
-    runner::{DicomResult, Runner},
+use super::{
+    state::{Answer, Fault, Push, PushPatience},
+    stow,
+    targets::Target,
 };
+use crate::{format::DicomResult, id::JobId, job::Task, jobs::Jobs, metrics::Metrics, runner::Runner};
 
 /// A push whose time has come.
 pub(crate) struct Due {
@@ -52,7 +50,7 @@ impl Courier {
     /// Sends what is due, until the service stops.
     pub(crate) fn work(&self) {
         while let Some(due) = self.jobs.upgrade().and_then(|jobs| jobs.next_push(&self.target.name)) {
-            self.note(due.id, super::Push::begin_round);
+            self.note(due.id, Push::begin_round);
             let fault = catch_unwind(AssertUnwindSafe(|| self.round(&due)));
             let fault = fault.unwrap_or_else(|_| Some(Fault::lasting("internal error, please report it")));
             self.note(due.id, |push| push.end_round(fault, self.patience));
@@ -84,7 +82,7 @@ impl Courier {
     }
 
     /// Changes the push of a job, if the service still runs and the job is still there.
-    fn note(&self, id: JobId, change: impl FnOnce(&mut super::Push)) {
+    fn note(&self, id: JobId, change: impl FnOnce(&mut Push)) {
         if let Some(jobs) = self.jobs.upgrade() {
             jobs.change_push(id, &self.target.name, change);
         }

@@ -17,7 +17,10 @@ use ureq::{
     tls::{RootCerts, TlsConfig},
 };
 
-use super::{Answer, Fault, ObjectState, Target};
+use super::{
+    state::{Answer, Fault},
+    targets::Target,
+};
 
 /// Bytes of an answer that are read.
 const MOST_ANSWER: u64 = 1 << 20;
@@ -169,44 +172,6 @@ fn named(status: u16, told: &[u8], instance_uid: &str) -> Answer {
     }
 }
 
-/// The state of an object that is refused with this code.
-pub(super) fn state_of(code: u16) -> ObjectState {
-    match code {
-        0x0111 => ObjectState::Known,
-        // No room, or a fault while it was at work.
-        0x0110 | 0xa700..=0xa7ff => ObjectState::Waiting,
-        _ => ObjectState::Failed,
-    }
-}
-
-/// A code as the standard writes it.
-pub(super) fn code_in_words(code: u16) -> String {
-    format!("{code:04X}")
-}
-
-/// Meaning of a failure reason (PS3.18, I.2.2; 0111 of PS3.7, C).
-pub(super) fn failure(code: u16) -> &'static str {
-    match code {
-        0x0110 => "the server failed while it stored it",
-        0x0111 => "the server had an object of this UID before, and kept that",
-        0x0122 => "the server does not take objects of this kind",
-        0xa700..=0xa7ff => "the server has no room for it",
-        0xa900..=0xa9ff => "the server finds that it is not as its kind demands",
-        0xc000..=0xcfff => "the server does not understand it",
-        _ => "the server refuses it",
-    }
-}
-
-/// Meaning of a warning reason (PS3.18, I.2.2).
-pub(super) fn warning(code: u16) -> &'static str {
-    match code {
-        0xb000 => "the server changed values of it",
-        0xb006 => "the server left elements of it out",
-        0xb007 => "the server finds that it is not as its kind demands, and stored it",
-        _ => "the server stored it with a warning",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -274,10 +239,6 @@ mod tests {
             assert!(!fault.is_passing && fault.reason.contains(said), "{status}: {}", fault.reason);
         }
         assert!(matches!(understood(413, b"", "1.1"), Ok(Answer::Failed { .. })));
-        assert_eq!(
-            [0x0111, 0x0110, 0xa701, 0x0122].map(state_of),
-            [ObjectState::Known, ObjectState::Waiting, ObjectState::Waiting, ObjectState::Failed]
-        );
     }
 
     #[test]
