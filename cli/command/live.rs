@@ -186,7 +186,11 @@ fn open_model(args: &args::Live, settings: &WatchSettings) -> anyhow::Result<Onn
         mpp: Some(settings.model),
         ..DetectSettings::default()
     };
-    Ok(engine::open_model(Some(&args.model), &args.device, &detect, &session)?)
+    let model = engine::open_model(Some(&args.model), &args.device, &detect, &session)?;
+    for note in model.notes() {
+        errln!("slidemill: {note}");
+    }
+    Ok(model)
 }
 
 fn source(args: &args::Live, camera: Mpp) -> anyhow::Result<Box<dyn Source>> {
