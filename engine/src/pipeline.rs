@@ -237,6 +237,14 @@ fn stopped(devices: &[DeviceAtWork], error: &DetectorError) -> JobError {
     JobError::again(format!("the model stopped on every device; {}; {GOES_ON}", each.join("; ")))
 }
 
+/// Tells of devices that are given up, once.
+fn tell_retired(
+    devices: &mut Vec<DeviceAtWork>,
+    collect: &mut impl FnMut(Step) -> Result<(), JobError>,
+) -> Result<(), JobError> {
+    devices.drain(..).try_for_each(|device| collect(Step::Retired(device)))
+}
+
 /// Takes the results from the pump until it ends.
 fn drain(
     settings: &Settings,
@@ -249,6 +257,8 @@ fn drain(
     // One for each detector of the slide at work, if its pixels are measured.
     let mut measures: Vec<PixelMeasures> = Vec::new();
     let mut shares = Shares::new(pump.devices());
+    // Devices that were retired with windows of a slide that has not begun here.
+    let mut untold = Vec::new();
     loop {
         let done = match pump.recv_timeout(patience)? {
             Received::Done(done) => done,
@@ -259,9 +269,7 @@ fn drain(
             Received::Silent => return Err(JobError::Silent { patience }),
         };
         let results = done.results.map_err(|error| stopped(&pump.devices(), &error))?;
-        for device in shares.note_retired(pump.devices()) {
-            collect(Step::Retired(device))?;
-        }
+        untold.extend(shares.note_retired(pump.devices()));
         let step = match done.batch {
             Fed { step: Some(mut step), .. } => {
                 match &mut step {
@@ -290,7 +298,17 @@ fn drain(
             }
         };
         let is_last = matches!(step, Step::NotRun(..) | Step::End(..) | Step::Cut);
-        collect(step)?;
+        match step {
+            Step::Begin(_) => {
+                collect(step)?;
+                tell_retired(&mut untold, &mut collect)?;
+            }
+            Step::NotRun(..) | Step::Copying(_) => collect(step)?,
+            Step::Windows(..) | Step::Retired(_) | Step::End(..) | Step::Cut => {
+                tell_retired(&mut untold, &mut collect)?;
+                collect(step)?;
+            }
+        }
         if is_last {
             let _ = ended.send(());
         }
