@@ -12,6 +12,7 @@ mod jobs;
 mod lanes;
 mod metrics;
 mod multipart;
+mod named_lines;
 mod pace;
 mod problem;
 mod push;

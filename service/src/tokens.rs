@@ -1,11 +1,14 @@
 //! Who may do what: tokens, of which only hashes are kept.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::error::ServiceError;
+use crate::{
+    error::ServiceError,
+    named_lines::{self, NamedLine, check_name},
+};
 
 /// Rights of a token; each allows what those before it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,28 +77,8 @@ impl Tokens {
     ///
     /// [`ServiceError::Tokens`] with the number of the line that is wrong.
     pub fn read(path: &Path) -> Result<Self, ServiceError> {
-        let text = fs::read_to_string(path).map_err(|error| error.to_string());
-        text.and_then(|text| Self::parse(&text))
-            .map_err(|reason| ServiceError::Tokens { reason, path: path.to_owned() })
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut tokens: Vec<Token> = Vec::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let token = Token::parse(line).map_err(|problem| format!("line {number}: {problem}"))?;
-            if tokens.iter().any(|known| known.name == token.name) {
-                return Err(format!("line {number}: the name {} is there already", token.name));
-            }
-            tokens.push(token);
-        }
-        if tokens.is_empty() {
-            return Err("it holds no token, expected lines such as `lab run SHA256`".to_owned());
-        }
-        Ok(Self(tokens))
+        let read = named_lines::read(path).map(Self);
+        read.map_err(|reason| ServiceError::Tokens { reason, path: path.to_owned() })
     }
 
     /// Returns the caller whose token this is. All are compared, each in the same time whatever it holds.
@@ -112,24 +95,25 @@ impl Tokens {
     }
 }
 
-impl Token {
+impl NamedLine for Token {
+    const WHAT: &str = "token";
+    const EXAMPLE: &str = "lab run SHA256";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn parse(line: &str) -> Result<Self, String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let &[name, role, sha256] = words.as_slice() else {
             return Err(format!("it has {} words, expected three: name, role, SHA-256", words.len()));
         };
-        if name.len() > 64 || !name.bytes().all(is_plain) {
-            return Err("the name has other letters than A-Z a-z 0-9 - _ . or more than 64".to_owned());
-        }
+        check_name(name)?;
         let role =
             Role::named(role).ok_or_else(|| format!("the role is {role:?}, expected read, run or admin"))?;
         let sha256 = bytes_of(sha256).ok_or("the hash is not one of 64 hexadecimal digits")?;
         Ok(Self { name: name.into(), role, sha256 })
     }
-}
-
-fn is_plain(letter: u8) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_' | b'.')
 }
 
 fn bytes_of(hex: &str) -> Option<[u8; 32]> {
@@ -148,12 +132,16 @@ fn bytes_of(hex: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Tokens, String> {
+        named_lines::parse(text).map(Tokens)
+    }
+
     /// SHA-256 of `secret`, from coreutils.
     const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     #[test]
     fn only_the_hashed_token_is_known() {
-        let tokens = Tokens::parse(&format!("# who\n\nlab run {SECRET}\n")).unwrap();
+        let tokens = parse(&format!("# who\n\nlab run {SECRET}\n")).unwrap();
         let caller = tokens.caller("secret").unwrap();
         assert_eq!((caller.name.as_deref(), caller.role), (Some("lab"), Role::Run));
         for guess in ["", "Secret", "secret ", SECRET] {
@@ -173,7 +161,7 @@ mod tests {
             ("lab run abc", "64 hexadecimal digits"),
             (&format!("la/b run {SECRET}"), "other letters"),
         ] {
-            let error = Tokens::parse(text).unwrap_err();
+            let error = parse(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
         }
     }

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::ServiceError;
+use crate::{
+    error::ServiceError,
+    named_lines::{self, NamedLine, check_name},
+};
 
 /// Servers that results may be sent to, by name.
 #[derive(Debug, Clone, Default)]
@@ -41,28 +44,8 @@ impl Targets {
     ///
     /// [`ServiceError::Targets`] with the number of the line that is wrong.
     pub fn read(path: &Path) -> Result<Self, ServiceError> {
-        let text = fs::read_to_string(path).map_err(|error| error.to_string());
-        text.and_then(|text| Self::parse(&text))
-            .map_err(|reason| ServiceError::Targets { reason, path: path.to_owned() })
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut targets: Vec<Target> = Vec::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let target = Target::parse(line).map_err(|problem| format!("line {number}: {problem}"))?;
-            if targets.iter().any(|known| known.name == target.name) {
-                return Err(format!("line {number}: the name {} is there already", target.name));
-            }
-            targets.push(target);
-        }
-        if targets.is_empty() {
-            return Err("it holds no target, expected lines such as `pacs https://HOST/studies`".to_owned());
-        }
-        Ok(Self(targets))
+        let read = named_lines::read(path).map(Self);
+        read.map_err(|reason| ServiceError::Targets { reason, path: path.to_owned() })
     }
 
     /// `true` if there is one of this name.
@@ -85,7 +68,14 @@ impl Targets {
     }
 }
 
-impl Target {
+impl NamedLine for Target {
+    const WHAT: &str = "target";
+    const EXAMPLE: &str = "pacs https://HOST/studies";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn parse(line: &str) -> Result<Self, String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (name, url, secret) = match words.as_slice() {
@@ -99,10 +89,7 @@ impl Target {
                 ));
             }
         };
-        let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_' | b'.');
-        if name.len() > 64 || !name.bytes().all(is_plain) {
-            return Err("the name has other letters than A-Z a-z 0-9 - _ . or more than 64".to_owned());
-        }
+        check_name(name)?;
         if !is_stow_address(url) {
             return Err(
                 "the address is not as expected: https://HOST/PATH/studies, without user, query and fragment"
@@ -115,7 +102,9 @@ impl Target {
         target.authorization()?;
         Ok(target)
     }
+}
 
+impl Target {
     /// The header `Authorization`, as it is now: secrets are renewed.
     pub(crate) fn authorization(&self) -> Result<Option<String>, String> {
         self.secret.as_ref().map(Secret::read).transpose()
@@ -167,6 +156,10 @@ impl Secret {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Targets, String> {
+        named_lines::parse(text).map(Targets)
+    }
+
     #[test]
     fn lines_are_targets_and_their_secrets_are_elsewhere() {
         let folder = tempfile::tempdir().unwrap();
@@ -176,7 +169,7 @@ mod tests {
             "# ours\n\npacs https://pacs.example/dicom-web/studies file:{}\nlocal http://127.0.0.1:8042/studies\n",
             secret.display()
         );
-        let targets = Targets::parse(&text).unwrap();
+        let targets = parse(&text).unwrap();
         let [pacs, local] = [0, 1].map(|place| targets.iter().nth(place).unwrap().authorization());
         assert_eq!((pacs.unwrap().as_deref(), local.unwrap()), (Some("Basic c2VjcmV0"), None));
         assert_eq!(
@@ -187,7 +180,7 @@ mod tests {
         fs::write(&secret, "Bearer new").unwrap();
         assert_eq!(targets.iter().next().unwrap().authorization().unwrap().as_deref(), Some("Bearer new"));
         fs::write(&secret, "two\nlines").unwrap();
-        assert!(Targets::parse(&text).unwrap_err().contains("line 3: its file holds no header"));
+        assert!(parse(&text).unwrap_err().contains("line 3: its file holds no header"));
     }
 
     #[test]
@@ -206,7 +199,7 @@ mod tests {
             ("pacs https://h/studies env:SLIDEMILL_TEST_NOT_SET", "NOT_SET is not set"),
             ("pacs https://h/studies\npacs https://h/studies", "line 2: the name pacs is there already"),
         ] {
-            let refused = Targets::parse(bad).unwrap_err();
+            let refused = parse(bad).unwrap_err();
             assert!(!refused.contains("hunter2") && refused.contains(said), "{bad}: {refused}");
         }
     }
