@@ -93,6 +93,7 @@ fn whole_run(slide: &Path, out: &Path, options: &RunOptions) -> anyhow::Result<D
     let start = Instant::now();
     let exit = run::run(Run {
         shard: None,
+        slab: None,
         slides: vec![slide.to_owned()],
         out: out.to_owned(),
         config: None,

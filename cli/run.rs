@@ -38,6 +38,7 @@ use crate::{
     slidemill run slides/ -o results --within rois/ --exclude necrosis\n  \
     slidemill run slides/ -o results --within rois/ --margin-um -200,0,200 --margin-of tumor\n  \
     slidemill run slides/ -o results --shard 2/8\n  \
+    slidemill run giant.svs -o results --slab 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
     /// Slides: files, folders, globs, https:// and s3:// addresses, or a CSV list; none: those of the plan in OUT
@@ -50,6 +51,11 @@ pub struct Run {
     /// once, on several machines that share OUT
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
+    /// Of each slide only a part of its windows: 2/8 is the second of eight. The parts may run
+    /// at once, on several machines that share OUT; the same command without --slab then
+    /// takes them together and ends the slides, with the bytes of a run that did it all
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["shard", "redo"])]
+    pub slab: Option<String>,
     /// Settings file (TOML); flags come before it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -125,7 +131,8 @@ fn stage_of(args: &Run, dataset: &Dataset) -> Option<PathBuf> {
 pub fn run(args: Run) -> anyhow::Result<Exit> {
     let file = args.config.as_deref().map(RunOptions::from_file).transpose()?.unwrap_or_default();
     let options = args.options.0.or(file);
-    let shard: Option<Shard> = args.shard.map(|text| text.parse().map_err(shard_failure)).transpose()?;
+    let shard = part_of("--shard", args.shard)?;
+    let slab = part_of("--slab", args.slab)?;
     let dataset = Dataset::at(args.out).written_by(isolate::job_name());
     let typed: Vec<_> = args.slides.iter().map(|path| path.to_string_lossy()).collect();
     let asked = (typed, &options, shard.map(|shard| shard.to_string()), args.within.typed());
@@ -180,6 +187,10 @@ pub fn run(args: Run) -> anyhow::Result<Exit> {
         Some(redo) => job.redo(redo),
         None => job,
     };
+    let job = match slab {
+        Some(slab) => job.slab(slab),
+        None => job,
+    };
     let ended = match job.run(&slides, &mut progress, &stop) {
         Err(silent @ (JobError::Silent { .. } | JobError::SilentModel { .. })) => isolate::give_up(&silent),
         ended => ended?,
@@ -212,8 +223,10 @@ fn has_full_windows(dataset: &Dataset) -> anyhow::Result<bool> {
     Ok(analyses.into_iter().any(|analysis| analysis.windows.full > 0))
 }
 
-fn shard_failure(reason: String) -> anyhow::Error {
-    Failure::usage(format!("--shard: {reason}"))
+/// The part that a flag names.
+fn part_of(flag: &str, typed: Option<String>) -> anyhow::Result<Option<Shard>> {
+    let parsed = typed.map(|text| text.parse()).transpose();
+    parsed.map_err(|reason: String| Failure::usage(format!("{flag}: {reason}")))
 }
 
 /// Slides with problems that are named at the end of a run; the others are in the report.

@@ -33,6 +33,8 @@ mod report;
 mod said;
 #[path = "night/shards.rs"]
 mod shards;
+#[path = "night/slabs.rs"]
+mod slabs;
 #[cfg(target_os = "linux")]
 #[path = "night/terminal.rs"]
 mod terminal;

@@ -170,11 +170,16 @@ impl Cluster {
     }
 
     fn submit(&self, out: &Path, parts: usize, program: &Path) -> Output {
+        self.submit_by("shard", out, parts, program)
+    }
+
+    fn submit_by(&self, by: &str, out: &Path, parts: usize, program: &Path) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/slurm/submit.sh");
         let mut command = self.command("bash");
         command.arg(script).arg(out).arg(parts.to_string()).args(SMALL);
         command
             .env("SLIDEMILL_PROGRAM", program)
+            .env("SLIDEMILL_BY", by)
             .current_dir(self.folder.path())
             .output()
             .expect("bash is there")
@@ -188,8 +193,9 @@ impl Cluster {
     fn sent(&self, output: &Output, out: &Path) -> Sent<'_> {
         let text = String::from_utf8_lossy(&output.stdout);
         let mut ids = text.split_whitespace().map(str::to_owned);
-        let (Some(array), Some(gather)) = (ids.next(), ids.next()) else {
-            panic!("two ids: {text}{}", stderr(output));
+        // With slabs another job lies between.
+        let (Some(array), Some(gather)) = (ids.next(), ids.last()) else {
+            panic!("ids: {text}{}", stderr(output));
         };
         Sent { cluster: self, array, gather, out: out.to_owned() }
     }
@@ -532,6 +538,29 @@ fn a_part_that_lacks_a_resource_gets_another_turn() {
     assert_eq!(job.gathered(), "0:0", "{}", job.log(1));
     assert_eq!(job.fact(&job.part(1), "Restarts"), "2");
     slide.assert_done(&cluster);
+}
+
+#[test]
+fn slabs_of_one_slide_end_in_the_bytes_of_one_machine_whatever_one_of_them_lacks() {
+    let Some(cluster) = Cluster::start() else { return };
+    let slide = OneSlide::plan();
+    // The second one waits, so that it is cancelled before it has done anything.
+    let program = slide.program(r#"[ "$5" != 2/3 ] || sleep 60"#);
+    let job = cluster.sent(&cluster.submit_by("slab", &slide.out(), 3, &program), &slide.out());
+    wait_until(|| job.fact(&job.part(2), "JobState") == "RUNNING");
+    cluster.ask("scancel", &[&job.part(2)]);
+    assert_eq!(job.gathered(), "0:0", "{}", job.log(1));
+    for part in [1, 3] {
+        assert_eq!(job.fact(&job.part(part), "ExitCode"), "0:0", "{}", job.log(part));
+        assert!(job.log(part).contains(&format!("part {part}/3 done")), "{}", job.log(part));
+    }
+    let ended = fs::read_to_string(slide.out().join(".slidemill/slurm/end.log")).expect("a log");
+    assert!(ended.contains("8 already done"), "{ended}");
+    slide.assert_done(&cluster);
+
+    let unknown = cluster.submit_by("half", &slide.out(), 3, &program);
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(stderr(&unknown).contains("expected shard or slab"), "{}", stderr(&unknown));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub fn demo(args: &args::Demo) -> anyhow::Result<Exit> {
     let exit = run::run(args::Run {
         correct_columns: false,
         shard: None,
+        slab: None,
         slides: vec![path.clone()],
         out: dataset.root().to_owned(),
         config: None,

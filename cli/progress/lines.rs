@@ -39,7 +39,10 @@ impl View for Lines {
             _ => line(event),
         };
         let place = match event {
-            Event::SlideFinished { .. } | Event::SlideFailed { .. } | Event::SlideSkipped { .. } => {
+            Event::SlideFinished { .. }
+            | Event::SlabFinished { .. }
+            | Event::SlideFailed { .. }
+            | Event::SlideSkipped { .. } => {
                 format!("[{}/{}] ", totals.ended(), pace.slides())
             }
             _ => String::new(),
@@ -107,6 +110,14 @@ fn words(event: &Event) -> Option<String> {
                 span(*elapsed_secs)
             )
         }
+        Event::SlabFinished { name, slab, windows, failed_windows, elapsed_secs, .. } => {
+            let failed = if *failed_windows > 0 { format!(", {failed_windows} failed") } else { String::new() };
+            format!(
+                "{name}: part {slab} done, {}{failed}, {}; the same command without --slab ends it",
+                counted(*windows, "window"),
+                span(*elapsed_secs)
+            )
+        }
         Event::SlideSkipped { name, reason, .. } => format!("{name}: skipped, {reason}"),
         Event::SlideWaiting { name, reason, .. } => format!("{name}: waiting, {reason}"),
         Event::SlideCopying { name, done, bytes } => {
@@ -127,9 +138,12 @@ pub fn left_out(copies: usize) -> String {
 /// Last line of a job.
 fn summary(totals: &Totals) -> String {
     let mut parts = vec![format!("{} done", counted(totals.done, "slide"))];
-    for (count, word) in
-        [(totals.partial, "incomplete"), (totals.failed, "failed"), (totals.skipped, "done before")]
-    {
+    for (count, word) in [
+        (totals.slabs, "in part"),
+        (totals.partial, "incomplete"),
+        (totals.failed, "failed"),
+        (totals.skipped, "done before"),
+    ] {
         if count > 0 {
             parts.push(format!("{count} {word}"));
         }

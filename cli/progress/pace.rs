@@ -159,7 +159,11 @@ impl Pace {
                 }
             }
             // The next one may have begun before this one was committed.
-            Event::SlideFinished { slide, .. } if self.is_current(slide) => self.close(),
+            Event::SlideFinished { slide, .. } | Event::SlabFinished { slide, .. }
+                if self.is_current(slide) =>
+            {
+                self.close();
+            }
             Event::SlideFailed { slide, .. } if self.is_current(slide) => self.current = None,
             // It never began.
             Event::SlideSkipped { name, .. } | Event::SlideFailed { name, .. } => {

@@ -222,6 +222,12 @@ impl Dataset {
         self.private().join("ledger").join(id.as_str())
     }
 
+    /// The folder of the ledgers of parts of one slide's windows, each with its lock beside it.
+    #[must_use]
+    pub fn slabs(&self, id: &SlideId) -> PathBuf {
+        self.private().join("slabs").join(id.as_str())
+    }
+
     /// The folder of the locks of slides at work.
     #[must_use]
     pub fn locks(&self) -> PathBuf {
@@ -365,6 +371,7 @@ impl Dataset {
             self.overview(id),
             self.coverage(id),
             self.ledger(id),
+            self.slabs(id),
             self.spent(id),
             self.staged(id),
             self.tiles(id),

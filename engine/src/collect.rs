@@ -23,6 +23,7 @@ use crate::{
     pipeline::Step,
     prepare::{Facts, Held, NotRun, Prepared},
     rules::SlideRules,
+    shard::Shard,
     sightings::Sightings,
     slides::SlideEntry,
     work::{Recipe, Work},
@@ -44,6 +45,9 @@ pub(crate) struct Collector<'a> {
     /// Name of the slide whose copying was told last, and when.
     copy_told: Option<(String, Instant)>,
 }
+
+/// What is said of a slide whose windows may be of two files.
+const REPLACED: &str = "the file was replaced or changed while it was read; run it again";
 
 /// Time between two words on the copy of a slide.
 const COPY_WORD: Duration = Duration::from_secs(60);
@@ -91,7 +95,7 @@ impl<'a> Collector<'a> {
             undone.worsen(tell(watch, committed));
         }
         // A slide has its account only now.
-        for (id, count) in &copies {
+        for (id, count) in copies.iter().filter(|_| work.slab.is_none()) {
             note_copies(work, id, *count)?;
         }
         Ok(undone)
@@ -210,6 +214,9 @@ impl<'a> Collector<'a> {
 
     fn end(&mut self, counters: ReadCounters, devices: Vec<DeviceShare>) -> Result<(), JobError> {
         let run = self.current.take().ok_or_else(|| JobError::fault("the end of no slide"))?;
+        if let Some(slab) = self.work.slab {
+            return self.end_of_slab(run, slab);
+        }
         let tiles = TileCounts {
             needed: counters.tiles_needed,
             decoded: counters.tiles_decoded,
@@ -219,6 +226,31 @@ impl<'a> Collector<'a> {
         let mut finished = run.finish(self.work, tiles)?;
         finished.account.devices = devices;
         self.committer.send(finished)
+    }
+
+    /// Leaves the windows of a part in its ledger, for the job that ends the slide.
+    fn end_of_slab(&mut self, run: SlideRun, slab: Shard) -> Result<(), JobError> {
+        let missing = if run.lacks_only_what_is_out_of_reach() { Undone::OutOfReach } else { Undone::Nothing };
+        let SlideRun { facts, sightings, mut held, .. } = run;
+        let (slide, name) = (facts.id.clone(), facts.entry.name());
+        if was_replaced(&facts) {
+            held.ledger.remove()?;
+            self.undone.worsen(Undone::Bad);
+            self.watch.tell(&Event::SlideFailed { slide, name, reason: REPLACED.to_owned() });
+            return Ok(());
+        }
+        held.ledger.sync()?;
+        // Windows that failed are told of by the job that ends the slide.
+        self.undone.worsen(missing);
+        self.watch.tell(&Event::SlabFinished {
+            slide,
+            name,
+            slab: slab.to_string(),
+            windows: facts.windows,
+            failed_windows: sightings.failed().len(),
+            elapsed_secs: facts.time.secs(),
+        });
+        Ok(())
     }
 }
 
@@ -273,7 +305,7 @@ pub(crate) fn begun(watch: &mut dyn Watch, facts: &Facts, resumed: usize) {
     watch.tell(&Event::SlideStarted {
         slide: facts.id.clone(),
         name: facts.entry.name(),
-        windows: facts.survey.windows(),
+        windows: facts.windows,
         resumed,
         tissue_mm2: facts.survey.tissue_mm2(),
     });
@@ -296,7 +328,7 @@ pub(crate) fn retired(facts: Option<&Facts>, device: &DeviceAtWork) -> Event {
 /// Reason that a slide may not go on, if its detections take more than `--scratch`.
 fn over_budget(scratch: Option<u64>, run: &SlideRun) -> Option<String> {
     let (bytes, ended, windows) =
-        (run.held.ledger.bytes(), run.sightings.ended(), run.facts.survey.windows());
+        (run.held.ledger.bytes(), run.sightings.ended(), run.facts.windows);
     let scratch = scratch.filter(|&scratch| scratch < bytes)?;
     let needed = bytes / ended.max(1) as u64 * windows as u64;
     Some(format!(
@@ -315,7 +347,7 @@ pub(crate) fn so_far(facts: &Facts, sightings: &Sightings) -> Event {
         slide: facts.id.clone(),
         done: sightings.ended(),
         failed: sightings.failed().len(),
-        windows: facts.survey.windows(),
+        windows: facts.windows,
         cells: sightings.settled(),
     }
 }
@@ -401,8 +433,7 @@ impl SlideRun {
 /// Ends a slide whose windows may be of two files.
 fn replaced(recipe: &Recipe, facts: &Facts, held: Held) -> Result<Finished, JobError> {
     held.ledger.remove()?;
-    let reason = "the file was replaced or changed while it was read; run it again";
-    let mut account = recipe.maker.failed(&facts.id, reason);
+    let mut account = recipe.maker.failed(&facts.id, REPLACED);
     account.elapsed_secs = facts.time.secs();
     let (name, desk) = (facts.entry.name(), held.desk);
     Ok(Finished { account, name, files: Vec::new(), raw: Raw::None, desk, out_of_reach: false })

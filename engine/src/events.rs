@@ -89,6 +89,22 @@ pub enum Event {
         /// Wall time.
         elapsed_secs: f64,
     },
+    /// The part of a slide's windows that a job was asked for is done; a job on the whole slide ends it.
+    SlabFinished {
+        /// Its id.
+        slide: SlideId,
+        /// File name, for the terminal only.
+        #[serde(skip)]
+        name: String,
+        /// Such as `2/4`.
+        slab: String,
+        /// Windows in this part.
+        windows: usize,
+        /// Of these, without result.
+        failed_windows: usize,
+        /// Wall time.
+        elapsed_secs: f64,
+    },
     /// A slide was done before, by the same model and settings, or is a copy of another slide of the job.
     SlideSkipped {
         /// Its id.
@@ -154,6 +170,9 @@ pub struct Totals {
     pub partial: usize,
     /// Slides without results.
     pub failed: usize,
+    /// Slides of which a part is done.
+    #[serde(default)]
+    pub slabs: usize,
     /// Slides done before.
     pub skipped: usize,
     /// Copies of other slides of the job, which are not counted twice.
@@ -176,7 +195,7 @@ impl Totals {
     /// Slides that have ended one way or another.
     #[must_use]
     pub fn ended(&self) -> usize {
-        self.done + self.partial + self.failed + self.skipped + self.copies
+        self.done + self.partial + self.failed + self.slabs + self.skipped + self.copies
     }
 
     /// Adds an event up.
@@ -192,6 +211,7 @@ impl Totals {
                 self.cells += cells;
                 self.analysed_mm2 += analysed_mm2;
             }
+            Event::SlabFinished { .. } => self.slabs += 1,
             Event::SlideSkipped { copy: false, .. } => self.skipped += 1,
             Event::SlideSkipped { copy: true, .. } => self.copies += 1,
             Event::SlideFailed { .. } => self.failed += 1,

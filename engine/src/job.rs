@@ -13,6 +13,7 @@ use crate::{
     local_copies::LocalCopies,
     opening, pipeline,
     said::put_together,
+    shard::Shard,
     slides::SlideEntry,
     work::{Before, Stop, Work},
 };
@@ -23,6 +24,7 @@ pub struct Job<'a> {
     engine: &'a Engine,
     results: Dataset,
     before: Before,
+    slab: Option<Shard>,
 }
 
 /// End of a job.
@@ -55,13 +57,20 @@ impl<'a> Job<'a> {
     /// ([`Dataset::written_by`]).
     #[must_use]
     pub fn new(engine: &'a Engine, results: Dataset) -> Self {
-        Self { engine, results, before: Before::Stay }
+        Self { engine, results, before: Before::Stay, slab: None }
     }
 
     /// The same, but existing results are made again. If interrupted, a job with equal marks goes on.
     #[must_use]
     pub fn redo(self, redo: Redo) -> Self {
         Self { before: Before::Redo(redo), ..self }
+    }
+
+    /// The same, but of each slide only this part of its windows is done. No slide is ended: a job on whole slides, after
+    /// the jobs on all parts, finds the windows done and gives the results that it would have given alone.
+    #[must_use]
+    pub fn slab(self, slab: Shard) -> Self {
+        Self { slab: Some(slab), ..self }
     }
 
     /// Runs all slides. Each is committed as a whole, its account last; slides that ended stay, even if the
@@ -73,7 +82,7 @@ impl<'a> Job<'a> {
     /// are said. Problems of one slide are in the account of that slide and in
     /// [`JobEnd::is_complete`].
     pub fn run(self, slides: &[SlideEntry], watch: &mut dyn Watch, stop: &Stop) -> Result<JobEnd, JobError> {
-        let Self { engine, results, before } = self;
+        let Self { engine, results, before, slab } = self;
         refuse_own_files(&results, slides.iter().map(|slide| slide.path.as_path()))?;
         let mut slides = slides.to_vec();
         put_together(&mut slides)?;
@@ -84,7 +93,7 @@ impl<'a> Job<'a> {
         };
         let recipe = Arc::clone(&engine.recipe);
         let ledgers = results.clone();
-        let work = Arc::new(Work::new(recipe, results, &ledgers, before, stop.clone()));
+        let work = Arc::new(Work::new(recipe, results, &ledgers, before, stop.clone()).of_slab(slab));
         let mut tally = Tally::new(watch);
         let model = engine.recipe.maker.models.facts();
         tally.tell(&Event::JobStarted {

@@ -45,6 +45,8 @@ pub(crate) struct Facts {
     pub(crate) id: SlideId,
     /// Scale, tissue and plans.
     pub(crate) survey: Survey,
+    /// Windows that the job ends, of all plans: all of them, or those of a part.
+    pub(crate) windows: usize,
     /// Places of the windows of each plan on level 0.
     pub(crate) layouts: Vec<Arc<Layout>>,
     /// All that can change its results.
@@ -85,6 +87,7 @@ impl Facts {
         Ok(Self {
             entry,
             id,
+            windows: survey.windows(),
             survey,
             layouts,
             made_with,
@@ -451,7 +454,7 @@ pub(crate) fn plan_slide(
 ) -> Result<Preparation, SlideError> {
     let mut time = WorkTime::start();
     let (settings, models) = (&work.recipe.settings, &work.recipe.maker.models);
-    let (looked, desk, copy) = match bringing.filter(|_| entry.lies_at_its_path()) {
+    let (looked, mut desk, copy) = match bringing.filter(|_| entry.lies_at_its_path()) {
         None => {
             let looked = Looked::at(entry.open(settings.map_range)?, entry, work, id, content)?;
             if let Some(ended) = looked.ended_before(work, id) {
@@ -504,14 +507,15 @@ pub(crate) fn plan_slide(
         models: models.terms(),
     };
     let head = LedgerHead::new(of_windows, facts.survey.windows(), work.recipe.score_floor(), origin);
-    let Replayed { ledger, sightings, todo } = match replay(work, &facts, &desk, &head) {
+    let Replayed { ledger, sightings, todo } = match replay(work, &facts, &mut desk, &head) {
         // Parts that could not be read then may have been tissue or not: the windows now differ.
         Err(LedgerError::OtherRun(_)) if is_to_be_completed => {
             desk.start_over()?;
-            replay(work, &facts, &desk, &head)?
+            replay(work, &facts, &mut desk, &head)?
         }
         replayed => replayed?,
     };
+    facts.windows = sightings.ended() + todo.iter().map(Vec::len).sum::<usize>();
     let held = Some(Held { ledger, desk, mark });
     facts.time.pause();
     Ok(Preparation::Ready(Box::new(Prepared { facts, todo, sightings, held })))
@@ -607,15 +611,41 @@ struct Replayed {
     todo: Vec<Vec<WindowIndex>>,
 }
 
-/// Opens the ledger of a slide. Windows it holds are done; the first record that cannot be read ends it.
-fn replay(work: &Work, facts: &Facts, desk: &Desk, head: &LedgerHead) -> Result<Replayed, LedgerError> {
+/// Opens the ledger of a slide, or of the part that the job does. Windows it holds are done; the first record that cannot be
+/// read ends it. What other jobs did of the slide is taken into the whole, and not done again in a part.
+fn replay(
+    work: &Work,
+    facts: &Facts,
+    desk: &mut Desk,
+    head: &LedgerHead,
+) -> Result<Replayed, LedgerError> {
     let mut sightings = Sightings::new(&facts.layouts, &work.recipe.maker.rules);
     let mut seen = BTreeSet::new();
-    let ledger = desk.ledger(head, |record| {
+    let mut ledger = desk.ledger(head, |record| {
         let Ok((key, outcome)) = decode_window(record) else { return false };
         sightings.push(key, outcome).is_ok() && seen.insert(key)
     })?;
+    desk.others(head, |record| {
+        let Ok((key, outcome)) = decode_window(record) else { return Ok(false) };
+        if seen.contains(&key) {
+            return Ok(true);
+        }
+        if work.slab.is_none() {
+            if sightings.push(key, outcome).is_err() {
+                return Ok(false);
+            }
+            ledger.append(record)?;
+        }
+        Ok(seen.insert(key))
+    })?;
+    if desk.has_parts() {
+        ledger.sync()?;
+        desk.drop_parts()?;
+    }
     let mut todo = facts.all_windows();
+    if let Some(slab) = work.slab {
+        todo = todo.iter().map(|windows| slab.share(windows).to_vec()).collect();
+    }
     for (detector, windows) in DetectorIndex::all(todo.len()).zip(&mut todo) {
         windows.retain(|&window| !seen.contains(&WindowKey::new(detector, window)));
     }

@@ -1,8 +1,8 @@
-//! Parts of a job for several machines.
+//! Parts of a job, or of the windows of each of its slides, for several machines.
 
 use std::{cmp::Reverse, collections::BinaryHeap, fmt, str::FromStr};
 
-/// One of several parts of a job: `2/8` is the second of eight.
+/// One of several parts: `2/8` is the second of eight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// Its place among the parts, from 0.
@@ -18,7 +18,7 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((number(i)?, number(n)?)));
         match numbers {
             Some((i, of)) if 1 <= i && i <= of => Ok(Self { index: i - 1, of }),
-            _ => Err(format!("{text:?} is no part of a job, expected I/N with I from 1 to N, such as 2/8")),
+            _ => Err(format!("{text:?} is no part, expected I/N with I from 1 to N, such as 2/8")),
         }
     }
 }
@@ -38,6 +38,12 @@ impl Shard {
     /// Number of the parts.
     pub(crate) fn of(self) -> usize {
         self.of
+    }
+
+    /// Its share of `items` in a row that are about the same work: neighbours stay together.
+    pub(crate) fn share<T>(self, items: &[T]) -> &[T] {
+        let start = |index: usize| items.len() * index / self.of;
+        &items[start(self.index)..start(self.index + 1)]
     }
 
     /// Keeps the items of this shard, in their order. The shards of one list are disjoint, together are the
@@ -105,6 +111,14 @@ mod tests {
             let largest = weights.iter().copied().max().unwrap_or(0);
             let mean = weights.iter().sum::<u64>() / of as u64;
             prop_assert!(heaviest <= mean + largest + 1);
+        }
+
+        #[test]
+        fn shares_are_all_items_in_a_row_and_of_even_length(count in 0_usize..60, of in 1_usize..9) {
+            let items: Vec<_> = (0..count).collect();
+            let shares: Vec<_> = (0..of).map(|index| Shard { index, of }.share(&items)).collect();
+            prop_assert_eq!(shares.concat(), items);
+            prop_assert!(shares.iter().all(|share| share.len().abs_diff(count / of) <= 1));
         }
     }
 }

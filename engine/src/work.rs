@@ -21,6 +21,7 @@ use crate::{
     name_list::NameList,
     options::RunOptions,
     settings::Settings,
+    shard::Shard,
     slides::SlideEntry,
     store::Maker,
 };
@@ -121,6 +122,8 @@ pub(crate) struct Work {
     pub(crate) before: Before,
     /// Regions of interest in which cells of some slides are counted, other than those windows were planned for.
     pub(crate) counted_within: Interests,
+    /// Part of the windows of each slide that is done, if not all: then no slide is ended.
+    pub(crate) slab: Option<Shard>,
     /// Set when the job should end after the windows in flight.
     pub(crate) stop: Stop,
     /// Slides of this job so far, by id: the path that came first.
@@ -148,12 +151,18 @@ impl Work {
             names: Arc::new(NameList::new(&results)),
             claimed: Mutex::default(),
             known: OnceLock::new(),
+            slab: None,
             counted_within: Interests::new(),
             recipe,
             results,
             before,
             stop,
         }
+    }
+
+    /// The same, for this part of the windows of each slide, or for all of them.
+    pub(crate) fn of_slab(self, slab: Option<Shard>) -> Self {
+        Self { desks: self.desks.of_slab(slab), slab, ..self }
     }
 
     /// The same, with regions of interest of its own.

@@ -159,7 +159,7 @@ impl From<LedgerError> for JobError {
     }
 }
 
-fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> LedgerError {
+pub(super) fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> LedgerError {
     move |source| LedgerError::Io { doing, source }
 }
 
@@ -362,6 +362,38 @@ pub fn discard(folder: &Path) -> io::Result<()> {
 /// When the file cannot be read.
 pub(crate) fn for_each_whole_record(mut file: File, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
     read_records(&mut file, &mut each).map(|_| ())
+}
+
+/// Hands each whole record of the ledger in `folder` to `take`, which returns whether it could be read, and changes nothing
+/// there. One without a head has no records.
+///
+/// # Errors
+///
+/// [`LedgerError::OtherRun`] when it is not under `head`; [`LedgerError::Io`] when it cannot be read; an error of `take`.
+pub(super) fn for_each_record(
+    folder: &Path,
+    head: &LedgerHead,
+    mut take: impl FnMut(&[u8]) -> Result<bool, LedgerError>,
+) -> Result<(), LedgerError> {
+    match found_head(&folder.join(HEAD)).map_err(io_error("read"))? {
+        Found::Head(found) if head.holds_for(&found) => {}
+        Found::Head(found) => return Err(LedgerError::OtherRun(head.changes_from(&found))),
+        Found::Other => return Err(LedgerError::OtherRun(Differences::default())),
+        Found::Damaged | Found::Nothing => return Ok(()),
+    }
+    let file = match File::open(folder.join(WINDOWS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(io_error("read"))?,
+    };
+    let mut failed = None;
+    let read = for_each_whole_record(file, |record| match take(record) {
+        Ok(is_read) => is_read,
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    });
+    failed.map_or_else(|| read.map_err(io_error("read")), Err)
 }
 
 /// Reads records from the start; gives the end of the last good one.

@@ -12,6 +12,7 @@ mod marks;
 mod names;
 mod process;
 mod redo;
+mod slabs;
 
 use std::{
     fs, io,
@@ -32,9 +33,11 @@ pub use self::{
     redo::Redo,
 };
 use self::{
-    ledger::{discard, take_back},
+    ledger::{discard, for_each_record, take_back},
     process::process_runs,
+    slabs::{Slab, Slabs},
 };
+use crate::shard::Shard;
 
 /// The desks of a dataset, as one job sees them.
 #[derive(Debug)]
@@ -45,6 +48,9 @@ pub(crate) struct Desks {
     ledgers: Dataset,
     locks: Locks,
     redo: Option<Redo>,
+    slabs: Slabs,
+    /// Part of each slide that the job does, if not all of it.
+    slab: Option<Shard>,
 }
 
 /// Error when files of an earlier job cannot be removed from a desk.
@@ -61,19 +67,34 @@ impl Desks {
     /// The desks of a job that writes to `results` and keeps windows in `ledgers`; with `redo` each slide
     /// starts from nothing, once.
     pub(crate) fn new(results: &Dataset, ledgers: &Dataset, redo: Option<Redo>) -> Self {
-        Self { results: results.clone(), ledgers: ledgers.clone(), locks: Locks::new(results), redo }
+        let slabs = Slabs::new(results, ledgers);
+        let (results, ledgers, locks) = (results.clone(), ledgers.clone(), Locks::new(results));
+        Self { results, ledgers, locks, redo, slabs, slab: None }
+    }
+
+    /// Those of a job that does this part of the windows of each slide, or all of them.
+    pub(crate) fn of_slab(self, slab: Option<Shard>) -> Self {
+        Self { slab, ..self }
     }
 
     /// Takes the desk of a slide. Files of an earlier job are still on it: see [`Desk::tidy`].
     ///
     /// # Errors
     ///
-    /// [`LockError`]; another job may have it.
+    /// [`LockError`]; another job may have it, or a part of it.
     pub(crate) fn take(&self, id: &SlideId) -> Result<Desk, LockError> {
+        let whole = Slab { ledger: self.ledgers.ledger(id), lock: self.locks.take(id)? };
+        let (Slab { ledger, lock }, parts) = match self.slab {
+            // Taken while nobody has the whole: who has it next sees this lock.
+            Some(slab) => (self.slabs.take(id, slab)?, Vec::new()),
+            None => (whole, self.slabs.take_all(id)?),
+        };
         Ok(Desk {
-            lock: self.locks.take(id)?,
+            lock,
             staged: self.results.staged(id),
-            ledger: self.ledgers.ledger(id),
+            whole: self.ledgers.ledger(id),
+            ledger,
+            parts,
             spent: self.ledgers.spent(id),
             redo: self.redo.clone(),
             id: id.clone(),
@@ -91,12 +112,16 @@ impl Desks {
     }
 }
 
-/// One slide's private corner, held until it is dropped.
+/// One slide's private corner, or that of one of its parts, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Desk {
     id: SlideId,
     lock: SlideLock,
     ledger: PathBuf,
+    /// The ledger of the whole slide: the same, unless this is the desk of a part.
+    whole: PathBuf,
+    /// Parts of the slide that other jobs did.
+    parts: Vec<Slab>,
     staged: PathBuf,
     spent: PathBuf,
     redo: Option<Redo>,
@@ -109,10 +134,13 @@ impl Desk {
     /// # Errors
     ///
     /// [`TidyError`] when a folder cannot be moved or removed.
-    pub(crate) fn tidy(&self) -> Result<(), TidyError> {
+    pub(crate) fn tidy(&mut self) -> Result<(), TidyError> {
+        if self.is_of_a_part() {
+            return Ok(());
+        }
         discard(&self.staged).map_err(tidying("remove results that were not committed"))?;
         take_back(&self.spent, &self.ledger).map_err(tidying("take the window ledger back"))?;
-        if let Some(redo) = self.redo.as_ref().filter(|redo| !redo.has_begun(&self.id)) {
+        if let Some(redo) = self.redo.clone().filter(|redo| !redo.has_begun(&self.id)) {
             self.start_over()?;
             redo.note_begun(&self.id).map_err(tidying("note that the slide is done again"))?;
         }
@@ -124,8 +152,13 @@ impl Desk {
     /// # Errors
     ///
     /// [`TidyError`] when they cannot be removed.
-    pub(crate) fn start_over(&self) -> Result<(), TidyError> {
-        discard(&self.ledger).map_err(tidying("remove the old window ledger"))
+    pub(crate) fn start_over(&mut self) -> Result<(), TidyError> {
+        discard(&self.ledger).map_err(tidying("remove the old window ledger"))?;
+        slabs::discard_all(&mut self.parts).map_err(tidying("remove the window ledgers of its parts"))
+    }
+
+    fn is_of_a_part(&self) -> bool {
+        self.whole != self.ledger
     }
 
     /// Opens the ledger, or starts one; hands each whole record to `replay`, which returns whether it could
@@ -140,6 +173,41 @@ impl Desk {
         replay: impl FnMut(&[u8]) -> bool,
     ) -> Result<Ledger, LedgerError> {
         Ledger::open(&self.ledger, head, replay)
+    }
+
+    /// Hands each whole record of the ledgers of other jobs on this slide to `take`: for the whole slide of its parts,
+    /// for a part of the whole. Ledgers that are not under `head` are passed over where this is a part's desk.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::OtherRun`] when a part is under another head; [`LedgerError::Io`] when one cannot be read; an
+    /// error of `take`.
+    pub(crate) fn others(
+        &self,
+        head: &LedgerHead,
+        mut take: impl FnMut(&[u8]) -> Result<bool, LedgerError>,
+    ) -> Result<(), LedgerError> {
+        if self.is_of_a_part() {
+            return match for_each_record(&self.whole, head, take) {
+                Err(LedgerError::OtherRun(_)) => Ok(()),
+                other => other,
+            };
+        }
+        self.parts.iter().try_for_each(|part| for_each_record(&part.ledger, head, &mut take))
+    }
+
+    /// `true` if other jobs did parts of it, which are not taken in.
+    pub(crate) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Removes the ledgers of parts, whose records are in that of the whole slide now.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when they cannot be removed.
+    pub(crate) fn drop_parts(&mut self) -> Result<(), LedgerError> {
+        slabs::discard_all(&mut self.parts).map_err(ledger::io_error("take in a part of"))
     }
 
     /// `true` if it still belongs to this job: another may have taken it over while this one was silent.
@@ -190,6 +258,7 @@ pub fn try_writing(dataset: &Dataset) -> io::Result<()> {
 pub fn sweep(dataset: &Dataset) {
     let locks = Locks::new(dataset);
     locks.sweep();
+    slabs::locks(dataset).sweep();
     for folder in names::OF_SLIDES {
         for (name, path) in entries(&dataset.private().join(folder)) {
             // Without an account the slide is done again, and needs the ledger that was set aside.

@@ -3,6 +3,8 @@
 //! | name | of | gone when |
 //! | --- | --- | --- |
 //! | `ledger/<id>/` | a slide | its account stands, unless raw detections are kept |
+//! | `slab-locks/<id>.<part>.lock` | a part of a slide | nobody is at work on it |
+//! | `slabs/<id>/` | a slide | the job that ends it has taken its parts in |
 //! | `staged/<id>/` | a slide | its results have their names |
 //! | `spent/<id>/` | a slide | its account stands |
 //! | `locks/<id>.lock` | a slide | nobody is at work on it |

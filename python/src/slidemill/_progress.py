@@ -50,6 +50,8 @@ class Progress:
                 self.cells += event["cells"]
                 self.mm2 += event["analysed_mm2"]
                 return self._end(slide, f"{event['outcome']}, {event['cells']:,} cells")
+            case "slab_finished":
+                return self._end(slide, f"part {event['slab']} done")
             case "slide_failed":
                 return self._end(slide, f"failed: {event['reason']}", is_remark=True)
             case "slide_skipped":

@@ -15,7 +15,7 @@ from .dataset import Dataset
 from .errors import AgainError, IncompleteError, error_of
 
 #: What the last event of a job counts.
-_FIGURES = ("done", "partial", "failed", "skipped", "copies", "doubtful", "cells", "analysed_mm2", "elapsed_secs")
+_FIGURES = ("done", "partial", "failed", "slabs", "skipped", "copies", "doubtful", "cells", "analysed_mm2", "elapsed_secs")
 #: One event of a job, as docs/json-logs.md has it.
 Event = dict[str, Any]
 
@@ -34,6 +34,8 @@ class Run:
     partial: int = 0
     #: Slides without results.
     failed: int = 0
+    #: Slides of which a part is done, as ``slab`` asked.
+    slabs: int = 0
     #: Slides that an earlier run had done.
     skipped: int = 0
     #: Copies of other slides of the job, left out.
@@ -57,6 +59,7 @@ def run(
     out: Path,
     *,
     shard: str | None = None,
+    slab: str | None = None,
     config: Path | None = None,
     measure: Path | None = None,
     redo: bool = False,
@@ -76,6 +79,7 @@ def run(
             ``slidemill plan`` wrote down in ``out``.
         out: folder for the dataset; made when it is not there.
         shard: only a part of the job: ``"2/8"`` is the second of eight.
+        slab: of each slide only a part of its windows; the same call without it takes the parts together.
         config: a settings file (TOML); options come before it.
         measure: measures to make of the cells: a TOML file (docs/measures.md), or the name of a scheme that ships.
         redo: do slides again whose results were made with other settings, or that ended incomplete.
@@ -95,6 +99,7 @@ def run(
     """
     words = ["run", "--json-logs", f"--out={fspath(out)}"]
     words += [f"--shard={shard}"] if shard is not None else []
+    words += [f"--slab={slab}"] if slab is not None else []
     words += [f"--config={fspath(config)}"] if config is not None else []
     words += [f"--measure={fspath(measure)}"] if measure is not None else []
     switches = (("--redo", redo), ("--correct-columns", correct_columns), ("--strict", strict))
