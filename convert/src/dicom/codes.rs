@@ -4,12 +4,12 @@ use dataset::TISSUE;
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
-use super::attributes::{Attributes as _, Items};
 use crate::{
     ids,
     measure::{self, Measure, Unit},
     source::ModelName,
 };
+use dicom_file::{Attributes as _, Items};
 
 /// Our name in the attributes that ask who made an object.
 pub(crate) const MAKER: &str = "slidemill";

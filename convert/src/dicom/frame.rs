@@ -3,8 +3,8 @@
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
-use super::attributes::{Attributes as _, Items};
 use crate::{ids, source::SlideFacts};
+use dicom_file::{Attributes as _, Items};
 
 /// The frame of level 0 of a slide (PS3.3 C.8.12.2.1.1).
 #[derive(Debug, Clone)]

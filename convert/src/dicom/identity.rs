@@ -4,8 +4,9 @@ use std::path::Path;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
+use dicom_file::Attributes as _;
 
-use super::{attributes::Attributes as _, read::read_file};
+use super::read::read_file;
 use crate::error::{Result, malformed};
 
 const WHAT: &str = "the DICOM object";
@@ -53,12 +54,10 @@ fn is_uid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use dicom_core::VR;
+    use dicom_file::Items;
 
     use super::{
-        super::{
-            attributes::Items,
-            write::{write_head, write_items},
-        },
+        super::write::{write_head, write_items},
         *,
     };
 

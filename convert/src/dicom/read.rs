@@ -1,31 +1,15 @@
-//! DICOM files read: the tokens of `dicom-parser`, held to what a file can be.
-//!
-//! The library believes a length and goes as deep as items are nested; a broken or hostile file could then take all
-//! memory or the stack. So no value may be longer than the file, and nesting ends where no object goes.
+//! DICOM files as this crate reads them: text that may be garbled is refused.
 
-use std::{
-    fs::File,
-    io::{BufReader, Read as _},
-    path::Path,
-};
+use std::{fs::File, path::Path};
 
-use dicom_core::{DataElement, DataElementHeader, Length, Tag, VR, value::DataSetSequence};
+use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use dicom_encoding::{Codec, TransferSyntaxIndex as _, text::SpecificCharacterSet};
-use dicom_object::{FileMetaTable, mem::InMemElement};
-use dicom_parser::{
-    dataset::{DataToken, read::DataSetReader},
-    stateful::decode::DynStatefulDecoder,
-};
-use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use dicom_encoding::text::SpecificCharacterSet;
+use dicom_file::{Attributes as _, Items};
 
-use super::attributes::{Attributes as _, Items};
-use crate::error::{Result, malformed, unreadable, with_causes};
+use crate::error::{Result, malformed, unreadable};
 
-/// Items within items: no object has as many.
-const MOST_DEPTH: u32 = 24;
-
-/// The object of a file, up to `until`; all of it for [`EVERYTHING`]. `what` names it in errors.
+/// The object of a file, up to `until`; all of it for [`EVERYTHING`](dicom_file::EVERYTHING). `what` names it in errors.
 ///
 /// # Errors
 ///
@@ -36,122 +20,10 @@ pub(crate) fn read_file(path: &Path, what: &'static str, until: Tag) -> Result<I
     read_object(file, bytes, until).map_err(|problem| malformed(what, problem, path))
 }
 
-/// Above all tags.
-pub(crate) const EVERYTHING: Tag = Tag(0xffff, 0xffff);
-
 fn read_object(file: File, bytes: u64, until: Tag) -> std::result::Result<Items, String> {
-    let mut input = BufReader::with_capacity(1 << 16, file);
-    let mut preamble = [0; 128];
-    input.read_exact(&mut preamble).map_err(|_| "it is too short for DICOM".to_owned())?;
-    let about = FileMetaTable::from_reader(&mut input).map_err(|error| with_causes(&error))?;
-    let name = about.transfer_syntax();
-    let syntax =
-        TransferSyntaxRegistry.get(name).filter(|syntax| !matches!(syntax.codec(), Codec::Dataset(_)));
-    let syntax = syntax.ok_or_else(|| {
-        format!("its transfer syntax is {name}, expected one that is known and not deflated")
-    })?;
-    let reader = DataSetReader::new_with_ts(input, syntax).map_err(|error| with_causes(&error))?;
-    let object = Tokens { reader, bytes, until }.object(0)?;
+    let object = dicom_file::read_object(file, bytes, until)?.items;
     check_character_set(&object)?;
     Ok(object)
-}
-
-struct Tokens {
-    reader: DataSetReader<DynStatefulDecoder<BufReader<File>>>,
-    /// Of the file.
-    bytes: u64,
-    until: Tag,
-}
-
-impl Tokens {
-    fn next(&mut self) -> std::result::Result<Option<DataToken>, String> {
-        self.reader.next().transpose().map_err(|error| with_causes(&error))
-    }
-
-    /// Elements up to the end of their item, or of the file at depth 0.
-    fn object(&mut self, depth: u32) -> std::result::Result<Items, String> {
-        let mut object = Items::new_empty();
-        while let Some(token) = self.next()? {
-            match token {
-                DataToken::ElementHeader(header) if self.is_beyond(header.tag, depth) => return Ok(object),
-                DataToken::SequenceStart { tag, .. } if self.is_beyond(tag, depth) => return Ok(object),
-                DataToken::PixelSequenceStart if self.is_beyond(tags::PIXEL_DATA, depth) => {
-                    return Ok(object);
-                }
-                DataToken::ElementHeader(header) => drop(object.put(self.element(header)?)),
-                DataToken::SequenceStart { tag, .. } => {
-                    let items = DataSetSequence::from(self.sequence(depth + 1)?);
-                    object.put(DataElement::new(tag, VR::SQ, items));
-                }
-                DataToken::PixelSequenceStart => self.skip_fragments()?,
-                DataToken::ItemEnd if depth > 0 => return Ok(object),
-                other => return Err(unexpected(&other)),
-            }
-        }
-        if depth == 0 { Ok(object) } else { Err("it ends early, within an item".to_owned()) }
-    }
-
-    fn is_beyond(&self, tag: Tag, depth: u32) -> bool {
-        depth == 0 && tag >= self.until
-    }
-
-    fn element(&mut self, header: DataElementHeader) -> std::result::Result<InMemElement, String> {
-        self.check_length(header.tag, header.len)?;
-        match self.next()? {
-            Some(DataToken::PrimitiveValue(value)) => Ok(DataElement::new(header.tag, header.vr, value)),
-            Some(other) => Err(unexpected(&other)),
-            None => Err(format!("it ends early, before the value of {}", header.tag)),
-        }
-    }
-
-    fn sequence(&mut self, depth: u32) -> std::result::Result<Vec<Items>, String> {
-        if depth > MOST_DEPTH {
-            return Err("its items are nested too deep".to_owned());
-        }
-        let mut items = Vec::new();
-        loop {
-            match self.next()? {
-                Some(DataToken::ItemStart { .. }) => items.push(self.object(depth)?),
-                Some(DataToken::SequenceEnd) => return Ok(items),
-                Some(other) => return Err(unexpected(&other)),
-                None => return Err("it ends early, within a sequence".to_owned()),
-            }
-        }
-    }
-
-    /// Passes over the compressed pixels of an icon.
-    fn skip_fragments(&mut self) -> std::result::Result<(), String> {
-        loop {
-            match self.next()? {
-                Some(DataToken::SequenceEnd) => return Ok(()),
-                Some(DataToken::ItemStart { len }) => self.check_length(tags::PIXEL_DATA, len)?,
-                Some(_) => {}
-                None => return Err("it ends early, within pixels".to_owned()),
-            }
-        }
-    }
-
-    fn check_length(&self, tag: Tag, length: Length) -> std::result::Result<(), String> {
-        match length.get() {
-            Some(length) if u64::from(length) > self.bytes => Err(format!(
-                "it ends early: the value of {tag} is to have {length} bytes, the file has {}",
-                self.bytes
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn unexpected(token: &DataToken) -> String {
-    let found = match token {
-        DataToken::ElementHeader(header) => format!("element {}", header.tag),
-        DataToken::SequenceStart { tag, .. } => format!("sequence {tag}"),
-        DataToken::ItemStart { .. } => "the start of an item".to_owned(),
-        DataToken::ItemEnd => "the end of an item".to_owned(),
-        DataToken::SequenceEnd => "the end of a sequence".to_owned(),
-        _ => "a value".to_owned(),
-    };
-    format!("{found} stands where it does not belong")
 }
 
 /// The library decodes text by the first character set, and as Latin where it does not know it. Text that this may
@@ -181,8 +53,10 @@ fn is_plain(object: &Items) -> bool {
 mod tests {
     use std::io::{Seek as _, Write as _};
 
+    use dicom_core::{DataElementHeader, Length, VR};
     use dicom_dictionary_std::uids;
     use dicom_encoding::encode::{Encode as _, explicit_le::ExplicitVRLittleEndianEncoder};
+    use dicom_file::EVERYTHING;
 
     use super::{
         super::write::{begin_item, begin_sequence, write_head, write_items},

@@ -12,13 +12,9 @@ use dicom_core::{
     chrono::{DateTime, Utc},
 };
 use dicom_dictionary_std::{tags, uids};
+use dicom_file::{Attributes as _, Items};
 
-use super::{
-    attributes::{Attributes as _, Items},
-    codes::MAKER,
-    frame::Frame,
-    read::read_file,
-};
+use super::{codes::MAKER, frame::Frame, read::read_file};
 use crate::{
     error::{Result, malformed, unreadable},
     ids,

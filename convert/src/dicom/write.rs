@@ -11,10 +11,11 @@ use dicom_encoding::{
     encode::{self, Encode as _, explicit_le::ExplicitVRLittleEndianEncoder},
     text::SpecificCharacterSet,
 };
+use dicom_file::Items;
 use dicom_object::FileMetaTableBuilder;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 
-use super::{attributes::Items, codes::MAKER};
+use super::codes::MAKER;
 use crate::{error::with_causes, ids};
 
 /// The mark, then what is known of the file before its data.

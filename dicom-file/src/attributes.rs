@@ -7,10 +7,10 @@ use dicom_core::{
 use dicom_object::{InMemDicomObject, mem::InMemElement};
 
 /// Elements that belong together: an item, or a whole object.
-pub(crate) type Items = InMemDicomObject;
+pub type Items = InMemDicomObject;
 
 /// Puts values in and takes them out; text is UTF-8 on our side.
-pub(crate) trait Attributes {
+pub trait Attributes {
     /// Text of one value; what is longer than its kind may be is cut, and a backslash, which would divide it into
     /// several values, becomes a slash.
     fn text(&mut self, tag: Tag, vr: VR, text: &str) -> &mut Self;
@@ -21,14 +21,19 @@ pub(crate) trait Attributes {
     /// Numbers as text, to nine digits at least.
     fn decimals(&mut self, tag: Tag, values: &[f64]) -> &mut Self;
 
+    /// A whole number of 16 bits.
     fn u16(&mut self, tag: Tag, value: u16) -> &mut Self;
 
+    /// A whole number of 32 bits.
     fn u32(&mut self, tag: Tag, value: u32) -> &mut Self;
 
+    /// A number of 64 bits.
     fn f64(&mut self, tag: Tag, value: f64) -> &mut Self;
 
+    /// Numbers of 32 bits.
     fn f32s(&mut self, tag: Tag, values: &[f32]) -> &mut Self;
 
+    /// Items in their order.
     fn sequence(&mut self, tag: Tag, items: Vec<Items>) -> &mut Self;
 
     /// The elements whose tags belong.
@@ -43,10 +48,13 @@ pub(crate) trait Attributes {
     /// A whole number; `None` where it is absent, or of a kind the file does not say.
     fn u32_of(&self, tag: Tag) -> Option<u32>;
 
+    /// Whole numbers of 32 bits; `None` where there are none of this kind.
     fn u32s_of(&self, tag: Tag) -> Option<&[u32]>;
 
+    /// Numbers of 32 bits; `None` where there are none of this kind.
     fn f32s_of(&self, tag: Tag) -> Option<&[f32]>;
 
+    /// Numbers of 64 bits; `None` where there are none of this kind.
     fn f64s_of(&self, tag: Tag) -> Option<&[f64]>;
 
     /// Numbers written as text; `None` where there are not `N`, or one is none.
