@@ -37,7 +37,7 @@ const MAYBE_SUFFIXES: [&str; 3] = ["tif", "tiff", "dcm"];
 /// Suffixes of pictures.
 const PICTURE_SUFFIXES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// Bytes read of a DICOM file to learn its series.
-const DICOM_HEAD: u64 = 256 << 10;
+pub(crate) const DICOM_HEAD: u64 = 256 << 10;
 
 /// Result of a walk through a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,13 +5,14 @@ use std::{path::Path, sync::Arc};
 use crate::{
     address::is_address,
     backend::{
+        dicom::{self, DicomOptions},
         openslide::OpenSlideSlide,
         picture::{PictureKind, PictureSlide},
         tiff::{Refusal, TiffOptions, TiffSlide, looks_like_tiff},
     },
     error::{OpenError, io_error},
-    folder::{dicom_series, looks_like_mask, suffix},
-    makers::dicom::is_dicom,
+    folder::{DICOM_HEAD, dicom_series, looks_like_mask, suffix},
+    makers::dicom::{identity, is_dicom},
     mapping::LinearMapping,
     slide::Slide,
     source::{Source, watching_the_device},
@@ -40,6 +41,8 @@ pub struct OpenOptions {
     pub mapping: Option<LinearMapping>,
     /// Largest picture (PNG, JPEG, one strip of a TIFF) that is decoded at once, px.
     pub max_picture_pixels: u64,
+    /// The frame of a DICOM picture of several, counted from 1. Other slides have none to choose.
+    pub frame: Option<u32>,
 }
 
 impl OpenOptions {
@@ -49,11 +52,21 @@ impl OpenOptions {
     fn tiff(&self) -> TiffOptions {
         TiffOptions { max_picture_pixels: self.max_picture_pixels, mapping: self.mapping }
     }
+
+    fn dicom(&self) -> DicomOptions {
+        let Self { max_picture_pixels, mapping, frame, .. } = *self;
+        DicomOptions { max_picture_pixels, mapping, frame }
+    }
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { prefer: Prefer::Auto, mapping: None, max_picture_pixels: Self::MAX_PICTURE_PIXELS }
+        Self {
+            prefer: Prefer::Auto,
+            mapping: None,
+            max_picture_pixels: Self::MAX_PICTURE_PIXELS,
+            frame: None,
+        }
     }
 }
 
@@ -84,6 +97,12 @@ pub fn open_copy(copy: &Path, of: &Path, options: &OpenOptions) -> Result<Arc<dy
     match watching_the_device(|| open_whatever(copy, of, options)) {
         // Bytes that were not read may be taken for damage, or be missing from what was opened.
         (_, Some(source)) => Err(OpenError::Io { source }),
+        (Ok(slide), None) if options.frame.is_some() && slide.info().format != dicom::FORMAT => {
+            Err(OpenError::Unsupported {
+                feature: "a frame of this file: only DICOM pictures of several frames have one to choose"
+                    .into(),
+            })
+        }
         (opened, None) => opened,
     }
 }
@@ -106,7 +125,7 @@ fn open_whatever(path: &Path, of: &Path, options: &OpenOptions) -> Result<Arc<dy
     }
     if is_dicom(&head) && options.prefer == Prefer::Auto {
         // Some DICOM files carry a TIFF header in their preamble; the DICOM part rules.
-        return open_openslide(path).map_err(|error| explain(error, &head, true));
+        return open_dicom(path, &source, &head, options);
     }
     if looks_like_tiff(&head) && !is_dicom(&head) {
         return open_tiff(path, of, source, options);
@@ -191,6 +210,31 @@ pub(crate) fn regular_or_folder(path: &Path) -> Result<std::fs::Metadata, OpenEr
 
 fn open_openslide(path: &Path) -> Result<Arc<dyn Slide>, OpenError> {
     Ok(Arc::new(OpenSlideSlide::open(path)?))
+}
+
+/// Opens a DICOM file: a part of a slide by OpenSlide, a picture of another kind by us.
+fn open_dicom(
+    path: &Path,
+    source: &Source,
+    head: &[u8],
+    options: &OpenOptions,
+) -> Result<Arc<dyn Slide>, OpenError> {
+    let kind = identity(&source.head(DICOM_HEAD).map_err(io_error)?);
+    if kind.is_whole_slide() {
+        return open_dicom_slide(path, head);
+    }
+    match dicom::open(source, options.dicom()) {
+        Ok(Some(picture)) => Ok(Arc::new(picture)),
+        Ok(None) => open_dicom_slide(path, head),
+        Err(broken @ OpenError::Broken { .. }) if !kind.is_another() => {
+            open_dicom_slide(path, head).map_err(|_| broken)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn open_dicom_slide(path: &Path, head: &[u8]) -> Result<Arc<dyn Slide>, OpenError> {
+    open_openslide(path).map_err(|error| explain(error, head, true))
 }
 
 fn open_tiff(

@@ -1,5 +1,6 @@
 //! The backends, each with the files that it reads.
 
+pub(crate) mod dicom;
 mod exif;
 pub mod memory;
 pub mod openslide;

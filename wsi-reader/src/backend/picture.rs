@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     error::OpenError,
+    mapping::LinearMapping,
     region::copy_rect,
-    slide::{ReadError, ScaleProblem, Slide, SlideInfo},
+    slide::{ReadError, Scale, ScaleProblem, Slide, SlideInfo},
     source::Source,
 };
 
@@ -55,6 +56,17 @@ pub(crate) struct PictureSlide {
     jpeg: Option<Source>,
 }
 
+/// A decoded picture, and what its file says of it.
+pub(crate) struct Picture {
+    pub(crate) format: &'static str,
+    pub(crate) compression: &'static str,
+    pub(crate) pixels: RgbBuffer,
+    pub(crate) scale: Result<Scale, ScaleProblem>,
+    pub(crate) mapping: Option<LinearMapping>,
+    pub(crate) remarks: Vec<String>,
+    pub(crate) properties: BTreeMap<String, String>,
+}
+
 /// Output of a decoder.
 struct Decoded {
     pixels: RgbBuffer,
@@ -81,6 +93,21 @@ impl PictureSlide {
         let pixels = exif::upright(pixels, orientation);
         let turned =
             format!("turned upright, as its EXIF orientation {orientation} says and viewers show it");
+        let picture = Picture {
+            format: kind.name(),
+            compression: kind.name(),
+            pixels,
+            scale: Err(ScaleProblem::Missing),
+            mapping: None,
+            remarks: (orientation != exif::UPRIGHT).then_some(turned).into_iter().collect(),
+            properties: BTreeMap::new(),
+        };
+        Ok(Self { jpeg: (kind == PictureKind::Jpeg).then_some(source), ..Self::of(picture)? })
+    }
+
+    /// A slide of one level.
+    pub(crate) fn of(picture: Picture) -> Result<Self, OpenError> {
+        let Picture { format, compression, pixels, scale, mapping, remarks, properties } = picture;
         let grid = TileGrid {
             width: pixels.width() as u32,
             height: pixels.height() as u32,
@@ -90,20 +117,20 @@ impl PictureSlide {
         let pyramid = Pyramid::new([grid]).map_err(|e| OpenError::Broken { what: e.to_string() })?;
         let info = SlideInfo {
             backend: "picture",
-            format: kind.name().to_owned(),
+            format: format.to_owned(),
             pyramid,
-            scale: Err(ScaleProblem::Missing),
+            scale,
             objective: None,
             bounds: None,
             background: [255; 3],
-            compression: vec![kind.name().to_owned()],
+            compression: vec![compression.to_owned()],
             associated: Vec::new(),
-            mapping: None,
+            mapping,
             icc_profile_bytes: None,
-            remarks: (orientation != exif::UPRIGHT).then_some(turned).into_iter().collect(),
-            properties: BTreeMap::new(),
+            remarks,
+            properties,
         };
-        Ok(Self { info, pixels, jpeg: (kind == PictureKind::Jpeg).then_some(source) })
+        Ok(Self { info, pixels, jpeg: None })
     }
 }
 

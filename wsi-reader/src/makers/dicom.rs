@@ -4,7 +4,7 @@
 //! Pixels, levels and pixel spacing are OpenSlide's work.
 
 /// `SOPClassUID` of VL Whole Slide Microscopy Image Storage.
-const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
+pub(crate) const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
 /// Nested sequences deeper than this are an attack.
 const MAX_DEPTH: u32 = 8;
 
@@ -17,6 +17,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// `true` if the kind of object is told, and is another than a whole-slide image.
+    pub(crate) fn is_another(&self) -> bool {
+        self.class.is_some() && !self.is_whole_slide()
+    }
+
     /// `true` if the object is a whole-slide image.
     pub(crate) fn is_whole_slide(&self) -> bool {
         self.class.as_deref() == Some(WHOLE_SLIDE)

@@ -40,8 +40,10 @@ pub(crate) use self::{
     codec::over,
     directory::looks_like_tiff,
     jpeg::{colours_in_words, one_line},
+    jpeg_baseline::rgb_from_ycc,
     refusal::Refusal,
     target::guarded,
+    unpack::unpack_bits,
 };
 use crate::{
     makers,
@@ -512,6 +514,28 @@ pub(crate) fn looks_like_tiled_slide(source: Source) -> bool {
         Ok(layout) => layout.format != Format::Generic || layout.levels.iter().any(|page| page.tiled),
         Err(_) => true,
     }
+}
+
+/// Decodes a JPEG stream of `size` px into `pixels`, RGB. `raw_rgb`: its file states that its components are that.
+pub(crate) fn decode_jpeg(
+    stored: Vec<u8>,
+    size: (usize, usize),
+    raw_rgb: bool,
+    pixels: &mut [u8],
+) -> Result<(), String> {
+    let mut scratch = Scratch { stored, ..Scratch::default() };
+    jpeg::decode(&jpeg::Shared::new(None), size, raw_rgb, &mut scratch, &mut Target::whole(pixels, size))
+}
+
+/// Decodes a JPEG 2000 stream of `size` px into `pixels`, RGB. `ycc`: its components are YCbCr.
+pub(crate) fn decode_jpeg2000(
+    stored: Vec<u8>,
+    size: (usize, usize),
+    ycc: bool,
+    pixels: &mut [u8],
+) -> Result<(), String> {
+    let mut scratch = Scratch { stored, ..Scratch::default() };
+    jpeg2000::decode(size, ycc, &mut scratch, &mut Target::whole(pixels, size))
 }
 
 /// Describes damage of a whole JPEG stream that decoding does not show, in words.

@@ -10,7 +10,12 @@ pub(crate) struct Target<'a> {
     pub(crate) height: usize,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// A place for all of a picture.
+    pub(crate) fn whole(pixels: &'a mut [u8], (width, height): (usize, usize)) -> Self {
+        Self { pixels, width, height }
+    }
+
     /// Copies the top left corner out of rows of RGB that are `width` px wide.
     pub(crate) fn take_corner(&mut self, rgb: &[u8], width: usize) {
         for (to, from) in self.pixels.chunks_exact_mut(self.width * 3).zip(rgb.chunks_exact(width * 3)) {

@@ -124,7 +124,7 @@ fn unpack_lzw(
 }
 
 /// Unpacks PackBits (TIFF 6.0, section 9): runs of copies and runs of one byte.
-fn unpack_bits(stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
+pub(crate) fn unpack_bits(stored: &[u8], out: &mut [u8]) -> Result<Unpacked, String> {
     let (mut rest, mut bytes) = (stored, 0);
     while bytes < out.len()
         && let Some((&control, data)) = rest.split_first()
