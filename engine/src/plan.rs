@@ -60,6 +60,9 @@ pub struct PlannedSlide {
     /// Given by the user: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
+    /// Given by the user: the frame of a DICOM picture of several, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
     /// Further columns of the list, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
@@ -120,6 +123,7 @@ impl PlannedSlide {
             mpp: entry.mpp.map(Mpp::get),
             override_mpp: entry.override_mpp.map(Mpp::get),
             map_range: entry.map_range,
+            frame: entry.frame,
             columns: entry.columns.clone(),
             within: entry.within.clone(),
             bytes,
@@ -148,6 +152,7 @@ impl PlannedSlide {
         entry.mpp = self.mpp.and_then(|value| Mpp::new(value).ok());
         entry.override_mpp = self.override_mpp.and_then(|value| Mpp::new(value).ok());
         entry.map_range = self.map_range;
+        entry.frame = self.frame;
         entry.columns.clone_from(&self.columns);
         entry.within.clone_from(&self.within);
         entry

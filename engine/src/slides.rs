@@ -31,6 +31,9 @@ pub struct SlideEntry {
     /// Given by the user for this slide: how samples of more than 8 bits become 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_range: Option<LinearMapping>,
+    /// Given by the user: the frame of a DICOM picture of several, counted from 1. Each is a slide of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
     /// Said by the user of this slide in further columns of a list, such as its patient, by name of the column; a value
     /// may be empty. No job reads them: they are kept for cohorts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -80,6 +83,7 @@ impl SlideEntry {
             mpp: None,
             override_mpp: None,
             map_range: None,
+            frame: None,
             columns: BTreeMap::new(),
             within: None,
             opened: Opened::default(),
@@ -122,7 +126,7 @@ impl SlideEntry {
     pub fn open(&self, map_range: Option<LinearMapping>) -> Result<Arc<dyn Slide>, OpenError> {
         match &self.opened.0 {
             Some(slide) => Ok(Arc::clone(slide)),
-            None => open(&self.path, self.map_range.or(map_range)),
+            None => wsi_reader::open_with(&self.path, &self.options(map_range)),
         }
     }
 
@@ -141,7 +145,11 @@ impl SlideEntry {
         copy: &Path,
         map_range: Option<LinearMapping>,
     ) -> Result<Arc<dyn Slide>, OpenError> {
-        wsi_reader::open_copy(copy, &self.path, &options(self.map_range.or(map_range)))
+        wsi_reader::open_copy(copy, &self.path, &self.options(map_range))
+    }
+
+    fn options(&self, map_range: Option<LinearMapping>) -> OpenOptions {
+        OpenOptions { frame: self.frame, ..options(self.map_range.or(map_range)) }
     }
 
     /// A hash of what it holds.
@@ -152,7 +160,7 @@ impl SlideEntry {
     pub fn content(&self) -> Result<[u8; 32], OpenError> {
         match &self.opened.0 {
             Some(_) => Ok(Sha256::digest(self.path.as_os_str().as_encoded_bytes()).into()),
-            None => wsi_reader::content_id(&self.path).map(|content| content.bytes()),
+            None => wsi_reader::content_id(&self.path).map(|content| self.of_frame(content.bytes())),
         }
     }
 
@@ -167,7 +175,17 @@ impl SlideEntry {
 
     /// A hash of every byte it holds, for a slide whose samples are those of another.
     pub(crate) fn full_content(&self) -> Result<[u8; 32], OpenError> {
-        wsi_reader::full_content_id(&self.path).map(|content| content.bytes())
+        wsi_reader::full_content_id(&self.path).map(|content| self.of_frame(content.bytes()))
+    }
+
+    /// Frames of one file are slides of their own.
+    fn of_frame(&self, content: [u8; 32]) -> [u8; 32] {
+        match self.frame {
+            None => content,
+            Some(frame) => {
+                Sha256::new_with_prefix(content).chain_update(format!("frame {frame}")).finalize().into()
+            }
+        }
     }
 
     /// File name, for the person at the terminal. Never for shared outputs.

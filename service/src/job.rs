@@ -52,6 +52,13 @@ pub struct JobOptions {
     /// Microns per pixel in place of what the slide says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub override_mpp: Option<f64>,
+    /// Takes the pixels of the picture for those of the model, whatever their size: of pictures that have no scale. Lengths
+    /// and areas mean nothing then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub own_grid: bool,
+    /// The frame of a DICOM picture of several, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
 }
 
 /// Facts from the head of a slide's file.
@@ -59,18 +66,24 @@ pub struct JobOptions {
 pub struct Measured {
     /// Width and height of level 0, px.
     pub size_px: [u32; 2],
-    /// `true` if it is DICOM.
+    /// `true` if it is a whole slide in DICOM.
     #[serde(default)]
     pub is_dicom: bool,
-    /// `StudyInstanceUID` of a DICOM slide.
+    /// `StudyInstanceUID` of a DICOM slide or picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub study_id: Option<String>,
-    /// `SeriesInstanceUID` of a DICOM slide.
+    /// `SeriesInstanceUID` of a DICOM slide or picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series_id: Option<String>,
 }
 
 impl Measured {
+    /// `true` if it is DICOM and no whole slide.
+    #[must_use]
+    pub fn is_dicom_picture(&self) -> bool {
+        self.study_id.is_some() && !self.is_dicom
+    }
+
     /// Megapixels of level 0.
     #[must_use]
     pub fn mpx(&self) -> f64 {
@@ -106,6 +119,11 @@ pub struct Request {
 impl Request {
     /// Says why the results of a job are not for a PACS, if they are not.
     pub(crate) fn push_refusal(&self, state: State) -> Option<&'static str> {
+        if self.measured.is_dicom_picture() {
+            return Some(
+                "it is a DICOM picture and no whole slide: objects for a PACS are made of whole slides alone",
+            );
+        }
         if self.measured.study_id.is_none() {
             return Some(
                 "the slide is no DICOM: its results have no patient and no study, and no picture that a PACS could find",

@@ -16,6 +16,9 @@ pub struct Report {
     pub study_id: Option<String>,
     /// `SeriesInstanceUID` of a DICOM slide.
     pub series_id: Option<String>,
+    /// Frame of a DICOM picture of several that was analysed, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_frame: Option<u32>,
     /// The slide's id, made from its content.
     pub slide_id: String,
     /// The model that was run.
@@ -60,8 +63,8 @@ pub struct Frame {
     pub unit: &'static str,
     /// Always 0, the sharpest.
     pub level: u32,
-    /// Microns per px.
-    pub mpp: f64,
+    /// Microns per px; `None` where the picture was analysed on its own grid, as asked.
+    pub mpp: Option<f64>,
     /// Source of `mpp`.
     pub mpp_source: String,
     /// Width and height of level 0, px.
@@ -71,10 +74,10 @@ pub struct Frame {
 /// Part of the slide that was analysed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReportCoverage {
-    /// Tissue that was found.
-    pub tissue_mm2: f64,
+    /// Tissue that was found; `None` where there is no scale.
+    pub tissue_mm2: Option<f64>,
     /// Of it, seen by the model.
-    pub analysed_mm2: f64,
+    pub analysed_mm2: Option<f64>,
     /// Windows without a result.
     pub failed_windows: u64,
 }
@@ -148,10 +151,12 @@ pub(crate) fn report(
     let cells = account.cells();
     let findings = (cells <= max_findings).then(|| findings(&dataset, &account)).transpose()?;
     let coverage = &analysis.coverage;
+    let is_on_own_grid = request.options.own_grid;
+    let true_to_scale = |value: f64| (!is_on_own_grid).then_some(value);
     let counts = analysis.cells.iter().map(|(class, &n)| ClassCount {
         class: class.clone(),
         n,
-        per_mm2: coverage.per_mm2(n),
+        per_mm2: coverage.per_mm2(n).and_then(true_to_scale),
     });
     let doubts = account.doubts.iter().map(|doubt| format!("doubtful: {doubt}"));
     // Of a job that runs, windows that it has not come to are among them.
@@ -159,10 +164,18 @@ pub(crate) fn report(
     let failures = analysis.failures.iter().filter(|_| is_over);
     let failures = failures
         .map(|failure| format!("{} failed: {}", counted(failure.windows.len(), "window"), failure.reason));
+    let own_grid = is_on_own_grid.then(|| {
+        format!(
+            "analysed on its own grid, as asked: its pixels were taken for the model's, of {} µm; lengths, areas and densities, \
+             in other formats too, are not those of what is seen",
+            analysis.mpp
+        )
+    });
     Ok(Report {
         state: view.state,
         study_id: request.measured.study_id.clone(),
         series_id: request.measured.series_id.clone(),
+        picture_frame: request.options.frame,
         slide_id: account.slide.to_string(),
         model: ReportModel {
             name: account.model.name.clone(),
@@ -173,20 +186,29 @@ pub(crate) fn report(
         frame: Frame {
             unit: "px",
             level: 0,
-            mpp: analysis.mpp,
-            mpp_source: analysis.mpp_source.clone(),
+            mpp: true_to_scale(analysis.mpp),
+            mpp_source: if is_on_own_grid {
+                "none: on its own grid, as asked".to_owned()
+            } else {
+                analysis.mpp_source.clone()
+            },
             size_px: analysis.slide_px,
         },
         coverage: ReportCoverage {
-            tissue_mm2: coverage.tissue_mm2,
-            analysed_mm2: coverage.analysed_mm2,
+            tissue_mm2: true_to_scale(coverage.tissue_mm2),
+            analysed_mm2: true_to_scale(coverage.analysed_mm2),
             failed_windows: if is_over { analysis.windows.failed as u64 } else { view.windows.failed },
         },
         counts: counts.collect(),
         findings_url: findings.is_none().then(|| view.links.result.clone()),
         findings,
         inference_time_ms: (account.elapsed_secs * 1000.0).round() as u64,
-        warnings: account.warnings.iter().cloned().chain(doubts).chain(failures).collect(),
+        warnings: own_grid
+            .into_iter()
+            .chain(account.warnings.iter().cloned())
+            .chain(doubts)
+            .chain(failures)
+            .collect(),
         not_a_medical_device: true,
     })
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use engine::{RunOptions, Settings};
 use service::{Format, ModelCard};
 
+use wsi_types::Mpp;
+
 use crate::{args, exit::Failure, machine};
 
 /// The models on offer.
@@ -45,6 +47,12 @@ impl Offer {
         wanted.map(PathBuf::as_path).ok_or_else(|| "there is no such model on offer".to_owned())
     }
 
+    /// Microns per pixel of the model that a request names, where it says them.
+    pub(super) fn mpp(&self, name: Option<&str>) -> Result<Option<Mpp>, String> {
+        let described = engine::describe(Some(self.model(name)?));
+        described.map(|report| report.manifest.mpp).map_err(|error| error.to_string())
+    }
+
     /// Descriptions of the models for clients.
     ///
     /// # Errors
@@ -80,7 +88,7 @@ fn card(model: &Path) -> anyhow::Result<ModelCard> {
         version: manifest.version,
         sha256: manifest.sha256,
         classes: manifest.classes.into_iter().map(|class| class.name).collect(),
-        mpp: manifest.mpp.map(wsi_types::Mpp::get),
+        mpp: manifest.mpp.map(Mpp::get),
         licence: manifest.licence,
         description: manifest.description,
         outlines: manifest.task == detector::manifest::Task::Segment,

@@ -158,10 +158,11 @@ impl Worker<'_> {
     }
 
     fn run(&mut self, task: &Task, stop: &engine::Stop) -> Result<Told, String> {
+        let slide = entry(self.offer, &task.slide, &task.options)?;
         let engine = self.engine(&task.options)?;
         let dataset = Dataset::at(task.out()).written_by(isolate::job_name());
         try_writing(&dataset).map_err(|error| format!("cannot write results: {}", error.kind()))?;
-        let ended = Job::new(engine, dataset).run(&[entry(&task.slide, &task.options)?], &mut Wire, stop);
+        let ended = Job::new(engine, dataset).run(&[slide], &mut Wire, stop);
         match ended {
             Ok(end) if end.was_stopped => Ok(Told::Stopped),
             Ok(_) => Ok(Told::Ended),
@@ -185,9 +186,17 @@ impl Watch for Wire {
     }
 }
 
-fn entry(slide: &Path, options: &JobOptions) -> Result<SlideEntry, String> {
+fn entry(offer: &Offer, slide: &Path, options: &JobOptions) -> Result<SlideEntry, String> {
     let mut entry = SlideEntry::at(slide);
     (entry.mpp, entry.override_mpp) = (checked(options.mpp)?, checked(options.override_mpp)?);
+    entry.frame = options.frame;
+    if options.own_grid {
+        let mpp = offer.mpp(options.model.as_deref())?;
+        entry.override_mpp =
+            Some(mpp.ok_or(
+                "the model does not say its microns per pixel, so it has no grid to take for own_grid",
+            )?);
+    }
     Ok(entry)
 }
 
@@ -210,13 +219,13 @@ fn without_paths(message: &str, task: &Task) -> String {
 /// Reads the head of a slide's file, if a job can be made of it.
 fn measure(offer: &Offer, slide: &Path, options: &JobOptions) -> Result<Measured, String> {
     let settings = Settings::on(&machine(), offer.options.clone()).map_err(|error| error.to_string())?;
-    let entry = entry(slide, options)?;
+    let entry = entry(offer, slide, options)?;
     let opened =
         entry.open(settings.map_range).map_err(|error| format!("the slide cannot be opened: {error}"))?;
     let info = opened.info();
     if !settings.estimate_mpp {
         wsi_reader::resolve_scale(info, entry.given_scale(&settings)).map_err(|problem| {
-            format!("the scale of the slide is not known: {problem}; give it, in microns per pixel, as the option mpp")
+            format!("the scale of the slide is not known: {problem}; give it, in microns per pixel, as the option mpp, or ask for own_grid where it has none")
         })?;
     }
     let base = info.pyramid.base();

@@ -84,6 +84,13 @@ pub(super) async fn of_ended(
         ResultType::Parquet => table_in(task.out()).await?,
         ResultType::GeoJson => exported(app, task, Format::GeoJson).await?,
         ResultType::Zip => exported(app, task, Format::QuPath).await?,
+        ResultType::Dicom
+            if app.jobs.request(id).is_some_and(|(request, _)| request.measured.is_dicom_picture()) =>
+        {
+            let detail = "DICOM objects are made of whole slides alone, and this is a DICOM picture: take application/json, \
+                          application/geo+json or application/vnd.apache.parquet";
+            return Err(Problem::new(Kind::NotAcceptable, detail));
+        }
         ResultType::Dicom => exported(app, task, object.unwrap_or(DicomResult::Ann).format()).await?,
     };
     file(&path, wanted).await

@@ -266,7 +266,7 @@ pub(super) async fn refuse_declared_length(app: &App, request: Request) -> Resul
 }
 
 pub(super) fn refuse_unknown(app: &App, options: &JobOptions) -> Result<(), Problem> {
-    let JobOptions { model, mpp, override_mpp } = options;
+    let JobOptions { model, mpp, override_mpp, own_grid, frame } = options;
     let models = app.runner.models();
     if let Some(model) = model.as_ref().filter(|model| !models.iter().any(|card| card.name == **model)) {
         let known: Vec<&str> = models.iter().map(|card| card.name.as_str()).collect();
@@ -278,6 +278,13 @@ pub(super) fn refuse_unknown(app: &App, options: &JobOptions) -> Result<(), Prob
             let detail = format!("{name} is {value}, expected microns per pixel of 0.05 to 5, such as 0.25");
             return Err(Problem::new(Kind::Unusable, detail));
         }
+    }
+    if *own_grid && (mpp.is_some() || override_mpp.is_some()) {
+        let detail = "own_grid takes the pixels of a picture as they are: give either it or a scale";
+        return Err(Problem::new(Kind::Unusable, detail));
+    }
+    if *frame == Some(0) {
+        return Err(Problem::new(Kind::Unusable, "frame is 0, expected 1 for the first"));
     }
     Ok(())
 }
