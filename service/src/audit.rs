@@ -1,4 +1,4 @@
-//! Who asked for what: a line for each request, in a file for each day.
+//! Who asked for what, and what was sent where: a line each, in a file for each day.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::id::JobId;
+use crate::{format::DicomResult, id::JobId};
 
 /// A request and its answer. No name of a file or of a person, but that of the token.
 #[derive(Debug, Serialize)]
@@ -31,6 +31,37 @@ pub(crate) struct AuditLine<'a> {
     pub(crate) ms: u64,
 }
 
+/// An object on its way to a server: a line before its first byte, another when an answer came or none.
+#[derive(Debug, Serialize)]
+pub(crate) struct PushLine<'a> {
+    /// UTC.
+    pub(crate) time: String,
+    /// The name of the target.
+    pub(crate) push: &'a str,
+    pub(crate) job: JobId,
+    pub(crate) object: DicomResult,
+    pub(crate) instance_uid: &'a str,
+    /// `sending`, then `stored`, `refused`, `failed` or `unanswered`.
+    pub(crate) outcome: &'a str,
+}
+
+/// A line with its time.
+pub(crate) trait Line: Serialize {
+    fn time(&self) -> &str;
+}
+
+impl Line for AuditLine<'_> {
+    fn time(&self) -> &str {
+        &self.time
+    }
+}
+
+impl Line for PushLine<'_> {
+    fn time(&self) -> &str {
+        &self.time
+    }
+}
+
 /// The folder of such files.
 #[derive(Debug)]
 pub(crate) struct Audit {
@@ -44,10 +75,10 @@ impl Audit {
     }
 
     /// Adds a line. Whether it is written.
-    pub(crate) fn add(&self, line: &AuditLine<'_>) -> bool {
+    pub(crate) fn add(&self, line: &impl Line) -> bool {
         let Ok(mut text) = serde_json::to_vec(line) else { return false };
         text.push(b'\n');
-        let day = line.time.get(..10).unwrap_or("unknown");
+        let day = line.time().get(..10).unwrap_or("unknown");
         let mut today = self.today.lock().unwrap_or_else(PoisonError::into_inner);
         if today.as_ref().is_none_or(|(known, _)| known != day) {
             let path = self.folder.join(format!("{day}.jsonl"));

@@ -119,11 +119,7 @@ impl Metrics {
     }
 
     pub(crate) fn pushed(&self, answer: &Answer) {
-        self.count_push(match answer {
-            Answer::Stored { .. } => "stored",
-            Answer::Refused { .. } => "refused",
-            Answer::Failed { .. } => "failed",
-        });
+        self.count_push(answer.word());
     }
 
     /// An object that no answer came to.

@@ -88,6 +88,19 @@ fn what_is_done_is_sent_once_and_no_secret_is_told() {
     let again = push(&served, &job, "target=pacs&objects=sr,ann");
     assert_eq!((again.status, &again.json()["pushes"]["pacs"]), (200, &sent));
     assert_eq!(pacs.came(), ["DicomAnn", "DicomSr"]);
+    let audit: String =
+        walk(&served.data.join("audit")).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let lines = audit.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.filter(|line: &Value| line["push"] == "pacs").collect();
+    let told = lines.iter().map(|line| [&line["object"], &line["instance_uid"], &line["outcome"]]);
+    let expected = [
+        ["ann", "7.1", "sending"],
+        ["ann", "7.1", "stored"],
+        ["sr", "7.2", "sending"],
+        ["sr", "7.2", "stored"],
+    ];
+    assert!(told.eq(expected), "{audit}");
+    assert!(lines.iter().all(|line| job.ends_with(line["job"].as_str().unwrap())));
     let figures = served.get("/metrics").text();
     assert!(figures.contains("slidemill_pushes_total{outcome=\"stored\"} 2"), "{figures}");
     for path in walk(&served.data) {

@@ -13,7 +13,15 @@ use super::{
     stow,
     targets::Target,
 };
-use crate::{format::DicomResult, id::JobId, job::Task, jobs::Jobs, metrics::Metrics, runner::Runner};
+use crate::{
+    audit::{Audit, PushLine},
+    format::DicomResult,
+    id::JobId,
+    job::Task,
+    jobs::Jobs,
+    metrics::Metrics,
+    runner::Runner,
+};
 
 /// A push whose time has come.
 pub(crate) struct Due {
@@ -30,6 +38,7 @@ pub(crate) struct Courier {
     jobs: Weak<Jobs>,
     runner: Arc<dyn Runner>,
     metrics: Arc<Metrics>,
+    audit: Audit,
     target: Target,
     patience: PushPatience,
     agent: Agent,
@@ -44,7 +53,8 @@ impl Courier {
         patience: PushPatience,
     ) -> Self {
         let agent = stow::agent(patience.silence);
-        Self { jobs: Arc::downgrade(jobs), runner, metrics, target, patience, agent }
+        let audit = Audit::new(jobs.store.audit());
+        Self { jobs: Arc::downgrade(jobs), runner, metrics, audit, target, patience, agent }
     }
 
     /// Sends what is due, until the service stops.
@@ -62,7 +72,15 @@ impl Courier {
         for object in &due.objects {
             let (uid, answer) = match self.made(due, *object) {
                 Ok((path, uid)) => {
+                    if !self.write_line(due, *object, &uid, "sending") {
+                        return Some(Fault::passing(
+                            "the audit log cannot be written: nothing is sent without a line in it",
+                        ));
+                    }
                     let answer = stow::send(&self.agent, &self.target, &path, &uid);
+                    // That it is on its way is written already.
+                    let outcome = answer.as_ref().map_or("unanswered", Answer::word);
+                    let _ = self.write_line(due, *object, &uid, outcome);
                     (Some(uid), answer)
                 }
                 Err(reason) => (None, Ok(Answer::Failed { reason: format!("it cannot be made: {reason}") })),
@@ -79,6 +97,12 @@ impl Courier {
             }
         }
         None
+    }
+
+    /// Adds a line to the audit log. Whether it is written.
+    fn write_line(&self, due: &Due, object: DicomResult, instance_uid: &str, outcome: &str) -> bool {
+        let (time, push) = (dataset::clock::timestamp(), self.target.name.as_str());
+        self.audit.add(&PushLine { time, push, job: due.id, object, instance_uid, outcome })
     }
 
     /// Changes the push of a job, if the service still runs and the job is still there.

@@ -102,6 +102,17 @@ pub(crate) enum Answer {
     Failed { reason: String },
 }
 
+impl Answer {
+    /// In one word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Stored { .. } => "stored",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// Why a server gave no answer about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
