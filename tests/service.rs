@@ -10,6 +10,7 @@ mod pacs;
 mod support;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -17,8 +18,12 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rand::RngExt as _;
 use serde_json::Value;
-use support::{SMALL_WINDOWS, any_file, kill, paint, run, slidemill, small_slide, tables, wait_until};
+use support::{
+    SMALL_WINDOWS, any_file, dice, kill, paint, run, slidemill, small_slide, tables, times, tiny_slides,
+    wait_until,
+};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -82,7 +87,11 @@ impl Served {
 
     /// The place of the job that a slide becomes.
     fn job(&self, slide: &Path) -> String {
-        let (status, head, body) = self.detect(slide, "", &["Prefer: respond-async"]);
+        self.job_of(slide, "")
+    }
+
+    fn job_of(&self, slide: &Path, query: &str) -> String {
+        let (status, head, body) = self.detect(slide, query, &["Prefer: respond-async"]);
         assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
         // Ids are upper case.
         let view: Value = serde_json::from_slice(&body).expect("a job");
@@ -373,6 +382,162 @@ fn a_killed_service_loses_no_job_and_does_no_window_twice() {
     let begun: Vec<u64> = events.iter().filter_map(|event| event["resumed"].as_u64()).collect();
     assert!(begun.len() == 2 && begun[1] > 0, "it went on from its ledger: {begun:?}");
     assert_eq!(fs::read_dir(data.join("jobs")).expect("jobs").count(), 2);
+}
+
+/// Where the cells of a report are. Their ids are those of their slide.
+fn places(report: &Value) -> Vec<Value> {
+    let findings = report["findings"].as_array().expect("findings");
+    findings.iter().map(|finding| finding["location"].clone()).collect()
+}
+
+#[test]
+fn a_dicom_picture_is_analysed_on_its_own_grid_a_frame_at_a_time() {
+    let folder = folder();
+    let level = level(folder.path());
+    let names =
+        || dicom::Names { study: "1.2.7", series: "1.2.8", instance: "1.2.3.1", patient: "Miller^John" };
+    let [one, three, tampered] =
+        ["one.dcm", "three.dcm", "tampered.dcm"].map(|name| folder.path().join(name));
+    fs::write(&one, level.photograph(names(), 1)).expect("it can be written");
+    fs::write(&three, level.photograph(names(), 3)).expect("it can be written");
+    let mut lie = level.photograph(names(), 1);
+    lie.truncate(lie.len() / 2);
+    fs::write(&tampered, lie).expect("it can be written");
+    let data = folder.path().join("data");
+    let served = Served::start(&data, &[]);
+    let report = |slide: &Path, query: &str| {
+        let (status, _, body) = served.detect(slide, query, &[]);
+        let text = String::from_utf8_lossy(&body).into_owned();
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_else(|error| panic!("{error}: {text}")))
+    };
+    let cells = |report: &Value| report["counts"][0]["n"].as_u64();
+
+    let (status, picture) = report(&folder.path().join("picture.png"), "?mpp=0.5");
+    assert!(status == 200 && cells(&picture).is_some_and(|cells| cells > 100), "{picture}");
+    let (status, found) = report(&one, "?mpp=0.5");
+    assert!(status == 200 && found["counts"] == picture["counts"] && places(&found) == places(&picture));
+    assert_eq!((&found["study_id"], &found["series_id"]), (&"1.2.7".into(), &"1.2.8".into()));
+    let warns = |report: &Value, words: &str| report["warnings"].to_string().contains(words);
+    assert!(warns(&found, "a DICOM picture and no whole slide"), "{found}");
+
+    let (status, refused) = report(&one, "");
+    let says =
+        |problem: &Value, words: &str| problem["detail"].as_str().is_some_and(|said| said.contains(words));
+    assert!(status == 422 && says(&refused, "option mpp") && says(&refused, "own_grid"), "{refused}");
+    let (status, own) = report(&one, "?own_grid=true");
+    assert_eq!((status, cells(&own)), (200, cells(&picture)), "the model was trained at 0.5 µm too: {own}");
+    assert!(warns(&own, "analysed on its own grid, as asked") && own["frame"]["mpp"].is_null(), "{own}");
+    assert!(own["counts"][0]["per_mm2"].is_null() && own["coverage"]["tissue_mm2"].is_null(), "{own}");
+    // What is wrong with the options alone is said before the picture is read.
+    let none = folder.path().join("none.dcm");
+    fs::write(&none, "").expect("it can be written");
+    for (query, words) in [("?own_grid=true&mpp=0.5", "either it or a scale"), ("?frame=0", "expected 1")] {
+        let (status, refused) = report(&none, query);
+        assert!(status == 422 && says(&refused, words), "{refused}");
+    }
+
+    let (status, refused) = report(&three, "?mpp=0.5");
+    assert!(status == 422 && says(&refused, "3 frames") && says(&refused, "option frame"), "{refused}");
+    let (status, last) = report(&three, "?mpp=0.5&frame=3");
+    assert!(status == 200 && last["picture_frame"] == 3 && places(&last) == places(&picture));
+    assert_ne!(last["slide_id"], report(&three, "?mpp=0.5&frame=1").1["slide_id"]);
+    let (status, refused) = report(&three, "?mpp=0.5&frame=4");
+    assert!(status == 422 && says(&refused, "frames are 1 to 3"), "{refused}");
+    let (status, refused) = report(&tampered, "?mpp=0.5");
+    assert!(status == 422 && says(&refused, "ends early, within its pixels"), "{refused}");
+
+    // Nothing is made up for a PACS, and no name is kept.
+    let job = served.job_of(&one, "?mpp=0.5");
+    assert_eq!(served.wait_for_end(&job)["state"], "done");
+    let (status, _, _) = served.ask(&format!("GET {job}/result"), &["Accept: application/dicom"], b"");
+    assert_eq!(status, 406);
+    assert_eq!(served.terminate(), Some(0));
+    for entry in
+        walkdir::WalkDir::new(&data).into_iter().flatten().filter(|entry| entry.file_type().is_file())
+    {
+        let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("it can be read")).into_owned();
+        assert!(!text.contains("Miller"), "{}", entry.path().display());
+    }
+}
+
+/// Jobs that have ended, and how that is noted.
+fn ended_jobs(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let jobs = fs::read_dir(data.join("jobs")).into_iter().flatten().flatten();
+    let ends = jobs.map(|job| job.path().join("ended.json"));
+    ends.filter_map(|end| fs::read(&end).ok().map(|noted| (end, noted))).collect()
+}
+
+/// A thousand jobs over twenty kills with `SLIDEMILL_LONG=1`.
+#[test]
+fn no_job_is_lost_and_none_done_twice_however_often_the_service_is_killed() {
+    let (jobs, kills) = if times(1) > 1 { (1_000, 20) } else { (60, 5) };
+    let folder = folder();
+    let pictures = tiny_slides(folder.path(), 6, 40);
+    let expected = pictures.iter().zip(["a", "b", "c", "d", "e", "f"]);
+    let expected: Vec<Vec<u8>> =
+        expected.map(|(picture, name)| cells_of_a_run(picture, &folder.path().join(name))).collect();
+    let contents: Vec<Vec<u8>> =
+        pictures.iter().map(|picture| fs::read(picture).expect("the picture is there")).collect();
+    let data = folder.path().join("data");
+    let start = || Served::start(&data, &["--max-queued", "2000"]);
+    let head = |job: usize| [format!("Idempotency-Key: job {job}"), "Prefer: respond-async".to_owned()];
+    let accepted = |served: &Served, job: usize| {
+        let [key, prefer] = head(job);
+        let head = ["Content-Type: image/tiff", &key, &prefer];
+        let (status, _, body) = served.ask("POST /v1/detect", &head, &contents[job % contents.len()]);
+        assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
+        let view: Value = serde_json::from_slice(&body).expect("a job");
+        view["links"]["self"].as_str().expect("a place").to_owned()
+    };
+
+    let (mut dice, mut sent, mut in_the_midst) = (dice(), 0, 0);
+    for round in 1..=kills {
+        let served = start();
+        let (before, until) = (ended_jobs(&data), jobs * round / kills);
+        let ended = dice.random_range(0..=(until - before.len()).min(jobs / kills));
+        while sent < until {
+            accepted(&served, sent);
+            sent += 1;
+        }
+        wait_until(|| ended_jobs(&data).len() >= before.len() + ended);
+        // One more is on its way: whether it was taken nobody knows.
+        let [key, prefer] = head(sent % jobs);
+        let content = &contents[sent % jobs % contents.len()];
+        let request = format!(
+            "POST /v1/detect HTTP/1.1\r\nHost: {}\r\nContent-Type: image/tiff\r\n{key}\r\n{prefer}\r\nContent-Length: {}\r\n\r\n",
+            served.address,
+            content.len()
+        );
+        let mut stream = TcpStream::connect(&served.address).expect("it listens");
+        let part = dice.random_range(1..=content.len());
+        stream.write_all(&[request.as_bytes(), &content[..part]].concat()).expect("it reads");
+        let noted = ended_jobs(&data);
+        served.kill();
+        let now = ended_jobs(&data);
+        assert!(noted.iter().all(|(job, end)| now.get(job) == Some(end)));
+        assert!(before.iter().all(|(job, end)| now.get(job) == Some(end)), "none ends twice");
+        in_the_midst += sent - now.len();
+    }
+
+    let (served, noted) = (start(), ended_jobs(&data));
+    let places: Vec<String> = (0..jobs).map(|job| accepted(&served, job)).collect();
+    assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), jobs, "a key stands for one job");
+    let mut went_on = 0;
+    for (job, place) in places.iter().enumerate() {
+        assert_eq!(served.wait_for_end(place)["state"], "done");
+        assert!(served.parquet(place) == expected[job % expected.len()], "as a run that nobody killed");
+        let log = data.join(place.trim_start_matches("/v1/")).join("events.jsonl");
+        let log = fs::read_to_string(log).expect("events");
+        let of_kind = |kind: &str| log.lines().filter(|line| line.contains(&format!("\"{kind}\""))).count();
+        assert!(of_kind("slide_finished") <= 1, "done once: {log}");
+        went_on += usize::from(of_kind("slide_started") > 1);
+    }
+    assert_eq!(fs::read_dir(data.join("jobs")).expect("jobs").count(), jobs, "and no other");
+    let now = ended_jobs(&data);
+    assert!(noted.iter().all(|(job, end)| now.get(job) == Some(end)), "none ends twice");
+    println!(
+        "{jobs} jobs over {kills} kills, 0 lost, 0 done twice; {in_the_midst} times one waited or ran at a kill, {went_on} went on from their ledger"
+    );
 }
 
 #[test]

@@ -72,14 +72,6 @@ impl Level {
         let spacing = format!("{0}\\{0}", self.mm_per_px);
         let measures = item(&[text(0x0028, 0x0030, b"DS", &spacing)].concat());
         let shared = item(&element(0x0028, 0x9110, b"SQ", &measures));
-        let about = [
-            element(0x0002, 0x0001, b"OB", &[0, 1]),
-            text(0x0002, 0x0002, b"UI", CLASS),
-            text(0x0002, 0x0003, b"UI", names.instance),
-            text(0x0002, 0x0010, b"UI", "1.2.840.10008.1.2.1"),
-            text(0x0002, 0x0012, b"UI", "1.2.3.4"),
-        ]
-        .concat();
         let object = [
             text(0x0008, 0x0008, b"CS", "ORIGINAL\\PRIMARY\\VOLUME\\NONE"),
             text(0x0008, 0x0016, b"UI", CLASS),
@@ -106,9 +98,51 @@ impl Level {
             element(0x7fe0, 0x0010, b"OB", &pixels),
         ]
         .concat();
-        let length = element(0x0002, 0x0000, b"UL", &(about.len() as u32).to_le_bytes());
-        [&[0; 128][..], b"DICM", &length, &about, &object].concat()
+        file(CLASS, names, &object)
     }
+
+    /// The same as a photograph without a scale: the last of so many frames, of which the others are white.
+    pub(crate) fn photograph(&self, names: Names<'_>, frames: usize) -> Vec<u8> {
+        const CLASS: &str = "1.2.840.10008.5.1.4.1.1.77.1.4";
+        let [width, height] = self.size;
+        let mut pixels = vec![255; (frames - 1) * self.rgb.len()];
+        pixels.extend(&self.rgb);
+        pixels.resize(pixels.len().next_multiple_of(2), 0);
+        let object = [
+            text(0x0008, 0x0016, b"UI", CLASS),
+            text(0x0008, 0x0018, b"UI", names.instance),
+            text(0x0008, 0x0060, b"CS", "XC"),
+            text(0x0010, 0x0010, b"PN", names.patient),
+            text(0x0020, 0x000d, b"UI", names.study),
+            text(0x0020, 0x000e, b"UI", names.series),
+            u16s(0x0028, 0x0002, 3),
+            text(0x0028, 0x0004, b"CS", "RGB"),
+            u16s(0x0028, 0x0006, 0),
+            text(0x0028, 0x0008, b"IS", &frames.to_string()),
+            u16s(0x0028, 0x0010, height as u16),
+            u16s(0x0028, 0x0011, width as u16),
+            u16s(0x0028, 0x0100, 8),
+            u16s(0x0028, 0x0101, 8),
+            u16s(0x0028, 0x0102, 7),
+            u16s(0x0028, 0x0103, 0),
+            element(0x7fe0, 0x0010, b"OB", &pixels),
+        ]
+        .concat();
+        file(CLASS, names, &object)
+    }
+}
+
+fn file(class: &str, names: Names<'_>, object: &[u8]) -> Vec<u8> {
+    let about = [
+        element(0x0002, 0x0001, b"OB", &[0, 1]),
+        text(0x0002, 0x0002, b"UI", class),
+        text(0x0002, 0x0003, b"UI", names.instance),
+        text(0x0002, 0x0010, b"UI", "1.2.840.10008.1.2.1"),
+        text(0x0002, 0x0012, b"UI", "1.2.3.4"),
+    ]
+    .concat();
+    let length = element(0x0002, 0x0000, b"UL", &(about.len() as u32).to_le_bytes());
+    [&[0; 128][..], b"DICM", &length, &about, object].concat()
 }
 
 fn item(content: &[u8]) -> Vec<u8> {
