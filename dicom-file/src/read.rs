@@ -5,7 +5,7 @@
 
 use std::{
     cell::Cell,
-    io::{self, BufReader, Read},
+    io::{self, BufRead as _, BufReader, Read},
     rc::Rc,
 };
 
@@ -67,6 +67,8 @@ pub fn read_object(input: impl Read, bytes: u64, until: Tag) -> Result<Object, S
     let mut input = Counted { inner: BufReader::with_capacity(1 << 16, input), count: Rc::clone(&count) };
     let mut preamble = [0; 128];
     input.read_exact(&mut preamble).map_err(|_| "it is too short for DICOM".to_owned())?;
+    let head = input.inner.fill_buf().map_err(|error| format!("it cannot be read: {error}"))?;
+    check_about(head.get(MARK..).unwrap_or_default(), bytes)?;
     let about = FileMetaTable::from_reader(&mut input).map_err(|error| with_causes(&error))?;
     let name = about.transfer_syntax();
     let syntax =
@@ -78,6 +80,43 @@ pub fn read_object(input: impl Read, bytes: u64, until: Tag) -> Result<Object, S
     let mut tokens = Tokens { reader, bytes, until, count, pixels: None };
     let items = tokens.object(0)?;
     Ok(Object { items, syntax: syntax.uid().to_owned(), pixels: tokens.pixels })
+}
+
+/// Bytes of `DICM`.
+const MARK: usize = 4;
+
+/// Kinds of values whose length has 16 bits; the library takes all others, unknown ones too, for long ones.
+const SHORT: [&[u8; 2]; 21] = [
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL",
+    b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
+];
+
+/// Checks the lengths of what is known of a file before its data, for which the library takes memory before it reads.
+/// Group 2 is explicit, little endian, in every file.
+fn check_about(head: &[u8], bytes: u64) -> Result<(), String> {
+    let mut rest = head;
+    while let [2, 0, low, high, vr @ ..] = rest
+        && let Some((vr, after)) = vr.split_first_chunk::<2>()
+    {
+        let (length, value) = if SHORT.contains(&vr) {
+            let Some((length, value)) = after.split_first_chunk() else { break };
+            (u32::from(u16::from_le_bytes(*length)), value)
+        } else {
+            let Some((length, value)) = after.get(2..).and_then(<[u8]>::split_first_chunk) else { break };
+            (u32::from_le_bytes(*length), value)
+        };
+        if u64::from(length) > bytes {
+            let tag = Tag(2, u16::from_le_bytes([*low, *high]));
+            return Err(ends_early(tag, length, bytes));
+        }
+        let Some(after) = value.get(length as usize..) else { break };
+        rest = after;
+    }
+    Ok(())
+}
+
+fn ends_early(tag: Tag, length: u32, bytes: u64) -> String {
+    format!("it ends early: the value of {tag} is to have {length} bytes, the file has {bytes}")
 }
 
 /// Counts what is read.
@@ -180,10 +219,7 @@ impl<R: Read> Tokens<R> {
 
     fn check_length(&self, tag: Tag, length: Length) -> Result<(), String> {
         match length.get() {
-            Some(length) if u64::from(length) > self.bytes => Err(format!(
-                "it ends early: the value of {tag} is to have {length} bytes, the file has {}",
-                self.bytes
-            )),
+            Some(length) if u64::from(length) > self.bytes => Err(ends_early(tag, length, self.bytes)),
             _ => Ok(()),
         }
     }

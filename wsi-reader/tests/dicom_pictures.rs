@@ -297,6 +297,15 @@ fn what_lies_or_cannot_be_read_is_refused_in_words() {
 }
 
 #[test]
+fn a_length_before_the_data_that_lies_takes_no_memory() {
+    let mut lying = Made::grey(8).bytes();
+    let at = lying.windows(6).position(|bytes| bytes == b"\x02\0\x01\0OB").unwrap();
+    lying[at + 8..at + 12].copy_from_slice(&0x7fff_fff0_u32.to_le_bytes());
+    let said = opened(&lying, &OpenOptions::default()).err().unwrap().to_string();
+    assert!(said.contains("(0002,0001) is to have 2147483632 bytes"), "{said}");
+}
+
+#[test]
 fn an_object_that_is_no_picture_is_called_so() {
     let class = |uid: &[u8]| refusal(&Made::grey(8).with((0x0008, 0x0016), b"UI", uid));
     assert!(class(b"1.2.840.10008.5.1.4.1.1.66.4").contains("a DICOM segmentation, which is no picture"));
