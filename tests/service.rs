@@ -16,13 +16,14 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use rand::RngExt as _;
 use serde_json::Value;
 use support::{
-    SMALL_WINDOWS, any_file, dice, kill, paint, run, slidemill, small_slide, tables, times, tiny_slides,
-    wait_until,
+    SMALL_WINDOWS, any_file, dice, kill, paint, pause, run, slidemill, small_slide, tables, times,
+    tiny_slides, wait_until,
 };
 
 fn folder() -> tempfile::TempDir {
@@ -511,6 +512,8 @@ fn no_job_is_lost_and_none_done_twice_however_often_the_service_is_killed() {
         let mut stream = TcpStream::connect(&served.address).expect("it listens");
         let part = dice.random_range(1..=content.len());
         stream.write_all(&[request.as_bytes(), &content[..part]].concat()).expect("it reads");
+        // Wherever the next one is by then.
+        pause(Duration::from_millis(dice.random_range(0..600)));
         let noted = ended_jobs(&data);
         served.kill();
         let now = ended_jobs(&data);
