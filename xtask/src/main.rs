@@ -3,12 +3,12 @@
 
 mod arrows;
 mod attack;
-mod browser;
 mod build;
 mod files;
 mod gpu_day;
 mod mutants;
 mod natives;
+mod npm;
 mod package;
 mod pins;
 mod portable;

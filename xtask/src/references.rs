@@ -83,7 +83,8 @@ const GUESTS: [Guest; 5] = [
         is_slow: true,
     },
 ];
-const ALL_READERS: &str = "SLIDEMILL_ALL_READERS";
+/// Set by who waits for all that the tests can make use of.
+pub(crate) const ALL_READERS: &str = "SLIDEMILL_ALL_READERS";
 
 /// Makes the environments of other tools. Where one cannot be made its tests say that they are skipped: no fault of the
 /// program's.

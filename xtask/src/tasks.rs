@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::build::{cargo, program};
 use crate::step::{run, say, succeeds};
-use crate::{arrows, browser, natives, references};
+use crate::{arrows, natives, npm, references};
 
 /// `cargo xtask demo`: everything up to a painted slide, analysed.
 ///
@@ -29,7 +29,7 @@ pub(crate) fn demo(root: &Path, arguments: &[OsString]) -> Result<()> {
 pub(crate) fn test(root: &Path, arguments: &[OsString]) -> Result<()> {
     natives::fetch(root)?;
     references::prepare(root)?;
-    browser::prepare(root);
+    npm::prepare(root);
     let fix = "the failed tests are named above";
     let scope = scope(arguments);
     let how = ["--release", "--no-fail-fast"];
