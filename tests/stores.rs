@@ -2,8 +2,14 @@
 
 #[path = "stores/again.rs"]
 mod again;
+#[path = "../wsi-reader/tests/support/azure_store.rs"]
+mod azure_store;
+#[path = "stores/elsewhere.rs"]
+mod elsewhere;
 #[path = "stores/forecast.rs"]
 mod forecast;
+#[path = "../wsi-reader/tests/support/google_store.rs"]
+mod google_store;
 #[path = "../wsi-reader/tests/support/range_server.rs"]
 mod range_server;
 #[path = "../wsi-reader/tests/support/s3_store.rs"]
@@ -13,10 +19,13 @@ mod staged;
 #[path = "stores/store.rs"]
 mod store;
 mod support;
+#[path = "../wsi-reader/tests/support/told_store.rs"]
+mod told_store;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
+    process::{Command, Output},
 };
 
 use dataset::{Dataset, Outcome};
@@ -52,6 +61,37 @@ fn files_with(out: &Path, secret: &str) -> Vec<PathBuf> {
     let entries = WalkDir::new(out).into_iter().map(|entry| entry.expect("the output can be listed"));
     let files = entries.filter(|entry| entry.file_type().is_file()).map(DirEntry::into_path);
     files.filter(|file| holds(file, secret)).collect()
+}
+
+/// Asserts that no file under `out`, private ones included, holds a secret.
+fn assert_not_told(secrets: &[&str], out: &Path) {
+    for secret in secrets {
+        let told = files_with(out, secret);
+        assert!(told.is_empty(), "{told:?}");
+    }
+}
+
+/// What a command said, none of it secret.
+fn said_by(secrets: &[&str], output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(output);
+    for secret in secrets {
+        assert!(!said.contains(secret), "{said}");
+    }
+    said
+}
+
+/// The command as a process that knows these settings of stores, and no others.
+fn knowing(variables: &[(&str, &str)], home: &Path) -> Command {
+    const OF_STORES: [&str; 5] = ["AWS_", "GOOGLE_", "CLOUDSDK_", "STORAGE_", "AZURE_"];
+    let mut command = slidemill();
+    for (name, _) in env::vars_os() {
+        if OF_STORES.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", home).env("USERPROFILE", home).env("APPDATA", home);
+    command.envs(variables.iter().copied());
+    command
 }
 
 fn holds(file: &Path, secret: &str) -> bool {

@@ -7,32 +7,16 @@ use std::{
 };
 
 use super::{
-    files_with, folder,
+    assert_not_told, folder, knowing,
     range_server::RangeServer,
     s3_store::S3Store,
-    support::{SMALL_WINDOWS, run, slidemill, small_slide, stderr, tables},
+    said_by,
+    support::{SMALL_WINDOWS, run, small_slide, stderr, tables},
 };
-
-const VARIABLES: [&str; 9] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL",
-];
 
 /// The command as a process that knows a store at this endpoint, and nothing else of stores.
 fn at(endpoint: &str, home: &Path) -> Command {
-    let mut command = slidemill();
-    for name in VARIABLES {
-        command.env_remove(name);
-    }
-    command.env("HOME", home).env("USERPROFILE", home).env("AWS_ENDPOINT_URL", endpoint);
-    command
+    knowing(&[("AWS_ENDPOINT_URL", endpoint)], home)
 }
 
 /// Serves files as `s3://hospital/slides/NAME`; `None`, with a note, where the store is not installed.
@@ -60,23 +44,6 @@ fn as_user(store: &S3Store, home: &Path) -> Command {
     command
 }
 
-/// What a command said, none of it secret.
-fn said_by(store: &S3Store, output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(output);
-    for secret in store.secrets() {
-        assert!(!said.contains(secret), "{said}");
-    }
-    said
-}
-
-/// Asserts that no file under `out`, private ones included, holds a secret.
-fn assert_not_told(store: &S3Store, out: &Path) {
-    for secret in store.secrets() {
-        let told = files_with(out, secret);
-        assert!(told.is_empty(), "{told:?}");
-    }
-}
-
 #[test]
 fn a_slide_in_a_store_gives_the_same_tables_as_on_the_disk() {
     let folder = folder();
@@ -95,18 +62,18 @@ fn a_slide_in_a_store_gives_the_same_tables_as_on_the_disk() {
         (vec!["plan", address, "-o", out.to_str().unwrap()], "1 slide"),
     ] {
         let output = as_user(&store, home).args(&arguments).args(windows_of(&arguments)).output().unwrap();
-        let said = said_by(&store, &output);
+        let said = said_by(&store.secrets(), &output);
         assert!(output.status.success() && said.contains(expected), "{arguments:?}: {said}");
     }
     let output = as_role(&store, home).args(["run", "--threads", "2", "-o"]).arg(&out).output().unwrap();
-    assert!(output.status.success(), "a planned job finds the slide: {}", said_by(&store, &output));
+    assert!(output.status.success(), "a planned job finds the slide: {}", said_by(&store.secrets(), &output));
     let [disk, remote] = [&disk, &out].map(|out| tables(out));
     assert!(!disk.is_empty() && disk == remote, "every table, byte by byte");
-    assert_not_told(&store, &out);
+    assert_not_told(&store.secrets(), &out);
 }
 
 /// A plan is of the windows that the run on the disk had.
-fn windows_of(arguments: &[&str]) -> &'static [&'static str] {
+pub(super) fn windows_of(arguments: &[&str]) -> &'static [&'static str] {
     if arguments[0] == "plan" { &SMALL_WINDOWS[..2] } else { &[] }
 }
 
@@ -130,7 +97,7 @@ fn what_a_store_refuses_is_told_with_the_credentials_that_were_found() {
             command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
         }
         let output = command.args(["info", address]).output().unwrap();
-        let said = said_by(&store, &output);
+        let said = said_by(&store.secrets(), &output);
         assert!(!output.status.success() && expected.iter().all(|part| said.contains(part)), "{said}");
     }
     for (address, expected) in [
@@ -138,7 +105,7 @@ fn what_a_store_refuses_is_told_with_the_credentials_that_were_found() {
         ("s3://elsewhere/a.tif", "the store has no bucket of this name"),
     ] {
         let output = as_user(&store, home).args(["info", address]).output().unwrap();
-        let said = said_by(&store, &output);
+        let said = said_by(&store.secrets(), &output);
         assert!(!output.status.success() && said.contains(expected) && said.contains(address), "{said}");
     }
 }

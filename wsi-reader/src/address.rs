@@ -18,8 +18,8 @@ pub fn may_be_there(path: &Path) -> bool {
     is_address(path) || path.exists()
 }
 
-/// The address without what may be secret: user, password, query and fragment. Other paths stay as they are. For logs,
-/// lists and messages.
+/// The address without what may be secret: user, password, query and fragment. Other paths stay as they are, and so does the
+/// container that stands in the place of a user in `abfs://`. For logs, lists and messages.
 #[must_use]
 pub fn without_secrets(path: &Path) -> Cow<'_, Path> {
     match path.to_str().and_then(|text| scheme(text).map(|scheme| (text, scheme))) {
@@ -32,7 +32,12 @@ fn public_part(text: &str, scheme: &str) -> String {
     let rest = &text[scheme.len() + SEPARATOR.len()..];
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
+    let is_container = ["abfs", "abfss"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+    let host = match authority.rsplit_once('@') {
+        Some((container, _)) if is_container && !container.contains([':', '@']) => authority,
+        Some((_, host)) => host,
+        None => authority,
+    };
     format!("{scheme}{SEPARATOR}{host}{path}")
 }
 
@@ -67,6 +72,9 @@ mod tests {
             ("https://me:p@ss@h:1/a@b.svs", "https://h:1/a@b.svs"),
             ("http://h?token=x", "http://h"),
             ("s3://bucket/a b.svs", "s3://bucket/a b.svs"),
+            ("abfss://c@a.dfs.core.windows.net/b.svs", "abfss://c@a.dfs.core.windows.net/b.svs"),
+            ("abfs://c:secret@a/b?sig=x", "abfs://a/b"),
+            ("az://secret@c/b", "az://c/b"),
             ("/data/a?b#c@d.svs", "/data/a?b#c@d.svs"),
         ] {
             assert_eq!(without_secrets(Path::new(address)), Path::new(expected), "{address}");

@@ -19,6 +19,12 @@ impl UtcTime {
         Self(secs)
     }
 
+    /// Seconds since the beginning of 1970, leap seconds left out.
+    #[must_use]
+    pub const fn secs(self) -> u64 {
+        self.0
+    }
+
     /// Hour, minute and second.
     #[must_use]
     pub const fn time_of_day(self) -> (u64, u64, u64) {

@@ -1,4 +1,5 @@
-//! Slides where they lie: objects of servers that give parts of them (`https://`, `http://`) and of stores (`s3://`).
+//! Slides where they lie: objects of servers that give parts of them (`https://`, `http://`) and of stores (`s3://`,
+//! `gs://`, `az://`).
 //!
 //! The version of an object is pinned when it is opened, so that bytes of two versions never come together. Bytes that
 //! were fetched are kept for a while: directories of a TIFF cost no request for each tag, and tiles that will be read,
@@ -7,7 +8,18 @@
 #![allow(clippy::single_range_in_vec_init, reason = "lists of ranges are what is meant, some of them short")]
 
 mod ahead;
+mod azure;
+#[cfg(test)]
+#[path = "../../tests/support/azure_store.rs"]
+mod azure_store;
+mod clock;
+mod environment;
 mod fault;
+mod google;
+#[cfg(test)]
+#[path = "../../tests/support/google_store.rs"]
+mod google_store;
+mod naming;
 mod pieces;
 #[cfg(test)]
 #[path = "../../tests/support/range_server.rs"]
@@ -16,9 +28,16 @@ mod s3;
 #[cfg(test)]
 #[path = "../../tests/support/s3_store.rs"]
 mod s3_store;
+mod said;
+mod secret;
 mod server;
+mod site;
+mod stored;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+#[path = "../../tests/support/told_store.rs"]
+mod told_store;
 
 use std::{
     collections::VecDeque,

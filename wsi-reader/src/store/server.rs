@@ -10,16 +10,20 @@ use std::{
 
 use rustls::crypto::ring::default_provider;
 use ureq::{
-    Agent, Body, RequestBuilder,
+    Agent, Body,
     http::{HeaderMap, Response, StatusCode, header},
     tls::{RootCerts, TlsConfig},
-    typestate::WithoutBody,
 };
 use wsi_types::UtcTime;
 
 use super::{
-    fault::StoreFault,
-    s3::{Environment, Headers, S3Object},
+    azure::{self, AzureObject},
+    environment::Environment,
+    fault::{StoreFault, not_answered},
+    google::{self, GoogleObject},
+    s3::{self, S3Object},
+    said::Said,
+    stored::{self, Headers, Stored},
 };
 use crate::address::SEPARATOR;
 
@@ -58,41 +62,59 @@ pub(super) struct Server {
 pub(super) enum Place {
     /// At an address of the web.
     Web(String),
-    /// In a store, which wants requests signed.
-    Store(S3Object),
+    /// In a store, which wants to know who asks.
+    Store(Box<dyn Stored>),
 }
 
 impl Place {
     /// The place that an address names.
     pub(super) fn of(address: &str) -> Result<Self, StoreFault> {
-        match address.split_once(SEPARATOR) {
-            Some((scheme, name)) if scheme.eq_ignore_ascii_case("s3") => {
-                Ok(Self::Store(S3Object::new(name, &Environment::of_process())?))
+        let (scheme, name) = address.split_once(SEPARATOR).unwrap_or_default();
+        let scheme = scheme.to_ascii_lowercase();
+        Ok(match scheme.as_str() {
+            "http" | "https" => Self::Web(address.to_owned()),
+            "s3" => Self::Store(Box::new(S3Object::new(name, &Environment::of_process(&s3::VARIABLES))?)),
+            "gs" => {
+                let environment = Environment::of_process(&google::VARIABLES);
+                Self::Store(Box::new(GoogleObject::new(name, &environment)?))
             }
-            Some((scheme, _)) if ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) => {
-                Ok(Self::Web(address.to_owned()))
+            "az" | "abfs" | "abfss" => {
+                let environment = Environment::of_process(&azure::VARIABLES);
+                Self::Store(Box::new(AzureObject::new(name, &environment)?))
             }
-            found => {
-                let scheme = found.map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-                Err(StoreFault::lasting(format!(
-                    "slides are not read from {scheme}:// here, expected https://, http:// or s3://; {}",
+            _ => {
+                return Err(StoreFault::lasting(format!(
+                    "slides are not read from {scheme}:// here, expected https://, http://, s3://, gs:// or az://; {}",
                     instead_of(&scheme)
-                )))
+                )));
             }
+        })
+    }
+
+    /// What is sent to ask for the object with these headers.
+    fn headers(&self, agent: &Agent, headers: Headers) -> Result<Headers, StoreFault> {
+        match self {
+            Self::Web(_) => Ok(headers),
+            Self::Store(object) => object.signed(headers, UtcTime::now(), agent),
         }
     }
 
-    /// A request for the object with these headers.
-    fn request(&self, agent: &Agent, headers: Headers) -> RequestBuilder<WithoutBody> {
-        let (request, headers) = match self {
-            Self::Web(address) => (agent.get(address), headers),
-            // What is signed for one host is sent to no other.
-            Self::Store(object) => (
-                agent.get(object.url()).config().max_redirects(0).build(),
-                object.signed(headers, UtcTime::now()),
-            ),
+    fn send(&self, agent: &Agent, headers: &Headers) -> Result<Response<Body>, StoreFault> {
+        let request = match self {
+            Self::Web(address) => agent.get(address),
+            // What says who asks is meant for one host, and sent to no other.
+            Self::Store(object) => agent.get(object.url()).config().max_redirects(0).build(),
         };
-        headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        request.call().map_err(|error| not_answered(&error))
+    }
+
+    /// `true` if another request may be answered although this one, with these headers, was not.
+    fn renews(&self, status: StatusCode, refused: &Headers) -> bool {
+        match self {
+            Self::Store(object) if status == StatusCode::UNAUTHORIZED => object.renews(refused),
+            _ => false,
+        }
     }
 
     /// Says what it means that the object was not given.
@@ -102,7 +124,8 @@ impl Place {
             Self::Web(_) => None,
             Self::Store(object) => {
                 let body = answer.body_mut().with_config().limit(REASON).read_to_string();
-                object.refused(status, answer.headers(), &body.unwrap_or_default())
+                let body = body.unwrap_or_default();
+                stored::refused(object.as_ref(), &Said::new(status, answer.headers(), &body))
             }
         };
         in_words.unwrap_or_else(|| refused(status))
@@ -112,13 +135,10 @@ impl Place {
 /// What to give in place of an address with this scheme.
 fn instead_of(scheme: &str) -> &'static str {
     match scheme {
-        "gs" => {
-            "give https://storage.googleapis.com/BUCKET/OBJECT where it is public or signed, or s3://BUCKET/OBJECT with keys for \
-             interoperability and AWS_ENDPOINT_URL=https://storage.googleapis.com"
+        "azure" | "wasb" | "wasbs" => {
+            "give az://CONTAINER/BLOB and the account's name in AZURE_STORAGE_ACCOUNT"
         }
-        "az" | "abfs" | "abfss" | "wasb" | "wasbs" => {
-            "give https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB, with a shared access signature where it is not public"
-        }
+        "gcs" => "give gs://BUCKET/OBJECT",
         _ => "a store gives a signed https:// address for a time, or copy the slide to a disk",
     }
 }
@@ -181,8 +201,11 @@ impl Server {
     fn ask(&self, range: &Range<u64>, etag: Option<&str>) -> Result<Response<Body>, StoreFault> {
         let mut headers = Headers::from([("range", format!("bytes={}-{}", range.start, range.end - 1))]);
         headers.extend(etag.map(|etag| ("if-match", etag.to_owned())));
-        let request = self.place.request(&self.agent, headers);
-        let answer = request.call().map_err(|error| not_answered(&error))?;
+        let sent = self.place.headers(&self.agent, headers.clone())?;
+        let mut answer = self.place.send(&self.agent, &sent)?;
+        if self.place.renews(answer.status(), &sent) {
+            answer = self.place.send(&self.agent, &self.place.headers(&self.agent, headers)?)?;
+        }
         match answer.status() {
             StatusCode::PARTIAL_CONTENT => Ok(answer),
             _ => Err(self.place.refused(answer)),
@@ -318,31 +341,6 @@ fn body(answer: Response<Body>, expected: u64) -> Result<Vec<u8>, StoreFault> {
     }
 }
 
-/// Says why a request got no answer. The address is left out: it may hold a secret.
-fn not_answered(error: &ureq::Error) -> StoreFault {
-    use ureq::Error::{BadUri, HostNotFound, Http, Io, Rustls, Timeout, Tls, TooManyRedirects};
-    match error {
-        BadUri(_) | Http(_) => StoreFault::lasting("the address is malformed, expected https://HOST/PATH"),
-        HostNotFound => StoreFault::passing("the name of the server is not known"),
-        Timeout(_) => StoreFault::passing("the server did not answer in time"),
-        TooManyRedirects => StoreFault::lasting("the server sends from one address to the next, without end"),
-        Tls(what) => not_secure(what),
-        Rustls(error) => not_secure(error),
-        Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => not_secure(error),
-            None => StoreFault::passing(format!("the connection failed ({})", error.kind())),
-        },
-        _ => StoreFault::passing("the server gave no proper answer"),
-    }
-}
-
-fn not_secure(why: &dyn std::fmt::Display) -> StoreFault {
-    StoreFault::lasting(format!(
-        "the connection is not secure ({why}); add the authority of the server to those that the system trusts, or name \
-         its file in SSL_CERT_FILE"
-    ))
-}
-
 /// Says what it means that a server answers with this status.
 fn refused(status: StatusCode) -> StoreFault {
     let number = status.as_u16();
@@ -375,16 +373,6 @@ mod tests {
         {
             assert_eq!(content_range(said), None, "{said}");
         }
-    }
-
-    #[test]
-    fn a_server_that_is_not_trusted_is_not_asked_again() {
-        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        let error = ureq::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, untrusted));
-        let fault = not_answered(&error);
-        assert!(!fault.is_passing && fault.what.contains("UnknownIssuer"), "{fault}");
-        let cut = ureq::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        assert!(not_answered(&cut).is_passing);
     }
 
     fn version(len: u64, etag: Option<&str>, modified: Option<&str>) -> Version {

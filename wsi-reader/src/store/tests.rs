@@ -1,8 +1,13 @@
 use std::{fs, io, slice, time::Duration};
 
 use super::{
+    azure::AzureObject,
+    azure_store::AzureStore,
+    environment::Environment,
+    google::GoogleObject,
+    google_store::GoogleStore,
     range_server::{RangeServer, Wrong},
-    s3::{Environment, S3Object},
+    s3::S3Object,
     s3_store::S3Store,
     *,
 };
@@ -251,15 +256,12 @@ fn small_objects_and_none_at_all() {
     let empty = RangeServer::new(Vec::new());
     assert!(told(open(&empty, SOON)).contains("has no bytes"));
     for (address, expected) in [
-        ("gs://bucket/a.svs", "slides are not read from gs:// here, expected https://, http:// or s3://"),
         (
-            "gs://bucket/a.svs",
-            "give https://storage.googleapis.com/BUCKET/OBJECT where it is public or signed",
+            "wasbs://c@a/b.svs",
+            "slides are not read from wasbs:// here, expected https://, http://, s3://, gs:// or az://",
         ),
-        (
-            "az://container/a.svs",
-            "give https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB, with a shared access",
-        ),
+        ("wasbs://c@a/b.svs", "give az://CONTAINER/BLOB"),
+        ("gcs://bucket/a.svs", "give gs://BUCKET/OBJECT"),
         ("ftp://h/a.svs", "not read from ftp:// here"),
         ("http:///a.svs", "the address is malformed"),
     ] {
@@ -272,7 +274,7 @@ fn stored(name: &str, endpoint: &str, keys: &[&str]) -> Result<Arc<Remote>, Stor
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
     let keys = names.into_iter().zip(keys.iter().map(|&key| key.to_owned()));
     let variables = keys.chain([("AWS_ENDPOINT_URL", endpoint.to_owned())]).collect();
-    let place = Place::Store(S3Object::new(name, &Environment { variables, home: None })?);
+    let place = Place::Store(Box::new(S3Object::new(name, &Environment { variables, home: None })?));
     Remote::open_with(&format!("s3://{name}"), place, SOON).map(Arc::new)
 }
 
@@ -331,6 +333,234 @@ fn a_store_is_asked_as_patiently_and_for_one_version_as_other_servers() {
     server.next(&[Wrong::Status(503), Wrong::Dropped]);
     let remote = stored("any/a.svs", &endpoint, &["AK", "sesame"]).unwrap();
     server.next(&[Wrong::CutShort, Wrong::Status(500)]);
+    assert_eq!(read(&remote, 200_000, 10).unwrap(), object()[200_000..200_010]);
+    server.replace(object(), Some("\"two\""));
+    let told = told(read(&remote, 600_000, 10));
+    assert!(told.contains("replaced or changed while it was read"), "{told}");
+}
+
+const AT_GOOGLE: &str = "hospital/slides/case 1 (ü).tif";
+
+/// An object of the store at Google, asked for with the text of a file of credentials, or without.
+fn at_google(name: &str, store: &GoogleStore, credentials: Option<&str>) -> Result<Arc<Remote>, StoreFault> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials.json");
+    let mut variables = vec![("STORAGE_EMULATOR_HOST", store.endpoint())];
+    if let Some(text) = credentials {
+        fs::write(&file, text).unwrap();
+        variables.push(("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().unwrap().to_owned()));
+    }
+    at_google_with(name, variables)
+}
+
+fn at_google_with(name: &str, variables: Vec<(&'static str, String)>) -> Result<Arc<Remote>, StoreFault> {
+    let environment = Environment { variables: variables.into_iter().collect(), home: None };
+    let place = Place::Store(Box::new(GoogleObject::new(name, &environment)?));
+    Remote::open_with(&format!("gs://{name}"), place, SOON).map(Arc::new)
+}
+
+#[test]
+fn bytes_at_google_are_those_of_the_object_and_all_share_one_token() {
+    let store = GoogleStore::new(object());
+    for (credentials, given) in [(store.account(), 1), (store.person(None), 2)] {
+        for _ in 0..2 {
+            let remote = at_google(AT_GOOGLE, &store, Some(&credentials)).unwrap();
+            assert_eq!(remote.len(), 1_000_000);
+            thread::scope(|scope| {
+                for at in [0, 65_530, 200_000, 400_000, 999_990] {
+                    let remote = &remote;
+                    scope.spawn(move || {
+                        assert_eq!(read(remote, at, 10).unwrap(), object()[at as usize..at as usize + 10]);
+                    });
+                }
+            });
+        }
+        assert_eq!(store.given(), given);
+    }
+    let token =
+        vec![("STORAGE_EMULATOR_HOST", store.endpoint()), ("GOOGLE_OAUTH_ACCESS_TOKEN", store.token())];
+    assert!(at_google_with(AT_GOOGLE, token).is_ok());
+}
+
+#[test]
+fn a_token_that_was_taken_back_or_is_old_is_renewed_once() {
+    let store = GoogleStore::new(object());
+    let remote = at_google(AT_GOOGLE, &store, Some(&store.account())).unwrap();
+    store.take_back();
+    assert_eq!(read(&remote, 200_000, 10).unwrap(), object()[200_000..200_010]);
+    assert_eq!(store.given(), 2);
+    // It is old at once.
+    store.give_for(0);
+    store.take_back();
+    assert!(read(&remote, 400_000, 10).is_ok());
+    let given = store.given();
+    assert!(read(&remote, 600_000, 10).is_ok());
+    assert_eq!(store.given(), given + 1);
+}
+
+#[test]
+fn threads_whose_token_was_taken_back_ask_for_one() {
+    let store = GoogleStore::new(object());
+    let remote = at_google(AT_GOOGLE, &store, Some(&store.account())).unwrap();
+    store.take_back();
+    thread::scope(|scope| {
+        for at in (1..9).map(|part| part * 100_000) {
+            let remote = &remote;
+            scope.spawn(move || assert!(read(remote, at, 10).is_ok()));
+        }
+    });
+    assert_eq!(store.given(), 2);
+}
+
+#[test]
+fn what_google_refuses_is_told_with_what_was_found_and_no_secret() {
+    let store = GoogleStore::new(object());
+    let (account, person) = (store.account(), store.person(Some("other")));
+    let other_key = account.replace("reader@", "nobody@");
+    for (name, credentials, expected) in [
+        (
+            AT_GOOGLE,
+            None,
+            ["the store refuses it, or has no such", "credentials used are none: neither GOOGLE_OAUTH"],
+        ),
+        ("hospital/slides/Case.tif", Some(&account), ["the bucket has no object of this name", "NoSuchKey"]),
+        ("elsewhere/a.tif", Some(&account), ["the store has no bucket of this name", "NoSuchBucket"]),
+        (AT_GOOGLE, Some(&other_key), ["answers 400, invalid_grant", "the key may have been taken back"]),
+        (AT_GOOGLE, Some(&person), ["answers 400, invalid_grant", "gcloud auth application-default login"]),
+    ] {
+        let fault = at_google(name, &store, credentials.map(String::as_str)).unwrap_err();
+        let told = told(Err::<(), _>(&fault));
+        assert!(!fault.is_passing && expected.iter().all(|part| told.contains(part)), "{told}");
+    }
+    let token =
+        vec![("STORAGE_EMULATOR_HOST", store.endpoint()), ("CLOUDSDK_AUTH_ACCESS_TOKEN", "sesame".into())];
+    let told = told(at_google_with(AT_GOOGLE, token));
+    assert!(
+        told.contains("does not accept the token") && told.contains("of CLOUDSDK_AUTH_ACCESS_TOKEN"),
+        "{told}"
+    );
+}
+
+#[test]
+fn clocks_that_differ_are_told_where_a_token_is_refused() {
+    let store = GoogleStore::new(object());
+    store.set_clock(0);
+    let told = told(at_google(AT_GOOGLE, &store, Some(&store.account())));
+    assert!(told.contains("the clock of this machine is wrong"), "{told}");
+    assert!(told.contains("its clock shows Thu, 01 Jan 1970 00:00:00 GMT, that of this machine "), "{told}");
+}
+
+#[test]
+fn a_token_server_is_asked_patiently_and_what_proves_who_asks_is_sent_to_it_alone() {
+    let store = GoogleStore::new(object());
+    store.refuse_tokens(&[503, 429]);
+    assert!(at_google(AT_GOOGLE, &store, Some(&store.account())).is_ok());
+    let person = store.person(None);
+    store.refuse_tokens(&[500; 3]);
+    let fault = at_google(AT_GOOGLE, &store, Some(&person)).unwrap_err();
+    let passing = told(Err::<(), _>(&fault));
+    assert!(
+        fault.is_passing && passing.contains("token server answers 500, at each of 3 tries"),
+        "{passing}"
+    );
+    for status in [302, 307] {
+        store.refuse_tokens(&[status]);
+        let given = store.given();
+        let told = told(at_google(AT_GOOGLE, &store, Some(&person)));
+        assert!(
+            told.contains(&format!("token server answers {status}: it sends to another address")),
+            "{told}"
+        );
+        assert_eq!(store.given(), given, "it is not asked there");
+    }
+}
+
+#[test]
+fn an_object_at_google_is_asked_for_as_patiently_and_in_one_version() {
+    let store = GoogleStore::new(object());
+    store.server().next(&[Wrong::Status(503), Wrong::Dropped]);
+    let remote = at_google(AT_GOOGLE, &store, Some(&store.account())).unwrap();
+    store.server().replace(object(), Some("\"two\""));
+    let told = told(read(&remote, 600_000, 10));
+    assert!(told.contains("replaced or changed while it was read"), "{told}");
+}
+
+/// A store with the object of these tests as `hospital/slides/case 1 (ü).svs`.
+fn azure(folder: &Path) -> Option<AzureStore> {
+    let file = folder.join("case 1 (ü).svs");
+    fs::write(&file, object()).unwrap();
+    AzureStore::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &[&file])
+}
+
+fn at_azure(name: &str, variables: &[(&'static str, &str)]) -> Result<Arc<Remote>, StoreFault> {
+    let place = Place::Store(Box::new(AzureObject::new(name, &Environment::of(variables))?));
+    Remote::open_with(&format!("az://{name}"), place, SOON).map(Arc::new)
+}
+
+#[test]
+fn bytes_at_azure_are_those_of_the_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(store) = azure(folder.path()) else { return };
+    let [account, key, signature] = ["/account", "/key", "/signature"].map(|at| store.text(at));
+    let endpoint = store.connection("");
+    let whole = store.connection(&format!("AccountName={account};AccountKey={key}"));
+    let shared = store.connection(&format!("SharedAccessSignature={signature}"));
+    for variables in [
+        vec![("AZURE_STORAGE_CONNECTION_STRING", whole.as_str())],
+        vec![("AZURE_STORAGE_CONNECTION_STRING", shared.as_str())],
+        vec![
+            ("AZURE_STORAGE_CONNECTION_STRING", endpoint.as_str()),
+            ("AZURE_STORAGE_ACCOUNT", account),
+            ("AZURE_STORAGE_KEY", key),
+        ],
+        vec![
+            ("AZURE_STORAGE_CONNECTION_STRING", endpoint.as_str()),
+            ("AZURE_STORAGE_ACCOUNT", account),
+            ("AZURE_STORAGE_SAS_TOKEN", signature),
+        ],
+    ] {
+        let remote = at_azure(STORED, &variables).unwrap();
+        assert_eq!(remote.len(), 1_000_000);
+        for (at, count) in [(0, 10), (65_530, 20), (65_000, 300_000), (999_990, 10), (500_000, 70_000)] {
+            assert_eq!(read(&remote, at as u64, count).unwrap(), object()[at..at + count], "{at}");
+        }
+    }
+}
+
+#[test]
+fn what_azure_refuses_is_told_with_what_was_found_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(store) = azure(folder.path()) else { return };
+    let [account, key, expired] = ["/account", "/key", "/expired"].map(|at| store.text(at));
+    let whole = store.connection(&format!("AccountName={account};AccountKey={key}"));
+    let wrong = store.connection(&format!("AccountName={account};AccountKey=d3Jvbmc="));
+    let late = store.connection(&format!("SharedAccessSignature={expired}"));
+    let nobody = store.connection("");
+    for (name, connection, expected) in [
+        (
+            STORED,
+            &wrong,
+            ["the store refuses it (the store answers 403, AuthorizationFailure)", "used are the key of"],
+        ),
+        (STORED, &late, ["AuthenticationFailed", "used are the shared access signature of"]),
+        (STORED, &nobody, ["the store has no such blob, or the container is not public", "used are none"]),
+        ("hospital/slides/Case 1.svs", &whole, ["the container has no object of this name", "BlobNotFound"]),
+        ("elsewhere/a.svs", &whole, ["the store has no container of this name", "ContainerNotFound"]),
+    ] {
+        let fault = at_azure(name, &[("AZURE_STORAGE_CONNECTION_STRING", connection)]).unwrap_err();
+        let told = fault.to_string();
+        assert!(!fault.is_passing && expected.iter().all(|part| told.contains(part)), "{told}");
+        assert!(store.secrets().iter().all(|secret| !told.contains(secret)), "{told}");
+    }
+}
+
+#[test]
+fn a_blob_is_asked_for_as_patiently_and_in_one_version() {
+    let server = RangeServer::new(object());
+    let connection =
+        format!("BlobEndpoint={};AccountName=lab;AccountKey=b3BlbiBzZXNhbWU=", server.endpoint());
+    server.next(&[Wrong::Status(503), Wrong::Dropped]);
+    let remote = at_azure("any/a.svs", &[("AZURE_STORAGE_CONNECTION_STRING", &connection)]).unwrap();
     assert_eq!(read(&remote, 200_000, 10).unwrap(), object()[200_000..200_010]);
     server.replace(object(), Some("\"two\""));
     let told = told(read(&remote, 600_000, 10));

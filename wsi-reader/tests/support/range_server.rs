@@ -1,8 +1,9 @@
 //! A server of one object that gives parts of it, and does wrong when told to.
 
 use std::{
-    collections::VecDeque,
-    io::{BufRead as _, BufReader, Write as _},
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -36,6 +37,32 @@ pub struct Asked {
     pub bytes: u64,
 }
 
+/// One request, as it came.
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "each test uses some")]
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    /// By their names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+}
+
+/// An answer that is not the object.
+#[derive(Debug)]
+pub struct Other {
+    pub status: u16,
+    /// Lines of the head, each with its end.
+    pub headers: String,
+    pub body: String,
+}
+
+/// Decides which requests are answered with the object.
+pub trait Keeper: fmt::Debug + Send {
+    /// The answer, if it is not the object.
+    fn other(&mut self, request: &Request) -> Option<Other>;
+}
+
 /// Serves one object under every path until it is dropped.
 pub struct RangeServer {
     shared: Arc<Shared>,
@@ -50,6 +77,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    keeper: Option<Box<dyn Keeper>>,
     object: Arc<Vec<u8>>,
     etag: Option<String>,
     /// What takes the place of the object, and the number of answers before that.
@@ -70,6 +98,7 @@ impl RangeServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state = State {
+            keeper: None,
             object: Arc::new(object),
             etag: Some("\"one\"".to_owned()),
             later: None,
@@ -83,6 +112,12 @@ impl RangeServer {
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || accept(&listener, &of_thread));
         Self { shared, address }
+    }
+
+    /// Has requests looked at before they are answered.
+    pub fn kept_by(self, keeper: impl Keeper + 'static) -> Self {
+        self.shared.lock().keeper = Some(Box::new(keeper));
+        self
     }
 
     /// The address of the object, with something secret behind it.
@@ -184,37 +219,36 @@ fn serve(stream: &TcpStream, shared: &Shared) {
     }
 }
 
-#[derive(Debug, Default)]
-struct Request {
-    /// First and last byte wanted.
-    range: Option<(usize, usize)>,
-    if_match: Option<String>,
-}
-
 impl Request {
     /// `None` at the end of the connection.
     fn read(reader: &mut impl std::io::BufRead) -> Option<Self> {
-        let mut request = Self::default();
-        for (number, line) in reader.lines().map_while(Result::ok).enumerate() {
-            if line.is_empty() && number > 0 {
-                return Some(request);
-            }
-            let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
-            match name.to_ascii_lowercase().as_str() {
-                "range" => {
-                    let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
-                    request.range = Some((first.parse().ok()?, last.parse().ok()?));
-                }
-                "if-match" => request.if_match = Some(value.to_owned()),
-                _ => {}
-            }
+        let mut lines = reader.by_ref().lines().map_while(Result::ok);
+        let first = lines.next()?;
+        let mut words = first.split(' ').map(str::to_owned);
+        let mut request = Self { method: words.next()?, path: words.next()?, ..Self::default() };
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(": ")?;
+            request.headers.insert(name.to_ascii_lowercase(), value.to_owned());
         }
-        None
+        let len = request.headers.get("content-length").map_or(Some(0), |len| len.parse().ok())?;
+        reader.take(len).read_to_string(&mut request.body).ok()?;
+        Some(request)
+    }
+
+    /// First and last byte wanted.
+    fn range(&self) -> Option<(usize, usize)> {
+        let (first, last) = self.headers.get("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
     }
 }
 
 /// `None` when the connection is over.
 fn answer(mut stream: &TcpStream, request: &Request, shared: &Shared) -> Option<()> {
+    let other = shared.lock().keeper.as_mut().and_then(|keeper| keeper.other(request));
+    if let Some(Other { status, headers, body }) = other {
+        let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+        return stream.write_all((head + &body).as_bytes()).ok();
+    }
     let (object, etag, wrong) = {
         let mut state = shared.lock();
         state.asked.requests += 1;
@@ -222,9 +256,10 @@ fn answer(mut stream: &TcpStream, request: &Request, shared: &Shared) -> Option<
         let wrong = state.wrongs.pop_front().or(state.always);
         (Arc::clone(&state.object), state.etag.clone(), wrong)
     };
-    let (first, last) = request.range?;
+    let (first, last) = request.range()?;
     let last = last.min(object.len().saturating_sub(1));
-    let has_changed = request.if_match.is_some() && request.if_match != etag;
+    let if_match = request.headers.get("if-match");
+    let has_changed = if_match.is_some() && if_match != etag.as_ref();
     let status = match wrong {
         Some(Wrong::Dropped) => return None,
         Some(Wrong::Never) => {

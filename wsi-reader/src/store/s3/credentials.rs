@@ -1,14 +1,16 @@
 //! Credentials for a store, from where Amazon's own programs look for them.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    env, fmt, fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
+use std::collections::BTreeMap;
+
+use super::super::{
+    environment::{Environment, FileInWords},
+    fault::StoreFault,
+    secret::Secret,
 };
 
-use super::super::fault::StoreFault;
+/// All that is asked for.
+pub(in super::super) const VARIABLES: [&str; 9] =
+    [ID, SECRET, TOKEN, FILE, PROFILE, ENDPOINTS[0], ENDPOINTS[1], REGIONS[0], REGIONS[1]];
 
 pub(super) const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 pub(super) const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
@@ -19,46 +21,13 @@ const TOKEN: &str = "AWS_SESSION_TOKEN";
 const FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
 const PROFILE: &str = "AWS_PROFILE";
 
-/// Settings for stores, as this process was given them.
-#[derive(Default)]
-pub(in super::super) struct Environment {
-    pub(in super::super) variables: BTreeMap<&'static str, String>,
-    pub(in super::super) home: Option<PathBuf>,
-}
-
-impl Environment {
-    pub(in super::super) fn of_process() -> Self {
-        let names = [ID, SECRET, TOKEN, FILE, PROFILE].into_iter().chain(ENDPOINTS).chain(REGIONS);
-        let variables =
-            names.filter_map(|name| Some((name, env::var_os(name)?.to_string_lossy().into_owned())));
-        Self { variables: variables.collect(), home: env::home_dir() }
-    }
-
-    /// A variable that says something.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-
-    /// The first of several variables that says something, with its name.
-    pub(super) fn first(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
-        names.iter().find_map(|&name| Some((name, self.get(name)?)))
-    }
-}
-
 /// An access key with its secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Keys {
-    pub(super) id: String,
-    pub(super) secret: String,
+    pub(super) id: Secret,
+    pub(super) secret: Secret,
     /// Goes with keys that hold for a time.
-    pub(super) token: Option<String>,
-}
-
-/// Tells nothing.
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys")
-    }
+    pub(super) token: Option<Secret>,
 }
 
 /// What requests are signed with, if anything.
@@ -119,45 +88,32 @@ impl Credentials {
 }
 
 fn keys(place: &str, names: [&str; 3], given: [Option<&str>; 3]) -> Result<Keys, StoreFault> {
-    let missing = names.iter().zip(given).take(2).find(|(_, value)| value.is_none());
-    if let Some((name, _)) = missing {
-        return Err(StoreFault::lasting(format!(
-            "the credentials are not complete: {name} is missing in {place}; only keys written out are read, not \
-             those of roles or single sign-on"
-        )));
-    }
-    let unusable =
-        names.iter().zip(given).find(|(_, value)| !value.unwrap_or_default().bytes().all(is_of_a_key));
-    if let Some((name, _)) = unusable {
-        return Err(StoreFault::lasting(format!(
-            "{name} in {place} holds characters that no key has, such as spaces"
-        )));
-    }
-    let [id, secret, token] = given.map(|value| value.map(str::to_owned));
-    Ok(Keys { id: id.unwrap_or_default(), secret: secret.unwrap_or_default(), token })
+    let ([id_name, secret_name, token_name], [id, secret, token]) = (names, given);
+    Ok(Keys {
+        id: needed(id, id_name, place)?,
+        secret: needed(secret, secret_name, place)?,
+        token: token.map(|token| Secret::new(token, token_name, place)).transpose()?,
+    })
 }
 
-fn is_of_a_key(byte: u8) -> bool {
-    byte.is_ascii_graphic()
+fn needed(value: Option<&str>, name: &str, place: &str) -> Result<Secret, StoreFault> {
+    let value = value.ok_or_else(|| {
+        StoreFault::lasting(format!(
+            "the credentials are not complete: {name} is missing in {place}; only keys written out are read, not \
+             those of roles or single sign-on"
+        ))
+    });
+    Secret::new(value?, name, place)
 }
 
 /// The text of the shared credentials file; `None` if there is none and none was named.
 fn shared_file(environment: &Environment) -> Result<Option<String>, StoreFault> {
-    let named = environment.get(FILE).map(|file| Cow::Borrowed(Path::new(file)));
-    let usual = environment.home.as_ref().map(|home| Cow::Owned(home.join(".aws/credentials")));
-    let is_named = named.is_some();
-    let Some(file) = named.or(usual) else { return Ok(None) };
-    match fs::read(file) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound && !is_named => Ok(None),
-        Err(error) => {
-            let which = if is_named { format!(", which {FILE} names,") } else { String::new() };
-            Err(StoreFault::lasting(format!(
-                "the shared credentials file{which} cannot be read ({}); make it readable, or set {ID} and {SECRET}",
-                error.kind()
-            )))
-        }
-    }
+    let usual = environment.home.as_ref().map(|home| home.join(".aws/credentials"));
+    let words = FileInWords {
+        what: "the shared credentials file",
+        instead: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    };
+    environment.file(FILE, usual, &words)
 }
 
 /// The values of a section of an INI file, the last where one is given twice; `None` if it has no such section.
@@ -181,6 +137,8 @@ fn section<'a>(text: &'a str, name: &str) -> Option<BTreeMap<&'a str, &'a str>> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SHARED: &str = "# mine\r\n[default]\r\naws_access_key_id = AK1\r\naws_secret_access_key=open=sesame\r\n\n\
@@ -203,7 +161,7 @@ mod tests {
     }
 
     fn id_and_source(found: Credentials) -> (String, String) {
-        (found.keys.map_or_else(String::new, |keys| keys.id), found.source)
+        (found.keys.map_or_else(String::new, |keys| keys.id.tell().to_owned()), found.source)
     }
 
     #[test]
@@ -223,10 +181,10 @@ mod tests {
             assert!(id == expected.0 && source.contains(expected.1), "{id} {source}");
         }
         let keys = found(&[], Some(SHARED)).unwrap().keys.unwrap();
-        assert_eq!((keys.secret.as_str(), &keys.token), ("open=sesame", &None));
-        assert_eq!(format!("{keys:?}"), "Keys");
+        assert_eq!((keys.secret.tell(), &keys.token), ("open=sesame", &None));
+        assert!(!format!("{keys:?}").contains("sesame"));
         let lab = found(&[(PROFILE, "lab")], Some(SHARED)).unwrap().keys.unwrap();
-        assert_eq!(lab.token.as_deref(), Some("t"));
+        assert_eq!(lab.token.as_ref().map(Secret::tell), Some("t"));
     }
 
     #[test]

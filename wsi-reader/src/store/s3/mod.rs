@@ -4,20 +4,29 @@ mod credentials;
 mod refusal;
 mod signature;
 
-use ureq::http::Uri;
+use ureq::Agent;
 use wsi_types::UtcTime;
 
-pub(super) use self::{credentials::Environment, signature::Headers};
+pub(super) use self::credentials::VARIABLES;
 use self::{
     credentials::{Credentials, ENDPOINTS, REGIONS},
-    signature::{NO_BODY, Scope, date_and_time, encoded},
+    refusal::in_words,
+    signature::{NO_BODY, Scope, date_and_time},
 };
-use super::fault::StoreFault;
+use super::{
+    environment::Environment,
+    fault::StoreFault,
+    naming::{Form, encoded},
+    said::Said,
+    site::Site,
+    stored::{Headers, Stored},
+};
 
+const FORM: Form = Form { shape: "s3://BUCKET/KEY", settings: "the variables AWS_…" };
 /// Amazon's region where none is named.
 const USUAL_REGION: &str = "us-east-1";
 
-/// An object of a store, and what its requests are signed with.
+/// An object of a store that speaks S3, and what its requests are signed with.
 #[derive(Debug)]
 pub(super) struct S3Object {
     site: Site,
@@ -30,7 +39,7 @@ pub(super) struct S3Object {
 impl S3Object {
     /// Finds out how the object called `BUCKET/KEY` is asked for.
     pub(super) fn new(name: &str, environment: &Environment) -> Result<Self, StoreFault> {
-        let (bucket, key) = bucket_and_key(name)?;
+        let (bucket, key) = FORM.split(name)?;
         let region = region(environment)?;
         let (site, path) = place(environment, bucket, key, region)?;
         Ok(Self {
@@ -40,43 +49,36 @@ impl S3Object {
             credentials: Credentials::find(environment)?,
         })
     }
+}
 
-    pub(super) fn url(&self) -> String {
-        format!("{}://{}{}", self.site.scheme, self.site.host, self.path)
+impl Stored for S3Object {
+    fn url(&self) -> String {
+        self.site.url(&self.path)
     }
 
-    /// The headers of a request, with those that say who asks at this time.
-    pub(super) fn signed(&self, mut headers: Headers, at: UtcTime) -> Headers {
-        let Some(keys) = &self.credentials.keys else { return headers };
+    fn signed(&self, mut headers: Headers, at: UtcTime, _agent: &Agent) -> Result<Headers, StoreFault> {
+        let Some(keys) = &self.credentials.keys else { return Ok(headers) };
         headers.insert("host", self.site.host.clone());
         headers.insert("x-amz-content-sha256", NO_BODY.to_owned());
         headers.insert("x-amz-date", date_and_time(at));
-        headers.extend(keys.token.clone().map(|token| ("x-amz-security-token", token)));
+        headers.extend(keys.token.as_ref().map(|token| ("x-amz-security-token", token.tell().to_owned())));
         let scope = Scope { at, region: &self.region, service: "s3" };
         let authorization = scope.authorization(keys, &self.path, &headers);
         headers.insert("authorization", authorization);
-        headers
+        Ok(headers)
     }
-}
 
-fn bucket_and_key(name: &str) -> Result<(&str, &str), StoreFault> {
-    let fault = match name.split_once('/') {
-        _ if name.contains(['?', '#', '@']) => {
-            "an s3:// address has neither settings nor a user in it, so ?, # and @ are refused; use the variables \
-             AWS_…, and a signed https:// address for an object with such a name"
-        }
-        Some(_) if name.ends_with('/') => {
-            "folders of a store are not listed, expected s3://BUCKET/KEY; name each slide, in a list for example"
-        }
-        Some((bucket, key)) if !key.is_empty() && is_bucket(bucket) => return Ok((bucket, key)),
-        _ => "the address is malformed, expected s3://BUCKET/KEY",
-    };
-    Err(StoreFault::lasting(fault))
-}
+    fn credentials(&self) -> &str {
+        &self.credentials.source
+    }
 
-/// `true` if it can stand in an address as it is. What other stores allow beside Amazon is allowed.
-fn is_bucket(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    fn elsewhere(&self) -> &'static str {
+        "name the right one by AWS_REGION or AWS_ENDPOINT_URL"
+    }
+
+    fn refused(&self, said: &Said<'_>) -> Option<String> {
+        in_words(said, &self.region, &self.credentials.source)
+    }
 }
 
 fn region(environment: &Environment) -> Result<&str, StoreFault> {
@@ -87,14 +89,6 @@ fn region(environment: &Environment) -> Result<&str, StoreFault> {
     Err(StoreFault::lasting(format!("{variable} is no region, expected letters, digits and hyphens")))
 }
 
-/// A server that objects are asked of.
-#[derive(Debug)]
-struct Site {
-    scheme: String,
-    /// With its port where that is not the usual one of the scheme.
-    host: String,
-}
-
 /// The site of an object, and the path that it has there.
 fn place(
     environment: &Environment,
@@ -103,14 +97,10 @@ fn place(
     region: &str,
 ) -> Result<(Site, String), StoreFault> {
     if let Some((variable, endpoint)) = environment.first(&ENDPOINTS) {
-        let (site, prefix) = Site::of_endpoint(endpoint).ok_or_else(|| {
-            StoreFault::lasting(format!(
-                "{variable} is no address of a store, expected https://HOST or http://HOST:PORT, without a user"
-            ))
-        })?;
+        let (site, prefix) = Site::of_endpoint(endpoint, variable)?;
         return Ok((site, format!("{prefix}/{bucket}/{key}")));
     }
-    let amazon = Site::of_amazon(region);
+    let amazon = amazon(region);
     if is_host_name(bucket) {
         let host = format!("{bucket}.{}", amazon.host);
         return Ok((Site { host, ..amazon }, format!("/{key}")));
@@ -124,35 +114,17 @@ fn is_host_name(bucket: &str) -> bool {
         && bucket.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-impl Site {
-    fn of_amazon(region: &str) -> Self {
-        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        Self { scheme: "https".into(), host: format!("s3.{region}.{domain}") }
-    }
-
-    /// The site of an endpoint, and the path under which it has its buckets; `None` if it is malformed.
-    fn of_endpoint(endpoint: &str) -> Option<(Self, String)> {
-        let uri: Uri = endpoint.parse().ok()?;
-        let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
-        let is_usual = matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
-        let host = if is_usual { authority.host() } else { authority.as_str() };
-        let site = Self { scheme: scheme.to_owned(), host: host.to_owned() };
-        uri.query().is_none().then(|| (site, uri.path().trim_end_matches('/').to_owned()))
-    }
+fn amazon(region: &str) -> Site {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    Site::secure(format!("s3.{region}.{domain}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn environment(variables: &[(&'static str, &str)]) -> Environment {
-        let variables = variables.iter().map(|&(name, value)| (name, value.to_owned())).collect();
-        Environment { variables, home: None }
-    }
-
     fn url(name: &str, variables: &[(&'static str, &str)]) -> String {
-        S3Object::new(name, &environment(variables)).unwrap().url()
+        S3Object::new(name, &Environment::of(variables)).unwrap().url()
     }
 
     #[test]
@@ -193,20 +165,24 @@ mod tests {
             ("bkt/k", vec![("AWS_ENDPOINT_URL", "ftp://h")], "AWS_ENDPOINT_URL is no address"),
             ("bkt/k", vec![("AWS_ENDPOINT_URL", "https://h/?x=sesame")], "AWS_ENDPOINT_URL is no address"),
         ] {
-            let fault = S3Object::new(name, &environment(&variables)).unwrap_err();
+            let fault = S3Object::new(name, &Environment::of(&variables)).unwrap_err();
             assert!(!fault.is_passing && fault.what.contains(expected), "{name}: {fault}");
             assert!(!fault.what.contains("sesame"), "{fault}");
         }
     }
 
+    fn signed(object: &S3Object, headers: Headers) -> Headers {
+        object.signed(headers, UtcTime::from_secs(0), &Agent::new_with_defaults()).unwrap()
+    }
+
     #[test]
     fn requests_are_signed_with_keys_and_else_not() {
         let range = Headers::from([("range", "bytes=0-9".to_owned())]);
-        let object = S3Object::new("bkt/k", &environment(&[])).unwrap();
-        assert_eq!(object.signed(range.clone(), UtcTime::from_secs(0)), range);
+        let object = S3Object::new("bkt/k", &Environment::of(&[])).unwrap();
+        assert_eq!(signed(&object, range.clone()), range);
         let keys = [("AWS_ACCESS_KEY_ID", "AK"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_SESSION_TOKEN", "t")];
-        let object = S3Object::new("bkt/k", &environment(&keys)).unwrap();
-        let signed = object.signed(range, UtcTime::from_secs(0));
+        let object = S3Object::new("bkt/k", &Environment::of(&keys)).unwrap();
+        let signed = signed(&object, range);
         assert_eq!(signed["host"], "bkt.s3.us-east-1.amazonaws.com");
         assert_eq!(
             (signed["x-amz-security-token"].as_str(), signed["x-amz-date"].as_str()),

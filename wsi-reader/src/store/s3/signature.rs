@@ -2,19 +2,18 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
+use ring::hmac;
 use sha2::{Digest as _, Sha256};
 use wsi_types::{UtcTime, wording::hex};
 
+use super::super::stored::Headers;
 use super::credentials::Keys;
 
 /// The SHA-256 of no bytes, which is the body.
 pub(super) const NO_BODY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-
-/// Headers by their names in lower case.
-pub(in super::super) type Headers = BTreeMap<&'static str, String>;
 
 /// What a signature holds for: a day, a region and a service.
 #[derive(Debug, Clone, Copy)]
@@ -29,17 +28,17 @@ impl Scope<'_> {
     pub(super) fn authorization(&self, keys: &Keys, path: &str, headers: &Headers) -> String {
         let names = headers.keys().copied().collect::<Vec<_>>().join(";");
         let signature = self.signature(keys, &canonical(path, headers, &names));
-        let id = &keys.id;
+        let id = keys.id.tell();
         format!("{ALGORITHM} Credential={id}/{self}, SignedHeaders={names}, Signature={signature}")
     }
 
     fn signature(&self, keys: &Keys, request: &str) -> String {
         let hashed = hex(&Sha256::digest(request));
         let signed = format!("{ALGORITHM}\n{}\n{self}\n{hashed}", date_and_time(self.at));
-        let first = format!("AWS4{}", keys.secret).into_bytes();
+        let first = format!("AWS4{}", keys.secret.tell()).into_bytes();
         let parts = [&date(self.at), self.region, self.service, END];
-        let key = parts.iter().fold(first, |key, part| hmac(&key, part.as_bytes()).to_vec());
-        hex(&hmac(&key, signed.as_bytes()))
+        let key = parts.iter().fold(first, |key, part| hmac(&key, part.as_bytes()).as_ref().to_vec());
+        hex(hmac(&key, signed.as_bytes()).as_ref())
     }
 }
 
@@ -61,22 +60,6 @@ fn canonical(path: &str, headers: &Headers, names: &str) -> String {
     text + "\n" + names + "\n" + NO_BODY
 }
 
-/// A path as it stands in an address, each byte of a name that is not plain as `%XX`. Names are not normalised.
-pub(super) fn encoded(path: &str) -> String {
-    let mut text = String::new();
-    for byte in path.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                text.push(char::from(byte));
-            }
-            _ => {
-                let _ = write!(text, "%{byte:02X}");
-            }
-        }
-    }
-    text
-}
-
 fn date(at: UtcTime) -> String {
     let (year, month, day) = at.date();
     format!("{year:04}{month:02}{day:02}")
@@ -88,35 +71,20 @@ pub(super) fn date_and_time(at: UtcTime) -> String {
     format!("{}T{hour:02}{minute:02}{second:02}Z", date(at))
 }
 
-/// HMAC with SHA-256, as in RFC 2104.
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    const BLOCK: usize = 64;
-    let mut block = [0; BLOCK];
-    if key.len() > BLOCK {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let inner = Sha256::new().chain_update(block.map(|byte| byte ^ 0x36)).chain_update(message).finalize();
-    Sha256::new().chain_update(block.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize().into()
+fn hmac(key: &[u8], message: &[u8]) -> hmac::Tag {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::super::{naming::encoded, secret::Secret},
+        *,
+    };
 
     fn keys(id: &str, secret: &str) -> Keys {
-        Keys { id: id.into(), secret: secret.into(), token: None }
-    }
-
-    #[test]
-    fn codes_are_those_of_rfc_4231() {
-        let first = "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7";
-        assert_eq!(hex(&hmac(&[0x0b; 20], b"Hi There")), first);
-        let sixth = "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54";
-        let message = b"Test Using Larger Than Block-Size Key - Hash Key First";
-        assert_eq!(hex(&hmac(&[0xaa; 131], message)), sixth);
-        assert_eq!(hex(&Sha256::digest(b"")), NO_BODY);
+        let [id, secret] = [id, secret].map(|text| Secret::new(text, "", "").unwrap());
+        Keys { id, secret, token: None }
     }
 
     #[test]
@@ -155,10 +123,5 @@ mod tests {
             let authorization = scope.authorization(&keys, &encoded(path), &headers);
             assert!(authorization.ends_with(expected), "{path}: {authorization}");
         }
-    }
-
-    #[test]
-    fn names_are_encoded_byte_by_byte() {
-        assert_eq!(encoded("/a b+c%20/ü//..&=:@,"), "/a%20b%2Bc%2520/%C3%BC//..%26%3D%3A%40%2C");
     }
 }
