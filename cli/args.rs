@@ -88,7 +88,7 @@ enum Command {
 /// of the plan, but the same for all parts.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Plan {
-    /// Slides: files, folders, globs, https:// and s3:// addresses, or a CSV list
+    /// Slides: files, folders, globs, addresses (https://, s3://, gs://, az://), or a CSV list
     #[arg(required = true, value_name = "SLIDES")]
     pub slides: Vec<PathBuf>,
     /// Folder for the dataset; made when it is not there
@@ -418,7 +418,7 @@ impl std::str::FromStr for DrawArea {
 /// broken, and tells windows, time and disk that a run would take.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Doctor {
-    /// Slides: files, folders, globs, https:// and s3:// addresses, or a CSV list
+    /// Slides: files, folders, globs, addresses (https://, s3://, gs://, az://), or a CSV list
     #[arg(required = true, value_name = "SLIDES")]
     pub slides: Vec<PathBuf>,
     /// Read a sample of the tiles only

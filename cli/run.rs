@@ -41,7 +41,7 @@ use crate::{
     slidemill run giant.svs -o results --slab 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
-    /// Slides: files, folders, globs, https:// and s3:// addresses, or a CSV list; none: those of the plan in OUT
+    /// Slides: files, folders, globs, addresses (https://, s3://, gs://, az://), or a CSV list; none: those of the plan in OUT
     #[arg(value_name = "SLIDES")]
     pub slides: Vec<PathBuf>,
     /// Folder for the dataset; made when it is not there
