@@ -542,8 +542,8 @@ fn what_azure_refuses_is_told_with_what_was_found_and_no_secret() {
             &wrong,
             ["the store refuses it (the store answers 403, AuthorizationFailure)", "used are the key of"],
         ),
-        (STORED, &late, ["AuthenticationFailed", "used are the shared access signature of"]),
-        (STORED, &nobody, ["the store has no such blob, or the container is not public", "used are none"]),
+        (STORED, &late, ["AuthorizationFailure", "used are the shared access signature of"]),
+        (STORED, &nobody, ["AuthorizationFailure", "used are none"]),
         ("hospital/slides/Case 1.svs", &whole, ["the container has no object of this name", "BlobNotFound"]),
         ("elsewhere/a.svs", &whole, ["the store has no container of this name", "ContainerNotFound"]),
     ] {
