@@ -194,7 +194,7 @@ impl Cluster {
         let text = String::from_utf8_lossy(&output.stdout);
         let mut ids = text.split_whitespace().map(str::to_owned);
         // With slabs another job lies between.
-        let (Some(array), Some(gather)) = (ids.next(), ids.last()) else {
+        let (Some(array), Some(gather)) = (ids.next(), ids.next_back()) else {
             panic!("ids: {text}{}", stderr(output));
         };
         Sent { cluster: self, array, gather, out: out.to_owned() }

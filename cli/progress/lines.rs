@@ -111,7 +111,8 @@ fn words(event: &Event) -> Option<String> {
             )
         }
         Event::SlabFinished { name, slab, windows, failed_windows, elapsed_secs, .. } => {
-            let failed = if *failed_windows > 0 { format!(", {failed_windows} failed") } else { String::new() };
+            let failed =
+                if *failed_windows > 0 { format!(", {failed_windows} failed") } else { String::new() };
             format!(
                 "{name}: part {slab} done, {}{failed}, {}; the same command without --slab ends it",
                 counted(*windows, "window"),

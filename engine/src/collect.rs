@@ -230,7 +230,8 @@ impl<'a> Collector<'a> {
 
     /// Leaves the windows of a part in its ledger, for the job that ends the slide.
     fn end_of_slab(&mut self, run: SlideRun, slab: Shard) -> Result<(), JobError> {
-        let missing = if run.lacks_only_what_is_out_of_reach() { Undone::OutOfReach } else { Undone::Nothing };
+        let missing =
+            if run.lacks_only_what_is_out_of_reach() { Undone::OutOfReach } else { Undone::Nothing };
         let SlideRun { facts, sightings, mut held, .. } = run;
         let (slide, name) = (facts.id.clone(), facts.entry.name());
         if was_replaced(&facts) {
@@ -327,8 +328,7 @@ pub(crate) fn retired(facts: Option<&Facts>, device: &DeviceAtWork) -> Event {
 
 /// Reason that a slide may not go on, if its detections take more than `--scratch`.
 fn over_budget(scratch: Option<u64>, run: &SlideRun) -> Option<String> {
-    let (bytes, ended, windows) =
-        (run.held.ledger.bytes(), run.sightings.ended(), run.facts.windows);
+    let (bytes, ended, windows) = (run.held.ledger.bytes(), run.sightings.ended(), run.facts.windows);
     let scratch = scratch.filter(|&scratch| scratch < bytes)?;
     let needed = bytes / ended.max(1) as u64 * windows as u64;
     Some(format!(

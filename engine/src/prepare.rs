@@ -613,12 +613,7 @@ struct Replayed {
 
 /// Opens the ledger of a slide, or of the part that the job does. Windows it holds are done; the first record that cannot be
 /// read ends it. What other jobs did of the slide is taken into the whole, and not done again in a part.
-fn replay(
-    work: &Work,
-    facts: &Facts,
-    desk: &mut Desk,
-    head: &LedgerHead,
-) -> Result<Replayed, LedgerError> {
+fn replay(work: &Work, facts: &Facts, desk: &mut Desk, head: &LedgerHead) -> Result<Replayed, LedgerError> {
     let mut sightings = Sightings::new(&facts.layouts, &work.recipe.maker.rules);
     let mut seen = BTreeSet::new();
     let mut ledger = desk.ledger(head, |record| {

@@ -117,7 +117,7 @@ mod tests {
         fn shares_are_all_items_in_a_row_and_of_even_length(count in 0_usize..60, of in 1_usize..9) {
             let items: Vec<_> = (0..count).collect();
             let shares: Vec<_> = (0..of).map(|index| Shard { index, of }.share(&items)).collect();
-            prop_assert_eq!(shares.concat(), items);
+            prop_assert_eq!(&shares.concat(), &items);
             prop_assert!(shares.iter().all(|share| share.len().abs_diff(count / of) <= 1));
         }
     }

@@ -34,7 +34,7 @@ fn private(out: &Path, name: &str) -> PathBuf {
 /// Ledgers of the parts that are there.
 fn parts(out: &Path) -> Vec<String> {
     let slides = fs::read_dir(private(out, "slabs")).into_iter().flatten().flatten();
-    let parts = slides.flat_map(|slide| fs::read_dir(slide.path()).unwrap().flatten());
+    let parts = slides.flat_map(|slide| fs::read_dir(slide.path()).into_iter().flatten().flatten());
     let mut names: Vec<_> = parts.map(|part| part.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
@@ -43,8 +43,7 @@ fn parts(out: &Path) -> Vec<String> {
 #[test]
 fn parts_of_a_slide_done_at_once_end_in_the_bytes_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
-    let (slide, whole, out) =
-        (slide(folder.path()), folder.path().join("whole"), folder.path().join("out"));
+    let (slide, whole, out) = (slide(folder.path()), folder.path().join("whole"), folder.path().join("out"));
     is_well(&run_with(&slide, &whole, &[]));
 
     // The second twice, all at once.
@@ -64,9 +63,15 @@ fn parts_of_a_slide_done_at_once_end_in_the_bytes_of_one_run() {
     is_well(&last);
     let planned = accounts(&out)[0].analysis.as_ref().unwrap().windows.planned;
     assert!(planned >= 12, "{planned} windows are few");
-    assert!(stderr(&last).contains(&format!("{planned} windows, {planned} already done")), "{}", stderr(&last));
+    assert!(
+        stderr(&last).contains(&format!("{planned} windows, {planned} already done")),
+        "{}",
+        stderr(&last)
+    );
     assert_eq!(tables(&out), tables(&whole));
-    assert!(parts(&out).is_empty() && !private(&out, "ledger").join(accounts(&out)[0].slide.as_str()).exists());
+    assert!(
+        parts(&out).is_empty() && !private(&out, "ledger").join(accounts(&out)[0].slide.as_str()).exists()
+    );
     let verified = slidemill().arg("verify").arg(&out).output().unwrap();
     is_well(&verified);
 
@@ -79,8 +84,7 @@ fn parts_of_a_slide_done_at_once_end_in_the_bytes_of_one_run() {
 #[test]
 fn what_parts_lack_is_done_by_the_run_that_ends_the_slide() {
     let folder = tempfile::tempdir().unwrap();
-    let (slide, whole, out) =
-        (slide(folder.path()), folder.path().join("whole"), folder.path().join("out"));
+    let (slide, whole, out) = (slide(folder.path()), folder.path().join("whole"), folder.path().join("out"));
     is_well(&run_with(&slide, &whole, &[]));
 
     // One part is never done, one is killed, and one is of another division.

@@ -306,7 +306,7 @@ mod tests {
     }
 
     fn taken(desks: &Desks) -> Desk {
-        let desk = desks.take(&id()).unwrap();
+        let mut desk = desks.take(&id()).unwrap();
         desk.tidy().unwrap();
         desk
     }

@@ -9,7 +9,7 @@ use super::modules::source_files;
 
 /// The crates that each crate below the command may depend on. Those that are not listed (the command, and
 /// the thin layers over engine and dataset) may depend on all but the command.
-const MAY_KNOW: [(&str, &[&str]); 18] = [
+const MAY_KNOW: [(&str, &[&str]); 19] = [
     ("wsi-types", &[]),
     ("native", &[]),
     ("whole-file", &[]),
