@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -72,9 +73,35 @@ class Field:
     """What it must not be divided from: its patient, or the field it is a cut of."""
 
     @cached_property
+    def pixels(self) -> np.ndarray:
+        """The picture, uint8 [H, W, 3]."""
+        return np.asarray(self.image)
+
+    @cached_property
+    def objects(self) -> np.ndarray:
+        """The instance map, uint16 [H, W]."""
+        return np.asarray(self.label).astype(np.uint16)
+
+    @cached_property
+    def outlines(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners [P, 2] (x, y) of the convex hulls of the masks, one object's after the
+        other's, and where each object's begin [N]."""
+        hulls = []
+        for number, where in enumerate(ndimage.find_objects(self.objects, len(self.areas) - 1), start=1):
+            if where is None:
+                hulls.append(np.zeros((1, 2)))
+                continue
+            y, x = np.nonzero(self.objects[where] == number)
+            corners = np.vstack([np.column_stack([x + i, y + j]) for i in (0, 1) for j in (0, 1)])
+            hull = cv2.convexHull(corners.astype(np.int32))[:, 0]
+            hulls.append(hull + (where[1].start, where[0].start))
+        starts = np.cumsum([0] + [len(h) for h in hulls])[:-1]
+        return np.vstack([np.zeros((0, 2)), *hulls]), starts
+
+    @cached_property
     def paper(self) -> tuple[int, int, int]:
         """The field's brightest common colour: what lies outside its border."""
-        pixels = np.asarray(self.image)[::4, ::4].reshape(-1, 3)
+        pixels = self.pixels[::4, ::4].reshape(-1, 3)
         return tuple(int(v) for v in np.percentile(pixels, 95, axis=0))
 
 
@@ -82,7 +109,7 @@ class Field:
 class Crop:
     """What the network and the loss see of one sample.
 
-    ``image`` float32 [S, S, 3] in 0..1, at last uint8 [3, S, S]; ``boxes`` [M, 4]; ``measured`` [M] (false:
+    ``image`` uint8 [S, S, 3], at last [3, S, S]; ``boxes`` [M, 4]; ``measured`` [M] (false:
     only the centre is to be trusted); ``classes`` [M]; ``mask`` uint8 [S/4, S/4]:
     0 background, 1 nucleus, 2 rim between nuclei or nucleus and background,
     255 unknown; ``ignore`` [K, 4]: areas where a detection is neither right nor wrong.
@@ -233,10 +260,23 @@ class View:
     shift: np.ndarray
     size: tuple[int, int]
 
-    def pil_coefficients(self) -> tuple[float, ...]:
-        """In Pillow's order, for ``Image.transform(..., AFFINE)``."""
-        (a, b), (d, e) = self.matrix
-        return (a, b, self.shift[0], d, e, self.shift[1])
+    def render(self, pixels: np.ndarray, filter: int, outside: tuple[int, ...] = (0,)) -> np.ndarray:
+        """What the view shows of a field's picture; ``outside`` where the field ends."""
+        # The middle of the first pixel is at 0 to OpenCV, at 0.5 here.
+        shift = self.shift + self.matrix @ (0.5, 0.5) - 0.5
+        affine = np.column_stack([self.matrix, shift])
+        return cv2.warpAffine(pixels, affine, self.size, flags=filter | cv2.WARP_INVERSE_MAP, borderValue=outside)
+
+    def coarse(self) -> View:
+        """The same view in crop pixels."""
+        width, height = self.size
+        return View(self.matrix * OVERSAMPLE, self.shift, (width // OVERSAMPLE, height // OVERSAMPLE))
+
+    def boxes_of_masks(self, item: Field) -> np.ndarray:
+        """Boxes of all masks of a field in fine output pixels."""
+        points, starts = item.outlines
+        points = (points - self.shift) @ np.linalg.inv(self.matrix).T
+        return np.hstack([np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)])
 
     def boxes_from_field(self, boxes: np.ndarray) -> np.ndarray:
         """Field boxes in fine output pixels. A turned box is the bounding box of its
@@ -277,42 +317,42 @@ def random_view(rng: np.random.Generator, item: Field, size: tuple[int, int], ra
 
 
 class Canvas:
-    """A crop in the making: fine picture, instance map and boxes."""
+    """A crop in the making: fine picture, boxes in fine pixels, instance map in crop pixels."""
 
     def __init__(self, size: int) -> None:
         side = size * OVERSAMPLE
         self.size = size
-        self.picture = Image.new("RGB", (side, side))
-        self.label = np.zeros((side, side), np.int32)
-        self.known = np.zeros((side, side), bool)
+        self.picture = np.zeros((side, side, 3), np.uint8)
+        self.label = np.zeros((size, size), np.uint16)
+        self.known = np.zeros((size, size), bool)
         self.full_area: list[np.ndarray] = [np.zeros(1)]
+        self.mask_boxes: list[np.ndarray] = [np.zeros((1, 4))]
         self.mask_class: list[np.ndarray] = [np.zeros(1, np.int64)]
         self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.ignore: list[np.ndarray] = []
 
     def paste(self, item: Field, view: View, at: tuple[int, int]) -> None:
         """Draws one view of a field with its top-left corner ``at`` (x, y), fine pixels."""
-        affine = (view.size, Image.Transform.AFFINE, view.pil_coefficients())
-        picture = item.image.transform(*affine, Image.Resampling.BILINEAR, fillcolor=item.paper)
-        self.picture.paste(picture, at)
-        part = np.s_[at[1] : at[1] + view.size[1], at[0] : at[0] + view.size[0]]
+        self.picture[part_of(at, view.size)] = view.render(item.pixels, cv2.INTER_LINEAR, item.paper)
+        low = np.array([*at, *at], np.float64)
+        limits = (low, low + np.tile(view.size, 2))
         if item.label is not None:
-            self._paste_masks(item, view, affine, part)
+            self._paste_masks(item, view, low, limits)
         else:
-            self._paste_boxes(item, view, at)
+            self._paste_boxes(item, view, low, limits)
 
-    def _paste_masks(self, item: Field, view: View, affine: tuple, part: tuple) -> None:
-        label = np.asarray(item.label.transform(*affine, Image.Resampling.NEAREST)).astype(np.int32)
+    def _paste_masks(self, item: Field, view: View, low: np.ndarray, limits: tuple) -> None:
+        coarse = view.coarse()
+        label = coarse.render(item.objects, cv2.INTER_NEAREST)
+        part = part_of(tuple(int(v) // OVERSAMPLE for v in low[:2]), coarse.size)
         offset = sum(len(a) for a in self.full_area) - 1
-        self.label[part] = np.where(label > 0, label + offset, 0)
+        self.label[part] = label + np.uint16(offset) * (label > 0)
         self.known[part] = True
-        self.full_area.append(item.areas[1:] / abs(np.linalg.det(view.matrix)))
+        self.full_area.append(item.areas[1:] / abs(np.linalg.det(coarse.matrix)))
+        self.mask_boxes.append(np.clip(view.boxes_of_masks(item) + low, *limits))
         self.mask_class.append(np.full(len(item.areas) - 1, item.mask_class))
 
-    def _paste_boxes(self, item: Field, view: View, at: tuple[int, int]) -> None:
-        low = np.array([*at, *at], np.float64)
-        high = low + np.array([0, 0, *view.size])
-        limits = (np.tile(low[:2], 2), np.tile(high[2:], 2))
+    def _paste_boxes(self, item: Field, view: View, low: np.ndarray, limits: tuple) -> None:
         boxes = view.boxes_from_field(item.boxes) + low
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         keep = ((centre >= limits[0][:2]) & (centre < limits[1][:2])).all(axis=1)
@@ -325,7 +365,7 @@ class Canvas:
         boxes, classes, slivers = self._boxes_from_masks()
         rows = [(boxes, np.ones(len(boxes), bool), classes), *self.rows]
         return Crop(
-            image=np.asarray(self.picture.reduce(OVERSAMPLE), np.float32) / 255,
+            image=cv2.resize(self.picture, (self.size, self.size), interpolation=cv2.INTER_AREA),
             boxes=(np.vstack([r[0] for r in rows]) / OVERSAMPLE).astype(np.float32),
             measured=np.concatenate([r[1] for r in rows]),
             classes=np.concatenate([r[2] for r in rows]),
@@ -337,19 +377,22 @@ class Canvas:
         """Boxes and classes of the objects seen well enough, and boxes of the slivers."""
         full = np.concatenate(self.full_area)
         seen = np.bincount(self.label.ravel(), minlength=len(full))
-        where = ndimage.find_objects(self.label)
-        ids = np.array([i for i, w in enumerate(where, start=1) if w is not None], np.int64)
-        boxes = np.array(
-            [(w[1].start, w[0].start, w[1].stop, w[0].stop) for w in where if w is not None], float
-        ).reshape(-1, 4)
+        ids = np.flatnonzero(seen[1:]) + 1
+        boxes = np.concatenate(self.mask_boxes)[ids]
         whole = seen[ids] >= MIN_VISIBLE * full[ids]
         return boxes[whole], np.concatenate(self.mask_class)[ids[whole]], boxes[~whole]
 
 
+def part_of(at: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of a rectangle with corner ``at`` (x, y)."""
+    return np.s_[at[1] : at[1] + size[1], at[0] : at[0] + size[0]]
+
+
 def mask_with_rims(label: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Fine instance map [2S, 2S] to classes [S/4, S/4] (see :class:`Crop`)."""
-    label, known = label[3::4, 3::4], known[3::4, 3::4]
-    mixed = ndimage.maximum_filter(label, 3) != ndimage.minimum_filter(label, 3)
+    """Instance map [S, S] to classes [S/4, S/4] (see :class:`Crop`)."""
+    label, known = label[1::2, 1::2], known[1::2, 1::2]
+    square = np.ones((3, 3), np.uint8)
+    mixed = cv2.dilate(label, square) != cv2.erode(label, square)
     mask = np.where(mixed, 2, label > 0).astype(np.uint8)
     mask[~known] = 255
     return mask[::2, ::2]
@@ -394,6 +437,7 @@ class Crops(Dataset):
             if rich[rows].sum() > 0:
                 even[rows] = weight * ((1 - balance) / rows.sum() + balance * rich[rows] / rich[rows].sum())
         self.chances = even / even.sum()
+        self.shares = self.chances.cumsum() / self.chances.sum()
 
     def __len__(self) -> int:
         return self.length
@@ -414,7 +458,7 @@ class Crops(Dataset):
         return augment.finish(rng, canvas.finish(), self.colour)
 
     def _pick(self, rng: np.random.Generator) -> Field:
-        return self.fields[rng.choice(len(self.fields), p=self.chances)]
+        return self.fields[np.searchsorted(self.shares, rng.random(), side="right")]
 
     def _quarters(self, rng: np.random.Generator) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         """Four parts of the crop, as (corner, size), fine pixels, on whole crop pixels."""
