@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from data import Crop
 
 HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-"""Optical density of haematoxylin, eosin and the rest, per RGB (Ruifrok-Johnston)."""
+"""Optical density of haematoxylin, eosin and the rest, per RGB (Ruifrok-Johnston). The rest
+is the vector of diaminobenzidine, the brown of immunohistochemistry."""
+
+BASIS = HED / np.linalg.norm(HED, axis=1, keepdims=True)
+"""The same, each of length 1."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,12 @@ class Draw:
         return self._tensor(self.rng.normal(0, spread, (self.pictures, *shape)))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(self.device)
+        return on(self.device, values)
+
+
+def on(device: torch.device, values: np.ndarray) -> Tensor:
+    """Float32 on the device, without waiting for what the device still has to do."""
+    return torch.from_numpy(values.astype(np.float32)).to(device, non_blocking=True)
 
 
 def recolour(draw: Draw, images: Tensor, colour: Colour) -> Tensor:
@@ -99,15 +108,19 @@ def recolour(draw: Draw, images: Tensor, colour: Colour) -> Tensor:
 
 def jitter_stain(draw: Draw, images: Tensor, colour: Colour) -> Tensor:
     """Unmixes stains, changes their amounts and colours, mixes them again."""
-    basis = torch.from_numpy(HED / np.linalg.norm(HED, axis=1, keepdims=True)).float().to(images.device)
-    density = -images.clamp(min=1 / 255).log()
-    amount = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(basis))
+    amount = unmixed(images)
     gain = draw.uniform(1 - colour.stain, 1 + colour.stain, 3, 1, 1)
     offset = draw.uniform(-0.12 * colour.stain, 0.12 * colour.stain, 3, 1, 1)
-    moved = (basis + draw.normal(colour.vector, 3, 3)).clamp(min=0)
+    moved = (on(images.device, BASIS) + draw.normal(colour.vector, 3, 3)).clamp(min=0)
     moved = moved / moved.norm(dim=2, keepdim=True).clamp(min=1e-6)
     mixed = torch.einsum("bshw,bsc->bchw", amount * gain + offset, moved)
     return (-mixed.clamp(0, 6)).exp()
+
+
+def unmixed(images: Tensor) -> Tensor:
+    """Amounts of the three stains of ``BASIS``: [B, 3, S, S]."""
+    density = -images.clamp(min=1 / 255).log()
+    return torch.einsum("bchw,cs->bshw", density, on(images.device, np.linalg.inv(BASIS)))
 
 
 def jitter_tone(draw: Draw, images: Tensor, strength: float) -> Tensor:

@@ -5,8 +5,10 @@
 
 ``run`` trains once for each fold, each holding back a third of the patients of every
 set (of the fields, where a set tells no patients), once on the sets' own train split,
-and once on everything. All at the same time: one GPU has room for them, and drawing crops
-takes the most time, which many cores share. Options that are not its own go to train.py.
+and once on everything. All at the same time: one GPU has room for them, and every crop is
+drawn once for all of them (ring.py), by the cores that they leave. Options that are not its own go
+to train.py. ``--init-from RUNS/earlier`` starts each from what it was there, ``--runs`` leaves
+some out, ``--further brown "--dab 0.5"`` adds one on the train split with options of its own.
 ``judge`` gives the table: every field is judged by the network that has not seen it,
 at one threshold for all sets; mean, least and most over the folds.
 """
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +31,7 @@ import data
 import evaluate
 import export
 import net
+import ring
 import train
 
 FOLDS = 3
@@ -48,23 +53,43 @@ RUNS = [
 ]
 
 
+def chosen(args: argparse.Namespace) -> list[Run]:
+    """The trainings asked for."""
+    further = [Run(name, tuple(shlex.split(words))) for name, words in args.further]
+    return [each for each in RUNS if each.name in args.runs] + further
+
+
 def run_all(args: argparse.Namespace) -> int:
-    """All trainings side by side; the number that failed."""
-    workers = max(1, round((os.cpu_count() or 1) / len(RUNS)))
-    script = str(Path(__file__).with_name("train.py"))
-    running = []
-    for number, each in enumerate(RUNS, start=1):
-        place = args.out / each.name
-        place.mkdir(parents=True, exist_ok=True)
-        words = [*each.words, "--out", place, "--seed", number, "--minutes", args.minutes, "--workers", workers]
-        words += ["--data", args.data, "--threads", 1, *args.rest]
-        with open(place / "log.txt", "w") as log:
-            command = [sys.executable, script, *map(str, words)]
-            running.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-    failed = [each.name for each, process in zip(RUNS, running) if process.wait() != 0]
-    for each in RUNS:
+    """All trainings side by side, and the drawing for them; the number that failed."""
+    runs = chosen(args)
+    common = ["--data", args.data, "--minutes", args.minutes, "--threads", 1, *args.rest]
+    drawers = args.drawers or max(1, (os.cpu_count() or 1) - len(runs))
+    with tempfile.TemporaryDirectory(dir=ring.place(), prefix="crops-") as folder:
+        settings = train.arguments([str(word) for word in ["--out", args.out, *common]])
+        fields, parts = ring.shared_fields(settings, FOLDS)
+        drawing = ring.start(Path(folder), train.crops_of(fields, settings, train.ENDLESS, parts), drawers)
+        running = [train_one(args.out / each.name, number, each, [*common, "--ring", folder], args.init_from)
+                   for number, each in enumerate(runs, start=1)]
+        failed = [each.name for each, process in zip(runs, running) if process.wait() != 0]
+        failed += [f"drawing {number}" for number, process in enumerate(drawing) if process.exitcode is not None]
+        drawn = ring.Ring(Path(folder)).drawn()
+        for process in drawing:
+            process.terminate()
+            process.join()
+    for each in runs:
         print(f"{each.name}: {(args.out / each.name / 'log.txt').read_text()[-600:]}", flush=True)
+    print(f"{drawn} crops drawn; failed: {', '.join(failed) or 'none'}", flush=True)
     return len(failed)
+
+
+def train_one(place: Path, seed: int, run: Run, common: list, init_from: Path | None) -> subprocess.Popen:
+    """Starts one training."""
+    place.mkdir(parents=True, exist_ok=True)
+    init = ["--init", init_from / run.name / "best.pt"] if init_from else []
+    words = [*common, "--out", place, "--seed", seed, *init, *run.words]
+    command = [sys.executable, str(Path(__file__).with_name("train.py")), *map(str, words)]
+    with open(place / "log.txt", "w") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
 
 @dataclass
@@ -132,11 +157,20 @@ def judge(args: argparse.Namespace) -> None:
 
 def main() -> int:
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("what", choices=["run", "judge"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     parser.add_argument("--minutes", type=float, default=6.0, help="of each training")
+    parser.add_argument("--init-from", type=Path, help="folder of an earlier run: each training starts from NAME/best.pt in it")
+    parser.add_argument("--runs", nargs="*", default=[each.name for each in RUNS], help="names of the trainings to run")
+    parser.add_argument(
+        "--further", nargs=2, action="append", default=[], metavar=("NAME", "OPTIONS"),
+        help="one more training, on the train split, with options of its own",
+    )
+    parser.add_argument("--drawers", type=int, default=0, help="processes that draw crops; 0: the cores that trainings leave")
     parser.add_argument("--network", default="", help="student1 …: judge this one instead of the first")
     parser.add_argument("--conf", type=float, help="threshold; default: chosen on what is held back")
     parser.add_argument("--nms-iou", type=float, default=0.4)

@@ -72,6 +72,15 @@ class Field:
     group: str = ""
     """What it must not be divided from: its patient, or the field it is a cut of."""
 
+    @property
+    def key(self) -> str:
+        """Its name among the fields of all sets."""
+        return f"{self.set_name}/{self.name}"
+
+    def prepare(self) -> None:
+        """Works out what views of it need, so that processes forked later share it."""
+        _ = (self.pixels, self.paper) if self.label is None else (self.pixels, self.paper, self.outlines)
+
     @cached_property
     def pixels(self) -> np.ndarray:
         """The picture, uint8 [H, W, 3]."""
@@ -112,7 +121,8 @@ class Crop:
     ``image`` uint8 [S, S, 3], at last [3, S, S]; ``boxes`` [M, 4]; ``measured`` [M] (false:
     only the centre is to be trusted); ``classes`` [M]; ``mask`` uint8 [S/4, S/4]:
     0 background, 1 nucleus, 2 rim between nuclei or nucleus and background,
-    255 unknown; ``ignore`` [K, 4]: areas where a detection is neither right nor wrong.
+    255 unknown; ``ignore`` [K, 4]: areas where a detection is neither right nor wrong;
+    ``fields``: keys of the fields it shows.
     """
 
     image: np.ndarray
@@ -121,6 +131,7 @@ class Crop:
     classes: np.ndarray
     mask: np.ndarray
     ignore: np.ndarray
+    fields: tuple[str, ...] = ()
 
 
 def load_mask_set(root: Path, name: str, split: str, class_id: int = 0) -> list[Field]:
@@ -330,10 +341,12 @@ class Canvas:
         self.mask_class: list[np.ndarray] = [np.zeros(1, np.int64)]
         self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.ignore: list[np.ndarray] = []
+        self.fields: list[str] = []
 
     def paste(self, item: Field, view: View, at: tuple[int, int]) -> None:
         """Draws one view of a field with its top-left corner ``at`` (x, y), fine pixels."""
         self.picture[part_of(at, view.size)] = view.render(item.pixels, cv2.INTER_LINEAR, item.paper)
+        self.fields.append(item.key)
         low = np.array([*at, *at], np.float64)
         limits = (low, low + np.tile(view.size, 2))
         if item.label is not None:
@@ -371,6 +384,7 @@ class Canvas:
             classes=np.concatenate([r[2] for r in rows]),
             mask=mask_with_rims(self.label, self.known),
             ignore=(np.vstack([slivers, *self.ignore]) / OVERSAMPLE).astype(np.float32),
+            fields=tuple(self.fields),
         )
 
     def _boxes_from_masks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -413,8 +427,20 @@ def class_riches(fields: list[Field]) -> np.ndarray:
     )
 
 
+def shares(weights: np.ndarray) -> np.ndarray:
+    """The running sum of weights, 1 at its end, for :func:`pick`."""
+    running = weights.cumsum()
+    return running / running[-1]
+
+
+def pick(rng: np.random.Generator, running: np.ndarray) -> int:
+    """An index at random, each as likely as its weight."""
+    return int(np.searchsorted(running, rng.random(), side="right"))
+
+
 class Crops(Dataset):
-    """Endless random crops; item ``i`` depends on ``seed`` and ``i`` alone."""
+    """Endless random crops; item ``i`` depends on ``seed`` and ``i`` alone. The fields
+    of a mosaic are of one part, where ``parts`` gives each field's."""
 
     def __init__(
         self,
@@ -426,7 +452,9 @@ class Crops(Dataset):
         geometry: Geometry,
         colour: augment.Colour,
         balance: float = 0.0,
+        parts: list[tuple] | None = None,
     ) -> None:
+        parts = parts or [()] * len(fields)
         self.fields, self.length, self.size, self.seed = fields, length, size, seed
         self.geometry, self.colour = geometry, colour
         counts = {n: sum(f.set_name == n for f in fields) for n in set_weights}
@@ -436,8 +464,12 @@ class Crops(Dataset):
             rows = np.array([f.set_name == name for f in fields])
             if rich[rows].sum() > 0:
                 even[rows] = weight * ((1 - balance) / rows.sum() + balance * rich[rows] / rich[rows].sum())
-        self.chances = even / even.sum()
-        self.shares = self.chances.cumsum() / self.chances.sum()
+        self.any = shares(even)
+        """What a crop's first field is drawn by."""
+        alike = {part: np.array([p == part for p in parts]) for part in parts}
+        within = {part: shares(even * rows) for part, rows in alike.items()}
+        self.beside = [within[part] for part in parts]
+        """For each field what those that share a mosaic with it are drawn by."""
 
     def __len__(self) -> int:
         return self.length
@@ -445,7 +477,8 @@ class Crops(Dataset):
     def __getitem__(self, index: int) -> Crop:
         rng = np.random.default_rng((self.seed, index))
         canvas = Canvas(self.size)
-        first = self._pick(rng)
+        place = pick(rng, self.any)
+        first = self.fields[place]
         small = min(first.image.size) * first.mpp < self.size * MODEL_MPP * 0.75
         quarters = self._quarters(rng) if small or rng.random() < self.geometry.mosaic else None
         if quarters is None:
@@ -453,12 +486,9 @@ class Crops(Dataset):
             canvas.paste(first, random_view(rng, first, (side, side), self.geometry), (0, 0))
         else:
             for number, (at, size) in enumerate(quarters):
-                item = first if number == 0 else self._pick(rng)
+                item = first if number == 0 else self.fields[pick(rng, self.beside[place])]
                 canvas.paste(item, random_view(rng, item, size, self.geometry), at)
         return augment.finish(rng, canvas.finish(), self.colour)
-
-    def _pick(self, rng: np.random.Generator) -> Field:
-        return self.fields[np.searchsorted(self.shares, rng.random(), side="right")]
 
     def _quarters(self, rng: np.random.Generator) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         """Four parts of the crop, as (corner, size), fine pixels, on whole crop pixels."""

@@ -36,6 +36,10 @@ class Weights:
     box_loss: str = "ciou"
     score_loss: str = "quality"
     top: int = 6
+    target_power: float = 1.0
+    """To which power the best box's overlap goes into the target score. 1: a score says how
+    good the box is too; 0: only how likely there is a nucleus, so that one threshold
+    suits pictures in which boxes are harder to find."""
 
 
 @dataclass
@@ -57,8 +61,9 @@ class Truth:
 @dataclass
 class Assignment:
     """For all cells of a batch, [B * N] flat: target score, weight of the score loss; and
-    for the positives: cell, its box, target quality, whether the box is measured, class
-    (-1 unknown)."""
+    for all candidates: cell, its box, target quality, whether the box is measured, class
+    (-1 unknown). The quality of a candidate that did not become a positive is 0, so that it
+    costs nothing: to leave such out of the list a GPU would have to wait for their number."""
 
     target: Tensor
     weight: Tensor
@@ -112,7 +117,9 @@ def outside(truth: Truth, centres: Tensor, pictures: int) -> Tensor:
 
 
 @torch.no_grad()
-def assign(boxes: Tensor, scores: Tensor, truth: Truth, grid: tuple[int, int], stride: int, top: int) -> Assignment:
+def assign(
+    boxes: Tensor, scores: Tensor, truth: Truth, grid: tuple[int, int], stride: int, weights: Weights
+) -> Assignment:
     """All pictures at once. ``boxes`` [B, N, 4] decoded cells, ``scores`` [B, N] nucleus
     scores. Nothing is decided by the order of writing, so a GPU answers as a CPU does."""
     height, width = grid
@@ -140,24 +147,25 @@ def assign(boxes: Tensor, scores: Tensor, truth: Truth, grid: tuple[int, int], s
     quality = torch.where(truth.measured[:, None], iou, fall * 0.8).clamp(min=1e-4)
     align = (scores[cell].sqrt() * quality.pow(4)).masked_fill(~valid, -1.0)
 
-    best, place = align.topk(min(top, PATCH**2), dim=1)
-    owner = torch.arange(len(wanted), device=boxes.device)[:, None].expand_as(best)[best > 0]
-    spot = place[best > 0]
-    cells, quality, align = cell[owner, spot], quality[owner, spot], align[owner, spot]
+    best, place = align.topk(min(weights.top, PATCH**2), dim=1)
+    owner = torch.arange(len(wanted), device=boxes.device)[:, None].expand_as(best).flatten()
+    cells, align = cell.gather(1, place).flatten(), best.flatten()
+    quality = quality.gather(1, place).flatten().masked_fill(align <= 0, -1.0)
     # A cell that several objects want goes to the one whose box it knows best.
     order = quality.argsort(stable=True)
-    rank = torch.arange(len(order), device=boxes.device)
+    rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=boxes.device))
     winner = torch.full((len(scores),), -1, device=boxes.device)
-    winner = winner.scatter_reduce(0, cells[order], rank, "amax")
-    kept = order[winner[winner >= 0]]
-    owner, cells, quality, align = owner[kept], cells[kept], quality[kept], align[kept]
+    winner = winner.scatter_reduce(0, cells, rank, "amax")
+    kept = (winner[cells] == rank) & (align > 0)
+    quality, align = quality * kept, align * kept
 
     zeros = torch.zeros(len(wanted), device=boxes.device)
     top_align = zeros.scatter_reduce(0, owner, align, "amax")
     top_quality = zeros.scatter_reduce(0, owner, quality, "amax")
-    soft = align / top_align[owner].clamp(min=1e-9) * top_quality[owner]
-    target = torch.zeros_like(scores)
-    target[cells] = soft
+    near_best = align / top_align[owner].clamp(min=1e-9)
+    soft = near_best * top_quality[owner]
+    wish = near_best * top_quality[owner] ** weights.target_power
+    target = torch.zeros_like(scores).scatter_reduce(0, cells, wish, "amax")
     centre_boxes = torch.cat([middle, side], dim=1)[owner]
     return Assignment(target, weight, cells, centre_boxes, soft, truth.measured[owner], truth.classes[owner])
 
@@ -178,9 +186,9 @@ def score_cost(kind: str, logits: Tensor, target: Tensor) -> Tensor:
 def kind_cost(logits: Tensor, found: Assignment, kinds: tuple[float, ...]) -> Tensor:
     """Weighted cross-entropy of the class over the positives whose class is known, each
     as sure as its box is good; ``logits`` [B * N, 1 + C]."""
-    known = found.classes >= 0
-    guess, classes = logits[found.cells[known], 1:], found.classes[known]
-    share = found.quality[known] * guess.new_tensor(kinds)[classes]
+    guess, classes = logits[:, 1:].index_select(0, found.cells), found.classes.clamp(min=0)
+    weights = torch.tensor(kinds).to(guess.device, non_blocking=True)
+    share = found.quality * weights[classes] * (found.classes >= 0)
     cost = functional.cross_entropy(guess, classes, reduction="none", label_smoothing=0.05)
     return (cost * share).sum() / share.sum().clamp(min=1.0)
 
@@ -191,15 +199,16 @@ def total(
     """The loss of a batch, and its parts for the log."""
     grid = (raw.shape[-2], raw.shape[-1])
     boxes, logits = net.decode(raw.float(), stride)
-    found = assign(boxes.detach(), logits[..., 0].detach().sigmoid(), truth, grid, stride, weights.top)
+    found = assign(boxes.detach(), logits[..., 0].detach().sigmoid(), truth, grid, stride, weights)
     boxes, logits = boxes.flatten(0, 1), logits.flatten(0, 1)
     norm = found.target.sum().clamp(min=1.0)
     cost = score_cost(weights.score_loss, logits[:, 0], found.target)
     parts = {"score": weights.score * (cost * found.weight).sum() / norm}
+    norm = found.quality.sum().clamp(min=1.0)
 
-    guess, sure = boxes[found.cells], found.measured
-    cost = box_cost(weights.box_loss, guess[sure], found.boxes[sure])
-    parts["box"] = weights.box * (cost * found.quality[sure]).sum() / norm
+    guess = boxes.index_select(0, found.cells)
+    cost = box_cost(weights.box_loss, guess, found.boxes)
+    parts["box"] = weights.box * (cost * found.quality * found.measured).sum() / norm
     distance = functional.smooth_l1_loss(guess[:, :2], found.boxes[:, :2], reduction="none").sum(-1)
     parts["centre"] = weights.centre * (distance * found.quality / stride).sum() / norm
     if weights.kinds:
@@ -220,6 +229,5 @@ def imitate(raw: Tensor, teacher: Tensor, stride: int, weights: Weights) -> Tens
     score = sure[..., 0].sigmoid()
     norm = score.sum().clamp(min=1.0)
     cost = score_cost("quality", logits[..., 0], score).sum()
-    seen = score > 0.3
-    shape = (box_cost(weights.box_loss, boxes[seen], wanted[seen]) * score[seen]).sum()
+    shape = (box_cost(weights.box_loss, boxes, wanted) * score * (score > 0.3)).sum()
     return (weights.score * cost + weights.box * shape) / norm

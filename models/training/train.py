@@ -16,6 +16,8 @@ import argparse
 import copy
 import json
 import math
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,10 +29,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import augment
+import brown
 import data
 import evaluate
 import loss
 import net
+import ring
 
 
 ENDLESS = 1_000_000
@@ -48,11 +52,36 @@ def collate(crops: list[data.Crop]) -> dict[str, np.ndarray]:
     return batch
 
 
-def on_device(batch: dict[str, np.ndarray], device: torch.device) -> tuple[Tensor, loss.Truth]:
+def pinned(batch: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    """As tensors, where a GPU can fetch them by itself."""
+    tensors = {key: torch.from_numpy(value) for key, value in batch.items()}
+    return {key: value.pin_memory() for key, value in tensors.items()} if device.type == "cuda" else tensors
+
+
+def on_device(batch: dict[str, Tensor], device: torch.device) -> tuple[Tensor, loss.Truth]:
     """Pictures float32 [B, 3, S, S] in 0..1, and what is in them."""
-    tensors = {key: torch.from_numpy(value).to(device, non_blocking=True) for key, value in batch.items()}
+    tensors = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
     images = tensors.pop("image").float() / 255
     return images, loss.Truth(**tensors)
+
+
+def ahead(given: Iterator, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    """Fetches batches in a thread of its own, a few ahead of the training."""
+    fetched: queue.Queue = queue.Queue(maxsize=4)
+
+    def fetch() -> None:
+        try:
+            for batch in given:
+                fetched.put(pinned(batch, device))
+            fetched.put(None)
+        except BaseException as failure:
+            fetched.put(failure)
+
+    threading.Thread(target=fetch, daemon=True).start()
+    while (batch := fetched.get()) is not None:
+        if isinstance(batch, BaseException):
+            raise batch
+        yield batch
 
 
 class Average:
@@ -65,10 +94,11 @@ class Average:
     def update(self, model: nn.Module) -> None:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values()):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, 1 - decay)
-            else:
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values()))
+        moving = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        torch._foreach_lerp_(*(list(part) for part in zip(*moving)), 1 - decay)
+        for mine, theirs in pairs:
+            if not mine.dtype.is_floating_point:
                 mine.copy_(theirs)
 
 
@@ -116,13 +146,13 @@ def settle_norms(
     folds), far from any slide. Kept from then on, so that the network trained is
     exactly the network exported."""
     model.eval()
-    for name, norm in model.named_modules():
-        if not isinstance(norm, nn.BatchNorm2d) or f"{name}.running_mean" in kept:
-            continue
+    named = [(name, norm) for name, norm in model.named_modules() if isinstance(norm, nn.BatchNorm2d)]
+    open_ones = [norm for name, norm in named if f"{name}.running_mean" not in kept]
+    for norm in open_ones:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    for item in fields:
+    for item in fields if open_ones else []:
         picture = evaluate.padded(data.at_model_mpp(item), net.MAX_STRIDE).transpose(2, 0, 1)
         model(torch.from_numpy(picture.copy())[None].to(device).float() / 255)
     model.eval()
@@ -151,18 +181,30 @@ def colour_of(args: argparse.Namespace) -> augment.Colour:
     return augment.Colour(args.stain, args.vector, args.tone, args.optics, args.clutter)
 
 
-def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> Iterator:
-    """Batches from step ``first`` on; the same ones however often the run was stopped."""
-    crops = data.Crops(
+def crops_of(
+    fields: list[data.Field], args: argparse.Namespace, length: int, parts: list[tuple] | None = None
+) -> data.Crops:
+    """Random crops of the fields as the arguments want them."""
+    return data.Crops(
         fields,
         {name: weight for name, weight in args.sets.items() if weight > 0},
-        length=(ENDLESS if args.minutes else args.steps) * args.batch,
+        length=length,
         size=args.size,
         seed=args.seed,
         geometry=data.Geometry(scale=tuple(args.scale), mosaic=args.mosaic),
         colour=colour_of(args),
         balance=args.field_balance if args.classes > 1 else 0.0,
+        parts=parts,
     )
+
+
+def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> Iterator:
+    """Batches from step ``first`` on; the same ones however often the run was stopped,
+    unless they come from a ring."""
+    if args.ring:
+        shared = ring.Ring(args.ring).batches({f.key for f in fields}, args.batch, args.seed)
+        return map(collate, shared)
+    crops = crops_of(fields, args, (ENDLESS if args.minutes else args.steps) * args.batch)
     order = range(first * args.batch, len(crops))
     return iter(
         DataLoader(
@@ -229,7 +271,8 @@ class Learner:
         self.taken = load_matching(self.model, args.init, self.device) if args.init else set()
         self.average = Average(self.model, args.ema)
         groups = parameter_groups(self.model, args)
-        self.optimiser = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), foreach=True)
+        on_gpu = self.device.type == "cuda"
+        self.optimiser = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=on_gpu, foreach=not on_gpu)
         self.best, self.stale = -1.0, 0
         self.holds_norms = False
         out.mkdir(parents=True, exist_ok=True)
@@ -343,6 +386,7 @@ def train(args: argparse.Namespace) -> None:
         score_loss=args.score_loss,
         mask=args.mask_weight,
         top=args.top,
+        target_power=args.target_power,
         kind=args.kind_weight,
         kinds=class_weights(fields, args),
     )
@@ -351,13 +395,15 @@ def train(args: argparse.Namespace) -> None:
     schedule, sums, seen = Schedule(args), {}, 0
     for learner in learners:
         learner.train()
-    for step, batch in enumerate(batches(fields, args, first), start=first):
+    for step, batch in enumerate(ahead(batches(fields, args, first), device), start=first):
         progress = schedule.progress(step)
         if args.hold_from and progress >= args.hold_from and not learners[0].holds_norms:
             for learner in learners:
                 learner.hold_norms(fields, set())
         images, truth = on_device(batch, device)
         draw = augment.Draw((args.seed, step), len(images), device)
+        if args.dab:
+            images = brown.stain(draw, images, truth, args.dab)
         images = augment.recolour(draw, images, colour).contiguous(memory_format=torch.channels_last)
         teacher = None
         for number, learner in enumerate(learners):
@@ -389,7 +435,8 @@ def train(args: argparse.Namespace) -> None:
             break
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """The options, of ``words`` or else of the command line."""
     here = Path(__file__).resolve().parent
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
@@ -464,12 +511,20 @@ def arguments() -> argparse.Namespace:
         "--mask-weight", type=float, default=0.5, help="auxiliary mask head, training only; 0: none"
     )
     p.add_argument("--top", type=int, default=6, help="positive cells per nucleus at most")
+    p.add_argument(
+        "--target-power", type=float, default=1.0, help="0: a score says only how likely it is a nucleus, not how good the box"
+    )
     p.add_argument("--nms-iou", type=float, default=0.4)
     p.add_argument("--scale", type=float, nargs=2, default=[0.7, 1.5])
     for name in ("mosaic", "stain", "vector", "tone", "optics", "clutter"):
         default = getattr(data.Geometry() if name == "mosaic" else augment.Colour(), name)
         p.add_argument(f"--{name}", type=float, default=default)
-    return p.parse_args()
+    p.add_argument("--dab", type=float, default=0, help="share of crops turned to immunohistochemistry (see brown.py)")
+    p.add_argument("--ring", type=Path, help="take crops from this ring (see ring.py), which crossval.py fills")
+    args = p.parse_args(words)
+    if args.ring and (not args.minutes or args.classes == 1):
+        p.error("--ring: crops that others draw need --minutes and several --classes, found neither or one of them")
+    return args
 
 
 if __name__ == "__main__":
