@@ -21,6 +21,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +63,18 @@ def chosen(args: argparse.Namespace) -> list[Run]:
 def run_all(args: argparse.Namespace) -> int:
     """All trainings side by side, and the drawing for them; the number that failed."""
     runs = chosen(args)
-    common = ["--data", args.data, "--minutes", args.minutes, "--threads", 1, *args.rest]
+    common = ["--data", args.data, "--threads", 1, *args.rest]
     drawers = args.drawers or max(1, (os.cpu_count() or 1) - len(runs))
     with tempfile.TemporaryDirectory(dir=ring.place(), prefix="crops-") as folder:
         settings = train.arguments([str(word) for word in ["--out", args.out, *common]])
         fields, parts = ring.shared_fields(settings, FOLDS)
         drawing = ring.start(Path(folder), train.crops_of(fields, settings, train.ENDLESS, parts), drawers)
-        running = [train_one(args.out / each.name, number, each, [*common, "--ring", folder], args.init_from)
-                   for number, each in enumerate(runs, start=1)]
+        left = args.minutes - (time.time() - train.STARTED) / 60
+        common += ["--minutes", f"{left:.3f}", "--ring", folder]
+        running = [
+            train_one(args.out / each.name, number, each, common, args.init_from)
+            for number, each in enumerate(runs, start=1)
+        ]
         failed = [each.name for each, process in zip(runs, running) if process.wait() != 0]
         failed += [f"drawing {number}" for number, process in enumerate(drawing) if process.exitcode is not None]
         drawn = ring.Ring(Path(folder)).drawn()
@@ -163,7 +168,7 @@ def main() -> int:
     parser.add_argument("what", choices=["run", "judge"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
-    parser.add_argument("--minutes", type=float, default=6.0, help="of each training")
+    parser.add_argument("--minutes", type=float, default=6.0, help="until the trainings end and are saved")
     parser.add_argument("--init-from", type=Path, help="folder of an earlier run: each training starts from NAME/best.pt in it")
     parser.add_argument("--runs", nargs="*", default=[each.name for each in RUNS], help="names of the trainings to run")
     parser.add_argument(

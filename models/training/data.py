@@ -404,7 +404,7 @@ def part_of(at: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
 
 def mask_with_rims(label: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Instance map [S, S] to classes [S/4, S/4] (see :class:`Crop`)."""
-    label, known = label[1::2, 1::2], known[1::2, 1::2]
+    label, known = np.ascontiguousarray(label[1::2, 1::2]), known[1::2, 1::2]
     square = np.ones((3, 3), np.uint8)
     mixed = cv2.dilate(label, square) != cv2.erode(label, square)
     mask = np.where(mixed, 2, label > 0).astype(np.uint8)

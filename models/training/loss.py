@@ -47,7 +47,7 @@ class Truth:
     """The objects of a batch, all pictures' in one list: ``boxes`` [T, 4] corners,
     ``measured`` [T], ``classes`` [T] (-1 unknown), ``picture`` [T] which one it is in;
     ``ignore`` [K, 4] with ``ignore_picture`` [K]; ``mask`` [B, h, w] (see
-    :class:`data.Crop`)."""
+    :class:`data.Crop`); ``lift`` [B]: what a nucleus weighs in a picture's score loss."""
 
     boxes: Tensor
     measured: Tensor
@@ -56,6 +56,7 @@ class Truth:
     ignore: Tensor
     ignore_picture: Tensor
     mask: Tensor
+    lift: Tensor
 
 
 @dataclass
@@ -166,6 +167,8 @@ def assign(
     soft = near_best * top_quality[owner]
     wish = near_best * top_quality[owner] ** weights.target_power
     target = torch.zeros_like(scores).scatter_reduce(0, cells, wish, "amax")
+    lift = truth.lift[:, None].expand(pictures, cells_each).flatten()
+    weight = torch.where(target > 0, weight * lift, weight)
     centre_boxes = torch.cat([middle, side], dim=1)[owner]
     return Assignment(target, weight, cells, centre_boxes, soft, truth.measured[owner], truth.classes[owner])
 

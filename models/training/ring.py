@@ -48,15 +48,15 @@ def place() -> Path:
 
 
 def shared_fields(args: Namespace, folds: int) -> tuple[list[data.Field], list[tuple]]:
-    """All annotated fields, and for each its part: fields of one part are held back by the
-    same trainings, the folds' and that of the sets' own split."""
+    """All annotated fields, and for each its part: fields of one part are of one set and held
+    back by the same trainings, the folds' and that of the sets' own split."""
     fields, parts = [], []
     for name in [n for n, weight in args.sets.items() if weight > 0]:
         dev = {f.key for f in data.load_set(args.data, name, "dev", -1, args.dot_boxes)}
         ours = data.load_both(args.data, name, -1, args.dot_boxes)
         held = {f.key: k for k in range(folds) for f in data.Fold(k, folds).divide(ours)[1]}
         fields += ours
-        parts += [(held[f.key], f.key in dev) for f in ours]
+        parts += [(name, held[f.key], f.key in dev) for f in ours]
     return fields, parts
 
 

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,15 +38,21 @@ import net
 import ring
 
 
+STARTED = time.time()
+"""When this process began: what ``--minutes`` counts from."""
+
 ENDLESS = 1_000_000
 """Steps of a run that the clock ends."""
 
 
-def collate(crops: list[data.Crop]) -> dict[str, np.ndarray]:
-    """One batch: pictures and masks stacked, objects of all pictures in one list. NumPy,
-    since workers hand it over through a pipe and need no shared memory."""
+def collate(crops: list[data.Crop], lift: dict[str, float] | None = None) -> dict[str, np.ndarray]:
+    """One batch: pictures and masks stacked, objects of all pictures in one list, with the
+    ``lift`` of the sets they are of. NumPy, since workers hand it over through a pipe and need
+    no shared memory."""
     batch = {key: np.stack([getattr(c, key) for c in crops]) for key in ("image", "mask")}
     batch |= {key: np.concatenate([getattr(c, key) for c in crops]) for key in ("boxes", "measured", "classes", "ignore")}
+    sets = [[key.split("/")[0] for key in crop.fields] for crop in crops]
+    batch["lift"] = np.array([np.mean([(lift or {}).get(name, 1.0) for name in names]) for names in sets], np.float32)
     number = np.arange(len(crops))
     batch["picture"] = number.repeat([len(c.boxes) for c in crops])
     batch["ignore_picture"] = number.repeat([len(c.ignore) for c in crops])
@@ -203,7 +210,7 @@ def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> I
     unless they come from a ring."""
     if args.ring:
         shared = ring.Ring(args.ring).batches({f.key for f in fields}, args.batch, args.seed)
-        return map(collate, shared)
+        return map(partial(collate, lift=args.lift), shared)
     crops = crops_of(fields, args, (ENDLESS if args.minutes else args.steps) * args.batch)
     order = range(first * args.batch, len(crops))
     return iter(
@@ -212,7 +219,7 @@ def batches(fields: list[data.Field], args: argparse.Namespace, first: int) -> I
             args.batch,
             sampler=order,
             num_workers=args.workers,
-            collate_fn=collate,
+            collate_fn=partial(collate, lift=args.lift),
             prefetch_factor=6 if args.workers else None,
             worker_init_fn=lambda _: torch.set_num_threads(1),
         )
@@ -348,10 +355,11 @@ class Schedule:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.steps, self.minutes, self.begun = args.steps, args.minutes, time.time()
+        self.seconds = max(STARTED + 60 * args.minutes - self.begun, 1.0)
 
     def progress(self, step: int) -> float:
-        """0 at the start, 1 at the end."""
-        return (time.time() - self.begun) / (60 * self.minutes) if self.minutes else step / self.steps
+        """0 at the first step, 1 at the end."""
+        return (time.time() - self.begun) / self.seconds if self.minutes else step / self.steps
 
     def is_over(self, step: int) -> bool:
         return self.progress(step) >= 1
@@ -447,10 +455,16 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         default={"tnbc": 0.65, "dsb2018": 0.35},
         help="JSON: share of crops per set",
     )
+    p.add_argument(
+        "--lift",
+        type=json.loads,
+        default={},
+        help="JSON: weight of a set's nuclei in the score loss; above 1 gives higher scores in pictures like these",
+    )
     p.add_argument("--dot-boxes", type=Path, help="what pseudo.py made of the dots")
     p.add_argument("--classes", type=int, default=1)
     p.add_argument("--steps", type=int, default=12000)
-    p.add_argument("--minutes", type=float, default=0, help="end by the clock, whatever --steps; 0: by steps")
+    p.add_argument("--minutes", type=float, default=0, help="end so long after the start, whatever --steps; 0: by steps")
     p.add_argument(
         "--fold",
         type=data.Fold.parse,
