@@ -111,9 +111,12 @@ def held_back(root: Path, fold: data.Fold) -> dict[str, list[data.Field]]:
     return {name: fold.divide(data.load_both(root, name, -1))[1] for name in SETS}
 
 
-def judge_fold(root: Path, number: int, weights: Path, nms_iou: float) -> Judged:
+def judge_fold(
+    root: Path, number: int, weights: list[Path], nms_iou: float, shares: list[float] | None = None
+) -> Judged:
+    """What the mean of these weights, all of networks that have not seen the fold, finds there."""
     fields = held_back(root, data.Fold(number, FOLDS))
-    predict = train.predictor(export.load([weights]), torch.device("cpu"))
+    predict = train.predictor(export.load(weights, shares=shares), torch.device("cpu"))
     found = {n: evaluate.run(predict, f, net.MAX_STRIDE, nms_iou) for n, f in fields.items()}
     return Judged(fields, found, {n: evaluate.curve(found[n], f) for n, f in fields.items()})
 
@@ -150,8 +153,12 @@ def rows_of(folds: list[Judged], threshold: float) -> dict[str, dict[str, str]]:
 
 def judge(args: argparse.Namespace) -> None:
     """The table of one network over all folds, and its threshold."""
+    runs, shares = [args.out], None
+    if args.mean_with:
+        runs, shares = [args.out, args.mean_with], [1 - args.share, args.share]
     folds = [
-        judge_fold(args.data, k, args.out / f"fold{k}" / args.network / "best.pt", args.nms_iou) for k in range(FOLDS)
+        judge_fold(args.data, k, [run / f"fold{k}" / args.network / "best.pt" for run in runs], args.nms_iou, shares)
+        for k in range(FOLDS)
     ]
     exact = [fold.curves[name] for fold in folds for name in evaluate.EXACT]
     threshold = evaluate.working_threshold(exact) if args.conf is None else args.conf
@@ -177,6 +184,8 @@ def main() -> int:
     )
     parser.add_argument("--drawers", type=int, default=0, help="processes that draw crops; 0: the cores that trainings leave")
     parser.add_argument("--network", default="", help="student1 …: judge this one instead of the first")
+    parser.add_argument("--mean-with", type=Path, help="judge the mean of these weights and those of an earlier run")
+    parser.add_argument("--share", type=float, default=0.2, help="what the earlier run weighs in that mean")
     parser.add_argument("--conf", type=float, help="threshold; default: chosen on what is held back")
     parser.add_argument("--nms-iou", type=float, default=0.4)
     args, args.rest = parser.parse_known_args()

@@ -93,10 +93,15 @@ class Outlined(nn.Module):
         return answers.flatten(2), torch.cat(prototypes, dim=1)
 
 
-def load(weights: list[Path], segment: bool = False, classes: int | None = None) -> net.NucleusNet:
+def load(
+    weights: list[Path], segment: bool = False, classes: int | None = None, shares: list[float] | None = None
+) -> net.NucleusNet:
     """The network, without its training-only mask head unless ``segment``, and without
     its answer to *which kind* where ``classes`` is 1. Of several checkpoints of one run
-    the mean is taken (Izmailov et al. 2018, stochastic weight averaging)."""
+    the mean is taken (Izmailov et al. 2018, stochastic weight averaging), with ``shares`` if given."""
+    shares = shares or [1.0] * len(weights)
+    if len(shares) != len(weights):
+        raise SystemExit(f"--shares has {len(shares)} numbers for {len(weights)} files of weights: give one for each")
     files = [torch.load(path, map_location="cpu", weights_only=False) for path in weights]
     shape = net.Shape(**files[0]["shape"])
     if classes not in (None, 1, shape.classes):
@@ -105,7 +110,7 @@ def load(weights: list[Path], segment: bool = False, classes: int | None = None)
     if segment and model.mask is None:
         raise SystemExit(f"{weights[0]}: --segment needs a head at stride 4, this one's is at {model.shape.head_stride}")
     mean = {
-        name: torch.stack([f.get("average", f["model"])[name].float() for f in files]).mean(0).to(value.dtype)
+        name: sum(f.get("average", f["model"])[name].float() * (each / sum(shares)) for f, each in zip(files, shares)).to(value.dtype)
         for name, value in model.state_dict().items()
     }
     model.load_state_dict(mean)
@@ -221,6 +226,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--weights", type=Path, nargs="+", required=True, help="several: their mean")
+    parser.add_argument("--shares", type=float, nargs="+", help="what each of several weighs in their mean; default: the same")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=here.parents[2] / "shared" / "nuclei")
     parser.add_argument("--segment", action="store_true", help="with outlines, from the mask head")
@@ -235,7 +241,7 @@ def main() -> None:
     parser.add_argument("--max-object-um", type=int, default=24)
     args = parser.parse_args()
 
-    model = load(args.weights, args.segment, len(args.names))
+    model = load(args.weights, args.segment, len(args.names), args.shares)
     sets = evaluate.dev_sets(args.data)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write(model, args.out)
