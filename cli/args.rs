@@ -223,7 +223,7 @@ pub struct Info {
 pub struct Model {
     /// ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg,
     /// nuclei-he-classes, nuclei-he-large, nuclei-he-large-classes,
-    /// nuclei-he-fast [default: nuclei-he]
+    /// nuclei-he-fast, nuclei-hdab [default: nuclei-he]
     pub model: Option<PathBuf>,
     /// Show it one field of this slide: the window with the most tissue
     #[arg(long = "try", value_name = "SLIDE")]

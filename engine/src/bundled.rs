@@ -16,9 +16,9 @@ struct Bundled {
     onnx: &'static [u8],
 }
 
-/// Nuclei in H&E; the first is taken when none is asked for. Cards, data, licence and limits: `README.md` in the
+/// Nuclei in H&E and in H-DAB; the first is taken when none is asked for. Cards, data, licence and limits: `README.md` in the
 /// folder of each.
-static BUNDLED: [Bundled; 7] = [
+static BUNDLED: [Bundled; 8] = [
     Bundled { name: DEFAULT, onnx: include_bytes!("../../models/nuclei-he/nuclei-he.onnx") },
     Bundled { name: "nuclei-he-int8", onnx: include_bytes!("../../models/nuclei-he/nuclei-he.int8.onnx") },
     Bundled { name: "nuclei-he-seg", onnx: include_bytes!("../../models/nuclei-he/nuclei-he-seg.onnx") },
@@ -38,6 +38,7 @@ static BUNDLED: [Bundled; 7] = [
         name: "nuclei-he-fast",
         onnx: include_bytes!("../../models/nuclei-he-large/nuclei-he-fast.int8.onnx"),
     },
+    Bundled { name: "nuclei-hdab", onnx: include_bytes!("../../models/nuclei-hdab/nuclei-hdab.onnx") },
 ];
 
 /// Place of a model.

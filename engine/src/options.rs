@@ -181,7 +181,7 @@ options! {
             Or a bundled one: nuclei-he (boxes), nuclei-he-int8 (the same, faster on CPUs), nuclei-he-seg (with \
             outlines, and so area and shape), nuclei-he-classes (lymphocytes, epithelial and stromal cells of breast \
             tissue), nuclei-he-large and nuclei-he-large-classes (better, four times as slow), nuclei-he-fast (boxes as \
-            good as the default's, half of its time on CPUs)",
+            good as the default's, half of its time on CPUs), nuclei-hdab (boxes in immunohistochemistry: blue and brown)",
         remark: ", the bundled model when not given",
         default: || crate::bundled::DEFAULT.into(),
         sample: "nuclei-he-int8",

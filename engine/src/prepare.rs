@@ -111,8 +111,8 @@ impl Facts {
         let note = estimated.map(|vectors| format!("its stain vectors are estimated from its px: {vectors}"));
         self.warnings.extend(note);
         self.warnings.extend(dyes.as_ref().filter(|dyes| dyes.has_dab()).map(|_| {
-            "DAB is measured of the nuclei that the model finds: one that was taught on H&E, as the bundled ones are, misses \
-             some brown ones, and shares of positive nuclei are then too low"
+            "DAB is measured of the nuclei that the model finds: one that was taught on H&E alone misses some brown ones, and \
+             shares of positive nuclei are then too low; of the bundled ones nuclei-hdab was taught on both"
                 .to_owned()
         }));
         Self { dyes, ..self }

@@ -37,9 +37,9 @@ fn assert_same(
 ) {
     let [planned, staged, copies] = ["planned", "staged", "copies"].map(|name| home.join(name));
     let list = home.join("slides.csv");
-    fs::write(&list, format!("path\n{address}\n")).unwrap();
+    fs::write(&list, format!("path\n{address}\n")).expect("a list can be written");
     let [planned_at, staged_at, copies_at, list] =
-        [&planned, &staged, &copies, &list].map(|path| path.to_str().unwrap());
+        [&planned, &staged, &copies, &list].map(|path| path.to_str().expect("a plain name"));
     for arguments in [
         vec!["info", address],
         vec!["doctor", "--quick", address],
@@ -49,7 +49,7 @@ fn assert_same(
     ] {
         let windows =
             if arguments.contains(&"--stage") { &SMALL_WINDOWS[..] } else { windows_of(&arguments) };
-        let output = knowing(variables, home).args(&arguments).args(windows).output().unwrap();
+        let output = knowing(variables, home).args(&arguments).args(windows).output().expect("the command starts");
         let said = said_by(secrets, &output);
         assert!(output.status.success(), "{arguments:?}: {said}");
     }

@@ -110,7 +110,7 @@ fn licences(root: &Path, folder: &Path) -> Result<()> {
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         copy(&root.join(name), &folder.join(name))?;
     }
-    for model in ["nuclei-he", "nuclei-he-classes", "nuclei-he-large"] {
+    for model in ["nuclei-he", "nuclei-he-classes", "nuclei-he-large", "nuclei-hdab"] {
         let card = root.join("models").join(model).join("README.md");
         copy(&card, &folder.join("licenses").join(format!("model-{model}.md")))?;
     }

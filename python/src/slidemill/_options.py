@@ -18,7 +18,7 @@ class Options(TypedDict, total=False):
 
     model: Path
     """ONNX file, or a bundled model: nuclei-he, nuclei-he-int8, nuclei-he-seg, nuclei-he-classes,
-    nuclei-he-large, nuclei-he-large-classes, nuclei-he-fast."""
+    nuclei-he-large, nuclei-he-large-classes, nuclei-he-fast, nuclei-hdab."""
     detector: Sequence[str | Mapping[str, Any]]
     """Several detectors over each slide, sharpest first: ``[{"mpp": 0.25}, {"mpp": 0.5, "model": "m.onnx"}]``."""
     device: str
