@@ -402,5 +402,5 @@ fn three_kinds_of_cell_are_told_apart_on_patients_never_trained_on() {
         classes.iter().filter_map(|class| class["class"].as_str()).collect();
     assert_eq!(names, ["epithelial", "lymphocyte", "stromal"].into());
     let f1 = found["mean"]["f1"]["value"].as_f64().unwrap();
-    assert!(f1 > 0.65, "mean F1 over classes {f1}, on its card 0.680");
+    assert!(f1 > 0.65, "mean F1 over classes {f1}, on its card 0.706");
 }
