@@ -15,7 +15,7 @@ mod session;
 mod tests;
 mod wire;
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use wsi_types::{Stretch, WindowIndex};
 
@@ -158,7 +158,10 @@ impl OnnxDetector {
         model.manifest.check_window(width, height)?;
         let mut detector = Self {
             manifest: Arc::new(model.manifest.clone()),
-            decoder: Arc::new(Decoder::new(&model.manifest, settings)),
+        let decoder = Decoder::new(&model.manifest, settings);
+        // One thread is what was asked for.
+        let decoder = if session.threads > 1 { decoder.shared() } else { decoder };
+            decoder: Arc::new(decoder),
             lanes: open_lanes(model, device, session)?,
             notes: Vec::new(),
         };
@@ -326,9 +329,9 @@ impl RawAnswers {
         let views: Vec<TensorView<'_>> = std::iter::zip(&part.outputs, &floats)
             .map(|(output, data)| TensorView { name: &output.name, shape: &output.shape, data })
             .collect();
-        let places: Range<usize> = 0..part.windows.len();
-        std::iter::zip(&part.windows, places)
-            .map(|(&window, place)| match self.decoder.window(&views, place, self.width, self.height) {
+        let found = self.decoder.windows(&views, part.windows.len(), (self.width, self.height));
+        std::iter::zip(&part.windows, found)
+            .map(|(&window, found)| match found {
                 Ok(Found { detections, is_full, map, embedding }) => {
                     WindowResult { window, outcome: Ok(detections), is_full, map, embedding }
                 }

@@ -1,14 +1,15 @@
 //! The outputs of one run, window by window.
 
-use wsi_types::{ClassMap, Detection, Embedding, ModelClass, WindowBox};
+use rayon::prelude::*;
+use wsi_types::{ClassMap, Detection, Embedding, ModelClass, Outline, WindowBox};
 
 use super::{
     Candidate,
     detect::RawHead,
     end2end, nms,
     objectness::{self, Place},
-    outline::outline,
-    segment::{Mask, Prototypes},
+    outline::Outliner,
+    segment::{Mask, MaskRoom, Prototypes},
 };
 use crate::{
     DetectSettings, Manifest, WindowFault,
@@ -66,6 +67,8 @@ pub struct Decoder {
     /// Of a head of vectors.
     vectors: Option<VectorRule>,
     settings: DetectSettings,
+    /// `true` if windows, and outlines of a window, are shared by the threads of the pool.
+    shares: bool,
 }
 
 impl Decoder {
@@ -88,6 +91,27 @@ impl Decoder {
             labels: LabelRule::of(manifest),
             vectors: VectorRule::of(manifest),
             settings: *settings,
+            shares: false,
+        }
+    }
+
+    /// The same, whose windows, and the outlines of each, are decoded at once on rayon's threads. Its answers are the same.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shares: true, ..self }
+    }
+
+    /// What [`window`](Self::window) gives for each of the first windows of a batch.
+    pub fn windows(
+        &self,
+        outputs: &[TensorView<'_>],
+        windows: usize,
+        (width, height): (usize, usize),
+    ) -> Vec<Result<Found, WindowFault>> {
+        if self.shares {
+            (0..windows).into_par_iter().map(|place| self.window(outputs, place, width, height)).collect()
+        } else {
+            (0..windows).map(|place| self.window(outputs, place, width, height)).collect()
         }
     }
 
@@ -116,14 +140,43 @@ impl Decoder {
             let detections = stars.detections(outputs, place, (width, height), self.settings.score_floor)?;
             return Ok(Found { detections, ..Found::default() });
         }
-        let Instances { each, is_full } = self.instances(outputs, place, width, height)?;
-        let detections = each.into_iter().map(|(candidate, mask)| Detection {
-            bbox: candidate.bbox,
-            class: ModelClass(candidate.class),
-            score: candidate.score,
-            outline: mask.and_then(|mask| outline(&mask, self.settings.outline_tolerance_px)),
-        });
-        Ok(Found { detections: detections.collect(), is_full, ..Found::default() })
+        let tolerance = self.settings.outline_tolerance_px;
+        if self.hover.is_some() || self.labels.is_some() {
+            let Instances { each, is_full } = self.instances(outputs, place, width, height)?;
+            let detections = self.each(&each, |(candidate, mask), pencil| {
+                let outline = mask.as_ref().and_then(|mask| pencil.outliner.outline(mask, tolerance));
+                Ok(detection(candidate, outline))
+            });
+            return Ok(Found { detections: detections?, is_full, ..Found::default() });
+        }
+        let Kept { candidates, masks, is_full } = self.kept(outputs, place, width, height)?;
+        let detections = match masks {
+            None => candidates.iter().map(|candidate| detection(candidate, None)).collect(),
+            Some(masks) => self.each(&candidates, |candidate, pencil| {
+                masks.draw(candidate, pencil)?;
+                Ok(detection(candidate, pencil.outliner.outline(&pencil.room.mask, tolerance)))
+            })?,
+        };
+        Ok(Found { detections, is_full, ..Found::default() })
+    }
+
+    /// Detections made of some answers, in order; or the fault of the first that has one.
+    fn each<T: Sync>(
+        &self,
+        answers: &[T],
+        make: impl Fn(&T, &mut Pencil) -> Result<Detection, WindowFault> + Sync,
+    ) -> Result<Vec<Detection>, WindowFault> {
+        /// So few that a window of any size is shared evenly, and so many that sharing costs nothing.
+        const AT_ONCE: usize = 128;
+        if !self.shares || answers.len() <= AT_ONCE {
+            return in_turn(answers, &make);
+        }
+        let parts: Vec<_> = answers.par_chunks(AT_ONCE).map(|part| in_turn(part, &make)).collect();
+        let mut detections = Vec::with_capacity(answers.len());
+        for part in parts {
+            detections.extend(part?);
+        }
+        Ok(detections)
     }
 
     /// `true` if `answers` are all that the model can give for a window: it may have seen more.
@@ -151,6 +204,27 @@ impl Decoder {
             let output = outputs.first().ok_or(WindowFault::NoOutput)?;
             return labels.instances(output, place, (width, height));
         }
+        let Kept { candidates, masks, is_full } = self.kept(outputs, place, width, height)?;
+        let Some(masks) = masks else {
+            let each = candidates.into_iter().map(|candidate| (candidate, None)).collect();
+            return Ok(Instances { each, is_full });
+        };
+        let mut pencil = Pencil::default();
+        let masked = candidates.into_iter().map(|candidate| {
+            masks.draw(&candidate, &mut pencil)?;
+            Ok((candidate, Some(pencil.room.mask.clone())))
+        });
+        Ok(Instances { each: masked.collect::<Result<_, WindowFault>>()?, is_full })
+    }
+
+    /// The answers of a head of boxes that stay.
+    fn kept<'a>(
+        &'a self,
+        outputs: &[TensorView<'a>],
+        place: usize,
+        width: usize,
+        height: usize,
+    ) -> Result<Kept<'a>, WindowFault> {
         let answers = self.answers(outputs, place, width, height)?;
         let mut candidates = Vec::new();
         answers.candidates(self.classes, self.settings.score_floor, &mut candidates)?;
@@ -167,18 +241,14 @@ impl Decoder {
         if matches!(self.head, Head::DetrFinal { .. }) {
             detr::keep_one_per_query(&mut candidates);
         }
-        let (Some(tensor), coefficients @ 1..) = (outputs.get(1), self.head.coefficients()) else {
-            let each = candidates.into_iter().map(|candidate| (candidate, None)).collect();
-            return Ok(Instances { each, is_full });
+        let masks = match (outputs.get(1), self.head.coefficients()) {
+            (Some(tensor), coefficients @ 1..) => {
+                let prototypes = Prototypes::new(tensor, place, coefficients, (width, height))?;
+                Some(Masks { answers, prototypes, coefficients })
+            }
+            _ => None,
         };
-        let prototypes = Prototypes::new(tensor, place, coefficients)?;
-        let mut weights = vec![0.0; coefficients];
-        let masked = candidates.into_iter().map(|candidate| {
-            answers.weights(candidate.anchor as usize, &mut weights);
-            let mask = prototypes.mask(&weights, &candidate.bbox, width, height)?;
-            Ok((candidate, Some(mask)))
-        });
-        Ok(Instances { each: masked.collect::<Result<_, WindowFault>>()?, is_full })
+        Ok(Kept { candidates, masks, is_full })
     }
 
     /// The answers of one window, checked for shape.
@@ -275,6 +345,53 @@ pub struct Instances {
     pub each: Vec<(Candidate, Option<Mask>)>,
     /// `true` if the window is full, as in [`Found`].
     pub is_full: bool,
+}
+
+/// The answers of a head of boxes that stay.
+struct Kept<'a> {
+    /// Best first.
+    candidates: Vec<Candidate>,
+    /// If the head has any.
+    masks: Option<Masks<'a>>,
+    is_full: bool,
+}
+
+/// What the masks of one window are made of.
+struct Masks<'a> {
+    answers: Answers<'a>,
+    prototypes: Prototypes<'a>,
+    coefficients: usize,
+}
+
+/// Room for drawing one mask and outline after the other.
+#[derive(Debug, Default)]
+struct Pencil {
+    weights: Vec<f32>,
+    room: MaskRoom,
+    outliner: Outliner,
+}
+
+impl Masks<'_> {
+    /// Draws the mask of an answer.
+    fn draw(&self, candidate: &Candidate, pencil: &mut Pencil) -> Result<(), WindowFault> {
+        pencil.weights.resize(self.coefficients, 0.0);
+        self.answers.weights(candidate.anchor as usize, &mut pencil.weights);
+        self.prototypes.draw(&pencil.weights, &candidate.bbox, &mut pencil.room)
+    }
+}
+
+fn detection(candidate: &Candidate, outline: Option<Outline>) -> Detection {
+    let &Candidate { bbox, score, class, .. } = candidate;
+    Detection { bbox, class: ModelClass(class), score, outline }
+}
+
+/// Detections made of some answers, one after the other.
+fn in_turn<T>(
+    answers: &[T],
+    make: &impl Fn(&T, &mut Pencil) -> Result<Detection, WindowFault>,
+) -> Result<Vec<Detection>, WindowFault> {
+    let mut pencil = Pencil::default();
+    answers.iter().map(|answer| make(answer, &mut pencil)).collect()
 }
 
 /// Detections of one window.
