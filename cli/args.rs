@@ -225,6 +225,10 @@ pub struct Model {
     /// nuclei-he-classes, nuclei-he-large, nuclei-he-large-classes,
     /// nuclei-he-fast, nuclei-hdab [default: nuclei-he]
     pub model: Option<PathBuf>,
+    /// Open it on this device as a run does, and say where its nodes run: a device
+    /// may lack operators, which the processor then takes
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<detector::Device>,
     /// Show it one field of this slide: the window with the most tissue
     #[arg(long = "try", value_name = "SLIDE")]
     pub slide: Option<PathBuf>,

@@ -178,8 +178,12 @@ fn open_model(args: &args::Live, settings: &WatchSettings) -> anyhow::Result<Onn
     let side = USUAL_SIDE.next_multiple_of(manifest.stride.max(1));
     let (width, height) = manifest.fixed_input().unwrap_or((side, side));
     let threads = args.threads.unwrap_or_else(|| SessionSettings::default().threads).max(1);
-    let session =
-        SessionSettings { threads, batch: 1, window: (width as usize, height as usize), cache_dir: None };
+    let session = SessionSettings {
+        threads,
+        batch: 1,
+        window: (width as usize, height as usize),
+        ..SessionSettings::default()
+    };
     let detect = DetectSettings {
         score_floor: settings.thresholds.floor().next_down(),
         nms_iou: manifest.nms_iou,

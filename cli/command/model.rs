@@ -6,7 +6,7 @@ use dataset::{
     hex,
     wording::{counted, fixed, grouped},
 };
-use detector::{Manifest, Reference, WindowFault};
+use detector::{Device, Manifest, Reference, SessionSettings, WindowFault};
 use engine::{Engine, RunOptions, Settings, Trial};
 use report::draw::{Area, Drawing, Legend, png_bytes};
 use sha2::{Digest as _, Sha256};
@@ -27,6 +27,9 @@ use crate::{
 pub fn model(args: &args::Model) -> anyhow::Result<Exit> {
     let report = engine::describe(args.model.as_deref())?;
     outln!("{report}")?;
+    if let Some(device) = &args.device {
+        tell_placement(args.model.as_deref(), &report.manifest, device)?;
+    }
     let Some(slide) = &args.slide else { return Ok(Exit::Done) };
     // Before the slide is read.
     let reference = args.reference.as_deref().map(read_reference).transpose()?;
@@ -53,9 +56,47 @@ pub fn model(args: &args::Model) -> anyhow::Result<Exit> {
 
 /// The settings of a run with this model, as far as they decide what the model is shown.
 fn settings(args: &args::Model) -> anyhow::Result<Settings> {
-    let options =
-        RunOptions { model: args.model.clone(), window: args.window, mpp: args.mpp, ..RunOptions::default() };
+    let options = RunOptions {
+        model: args.model.clone(),
+        device: args.device.as_ref().map(Device::to_string),
+        window: args.window,
+        mpp: args.mpp,
+        ..RunOptions::default()
+    };
     Ok(Settings::new(options)?)
+}
+
+/// Says where the nodes of the model run on each of some devices.
+fn tell_placement(model: Option<&Path>, manifest: &Manifest, device: &Device) -> anyhow::Result<()> {
+    /// Of a window of a model that takes any size, px.
+    const SIDE: u64 = 640;
+    let [width, height] = [&manifest.input.width, &manifest.input.height].map(|side| {
+        side.fixed().unwrap_or_else(|| SIDE.next_multiple_of(u64::from(manifest.stride.max(1)))) as usize
+    });
+    let session = SessionSettings { window: (width, height), batch: 1, ..SessionSettings::default() };
+    let mut each = device.each();
+    each.dedup();
+    for device in each {
+        let placement = engine::placement(model, &device, &session)?;
+        let micros: u64 = placement.providers.iter().map(|provider| provider.micros).sum();
+        for provider in &placement.providers {
+            outln!(
+                "runs on        {}: {} of {} nodes, {} % of the time",
+                provider.name,
+                provider.nodes,
+                placement.nodes(),
+                fixed(100.0 * provider.micros as f64 / micros.max(1) as f64, 0)
+            )?;
+        }
+        if let Some(left) = placement.left_to_the_cpu() {
+            let operators = left.operators.iter().map(|(operator, nodes)| format!("{operator} {nodes}"));
+            outln!("left to cpu    {}", operators.collect::<Vec<_>>().join(", "))?;
+        }
+        if let Some(advice) = placement.advice() {
+            outln!("note           {advice}")?;
+        }
+    }
+    Ok(())
 }
 
 fn spare_inputs(args: &args::Model, slide: &Path) -> anyhow::Result<()> {

@@ -28,7 +28,9 @@ pub use detector::{Answers, BatchView, DetectSettings, Detector, WindowResult};
 pub use device::{Device, DeviceError};
 pub use error::{DetectorError, WindowFault};
 pub use manifest::{ClassInfo, Manifest};
-pub use onnx::{DeviceState, OnnxDetector, SessionSettings, devices};
+pub use onnx::{
+    DeviceState, OnnxDetector, Placement, Provider, SessionSettings, devices, placement, placement_bytes,
+};
 pub use pieces::{InPieces, Piece, PieceRect, Pieces, Stitch, overlap_for};
 pub use pump::{DeviceAtWork, Done, InFlight, Pump, Received};
 pub use reference::{Reference, ReferenceObject};

@@ -6,6 +6,7 @@ mod load;
 mod output;
 #[cfg(test)]
 mod parity;
+mod placement;
 mod preprocess;
 pub(crate) mod proto;
 mod quiet;
@@ -21,6 +22,7 @@ use wsi_types::{Stretch, WindowIndex};
 
 pub use self::devices::{DeviceState, devices};
 pub(crate) use self::load::{Model, read_contract, read_manifest_beside, read_model};
+pub use self::placement::{Placement, Provider, placement, placement_bytes};
 pub use self::session::SessionSettings;
 use self::{
     output::Output,
@@ -156,11 +158,11 @@ impl OnnxDetector {
     ) -> Result<Self, DetectorError> {
         let (width, height) = session.window;
         model.manifest.check_window(width, height)?;
-        let mut detector = Self {
-            manifest: Arc::new(model.manifest.clone()),
         let decoder = Decoder::new(&model.manifest, settings);
         // One thread is what was asked for.
         let decoder = if session.threads > 1 { decoder.shared() } else { decoder };
+        let mut detector = Self {
+            manifest: Arc::new(model.manifest.clone()),
             decoder: Arc::new(decoder),
             lanes: open_lanes(model, device, session)?,
             notes: Vec::new(),

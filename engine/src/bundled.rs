@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use detector::{DetectSettings, Device, ModelReport, OnnxDetector, SessionSettings};
+use detector::{DetectSettings, Device, ModelReport, OnnxDetector, Placement, SessionSettings};
 use wsi_types::Mpp;
 
 use crate::error::JobError;
@@ -107,6 +107,30 @@ pub fn open_model(
             OnnxDetector::from_bytes(name, onnx, "", device, detect, session).map_err(JobError::usage)
         }
         Source::File(path) => OnnxDetector::open(path, device, detect, session)
+            .map_err(|error| JobError::usage(format!("cannot use the model: {error}: {}", path.display()))),
+    }
+}
+
+/// Where the nodes of the model at that path or with that name, or of the default one, run on a device.
+///
+/// # Errors
+///
+/// [`JobError::Usage`] when the model cannot be used, or its device is not available; [`JobError::Again`] when the system
+/// has no place for the profile.
+pub fn placement(
+    model: Option<&Path>,
+    device: &Device,
+    session: &SessionSettings,
+) -> Result<Placement, JobError> {
+    let scratch = tempfile::tempdir().map_err(|error| {
+        JobError::again(format!("cannot make a folder for the profile of the model: {error}"))
+    })?;
+    let scratch = scratch.path();
+    match Source::new(model) {
+        Source::Bundled(Bundled { name, onnx }) => {
+            detector::placement_bytes(name, onnx, "", device, session, scratch).map_err(JobError::usage)
+        }
+        Source::File(path) => detector::placement(path, device, session, scratch)
             .map_err(|error| JobError::usage(format!("cannot use the model: {error}: {}", path.display()))),
     }
 }

@@ -62,7 +62,7 @@ mod work_time;
 
 pub use answer::SlideAnswer;
 pub use budget::{Machine, MemoryLimit};
-pub use bundled::{describe, names as bundled_models, open_model};
+pub use bundled::{describe, names as bundled_models, open_model, placement};
 pub use byte_size::ByteSize;
 pub use column_list::{ListColumns, list_columns};
 pub use desk::{Marks, Redo, sweep, try_writing};

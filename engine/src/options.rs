@@ -324,6 +324,14 @@ options! {
         },
         sample: "300M",
     }
+    gpu_mem: String {
+        name: "gpu-mem", RESOURCES, "SIZE", One, Machine,
+        about: "Memory that the model may take of each NVIDIA GPU, such as 8G, beside what CUDA itself takes; a batch for which \
+            it does not do is halved",
+        remark: ", of each NVIDIA GPU",
+        default: || "all that is free".into(),
+        sample: "8G",
+    }
     scratch: String {
         name: "scratch", RESOURCES, "SIZE", One, Machine,
         about: "Disk that a slide at work may take under OUT; a run stops before a slide that would need more",

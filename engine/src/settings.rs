@@ -56,6 +56,8 @@ pub struct Settings {
     pub threads: usize,
     /// Bytes for pixels read ahead.
     pub memory: u64,
+    /// Bytes of each NVIDIA GPU for the model; `None` for all that is free.
+    pub gpu_memory: Option<u64>,
     /// Bytes on disk for a slide at work; `None` for all that is free.
     pub scratch: Option<u64>,
     /// Where slides are copied to before they are read.
@@ -119,6 +121,7 @@ impl Settings {
             max_enlarge: if enlarging { Defaults::ALLOWED_ENLARGE } else { Defaults::ENLARGE },
             threads: within("--threads", given.threads.unwrap_or(machine.threads), 1..=1024)?,
             memory: memory(given.mem.as_deref(), machine.memory, sessions)?,
+            gpu_memory: given.gpu_mem.as_deref().map(|text| size("--gpu-mem", text)).transpose()?,
             scratch: given.scratch.as_deref().map(|text| size("--scratch", text)).transpose()?,
             staging: staging(given.stage.as_deref(), given.stage_budget.as_deref())?,
             slide_timeout_secs: within("--slide-timeout", timeout, 1..=1_000_000)?,
@@ -149,6 +152,7 @@ impl Settings {
             dab_ring_um,
             threads: Some(self.threads),
             mem: Some(size_text(self.memory)),
+            gpu_mem: self.gpu_memory.map(size_text),
             scratch: self.scratch.map(size_text),
             stage: self.staging.as_ref().map(|staging| staging.folder.clone()),
             stage_budget: self.staging.as_ref().and_then(|staging| staging.budget).map(size_text),
@@ -175,6 +179,7 @@ impl Settings {
             batch: self.batch,
             window: (self.window as usize, self.window as usize),
             cache_dir: None,
+            gpu_memory: self.gpu_memory,
         }
     }
 }

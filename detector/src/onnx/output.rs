@@ -113,3 +113,12 @@ pub(crate) enum RunError {
     /// Nothing we know of helps.
     Other(String),
 }
+
+impl RunError {
+    /// The reason, in words.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::OutOfMemory(reason) | Self::Other(reason) => reason,
+        }
+    }
+}

@@ -3,7 +3,10 @@
 //! The library is opened while the program runs (crate `native` says where it is); one environment serves
 //! the process. What was measured and why the options are as they are: `docs/decisions/0006`.
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use ort::{
     environment::Environment,
@@ -33,13 +36,15 @@ pub struct SessionSettings {
     /// Folder that keeps engines built for one GPU and model between runs (TensorRT, OpenVINO); `None`: they
     /// are built again for each run.
     pub cache_dir: Option<PathBuf>,
+    /// Bytes of each NVIDIA GPU that the model may take; `None`: all that is free.
+    pub gpu_memory: Option<u64>,
 }
 
 impl Default for SessionSettings {
-    /// As many threads as the machine has, batches of 4, windows of 2048 px, no cache.
+    /// As many threads as the machine has, batches of 4, windows of 2048 px, no cache, all memory.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { threads, batch: 4, window: (2048, 2048), cache_dir: None }
+        Self { threads, batch: 4, window: (2048, 2048), cache_dir: None, gpu_memory: None }
     }
 }
 
@@ -103,9 +108,30 @@ impl OrtRunner {
             Device::Auto => open_auto(model, settings)?,
             device => (open_session(model, device, settings)?, device.clone(), None),
         };
+        Ok((Self { passed_over, ..Self::of(session, model) }, device))
+    }
+
+    /// Runs `model` in a session of it.
+    fn of(session: Session, model: &Model) -> Self {
         let outputs = model.manifest.outputs.iter().map(|(name, _)| name.clone()).collect();
         let (input, stretch) = (model.input.clone(), model.stretch.clone());
-        Ok((Self { session, input, stretch, outputs, passed_over }, device))
+        Self { session, input, stretch, outputs, passed_over: None }
+    }
+
+    /// Opens `model` on a device other than `auto`, for a profile of its nodes beside `profile`.
+    pub(super) fn open_profiled(
+        model: &Model,
+        device: &Device,
+        settings: &SessionSettings,
+        profile: &Path,
+    ) -> Result<Self, DetectorError> {
+        Ok(Self::of(open_profiled(model, device, settings, Some(profile))?, model))
+    }
+
+    /// Ends the profile; gives the path of its file.
+    pub(super) fn end_profile(mut self) -> Result<PathBuf, DetectorError> {
+        let ended = self.session.end_profiling();
+        ended.map(PathBuf::from).map_err(|e| DetectorError::Run { reason: e.to_string() })
     }
 }
 
@@ -179,6 +205,16 @@ fn open_session(
     device: &Device,
     settings: &SessionSettings,
 ) -> Result<Session, DetectorError> {
+    open_profiled(model, device, settings, None)
+}
+
+/// The same; it writes down beside `profile` what each of its nodes does.
+pub(super) fn open_profiled(
+    model: &Model,
+    device: &Device,
+    settings: &SessionSettings,
+    profile: Option<&Path>,
+) -> Result<Session, DetectorError> {
     let environment = environment()?;
     let load = |e: &dyn std::fmt::Display| DetectorError::Load { reason: e.to_string() };
     let mut builder = Session::builder(environment)
@@ -193,6 +229,9 @@ fn open_session(
         // Idle kernel threads sleep: the cores belong to the stages before and after.
         .with_intra_op_spinning(false)
         .map_err(|e| load(&e))?;
+    if let Some(profile) = profile {
+        builder = builder.with_profiling(profile).map_err(|e| load(&e))?;
+    }
     for provider in providers(model, device, settings)? {
         builder = builder
             .with_execution_providers([provider.error_on_failure()])
@@ -228,17 +267,17 @@ fn providers(
         // Those of all cards have their numbers by now; a session runs on one.
         Device::CudaAll => {
             need(device, ep::CUDA::is_available())?;
-            Ok(vec![cuda(0)])
+            Ok(vec![cuda(0, settings)])
         }
         Device::Cuda(numbers) => {
             need(device, ep::CUDA::is_available())?;
-            Ok(vec![cuda(first_of(numbers))])
+            Ok(vec![cuda(first_of(numbers), settings)])
         }
         Device::TensorRt(numbers) => {
             need(device, ep::TensorRT::is_available())?;
             let number = first_of(numbers);
             // Nodes that TensorRT cannot run stay on the same GPU.
-            Ok(vec![tensorrt(model, number, settings), cuda(number)])
+            Ok(vec![tensorrt(model, number, settings), cuda(number, settings)])
         }
         Device::OpenVino => {
             need(device, ep::OpenVINO::is_available())?;
@@ -264,8 +303,12 @@ fn first_of(numbers: &[u32]) -> i32 {
     numbers.first().map_or(0, |&n| i32::try_from(n).unwrap_or(i32::MAX))
 }
 
-fn cuda(number: i32) -> ExecutionProviderDispatch {
-    ep::CUDA::default()
+fn cuda(number: i32, settings: &SessionSettings) -> ExecutionProviderDispatch {
+    let mut provider = ep::CUDA::default();
+    if let Some(bytes) = settings.gpu_memory {
+        provider = provider.with_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    provider
         .with_device_id(number)
         // TF32 would cut the mantissa to 10 bits: other boxes than the trainer's.
         .with_tf32(false)

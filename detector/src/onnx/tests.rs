@@ -98,7 +98,7 @@ fn the_cpu_can_be_used_wherever_the_runtime_is() {
 const SIDE: usize = 32;
 
 fn settings(threads: usize, batch: usize) -> SessionSettings {
-    SessionSettings { threads, batch, window: (SIDE, SIDE), cache_dir: None }
+    SessionSettings { threads, batch, window: (SIDE, SIDE), ..SessionSettings::default() }
 }
 
 /// A window of `SIDE` px with these pixels at the corners of cells: (cell x, cell y, colour).

@@ -105,6 +105,8 @@ class Options(TypedDict, total=False):
     """Threads for reading and for the model."""
     mem: str
     """Memory for pixels read ahead: "2G", "800M"."""
+    gpu_mem: str
+    """Memory that the model may take of each NVIDIA GPU, such as "8G"."""
     scratch: str
     """Disk that a slide at work may take under the output: "20G"."""
     stage: Path
