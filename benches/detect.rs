@@ -17,6 +17,7 @@ use std::{
     hint::black_box,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,7 @@ use detector::{
     yolo::{Decoder, TensorView, detect::RawHead, nms},
 };
 use ort::{
+    environment::Environment,
     ep,
     session::{Session, builder::GraphOptimizationLevel},
 };
@@ -39,16 +41,20 @@ const SEED: u64 = 4;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    if let [kind, model, side, threads, batch, device] = &arguments[..] {
-        let arm = Arm {
-            model: model.into(),
-            side: side.parse()?,
-            threads: threads.parse()?,
-            batch: batch.parse()?,
-            device: device.parse()?,
-        };
-        let context = format!("{arm:?}");
-        return arm_of_child(arm, kind == "bare").context(context);
+    if let [way, model, sides, threads, batches, device] = &arguments[..] {
+        // Of several sides each has its batch, all in one process, as a GPU takes seconds to begin.
+        for (side, batch) in sides.split(',').zip(batches.split(',')) {
+            let arm = Arm {
+                model: model.into(),
+                side: side.parse()?,
+                threads: threads.parse()?,
+                batch: batch.parse()?,
+                device: device.parse()?,
+            };
+            let context = format!("{arm:?}");
+            arm_of_child(&arm, way).context(context)?;
+        }
+        return Ok(());
     }
     heads();
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/nuclei-he/nuclei-he.onnx");
@@ -303,10 +309,24 @@ fn child(arm: &Arm, name: &str) -> anyhow::Result<f64> {
 }
 
 /// Runs one arm and prints its best seconds per window.
-fn arm_of_child(arm: Arm, bare: bool) -> anyhow::Result<()> {
+///
+/// `bare`: the session alone. `infer`: through the detector, answers dropped. `detector`: answers decoded too. `other`: by
+/// how many seconds the first run of one window less than a batch takes longer than the next.
+fn arm_of_child(arm: &Arm, way: &str) -> anyhow::Result<()> {
     let mut pixels = vec![0; arm.batch * arm.side * arm.side * 3];
     Pcg64Mcg::seed_from_u64(SEED).fill_bytes(&mut pixels);
-    let time = if bare { run_bare(&arm, &pixels)? } else { run_detector(&arm, &pixels)? };
+    let time = match way {
+        "bare" => run_bare(arm, &pixels)?,
+        "infer" => run_detector(arm, &pixels, |detector, batch| Ok(drop(black_box(detector.infer(batch)?))))?,
+        "detector" => {
+            run_detector(arm, &pixels, |detector, batch| Ok(drop(black_box(detector.detect(batch)?))))?
+        }
+        "other" => {
+            println!("{}", other_size(arm, &pixels)?);
+            return Ok(());
+        }
+        _ => anyhow::bail!("no such way to run a model: {way}, expected bare, infer, detector or other"),
+    };
     println!("{}", time.as_secs_f64() / arm.batch as f64);
     Ok(())
 }
@@ -358,25 +378,56 @@ fn processor_time() -> Option<Duration> {
     nanos.sum::<Option<u64>>().map(Duration::from_nanos)
 }
 
-fn run_detector(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
+fn run_detector(
+    arm: &Arm,
+    pixels: &[u8],
+    run: fn(&mut OnnxDetector, BatchView<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Duration> {
+    let mut detector = open_detector(arm)?;
+    let windows = windows(arm);
+    let batch = BatchView { height: arm.side, width: arm.side, windows: &windows, pixels, stretch: None };
+    best_run(&arm.device, || run(&mut detector, batch))
+}
+
+fn other_size(arm: &Arm, pixels: &[u8]) -> anyhow::Result<f64> {
+    let mut detector = open_detector(arm)?;
+    let windows = windows(arm);
+    let batch = BatchView { height: arm.side, width: arm.side, windows: &windows, pixels, stretch: None };
+    let mut seconds = Vec::new();
+    for part in [batch, batch.part(1..arm.batch), batch.part(1..arm.batch)] {
+        let start = Instant::now();
+        detector.infer(part)?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    Ok(seconds[1] - seconds[2])
+}
+
+fn windows(arm: &Arm) -> Vec<WindowIndex> {
+    (0..arm.batch as u32).map(WindowIndex).collect()
+}
+
+fn open_detector(arm: &Arm) -> anyhow::Result<OnnxDetector> {
     let session = SessionSettings {
         threads: arm.threads,
         batch: arm.batch,
         window: (arm.side, arm.side),
         ..SessionSettings::default()
     };
-    let mut detector = OnnxDetector::open(&arm.model, &arm.device, &DetectSettings::default(), &session)?;
-    let windows: Vec<WindowIndex> = (0..arm.batch as u32).map(WindowIndex).collect();
-    let batch = BatchView { height: arm.side, width: arm.side, windows: &windows, pixels, stretch: None };
-    best_run(&arm.device, || {
-        black_box(detector.detect(batch)?);
-        Ok(())
-    })
+    Ok(OnnxDetector::open(&arm.model, &arm.device, &DetectSettings::default(), &session)?)
+}
+
+/// The one environment of a process that runs bare sessions.
+fn bare_environment() -> anyhow::Result<&'static Environment> {
+    static OPENED: OnceLock<Environment> = OnceLock::new();
+    if let Some(environment) = OPENED.get() {
+        return Ok(environment);
+    }
+    let environment = ort::init_from(native::find(native::Library::OnnxRuntime)?)?.build()?;
+    Ok(OPENED.get_or_init(|| environment))
 }
 
 fn run_bare(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
-    let environment = ort::init_from(native::find(native::Library::OnnxRuntime)?)?.build()?;
-    let mut builder = Session::builder(&environment)?
+    let mut builder = Session::builder(bare_environment()?)?
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(|e| anyhow::anyhow!("{e}"))?
         .with_intra_threads(arm.threads)

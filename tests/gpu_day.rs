@@ -15,7 +15,8 @@ use serde_json::Value;
 use support::{python, small_slide, stderr};
 
 /// The stage's bench is built for itself: this one gives its figures and none of its work.
-const BENCH: &str = "#!/bin/sh\ncase $1 in bare) echo 0.5 ;; detector) echo 0.25 ;; *) exit 64 ;; esac\n";
+const BENCH: &str =
+    "#!/bin/sh\ncase $1 in bare) echo 0.5 ;; infer | detector | other) echo 0.25 ;; *) exit 64 ;; esac\n";
 
 #[test]
 fn the_day_is_rehearsed_and_taken_up_again() {
@@ -35,6 +36,8 @@ fn the_day_is_rehearsed_and_taken_up_again() {
     let results = results(&out);
     let killed = &results["kill_and_resume"]["figures"];
     assert_eq!(killed["same_bytes"], true, "{killed}");
+    let placed = results["placement"]["figures"]["nuclei-he.int8"][0].as_str().unwrap_or_default();
+    assert!(placed.starts_with("runs on        CPUExecutionProvider: "), "{placed}");
     let run = &results["whole_runs"]["figures"][0];
     assert!(run["cpu"]["cells"]["nucleus"].as_u64() > Some(100), "{run}");
     assert_eq!(run["cpu"]["cells_sha256"], run["device"]["cells_sha256"], "the device is the CPU");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What slidemill does on a GPU, in a few minutes on a machine that has nothing but a driver and Python.
 
-    day.py LOAD --out OUT [--device cuda] [--minutes 9] [--again day.json]
+    day.py LOAD --out OUT [--device cuda] [--minutes 9] [--steps a,b] [--again day.json]
 
 LOAD is what `cargo xtask gpu-day` packed: the command, its bench of the detecting stage, ONNX Runtime, models and
 slides. Each step's figures go to OUT/day.json as soon as it ends, and OUT/day.md shows all of them as tables; `--again`
@@ -30,8 +30,11 @@ from pathlib import Path
 CUDA_PARTS = ["cuda_runtime", "cublas", "cuda_nvrtc", "nvjitlink", "curand", "cufft", "cudnn"]
 # What two devices may differ by in the count of a class.
 COUNTS_DIFFER = 0.001
-# Two arms of one row of the rates.
-MOST_SECONDS_OF_A_RATE = 50
+# All sides of one model, one way.
+MOST_SECONDS_OF_A_RATE = 30
+# Model of a whole run, and the one whose outlines are timed.
+OUTLINES = "nuclei-he-seg"
+ANCHOR = "nuclei-he"
 
 
 class StepFailed(Exception):
@@ -49,6 +52,7 @@ class Day:
     threads: int
     is_small: bool
     ends: float
+    steps: list[str] = field(default_factory=list)
     results: dict = field(default_factory=dict)
 
     def left(self) -> float:
@@ -89,7 +93,12 @@ class Day:
         return sorted((self.load / "slides").iterdir(), key=lambda path: path.stat().st_size)
 
     def models(self) -> list[Path]:
-        return sorted((self.load / "models").glob("*.onnx"))
+        """Smallest first."""
+        return sorted((self.load / "models").glob("*.onnx"), key=lambda path: (path.stat().st_size, path.name))
+
+    def model(self, name: str) -> list[Path]:
+        """The model of that name, if it is in the load."""
+        return [model for model in self.models() if model.stem == name]
 
     def run_slide(self, slide: Path, name: str, device: str, *more: object) -> dict:
         """A whole run over a slide; gives its account and the seconds by the clock."""
@@ -139,44 +148,93 @@ def machine(day: Day) -> dict:
     return facts
 
 
+def outlines(day: Day) -> list[dict]:
+    """Seconds per window with outlines: the session alone, through the detector, and with its answers decoded."""
+    models = day.model(OUTLINES) + day.model(ANCHOR)
+    return [row for model in models for row in rates_of(day, model, ["bare", "infer", "detector"])]
+
+
 def rates(day: Day) -> list[dict]:
-    """Seconds per window: the bare session against the detector, for each model, side and batch."""
-    batches = [1, 2] if day.is_small else [1, 4, 16, 64]
-    sides = [256] if day.is_small else [640, 2048]
+    """Seconds per window of the other models: the bare session against the detector."""
     rows = []
     for model in day.models():
-        for side in sides:
-            for batch in batches:
-                row = {"model": model.stem, "side": side, "batch": batch}
-                for arm in ["bare", "detector"]:
-                    row[arm] = seconds_per_window(day, arm, model, side, batch)
-                rows.append(row)
-                if day.left() < MOST_SECONDS_OF_A_RATE and not day.is_small:
-                    return rows
+        if model.stem in (OUTLINES, ANCHOR):
+            continue
+        if day.left() < MOST_SECONDS_OF_A_RATE and not day.is_small:
+            break
+        rows += rates_of(day, model, ["bare", "detector"])
     return rows
 
 
-def seconds_per_window(day: Day, arm: str, model: Path, side: int, batch: int) -> float | str:
-    """Or why there are none: memory may run out, and a bare session takes no smaller batch instead."""
+def rates_of(day: Day, model: Path, ways: list[str]) -> list[dict]:
+    sides = [(256, 1)] if day.is_small else [(640, 16), (2048, 4)]
+    if model.stem.startswith("yolo") and not day.is_small:
+        sides = sides[:1]
+    rows = [{"model": model.stem, "side": side, "batch": batch} for side, batch in sides]
+    for way in ways:
+        for row, seconds in zip(rows, seconds_per_window(day, way, model, sides)):
+            row[way] = seconds
+    return rows
+
+
+def seconds_per_window(day: Day, way: str, model: Path, sides: list[tuple[int, int]]) -> list[float | str]:
+    """Or why there are none: a bare session takes no smaller batch where memory runs out."""
+    words = [",".join(str(size[place]) for size in sides) for place in (0, 1)]
     try:
-        return float(day.program("detect", arm, model, side, day.threads, batch, day.device, limit=MOST_SECONDS_OF_A_RATE / 2))
+        told = day.program(
+            "detect", way, model, words[0], day.threads, words[1], day.device, limit=MOST_SECONDS_OF_A_RATE
+        )
+        return [float(line) for line in told.split()]
     except StepFailed as failed:
-        return str(failed)
+        return [str(failed)] * len(sides)
+
+
+def other_sizes(day: Day) -> dict:
+    """Seconds that the first batch with one window less takes longer than the next of that size."""
+    model = (day.model(ANCHOR) or day.models())[0]
+    sides = [(256, 2)] if day.is_small else [(640, 16), (2048, 4)]
+    more = seconds_per_window(day, "other", model, sides)
+    return {f"{side} px, {batch} - 1 windows": seconds for (side, batch), seconds in zip(sides, more)}
+
+
+def placement(day: Day) -> dict:
+    """Where the nodes of each model run, as `slidemill model` says."""
+    told = {}
+    for model in day.models():
+        if day.left() < 20 and not day.is_small:
+            break
+        lines = day.program("slidemill", "model", model, "--device", day.device).splitlines()
+        told[model.stem] = [line for line in lines if line.startswith(("runs on", "left to cpu", "note"))]
+        if not told[model.stem]:
+            raise StepFailed(f"slidemill model says nothing of where {model.stem} runs")
+    return told
 
 
 def whole_runs(day: Day) -> list[dict]:
-    """Each slide on the CPU and on the device: counts by class, seconds per mm²."""
+    """Each slide with outlines on the device and on the CPU: counts by class, seconds per mm²."""
     rows = []
     for slide in day.slides():
-        on_cpu = day.run_slide(slide, f"cpu-{len(rows)}", "cpu")
-        batch = ["--batch", 1 if day.is_small else 16]
-        on_device = day.run_slide(slide, f"device-{len(rows)}", day.device, *batch)
+        model = ["--model", (day.model(OUTLINES) or day.models())[0]]
+        on_device = day.run_slide(slide, f"device-{len(rows)}", day.device, *model)
+        on_cpu = day.run_slide(slide, f"cpu-{len(rows)}", "cpu", *model)
         rows.append({"slide_bytes": slide.stat().st_size, "cpu": on_cpu, "device": on_device})
-        for name, count in on_cpu["cells"].items():
-            other = on_device["cells"].get(name, 0)
-            if abs(count - other) > max(1.0, COUNTS_DIFFER * count):
-                raise StepFailed(f"{count} cells of class {name} on the CPU, {other} on {day.device}")
+        compare(on_cpu, on_device)
     return rows
+
+
+def compare(one: dict, other: dict) -> None:
+    """Two accounts whose counts of each class must agree."""
+    for name, count in one["cells"].items():
+        found = other["cells"].get(name, 0)
+        if abs(count - found) > max(1.0, COUNTS_DIFFER * count):
+            raise StepFailed(f"{count} cells of class {name} on {one['device']}, {found} on {other['device']}")
+
+
+def half_precision(day: Day) -> dict:
+    """A whole run with the default model in fp16 where the load has it: its count beside that of fp32, and seconds."""
+    slide = day.slides()[0]
+    models = day.model(ANCHOR) + day.model(f"{ANCHOR}-fp16")
+    return {model.stem: day.run_slide(slide, model.stem, day.device, "--model", model) for model in models}
 
 
 def kill_and_resume(day: Day) -> dict:
@@ -222,22 +280,43 @@ def ledger_size(dataset: Path) -> int:
 
 
 def out_of_memory(day: Day) -> dict:
-    """A batch too large for the card is halved, and the count stays."""
+    """A batch too large for the memory that the run may take is halved, and told, and the count stays."""
     slide = day.slides()[-1]
-    large = day.run_slide(slide, "large-batch", day.device, "--batch", 4 if day.is_small else 256)
+    few = ["--batch", 4] if day.is_small else ["--batch", 64, "--gpu-mem", "4G"]
+    large = day.run_slide(slide, "large-batch", day.device, *few)
     small = day.run_slide(slide, "small-batch", day.device, "--batch", 1)
-    if large["cells"] != small["cells"]:
-        raise StepFailed(f"{large['cells']} cells with the large batch, {small['cells']} with the small one")
-    return {"large": large, "small": small}
+    compare(small, large)
+    told = [warning for warning in large["warnings"] if "windows at once" in str(warning)]
+    if day.device != "cpu" and not told:
+        raise StepFailed(f"nothing was told of smaller batches: {large['warnings']}")
+    return {"told": told, "large": large, "small": small}
 
 
-# With the seconds that each may need: it is not begun with less.
-STEPS = [(machine, 5), (kill_and_resume, 30), (whole_runs, 90), (out_of_memory, 60), (rates, 90)]
+def any_batch(day: Day) -> dict:
+    """The largest batch that may be asked for, with all of the card's memory."""
+    largest = ["--batch", 4 if day.is_small else 256]
+    return day.run_slide(day.slides()[-1], "largest-batch", day.device, *largest)
+
+
+# By worth, with the seconds that each may need: it is not begun with less.
+STEPS = [
+    (machine, 5),
+    (outlines, 40),
+    (whole_runs, 35),
+    (out_of_memory, 25),
+    (placement, 20),
+    (other_sizes, 10),
+    (half_precision, 20),
+    (kill_and_resume, 25),
+    (rates, 30),
+    (any_batch, 20),
+]
 
 
 def do_steps(day: Day) -> bool:
     """Does what is missing; says whether all steps have figures."""
-    for step, needs in STEPS:
+    wanted = [(step, needs) for step, needs in STEPS if not day.steps or step.__name__ in day.steps]
+    for step, needs in wanted:
         name = step.__name__
         if day.results.get(name, {}).get("status") == "done":
             continue
@@ -247,7 +326,7 @@ def do_steps(day: Day) -> bool:
             day.results[name] = timed(step, day)
         print(f"{name}: {day.results[name]['status']}", flush=True)
         store(day)
-    return all(day.results[step.__name__]["status"] == "done" for step, _ in STEPS)
+    return all(day.results[step.__name__]["status"] == "done" for step, _ in wanted)
 
 
 def timed(step, day: Day) -> dict:
@@ -274,7 +353,7 @@ def report(results: dict) -> str:
         lines += [f"## {name.replace('_', ' ')}: {result['status']}, {result.get('seconds', 0)} s", ""]
         if "reason" in result:
             lines += [result["reason"], ""]
-        if name == "rates" and result["status"] == "done":
+        if name in ("rates", "outlines") and result["status"] == "done":
             lines += rate_table(result["figures"])
         elif name == "whole_runs" and result["status"] == "done":
             lines += run_table(result["figures"])
@@ -284,13 +363,15 @@ def report(results: dict) -> str:
 
 
 def rate_table(rows: list[dict]) -> list[str]:
-    lines = ["| model | side | batch | bare s/window | detector s/window | speed of detector over bare |", "| --- " * 6 + "|"]
+    ways = [way for way in ("bare", "infer", "detector") if any(way in row for row in rows)]
+    titles = ["model", "side", "batch", *(f"{way} s/window" for way in ways), "speed of detector over bare"]
+    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for row in rows:
-        bare, ours = row["bare"], row["detector"]
-        both = isinstance(bare, float) and isinstance(ours, float)
-        shown = [f"{value:.5f}" if isinstance(value, float) else value for value in (bare, ours)]
-        ratio = f"{bare / ours:.3f}" if both else ""
-        lines.append(f"| {row['model']} | {row['side']} | {row['batch']} | {shown[0]} | {shown[1]} | {ratio} |")
+        seconds = [row.get(way, "") for way in ways]
+        shown = [f"{value:.5f}" if isinstance(value, float) else value for value in seconds]
+        bare, ours = row.get("bare"), row.get("detector")
+        ratio = f"{bare / ours:.3f}" if isinstance(bare, float) and isinstance(ours, float) else ""
+        lines.append(f"| {row['model']} | {row['side']} | {row['batch']} | {' | '.join(shown)} | {ratio} |")
     return [*lines, ""]
 
 
@@ -320,10 +401,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for day.json and day.md")
     parser.add_argument("--device", default="cuda", help="as slidemill's --device; cpu rehearses [default: cuda]")
     parser.add_argument("--minutes", type=float, default=9.0, help="no step runs longer than this after the start")
+    known = ",".join(step.__name__ for step, _ in STEPS)
+    parser.add_argument("--steps", default="", metavar="a,b", help=f"only these of {known}")
     parser.add_argument("--again", type=Path, metavar="DAY_JSON", help="do only what this earlier day.json lacks")
     parser.add_argument("--small", action="store_true", help="small windows and batches: a rehearsal on few cores")
     given = parser.parse_args()
 
+    steps = [step for step in given.steps.split(",") if step]
+    if unknown := set(steps) - set(known.split(",")):
+        parser.error(f"no such steps: {', '.join(sorted(unknown))}; expected some of {known}")
     ends = time.monotonic() + 60 * given.minutes
     given.out.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="gpu-day-"))
@@ -331,7 +417,7 @@ def main() -> int:
         load = unpacked(given.load, work)
         earlier = json.loads(given.again.read_text()) if given.again else {}
         threads = os.cpu_count() or 1
-        day = Day(load, given.out, work, given.device, threads, given.small, ends, earlier)
+        day = Day(load, given.out, work, given.device, threads, given.small, ends, steps, earlier)
         is_whole = do_steps(day)
     finally:
         shutil.rmtree(work, ignore_errors=True)
