@@ -78,14 +78,13 @@ fn tell_placement(model: Option<&Path>, manifest: &Manifest, device: &Device) ->
     each.dedup();
     for device in each {
         let placement = engine::placement(model, &device, &session)?;
-        let micros: u64 = placement.providers.iter().map(|provider| provider.micros).sum();
         for provider in &placement.providers {
             outln!(
                 "runs on        {}: {} of {} nodes, {} % of the time",
                 provider.name,
                 provider.nodes,
                 placement.nodes(),
-                fixed(100.0 * provider.micros as f64 / micros.max(1) as f64, 0)
+                fixed(100.0 * placement.share(provider), 0)
             )?;
         }
         if let Some(left) = placement.left_to_the_cpu() {

@@ -39,14 +39,36 @@ pub struct Provider {
 
 /// Name of the processor's own kernels.
 const CPU: &str = "CPUExecutionProvider";
-/// Share of the nodes that a device should have.
-const USUAL_SHARE: f64 = 0.9;
+/// Share of the time that the processor may take: that of arithmetic with shapes, which ONNX Runtime leaves to it.
+const USUAL_SHARE: f64 = 0.2;
+/// Operators over whole pictures, which a device should run however short they take.
+const HEAVY: [&str; 12] = [
+    "AveragePool",
+    "Conv",
+    "ConvInteger",
+    "ConvTranspose",
+    "FusedConv",
+    "Gemm",
+    "GridSample",
+    "MatMul",
+    "MaxPool",
+    "NonMaxSuppression",
+    "QLinearConv",
+    "Resize",
+];
 
 impl Placement {
     /// Number of all nodes.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.providers.iter().map(|provider| provider.nodes).sum()
+    }
+
+    /// Share of the time that a provider takes, at most 1.
+    #[must_use]
+    pub fn share(&self, provider: &Provider) -> f64 {
+        let micros: u64 = self.providers.iter().map(|provider| provider.micros).sum();
+        provider.micros as f64 / micros.max(1) as f64
     }
 
     /// Nodes that the processor has though another device was asked for.
@@ -56,16 +78,18 @@ impl Placement {
         self.providers.iter().find(|provider| provider.name == CPU && !asked_for_it)
     }
 
-    /// What the user should know and can do about nodes that the processor has; `None` if all is as it should be.
+    /// What the user should know and can do about nodes that the processor has; `None` if all is as it should be: on the
+    /// processor are none, or small ones that take little of the time.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let left = self.left_to_the_cpu()?;
-        let share = left.nodes as f64 / self.nodes().max(1) as f64;
-        if share <= 1.0 - USUAL_SHARE {
+        let names: Vec<&str> = left.operators.iter().map(|(operator, _)| operator.as_str()).collect();
+        let heavy: Vec<&str> = names.iter().copied().filter(|operator| HEAVY.contains(operator)).collect();
+        let share = self.share(left);
+        if share <= USUAL_SHARE && heavy.is_empty() {
             return None;
         }
-        let operators: Vec<&str> =
-            left.operators.iter().map(|(operator, _)| operator.as_str()).take(6).collect();
+        let named = if heavy.is_empty() { &names[..names.len().min(6)] } else { &heavy[..] };
         let fix = match self.opset {
             Some(opset) if opset > Manifest::BEST_OPSET => {
                 format!("export it with opset {}", Manifest::BEST_OPSET)
@@ -73,11 +97,13 @@ impl Placement {
             _ => "export it with other operators, or use --device cpu".to_owned(),
         };
         Some(format!(
-            "{} of {} nodes run on the processor, as {} has no kernels for {}: each costs a copy there and back; {fix}",
+            "{} of {} nodes run on the processor though {} was asked for, {:.0} % of the time, among them {}: each costs a \
+             copy there and back; {fix}",
             left.nodes,
             self.nodes(),
             self.device,
-            operators.join(", ")
+            100.0 * share,
+            named.join(", ")
         ))
     }
 }
@@ -226,19 +252,40 @@ mod tests {
     }
 
     #[test]
-    fn many_nodes_on_the_processor_are_told_with_advice() {
-        let mut nodes = vec![("Conv", "CUDAExecutionProvider", 1); 17];
-        nodes.extend([("Resize", CPU, 1), ("Resize", CPU, 1), ("ReduceMax", CPU, 1)]);
+    fn heavy_operators_on_the_processor_are_told_with_advice() {
+        let mut nodes = vec![("Conv", "CUDAExecutionProvider", 10); 17];
+        nodes.extend([("Gather", CPU, 1), ("Gather", CPU, 1), ("Resize", CPU, 1)]);
         let advice = placed(Device::Cuda(vec![0]), 20, &nodes).advice().unwrap();
-        assert!(advice.starts_with(
-            "3 of 20 nodes run on the processor, as cuda:0 has no kernels for Resize, ReduceMax:"
-        ));
+        assert!(
+            advice.starts_with(
+                "3 of 20 nodes run on the processor though cuda:0 was asked for, 2 % of the time, among them Resize: "
+            ),
+            "{advice}"
+        );
         assert!(advice.ends_with("export it with opset 18"), "{advice}");
         let advice = placed(Device::Cuda(vec![0]), 17, &nodes).advice().unwrap();
         assert!(advice.ends_with("or use --device cpu"), "{advice}");
-        // A few shapes are usual, and whoever asks for the processor gets it.
-        assert_eq!(placed(Device::Cuda(vec![0]), 20, &nodes[..18]).advice(), None);
+        // Whoever asks for the processor gets it.
         assert_eq!(placed(Device::Cpu, 20, &nodes).advice(), None);
+    }
+
+    #[test]
+    fn arithmetic_with_shapes_is_no_reason_for_advice_unless_it_takes_long() {
+        let mut nodes = vec![("Conv", "CUDAExecutionProvider", 8); 5];
+        nodes.extend([
+            ("Gather", CPU, 2),
+            ("Gather", CPU, 2),
+            ("Add", CPU, 2),
+            ("Cast", CPU, 2),
+            ("Div", CPU, 2),
+        ]);
+        let usual = placed(Device::Cuda(vec![0]), 17, &nodes);
+        assert_eq!(usual.advice(), None);
+        let left = usual.left_to_the_cpu().unwrap();
+        assert_eq!((left.nodes, usual.share(left)), (5, 0.2), "half of the nodes, a fifth of the time");
+        nodes.push(("Gather", CPU, 1));
+        let advice = placed(Device::Cuda(vec![0]), 17, &nodes).advice().unwrap();
+        assert!(advice.contains("22 % of the time, among them Gather, Add, Cast, Div: "), "{advice}");
     }
 
     #[test]
