@@ -1,6 +1,10 @@
 //! The contract of a model, for people: `slidemill model MODEL`.
 
-use std::{fmt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+};
 
 use wsi_types::wording::counted;
 
@@ -9,7 +13,11 @@ use crate::{
     manifest::{
         Activation, Background, Dim, Element, Head, HeadSource, HoverScores, ManifestFile, Precision, Task,
     },
-    onnx::{Model, read_contract, read_manifest_beside, read_model},
+    onnx::{
+        Model,
+        proto::{self, Node, element},
+        read_contract, read_manifest_beside, read_model,
+    },
 };
 
 /// A model's contract as understood. Its [`Display`](fmt::Display) is the text of `slidemill model`.
@@ -53,7 +61,7 @@ fn report(bytes: &[u8], file: &ManifestFile, name: &str) -> Result<ModelReport, 
     Model::read(bytes, file, name)?;
     let metadata: Vec<&str> = proto.metadata_props.iter().map(|entry| entry.key.as_str()).collect();
     let assumed = assumed(&manifest, file, &metadata);
-    Ok(ModelReport { notes: notes(&manifest), assumed, bytes: bytes.len() as u64, manifest })
+    Ok(ModelReport { notes: notes(&manifest, &proto), assumed, bytes: bytes.len() as u64, manifest })
 }
 
 /// Facts that neither the TOML nor the keys of the model's metadata state, and why they are taken to be so.
@@ -85,7 +93,7 @@ fn assumed(manifest: &Manifest, file: &ManifestFile, metadata: &[&str]) -> Vec<S
 }
 
 /// Returns notes on what should be known before a run.
-fn notes(manifest: &Manifest) -> Vec<String> {
+fn notes(manifest: &Manifest, proto: &proto::Model) -> Vec<String> {
     let mut notes = Vec::new();
     if manifest.mpp.is_none() {
         notes.push(
@@ -123,6 +131,7 @@ fn notes(manifest: &Manifest) -> Vec<String> {
     }
     if manifest.precision == Precision::Fp16
         && manifest.imgsz.is_some_and(|sides| sides.iter().any(|&s| s > 1024))
+        && proto.graph.as_ref().is_some_and(answers_in_half)
     {
         notes.push(
             "fp16 numbers above 1024 are 1 px apart: boxes far from the window's origin are rounded"
@@ -130,6 +139,36 @@ fn notes(manifest: &Manifest) -> Vec<String> {
         );
     }
     notes
+}
+
+/// `true` if the first output is fp16, or made of fp16 numbers that are more than what a convolution gave: the places of boxes
+/// are computed after the last of them.
+fn answers_in_half(graph: &proto::Graph) -> bool {
+    let Some(output) = graph.output.first() else { return false };
+    if output.tensor().is_some_and(|tensor| tensor.elem_type == element::FLOAT16) {
+        return true;
+    }
+    let makers: BTreeMap<&str, &Node> = graph
+        .node
+        .iter()
+        .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)))
+        .collect();
+    // Backwards from the output; of each number, whether it has been widened from fp16.
+    let mut open = vec![(output.name.as_str(), false)];
+    let mut seen = BTreeSet::new();
+    while let Some((name, widened)) = open.pop() {
+        let Some(node) = makers.get(name).filter(|_| seen.insert((name, widened))) else { continue };
+        match node.op_type.as_str() {
+            "Constant" | "Conv" | "Shape" => {}
+            "Cast" => open.extend(node.input.first().map(|input| (input.as_str(), true))),
+            "Concat" | "Gather" | "Reshape" | "Slice" | "Split" | "Squeeze" | "Transpose" | "Unsqueeze" => {
+                open.extend(node.input.iter().map(|input| (input.as_str(), widened)));
+            }
+            _ if widened => return true,
+            _ => open.extend(node.input.iter().map(|input| (input.as_str(), false))),
+        }
+    }
+    false
 }
 
 /// Cells per mm² of dense tissue.
@@ -378,5 +417,46 @@ fn window_line(m: &Manifest) -> String {
             let exported = m.imgsz.map(|[h, w]| format!(", exported at {w} × {h}")).unwrap_or_default();
             format!("multiples of {} px{exported}", m.stride)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::proto::{Graph, ValueInfo};
+
+    /// Whether a graph whose only output is the last node's, of some type, answers in fp16.
+    fn half(nodes: &[(&str, &[&str], &str)], elem_type: i32) -> bool {
+        let output = nodes.last().map_or("", |(_, _, output)| output);
+        answers_in_half(&Graph {
+            node: nodes
+                .iter()
+                .map(|(operator, inputs, output)| Node::new(operator, inputs, output))
+                .collect(),
+            output: vec![ValueInfo::new(output, elem_type, Vec::new())],
+            ..Graph::default()
+        })
+    }
+
+    #[test]
+    fn boxes_made_of_widened_convolutions_are_not_rounded() {
+        let decoded_after: [(&str, &[&str], &str); 6] = [
+            ("Conv", &["images", "weights"], "map"),
+            ("Slice", &["map", "from", "to"], "part"),
+            ("Cast", &["part"], "wide"),
+            ("Mul", &["wide", "stride"], "px"),
+            ("Shape", &["map"], "size"),
+            ("Reshape", &["px", "size"], "boxes"),
+        ];
+        assert!(!half(&decoded_after, element::FLOAT));
+        assert!(half(&decoded_after, element::FLOAT16), "whatever it is made of");
+        let decoded_before: [(&str, &[&str], &str); 4] = [
+            ("Conv", &["images", "weights"], "map"),
+            ("Mul", &["map", "stride"], "px"),
+            ("Reshape", &["px", "size"], "boxes"),
+            ("Cast", &["boxes"], "wide"),
+        ];
+        assert!(half(&decoded_before, element::FLOAT));
+        assert!(!answers_in_half(&Graph::default()));
     }
 }
