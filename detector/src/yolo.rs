@@ -16,6 +16,8 @@
 pub mod decoder;
 pub mod detect;
 pub mod end2end;
+#[cfg(test)]
+mod levels;
 pub mod nms;
 pub mod objectness;
 pub mod outline;

@@ -1,5 +1,6 @@
 //! The outputs of one run, window by window.
 
+use fearless_simd::Level;
 use rayon::prelude::*;
 use wsi_types::{ClassMap, Detection, Embedding, ModelClass, Outline, WindowBox};
 
@@ -376,7 +377,7 @@ impl Masks<'_> {
     fn draw(&self, candidate: &Candidate, pencil: &mut Pencil) -> Result<(), WindowFault> {
         pencil.weights.resize(self.coefficients, 0.0);
         self.answers.weights(candidate.anchor as usize, &mut pencil.weights);
-        self.prototypes.draw(&pencil.weights, &candidate.bbox, &mut pencil.room)
+        self.prototypes.draw(Level::new(), &pencil.weights, &candidate.bbox, &mut pencil.room)
     }
 }
 

@@ -33,7 +33,7 @@ impl Outliner {
         let Self { part, ring } = self;
         let start = part.take(mask)?;
         part.trace(start, mask, ring);
-        Some(ring.simplified(tolerance))
+        Some(ring.simplified(Level::new(), tolerance))
     }
 }
 
@@ -205,7 +205,7 @@ impl Ring {
 
     /// Leaves out corners that lie within `tolerance` of the line without them (Douglas & Peucker 1973), started from the
     /// first point and the one farthest from it. Never fewer than 3 points.
-    fn simplified(&mut self, tolerance: f32) -> Outline {
+    fn simplified(&mut self, level: Level, tolerance: f32) -> Outline {
         let corners = self.x.len();
         if !(tolerance > 0.0 && corners > 4) {
             return self.whole();
@@ -218,7 +218,7 @@ impl Ring {
             axis.resize(corners + LANES, first);
         }
         let Self { x, y, keep, open } = self;
-        dispatch!(Level::new(), simd => mark(simd, x, y, tolerance, keep, open));
+        dispatch!(level, simd => mark(simd, x, y, tolerance, keep, open));
         self.x.truncate(corners);
         self.y.truncate(corners);
         let kept = self.keep.iter().filter(|keep| **keep).count();
@@ -326,6 +326,7 @@ mod tests {
     use wsi_types::WindowPoint;
 
     use super::*;
+    use crate::yolo::levels;
 
     fn mask(left: usize, top: usize, rows: &[&str]) -> Mask {
         let width = rows[0].len();
@@ -479,7 +480,10 @@ mod tests {
                 corners.iter().map(|&(x, y)| euclid::point2(f32::from(x) * 0.5, f32::from(y) * 0.3)).collect();
             let mut ring = Ring::default();
             corners.iter().for_each(|corner| ring.push(corner.x, corner.y));
-            prop_assert_eq!(ring.simplified(tolerance).into_vec(), plainly_simplified(&corners, tolerance));
+            let expected = plainly_simplified(&corners, tolerance);
+            for level in levels::all() {
+                prop_assert_eq!(ring.simplified(level, tolerance).into_vec(), &expected[..], "{:?}", level);
+            }
         }
 
         /// The outline holds exactly the pixel centres of its part, holes filled.

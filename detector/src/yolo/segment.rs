@@ -54,17 +54,18 @@ impl<'a> Prototypes<'a> {
     /// [`WindowFault::NotFinite`] when a number that counts is NaN or infinite.
     pub fn mask(&self, weights: &[f32], bbox: &WindowBox) -> Result<Mask, WindowFault> {
         let mut room = MaskRoom::default();
-        self.draw(weights, bbox, &mut room)?;
+        self.draw(Level::new(), weights, bbox, &mut room)?;
         Ok(room.mask)
     }
 
-    /// The same, in the room of the mask before.
+    /// The same, in the room of the mask before, with vector instructions of some kind.
     ///
     /// # Errors
     ///
     /// As [`mask`](Self::mask).
     pub(crate) fn draw(
         &self,
+        level: Level,
         weights: &[f32],
         bbox: &WindowBox,
         room: &mut MaskRoom,
@@ -79,7 +80,7 @@ impl<'a> Prototypes<'a> {
         mask.field.clear();
         let (across, down) = (&self.across[x], &self.down[y]);
         let (Some(columns), Some(rows)) = (Span::new(across), Span::new(down)) else { return Ok(()) };
-        dispatch!(Level::new(), simd => {
+        dispatch!(level, simd => {
             self.weighted_sum(simd, weights, columns, rows, sums);
             enlarge(sums, (across, columns), (down, rows), widened, &mut mask.field);
         });
@@ -222,6 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::yolo::levels;
 
     /// Of the window, px.
     const SIZE: (usize, usize) = (8, 8);
@@ -286,17 +288,21 @@ mod tests {
             let prototypes = Prototypes::new(&view, 0, 3, (width, height)).unwrap();
             let [x0, x1] = [corners.0.min(corners.1), corners.0.max(corners.1)].map(|x| x * width as f32);
             let [y0, y1] = [corners.2.min(corners.3), corners.2.max(corners.3)].map(|y| y * height as f32);
-            let mask = prototypes.mask(&weights, &bbox(x0, y0, x1, y1)).unwrap();
             let cell = |row: usize, column: usize| {
                 let planes = data.chunks_exact(rows * columns).zip(&weights);
                 planes.fold(0.0, |sum, (plane, weight)| sum + weight * plane[row * columns + column])
             };
-            for (place, value) in mask.field.iter().enumerate() {
-                let (x, y) = (mask.left + place % mask.width, mask.top + place / mask.width);
-                let (across, down) = (&prototypes.across[x], &prototypes.down[y]);
-                let [above, below] = [down.low, down.high]
-                    .map(|row| mix(cell(row, across.low), cell(row, across.high), across.share));
-                prop_assert_eq!(value.to_bits(), mix(above, below, down.share).to_bits());
+            for level in levels::all() {
+                let mut room = MaskRoom::default();
+                prototypes.draw(level, &weights, &bbox(x0, y0, x1, y1), &mut room).unwrap();
+                let mask = room.mask;
+                for (place, value) in mask.field.iter().enumerate() {
+                    let (x, y) = (mask.left + place % mask.width, mask.top + place / mask.width);
+                    let (across, down) = (&prototypes.across[x], &prototypes.down[y]);
+                    let [above, below] = [down.low, down.high]
+                        .map(|row| mix(cell(row, across.low), cell(row, across.high), across.share));
+                    prop_assert_eq!(value.to_bits(), mix(above, below, down.share).to_bits(), "{:?}", level);
+                }
             }
         }
     }
