@@ -433,7 +433,10 @@ fn run_bare(arm: &Arm, pixels: &[u8]) -> anyhow::Result<Duration> {
         .with_intra_threads(arm.threads)
         .map_err(|e| anyhow::anyhow!("{e}"))?;
     if let Device::Cuda(_) = arm.device {
-        let cuda = ep::CUDA::default().with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic);
+        // TF32 is left out, as by the detector: it computes less.
+        let cuda = ep::CUDA::default()
+            .with_tf32(false)
+            .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic);
         builder = builder
             .with_execution_providers([cuda.build().error_on_failure()])
             .map_err(|e| anyhow::anyhow!("{e}"))?;
