@@ -38,6 +38,12 @@ fn the_day_is_rehearsed_and_taken_up_again() {
     assert_eq!(killed["same_bytes"], true, "{killed}");
     let placed = results["placement"]["figures"]["nuclei-he.int8"][0].as_str().unwrap_or_default();
     assert!(placed.starts_with("runs on        CPUExecutionProvider: "), "{placed}");
+    let bounded = &results["out_of_memory"]["figures"];
+    assert_eq!(
+        bounded["large"]["cells_sha256"], bounded["small"]["cells_sha256"],
+        "--gpu-mem is not for the CPU"
+    );
+    assert!(bounded["large"]["halved"].is_null(), "{bounded}");
     let run = &results["whole_runs"]["figures"][0];
     assert!(run["cpu"]["cells"]["nucleus"].as_u64() > Some(100), "{run}");
     assert_eq!(run["cpu"]["cells_sha256"], run["device"]["cells_sha256"], "the device is the CPU");
