@@ -49,7 +49,8 @@ fn assert_same(
     ] {
         let windows =
             if arguments.contains(&"--stage") { &SMALL_WINDOWS[..] } else { windows_of(&arguments) };
-        let output = knowing(variables, home).args(&arguments).args(windows).output().expect("the command starts");
+        let output =
+            knowing(variables, home).args(&arguments).args(windows).output().expect("the command starts");
         let said = said_by(secrets, &output);
         assert!(output.status.success(), "{arguments:?}: {said}");
     }
