@@ -317,10 +317,14 @@ fn arm_of_child(arm: &Arm, way: &str) -> anyhow::Result<()> {
     Pcg64Mcg::seed_from_u64(SEED).fill_bytes(&mut pixels);
     let time = match way {
         "bare" => run_bare(arm, &pixels)?,
-        "infer" => run_detector(arm, &pixels, |detector, batch| Ok(drop(black_box(detector.infer(batch)?))))?,
-        "detector" => {
-            run_detector(arm, &pixels, |detector, batch| Ok(drop(black_box(detector.detect(batch)?))))?
-        }
+        "infer" => run_detector(arm, &pixels, |detector, batch| {
+            black_box(detector.infer(batch)?);
+            Ok(())
+        })?,
+        "detector" => run_detector(arm, &pixels, |detector, batch| {
+            black_box(detector.detect(batch)?);
+            Ok(())
+        })?,
         "other" => {
             println!("{}", other_size(arm, &pixels)?);
             return Ok(());
