@@ -6,6 +6,7 @@
 //! that takes the desk, or by [`sweep`].
 
 mod commit;
+mod entries;
 mod ledger;
 mod lock;
 mod marks;
@@ -14,10 +15,7 @@ mod process;
 mod redo;
 mod slabs;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use dataset::{Dataset, SlideId, host_name};
 
@@ -26,16 +24,17 @@ pub(crate) use self::{
     commit::{Committed, Committer, Finished, Raw},
     ledger::for_each_whole_record,
 };
+use self::{
+    entries::entries,
+    ledger::{discard, for_each_record, take_back},
+    process::process_runs,
+    slabs::{Slab, Slabs},
+};
 pub use self::{
     ledger::{HeadError, Ledger, LedgerError, LedgerHead, Origin},
     lock::LockError,
     marks::{Mark, Marks},
     redo::Redo,
-};
-use self::{
-    ledger::{discard, for_each_record, take_back},
-    process::process_runs,
-    slabs::{Slab, Slabs},
 };
 use crate::shard::Shard;
 
@@ -277,12 +276,6 @@ pub fn sweep(dataset: &Dataset) {
             let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
     }
-}
-
-/// Names and paths of the entries of a folder; empty if it cannot be read.
-fn entries(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
 }
 
 #[cfg(test)]

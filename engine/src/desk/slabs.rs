@@ -12,7 +12,7 @@ use std::{
 use dataset::{Dataset, SlideId};
 
 use super::{
-    entries,
+    entries::entries,
     ledger::discard,
     lock::{LockError, Locks, SlideLock},
 };
@@ -55,8 +55,7 @@ impl Slabs {
     ///
     /// [`LockError::Held`] when another job is at work on one.
     pub(super) fn take_all(&self, id: &SlideId) -> Result<Vec<Slab>, LockError> {
-        let folder = self.ledgers.slabs(id);
-        entries(&folder).map(|(name, ledger)| self.take_named(id, &name, ledger)).collect()
+        entries(&self.ledgers.slabs(id)).map(|(name, ledger)| self.take_named(id, &name, ledger)).collect()
     }
 
     fn take_named(&self, id: &SlideId, name: &str, ledger: PathBuf) -> Result<Slab, LockError> {
