@@ -38,7 +38,7 @@ use crate::{
     slidemill run slides/ -o results --within rois/ --exclude necrosis\n  \
     slidemill run slides/ -o results --within rois/ --margin-um -200,0,200 --margin-of tumor\n  \
     slidemill run slides/ -o results --shard 2/8\n  \
-    slidemill run giant.svs -o results --slab 2/8\n  \
+    slidemill run slides/ -o results --slab 2/8\n  \
     slidemill run night.csv -o results --model tumour.onnx --device cuda --json-logs")]
 pub struct Run {
     /// Slides: files, folders, globs, addresses (https://, s3://, gs://, az://), or a CSV list; none: those of the plan in OUT

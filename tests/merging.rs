@@ -351,9 +351,12 @@ fn texture_is_kept_with_the_raw_detections() {
     assert_eq!(tables(&again), tables(&fresh));
     let cells = read_cells(&Dataset::at(&fresh).cells(&accounts(&fresh)[0].slide)).unwrap();
     assert!(cells.len() > 50, "{}", cells.len());
+    // A faint one may be of one grey.
+    let uneven = cells.iter().filter(|cell| cell.glcm_contrast > Some(0.0)).count();
+    assert!(uneven * 20 > cells.len() * 19, "{uneven} of {}", cells.len());
     for cell in &cells {
         let [contrast, homogeneity] = [cell.glcm_contrast, cell.glcm_homogeneity].map(Option::unwrap);
-        assert!(contrast > 0.0 && (0.0..=1.0).contains(&homogeneity), "{cell:?}");
+        assert!(contrast >= 0.0 && (0.0..=1.0).contains(&homogeneity), "{cell:?}");
         assert!(
             cell.hematoxylin_od_p10 < cell.hematoxylin_od_p90 && cell.eosin_od_sd > Some(0.0),
             "{cell:?}"

@@ -106,12 +106,12 @@ fn parts_of_other_settings_are_refused_and_redo_drops_them() {
     let folder = tempfile::tempdir().unwrap();
     let (slide, out) = (slide(folder.path()), folder.path().join("out"));
     is_well(&run_with(&slide, &out, &["--slab", "1/2"]));
-    let other = ["--overlap", "0.25"];
+    let other = ["--overlap", "25%"];
     let refused = run_with(&slide, &out, &other);
     assert_eq!(refused.status.code(), Some(65), "{}", stderr(&refused));
     assert!(stderr(&refused).contains("--redo starts this slide again"), "{}", stderr(&refused));
     assert_eq!(parts(&out), ["1-of-2"]);
-    is_well(&run_with(&slide, &out, &["--overlap", "0.25", "--redo"]));
+    is_well(&run_with(&slide, &out, &["--overlap", "25%", "--redo"]));
     assert!(parts(&out).is_empty());
     for (more, said) in [
         (&["--slab", "3/2"][..], "--slab: \"3/2\" is no part, expected"),

@@ -23,7 +23,7 @@ use crate::{
 const STYLE: &str = include_str!("print.css");
 
 /// Lines of text that verdict and tables have room for together; the picture of the slide takes what is left.
-const SHEET_LINES: usize = 25;
+const SHEET_LINES: usize = 24;
 /// Lines that there is room for in the place of parts at full size.
 const LINES_OF_CROPS: usize = 10;
 /// Reasons and warnings that are told, of two lines at most; more are in the report.
