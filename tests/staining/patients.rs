@@ -444,7 +444,9 @@ fn assert_cohort(ward: &Ward, cohort: &[BTreeMap<String, String>]) {
         assert!((index.number("mean") - truth).abs() < 0.02, "{truth}: {:?}", index.0);
         let score = of_group(cohort, "patient", &name, "strength", "regions Tumor");
         let truth = painted.iter().map(Counts::h_score).sum::<f64>() / painted.len() as f64;
-        assert!((score.number("mean") - truth).abs() < 20.0 && score.holds(truth), "{truth}: {:?}", score.0);
+        // The ellipse in a box holds some of the paler rim: strengths come out low, never high.
+        let share = score.number("mean") / truth;
+        assert!((0.75..1.05).contains(&share), "{share} of {truth}: {:?}", score.0);
         means.push([
             index.number("mean"),
             score.number("mean"),
