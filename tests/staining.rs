@@ -140,7 +140,13 @@ fn what_was_painted_is_measured_and_counted() {
     let (slide, truth) = h_dab_slide(folder.path(), 57);
     let (out, wanted) = (folder.path().join("out"), folder.path().join("measures.toml"));
     fs::write(&wanted, MEASURES).unwrap();
-    run_at_512(&slide, &out, &["--stains", "h-dab", "--measure", wanted.to_str().unwrap()]);
+    // Its boxes are the most exact: here the measuring is tried, not the model.
+    let model = ["--model", "nuclei-he-large"];
+    run_at_512(
+        &slide,
+        &out,
+        &[&model[..], &["--stains", "h-dab", "--measure", wanted.to_str().unwrap()]].concat(),
+    );
     let found = cells_of(&out);
     let pairs = pairs(&truth, &found);
     assert!(pairs.len() * 10 > truth.cells.len() * 7, "{} of {} found", pairs.len(), truth.cells.len());
@@ -155,8 +161,7 @@ fn what_was_painted_is_measured_and_counted() {
         round.iter().filter(|(painted, cell)| strength(painted.dab_od) == strength(dab_of(cell))).count();
     eprintln!("{same} of {} in the strength they were painted in", round.len());
     assert!(round.len() > 40 && median.abs() < 0.05, "{median} of {}", round.len());
-    // A box that is a px wider takes in paler rim.
-    assert!(same * 100 >= round.len() * 90, "{same} of {}", round.len());
+    assert!(same * 100 >= round.len() * 95, "{same} of {}", round.len());
 
     let measured = Measured::read(&out);
     let [score, share] = ["nuclei", "positive"].map(|name| measured.on_slide(name));
@@ -166,8 +171,7 @@ fn what_was_painted_is_measured_and_counted() {
     let positive =
         truth.cells.iter().filter(|cell| cell.dab_od > 0.0).count() as f64 / truth.cells.len() as f64;
     eprintln!("H-score {score:.1}, painted {of_truth:.1}; positive {share:.3}, painted {positive:.3}");
-    // Boxes of pale nuclei hold some of their brown neighbours: the share comes out high.
-    assert!((score - of_truth).abs() < 15.0 && (share - positive).abs() < 0.12);
+    assert!((score - of_truth).abs() < 15.0 && (share - positive).abs() < 0.1);
     let shares = ["nuclei 0", "nuclei 1+", "nuclei 2+", "nuclei 3+"].map(|name| measured.on_slide(name));
     assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{shares:?}");
     assert!((shares[0] + share - 1.0).abs() < 1e-5);
